@@ -1,0 +1,41 @@
+# Every target sets up what it needs. `make dev` runs the service, `make test` passes the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: dev test lint gen bench lock clean
+
+dev: $(READY)
+	@exec $(BIN)/python -m media_service dev
+
+test: $(READY) lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python protos/gen.py --check
+	$(BIN)/buf lint generated/media.binpb --config buf.yaml --path media
+
+gen: $(READY)
+	$(BIN)/python protos/gen.py
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+lock: $(READY)
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --all-extras --universal --no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# pyvips ships as source only: the build tools come from the same hash-locked list.
+$(READY): requirements.lock pyproject.toml
+	@echo "Setting up $(VENV) (about a minute the first time) ..."
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,194 @@
+"""The environment, read once into a frozen dataclass.
+
+Every setting is an environment variable with the prefix `MEDIA_`. A bad value stops the start with
+the variable's name and what is allowed. Nothing is read at import.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the message names it and the allowed values."""
+
+
+def integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"-?\d+", text) or not low <= int(text) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def size(text: str) -> int:
+    match = re.fullmatch(r"(\d+)\s*([kmgt]?)(?:i?b)?", text.lower())
+    if not match:
+        raise ValueError("a number of bytes such as 500, 64MiB or 50GiB")
+    return int(match[1]) * SIZES[match[2]]
+
+
+def span(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d+)([smhd])", text.lower())
+    if not match:
+        raise ValueError("a length of time such as 30s, 10m, 24h or 7d")
+    return timedelta(seconds=int(match[1]) * SPANS[match[2]])
+
+
+def path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def existing_file(text: str) -> Path | None:
+    if text and not path(text).is_file():
+        raise ValueError("the path of a file that exists")
+    return path(text) if text else None
+
+
+def types(text: str) -> tuple[str, ...]:
+    patterns = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    if not patterns or not all(
+        re.fullmatch(r"[a-z0-9.+-]+/(\*|[a-z0-9.+-]+)", p) for p in patterns
+    ):
+        raise ValueError("a comma-separated list of types such as image/*,video/mp4")
+    return patterns
+
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def host(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError("an IP address to listen on, such as 127.0.0.1 or 0.0.0.0") from None
+
+
+def secret(text: str) -> str:
+    if text and len(text.encode()) < 32:
+        raise ValueError("at least 32 bytes")
+    return text
+
+
+def level(text: str) -> str:
+    if text.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise ValueError("one of DEBUG, INFO, WARNING, ERROR")
+    return text.upper()
+
+
+def url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text and urlsplit(text).scheme not in schemes:
+            raise ValueError(f"a URL that begins with {' or '.join(f'{s}://' for s in schemes)}")
+        return text.rstrip("/") if urlsplit(text).scheme in {"http", "https"} else text
+
+    return parse
+
+
+def setting(default: str, parse: Callable[[str], Any], about: str, *, masked: bool = False) -> Any:
+    return field(metadata={"default": default, "parse": parse, "about": about, "masked": masked})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The effective settings. Field `grpc_port` is the variable `MEDIA_GRPC_PORT`."""
+
+    data_dir: Path = setting(".data", path, "where everything local is kept")
+    database_url: str = setting(
+        "",
+        url("postgresql", "postgres"),
+        "PostgreSQL; empty: embedded, in the data dir",
+        masked=True,
+    )
+    database_pool_size: int = setting("16", integer(2, 500), "connections per process")
+    storage_raw_url: str = setting(
+        "", url("file", "memory"), "where originals are kept; empty: file:// in the data dir"
+    )
+    host: str = setting("127.0.0.1", host, "address the ports listen on")
+    grpc_port: int = setting("50051", integer(1, 65535), "gRPC port")
+    rest_port: int = setting("8080", integer(1, 65535), "REST port (Envoy)")
+    public_url: str = setting(
+        "", url("http", "https"), "how clients reach the REST port; empty: http://localhost:PORT"
+    )
+    tls_cert: Path | None = setting("", existing_file, "certificate chain (PEM); turns TLS on")
+    tls_key: Path | None = setting("", existing_file, "private key (PEM) of the certificate")
+    jwt_secret: str = setting("", secret, "HS256 key of the tokens, ≥ 32 bytes", masked=True)
+    jwt_jwks: str = setting(
+        "", url("https", "http", "file"), "JWKS for RS256, ES256 and EdDSA tokens"
+    )
+    jwt_issuer: str = setting("", str, "required `iss` of tokens; empty: any")
+    jwt_audience: str = setting("", str, "required `aud` of tokens; empty: none")
+    cors_origins: tuple[str, ...] = setting("", words, "browser origins that may call REST, or *")
+    max_upload_size: int = setting("50GiB", size, "largest file taken")
+    max_pixels: int = setting("268435456", integer(1, 1 << 40), "largest picture taken, in pixels")
+    allowed_types: tuple[str, ...] = setting(
+        "image/*,video/*,audio/*,application/pdf", types, "content types taken"
+    )
+    upload_expiry: timedelta = setting("7d", span, "how long an unfinished upload may rest")
+    stream_timeout: timedelta = setting(
+        "60s", span, "an upload stream that brings less than 1 KiB in this time is ended"
+    )
+    purge_after: timedelta = setting("30d", span, "how long a deleted media can be undeleted")
+    worker_slots: int = setting("2", integer(1, 64), "jobs a worker runs at once")
+    log_level: str = setting("INFO", level, "DEBUG, INFO, WARNING or ERROR")
+
+    @property
+    def rest_url(self) -> str:
+        """Absolute base of every link, without a slash at the end."""
+        if self.public_url:
+            return self.public_url
+        return f"{'https' if self.tls_cert else 'http'}://localhost:{self.rest_port}"
+
+    @property
+    def raw_url(self) -> str:
+        return self.storage_raw_url or f"file://{self.data_dir / 'raw'}"
+
+
+def variable(name: str) -> str:
+    return f"MEDIA_{name.upper()}"
+
+
+def load(environ: Mapping[str, str]) -> Config:
+    """Reads every setting; raises `ConfigError` on the first that is wrong or unknown."""
+    known = {variable(f.name): f for f in fields(Config)}
+    for name in environ:
+        if name.startswith("MEDIA_") and name not in known:
+            raise ConfigError(f"{name} is not a setting; `media-service config` lists them all")
+    values: dict[str, Any] = {}
+    for name, spec in known.items():
+        text = environ.get(name, "").strip() or spec.metadata["default"]
+        try:
+            values[spec.name] = spec.metadata["parse"](text)
+        except ValueError as error:
+            shown = "its value" if spec.metadata["masked"] else repr(text)
+            raise ConfigError(f"{name}: {shown} is not allowed, it must be {error}") from None
+    if (values["tls_cert"] is None) != (values["tls_key"] is None):
+        raise ConfigError("MEDIA_TLS_CERT and MEDIA_TLS_KEY must be set together")
+    return Config(**values)
+
+
+def describe(config: Config) -> list[tuple[str, str, str]]:
+    """(variable, effective value with secrets masked, what it is) of every setting."""
+    rows = []
+    for spec in fields(config):
+        value = getattr(config, spec.name)
+        if isinstance(value, tuple):
+            value = ",".join(value)
+        if value is None:
+            value = ""
+        if spec.metadata["masked"] and value:
+            value = "********"
+        if isinstance(value, timedelta):
+            value = f"{int(value.total_seconds())}s"
+        rows.append((variable(spec.name), str(value), spec.metadata["about"]))
+    return rows

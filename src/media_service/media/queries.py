@@ -1,0 +1,212 @@
+"""SQL of the catalogue."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from psycopg.sql import SQL, Composable
+from psycopg.types.json import Jsonb
+
+from media_service.db.database import Connection
+from media_service.media.model import Blob, Kind, Media, MediaState
+from media_service.types import Checksums, Fault, Owner
+
+SELECT = SQL(
+    """
+    select m.*, m.media_id::text as media_id, b.blob_id::text as blob_id, b.store, b.key,
+           b.size_bytes as blob_size, b.crc32c, b.sha256
+    from media m
+    join media_versions v on v.media_id = m.media_id and v.version = m.version
+    join blobs b on b.blob_id = v.blob_id
+    """
+)
+
+
+def record(row: Mapping[str, Any]) -> Media:
+    fault = None
+    if row["error_reason"]:
+        fault = Fault(row["error_reason"], row["error_message"])
+    return Media(
+        media_id=row["media_id"],
+        owner=Owner(row["owner_type"], row["owner_id"], row["org_id"]),
+        state=MediaState(row["state"]),
+        kind=Kind(row["kind"]),
+        content_type=row["content_type"],
+        size_bytes=row["size_bytes"],
+        version=row["version"],
+        revision=row["revision"],
+        create_time=row["create_time"],
+        update_time=row["update_time"],
+        blob=Blob(
+            row["blob_id"],
+            row["store"],
+            row["key"],
+            row["blob_size"],
+            Checksums(row["crc32c"], row["sha256"]),
+        ),
+        fault=fault,
+        filename=row["filename"],
+        title=row["title"],
+        description=row["description"],
+        tags=tuple(row["tags"]),
+        info=row["info"],
+        private_info=row["private_info"] or {},
+        delete_time=row["delete_time"],
+        purge_time=row["purge_time"],
+    )
+
+
+async def get(db: Connection, media_id: str) -> Media | None:
+    rows = await db.execute(SELECT + SQL("where m.media_id = %s"), (media_id,))
+    row = await rows.fetchone()
+    return record(row) if row else None
+
+
+async def lock(db: Connection, media_id: str) -> Media | None:
+    """As `get`, and nobody else changes it until the transaction ends."""
+    rows = await db.execute(SELECT + SQL("where m.media_id = %s for update of m"), (media_id,))
+    row = await rows.fetchone()
+    return record(row) if row else None
+
+
+async def page(
+    db: Connection, where: Composable, order_by: Composable, limit: int, params: Sequence[Any]
+) -> list[Media]:
+    """At most `limit` media; `where` and `order_by` come from `filter.py` and `order.py`."""
+    query = SQL("{} where {} order by {} limit %s").format(SELECT, where, order_by)
+    rows = await db.execute(query, (*params, limit))
+    return [record(row) async for row in rows]
+
+
+async def insert(
+    db: Connection,
+    media_id: str,
+    owner: Owner,
+    kind: Kind,
+    content_type: str,
+    filename: str,
+    blob: Blob,
+) -> None:
+    """Adds a blob and the media whose first version it is, in one statement."""
+    await db.execute(
+        """
+        with new_blob as (
+            insert into blobs (blob_id, store, key, size_bytes, crc32c, sha256)
+            values (%(blob_id)s, %(store)s, %(key)s, %(size)s, %(crc32c)s, %(sha256)s)
+        ), new_media as (
+            insert into media (media_id, org_id, owner_type, owner_id, state, kind, content_type,
+                               size_bytes, filename)
+            values (%(media_id)s, %(org_id)s, %(owner_type)s, %(owner_id)s, 'PENDING', %(kind)s,
+                    %(content_type)s, %(size)s, %(filename)s)
+        )
+        insert into media_versions (media_id, version, blob_id, content_type)
+        values (%(media_id)s, 1, %(blob_id)s, %(content_type)s)
+        """,
+        {
+            "media_id": media_id,
+            "org_id": owner.org_id,
+            "owner_type": owner.type,
+            "owner_id": owner.id,
+            "kind": kind,
+            "content_type": content_type,
+            "filename": filename,
+            "blob_id": blob.blob_id,
+            "store": blob.store,
+            "key": blob.key,
+            "size": blob.size_bytes,
+            "crc32c": blob.checksums.crc32c,
+            "sha256": blob.checksums.sha256,
+        },
+    )
+
+
+async def set_fields(db: Connection, media_id: str, values: Mapping[str, Any]) -> None:
+    """Changes some of filename, title, description and tags, and so the etag."""
+    columns = SQL(", ").join(SQL("{} = %s").format(SQL(name)) for name in values)
+    await db.execute(
+        SQL(
+            "update media set {}, revision = revision + 1, update_time = now() where media_id = %s"
+        ).format(columns),
+        (*values.values(), media_id),
+    )
+
+
+async def set_deleted(db: Connection, media_id: str, purge_after: timedelta | None) -> None:
+    """Soft-deletes, to be purged after a while; None takes the delete back."""
+    await db.execute(
+        "update media set delete_time = case when %(after)s::interval is null then null"
+        " else now() end, purge_time = now() + %(after)s::interval, revision = revision + 1,"
+        " update_time = now() where media_id = %(media_id)s",
+        {"after": purge_after, "media_id": media_id},
+    )
+
+
+async def set_state(
+    db: Connection, media_id: str, state: MediaState, fault: Fault | None = None
+) -> None:
+    await db.execute(
+        "update media set state = %s, error_reason = %s, error_message = %s,"
+        " revision = revision + 1, update_time = now() where media_id = %s",
+        (state, fault.reason if fault else None, fault.message if fault else None, media_id),
+    )
+
+
+async def set_info(
+    db: Connection, media_id: str, info: Mapping[str, Any], private_info: Mapping[str, Any]
+) -> None:
+    """Records what inspection found, and so makes the media READY."""
+    await db.execute(
+        "update media set state = 'READY', error_reason = null, error_message = null, info = %s,"
+        " private_info = %s, revision = revision + 1, update_time = now() where media_id = %s",
+        (Jsonb(info), Jsonb(private_info), media_id),
+    )
+
+
+async def set_sha256(db: Connection, blob_id: str, sha256: bytes) -> None:
+    await db.execute("update blobs set sha256 = %s where blob_id = %s", (sha256, blob_id))
+
+
+async def remove(db: Connection, media_id: str) -> list[str]:
+    """Removes a media and its references to blobs; returns the blobs nothing refers to any more."""
+    rows = await db.execute(
+        """
+        with freed as (
+            delete from media_versions where media_id = %s returning blob_id
+        ), gone as (
+            delete from media where media_id = %s
+        )
+        update blobs b set reference_count = reference_count - f.times
+        from (select blob_id, count(*) as times from freed group by blob_id) f
+        where b.blob_id = f.blob_id
+        returning b.blob_id::text as blob_id, b.reference_count
+        """,
+        (media_id, media_id),
+    )
+    return [row["blob_id"] async for row in rows if row["reference_count"] == 0]
+
+
+async def due_for_purge(db: Connection, limit: int) -> list[str]:
+    rows = await db.execute(
+        "select media_id::text as media_id from media where purge_time < now()"
+        " order by purge_time limit %s",
+        (limit,),
+    )
+    return [row["media_id"] async for row in rows]
+
+
+async def unreferenced(db: Connection, blob_id: str) -> Blob | None:
+    """Locks a blob if nothing refers to it; None if something does, or it is gone."""
+    rows = await db.execute(
+        "select blob_id::text as blob_id, store, key, size_bytes, crc32c, sha256 from blobs"
+        " where blob_id = %s and reference_count = 0 for update",
+        (blob_id,),
+    )
+    row = await rows.fetchone()
+    if not row:
+        return None
+    checksums = Checksums(row["crc32c"], row["sha256"])
+    return Blob(row["blob_id"], row["store"], row["key"], row["size_bytes"], checksums)
+
+
+async def remove_blob(db: Connection, blob_id: str) -> None:
+    await db.execute("delete from blobs where blob_id = %s and reference_count = 0", (blob_id,))

@@ -1,0 +1,42 @@
+"""CRC32C of a whole from the CRC32Cs of its pieces, without a read.
+
+Appending n zero bytes to a message multiplies its CRC, as a polynomial over GF(2), by x^8n modulo
+the Castagnoli polynomial; the CRC of a concatenation is that of the first piece so shifted, xor
+that of the second. Method: Mark Adler's `crc32_combine` in zlib, in its multiply-modulo form.
+"""
+
+from functools import lru_cache
+
+POLYNOMIAL = 0x82F63B78  # Castagnoli, bit-reflected (RFC 3720, appendix B.4)
+
+
+def multiply(a: int, b: int) -> int:
+    """a × b modulo the polynomial; bit 31 is x^0."""
+    product = 0
+    mask = 1 << 31
+    while True:
+        if a & mask:
+            product ^= b
+            if not a & (mask - 1):
+                return product
+        mask >>= 1
+        if not mask:
+            return product
+        b = b >> 1 ^ POLYNOMIAL if b & 1 else b >> 1
+
+
+@lru_cache(maxsize=64)
+def shift(length: int) -> int:
+    """x^(8 × length) modulo the polynomial."""
+    power, square = 1 << 31, 1 << 23  # x^0, x^8
+    while length:
+        if length & 1:
+            power = multiply(square, power)
+        square = multiply(square, square)
+        length >>= 1
+    return power
+
+
+def combine(first: int, second: int, second_length: int) -> int:
+    """CRC32C of two pieces joined, from each one's CRC32C and the second's length in bytes."""
+    return multiply(shift(second_length), first) ^ second

@@ -1,0 +1,109 @@
+"""What a place that keeps bytes must do. One file per backend implements it; `BlobStore` is what
+the rest of the service uses.
+
+A driver translates its backend's errors at its edge, into `errors.Unavailable` (STORAGE_UNAVAILABLE),
+`errors.ResourceExhausted` (STORAGE_FULL) and `errors.DataLoss` (BLOB_MISSING).
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a backend demands of parts, in bytes. On local disk nothing is demanded."""
+
+    # Every part but the last must have this size at least.
+    min_part_size: int = 0
+    # A stream starts a new part at this size; None: a stream is one part.
+    stream_part_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartName:
+    """Names the bytes of one part of one open blob. Never used twice: a later writer has a later epoch."""
+
+    number: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A part whose first `size` bytes belong to the blob.
+
+    `sealed`: its writer closed it, so nothing can be written to it any more.
+    """
+
+    name: PartName
+    size: int
+    sealed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    key: str
+    size: int
+    modified: datetime
+
+
+class PartWriter(Protocol):
+    """Writes one part, front to back. Not safe for concurrent calls."""
+
+    async def write(self, buffers: Sequence[bytes]) -> None:
+        """Appends. Nothing is promised before `sync` or `seal`."""
+
+    async def sync(self) -> int:
+        """Makes as much durable as the store can for a part that is not whole.
+
+        Returns how many bytes from the part's start would survive a crash now; 0 on a store that
+        keeps only whole parts.
+        """
+
+    async def seal(self) -> None:
+        """Makes all of it durable and closes the part for good."""
+
+    async def discard(self) -> None:
+        """Closes and removes the part, as far as that is possible. Never raises."""
+
+
+class Driver(Protocol):
+    """One bucket, directory or heap. Keys are relative paths without `..`."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    async def begin(self, key: str) -> str:
+        """Opens a blob for parts; returns what must be given back to name the open session."""
+
+    async def open_part(self, key: str, session: str, name: PartName) -> PartWriter:
+        """Begins a part. The name must not have been used for this key before."""
+
+    async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
+        """Joins the parts, in order, into the blob `key`, durably. Idempotent, also after a crash
+        halfway; afterwards the parts may be gone."""
+
+    async def abort(self, key: str, session: str) -> None:
+        """Removes every part of an open blob, known or not; not the blob. Idempotent."""
+
+    def read(self, key: str, offset: int, length: int, chunk: int) -> AsyncIterator[bytes]:
+        """Yields exactly `length` bytes from `offset` in pieces of at most `chunk` bytes.
+
+        Raises DataLoss if they are not there. Close the iterator to stop early.
+        """
+
+    async def stat(self, key: str) -> ObjectInfo | None:
+        """None if there is no such blob."""
+
+    async def delete(self, key: str) -> None:
+        """Removes a blob; no error if it is not there."""
+
+    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Every blob whose key begins with `prefix`, in no particular order; not open parts."""
+
+    def local_path(self, key: str) -> Path | None:
+        """The blob as a file on this machine, or None if it is not one."""
+
+    async def close(self) -> None: ...

@@ -1,0 +1,250 @@
+"""Blobs as files in a directory.
+
+    <root>/blobs/<xx>/<blob>                   finished blobs
+    <root>/parts/blobs/<xx>/<blob>/<epoch>-<n>  parts of open ones
+
+A part is a file that bytes stream straight into. Completing renames a single part into place, and
+joins several by appending to the first (`copy_file_range`, which shares blocks where the file
+system can). A name is durable only once its directory is synced, so directories are synced too.
+"""
+
+import asyncio
+import errno
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from media_service.errors import DataLoss, MediaError, Reason, ResourceExhausted, Unavailable
+from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart
+
+# Threads wait for the disk, not for a processor: many small uploads sync at the same time.
+THREADS = 32
+COPY_CHUNK = 64 << 20
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def translate(error: OSError, key: str) -> MediaError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return ResourceExhausted(Reason.STORAGE_FULL, "The storage is full; nothing more is taken.")
+    if error.errno == errno.ENOENT:
+        return DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key)
+    return Unavailable(Reason.STORAGE_UNAVAILABLE, f"The storage failed: {error.strerror}.")
+
+
+def sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directories(path: Path, root: Path) -> None:
+    """Like mkdir -p below `root`, with every new name synced."""
+    if path == root or path.is_dir():
+        return
+    make_directories(path.parent, root)
+    with suppress(FileExistsError):
+        path.mkdir()
+    sync_directory(path.parent)
+
+
+def write_all(fd: int, buffers: Sequence[bytes]) -> None:
+    views = [memoryview(b) for b in buffers if b]
+    while views:
+        written = os.writev(fd, views[:1024])
+        while views and written >= len(views[0]):
+            written -= len(views.pop(0))
+        if written:
+            views[0] = views[0][written:]
+
+
+def append_file(target: int, source: Path, size: int) -> None:
+    """Appends the first `size` bytes of `source` to the open file `target`."""
+    with source.open("rb") as file:
+        left = size
+        while left:
+            try:
+                copied = os.copy_file_range(file.fileno(), target, min(left, COPY_CHUNK))
+            except OSError as error:
+                if error.errno not in {errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
+                    raise
+                copied = os.sendfile(target, file.fileno(), None, min(left, COPY_CHUNK))
+            if not copied:
+                raise OSError(errno.ENOENT, f"part is shorter than the {size} bytes recorded")
+            left -= copied
+
+
+class LocalPartWriter:
+    def __init__(self, driver: "LocalDriver", path: Path, fd: int) -> None:
+        self._driver = driver
+        self._path = path
+        self._fd = fd
+        self._size = 0
+
+    async def write(self, buffers: Sequence[bytes]) -> None:
+        await self._driver.run(write_all, self._fd, buffers)
+        self._size += sum(map(len, buffers))
+
+    async def sync(self) -> int:
+        size = self._size
+        await self._driver.run(os.fdatasync, self._fd)
+        return size
+
+    async def seal(self) -> None:
+        await self._driver.run(self._seal)
+
+    def _seal(self) -> None:
+        os.fdatasync(self._fd)
+        self._close()
+
+    async def discard(self) -> None:
+        with suppress(MediaError):
+            await self._driver.run(self._discard)
+
+    def _discard(self) -> None:
+        self._close()
+        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.parent.rmdir()
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+class LocalDriver:
+    limits = Limits()
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="disk")
+        self._root_made = False
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs blocking work on the disk threads, its OSErrors translated."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+        except OSError as error:
+            raise translate(error, "") from error
+
+    def _parts(self, key: str) -> Path:
+        return self.root / "parts" / key
+
+    def _part(self, key: str, name: PartName) -> Path:
+        return self._parts(key) / f"{name.epoch}-{name.number}"
+
+    async def begin(self, key: str) -> str:
+        return ""
+
+    async def open_part(self, key: str, session: str, name: PartName) -> LocalPartWriter:
+        path = self._part(key, name)
+
+        def create() -> int:
+            if not self._root_made:
+                self.root.mkdir(parents=True, exist_ok=True)
+                self._root_made = True
+            make_directories(path.parent, self.root)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            sync_directory(path.parent)
+            return fd
+
+        return LocalPartWriter(self, path, await self.run(create))
+
+    async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
+        await self.run(self._complete, key, parts)
+
+    def _complete(self, key: str, parts: Sequence[StoredPart]) -> None:
+        final = self.root / key
+        size = sum(part.size for part in parts)
+        if final.exists() and final.stat().st_size == size:
+            return
+        make_directories(final.parent, self.root)
+        first, *rest = parts
+        path = self._part(key, first.name)
+        if first.sealed:
+            joined = path
+        else:
+            # Its writer may still be alive somewhere and append: take a copy.
+            joined, rest = path.with_name("joined"), list(parts)
+            first = StoredPart(first.name, 0, sealed=True)
+        with joined.open("ab") as file:
+            file.truncate(first.size)  # what an earlier attempt appended, or never counted
+            for part in rest:
+                append_file(file.fileno(), self._part(key, part.name), part.size)
+            if rest:
+                os.fsync(file.fileno())
+        joined.rename(final)
+        sync_directory(final.parent)
+
+    async def abort(self, key: str, session: str) -> None:
+        await self.run(shutil.rmtree, self._parts(key), ignore_errors=True)
+
+    async def read(self, key: str, offset: int, length: int, chunk: int) -> AsyncIterator[bytes]:
+        fd = await self.run(os.open, self.root / key, os.O_RDONLY | os.O_CLOEXEC)
+        ahead: asyncio.Future[bytes] | None = None
+        end = offset + length
+        try:
+            ahead = asyncio.ensure_future(self.run(os.pread, fd, min(chunk, length), offset))
+            while offset < end:
+                piece = await ahead
+                if not piece:
+                    raise DataLoss(Reason.BLOB_MISSING, "The stored file is too short.", key=key)
+                offset += len(piece)
+                if offset < end:  # the disk reads the next piece while this one is sent
+                    ahead = asyncio.ensure_future(
+                        self.run(os.pread, fd, min(chunk, end - offset), offset)
+                    )
+                yield piece
+        finally:
+            if ahead is not None and not ahead.done():
+                # A thread may still be reading: the file is closed when it is through.
+                ahead.add_done_callback(lambda _: os.close(fd))
+            else:
+                os.close(fd)
+
+    async def stat(self, key: str) -> ObjectInfo | None:
+        def look() -> ObjectInfo | None:
+            try:
+                found = (self.root / key).stat()
+            except FileNotFoundError:
+                return None
+            return ObjectInfo(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+        return await self.run(look)
+
+    async def delete(self, key: str) -> None:
+        def unlink() -> None:
+            path = self.root / key
+            path.unlink(missing_ok=True)
+
+        await self.run(unlink)
+
+    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        def walk() -> list[ObjectInfo]:
+            found = []
+            for path in (self.root / "blobs").rglob("*"):
+                key = str(path.relative_to(self.root))
+                if key.startswith(prefix) and path.is_file():
+                    stat = path.stat()
+                    modified = datetime.fromtimestamp(stat.st_mtime, UTC)
+                    found.append(ObjectInfo(key, stat.st_size, modified))
+            return found
+
+        for info in await self.run(walk):
+            yield info
+
+    def local_path(self, key: str) -> Path | None:
+        return self.root / key
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=True)
