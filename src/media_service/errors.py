@@ -1,7 +1,8 @@
 """What can go wrong, free of any transport.
 
 Every error has a class, which says what kind of failure it is, and a `Reason`, which is stable and
-documented in docs/errors.md. `rpc/status.py` is the one table from class to gRPC code and HTTP status.
+documented in docs/errors.md. `rpc/status.py` is the one table from class to gRPC code and HTTP
+status.
 """
 
 from enum import StrEnum

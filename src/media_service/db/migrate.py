@@ -42,9 +42,8 @@ async def migrate(url: str) -> list[str]:
             "create table if not exists schema_migrations (name text primary key,"
             " digest text not null, apply_time timestamptz not null default now())"
         )
-        done = dict(
-            await (await db.execute("select name, digest from schema_migrations")).fetchall()
-        )
+        rows = await db.execute("select name, digest from schema_migrations")
+        done: dict[str, str] = dict(await rows.fetchall())
         known = migrations()
         if unknown := sorted(set(done) - {m.name for m in known}):
             raise RuntimeError(f"the database is newer than this version: {', '.join(unknown)}")

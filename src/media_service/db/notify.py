@@ -49,7 +49,7 @@ class Notifier:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def publish(self, topic: str, key: str, payload: str = "") -> None:
-        """Wakes listeners of (topic, key) in every process, soon. A newer payload replaces an older."""
+        """Wakes listeners of (topic, key) in every process, soon; the newest payload wins."""
         self._pending[topic, key] = payload
         self._wake.set()
 

@@ -195,10 +195,13 @@ async def due_for_purge(db: Connection, limit: int) -> list[str]:
 
 
 async def unreferenced(db: Connection, blob_id: str) -> Blob | None:
-    """Locks a blob if nothing refers to it; None if something does, or it is gone."""
+    """A blob that nothing refers to; None if something does, or it is gone.
+
+    References are only ever added to blobs that have one, so such a blob stays unreferenced.
+    """
     rows = await db.execute(
         "select blob_id::text as blob_id, store, key, size_bytes, crc32c, sha256 from blobs"
-        " where blob_id = %s and reference_count = 0 for update",
+        " where blob_id = %s and reference_count = 0",
         (blob_id,),
     )
     row = await rows.fetchone()

@@ -46,7 +46,7 @@ class BlobStore:
 
     @asynccontextmanager
     async def as_file(self, key: str, size: int) -> AsyncIterator[Path]:
-        """The blob as a local file, read only: the store's own if it has one, else a temporary copy."""
+        """The blob as a local file to read: the store's own if it has one, else a copy."""
         if path := self.driver.local_path(key):
             yield path
             return

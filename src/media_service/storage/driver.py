@@ -1,8 +1,9 @@
 """What a place that keeps bytes must do. One file per backend implements it; `BlobStore` is what
 the rest of the service uses.
 
-A driver translates its backend's errors at its edge, into `errors.Unavailable` (STORAGE_UNAVAILABLE),
-`errors.ResourceExhausted` (STORAGE_FULL) and `errors.DataLoss` (BLOB_MISSING).
+A driver translates its backend's errors at its edge, into `errors.Unavailable`
+(STORAGE_UNAVAILABLE), `errors.ResourceExhausted` (STORAGE_FULL) and `errors.DataLoss`
+(BLOB_MISSING).
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -24,7 +25,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class PartName:
-    """Names the bytes of one part of one open blob. Never used twice: a later writer has a later epoch."""
+    """Names the bytes of one part of one open blob. Never used twice: epochs only grow."""
 
     number: int
     epoch: int
