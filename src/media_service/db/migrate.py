@@ -50,9 +50,7 @@ async def migrate(url: str) -> list[str]:
         for migration in known:
             if migration.name in done:
                 if done[migration.name] != migration.digest:
-                    raise RuntimeError(
-                        f"migration {migration.name} was changed after it was applied"
-                    )
+                    raise RuntimeError(f"migration {migration.name} was edited after it ran")
                 continue
             async with db.transaction():
                 await db.execute(migration.sql.encode())
