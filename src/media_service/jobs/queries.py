@@ -98,3 +98,15 @@ async def seconds_until_due(db: Connection) -> float | None:
     )
     row = await rows.fetchone()
     return row["seconds"] if row else None
+
+
+async def put_back(db: Connection, claim: Claim) -> bool:
+    """Undoes a claim, so that the job runs at once somewhere else and the attempt does not count;
+    False if it is no longer this worker's."""
+    done = await db.execute(
+        "update jobs set state = 'QUEUED', run_time = now(), lease_until = null,"
+        " attempt = attempt - 1, update_time = now()"
+        " where job_id = %s and token = %s and state = 'RUNNING'",
+        (claim.job_id, claim.token),
+    )
+    return done.rowcount == 1

@@ -4,22 +4,20 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from psycopg.sql import SQL, Composable
+from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
 from media_service.db.database import Connection
 from media_service.media.model import Blob, Kind, Media, MediaState
 from media_service.types import Checksums, Fault, Owner
 
-SELECT = SQL(
-    """
+SELECT = """
     select m.*, m.media_id::text as media_id, b.blob_id::text as blob_id, b.store, b.key,
            b.size_bytes as blob_size, b.crc32c, b.sha256
     from media m
     join media_versions v on v.media_id = m.media_id and v.version = m.version
     join blobs b on b.blob_id = v.blob_id
-    """
-)
+"""
 
 
 def record(row: Mapping[str, Any]) -> Media:
@@ -57,24 +55,24 @@ def record(row: Mapping[str, Any]) -> Media:
 
 
 async def get(db: Connection, media_id: str) -> Media | None:
-    rows = await db.execute(SELECT + SQL("where m.media_id = %s"), (media_id,))
+    rows = await db.execute(SELECT + "where m.media_id = %s", (media_id,))
     row = await rows.fetchone()
     return record(row) if row else None
 
 
 async def lock(db: Connection, media_id: str) -> Media | None:
     """As `get`, and nobody else changes it until the transaction ends."""
-    rows = await db.execute(SELECT + SQL("where m.media_id = %s for update of m"), (media_id,))
+    rows = await db.execute(SELECT + "where m.media_id = %s for update of m", (media_id,))
     row = await rows.fetchone()
     return record(row) if row else None
 
 
 async def page(
-    db: Connection, where: Composable, order_by: Composable, limit: int, params: Sequence[Any]
+    db: Connection, where: str, order_by: str, limit: int, params: Sequence[Any]
 ) -> list[Media]:
-    """At most `limit` media; `where` and `order_by` come from `filter.py` and `order.py`."""
-    query = SQL("{} where {} order by {} limit %s").format(SELECT, where, order_by)
-    rows = await db.execute(query, (*params, limit))
+    """At most `limit` media; `where` and `order_by` are made by `filter.py` and `paging.py`."""
+    query = f"{SELECT} where {where} order by {order_by} limit %s"
+    rows = await db.execute(query.encode(), (*params, limit))
     return [record(row) async for row in rows]
 
 
@@ -188,7 +186,7 @@ async def remove(db: Connection, media_id: str) -> list[str]:
 async def due_for_purge(db: Connection, limit: int) -> list[str]:
     rows = await db.execute(
         "select media_id::text as media_id from media where purge_time < now()"
-        " order by purge_time limit %s",
+        " order by purge_time limit %s for update skip locked",
         (limit,),
     )
     return [row["media_id"] async for row in rows]

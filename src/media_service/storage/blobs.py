@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,7 +29,7 @@ class BlobStore:
         """Where a blob lies. The last hex digits are random in a UUIDv7, so folders fill evenly."""
         return f"blobs/{blob_id[-2:]}/{blob_id}"
 
-    def read(self, key: str, offset: int, length: int) -> AsyncIterator[bytes]:
+    def read(self, key: str, offset: int, length: int) -> AsyncGenerator[bytes, None]:
         return self.driver.read(key, offset, length, READ_CHUNK)
 
     async def head(self, key: str, size: int, limit: int) -> bytes:

@@ -6,7 +6,7 @@ A driver translates its backend's errors at its edge, into `errors.Unavailable`
 (BLOB_MISSING).
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -89,7 +89,7 @@ class Driver(Protocol):
     async def abort(self, key: str, session: str) -> None:
         """Removes every part of an open blob, known or not; not the blob. Idempotent."""
 
-    def read(self, key: str, offset: int, length: int, chunk: int) -> AsyncIterator[bytes]:
+    def read(self, key: str, offset: int, length: int, chunk: int) -> AsyncGenerator[bytes, None]:
         """Yields exactly `length` bytes from `offset` in pieces of at most `chunk` bytes.
 
         Raises DataLoss if they are not there. Close the iterator to stop early.

@@ -10,11 +10,12 @@ system can). A name is durable only once its directory is synced, so directories
 
 import asyncio
 import errno
+import fcntl
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -67,7 +68,7 @@ def write_all(fd: int, buffers: Sequence[bytes]) -> None:
 
 
 def append_file(target: int, source: Path, size: int) -> None:
-    """Appends the first `size` bytes of `source` to the open file `target`."""
+    """Writes the first `size` bytes of `source` where the open file `target` stands."""
     with source.open("rb") as file:
         left = size
         while left:
@@ -80,6 +81,17 @@ def append_file(target: int, source: Path, size: int) -> None:
             if not copied:
                 raise OSError(errno.ENOENT, f"part is shorter than the {size} bytes recorded")
             left -= copied
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Excludes other processes on this machine; the kernel lets go when the holder dies."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 class LocalPartWriter:
@@ -102,8 +114,10 @@ class LocalPartWriter:
         await self._driver.run(self._seal)
 
     def _seal(self) -> None:
-        os.fdatasync(self._fd)
-        self._close()
+        try:
+            os.fdatasync(self._fd)
+        finally:
+            self._close()
 
     async def discard(self) -> None:
         with suppress(MediaError):
@@ -165,10 +179,15 @@ class LocalDriver:
 
     def _complete(self, key: str, parts: Sequence[StoredPart]) -> None:
         final = self.root / key
-        size = sum(part.size for part in parts)
-        if final.exists() and final.stat().st_size == size:
-            return
         make_directories(final.parent, self.root)
+        if final.exists():
+            return
+        with locked(self._parts(key)):
+            if not final.exists():  # another process may have been faster
+                self._join(key, parts, final)
+        shutil.rmtree(self._parts(key), ignore_errors=True)
+
+    def _join(self, key: str, parts: Sequence[StoredPart], final: Path) -> None:
         first, *rest = parts
         path = self._part(key, first.name)
         if first.sealed:
@@ -177,19 +196,25 @@ class LocalDriver:
             # Its writer may still be alive somewhere and append: take a copy.
             joined, rest = path.with_name("joined"), list(parts)
             first = StoredPart(first.name, 0, sealed=True)
-        with joined.open("ab") as file:
-            file.truncate(first.size)  # what an earlier attempt appended, or never counted
-            for part in rest:
-                append_file(file.fileno(), self._part(key, part.name), part.size)
-            if rest:
-                os.fsync(file.fileno())
+        if rest:
+            fd = os.open(joined, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.truncate(fd, first.size)  # what an earlier attempt appended, or never counted
+                os.lseek(fd, 0, os.SEEK_END)
+                for part in rest:
+                    append_file(fd, self._part(key, part.name), part.size)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
         joined.rename(final)
         sync_directory(final.parent)
 
     async def abort(self, key: str, session: str) -> None:
         await self.run(shutil.rmtree, self._parts(key), ignore_errors=True)
 
-    async def read(self, key: str, offset: int, length: int, chunk: int) -> AsyncIterator[bytes]:
+    async def read(
+        self, key: str, offset: int, length: int, chunk: int
+    ) -> AsyncGenerator[bytes, None]:
         fd = await self.run(os.open, self.root / key, os.O_RDONLY | os.O_CLOEXEC)
         ahead: asyncio.Future[bytes] | None = None
         end = offset + length

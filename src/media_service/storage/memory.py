@@ -3,7 +3,7 @@
 It keeps the same promises as the others, but for surviving a restart.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 
 from media_service.errors import DataLoss, Reason
@@ -67,7 +67,9 @@ class MemoryDriver:
     async def abort(self, key: str, session: str) -> None:
         self._open.pop(key, None)
 
-    async def read(self, key: str, offset: int, length: int, chunk: int) -> AsyncIterator[bytes]:
+    async def read(
+        self, key: str, offset: int, length: int, chunk: int
+    ) -> AsyncGenerator[bytes, None]:
         data = self._blobs[key][0] if key in self._blobs else b""
         if offset + length > len(data) or key not in self._blobs:
             raise DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key)

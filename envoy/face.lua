@@ -1,0 +1,83 @@
+-- What the transcoder cannot say itself: the real HTTP status, length and type of an answer.
+--
+-- The server sends them as metadata: x-http-status, x-content-length, x-content-type. Requests
+-- carry only headers the service knows: the rest could be taken for our own, or overflow the
+-- metadata limit (cookies), or be no valid metadata at all.
+
+local KNOWN = {
+  ["accept"] = true, ["authorization"] = true, ["content-digest"] = true,
+  ["content-encoding"] = true, ["content-length"] = true, ["content-type"] = true,
+  ["host"] = true, ["if-match"] = true, ["if-modified-since"] = true, ["if-none-match"] = true,
+  ["if-range"] = true, ["if-unmodified-since"] = true, ["range"] = true,
+  ["repr-digest"] = true, ["traceparent"] = true, ["tracestate"] = true,
+  ["transfer-encoding"] = true, ["upload-complete"] = true, ["upload-offset"] = true,
+  ["user-agent"] = true, ["x-forwarded-for"] = true, ["x-forwarded-proto"] = true,
+  ["x-request-id"] = true,
+}
+
+local function is_grpc(headers)
+  return (headers:get("content-type") or ""):find("^application/grpc") ~= nil
+end
+
+local function remove(headers, unwanted)
+  local names = {}
+  for name in pairs(headers) do
+    if unwanted(name) then
+      names[#names + 1] = name
+    end
+  end
+  for _, name in ipairs(names) do
+    headers:remove(name)
+  end
+end
+
+local function forgeable(name)
+  return name:find("^x%-envoy%-") or name:find("^x%-http%-") or name:find("^x%-content%-")
+end
+
+local function unknown(name)
+  return not KNOWN[name] and name:sub(1, 1) ~= ":"
+end
+
+local function internal(name)
+  return forgeable(name) and name ~= "x-content-type-options" or name:find("^grpc%-")
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  if is_grpc(headers) then
+    remove(headers, forgeable)
+    return
+  end
+  remove(headers, unknown)
+  -- The transcoder drops content-length, and the server wants to know of a body that was cut.
+  local length = headers:get("content-length")
+  if length then
+    headers:add("x-content-length", length)
+  end
+end
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  if is_grpc(headers) then
+    return
+  end
+  local status = headers:get("x-http-status")
+  local length = headers:get("x-content-length")
+  local kind = headers:get("x-content-type")
+  if status then
+    headers:replace(":status", status)
+  end
+  if length then
+    headers:replace("content-length", length)
+  end
+  if kind then
+    headers:replace("content-type", kind)
+  elseif status == "304" then
+    headers:remove("content-type")
+  elseif tonumber(headers:get(":status")) >= 400 then
+    -- The transcoder labels errors of a watch as events, though they are JSON.
+    headers:replace("content-type", "application/json")
+  end
+  remove(headers, internal)
+end

@@ -1,0 +1,139 @@
+"""JSON Web Tokens (RFC 7519) as bearer tokens (RFC 6750).
+
+HS256 with a shared secret, or RS256, ES256 and EdDSA with keys from a JWKS file or URL. Claims:
+`sub` (required), `exp` (required), `org`, `roles` (list), `scope` (space-separated).
+"""
+
+import asyncio
+import json
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import jwt
+
+from media_service.access.principal import Principal
+from media_service.errors import Reason, Unauthenticated, Unavailable
+
+CACHED = 10_000
+MAX_TOKEN = 8192  # characters
+LEEWAY_SECONDS = 30
+KEY_LIFETIME_SECONDS = 300
+
+
+def invalid(why: str) -> Unauthenticated:
+    return Unauthenticated(Reason.TOKEN_INVALID, f"The token is not valid: {why}.")
+
+
+class TokenVerifier:
+    """Turns tokens into principals. A verified token is remembered until it expires."""
+
+    def __init__(self, *, secret: str, jwks: str, issuer: str, audience: str) -> None:
+        if not secret and not jwks:
+            raise ValueError("set MEDIA_JWT_SECRET or MEDIA_JWT_JWKS: without, no token is valid")
+        self._secret = secret
+        self._issuer = issuer
+        self._audience = audience
+        self._keys = KeySet(jwks) if jwks else None
+        self._seen: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
+
+    async def verify(self, token: str) -> Principal:
+        """Raises Unauthenticated: TOKEN_INVALID or TOKEN_EXPIRED."""
+        if cached := self._seen.get(token):
+            if cached[0] > time.time():
+                return cached[1]
+            del self._seen[token]
+        claims = await self._claims(token)
+        principal = principal_from(claims)
+        self._seen[token] = float(claims["exp"]) + LEEWAY_SECONDS, principal
+        if len(self._seen) > CACHED:
+            self._seen.popitem(last=False)
+        return principal
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        if len(token) > MAX_TOKEN:
+            raise invalid(f"longer than {MAX_TOKEN} characters")
+        try:
+            header = jwt.get_unverified_header(token)
+            key, algorithms = await self._key(header)
+            return jwt.decode(
+                token,
+                key,
+                algorithms=algorithms,
+                issuer=self._issuer or None,
+                audience=self._audience or None,
+                leeway=LEEWAY_SECONDS,
+                options={"require": ["sub", "exp"], "verify_aud": bool(self._audience)},
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated(
+                Reason.TOKEN_EXPIRED, "The token has expired; get a new one."
+            ) from None
+        except jwt.PyJWTError as error:
+            raise invalid(str(error).rstrip(".")) from None
+
+    async def _key(self, header: dict[str, Any]) -> tuple[Any, list[str]]:
+        """The key a token names, and the only algorithms that key may be used with."""
+        if header.get("alg") == "HS256" and self._secret:
+            return self._secret, ["HS256"]
+        if header.get("alg") in {"RS256", "ES256", "EdDSA"} and self._keys:
+            return await self._keys.find(header.get("kid")), [header["alg"]]
+        raise jwt.InvalidAlgorithmError("its algorithm is not accepted here")
+
+
+def principal_from(claims: dict[str, Any]) -> Principal:
+    subject, org, roles = claims["sub"], claims.get("org", ""), claims.get("roles", [])
+    scope = claims.get("scope")
+    if not isinstance(org, str) or not isinstance(roles, list) or not subject:
+        raise invalid("`sub` and `org` must be strings, `roles` a list")
+    if scope is not None and not isinstance(scope, str):
+        raise invalid("`scope` must be a string of permissions separated by spaces")
+    return Principal(
+        subject=subject,
+        org_id=org,
+        roles=frozenset(map(str, roles)),
+        scopes=None if scope is None else frozenset(scope.split()),
+    )
+
+
+class KeySet:
+    """Public keys from a JWKS file or URL, read again every five minutes, or when a token names an
+    unknown key (at most every ten seconds)."""
+
+    def __init__(self, location: str) -> None:
+        self._location = location
+        self._keys: dict[str | None, jwt.PyJWK] = {}
+        self._loaded = 0.0
+        self._lock = asyncio.Lock()
+
+    async def find(self, key_id: str | None) -> jwt.PyJWK:
+        async with self._lock:
+            age = time.monotonic() - self._loaded
+            if (
+                not self._keys
+                or age > KEY_LIFETIME_SECONDS
+                or (key_id not in self._keys and age > 10)
+            ):
+                self._keys = await asyncio.to_thread(self._load)
+                self._loaded = time.monotonic()
+        if key_id is None and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
+        if key_id not in self._keys:
+            raise jwt.InvalidKeyError("it names a key that is not known")
+        return self._keys[key_id]
+
+    def _load(self) -> dict[str | None, jwt.PyJWK]:
+        try:
+            if urlsplit(self._location).scheme == "file":
+                data = json.loads(Path(urlsplit(self._location).path).read_text())
+            else:
+                data = jwt.PyJWKClient(self._location, cache_keys=False, timeout=5).fetch_data()
+            return {key.key_id: key for key in jwt.PyJWKSet.from_dict(data).keys}
+        except (OSError, ValueError, jwt.PyJWTError) as error:
+            if self._keys:
+                return self._keys
+            raise Unavailable(
+                Reason.KEYS_UNAVAILABLE, "The keys that tokens are checked with cannot be read."
+            ) from error

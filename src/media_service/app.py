@@ -1,0 +1,145 @@
+"""The composition root: what is made of what, and in which order it starts and stops."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from media_service.access.tokens import TokenVerifier
+from media_service.config import Config, ConfigError
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
+from media_service.downloads.service import DownloadService
+from media_service.errors import Unavailable
+from media_service.jobs.model import JobKind
+from media_service.jobs.worker import Worker
+from media_service.media.ingest import IngestHandler
+from media_service.media.purge import UnlinkHandler, purge_due
+from media_service.media.service import MediaService
+from media_service.processing.inspector import Inspector
+from media_service.rpc.server import RpcServer, Services
+from media_service.storage.blobs import BlobStore, open_store
+from media_service.uploads.acceptance import Acceptance
+from media_service.uploads.discard import DiscardHandler, expire_uploads
+from media_service.uploads.finish import Finisher, FinishHandler
+from media_service.uploads.service import UploadService
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 10
+# How often a worker looks for uploads to expire and media to purge.
+SWEEP_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Base:
+    """What server and worker both stand on."""
+
+    database: Database
+    notifier: Notifier
+    raw: BlobStore
+    acceptance: Acceptance
+    finisher: Finisher
+
+
+@asynccontextmanager
+async def base(config: Config) -> AsyncIterator[Base]:
+    store = open_store("raw", config.raw_url)
+    acceptance = Acceptance(config.max_upload_size, config.max_pixels, config.allowed_types)
+    try:
+        async with (
+            Database(config.database_url, config.database_pool_size) as database,
+            Notifier(config.database_url) as notifier,
+        ):
+            finisher = Finisher(database, notifier, store, acceptance)
+            yield Base(database, notifier, store, acceptance, finisher)
+    finally:
+        await store.driver.close()
+
+
+@asynccontextmanager
+async def server(config: Config) -> AsyncIterator[RpcServer]:
+    """A gRPC server that takes calls for as long as the context lasts."""
+    try:
+        verifier = TokenVerifier(
+            secret=config.jwt_secret,
+            jwks=config.jwt_jwks,
+            issuer=config.jwt_issuer,
+            audience=config.jwt_audience,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    async with base(config) as parts:
+        uploads = UploadService(
+            parts.database,
+            parts.notifier,
+            parts.raw,
+            parts.finisher,
+            parts.acceptance,
+            expiry=config.upload_expiry,
+            timeout=config.stream_timeout,
+        )
+        services = Services(
+            uploads,
+            DownloadService(parts.database, parts.raw),
+            MediaService(parts.database, parts.notifier, config.purge_after),
+        )
+        tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
+        rpc = RpcServer(
+            services,
+            verifier,
+            address=f"{config.host}:{config.grpc_port}",
+            rest_url=config.rest_url,
+            tls=tls,
+        )
+        await rpc.start()
+        try:
+            yield rpc
+        finally:
+            stopping = asyncio.create_task(rpc.stop(GRACE_SECONDS))
+            await uploads.close()
+            await stopping
+
+
+async def serve(config: Config, ready: Callable[[], None]) -> None:
+    """Runs the gRPC server until cancelled."""
+    async with server(config):
+        ready()
+        await asyncio.Event().wait()
+
+
+async def work(config: Config, ready: Callable[[], None]) -> None:
+    """Runs the jobs, and the sweeps that belong to no caller, until cancelled."""
+    async with (
+        base(config) as parts,
+        Inspector(config.max_pixels, config.worker_slots) as inspector,
+    ):
+        worker = Worker(
+            parts.database,
+            parts.notifier,
+            {
+                JobKind.INGEST: IngestHandler(parts.database, parts.notifier, parts.raw, inspector),
+                JobKind.FINISH: FinishHandler(parts.finisher),
+                JobKind.DISCARD: DiscardHandler(parts.database, parts.raw),
+                JobKind.UNLINK: UnlinkHandler(parts.database, parts.raw),
+            },
+            config.worker_slots,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(worker.run())
+            tasks.create_task(sweep(parts.database, parts.notifier))
+            ready()
+
+
+async def sweep(database: Database, notifier: Notifier) -> None:
+    """Ends what rested too long, for ever."""
+    while True:
+        try:
+            expired = await expire_uploads(database, notifier)
+            purged = await purge_due(database, notifier)
+            if expired or purged:
+                log.info("expired %d uploads, purged %d media", expired, purged)
+        except Unavailable as error:
+            log.warning("sweep put off: %s", error.message)
+        await asyncio.sleep(SWEEP_SECONDS)

@@ -1,0 +1,154 @@
+"""The options every client command has, and the errors it ends with."""
+
+import functools
+import getpass
+import os
+import socket
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from media_service import config
+from media_service.cli import output
+from media_service.client import Client, MediaServiceError
+
+# Of the server's settings only these matter to a client on the same machine.
+SHARED = (
+    "MEDIA_DATA_DIR",
+    "MEDIA_GRPC_PORT",
+    "MEDIA_JWT_SECRET",
+    "MEDIA_JWT_ISSUER",
+    "MEDIA_JWT_AUDIENCE",
+)
+OWN_TOKEN_LIFETIME = timedelta(hours=24)
+INTERRUPTED = 130
+
+
+def local_settings(environ: Mapping[str, str]) -> config.Config:
+    """The settings a client shares with a server on this machine."""
+    try:
+        return config.load({name: environ[name] for name in SHARED if name in environ})
+    except config.ConfigError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def signing_key(settings: config.Config) -> str:
+    """MEDIA_JWT_SECRET, or the key `media-service dev` keeps in the data dir; "" if neither."""
+    if settings.jwt_secret:
+        return settings.jwt_secret
+    try:
+        return (settings.data_dir / "jwt-secret").read_text().strip()
+    except OSError:
+        return ""
+
+
+def is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def own_token(settings: config.Config) -> str:
+    """A token for the current user, or "" if the signing key is not at hand."""
+    from media_service.cli.token import sign  # noqa: PLC0415 - PyJWT is slow to import
+
+    key = signing_key(settings)
+    return sign(settings, key, getpass.getuser(), OWN_TOKEN_LIFETIME) if key else ""
+
+
+def client_command(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the connection options to a command and hands it a connected `Client` first."""
+
+    @click.option(
+        "--address",
+        envvar="MEDIA_ADDRESS",
+        show_envvar=True,
+        metavar="HOST:PORT",
+        help="Where the service is. Default: 127.0.0.1 and $MEDIA_GRPC_PORT, or 50051.",
+    )
+    @click.option(
+        "--token",
+        envvar="MEDIA_TOKEN",
+        show_envvar=True,
+        metavar="JWT",
+        help="Who you are. Default, on the service's own machine: you, by the development key.",
+    )
+    @click.option("--tls", is_flag=True, help="Connect by TLS, trusting the public authorities.")
+    @click.option(
+        "--ca-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Connect by TLS, trusting the authorities in this PEM file.",
+    )
+    @functools.wraps(command)
+    def run(
+        address: str | None, token: str | None, tls: bool, ca_file: Path | None, **options: Any
+    ) -> None:
+        settings = local_settings(os.environ)
+        address = address or f"127.0.0.1:{settings.grpc_port}"
+        if not token and is_loopback(address):
+            token = own_token(settings)
+        try:
+            require_listener(address)
+            with Client(address, token=token or "", tls=tls, ca_file=ca_file) as client:
+                command(client, **options)
+        except MediaServiceError as error:
+            fail(advice(error, address))
+        except BrokenPipeError:
+            # Whoever read our output has had enough; nothing may be written at exit either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise SystemExit(1) from None
+        except OSError as error:
+            fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        except KeyboardInterrupt:
+            output.complain("stopped")
+            raise SystemExit(INTERRUPTED) from None
+
+    return run
+
+
+def require_listener(address: str) -> None:
+    """Fails at once if nobody listens: a person who forgot to start the service should not wait
+    for the client's patience, which is meant for a service that goes away and comes back."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise click.UsageError(f"--address: {address!r} is not HOST:PORT")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except OSError as error:
+        fail(no_answer(address, error.strerror or str(error)))
+
+
+def no_answer(address: str, why: str) -> str:
+    return (
+        f"no answer from {address}: {why}\n"
+        "Start the service with `media-service dev`, or name another with --address."
+    )
+
+
+def fail(message: str) -> NoReturn:
+    output.complain(message)
+    raise SystemExit(1)
+
+
+def advice(error: MediaServiceError, address: str) -> str:
+    """The error, and what to do about it."""
+    match error.code.name:
+        case "UNAVAILABLE" if not error.reason:
+            return no_answer(address, error.message)
+        case "UNAUTHENTICATED":
+            return (
+                f"{error}\nPass a token by --token or MEDIA_TOKEN; whoever has the signing key "
+                "makes one with `media-service token --user NAME`."
+            )
+        case "NOT_FOUND" if error.reason == "MEDIA_NOT_FOUND":
+            return f"{error}\n`media-service ls` shows what is yours."
+        case _:
+            return str(error)

@@ -1,0 +1,258 @@
+"""`media-service dev`: everything on this machine, by one command."""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import getpass
+import ipaddress
+import os
+import secrets
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from media_service.cli.process import Misconfigured, settings
+from media_service.cli.supervisor import Supervisor
+from media_service.cli.token import sign
+from media_service.config import Config
+from media_service.db.embedded import embedded_postgres
+from media_service.db.migrate import migrate
+from media_service.envoy import render
+
+READY_SECONDS = 60.0
+TOKEN_LIFETIME = timedelta(hours=24)
+
+
+class Stopped(Exception):
+    """The user wants it to end."""
+
+
+@click.command()
+def dev() -> None:
+    """Runs everything on this machine: PostgreSQL, the gRPC server, a worker, and Envoy for REST.
+
+    Prints the addresses, a token, and commands to try. All data lies in MEDIA_DATA_DIR (.data).
+    Ctrl-C stops all of it; starting again goes on where it was.
+
+    \b
+    For a second one beside it, give it ports and a directory of its own:
+      MEDIA_GRPC_PORT=50061 MEDIA_REST_PORT=8090 MEDIA_DATA_DIR=.data2 media-service dev
+
+    It listens on loopback only. For other machines run `serve`, `work` and Envoy
+    (`envoy-config`), each by itself; docker-compose.yml shows how.
+    """
+    config = settings()
+    if not ipaddress.ip_address(config.host).is_loopback:
+        raise Misconfigured(
+            f"MEDIA_HOST={config.host}: `dev` listens on loopback only (127.0.0.1 or ::1)"
+        )
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    make_private(config.data_dir)
+    with only_one(config.data_dir):
+        require_free(config.host, config.grpc_port, "MEDIA_GRPC_PORT")
+        require_free(config.host, config.rest_port, "MEDIA_REST_PORT")
+        with contextlib.suppress(Stopped):
+            run(config, stop)
+        say("Stopped.")
+
+
+def run(config: Config, stop: threading.Event) -> None:
+    """Starts all parts, and waits until the user stops them or one of them ends."""
+    key = config.jwt_secret or ("" if config.jwt_jwks else signing_key(config.data_dir))
+    with database(config, stop) as url:
+        asyncio.run(migrate(url))
+        check(stop)
+        environ = {**os.environ, "MEDIA_DATABASE_URL": url, "MEDIA_JWT_SECRET": key}
+        envoy_log = config.data_dir / "envoy.log"
+        with Supervisor() as children, envoy_log.open("wb") as output:
+            say("Server, worker and Envoy ...")
+            start(children, config, environ)
+            yaml = config.data_dir / "envoy.yaml"
+            yaml.write_text(render(config, [(config.host, config.grpc_port)], config.host))
+            program = str(Path(sysconfig.get_path("scripts")) / "envoy")
+            envoy = [program, "-c", str(yaml), "--log-level", "warning", "--disable-hot-restart"]
+            children.start("Envoy", envoy, os.environ, output)
+            await_ready(config, children, stop)
+            click.echo(welcome(config, key))
+            while not stop.wait(0.2):
+                check_alive(config, children)
+            say("Stopping ...")
+
+
+def start(children: Supervisor, config: Config, environ: Mapping[str, str]) -> None:
+    if not config.storage_raw_url:
+        make_private(config.data_dir / "raw")
+    program = [sys.executable, "-m", "media_service"]
+    children.start("worker", [*program, "work"], environ)
+    children.start("server", [*program, "serve"], environ)
+
+
+def say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def check(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Stopped
+
+
+def make_private(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Misconfigured(f"MEDIA_DATA_DIR: {folder}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Holds the directory's lock, which ends with this process, however that ends."""
+    with (folder / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Misconfigured(
+                f"{folder} is in use by another `media-service dev`;"
+                " set MEDIA_DATA_DIR to run a second one"
+            ) from None
+        yield
+
+
+def require_free(host: str, port: int, variable: str) -> None:
+    """A clear word now: Envoy and gRPC would share a taken port rather than complain."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen()
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            why = "is in use" if taken else f"cannot be used ({error.strerror})"
+            raise Misconfigured(f"port {port} of {host} {why}; set {variable}") from None
+
+
+def signing_key(folder: Path) -> str:
+    """The key in `folder`, made at the first start; `media-service token` finds it there too."""
+    file = folder / "jwt-secret"
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as key:
+            key.write(secrets.token_hex(32) + "\n")
+    return file.read_text().strip()
+
+
+@contextlib.contextmanager
+def database(config: Config, stop: threading.Event) -> Iterator[str]:
+    if config.database_url:
+        say("PostgreSQL: MEDIA_DATABASE_URL")
+        yield config.database_url
+        return
+    say("PostgreSQL ...")
+    if os.geteuid() == 0:
+        say(
+            f"  As root, PostgreSQL runs as the user `pgserver`, and every directory above"
+            f" {config.data_dir} is made readable to all."
+        )
+    try:
+        postgres = embedded_postgres(config.data_dir / "postgres")
+        url = postgres.__enter__()
+    except subprocess.SubprocessError as error:
+        check(stop)  # Ctrl-C reaches initdb too
+        raise click.ClickException(f"PostgreSQL did not start: {error}") from None
+    with contextlib.ExitStack() as stack:
+        stack.push(postgres)
+        check(stop)
+        yield url
+
+
+def await_ready(config: Config, children: Supervisor, stop: threading.Event) -> None:
+    """Waits until REST answers, which it does once Envoy finds gRPC's health to be SERVING."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not healthy(config):
+        check_alive(config, children)
+        if stop.wait(0.1):
+            raise Stopped
+        if time.monotonic() > deadline:
+            raise click.ClickException(
+                f"not ready after {READY_SECONDS:.0f} s;"
+                f" {config.data_dir / 'envoy.log'} may say why"
+            )
+
+
+def healthy(config: Config) -> bool:
+    context = ssl.create_default_context()
+    context.check_hostname = False  # only whether it answers matters, on loopback
+    context.verify_mode = ssl.CERT_NONE
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
+    try:
+        with opener.open(f"{base_url(config)}/healthz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def check_alive(config: Config, children: Supervisor) -> None:
+    if dead := children.dead():
+        name, status = dead
+        if name == "Envoy":
+            click.echo((config.data_dir / "envoy.log").read_text()[-2000:], err=True)
+        how = f"signal {-status}" if status < 0 else f"status {status}"
+        raise click.ClickException(f"the {name} ended ({how}), so everything is stopped")
+
+
+def base_url(config: Config) -> str:
+    return f"{'https' if config.tls_cert else 'http'}://{authority(config.host, config.rest_port)}"
+
+
+def authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def welcome(config: Config, key: str) -> str:
+    """Where it is, and what to try first."""
+    rest, grpc = base_url(config), authority(config.host, config.grpc_port)
+    curl, grpcurl = "curl", "grpcurl -plaintext"
+    if config.tls_cert:
+        curl, grpcurl = f"curl --cacert {config.tls_cert}", f"grpcurl -cacert {config.tls_cert}"
+    bearer = '"Authorization: Bearer $TOKEN"'
+    command = shutil.which("media-service") or f"{sysconfig.get_path('scripts')}/media-service"
+    if key:
+        user = getpass.getuser()
+        token = f"TOKEN={sign(config, key, user, TOKEN_LIFETIME)}"
+        about = f"A token of user {user}, valid for 24 hours:"
+    else:
+        token, about = "TOKEN=...", "Tokens come from whoever holds the keys of MEDIA_JWT_JWKS:"
+    return f"""
+Ready.  REST {rest}   gRPC {grpc}   data {config.data_dir}   (Ctrl-C stops)
+
+{about}
+
+  {token}
+
+Store a file, fetch it (ID is the `mediaId` of the first answer), list what is stored:
+
+  {curl} -H {bearer} -F file=@photo.jpg {rest}/v1/media:upload
+  {curl} -H {bearer} -o copy.jpg {rest}/v1/media/ID/content
+  {grpcurl} -H {bearer} {grpc} media.v1.MediaService/ListMedia
+
+On this machine also, without a token:
+
+  {command} upload photo.jpg
+"""

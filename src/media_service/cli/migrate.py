@@ -1,0 +1,27 @@
+"""`media-service migrate`: brings the database up to date."""
+
+import asyncio
+
+import click
+
+from media_service.cli.process import settings_with_database
+from media_service.db.migrate import migrate as apply
+from media_service.errors import MediaError
+
+
+@click.command()
+def migrate() -> None:
+    """Brings the database at MEDIA_DATABASE_URL to this version's schema.
+
+    Run it before the first start and after every upgrade. Running it again does nothing; running
+    several at once is safe. It never goes back: an older version refuses a newer database.
+    """
+    config = settings_with_database()
+    try:
+        applied = asyncio.run(apply(config.database_url))
+    except (MediaError, RuntimeError) as error:
+        raise click.ClickException(str(error)) from None
+    for name in applied:
+        click.echo(f"applied {name}")
+    if not applied:
+        click.echo("up to date")

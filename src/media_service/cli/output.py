@@ -1,0 +1,89 @@
+"""What a person sees on a terminal, and a program in a pipe."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+from media.v1 import media_pb2
+from rich.console import Console
+from rich.filesize import decimal
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+
+Advance = Callable[[int, int], None]
+
+
+def on_terminal() -> bool:
+    """Whether results go to a person; in a pipe they are plain lines."""
+    return sys.stdout.isatty()
+
+
+def printable(text: str) -> str:
+    """Text without what could move a terminal's cursor or break a line of fields."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def line(media: media_pb2.Media) -> str:
+    """One media in a pipe: id, size in bytes, content type, name, with tabs between."""
+    name = printable(media.filename)
+    return f"{media.media_id}\t{media.size_bytes}\t{media.content_type}\t{name}"
+
+
+def table(rows: list[media_pb2.Media]) -> None:
+    """Media on a terminal."""
+    grid = Table("ID", "Size", "Type", "State", "Created", "Name", box=None, pad_edge=False)
+    grid.columns[1].justify = "right"
+    grid.columns[0].no_wrap = True
+    for media in rows:
+        grid.add_row(
+            media.media_id,
+            decimal(media.size_bytes),
+            media.content_type,
+            media_pb2.Media.State.Name(media.state),
+            media.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M"),
+            escape(printable(media.filename)),
+        )
+    Console().print(grid)
+
+
+def report(media: media_pb2.Media, done: str) -> None:
+    """One media that something was done to."""
+    if on_terminal():
+        name = printable(media.filename) or "(no name)"
+        size = decimal(media.size_bytes)
+        click.echo(f"{done} {name}  {media.media_id}  {media.content_type}  {size}")
+    else:
+        click.echo(line(media))
+
+
+def complain(message: str) -> None:
+    """One error, on stderr."""
+    lines = [printable(part) for part in message.splitlines()]
+    click.echo("media-service: " + "\n".join(lines), err=True)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Advance]:
+    """A bar of bytes, rate and time left on a terminal's stderr; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(printable(title)[:40], total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -1,0 +1,74 @@
+"""What the long-running commands share: settings, logs, and a clean end on a signal."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import click
+import uvloop
+
+from media_service.config import Config, ConfigError, load
+
+Main = Callable[[Config, Callable[[], None]], Awaitable[None]]
+
+
+class Misconfigured(click.ClickException):
+    """A setting is wrong or missing. The process exits with 2, so a supervisor can tell."""
+
+    exit_code = 2
+
+
+def settings() -> Config:
+    """The settings of this process's environment."""
+    try:
+        return load(os.environ)
+    except ConfigError as error:
+        raise Misconfigured(str(error)) from None
+
+
+def settings_with_database() -> Config:
+    """Settings of a process that does not bring its own PostgreSQL."""
+    config = settings()
+    if not config.database_url:
+        raise Misconfigured(
+            "MEDIA_DATABASE_URL is not set, e.g. postgresql://media@db/media"
+            " (`media-service dev` brings a database of its own)"
+        )
+    return config
+
+
+def log_to_stderr(config: Config) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=config.log_level,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+
+
+def run(name: str, main: Main, config: Config) -> None:
+    """Runs `main` until SIGTERM or SIGINT, which cancel it; then it ends in peace."""
+    log_to_stderr(config)
+    log = logging.getLogger(__name__)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(until_signalled(main, config, lambda: log.info("%s ready", name)))
+    log.info("%s stopped", name)
+
+
+async def until_signalled(main: Main, config: Config, ready: Callable[[], None]) -> None:
+    task = asyncio.ensure_future(main(config, ready))
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        stopping.set()
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not stopping.is_set():
+            raise

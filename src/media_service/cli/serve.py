@@ -1,0 +1,21 @@
+"""`media-service serve`: the gRPC server."""
+
+import click
+
+from media_service.cli.process import run, settings_with_database
+
+
+@click.command()
+def serve() -> None:
+    """Runs the gRPC server on MEDIA_HOST:MEDIA_GRPC_PORT until it is told to stop.
+
+    Needs MEDIA_DATABASE_URL, migrated (`media-service migrate`), and MEDIA_JWT_SECRET or
+    MEDIA_JWT_JWKS. REST comes from Envoy in front (`media-service envoy-config`), processing from
+    `media-service work`. `media-service dev` runs all of them on one machine.
+
+    SIGTERM or Ctrl-C ends it: running calls are given a moment to finish.
+    """
+    config = settings_with_database()
+    from media_service import app  # noqa: PLC0415 - the whole server, not for --help
+
+    run("server", app.serve, config)

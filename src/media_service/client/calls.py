@@ -1,0 +1,71 @@
+"""Unary calls, tried again while the failure may pass. Every one of them is safe to repeat."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from media.v1 import media_pb2, media_service_pb2
+
+from media_service.client.errors import MediaServiceError
+from media_service.client.retry import Backoff, Retries, is_transient
+from media_service.client.steps import Call, Sleep, Steps
+
+
+def call(method: str, request: Message, backoff: Backoff) -> Steps[Any]:
+    """The response of one RPC."""
+    retries = Retries(backoff)
+    while True:
+        try:
+            return (yield Call(method, request))
+        except MediaServiceError as error:
+            if not is_transient(error):
+                raise
+            yield Sleep(retries.pause(error))
+
+
+def get(media_id: str, backoff: Backoff, *, full: bool) -> Steps[media_pb2.Media]:
+    view = media_service_pb2.FULL if full else media_service_pb2.BASIC
+    request = media_service_pb2.GetMediaRequest(media_id=media_id, view=view)
+    return call("GetMedia", request, backoff)
+
+
+def page(
+    request: media_service_pb2.ListMediaRequest, backoff: Backoff
+) -> Steps[media_service_pb2.ListMediaResponse]:
+    return call("ListMedia", request, backoff)
+
+
+def update(
+    media: media_pb2.Media, paths: Iterable[str], backoff: Backoff
+) -> Steps[media_pb2.Media]:
+    request = media_service_pb2.UpdateMediaRequest(media=media, update_mask=FieldMask(paths=paths))
+    return call("UpdateMedia", request, backoff)
+
+
+def delete(media_id: str, etag: str, backoff: Backoff) -> Steps[media_pb2.Media]:
+    request = media_service_pb2.DeleteMediaRequest(media_id=media_id, etag=etag)
+    return call("DeleteMedia", request, backoff)
+
+
+def undelete(media_id: str, backoff: Backoff) -> Steps[media_pb2.Media]:
+    request = media_service_pb2.UndeleteMediaRequest(media_id=media_id)
+    return call("UndeleteMedia", request, backoff)
+
+
+def purge(media_id: str, backoff: Backoff) -> Steps[None]:
+    """A purge that got through although its answer did not makes the next try a MEDIA_NOT_FOUND."""
+    retries = Retries(backoff)
+    retried = False
+    while True:
+        try:
+            yield Call("PurgeMedia", media_service_pb2.PurgeMediaRequest(media_id=media_id))
+        except MediaServiceError as error:
+            if retried and error.reason == "MEDIA_NOT_FOUND":
+                return
+            if not is_transient(error):
+                raise
+            yield Sleep(retries.pause(error))
+            retried = True
+        else:
+            return

@@ -1,0 +1,60 @@
+"""How both clients connect."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from media.v1 import download_service_pb2_grpc, media_service_pb2_grpc, upload_service_pb2_grpc
+
+UNARY_TIMEOUT_SECONDS = 60.0
+MESSAGE_LIMIT = 8 << 20  # bytes
+
+OPTIONS: tuple[tuple[str, int], ...] = (
+    # With the bandwidth probe on, one slow stream can hold megabytes.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 65536),
+    ("grpc.max_send_message_length", MESSAGE_LIMIT),
+    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
+    # A server that restarts is found again soon; the default waits up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    # Rarer than every server's default limit allows. It also sets TCP_USER_TIMEOUT, so that a
+    # peer that fell silent in the middle of a stream is noticed after 20 s, not after 15 min.
+    ("grpc.keepalive_time_ms", 310_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # Two clients in one process are two connections.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An address, how to trust it, and who calls."""
+
+    address: str
+    token: str
+    tls: bool
+    ca_file: Path | None
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self.token}"),) if self.token else ()
+
+    @property
+    def credentials(self) -> grpc.ChannelCredentials | None:
+        """None for plain text."""
+        if not self.tls and self.ca_file is None:
+            return None
+        roots = self.ca_file.read_bytes() if self.ca_file else None
+        return grpc.ssl_channel_credentials(roots)
+
+
+def rpcs(channel: Any) -> Mapping[str, Any]:
+    """Every RPC of the contract by its name, on a sync or an async channel."""
+    return {
+        **vars(upload_service_pb2_grpc.UploadServiceStub(channel)),
+        **vars(download_service_pb2_grpc.DownloadServiceStub(channel)),
+        **vars(media_service_pb2_grpc.MediaServiceStub(channel)),
+    }

@@ -1,0 +1,127 @@
+"""The download protocol: what to ask for next, and what to believe of the answer."""
+
+import google_crc32c
+from grpc import StatusCode
+from media.v1 import download_service_pb2, media_pb2
+
+from media_service.client.errors import MediaServiceError
+from media_service.client.retry import Backoff, Retries, is_transient
+from media_service.client.steps import Compute, Progress, Receive, Sleep, Steps, ignore_progress
+from media_service.client.target import Target
+
+
+class Damaged(MediaServiceError):
+    """Bytes changed on the way; asking for them again may help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(StatusCode.DATA_LOSS, "CHECKSUM_MISMATCH", message)
+
+
+class Reception:
+    """The bytes had so far. Every message is checked before it is written."""
+
+    def __init__(
+        self,
+        request: download_service_pb2.DownloadRequest,
+        target: Target,
+        progress: Progress = ignore_progress,
+    ) -> None:
+        self._asked = request
+        self._target = target
+        self._progress = progress
+        self._position: int | None = None
+        self._range = download_service_pb2.ContentRange()
+        self._fresh = True
+        self._crc = 0
+        self.media = media_pb2.Media()
+
+    @property
+    def total(self) -> int:
+        """Bytes wanted; 0 until the first message."""
+        return self._range.end - self._range.start
+
+    @property
+    def done(self) -> int:
+        """Bytes had."""
+        return 0 if self._position is None else self._position - self._range.start
+
+    @property
+    def complete(self) -> bool:
+        return self._position is not None and self._position == self._range.end
+
+    def next_request(self) -> download_service_pb2.DownloadRequest:
+        """What to ask for now: the whole, or what is missing."""
+        self._fresh = True
+        if self._position is None:
+            return self._asked
+        return download_service_pb2.DownloadRequest(
+            media_id=self._asked.media_id,
+            offset=self._position,
+            limit=self._range.end - self._position,
+        )
+
+    def take(self, response: download_service_pb2.DownloadResponse) -> None:
+        if self._fresh:
+            self._begin(response)
+        data = response.data
+        if google_crc32c.value(data) != response.crc32c:
+            raise Damaged(f"bytes at {self._position} were damaged on the way")
+        if self._position is None or self._position + len(data) > self._range.end:
+            raise Damaged("more bytes came than were announced")
+        self._target.write(data)
+        self._crc = google_crc32c.extend(self._crc, data)
+        self._position += len(data)
+        self._progress(self.done, self.total)
+
+    def _begin(self, response: download_service_pb2.DownloadResponse) -> None:
+        media, content_range = response.media, response.content_range
+        self._fresh = False
+        if self._position is None:
+            self.media.CopyFrom(media)  # copies: a part of the message would keep its data alive
+            self._range.CopyFrom(content_range)
+            self._position = content_range.start
+        elif _content(media) != _content(self.media):
+            raise MediaServiceError(
+                StatusCode.ABORTED,
+                "CONTENT_CHANGED",
+                f"media {self.media.media_id} changed while it was downloaded; download it again",
+            )
+        elif (content_range.start, content_range.end) != (self._position, self._range.end):
+            raise Damaged("the answer is another range than was asked for")
+
+    def finish(self) -> None:
+        """Makes the bytes durable; raises DATA_LOSS if the whole is not what was stored."""
+        whole = self.done == self._range.complete_size
+        checksums = self.media.checksums
+        if whole and checksums.HasField("crc32c") and checksums.crc32c != self._crc:
+            raise MediaServiceError(
+                StatusCode.DATA_LOSS,
+                "CHECKSUM_MISMATCH",
+                f"the service holds other bytes of media {self.media.media_id} than were stored; "
+                "tell whoever runs it",
+            )
+        self._target.flush()
+
+
+def _content(media: media_pb2.Media) -> tuple[int, int, bytes]:
+    return media.size_bytes, media.checksums.crc32c, media.checksums.sha256
+
+
+def download(reception: Reception, backoff: Backoff) -> Steps[media_pb2.Media]:
+    """Fetches the range, going on after every break from the bytes had."""
+    retries = Retries(backoff)
+    best = 0
+    while not reception.complete:
+        try:
+            yield Receive(reception.next_request(), reception.take)
+            if not reception.complete:
+                raise MediaServiceError(StatusCode.UNAVAILABLE, "", "the download was cut short")
+        except MediaServiceError as error:
+            if not is_transient(error) and not isinstance(error, Damaged):
+                raise
+            if reception.done > best:
+                best = reception.done
+                retries.progressed()
+            yield Sleep(retries.pause(error))
+    yield Compute(reception.finish)
+    return reception.media

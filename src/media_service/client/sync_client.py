@@ -1,0 +1,161 @@
+"""The blocking client."""
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grpc
+from media.v1 import download_service_pb2, media_pb2, media_service_pb2, upload_pb2
+
+from media_service.client import calls
+from media_service.client.channel import OPTIONS, Endpoint
+from media_service.client.download import Reception, download
+from media_service.client.errors import MediaServiceError
+from media_service.client.retry import DEFAULT, Backoff, Retries, is_transient
+from media_service.client.source import Uploadable, open_source
+from media_service.client.steps import Progress, ignore_progress
+from media_service.client.sync_transport import SyncTransport
+from media_service.client.target import Downloadable, open_target
+from media_service.client.upload import OPEN, upload, upload_spec
+
+
+class Client:
+    """A connection to a media service. Safe to share between threads; close it or use `with`.
+
+    `ca_file` (PEM) or `tls=True` (public authorities) turns TLS on. Failures that may pass are
+    tried again by `backoff`; every other one is raised as `MediaServiceError`.
+    """
+
+    def __init__(
+        self,
+        address: str = "127.0.0.1:50051",
+        *,
+        token: str = "",
+        tls: bool = False,
+        ca_file: Path | None = None,
+        backoff: Backoff = DEFAULT,
+    ) -> None:
+        endpoint = Endpoint(address=address, token=token, tls=tls, ca_file=ca_file)
+        credentials = endpoint.credentials
+        self._channel = (
+            grpc.secure_channel(address, credentials, OPTIONS)
+            if credentials
+            else grpc.insecure_channel(address, OPTIONS)
+        )
+        self._transport = SyncTransport(self._channel, endpoint.metadata)
+        self._backoff = backoff
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def upload(
+        self,
+        source: Uploadable,
+        *,
+        filename: str | None = None,
+        content_type: str | None = None,
+        upload_id: str | None = None,
+        progress: Progress = ignore_progress,
+    ) -> media_pb2.Media:
+        """Stores a file (a path, bytes, or a binary file object) and returns its media.
+
+        Survives breaks of the connection and restarts of the service: it goes on where the
+        durable bytes end. With the `upload_id` of an earlier, interrupted upload of the same
+        file it goes on with that one. `content_type` is what the bytes must turn out to be.
+        """
+        with open_source(source) as opened:
+            spec = upload_spec(opened, filename, content_type, upload_id)
+            return self._transport.run(upload(opened, spec, self._backoff, progress))
+
+    def download(
+        self,
+        media_id: str,
+        target: Downloadable,
+        *,
+        offset: int = 0,
+        limit: int = 0,
+        progress: Progress = ignore_progress,
+    ) -> media_pb2.Media:
+        """Fetches the original, or a range of it, into a path or a binary file object.
+
+        A path appears only once all its bytes are there and right. A negative `offset` counts
+        from the end; a `limit` of 0 means to the end. Both are in bytes.
+        """
+        request = download_service_pb2.DownloadRequest(
+            media_id=media_id, offset=offset, limit=limit
+        )
+        with open_target(target) as opened:
+            reception = Reception(request, opened, progress)
+            return self._transport.run(download(reception, self._backoff))
+
+    def get(self, media_id: str, *, full: bool = False) -> media_pb2.Media:
+        """One media; `full` adds EXIF tags and locations."""
+        return self._transport.run(calls.get(media_id, self._backoff, full=full))
+
+    def list(
+        self,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        order_by: str = "",
+        page_size: int = 0,
+        show_deleted: bool = False,
+    ) -> Iterator[media_pb2.Media]:
+        """The caller's media, newest first, fetched page by page as they are consumed."""
+        request = media_service_pb2.ListMediaRequest(
+            filter=filter, order_by=order_by, page_size=page_size, show_deleted=show_deleted
+        )
+        while True:
+            response = self._transport.run(calls.page(request, self._backoff))
+            yield from response.media
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def update(self, media: media_pb2.Media, paths: Iterable[str] = ()) -> media_pb2.Media:
+        """Sets the fields named by `paths` (filename, title, description, tags).
+
+        No paths: those set in `media`. If `media.etag` is set it must still be current.
+        """
+        return self._transport.run(calls.update(media, paths, self._backoff))
+
+    def delete(self, media_id: str, *, etag: str = "") -> media_pb2.Media:
+        """Soft-deletes: it can be undeleted until `purge_time`."""
+        return self._transport.run(calls.delete(media_id, etag, self._backoff))
+
+    def undelete(self, media_id: str) -> media_pb2.Media:
+        """Takes a soft delete back."""
+        return self._transport.run(calls.undelete(media_id, self._backoff))
+
+    def purge(self, media_id: str) -> None:
+        """Removes a soft-deleted media and its bytes for good."""
+        self._transport.run(calls.purge(media_id, self._backoff))
+
+    def watch_upload(self, upload_id: str) -> Iterator[upload_pb2.Upload]:
+        """The upload now and after every change, until it is in a final state."""
+        retries = Retries(self._backoff)
+        while True:
+            try:
+                for seen in self._transport.watch(upload_id):
+                    retries.progressed()
+                    yield seen
+                    if seen.state not in OPEN:
+                        return
+                raise MediaServiceError(grpc.StatusCode.UNAVAILABLE, "", "the watch has ended")
+            except MediaServiceError as error:
+                if not is_transient(error):
+                    raise
+                pause = retries.pause(error)
+            time.sleep(pause)

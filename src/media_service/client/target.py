@@ -1,0 +1,93 @@
+"""Where a download goes: a file that is either whole or not there, or a stream."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+from media_service.types import new_id
+
+
+class Target(Protocol):
+    """Takes bytes in order. Leaving its `with` block in peace makes them final."""
+
+    def write(self, data: bytes) -> None: ...
+    def flush(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class StreamTarget:
+    """A file object of the caller's, which stays open."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to do: the file is the caller's."""
+
+
+class FileTarget:
+    """A path. Bytes go to a `.part` file beside it, which takes its name once it is whole.
+
+    The part file's name is unique: two downloads to one path do not write into each other.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(f"{path.name[:60]}.{new_id()[-12:]}.part")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        self._file = open(os.open(self._part, flags, 0o666), "wb", buffering=0)  # noqa: PTH123, SIM115
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def flush(self) -> None:
+        os.fsync(self._file.fileno())  # or a power cut could leave the name without its bytes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._part.replace(self._path)
+        finally:
+            self._file.close()
+            self._part.unlink(missing_ok=True)
+
+
+Downloadable = str | os.PathLike[str] | BinaryIO
+
+
+def open_target(target: Downloadable) -> Target:
+    """Opens a path or takes a binary file object as it is."""
+    if isinstance(target, str | os.PathLike):
+        return FileTarget(Path(target))
+    return StreamTarget(target)

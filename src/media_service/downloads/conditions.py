@@ -1,0 +1,97 @@
+"""Conditional and range requests: RFC 9110, sections 13 and 14, as one pure function."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from media_service.downloads.service import not_satisfiable
+from media_service.errors import PreconditionFailed, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to answer: 200 or 206 with bytes [start, end), or 304 with none."""
+
+    status: int
+    start: int
+    end: int
+
+
+def plan(headers: Mapping[str, str], etag: str, modified: datetime, size: int) -> Plan:
+    """Evaluates the preconditions in the order of RFC 9110, section 13.2.2.
+
+    `headers` have lower-case names. Raises PreconditionFailed (412) and OutOfRange (416).
+    """
+    modified = modified.replace(microsecond=0)
+    if "if-match" in headers:
+        if not listed(headers["if-match"], etag, weak=False):
+            raise failed("If-Match")
+    elif (date := http_date(headers.get("if-unmodified-since"))) and modified > date:
+        raise failed("If-Unmodified-Since")
+    if "if-none-match" in headers:
+        if listed(headers["if-none-match"], etag, weak=True):
+            return Plan(304, 0, 0)
+    elif (date := http_date(headers.get("if-modified-since"))) and modified <= date:
+        return Plan(304, 0, 0)
+    if "range" in headers and fresh(headers.get("if-range"), etag, modified):
+        span = parse_range(headers["range"], size)
+        if span is not None:
+            return Plan(206, *span)
+    return Plan(200, 0, size)
+
+
+def failed(header: str) -> PreconditionFailed:
+    return PreconditionFailed(
+        Reason.PRECONDITION_FAILED, f"The condition in {header} does not hold.", header=header
+    )
+
+
+def listed(header: str, etag: str, *, weak: bool) -> bool:
+    """Whether an entity tag is in a list of them, by weak or strong comparison."""
+    if header.strip() == "*":
+        return True
+    for mark, tag in re.findall(r'(W/)?("[^"]*")', header):
+        if tag == etag and (weak or not mark):
+            return True
+    return False
+
+
+def http_date(text: str | None) -> datetime | None:
+    """None for a missing or malformed date: RFC 9110 has such conditions ignored."""
+    try:
+        date = parsedate_to_datetime(text) if text else None
+    except ValueError:
+        return None
+    return date if date is not None and date.tzinfo is not None else None
+
+
+def fresh(if_range: str | None, etag: str, modified: datetime) -> bool:
+    """Whether a range still fits what the client has (section 13.1.5)."""
+    if if_range is None:
+        return True
+    if if_range.strip().startswith(('"', "W/")):
+        return if_range.strip() == etag
+    return http_date(if_range) == modified
+
+
+def parse_range(header: str, size: int) -> tuple[int, int] | None:
+    """[start, end), or None where the whole is the answer: another unit, several ranges, nonsense.
+
+    Raises OutOfRange if it lies outside.
+    """
+    match = re.fullmatch(r"\s*bytes\s*=\s*(\d{0,19})\s*-\s*(\d{0,19})\s*", header, re.IGNORECASE)
+    if not match or not (match[1] or match[2]):
+        return None
+    if not match[1]:
+        length = min(int(match[2]), size)
+        if length == 0:
+            raise not_satisfiable(size)
+        return size - length, size
+    start = int(match[1])
+    if match[2] and int(match[2]) < start:
+        return None
+    if start >= size:
+        raise not_satisfiable(size)
+    return start, min(int(match[2]) + 1, size) if match[2] else size

@@ -1,0 +1,204 @@
+"""Renders `envoy/envoy.yaml`, the REST face, from the settings and the contract.
+
+The result is one self-contained file. Everything that follows from the contract (the services, and
+which methods a path takes) is read from the descriptors, so a new RPC needs no change here.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import ssl
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from google.api import annotations_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorSet, ServiceDescriptorProto
+
+from media_service.config import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "media.v1"
+TYPES = "type.googleapis.com/envoy.extensions"
+REQUEST_HEADERS = (
+    "authorization,content-type,content-digest,repr-digest,range,if-match,if-none-match,if-range,"
+    "if-modified-since,if-unmodified-since,upload-offset,upload-complete"
+)
+RESPONSE_HEADERS = (
+    "accept-ranges,content-disposition,content-length,content-range,content-digest,etag,"
+    "last-modified,location,repr-digest,retry-after,upload-complete,upload-limit,upload-offset,"
+    "x-request-id"
+)
+
+
+def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) -> str:
+    """The whole configuration: REST on `listen`, gRPC at `upstreams` (host, port)."""
+    descriptors = contract()
+    values: dict[str, Any] = {
+        "host": listen,
+        "port": config.rest_port,
+        "downstream_tls": downstream_tls(config),
+        "upstream_tls": upstream_tls(config),
+        "lua": (ROOT / "envoy/face.lua").read_text(),
+        "descriptors": base64.b64encode(descriptors.SerializeToString()).decode(),
+        "services": [f"{PACKAGE}.{service.name}" for service in services(descriptors)],
+        "cors": cors(config.cors_origins),
+        "vary": [{"header": {"key": "vary", "value": "Origin"}}] if config.cors_origins else [],
+        "routes": routes(descriptors),
+        "endpoints": [
+            {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
+            for host, port in upstreams
+        ],
+    }
+    template = Template((ROOT / "envoy/envoy.yaml").read_text())
+    return template.substitute({name: json.dumps(value) for name, value in values.items()})
+
+
+def contract() -> FileDescriptorSet:
+    """The descriptors, without the comments, which are most of their size."""
+    files = FileDescriptorSet.FromString((ROOT / "generated/media.binpb").read_bytes())
+    for file in files.file:
+        file.ClearField("source_code_info")
+    return files
+
+
+def services(descriptors: FileDescriptorSet) -> list[ServiceDescriptorProto]:
+    return [s for file in descriptors.file if file.package == PACKAGE for s in file.service]
+
+
+def bindings(descriptors: FileDescriptorSet) -> Iterator[tuple[str, str]]:
+    """(HTTP method, path template) of every REST mapping in the contract."""
+    for service in services(descriptors):
+        for method in service.method:
+            rule = method.options.Extensions[annotations_pb2.http]
+            for binding in (rule, *rule.additional_bindings):
+                match binding.WhichOneof("pattern"):
+                    case "custom":
+                        yield binding.custom.kind, binding.custom.path
+                    case str(verb):
+                        yield verb.upper(), getattr(binding, verb)
+                    case None:
+                        pass  # gRPC only
+
+
+def path_regex(template: str) -> str:
+    """`/v1/media/{media_id}:purge` as a regular expression for Envoy (RE2)."""
+    pieces = re.split(r"(\{[^}]*\})", template)
+    return "".join(
+        (".+" if piece.endswith("=**}") else "[^/:]+")
+        if piece.startswith("{")
+        else re.escape(piece)
+        for piece in pieces
+    )
+
+
+def routes(descriptors: FileDescriptorSet) -> list[dict[str, Any]]:
+    """A 405 for each known path asked with another method; all else goes to the transcoder."""
+    methods: dict[str, set[str]] = defaultdict(set)
+    for method, template in bindings(descriptors):
+        methods[path_regex(template)].add(method)
+    refusals = [
+        {
+            "match": {
+                "safe_regex": {"regex": regex},
+                "headers": [
+                    {
+                        "name": ":method",
+                        "string_match": {"safe_regex": {"regex": "|".join(sorted(allowed))}},
+                        "invert_match": True,
+                    }
+                ],
+            },
+            "direct_response": {"status": 405},
+            "response_headers_to_add": [
+                {"header": {"key": "allow", "value": ", ".join(sorted(allowed))}}
+            ],
+            "typed_per_filter_config": {
+                "envoy.filters.http.grpc_json_transcoder": {
+                    "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
+                    "disabled": True,
+                }
+            },
+        }
+        for regex, allowed in sorted(methods.items())
+    ]
+    # No time limit on the whole: uploads and watches take as long as they take.
+    service = {"cluster": "media", "timeout": "0s"}
+    # The CORS filter answers preflights, but only those of a route that leads somewhere.
+    preflight = {
+        "prefix": "/",
+        "headers": [
+            {"name": ":method", "string_match": {"exact": "OPTIONS"}},
+            {"name": "access-control-request-method", "present_match": True},
+        ],
+    }
+    return [
+        {"match": preflight, "route": service},
+        *refusals,
+        {"match": {"prefix": "/"}, "route": service},
+    ]
+
+
+def cors(origins: Sequence[str]) -> dict[str, Any]:
+    if not origins:
+        return {}
+    return {
+        "envoy.filters.http.cors": {
+            "@type": f"{TYPES}.filters.http.cors.v3.CorsPolicy",
+            "allow_origin_string_match": [
+                {"safe_regex": {"regex": ".*"}} if origin == "*" else {"exact": origin}
+                for origin in origins
+            ],
+            "allow_methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
+            "allow_headers": REQUEST_HEADERS,
+            "expose_headers": RESPONSE_HEADERS,
+            "max_age": "86400",
+        }
+    }
+
+
+def downstream_tls(config: Config) -> dict[str, Any] | None:
+    if not config.tls_cert:
+        return None
+    certificate = {
+        "certificate_chain": {"filename": str(config.tls_cert)},
+        "private_key": {"filename": str(config.tls_key)},
+    }
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{TYPES}.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {
+                "tls_certificates": [certificate],
+                "alpn_protocols": ["h2", "http/1.1"],
+            },
+        },
+    }
+
+
+def upstream_tls(config: Config) -> dict[str, Any] | None:
+    """The gRPC port has the same certificate, so exactly that one is expected there.
+
+    Its names are those of the public address, not of the machines behind it, so a check of names
+    would fail, and a check of the issuer would accept any other certificate of the same issuer.
+    """
+    if not config.tls_cert:
+        return None
+    pem = config.tls_cert.read_text()
+    end = "-----END CERTIFICATE-----"
+    leaf = ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN") : pem.index(end) + len(end)])
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{TYPES}.transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": {
+                "alpn_protocols": ["h2"],
+                "validation_context": {
+                    "verify_certificate_hash": [hashlib.sha256(leaf).hexdigest()]
+                },
+            },
+        },
+    }

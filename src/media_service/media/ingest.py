@@ -1,0 +1,64 @@
+"""The job that makes stored bytes known: hashed, inspected, and READY or FAILED."""
+
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import Claim, JobState
+from media_service.media import queries
+from media_service.media.model import Media, MediaState
+from media_service.processing.inspector import Inspector
+from media_service.storage.blobs import BlobStore
+from media_service.types import Fault
+
+
+class IngestHandler:
+    """Does INGEST jobs; their subject is a media id. The original stays, whatever comes out."""
+
+    def __init__(
+        self, database: Database, notifier: Notifier, store: BlobStore, inspector: Inspector
+    ) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._store = store
+        self._inspector = inspector
+
+    async def run(self, claim: Claim) -> None:
+        media = await self._begin(claim)
+        if media is None:
+            return
+        await self._hash(media)
+        blob = media.blob
+        async with self._store.as_file(blob.key, blob.size_bytes) as path:
+            found = await self._inspector.inspect(path, media.kind, media.content_type)
+        async with self._database.transaction() as db:
+            if not await jobs.finish(db, claim, JobState.SUCCEEDED):
+                return
+            await queries.set_info(db, media.media_id, found.info, found.private_info)
+        self._notifier.publish("media", media.media_id, MediaState.READY)
+
+    async def give_up(self, claim: Claim, fault: Fault) -> None:
+        async with self._database.transaction() as db:
+            if not await jobs.finish(db, claim, JobState.FAILED, fault):
+                return
+            await queries.set_state(db, claim.subject_id, MediaState.FAILED, fault)
+        self._notifier.publish("media", claim.subject_id, MediaState.FAILED)
+
+    async def _begin(self, claim: Claim) -> Media | None:
+        """The media, now PROCESSING; None, and the job ended, if it was purged meanwhile."""
+        async with self._database.transaction() as db:
+            media = await queries.lock(db, claim.subject_id)
+            if media is None:
+                await jobs.finish(db, claim, JobState.SUCCEEDED)
+                return None
+            if media.state is MediaState.PENDING:
+                await queries.set_state(db, media.media_id, MediaState.PROCESSING)
+        self._notifier.publish("media", media.media_id, MediaState.PROCESSING)
+        return media
+
+    async def _hash(self, media: Media) -> None:
+        """Records the SHA-256 if it is not known yet, by itself: it is true however this ends."""
+        blob = media.blob
+        if blob.checksums.sha256 is None:
+            sha256 = await self._store.sha256(blob.key, blob.size_bytes)
+            async with self._database.connection() as db:
+                await queries.set_sha256(db, blob.blob_id, sha256)

@@ -1,0 +1,49 @@
+"""The second phase of a purge, and purges that are due."""
+
+import logging
+
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import Claim, JobState
+from media_service.media import queries
+from media_service.media.service import remove
+from media_service.storage.blobs import BlobStore
+from media_service.types import Fault
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+
+
+class UnlinkHandler:
+    """The UNLINK job: removes the bytes of a blob, if still nothing refers to it, then its row."""
+
+    def __init__(self, database: Database, store: BlobStore) -> None:
+        self._database = database
+        self._store = store
+
+    async def run(self, claim: Claim) -> None:
+        async with self._database.connection() as db:
+            blob = await queries.unreferenced(db, claim.subject_id)
+        if blob is not None:
+            await self._store.driver.delete(blob.key)
+        async with self._database.transaction() as db:
+            if await jobs.finish(db, claim, JobState.SUCCEEDED):
+                await queries.remove_blob(db, claim.subject_id)
+
+    async def give_up(self, claim: Claim, fault: Fault) -> None:
+        log.error("blob %s could not be unlinked: %s", claim.subject_id, fault.message)
+        async with self._database.connection() as db:
+            await jobs.finish(db, claim, JobState.FAILED, fault)
+
+
+async def purge_due(database: Database, notifier: Notifier) -> int:
+    """Purges deleted media past their purge_time; returns how many."""
+    async with database.transaction() as db:
+        due = await queries.due_for_purge(db, BATCH)
+        for media_id in due:
+            await remove(db, media_id)
+    if due:
+        notifier.publish("jobs", "unlink")
+    return len(due)

@@ -1,0 +1,188 @@
+"""Use cases of the catalogue."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from media_service.access.principal import Principal
+from media_service.access.require import own, require
+from media_service.db.database import Connection, Database
+from media_service.db.notify import Notifier
+from media_service.errors import (
+    FailedPrecondition,
+    Gone,
+    InvalidArgument,
+    NotFound,
+    PreconditionFailed,
+    Reason,
+)
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import JobKind
+from media_service.media import queries
+from media_service.media.filter import parse_filter
+from media_service.media.model import Media
+from media_service.media.paging import (
+    after_sql,
+    decode_token,
+    encode_token,
+    fingerprint,
+    order_sql,
+    parse_order,
+)
+
+DEFAULT_PAGE = 50
+CHANGEABLE = ("filename", "title", "description", "tags")
+TYPES: dict[str, type] = {
+    "create_time": datetime,
+    "update_time": datetime,
+    "size_bytes": int,
+    "filename": str,
+    "media_id": UUID,
+}
+
+
+def not_found(media_id: str) -> NotFound:
+    return NotFound(
+        Reason.MEDIA_NOT_FOUND, "There is no such media, or it is not yours.", media_id=media_id
+    )
+
+
+def gone(media_id: str) -> Gone:
+    return Gone(Reason.MEDIA_DELETED, "The media is deleted; undelete it first.", media_id=media_id)
+
+
+async def load(db: Connection, principal: Principal, media_id: str, *, lock: bool = False) -> Media:
+    """The caller's media, or NotFound (MEDIA_NOT_FOUND). `lock` keeps others from changing it."""
+    media = await (queries.lock if lock else queries.get)(db, media_id)
+    missing = not_found(media_id)
+    require(principal, media.owner if media else None, missing)
+    if media is None:
+        raise missing
+    return media
+
+
+def check_etag(media: Media, etag: str) -> None:
+    """`etag` empty or "*": whatever it is. Raises PreconditionFailed (ETAG_MISMATCH)."""
+    if etag and etag not in {"*", media.etag, media.etag.strip('"')}:
+        raise PreconditionFailed(
+            Reason.ETAG_MISMATCH,
+            "The media has changed since you read it; read it again.",
+            etag=media.etag,
+        )
+
+
+class MediaService:
+    """`purge_after`: how long a deleted media can be undeleted."""
+
+    def __init__(self, database: Database, notifier: Notifier, purge_after: timedelta) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._purge_after = purge_after
+
+    async def get(self, principal: Principal, media_id: str) -> Media:
+        async with self._database.connection() as db:
+            return await load(db, principal, media_id)
+
+    async def list_media(
+        self,
+        principal: Principal,
+        *,
+        filter_text: str,
+        order_by: str,
+        page_size: int,
+        page_token: str,
+        show_deleted: bool,
+    ) -> tuple[list[Media], str]:
+        """A page of the caller's media, and the token of the next one, empty on the last."""
+        owner = own(principal)
+        keys = parse_order(order_by)
+        condition = parse_filter(filter_text)
+        query = fingerprint(owner, filter_text, order_by, show_deleted)
+        where = ["(m.org_id, m.owner_type, m.owner_id) = (%s, %s, %s)"]
+        params: list[Any] = [owner.org_id, owner.type, owner.id]
+        if not show_deleted:
+            where.append("m.delete_time is null")
+        if condition:
+            where.append(condition.sql)
+            params += condition.params
+        if page_token:
+            values = decode_token(page_token, query, [TYPES[key.name] for key in keys])
+            after = after_sql(keys, values)
+            where.append(after.sql)
+            params += after.params
+        size = page_size or DEFAULT_PAGE
+        async with self._database.connection() as db:
+            found = await queries.page(db, " and ".join(where), order_sql(keys), size + 1, params)
+        if len(found) <= size:
+            return found, ""
+        last = found[size - 1]
+        return found[:size], encode_token(query, [getattr(last, key.name) for key in keys])
+
+    async def update(
+        self, principal: Principal, media_id: str, values: Mapping[str, Any], etag: str
+    ) -> Media:
+        """Changes some of `CHANGEABLE`, if `etag` is empty or still the media's."""
+        async with self._database.transaction() as db:
+            media = await load(db, principal, media_id, lock=True)
+            if media.delete_time is not None:
+                raise gone(media_id)
+            check_etag(media, etag)
+            if values:
+                await queries.set_fields(db, media_id, values)
+            changed = await load(db, principal, media_id)
+        self._notifier.publish("media", media_id)
+        return changed
+
+    async def delete(self, principal: Principal, media_id: str, etag: str) -> Media:
+        """Soft-deletes; idempotent."""
+        async with self._database.transaction() as db:
+            media = await load(db, principal, media_id, lock=True)
+            if media.delete_time is not None:
+                return media
+            check_etag(media, etag)
+            await queries.set_deleted(db, media_id, self._purge_after)
+            changed = await load(db, principal, media_id)
+        self._notifier.publish("media", media_id)
+        return changed
+
+    async def undelete(self, principal: Principal, media_id: str) -> Media:
+        """Takes a soft delete back; idempotent."""
+        async with self._database.transaction() as db:
+            media = await load(db, principal, media_id, lock=True)
+            if media.delete_time is None:
+                return media
+            await queries.set_deleted(db, media_id, None)
+            changed = await load(db, principal, media_id)
+        self._notifier.publish("media", media_id)
+        return changed
+
+    async def purge(self, principal: Principal, media_id: str) -> None:
+        """Removes a soft-deleted media at once; jobs remove its bytes."""
+        async with self._database.transaction() as db:
+            media = await load(db, principal, media_id, lock=True)
+            if media.delete_time is None:
+                raise FailedPrecondition(
+                    Reason.MEDIA_NOT_DELETED,
+                    "Only a deleted media can be purged; delete it first.",
+                    media_id=media_id,
+                )
+            await remove(db, media_id)
+        self._notifier.publish("media", media_id)
+        self._notifier.publish("jobs", "unlink")
+
+
+async def remove(db: Connection, media_id: str) -> None:
+    """The first phase of a purge: the media goes, and jobs to unlink its bytes come."""
+    for blob_id in await queries.remove(db, media_id):
+        await jobs.enqueue(db, JobKind.UNLINK, blob_id)
+
+
+def check_changeable(names: Sequence[str]) -> None:
+    """Raises InvalidArgument (INVALID_UPDATE_MASK) for any but `CHANGEABLE`."""
+    if unknown := [name for name in names if name not in CHANGEABLE]:
+        raise InvalidArgument(
+            Reason.INVALID_UPDATE_MASK,
+            f"{', '.join(unknown)} cannot be changed; {', '.join(CHANGEABLE)} can.",
+            fields=tuple((f"update_mask.{name}", "cannot be changed") for name in unknown),
+        )

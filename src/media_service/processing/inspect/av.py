@@ -1,0 +1,173 @@
+"""Films and sounds: what their headers say, and whether they begin to play. Runs in a child."""
+
+import os
+from typing import Any
+
+import av
+from av.stream import Disposition
+
+from media_service.errors import InvalidArgument, Reason, TooLarge
+from media_service.processing.inspect.container import open_container
+from media_service.processing.inspect.location import from_iso6709
+
+DEMUXERS = {
+    "video/mp4": "mov",
+    "video/quicktime": "mov",
+    "video/3gpp": "mov",
+    "video/webm": "matroska",
+    "video/x-matroska": "matroska",
+    "video/vnd.avi": "avi",
+    "video/mpeg": "mpeg",
+    "video/mp2t": "mpegts",
+    "video/x-flv": "flv",
+    "video/x-ms-wmv": "asf",
+    "audio/mpeg": "mp3",
+    "audio/mp4": "mov",
+    "audio/aac": "aac",
+    "audio/ogg": "ogg",
+    "audio/flac": "flac",
+    "audio/wav": "wav",
+    "audio/aiff": "aiff",
+    "audio/amr": "amr",
+}
+# FFmpeg names these demuxers by all they read.
+CONTAINERS = {"mov": "mov,mp4,m4a,3gp,3g2,mj2", "matroska": "matroska,webm"}
+# A stream of which this many packets give no frame does not play.
+PATIENCE = 300
+
+LOCATION_TAGS = ("com.apple.quicktime.location.ISO6709", "location", "location-eng")
+
+
+def corrupt(message: str) -> InvalidArgument:
+    return InvalidArgument(Reason.MEDIA_CORRUPT, message)
+
+
+def inspect_video(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
+    """{"info": …, "private_info": …} of the open file `media`.
+
+    Raises InvalidArgument (MEDIA_CORRUPT) and TooLarge (PIXEL_LIMIT_EXCEEDED).
+    """
+    with open_media(media, content_type) as container:
+        pictures = [s for s in container.streams.video if not is_cover(s)]
+        video = pictures[0] if pictures else None
+        audio = container.streams.audio[0] if container.streams.audio else None
+        if video is None and audio is None:
+            raise corrupt("The film has neither pictures nor sound.")
+        info = common(container, audio, media)
+        if video is not None:
+            info |= describe(video, max_pixels)
+        place = next(filter(None, map(from_iso6709, locations(container.metadata))), None)
+        return {"info": info, "private_info": {"location": place} if place else {}}
+
+
+def inspect_audio(media: int, content_type: str) -> dict[str, Any]:
+    """{"info": …, "private_info": {}} of the open file `media`.
+
+    Raises InvalidArgument (MEDIA_CORRUPT).
+    """
+    with open_media(media, content_type) as container:
+        if not container.streams.audio:
+            raise corrupt("The file has no sound.")
+        return {"info": common(container, container.streams.audio[0], media), "private_info": {}}
+
+
+def open_media(media: int, content_type: str) -> Any:
+    if content_type not in DEMUXERS:
+        raise corrupt(f"Files of type {content_type} cannot be read.")
+    try:
+        return open_container(media, DEMUXERS[content_type])
+    except av.FFmpegError as error:
+        raise corrupt(f"The file is not readable as {content_type}: {error.strerror}.") from None
+
+
+def is_cover(stream: Any) -> bool:
+    """Cover art of a sound looks like a film of one frame."""
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def locations(metadata: dict[str, str]) -> list[str]:
+    return [metadata[tag] for tag in LOCATION_TAGS if tag in metadata]
+
+
+def common(container: Any, audio: Any, media: int) -> dict[str, Any]:
+    """What films and sounds share; proves that the sound can be decoded."""
+    duration = duration_seconds(container)
+    size = os.fstat(media).st_size
+    info: dict[str, Any] = {
+        "duration_seconds": round(duration, 6),
+        "bit_rate_bps": container.bit_rate or (round(size * 8 / duration) if duration else 0),
+        "container": CONTAINERS.get(container.format.name, container.format.name),
+        "audio_codec": "",
+        "audio_channels": 0,
+        "audio_sample_rate_hz": 0,
+    }
+    if audio is not None:
+        first_frame(container, audio)
+        info["audio_codec"] = codec_name(audio)
+        info["audio_channels"] = audio.codec_context.channels
+        info["audio_sample_rate_hz"] = audio.codec_context.sample_rate
+    return info
+
+
+def describe(video: Any, max_pixels: int) -> dict[str, Any]:
+    """What only films have; proves that the pictures can be decoded."""
+    pixels = video.codec_context.width * video.codec_context.height
+    if pixels > max_pixels:
+        raise TooLarge(
+            Reason.PIXEL_LIMIT_EXCEEDED,
+            f"A frame has {pixels} pixels, and at most {max_pixels} are taken.",
+        )
+    frame = first_frame(video.container, video)
+    aspect = float(video.sample_aspect_ratio or 1)
+    width, height = round(frame.width * aspect), frame.height
+    # FFmpeg counts counter-clockwise, from -180 to 180; players know quarter turns only.
+    rotation = round(-frame.rotation / 90) * 90 % 360
+    if rotation in {90, 270}:
+        width, height = height, width
+    return {
+        "width": width,
+        "height": height,
+        "rotation_degrees": rotation,
+        "frame_rate": round(float(video.average_rate or video.guessed_rate or 0), 3),
+        "video_codec": codec_name(video),
+    }
+
+
+def codec_name(stream: Any) -> str:
+    return str(stream.codec_context.codec.canonical_name)
+
+
+def first_frame(container: Any, stream: Any) -> Any:
+    """Decodes until a frame comes; what is broken before it is passed over, as players do."""
+    if stream.codec_context is None:
+        raise corrupt("The file holds a stream of an unknown codec.")
+    stream.codec_context.thread_count = 1  # a thread's frames would cost memory, and one is wanted
+    rewind(container)
+    for tried, packet in enumerate(container.demux(stream)):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            frames = []
+        if frames:
+            return frames[0]
+        if tried > PATIENCE:
+            break
+    raise corrupt(f"The {stream.type} cannot be decoded.")
+
+
+def rewind(container: Any) -> None:
+    try:
+        container.seek(0)
+    except av.FFmpegError:
+        return  # read from where it is: some raw streams cannot seek
+
+
+def duration_seconds(container: Any) -> float:
+    """As the header says; else, as in films that a browser recorded, by reading to the end."""
+    if container.duration is not None:
+        return max(0.0, float(container.duration / av.time_base))
+    end = 0.0
+    for packet in container.demux():
+        if packet.pts is not None:
+            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    return end

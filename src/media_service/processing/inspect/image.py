@@ -1,0 +1,117 @@
+"""Pictures: what the header says, and whether all pixels can be decoded. Runs in a child."""
+
+from typing import Any
+
+import pyvips
+
+from media_service.errors import InvalidArgument, Reason, TooLarge
+from media_service.processing.inspect import exif, heic
+from media_service.processing.inspect.location import from_exif
+
+# The loader of each type. libvips looks at the bytes itself, so this also pins what they must be.
+LOADERS = {
+    "image/jpeg": "jpegload",
+    "image/png": "pngload",
+    "image/apng": "pngload",
+    "image/gif": "gifload",
+    "image/webp": "webpload",
+    "image/tiff": "tiffload",
+    "image/heic": "heifload",
+    "image/avif": "heifload",
+}
+# Their frames build on each other, and are decoded in one go.
+ANIMATED = {"gifload", "webpload"}
+
+
+def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
+    """{"info": …, "private_info": …} of the open file `media`.
+
+    Raises InvalidArgument (MEDIA_CORRUPT) and TooLarge (PIXEL_LIMIT_EXCEEDED).
+    """
+    # Each picture is looked at once: a cache would only keep one owner's pixels for the next.
+    pyvips.cache_set_max(0)
+    loader = LOADERS.get(content_type)
+    if loader is None:
+        raise InvalidArgument(
+            Reason.MEDIA_CORRUPT, f"Pictures of type {content_type} cannot be read."
+        )
+    try:
+        image = open_page(media, loader)
+        pages = value(image, "n-pages", 1)
+        check_pixels(image.width * image.height * pages, max_pixels)
+        if value(image, "heif-compression", "") == "hevc":
+            heic.decode(media)
+        else:
+            decode(media, loader, pages, max_pixels)
+    except pyvips.Error as error:
+        if "memory" in str(error):
+            raise MemoryError from None
+        raise InvalidArgument(
+            Reason.MEDIA_CORRUPT, f"The picture cannot be decoded: {error.detail.strip()}"
+        ) from None
+    return describe(image, pages)
+
+
+def open_page(media: int, loader: str, **options: Any) -> Any:
+    """Reads the header of one page; pixels follow as they are asked for, top to bottom."""
+    allow_only(loader)
+    source = pyvips.Source.new_from_descriptor(media)
+    return pyvips.Image.new_from_source(
+        source, "", access="sequential", fail_on="truncated", **options
+    )
+
+
+def allow_only(loader: str) -> None:
+    """Bytes of another type than they were taken for are not even looked at."""
+    pyvips.operation_block_set("VipsForeignLoad", True)
+    family = {"jpegload": "Jpeg", "pngload": "Png", "gifload": "Nsgif", "webpload": "Webp"}
+    family |= {"tiffload": "Tiff", "heifload": "Heif"}
+    pyvips.operation_block_set(f"VipsForeignLoad{family[loader]}", False)
+
+
+def decode(media: int, loader: str, pages: int, max_pixels: int) -> None:
+    """Decodes every pixel once: only that tells whether the file is whole."""
+    if loader in ANIMATED:
+        open_page(media, loader, n=-1).avg()
+        return
+    seen = 0
+    for number in range(pages):
+        page = open_page(media, loader, page=number) if pages > 1 else open_page(media, loader)
+        seen += page.width * page.height  # pages of a TIFF may differ
+        check_pixels(seen, max_pixels)
+        page.avg()
+
+
+def check_pixels(pixels: int, max_pixels: int) -> None:
+    if pixels > max_pixels:
+        raise TooLarge(
+            Reason.PIXEL_LIMIT_EXCEEDED,
+            f"The picture has {pixels} pixels, and at most {max_pixels} are taken.",
+        )
+
+
+def describe(image: Any, pages: int) -> dict[str, Any]:
+    orientation = value(image, "orientation", 1)
+    if not 1 <= orientation <= 8:
+        orientation = 1
+    turned = orientation >= 5
+    fields = {f: str(image.get(f)) for f in image.get_fields() if f.startswith("exif-ifd")}
+    private: dict[str, Any] = {"exif": exif.shareable(fields)}
+    if place := from_exif(exif.positional(fields)):
+        private["location"] = place
+    return {
+        "info": {
+            "width": image.height if turned else image.width,
+            "height": image.width if turned else image.height,
+            "orientation": orientation,
+            "page_count": pages,
+            "has_alpha": bool(image.hasalpha()),
+            "color_space": str(image.interpretation),
+            "has_icc_profile": image.get_typeof("icc-profile-data") != 0,
+        },
+        "private_info": private,
+    }
+
+
+def value(image: Any, name: str, default: Any) -> Any:
+    return image.get(name) if image.get_typeof(name) else default

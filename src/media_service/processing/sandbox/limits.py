@@ -1,0 +1,19 @@
+"""How much a child process may use."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one child may use. Time is counted for each task anew."""
+
+    # Address space of the process: code, heap and stacks together.
+    memory_bytes: int
+    # Processor time of one task, all threads together.
+    cpu_seconds: int
+    # Time by the clock for one task.
+    wall_seconds: float
+    # Largest file it may write in its private directory.
+    file_bytes: int
+    # Largest answer that is read from it.
+    result_bytes: int

@@ -1,0 +1,220 @@
+"""One child process, seen from the service."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Self
+
+from media_service.errors import InvalidArgument, MediaError, Reason, TooLarge
+from media_service.processing.sandbox.frames import HEADER, encode
+from media_service.processing.sandbox.limits import Limits
+
+log = logging.getLogger(__name__)
+
+# Generous: on a busy machine an interpreter and its codecs take seconds to load.
+START_SECONDS = 60.0
+# Of what a child printed before it died, this much is logged.
+LAST_WORDS = 2000
+# Characters of its explanation that are passed on.
+MESSAGE = 300
+
+# What libraries print when an allocation fails, before they abort.
+MEMORY_WORDS = (b"allocate", b"out of memory", b"MemoryError")
+
+
+class SandboxBroken(Exception):
+    """A child did not even start: the service is at fault, or the machine, not the media."""
+
+
+def limit_exceeded(what: str) -> MediaError:
+    return TooLarge(Reason.INSPECTION_LIMIT_EXCEEDED, f"Reading the file takes too much {what}.")
+
+
+def corrupt(message: str) -> MediaError:
+    return InvalidArgument(Reason.MEDIA_CORRUPT, message)
+
+
+def printable(message: str) -> str:
+    """One line that can be logged, stored and shown, of words a hostile file may have chosen."""
+    line = " ".join(message.split())[:MESSAGE]
+    return "".join(c if c.isprintable() else "?" for c in line)
+
+
+def private_folder() -> Path:
+    """A new one, that only this user can open."""
+    return Path(tempfile.mkdtemp(prefix="media-child-")).resolve()
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """All that a child gets of it: where modules are, where to write, and small heaps."""
+    inherited = {k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"}
+    return {
+        **inherited,
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if Path(p).is_absolute()),
+        "LANG": "C.UTF-8",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        # Every arena and every worker thread reserves address space, which is limited.
+        "MALLOC_ARENA_MAX": "2",
+        "VIPS_CONCURRENCY": "2",
+    }
+
+
+class Child:
+    """A confined process that serves tasks, one at a time."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        channel: socket.socket,
+        folder: Path,
+        last_words: IO[bytes],
+        limits: Limits,
+    ) -> None:
+        self._process = process
+        self._channel = channel
+        self._folder = folder
+        self._last_words = last_words
+        self._limits = limits
+        self.served = 0
+        self.missing: tuple[str, ...] = ()
+
+    @classmethod
+    async def start(cls, tasks: Sequence[str], limits: Limits) -> Self:
+        """Starts a process that can do `tasks`, and waits until it is confined.
+
+        Raises SandboxBroken.
+        """
+        folder = private_folder()
+        ours, theirs = socket.socketpair()
+        # A file without a name: the child can fill it up to its limit, and not replace it.
+        last_words = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
+        setup = {
+            "parent": os.getpid(),
+            "socket": theirs.fileno(),
+            "folder": str(folder),
+            "tasks": list(tasks),
+            "limits": dataclasses.asdict(limits),
+        }
+        with theirs:
+            process = subprocess.Popen(  # noqa: ASYNC220 (returns after exec, in milliseconds)
+                [sys.executable, "-P", "-s", "-B", "-m", f"{__package__}.child", json.dumps(setup)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=last_words,
+                cwd=folder,
+                env=environment(folder),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        ours.setblocking(False)
+        child = cls(process, ours, folder, last_words, limits)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                child.missing = tuple((await child._receive())["missing"])
+        except BaseException as error:
+            log.warning("a child did not start: %s", child.words().decode(errors="replace"))
+            await child.close()
+            if isinstance(error, Exception):
+                raise SandboxBroken("a child process did not start") from error
+            raise
+        return child
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    async def call(self, task: str, media: int | None, parameters: Mapping[str, Any]) -> Any:
+        """Has a task done on an open file; returns its result.
+
+        Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (PIXEL_LIMIT_EXCEEDED,
+        INSPECTION_LIMIT_EXCEEDED); afterwards, and when cancelled, the child must be closed.
+        """
+        self.served += 1
+        try:
+            async with asyncio.timeout(self._limits.wall_seconds):
+                await self._send({"task": task, "parameters": dict(parameters)}, media)
+                reply = await self._receive()
+        except TimeoutError:
+            raise limit_exceeded("time") from None
+        except (EOFError, ConnectionError):
+            raise await self._cause_of_death() from None
+        if "result" in reply:
+            return reply["result"]
+        message = printable(str(reply.get("message")))
+        match reply.get("reason"):
+            case Reason.PIXEL_LIMIT_EXCEEDED:
+                raise TooLarge(Reason.PIXEL_LIMIT_EXCEEDED, message)
+            case Reason.INSPECTION_LIMIT_EXCEEDED:
+                raise TooLarge(Reason.INSPECTION_LIMIT_EXCEEDED, message)
+        log.info("a media file cannot be read: %s", message)
+        raise corrupt(message)
+
+    async def close(self) -> None:
+        """Kills the process, at once, and removes what it left."""
+        self._channel.close()
+        self._kill()
+        try:
+            # It was killed, so this takes milliseconds: the time to give its memory back.
+            await asyncio.to_thread(self._process.wait)
+        finally:
+            self._last_words.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def words(self) -> bytes:
+        """The last that it printed on its standard error."""
+        size = os.fstat(self._last_words.fileno()).st_size
+        return os.pread(self._last_words.fileno(), LAST_WORDS, max(0, size - LAST_WORDS)).strip()
+
+    def _kill(self) -> None:
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def _send(self, message: dict[str, Any], media: int | None) -> None:
+        data = encode(message)
+        sent = socket.send_fds(self._channel, [data], [] if media is None else [media])
+        await asyncio.get_running_loop().sock_sendall(self._channel, data[sent:])
+
+    async def _receive(self) -> dict[str, Any]:
+        """The next message. What a child says is not trusted to be JSON, or short."""
+        (size,) = HEADER.unpack(await self._read(HEADER.size))
+        if size > self._limits.result_bytes:
+            raise limit_exceeded("space for the result")
+        try:
+            message = json.loads(await self._read(size))
+        except (ValueError, RecursionError):
+            raise corrupt("It cannot be read.") from None
+        return message if isinstance(message, dict) else {}
+
+    async def _read(self, size: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        data = bytearray()
+        while len(data) < size:
+            piece = await loop.sock_recv(self._channel, min(size - len(data), 1 << 16))
+            if not piece:
+                raise EOFError
+            data += piece
+        return bytes(data)
+
+    async def _cause_of_death(self) -> MediaError:
+        self._kill()
+        code = await asyncio.to_thread(self._process.wait)
+        words = self.words()
+        log.warning("a child died (%s): %s", code, words.decode(errors="replace"))
+        if code == -signal.SIGXCPU:
+            return limit_exceeded("processor time")
+        if any(word in words for word in MEMORY_WORDS):
+            return limit_exceeded("memory")
+        return corrupt("Reading the file crashed the program that tried.")

@@ -1,0 +1,92 @@
+"""System calls that have no wrapper in Python, and the numbers of those that are refused.
+
+Numbers differ between processors; those of x86_64 and aarch64 are known.
+"""
+
+import ctypes
+import os
+import platform
+from dataclasses import dataclass
+
+PR_SET_PDEATHSIG = 1
+PR_SET_NO_NEW_PRIVS = 38
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What is particular to one processor architecture."""
+
+    # As the kernel names it to a filter (AUDIT_ARCH_…).
+    audit_arch: int
+    # Calls with this bit are of another ABI with other numbers; 0 if there is none.
+    foreign_abi_bit: int
+    seccomp: int
+    clone: int
+    # Answered with ENOSYS: its flags lie behind a pointer, and libc falls back to `clone`.
+    clone3: int
+    # Allowed on the process itself only: kill, tgkill, prlimit64.
+    own_process_only: tuple[int, ...]
+    # Refused: network, other processes, programs, other doors into the kernel, and changes to
+    # files that Landlock does not cover (mode, owner, attributes, times).
+    refused: tuple[int, ...]
+
+
+MACHINES = {
+    "x86_64": Machine(
+        audit_arch=0xC000003E,
+        foreign_abi_bit=0x40000000,
+        seccomp=317,
+        clone=56,
+        clone3=435,
+        own_process_only=(62, 234, 302),
+        refused=(
+            *(41, 42, 43, 49, 50, 53, 288),  # socket connect accept bind listen socketpair accept4
+            *(57, 58, 59, 322),  # fork vfork execve execveat
+            *(101, 310, 311, 200, 129, 297, 424, 434, 438),  # ptrace process_vm_* tkill *sig* pidfd
+            *(425, 426, 427, 321, 323, 298, 248, 249, 250),  # io_uring bpf userfaultfd perf keys
+            *(272, 308, 165, 161, 29, 64, 68, 240),  # unshare setns mount chroot shm sem msg mq
+            *(90, 91, 268, 452, 92, 93, 94, 260),  # chmod chown
+            *(188, 189, 190, 197, 198, 199, 132, 235, 261, 280),  # xattr utime
+        ),
+    ),
+    "aarch64": Machine(
+        audit_arch=0xC00000B7,
+        foreign_abi_bit=0,
+        seccomp=277,
+        clone=220,
+        clone3=435,
+        own_process_only=(129, 131, 261),
+        refused=(
+            *(198, 203, 202, 200, 201, 199, 242),  # socket connect accept bind listen … accept4
+            *(221, 281),  # execve execveat
+            *(117, 270, 271, 130, 138, 240, 424, 434, 438),  # ptrace process_vm_* tkill *sig* pidfd
+            *(425, 426, 427, 280, 282, 241, 217, 218, 219),  # io_uring bpf userfaultfd perf keys
+            *(97, 268, 40, 51, 194, 190, 186, 180),  # unshare setns mount chroot shm sem msg mq
+            *(52, 53, 452, 54, 55),  # chmod chown
+            *(5, 6, 7, 14, 15, 16, 88),  # xattr utime
+        ),
+    ),
+}
+
+
+def machine() -> Machine | None:
+    """This processor; None if its system call numbers are not known here."""
+    return MACHINES.get(platform.machine())
+
+
+def syscall(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
+    """Calls the kernel; raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    words = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    result = int(libc.syscall(ctypes.c_long(number), *words))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def prctl(option: int, value: int) -> None:
+    """Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    words = [ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)]
+    if libc.prctl(ctypes.c_int(option), *words) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

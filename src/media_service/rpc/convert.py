@@ -1,0 +1,112 @@
+"""Records to messages and back."""
+
+from datetime import datetime
+from typing import Any
+
+from google.protobuf import timestamp_pb2
+from google.type import latlng_pb2
+from media.v1 import checksums_pb2, media_pb2, upload_pb2
+
+from media_service.media.model import Kind, Media
+from media_service.rpc.status import fault_status
+from media_service.types import Checksums, new_id
+from media_service.uploads.model import UploadSpec
+from media_service.uploads.service import UploadResult
+
+
+def timestamp(time: datetime) -> timestamp_pb2.Timestamp:
+    message = timestamp_pb2.Timestamp()
+    message.FromDatetime(time)
+    return message
+
+
+def checksums_to_message(checksums: Checksums) -> checksums_pb2.Checksums | None:
+    """None if none is known."""
+    if checksums == Checksums():
+        return None
+    return checksums_pb2.Checksums(crc32c=checksums.crc32c, sha256=checksums.sha256 or b"")
+
+
+def checksums_from(message: checksums_pb2.Checksums) -> Checksums:
+    crc32c = message.crc32c if message.HasField("crc32c") else None
+    return Checksums(crc32c, message.sha256 or None)
+
+
+def media_to_message(media: Media, *, full: bool = False) -> media_pb2.Media:
+    """`full`: with EXIF and location."""
+    message = media_pb2.Media(
+        media_id=media.media_id,
+        owner=media_pb2.Owner(type=media.owner.type, id=media.owner.id, org_id=media.owner.org_id),
+        state=media_pb2.Media.State.Value(media.state),
+        kind=media_pb2.Media.Kind.Value(media.kind),
+        content_type=media.content_type,
+        size_bytes=media.size_bytes,
+        checksums=checksums_to_message(media.blob.checksums),
+        filename=media.filename,
+        title=media.title,
+        description=media.description,
+        tags=media.tags,
+        etag=media.etag,
+        create_time=timestamp(media.create_time),
+        update_time=timestamp(media.update_time),
+    )
+    if media.fault:
+        message.error.CopyFrom(fault_status(media.fault.reason, media.fault.message))
+    if media.delete_time:
+        message.delete_time.CopyFrom(timestamp(media.delete_time))
+    if media.purge_time:
+        message.purge_time.CopyFrom(timestamp(media.purge_time))
+    if media.info is not None:
+        set_info(message, media.kind, media.info, media.private_info if full else {})
+    return message
+
+
+def set_info(
+    message: media_pb2.Media, kind: Kind, info: dict[str, Any], private: dict[str, Any]
+) -> None:
+    location = latlng_pb2.LatLng(**private["location"]) if private.get("location") else None
+    match kind:
+        case Kind.IMAGE:
+            image = media_pb2.ImageInfo(**info, exif=private.get("exif", {}), location=location)
+            message.image.CopyFrom(image)
+        case Kind.VIDEO:
+            message.video.CopyFrom(media_pb2.VideoInfo(**info, location=location))
+        case Kind.AUDIO:
+            message.audio.CopyFrom(media_pb2.AudioInfo(**info))
+        case Kind.DOCUMENT:
+            pass
+
+
+def spec_from(message: upload_pb2.UploadSpec, request_id: str = "") -> UploadSpec:
+    return UploadSpec(
+        upload_id=message.upload_id.lower() or new_id(),
+        filename=message.filename,
+        content_type=message.content_type,
+        size_bytes=message.size_bytes if message.HasField("size_bytes") else None,
+        checksums=checksums_from(message.checksums),
+        request_id=request_id or None,
+    )
+
+
+def upload_to_message(result: UploadResult) -> upload_pb2.Upload:
+    upload, spec = result.upload, result.upload.spec
+    message = upload_pb2.Upload(
+        upload_id=spec.upload_id,
+        state=upload_pb2.Upload.State.Value(upload.state),
+        spec=upload_pb2.UploadSpec(
+            upload_id=spec.upload_id,
+            filename=spec.filename,
+            content_type=spec.content_type,
+            size_bytes=spec.size_bytes,
+            checksums=checksums_to_message(spec.checksums),
+        ),
+        committed_size=upload.committed_size,
+        create_time=timestamp(upload.create_time),
+        update_time=timestamp(upload.update_time),
+        expire_time=timestamp(upload.expire_time),
+    )
+    if upload.fault:
+        message.error.CopyFrom(fault_status(upload.fault.reason, upload.fault.message))
+    if result.media:
+        message.media.CopyFrom(media_to_message(result.media))
+    return message

@@ -1,0 +1,170 @@
+"""What every call passes: authentication, scope, field rules, the access guard, audit, and the
+translation of errors. All of it follows the contract's descriptors; no method is special."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+import protovalidate
+from google.protobuf.message import Message
+
+from media_service.access.require import Guard, current_guard
+from media_service.access.tokens import TokenVerifier
+from media_service.errors import (
+    InvalidArgument,
+    MediaError,
+    PermissionDenied,
+    Reason,
+    Unauthenticated,
+)
+from media_service.rpc.caller import current_principal
+from media_service.rpc.rules import MethodRule
+from media_service.rpc.status import abort, known
+
+audit_log = logging.getLogger("media_service.audit")
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]"
+
+
+@dataclass
+class Record:
+    """One line of the audit log: who did what to which, and how it ended."""
+
+    action: str
+    subject: str = "-"
+    outcome: str = "OK"
+
+    def note(self, message: Any) -> None:
+        """What a request names, or the response it makes."""
+        for name in ("media_id", "upload_id"):
+            self.subject = getattr(message, name, "") or self.subject
+
+    def write(self) -> None:
+        if not self.action:
+            return
+        principal = current_principal.get(None)
+        audit_log.info(
+            "action=%s user=%r org=%r subject=%s outcome=%s",
+            self.action,
+            principal.subject if principal else "",
+            principal.org_id if principal else "",
+            self.subject,
+            self.outcome,
+        )
+
+
+class Gate(grpc.aio.ServerInterceptor):
+    """Wraps each handler once. Methods that are not in `rules` (health, reflection) pass."""
+
+    def __init__(self, rules: Mapping[str, MethodRule], verifier: TokenVerifier) -> None:
+        self._rules = rules
+        self._verifier = verifier
+        self._validator = protovalidate.Validator()
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Continuation,
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        path = handler_call_details.method
+        if handler := self._wrapped.get(path):
+            return handler
+        handler = await continuation(handler_call_details)
+        rule = self._rules.get(path)
+        if handler is None or rule is None:
+            return handler
+        self._wrapped[path] = self._wrap(handler, rule)
+        return self._wrapped[path]
+
+    def _wrap(self, handler: "grpc.RpcMethodHandler[Any, Any]", rule: MethodRule) -> Handler:
+        coders = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.request_streaming:
+            call = self._guarded(handler.stream_unary, rule, self._check_first)
+            return grpc.stream_unary_rpc_method_handler(call, **coders)
+        if handler.response_streaming:
+            call = self._guarded(handler.unary_stream, rule, self._check)
+            return grpc.unary_stream_rpc_method_handler(call, **coders)
+        call = self._guarded(handler.unary_unary, rule, self._check)
+        return grpc.unary_unary_rpc_method_handler(call, **coders)
+
+    def _guarded(
+        self, behavior: Any, rule: MethodRule, check: Callable[[Any, Record], Any]
+    ) -> Callable[[Any, Context], Awaitable[Any]]:
+        async def call(request: Any, context: Context) -> Any:
+            record = Record(rule.audit)
+            try:
+                if rule.permission:
+                    await self._authenticate(context, rule.permission)
+                guard = Guard()
+                current_guard.set(guard)
+                response = await behavior(check(request, record), context)
+                record.note(response)
+                if rule.permission and not guard.decided:
+                    raise RuntimeError("access was not decided in this call")
+                return response
+            except Exception as error:
+                shown = known(error)
+                record.outcome = shown.reason
+                await abort(context, shown)
+            finally:
+                record.write()
+
+        return call
+
+    async def _authenticate(self, context: Context, permission: str) -> None:
+        token = ""
+        for key, value in context.invocation_metadata() or ():
+            if key == "authorization" and isinstance(value, str):
+                scheme, _, token = value.partition(" ")
+                if scheme.lower() != "bearer":
+                    token = ""
+        if not token:
+            raise Unauthenticated(
+                Reason.TOKEN_MISSING, "Send a token: `authorization: Bearer <token>`."
+            )
+        principal = await self._verifier.verify(token.strip())
+        current_principal.set(principal)
+        if not principal.holds(permission):
+            raise PermissionDenied(
+                Reason.SCOPE_MISSING,
+                f"The token's scope does not include {permission}.",
+                permission=permission,
+            )
+
+    def _check(self, message: Message, record: Record) -> Message:
+        record.note(message)
+        violations = self._validator.collect_violations(message)
+        if violations:
+            raise invalid_fields(violations)
+        return message
+
+    async def _check_first(
+        self, messages: AsyncIterator[Message], record: Record
+    ) -> AsyncIterator[Message]:
+        """Checks what a stream says of itself; later messages carry only bytes."""
+        first = True
+        async for message in messages:
+            if first:
+                self._check(message, record)
+                first = False
+            yield message
+
+
+def invalid_fields(violations: list[protovalidate.Violation]) -> MediaError:
+    fields = []
+    for violation in violations:
+        elements = violation.proto.field.elements if violation.proto.field else []
+        name = ".".join(element.field_name for element in elements)
+        fields.append((name, violation.proto.message))
+    summary = "; ".join(f"{name}: {message}" for name, message in fields)
+    return InvalidArgument(
+        Reason.INVALID_FIELD, f"The request is not valid: {summary}.", tuple(fields)
+    )

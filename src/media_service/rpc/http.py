@@ -1,0 +1,99 @@
+"""HTTP headers in gRPC metadata: Envoy hands request headers in as metadata, and its Lua turns
+what is sent back into the status and headers of the HTTP answer."""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import quote
+
+from media_service.errors import InvalidArgument, Reason
+from media_service.types import Checksums
+
+# What a browser may show in place; anything else might run scripts on our origin.
+INLINE = re.compile(r"(image/(?!svg)|video/|audio/|application/pdf$)")
+
+
+def request_headers(context: Any) -> Mapping[str, str]:
+    """The request's metadata by lower-case name; of a repeated one, the first."""
+    headers: dict[str, str] = {}
+    for key, value in context.invocation_metadata() or ():
+        if isinstance(value, str):
+            headers.setdefault(key, value)
+    return headers
+
+
+def is_head(headers: Mapping[str, str]) -> bool:
+    return headers.get("x-envoy-original-method") == "HEAD"
+
+
+def http_date(time: datetime) -> str:
+    return format_datetime(time.astimezone(UTC).replace(microsecond=0), usegmt=True)
+
+
+def bad_header(name: str, expects: str) -> InvalidArgument:
+    return InvalidArgument(
+        Reason.INVALID_HEADER, f"The header {name} must be {expects}.", ((name, expects),)
+    )
+
+
+def integer_header(headers: Mapping[str, str], name: str) -> int | None:
+    text = headers.get(name.lower())
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d{1,18}", text.strip()):
+        raise bad_header(name, "a whole number")
+    return int(text)
+
+
+def boolean_header(headers: Mapping[str, str], name: str) -> bool:
+    """A boolean as in RFC 8941: ?1 or ?0."""
+    text = headers.get(name.lower(), "?0").strip()
+    if text not in {"?0", "?1"}:
+        raise bad_header(name, "?1 or ?0")
+    return text == "?1"
+
+
+def digest_header(headers: Mapping[str, str], name: str) -> Checksums:
+    """The checksums in a Content-Digest or Repr-Digest (RFC 9530): sha-256, crc32c."""
+    text = headers.get(name.lower(), "")
+    sha256 = crc32c = None
+    for algorithm, encoded in re.findall(r"([a-z0-9-]+)\s*=\s*:([^:]*):", text):
+        try:
+            value = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            raise bad_header(name, "sha-256=:<base64>:") from None
+        if algorithm == "sha-256" and len(value) == 32:
+            sha256 = value
+        elif algorithm == "crc32c" and len(value) == 4:
+            crc32c = int.from_bytes(value)
+        elif algorithm in {"sha-256", "crc32c"}:
+            raise bad_header(name, "sha-256=:<base64 of 32 bytes>:")
+    if text and not (sha256 or crc32c is not None):
+        raise bad_header(name, "sha-256=:<base64>: or crc32c=:<base64>:")
+    return Checksums(crc32c, sha256)
+
+
+def repr_digest(checksums: Checksums) -> str:
+    """A Repr-Digest of what is known."""
+    digests = []
+    if checksums.sha256 is not None:
+        digests.append(f"sha-256=:{base64.b64encode(checksums.sha256).decode()}:")
+    if checksums.crc32c is not None:
+        digests.append(f"crc32c=:{base64.b64encode(checksums.crc32c.to_bytes(4)).decode()}:")
+    return ", ".join(digests)
+
+
+def content_disposition(filename: str, content_type: str, *, attachment: bool) -> str:
+    """RFC 6266: an ASCII name for old clients, the real one in UTF-8 (RFC 8187)."""
+    kind = "inline" if INLINE.match(content_type) and not attachment else "attachment"
+    if not filename:
+        return kind
+    plain = re.sub(r'[^ !#-\[\]-~]|[%"\\]', "_", filename)
+    encoded = quote(filename, safe="!#$&+-.^_`|~")
+    if plain == filename:
+        return f'{kind}; filename="{plain}"'
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{encoded}"

@@ -1,0 +1,80 @@
+"""MediaService: messages in, service calls, messages out."""
+
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf import empty_pb2
+from media.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
+
+from media_service.media.service import CHANGEABLE, MediaService, check_changeable
+from media_service.rpc import http
+from media_service.rpc.caller import caller
+from media_service.rpc.convert import media_to_message
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
+    def __init__(self, media: MediaService) -> None:
+        self._media = media
+
+    async def GetMedia(  # noqa: N802
+        self, request: media_service_pb2.GetMediaRequest, context: Context
+    ) -> media_pb2.Media:
+        media = await self._media.get(caller(), request.media_id)
+        await send_etag(context, media.etag)
+        return media_to_message(media, full=request.view == media_service_pb2.FULL)
+
+    async def ListMedia(  # noqa: N802
+        self, request: media_service_pb2.ListMediaRequest, context: Context
+    ) -> media_service_pb2.ListMediaResponse:
+        found, next_page_token = await self._media.list_media(
+            caller(),
+            filter_text=request.filter,
+            order_by=request.order_by,
+            page_size=request.page_size,
+            page_token=request.page_token,
+            show_deleted=request.show_deleted,
+        )
+        return media_service_pb2.ListMediaResponse(
+            media=[media_to_message(media) for media in found], next_page_token=next_page_token
+        )
+
+    async def UpdateMedia(  # noqa: N802
+        self, request: media_service_pb2.UpdateMediaRequest, context: Context
+    ) -> media_pb2.Media:
+        wanted = request.media
+        names = list(request.update_mask.paths)
+        if names == ["*"]:
+            names = list(CHANGEABLE)
+        if not names:
+            names = [name for name in CHANGEABLE if getattr(wanted, name)]
+        check_changeable(names)
+        values = {name: getattr(wanted, name) for name in names}
+        if "tags" in values:
+            values["tags"] = list(wanted.tags)
+        etag = wanted.etag or http.request_headers(context).get("if-match", "")
+        media = await self._media.update(caller(), wanted.media_id, values, etag)
+        await send_etag(context, media.etag)
+        return media_to_message(media)
+
+    async def DeleteMedia(  # noqa: N802
+        self, request: media_service_pb2.DeleteMediaRequest, context: Context
+    ) -> media_pb2.Media:
+        etag = request.etag or http.request_headers(context).get("if-match", "")
+        return media_to_message(await self._media.delete(caller(), request.media_id, etag))
+
+    async def UndeleteMedia(  # noqa: N802
+        self, request: media_service_pb2.UndeleteMediaRequest, context: Context
+    ) -> media_pb2.Media:
+        return media_to_message(await self._media.undelete(caller(), request.media_id))
+
+    async def PurgeMedia(  # noqa: N802
+        self, request: media_service_pb2.PurgeMediaRequest, context: Context
+    ) -> empty_pb2.Empty:
+        await self._media.purge(caller(), request.media_id)
+        return empty_pb2.Empty()
+
+
+async def send_etag(context: Context, etag: str) -> None:
+    await context.send_initial_metadata((("etag", etag), ("cache-control", "private, no-cache")))

@@ -1,0 +1,153 @@
+"""multipart/form-data (RFC 7578), parsed as it streams in: one file, after its fields."""
+
+from collections.abc import AsyncIterator
+from email.message import Message
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser
+
+from media_service.errors import InvalidArgument, Reason
+from media_service.types import new_id
+from media_service.uploads.model import KIB, Chunk, UploadSpec
+
+# Bounds everything that is held in memory: headers and fields, not the file.
+MAX_OVERHEAD = 64 * KIB
+
+
+def boundary_of(content_type: str) -> bytes | None:
+    """The boundary of a multipart/form-data type; None for other types."""
+    message = Message()
+    message["content-type"] = content_type
+    if message.get_content_type() != "multipart/form-data":
+        return None
+    boundary = message.get_boundary()
+    if not boundary:
+        raise invalid("the content type names no boundary")
+    return boundary.encode()
+
+
+def invalid(why: str) -> InvalidArgument:
+    return InvalidArgument(Reason.INVALID_MULTIPART, f"The form is not valid: {why}.")
+
+
+class MultipartFile:
+    """The one file of a form. A field `filename` before it wins over the part's own name, and
+    `filename` given here over both."""
+
+    def __init__(self, boundary: bytes, filename: str) -> None:
+        self._filename = filename
+        self._field = bytearray()
+        self._name = b""
+        self._value = b""
+        self._headers = Message()
+        self._in_file = False
+        self._file_seen = False
+        self._done = False
+        self._spec: UploadSpec | None = None
+        self._data: list[bytes] = []
+        self._overhead = 0
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._part_begin,
+                "on_header_field": self._header_field,
+                "on_header_value": self._header_value,
+                "on_header_end": self._header_end,
+                "on_headers_finished": self._headers_finished,
+                "on_part_data": self._part_data,
+                "on_part_end": self._part_end,
+                "on_end": self._end,
+            },
+        )
+
+    async def open(
+        self, first: bytes, rest: AsyncIterator[bytes]
+    ) -> tuple[UploadSpec, AsyncIterator[Chunk]]:
+        """Reads up to the file. Raises InvalidArgument (INVALID_MULTIPART, INCOMPLETE_BODY)."""
+        self._parse(first)
+        while self._spec is None:
+            data = await anext(rest, None)
+            if data is None:
+                raise invalid("it has no file") if self._done else self._broken()
+            self._parse(data)
+        return self._spec, self._chunks(rest)
+
+    async def _chunks(self, rest: AsyncIterator[bytes]) -> AsyncIterator[Chunk]:
+        while True:
+            pieces, self._data = self._data, []
+            for piece in pieces:
+                yield Chunk(piece)
+            data = await anext(rest, None)
+            if data is None:
+                break
+            self._parse(data)
+        if not self._done:
+            raise self._broken()
+        yield Chunk(b"", finish=True)
+
+    def _broken(self) -> InvalidArgument:
+        return InvalidArgument(
+            Reason.INCOMPLETE_BODY, "The form broke off before its closing boundary."
+        )
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.write(data)
+        except FormParserError as error:
+            raise invalid(str(error).rstrip(".")) from None
+
+    def _spend(self, size: int) -> None:
+        self._overhead += size
+        if self._overhead > MAX_OVERHEAD:
+            raise invalid(f"its fields and headers are larger than {MAX_OVERHEAD} bytes")
+
+    # What the parser calls, in the order of the form.
+
+    def _part_begin(self) -> None:
+        self._headers = Message()
+        self._field = bytearray()
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._spend(end - start)
+        self._name += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._spend(end - start)
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        self._headers[self._name.decode("latin-1")] = self._value.decode("utf-8", "replace")
+        self._name = self._value = b""
+
+    def _headers_finished(self) -> None:
+        self._in_file = self._headers.get_filename() is not None
+        if self._in_file and self._file_seen:
+            raise invalid("it has more than one file; send one request for each")
+        if not self._in_file and self._file_seen:
+            raise invalid("fields must stand before the file")
+        if self._in_file:
+            self._file_seen = True
+            name = self._filename or self._headers.get_filename() or ""
+            declared = self._headers.get("content-type", "")
+            generic = declared in {"", "application/octet-stream"}
+            self._spec = UploadSpec(new_id(), name, "" if generic else declared)
+        elif self._field_name() != "filename":
+            raise invalid(f"{self._field_name()!r} is not a field; `filename` is")
+
+    def _field_name(self) -> str:
+        name = self._headers.get_param("name", "", "content-disposition")
+        return name if isinstance(name, str) else ""
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._in_file:
+            self._data.append(data[start:end])
+        else:
+            self._spend(end - start)
+            self._field += data[start:end]
+
+    def _part_end(self) -> None:
+        if not self._in_file and not self._filename:
+            self._filename = self._field.decode("utf-8", "replace")
+
+    def _end(self) -> None:
+        self._done = True

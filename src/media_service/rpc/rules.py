@@ -1,0 +1,31 @@
+"""What the contract says of each method, read from the descriptors."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from google.protobuf.descriptor import ServiceDescriptor
+from media.v1 import rule_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRule:
+    """`permission` empty: public. `audit` empty: not audited."""
+
+    permission: str
+    audit: str
+
+
+def read_rules(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodRule]:
+    """Rules by method path, such as "/media.v1.MediaService/GetMedia".
+
+    Raises `ValueError` for a method that has no rule: such a server does not start.
+    """
+    rules = {}
+    for service in services:
+        for method in service.methods:
+            rule = method.GetOptions().Extensions[rule_pb2.rule]
+            if bool(rule.permission) == rule.public:
+                raise ValueError(f"{method.full_name}: set either permission or public in its rule")
+            path = f"/{service.full_name}/{method.name}"
+            rules[path] = MethodRule(rule.permission, rule.audit)
+    return rules

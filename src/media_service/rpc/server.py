@@ -1,0 +1,106 @@
+"""The gRPC server: servicers behind the gate, health, reflection, TLS."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from media.v1 import (
+    download_service_pb2,
+    download_service_pb2_grpc,
+    media_service_pb2,
+    media_service_pb2_grpc,
+    upload_service_pb2,
+    upload_service_pb2_grpc,
+)
+
+from media_service.access.tokens import TokenVerifier
+from media_service.downloads.service import DownloadService
+from media_service.media.service import MediaService
+from media_service.rpc.download_service import DownloadServicer
+from media_service.rpc.gate import Gate
+from media_service.rpc.media_service import MediaServicer
+from media_service.rpc.rules import read_rules
+from media_service.rpc.upload_service import UploadServicer
+from media_service.uploads.service import UploadService
+
+SERVICES = [
+    upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"],
+    download_service_pb2.DESCRIPTOR.services_by_name["DownloadService"],
+    media_service_pb2.DESCRIPTOR.services_by_name["MediaService"],
+]
+
+# 2 MiB of data and its framing.
+MAX_MESSAGE = 3 << 20
+OPTIONS: Sequence[tuple[str, int]] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    # Without the probe a slow stream holds kilobytes, not megabytes.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 65536),
+    # A burst of calls waits instead of being refused at random.
+    ("grpc.server.max_pending_requests", 20000),
+    ("grpc.server.max_pending_requests_hard_limit", 20000),
+    ("grpc.max_metadata_size", 16384),
+    ("grpc.absolute_max_metadata_size", 16384),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10000),
+    # Two servers on one port by mistake would each get half of the calls.
+    ("grpc.so_reuseport", 0),
+)
+
+
+@dataclass(frozen=True)
+class Services:
+    uploads: UploadService
+    downloads: DownloadService
+    media: MediaService
+
+
+class RpcServer:
+    """`address` is "host:port"; port 0 takes a free one, see `port` after `start`."""
+
+    def __init__(
+        self,
+        services: Services,
+        verifier: TokenVerifier,
+        *,
+        address: str,
+        rest_url: str,
+        tls: tuple[Path, Path] | None = None,
+    ) -> None:
+        self._health = health.aio.HealthServicer()
+        gate = Gate(read_rules(SERVICES), verifier)
+        server = grpc.aio.server(interceptors=[gate], options=list(OPTIONS))
+        upload_service_pb2_grpc.add_UploadServiceServicer_to_server(
+            UploadServicer(services.uploads, rest_url), server
+        )
+        download_service_pb2_grpc.add_DownloadServiceServicer_to_server(
+            DownloadServicer(services.downloads), server
+        )
+        media_service_pb2_grpc.add_MediaServiceServicer_to_server(
+            MediaServicer(services.media), server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [service.full_name for service in SERVICES]
+        reflection.enable_server_reflection(
+            [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
+        )
+        if tls:
+            pair = (tls[1].read_bytes(), tls[0].read_bytes())
+            self.port = server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+        else:
+            self.port = server.add_insecure_port(address)
+        self._server = server
+
+    async def start(self) -> None:
+        await self._server.start()
+        for name in ("", *(service.full_name for service in SERVICES)):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace: float) -> None:
+        """No new calls; running ones have `grace` seconds."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace)

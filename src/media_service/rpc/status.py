@@ -1,0 +1,112 @@
+"""The only table from error classes to gRPC codes and HTTP statuses."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from media_service import errors
+from media_service.errors import MediaError, Reason
+from media_service.types import new_id
+
+log = logging.getLogger(__name__)
+
+DOMAIN = "media.v1"
+RETRY_SECONDS = 1
+Code = grpc.StatusCode
+
+TABLE: dict[type[MediaError], tuple[grpc.StatusCode, int]] = {
+    errors.InvalidArgument: (Code.INVALID_ARGUMENT, 400),
+    errors.Unauthenticated: (Code.UNAUTHENTICATED, 401),
+    errors.PermissionDenied: (Code.PERMISSION_DENIED, 403),
+    errors.NotFound: (Code.NOT_FOUND, 404),
+    errors.Timeout: (Code.DEADLINE_EXCEEDED, 408),
+    errors.AlreadyExists: (Code.ALREADY_EXISTS, 409),
+    errors.Conflict: (Code.ABORTED, 409),
+    errors.FailedPrecondition: (Code.FAILED_PRECONDITION, 409),
+    errors.OffsetMismatch: (Code.OUT_OF_RANGE, 409),
+    errors.Gone: (Code.FAILED_PRECONDITION, 410),
+    errors.PreconditionFailed: (Code.ABORTED, 412),
+    errors.TooLarge: (Code.INVALID_ARGUMENT, 413),
+    errors.Unsupported: (Code.INVALID_ARGUMENT, 415),
+    errors.OutOfRange: (Code.OUT_OF_RANGE, 416),
+    errors.ResourceExhausted: (Code.RESOURCE_EXHAUSTED, 429),
+    errors.DataLoss: (Code.DATA_LOSS, 500),
+    errors.Unavailable: (Code.UNAVAILABLE, 503),
+}
+BY_REASON = {Reason.STORAGE_FULL: 507}
+INTERNAL = (Code.INTERNAL, 500)
+RETRIABLE = (errors.Unavailable, errors.ResourceExhausted)
+
+
+def codes(error: MediaError) -> tuple[grpc.StatusCode, int]:
+    """The gRPC code and the HTTP status of an error."""
+    code, status = TABLE.get(type(error), INTERNAL)
+    return code, BY_REASON.get(error.reason, status)
+
+
+def known(error: Exception) -> MediaError:
+    """An error that may be shown. Whatever is not ours is logged whole and shown opaque."""
+    if isinstance(error, MediaError):
+        return error
+    error_id = new_id()
+    log.error("internal error %s", error_id, exc_info=error)
+    return MediaError(
+        Reason.INTERNAL,
+        f"Something went wrong on our side. Quote {error_id} when you report it.",
+        error_id=error_id,
+    )
+
+
+def fault_status(reason: str, message: str) -> status_pb2.Status:
+    """Why something ended as FAILED, as google.rpc.Status."""
+    status = status_pb2.Status(code=Code.FAILED_PRECONDITION.value[0], message=message)
+    pack(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
+    return status
+
+
+def pack(status: status_pb2.Status, detail: object) -> None:
+    packed = any_pb2.Any()
+    packed.Pack(detail)  # type: ignore[arg-type]
+    status.details.append(packed)
+
+
+def to_status(error: MediaError) -> status_pb2.Status:
+    """google.rpc.Status with ErrorInfo, and BadRequest or RetryInfo where they say more."""
+    status = status_pb2.Status(code=codes(error)[0].value[0], message=error.message)
+    pack(
+        status,
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata),
+    )
+    if isinstance(error, errors.InvalidArgument) and error.fields:
+        request = error_details_pb2.BadRequest()
+        for field, description in error.fields:
+            request.field_violations.add(field=field, description=description)
+        pack(status, request)
+    if isinstance(error, RETRIABLE):
+        delay = duration_pb2.Duration(seconds=RETRY_SECONDS)
+        pack(status, error_details_pb2.RetryInfo(retry_delay=delay))
+    return status
+
+
+def http_headers(error: MediaError) -> Iterator[tuple[str, str]]:
+    """What HTTP says about this error in headers; Envoy's Lua makes them so."""
+    yield "x-http-status", str(codes(error)[1])
+    if isinstance(error, errors.Unauthenticated):
+        yield "www-authenticate", "Bearer"
+    if isinstance(error, errors.OutOfRange):
+        yield "content-range", f"bytes */{error.metadata['complete_size']}"
+    if isinstance(error, errors.OffsetMismatch):
+        yield "upload-offset", error.metadata["committed_size"]
+    if isinstance(error, RETRIABLE):
+        yield "retry-after", str(RETRY_SECONDS)
+
+
+async def abort(context: "grpc.aio.ServicerContext[Any, Any]", error: MediaError) -> None:
+    """Ends the call with the error. One abort carries details and headers, or Envoy loses some."""
+    details = to_status(error).SerializeToString()
+    trailers = (("grpc-status-details-bin", details), *http_headers(error))
+    await context.abort(codes(error)[0], error.message, trailers)

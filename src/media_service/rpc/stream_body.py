@@ -1,0 +1,54 @@
+"""A request body as chunks of an upload, checked against what its headers said."""
+
+import hashlib
+from collections.abc import AsyncIterator
+
+import google_crc32c
+
+from media_service.errors import InvalidArgument, Reason
+from media_service.types import Checksums
+from media_service.uploads.acceptance import check_checksums
+from media_service.uploads.model import Chunk
+
+NONE = Checksums()
+
+
+async def body_chunks(
+    first: bytes,
+    rest: AsyncIterator[bytes],
+    *,
+    offset: int,
+    length: int | None,
+    finish: bool,
+    digest: Checksums = NONE,
+    whole: Checksums = NONE,
+) -> AsyncIterator[Chunk]:
+    """Chunks of a body that begins at `offset`; the last is empty and carries `finish` and `whole`.
+
+    Raises InvalidArgument: INCOMPLETE_BODY if fewer than `length` bytes came, CHECKSUM_MISMATCH if
+    the body does not have the `digest`.
+    """
+    sha256 = hashlib.sha256() if digest.sha256 is not None else None
+    crc32c, position = 0, offset
+    data: bytes | None = first
+    while data is not None:
+        if sha256:
+            sha256.update(data)
+        if digest.crc32c is not None:
+            crc32c = google_crc32c.extend(crc32c, data)
+        yield Chunk(data, position)
+        position += len(data)
+        data = await anext(rest, None)
+    if length is not None and position - offset != length:
+        raise incomplete(position - offset, length)
+    check_checksums(digest, Checksums(crc32c, sha256.digest() if sha256 else None))
+    yield Chunk(b"", position, finish, whole)
+
+
+def incomplete(received: int, length: int) -> InvalidArgument:
+    return InvalidArgument(
+        Reason.INCOMPLETE_BODY,
+        f"The body broke off after {received} of {length} bytes.",
+        received_bytes=received,
+        content_length=length,
+    )

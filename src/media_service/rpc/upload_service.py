@@ -1,0 +1,227 @@
+"""UploadService: messages in, service calls, messages out."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import google_crc32c
+import grpc
+from media.v1 import media_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
+
+from media_service.errors import InvalidArgument, Reason, TooLarge
+from media_service.media.paging import decode_token, encode_token, fingerprint
+from media_service.rpc import http
+from media_service.rpc.caller import caller
+from media_service.rpc.convert import (
+    checksums_from,
+    media_to_message,
+    spec_from,
+    upload_to_message,
+)
+from media_service.rpc.multipart import MultipartFile, boundary_of
+from media_service.rpc.stream_body import body_chunks
+from media_service.types import Checksums, new_id
+from media_service.uploads.acceptance import merge
+from media_service.uploads.model import MIB, Chunk, UploadSpec, UploadState
+from media_service.uploads.service import UploadResult, UploadService
+
+MAX_CHUNK = 2 * MIB
+DEFAULT_PAGE = 50
+UPLOAD_KEY = [datetime, UUID]
+# What curl sends when it is not told a type.
+FORM = "application/x-www-form-urlencoded"
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
+    def __init__(self, uploads: UploadService, rest_url: str) -> None:
+        self._uploads = uploads
+        self._rest_url = rest_url
+
+    async def CreateUpload(  # noqa: N802
+        self, request: upload_service_pb2.CreateUploadRequest, context: Context
+    ) -> upload_pb2.Upload:
+        spec = spec_from(request.spec, request.request_id)
+        (result,) = await self._uploads.create(caller(), [spec])
+        location = f"{self._rest_url}/v1/uploads/{result.upload.upload_id}"
+        await context.send_initial_metadata(
+            (("x-http-status", "201"), ("location", location), *progress(result))
+        )
+        return upload_to_message(result)
+
+    async def BatchCreateUploads(  # noqa: N802
+        self, request: upload_service_pb2.BatchCreateUploadsRequest, context: Context
+    ) -> upload_service_pb2.BatchCreateUploadsResponse:
+        specs = [spec_from(item.spec, item.request_id) for item in request.requests]
+        results = await self._uploads.create(caller(), specs)
+        return upload_service_pb2.BatchCreateUploadsResponse(
+            uploads=[upload_to_message(result) for result in results]
+        )
+
+    async def WriteUpload(  # noqa: N802
+        self,
+        request_iterator: AsyncIterator[upload_service_pb2.WriteUploadRequest],
+        context: Context,
+    ) -> upload_pb2.Upload:
+        async def tell(upload_id: str) -> None:
+            await context.send_initial_metadata((("x-upload-id", upload_id),))
+
+        messages = aiter(request_iterator)
+        first = await anext(messages, None)
+        target = first.WhichOneof("target") if first else None
+        if first is None or target is None:
+            raise InvalidArgument(
+                Reason.INVALID_FIELD,
+                "The first message must have an upload_id or a spec.",
+                (("target", "must be set in the first message"),),
+            )
+        chunks = write_chunks(first, messages)
+        if target == "upload_id":
+            await tell(first.upload_id)
+            result = await self._uploads.append(caller(), first.upload_id.lower(), chunks)
+        else:
+            spec = spec_from(first.spec)
+            result = await self._uploads.write_new(caller(), spec, chunks, on_created=tell)
+        return upload_to_message(result)
+
+    async def AppendUpload(  # noqa: N802
+        self,
+        request_iterator: AsyncIterator[upload_service_pb2.AppendUploadRequest],
+        context: Context,
+    ) -> upload_pb2.Upload:
+        headers = http.request_headers(context)
+        messages = aiter(request_iterator)
+        first = await anext(messages, None)
+        offset = http.integer_header(headers, "Upload-Offset")
+        if first is None or offset is None:
+            raise http.bad_header("Upload-Offset", "the committed_size of the upload")
+        finish = http.boolean_header(headers, "Upload-Complete")
+        digest = http.digest_header(headers, "Content-Digest")
+        chunks = body_chunks(
+            first.body.data,
+            (message.body.data async for message in messages),
+            offset=offset,
+            length=http.integer_header(headers, "X-Content-Length"),
+            finish=finish,
+            digest=digest,
+            whole=http.digest_header(headers, "Repr-Digest"),
+        )
+        result = await self._uploads.append(
+            caller(), first.upload_id.lower(), chunks, atomic=digest != Checksums()
+        )
+        await context.send_initial_metadata(progress(result))
+        return upload_to_message(result)
+
+    async def UploadMedia(  # noqa: N802
+        self,
+        request_iterator: AsyncIterator[upload_service_pb2.UploadMediaRequest],
+        context: Context,
+    ) -> media_pb2.Media:
+        headers = http.request_headers(context)
+        messages = aiter(request_iterator)
+        first = await anext(messages, None) or upload_service_pb2.UploadMediaRequest()
+        data = (message.body.data async for message in messages)
+        length = http.integer_header(headers, "X-Content-Length")
+        declared = first.body.content_type
+        if boundary := boundary_of(declared):
+            form = MultipartFile(boundary, first.filename)
+            spec, chunks = await form.open(first.body.data, data)
+        else:
+            # A digest of a raw body is a digest of the whole, whichever header it comes in.
+            whole = merge(
+                http.digest_header(headers, "Repr-Digest"),
+                http.digest_header(headers, "Content-Digest"),
+            )
+            generic = declared in {"", "application/octet-stream", FORM}
+            spec = UploadSpec(new_id(), first.filename, "" if generic else declared)
+            chunks = body_chunks(
+                first.body.data, data, offset=0, length=length, finish=True, whole=whole
+            )
+        result = await self._uploads.write_new(caller(), spec, chunks, resumable=False)
+        if result.media is None:
+            raise RuntimeError("an upload in one request ended without a media")
+        location = f"{self._rest_url}/v1/media/{result.media.media_id}"
+        await context.send_initial_metadata(
+            (("x-http-status", "201"), ("location", location), ("etag", result.media.etag))
+        )
+        return media_to_message(result.media)
+
+    async def GetUpload(  # noqa: N802
+        self, request: upload_service_pb2.GetUploadRequest, context: Context
+    ) -> upload_pb2.Upload:
+        result = await self._uploads.get(caller(), request.upload_id.lower())
+        await context.send_initial_metadata((*progress(result), ("cache-control", "no-store")))
+        return upload_to_message(result)
+
+    async def ListUploads(  # noqa: N802
+        self, request: upload_service_pb2.ListUploadsRequest, context: Context
+    ) -> upload_service_pb2.ListUploadsResponse:
+        state = UploadState(upload_pb2.Upload.State.Name(request.state)) if request.state else None
+        query = fingerprint(caller().owner, state)
+        after = None
+        if request.page_token:
+            after = tuple(decode_token(request.page_token, query, UPLOAD_KEY))
+        size = request.page_size or DEFAULT_PAGE
+        results = await self._uploads.list_uploads(caller(), state, after, size + 1)
+        response = upload_service_pb2.ListUploadsResponse(
+            uploads=[upload_to_message(result) for result in results[:size]]
+        )
+        if len(results) > size:
+            last = results[size - 1].upload
+            response.next_page_token = encode_token(query, [last.create_time, last.upload_id])
+        return response
+
+    async def WatchUpload(  # type: ignore[override]  # noqa: N802
+        self, request: upload_service_pb2.WatchUploadRequest, context: Context
+    ) -> None:
+        async for result in self._uploads.watch(caller(), request.upload_id.lower()):
+            await context.write(upload_to_message(result))
+
+    async def CompleteUpload(  # noqa: N802
+        self, request: upload_service_pb2.CompleteUploadRequest, context: Context
+    ) -> upload_pb2.Upload:
+        checksums = checksums_from(request.checksums)
+        result = await self._uploads.complete(caller(), request.upload_id.lower(), checksums)
+        return upload_to_message(result)
+
+    async def AbortUpload(  # noqa: N802
+        self, request: upload_service_pb2.AbortUploadRequest, context: Context
+    ) -> upload_pb2.Upload:
+        return upload_to_message(await self._uploads.abort(caller(), request.upload_id.lower()))
+
+
+def progress(result: UploadResult) -> tuple[tuple[str, str], ...]:
+    """How far an upload is, as headers of the IETF's resumable uploads."""
+    complete = "?1" if result.upload.state is UploadState.FINISHED else "?0"
+    return ("upload-offset", str(result.upload.committed_size)), ("upload-complete", complete)
+
+
+async def write_chunks(
+    first: upload_service_pb2.WriteUploadRequest,
+    rest: AsyncIterator[upload_service_pb2.WriteUploadRequest],
+) -> AsyncIterator[Chunk]:
+    message: upload_service_pb2.WriteUploadRequest | None = first
+    while message is not None:
+        yield write_chunk(message)
+        message = await anext(rest, None)
+
+
+def write_chunk(message: upload_service_pb2.WriteUploadRequest) -> Chunk:
+    data = message.data
+    if len(data) > MAX_CHUNK:
+        raise TooLarge(
+            Reason.CHUNK_TOO_LARGE,
+            f"A message may carry {MAX_CHUNK} bytes; 256–512 KiB is fastest.",
+            max_chunk_bytes=MAX_CHUNK,
+        )
+    if message.HasField("crc32c") and google_crc32c.value(data) != message.crc32c:
+        raise InvalidArgument(
+            Reason.CHECKSUM_MISMATCH,
+            f"The crc32c of the bytes at offset {message.offset} is not the one sent with them;"
+            " ask for the upload and go on at its committed_size.",
+            checksum="crc32c",
+            offset=message.offset,
+        )
+    return Chunk(data, message.offset, message.finish, checksums_from(message.checksums))

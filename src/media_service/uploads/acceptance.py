@@ -1,0 +1,127 @@
+"""What bytes must be to be taken: checked when an upload finishes, from its first bytes."""
+
+import re
+from dataclasses import dataclass
+
+from media_service.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    MediaError,
+    Reason,
+    TooLarge,
+    Unsupported,
+)
+from media_service.media import content_type
+from media_service.media.model import Kind
+from media_service.types import Checksums
+from media_service.uploads.model import UploadSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The service's limits. `types` are patterns such as "image/*"."""
+
+    max_size: int
+    max_pixels: int
+    types: tuple[str, ...]
+
+    def check_declared(self, spec: UploadSpec) -> None:
+        """Refuses at the start what could not be taken at the end."""
+        check_filename(spec.filename)
+        if spec.size_bytes is not None:
+            self.check_size(spec.size_bytes)
+        declared = content_type.normalize(spec.content_type)
+        if declared and not content_type.matches(declared, self.types):
+            raise self._not_allowed(declared)
+
+    def check_size(self, size: int) -> None:
+        if size > self.max_size:
+            raise TooLarge(
+                Reason.FILE_TOO_LARGE,
+                f"The file is larger than the {self.max_size} bytes that are taken.",
+                max_size_bytes=self.max_size,
+            )
+
+    def check_content(self, head: bytes, declared: str) -> tuple[str, Kind]:
+        """The content type and kind of the bytes that begin with `head`.
+
+        Raises Unsupported (TYPE_MISMATCH, TYPE_NOT_ALLOWED) or TooLarge (PIXEL_LIMIT_EXCEEDED).
+        """
+        found = content_type.detect(head)
+        if declared and content_type.normalize(declared) != found:
+            raise Unsupported(
+                Reason.TYPE_MISMATCH,
+                f"The file was declared as {declared}, but its bytes are {found}.",
+                declared_type=declared,
+                detected_type=found,
+            )
+        if not content_type.matches(found, self.types):
+            raise self._not_allowed(found)
+        kind = content_type.kind_of(found)
+        if kind is Kind.IMAGE and content_type.pixels(head, found) > self.max_pixels:
+            raise TooLarge(
+                Reason.PIXEL_LIMIT_EXCEEDED,
+                f"The picture has more than the {self.max_pixels} pixels that are taken.",
+                max_pixels=self.max_pixels,
+            )
+        return found, kind
+
+    def _not_allowed(self, name: str) -> MediaError:
+        return Unsupported(
+            Reason.TYPE_NOT_ALLOWED,
+            f"Files of type {name} are not taken. Taken are: {', '.join(self.types)}.",
+            content_type=name,
+            allowed_types=",".join(self.types),
+        )
+
+
+def check_filename(name: str) -> None:
+    """Names are for downloads: no path, nothing a terminal or a header could misread."""
+    why = ""
+    if len(name.encode(errors="replace")) > 255:
+        why = "must have at most 255 bytes"
+    elif re.search(r"[/\\\x00-\x1f\x7f]", name):
+        why = "must not contain / or \\ or control characters"
+    if why:
+        raise InvalidArgument(
+            Reason.INVALID_FIELD, f"The filename {why}.", fields=(("filename", why),)
+        )
+
+
+def check_complete(spec: UploadSpec, committed_size: int) -> None:
+    """Raises FailedPrecondition (UPLOAD_INCOMPLETE) while bytes are missing; more can be sent."""
+    if spec.size_bytes is not None and committed_size != spec.size_bytes:
+        raise FailedPrecondition(
+            Reason.UPLOAD_INCOMPLETE,
+            f"{committed_size} of {spec.size_bytes} bytes are here; send the rest, then finish.",
+            committed_size=committed_size,
+            size_bytes=spec.size_bytes,
+        )
+
+
+def check_not_empty(size: int) -> None:
+    if size == 0:
+        raise InvalidArgument(Reason.FILE_EMPTY, "The file has no bytes.")
+
+
+def check_checksums(declared: Checksums, actual: Checksums) -> None:
+    """Compares what is known of both. Raises InvalidArgument (CHECKSUM_MISMATCH)."""
+    for name in ("crc32c", "sha256"):
+        wanted, found = getattr(declared, name), getattr(actual, name)
+        if wanted is not None and found is not None and wanted != found:
+            raise InvalidArgument(
+                Reason.CHECKSUM_MISMATCH,
+                f"The {name} of the bytes is not the one that was declared; upload them again.",
+                checksum=name,
+                declared=wanted.hex() if isinstance(wanted, bytes) else wanted,
+                actual=found.hex() if isinstance(found, bytes) else found,
+            )
+
+
+def merge(first: Checksums, second: Checksums) -> Checksums:
+    """What was declared at the start and at the end. Raises if they contradict each other."""
+    check_checksums(first, second)
+    return Checksums(
+        first.crc32c if second.crc32c is None else second.crc32c,
+        first.sha256 if second.sha256 is None else second.sha256,
+    )

@@ -1,0 +1,53 @@
+"""Removes the bytes of uploads that ended without a media; ends sessions that rested too long."""
+
+import logging
+
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import Claim, JobKind, JobState
+from media_service.storage.blobs import BlobStore
+from media_service.types import Fault
+from media_service.uploads import queries
+from media_service.uploads.model import UploadState
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+
+
+class DiscardHandler:
+    """The DISCARD job."""
+
+    def __init__(self, database: Database, store: BlobStore) -> None:
+        self._database = database
+        self._store = store
+
+    async def run(self, claim: Claim) -> None:
+        async with self._database.connection() as db:
+            upload = await queries.get(db, claim.subject_id)
+        if upload is not None and upload.state.final and upload.state is not UploadState.FINISHED:
+            key = self._store.key(upload.blob_id)
+            await self._store.driver.abort(key, upload.store_session)
+            await self._store.driver.delete(key)
+        async with self._database.transaction() as db:
+            if await jobs.finish(db, claim, JobState.SUCCEEDED):
+                await queries.forget_parts(db, claim.subject_id)
+
+    async def give_up(self, claim: Claim, fault: Fault) -> None:
+        log.error("bytes of upload %s could not be removed: %s", claim.subject_id, fault.message)
+        async with self._database.connection() as db:
+            await jobs.finish(db, claim, JobState.FAILED, fault)
+
+
+async def expire_uploads(database: Database, notifier: Notifier) -> int:
+    """Ends sessions past their expire_time; returns how many."""
+    async with database.transaction() as db:
+        expired = await queries.expire(db, BATCH)
+        for upload in expired:
+            await jobs.enqueue(db, JobKind.DISCARD, upload.upload_id)
+    for upload in expired:
+        notifier.publish("uploads", upload.upload_id, f"{upload.epoch}:EXPIRED")
+    if expired:
+        notifier.publish("jobs", "discard")
+    return len(expired)

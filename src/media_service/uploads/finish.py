@@ -1,0 +1,224 @@
+"""From all bytes being here to a media: complete the blob, check it, one transaction.
+
+Every step can be repeated. A session is VERIFYING while it finishes, with a FINISH job that takes
+over if this process dies, or at once if the bytes have to be read back.
+"""
+
+import logging
+from datetime import timedelta
+
+from media_service.db.database import Connection, Database
+from media_service.db.notify import Notifier
+from media_service.errors import MediaError, ResourceExhausted, Unavailable
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import Claim, JobKind, JobState
+from media_service.media import queries as catalogue
+from media_service.media.content_type import HEAD
+from media_service.media.model import Blob, Kind
+from media_service.storage.blobs import BlobStore
+from media_service.storage.crc32c import combine
+from media_service.types import Checksums, Fault, Owner
+from media_service.uploads import queries
+from media_service.uploads.acceptance import (
+    Acceptance,
+    check_checksums,
+    check_complete,
+    check_not_empty,
+)
+from media_service.uploads.ledger import upload_exists
+from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
+
+log = logging.getLogger(__name__)
+
+# How long the process that finishes an upload has before the worker takes over.
+TAKE_OVER = timedelta(seconds=60)
+
+
+def whole_crc32c(parts: list[Part]) -> int:
+    crc = 0
+    for part in parts:
+        crc = combine(crc, part.crc32c, part.size)
+    return crc
+
+
+class Finisher:
+    def __init__(
+        self, database: Database, notifier: Notifier, store: BlobStore, acceptance: Acceptance
+    ) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._store = store
+        self._acceptance = acceptance
+
+    async def finish_session(
+        self, upload: Upload, declared: Checksums, sha256: bytes | None
+    ) -> None:
+        """Finishes an ACTIVE upload whose epoch is still `upload.epoch`.
+
+        `declared`: all checksums the caller gave. `sha256`: of the whole, if the stream that just
+        ended knows it; otherwise a declared one is checked by the worker, and the upload is left
+        VERIFYING. Raises what makes the upload FAILED, and FailedPrecondition (UPLOAD_INCOMPLETE).
+        """
+        check_complete(upload.spec, upload.committed_size)
+        read_back = declared.sha256 is not None and sha256 is None
+        delay = timedelta() if read_back else TAKE_OVER
+        async with self._database.transaction() as db:
+            if not await queries.begin_verifying(db, upload.upload_id, upload.epoch, declared):
+                return
+            await jobs.enqueue(db, JobKind.FINISH, upload.upload_id, delay)
+        self._notifier.publish("uploads", upload.upload_id, f"{upload.epoch}:VERIFYING")
+        if read_back:
+            self._notifier.publish("jobs", "finish")
+            return
+        await self._settle(upload, declared, sha256)
+
+    async def finish_in_one_step(
+        self,
+        spec: UploadSpec,
+        owner: Owner,
+        *,
+        blob_id: str,
+        store_session: str,
+        parts: list[Part],
+        declared: Checksums,
+        sha256: bytes | None,
+    ) -> None:
+        """Finishes bytes that have no session yet: it is added as FINISHED, with its media.
+
+        Raises what makes an upload FAILED, and AlreadyExists; then nothing is left of the bytes.
+        """
+        key = self._store.key(blob_id)
+        try:
+            blob, content_type, kind = await self.check(
+                spec, blob_id, store_session, parts, declared, sha256
+            )
+        except MediaError:
+            await self._store.driver.abort(key, store_session)
+            await self._store.driver.delete(key)
+            raise
+        async with self._database.transaction() as db:
+            added = await queries.insert(
+                db,
+                spec,
+                owner,
+                blob_id=blob_id,
+                store_session=store_session,
+                epoch=1,
+                expiry=timedelta(),
+                state=UploadState.FINISHED,
+                committed_size=blob.size_bytes,
+            )
+            if added:
+                await self.add_media(db, spec, owner, blob, content_type, kind)
+        if not added:
+            await self._store.driver.delete(key)
+            raise upload_exists(spec.upload_id)
+        self._notifier.publish("uploads", spec.upload_id, "1:FINISHED")
+        self._notifier.publish("jobs", "ingest")
+
+    async def finish_job(self, claim: Claim) -> None:
+        """What the worker does with an upload that was left VERIFYING."""
+        async with self._database.connection() as db:
+            upload = await queries.get(db, claim.subject_id)
+        if upload is None or upload.state is not UploadState.VERIFYING:
+            async with self._database.connection() as db:
+                await jobs.finish(db, claim, JobState.SUCCEEDED)
+            return
+        try:
+            await self._settle(upload, upload.spec.checksums, None)
+        except (Unavailable, ResourceExhausted):
+            raise
+        except MediaError as error:
+            log.info("upload %s failed: %s", upload.upload_id, error.reason)
+        async with self._database.connection() as db:
+            await jobs.finish(db, claim, JobState.SUCCEEDED)
+
+    async def give_up_job(self, claim: Claim, fault: Fault) -> None:
+        """The worker could not finish the upload, however often it tried."""
+        async with self._database.transaction() as db:
+            await jobs.finish(db, claim, JobState.FAILED, fault)
+            await self._fail(db, claim.subject_id, fault)
+        self._notifier.publish("uploads", claim.subject_id)
+
+    async def _settle(self, upload: Upload, declared: Checksums, sha256: bytes | None) -> None:
+        upload_id = upload.upload_id
+        async with self._database.connection() as db:
+            parts = await queries.parts(db, upload_id)
+        try:
+            blob, content_type, kind = await self.check(
+                upload.spec, upload.blob_id, upload.store_session, parts, declared, sha256
+            )
+        except (Unavailable, ResourceExhausted):
+            raise  # the job tries again
+        except MediaError as error:
+            async with self._database.transaction() as db:
+                await self._fail(db, upload_id, Fault(error.reason, error.message))
+            self._notifier.publish("uploads", upload_id, f"{upload.epoch}:FAILED")
+            self._notifier.publish("jobs", "discard")
+            raise
+        async with self._database.transaction() as db:
+            if await queries.end(db, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
+                await self.add_media(db, upload.spec, upload.owner, blob, content_type, kind)
+                await jobs.withdraw(db, JobKind.FINISH, upload_id)
+        self._notifier.publish("uploads", upload_id, f"{upload.epoch}:FINISHED")
+        self._notifier.publish("jobs", "ingest")
+
+    async def check(
+        self,
+        spec: UploadSpec,
+        blob_id: str,
+        session: str,
+        parts: list[Part],
+        declared: Checksums,
+        sha256: bytes | None,
+    ) -> tuple[Blob, str, Kind]:
+        """Completes the blob and checks it. Returns it with its content type and kind.
+
+        Without `sha256`, one that was declared is checked by reading the blob.
+        """
+        size = sum(part.size for part in parts)
+        check_complete(spec, size)
+        check_not_empty(size)
+        crc32c = whole_crc32c(parts)
+        check_checksums(declared, Checksums(crc32c, sha256))
+        key = self._store.key(blob_id)
+        await self._store.driver.complete(key, session, [part.stored for part in parts])
+        head = await self._store.head(key, size, HEAD)
+        content_type, kind = self._acceptance.check_content(head, spec.content_type)
+        if declared.sha256 is not None and sha256 is None:
+            sha256 = await self._store.sha256(key, size)
+            check_checksums(declared, Checksums(None, sha256))
+        blob = Blob(blob_id, self._store.name, key, size, Checksums(crc32c, sha256))
+        return blob, content_type, kind
+
+    async def add_media(
+        self,
+        db: Connection,
+        spec: UploadSpec,
+        owner: Owner,
+        blob: Blob,
+        content_type: str,
+        kind: Kind,
+    ) -> None:
+        """The catalogue's side of a finished upload, in the caller's transaction."""
+        await catalogue.insert(db, spec.upload_id, owner, kind, content_type, spec.filename, blob)
+        await jobs.enqueue(db, JobKind.INGEST, spec.upload_id)
+
+    async def _fail(self, db: Connection, upload_id: str, fault: Fault) -> None:
+        ended = await queries.end(db, upload_id, UploadState.VERIFYING, UploadState.FAILED, fault)
+        if ended:
+            await jobs.withdraw(db, JobKind.FINISH, upload_id)
+            await jobs.enqueue(db, JobKind.DISCARD, upload_id)
+
+
+class FinishHandler:
+    """The FINISH job."""
+
+    def __init__(self, finisher: Finisher) -> None:
+        self._finisher = finisher
+
+    async def run(self, claim: Claim) -> None:
+        await self._finisher.finish_job(claim)
+
+    async def give_up(self, claim: Claim, fault: Fault) -> None:
+        await self._finisher.give_up_job(claim, fault)

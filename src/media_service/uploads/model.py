@@ -1,0 +1,81 @@
+"""Upload sessions and their parts."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from media_service.storage.driver import PartName, StoredPart
+from media_service.types import Checksums, Fault, Owner
+
+KIB = 1 << 10
+MIB = 1 << 20
+
+
+class UploadState(StrEnum):
+    ACTIVE = "ACTIVE"
+    VERIFYING = "VERIFYING"
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    ABORTED = "ABORTED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def final(self) -> bool:
+        return self not in {UploadState.ACTIVE, UploadState.VERIFYING}
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSpec:
+    """What the caller declared. `content_type` is empty and `size_bytes` None if not declared."""
+
+    upload_id: str
+    filename: str = ""
+    content_type: str = ""
+    size_bytes: int | None = None
+    checksums: Checksums = field(default_factory=Checksums)
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes [offset, offset + size) of the whole, immutable once counted in `committed_size`."""
+
+    number: int
+    offset: int
+    size: int
+    crc32c: int
+    epoch: int
+    sealed: bool
+
+    @property
+    def stored(self) -> StoredPart:
+        return StoredPart(PartName(self.number, self.epoch), self.size, self.sealed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    spec: UploadSpec
+    owner: Owner
+    state: UploadState
+    blob_id: str
+    store_session: str
+    epoch: int
+    committed_size: int
+    create_time: datetime
+    update_time: datetime
+    expire_time: datetime
+    fault: Fault | None = None
+
+    @property
+    def upload_id(self) -> str:
+        return self.spec.upload_id
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of the whole as it arrives. `offset` None: wherever the stream is."""
+
+    data: bytes
+    offset: int | None = None
+    finish: bool = False
+    checksums: Checksums = field(default_factory=Checksums)

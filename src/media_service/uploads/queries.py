@@ -1,0 +1,261 @@
+"""SQL of upload sessions."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from media_service.db.database import Connection
+from media_service.types import Checksums, Fault, Owner
+from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
+
+SELECT = """
+    select u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
+           u.request_id::text as request_id
+    from uploads u
+"""
+
+
+def record(row: Mapping[str, Any]) -> Upload:
+    fault = None
+    if row["error_reason"]:
+        fault = Fault(row["error_reason"], row["error_message"])
+    return Upload(
+        spec=UploadSpec(
+            upload_id=row["upload_id"],
+            filename=row["filename"],
+            content_type=row["content_type"],
+            size_bytes=row["size_bytes"],
+            checksums=Checksums(row["crc32c"], row["sha256"]),
+            request_id=row["request_id"],
+        ),
+        owner=Owner(row["owner_type"], row["owner_id"], row["org_id"]),
+        state=UploadState(row["state"]),
+        blob_id=row["blob_id"],
+        store_session=row["store_session"],
+        epoch=row["epoch"],
+        committed_size=row["committed_size"],
+        create_time=row["create_time"],
+        update_time=row["update_time"],
+        expire_time=row["expire_time"],
+        fault=fault,
+    )
+
+
+async def insert(
+    db: Connection,
+    spec: UploadSpec,
+    owner: Owner,
+    *,
+    blob_id: str,
+    store_session: str,
+    epoch: int,
+    expiry: timedelta,
+    state: UploadState = UploadState.ACTIVE,
+    committed_size: int = 0,
+) -> bool:
+    """Adds a session; False if its id or request id is taken."""
+    done = await db.execute(
+        """
+        insert into uploads (upload_id, org_id, owner_type, owner_id, request_id, state, filename,
+                             content_type, size_bytes, crc32c, sha256, blob_id, store_session,
+                             epoch, committed_size, expire_time)
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now() + %s)
+        on conflict do nothing
+        """,
+        (
+            spec.upload_id,
+            owner.org_id,
+            owner.type,
+            owner.id,
+            spec.request_id,
+            state,
+            spec.filename,
+            spec.content_type,
+            spec.size_bytes,
+            spec.checksums.crc32c,
+            spec.checksums.sha256,
+            blob_id,
+            store_session,
+            epoch,
+            committed_size,
+            expiry,
+        ),
+    )
+    return done.rowcount == 1
+
+
+async def get(db: Connection, upload_id: str) -> Upload | None:
+    rows = await db.execute(SELECT + "where u.upload_id = %s", (upload_id,))
+    row = await rows.fetchone()
+    return record(row) if row else None
+
+
+async def by_request(db: Connection, owner: Owner, request_id: str) -> Upload | None:
+    rows = await db.execute(
+        SELECT + "where (u.org_id, u.owner_type, u.owner_id) = (%s, %s, %s) and u.request_id = %s",
+        (owner.org_id, owner.type, owner.id, request_id),
+    )
+    row = await rows.fetchone()
+    return record(row) if row else None
+
+
+async def page(
+    db: Connection,
+    owner: Owner,
+    state: UploadState | None,
+    after: tuple[datetime, str] | None,
+    limit: int,
+) -> list[Upload]:
+    """The owner's uploads, newest first, older than `after` (create_time, upload_id)."""
+    rows = await db.execute(
+        SELECT
+        + """
+        where (u.org_id, u.owner_type, u.owner_id) = (%(org)s, %(type)s, %(id)s)
+          and (%(state)s::text is null or u.state = %(state)s)
+          and (%(time)s::timestamptz is null
+               or (u.create_time, u.upload_id) < (%(time)s, %(upload)s::uuid))
+        order by u.create_time desc, u.upload_id desc
+        limit %(limit)s
+        """,
+        {
+            "org": owner.org_id,
+            "type": owner.type,
+            "id": owner.id,
+            "state": state,
+            "time": after[0] if after else None,
+            "upload": after[1] if after else None,
+            "limit": limit,
+        },
+    )
+    return [record(row) async for row in rows]
+
+
+async def parts(db: Connection, upload_id: str) -> list[Part]:
+    rows = await db.execute(
+        "select number, part_offset, size_bytes, crc32c, epoch, sealed from upload_parts"
+        " where upload_id = %s order by part_offset",
+        (upload_id,),
+    )
+    return [
+        Part(
+            row["number"],
+            row["part_offset"],
+            row["size_bytes"],
+            row["crc32c"],
+            row["epoch"],
+            row["sealed"],
+        )
+        async for row in rows
+    ]
+
+
+async def take_over(db: Connection, upload_id: str) -> Upload | None:
+    """Begins the next epoch: whoever wrote before is superseded. None if it takes no bytes."""
+    rows = await db.execute(
+        "update uploads u set epoch = epoch + 1 where upload_id = %s and state = 'ACTIVE'"
+        " returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,"
+        " u.request_id::text as request_id",
+        (upload_id,),
+    )
+    row = await rows.fetchone()
+    return record(row) if row else None
+
+
+async def checkpoint(
+    db: Connection,
+    upload_id: str,
+    epoch: int,
+    committed_size: int,
+    written: Sequence[Part],
+    expiry: timedelta,
+) -> bool:
+    """Counts durable bytes; False if this epoch is no longer the one that writes."""
+    rows = await db.execute(
+        """
+        with mine as (
+            update uploads
+            set committed_size = %(committed_size)s, update_time = now(),
+                expire_time = now() + %(expiry)s
+            where upload_id = %(upload_id)s and epoch = %(epoch)s and state = 'ACTIVE'
+            returning upload_id
+        ), counted as (
+            insert into upload_parts
+                (upload_id, number, part_offset, size_bytes, crc32c, epoch, sealed)
+            select upload_id, part.* from mine, unnest(
+                %(number)s::int[], %(offset)s::bigint[], %(size)s::bigint[], %(crc32c)s::bigint[],
+                %(part_epoch)s::int[], %(sealed)s::bool[]
+            ) as part
+            on conflict (upload_id, number) do update
+            set size_bytes = excluded.size_bytes, crc32c = excluded.crc32c,
+                sealed = excluded.sealed
+        )
+        select upload_id from mine
+        """,
+        {
+            "upload_id": upload_id,
+            "epoch": epoch,
+            "committed_size": committed_size,
+            "expiry": expiry,
+            "number": [part.number for part in written],
+            "offset": [part.offset for part in written],
+            "size": [part.size for part in written],
+            "crc32c": [part.crc32c for part in written],
+            "part_epoch": [part.epoch for part in written],
+            "sealed": [part.sealed for part in written],
+        },
+    )
+    return await rows.fetchone() is not None
+
+
+async def begin_verifying(db: Connection, upload_id: str, epoch: int, checksums: Checksums) -> bool:
+    """ACTIVE → VERIFYING, with the checksums declared by now; False if another was faster."""
+    done = await db.execute(
+        "update uploads set state = 'VERIFYING', crc32c = coalesce(%s, crc32c),"
+        " sha256 = coalesce(%s, sha256), update_time = now()"
+        " where upload_id = %s and epoch = %s and state = 'ACTIVE'",
+        (checksums.crc32c, checksums.sha256, upload_id, epoch),
+    )
+    return done.rowcount == 1
+
+
+async def end(
+    db: Connection,
+    upload_id: str,
+    before: UploadState,
+    after: UploadState,
+    fault: Fault | None = None,
+) -> bool:
+    """From one state to a final one; False if it was not in the first."""
+    done = await db.execute(
+        "update uploads set state = %s, error_reason = %s, error_message = %s, update_time = now()"
+        " where upload_id = %s and state = %s",
+        (
+            after,
+            fault.reason if fault else None,
+            fault.message if fault else None,
+            upload_id,
+            before,
+        ),
+    )
+    return done.rowcount == 1
+
+
+async def forget_parts(db: Connection, upload_id: str) -> None:
+    await db.execute("delete from upload_parts where upload_id = %s", (upload_id,))
+
+
+async def expire(db: Connection, limit: int) -> list[Upload]:
+    """Ends sessions whose time is over; returns them, so that their bytes can be removed."""
+    rows = await db.execute(
+        """
+        update uploads u set state = 'EXPIRED', update_time = now()
+        where upload_id in (
+            select upload_id from uploads where state = 'ACTIVE' and expire_time < now()
+            order by expire_time limit %s for update skip locked
+        )
+        returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
+                  u.request_id::text as request_id
+        """,
+        (limit,),
+    )
+    return [record(row) async for row in rows]

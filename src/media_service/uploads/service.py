@@ -1,0 +1,371 @@
+"""Use cases of uploads."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from media_service.access.principal import Principal
+from media_service.access.require import own, require
+from media_service.db.database import Connection, Database
+from media_service.db.notify import Notifier
+from media_service.errors import FailedPrecondition, InvalidArgument, NotFound, Reason, Unavailable
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import JobKind
+from media_service.media import queries as catalogue
+from media_service.media.model import Media
+from media_service.storage.blobs import BlobStore
+from media_service.types import Checksums, Owner, new_id
+from media_service.uploads import queries
+from media_service.uploads.acceptance import Acceptance, merge
+from media_service.uploads.finish import Finisher
+from media_service.uploads.ledger import (
+    Created,
+    Ledger,
+    not_active,
+    superseded,
+    upload_exists,
+)
+from media_service.uploads.model import Chunk, Part, Upload, UploadSpec, UploadState
+from media_service.uploads.stream import UploadStream
+from media_service.uploads.writer import BlobWriter
+
+log = logging.getLogger(__name__)
+
+# A watch repeats the current state when nothing happened for so long.
+HEARTBEAT_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class UploadResult:
+    """An upload, and its media once there is one."""
+
+    upload: Upload
+    media: Media | None
+
+
+def not_found(upload_id: str) -> NotFound:
+    return NotFound(
+        Reason.UPLOAD_NOT_FOUND,
+        "There is no such upload, or it is not yours.",
+        upload_id=upload_id,
+    )
+
+
+class UploadService:
+    """Sessions, streams into them, and their ends. `expiry`: how long a session may rest;
+    `timeout`: see `UploadStream`."""
+
+    def __init__(
+        self,
+        database: Database,
+        notifier: Notifier,
+        store: BlobStore,
+        finisher: Finisher,
+        acceptance: Acceptance,
+        *,
+        expiry: timedelta,
+        timeout: timedelta,
+    ) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._blobs = store
+        self._finisher = finisher
+        self._acceptance = acceptance
+        self._expiry = expiry
+        self._timeout = timeout
+        self._streams: dict[asyncio.Task[None], UploadStream] = {}
+
+    async def close(self) -> None:
+        """Ends the running streams, as if their callers had gone: what came is kept."""
+        for stream in self._streams.values():
+            stream.interrupt(
+                Unavailable(Reason.SHUTTING_DOWN, "The server is stopping; resume in a moment.")
+            )
+        if self._streams:
+            await asyncio.wait(self._streams)
+
+    # Sessions
+
+    async def create(self, principal: Principal, specs: Sequence[UploadSpec]) -> list[UploadResult]:
+        """Opens sessions, all or none. A known request id gives the session it opened before."""
+        owner = own(principal)
+        for spec in specs:
+            self._acceptance.check_declared(spec)
+        blobs = [new_id() for _ in specs]
+        sessions = [await self._begin(blob_id) for blob_id in blobs]
+        async with self._database.transaction() as db:
+            uploads = [
+                await self._create(db, owner, spec, blob_id, session)
+                for spec, blob_id, session in zip(specs, blobs, sessions, strict=True)
+            ]
+            return [await self._result(db, upload) for upload in uploads]
+
+    async def _create(
+        self, db: Connection, owner: Owner, spec: UploadSpec, blob_id: str, session: str
+    ) -> Upload:
+        inserted = await queries.insert(
+            db,
+            spec,
+            owner,
+            blob_id=blob_id,
+            store_session=session,
+            epoch=0,
+            expiry=self._expiry,
+        )
+        if inserted:
+            upload = await queries.get(db, spec.upload_id)
+        elif spec.request_id:
+            upload = await queries.by_request(db, owner, spec.request_id)
+        else:
+            upload = None
+        if upload is None:
+            raise upload_exists(spec.upload_id)
+        return upload
+
+    async def get(self, principal: Principal, upload_id: str) -> UploadResult:
+        async with self._database.connection() as db:
+            return await self._result(db, await self._load(db, principal, upload_id))
+
+    async def list_uploads(
+        self,
+        principal: Principal,
+        state: UploadState | None,
+        after: tuple[datetime, str] | None,
+        limit: int,
+    ) -> list[UploadResult]:
+        """The caller's uploads, newest first, older than `after` (create_time, upload_id)."""
+        owner = own(principal)
+        async with self._database.connection() as db:
+            uploads = await queries.page(db, owner, state, after, limit)
+            return [await self._result(db, upload) for upload in uploads]
+
+    async def watch(self, principal: Principal, upload_id: str) -> AsyncIterator[UploadResult]:
+        """The upload now, after every change, and every 15 seconds; ends with a final state."""
+        changed = asyncio.Event()
+        with self._notifier.listen("uploads", upload_id, lambda _: changed.set()):
+            while True:
+                changed.clear()
+                result = await self.get(principal, upload_id)
+                yield result
+                if result.upload.state.final:
+                    return
+                try:
+                    async with asyncio.timeout(HEARTBEAT_SECONDS):
+                        await changed.wait()
+                except TimeoutError:
+                    continue
+
+    async def complete(
+        self, principal: Principal, upload_id: str, checksums: Checksums
+    ) -> UploadResult:
+        """Finishes an upload whose bytes are all here; idempotent."""
+        async with self._database.connection() as db:
+            upload = await self._load(db, principal, upload_id)
+            if upload.state in {UploadState.FINISHED, UploadState.VERIFYING}:
+                return await self._result(db, upload)
+            taken = await queries.take_over(db, upload_id)
+        if taken is None:
+            raise not_active(upload)
+        self._notifier.publish("uploads", upload_id, f"{taken.epoch}:ACTIVE")
+        await self._finisher.finish_session(taken, merge(upload.spec.checksums, checksums), None)
+        return await self.get(principal, upload_id)
+
+    async def abort(self, principal: Principal, upload_id: str) -> UploadResult:
+        """Gives an upload up; idempotent. Its bytes are removed by a job."""
+        async with self._database.transaction() as db:
+            upload = await self._load(db, principal, upload_id)
+            ended = await queries.end(db, upload_id, UploadState.ACTIVE, UploadState.ABORTED)
+            if ended:
+                await jobs.enqueue(db, JobKind.DISCARD, upload_id)
+            result = await self._result(db, await self._load(db, principal, upload_id))
+        if result.upload.state is not UploadState.ABORTED:
+            raise not_active(result.upload)
+        self._notifier.publish("uploads", upload_id, f"{upload.epoch}:ABORTED")
+        self._notifier.publish("jobs", "discard")
+        return result
+
+    # Streams
+
+    async def append(
+        self,
+        principal: Principal,
+        upload_id: str,
+        chunks: AsyncIterator[Chunk],
+        *,
+        atomic: bool = False,
+    ) -> UploadResult:
+        """Writes a stream into a session, from `committed_size` on. With `atomic` the bytes are
+        kept only if the stream ends well."""
+        async with self._database.connection() as db:
+            upload = await self._load(db, principal, upload_id)
+            taken = await queries.take_over(db, upload_id)
+            parts = await queries.parts(db, upload_id)
+        if taken is None:
+            raise not_active(upload)
+        self._notifier.publish("uploads", upload_id, f"{taken.epoch}:ACTIVE")
+        ledger = self._ledger(
+            taken.spec, taken.owner, taken.blob_id, taken.store_session, taken.epoch
+        )
+        ledger.exists = True
+        writer = self._writer(ledger, parts, taken.committed_size)
+        await self._take_in(ledger, writer, chunks, atomic=atomic)
+        return await self.get(principal, upload_id)
+
+    async def write_new(
+        self,
+        principal: Principal,
+        spec: UploadSpec,
+        chunks: AsyncIterator[Chunk],
+        *,
+        on_created: Created | None = None,
+        resumable: bool = True,
+    ) -> UploadResult:
+        """Creates a session in place and writes a stream into it. A stream that finishes soon is
+        stored in one step; otherwise `on_created` is told when the session exists. Unless
+        `resumable`, a stream that breaks leaves nothing."""
+        owner = own(principal)
+        self._acceptance.check_declared(spec)
+        blob_id = new_id()
+        session = await self._begin(blob_id)
+        ledger = self._ledger(spec, owner, blob_id, session, 1, on_created)
+        writer = self._writer(ledger, [], 0)
+        await self._take_in(ledger, writer, chunks, resumable=resumable)
+        return await self.get(principal, spec.upload_id)
+
+    async def _take_in(
+        self,
+        ledger: Ledger,
+        writer: BlobWriter,
+        chunks: AsyncIterator[Chunk],
+        *,
+        atomic: bool = False,
+        resumable: bool = True,
+    ) -> None:
+        stream = UploadStream(writer, ledger, self._acceptance, self._timeout, atomic=atomic)
+        storing = asyncio.create_task(self._store(stream, ledger, writer, resumable=resumable))
+        self._streams[storing] = stream
+        storing.add_done_callback(self._forget)
+        feeding = asyncio.create_task(stream.feed(chunks))
+        try:
+            with self._fenced(stream, ledger):
+                await asyncio.wait({storing, feeding}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.shield(storing)
+        finally:
+            feeding.cancel()
+            stream.interrupt(
+                InvalidArgument(Reason.INCOMPLETE_BODY, "The stream broke off; resume it.")
+            )
+
+    async def _store(
+        self, stream: UploadStream, ledger: Ledger, writer: BlobWriter, *, resumable: bool
+    ) -> None:
+        """The part of a stream that outlives its caller."""
+        try:
+            await stream.store()
+            declared = merge(ledger.spec.checksums, stream.checksums)
+        except Exception:
+            if not ledger.exists:
+                await self._blobs.driver.abort(
+                    self._blobs.key(ledger.blob_id), ledger.store_session
+                )
+            elif not resumable:
+                await self._drop(ledger)
+            raise
+        if not stream.finish:
+            return
+        if ledger.exists:
+            async with self._database.connection() as db:
+                upload = await queries.get(db, ledger.spec.upload_id)
+            if upload is not None:
+                taken = replace(upload, epoch=ledger.epoch)
+                await self._finisher.finish_session(taken, declared, writer.sha256())
+            return
+        await self._finisher.finish_in_one_step(
+            ledger.spec,
+            ledger.owner,
+            blob_id=ledger.blob_id,
+            store_session=ledger.store_session,
+            parts=stream.parts,
+            declared=declared,
+            sha256=writer.sha256(),
+        )
+
+    def _forget(self, storing: asyncio.Task[None]) -> None:
+        del self._streams[storing]
+        if not storing.cancelled() and (error := storing.exception()):
+            log.debug("stream ended: %s", error)
+
+    @contextmanager
+    def _fenced(self, stream: UploadStream, ledger: Ledger) -> Iterator[None]:
+        """Ends the stream as soon as another writer takes over, or the session ends."""
+
+        def changed(payload: str) -> None:
+            epoch, _, state = payload.partition(":")
+            if epoch.isdecimal() and int(epoch) > ledger.epoch:
+                stream.interrupt(superseded(ledger.spec.upload_id))
+            elif state in {UploadState.ABORTED, UploadState.EXPIRED}:
+                stream.interrupt(
+                    FailedPrecondition(
+                        Reason.UPLOAD_NOT_ACTIVE, f"The upload takes no more bytes, it is {state}."
+                    )
+                )
+
+        with self._notifier.listen("uploads", ledger.spec.upload_id, changed):
+            yield
+
+    # Parts of the above
+
+    async def _begin(self, blob_id: str) -> str:
+        return await self._blobs.driver.begin(self._blobs.key(blob_id))
+
+    def _ledger(
+        self,
+        spec: UploadSpec,
+        owner: Owner,
+        blob_id: str,
+        session: str,
+        epoch: int,
+        on_created: Created | None = None,
+    ) -> Ledger:
+        return Ledger(
+            self._database,
+            self._notifier,
+            spec,
+            owner,
+            blob_id=blob_id,
+            store_session=session,
+            epoch=epoch,
+            expiry=self._expiry,
+            on_created=on_created,
+        )
+
+    def _writer(self, ledger: Ledger, parts: list[Part], offset: int) -> BlobWriter:
+        number = max((part.number for part in parts), default=0) + 1
+        key = self._blobs.key(ledger.blob_id)
+        driver = self._blobs.driver
+        return BlobWriter(driver, key, ledger.store_session, ledger.epoch, number, offset)
+
+    async def _drop(self, ledger: Ledger) -> None:
+        """Ends a session that cannot be resumed; a job removes its bytes."""
+        upload_id = ledger.spec.upload_id
+        async with self._database.transaction() as db:
+            if await queries.end(db, upload_id, UploadState.ACTIVE, UploadState.ABORTED):
+                await jobs.enqueue(db, JobKind.DISCARD, upload_id)
+        self._notifier.publish("jobs", "discard")
+
+    async def _load(self, db: Connection, principal: Principal, upload_id: str) -> Upload:
+        upload = await queries.get(db, upload_id)
+        missing = not_found(upload_id)
+        require(principal, upload.owner if upload else None, missing)
+        if upload is None:
+            raise missing
+        return upload
+
+    async def _result(self, db: Connection, upload: Upload) -> UploadResult:
+        media = None
+        if upload.state is UploadState.FINISHED:
+            media = await catalogue.get(db, upload.upload_id)
+        return UploadResult(upload, media)

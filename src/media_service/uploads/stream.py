@@ -1,0 +1,173 @@
+"""One caller's stream of bytes into one upload.
+
+The caller's side (`feed`) checks chunks and puts them into the intake; the store's side (`store`)
+takes them, writes, makes them durable and counts them. The store's side is never cancelled:
+whatever happens to the caller, bytes that came are kept, files are closed.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+
+from media_service.errors import MediaError, OffsetMismatch, Reason, Timeout, TooLarge
+from media_service.types import Checksums
+from media_service.uploads.acceptance import Acceptance
+from media_service.uploads.intake import Intake
+from media_service.uploads.ledger import Ledger
+from media_service.uploads.model import KIB, MIB, Chunk, Part
+from media_service.uploads.writer import BlobWriter
+
+# A checkpoint costs one sync and one commit: after this many bytes, or this many seconds.
+CHECKPOINT_BYTES = 32 * MIB
+CHECKPOINT_SECONDS = 2.0
+# A session that is created in place and finishes within these is stored in one step.
+FIRST_BYTES = MIB
+FIRST_SECONDS = 0.25
+# A stream that brings less than this in the stream timeout is ended.
+SLOWEST_BYTES = KIB
+
+Durable = tuple[int, list[Part]]
+
+
+class UploadStream:
+    """Takes bytes from `writer.offset` on. With `atomic`, nothing is counted before the end, and
+    nothing is kept unless the caller's side ends well.
+
+    After `store`: `finish` and `checksums` are what the last chunk asked for; `parts` are those of
+    a session that does not exist yet because it can be stored in one step.
+    """
+
+    def __init__(
+        self,
+        writer: BlobWriter,
+        ledger: Ledger,
+        acceptance: Acceptance,
+        timeout: timedelta,
+        *,
+        atomic: bool = False,
+    ) -> None:
+        self.finish = False
+        self.checksums = Checksums()
+        self.parts: list[Part] = []
+        self.committed_size = writer.offset
+        self.intake = Intake()
+        self._writer = writer
+        self._ledger = ledger
+        self._acceptance = acceptance
+        self._timeout = timeout.total_seconds()
+        self._atomic = atomic
+        self._position = writer.offset
+        self._checkpoint: asyncio.Task[None] | None = None
+        self._next_checkpoint = time.monotonic() + (
+            CHECKPOINT_SECONDS if ledger.exists else FIRST_SECONDS
+        )
+
+    async def feed(self, chunks: AsyncIterator[Chunk]) -> None:
+        """Reads chunks until the one that finishes, a wrong one, or the end."""
+        try:
+            async for chunk in chunks:
+                self._check(chunk)
+                self._position += len(chunk.data)
+                await self.intake.put(chunk)
+                if chunk.finish:
+                    self.finish, self.checksums = True, chunk.checksums
+                    break
+        except asyncio.CancelledError:
+            raise  # whoever cancels it ends the intake
+        except Exception as error:  # raised on the other side
+            self.intake.end(error)
+        else:
+            self.intake.end()
+
+    def _check(self, chunk: Chunk) -> None:
+        if chunk.offset is not None and chunk.offset != self._position:
+            raise OffsetMismatch(
+                Reason.OFFSET_MISMATCH,
+                f"The bytes are for offset {chunk.offset}, but {self._position} comes next."
+                " Ask for the upload and go on at its committed_size.",
+                committed_size=self.committed_size,
+                expected_offset=self._position,
+            )
+        end = self._position + len(chunk.data)
+        size = self._ledger.spec.size_bytes
+        if size is not None and end > size:
+            raise TooLarge(
+                Reason.SIZE_EXCEEDED,
+                f"More bytes came than the {size} that were declared.",
+                size_bytes=size,
+            )
+        self._acceptance.check_size(end)
+
+    async def store(self) -> None:
+        """Stores what is fed until the feed ends. Raises what went wrong, on either side, once
+        everything that can be kept is."""
+        try:
+            await self._write_all()
+            if self._checkpoint is not None:
+                await self._checkpoint
+            if self.intake.error is not None and self._atomic:
+                raise self.intake.error
+            await self._seal()
+        except BaseException as error:
+            self.intake.end(error)
+            if self._checkpoint is not None:
+                await asyncio.wait([self._checkpoint])
+            await self._writer.abandon()
+            raise
+        if self.intake.error is not None:
+            raise self.intake.error
+
+    async def _write_all(self) -> None:
+        window_end, window_start = time.monotonic() + self._timeout, 0
+        while True:
+            now = time.monotonic()
+            wait = min(self._next_checkpoint, window_end) - now
+            chunks = await self.intake.take(max(wait, 0.001))
+            if chunks:
+                await self._writer.write([chunk.data for chunk in chunks])
+            elif self.intake.ended:
+                return
+            elif now >= window_end:
+                if self.intake.received - window_start < SLOWEST_BYTES:
+                    raise Timeout(
+                        Reason.STREAM_TOO_SLOW,
+                        f"Less than {SLOWEST_BYTES} bytes came in {self._timeout:g} seconds."
+                        " What came is kept: resume when the connection is better.",
+                    )
+                window_end, window_start = now + self._timeout, self.intake.received
+            if not self.intake.ended:
+                self._checkpoint_if_due()
+
+    def _checkpoint_if_due(self) -> None:
+        """Begins to count what was written; one count at a time, while writing goes on."""
+        if self._checkpoint is not None and self._checkpoint.done():
+            self._checkpoint.result()
+            self._checkpoint = None
+        due = CHECKPOINT_BYTES if self._ledger.exists else FIRST_BYTES
+        behind = self._writer.offset - self.committed_size
+        if behind < due and time.monotonic() < self._next_checkpoint:
+            return
+        self._next_checkpoint = time.monotonic() + CHECKPOINT_SECONDS
+        if behind and self._checkpoint is None and not self._atomic:
+            self._checkpoint = asyncio.create_task(self._count(self._writer.sync))
+
+    async def _seal(self) -> None:
+        if not self.finish:
+            await self._count(self._writer.seal)
+        elif self._ledger.exists:
+            await self._count(self._writer.seal_last)
+        else:
+            self.committed_size, self.parts = await self._writer.seal_last()
+
+    async def _count(self, make_durable: Callable[[], Awaitable[Durable]]) -> None:
+        committed_size, parts = await make_durable()
+        if committed_size > self.committed_size or parts:
+            self._writer.recording(parts)
+            await self._ledger.count(committed_size, parts)
+            self.committed_size = committed_size
+            self._writer.recorded(parts)
+
+    def interrupt(self, error: MediaError) -> None:
+        """Ends the stream from outside; what came before is still counted, if it may be."""
+        self.intake.end(error)

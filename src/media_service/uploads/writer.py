@@ -1,0 +1,132 @@
+"""Writes one stream of bytes as parts of one blob, and knows what of it is durable."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import google_crc32c
+
+from media_service.errors import MediaError
+from media_service.storage.driver import Driver, PartName, PartWriter
+from media_service.uploads.model import Part
+
+
+class BlobWriter:
+    """Appends to the open blob `key` from `offset` on, as parts numbered from `next_number`.
+
+    `sha256` is the whole's as long as the stream began at byte 0.
+    """
+
+    def __init__(
+        self, driver: Driver, key: str, session: str, epoch: int, next_number: int, offset: int
+    ) -> None:
+        self._driver = driver
+        self._key = key
+        self._session = session
+        self._part = Part(next_number, offset, 0, 0, epoch, sealed=False)
+        self._writer: PartWriter | None = None
+        self._unrecorded: list[Part] = []
+        self._open_is_recorded = False
+        self._hash = hashlib.sha256() if offset == 0 else None
+
+    @property
+    def offset(self) -> int:
+        """Where the next byte goes."""
+        return self._part.offset + self._part.size
+
+    def sha256(self) -> bytes | None:
+        return self._hash.digest() if self._hash else None
+
+    async def write(self, buffers: Sequence[bytes]) -> None:
+        """Appends; hashing and writing run side by side, both outside of the event loop."""
+        buffers = [b for b in buffers if b]
+        limit = self._driver.limits.stream_part_size
+        while buffers:
+            now, buffers = split(buffers, limit - self._part.size if limit else None)
+            if self._writer is None:
+                name = PartName(self._part.number, self._part.epoch)
+                self._writer = await self._driver.open_part(self._key, self._session, name)
+            if self._hash:
+                hashing = asyncio.to_thread(update, self._hash, now)
+                await asyncio.gather(hashing, self._writer.write(now))
+            else:
+                await self._writer.write(now)
+            crc = self._part.crc32c
+            for data in now:
+                crc = google_crc32c.extend(crc, data)
+            size = self._part.size + sum(map(len, now))
+            self._part = replace(self._part, size=size, crc32c=crc)
+            if limit and size >= limit:
+                await self._seal(self._writer)
+
+    async def sync(self) -> tuple[int, list[Part]]:
+        """Makes durable what the store can. Returns the end of the durable prefix, and the parts
+        that changed since `recorded`. May run while `write` goes on."""
+        part, writer, unrecorded = self._part, self._writer, tuple(self._unrecorded)
+        if writer is not None and await writer.sync() >= part.size:
+            return part.offset + part.size, [*unrecorded, part]
+        return part.offset, list(unrecorded)
+
+    async def seal(self) -> tuple[int, list[Part]]:
+        """Ends the stream: everything is durable, or, below the store's minimum for a part that
+        more may follow, forgotten. As `sync`."""
+        if self._writer is not None:
+            if self._part.size >= self._driver.limits.min_part_size:
+                await self._seal(self._writer)
+            else:
+                await self._writer.discard()
+                self._writer = None
+        return self._part.offset, list(self._unrecorded)
+
+    async def seal_last(self) -> tuple[int, list[Part]]:
+        """As `seal`, for the blob's end, where no part is too small."""
+        if self._writer is not None:
+            await self._seal(self._writer)
+        return self._part.offset, list(self._unrecorded)
+
+    def recording(self, parts: Sequence[Part]) -> None:
+        """These parts may be in the database from now on, whatever its answer will be."""
+        self._open_is_recorded |= any(part.number == self._part.number for part in parts)
+
+    def recorded(self, parts: Sequence[Part]) -> None:
+        """These parts are in the database."""
+        self._unrecorded = [part for part in self._unrecorded if part not in parts]
+
+    async def abandon(self) -> None:
+        """Stops halfway. The open part goes, unless it may have been counted. Never raises."""
+        if self._writer is None:
+            return
+        writer, self._writer = self._writer, None
+        if self._open_is_recorded:
+            with suppress(MediaError):
+                await writer.seal()
+        else:
+            await writer.discard()
+
+    async def _seal(self, writer: PartWriter) -> None:
+        await writer.seal()
+        self._writer = None
+        part = replace(self._part, sealed=True)
+        self._unrecorded.append(part)
+        self._open_is_recorded = False
+        self._part = Part(part.number + 1, part.offset + part.size, 0, 0, part.epoch, sealed=False)
+
+
+def update(digest: "hashlib._Hash", buffers: Sequence[bytes]) -> None:
+    for data in buffers:
+        digest.update(data)
+
+
+def split(buffers: list[bytes], room: int | None) -> tuple[list[bytes], list[bytes]]:
+    """The first `room` bytes, and the rest; None: no limit."""
+    if room is None:
+        return buffers, []
+    for index, data in enumerate(buffers):
+        if len(data) > room:
+            return [*buffers[:index], data[:room]], [data[room:], *buffers[index + 1 :]]
+        room -= len(data)
+        if room == 0:
+            return buffers[: index + 1], buffers[index + 1 :]
+    return buffers, []

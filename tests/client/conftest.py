@@ -1,0 +1,51 @@
+"""One set of tests for both clients, against a real server that fails to order."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from fake import Fake, serving
+
+from media_service.client import AsyncClient, Backoff, Client
+
+QUICK = Backoff(first_seconds=0.001, ceiling_seconds=0.002, attempts=4)
+
+
+class Threaded:
+    """The blocking client with the methods of the asyncio one."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+        if inspect.isgeneratorfunction(method):
+            return lambda *args, **kwargs: self._each(method(*args, **kwargs))
+        return lambda *args, **kwargs: asyncio.to_thread(method, *args, **kwargs)
+
+    async def _each(self, iterator: Iterator[Any]) -> AsyncIterator[Any]:
+        for item in await asyncio.to_thread(list, iterator):
+            yield item
+
+
+@pytest.fixture
+def fake() -> Fake:
+    return Fake()
+
+
+@pytest.fixture
+def address(fake: Fake) -> Iterator[str]:
+    with serving(fake) as address:
+        yield address
+
+
+@pytest.fixture(params=["sync", "async"])
+async def client(request: pytest.FixtureRequest, address: str) -> AsyncIterator[Any]:
+    if request.param == "sync":
+        with Client(address, token="secret", backoff=QUICK) as blocking:
+            yield Threaded(blocking)
+    else:
+        async with AsyncClient(address, token="secret", backoff=QUICK) as asynchronous:
+            yield asynchronous

@@ -1,0 +1,336 @@
+"""The contract in memory, with faults to order: a partner for the client, not a media service."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import google_crc32c
+import grpc
+from google.protobuf import empty_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+from media.v1 import (
+    download_service_pb2,
+    download_service_pb2_grpc,
+    media_pb2,
+    media_service_pb2,
+    media_service_pb2_grpc,
+    upload_pb2,
+    upload_service_pb2_grpc,
+)
+
+Upload = upload_pb2.Upload
+CHECKPOINT = 300_000  # bytes: what lies beyond the last one is lost when a stream breaks
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Strikes one call after `after` bytes, or after the finish was done.
+
+    `kind` is a reason (the call ends with it), a gRPC code (the transport's), or one of `early`
+    (the stream ends without a finish), `forget` (the session is gone), `verify` and `damage`.
+    """
+
+    kind: str
+    after: int = 0
+    at_finish: bool = False
+    retry_after: float | None = None
+
+
+CODES = {
+    "OFFSET_MISMATCH": code_pb2.OUT_OF_RANGE,
+    "CHECKSUM_MISMATCH": code_pb2.INVALID_ARGUMENT,
+    "SUPERSEDED": code_pb2.ABORTED,
+    "UPLOAD_NOT_FOUND": code_pb2.NOT_FOUND,
+    "UPLOAD_EXISTS": code_pb2.ALREADY_EXISTS,
+    "UPLOAD_NOT_ACTIVE": code_pb2.FAILED_PRECONDITION,
+    "TYPE_NOT_ALLOWED": code_pb2.INVALID_ARGUMENT,
+    "INVALID_FIELD": code_pb2.INVALID_ARGUMENT,
+    "STREAM_TOO_SLOW": code_pb2.DEADLINE_EXCEEDED,
+    "BUSY": code_pb2.RESOURCE_EXHAUSTED,
+    "MEDIA_NOT_FOUND": code_pb2.NOT_FOUND,
+    "TOKEN_MISSING": code_pb2.UNAUTHENTICATED,
+    "DATABASE_UNAVAILABLE": code_pb2.UNAVAILABLE,
+}
+
+
+def status(reason: str, message: str = "", retry_after: float | None = None) -> status_pb2.Status:
+    result = status_pb2.Status(code=CODES[reason], message=message or f"it is {reason}")
+    info = error_details_pb2.ErrorInfo(reason=reason, domain="media.v1", metadata={"key": "value"})
+    result.details.add().Pack(info)
+    if retry_after is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMicroseconds(int(retry_after * 1e6))
+        result.details.add().Pack(retry)
+    if reason == "INVALID_FIELD":
+        bad = error_details_pb2.BadRequest()
+        bad.field_violations.add(field="title", description="too long")
+        result.details.add().Pack(bad)
+    return result
+
+
+def abort(context: grpc.ServicerContext, kind: str, retry_after: float | None = None) -> None:
+    if kind in CODES:
+        context.abort_with_status(rpc_status.to_status(status(kind, retry_after=retry_after)))
+    context.abort(grpc.StatusCode[kind], "injected")
+
+
+@dataclass
+class Session:
+    spec: upload_pb2.UploadSpec
+    state: int = Upload.ACTIVE
+    data: bytearray = field(default_factory=bytearray)
+    media: media_pb2.Media | None = None
+    error: status_pb2.Status | None = None
+    looks: int = 0  # at a session that is being verified
+
+
+class Fake(
+    upload_service_pb2_grpc.UploadServiceServicer,
+    download_service_pb2_grpc.DownloadServiceServicer,
+    media_service_pb2_grpc.MediaServiceServicer,
+):
+    def __init__(self) -> None:
+        self.sessions: dict[str, Session] = {}
+        self.stored: dict[str, tuple[media_pb2.Media, bytes]] = {}
+        self.faults: dict[str, deque[Fault]] = {}
+        self.calls: list[str] = []
+        self.offsets: list[int] = []  # where each WriteUpload began
+        self.tokens: list[str] = []
+        self.stores = 0  # how often a finish made a media
+        self.after_bytes: dict[int, Any] = {}  # position of a write → what happens meanwhile
+
+    def inject(self, method: str, *faults: Fault) -> None:
+        self.faults.setdefault(method, deque()).extend(faults)
+
+    def _enter(self, method: str, context: grpc.ServicerContext) -> Fault | None:
+        self.calls.append(method)
+        metadata = dict(context.invocation_metadata())
+        self.tokens.append(metadata.get("authorization", ""))
+        if self.tokens[-1] != "Bearer secret":
+            abort(context, "TOKEN_MISSING")
+        waiting = self.faults.get(method)
+        return waiting.popleft() if waiting else None
+
+    def _unary(self, method: str, context: grpc.ServicerContext) -> Fault | None:
+        fault = self._enter(method, context)
+        if fault and not fault.at_finish:
+            abort(context, fault.kind, fault.retry_after)
+        return fault
+
+    # Uploads
+
+    def _view(self, upload_id: str) -> Upload:
+        session = self.sessions[upload_id]
+        size = len(session.data) if session.state != Upload.ACTIVE else self._durable(session)
+        return Upload(
+            upload_id=upload_id,
+            state=session.state,  # type: ignore[arg-type]
+            spec=session.spec,
+            committed_size=size,
+            media=session.media,
+            error=session.error,
+        )
+
+    @staticmethod
+    def _durable(session: Session) -> int:
+        size = len(session.data)
+        return size if size == session.spec.size_bytes else size - size % CHECKPOINT
+
+    def _open(self, first: Any, context: grpc.ServicerContext) -> str:
+        if first.WhichOneof("target") == "spec":
+            upload_id = first.spec.upload_id
+            if upload_id in self.sessions:
+                abort(context, "UPLOAD_EXISTS")
+            self.sessions[upload_id] = Session(first.spec)
+            return upload_id
+        session = self.sessions.get(first.upload_id)
+        if session is None:
+            abort(context, "UPLOAD_NOT_FOUND")
+        elif session.state != Upload.ACTIVE:
+            abort(context, "UPLOAD_NOT_ACTIVE")
+        return first.upload_id
+
+    def WriteUpload(self, request_iterator, context) -> Upload:  # noqa: N802, C901
+        fault = self._enter("WriteUpload", context)
+        upload_id = ""
+        taken = 0
+        for message in request_iterator:
+            if not upload_id:
+                self.offsets.append(message.offset)
+                if fault and not fault.after and not fault.at_finish and fault.kind != "verify":
+                    break
+                upload_id = self._open(message, context)
+                session = self.sessions[upload_id]
+                del session.data[self._durable(session) :]
+            if message.offset != len(session.data):
+                abort(context, "OFFSET_MISMATCH")
+            data = message.data
+            assert google_crc32c.value(data) == message.crc32c
+            strikes = fault and fault.kind != "verify" and not fault.at_finish
+            if strikes and taken + len(data) > fault.after:
+                session.data += data[: fault.after - taken]
+                break
+            session.data += data
+            taken += len(data)
+            if meanwhile := self.after_bytes.pop(len(session.data), None):
+                meanwhile()
+            if message.finish:
+                self._finish(upload_id, message.checksums.crc32c, fault, context)
+                return self._view(upload_id)
+        if fault is None:
+            return self._view(upload_id)
+        if fault.kind == "early":
+            return self._view(upload_id) if upload_id else Upload(state=Upload.ACTIVE)
+        if fault.kind == "forget":
+            self.sessions.pop(upload_id, None)
+        abort(context, "UNAVAILABLE" if fault.kind == "forget" else fault.kind, fault.retry_after)
+        raise AssertionError
+
+    def _finish(
+        self, upload_id: str, crc: int, fault: Fault | None, context: grpc.ServicerContext
+    ) -> None:
+        session = self.sessions[upload_id]
+        data = bytes(session.data)
+        assert len(data) == session.spec.size_bytes
+        if google_crc32c.value(data) != crc or (fault and fault.kind == "TYPE_NOT_ALLOWED"):
+            reason = fault.kind if fault else "CHECKSUM_MISMATCH"
+            session.state, session.error = Upload.FAILED, status(reason)
+            abort(context, reason)
+        if fault and fault.kind == "verify":
+            session.state = Upload.VERIFYING
+            return
+        self.finish(upload_id)
+        if fault and fault.at_finish:
+            abort(context, fault.kind)
+
+    def finish(self, upload_id: str) -> None:
+        session = self.sessions[upload_id]
+        session.media = self.store(bytes(session.data), upload_id, session.spec.filename)
+        session.state = Upload.FINISHED
+
+    def store(self, data: bytes, media_id: str, filename: str = "") -> media_pb2.Media:
+        self.stores += 1
+        media = media_pb2.Media(
+            media_id=media_id,
+            size_bytes=len(data),
+            filename=filename,
+            content_type="image/png",
+            state=media_pb2.Media.READY,
+            etag="1",
+        )
+        media.checksums.crc32c = google_crc32c.value(data)
+        self.stored[media_id] = (media, data)
+        return media
+
+    def GetUpload(self, request, context) -> Upload:  # noqa: N802
+        self._unary("GetUpload", context)
+        if request.upload_id not in self.sessions:
+            abort(context, "UPLOAD_NOT_FOUND")
+        return self._view(request.upload_id)
+
+    def WatchUpload(self, request, context) -> Iterator[Upload]:  # noqa: N802
+        fault = self._enter("WatchUpload", context)
+        yield self._view(request.upload_id)
+        if fault:
+            abort(context, fault.kind)
+        self.finish(request.upload_id)
+        yield self._view(request.upload_id)
+
+    # Downloads
+
+    def Download(self, request, context) -> Iterator[Any]:  # noqa: N802
+        fault = self._enter("Download", context)
+        self.offsets.append(request.offset)
+        media, data = self._find(request.media_id, context)
+        size = len(data)
+        start = request.offset if request.offset >= 0 else max(0, size + request.offset)
+        end = min(size, start + request.limit) if request.limit else size
+        position = start
+        while position < end:
+            piece = data[position : min(end, position + 100_000)]
+            response = download_service_pb2.DownloadResponse(
+                data=piece, crc32c=google_crc32c.value(piece)
+            )
+            if position == start:
+                response.media.CopyFrom(media)
+                response.content_range.start = start
+                response.content_range.end = end
+                response.content_range.complete_size = size
+            if fault and position + len(piece) - start > fault.after:
+                if fault.kind == "early":
+                    return
+                if fault.kind != "damage":
+                    abort(context, fault.kind, fault.retry_after)
+                response.data = b"x" + piece[1:]
+                fault = None
+            yield response
+            position += len(piece)
+            if meanwhile := self.after_bytes.pop(position, None):
+                meanwhile()
+
+    # Catalogue
+
+    def _find(self, media_id: str, context: grpc.ServicerContext) -> tuple[media_pb2.Media, bytes]:
+        if media_id not in self.stored:
+            abort(context, "MEDIA_NOT_FOUND")
+        return self.stored[media_id]
+
+    def GetMedia(self, request, context) -> media_pb2.Media:  # noqa: N802
+        self._unary("GetMedia", context)
+        return self._find(request.media_id, context)[0]
+
+    def ListMedia(self, request, context) -> media_service_pb2.ListMediaResponse:  # noqa: N802
+        self._unary("ListMedia", context)
+        media = [media for media, _ in self.stored.values()]
+        start, size = int(request.page_token or 0), request.page_size or 2
+        more = start + size < len(media)
+        return media_service_pb2.ListMediaResponse(
+            media=media[start : start + size], next_page_token=str(start + size) if more else ""
+        )
+
+    def UpdateMedia(self, request, context) -> media_pb2.Media:  # noqa: N802
+        self._unary("UpdateMedia", context)
+        media = self._find(request.media.media_id, context)[0]
+        request.update_mask.MergeMessage(request.media, media)
+        return media
+
+    def DeleteMedia(self, request, context) -> media_pb2.Media:  # noqa: N802
+        self._unary("DeleteMedia", context)
+        media = self._find(request.media_id, context)[0]
+        media.delete_time.GetCurrentTime()
+        return media
+
+    def UndeleteMedia(self, request, context) -> media_pb2.Media:  # noqa: N802
+        self._unary("UndeleteMedia", context)
+        media = self._find(request.media_id, context)[0]
+        media.ClearField("delete_time")
+        return media
+
+    def PurgeMedia(self, request, context) -> empty_pb2.Empty:  # noqa: N802
+        fault = self._unary("PurgeMedia", context)
+        self._find(request.media_id, context)
+        del self.stored[request.media_id]
+        if fault:
+            abort(context, fault.kind)
+        return empty_pb2.Empty()
+
+
+@contextmanager
+def serving(fake: Fake) -> Iterator[str]:
+    """Address of a real gRPC server on loopback that speaks for `fake`."""
+    server = grpc.server(
+        ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", 8 << 20)]
+    )
+    upload_service_pb2_grpc.add_UploadServiceServicer_to_server(fake, server)
+    download_service_pb2_grpc.add_DownloadServiceServicer_to_server(fake, server)
+    media_service_pb2_grpc.add_MediaServiceServicer_to_server(fake, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()

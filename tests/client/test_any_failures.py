@@ -1,0 +1,114 @@
+"""For any sequence of failures: the stored bytes are the source's, once, or the error is clear."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from fake import Fake, Fault, serving
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from media_service.client import AsyncClient, Backoff, Client, MediaServiceError
+
+DATA = random.Random(3).randbytes(2_500_000)  # noqa: S311
+EAGER = Backoff(first_seconds=0, attempts=4)
+
+PASSING = ["UNAVAILABLE", "CANCELLED", "INTERNAL", "DEADLINE_EXCEEDED", "early"]
+positions = st.integers(0, len(DATA))
+write_faults = st.lists(
+    st.one_of(
+        st.builds(
+            Fault,
+            st.sampled_from(
+                [*PASSING, "OFFSET_MISMATCH", "CHECKSUM_MISMATCH", "SUPERSEDED", "forget"]
+            ),
+            positions,
+        ),
+        st.builds(Fault, st.just("UNAVAILABLE"), at_finish=st.just(True)),
+        st.builds(Fault, st.just("BUSY"), positions, retry_after=st.just(0.001)),
+        st.just(Fault("verify")),
+    ),
+    max_size=6,
+)
+other_faults = st.lists(
+    st.builds(Fault, st.sampled_from(["UNAVAILABLE", "CANCELLED", "INTERNAL"])), max_size=4
+)
+read_faults = st.lists(
+    st.builds(Fault, st.sampled_from([*PASSING, "damage"]), positions), max_size=6
+)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[Fake, str]]:
+    fake = Fake()
+    with serving(fake) as address:
+        yield fake, address
+
+
+def upload(kind: str, address: str, size: int) -> None:
+    if kind == "sync":
+        with Client(address, token="secret", backoff=EAGER) as client:
+            client.upload(DATA[:size])
+        return
+
+    async def run() -> None:
+        async with AsyncClient(address, token="secret", backoff=EAGER) as client:
+            await client.upload(DATA[:size])
+
+    asyncio.run(run())
+
+
+def download(kind: str, address: str, target: Path) -> None:
+    if kind == "sync":
+        with Client(address, token="secret", backoff=EAGER) as client:
+            client.download("id", target)
+        return
+
+    async def run() -> None:
+        async with AsyncClient(address, token="secret", backoff=EAGER) as client:
+            await client.download("id", target)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@settings(max_examples=60, deadline=None)
+@given(size=positions, writes=write_faults, gets=other_faults, watches=other_faults)
+def test_an_upload_is_right_once_or_refused(served, kind, size, writes, gets, watches):
+    fake, address = served
+    Fake.__init__(fake)
+    fake.inject("WriteUpload", *writes)
+    fake.inject("GetUpload", *gets)
+    fake.inject("WatchUpload", *watches)
+    try:
+        upload(kind, address, size)
+    except MediaServiceError as failure:
+        refused = failure.reason == "SUPERSEDED"
+        assert refused or len(writes) + len(gets) + len(watches) >= EAGER.attempts
+        assert fake.stores <= 1
+    else:
+        assert [data for _, data in fake.stored.values()] == [DATA[:size]]
+        assert fake.stores == 1
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@settings(max_examples=60, deadline=None)
+@given(size=st.integers(1, len(DATA)), reads=read_faults)
+def test_a_downloaded_file_is_right_or_not_there(served, kind, size, reads):
+    fake, address = served
+    Fake.__init__(fake)
+    fake.store(DATA[:size], "id")
+    fake.inject("Download", *reads)
+    with TemporaryDirectory() as folder:
+        target = Path(folder) / "out"
+        try:
+            download(kind, address, target)
+        except MediaServiceError:
+            assert len(reads) >= EAGER.attempts
+            assert list(Path(folder).iterdir()) == []
+        else:
+            assert target.read_bytes() == DATA[:size]
+            assert list(Path(folder).iterdir()) == [target]

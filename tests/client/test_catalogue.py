@@ -1,0 +1,63 @@
+"""The small calls: repeated while a failure may pass."""
+
+import pytest
+from fake import Fake, Fault
+from media.v1 import media_pb2, upload_pb2
+
+from media_service.client import AsyncClient, Client, MediaServiceError
+from media_service.types import new_id
+
+
+@pytest.fixture
+def media_id(fake: Fake) -> str:
+    media_id = new_id()
+    fake.store(b"data", media_id, "a.png")
+    return media_id
+
+
+async def test_media_is_read_changed_deleted_and_undeleted(client, fake, media_id):
+    for method in ("GetMedia", "UpdateMedia", "DeleteMedia", "UndeleteMedia"):
+        fake.inject(method, Fault("UNAVAILABLE"))
+    assert (await client.get(media_id)).filename == "a.png"
+    changed = await client.update(media_pb2.Media(media_id=media_id, title="A"), ["title"])
+    assert changed.title == "A"
+    assert (await client.delete(media_id)).HasField("delete_time")
+    assert not (await client.undelete(media_id)).HasField("delete_time")
+
+
+async def test_a_list_goes_over_all_pages(client, fake):
+    ids = [new_id() for _ in range(5)]
+    for media_id in ids:
+        fake.store(b"data", media_id)
+    fake.inject("ListMedia", Fault("UNAVAILABLE"))
+    assert [media.media_id async for media in client.list()] == ids
+
+
+async def test_a_purge_whose_answer_was_lost_is_done(client, fake, media_id):
+    fake.inject("PurgeMedia", Fault("UNAVAILABLE", at_finish=True))
+    await client.purge(media_id)
+    assert not fake.stored
+    with pytest.raises(MediaServiceError) as caught:
+        await client.purge(media_id)
+    assert caught.value.reason == "MEDIA_NOT_FOUND"
+
+
+async def test_a_watch_survives_a_break_and_ends_with_the_upload(client, fake):
+    upload_id = new_id()
+    fake.inject("WriteUpload", Fault("SUPERSEDED", after=100))
+    with pytest.raises(MediaServiceError):
+        await client.upload(b"x" * 200, upload_id=upload_id)
+    fake.inject("WatchUpload", Fault("UNAVAILABLE"))
+    states = [upload.state async for upload in client.watch_upload(upload_id)]
+    assert states == [upload_pb2.Upload.ACTIVE] * 2 + [upload_pb2.Upload.FINISHED]
+
+
+async def test_a_missing_token_is_told_at_once(fake, address):
+    with Client(address) as client, pytest.raises(MediaServiceError) as caught:
+        client.get(new_id())
+    assert caught.value.reason == "TOKEN_MISSING"
+    async with AsyncClient(address) as client:
+        with pytest.raises(MediaServiceError) as caught:
+            await client.get(new_id())
+    assert caught.value.reason == "TOKEN_MISSING"
+    assert fake.calls == ["GetMedia", "GetMedia"]

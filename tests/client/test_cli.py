@@ -1,0 +1,224 @@
+"""The commands of a person and of a script."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jwt
+import pytest
+from click.testing import CliRunner, Result
+from fake import Fault
+
+from media_service.cli.main import COMMANDS, cli
+from media_service.types import new_id
+
+KEY = "0123456789abcdef" * 4
+
+
+@pytest.fixture
+def environment(address: str, tmp_path: Path) -> dict[str, str]:
+    return {"MEDIA_ADDRESS": address, "MEDIA_TOKEN": "secret", "MEDIA_DATA_DIR": str(tmp_path)}
+
+
+@pytest.fixture
+def run(environment: dict[str, str]):
+    def run(*arguments: object, stdin: bytes = b"", **changes: str) -> Result:
+        return CliRunner(env={**environment, **changes}).invoke(
+            cli, [str(argument) for argument in arguments], input=stdin
+        )
+
+    return run
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "a b.png"
+    path.write_bytes(bytes(range(256)) * 9000)
+    return path
+
+
+def test_upload_prints_a_line_for_each_file(run, fake, picture):
+    result = run("upload", picture, picture)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    ids = list(fake.stored)
+    assert result.stdout.splitlines() == [f"{i}\t2304000\timage/png\ta b.png" for i in ids]
+    assert fake.stored[ids[0]][1] == picture.read_bytes()
+
+
+def test_upload_takes_standard_input(run, fake):
+    result = run("upload", "-", "--name", "x.png", stdin=b"bytes")
+    assert result.stdout.endswith("\t5\timage/png\tx.png\n")
+    assert [data for _, data in fake.stored.values()] == [b"bytes"]
+
+
+def test_upload_goes_on_with_the_next_file_when_one_is_bad(run, fake, picture):
+    fake.inject("WriteUpload", Fault("TYPE_NOT_ALLOWED"))
+    result = run("upload", picture, "/nowhere", picture)
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 1
+    first, second = result.stderr.splitlines()
+    assert "a b.png: it is TYPE_NOT_ALLOWED (TYPE_NOT_ALLOWED)" in first
+    assert second == "media-service: /nowhere: No such file or directory"
+
+
+def test_upload_resumes(run, fake, picture):
+    upload_id = new_id()
+    fake.inject("WriteUpload", Fault("SUPERSEDED", after=1_000_000))
+    assert run("upload", "--resume", upload_id, picture).exit_code == 1
+    assert run("upload", "--resume", upload_id, picture).exit_code == 0
+    assert list(fake.stored) == [upload_id]
+    assert fake.offsets[-1] == 900_000
+
+
+def test_a_name_is_for_one_file(run, picture):
+    result = run("upload", picture, picture, "--name", "x")
+    assert result.exit_code == 2
+    assert "--name and --resume are for one file" in result.stderr
+
+
+def test_ctrl_c_keeps_the_upload_and_says_how_to_go_on(fake, environment, picture):
+    picture.write_bytes(os.urandom(1 << 20) * 64)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "media_service", "upload", str(picture)],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    fake.after_bytes[1 << 22] = lambda: process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stdout == ""
+    (upload_id,) = fake.sessions
+    assert f"media-service upload --resume {upload_id} '{picture}'" in stderr
+    assert "Traceback" not in stderr
+    assert not fake.stored
+
+
+def test_download_saves_under_the_own_name_and_never_over_a_file(run, fake, tmp_path):
+    fake.store(b"bytes", "id", "photo.png")
+    first = run("download", "id", "-o", tmp_path)
+    assert first.stdout == "id\t5\timage/png\tphoto.png\n"
+    assert (tmp_path / "photo.png").read_bytes() == b"bytes"
+    second = run("download", "id", "-o", tmp_path)
+    assert second.exit_code == 1
+    assert "is there already" in second.stderr
+
+
+@pytest.mark.parametrize(
+    ("filename", "saved"),
+    [
+        ("../../up", "up"),
+        (".bashrc", "bashrc"),
+        ("..", "id"),
+        ("", "id"),
+        ("a\x1b[2J", "a\ufffd[2J"),
+        ("a\\b", "b"),
+    ],
+)
+def test_a_name_from_the_service_cannot_reach_elsewhere(run, fake, tmp_path, filename, saved):
+    fake.store(b"bytes", "id", filename)
+    assert run("download", "id", "-o", tmp_path).exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == [saved]
+
+
+def test_download_to_standard_output_gives_only_the_bytes(run, fake):
+    fake.store(b"\x00bytes\xff", "id")
+    assert run("download", "id", "-o", "-").stdout_bytes == b"\x00bytes\xff"
+
+
+def test_ls_prints_lines_and_says_when_there_is_more(run, fake):
+    for number in range(60):
+        fake.store(b"x" * number, f"id{number}", "a\tb\n.png")
+    result = run("ls")
+    assert result.stdout.splitlines()[7] == "id7\t7\timage/png\ta\ufffdb\ufffd.png"
+    assert len(result.stdout.splitlines()) == 50
+    assert "--all" in result.stderr
+    everything = run("ls", "--all", "--json")
+    assert [json.loads(line)["mediaId"] for line in everything.stdout.splitlines()] == [
+        f"id{number}" for number in range(60)
+    ]
+    assert everything.stderr == ""
+
+
+def test_show_prints_every_field(run, fake):
+    fake.store(b"bytes", "id", "a.png")
+    assert "size_bytes\t5\n" in run("show", "id").stdout
+    assert json.loads(run("show", "id", "--json").stdout)["filename"] == "a.png"
+
+
+def test_rm_deletes_and_purges(run, fake):
+    fake.store(b"one", "1")
+    fake.store(b"two", "2")
+    assert run("rm", "1").exit_code == 0
+    assert fake.stored["1"][0].HasField("delete_time")
+    result = run("rm", "--purge", "missing", "2")
+    assert result.exit_code == 1
+    assert "missing: it is MEDIA_NOT_FOUND" in result.stderr
+    assert list(fake.stored) == ["1"]
+
+
+def test_a_token_carries_what_was_asked_for(run):
+    result = run(
+        *("token", "--user", "alice", "--org", "acme", "--role", "admin", "--expires", "10m"),
+        *("--scope", "media.read", "--scope", "media.write"),
+        MEDIA_JWT_SECRET=KEY,
+    )
+    claims = jwt.decode(result.stdout.strip(), KEY, algorithms=["HS256"])
+    assert claims.pop("exp") - claims.pop("iat") == 600
+    assert claims == {
+        "sub": "alice",
+        "org": "acme",
+        "roles": ["admin"],
+        "scope": "media.read media.write",
+    }
+
+
+def test_a_token_needs_a_key(run):
+    result = run("token", "--user", "alice")
+    assert result.exit_code == 1
+    assert "set MEDIA_JWT_SECRET" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_on_the_services_own_machine_no_token_is_needed(run, fake, tmp_path, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "alice")
+    (tmp_path / "jwt-secret").write_text(KEY + "\n")
+    run("ls", MEDIA_TOKEN="")
+    bearer = fake.tokens[-1].removeprefix("Bearer ")
+    assert jwt.decode(bearer, KEY, algorithms=["HS256"])["sub"] == "alice"
+
+
+def test_without_a_token_the_person_is_told_how_to_get_one(run):
+    result = run("ls", MEDIA_TOKEN="")
+    assert result.exit_code == 1
+    assert "media-service token --user" in result.stderr
+
+
+def test_without_a_service_the_person_is_told_at_once_how_to_start_one(run):
+    result = run("ls", MEDIA_ADDRESS="127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "media-service dev" in result.stderr
+
+
+def test_a_setting_that_is_wrong_is_named(run):
+    result = run("ls", MEDIA_GRPC_PORT="many")
+    assert result.exit_code == 1
+    assert "MEDIA_GRPC_PORT" in result.stderr
+
+
+def test_help_lists_every_command_and_imports_none():
+    code = "import sys, media_service.cli.main as m; print('grpc' in sys.modules, len(m.COMMANDS))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False", str(len(COMMANDS))]
+    shown = CliRunner().invoke(cli, ["--help"]).stdout
+    assert all(f"  {name} " in shown for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", ["upload", "download", "ls", "show", "rm", "token"])
+def test_every_command_teaches_by_example(run, command):
+    assert f"media-service {command}" in run(command, "--help").stdout

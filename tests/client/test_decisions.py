@@ -1,0 +1,195 @@
+"""What the blocking client does next, call by call, on a channel without a network."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import google_crc32c
+import grpc
+import grpc_testing
+import pytest
+from fake import status
+from grpc import StatusCode
+from grpc_status import rpc_status
+from media.v1 import media_pb2, upload_pb2, upload_service_pb2
+
+from media_service.client import Backoff, MediaServiceError
+from media_service.client.source import PIECE, open_source
+from media_service.client.sync_transport import SyncTransport
+from media_service.client.upload import upload, upload_spec
+
+SERVICE = upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"]
+WRITE, GET = SERVICE.methods_by_name["WriteUpload"], SERVICE.methods_by_name["GetUpload"]
+WATCH = SERVICE.methods_by_name["WatchUpload"]
+DATA = bytes(range(256)) * 8192  # four pieces
+ID = "0199c7a5-6c1e-7cc3-98ab-4a61f21a3a0b"
+Upload = upload_pb2.Upload
+
+
+class Wire:
+    """The service's side of one upload."""
+
+    def __init__(self) -> None:
+        self.channel = grpc_testing.channel(
+            upload_service_pb2.DESCRIPTOR.services_by_name.values(),
+            grpc_testing.strict_real_time(),
+        )
+
+    def client(self) -> media_pb2.Media:
+        with open_source(DATA) as source:
+            spec = upload_spec(source, "a.png", None, ID)
+            steps = upload(source, spec, Backoff(first_seconds=0, attempts=3))
+            return SyncTransport(self.channel, (("authorization", "Bearer t"),)).run(steps)
+
+    def write(self, messages: int, answer: Upload | str | StatusCode) -> list[Any]:
+        metadata, call = self.channel.take_stream_unary(WRITE)
+        assert ("authorization", "Bearer t") in metadata
+        taken = [call.take_request() for _ in range(messages)]
+        call.send_initial_metadata(())
+        call.terminate(*self._end(answer))
+        return taken
+
+    def get(self, answer: Upload | str | StatusCode) -> None:
+        _, request, call = self.channel.take_unary_unary(GET)
+        assert request.upload_id == ID
+        call.send_initial_metadata(())
+        call.terminate(*self._end(answer))
+
+    def watch(self, *uploads: Upload) -> None:
+        _, request, call = self.channel.take_unary_stream(WATCH)
+        assert request.upload_id == ID
+        call.send_initial_metadata(())
+        for seen in uploads:
+            call.send_response(seen)
+        call.terminate((), StatusCode.OK, "")
+
+    @staticmethod
+    def _end(answer: Upload | str | StatusCode) -> tuple[Any, ...]:
+        if isinstance(answer, str):
+            end = rpc_status.to_status(status(answer, "it failed"))
+            return None, end.trailing_metadata, end.code, end.details
+        if isinstance(answer, StatusCode):
+            return None, (), answer, "broken"
+        return answer, (), StatusCode.OK, ""
+
+
+def finished() -> Upload:
+    media = media_pb2.Media(media_id=ID, size_bytes=len(DATA))
+    media.checksums.crc32c = google_crc32c.value(DATA)
+    return Upload(upload_id=ID, state=Upload.FINISHED, media=media)
+
+
+def active(committed: int) -> Upload:
+    return Upload(upload_id=ID, state=Upload.ACTIVE, committed_size=committed)
+
+
+@pytest.fixture
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture
+def outcome(wire: Wire) -> Iterator[Future[media_pb2.Media]]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(wire.client)
+
+
+def test_the_stream_carries_the_spec_offsets_and_checksums(wire, outcome):
+    messages = wire.write(4, finished())
+    assert messages[0].spec.upload_id == ID
+    assert messages[0].spec.size_bytes == len(DATA)
+    assert messages[0].spec.filename == "a.png"
+    assert [m.WhichOneof("target") for m in messages[1:]] == [None] * 3
+    assert [m.offset for m in messages] == [0, PIECE, 2 * PIECE, 3 * PIECE]
+    assert all(m.crc32c == google_crc32c.value(m.data) for m in messages)
+    assert [m.finish for m in messages] == [False, False, False, True]
+    assert messages[3].checksums.crc32c == google_crc32c.value(DATA)
+    assert outcome.result().media_id == ID
+
+
+def test_a_break_is_followed_by_a_look_and_a_resume(wire, outcome):
+    wire.write(2, StatusCode.UNAVAILABLE)
+    wire.get(active(1000))
+    messages = wire.write(4, finished())
+    assert messages[0].upload_id == ID
+    assert messages[0].offset == 1000
+    assert b"".join(m.data for m in messages) == DATA[1000:]
+    assert messages[3].checksums.crc32c == google_crc32c.value(DATA)
+    assert outcome.result().media_id == ID
+
+
+def test_bytes_that_are_all_there_are_only_finished(wire, outcome):
+    wire.write(4, StatusCode.UNAVAILABLE)
+    wire.get(active(len(DATA)))
+    (message,) = wire.write(1, finished())
+    assert (message.offset, message.data, message.finish) == (len(DATA), b"", True)
+    assert message.checksums.crc32c == google_crc32c.value(DATA)
+    assert outcome.result().media_id == ID
+
+
+def test_a_session_that_never_was_is_begun_again_with_the_same_id(wire, outcome):
+    wire.write(1, StatusCode.UNAVAILABLE)
+    wire.get("UPLOAD_NOT_FOUND")
+    messages = wire.write(4, finished())
+    assert messages[0].spec.upload_id == ID
+    assert outcome.result().media_id == ID
+
+
+def test_a_finish_that_got_through_is_not_sent_twice(wire, outcome):
+    wire.write(4, StatusCode.UNAVAILABLE)
+    wire.get(finished())
+    assert outcome.result().media_id == ID
+
+
+def test_a_finish_that_got_through_late_is_found_out(wire, outcome):
+    wire.write(4, StatusCode.UNAVAILABLE)
+    wire.get(active(PIECE))
+    wire.write(1, "UPLOAD_NOT_ACTIVE")
+    wire.get(finished())
+    assert outcome.result().media_id == ID
+
+
+def test_a_verification_is_waited_for(wire, outcome):
+    verifying = Upload(upload_id=ID, state=Upload.VERIFYING)
+    wire.write(4, verifying)
+    wire.watch(verifying)
+    wire.get(verifying)
+    wire.watch(verifying, finished())
+    assert outcome.result().media_id == ID
+
+
+@pytest.mark.parametrize("reason", ["OFFSET_MISMATCH", "CHECKSUM_MISMATCH"])
+def test_a_chunk_that_is_always_refused_is_given_up(wire, outcome, reason):
+    wire.write(1, reason)
+    wire.get(active(0))
+    wire.write(1, reason)
+    wire.get(active(0))
+    wire.write(1, reason)
+    with pytest.raises(MediaServiceError) as caught:
+        outcome.result()
+    assert caught.value.reason == reason
+    assert caught.value.message == "it failed"
+    assert caught.value.upload_id == ID
+
+
+def test_a_writer_that_was_replaced_gives_way(wire, outcome):
+    wire.write(1, "SUPERSEDED")
+    with pytest.raises(MediaServiceError) as caught:
+        outcome.result()
+    assert caught.value.code is grpc.StatusCode.ABORTED
+
+
+def test_an_upload_that_ended_otherwise_is_an_error(wire, outcome):
+    wire.write(1, StatusCode.UNAVAILABLE)
+    wire.get(Upload(upload_id=ID, state=Upload.EXPIRED))
+    with pytest.raises(MediaServiceError, match="EXPIRED; begin a new one"):
+        outcome.result()
+
+
+def test_a_media_with_other_bytes_is_no_success(wire, outcome):
+    answer = finished()
+    answer.media.checksums.crc32c ^= 1
+    wire.write(4, answer)
+    with pytest.raises(MediaServiceError) as caught:
+        outcome.result()
+    assert caught.value.code is StatusCode.DATA_LOSS

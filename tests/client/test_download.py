@@ -1,0 +1,151 @@
+"""A download gives the right bytes, or none under the name that was asked for."""
+
+import asyncio
+import io
+import random
+import threading
+
+import google_crc32c
+import pytest
+from fake import Fake, Fault
+from grpc import StatusCode
+
+from media_service.client import AsyncClient, MediaServiceError
+from media_service.types import new_id
+
+DATA = random.Random(2).randbytes(2_500_000)  # noqa: S311
+
+
+@pytest.fixture
+def media_id(fake: Fake) -> str:
+    media_id = new_id()
+    fake.store(DATA, media_id)
+    return media_id
+
+
+@pytest.mark.parametrize(
+    ("offset", "limit", "expected"),
+    [
+        (0, 0, DATA),
+        (1000, 0, DATA[1000:]),
+        (1000, 300_000, DATA[1000:301_000]),
+        (-250_000, 0, DATA[-250_000:]),
+        (0, 10, DATA[:10]),
+    ],
+)
+@pytest.mark.parametrize("broken", [False, True])
+async def test_a_range_is_fetched(
+    client, fake, media_id, tmp_path, offset, limit, expected, broken
+):
+    if broken:
+        fake.inject("Download", Fault("UNAVAILABLE", after=100_000))
+    await client.download(media_id, tmp_path / "out", offset=offset, limit=limit)
+    assert (tmp_path / "out").read_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("UNAVAILABLE"),
+        Fault("UNAVAILABLE", after=1_700_000),
+        Fault("CANCELLED", after=1_700_000),
+        Fault("INTERNAL", after=1_700_000),
+        Fault("BUSY", retry_after=0.01),
+        Fault("early", after=1_700_000),
+        Fault("early"),
+        Fault("damage"),
+        Fault("damage", after=1_700_000),
+    ],
+    ids=str,
+)
+async def test_a_failure_that_passes_is_survived(client, fake, media_id, tmp_path, fault):
+    fake.inject("Download", fault)
+    media = await client.download(media_id, tmp_path / "out")
+    assert media.media_id == media_id
+    assert (tmp_path / "out").read_bytes() == DATA
+    assert len(fake.calls) == 2
+    assert fake.offsets == [0, min(fault.after, 1_700_000)]
+
+
+async def test_a_file_object_gets_each_byte_once(client, fake, media_id):
+    fake.inject("Download", *[Fault("UNAVAILABLE", after=300_000)] * 7)
+    target = io.BytesIO()
+    await client.download(media_id, target)
+    assert target.getvalue() == DATA
+
+
+async def test_without_progress_the_tries_end(client, fake, media_id, tmp_path):
+    fake.inject("Download", *[Fault("damage", after=400_000)] + [Fault("damage")] * 9)
+    with pytest.raises(MediaServiceError) as caught:
+        await client.download(media_id, tmp_path / "out")
+    assert caught.value.reason == "CHECKSUM_MISMATCH"
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_is_stored_damaged_does_not_replace_a_file(client, fake, media_id, tmp_path):
+    media, _ = fake.stored[media_id]
+    fake.stored[media_id] = (media, DATA[:-1] + b"\0")
+    (tmp_path / "out").write_bytes(b"before")
+    with pytest.raises(MediaServiceError, match="other bytes") as caught:
+        await client.download(media_id, tmp_path / "out")
+    assert caught.value.code is StatusCode.DATA_LOSS
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
+
+
+async def test_two_contents_are_never_mixed(client, fake, media_id, tmp_path):
+    def change() -> None:
+        media, _ = fake.stored[media_id]
+        changed = type(media).FromString(media.SerializeToString())
+        changed.checksums.crc32c = google_crc32c.value(DATA[::-1])
+        fake.stored[media_id] = (changed, DATA[::-1])
+
+    fake.after_bytes[1_000_000] = change
+    fake.inject("Download", Fault("UNAVAILABLE", after=1_200_000))
+    with pytest.raises(MediaServiceError) as caught:
+        await client.download(media_id, tmp_path / "out")
+    assert caught.value.reason == "CONTENT_CHANGED"
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_unknown_id_leaves_nothing(client, tmp_path):
+    with pytest.raises(MediaServiceError) as caught:
+        await client.download(new_id(), tmp_path / "out")
+    assert caught.value.reason == "MEDIA_NOT_FOUND"
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_file_gets_the_usual_permissions(client, media_id, tmp_path):
+    (tmp_path / "usual").touch()
+    await client.download(media_id, tmp_path / "out")
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+async def test_two_downloads_to_one_path_do_not_mix(client, media_id, tmp_path):
+    await asyncio.gather(*[client.download(media_id, tmp_path / "out") for _ in range(4)])
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [DATA]
+
+
+async def test_progress_counts_the_bytes_had(client, fake, media_id, tmp_path):
+    fake.inject("Download", Fault("UNAVAILABLE", after=1_700_000))
+    seen: list[tuple[int, int]] = []
+    await client.download(
+        media_id, tmp_path / "out", progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen == sorted(seen)
+    assert seen[-1] == (2_500_000, 2_500_000)
+
+
+async def test_a_cancelled_download_leaves_nothing(address, fake, media_id, tmp_path):
+    async with AsyncClient(address, token="secret") as client:
+        task = asyncio.create_task(client.download(media_id, tmp_path / "out"))
+        loop = asyncio.get_running_loop()
+        cancelled = threading.Event()
+
+        def cancel() -> None:
+            loop.call_soon_threadsafe(lambda: (task.cancel(), cancelled.set()))
+            assert cancelled.wait(10)
+
+        fake.after_bytes[1_000_000] = cancel
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert list(tmp_path.iterdir()) == []

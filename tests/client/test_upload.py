@@ -1,0 +1,262 @@
+"""Whatever happens to an upload, its bytes are stored right and once, or the error is clear."""
+
+import asyncio
+import gzip
+import io
+import os
+import random
+import threading
+from pathlib import Path
+
+import pytest
+from fake import Fake, Fault
+from grpc import StatusCode
+
+from media_service.client import AsyncClient, MediaServiceError
+from media_service.types import new_id
+
+DATA = random.Random(1).randbytes(3_000_000)  # noqa: S311
+
+
+def stored(fake: Fake) -> list[bytes]:
+    return [data for _, data in fake.stored.values()]
+
+
+@pytest.mark.parametrize("size", [0, 1, 524_288, 524_289, 3_000_000])
+async def test_bytes_of_any_size_are_stored(client, fake, size):
+    media = await client.upload(DATA[:size], filename="a.png")
+    assert stored(fake) == [DATA[:size]]
+    assert media.filename == "a.png"
+    assert fake.calls == ["WriteUpload"]
+
+
+async def test_a_path_gives_its_name(client, fake, tmp_path):
+    (tmp_path / "Ünï\tcode.png").write_bytes(DATA)
+    media = await client.upload(tmp_path / "Ünï\tcode.png")
+    assert media.filename == "Ünï_code.png"
+    assert stored(fake) == [DATA]
+
+
+async def test_a_file_is_read_from_where_it_stands(client, fake, tmp_path):
+    (tmp_path / "a.png").write_bytes(DATA)
+    with (tmp_path / "a.png").open("rb") as file:
+        file.seek(1000)
+        media = await client.upload(file)
+        assert not file.closed
+    assert stored(fake) == [DATA[1000:]]
+    assert media.filename == "a.png"
+
+
+async def test_a_pipe_is_resumed_like_a_file(client, fake, tmp_path):
+    fake.inject("WriteUpload", Fault("UNAVAILABLE", after=2_000_000))
+    read_end, write_end = os.pipe()
+    writer = os.fdopen(write_end, "wb")
+    thread = threading.Thread(target=lambda: (writer.write(DATA), writer.close()))
+    thread.start()
+    with os.fdopen(read_end, "rb") as pipe:
+        await client.upload(pipe, filename="a.png")
+    thread.join()
+    assert stored(fake) == [DATA]
+
+
+async def test_a_file_object_that_unpacks_is_uploaded_unpacked(client, fake, tmp_path):
+    with gzip.open(tmp_path / "a.gz", "wb") as packed:
+        packed.write(DATA)
+    with gzip.open(tmp_path / "a.gz", "rb") as unpacked:
+        await client.upload(unpacked)
+    await client.upload(io.BytesIO(DATA))
+    assert stored(fake) == [DATA, DATA]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("UNAVAILABLE"),
+        Fault("UNAVAILABLE", after=1_700_000),
+        Fault("UNAVAILABLE", at_finish=True),
+        Fault("CANCELLED", after=1_700_000),
+        Fault("CANCELLED", at_finish=True),
+        Fault("DEADLINE_EXCEEDED", after=1_700_000),
+        Fault("STREAM_TOO_SLOW", after=1_700_000),
+        Fault("INTERNAL", after=1_700_000),
+        Fault("DATABASE_UNAVAILABLE", after=1_700_000),
+        Fault("BUSY", retry_after=0.01),
+        Fault("BUSY", after=1_700_000, retry_after=0.01),
+        Fault("OFFSET_MISMATCH", after=1_700_000),
+        Fault("CHECKSUM_MISMATCH", after=1_700_000),
+        Fault("early", after=1_700_000),
+        Fault("forget", after=1_700_000),
+        Fault("verify"),
+    ],
+    ids=str,
+)
+async def test_a_failure_that_passes_is_survived(client, fake, fault):
+    fake.inject("WriteUpload", fault)
+    media = await client.upload(DATA)
+    assert stored(fake) == [DATA]
+    assert fake.stores == 1
+    assert list(fake.stored) == [media.media_id]
+
+
+async def test_a_resume_starts_at_the_durable_bytes(client, fake):
+    fake.inject(
+        "WriteUpload", Fault("UNAVAILABLE", after=1_700_000), Fault("UNAVAILABLE", after=700_000)
+    )
+    await client.upload(DATA)
+    assert fake.offsets == [0, 1_500_000, 2_100_000]
+
+
+async def test_a_finish_whose_answer_was_lost_is_not_repeated(client, fake):
+    fake.inject("WriteUpload", Fault("UNAVAILABLE", at_finish=True))
+    fake.inject("GetUpload", Fault("UNAVAILABLE"), Fault("UNAVAILABLE"))
+    await client.upload(DATA)
+    assert fake.calls == ["WriteUpload", "GetUpload", "GetUpload", "GetUpload"]
+    assert fake.stores == 1
+
+
+async def test_a_broken_watch_of_a_verification_is_taken_up_again(client, fake):
+    fake.inject("WriteUpload", Fault("verify"))
+    fake.inject("WatchUpload", Fault("UNAVAILABLE"))
+    await client.upload(DATA)
+    assert fake.calls == ["WriteUpload", "WatchUpload", "GetUpload", "WatchUpload"]
+
+
+async def test_tries_are_counted_from_the_last_progress(client, fake):
+    fake.inject("WriteUpload", *[Fault("UNAVAILABLE", after=320_000)] * 9)
+    await client.upload(DATA)
+    assert stored(fake) == [DATA]
+
+
+async def test_without_progress_the_tries_end(client, fake):
+    fake.inject("WriteUpload", *[Fault("UNAVAILABLE")] * 9)
+    with pytest.raises(MediaServiceError) as caught:
+        await client.upload(DATA, upload_id=(upload_id := new_id()))
+    assert caught.value.code is StatusCode.UNAVAILABLE
+    assert caught.value.upload_id == upload_id
+    assert fake.calls.count("WriteUpload") == 4
+
+
+@pytest.mark.parametrize("reason", ["SUPERSEDED", "INVALID_FIELD"])
+async def test_a_failure_that_stays_is_raised_at_once(client, fake, reason):
+    fake.inject("WriteUpload", Fault(reason, after=1_700_000))
+    with pytest.raises(MediaServiceError) as caught:
+        await client.upload(DATA)
+    assert caught.value.reason == reason
+    assert caught.value.metadata == {"key": "value"}
+    assert fake.calls == ["WriteUpload"]
+    assert not fake.stored
+
+
+async def test_the_violations_of_a_request_are_named(client, fake):
+    fake.inject("WriteUpload", Fault("INVALID_FIELD"))
+    with pytest.raises(MediaServiceError, match="title: too long") as caught:
+        await client.upload(DATA)
+    assert caught.value.fields == (("title", "too long"),)
+
+
+async def test_a_service_that_asks_for_too_long_a_wait_is_not_waited_for(client, fake):
+    fake.inject("WriteUpload", Fault("BUSY", retry_after=3600))
+    with pytest.raises(MediaServiceError) as caught:
+        await client.upload(DATA)
+    assert caught.value.retry_after_seconds == 3600
+
+
+async def test_refused_bytes_are_refused_for_good(client, fake):
+    fake.inject("WriteUpload", Fault("TYPE_NOT_ALLOWED", after=10**9))
+    with pytest.raises(MediaServiceError) as caught:
+        await client.upload(DATA, upload_id=(upload_id := new_id()))
+    assert caught.value.reason == "TYPE_NOT_ALLOWED"
+    with pytest.raises(MediaServiceError) as caught:
+        await client.upload(DATA, upload_id=upload_id)
+    assert caught.value.reason == "TYPE_NOT_ALLOWED"
+
+
+async def test_an_interrupted_upload_is_gone_on_with(client, fake):
+    upload_id = new_id()
+    fake.inject("WriteUpload", Fault("SUPERSEDED", after=1_700_000))
+    with pytest.raises(MediaServiceError):
+        await client.upload(DATA, upload_id=upload_id)
+    media = await client.upload(DATA, upload_id=upload_id)
+    assert media.media_id == upload_id
+    assert stored(fake) == [DATA]
+    assert fake.offsets == [0, 0, 1_500_000]
+
+
+async def test_another_file_is_not_appended_to_an_interrupted_upload(client, fake):
+    upload_id = new_id()
+    fake.inject("WriteUpload", Fault("SUPERSEDED", after=1_700_000))
+    with pytest.raises(MediaServiceError):
+        await client.upload(DATA, upload_id=upload_id)
+    with pytest.raises(MediaServiceError, match="begun with another file"):
+        await client.upload(DATA[:-1], upload_id=upload_id)
+    with pytest.raises(MediaServiceError) as caught:
+        await client.upload(DATA[::-1], upload_id=upload_id)
+    assert caught.value.reason == "CHECKSUM_MISMATCH"
+    assert not fake.stored
+
+
+async def test_a_finished_upload_of_another_file_is_no_success(client, fake):
+    media = await client.upload(DATA)
+    with pytest.raises(MediaServiceError, match="does not hold the bytes"):
+        await client.upload(DATA[::-1], upload_id=media.media_id)
+
+
+async def test_the_id_of_someone_elses_upload_is_refused(client, fake):
+    fake.inject("WriteUpload", Fault("UPLOAD_EXISTS"))
+    with pytest.raises(MediaServiceError) as caught:
+        await client.upload(DATA)
+    assert caught.value.reason == "UPLOAD_EXISTS"
+    assert fake.calls == ["WriteUpload", "GetUpload"]
+
+
+@pytest.mark.parametrize("change", ["touched", "cut"])
+async def test_a_file_that_changes_meanwhile_is_not_stored(client, fake, tmp_path, change):
+    data = DATA * 8
+    path = Path(tmp_path / "a.png")
+    path.write_bytes(data)
+
+    def meddle() -> None:
+        if change == "cut":
+            os.truncate(path, 100)
+        else:
+            os.utime(path, ns=(1, 1))
+
+    fake.after_bytes[1 << 20] = meddle
+    fake.inject("WriteUpload", Fault("UNAVAILABLE", after=1_200_000))
+    with pytest.raises(MediaServiceError, match=r"a\.png changed while it was uploaded"):
+        await client.upload(path)
+    assert not fake.stored
+
+
+async def test_a_missing_file_is_the_systems_error(client):
+    with pytest.raises(FileNotFoundError):
+        await client.upload("/nowhere/a.png")
+
+
+async def test_progress_ends_with_all_bytes(client, fake):
+    fake.inject("WriteUpload", Fault("UNAVAILABLE", after=1_700_000))
+    seen: list[tuple[int, int]] = []
+    await client.upload(DATA, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (3_000_000, 3_000_000)
+    assert (1_500_000, 3_000_000) in seen
+
+
+async def test_a_failing_progress_is_not_swallowed(client):
+    def broken(done: int, total: int) -> None:
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        await client.upload(DATA, progress=broken)
+
+
+async def test_a_cancelled_upload_stops_and_can_be_gone_on_with(address, fake):
+    upload_id = new_id()
+    data = DATA * 8
+    async with AsyncClient(address, token="secret") as client:
+        task = asyncio.create_task(client.upload(data, upload_id=upload_id))
+        loop = asyncio.get_running_loop()
+        fake.after_bytes[1 << 20] = lambda: loop.call_soon_threadsafe(task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await client.upload(data, upload_id=upload_id)
+    assert stored(fake) == [data]

@@ -1,0 +1,216 @@
+"""Stored bytes become READY or FAILED, and stay either way."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import pyvips
+
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import Claim, JobKind, JobState
+from media_service.jobs.worker import Worker
+from media_service.media import queries
+from media_service.media.ingest import IngestHandler
+from media_service.media.model import Blob, Kind, Media, MediaState
+from media_service.processing.inspector import Inspector
+from media_service.storage.blobs import BlobStore
+from media_service.storage.driver import PartName, StoredPart
+from media_service.types import Checksums, Fault, Owner, new_id
+
+ALICE = Owner("user", "alice")
+
+
+@pytest.fixture
+async def inspector() -> AsyncIterator[Inspector]:
+    async with Inspector(max_pixels=1_000_000, children=1) as inspector:
+        yield inspector
+
+
+@pytest.fixture
+def handler(
+    database: Database, notifier: Notifier, store: BlobStore, inspector: Inspector
+) -> IngestHandler:
+    return IngestHandler(database, notifier, store, inspector)
+
+
+def jpeg(**options: int) -> bytes:
+    image = pyvips.Image.gaussnoise(64, 48).cast("uchar").copy()
+    image.set_type(pyvips.GValue.gstr_type, "exif-ifd0-Model", "X100")
+    return bytes(image.jpegsave_buffer(**options))
+
+
+async def stored(
+    database: Database, store: BlobStore, data: bytes, sha256: bytes | None = None
+) -> str:
+    """A media just as a finished upload leaves it, with its ingest job; returns its id."""
+    media_id, blob_id = new_id(), new_id()
+    key = store.key(blob_id)
+    session = await store.driver.begin(key)
+    name = PartName(1, 1)
+    part = await store.driver.open_part(key, session, name)
+    await part.write([data])
+    await part.seal()
+    await store.driver.complete(key, session, [StoredPart(name, len(data), sealed=True)])
+    blob = Blob(blob_id, "raw", key, len(data), Checksums(0, sha256))
+    async with database.transaction() as db:
+        await queries.insert(db, media_id, ALICE, Kind.IMAGE, "image/jpeg", "a.jpg", blob)
+        await jobs.enqueue(db, JobKind.INGEST, media_id)
+    return media_id
+
+
+async def read(database: Database, media_id: str) -> Media:
+    async with database.connection() as db:
+        media = await queries.get(db, media_id)
+        assert media is not None
+        return media
+
+
+async def job_state(database: Database, media_id: str) -> str:
+    async with database.connection() as db:
+        rows = await db.execute("select state from jobs where subject_id = %s", (media_id,))
+        row = await rows.fetchone()
+        assert row is not None
+        return str(row["state"])
+
+
+async def claim(database: Database) -> Claim:
+    async with database.connection() as db:
+        claimed = await jobs.claim(db, jobs.timedelta(seconds=30))
+        assert claimed is not None
+        return claimed
+
+
+@asynccontextmanager
+async def working(
+    database: Database, notifier: Notifier, handler: IngestHandler
+) -> AsyncIterator[None]:
+    task = asyncio.create_task(Worker(database, notifier, {JobKind.INGEST: handler}, 1).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def told(notifier: Notifier, media_id: str, *states: MediaState) -> AsyncIterator[None]:
+    """Waits at its end until watchers of the media were told of these states, in order."""
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    with notifier.listen("media", media_id, heard.put_nowait):
+        yield
+        async with asyncio.timeout(30):
+            for state in states:
+                while await heard.get() != state:
+                    pass
+
+
+async def test_a_good_picture_becomes_ready(
+    database: Database, notifier: Notifier, store: BlobStore, handler: IngestHandler
+) -> None:
+    data = jpeg()
+    media_id = await stored(database, store, data)
+    async with working(database, notifier, handler), told(notifier, media_id, MediaState.READY):
+        pass
+    media = await read(database, media_id)
+    assert media.state is MediaState.READY
+    assert media.info is not None
+    assert (media.info["width"], media.info["height"]) == (64, 48)
+    assert media.private_info["exif"]["Model"] == "X100"
+    assert media.blob.checksums.sha256 == hashlib.sha256(data).digest()
+    assert await job_state(database, media_id) == JobState.SUCCEEDED
+
+
+async def test_a_broken_picture_becomes_failed_and_is_kept(
+    database: Database, notifier: Notifier, store: BlobStore, handler: IngestHandler
+) -> None:
+    data = jpeg()
+    data = data[: len(data) // 2]
+    media_id = await stored(database, store, data)
+    async with working(database, notifier, handler), told(notifier, media_id, MediaState.FAILED):
+        pass
+    media = await read(database, media_id)
+    assert media.state is MediaState.FAILED
+    assert media.fault is not None
+    assert media.fault.reason == "MEDIA_CORRUPT"
+    assert media.blob.checksums.sha256 == hashlib.sha256(data).digest()
+    assert await store.head(media.blob.key, len(data), len(data)) == data
+    assert await job_state(database, media_id) == JobState.FAILED
+
+
+async def test_missing_bytes_are_told_as_such(
+    database: Database, notifier: Notifier, store: BlobStore, handler: IngestHandler
+) -> None:
+    media_id = await stored(database, store, jpeg())
+    await store.driver.delete((await read(database, media_id)).blob.key)
+    async with working(database, notifier, handler), told(notifier, media_id, MediaState.FAILED):
+        pass
+    fault = (await read(database, media_id)).fault
+    assert fault is not None
+    assert fault.reason == "BLOB_MISSING"
+
+
+async def test_a_known_sha256_is_not_computed_again(
+    database: Database, store: BlobStore, handler: IngestHandler
+) -> None:
+    media_id = await stored(database, store, jpeg(), sha256=bytes(32))
+    await handler.run(await claim(database))
+    media = await read(database, media_id)
+    assert media.state is MediaState.READY
+    assert media.blob.checksums.sha256 == bytes(32)
+
+
+async def test_a_media_purged_in_between_ends_the_job(
+    database: Database, store: BlobStore, handler: IngestHandler
+) -> None:
+    media_id = await stored(database, store, jpeg())
+    async with database.transaction() as db:
+        await queries.remove(db, media_id)
+    await handler.run(await claim(database))
+    assert await job_state(database, media_id) == JobState.SUCCEEDED
+
+
+async def test_who_lost_the_job_changes_nothing_any_more(
+    database: Database, store: BlobStore, handler: IngestHandler
+) -> None:
+    media_id = await stored(database, store, jpeg())
+    lost = await claim(database)
+    async with database.connection() as db:
+        await db.execute("update jobs set token = token + 1")
+    await handler.run(lost)
+    await handler.give_up(lost, Fault("INTERNAL", "too late"))
+    media = await read(database, media_id)
+    assert media.state is MediaState.PROCESSING
+    assert media.info is None
+
+
+async def test_stopping_in_the_middle_loses_nothing(
+    database: Database, notifier: Notifier, store: BlobStore, handler: IngestHandler
+) -> None:
+    media_id = await stored(database, store, jpeg())
+    async with (
+        working(database, notifier, handler),
+        told(notifier, media_id, MediaState.PROCESSING),
+    ):
+        pass
+    assert await job_state(database, media_id) == JobState.QUEUED
+    async with working(database, notifier, handler), told(notifier, media_id, MediaState.READY):
+        pass
+    assert (await read(database, media_id)).state is MediaState.READY
+
+
+async def test_what_exif_says_can_always_be_stored(
+    database: Database, store: BlobStore, handler: IngestHandler, tmp_path: Path
+) -> None:
+    """A NUL inside of a tag is legal EXIF, and no text to PostgreSQL."""
+    data = jpeg().replace(b"X100\0", b"X\x000\xff\0")
+    media_id = await stored(database, store, data)
+    await handler.run(await claim(database))
+    media = await read(database, media_id)
+    assert media.state is MediaState.READY
+    json.dumps(media.private_info)

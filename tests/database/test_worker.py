@@ -1,0 +1,321 @@
+"""A job that was accepted ends, whatever happens to the worker."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.sql import SQL
+
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
+from media_service.errors import InvalidArgument, Reason, Unavailable
+from media_service.jobs import queries
+from media_service.jobs.model import Claim, JobKind, JobState
+from media_service.jobs.worker import ATTEMPTS, LEASE, Worker
+from media_service.types import Fault, new_id
+
+Step = Callable[[Claim], Awaitable[None]]
+
+
+@dataclass
+class Handler:
+    """Does `step`, then ends the job; keeps what it was asked to do."""
+
+    database: Database
+    step: Step
+    ran: list[Claim] = field(default_factory=list)
+    given_up: list[tuple[Claim, Fault]] = field(default_factory=list)
+    finished: list[bool] = field(default_factory=list)
+
+    async def run(self, claim: Claim) -> None:
+        self.ran.append(claim)
+        await self.step(claim)
+        async with self.database.connection() as db:
+            self.finished.append(await queries.finish(db, claim, JobState.SUCCEEDED))
+
+    async def give_up(self, claim: Claim, fault: Fault) -> None:
+        async with self.database.connection() as db:
+            assert await queries.finish(db, claim, JobState.FAILED, fault)
+        self.given_up.append((claim, fault))
+
+
+async def nothing(claim: Claim) -> None:
+    """Work that succeeds at once."""
+
+
+async def forever(claim: Claim) -> None:
+    await asyncio.Event().wait()
+
+
+def failing(error: Exception) -> Step:
+    async def step(claim: Claim) -> None:
+        raise error
+
+    return step
+
+
+@asynccontextmanager
+async def working(
+    database: Database, notifier: Notifier, handler: Handler, slots: int = 1, **options: Any
+) -> AsyncIterator[None]:
+    worker = Worker(database, notifier, dict.fromkeys(JobKind, handler), slots, **options)
+    task = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def until(holds: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            result = holds()
+            if await result if asyncio.iscoroutine(result) else result:
+                return
+            await asyncio.sleep(0.01)
+
+
+async def enqueue(database: Database, **options: Any) -> str:
+    async with database.connection() as db:
+        return await queries.enqueue(db, JobKind.INGEST, new_id(), **options)
+
+
+async def job(database: Database, job_id: str) -> dict[str, Any]:
+    async with database.connection() as db:
+        rows = await db.execute(
+            "select *, run_time - now() as delay from jobs where job_id = %s", (job_id,)
+        )
+        row = await rows.fetchone()
+        assert row is not None
+        return row
+
+
+async def change(database: Database, job_id: str, assignment: str) -> None:
+    async with database.connection() as db:
+        await db.execute(
+            SQL("update jobs set {} where job_id = %s").format(SQL(assignment)), (job_id,)
+        )
+
+
+async def claim(database: Database, lease: timedelta = LEASE) -> Claim:
+    async with database.connection() as db:
+        claimed = await queries.claim(db, lease)
+        assert claimed is not None
+        return claimed
+
+
+async def in_state(database: Database, job_id: str, state: JobState) -> None:
+    async def reached() -> bool:
+        return bool((await job(database, job_id))["state"] == state)
+
+    await until(reached)
+
+
+async def test_jobs_run_in_the_order_they_came(database: Database, notifier: Notifier) -> None:
+    handler = Handler(database, nothing)
+    jobs = [await enqueue(database) for _ in range(5)]
+    async with working(database, notifier, handler):
+        await until(lambda: len(handler.finished) == 5)
+    assert [c.job_id for c in handler.ran] == jobs
+    assert handler.finished == [True] * 5
+
+
+async def test_a_wake_up_starts_a_job_at_once(database: Database, notifier: Notifier) -> None:
+    handler = Handler(database, nothing)
+    async with working(database, notifier, handler):
+        job_id = await enqueue(database)
+        notifier.publish("jobs", job_id)
+        async with asyncio.timeout(5):  # well before the worker would look by itself
+            await until(lambda: handler.finished)
+
+
+async def test_a_delayed_job_runs_when_it_is_due(database: Database, notifier: Notifier) -> None:
+    handler = Handler(database, nothing)
+    await enqueue(database, delay=timedelta(seconds=0.3))
+    async with working(database, notifier, handler), asyncio.timeout(5):
+        await until(lambda: handler.finished)
+
+
+async def test_jobs_run_side_by_side_up_to_the_slots(
+    database: Database, notifier: Notifier
+) -> None:
+    together = asyncio.Barrier(2)
+
+    async def meet(claim: Claim) -> None:
+        await together.wait()
+
+    handler = Handler(database, meet)
+    for _ in range(4):
+        await enqueue(database)
+    async with working(database, notifier, handler, slots=2):
+        await until(lambda: len(handler.finished) == 4)
+
+
+async def test_no_more_jobs_are_claimed_than_there_are_slots(
+    database: Database, notifier: Notifier
+) -> None:
+    handler = Handler(database, forever)
+    first, second = [await enqueue(database) for _ in range(2)]
+    async with working(database, notifier, handler):
+        await in_state(database, first, JobState.RUNNING)
+        assert (await job(database, second))["state"] == "QUEUED"
+
+
+async def test_a_transient_failure_is_tried_again_later(
+    database: Database, notifier: Notifier
+) -> None:
+    failed = failing(Unavailable(Reason.STORAGE_UNAVAILABLE, "The storage is away."))
+    handler = Handler(database, failed)
+    job_id = await enqueue(database)
+    delays = []
+    async with working(database, notifier, handler):
+        for attempt in range(1, ATTEMPTS):
+
+            async def put_back(attempt: int = attempt) -> bool:
+                row = await job(database, job_id)
+                return bool(row["state"] == "QUEUED" and row["attempt"] == attempt)
+
+            await until(put_back)
+            row = await job(database, job_id)
+            assert row["error_reason"] == "STORAGE_UNAVAILABLE"
+            delays.append(row["delay"].total_seconds())
+            await change(database, job_id, "run_time = now()")
+            notifier.publish("jobs", job_id)
+        await until(lambda: handler.given_up)
+    for delay, middle in zip(delays, [5, 20, 80, 320], strict=True):
+        assert middle * 0.4 < delay <= middle * 1.5
+    assert len(handler.ran) == ATTEMPTS
+    assert (await job(database, job_id))["state"] == "FAILED"
+    assert handler.given_up[0][1] == Fault("STORAGE_UNAVAILABLE", "The storage is away.")
+
+
+async def test_bad_input_is_not_tried_again(database: Database, notifier: Notifier) -> None:
+    failed = failing(InvalidArgument(Reason.MEDIA_CORRUPT, "It is broken."))
+    handler = Handler(database, failed)
+    job_id = await enqueue(database)
+    async with working(database, notifier, handler):
+        await until(lambda: handler.given_up)
+    row = await job(database, job_id)
+    assert (row["state"], row["attempt"], row["error_reason"]) == ("FAILED", 1, "MEDIA_CORRUPT")
+
+
+async def test_an_unknown_error_is_logged_whole_and_told_as_an_id(
+    database: Database, notifier: Notifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = Handler(database, failing(KeyError("secret detail")))
+    job_id = await enqueue(database)
+    async with working(database, notifier, handler):
+        await until(lambda: handler.ran)
+        await in_state(database, job_id, JobState.QUEUED)
+    row = await job(database, job_id)
+    assert row["error_reason"] == "INTERNAL"
+    assert "secret" not in row["error_message"]
+    assert "secret detail" in caplog.text
+    error_id = row["error_message"].removesuffix(".").split()[-1]
+    assert error_id in caplog.text
+
+
+async def test_a_dead_workers_job_is_taken_over_and_its_late_finish_refused(
+    database: Database, notifier: Notifier
+) -> None:
+    job_id = await enqueue(database)
+    dead = await claim(database, lease=timedelta(seconds=-1))
+    handler = Handler(database, nothing)
+    async with working(database, notifier, handler):
+        await until(lambda: handler.finished)
+    assert handler.ran[0].job_id == job_id
+    assert handler.ran[0].token > dead.token
+    async with database.connection() as db:
+        assert not await queries.finish(db, dead, JobState.FAILED, Fault("INTERNAL", "late"))
+        assert not await queries.renew(db, dead, LEASE)
+        assert not await queries.put_back(db, dead)
+    assert (await job(database, job_id))["state"] == "SUCCEEDED"
+
+
+async def test_a_job_that_always_kills_its_worker_ends(
+    database: Database, notifier: Notifier
+) -> None:
+    job_id = await enqueue(database)
+    for _ in range(ATTEMPTS):
+        await claim(database, lease=timedelta(seconds=-1))
+    handler = Handler(database, nothing)
+    async with working(database, notifier, handler):
+        await until(lambda: handler.given_up)
+    assert not handler.ran
+    assert (await job(database, job_id))["state"] == "FAILED"
+
+
+async def test_a_running_job_keeps_its_lease(database: Database, notifier: Notifier) -> None:
+    handler = Handler(database, forever)
+    job_id = await enqueue(database)
+    lease = timedelta(seconds=0.6)
+    async with working(database, notifier, handler, lease=lease):
+        await in_state(database, job_id, JobState.RUNNING)
+        first = (await job(database, job_id))["lease_until"]
+
+        async def renewed_twice() -> bool:
+            return bool((await job(database, job_id))["lease_until"] > first + lease / 2)
+
+        await until(renewed_twice)
+        assert len(handler.ran) == 1
+
+
+async def test_work_on_a_lost_job_is_cancelled(database: Database, notifier: Notifier) -> None:
+    cancelled = asyncio.Event()
+
+    async def notice(claim: Claim) -> None:
+        try:
+            await forever(claim)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    handler = Handler(database, notice)
+    job_id = await enqueue(database)
+    async with working(database, notifier, handler, lease=timedelta(seconds=0.6)):
+        await in_state(database, job_id, JobState.RUNNING)
+        await change(database, job_id, "token = token + 1, lease_until = now() + '1 hour'")
+        async with asyncio.timeout(20):
+            await cancelled.wait()
+    row = await job(database, job_id)
+    assert (row["state"], row["token"]) == ("RUNNING", 2), "the other worker's claim stands"
+
+
+async def test_stopping_puts_jobs_back_at_once_and_uncounted(
+    database: Database, notifier: Notifier
+) -> None:
+    handler = Handler(database, forever)
+    job_id = await enqueue(database)
+    async with working(database, notifier, handler):
+        await until(lambda: handler.ran)
+    row = await job(database, job_id)
+    assert (row["state"], row["attempt"]) == ("QUEUED", 0)
+    assert row["delay"] <= timedelta()
+    assert (await claim(database)).token > handler.ran[0].token
+
+
+async def test_the_worker_outlives_the_database(
+    database: Database, database_url: str, notifier: Notifier
+) -> None:
+    """All its connections are cut, again and again."""
+    named = psycopg.conninfo.make_conninfo(database_url, application_name="worker")
+    async with Database(named, 4) as its_own:
+        handler = Handler(its_own, nothing)
+        async with working(its_own, notifier, handler):
+            for count in (1, 2):
+                async with database.connection() as db:
+                    await db.execute(
+                        "select pg_terminate_backend(pid) from pg_stat_activity"
+                        " where application_name = 'worker' and datname = current_database()"
+                    )
+                job_id = await enqueue(database)
+                notifier.publish("jobs", job_id)
+                await until(lambda count=count: len(handler.finished) == count)
+                await in_state(database, job_id, JobState.SUCCEEDED)

@@ -1,0 +1,62 @@
+"""A child's answer is not trusted: a hostile file may have written it."""
+
+from typing import Any
+
+import pytest
+
+from media_service.errors import InvalidArgument
+from media_service.processing.findings import checked
+
+SOUND = {
+    "duration_seconds": 1.5,
+    "audio_codec": "mp3",
+    "audio_channels": 2,
+    "audio_sample_rate_hz": 44100,
+    "bit_rate_bps": 128000,
+    "container": "mp3",
+}
+
+
+def answer(private: Any = None, **changes: Any) -> dict[str, Any]:
+    return {"info": {**SOUND, **changes}, "private_info": private or {}}
+
+
+def test_an_honest_answer_is_kept() -> None:
+    assert checked(answer(), "AUDIO").info == SOUND
+
+
+def test_unknown_fields_are_dropped() -> None:
+    assert checked(answer({"note": "x"}, owner="me"), "AUDIO") == checked(answer(), "AUDIO")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        [],
+        {"info": SOUND},
+        answer(audio_channels="two"),
+        answer(audio_channels=True),
+        answer(duration_seconds=float("inf")),
+        answer(container=["mp3"]),
+        answer({"location": {"latitude": 1.0}}),
+        answer({"exif": ["Model"]}),
+        answer({"exif": {"Model": 1}}),
+    ],
+)
+def test_a_wrong_answer_is_refused(wrong: Any) -> None:
+    with pytest.raises(InvalidArgument):
+        checked(wrong, "AUDIO")
+
+
+def test_numbers_fit_the_contract() -> None:
+    info = checked(answer(audio_channels=2**70, bit_rate_bps=-5), "AUDIO").info
+    assert info["audio_channels"] == 2**31 - 1
+    assert info["bit_rate_bps"] == 0
+
+
+def test_text_fits_the_database() -> None:
+    exif = {f"Tag{n}": "a\0b\ud800c" * 1000 for n in range(300)}
+    kept = checked(answer({"exif": exif}), "AUDIO").private_info["exif"]
+    assert len(kept) == 200
+    assert kept["Tag0"] == ("abc" * 1000)[:1000]

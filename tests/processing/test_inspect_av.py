@@ -1,0 +1,170 @@
+"""What is told of films, sounds and documents."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from media_files import film, sound, turn
+
+from media_service.errors import MediaError, Reason
+from media_service.processing.inspector import Inspector
+
+
+async def refusal(inspector: Inspector, path: Path, kind: str, content_type: str) -> Reason:
+    with pytest.raises(MediaError) as error:
+        await inspector.inspect(path, kind, content_type)
+    return error.value.reason
+
+
+async def test_an_mp4_film(inspector: Inspector, tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", "libx264", "aac")
+    found = await inspector.inspect(path, "VIDEO", "video/mp4")
+    info = dict(found.info)
+    assert info.pop("duration_seconds") == pytest.approx(1.2, abs=0.1)
+    assert info.pop("bit_rate_bps") > 1000
+    assert info == {
+        "width": 128,
+        "height": 72,
+        "rotation_degrees": 0,
+        "frame_rate": 25.0,
+        "video_codec": "h264",
+        "audio_codec": "aac",
+        "audio_channels": 2,
+        "audio_sample_rate_hz": 44100,
+        "container": "mov,mp4,m4a,3gp,3g2,mj2",
+    }
+    assert found.private_info == {}
+
+
+@pytest.mark.parametrize("clockwise", [90, 180, 270])
+async def test_a_turned_film(inspector: Inspector, tmp_path: Path, clockwise: int) -> None:
+    path = turn(film(tmp_path / "phone.mp4", "libx264", ""), clockwise)
+    info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
+    assert info["rotation_degrees"] == clockwise
+    upright = clockwise == 180
+    assert (info["width"], info["height"]) == ((128, 72) if upright else (72, 128))
+
+
+async def test_pixels_that_are_not_square(inspector: Inspector, tmp_path: Path) -> None:
+    path = film(tmp_path / "wide.mp4", "libx264", "", aspect=Fraction(2, 1))
+    info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
+    assert (info["width"], info["height"]) == (256, 72)
+
+
+async def test_where_a_film_was_taken(inspector: Inspector, tmp_path: Path) -> None:
+    place = {"com.apple.quicktime.location.ISO6709": "+37.3318-122.0312+010.5/"}
+    path = film(
+        tmp_path / "a.mov",
+        "libx264",
+        "",
+        metadata=place,
+        options={"movflags": "use_metadata_tags"},
+    )
+    found = await inspector.inspect(path, "VIDEO", "video/quicktime")
+    assert found.private_info == {"location": {"latitude": 37.3318, "longitude": -122.0312}}
+
+
+async def test_a_webm_film(inspector: Inspector, tmp_path: Path) -> None:
+    path = film(tmp_path / "a.webm", "libvpx", "libopus")
+    info = (await inspector.inspect(path, "VIDEO", "video/webm")).info
+    assert (info["video_codec"], info["audio_codec"]) == ("vp8", "opus")
+    assert info["container"] == "matroska,webm"
+    assert info["duration_seconds"] == pytest.approx(1.2, abs=0.1)
+
+
+async def test_a_film_whose_header_has_no_duration(inspector: Inspector, tmp_path: Path) -> None:
+    path = film(tmp_path / "browser.webm", "libvpx", "", options={"live": "1"})
+    info = (await inspector.inspect(path, "VIDEO", "video/webm")).info
+    assert info["duration_seconds"] == pytest.approx(1.2, abs=0.1)
+    assert info["bit_rate_bps"] > 0
+
+
+@pytest.mark.parametrize(
+    ("suffix", "encoder", "content_type", "codec"),
+    [
+        ("mp3", "libmp3lame", "audio/mpeg", "mp3"),
+        ("ogg", "libopus", "audio/ogg", "opus"),
+        ("wav", "pcm_s16le", "audio/wav", "pcm_s16le"),
+        ("flac", "flac", "audio/flac", "flac"),
+        ("m4a", "aac", "audio/mp4", "aac"),
+    ],
+)
+async def test_sounds(
+    inspector: Inspector, tmp_path: Path, suffix: str, encoder: str, content_type: str, codec: str
+) -> None:
+    path = sound(tmp_path / f"a.{suffix}", encoder)
+    info = (await inspector.inspect(path, "AUDIO", content_type)).info
+    assert info["audio_codec"] == codec
+    assert info["audio_channels"] == 2
+    assert info["audio_sample_rate_hz"] == (48000 if codec == "opus" else 44100)
+    assert info["duration_seconds"] == pytest.approx(1.2, abs=0.15)
+    assert info["bit_rate_bps"] > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type"),
+    [
+        ("VIDEO", "video/mp4"),
+        ("VIDEO", "video/webm"),
+        ("AUDIO", "audio/mpeg"),
+        ("AUDIO", "audio/midi"),
+        ("DOCUMENT", "application/pdf"),
+    ],
+)
+async def test_random_bytes_are_corrupt(
+    inspector: Inspector, tmp_path: Path, kind: str, content_type: str
+) -> None:
+    path = tmp_path / "noise"
+    path.write_bytes(bytes(n * n * 7919 % 251 for n in range(100_000)))
+    assert await refusal(inspector, path, kind, content_type) is Reason.MEDIA_CORRUPT
+
+
+async def test_a_film_without_its_index_is_corrupt(inspector: Inspector, tmp_path: Path) -> None:
+    path = film(tmp_path / "cut.mp4", "libx264", "aac")
+    path.write_bytes(path.read_bytes()[:2000])
+    assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
+
+
+async def test_a_film_whose_pictures_cannot_be_decoded_is_corrupt(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = film(tmp_path / "overwritten.mp4", "libx264", "")
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 4
+    end = data.index(b"moov") - 4
+    data[start:end] = bytes(end - start)
+    path.write_bytes(data)
+    assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
+
+
+@pytest.mark.parametrize(
+    "playlist",
+    ["#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile://{}\n#EXT-X-ENDLIST\n",
+     "ffconcat version 1.0\nfile {}\n"],
+)  # fmt: skip
+async def test_a_playlist_is_no_film(inspector: Inspector, tmp_path: Path, playlist: str) -> None:
+    """It would have the service read, and tell about, files and hosts of the caller's choice."""
+    other = film(tmp_path / "other.mp4", "libx264", "aac")
+    path = tmp_path / "playlist.mp4"
+    path.write_text(playlist.format(other))
+    assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
+
+
+async def test_a_frame_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", "libx264", "")
+    async with Inspector(max_pixels=1000, children=1) as strict:
+        reason = await refusal(strict, path, "VIDEO", "video/mp4")
+    assert reason is Reason.PIXEL_LIMIT_EXCEEDED
+
+
+async def test_a_whole_document(inspector: Inspector, tmp_path: Path) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(b"%PDF-1.7\n" + bytes(5000) + b"\n%%EOF\n")
+    found = await inspector.inspect(path, "DOCUMENT", "application/pdf")
+    assert (found.info, found.private_info) == ({}, {})
+
+
+async def test_a_document_that_was_cut_off(inspector: Inspector, tmp_path: Path) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(b"%PDF-1.7\n" + bytes(5000))
+    assert await refusal(inspector, path, "DOCUMENT", "application/pdf") is Reason.MEDIA_CORRUPT
