@@ -43,6 +43,22 @@ local function internal(name)
   return forgeable(name) and name ~= "x-content-type-options" or name:find("^grpc%-")
 end
 
+local function metadata(handle)
+  return handle:streamInfo():dynamicMetadata()
+end
+
+-- The transcoder answers HEAD with a body, which the client would take for the next answer.
+local function drop_body(handle)
+  local body = handle:body()
+  if body then
+    local length = handle:headers():get("content-length")
+    body:setBytes("")
+    if length then
+      handle:headers():replace("content-length", length)
+    end
+  end
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   if is_grpc(headers) then
@@ -50,6 +66,7 @@ function envoy_on_request(handle)
     return
   end
   remove(headers, unknown)
+  metadata(handle):set("media", "method", headers:get(":method"))
   -- The transcoder drops content-length, and the server wants to know of a body that was cut.
   local length = headers:get("content-length")
   if length then
@@ -65,6 +82,10 @@ function envoy_on_response(handle)
   local status = headers:get("x-http-status")
   local length = headers:get("x-content-length")
   local kind = headers:get("x-content-type")
+  local request = metadata(handle):get("media")
+  if request and request["method"] == "HEAD" then
+    drop_body(handle)
+  end
   if status then
     headers:replace(":status", status)
   end

@@ -59,8 +59,9 @@ async def base(config: Config) -> AsyncIterator[Base]:
 
 
 @asynccontextmanager
-async def server(config: Config) -> AsyncIterator[RpcServer]:
-    """A gRPC server that takes calls for as long as the context lasts."""
+async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcServer]:
+    """A gRPC server that takes calls for as long as the context lasts, on the configured port, or
+    another; 0 is a free one."""
     try:
         verifier = TokenVerifier(
             secret=config.jwt_secret,
@@ -89,7 +90,7 @@ async def server(config: Config) -> AsyncIterator[RpcServer]:
         rpc = RpcServer(
             services,
             verifier,
-            address=f"{config.host}:{config.grpc_port}",
+            address=f"{config.host}:{config.grpc_port if port is None else port}",
             rest_url=config.rest_url,
             tls=tls,
         )

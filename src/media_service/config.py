@@ -14,6 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+# Not the service's but its clients': where to call, and who calls.
+CLIENT_VARIABLES = {"MEDIA_ADDRESS", "MEDIA_TOKEN"}
 SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -132,7 +134,10 @@ class Config:
     max_upload_size: int = setting("50GiB", size, "largest file taken")
     max_pixels: int = setting("268435456", integer(1, 1 << 40), "largest picture taken, in pixels")
     allowed_types: tuple[str, ...] = setting(
-        "image/*,video/*,audio/*,application/pdf", types, "content types taken"
+        "image/avif,image/gif,image/heic,image/jpeg,image/png,image/tiff,image/webp,"
+        "video/*,audio/*,application/pdf",
+        types,
+        "content types taken",
     )
     upload_expiry: timedelta = setting("7d", span, "how long an unfinished upload may rest")
     stream_timeout: timedelta = setting(
@@ -162,7 +167,7 @@ def load(environ: Mapping[str, str]) -> Config:
     """Reads every setting; raises `ConfigError` on the first that is wrong or unknown."""
     known = {variable(f.name): f for f in fields(Config)}
     for name in environ:
-        if name.startswith("MEDIA_") and name not in known:
+        if name.startswith("MEDIA_") and name not in known.keys() | CLIENT_VARIABLES:
             raise ConfigError(f"{name} is not a setting; `media-service config` lists them all")
     values: dict[str, Any] = {}
     for name, spec in known.items():

@@ -228,7 +228,7 @@ async def test_children_die_with_the_service(media: Path) -> None:
     service = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", program, str(media)),
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "TMPDIR": str(media.parent)},
     )
     assert service.stdout is not None
     child = psutil.Process(int(await service.stdout.readline()))

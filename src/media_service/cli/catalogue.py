@@ -6,16 +6,15 @@ from typing import Any
 
 import click
 from google.protobuf.json_format import MessageToDict
-from media.v1 import media_pb2
 
 from media_service.cli import output
 from media_service.cli.connection import client_command
-from media_service.client import Client, MediaServiceError
+from media_service.client import Client, Media, MediaServiceError
 
 PAGE = 50
 
 
-def as_json(media: media_pb2.Media, indent: int | None = None) -> str:
+def as_json(media: Media, indent: int | None = None) -> str:
     return json.dumps(MessageToDict(media), indent=indent, ensure_ascii=False)
 
 

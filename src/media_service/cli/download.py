@@ -4,11 +4,10 @@ import sys
 from pathlib import Path
 
 import click
-from media.v1 import media_pb2
 
 from media_service.cli import output
 from media_service.cli.connection import client_command
-from media_service.client import Client
+from media_service.client import Client, Media
 
 
 @click.command(
@@ -51,7 +50,7 @@ def download(client: Client, media_id: str, target: str | None) -> None:
         click.echo(output.line(media))
 
 
-def own_name(media: media_pb2.Media) -> str:
+def own_name(media: Media) -> str:
     """A name to save under. The service's word is not taken for it: no paths, no hidden files."""
     name = output.printable(media.filename).replace("\\", "/").rpartition("/")[2].lstrip(".")
     return name or media.media_id

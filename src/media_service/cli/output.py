@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
-from media.v1 import media_pb2
 from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
@@ -18,6 +17,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.table import Table
+
+from media_service.client import Media
 
 Advance = Callable[[int, int], None]
 
@@ -32,13 +33,13 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
-def line(media: media_pb2.Media) -> str:
+def line(media: Media) -> str:
     """One media in a pipe: id, size in bytes, content type, name, with tabs between."""
     name = printable(media.filename)
     return f"{media.media_id}\t{media.size_bytes}\t{media.content_type}\t{name}"
 
 
-def table(rows: list[media_pb2.Media]) -> None:
+def table(rows: list[Media]) -> None:
     """Media on a terminal."""
     grid = Table("ID", "Size", "Type", "State", "Created", "Name", box=None, pad_edge=False)
     grid.columns[1].justify = "right"
@@ -48,14 +49,14 @@ def table(rows: list[media_pb2.Media]) -> None:
             media.media_id,
             decimal(media.size_bytes),
             media.content_type,
-            media_pb2.Media.State.Name(media.state),
+            Media.State.Name(media.state),
             media.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M"),
             escape(printable(media.filename)),
         )
     Console().print(grid)
 
 
-def report(media: media_pb2.Media, done: str) -> None:
+def report(media: Media, done: str) -> None:
     """One media that something was done to."""
     if on_terminal():
         name = printable(media.filename) or "(no name)"

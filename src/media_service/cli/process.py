@@ -11,6 +11,7 @@ import click
 import uvloop
 
 from media_service.config import Config, ConfigError, load
+from media_service.errors import MediaError
 
 Main = Callable[[Config, Callable[[], None]], Awaitable[None]]
 
@@ -53,7 +54,12 @@ def run(name: str, main: Main, config: Config) -> None:
     log_to_stderr(config)
     log = logging.getLogger(__name__)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(until_signalled(main, config, lambda: log.info("%s ready", name)))
+        try:
+            runner.run(until_signalled(main, config, lambda: log.info("%s ready", name)))
+        except ConfigError as error:
+            raise Misconfigured(str(error)) from None
+        except MediaError as error:
+            raise click.ClickException(error.message) from None
     log.info("%s stopped", name)
 
 

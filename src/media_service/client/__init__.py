@@ -9,9 +9,11 @@
 `AsyncClient` has the same methods as coroutines.
 """
 
+from media.v1.media_pb2 import Media
+
 from media_service.client.async_client import AsyncClient
 from media_service.client.errors import MediaServiceError
 from media_service.client.retry import Backoff
 from media_service.client.sync_client import Client
 
-__all__ = ["AsyncClient", "Backoff", "Client", "MediaServiceError"]
+__all__ = ["AsyncClient", "Backoff", "Client", "Media", "MediaServiceError"]

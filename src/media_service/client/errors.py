@@ -37,7 +37,8 @@ class MediaServiceError(Exception):
         self.upload_id = ""
 
     def __str__(self) -> str:
-        violations = "".join(f"; {field}: {wrong}" for field, wrong in self.fields)
+        told = self.message
+        violations = "".join(f"; {f}: {wrong}" for f, wrong in self.fields if wrong not in told)
         return f"{self.message}{violations} ({self.reason or self.code.name})"
 
 

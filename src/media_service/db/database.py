@@ -15,6 +15,7 @@ from media_service.errors import Reason, Unavailable
 log = logging.getLogger(__name__)
 
 Connection = AsyncConnection[DictRow]
+OPEN_SECONDS = 10.0
 
 
 class Database:
@@ -33,7 +34,14 @@ class Database:
         )
 
     async def __aenter__(self) -> Self:
-        await self._pool.open(wait=True)
+        try:
+            await self._pool.open(wait=True, timeout=OPEN_SECONDS)
+        except PoolTimeout as error:
+            await self._pool.close()
+            raise Unavailable(
+                Reason.DATABASE_UNAVAILABLE,
+                f"MEDIA_DATABASE_URL cannot be reached within {OPEN_SECONDS:g} seconds.",
+            ) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -7,9 +7,12 @@ advisory lock lets one of them migrate while the others wait.
 import hashlib
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import tuple_row
+
+from media_service.errors import Reason, Unavailable
 
 LOCK = 0x6D656469  # "medi"
 
@@ -30,13 +33,22 @@ def migrations() -> list[Migration]:
     return [Migration(f.name.removesuffix(".sql"), f.read_text()) for f in files]
 
 
+async def connect(url: str) -> AsyncConnection[tuple[Any, ...]]:
+    try:
+        return await AsyncConnection.connect(url, autocommit=True, row_factory=tuple_row)
+    except OperationalError as error:
+        raise Unavailable(
+            Reason.DATABASE_UNAVAILABLE, f"MEDIA_DATABASE_URL cannot be reached: {error}"
+        ) from error
+
+
 async def migrate(url: str) -> list[str]:
     """Applies what is missing; returns the names applied.
 
     Raises `RuntimeError` if an applied migration was edited afterwards, or is newer than this code.
     """
     applied = []
-    async with await AsyncConnection.connect(url, autocommit=True, row_factory=tuple_row) as db:
+    async with await connect(url) as db:
         await db.execute("select pg_advisory_lock(%s)", (LOCK,))
         await db.execute(
             "create table if not exists schema_migrations (name text primary key,"

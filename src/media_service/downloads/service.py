@@ -1,6 +1,6 @@
 """Use cases of reading content."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 from media_service.access.principal import Principal
 from media_service.db.database import Database

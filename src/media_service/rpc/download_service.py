@@ -10,6 +10,7 @@ from media.v1 import download_service_pb2, download_service_pb2_grpc
 
 from media_service.downloads.conditions import plan
 from media_service.downloads.service import DownloadService, resolve
+from media_service.errors import MediaError
 from media_service.rpc import http
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import media_to_message
@@ -82,11 +83,17 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
             ]
         if answer.status == 206:
             metadata.append(("content-range", f"bytes {answer.start}-{answer.end - 1}/{size}"))
-        await context.send_initial_metadata(tuple(metadata))
         body = httpbody_pb2.HttpBody
-        if answer.status == 304 or http.is_head(headers) or answer.start == answer.end:
+        if answer.status == 304 or http.is_head(headers):
+            await context.send_initial_metadata(tuple(metadata))
             await context.write(body(content_type=media.content_type))
             return
         async with aclosing(self._downloads.read(media, answer.start, answer.end)) as pieces:
-            async for data in pieces:
-                await context.write(body(content_type=media.content_type, data=data))
+            first = await anext(pieces, b"")  # what fails here still gets a status of its own
+            await context.send_initial_metadata(tuple(metadata))
+            await context.write(body(content_type=media.content_type, data=first))
+            try:
+                async for data in pieces:
+                    await context.write(body(data=data))
+            except MediaError as error:
+                await http.cut(context, error)

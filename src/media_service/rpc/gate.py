@@ -2,7 +2,8 @@
 translation of errors. All of it follows the contract's descriptors; no method is special."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -87,7 +88,7 @@ class Gate(grpc.aio.ServerInterceptor):
             "response_serializer": handler.response_serializer,
         }
         if handler.request_streaming:
-            call = self._guarded(handler.stream_unary, rule, self._check_first)
+            call = self._guarded(closing(handler.stream_unary), rule, self._check_first)
             return grpc.stream_unary_rpc_method_handler(call, **coders)
         if handler.response_streaming:
             call = self._guarded(handler.unary_stream, rule, self._check)
@@ -148,7 +149,7 @@ class Gate(grpc.aio.ServerInterceptor):
 
     async def _check_first(
         self, messages: AsyncIterator[Message], record: Record
-    ) -> AsyncIterator[Message]:
+    ) -> AsyncGenerator[Message, None]:
         """Checks what a stream says of itself; later messages carry only bytes."""
         first = True
         async for message in messages:
@@ -156,6 +157,16 @@ class Gate(grpc.aio.ServerInterceptor):
                 self._check(message, record)
                 first = False
             yield message
+
+
+def closing(behavior: Any) -> Callable[[AsyncGenerator[Message, None], Context], Awaitable[Any]]:
+    """The same, with its messages closed at the end, however it ends."""
+
+    async def call(messages: AsyncGenerator[Message, None], context: Context) -> Any:
+        async with aclosing(messages):
+            return await behavior(messages, context)
+
+    return call
 
 
 def invalid_fields(violations: list[protovalidate.Violation]) -> MediaError:

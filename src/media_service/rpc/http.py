@@ -3,6 +3,7 @@ what is sent back into the status and headers of the HTTP answer."""
 
 import base64
 import binascii
+import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,8 +11,11 @@ from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote
 
-from media_service.errors import InvalidArgument, Reason
+from media_service.errors import InvalidArgument, MediaError, Reason
+from media_service.rpc.status import codes
 from media_service.types import Checksums
+
+log = logging.getLogger(__name__)
 
 # What a browser may show in place; anything else might run scripts on our origin.
 INLINE = re.compile(r"(image/(?!svg)|video/|audio/|application/pdf$)")
@@ -28,6 +32,17 @@ def request_headers(context: Any) -> Mapping[str, str]:
 
 def is_head(headers: Mapping[str, str]) -> bool:
     return headers.get("x-envoy-original-method") == "HEAD"
+
+
+async def cut(context: Any, error: MediaError) -> None:
+    """Breaks an answer off after it has begun, so that HTTP clients see a cut, not an end.
+
+    Envoy ends such an answer as if it were whole, and an HTTP/1.1 client waits for the rest. It
+    resets the stream if the trailers have more entries than it takes (100, see envoy.yaml).
+    """
+    log.error("an answer broke off: %s", error.message)
+    excess = tuple((f"x-cut-{number}", "1") for number in range(110))
+    await context.abort(codes(error)[0], error.message, excess)
 
 
 def http_date(time: datetime) -> str:

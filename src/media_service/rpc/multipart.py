@@ -1,6 +1,6 @@
 """multipart/form-data (RFC 7578), parsed as it streams in: one file, after its fields."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from email.message import Message
 
 from python_multipart.exceptions import FormParserError
@@ -62,7 +62,7 @@ class MultipartFile:
 
     async def open(
         self, first: bytes, rest: AsyncIterator[bytes]
-    ) -> tuple[UploadSpec, AsyncIterator[Chunk]]:
+    ) -> tuple[UploadSpec, AsyncGenerator[Chunk, None]]:
         """Reads up to the file. Raises InvalidArgument (INVALID_MULTIPART, INCOMPLETE_BODY)."""
         self._parse(first)
         while self._spec is None:
@@ -72,7 +72,7 @@ class MultipartFile:
             self._parse(data)
         return self._spec, self._chunks(rest)
 
-    async def _chunks(self, rest: AsyncIterator[bytes]) -> AsyncIterator[Chunk]:
+    async def _chunks(self, rest: AsyncIterator[bytes]) -> AsyncGenerator[Chunk, None]:
         while True:
             pieces, self._data = self._data, []
             for piece in pieces:

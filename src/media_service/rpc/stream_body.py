@@ -1,7 +1,8 @@
 """A request body as chunks of an upload, checked against what its headers said."""
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import google_crc32c
 
@@ -11,6 +12,7 @@ from media_service.uploads.acceptance import check_checksums
 from media_service.uploads.model import Chunk
 
 NONE = Checksums()
+VANISH_SECONDS = 0.1
 
 
 async def body_chunks(
@@ -22,7 +24,7 @@ async def body_chunks(
     finish: bool,
     digest: Checksums = NONE,
     whole: Checksums = NONE,
-) -> AsyncIterator[Chunk]:
+) -> AsyncGenerator[Chunk, None]:
     """Chunks of a body that begins at `offset`; the last is empty and carries `finish` and `whole`.
 
     Raises InvalidArgument: INCOMPLETE_BODY if fewer than `length` bytes came, CHECKSUM_MISMATCH if
@@ -39,7 +41,10 @@ async def body_chunks(
         yield Chunk(data, position)
         position += len(data)
         data = await anext(rest, None)
-    if length is not None and position - offset != length:
+    if length is None:
+        # A caller who vanished looks like the end at first; the cancellation comes right after.
+        await asyncio.sleep(VANISH_SECONDS)
+    elif position - offset != length:
         raise incomplete(position - offset, length)
     check_checksums(digest, Checksums(crc32c, sha256.digest() if sha256 else None))
     yield Chunk(b"", position, finish, whole)

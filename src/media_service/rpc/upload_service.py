@@ -1,6 +1,6 @@
 """UploadService: messages in, service calls, messages out."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -201,7 +201,7 @@ def progress(result: UploadResult) -> tuple[tuple[str, str], ...]:
 async def write_chunks(
     first: upload_service_pb2.WriteUploadRequest,
     rest: AsyncIterator[upload_service_pb2.WriteUploadRequest],
-) -> AsyncIterator[Chunk]:
+) -> AsyncGenerator[Chunk, None]:
     message: upload_service_pb2.WriteUploadRequest | None = first
     while message is not None:
         yield write_chunk(message)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -193,7 +193,7 @@ class UploadService:
         self,
         principal: Principal,
         upload_id: str,
-        chunks: AsyncIterator[Chunk],
+        chunks: AsyncGenerator[Chunk, None],
         *,
         atomic: bool = False,
     ) -> UploadResult:
@@ -218,7 +218,7 @@ class UploadService:
         self,
         principal: Principal,
         spec: UploadSpec,
-        chunks: AsyncIterator[Chunk],
+        chunks: AsyncGenerator[Chunk, None],
         *,
         on_created: Created | None = None,
         resumable: bool = True,
@@ -239,7 +239,7 @@ class UploadService:
         self,
         ledger: Ledger,
         writer: BlobWriter,
-        chunks: AsyncIterator[Chunk],
+        chunks: AsyncGenerator[Chunk, None],
         *,
         atomic: bool = False,
         resumable: bool = True,
@@ -258,6 +258,7 @@ class UploadService:
             stream.interrupt(
                 InvalidArgument(Reason.INCOMPLETE_BODY, "The stream broke off; resume it.")
             )
+            await asyncio.wait([feeding])
 
     async def _store(
         self, stream: UploadStream, ledger: Ledger, writer: BlobWriter, *, resumable: bool

@@ -7,7 +7,8 @@ whatever happens to the caller, bytes that came are kept, files are closed.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from datetime import timedelta
 
 from media_service.errors import MediaError, OffsetMismatch, Reason, Timeout, TooLarge
@@ -63,16 +64,17 @@ class UploadStream:
             CHECKPOINT_SECONDS if ledger.exists else FIRST_SECONDS
         )
 
-    async def feed(self, chunks: AsyncIterator[Chunk]) -> None:
+    async def feed(self, chunks: AsyncGenerator[Chunk, None]) -> None:
         """Reads chunks until the one that finishes, a wrong one, or the end."""
         try:
-            async for chunk in chunks:
-                self._check(chunk)
-                self._position += len(chunk.data)
-                await self.intake.put(chunk)
-                if chunk.finish:
-                    self.finish, self.checksums = True, chunk.checksums
-                    break
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    self._check(chunk)
+                    self._position += len(chunk.data)
+                    await self.intake.put(chunk)
+                    if chunk.finish:
+                        self.finish, self.checksums = True, chunk.checksums
+                        break
         except asyncio.CancelledError:
             raise  # whoever cancels it ends the intake
         except Exception as error:  # raised on the other side
@@ -130,10 +132,12 @@ class UploadStream:
                 return
             elif now >= window_end:
                 if self.intake.received - window_start < SLOWEST_BYTES:
-                    raise Timeout(
-                        Reason.STREAM_TOO_SLOW,
-                        f"Less than {SLOWEST_BYTES} bytes came in {self._timeout:g} seconds."
-                        " What came is kept: resume when the connection is better.",
+                    self.interrupt(
+                        Timeout(
+                            Reason.STREAM_TOO_SLOW,
+                            f"Less than {SLOWEST_BYTES} bytes came in {self._timeout:g} seconds."
+                            " What came is kept: resume when the connection is better.",
+                        )
                     )
                 window_end, window_start = now + self._timeout, self.intake.received
             if not self.intake.ended:

@@ -1,0 +1,157 @@
+"""The real thing: `media-service dev` as a user starts it, on free ports in a fresh directory."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import jwt
+import psutil
+import pytest
+
+STOP_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service."""
+
+    process: subprocess.Popen[str]
+    environ: dict[str, str]
+    base_url: str
+    grpc_address: str
+    data_dir: Path
+    secret: str
+    # What it printed once it was ready, a line each.
+    welcome: tuple[str, ...]
+
+    def token(self, user: str, **claims: object) -> str:
+        """A token of `user` for an hour; `claims` are added, or take the place of these."""
+        issued = datetime.now(UTC)
+        usual = {"sub": user, "iat": issued, "exp": issued + timedelta(hours=1)}
+        return jwt.encode({**usual, **claims}, self.secret, algorithm="HS256")
+
+    def bearer(self, user: str, **claims: object) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.token(user, **claims)}"}
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def postgres(self) -> psutil.Process:
+        pid = (self.data_dir / "postgres/postmaster.pid").read_text().splitlines()[0]
+        return psutil.Process(int(pid))
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run, given a moment to end. A zombie is init's, not ours."""
+    _, left = psutil.wait_procs(processes, timeout=STOP_SECONDS / 4)
+    return [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
+
+
+def environment(data_dir: Path, **settings: str) -> dict[str, str]:
+    """The settings of one `dev`, and none of the caller's."""
+    grpc, rest = free_ports(2)
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MEDIA_")}
+    return {
+        **own,
+        "MEDIA_DATA_DIR": str(data_dir),
+        "MEDIA_GRPC_PORT": str(grpc),
+        "MEDIA_REST_PORT": str(rest),
+        **settings,
+    }
+
+
+def start(environ: dict[str, str]) -> Service:
+    """Starts `dev` and waits until it says that it is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "media_service", "dev"],
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    welcome = []
+    for line in process.stdout:
+        welcome.append(line.rstrip("\n"))
+        if "upload photo.jpg" in line and "curl" not in line:
+            break
+    process.stdout.close()
+    assert any(line.startswith("Ready.") for line in welcome), f"dev ended: {process.wait()}"
+    data_dir = Path(environ["MEDIA_DATA_DIR"])
+    secret = environ.get("MEDIA_JWT_SECRET") or (data_dir / "jwt-secret").read_text().strip()
+    return Service(
+        process,
+        environ,
+        f"http://127.0.0.1:{environ['MEDIA_REST_PORT']}",
+        f"127.0.0.1:{environ['MEDIA_GRPC_PORT']}",
+        data_dir,
+        secret,
+        tuple(welcome),
+    )
+
+
+@contextmanager
+def running(environ: dict[str, str]) -> Iterator[Service]:
+    """`dev` for as long as the context lasts; at its end nothing of it may be left."""
+    service = start(environ)
+    try:
+        yield service
+    finally:
+        if service.process.poll() is None:
+            family = [*service.children(), service.postgres()]
+            status = service.stop()
+            assert status == 0
+            assert alive(family) == []
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Service]:
+    """One service for all tests, with a browser origin allowed."""
+    with tempfile.TemporaryDirectory(prefix="media-e2e-") as folder:
+        environ = environment(
+            Path(folder) / "data",
+            MEDIA_JWT_SECRET=secrets.token_hex(32),
+            MEDIA_CORS_ORIGINS="https://app.example",
+        )
+        with running(environ) as service:
+            yield service
+
+
+@pytest.fixture
+def http(service: Service) -> Iterator[httpx.Client]:
+    """A REST client without a token."""
+    with httpx.Client(base_url=service.base_url, timeout=30, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def alice(service: Service) -> Iterator[httpx.Client]:
+    """A REST client of the user alice."""
+    headers = service.bearer("alice")
+    with httpx.Client(
+        base_url=service.base_url, headers=headers, timeout=30, trust_env=False
+    ) as client:
+        yield client

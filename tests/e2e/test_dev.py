@@ -1,0 +1,96 @@
+"""`media-service dev`: one command that starts all, and leaves nothing behind."""
+
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import STOP_SECONDS, Service, alive, environment, running, start
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="media-dev-") as name:
+        yield Path(name) / "data"
+
+
+def refusal(environ: dict[str, str]) -> str:
+    """What `dev` says when it does not start; it exits with 2 then."""
+    done = subprocess.run(
+        [sys.executable, "-m", "media_service", "dev"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    return done.stderr
+
+
+def test_a_data_directory_has_one_owner(service: Service) -> None:
+    assert "MEDIA_DATA_DIR" in refusal(environment(service.data_dir))
+
+
+@pytest.mark.parametrize("variable", ["MEDIA_GRPC_PORT", "MEDIA_REST_PORT"])
+def test_a_taken_port_is_named(service: Service, folder: Path, variable: str) -> None:
+    taken = {variable: service.environ[variable]}
+    words = refusal(environment(folder, **taken))
+    assert f"port {taken[variable]}" in words
+    assert f"set {variable}" in words
+
+
+def test_it_listens_on_loopback_only(folder: Path) -> None:
+    words = refusal(environment(folder, MEDIA_HOST="192.0.2.1"))
+    assert "loopback" in words
+    assert not folder.exists()
+
+
+def test_a_wrong_setting_is_named(folder: Path) -> None:
+    assert "MEDIA_MAX_PIXELS" in refusal(environment(folder, MEDIA_MAX_PIXELS="many"))
+
+
+def test_a_second_one_beside_it_is_ready_to_use_and_keeps_its_secrets(
+    service: Service, folder: Path
+) -> None:
+    with running(environment(folder)) as second:
+        token = next(x for x in second.welcome if "TOKEN=" in x).partition("=")[2]
+        headers = {"authorization": f"Bearer {token}"}
+        answer = httpx.get(f"{second.base_url}/v1/media", headers=headers, trust_env=False)
+        assert answer.json() == {}
+        # The first one's key is another.
+        answer = httpx.get(f"{service.base_url}/v1/media", headers=headers, trust_env=False)
+        assert answer.status_code == 401
+        assert stat.S_IMODE((folder / "jwt-secret").stat().st_mode) == 0o600
+        assert stat.S_IMODE((folder / "raw").stat().st_mode) == 0o700
+        commands = [line for line in second.welcome if second.base_url in line]
+        assert [line for line in commands if "/v1/media:upload" in line]
+        assert [
+            line for line in second.welcome if second.grpc_address in line and "grpcurl" in line
+        ]
+
+
+def test_a_killed_one_leaves_only_postgresql_which_the_next_takes_over(folder: Path) -> None:
+    environ = environment(folder)
+    first = start(environ)
+    children, postgres = first.children(), first.postgres()
+    assert len(children) >= 3
+    first.process.kill()
+    first.process.wait(STOP_SECONDS)
+    assert alive(children) == []
+    assert postgres.is_running()
+    with running(environ) as second:
+        assert second.postgres() == postgres
+
+
+def test_when_one_part_dies_all_stop_and_it_says_which(folder: Path) -> None:
+    service = start(environment(folder))
+    family = [*service.children(), service.postgres()]
+    (worker,) = [p for p in service.children() if p.cmdline()[-1] == "work"]
+    worker.kill()
+    assert service.process.wait(STOP_SECONDS) == 1
+    assert alive(family) == []

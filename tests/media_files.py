@@ -1,0 +1,24 @@
+"""Small real files, made here, for tests that need bytes of a type."""
+
+import io
+import os
+
+from PIL import Image
+
+
+def jpeg(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), color).save(out, "JPEG")
+    return out.getvalue()
+
+
+def png(width: int = 64, height: int = 48) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGBA", (width, height), "#08080880").save(out, "PNG")
+    return out.getvalue()
+
+
+def film(size: int) -> bytes:
+    """`size` bytes that begin as an MP4 does: typed as video/mp4, though no player will play it."""
+    head = b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41"
+    return head + os.urandom(size - len(head))

@@ -1,0 +1,198 @@
+"""A real server in this process, real clients on loopback."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import jwt
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from media.v1 import (
+    download_service_pb2_grpc,
+    media_pb2,
+    media_service_pb2_grpc,
+    upload_pb2,
+    upload_service_pb2,
+    upload_service_pb2_grpc,
+)
+
+from media_service import app
+from media_service.config import load
+from media_service.types import new_id, now
+
+SECRET = "a secret of at least thirty-two bytes"
+HOUR = timedelta(hours=1)
+
+
+def token(user: str, **claims: Any) -> str:
+    claims = {"sub": user, "exp": now() + HOUR, **claims}
+    return jwt.encode(claims, SECRET, algorithm="HS256")
+
+
+@dataclass
+class Caller:
+    """Stubs that carry one user's token."""
+
+    channel: grpc.aio.Channel
+    token: str
+    metadata: tuple[tuple[str, str], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.metadata = (("authorization", f"Bearer {self.token}"),)
+        self.uploads = upload_service_pb2_grpc.UploadServiceStub(self.channel)
+        self.downloads = download_service_pb2_grpc.DownloadServiceStub(self.channel)
+        self.media = media_service_pb2_grpc.MediaServiceStub(self.channel)
+
+    async def call(
+        self, method: Callable[..., Any], request: Any, *headers: tuple[str, str]
+    ) -> Any:
+        return await method(request, metadata=(*self.metadata, *headers))
+
+    async def write(
+        self, messages: Iterable[upload_service_pb2.WriteUploadRequest]
+    ) -> upload_pb2.Upload:
+        return await self.uploads.WriteUpload(iter(list(messages)), metadata=self.metadata)
+
+    async def store(self, data: bytes, filename: str = "a.jpg") -> media_pb2.Media:
+        """Stores a file in one message."""
+        message = upload_service_pb2.WriteUploadRequest(data=data, finish=True)
+        message.spec.filename = filename
+        return (await self.write([message])).media
+
+    async def create(self, **spec: Any) -> upload_pb2.Upload:
+        request = upload_service_pb2.CreateUploadRequest(spec=upload_pb2.UploadSpec(**spec))
+        return await self.call(self.uploads.CreateUpload, request)
+
+    async def get_upload(self, upload_id: str) -> upload_pb2.Upload:
+        request = upload_service_pb2.GetUploadRequest(upload_id=upload_id)
+        return await self.call(self.uploads.GetUpload, request)
+
+    async def content(self, media_id: str, offset: int = 0, limit: int = 0) -> bytes:
+        from media.v1 import download_service_pb2 as pb  # noqa: PLC0415
+
+        request = pb.DownloadRequest(media_id=media_id, offset=offset, limit=limit)
+        call = self.downloads.Download(request, metadata=self.metadata)
+        return b"".join([message.data async for message in call])
+
+    async def until_upload(
+        self, upload_id: str, is_it: Callable[[upload_pb2.Upload], bool]
+    ) -> upload_pb2.Upload:
+        """Watches an upload until it is as wanted."""
+        request = upload_service_pb2.WatchUploadRequest(upload_id=upload_id)
+        async with asyncio.timeout(20):
+            async for upload in self.uploads.WatchUpload(request, metadata=self.metadata):
+                if is_it(upload):
+                    return upload
+        raise AssertionError("the watch ended before")
+
+
+@dataclass
+class Running:
+    """A server, and how to call it."""
+
+    address: str
+    data_dir: Path
+    database_url: str
+    channels: AsyncExitStack
+
+    async def caller(self, user: str = "ann", **claims: Any) -> Caller:
+        channel = await self.channels.enter_async_context(grpc.aio.insecure_channel(self.address))
+        return Caller(channel, token(user, **claims))
+
+
+Start = Callable[..., Awaitable[Running]]
+
+
+@pytest.fixture
+async def start(database_url: str, tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts servers of this test's own: on its database and directory, with settings given."""
+    async with AsyncExitStack() as stack:
+
+        async def start_one(*, work: bool = False, **settings: str) -> Running:
+            environ = {
+                "MEDIA_DATA_DIR": str(tmp_path),
+                "MEDIA_DATABASE_URL": database_url,
+                "MEDIA_DATABASE_POOL_SIZE": "8",
+                "MEDIA_JWT_SECRET": SECRET,
+                **{f"MEDIA_{name.upper()}": value for name, value in settings.items()},
+            }
+            config = load(environ)
+            rpc = await stack.enter_async_context(app.server(config, port=0))
+            if work:
+                ready = asyncio.Event()
+                worker = asyncio.create_task(app.work(config, ready.set))
+                stack.push_async_callback(stop, worker)
+                await ready.wait()
+            channels = await stack.enter_async_context(AsyncExitStack())
+            return Running(f"127.0.0.1:{rpc.port}", tmp_path, database_url, channels)
+
+        yield start_one
+
+
+async def stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest.fixture
+async def service(start: Start) -> Running:
+    """A server without a worker."""
+    return await start()
+
+
+@pytest.fixture
+async def working(start: Start) -> Running:
+    """A server with a worker."""
+    return await start(work=True)
+
+
+@pytest.fixture
+async def ann(service: Running) -> Caller:
+    return await service.caller("ann")
+
+
+@pytest.fixture
+async def bob(service: Running) -> Caller:
+    return await service.caller("bob")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How a call was refused."""
+
+    code: grpc.StatusCode
+    reason: str
+    metadata: dict[str, str]
+    fields: list[str]
+    headers: dict[str, str]
+    message: str
+
+
+async def refused(call: Awaitable[Any]) -> Refusal:
+    """Awaits a call that must fail, and says how."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return refusal(caught.value)
+
+
+def refusal(error: grpc.aio.AioRpcError) -> Refusal:
+    status = rpc_status.from_call(error)
+    assert status is not None, f"no details: {error!r}"
+    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(request)
+    assert info.domain == "media.v1"
+    headers = {k: v for k, v in error.trailing_metadata() or () if isinstance(v, str)}
+    fields = [violation.field for violation in request.field_violations]
+    return Refusal(error.code(), info.reason, dict(info.metadata), fields, headers, status.message)
+
+
+def unknown_id() -> str:
+    return new_id()

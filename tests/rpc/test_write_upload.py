@@ -1,0 +1,332 @@
+"""WriteUpload: the whole protocol, over a real stream."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+
+import google_crc32c
+import grpc
+import pytest
+from media.v1 import upload_pb2, upload_service_pb2
+
+from tests.media_files import film, jpeg
+from tests.rpc.conftest import Caller, Running, Start, refusal, refused, unknown_id
+
+Message = upload_service_pb2.WriteUploadRequest
+Upload = upload_pb2.Upload
+MIB = 1 << 20
+
+
+def chunks(
+    data: bytes, *, upload_id: str = "", start: int = 0, size: int = 256 << 10, finish: bool = True
+) -> list[Message]:
+    """The messages that send data[start:], each with its crc32c."""
+    messages = []
+    for offset in range(start, len(data), size):
+        piece = data[offset : offset + size]
+        messages.append(Message(offset=offset, data=piece, crc32c=google_crc32c.value(piece)))
+    if upload_id:
+        messages[0].upload_id = upload_id
+    else:
+        messages[0].spec.filename = "film.mp4"
+    messages[-1].finish = finish
+    return messages
+
+
+async def test_a_small_file_is_stored_in_one_message(ann: Caller) -> None:
+    data = jpeg()
+    message = Message(data=data, finish=True)
+    message.spec.filename = "photo.jpg"
+    upload = await ann.write([message])
+    assert upload.state == Upload.FINISHED
+    assert upload.committed_size == len(data)
+    assert upload.media.media_id == upload.upload_id
+    assert upload.media.content_type == "image/jpeg"
+    assert upload.media.size_bytes == len(data)
+    assert upload.media.checksums.sha256 == hashlib.sha256(data).digest()
+    assert upload.media.checksums.crc32c == google_crc32c.value(data)
+    assert await ann.content(upload.media.media_id) == data
+
+
+async def test_a_large_file_is_stored_in_many_messages(ann: Caller) -> None:
+    data = film(40 * MIB)
+    upload = await ann.write(chunks(data))
+    assert upload.state == Upload.FINISHED
+    assert upload.media.checksums.sha256 == hashlib.sha256(data).digest()
+    assert await ann.content(upload.media.media_id) == data
+
+
+async def test_a_stream_that_ends_without_finish_is_resumed_by_another(ann: Caller) -> None:
+    data = film(5 * MIB)
+    upload = await ann.create(filename="film.mp4", size_bytes=len(data))
+    assert upload.committed_size == 0
+    cut = 3 * MIB
+    first = await ann.write(chunks(data[:cut], upload_id=upload.upload_id, finish=False))
+    assert first.state == Upload.ACTIVE
+    assert first.committed_size == cut
+    second = await ann.write(chunks(data, upload_id=upload.upload_id, start=cut))
+    assert second.state == Upload.FINISHED
+    assert second.media.checksums.crc32c == google_crc32c.value(data)
+    assert await ann.content(upload.upload_id) == data
+
+
+async def test_bytes_of_a_client_that_vanishes_stay(ann: Caller) -> None:
+    data = film(6 * MIB)
+    upload = await ann.create(size_bytes=len(data))
+    sent = asyncio.Event()
+
+    async def messages() -> AsyncIterator[Message]:
+        for message in chunks(data[: 4 * MIB], upload_id=upload.upload_id, finish=False):
+            yield message
+        sent.set()
+        await asyncio.Event().wait()
+
+    call = ann.uploads.WriteUpload(messages(), metadata=ann.metadata)
+    await sent.wait()
+    await ann.until_upload(upload.upload_id, lambda u: u.committed_size > 0)
+    call.cancel()
+    kept = await ann.until_upload(upload.upload_id, lambda u: u.committed_size == 4 * MIB)
+    rest = await ann.write(chunks(data, upload_id=upload.upload_id, start=kept.committed_size))
+    assert rest.media.checksums.crc32c == google_crc32c.value(data)
+    assert await ann.content(upload.upload_id) == data
+
+
+async def test_an_upload_created_in_place_can_be_resumed_by_its_id(ann: Caller) -> None:
+    data = film(5 * MIB)
+    upload_id = unknown_id()
+    messages = chunks(data[: 3 * MIB], finish=False)
+    messages[0].spec.upload_id = upload_id
+    call = ann.uploads.WriteUpload(iter(messages), metadata=ann.metadata)
+    assert ("x-upload-id", upload_id) in tuple(await call.initial_metadata())
+    assert (await call).committed_size == 3 * MIB
+    done = await ann.write(chunks(data, upload_id=upload_id, start=3 * MIB))
+    assert done.state == Upload.FINISHED
+    assert await ann.content(upload_id) == data
+
+
+async def test_a_wrong_offset_is_refused_and_told_the_right_one(ann: Caller) -> None:
+    data = film(2 * MIB)
+    upload = await ann.create()
+    await ann.write(chunks(data[:MIB], upload_id=upload.upload_id, finish=False))
+    for offset in (0, MIB - 1, MIB + 1, 10 * MIB):
+        message = Message(upload_id=upload.upload_id, offset=offset, data=b"x")
+        told = await refused(ann.write([message]))
+        assert (told.code, told.reason) == (grpc.StatusCode.OUT_OF_RANGE, "OFFSET_MISMATCH")
+        assert told.metadata["committed_size"] == str(MIB)
+        assert told.headers["upload-offset"] == str(MIB)
+        assert told.headers["x-http-status"] == "409"
+    assert (await ann.get_upload(upload.upload_id)).committed_size == MIB
+
+
+async def test_a_gap_inside_a_stream_is_refused_and_what_came_before_is_kept(ann: Caller) -> None:
+    upload = await ann.create()
+    messages = [
+        Message(upload_id=upload.upload_id, data=b"a" * 1000),
+        Message(offset=1001, data=b"b"),
+    ]
+    told = await refused(ann.write(messages))
+    assert told.reason == "OFFSET_MISMATCH"
+    assert (await ann.get_upload(upload.upload_id)).committed_size == 1000
+
+
+async def test_a_chunk_with_a_wrong_checksum_is_refused_and_committed_bytes_stay(
+    ann: Caller,
+) -> None:
+    data = film(2 * MIB)
+    upload = await ann.create()
+    messages = chunks(data, upload_id=upload.upload_id)
+    messages[3].crc32c ^= 1
+    told = await refused(ann.write(messages))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CHECKSUM_MISMATCH")
+    kept = (await ann.get_upload(upload.upload_id)).committed_size
+    assert kept == 3 * (256 << 10)
+    done = await ann.write(chunks(data, upload_id=upload.upload_id, start=kept))
+    assert done.media.checksums.crc32c == google_crc32c.value(data)
+
+
+async def test_a_message_above_two_mebibytes_is_refused(ann: Caller) -> None:
+    told = await refused(
+        ann.write([Message(spec=upload_pb2.UploadSpec(), data=bytes(2 * MIB + 1))])
+    )
+    assert told.reason == "CHUNK_TOO_LARGE"
+
+
+async def test_the_first_message_must_say_which_upload(ann: Caller) -> None:
+    for messages in ([Message(data=b"x")], []):
+        told = await refused(ann.write(messages))
+        assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+        assert told.fields == ["target"]
+
+
+async def test_a_second_writer_supersedes_the_first_at_once(ann: Caller) -> None:
+    data = film(4 * MIB)
+    upload = await ann.create(size_bytes=len(data))
+    go_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[Message]:
+        for message in chunks(data[: 2 * MIB], upload_id=upload.upload_id, finish=False):
+            yield message
+        await go_on.wait()
+        yield Message(offset=2 * MIB, data=b"late bytes" * 1000)
+
+    first = ann.uploads.WriteUpload(slow(), metadata=ann.metadata)
+    before = await ann.until_upload(upload.upload_id, lambda u: u.committed_size > 0)
+    second = await ann.write(chunks(data, upload_id=upload.upload_id, start=before.committed_size))
+    go_on.set()
+    told = await refused(first)
+    assert (told.code, told.reason) == (grpc.StatusCode.ABORTED, "SUPERSEDED")
+    assert second.state == Upload.FINISHED
+    assert await ann.content(upload.upload_id) == data
+
+
+async def test_late_bytes_of_a_superseded_writer_are_kept_nowhere(ann: Caller) -> None:
+    """The first writer is silent while the second one only takes over, and writes nothing."""
+    upload = await ann.create()
+    go_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[Message]:
+        yield Message(upload_id=upload.upload_id, data=b"first")
+        await go_on.wait()
+        yield Message(offset=5, data=b"late")
+
+    first = ann.uploads.WriteUpload(slow(), metadata=ann.metadata)
+    await ann.until_upload(upload.upload_id, lambda u: u.committed_size == 5)
+    second = await ann.write([Message(upload_id=upload.upload_id, offset=5, data=b"second")])
+    go_on.set()
+    assert (await refused(first)).reason == "SUPERSEDED"
+    assert second.committed_size == 11
+    assert (await ann.get_upload(upload.upload_id)).committed_size == 11
+
+
+async def test_more_bytes_than_declared_are_refused(ann: Caller) -> None:
+    upload = await ann.create(size_bytes=10)
+    told = await refused(ann.write([Message(upload_id=upload.upload_id, data=b"x" * 11)]))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "SIZE_EXCEEDED")
+    assert told.headers["x-http-status"] == "413"
+    assert (await ann.get_upload(upload.upload_id)).committed_size == 0
+
+
+async def test_fewer_bytes_than_declared_do_not_finish_and_can_be_completed(ann: Caller) -> None:
+    data = jpeg()
+    upload = await ann.create(size_bytes=len(data))
+    half = Message(upload_id=upload.upload_id, data=data[:100], finish=True)
+    told = await refused(ann.write([half]))
+    assert (told.code, told.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "UPLOAD_INCOMPLETE",
+    )
+    assert told.metadata["committed_size"] == "100"
+    rest = Message(upload_id=upload.upload_id, offset=100, data=data[100:], finish=True)
+    assert (await ann.write([rest])).state == Upload.FINISHED
+
+
+async def test_a_file_above_the_limit_is_refused_before_and_while_it_comes(start: Start) -> None:
+    service = await start(max_upload_size="1MiB")
+    ann = await service.caller()
+    told = await refused(ann.create(size_bytes=MIB + 1))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FILE_TOO_LARGE")
+    told = await refused(ann.write(chunks(film(2 * MIB))))
+    assert told.reason == "FILE_TOO_LARGE"
+    assert told.headers["x-http-status"] == "413"
+
+
+@pytest.mark.parametrize("size", [jpeg().__len__(), 3 * MIB])
+async def test_a_declared_checksum_that_differs_fails_the_upload(ann: Caller, size: int) -> None:
+    data = jpeg() if size < MIB else film(size)
+    wrong = upload_pb2.UploadSpec(upload_id=unknown_id())
+    wrong.checksums.sha256 = hashlib.sha256(b"other").digest()
+    messages = chunks(data)
+    messages[0].spec.CopyFrom(wrong)
+    told = await refused(ann.write(messages))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CHECKSUM_MISMATCH")
+    messages = chunks(data)
+    messages[-1].checksums.crc32c = google_crc32c.value(data) ^ 1
+    assert (await refused(ann.write(messages))).reason == "CHECKSUM_MISMATCH"
+
+
+async def test_checksums_that_contradict_each_other_are_refused(ann: Caller) -> None:
+    message = Message(data=jpeg(), finish=True)
+    message.spec.checksums.crc32c = 1
+    message.checksums.crc32c = 2
+    assert (await refused(ann.write([message]))).reason == "CHECKSUM_MISMATCH"
+
+
+async def test_an_id_that_is_taken_is_refused(ann: Caller, bob: Caller) -> None:
+    upload = await ann.create()
+    message = Message(data=jpeg(), finish=True)
+    message.spec.upload_id = upload.upload_id
+    told = await refused(bob.write([message]))
+    assert (told.code, told.reason) == (grpc.StatusCode.ALREADY_EXISTS, "UPLOAD_EXISTS")
+    stored = await ann.store(jpeg())
+    message.spec.upload_id = stored.media_id
+    assert (await refused(ann.write([message]))).reason == "UPLOAD_EXISTS"
+    assert await ann.content(stored.media_id) == jpeg()
+
+
+async def test_another_owners_upload_does_not_exist(ann: Caller, bob: Caller) -> None:
+    upload = await ann.create()
+    message = Message(upload_id=upload.upload_id, data=b"x")
+    told = await refused(bob.write([message]))
+    assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "UPLOAD_NOT_FOUND")
+    assert (await refused(bob.get_upload(upload.upload_id))).reason == "UPLOAD_NOT_FOUND"
+    assert (await ann.get_upload(upload.upload_id)).committed_size == 0
+
+
+async def test_a_finished_upload_takes_no_more_bytes(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    told = await refused(ann.write([Message(upload_id=media.media_id, data=b"x")]))
+    assert (told.code, told.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "UPLOAD_NOT_ACTIVE",
+    )
+    assert told.metadata["state"] == "FINISHED"
+
+
+async def test_a_stream_into_an_upload_that_is_aborted_ends(ann: Caller) -> None:
+    upload = await ann.create()
+    go_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[Message]:
+        yield Message(upload_id=upload.upload_id, data=b"first")
+        await go_on.wait()
+
+    call = ann.uploads.WriteUpload(slow(), metadata=ann.metadata)
+    await ann.until_upload(upload.upload_id, lambda u: u.committed_size == 5)
+    request = upload_service_pb2.AbortUploadRequest(upload_id=upload.upload_id)
+    await ann.call(ann.uploads.AbortUpload, request)
+    assert (await refused(call)).reason == "UPLOAD_NOT_ACTIVE"
+    go_on.set()
+
+
+async def test_a_client_that_sends_next_to_nothing_is_ended_and_can_resume(start: Start) -> None:
+    service = await start(stream_timeout="1s")
+    ann = await service.caller()
+    upload = await ann.create()
+
+    async def trickle() -> AsyncIterator[Message]:
+        yield Message(upload_id=upload.upload_id, data=b"0")
+        await asyncio.Event().wait()
+
+    told = await refused(ann.uploads.WriteUpload(trickle(), metadata=ann.metadata))
+    assert (told.code, told.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "STREAM_TOO_SLOW")
+    assert told.headers["x-http-status"] == "408"
+    assert (await ann.get_upload(upload.upload_id)).committed_size == 1
+
+
+async def test_streams_are_kept_when_the_server_stops(
+    service: Running, ann: Caller, start: Start
+) -> None:
+    upload = await ann.create()
+    await ann.write([Message(upload_id=upload.upload_id, data=b"x" * 5000)])
+    again = await (await start()).caller()
+    assert (await again.get_upload(upload.upload_id)).committed_size == 5000
+
+
+async def test_a_broken_stream_leaves_no_open_files_behind(ann: Caller, service: Running) -> None:
+    message = Message(data=b"not a picture", finish=True)
+    message.spec.filename = "a.jpg"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ann.write([message])
+    assert refusal(caught.value).reason == "TYPE_NOT_ALLOWED"
+    files = [p for p in (service.data_dir / "raw").rglob("*") if p.is_file()]
+    assert files == []
