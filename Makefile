@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: dev test lint gen bench lock clean
+.PHONY: dev test lint gen bench lock clean release-contract
 
 dev: $(READY)
 	@exec $(BIN)/python -m media_service dev
@@ -18,9 +18,14 @@ lint: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/python protos/gen.py --check
 	$(BIN)/buf lint generated/media.binpb --config buf.yaml --path media
+	$(BIN)/buf breaking generated/media.binpb --against protos/released.binpb --config buf.yaml --path media
 
 gen: $(READY)
 	$(BIN)/python protos/gen.py
+
+# The contract as callers have it: what `make lint` holds changes against.
+release-contract: gen
+	cp generated/media.binpb protos/released.binpb
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 # Not the service's but its clients': where to call, and who calls.
@@ -25,7 +24,7 @@ class ConfigError(Exception):
 
 def integer(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch(r"-?\d+", text) or not low <= int(text) <= high:
+        if not re.fullmatch(r"-?\d{1,18}", text) or not low <= int(text) <= high:
             raise ValueError(f"a whole number from {low} to {high}")
         return int(text)
 
@@ -33,14 +32,14 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 
 
 def size(text: str) -> int:
-    match = re.fullmatch(r"(\d+)\s*([kmgt]?)(?:i?b)?", text.lower())
+    match = re.fullmatch(r"(\d{1,18})\s*([kmgt]?)(?:i?b)?", text.lower())
     if not match:
         raise ValueError("a number of bytes such as 500, 64MiB or 50GiB")
     return int(match[1]) * SIZES[match[2]]
 
 
 def span(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d+)([smhd])", text.lower())
+    match = re.fullmatch(r"(\d{1,6})([smhd])", text.lower())
     if not match:
         raise ValueError("a length of time such as 30s, 10m, 24h or 7d")
     return timedelta(seconds=int(match[1]) * SPANS[match[2]])
@@ -90,9 +89,12 @@ def level(text: str) -> str:
 
 def url(*schemes: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
-        if text and urlsplit(text).scheme not in schemes:
+        scheme, separator, rest = text.partition("://")
+        if text and (scheme not in schemes or not separator):
             raise ValueError(f"a URL that begins with {' or '.join(f'{s}://' for s in schemes)}")
-        return text.rstrip("/") if urlsplit(text).scheme in {"http", "https"} else text
+        if scheme == "file" and not rest.startswith("/"):
+            raise ValueError("a file URL with an absolute path, such as file:///var/lib/media")
+        return text.rstrip("/") if scheme in {"http", "https"} else text
 
     return parse
 
@@ -156,7 +158,7 @@ class Config:
 
     @property
     def raw_url(self) -> str:
-        return self.storage_raw_url or f"file://{self.data_dir / 'raw'}"
+        return self.storage_raw_url or (self.data_dir / "raw").as_uri()
 
 
 def variable(name: str) -> str:

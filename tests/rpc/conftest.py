@@ -14,6 +14,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from media.v1 import (
+    download_service_pb2,
     download_service_pb2_grpc,
     media_pb2,
     media_service_pb2_grpc,
@@ -65,6 +66,17 @@ class Caller:
         message.spec.filename = filename
         return (await self.write([message])).media
 
+    async def store_all(self, data: bytes) -> media_pb2.Media:
+        """Stores a file in as many messages as it takes."""
+        pieces = range(0, len(data), 1 << 20)
+        messages = [
+            upload_service_pb2.WriteUploadRequest(offset=at, data=data[at : at + (1 << 20)])
+            for at in pieces
+        ]
+        messages[0].spec.SetInParent()
+        messages[-1].finish = True
+        return (await self.write(messages)).media
+
     async def create(self, **spec: Any) -> upload_pb2.Upload:
         request = upload_service_pb2.CreateUploadRequest(spec=upload_pb2.UploadSpec(**spec))
         return await self.call(self.uploads.CreateUpload, request)
@@ -74,9 +86,9 @@ class Caller:
         return await self.call(self.uploads.GetUpload, request)
 
     async def content(self, media_id: str, offset: int = 0, limit: int = 0) -> bytes:
-        from media.v1 import download_service_pb2 as pb  # noqa: PLC0415
-
-        request = pb.DownloadRequest(media_id=media_id, offset=offset, limit=limit)
+        request = download_service_pb2.DownloadRequest(
+            media_id=media_id, offset=offset, limit=limit
+        )
         call = self.downloads.Download(request, metadata=self.metadata)
         return b"".join([message.data async for message in call])
 

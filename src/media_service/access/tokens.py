@@ -11,6 +11,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import jwt
 
@@ -78,7 +79,8 @@ class TokenVerifier:
         """The key a token names, and the only algorithms that key may be used with."""
         if header.get("alg") == "HS256" and self._secret:
             return self._secret, ["HS256"]
-        if header.get("alg") in {"RS256", "ES256", "EdDSA"} and self._keys:
+        # A tuple: what stands in the header may be anything, also unhashable.
+        if header.get("alg") in ("RS256", "ES256", "EdDSA") and self._keys:
             return await self._keys.find(header.get("kid")), [header["alg"]]
         raise jwt.InvalidAlgorithmError("its algorithm is not accepted here")
 
@@ -127,11 +129,11 @@ class KeySet:
     def _load(self) -> dict[str | None, jwt.PyJWK]:
         try:
             if urlsplit(self._location).scheme == "file":
-                data = json.loads(Path(urlsplit(self._location).path).read_text())
+                data = json.loads(Path(url2pathname(urlsplit(self._location).path)).read_text())
             else:
                 data = jwt.PyJWKClient(self._location, cache_keys=False, timeout=5).fetch_data()
             return {key.key_id: key for key in jwt.PyJWKSet.from_dict(data).keys}
-        except (OSError, ValueError, jwt.PyJWTError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, jwt.PyJWTError) as error:
             if self._keys:
                 return self._keys
             raise Unavailable(

@@ -62,7 +62,7 @@ def http_date(text: str | None) -> datetime | None:
     """None for a missing or malformed date: RFC 9110 has such conditions ignored."""
     try:
         date = parsedate_to_datetime(text) if text else None
-    except ValueError:
+    except (ValueError, OverflowError):  # numbers may be of any length
         return None
     return date if date is not None and date.tzinfo is not None else None
 

@@ -19,6 +19,12 @@ HEAD = 1 << 20
 
 KINDS = {"image": Kind.IMAGE, "video": Kind.VIDEO, "audio": Kind.AUDIO}
 
+# What may stand before the root of an SVG. Possessive: each piece is tried in one way only, else
+# many comments would take exponential time.
+SVG = re.compile(
+    rb"(?:<\?xml[^>]*+>|(?><!--.*?-->)|<!DOCTYPE svg[^>]*+>|\s)*+<svg[\s>]", re.DOTALL
+)
+
 # Names that callers and libraries use for the same thing.
 ALIASES = {
     "image/jpg": "image/jpeg",
@@ -58,7 +64,7 @@ def detect(head: bytes) -> str:
     if len(head) > 4 * 188 and all(head[i] == 0x47 for i in range(0, 4 * 188, 188)):
         return "video/mp2t"
     text = head[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if re.match(rb"(<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE svg[^>]*>|\s)*<svg[\s>]", text, re.S):
+    if SVG.match(text):
         return "image/svg+xml"
     return "application/octet-stream"
 

@@ -22,7 +22,8 @@ MAX_TERMS = 50
 TOKEN = re.compile(
     r"""\s*(?:(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
     r"""|(?P<operator><=|>=|!=|=|<|>|:)|(?P<paren>[()])|(?P<minus>-(?=[A-Za-z(]))"""
-    r"""|(?P<word>[^\s()<>=!:"']+(?::[0-9][^\s()<>=!"']*)?))"""
+    # Only what begins with a digit may go on behind a colon: a time, but not `tags:2026`.
+    r"""|(?P<word>[0-9][^\s()<>=!:"']*(?::[0-9][^\s()<>=!"']*)?|[^\s()<>=!:"']+))"""
 )
 ORDERED = {"=", "!=", "<", "<=", ">", ">="}
 EQUAL = {"=", "!="}

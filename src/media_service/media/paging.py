@@ -61,8 +61,20 @@ def fingerprint(*query: object) -> str:
 
 
 def encode_token(query: str, values: list[Any]) -> str:
-    plain = json.dumps([query, values], default=str)
+    plain = json.dumps([query, values], default=str, ensure_ascii=False)
     return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
+
+
+def read_value(kind: type, value: Any) -> Any:
+    """A value as `encode_token` wrote it, fit for a query. Raises ValueError or TypeError."""
+    if kind is int:
+        if type(value) is not int or not -(2**63) <= value < 2**63:
+            raise ValueError("no 64-bit integer")
+        return value
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("no text")
+    value.encode()  # a lone surrogate is no text either
+    return datetime.fromisoformat(value) if kind is datetime else kind(value)
 
 
 def decode_token(token: str, query: str, types: list[type]) -> list[Any]:
@@ -70,11 +82,8 @@ def decode_token(token: str, query: str, types: list[type]) -> list[Any]:
     try:
         padded = token + "=" * (-len(token) % 4)
         bound, plain = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        values = [
-            datetime.fromisoformat(value) if kind is datetime else kind(value)
-            for kind, value in zip(types, plain, strict=True)
-        ]
-    except (ValueError, TypeError):
+        values = [read_value(kind, value) for kind, value in zip(types, plain, strict=True)]
+    except (ValueError, TypeError, RecursionError):  # whatever a made-up token does to the parsers
         bound, values = "", []
     if bound != query:
         raise InvalidArgument(

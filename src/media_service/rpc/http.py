@@ -2,7 +2,6 @@
 what is sent back into the status and headers of the HTTP answer."""
 
 import base64
-import binascii
 import logging
 import re
 from collections.abc import Mapping
@@ -79,7 +78,7 @@ def digest_header(headers: Mapping[str, str], name: str) -> Checksums:
     for algorithm, encoded in re.findall(r"([a-z0-9-]+)\s*=\s*:([^:]*):", text):
         try:
             value = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
+        except ValueError:
             raise bad_header(name, "sha-256=:<base64>:") from None
         if algorithm == "sha-256" and len(value) == 32:
             sha256 = value

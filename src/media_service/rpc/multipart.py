@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from email.message import Message
 
-from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
 from media_service.errors import InvalidArgument, Reason
@@ -12,6 +11,7 @@ from media_service.uploads.model import KIB, Chunk, UploadSpec
 
 # Bounds everything that is held in memory: headers and fields, not the file.
 MAX_OVERHEAD = 64 * KIB
+MAX_BOUNDARY = 70  # RFC 2046, section 5.1.1
 
 
 def boundary_of(content_type: str) -> bytes | None:
@@ -20,10 +20,13 @@ def boundary_of(content_type: str) -> bytes | None:
     message["content-type"] = content_type
     if message.get_content_type() != "multipart/form-data":
         return None
-    boundary = message.get_boundary()
-    if not boundary:
-        raise invalid("the content type names no boundary")
-    return boundary.encode()
+    try:
+        boundary = (message.get_boundary() or "").encode()
+    except ValueError:  # RFC 2231 lets a parameter be in any encoding
+        boundary = b""
+    if not 1 <= len(boundary) <= MAX_BOUNDARY:
+        raise invalid(f"the content type names no boundary of 1 to {MAX_BOUNDARY} characters")
+    return boundary
 
 
 def invalid(why: str) -> InvalidArgument:
@@ -93,7 +96,7 @@ class MultipartFile:
     def _parse(self, data: bytes) -> None:
         try:
             self._parser.write(data)
-        except FormParserError as error:
+        except ValueError as error:  # the parser's own, or a name in an encoding that is none
             raise invalid(str(error).rstrip(".")) from None
 
     def _spend(self, size: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from media_service.storage.driver import Driver
 from media_service.storage.local import LocalDriver
@@ -61,7 +62,7 @@ def open_store(name: str, url: str) -> BlobStore:
     """The store at `url`: `file:///path` or `memory://`."""
     parts = urlsplit(url)
     if parts.scheme == "file":
-        return BlobStore(name, LocalDriver(Path(parts.path)))
+        return BlobStore(name, LocalDriver(Path(url2pathname(parts.path))))
     if parts.scheme == "memory":
         return BlobStore(name, MemoryDriver())
     raise ValueError(f"no storage driver for {parts.scheme}://")

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import shutil
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -67,6 +68,10 @@ def write_all(fd: int, buffers: Sequence[bytes]) -> None:
             views[0] = views[0][written:]
 
 
+def short(size: int) -> OSError:
+    return FileNotFoundError(errno.ENOENT, f"part is shorter than the {size} bytes recorded")
+
+
 def append_file(target: int, source: Path, size: int) -> None:
     """Writes the first `size` bytes of `source` where the open file `target` stands."""
     with source.open("rb") as file:
@@ -79,7 +84,7 @@ def append_file(target: int, source: Path, size: int) -> None:
                     raise
                 copied = os.sendfile(target, file.fileno(), None, min(left, COPY_CHUNK))
             if not copied:
-                raise OSError(errno.ENOENT, f"part is shorter than the {size} bytes recorded")
+                raise short(size)
             left -= copied
 
 
@@ -94,16 +99,32 @@ def locked(directory: Path) -> Iterator[None]:
         os.close(fd)
 
 
+def look(path: Path, key: str) -> ObjectInfo | None:
+    """None if there is no such file, or no more."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return ObjectInfo(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+
 class LocalPartWriter:
     def __init__(self, driver: "LocalDriver", path: Path, fd: int) -> None:
         self._driver = driver
         self._path = path
         self._fd = fd
         self._size = 0
+        # A write whose caller was cancelled goes on in its thread: the file is not closed under
+        # it, or its bytes would land in whatever file gets the same number next.
+        self._writing = threading.Lock()
 
     async def write(self, buffers: Sequence[bytes]) -> None:
-        await self._driver.run(write_all, self._fd, buffers)
+        await self._driver.run(self._write, buffers)
         self._size += sum(map(len, buffers))
+
+    def _write(self, buffers: Sequence[bytes]) -> None:
+        with self._writing:
+            write_all(self._fd, buffers)
 
     async def sync(self) -> int:
         size = self._size
@@ -130,9 +151,10 @@ class LocalPartWriter:
             self._path.parent.rmdir()
 
     def _close(self) -> None:
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        with self._writing:
+            fd, self._fd = self._fd, -1
+            if fd >= 0:
+                os.close(fd)
 
 
 class LocalDriver:
@@ -169,10 +191,23 @@ class LocalDriver:
                 self._root_made = True
             make_directories(path.parent, self.root)
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            sync_directory(path.parent)
+            try:
+                sync_directory(path.parent)
+            except OSError:
+                os.close(fd)
+                raise
             return fd
 
-        return LocalPartWriter(self, path, await self.run(create))
+        def create_again() -> int:
+            try:
+                for _ in range(9):  # the folder goes with the last of another writer's parts
+                    with suppress(FileNotFoundError):
+                        return create()
+                return create()
+            except FileExistsError:
+                raise RuntimeError(f"part name {name} was used before") from None
+
+        return LocalPartWriter(self, path, await self.run(create_again))
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         await self.run(self._complete, key, parts)
@@ -180,23 +215,30 @@ class LocalDriver:
     def _complete(self, key: str, parts: Sequence[StoredPart]) -> None:
         final = self.root / key
         make_directories(final.parent, self.root)
-        if final.exists():
-            return
-        with locked(self._parts(key)):
-            if not final.exists():  # another process may have been faster
-                self._join(key, parts, final)
+        try:
+            with locked(self._parts(key)):
+                if not final.exists():  # another process may have been faster
+                    self._join(key, parts, final)
+        except FileNotFoundError:  # it may even have removed the parts by now
+            if not final.exists():
+                raise
+        # Also for whoever renamed it, if they died before they came to this.
+        sync_directory(final.parent)
         shutil.rmtree(self._parts(key), ignore_errors=True)
 
     def _join(self, key: str, parts: Sequence[StoredPart], final: Path) -> None:
         first, *rest = parts
         path = self._part(key, first.name)
+        size = path.stat().st_size
+        if size < first.size:
+            raise short(first.size)
         if first.sealed:
             joined = path
         else:
             # Its writer may still be alive somewhere and append: take a copy.
             joined, rest = path.with_name("joined"), list(parts)
             first = StoredPart(first.name, 0, sealed=True)
-        if rest:
+        if rest or size > first.size:
             fd = os.open(joined, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 os.truncate(fd, first.size)  # what an earlier attempt appended, or never counted
@@ -207,7 +249,6 @@ class LocalDriver:
             finally:
                 os.close(fd)
         joined.rename(final)
-        sync_directory(final.parent)
 
     async def abort(self, key: str, session: str) -> None:
         await self.run(shutil.rmtree, self._parts(key), ignore_errors=True)
@@ -238,14 +279,7 @@ class LocalDriver:
                 os.close(fd)
 
     async def stat(self, key: str) -> ObjectInfo | None:
-        def look() -> ObjectInfo | None:
-            try:
-                found = (self.root / key).stat()
-            except FileNotFoundError:
-                return None
-            return ObjectInfo(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
-
-        return await self.run(look)
+        return await self.run(look, self.root / key, key)
 
     async def delete(self, key: str) -> None:
         def unlink() -> None:
@@ -259,10 +293,8 @@ class LocalDriver:
             found = []
             for path in (self.root / "blobs").rglob("*"):
                 key = str(path.relative_to(self.root))
-                if key.startswith(prefix) and path.is_file():
-                    stat = path.stat()
-                    modified = datetime.fromtimestamp(stat.st_mtime, UTC)
-                    found.append(ObjectInfo(key, stat.st_size, modified))
+                if key.startswith(prefix) and path.is_file() and (info := look(path, key)):
+                    found.append(info)
             return found
 
         for info in await self.run(walk):

@@ -63,6 +63,7 @@ class MemoryDriver:
         if len(data) != size:
             raise DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key)
         self._blobs[key] = data, ObjectInfo(key, size, now())
+        self._open.pop(key, None)
 
     async def abort(self, key: str, session: str) -> None:
         self._open.pop(key, None)

@@ -1,0 +1,1 @@
+"""Speed and memory, each beside a limit measured in the same run: `python -m benchmarks`."""

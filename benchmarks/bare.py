@@ -1,0 +1,87 @@
+"""The limit: what `grpc.aio` does when nothing is done with the bytes. `python -m benchmarks.bare
+PORT MESSAGE_BYTES` serves it on loopback.
+
+Messages are plain bytes, without protobuf; what is sent is made once. `GetContent` is the
+contract's, so that the service's own Envoy configuration fits in front of it.
+"""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+import uvloop
+from google.api import httpbody_pb2
+from grpc_health.v1 import health, health_pb2_grpc
+from media.v1 import download_service_pb2
+
+from media_service.rpc.server import OPTIONS
+
+SINK = "/bare.Limit/Sink"
+SOURCE = "/bare.Limit/Source"
+EMPTY = "/bare.Limit/Empty"
+GET_CONTENT = "/media.v1.DownloadService/GetContent"
+CONTENT_TYPE = "video/mp4"
+
+
+class Limit(grpc.GenericRpcHandler):
+    """A source sends as many bytes as its request says, in messages of `message_bytes`."""
+
+    def __init__(self, message_bytes: int) -> None:
+        self._message = bytes(message_bytes)
+        body = httpbody_pb2.HttpBody(content_type=CONTENT_TYPE, data=self._message)
+        self._body = body.SerializeToString()
+        self._handlers: Mapping[str, Any] = {
+            SINK: grpc.stream_unary_rpc_method_handler(self._sink),
+            SOURCE: grpc.unary_stream_rpc_method_handler(self._source),
+            EMPTY: grpc.unary_unary_rpc_method_handler(self._empty),
+            GET_CONTENT: grpc.unary_stream_rpc_method_handler(
+                self._get_content,
+                request_deserializer=download_service_pb2.GetContentRequest.FromString,
+            ),
+        }
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        return self._handlers.get(handler_call_details.method)
+
+    async def _sink(self, messages: Any, context: Any) -> bytes:
+        count = 0
+        async for message in messages:
+            count += len(message)
+        return str(count).encode()
+
+    async def _source(self, request: bytes, context: Any) -> None:
+        for _ in range(int(request) // len(self._message)):
+            await context.write(self._message)
+
+    async def _empty(self, request: bytes, context: Any) -> bytes:
+        return b""
+
+    async def _get_content(
+        self, request: download_service_pb2.GetContentRequest, context: Any
+    ) -> None:
+        """`media_id` is the number of bytes wanted."""
+        await context.send_initial_metadata(
+            (
+                ("x-http-status", "200"),
+                ("x-content-length", request.media_id),
+                ("x-content-type", CONTENT_TYPE),
+            )
+        )
+        for _ in range(int(request.media_id) // len(self._message)):
+            await context.write(self._body)
+
+
+async def serve(port: int, message_bytes: int) -> None:
+    server = grpc.aio.server(options=list(OPTIONS))
+    server.add_generic_rpc_handlers((Limit(message_bytes),))
+    health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    await server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(int(sys.argv[1]), int(sys.argv[2])))

@@ -1,0 +1,45 @@
+"""The bytes that are sent: an MP4 by its header, random after that, made once."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import google_crc32c
+
+BLOCK = 16 << 20
+# A file type box, and a media data box that reaches to the end of the file (ISO/IEC 14496-12).
+HEADER = b"\0\0\0\x18ftypisom\0\0\2\0isommp42" + b"\0\0\0\0mdat"
+
+
+@dataclass(frozen=True)
+class Payload:
+    path: Path
+    size: int
+    sha256: bytes
+    crc32c: int
+
+    def pieces(self, size: int, piece: int) -> Iterator[bytes]:
+        """`size` bytes in pieces of `piece`: the file, from its beginning again when it ends."""
+        with self.path.open("rb", buffering=0) as file:
+            while size > 0:
+                data = file.read(min(piece, size))
+                if not data:
+                    file.seek(0)
+                    continue
+                size -= len(data)
+                yield data
+
+
+def make_payload(path: Path, size: int) -> Payload:
+    digest, crc = hashlib.sha256(), 0
+    with path.open("wb") as file:
+        while (at := file.tell()) < size:
+            block = os.urandom(min(BLOCK, size - at))
+            if at == 0:
+                block = HEADER + block[len(HEADER) :]
+            file.write(block)
+            digest.update(block)
+            crc = google_crc32c.extend(crc, block)
+    return Payload(path, size, digest.digest(), crc)

@@ -1,0 +1,143 @@
+"""The service as `dev` runs it, and the bare limits beside it: each part a process of its own.
+
+There is no worker, so that the figures are those of the server: ingest comes after the answer.
+"""
+
+import asyncio
+import os
+import secrets
+import shutil
+import socket
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from media_service.cli.dev import healthy
+from media_service.cli.supervisor import Supervisor
+from media_service.cli.token import sign
+from media_service.config import Config, load
+from media_service.db.embedded import embedded_postgres
+from media_service.db.migrate import migrate
+from media_service.envoy import render
+
+READY_SECONDS = 60.0
+# The size of gRPC messages both ways, of the service and of the limit.
+MESSAGE = 512 << 10
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Addresses, and the process ids of those whose CPU time and memory are measured."""
+
+    folder: Path
+    database_url: str
+    grpc: str
+    rest: str
+    token: str
+    bare_grpc: str
+    bare_rest: str
+    tusd: str  # URL; empty if it is not installed
+    pids: dict[str, int]
+
+    @property
+    def scratch(self) -> Path:
+        """For files of the limits, on the file system the service stores on."""
+        return self.folder / "scratch"
+
+    @property
+    def blobs(self) -> Path:
+        return self.folder / "data/raw/blobs"
+
+    def discard(self) -> None:
+        """Removes stored bytes behind the service's back: only its answer was of interest."""
+        for folder in (self.blobs, self.scratch):
+            for path in folder.rglob("*"):
+                if path.is_file():
+                    path.unlink()
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Stack]:
+    """Everything up and healthy for as long as the context lasts, all data in `folder`.
+
+    Starts processes with code of its own between fork and exec: call it before any thread runs.
+    """
+    ports = free_ports(5)
+    secret = secrets.token_hex(32)
+    (folder / "scratch").mkdir()
+    with ExitStack() as stack:
+        url = stack.enter_context(embedded_postgres(folder / "postgres"))
+        asyncio.run(migrate(url))
+        environ = {name: value for name, value in os.environ.items() if name[:6] != "MEDIA_"}
+        settings = {
+            "MEDIA_DATA_DIR": str(folder / "data"),
+            "MEDIA_DATABASE_URL": url,
+            "MEDIA_JWT_SECRET": secret,
+            "MEDIA_GRPC_PORT": str(ports[0]),
+            "MEDIA_REST_PORT": str(ports[1]),
+        }
+        config = load(settings)
+        bare = load({"MEDIA_GRPC_PORT": str(ports[2]), "MEDIA_REST_PORT": str(ports[3])})
+        log = stack.enter_context((folder / "log").open("wb"))
+        children = stack.enter_context(Supervisor())
+
+        def start(name: str, *command: str, **more: str) -> None:
+            children.start(name, command, {**environ, **more}, log)
+
+        start("server", sys.executable, "-m", "media_service", "serve", **settings)
+        start("Envoy", *envoy(config, folder / "envoy.yaml"))
+        start("bare", sys.executable, "-m", "benchmarks.bare", str(ports[2]), str(MESSAGE))
+        start("bare Envoy", *envoy(bare, folder / "bare-envoy.yaml"))
+        if tusd := find_tusd():
+            where = ["-host", "127.0.0.1", "-port", str(ports[4])]
+            start("tusd", tusd, *where, "-upload-dir", str(folder / "scratch"))
+        await_healthy(children, [config, bare], folder / "log")
+        postmaster = (folder / "postgres/postmaster.pid").read_text().splitlines()[0]
+        yield Stack(
+            folder=folder,
+            database_url=url,
+            grpc=f"127.0.0.1:{ports[0]}",
+            rest=f"http://127.0.0.1:{ports[1]}",
+            token=sign(config, secret, "bench", timedelta(days=1)),
+            bare_grpc=f"127.0.0.1:{ports[2]}",
+            bare_rest=f"http://127.0.0.1:{ports[3]}",
+            tusd=f"http://127.0.0.1:{ports[4]}/files/" if tusd else "",
+            pids={
+                "PostgreSQL": int(postmaster),
+                **{name: child.pid for name, child in children.children.items()},
+            },
+        )
+
+
+def envoy(config: Config, file: Path) -> list[str]:
+    """The command that runs Envoy on loopback as `dev` does."""
+    file.write_text(render(config, [("127.0.0.1", config.grpc_port)], "127.0.0.1"))
+    program = str(Path(sysconfig.get_path("scripts")) / "envoy")
+    return [program, "-c", str(file), "--log-level", "warning", "--disable-hot-restart"]
+
+
+def await_healthy(children: Supervisor, configs: list[Config], log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not all(healthy(config) for config in configs):
+        if children.dead() or time.monotonic() > deadline:
+            raise SystemExit(f"the stack did not start:\n{log.read_text()[-4000:]}")
+        time.sleep(0.1)
+
+
+def find_tusd() -> str | None:
+    folders = [os.environ.get("GOBIN", ""), str(Path.home() / "go/bin")]
+    return shutil.which("tusd") or shutil.which("tusd", path=os.pathsep.join(folders))
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()

@@ -1,0 +1,127 @@
+"""Moving big content in and out: the loops of a client that does nothing else."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import google_crc32c
+import grpc
+from media.v1 import (
+    checksums_pb2,
+    download_service_pb2,
+    download_service_pb2_grpc,
+    upload_pb2,
+    upload_service_pb2,
+    upload_service_pb2_grpc,
+)
+
+from benchmarks.bare import SINK, SOURCE
+from benchmarks.payload import Payload
+from benchmarks.stack import MESSAGE, Stack
+from media_service.client.channel import OPTIONS
+
+
+@asynccontextmanager
+async def channel(address: str) -> AsyncIterator[grpc.aio.Channel]:
+    """A connection of its own, with the options of the project's client."""
+    async with grpc.aio.insecure_channel(address, options=list(OPTIONS)) as opened:
+        yield opened
+
+
+@dataclass(frozen=True)
+class Client:
+    """One connection to the service, one to the bare server; `curl` for REST."""
+
+    stack: Stack
+    service: grpc.aio.Channel
+    bare: Any  # a channel whose messages are plain bytes
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self.stack.token}"),)
+
+    async def upload(self, payload: Payload, size: int) -> str:
+        """WriteUpload: each message with its checksum, the last with that of the whole. The id."""
+        uploads: Any = upload_service_pb2_grpc.UploadServiceStub(self.service)
+        call = uploads.WriteUpload(metadata=self.metadata)
+        spec = upload_pb2.UploadSpec(filename="bench.mp4", size_bytes=size)
+        await call.write(upload_service_pb2.WriteUploadRequest(spec=spec))
+        offset = whole = 0
+        for data in payload.pieces(size, MESSAGE):
+            await call.write(
+                upload_service_pb2.WriteUploadRequest(
+                    offset=offset, data=data, crc32c=google_crc32c.value(data)
+                )
+            )
+            offset += len(data)
+            whole = google_crc32c.extend(whole, data)
+        checksums = checksums_pb2.Checksums(crc32c=whole)
+        await call.write(
+            upload_service_pb2.WriteUploadRequest(offset=offset, finish=True, checksums=checksums)
+        )
+        await call.done_writing()
+        upload = await call
+        assert upload.state == upload_pb2.Upload.FINISHED
+        assert upload.media.size_bytes == size
+        return str(upload.upload_id)
+
+    async def sink(self, payload: Payload, size: int) -> None:
+        call = self.bare.stream_unary(SINK)()
+        for data in payload.pieces(size, MESSAGE):
+            await call.write(data)
+        await call.done_writing()
+        assert int(await call) == size
+
+    async def download(self, media_id: str, size: int) -> None:
+        downloads: Any = download_service_pb2_grpc.DownloadServiceStub(self.service)
+        request = download_service_pb2.DownloadRequest(media_id=media_id)
+        received = 0
+        async for message in downloads.Download(request, metadata=self.metadata):
+            assert google_crc32c.value(message.data) == message.crc32c
+            received += len(message.data)
+        assert received == size
+
+    async def source(self, size: int) -> None:
+        received = 0
+        async for message in self.bare.unary_stream(SOURCE)(str(size).encode()):
+            received += len(message)
+        assert received == size
+
+    @property
+    def bearer(self) -> list[str]:
+        """For `curl`."""
+        return ["-H", f"Authorization: Bearer {self.stack.token}"]
+
+
+@asynccontextmanager
+async def client(stack: Stack) -> AsyncIterator[Client]:
+    async with channel(stack.grpc) as service, channel(stack.bare_grpc) as bare:
+        yield Client(stack, service, bare)
+
+
+async def run(command: Sequence[str]) -> bytes:
+    """What a command prints; an error if it fails."""
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed ({done.returncode}): {done.stderr.decode()}")
+    return bytes(done.stdout)
+
+
+async def curl(*arguments: str) -> bytes:
+    return await run(["curl", "-q", "--noproxy", "*", "-sS", "--fail-with-body", *arguments])
+
+
+async def curl_json(*arguments: str) -> dict[str, Any]:
+    answer = json.loads(await curl(*arguments))
+    assert isinstance(answer, dict)
+    return answer
+
+
+async def curl_discard(size: int, *arguments: str) -> None:
+    """Fetches a body of `size` bytes and throws it away."""
+    got = await curl("-o", "/dev/null", "-w", "%{http_code} %{size_download}", *arguments)
+    assert got.decode() == f"200 {size}", got

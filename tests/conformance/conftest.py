@@ -1,0 +1,46 @@
+"""Every storage driver, for one suite: a new backend adds a fixture's name here, no tests."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from media_service.storage.driver import Driver
+from media_service.storage.local import LocalDriver
+from media_service.storage.memory import MemoryDriver
+from media_service.types import new_id
+
+
+@pytest.fixture
+async def memory() -> AsyncIterator[MemoryDriver]:
+    driver = MemoryDriver()
+    yield driver
+    await driver.close()
+
+
+@pytest.fixture
+async def local(tmp_path: Path) -> AsyncIterator[LocalDriver]:
+    driver = LocalDriver(tmp_path / "store")
+    yield driver
+    await driver.close()
+
+
+@pytest.fixture(params=["memory", "local"])
+def driver(request: pytest.FixtureRequest) -> Driver:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def key() -> str:
+    return new_key()
+
+
+def new_key() -> str:
+    name = new_id()
+    return f"blobs/{name[-2:]}/{name}"
+
+
+@pytest.fixture
+def fresh_key() -> Callable[[], str]:
+    """For tests that run many examples on one driver."""
+    return new_key

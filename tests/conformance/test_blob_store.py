@@ -1,0 +1,59 @@
+"""The blob store over each driver, and how it is opened."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from parts import content, store
+
+from media_service.storage.blobs import BlobStore, open_store
+from media_service.storage.driver import Driver
+from media_service.storage.local import LocalDriver
+from media_service.storage.memory import MemoryDriver
+
+DATA = bytes(n % 251 for n in range(100_000))
+
+
+async def test_head_has_the_first_bytes_of_what_there_is(driver: Driver, key: str) -> None:
+    await store(driver, key, DATA)
+    blobs = BlobStore("raw", driver)
+    assert await blobs.head(key, len(DATA), 4096) == DATA[:4096]
+    assert await blobs.head(key, len(DATA), 1 << 20) == DATA
+
+
+async def test_sha256_is_of_all_bytes(driver: Driver, key: str) -> None:
+    await store(driver, key, DATA)
+    blobs = BlobStore("raw", driver)
+    assert await blobs.sha256(key, len(DATA)) == hashlib.sha256(DATA).digest()
+
+
+async def test_a_blob_can_be_had_as_a_file(driver: Driver, key: str) -> None:
+    await store(driver, key, DATA)
+    async with BlobStore("raw", driver).as_file(key, len(DATA)) as path:
+        assert path.read_bytes() == DATA
+    assert await content(driver, key) == DATA
+
+
+def test_keys_fill_folders_evenly() -> None:
+    assert BlobStore.key("0199c7a5-6c1e-7cc3-98ab-4a61f21a3a0b") == (
+        "blobs/0b/0199c7a5-6c1e-7cc3-98ab-4a61f21a3a0b"
+    )
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "100%", "a#b", "a?b", "größe", "%41"])
+async def test_a_file_url_names_its_directory(tmp_path: Path, name: str) -> None:
+    opened = open_store("raw", (tmp_path / name).as_uri())
+    assert isinstance(opened.driver, LocalDriver)
+    assert opened.driver.root == tmp_path / name
+    await opened.driver.close()
+
+
+async def test_a_memory_url_has_no_directory() -> None:
+    opened = open_store("raw", "memory://")
+    assert isinstance(opened.driver, MemoryDriver)
+    assert opened.driver.local_path("blobs/00/x") is None
+
+
+def test_other_schemes_are_refused() -> None:
+    with pytest.raises(ValueError, match="ftp"):
+        open_store("raw", "ftp://host/path")

@@ -1,0 +1,191 @@
+"""One stream of bytes as parts, on stores that take a part of any size and on stores that don't."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import google_crc32c
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from parts import content
+
+from media_service.storage.crc32c import combine
+from media_service.storage.driver import Driver, Limits, PartName
+from media_service.storage.memory import MemoryDriver, MemoryPartWriter
+from media_service.uploads.model import Part
+from media_service.uploads.writer import BlobWriter, split
+
+
+class WholePartWriter(MemoryPartWriter):
+    """Keeps whole parts only, as object stores do."""
+
+    async def sync(self) -> int:
+        return 0
+
+
+class WholePartDriver(MemoryDriver):
+    limits = Limits(min_part_size=10, stream_part_size=16)
+
+    async def open_part(self, key: str, session: str, name: PartName) -> MemoryPartWriter:
+        parts = self._open.setdefault(key, {})
+        assert name not in parts
+        return WholePartWriter(parts, name)
+
+
+@dataclass
+class Ledger:
+    """What the database would know: the last state of each part, and how far they reach."""
+
+    parts: dict[int, Part] = field(default_factory=dict)
+    committed: int = 0
+
+    def count(self, writer: BlobWriter, durable: tuple[int, Sequence[Part]]) -> None:
+        committed, parts = durable
+        assert committed >= self.committed
+        writer.recording(parts)
+        self.parts |= {part.number: part for part in parts}
+        self.committed = committed
+        writer.recorded(parts)
+
+    def check(self, data: bytes) -> None:
+        """The parts are the bytes up to where they are said to reach."""
+        offset = crc32c = 0
+        for number, part in sorted(self.parts.items()):
+            piece = data[part.offset : part.offset + part.size]
+            assert (part.number, part.offset) == (number, offset)
+            assert part.crc32c == google_crc32c.value(piece)
+            crc32c = combine(crc32c, part.crc32c, part.size)
+            offset += part.size
+        assert offset == self.committed
+        assert crc32c == google_crc32c.value(data[:offset])
+
+
+@pytest.fixture(params=["memory", "local", "whole parts"])
+def driver(request: pytest.FixtureRequest) -> Driver:
+    if request.param == "whole parts":
+        return WholePartDriver()
+    return request.getfixturevalue(request.param)
+
+
+PIECES = st.lists(st.lists(st.binary(max_size=40), max_size=4), max_size=12)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(writes=PIECES, syncs=st.sets(st.integers(0, 11)), breaks=st.sets(st.integers(0, 11)))
+async def test_parts_are_the_stream(
+    driver: Driver,
+    fresh_key: Callable[[], str],
+    writes: list[list[bytes]],
+    syncs: set[int],
+    breaks: set[int],
+) -> None:
+    """However the bytes are cut, and wherever writers are sealed and followed by others."""
+    key = fresh_key()
+    session = await driver.begin(key)
+    ledger, epoch = Ledger(), 1
+    writer = BlobWriter(driver, key, session, epoch, 1, 0)
+    data = b""
+    for number, buffers in enumerate(writes):
+        await writer.write(buffers)
+        data += b"".join(buffers)
+        assert writer.offset == len(data)
+        if number in syncs:
+            ledger.count(writer, await writer.sync())
+            ledger.check(data)
+        if number in breaks:
+            ledger.count(writer, await writer.seal())
+            ledger.check(data)
+            data = data[: ledger.committed]  # the rest is sent again, or never
+            epoch += 1
+            following = max(ledger.parts, default=0) + 1
+            writer = BlobWriter(driver, key, session, epoch, following, len(data))
+    await writer.write([b"the end"])
+    data += b"the end"
+    ledger.count(writer, await writer.seal_last())
+    ledger.check(data)
+    assert ledger.committed == len(data)
+    if epoch == 1:
+        assert writer.sha256() == hashlib.sha256(data).digest()
+    parts = [ledger.parts[number] for number in sorted(ledger.parts)]
+    assert all(part.sealed for part in parts)
+    if driver.limits.stream_part_size:
+        assert all(part.size >= driver.limits.min_part_size for part in parts[:-1])
+        assert all(part.size <= driver.limits.stream_part_size for part in parts)
+    await driver.complete(key, session, [part.stored for part in parts])
+    assert await content(driver, key) == data
+
+
+async def test_a_stream_is_one_part_where_that_is_allowed(local: Driver, key: str) -> None:
+    writer = BlobWriter(local, key, "", 1, 1, 0)
+    for _ in range(100):
+        await writer.write([b"bytes", b"more"])
+    _, parts = await writer.seal_last()
+    assert parts == [Part(1, 0, 900, google_crc32c.value(b"bytesmore" * 100), 1, sealed=True)]
+
+
+async def test_parts_roll_at_the_stores_size(key: str) -> None:
+    writer = BlobWriter(WholePartDriver(), key, "", 1, 1, 0)
+    await writer.write([b"x" * 40])
+    committed, parts = await writer.sync()
+    assert (committed, [part.size for part in parts]) == (32, [16, 16])
+
+
+async def test_a_piece_below_the_minimum_is_forgotten_unless_it_is_the_last(key: str) -> None:
+    writer = BlobWriter(WholePartDriver(), key, "", 1, 1, 0)
+    await writer.write([b"x" * 25])
+    committed, parts = await writer.seal()
+    assert (committed, [part.size for part in parts]) == (16, [16])
+    last = BlobWriter(WholePartDriver(), key, "", 1, 1, 0)
+    await last.write([b"x" * 25])
+    committed, parts = await last.seal_last()
+    assert (committed, [part.size for part in parts]) == (25, [16, 9])
+
+
+async def test_a_stream_that_does_not_begin_at_0_has_no_sha256(memory: Driver, key: str) -> None:
+    writer = BlobWriter(memory, key, "", 2, 4, 1000)
+    await writer.write([b"later bytes"])
+    committed, (part,) = await writer.seal()
+    assert writer.sha256() is None
+    assert (committed, part.number, part.offset, part.epoch) == (1011, 4, 1000, 2)
+
+
+async def test_what_was_recorded_is_not_told_again(memory: Driver, key: str) -> None:
+    writer = BlobWriter(memory, key, "", 1, 1, 0)
+    await writer.write([b"bytes"])
+    committed, parts = await writer.seal()
+    writer.recorded(parts)
+    assert await writer.seal() == (committed, [])
+
+
+async def test_an_abandoned_part_goes_if_it_was_never_counted(memory: MemoryDriver) -> None:
+    writer = BlobWriter(memory, "blobs/00/a", "", 1, 1, 0)
+    await writer.write([b"bytes"])
+    await writer.abandon()
+    await writer.abandon()
+    assert memory._open["blobs/00/a"] == {}
+
+
+async def test_an_abandoned_part_stays_if_it_may_have_been_counted(driver: Driver) -> None:
+    key = "blobs/00/b"
+    writer = BlobWriter(driver, key, "", 1, 1, 0)
+    await writer.write([b"sixteen bytes   ", b"and more"])
+    committed, parts = await writer.sync()
+    writer.recording(parts)
+    await writer.abandon()
+    await driver.complete(key, "", [part.stored for part in parts])
+    assert await content(driver, key) == b"sixteen bytes   and more"[:committed]
+
+
+@pytest.mark.parametrize("room", [None, 0, 1, 3, 5, 8, 100])
+def test_split_loses_nothing(room: int | None) -> None:
+    now, later = split([b"abc", b"de", b"fgh"], room)
+    assert b"".join(now) == b"abcdefgh"[:room]
+    assert b"".join(now + later) == b"abcdefgh"
+
+
+def test_a_part_is_named_by_its_number_and_epoch() -> None:
+    part = Part(3, 100, 20, 0, 7, sealed=False)
+    assert replace(part, sealed=True).stored.name == PartName(3, 7)

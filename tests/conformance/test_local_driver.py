@@ -1,0 +1,208 @@
+"""What only blobs in a directory can get wrong."""
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from parts import content, put, store
+
+from media_service.errors import MediaError, Reason, ResourceExhausted, Unavailable
+from media_service.storage.driver import PartName, StoredPart
+from media_service.storage.local import LocalDriver, LocalPartWriter
+
+
+def leftovers(driver: LocalDriver) -> list[Path]:
+    return [path for path in (driver.root / "parts").rglob("*") if path.is_file()]
+
+
+def folder(driver: LocalDriver, key: str) -> Path:
+    return driver.root / "parts" / key
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+@contextmanager
+def full_disk(writer: LocalPartWriter) -> Iterator[None]:
+    """The kernel answers every write to this part with ENOSPC, as a full disk does."""
+    kept = os.dup(writer._fd)
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, writer._fd)
+    os.close(full)
+    yield
+    os.dup2(kept, writer._fd)
+    os.close(kept)
+
+
+async def test_a_full_disk_is_said_to_be_full(local: LocalDriver, key: str) -> None:
+    writer = await local.open_part(key, "", PartName(1, 1))
+    await writer.write([b"fits"])
+    with full_disk(writer):
+        with pytest.raises(ResourceExhausted) as caught:
+            await writer.write([b"does not fit"])
+        assert caught.value.reason is Reason.STORAGE_FULL
+    # What was there before still counts, and nothing more.
+    assert await writer.sync() == 4
+    await writer.seal()
+    await local.complete(key, "", [StoredPart(PartName(1, 1), 4, sealed=True)])
+    assert await content(local, key) == b"fits"
+
+
+async def test_a_broken_disk_is_unavailable(local: LocalDriver, key: str) -> None:
+    (local.root / "parts").mkdir(parents=True)
+    folder(local, key).parent.parent.write_bytes(b"a file where a folder should be")
+    with pytest.raises(Unavailable) as caught:
+        await local.open_part(key, "", PartName(1, 1))
+    assert caught.value.reason is Reason.STORAGE_UNAVAILABLE
+
+
+async def test_files_are_for_the_service_alone(local: LocalDriver, key: str) -> None:
+    part = await put(local, key, "", b"private")
+    for file in leftovers(local):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    await local.complete(key, "", [part])
+    assert stat.S_IMODE((local.root / key).stat().st_mode) == 0o600
+
+
+async def test_a_joined_file_is_for_the_service_alone(local: LocalDriver, key: str) -> None:
+    first = await put(local, key, "", b"first", 1)
+    second = await put(local, key, "", b"second", 2)
+    unsealed = StoredPart(first.name, first.size, sealed=False)
+    await local.complete(key, "", [unsealed, second])
+    assert stat.S_IMODE((local.root / key).stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 5])
+async def test_nothing_is_left_of_the_parts(local: LocalDriver, key: str, pieces: int) -> None:
+    await put(local, key, "", b"superseded", 1, epoch=1)
+    parts = [await put(local, key, "", b"part", n, epoch=2) for n in range(1, pieces + 1)]
+    await local.complete(key, "", parts)
+    assert leftovers(local) == []
+    assert not folder(local, key).exists()
+
+
+async def test_nothing_is_left_after_an_abort(local: LocalDriver, key: str) -> None:
+    await put(local, key, "", b"part")
+    await local.abort(key, "")
+    assert not folder(local, key).exists()
+
+
+async def test_nothing_is_left_after_a_discard(local: LocalDriver, key: str) -> None:
+    writer = await local.open_part(key, "", PartName(1, 1))
+    await writer.discard()
+    assert not folder(local, key).exists()
+
+
+# A crash in the middle of `complete`, step by step
+
+
+async def three_parts(local: LocalDriver, key: str) -> list[StoredPart]:
+    return [await put(local, key, "", data, n) for n, data in enumerate((b"one", b"two", b"end"))]
+
+
+@pytest.mark.parametrize("appended", [b"t", b"two", b"twoe", b"twoend", b"twoend and more"])
+async def test_a_crash_while_joining_is_healed(
+    local: LocalDriver, key: str, appended: bytes
+) -> None:
+    parts = await three_parts(local, key)
+    with (folder(local, key) / "1-0").open("ab") as first:
+        first.write(appended)
+    await local.complete(key, "", parts)
+    assert await content(local, key) == b"onetwoend"
+    assert not folder(local, key).exists()
+
+
+@pytest.mark.parametrize("copied", [b"", b"on", b"onetwoend", b"longer than all of it"])
+async def test_a_crash_while_copying_is_healed(local: LocalDriver, key: str, copied: bytes) -> None:
+    first, *rest = await three_parts(local, key)
+    (folder(local, key) / "joined").write_bytes(copied)
+    await local.complete(key, "", [StoredPart(first.name, first.size, sealed=False), *rest])
+    assert await content(local, key) == b"onetwoend"
+    assert not folder(local, key).exists()
+
+
+async def test_a_crash_before_the_parts_are_removed_is_healed(local: LocalDriver, key: str) -> None:
+    parts = await three_parts(local, key)
+    (local.root / key).parent.mkdir(parents=True)
+    (local.root / key).write_bytes(b"onetwoend")
+    await local.complete(key, "", parts)
+    assert await content(local, key) == b"onetwoend"
+    assert not folder(local, key).exists()
+
+
+async def test_a_single_part_is_cut_to_its_size(local: LocalDriver, key: str) -> None:
+    part = await put(local, key, "", b"four and what an attempt to join appended")
+    await local.complete(key, "", [StoredPart(part.name, 4, sealed=True)])
+    assert await content(local, key) == b"four"
+
+
+async def test_another_process_completes_at_the_same_time(
+    local: LocalDriver, fresh_key: Callable[[], str]
+) -> None:
+    other = LocalDriver(local.root)
+    for _ in range(50):
+        key = fresh_key()
+        parts = await three_parts(local, key)
+        await asyncio.gather(*(d.complete(key, "", parts) for d in (local, other) * 3))
+        assert await content(other, key) == b"onetwoend"
+    await other.close()
+
+
+async def test_another_process_sees_what_was_synced(local: LocalDriver, key: str) -> None:
+    writer = await local.open_part(key, "", PartName(1, 1))
+    await writer.write([b"durable"])
+    counted = StoredPart(PartName(1, 1), await writer.sync(), sealed=False)
+    survivor = LocalDriver(local.root)
+    await survivor.complete(key, "", [counted])
+    assert await content(survivor, key) == b"durable"
+    await survivor.close()
+    await writer.discard()
+
+
+# Files
+
+
+async def test_no_file_stays_open(local: LocalDriver, fresh_key: Callable[[], str]) -> None:
+    await store(local, fresh_key(), b"the disk threads start")
+    before = open_files()
+    for _ in range(5):
+        key = fresh_key()
+        with pytest.raises(MediaError):
+            await content(local, key, 0, 1)
+        await store(local, key, b"one", b"two")
+        await content(local, key)
+        with pytest.raises(MediaError):
+            await content(local, key, 0, 100)
+        other = fresh_key()
+        await put(local, other, "", b"part")
+        with pytest.raises(RuntimeError):
+            await put(local, other, "", b"part again")
+        await (await local.open_part(fresh_key(), "", PartName(1, 1))).discard()
+    assert open_files() == before
+
+
+async def test_a_write_that_is_cancelled_ends_before_its_file_is_closed(
+    local: LocalDriver, key: str
+) -> None:
+    """Else its bytes would land in the file that gets the same number next."""
+    writer = await local.open_part(key, "", PartName(1, 1))
+    slow, end = os.pipe()
+    os.dup2(end, writer._fd)
+    os.close(end)
+    size = 1 << 20  # more than a pipe holds: the write hangs until it is read
+    writing = asyncio.create_task(writer.write([bytes(size)]))
+    received = len(await asyncio.to_thread(os.read, slow, 1))
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    discarding = asyncio.create_task(writer.discard())
+    while piece := await asyncio.to_thread(os.read, slow, 1 << 16):
+        received += len(piece)
+    await discarding
+    os.close(slow)
+    assert received == size

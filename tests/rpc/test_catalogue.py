@@ -1,0 +1,313 @@
+"""The catalogue: get, list, update, delete, undelete, purge."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import psycopg
+import pytest
+from media.v1 import media_pb2, media_service_pb2
+
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
+from media_service.media.purge import purge_due
+from tests.media_files import film, jpeg, png
+from tests.rpc.conftest import Caller, Running, refused, unknown_id
+
+Media = media_pb2.Media
+
+
+async def get(caller: Caller, media_id: str, view: int = 0) -> Media:
+    request = media_service_pb2.GetMediaRequest(media_id=media_id, view=view)
+    return await caller.call(caller.media.GetMedia, request)
+
+
+async def listed(caller: Caller, **fields: Any) -> list[Media]:
+    request = media_service_pb2.ListMediaRequest(**fields)
+    return list((await caller.call(caller.media.ListMedia, request)).media)
+
+
+async def names(caller: Caller, **fields: Any) -> list[str]:
+    return [media.filename for media in await listed(caller, **fields)]
+
+
+async def update(caller: Caller, paths: list[str], **media: Any) -> Media:
+    request = media_service_pb2.UpdateMediaRequest(media=media, update_mask={"paths": paths})
+    return await caller.call(caller.media.UpdateMedia, request)
+
+
+async def delete(caller: Caller, media_id: str, etag: str = "") -> Media:
+    request = media_service_pb2.DeleteMediaRequest(media_id=media_id, etag=etag)
+    return await caller.call(caller.media.DeleteMedia, request)
+
+
+async def undelete(caller: Caller, media_id: str) -> Media:
+    request = media_service_pb2.UndeleteMediaRequest(media_id=media_id)
+    return await caller.call(caller.media.UndeleteMedia, request)
+
+
+async def purge(caller: Caller, media_id: str) -> None:
+    request = media_service_pb2.PurgeMediaRequest(media_id=media_id)
+    await caller.call(caller.media.PurgeMedia, request)
+
+
+async def test_a_media_belongs_to_who_stored_it(ann: Caller, bob: Caller) -> None:
+    stored = await ann.store(jpeg(), "photo.jpg")
+    media = await get(ann, stored.media_id)
+    assert media == stored
+    assert (media.owner.type, media.owner.id) == ("user", "ann")
+    for call in (
+        get(bob, stored.media_id),
+        update(bob, ["title"], media_id=stored.media_id, title="mine"),
+        delete(bob, stored.media_id),
+        undelete(bob, stored.media_id),
+        purge(bob, stored.media_id),
+        bob.content(stored.media_id),
+        get(ann, unknown_id()),
+    ):
+        told = await refused(call)
+        assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "MEDIA_NOT_FOUND")
+
+
+async def test_the_same_user_name_in_another_organisation_is_another_owner(
+    service: Running,
+) -> None:
+    ann = await service.caller("ann", org="acme")
+    other = await service.caller("ann", org="globex")
+    stored = await ann.store(jpeg())
+    assert stored.owner.org_id == "acme"
+    assert (await refused(get(other, stored.media_id))).reason == "MEDIA_NOT_FOUND"
+    assert await listed(other) == []
+
+
+async def test_a_malformed_id_is_refused(ann: Caller) -> None:
+    told = await refused(get(ann, "../../etc/passwd"))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert told.fields == ["media_id"]
+
+
+async def test_lists_are_filtered_and_ordered(ann: Caller, bob: Caller) -> None:
+    await ann.store(jpeg(), "b.jpg")
+    await ann.store(png(), "a.png")
+    await ann.store(film(5000), "c.mp4")
+    await bob.store(jpeg(), "other.jpg")
+    assert await names(ann) == ["c.mp4", "a.png", "b.jpg"]
+    assert await names(ann, order_by="filename") == ["a.png", "b.jpg", "c.mp4"]
+    assert await names(ann, filter="kind=IMAGE", order_by="filename") == ["a.png", "b.jpg"]
+    assert await names(ann, filter='content_type="image/png"') == ["a.png"]
+    assert await names(ann, filter='content_type="image/*" AND NOT filename="a.png"') == ["b.jpg"]
+    assert await names(ann, filter="size_bytes >= 5000 OR filename='b.jpg'") == ["c.mp4", "b.jpg"]
+    assert await names(ann, filter='create_time > "2100-01-01T00:00:00Z"') == []
+    assert await names(ann, filter="state=PENDING AND kind=video") == ["c.mp4"]
+
+
+async def test_tags_are_found(ann: Caller) -> None:
+    stored = await ann.store(jpeg(), "tagged.jpg")
+    await ann.store(jpeg(), "plain.jpg")
+    await update(ann, ["tags"], media_id=stored.media_id, tags=["sea", "2026"])
+    assert await names(ann, filter='tags:"sea"') == ["tagged.jpg"]
+    assert await names(ann, filter="NOT tags:sea") == ["plain.jpg"]
+
+
+@pytest.mark.parametrize("order_by", ["", "filename desc", "size_bytes, filename", "update_time"])
+async def test_pages_hold_every_media_once(ann: Caller, order_by: str) -> None:
+    for number in range(7):
+        await ann.store(jpeg(width=8 + number % 3), f"{number % 4}.jpg")
+    whole = [media.media_id for media in await listed(ann, order_by=order_by)]
+    seen: list[str] = []
+    request = media_service_pb2.ListMediaRequest(page_size=2, order_by=order_by)
+    while True:
+        page = await ann.call(ann.media.ListMedia, request)
+        seen += [media.media_id for media in page.media]
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+    assert seen == whole
+    assert len(set(seen)) == 7
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"filter": "colour=red"}, "INVALID_FILTER"),
+        ({"filter": "size_bytes = many"}, "INVALID_FILTER"),
+        ({"filter": "kind=IMAGE AND"}, "INVALID_FILTER"),
+        ({"filter": "'; drop table media; --"}, "INVALID_FILTER"),
+        ({"order_by": "owner_id"}, "INVALID_ORDER_BY"),
+        ({"order_by": "filename sideways"}, "INVALID_ORDER_BY"),
+        ({"page_token": "nonsense"}, "INVALID_PAGE_TOKEN"),
+        ({"page_size": -1}, "INVALID_FIELD"),
+        ({"page_size": 1001}, "INVALID_FIELD"),
+        ({"filter": "x" * 3000}, "INVALID_FIELD"),
+    ],
+)
+async def test_a_list_that_cannot_be_made_is_refused(
+    ann: Caller, fields: dict[str, Any], reason: str
+) -> None:
+    told = await refused(listed(ann, **fields))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
+    assert told.fields == list(fields)
+
+
+async def test_a_page_token_is_good_only_for_its_query(ann: Caller, bob: Caller) -> None:
+    for _ in range(3):
+        await ann.store(jpeg())
+    first = await ann.call(ann.media.ListMedia, media_service_pb2.ListMediaRequest(page_size=1))
+    token = first.next_page_token
+    for caller, fields in (
+        (ann, {"filter": "kind=IMAGE"}),
+        (ann, {"order_by": "filename"}),
+        (ann, {"show_deleted": True}),
+        (bob, {}),
+    ):
+        told = await refused(listed(caller, page_token=token, **fields))
+        assert told.reason == "INVALID_PAGE_TOKEN"
+
+
+async def test_only_the_masked_fields_change(ann: Caller) -> None:
+    stored = await ann.store(jpeg(), "old.jpg")
+    changed = await update(
+        ann, ["title", "tags"], media_id=stored.media_id, title="Sea", tags=["a"], filename="x.jpg"
+    )
+    assert (changed.title, list(changed.tags), changed.filename) == ("Sea", ["a"], "old.jpg")
+    assert changed.etag != stored.etag
+    cleared = await update(ann, ["title"], media_id=stored.media_id)
+    assert cleared.title == ""
+    assert list(cleared.tags) == ["a"]
+
+
+async def test_without_a_mask_the_fields_that_are_set_change(ann: Caller) -> None:
+    stored = await ann.store(jpeg(), "old.jpg")
+    await update(ann, ["title"], media_id=stored.media_id, title="Sea")
+    changed = await update(ann, [], media_id=stored.media_id, description="A day at the sea")
+    assert (changed.title, changed.description) == ("Sea", "A day at the sea")
+
+
+@pytest.mark.parametrize("path", ["size_bytes", "owner", "state", "nonsense", "checksums.crc32c"])
+async def test_what_the_service_decides_cannot_be_changed(ann: Caller, path: str) -> None:
+    stored = await ann.store(jpeg())
+    told = await refused(update(ann, [path], media_id=stored.media_id))
+    assert (told.code, told.reason) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "INVALID_UPDATE_MASK",
+    )
+
+
+@pytest.mark.parametrize(
+    "media", [{"filename": "../up.jpg"}, {"filename": "n" * 10_000}, {"tags": ["a", "a"]}]
+)
+async def test_values_that_break_the_contract_are_refused(
+    ann: Caller, media: dict[str, Any]
+) -> None:
+    stored = await ann.store(jpeg())
+    told = await refused(update(ann, list(media), media_id=stored.media_id, **media))
+    assert told.reason == "INVALID_FIELD"
+    assert told.fields == [f"media.{name}" for name in media]
+
+
+async def test_an_etag_of_an_older_state_is_refused(ann: Caller) -> None:
+    stored = await ann.store(jpeg())
+    changed = await update(ann, ["title"], media_id=stored.media_id, title="one", etag=stored.etag)
+    for call in (
+        update(ann, ["title"], media_id=stored.media_id, title="two", etag=stored.etag),
+        delete(ann, stored.media_id, stored.etag),
+    ):
+        told = await refused(call)
+        assert (told.code, told.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
+        assert told.headers["x-http-status"] == "412"
+    assert (await delete(ann, stored.media_id, changed.etag)).HasField("delete_time")
+
+
+async def test_a_deleted_media_leaves_lists_and_serves_nothing_until_undeleted(
+    ann: Caller,
+) -> None:
+    stored = await ann.store(jpeg(), "gone.jpg")
+    deleted = await delete(ann, stored.media_id)
+    assert deleted.purge_time.seconds - deleted.delete_time.seconds == 30 * 86400
+    assert await delete(ann, stored.media_id) == deleted
+    assert await listed(ann) == []
+    assert await names(ann, show_deleted=True) == ["gone.jpg"]
+    assert await get(ann, stored.media_id) == deleted
+    for call in (
+        ann.content(stored.media_id),
+        update(ann, ["title"], media_id=stored.media_id, title="x"),
+    ):
+        told = await refused(call)
+        assert (told.code, told.reason) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "MEDIA_DELETED",
+        )
+        assert told.headers["x-http-status"] == "410"
+    back = await undelete(ann, stored.media_id)
+    assert not back.HasField("delete_time")
+    assert await undelete(ann, stored.media_id) == back
+    assert await ann.content(stored.media_id) == jpeg()
+
+
+async def test_a_purge_removes_a_deleted_media_and_its_bytes(working: Running) -> None:
+    ann = await working.caller()
+    stored = await ann.store(jpeg())
+    told = await refused(purge(ann, stored.media_id))
+    assert (told.code, told.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "MEDIA_NOT_DELETED",
+    )
+    await delete(ann, stored.media_id)
+    await purge(ann, stored.media_id)
+    assert (await refused(get(ann, stored.media_id))).reason == "MEDIA_NOT_FOUND"
+    assert (await refused(purge(ann, stored.media_id))).reason == "MEDIA_NOT_FOUND"
+    await no_blobs(working)
+
+
+async def test_a_media_past_its_purge_time_is_purged_by_itself(
+    working: Running, database: Database, notifier: Notifier
+) -> None:
+    ann = await working.caller()
+    kept, stored = await ann.store(jpeg()), await ann.store(png())
+    await delete(ann, stored.media_id)
+    with psycopg.connect(working.database_url, autocommit=True) as db:
+        db.execute(
+            "update media set purge_time = now() - interval '1 s' where purge_time is not null"
+        )
+    assert await purge_due(database, notifier) == 1
+    assert (await refused(get(ann, stored.media_id))).reason == "MEDIA_NOT_FOUND"
+    assert await ann.content(kept.media_id) == jpeg()
+
+
+async def no_blobs(service: Running) -> None:
+    """Waits until neither a row nor a file is left."""
+    async with asyncio.timeout(20):
+        while any(path.is_file() for path in (service.data_dir / "raw").rglob("*")):
+            await asyncio.sleep(0.05)
+        while True:
+            with psycopg.connect(service.database_url) as db:
+                if db.execute("select 1 from blobs").fetchone() is None:
+                    return
+            await asyncio.sleep(0.05)
+
+
+async def test_inspection_makes_a_media_ready(working: Running) -> None:
+    ann = await working.caller()
+    stored = await ann.store(jpeg(64, 48))
+    media = await until_done(ann, stored.media_id)
+    assert media.state == Media.READY
+    assert (media.image.width, media.image.height) == (64, 48)
+
+
+async def test_a_file_that_cannot_be_read_is_failed_and_kept(working: Running) -> None:
+    ann = await working.caller()
+    data = jpeg(640, 480)[:2000]
+    stored = await ann.store(data)
+    media = await until_done(ann, stored.media_id)
+    assert media.state == Media.FAILED
+    assert media.error.message
+    assert await ann.content(stored.media_id) == data
+
+
+async def until_done(caller: Caller, media_id: str) -> Media:
+    async with asyncio.timeout(30):
+        while True:
+            media = await get(caller, media_id)
+            if media.state in {Media.READY, Media.FAILED}:
+                return media
+            await asyncio.sleep(0.05)

@@ -1,0 +1,75 @@
+"""Download: ranges, checksums, and what goes wrong."""
+
+import google_crc32c
+import grpc
+import pytest
+from media.v1 import download_service_pb2
+
+from tests.media_files import film, jpeg
+from tests.rpc.conftest import Caller, Running, refused, unknown_id
+
+DATA = film(3_000_000)
+
+
+async def download(caller: Caller, media_id: str, offset: int = 0, limit: int = 0) -> list:
+    request = download_service_pb2.DownloadRequest(media_id=media_id, offset=offset, limit=limit)
+    return [m async for m in caller.downloads.Download(request, metadata=caller.metadata)]
+
+
+@pytest.mark.parametrize(
+    ("offset", "limit", "begin", "end"),
+    [
+        (0, 0, 0, 3_000_000),
+        (0, 1, 0, 1),
+        (1_000_000, 1_500_000, 1_000_000, 2_500_000),
+        (2_999_999, 0, 2_999_999, 3_000_000),
+        (2_999_990, 100, 2_999_990, 3_000_000),
+        (-100, 0, 2_999_900, 3_000_000),
+        (-100, 10, 2_999_900, 2_999_910),
+        (-9_000_000, 0, 0, 3_000_000),
+    ],
+)
+async def test_a_range_holds_just_its_bytes(
+    ann: Caller, offset: int, limit: int, begin: int, end: int
+) -> None:
+    media = await ann.store_all(DATA)
+    first, *rest = await download(ann, media.media_id, offset, limit)
+    assert first.media == media
+    found = first.content_range
+    assert (found.start, found.end, found.complete_size) == (begin, end, len(DATA))
+    assert b"".join(message.data for message in rest) == DATA[begin:end]
+    assert all(message.crc32c == google_crc32c.value(message.data) for message in rest)
+    assert not any(message.HasField("media") for message in rest)
+
+
+@pytest.mark.parametrize("offset", [3_000_000, 3_000_001, 2**62])
+async def test_a_range_past_the_end_is_refused(ann: Caller, offset: int) -> None:
+    media = await ann.store_all(DATA)
+    told = await refused(download(ann, media.media_id, offset))
+    assert (told.code, told.reason) == (grpc.StatusCode.OUT_OF_RANGE, "RANGE_NOT_SATISFIABLE")
+    assert told.headers["content-range"] == "bytes */3000000"
+    assert told.headers["x-http-status"] == "416"
+
+
+async def test_a_negative_limit_is_refused(ann: Caller) -> None:
+    told = await refused(download(ann, unknown_id(), 0, -1))
+    assert (told.reason, told.fields) == ("INVALID_FIELD", ["limit"])
+
+
+async def test_bytes_that_are_missing_are_data_loss(ann: Caller, service: Running) -> None:
+    media = await ann.store(jpeg())
+    (blob,) = (p for p in (service.data_dir / "raw").rglob("*") if p.is_file())
+    blob.unlink()
+    told = await refused(download(ann, media.media_id))
+    assert (told.code, told.reason) == (grpc.StatusCode.DATA_LOSS, "BLOB_MISSING")
+    assert str(service.data_dir) not in told.message
+
+
+async def test_a_reader_that_leaves_early_costs_nothing(ann: Caller) -> None:
+    media = await ann.store_all(DATA)
+    request = download_service_pb2.DownloadRequest(media_id=media.media_id)
+    for _ in range(20):
+        call = ann.downloads.Download(request, metadata=ann.metadata)
+        await call.read()
+        call.cancel()
+    assert await ann.content(media.media_id) == DATA

@@ -1,0 +1,169 @@
+"""What every call passes: token, scope, field rules, the access guard, opaque errors, audit."""
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import jwt
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from media.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
+
+from media_service.access.tokens import TokenVerifier
+from media_service.rpc.gate import Gate
+from media_service.rpc.rules import MethodRule, read_rules
+from media_service.rpc.server import SERVICES
+from media_service.types import new_id, now
+from tests.media_files import jpeg
+from tests.rpc.conftest import SECRET, Caller, Running, refused, token
+
+LIST = media_service_pb2.ListMediaRequest()
+CALLS = [(service, method) for service in SERVICES for method in service.methods]
+
+
+def path(service: Any, method: Any) -> str:
+    return f"/{service.full_name}/{method.name}"
+
+
+async def call_raw(
+    channel: grpc.aio.Channel, service: Any, method: Any, metadata: tuple[tuple[str, str], ...]
+) -> None:
+    """Calls any method with an empty message."""
+    kind = f"{'stream' if method.client_streaming else 'unary'}_"
+    kind += "stream" if method.server_streaming else "unary"
+    call = getattr(channel, kind)(path(service, method))
+    argument = iter([b""]) if method.client_streaming else b""
+    if method.server_streaming:
+        async for _ in call(argument, metadata=metadata):
+            pass
+    else:
+        await call(argument, metadata=metadata)
+
+
+@pytest.mark.parametrize(("service_", "method"), CALLS, ids=lambda it: it.name)
+async def test_no_method_can_be_called_without_a_token(
+    service: Running, service_: Any, method: Any
+) -> None:
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        told = await refused(call_raw(channel, service_, method, ()))
+    assert (told.code, told.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING")
+    assert told.headers["www-authenticate"] == "Bearer"
+    assert told.headers["x-http-status"] == "401"
+
+
+@pytest.mark.parametrize(("service_", "method"), CALLS, ids=lambda it: it.name)
+async def test_no_method_can_be_called_with_another_scope(
+    service: Running, service_: Any, method: Any
+) -> None:
+    caller = await service.caller("ann", scope="something.else")
+    told = await refused(call_raw(caller.channel, service_, method, caller.metadata))
+    assert (told.code, told.reason) == (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
+    assert told.metadata["permission"]
+
+
+@pytest.mark.parametrize("scope", ["media.read", "media.*", "uploads.write media.read", "*"])
+async def test_a_scope_that_covers_the_permission_is_enough(service: Running, scope: str) -> None:
+    caller = await service.caller("ann", scope=scope)
+    await caller.call(caller.media.ListMedia, LIST)
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        ("Bearer nonsense", "TOKEN_INVALID"),
+        ("Basic YW5uOnNlY3JldA==", "TOKEN_MISSING"),
+        (f"Bearer {jwt.encode({'sub': 'ann', 'exp': now()}, 'x' * 40)}", "TOKEN_INVALID"),
+        (f"Bearer {token('ann', exp=now() - timedelta(hours=1))}", "TOKEN_EXPIRED"),
+        (f"Bearer {token('')}", "TOKEN_INVALID"),
+        (f"Bearer {jwt.encode({'sub': 'ann'}, SECRET)}", "TOKEN_INVALID"),
+        (
+            f"Bearer {jwt.encode({'sub': 'ann', 'exp': now()}, '', algorithm='none')}",
+            "TOKEN_INVALID",
+        ),
+    ],
+)
+async def test_a_token_that_is_not_good_is_refused(ann: Caller, header: str, reason: str) -> None:
+    told = await refused(ann.media.ListMedia(LIST, metadata=(("authorization", header),)))
+    assert (told.code, told.reason) == (grpc.StatusCode.UNAUTHENTICATED, reason)
+    assert header.removeprefix("Bearer ") not in told.message
+
+
+async def test_health_and_reflection_need_no_token(service: Running) -> None:
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        for name in ("", *(service_.full_name for service_ in SERVICES)):
+            answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        async for reply in reflection.ServerReflectionInfo(iter([request])):
+            names = {service_.name for service_ in reply.list_services_response.service}
+    assert {service_.full_name for service_ in SERVICES} <= names
+
+
+class Forgetful(media_service_pb2_grpc.MediaServiceServicer):
+    """A servicer with the two mistakes that the gate must catch."""
+
+    async def GetMedia(self, request: Any, context: Any) -> media_pb2.Media:  # noqa: N802
+        return media_pb2.Media(title="nobody asked who may see this")
+
+    async def ListMedia(self, request: Any, context: Any) -> Any:  # noqa: N802
+        raise ZeroDivisionError("the secret is 42")
+
+
+async def faulty_stub() -> Any:
+    verifier = TokenVerifier(secret=SECRET, jwks="", issuer="", audience="")
+    server = grpc.aio.server(interceptors=[Gate(read_rules(SERVICES), verifier)])
+    media_service_pb2_grpc.add_MediaServiceServicer_to_server(Forgetful(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    return server, media_service_pb2_grpc.MediaServiceStub(
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+    )
+
+
+async def test_a_call_in_which_access_was_not_decided_fails() -> None:
+    server, stub = await faulty_stub()
+    metadata = (("authorization", f"Bearer {token('ann')}"),)
+    request = media_service_pb2.GetMediaRequest(media_id=new_id())
+    told = await refused(stub.GetMedia(request, metadata=metadata))
+    assert (told.code, told.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    await server.stop(0)
+
+
+async def test_an_unknown_error_is_logged_whole_and_shown_opaque(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server, stub = await faulty_stub()
+    metadata = (("authorization", f"Bearer {token('ann')}"),)
+    told = await refused(stub.ListMedia(LIST, metadata=metadata))
+    assert (told.code, told.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    assert "42" not in told.message
+    assert told.metadata["error_id"] in told.message
+    assert told.metadata["error_id"] in caplog.text
+    assert "the secret is 42" in caplog.text
+    await server.stop(0)
+
+
+async def test_audited_calls_are_logged_without_anything_sensitive(
+    ann: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "media_service.audit")
+    media = await ann.store(jpeg(), "secret name.jpg")
+    request = media_service_pb2.DeleteMediaRequest(media_id=media.media_id)
+    await ann.call(ann.media.DeleteMedia, request)
+    told = caplog.text
+    assert f"action=media.delete user='ann' org='' subject={media.media_id} outcome=OK" in told
+    assert ann.token not in told
+    assert "secret name" not in told
+
+
+def test_a_method_without_a_rule_does_not_start() -> None:
+    rules = read_rules(SERVICES)
+    assert len(rules) == len(CALLS)
+    health = health_pb2.DESCRIPTOR.services_by_name["Health"]
+    with pytest.raises(ValueError, match="set either permission or public"):
+        read_rules([health])
+    assert rules["/media.v1.MediaService/PurgeMedia"] == MethodRule("media.purge", "media.purge")

@@ -1,0 +1,86 @@
+"""When a part goes away, callers are told what to do, and it comes back by itself."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+import psycopg
+from media.v1 import upload_service_pb2, upload_service_pb2_grpc
+
+from media_service import app
+from media_service.config import load
+from tests.media_files import film
+from tests.rpc.conftest import SECRET, Caller, Running, Start, refusal, refused, token
+from tests.rpc.test_catalogue import listed
+from tests.rpc.test_write_upload import MIB, Message, chunks
+
+
+async def test_without_the_database_calls_are_unavailable_until_it_is_back(
+    service: Running, ann: Caller, postgres: str
+) -> None:
+    name = urlsplit(service.database_url).path.removeprefix("/")
+    with psycopg.connect(postgres, autocommit=True) as admin:
+        admin.execute(f"alter database {name} allow_connections false".encode())
+        admin.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,)
+        )
+        told = await refused(listed(ann))
+        assert (told.code, told.reason) == (
+            grpc.StatusCode.UNAVAILABLE,
+            "DATABASE_UNAVAILABLE",
+        )
+        assert told.headers["retry-after"] == "1"
+        admin.execute(f"alter database {name} allow_connections true".encode())
+    async with asyncio.timeout(30):
+        while (again := await outcome(listed(ann))) == "DATABASE_UNAVAILABLE":
+            await asyncio.sleep(0.1)
+    assert again == []
+
+
+async def outcome(call: Awaitable[Any]) -> Any:
+    """What a call gives, or the reason it is refused with."""
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        return refusal(error).reason
+
+
+async def test_a_stopping_server_keeps_what_came_and_says_so(
+    database_url: str, tmp_path: Path, start: Start
+) -> None:
+    config = load(
+        {
+            "MEDIA_DATA_DIR": str(tmp_path),
+            "MEDIA_DATABASE_URL": database_url,
+            "MEDIA_JWT_SECRET": SECRET,
+        }
+    )
+    data = film(2 * MIB)
+    go_on = asyncio.Event()
+    async with app.server(config, port=0) as server:
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}")
+        uploads = upload_service_pb2_grpc.UploadServiceStub(channel)
+        metadata = (("authorization", f"Bearer {token('ann')}"),)
+        request = upload_service_pb2.CreateUploadRequest(spec={"size_bytes": len(data)})
+        upload = await uploads.CreateUpload(request, metadata=metadata)
+
+        async def slow() -> AsyncIterator[Message]:
+            for message in chunks(data[:MIB], upload_id=upload.upload_id, finish=False):
+                yield message
+            await go_on.wait()
+
+        call = uploads.WriteUpload(slow(), metadata=metadata)
+        await (await (await start()).caller()).until_upload(
+            upload.upload_id, lambda u: u.committed_size > 0
+        )
+    told = await refused(call)
+    go_on.set()
+    await channel.close()
+    assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+    again = await (await start()).caller()
+    assert (await again.get_upload(upload.upload_id)).committed_size == MIB
+    done = await again.write(chunks(data, upload_id=upload.upload_id, start=MIB))
+    assert await again.content(done.media.media_id) == data

@@ -1,0 +1,320 @@
+"""Upload sessions: create, look, list, watch, complete, abort, expire."""
+
+import asyncio
+import hashlib
+
+import google_crc32c
+import grpc
+import psycopg
+import pytest
+from media.v1 import media_service_pb2, upload_pb2, upload_service_pb2
+
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
+from media_service.uploads.discard import expire_uploads
+from tests.media_files import film, jpeg, png
+from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
+from tests.rpc.test_write_upload import MIB, Message, chunks
+
+Upload = upload_pb2.Upload
+
+
+async def complete(caller: Caller, upload_id: str, **checksums: object) -> Upload:
+    request = upload_service_pb2.CompleteUploadRequest(upload_id=upload_id, checksums=checksums)
+    return await caller.call(caller.uploads.CompleteUpload, request)
+
+
+async def abort(caller: Caller, upload_id: str) -> Upload:
+    request = upload_service_pb2.AbortUploadRequest(upload_id=upload_id)
+    return await caller.call(caller.uploads.AbortUpload, request)
+
+
+async def write(caller: Caller, upload_id: str, data: bytes, offset: int = 0) -> Upload:
+    return await caller.write([Message(upload_id=upload_id, offset=offset, data=data)])
+
+
+async def test_an_upload_says_what_was_declared_and_when_it_expires(ann: Caller) -> None:
+    upload = await ann.create(filename="a.jpg", content_type="image/jpeg", size_bytes=7)
+    assert upload.state == Upload.ACTIVE
+    assert upload.spec.filename == "a.jpg"
+    assert upload.spec.size_bytes == 7
+    assert upload.expire_time.seconds - upload.create_time.seconds == 7 * 86400
+    assert await ann.get_upload(upload.upload_id) == upload
+
+
+async def test_the_same_request_id_gives_the_same_upload(ann: Caller, bob: Caller) -> None:
+    request = upload_service_pb2.CreateUploadRequest(request_id=unknown_id(), spec={})
+    first = await ann.call(ann.uploads.CreateUpload, request)
+    second = await ann.call(ann.uploads.CreateUpload, request)
+    other = await bob.call(bob.uploads.CreateUpload, request)
+    assert first.upload_id == second.upload_id != other.upload_id
+
+
+async def test_a_client_may_choose_the_id_but_only_once(ann: Caller) -> None:
+    chosen = unknown_id()
+    assert (await ann.create(upload_id=chosen.upper())).upload_id == chosen
+    told = await refused(ann.create(upload_id=chosen))
+    assert (told.code, told.reason) == (grpc.StatusCode.ALREADY_EXISTS, "UPLOAD_EXISTS")
+
+
+async def test_a_batch_creates_all_or_none(ann: Caller) -> None:
+    taken = await ann.create()
+    good = upload_service_pb2.CreateUploadRequest(spec={"filename": "new.jpg"})
+    bad = upload_service_pb2.CreateUploadRequest(spec={"upload_id": taken.upload_id})
+    batch = upload_service_pb2.BatchCreateUploadsRequest(requests=[good, bad])
+    told = await refused(ann.call(ann.uploads.BatchCreateUploads, batch))
+    assert told.reason == "UPLOAD_EXISTS"
+    listed = await ann.call(ann.uploads.ListUploads, upload_service_pb2.ListUploadsRequest())
+    assert [upload.upload_id for upload in listed.uploads] == [taken.upload_id]
+    batch = upload_service_pb2.BatchCreateUploadsRequest(requests=[good, good])
+    made = await ann.call(ann.uploads.BatchCreateUploads, batch)
+    assert len({upload.upload_id for upload in made.uploads}) == 2
+
+
+async def test_uploads_are_listed_newest_first_in_pages_that_are_the_owners(
+    ann: Caller, bob: Caller
+) -> None:
+    ids = [(await ann.create()).upload_id for _ in range(5)]
+    await bob.create()
+    seen: list[str] = []
+    request = upload_service_pb2.ListUploadsRequest(page_size=2)
+    while True:
+        page = await ann.call(ann.uploads.ListUploads, request)
+        seen += [upload.upload_id for upload in page.uploads]
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+    assert seen == ids[::-1]
+    await abort(ann, ids[0])
+    request = upload_service_pb2.ListUploadsRequest(state=Upload.ABORTED)
+    assert [u.upload_id for u in (await ann.call(ann.uploads.ListUploads, request)).uploads] == [
+        ids[0]
+    ]
+
+
+async def test_a_page_token_of_another_list_is_refused(ann: Caller) -> None:
+    await ann.create()
+    await ann.create()
+    page = await ann.call(
+        ann.uploads.ListUploads, upload_service_pb2.ListUploadsRequest(page_size=1)
+    )
+    request = upload_service_pb2.ListUploadsRequest(
+        page_token=page.next_page_token, state=Upload.ACTIVE
+    )
+    told = await refused(ann.call(ann.uploads.ListUploads, request))
+    assert (told.code, told.reason) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "INVALID_PAGE_TOKEN",
+    )
+
+
+async def test_completing_twice_gives_the_media_twice(ann: Caller) -> None:
+    data = jpeg()
+    upload = await ann.create()
+    await write(ann, upload.upload_id, data)
+    first = await complete(ann, upload.upload_id, crc32c=google_crc32c.value(data))
+    second = await complete(ann, upload.upload_id)
+    assert first.state == second.state == Upload.FINISHED
+    assert first.media == second.media
+    assert await ann.content(upload.upload_id) == data
+
+
+async def test_completing_too_early_names_what_is_missing_and_changes_nothing(ann: Caller) -> None:
+    upload = await ann.create(size_bytes=1000)
+    await write(ann, upload.upload_id, b"x" * 400)
+    told = await refused(complete(ann, upload.upload_id))
+    assert (told.code, told.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "UPLOAD_INCOMPLETE",
+    )
+    assert told.metadata == {"committed_size": "400", "size_bytes": "1000"}
+    assert (await ann.get_upload(upload.upload_id)).state == Upload.ACTIVE
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 5])
+async def test_pieces_written_by_several_streams_are_joined(ann: Caller, pieces: int) -> None:
+    data = film(3 * MIB + 17)
+    upload = await ann.create(size_bytes=len(data))
+    step = len(data) // pieces + 1
+    for start in range(0, len(data), step):
+        await write(ann, upload.upload_id, data[start : start + step][: 2 * MIB], start)
+        if step > 2 * MIB:
+            await write(
+                ann, upload.upload_id, data[start + 2 * MIB : start + step], start + 2 * MIB
+            )
+    done = await complete(ann, upload.upload_id)
+    assert done.state == Upload.FINISHED
+    assert done.media.checksums.crc32c == google_crc32c.value(data)
+    assert await ann.content(upload.upload_id) == data
+
+
+async def test_a_declared_sha256_that_needs_a_read_goes_through_verifying(
+    working: Running,
+) -> None:
+    ann = await working.caller()
+    data = film(MIB)
+    upload = await ann.create(checksums={"sha256": hashlib.sha256(data).digest()})
+    await write(ann, upload.upload_id, data[:1000])
+    await write(ann, upload.upload_id, data[1000:], 1000)
+    told = await complete(ann, upload.upload_id)
+    assert told.state in {Upload.VERIFYING, Upload.FINISHED}
+    done = await ann.until_upload(upload.upload_id, lambda u: u.state == Upload.FINISHED)
+    assert done.media.checksums.sha256 == hashlib.sha256(data).digest()
+    assert await ann.content(upload.upload_id) == data
+
+
+async def test_a_declared_sha256_that_differs_is_found_by_the_read(working: Running) -> None:
+    ann = await working.caller()
+    data = film(MIB)
+    upload = await ann.create(checksums={"sha256": hashlib.sha256(b"other").digest()})
+    await write(ann, upload.upload_id, data[:1000])
+    await write(ann, upload.upload_id, data[1000:], 1000)
+    await complete(ann, upload.upload_id)
+    done = await ann.until_upload(upload.upload_id, lambda u: u.state == Upload.FAILED)
+    assert "sha256" in done.error.message
+    told = await refused(ann.content(upload.upload_id))
+    assert told.reason == "MEDIA_NOT_FOUND"
+    await nothing_left(working)
+
+
+async def test_a_sha256_nobody_declared_is_recorded_later(working: Running) -> None:
+    ann = await working.caller()
+    data = jpeg(300, 300)
+    upload = await ann.create()
+    await write(ann, upload.upload_id, data[:1000])
+    await write(ann, upload.upload_id, data[1000:], 1000)
+    done = await complete(ann, upload.upload_id)
+    assert done.state == Upload.FINISHED
+    request = media_service_pb2.GetMediaRequest(media_id=upload.upload_id)
+    async with asyncio.timeout(20):
+        while not (media := await ann.call(ann.media.GetMedia, request)).checksums.sha256:
+            await asyncio.sleep(0.05)
+    assert media.checksums.sha256 == hashlib.sha256(data).digest()
+
+
+@pytest.mark.parametrize(
+    ("data", "declared", "reason", "http"),
+    [
+        (b"", "", "FILE_EMPTY", "400"),
+        (b"<html><script>alert(1)</script>", "", "TYPE_NOT_ALLOWED", "415"),
+        (b"MZ\x90\0" + bytes(200), "", "TYPE_NOT_ALLOWED", "415"),
+        (jpeg(), "image/png", "TYPE_MISMATCH", "415"),
+        (png()[:16] + b"\0\1\0\0" * 2 + png()[24:], "", "PIXEL_LIMIT_EXCEEDED", "413"),
+    ],
+)
+async def test_bytes_that_are_not_taken_fail_the_upload_and_are_removed(
+    working: Running, data: bytes, declared: str, reason: str, http: str
+) -> None:
+    ann = await working.caller()
+    upload = await ann.create(filename="x.jpg", content_type=declared)
+    if data:
+        await write(ann, upload.upload_id, data)
+    told = await refused(complete(ann, upload.upload_id))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
+    assert told.headers["x-http-status"] == http
+    failed = await ann.get_upload(upload.upload_id)
+    assert failed.state == Upload.FAILED
+    assert failed.error.message == told.message
+    told = await refused(complete(ann, upload.upload_id))
+    assert (told.reason, told.metadata["fault"]) == ("UPLOAD_NOT_ACTIVE", reason)
+    await nothing_left(working)
+
+
+async def nothing_left(service: Running) -> None:
+    """Waits until the worker has removed every stored byte."""
+    async with asyncio.timeout(20):
+        while any(path.is_file() for path in (service.data_dir / "raw").rglob("*")):
+            await asyncio.sleep(0.05)
+
+
+async def test_a_type_that_is_not_taken_is_refused_before_a_byte_comes(ann: Caller) -> None:
+    told = await refused(ann.create(content_type="text/html"))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TYPE_NOT_ALLOWED")
+
+
+async def test_an_aborted_upload_loses_its_bytes_and_can_be_aborted_again(
+    working: Running,
+) -> None:
+    ann = await working.caller()
+    upload = await ann.create()
+    await write(ann, upload.upload_id, b"x" * 1000)
+    assert (await abort(ann, upload.upload_id)).state == Upload.ABORTED
+    assert (await abort(ann, upload.upload_id)).state == Upload.ABORTED
+    await nothing_left(working)
+    told = await refused(write(ann, upload.upload_id, b"more", 1000))
+    assert told.reason == "UPLOAD_NOT_ACTIVE"
+
+
+async def test_a_finished_upload_cannot_be_aborted(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    told = await refused(abort(ann, media.media_id))
+    assert (told.code, told.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "UPLOAD_NOT_ACTIVE",
+    )
+    assert await ann.content(media.media_id) == jpeg()
+
+
+async def test_an_upload_that_rested_too_long_expires_and_loses_its_bytes(
+    working: Running, database: Database, notifier: Notifier
+) -> None:
+    ann = await working.caller()
+    upload = await ann.create()
+    await write(ann, upload.upload_id, b"x" * 1000)
+    with psycopg.connect(working.database_url, autocommit=True) as db:
+        db.execute("update uploads set expire_time = now() - interval '1 s'")
+    await expire_uploads(database, notifier)
+    assert (await ann.get_upload(upload.upload_id)).state == Upload.EXPIRED
+    await nothing_left(working)
+
+
+async def test_a_watch_shows_progress_and_ends_with_the_end(ann: Caller) -> None:
+    data = film(MIB)
+    upload = await ann.create()
+    states: list[tuple[int, int]] = []
+
+    async def watch() -> None:
+        request = upload_service_pb2.WatchUploadRequest(upload_id=upload.upload_id)
+        call = ann.uploads.WatchUpload(request, metadata=ann.metadata)
+        states.extend([(seen.state, seen.committed_size) async for seen in call])
+
+    watching = asyncio.create_task(watch())
+    await write(ann, upload.upload_id, data[:1000])
+    await ann.write(chunks(data, upload_id=upload.upload_id, start=1000))
+    async with asyncio.timeout(10):
+        await watching
+    sizes = [size for _, size in states]
+    assert sizes == sorted(sizes)
+    assert states[-1] == (Upload.FINISHED, len(data))
+
+
+async def test_a_watch_of_another_owners_upload_is_not_found(ann: Caller, bob: Caller) -> None:
+    upload = await ann.create()
+    request = upload_service_pb2.WatchUploadRequest(upload_id=upload.upload_id)
+
+    async def watch() -> None:
+        async for _ in bob.uploads.WatchUpload(request, metadata=bob.metadata):
+            pass
+
+    assert (await refused(watch())).reason == "UPLOAD_NOT_FOUND"
+
+
+async def test_an_upload_left_verifying_by_a_dead_server_is_finished_by_the_worker(
+    start: Start,
+) -> None:
+    """The state that a server leaves which dies between deciding to finish and finishing."""
+    service = await start()
+    ann = await service.caller()
+    data = jpeg()
+    upload = await ann.create()
+    await write(ann, upload.upload_id, data)
+    with psycopg.connect(service.database_url, autocommit=True) as db:
+        db.execute("update uploads set state = 'VERIFYING'")
+        db.execute(
+            "insert into jobs (job_id, kind, subject_id, state)"
+            " values (gen_random_uuid(), 'FINISH', %s, 'QUEUED')",
+            (upload.upload_id,),
+        )
+    again = await (await start(work=True)).caller()
+    done = await again.until_upload(upload.upload_id, lambda u: u.state == Upload.FINISHED)
+    assert done.media.checksums.crc32c == google_crc32c.value(data)

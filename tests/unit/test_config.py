@@ -1,0 +1,174 @@
+"""The environment: what is allowed, and what is said of what is not."""
+
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from media_service.config import Config, ConfigError, describe, load, variable
+
+
+def test_nothing_has_to_be_set() -> None:
+    config = load({})
+    assert (config.grpc_port, config.rest_port) == (50051, 8080)
+    assert config.host == "127.0.0.1"
+    assert config.data_dir == Path(".data").absolute()
+    assert config.rest_url == "http://localhost:8080"
+    assert config.raw_url == f"file://{Path('.data/raw').absolute()}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("max_upload_size", "500", 500),
+        ("max_upload_size", "64MiB", 64 << 20),
+        ("max_upload_size", "64 mb", 64 << 20),
+        ("max_upload_size", "2t", 2 << 40),
+        ("upload_expiry", "30s", timedelta(seconds=30)),
+        ("upload_expiry", "10m", timedelta(minutes=10)),
+        ("upload_expiry", "24H", timedelta(hours=24)),
+        ("purge_after", "7d", timedelta(days=7)),
+        ("grpc_port", "1", 1),
+        ("grpc_port", "65535", 65535),
+        ("grpc_port", " 9000 ", 9000),
+        ("grpc_port", "", 50051),
+        ("host", "::1", "::1"),
+        ("log_level", "debug", "DEBUG"),
+        ("allowed_types", "image/*, Video/MP4", ("image/*", "video/mp4")),
+        ("cors_origins", "https://a.example, https://b.example", 2),
+        ("public_url", "https://media.example.com/", "https://media.example.com"),
+        ("storage_raw_url", "memory://", "memory://"),
+        ("storage_raw_url", "file:///var/lib/media", "file:///var/lib/media"),
+        ("database_url", "postgresql://user@host/media", "postgresql://user@host/media"),
+        ("jwt_secret", "x" * 32, "x" * 32),
+    ],
+)
+def test_a_good_value_is_read(name: str, text: str, value: object) -> None:
+    found = getattr(load({variable(name): text}), name)
+    assert (len(found) if name == "cors_origins" else found) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "allowed"),
+    [
+        ("grpc_port", "0", "a whole number from 1 to 65535"),
+        ("grpc_port", "65536", "a whole number from 1 to 65535"),
+        ("grpc_port", "-1", "a whole number from 1 to 65535"),
+        ("rest_port", "http", "a whole number from 1 to 65535"),
+        ("rest_port", "9" * 5000, "a whole number from 1 to 65535"),
+        ("database_pool_size", "1", "a whole number from 2 to 500"),
+        ("worker_slots", "2.5", "a whole number from 1 to 64"),
+        ("max_pixels", "0", "a whole number from 1 to"),
+        ("max_upload_size", "-5", "a number of bytes such as"),
+        ("max_upload_size", "1.5GiB", "a number of bytes such as"),
+        ("max_upload_size", "9" * 5000, "a number of bytes such as"),
+        ("max_upload_size", "many", "a number of bytes such as"),
+        ("upload_expiry", "7", "a length of time such as"),
+        ("upload_expiry", "7w", "a length of time such as"),
+        ("purge_after", "99999999999999999d", "a length of time such as"),
+        ("stream_timeout", "-1s", "a length of time such as"),
+        ("host", "localhost", "an IP address"),
+        ("host", "127.0.0.1:80", "an IP address"),
+        ("jwt_secret", "short", "at least 32 bytes"),
+        ("jwt_jwks", "keys.json", "https:// or http:// or file://"),
+        ("jwt_jwks", "file://keys.json", "an absolute path"),
+        ("tls_cert", "/nowhere/cert.pem", "a file that exists"),
+        ("tls_key", "/", "a file that exists"),
+        ("tls_key", "\0", "a file that exists"),
+        ("database_url", "mysql://host/media", "postgresql:// or postgres://"),
+        ("database_url", "postgresql:host", "postgresql:// or postgres://"),
+        ("storage_raw_url", "/var/lib/media", "file:// or memory://"),
+        ("storage_raw_url", "s3://bucket", "file:// or memory://"),
+        ("storage_raw_url", "file://data/raw", "an absolute path"),
+        ("storage_raw_url", "file://", "an absolute path"),
+        ("public_url", "media.example.com", "http:// or https://"),
+        ("public_url", "http:media.example.com", "http:// or https://"),
+        ("allowed_types", "images", "types such as image/*"),
+        ("allowed_types", "image/", "types such as image/*"),
+        ("allowed_types", "*/*", "types such as image/*"),
+        ("allowed_types", ",", "types such as image/*"),
+        ("log_level", "LOUD", "DEBUG, INFO, WARNING, ERROR"),
+    ],
+)
+def test_a_bad_value_names_its_variable_and_what_is_allowed(
+    name: str, text: str, allowed: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({variable(name): text})
+    message = str(caught.value)
+    assert message.startswith(variable(name))
+    assert allowed in message
+
+
+@pytest.mark.parametrize("name", ["MEDIA_GRCP_PORT", "MEDIA_", "MEDIA_grpc_port"])
+def test_an_unknown_variable_stops_the_start(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name} is not a setting"):
+        load({name: "1"})
+
+
+def test_variables_of_others_do_not_matter() -> None:
+    assert load({"PATH": "/bin", "MEDIAN": "3"}) == load({})
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([f.name for f in fields(Config)]), st.text(max_size=40))
+def test_any_value_is_taken_or_named(name: str, text: str) -> None:
+    try:
+        load({variable(name): text})
+    except ConfigError as error:
+        assert variable(name) in str(error)  # noqa: PT017
+
+
+def test_a_bad_secret_is_not_repeated() -> None:
+    for name in ("jwt_secret", "database_url"):
+        with pytest.raises(ConfigError) as caught:
+            load({variable(name): "hush://hush"})
+        assert "hush" not in str(caught.value)
+
+
+def test_certificate_and_key_come_together(tmp_path: Path) -> None:
+    (tmp_path / "pem").write_text("")
+    with pytest.raises(ConfigError, match="MEDIA_TLS_CERT and MEDIA_TLS_KEY"):
+        load({"MEDIA_TLS_CERT": str(tmp_path / "pem")})
+    both = {"MEDIA_TLS_CERT": str(tmp_path / "pem"), "MEDIA_TLS_KEY": str(tmp_path / "pem")}
+    assert load(both).rest_url == "https://localhost:8080"
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "100%", "a#b", "a?b", "größe"])
+def test_the_raw_store_is_in_the_data_dir_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    config = load({"MEDIA_DATA_DIR": str(tmp_path / name)})
+    assert Path(url2pathname(urlsplit(config.raw_url).path)) == tmp_path / name / "raw"
+
+
+def test_a_public_url_wins_over_the_port() -> None:
+    config = load({"MEDIA_PUBLIC_URL": "https://m.example/base/", "MEDIA_REST_PORT": "9"})
+    assert config.rest_url == "https://m.example/base"
+
+
+def test_secrets_are_masked_and_the_rest_is_shown() -> None:
+    config = load(
+        {
+            "MEDIA_JWT_SECRET": "hush" * 8,
+            "MEDIA_DATABASE_URL": "postgresql://user:hush@host/media",
+            "MEDIA_CORS_ORIGINS": "https://a.example,https://b.example",
+            "MEDIA_UPLOAD_EXPIRY": "2h",
+        }
+    )
+    rows = {name: value for name, value, _ in describe(config)}
+    assert set(rows) == {variable(f.name) for f in fields(Config)}
+    assert "hush" not in str(rows)
+    assert rows["MEDIA_JWT_SECRET"] == rows["MEDIA_DATABASE_URL"] == "********"
+    assert rows["MEDIA_CORS_ORIGINS"] == "https://a.example,https://b.example"
+    assert rows["MEDIA_UPLOAD_EXPIRY"] == "7200s"
+    assert rows["MEDIA_TLS_CERT"] == ""
+    assert all(about for _, _, about in describe(config))
+
+
+def test_a_secret_that_is_not_set_is_not_masked() -> None:
+    rows = {name: value for name, value, _ in describe(load({}))}
+    assert rows["MEDIA_JWT_SECRET"] == ""

@@ -1,0 +1,43 @@
+"""CRC32C of a whole from those of its pieces."""
+
+from functools import reduce
+
+import google_crc32c
+from hypothesis import given
+from hypothesis import strategies as st
+
+from media_service.storage.crc32c import combine
+
+
+@given(st.binary(max_size=2000), st.binary(max_size=2000))
+def test_two_pieces_joined(first: bytes, second: bytes) -> None:
+    crcs = google_crc32c.value(first), google_crc32c.value(second)
+    assert combine(*crcs, len(second)) == google_crc32c.value(first + second)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=10))
+def test_any_number_of_pieces(pieces: list[bytes]) -> None:
+    crc = reduce(lambda c, p: combine(c, google_crc32c.value(p), len(p)), pieces, 0)
+    assert crc == google_crc32c.value(b"".join(pieces))
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**45),
+    st.integers(0, 2**45),
+)
+def test_the_grouping_does_not_matter(a: int, b: int, c: int, b_size: int, c_size: int) -> None:
+    left = combine(combine(a, b, b_size), c, c_size)
+    assert left == combine(a, combine(b, c, c_size), b_size + c_size)
+
+
+def test_a_large_piece() -> None:
+    large = bytes(5 << 20)
+    crc = combine(google_crc32c.value(b"head"), google_crc32c.value(large), len(large))
+    assert crc == google_crc32c.value(b"head" + large)
+
+
+def test_nothing_appended_changes_nothing() -> None:
+    assert combine(0x12345678, 0, 0) == 0x12345678

@@ -1,0 +1,189 @@
+"""The filter language of lists."""
+
+from datetime import datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from media_service.errors import InvalidArgument, Reason
+from media_service.media.filter import FIELDS, MAX_TERMS, Condition, parse_filter
+
+
+def refused(text: str) -> str:
+    with pytest.raises(InvalidArgument) as caught:
+        parse_filter(text)
+    assert caught.value.reason is Reason.INVALID_FILTER
+    assert caught.value.fields[0][0] == "filter"
+    return caught.value.message
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n\t"])
+def test_no_filter_is_no_condition(text: str) -> None:
+    assert parse_filter(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "sql", "params"),
+    [
+        ("kind=IMAGE", "m.kind = %s", ("IMAGE",)),
+        ("kind = image", "m.kind = %s", ("IMAGE",)),
+        ("state!=READY", "m.state <> %s", ("READY",)),
+        ("size_bytes>=1000", "m.size_bytes >= %s", (1000,)),
+        ("size_bytes > -5", "m.size_bytes > %s", (-5,)),
+        ('filename="a b.jpg"', "m.filename = %s", ("a b.jpg",)),
+        ("filename='it is'", "m.filename = %s", ("it is",)),
+        (r'filename="say \"hi\" \\"', "m.filename = %s", (r'say "hi" \ '.rstrip(),)),
+        ("filename=AND", "m.filename = %s", ("AND",)),
+        ("filename=größe.jpg", "m.filename = %s", ("größe.jpg",)),
+        ('tags:"holiday"', "%s = any(m.tags)", ("holiday",)),
+        ("tags:2026", "%s = any(m.tags)", ("2026",)),
+        ("tags:2026-11", "%s = any(m.tags)", ("2026-11",)),
+        ('content_type="image/*"', "m.content_type like %s", ("image/%",)),
+        ("content_type=image/*", "m.content_type like %s", ("image/%",)),
+        ("content_type!=video/*", "m.content_type not like %s", ("video/%",)),
+        ('filename="*holiday*"', "m.filename like %s", ("%holiday%",)),
+        ('filename="*.jpg"', "m.filename like %s", ("%.jpg",)),
+        ("filename=*", "m.filename like %s", ("%",)),
+        ('filename="*100%_\\\\*"', "m.filename like %s", (r"%100\%\_\\%",)),
+        ('filename="a*b"', "m.filename = %s", ("a*b",)),
+        (
+            "create_time>2026-01-02T03:04:05Z",
+            "m.create_time > %s",
+            (datetime.fromisoformat("2026-01-02T03:04:05+00:00"),),
+        ),
+        (
+            'update_time<="2026-01-02T03:04:05.123+02:00"',
+            "m.update_time <= %s",
+            (datetime.fromisoformat("2026-01-02T03:04:05.123+02:00"),),
+        ),
+    ],
+)
+def test_a_comparison(text: str, sql: str, params: tuple[object, ...]) -> None:
+    assert parse_filter(text) == Condition(sql, params)
+
+
+A, B, C = "m.kind = %s", "m.state = %s", "m.size_bytes > %s"
+
+
+@pytest.mark.parametrize(
+    ("text", "sql"),
+    [
+        ("kind=IMAGE AND state=READY", f"({A} and {B})"),
+        ("kind=IMAGE state=READY", f"({A} and {B})"),
+        ("kind=IMAGE OR state=READY", f"({A} or {B})"),
+        ("kind=IMAGE OR state=READY AND size_bytes>1", f"({A} or ({B} and {C}))"),
+        ("kind=IMAGE AND state=READY OR size_bytes>1", f"(({A} and {B}) or {C})"),
+        ("(kind=IMAGE OR state=READY) AND size_bytes>1", f"(({A} or {B}) and {C})"),
+        ("NOT kind=IMAGE", f"not coalesce({A}, false)"),
+        ("-kind=IMAGE", f"not coalesce({A}, false)"),
+        ("NOT kind=IMAGE AND state=READY", f"(not coalesce({A}, false) and {B})"),
+        (
+            "-(kind=IMAGE OR state=READY) size_bytes>1",
+            f"(not coalesce(({A} or {B}), false) and {C})",
+        ),
+        ("NOT NOT kind=IMAGE", f"not coalesce(not coalesce({A}, false), false)"),
+        ("((kind=IMAGE))", A),
+    ],
+)
+def test_and_binds_tighter_than_or(text: str, sql: str) -> None:
+    condition = parse_filter(text)
+    assert condition is not None
+    assert condition.sql == sql
+    assert len(condition.params) == sql.count("%s")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "'; drop table media; --",
+        '" or 1=1',
+        "%s",
+        "%(name)s",
+        "m.owner_id",
+        "\\'; --",
+        "x') or ('1'='1",
+    ],
+)
+def test_a_value_never_becomes_sql(value: str) -> None:
+    quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+    assert parse_filter(f'filename="{quoted}"') == Condition("m.filename = %s", (value,))
+    assert parse_filter(f'tags:"{quoted}"') == Condition("%s = any(m.tags)", (value,))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("owner_id=you", "'owner_id' is not a field; fields are kind, state"),
+        ("media.secret=1", "is not a field"),
+        ("1=1", "'1' is not a field"),
+        ("kind=PICTURE", "kind must be one of IMAGE, VIDEO, AUDIO, DOCUMENT, not 'PICTURE'"),
+        ("kind>IMAGE", "kind takes != =, not '>'"),
+        ("tags=holiday", "tags takes :, not '='"),
+        ("size_bytes:5", "size_bytes takes"),
+        ("size_bytes=big", "size_bytes must be a whole number"),
+        ("size_bytes=1.5", "size_bytes must be a whole number"),
+        ("size_bytes=9223372036854775808", "below 2^63"),
+        ("size_bytes=" + "9" * 5000, "size_bytes must be a whole number"),
+        ("create_time>yesterday", "create_time must be an RFC 3339 time with a zone"),
+        ("create_time>2026-01-02T03:04:05", "create_time must be an RFC 3339 time with a zone"),
+        ("kind", "it ends too early"),
+        ("kind=", "it ends too early"),
+        ("kind=IMAGE AND", "it ends too early"),
+        ("kind=IMAGE OR", "it ends too early"),
+        ("NOT", "it ends too early"),
+        ("(kind=IMAGE", "it ends too early"),
+        ("(kind=IMAGE state", "it ends too early"),
+        ("kind=IMAGE)", "')' was not expected"),
+        ("()", "stands where a field should"),
+        ("AND kind=IMAGE", "'AND' is not a field"),
+        ("'kind'=IMAGE", "stands where a field should"),
+        ("kind==IMAGE", "stands where a value should"),
+        ("kind=(IMAGE)", "stands where a value should"),
+        ('filename="open', "cannot be read"),
+        ('filename="nul\0"', "NUL"),
+    ],
+)
+def test_what_cannot_be_read_is_explained(text: str, why: str) -> None:
+    assert why in refused(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 10_000 + "kind=IMAGE" + ")" * 10_000,
+        "(" * 100_000,
+        "NOT " * 10_000 + "kind=IMAGE",
+        "-" + "(-" * 10_000 + "kind=IMAGE",
+        " AND ".join(["kind=IMAGE"] * (MAX_TERMS + 1)),
+        " OR ".join(["kind=IMAGE"] * 10_000),
+    ],
+)
+def test_a_bomb_has_too_many_terms(text: str) -> None:
+    assert f"more than {MAX_TERMS} terms" in refused(text)
+
+
+def test_as_many_terms_as_are_allowed() -> None:
+    condition = parse_filter(" OR ".join(["kind=IMAGE"] * MAX_TERMS))
+    assert condition is not None
+    assert len(condition.params) == MAX_TERMS
+
+
+LIKELY = st.lists(
+    st.sampled_from(
+        [*FIELDS, "(", ")", "=", "!=", ">", ":", "AND", "OR", "NOT", "-", '"', "'", "\\", "*", " "]
+        + ["IMAGE", "5", "2026-01-01T00:00:00Z", '"a b"', "\0", "é", "%", "\n"]
+    ),
+    max_size=30,
+).map("".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(st.text(max_size=200), LIKELY, LIKELY.map(lambda text: f"kind=IMAGE {text}")))
+def test_any_text_is_a_condition_or_an_invalid_filter(text: str) -> None:
+    try:
+        condition = parse_filter(text)
+    except InvalidArgument as error:
+        assert error.reason is Reason.INVALID_FILTER  # noqa: PT017
+    else:
+        assert condition is None or condition.sql.count("%s") == len(condition.params)
