@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import shutil
 import signal
 import sys
@@ -42,6 +43,7 @@ def main() -> None:
         "--quick", action="store_true", help="256 MiB and 3 seconds: to try, not to believe"
     )
     arguments = parser.parse_args()
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # as the service has it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     RESULTS.mkdir(exist_ok=True)
     if not arguments.quick and shutil.disk_usage(RESULTS).free < SPACE:
@@ -66,7 +68,11 @@ def run_all(folder: Path, names: list[str], *, quick: bool) -> list[Outcome]:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             for name in names:
                 say(f"{name}:")
-                outcomes.append(runner.run(BENCHMARKS[name](bench)))
+                try:
+                    outcomes.append(runner.run(BENCHMARKS[name](bench)))
+                except Exception:
+                    say(stack.log.read_text()[-4000:])
+                    raise
     setting = (
         f"Medians of {bench.rounds} runs after a warm-up, limit and measured in turn. Server and"
         " Envoy run without a worker: ingest comes after the answer."
@@ -77,4 +83,7 @@ def run_all(folder: Path, names: list[str], *, quick: bool) -> list[Outcome]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -53,6 +53,11 @@ class Stack:
     def blobs(self) -> Path:
         return self.folder / "data/raw/blobs"
 
+    @property
+    def log(self) -> Path:
+        """What all processes said."""
+        return self.folder / "log"
+
     def discard(self) -> None:
         """Removes stored bytes behind the service's back: only its answer was of interest."""
         for folder in (self.blobs, self.scratch):
@@ -83,7 +88,7 @@ def running(folder: Path) -> Iterator[Stack]:
         }
         config = load(settings)
         bare = load({"MEDIA_GRPC_PORT": str(ports[2]), "MEDIA_REST_PORT": str(ports[3])})
-        log = stack.enter_context((folder / "log").open("wb"))
+        log = stack.enter_context((folder / "log").open("ab"))
         children = stack.enter_context(Supervisor())
 
         def start(name: str, *command: str, **more: str) -> None:

@@ -75,17 +75,18 @@ function envoy_on_request(handle)
 end
 
 function envoy_on_response(handle)
-  local headers = handle:headers()
-  if is_grpc(headers) then
+  if is_grpc(handle:headers()) then
     return
   end
-  local status = headers:get("x-http-status")
-  local length = headers:get("x-content-length")
-  local kind = headers:get("x-content-type")
   local request = metadata(handle):get("media")
   if request and request["method"] == "HEAD" then
     drop_body(handle)
   end
+  -- Only now: whatever was got from the handle before it waited for a body is dead.
+  local headers = handle:headers()
+  local status = headers:get("x-http-status")
+  local length = headers:get("x-content-length")
+  local kind = headers:get("x-content-type")
   if status then
     headers:replace(":status", status)
   end

@@ -16,6 +16,7 @@ from media_service.jobs.model import JobKind
 from media_service.jobs.worker import Worker
 from media_service.media.ingest import IngestHandler
 from media_service.media.purge import UnlinkHandler, purge_due
+from media_service.media.reader import MediaReader
 from media_service.media.service import MediaService
 from media_service.processing.inspector import Inspector
 from media_service.rpc.server import RpcServer, Services
@@ -81,10 +82,11 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
             expiry=config.upload_expiry,
             timeout=config.stream_timeout,
         )
+        reader = MediaReader(parts.database)
         services = Services(
             uploads,
-            DownloadService(parts.database, parts.raw),
-            MediaService(parts.database, parts.notifier, config.purge_after),
+            DownloadService(reader, parts.raw),
+            MediaService(parts.database, parts.notifier, reader, config.purge_after),
         )
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
         rpc = RpcServer(

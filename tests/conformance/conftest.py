@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from whole_parts import WholePartDriver
 
 from media_service.storage.driver import Driver
 from media_service.storage.local import LocalDriver
@@ -25,9 +26,15 @@ async def local(tmp_path: Path) -> AsyncIterator[LocalDriver]:
     await driver.close()
 
 
-@pytest.fixture(params=["memory", "local"])
+@pytest.fixture
+def whole_parts() -> WholePartDriver:
+    return WholePartDriver()
+
+
+@pytest.fixture(params=["memory", "local", "whole_parts"])
 def driver(request: pytest.FixtureRequest) -> Driver:
-    return request.getfixturevalue(request.param)
+    made: Driver = request.getfixturevalue(request.param)
+    return made
 
 
 @pytest.fixture

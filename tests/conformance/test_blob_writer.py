@@ -9,28 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from parts import content
+from whole_parts import WholePartDriver
 
 from media_service.storage.crc32c import combine
-from media_service.storage.driver import Driver, Limits, PartName
-from media_service.storage.memory import MemoryDriver, MemoryPartWriter
+from media_service.storage.driver import Driver, PartName
+from media_service.storage.memory import MemoryDriver
 from media_service.uploads.model import Part
 from media_service.uploads.writer import BlobWriter, split
-
-
-class WholePartWriter(MemoryPartWriter):
-    """Keeps whole parts only, as object stores do."""
-
-    async def sync(self) -> int:
-        return 0
-
-
-class WholePartDriver(MemoryDriver):
-    limits = Limits(min_part_size=10, stream_part_size=16)
-
-    async def open_part(self, key: str, session: str, name: PartName) -> MemoryPartWriter:
-        parts = self._open.setdefault(key, {})
-        assert name not in parts
-        return WholePartWriter(parts, name)
 
 
 @dataclass
@@ -59,13 +44,6 @@ class Ledger:
             offset += part.size
         assert offset == self.committed
         assert crc32c == google_crc32c.value(data[:offset])
-
-
-@pytest.fixture(params=["memory", "local", "whole parts"])
-def driver(request: pytest.FixtureRequest) -> Driver:
-    if request.param == "whole parts":
-        return WholePartDriver()
-    return request.getfixturevalue(request.param)
 
 
 PIECES = st.lists(st.lists(st.binary(max_size=40), max_size=4), max_size=12)

@@ -194,15 +194,18 @@ async def test_a_write_that_is_cancelled_ends_before_its_file_is_closed(
     slow, end = os.pipe()
     os.dup2(end, writer._fd)
     os.close(end)
-    size = 1 << 20  # more than a pipe holds: the write hangs until it is read
-    writing = asyncio.create_task(writer.write([bytes(size)]))
+    # More than a pipe holds, and than one system call takes: the write hangs until it is read.
+    pieces = [bytes(256)] * 4096
+    writing = asyncio.create_task(writer.write(pieces))
     received = len(await asyncio.to_thread(os.read, slow, 1))
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
     discarding = asyncio.create_task(writer.discard())
+    closed_early, _ = await asyncio.wait({discarding}, timeout=0.05)
     while piece := await asyncio.to_thread(os.read, slow, 1 << 16):
         received += len(piece)
     await discarding
     os.close(slow)
-    assert received == size
+    assert not closed_early
+    assert received == sum(map(len, pieces))

@@ -17,7 +17,7 @@ from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.worker import Worker
 from media_service.media import queries
 from media_service.media.ingest import IngestHandler
-from media_service.media.model import Blob, Kind, Media, MediaState
+from media_service.media.model import Blob, Kind, Media, MediaState, NewMedia
 from media_service.processing.inspector import Inspector
 from media_service.storage.blobs import BlobStore
 from media_service.storage.driver import PartName, StoredPart
@@ -59,7 +59,8 @@ async def stored(
     await store.driver.complete(key, session, [StoredPart(name, len(data), sealed=True)])
     blob = Blob(blob_id, "raw", key, len(data), Checksums(0, sha256))
     async with database.transaction() as db:
-        await queries.insert(db, media_id, ALICE, Kind.IMAGE, "image/jpeg", "a.jpg", blob)
+        new = NewMedia(media_id, ALICE, Kind.IMAGE, "image/jpeg", "a.jpg", blob)
+        await queries.insert(db, [new])
         await jobs.enqueue(db, JobKind.INGEST, media_id)
     return media_id
 

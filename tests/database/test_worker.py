@@ -84,7 +84,8 @@ async def until(holds: Callable[[], Any]) -> None:
 
 async def enqueue(database: Database, **options: Any) -> str:
     async with database.connection() as db:
-        return await queries.enqueue(db, JobKind.INGEST, new_id(), **options)
+        (job_id,) = await queries.enqueue(db, JobKind.INGEST, new_id(), **options)
+        return job_id
 
 
 async def job(database: Database, job_id: str) -> dict[str, Any]:

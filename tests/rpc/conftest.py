@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import jwt
+import psycopg
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -116,6 +117,13 @@ class Running:
     async def caller(self, user: str = "ann", **claims: Any) -> Caller:
         channel = await self.channels.enter_async_context(grpc.aio.insecure_channel(self.address))
         return Caller(channel, token(user, **claims))
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        """A connection beside the server's. Never a blocking one: the server runs in this loop."""
+        connection = await psycopg.AsyncConnection.connect(self.database_url, autocommit=True)
+        async with connection:
+            yield connection
 
 
 Start = Callable[..., Awaitable[Running]]

@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import grpc
-import psycopg
 import pytest
 from media.v1 import media_pb2, media_service_pb2
 
@@ -265,8 +264,8 @@ async def test_a_media_past_its_purge_time_is_purged_by_itself(
     ann = await working.caller()
     kept, stored = await ann.store(jpeg()), await ann.store(png())
     await delete(ann, stored.media_id)
-    with psycopg.connect(working.database_url, autocommit=True) as db:
-        db.execute(
+    async with working.database() as db:
+        await db.execute(
             "update media set purge_time = now() - interval '1 s' where purge_time is not null"
         )
     assert await purge_due(database, notifier) == 1
@@ -280,8 +279,8 @@ async def no_blobs(service: Running) -> None:
         while any(path.is_file() for path in (service.data_dir / "raw").rglob("*")):
             await asyncio.sleep(0.05)
         while True:
-            with psycopg.connect(service.database_url) as db:
-                if db.execute("select 1 from blobs").fetchone() is None:
+            async with service.database() as db:
+                if await (await db.execute("select 1 from blobs")).fetchone() is None:
                     return
             await asyncio.sleep(0.05)
 

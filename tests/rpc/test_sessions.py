@@ -5,7 +5,6 @@ import hashlib
 
 import google_crc32c
 import grpc
-import psycopg
 import pytest
 from media.v1 import media_service_pb2, upload_pb2, upload_service_pb2
 
@@ -261,8 +260,8 @@ async def test_an_upload_that_rested_too_long_expires_and_loses_its_bytes(
     ann = await working.caller()
     upload = await ann.create()
     await write(ann, upload.upload_id, b"x" * 1000)
-    with psycopg.connect(working.database_url, autocommit=True) as db:
-        db.execute("update uploads set expire_time = now() - interval '1 s'")
+    async with working.database() as db:
+        await db.execute("update uploads set expire_time = now() - interval '1 s'")
     await expire_uploads(database, notifier)
     assert (await ann.get_upload(upload.upload_id)).state == Upload.EXPIRED
     await nothing_left(working)
@@ -308,9 +307,9 @@ async def test_an_upload_left_verifying_by_a_dead_server_is_finished_by_the_work
     data = jpeg()
     upload = await ann.create()
     await write(ann, upload.upload_id, data)
-    with psycopg.connect(service.database_url, autocommit=True) as db:
-        db.execute("update uploads set state = 'VERIFYING'")
-        db.execute(
+    async with service.database() as db:
+        await db.execute("update uploads set state = 'VERIFYING'")
+        await db.execute(
             "insert into jobs (job_id, kind, subject_id, state)"
             " values (gen_random_uuid(), 'FINISH', %s, 'QUEUED')",
             (upload.upload_id,),

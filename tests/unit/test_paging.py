@@ -92,7 +92,9 @@ def test_a_token_brings_its_values_back() -> None:
     assert decode_token(encode_token(QUERY, VALUES), QUERY, TYPES) == VALUES
 
 
-@given(st.datetimes(timezones=st.just(UTC)), st.integers(-(2**63), 2**63 - 1), st.text(), st.uuids())
+@given(
+    st.datetimes(timezones=st.just(UTC)), st.integers(-(2**63), 2**63 - 1), st.text(), st.uuids()
+)
 def test_any_values_come_back(time: datetime, size: int, name: str, uid: UUID) -> None:
     values = [time, size, name.replace("\0", ""), uid]
     assert decode_token(encode_token(QUERY, values), QUERY, TYPES) == values

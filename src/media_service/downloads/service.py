@@ -3,22 +3,21 @@
 from collections.abc import AsyncGenerator
 
 from media_service.access.principal import Principal
-from media_service.db.database import Database
 from media_service.errors import OutOfRange, Reason
 from media_service.media.model import Media
-from media_service.media.service import gone, load
+from media_service.media.reader import MediaReader
+from media_service.media.service import gone
 from media_service.storage.blobs import BlobStore
 
 
 class DownloadService:
-    def __init__(self, database: Database, store: BlobStore) -> None:
-        self._database = database
+    def __init__(self, reader: MediaReader, store: BlobStore) -> None:
+        self._reader = reader
         self._store = store
 
     async def open(self, principal: Principal, media_id: str) -> Media:
         """The media whose content the caller wants. Raises NotFound, or Gone (MEDIA_DELETED)."""
-        async with self._database.connection() as db:
-            media = await load(db, principal, media_id)
+        media = await self._reader.get(principal, media_id)
         if media.delete_time is not None:
             raise gone(media_id)
         return media

@@ -8,16 +8,17 @@ from media_service.types import Fault, new_id
 
 
 async def enqueue(
-    db: Connection, kind: JobKind, subject_id: str, delay: timedelta = timedelta()
-) -> str:
-    """Accepts a job, to be run after `delay`; returns its id."""
-    job_id = new_id()
+    db: Connection, kind: JobKind, *subject_ids: str, delay: timedelta = timedelta()
+) -> list[str]:
+    """Accepts a job for each subject, to be run after `delay`; returns their ids."""
+    job_ids = [new_id() for _ in subject_ids]
     await db.execute(
         "insert into jobs (job_id, kind, subject_id, state, run_time)"
-        " values (%s, %s, %s, 'QUEUED', now() + %s)",
-        (job_id, kind, subject_id, delay),
+        " select job_id, %s, subject_id, 'QUEUED', now() + %s"
+        " from unnest(%s::uuid[], %s::uuid[]) as job (job_id, subject_id)",
+        (kind, delay, job_ids, list(subject_ids)),
     )
-    return job_id
+    return job_ids
 
 
 async def claim(db: Connection, lease: timedelta) -> Claim | None:

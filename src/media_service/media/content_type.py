@@ -21,9 +21,7 @@ KINDS = {"image": Kind.IMAGE, "video": Kind.VIDEO, "audio": Kind.AUDIO}
 
 # What may stand before the root of an SVG. Possessive: each piece is tried in one way only, else
 # many comments would take exponential time.
-SVG = re.compile(
-    rb"(?:<\?xml[^>]*+>|(?><!--.*?-->)|<!DOCTYPE svg[^>]*+>|\s)*+<svg[\s>]", re.DOTALL
-)
+SVG = re.compile(rb"(?:<\?xml[^>]*+>|(?><!--.*?-->)|<!DOCTYPE svg[^>]*+>|\s)*+<svg[\s>]", re.DOTALL)
 
 # Names that callers and libraries use for the same thing.
 ALIASES = {
@@ -83,6 +81,9 @@ def pixels(head: bytes, content_type: str) -> int:
     """How many pixels the header promises, as far as it can be read; 0 if it cannot."""
     if content_type in {"image/heic", "image/avif"}:
         return isobmff_pixels(head)
+    if content_type == "image/gif":  # imagesize takes sides above 32767 for negative ones
+        width, height = struct.unpack("<HH", head[6:10].ljust(4, b"\0"))
+        return int(width * height)
     with contextlib.suppress(Exception):  # whatever a broken header makes the parser do
         width, height = imagesize.get(io.BytesIO(head))
         return max(0, int(width)) * max(0, int(height))

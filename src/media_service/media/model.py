@@ -34,6 +34,35 @@ class Blob:
     checksums: Checksums
 
 
+@dataclass(frozen=True, slots=True)
+class NewMedia:
+    """A media as it comes into being."""
+
+    media_id: str
+    owner: Owner
+    kind: Kind
+    content_type: str
+    filename: str
+    blob: Blob
+
+    def born(self, time: datetime) -> "Media":
+        """The media that this is from `time` on."""
+        return Media(
+            media_id=self.media_id,
+            owner=self.owner,
+            state=MediaState.PENDING,
+            kind=self.kind,
+            content_type=self.content_type,
+            size_bytes=self.blob.size_bytes,
+            version=1,
+            revision=1,
+            create_time=time,
+            update_time=time,
+            blob=self.blob,
+            filename=self.filename,
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
     """One media with the blob of its current version.

@@ -8,7 +8,7 @@ from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
 from media_service.db.database import Connection
-from media_service.media.model import Blob, Kind, Media, MediaState
+from media_service.media.model import Blob, Kind, Media, MediaState, NewMedia
 from media_service.types import Checksums, Fault, Owner
 
 SELECT = """
@@ -60,6 +60,12 @@ async def get(db: Connection, media_id: str) -> Media | None:
     return record(row) if row else None
 
 
+async def get_many(db: Connection, media_ids: Sequence[str]) -> dict[str, Media]:
+    """Those that exist, by id."""
+    rows = await db.execute(SELECT + "where m.media_id = any(%s::uuid[])", (list(media_ids),))
+    return {row["media_id"]: record(row) async for row in rows}
+
+
 async def lock(db: Connection, media_id: str) -> Media | None:
     """As `get`, and nobody else changes it until the transaction ends."""
     rows = await db.execute(SELECT + "where m.media_id = %s for update of m", (media_id,))
@@ -76,44 +82,45 @@ async def page(
     return [record(row) async for row in rows]
 
 
-async def insert(
-    db: Connection,
-    media_id: str,
-    owner: Owner,
-    kind: Kind,
-    content_type: str,
-    filename: str,
-    blob: Blob,
-) -> None:
-    """Adds a blob and the media whose first version it is, in one statement."""
+async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
+    """Adds media, each with the blob that is its first version, in one statement."""
     await db.execute(
         """
-        with new_blob as (
+        with added as (
+            select * from unnest(
+                %(media_id)s::uuid[], %(org_id)s::text[], %(owner_type)s::text[],
+                %(owner_id)s::text[], %(kind)s::text[], %(content_type)s::text[],
+                %(filename)s::text[], %(blob_id)s::uuid[], %(store)s::text[], %(key)s::text[],
+                %(size)s::bigint[], %(crc32c)s::bigint[], %(sha256)s::bytea[]
+            ) as a (media_id, org_id, owner_type, owner_id, kind, content_type, filename, blob_id,
+                    store, key, size, crc32c, sha256)
+        ), new_blobs as (
             insert into blobs (blob_id, store, key, size_bytes, crc32c, sha256)
-            values (%(blob_id)s, %(store)s, %(key)s, %(size)s, %(crc32c)s, %(sha256)s)
+            select blob_id, store, key, size, crc32c, sha256 from added
         ), new_media as (
             insert into media (media_id, org_id, owner_type, owner_id, state, kind, content_type,
                                size_bytes, filename)
-            values (%(media_id)s, %(org_id)s, %(owner_type)s, %(owner_id)s, 'PENDING', %(kind)s,
-                    %(content_type)s, %(size)s, %(filename)s)
+            select media_id, org_id, owner_type, owner_id, 'PENDING', kind, content_type, size,
+                   filename
+            from added
         )
         insert into media_versions (media_id, version, blob_id, content_type)
-        values (%(media_id)s, 1, %(blob_id)s, %(content_type)s)
+        select media_id, 1, blob_id, content_type from added
         """,
         {
-            "media_id": media_id,
-            "org_id": owner.org_id,
-            "owner_type": owner.type,
-            "owner_id": owner.id,
-            "kind": kind,
-            "content_type": content_type,
-            "filename": filename,
-            "blob_id": blob.blob_id,
-            "store": blob.store,
-            "key": blob.key,
-            "size": blob.size_bytes,
-            "crc32c": blob.checksums.crc32c,
-            "sha256": blob.checksums.sha256,
+            "media_id": [media.media_id for media in added],
+            "org_id": [media.owner.org_id for media in added],
+            "owner_type": [media.owner.type for media in added],
+            "owner_id": [media.owner.id for media in added],
+            "kind": [media.kind for media in added],
+            "content_type": [media.content_type for media in added],
+            "filename": [media.filename for media in added],
+            "blob_id": [media.blob.blob_id for media in added],
+            "store": [media.blob.store for media in added],
+            "key": [media.blob.key for media in added],
+            "size": [media.blob.size_bytes for media in added],
+            "crc32c": [media.blob.checksums.crc32c for media in added],
+            "sha256": [media.blob.checksums.sha256 for media in added],
         },
     )
 

@@ -6,14 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from media_service.access.principal import Principal
-from media_service.access.require import own, require
+from media_service.access.require import own
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import (
     FailedPrecondition,
     Gone,
     InvalidArgument,
-    NotFound,
     PreconditionFailed,
     Reason,
 )
@@ -30,6 +29,7 @@ from media_service.media.paging import (
     order_sql,
     parse_order,
 )
+from media_service.media.reader import MediaReader, permit
 
 DEFAULT_PAGE = 50
 CHANGEABLE = ("filename", "title", "description", "tags")
@@ -42,12 +42,6 @@ TYPES: dict[str, type] = {
 }
 
 
-def not_found(media_id: str) -> NotFound:
-    return NotFound(
-        Reason.MEDIA_NOT_FOUND, "There is no such media, or it is not yours.", media_id=media_id
-    )
-
-
 def gone(media_id: str) -> Gone:
     return Gone(Reason.MEDIA_DELETED, "The media is deleted; undelete it first.", media_id=media_id)
 
@@ -55,11 +49,7 @@ def gone(media_id: str) -> Gone:
 async def load(db: Connection, principal: Principal, media_id: str, *, lock: bool = False) -> Media:
     """The caller's media, or NotFound (MEDIA_NOT_FOUND). `lock` keeps others from changing it."""
     media = await (queries.lock if lock else queries.get)(db, media_id)
-    missing = not_found(media_id)
-    require(principal, media.owner if media else None, missing)
-    if media is None:
-        raise missing
-    return media
+    return permit(principal, media, media_id)
 
 
 def check_etag(media: Media, etag: str) -> None:
@@ -75,14 +65,16 @@ def check_etag(media: Media, etag: str) -> None:
 class MediaService:
     """`purge_after`: how long a deleted media can be undeleted."""
 
-    def __init__(self, database: Database, notifier: Notifier, purge_after: timedelta) -> None:
+    def __init__(
+        self, database: Database, notifier: Notifier, reader: MediaReader, purge_after: timedelta
+    ) -> None:
         self._database = database
+        self._reader = reader
         self._notifier = notifier
         self._purge_after = purge_after
 
     async def get(self, principal: Principal, media_id: str) -> Media:
-        async with self._database.connection() as db:
-            return await load(db, principal, media_id)
+        return await self._reader.get(principal, media_id)
 
     async def list_media(
         self,
@@ -174,8 +166,7 @@ class MediaService:
 
 async def remove(db: Connection, media_id: str) -> None:
     """The first phase of a purge: the media goes, and jobs to unlink its bytes come."""
-    for blob_id in await queries.remove(db, media_id):
-        await jobs.enqueue(db, JobKind.UNLINK, blob_id)
+    await jobs.enqueue(db, JobKind.UNLINK, *await queries.remove(db, media_id))
 
 
 def check_changeable(names: Sequence[str]) -> None:

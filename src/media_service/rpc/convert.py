@@ -10,8 +10,7 @@ from media.v1 import checksums_pb2, media_pb2, upload_pb2
 from media_service.media.model import Kind, Media
 from media_service.rpc.status import fault_status
 from media_service.types import Checksums, new_id
-from media_service.uploads.model import UploadSpec
-from media_service.uploads.service import UploadResult
+from media_service.uploads.model import UploadResult, UploadSpec
 
 
 def timestamp(time: datetime) -> timestamp_pb2.Timestamp:

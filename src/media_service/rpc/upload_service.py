@@ -23,8 +23,8 @@ from media_service.rpc.multipart import MultipartFile, boundary_of
 from media_service.rpc.stream_body import body_chunks
 from media_service.types import Checksums, new_id
 from media_service.uploads.acceptance import merge
-from media_service.uploads.model import MIB, Chunk, UploadSpec, UploadState
-from media_service.uploads.service import UploadResult, UploadService
+from media_service.uploads.model import MIB, Chunk, UploadResult, UploadSpec, UploadState
+from media_service.uploads.service import UploadService
 
 MAX_CHUNK = 2 * MIB
 DEFAULT_PAGE = 50

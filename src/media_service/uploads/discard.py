@@ -44,8 +44,7 @@ async def expire_uploads(database: Database, notifier: Notifier) -> int:
     """Ends sessions past their expire_time; returns how many."""
     async with database.transaction() as db:
         expired = await queries.expire(db, BATCH)
-        for upload in expired:
-            await jobs.enqueue(db, JobKind.DISCARD, upload.upload_id)
+        await jobs.enqueue(db, JobKind.DISCARD, *(upload.upload_id for upload in expired))
     for upload in expired:
         notifier.publish("uploads", upload.upload_id, f"{upload.epoch}:EXPIRED")
     if expired:

@@ -5,8 +5,11 @@ over if this process dies, or at once if the bytes have to be read back.
 """
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
+from media_service.db.batch import Batcher
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import MediaError, ResourceExhausted, Unavailable
@@ -14,7 +17,7 @@ from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.media import queries as catalogue
 from media_service.media.content_type import HEAD
-from media_service.media.model import Blob, Kind
+from media_service.media.model import Blob, NewMedia
 from media_service.storage.blobs import BlobStore
 from media_service.storage.crc32c import combine
 from media_service.types import Checksums, Fault, Owner
@@ -26,7 +29,7 @@ from media_service.uploads.acceptance import (
     check_not_empty,
 )
 from media_service.uploads.ledger import upload_exists
-from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
+from media_service.uploads.model import Part, Upload, UploadResult, UploadSpec, UploadState
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,14 @@ def whole_crc32c(parts: list[Part]) -> int:
     return crc
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An upload whose bytes are stored and accepted, and the media it becomes."""
+
+    spec: UploadSpec
+    media: NewMedia
+
+
 class Finisher:
     def __init__(
         self, database: Database, notifier: Notifier, store: BlobStore, acceptance: Acceptance
@@ -49,6 +60,7 @@ class Finisher:
         self._notifier = notifier
         self._store = store
         self._acceptance = acceptance
+        self._add = Batcher(self._add_many)
 
     async def finish_session(
         self, upload: Upload, declared: Checksums, sha256: bytes | None
@@ -65,7 +77,7 @@ class Finisher:
         async with self._database.transaction() as db:
             if not await queries.begin_verifying(db, upload.upload_id, upload.epoch, declared):
                 return
-            await jobs.enqueue(db, JobKind.FINISH, upload.upload_id, delay)
+            await jobs.enqueue(db, JobKind.FINISH, upload.upload_id, delay=delay)
         self._notifier.publish("uploads", upload.upload_id, f"{upload.epoch}:VERIFYING")
         if read_back:
             self._notifier.publish("jobs", "finish")
@@ -82,39 +94,43 @@ class Finisher:
         parts: list[Part],
         declared: Checksums,
         sha256: bytes | None,
-    ) -> None:
+        head: bytes,
+    ) -> UploadResult:
         """Finishes bytes that have no session yet: it is added as FINISHED, with its media.
 
         Raises what makes an upload FAILED, and AlreadyExists; then nothing is left of the bytes.
         """
         key = self._store.key(blob_id)
         try:
-            blob, content_type, kind = await self.check(
-                spec, blob_id, store_session, parts, declared, sha256
+            new = await self._check(
+                spec, owner, blob_id, store_session, parts, declared, sha256, head
             )
         except MediaError:
             await self._store.driver.abort(key, store_session)
             await self._store.driver.delete(key)
             raise
-        async with self._database.transaction() as db:
-            added = await queries.insert(
-                db,
-                spec,
-                owner,
-                blob_id=blob_id,
-                store_session=store_session,
-                epoch=1,
-                expiry=timedelta(),
-                state=UploadState.FINISHED,
-                committed_size=blob.size_bytes,
-            )
-            if added:
-                await self.add_media(db, spec, owner, blob, content_type, kind)
-        if not added:
+        upload = await self._add(new)
+        if upload is None:
             await self._store.driver.delete(key)
             raise upload_exists(spec.upload_id)
         self._notifier.publish("uploads", spec.upload_id, "1:FINISHED")
         self._notifier.publish("jobs", "ingest")
+        return UploadResult(upload, new.media.born(upload.create_time))
+
+    async def _add_many(self, finished: Sequence[Finished]) -> list[Upload | None]:
+        """Adds uploads and their media, in one transaction; None where the id is taken."""
+        by_id = {one.spec.upload_id: one for one in reversed(finished)}
+        firsts = list(by_id.values())
+        async with self._database.transaction() as db:
+            added = await queries.insert_finished(
+                db, [one.spec for one in firsts], [one.media for one in firsts]
+            )
+            await catalogue.insert(db, [by_id[upload_id].media for upload_id in added])
+            await jobs.enqueue(db, JobKind.INGEST, *added)
+        return [
+            added.get(one.spec.upload_id) if one is by_id[one.spec.upload_id] else None
+            for one in finished
+        ]
 
     async def finish_job(self, claim: Claim) -> None:
         """What the worker does with an upload that was left VERIFYING."""
@@ -145,8 +161,14 @@ class Finisher:
         async with self._database.connection() as db:
             parts = await queries.parts(db, upload_id)
         try:
-            blob, content_type, kind = await self.check(
-                upload.spec, upload.blob_id, upload.store_session, parts, declared, sha256
+            new = await self._check(
+                upload.spec,
+                upload.owner,
+                upload.blob_id,
+                upload.store_session,
+                parts,
+                declared,
+                sha256,
             )
         except (Unavailable, ResourceExhausted):
             raise  # the job tries again
@@ -158,23 +180,27 @@ class Finisher:
             raise
         async with self._database.transaction() as db:
             if await queries.end(db, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
-                await self.add_media(db, upload.spec, upload.owner, blob, content_type, kind)
+                await catalogue.insert(db, [new.media])
+                await jobs.enqueue(db, JobKind.INGEST, upload_id)
                 await jobs.withdraw(db, JobKind.FINISH, upload_id)
         self._notifier.publish("uploads", upload_id, f"{upload.epoch}:FINISHED")
         self._notifier.publish("jobs", "ingest")
 
-    async def check(
+    async def _check(
         self,
         spec: UploadSpec,
+        owner: Owner,
         blob_id: str,
         session: str,
         parts: list[Part],
         declared: Checksums,
         sha256: bytes | None,
-    ) -> tuple[Blob, str, Kind]:
-        """Completes the blob and checks it. Returns it with its content type and kind.
+        head: bytes | None = None,
+    ) -> Finished:
+        """Completes the blob and checks it.
 
-        Without `sha256`, one that was declared is checked by reading the blob.
+        Without `sha256`, one that was declared is checked by reading the blob; without `head`, its
+        first bytes are read.
         """
         size = sum(part.size for part in parts)
         check_complete(spec, size)
@@ -183,26 +209,15 @@ class Finisher:
         check_checksums(declared, Checksums(crc32c, sha256))
         key = self._store.key(blob_id)
         await self._store.driver.complete(key, session, [part.stored for part in parts])
-        head = await self._store.head(key, size, HEAD)
+        if head is None:
+            head = await self._store.head(key, size, HEAD)
         content_type, kind = self._acceptance.check_content(head, spec.content_type)
         if declared.sha256 is not None and sha256 is None:
             sha256 = await self._store.sha256(key, size)
             check_checksums(declared, Checksums(None, sha256))
         blob = Blob(blob_id, self._store.name, key, size, Checksums(crc32c, sha256))
-        return blob, content_type, kind
-
-    async def add_media(
-        self,
-        db: Connection,
-        spec: UploadSpec,
-        owner: Owner,
-        blob: Blob,
-        content_type: str,
-        kind: Kind,
-    ) -> None:
-        """The catalogue's side of a finished upload, in the caller's transaction."""
-        await catalogue.insert(db, spec.upload_id, owner, kind, content_type, spec.filename, blob)
-        await jobs.enqueue(db, JobKind.INGEST, spec.upload_id)
+        media = NewMedia(spec.upload_id, owner, kind, content_type, spec.filename, blob)
+        return Finished(spec, media)
 
     async def _fail(self, db: Connection, upload_id: str, fault: Fault) -> None:
         ended = await queries.end(db, upload_id, UploadState.VERIFYING, UploadState.FAILED, fault)

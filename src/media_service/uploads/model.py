@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from media_service.media.model import Media
 from media_service.storage.driver import PartName, StoredPart
 from media_service.types import Checksums, Fault, Owner
 
@@ -69,6 +70,14 @@ class Upload:
     @property
     def upload_id(self) -> str:
         return self.spec.upload_id
+
+
+@dataclass(frozen=True, slots=True)
+class UploadResult:
+    """An upload, and its media once there is one."""
+
+    upload: Upload
+    media: Media | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from media_service.db.database import Connection
+from media_service.media.model import NewMedia
 from media_service.types import Checksums, Fault, Owner
 from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
 
@@ -50,16 +51,14 @@ async def insert(
     store_session: str,
     epoch: int,
     expiry: timedelta,
-    state: UploadState = UploadState.ACTIVE,
-    committed_size: int = 0,
 ) -> bool:
     """Adds a session; False if its id or request id is taken."""
     done = await db.execute(
         """
         insert into uploads (upload_id, org_id, owner_type, owner_id, request_id, state, filename,
                              content_type, size_bytes, crc32c, sha256, blob_id, store_session,
-                             epoch, committed_size, expire_time)
-        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now() + %s)
+                             epoch, expire_time)
+        values (%s, %s, %s, %s, %s, 'ACTIVE', %s, %s, %s, %s, %s, %s, %s, %s, now() + %s)
         on conflict do nothing
         """,
         (
@@ -68,7 +67,6 @@ async def insert(
             owner.type,
             owner.id,
             spec.request_id,
-            state,
             spec.filename,
             spec.content_type,
             spec.size_bytes,
@@ -77,11 +75,47 @@ async def insert(
             blob_id,
             store_session,
             epoch,
-            committed_size,
             expiry,
         ),
     )
     return done.rowcount == 1
+
+
+async def insert_finished(
+    db: Connection, specs: Sequence[UploadSpec], media: Sequence[NewMedia]
+) -> dict[str, Upload]:
+    """Adds uploads that are finished with these media; those whose id is taken are left out."""
+    rows = await db.execute(
+        """
+        insert into uploads as u (upload_id, org_id, owner_type, owner_id, state, filename,
+                                  content_type, size_bytes, crc32c, sha256, blob_id, epoch,
+                                  committed_size, expire_time)
+        select upload_id, org_id, owner_type, owner_id, 'FINISHED', filename, content_type,
+               size_bytes, crc32c, sha256, blob_id, 1, committed_size, now()
+        from unnest(
+            %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
+            %s::bigint[], %s::bytea[], %s::uuid[], %s::bigint[]
+        ) as n (upload_id, org_id, owner_type, owner_id, filename, content_type, size_bytes,
+                crc32c, sha256, blob_id, committed_size)
+        on conflict do nothing
+        returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
+                  u.request_id::text as request_id
+        """,
+        (
+            [spec.upload_id for spec in specs],
+            [new.owner.org_id for new in media],
+            [new.owner.type for new in media],
+            [new.owner.id for new in media],
+            [spec.filename for spec in specs],
+            [spec.content_type for spec in specs],
+            [spec.size_bytes for spec in specs],
+            [spec.checksums.crc32c for spec in specs],
+            [spec.checksums.sha256 for spec in specs],
+            [new.blob.blob_id for new in media],
+            [new.blob.size_bytes for new in media],
+        ),
+    )
+    return {row["upload_id"]: record(row) async for row in rows}
 
 
 async def get(db: Connection, upload_id: str) -> Upload | None:

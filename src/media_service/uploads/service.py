@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from media_service.access.principal import Principal
@@ -15,7 +15,6 @@ from media_service.errors import FailedPrecondition, InvalidArgument, NotFound, 
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries as catalogue
-from media_service.media.model import Media
 from media_service.storage.blobs import BlobStore
 from media_service.types import Checksums, Owner, new_id
 from media_service.uploads import queries
@@ -28,7 +27,7 @@ from media_service.uploads.ledger import (
     superseded,
     upload_exists,
 )
-from media_service.uploads.model import Chunk, Part, Upload, UploadSpec, UploadState
+from media_service.uploads.model import Chunk, Part, Upload, UploadResult, UploadSpec, UploadState
 from media_service.uploads.stream import UploadStream
 from media_service.uploads.writer import BlobWriter
 
@@ -36,14 +35,6 @@ log = logging.getLogger(__name__)
 
 # A watch repeats the current state when nothing happened for so long.
 HEARTBEAT_SECONDS = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class UploadResult:
-    """An upload, and its media once there is one."""
-
-    upload: Upload
-    media: Media | None
 
 
 def not_found(upload_id: str) -> NotFound:
@@ -76,7 +67,7 @@ class UploadService:
         self._acceptance = acceptance
         self._expiry = expiry
         self._timeout = timeout
-        self._streams: dict[asyncio.Task[None], UploadStream] = {}
+        self._streams: dict[asyncio.Task[UploadResult | None], UploadStream] = {}
 
     async def close(self) -> None:
         """Ends the running streams, as if their callers had gone: what came is kept."""
@@ -232,8 +223,8 @@ class UploadService:
         session = await self._begin(blob_id)
         ledger = self._ledger(spec, owner, blob_id, session, 1, on_created)
         writer = self._writer(ledger, [], 0)
-        await self._take_in(ledger, writer, chunks, resumable=resumable)
-        return await self.get(principal, spec.upload_id)
+        result = await self._take_in(ledger, writer, chunks, resumable=resumable)
+        return result or await self.get(principal, spec.upload_id)
 
     async def _take_in(
         self,
@@ -243,7 +234,8 @@ class UploadService:
         *,
         atomic: bool = False,
         resumable: bool = True,
-    ) -> None:
+    ) -> UploadResult | None:
+        """Runs a stream to its end. The result, if that is known without asking the database."""
         stream = UploadStream(writer, ledger, self._acceptance, self._timeout, atomic=atomic)
         storing = asyncio.create_task(self._store(stream, ledger, writer, resumable=resumable))
         self._streams[storing] = stream
@@ -252,7 +244,7 @@ class UploadService:
         try:
             with self._fenced(stream, ledger):
                 await asyncio.wait({storing, feeding}, return_when=asyncio.FIRST_COMPLETED)
-                await asyncio.shield(storing)
+                return await asyncio.shield(storing)
         finally:
             feeding.cancel()
             stream.interrupt(
@@ -262,7 +254,7 @@ class UploadService:
 
     async def _store(
         self, stream: UploadStream, ledger: Ledger, writer: BlobWriter, *, resumable: bool
-    ) -> None:
+    ) -> UploadResult | None:
         """The part of a stream that outlives its caller."""
         try:
             await stream.store()
@@ -276,15 +268,15 @@ class UploadService:
                 await self._drop(ledger)
             raise
         if not stream.finish:
-            return
+            return None
         if ledger.exists:
             async with self._database.connection() as db:
                 upload = await queries.get(db, ledger.spec.upload_id)
             if upload is not None:
                 taken = replace(upload, epoch=ledger.epoch)
                 await self._finisher.finish_session(taken, declared, writer.sha256())
-            return
-        await self._finisher.finish_in_one_step(
+            return None
+        return await self._finisher.finish_in_one_step(
             ledger.spec,
             ledger.owner,
             blob_id=ledger.blob_id,
@@ -292,9 +284,10 @@ class UploadService:
             parts=stream.parts,
             declared=declared,
             sha256=writer.sha256(),
+            head=stream.head,
         )
 
-    def _forget(self, storing: asyncio.Task[None]) -> None:
+    def _forget(self, storing: asyncio.Task[UploadResult | None]) -> None:
         del self._streams[storing]
         if not storing.cancelled() and (error := storing.exception()):
             log.debug("stream ended: %s", error)

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from datetime import timedelta
 
 from media_service.errors import MediaError, OffsetMismatch, Reason, Timeout, TooLarge
+from media_service.media.content_type import HEAD
 from media_service.types import Checksums
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.intake import Intake
@@ -35,8 +36,8 @@ class UploadStream:
     """Takes bytes from `writer.offset` on. With `atomic`, nothing is counted before the end, and
     nothing is kept unless the caller's side ends well.
 
-    After `store`: `finish` and `checksums` are what the last chunk asked for; `parts` are those of
-    a session that does not exist yet because it can be stored in one step.
+    After `store`: `finish` and `checksums` are what the last chunk asked for; `parts` and `head`
+    (the first bytes) are those of a session that does not exist, for it can be stored in one step.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class UploadStream:
         self.finish = False
         self.checksums = Checksums()
         self.parts: list[Part] = []
+        self.head = b""
         self.committed_size = writer.offset
         self.intake = Intake()
         self._writer = writer
@@ -127,6 +129,8 @@ class UploadStream:
             wait = min(self._next_checkpoint, window_end) - now
             chunks = await self.intake.take(max(wait, 0.001))
             if chunks:
+                if not self._ledger.exists and len(self.head) < HEAD:
+                    self.head += b"".join(chunk.data for chunk in chunks)
                 await self._writer.write([chunk.data for chunk in chunks])
             elif self.intake.ended:
                 return
@@ -170,6 +174,7 @@ class UploadStream:
             self._writer.recording(parts)
             await self._ledger.count(committed_size, parts)
             self.committed_size = committed_size
+            self.head = b""
             self._writer.recorded(parts)
 
     def interrupt(self, error: MediaError) -> None:

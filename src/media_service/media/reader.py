@@ -1,0 +1,44 @@
+"""Reading one media: the most frequent query there is."""
+
+from collections.abc import Sequence
+
+from media_service.access.principal import Principal
+from media_service.access.require import require
+from media_service.db.batch import Batcher
+from media_service.db.database import Database
+from media_service.errors import NotFound, Reason
+from media_service.media import queries
+from media_service.media.model import Media
+
+
+def not_found(media_id: str) -> NotFound:
+    return NotFound(
+        Reason.MEDIA_NOT_FOUND, "There is no such media, or it is not yours.", media_id=media_id
+    )
+
+
+def permit(principal: Principal, media: Media | None, media_id: str) -> Media:
+    """The media, if it is the caller's. Raises NotFound (MEDIA_NOT_FOUND)."""
+    missing = not_found(media_id)
+    require(principal, media.owner if media else None, missing)
+    if media is None:
+        raise missing
+    return media
+
+
+class MediaReader:
+    """Reads media by id; callers at the same time share a query."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._read = Batcher(self._read_many)
+
+    async def get(self, principal: Principal, media_id: str) -> Media:
+        """The caller's media as it is now, or NotFound (MEDIA_NOT_FOUND)."""
+        media_id = media_id.lower()
+        return permit(principal, await self._read(media_id), media_id)
+
+    async def _read_many(self, media_ids: Sequence[str]) -> list[Media | None]:
+        async with self._database.connection() as db:
+            found = await queries.get_many(db, media_ids)
+        return [found.get(media_id) for media_id in media_ids]

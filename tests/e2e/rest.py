@@ -1,0 +1,149 @@
+"""What REST tests say in one line."""
+
+import base64
+import hashlib
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from tests.e2e.conftest import Service
+from tests.tools import eventually
+
+SETTLED = {"READY", "FAILED"}
+CONFLICT = 409
+
+
+def client_of(service: Service, user: str, **claims: object) -> httpx.Client:
+    """A REST client of a user; to be closed."""
+    return httpx.Client(
+        base_url=service.base_url,
+        headers=service.bearer(user, **claims),
+        timeout=30,
+        trust_env=False,
+    )
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str]:
+    """Status and reason of an error, which must be google.rpc.Status in JSON."""
+    assert answer.headers["content-type"] == "application/json"
+    return answer.status_code, reason_of(answer.json())
+
+
+def reason_of(status: dict[str, Any]) -> str:
+    assert status["message"]
+    (info,) = [d for d in status["details"] if d["@type"].endswith("google.rpc.ErrorInfo")]
+    assert info["domain"] == "media.v1"
+    return str(info["reason"])
+
+
+def digest(data: bytes) -> str:
+    """As Content-Digest and Repr-Digest have it (RFC 9530)."""
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"
+
+
+def sha256(media: dict[str, Any]) -> bytes:
+    return base64.b64decode(media["checksums"]["sha256"])
+
+
+def store(client: httpx.Client, data: bytes, filename: str = "a.jpg") -> dict[str, Any]:
+    """Stores a file in one request; its media."""
+    answer = client.post("/v1/media:upload", params={"filename": filename}, content=data)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def settled(client: httpx.Client, media_id: str, **params: str) -> dict[str, Any]:
+    """The media once inspection is through with it."""
+
+    def look() -> dict[str, Any] | None:
+        media = client.get(f"/v1/media/{media_id}", params=params).json()
+        return media if media["state"] in SETTLED else None
+
+    return eventually(look) or {}
+
+
+def create(client: httpx.Client, **spec: Any) -> str:
+    """Opens an upload; its id."""
+    answer = client.post("/v1/uploads", json=spec)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["uploadId"])
+
+
+def offset_of(client: httpx.Client, upload_id: str) -> int:
+    return int(client.head(f"/v1/uploads/{upload_id}/content").headers["upload-offset"])
+
+
+def patch(
+    client: httpx.Client,
+    upload_id: str,
+    offset: int,
+    data: bytes,
+    *,
+    complete: bool = False,
+    **headers: str,
+) -> httpx.Response:
+    """Appends to an upload. Headers by name, with _ for -."""
+    return client.patch(
+        f"/v1/uploads/{upload_id}/content",
+        content=data,
+        headers={
+            "upload-offset": str(offset),
+            "upload-complete": "?1" if complete else "?0",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        },
+    )
+
+
+def resume(client: httpx.Client, upload_id: str, data: bytes) -> httpx.Response:
+    """What a client does after a break: asks where to go on, and does; the last answer."""
+    offset = offset_of(client, upload_id)
+    answer = patch(client, upload_id, offset, data[offset:], complete=True)
+    while answer.status_code == CONFLICT and "upload-offset" in answer.headers:
+        # Bytes of the broken connection were still on their way.
+        offset = int(answer.headers["upload-offset"])
+        answer = patch(client, upload_id, offset, data[offset:], complete=True)
+    return answer
+
+
+def content(client: httpx.Client, media_id: str) -> bytes:
+    answer = client.get(f"/v1/media/{media_id}/content")
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+def open_request(
+    service: Service, user: str, method: str, path: str, **headers: str | int
+) -> socket.socket:
+    """A connection on which the head of a request was sent, and nothing of its body."""
+    address = urlsplit(service.base_url)
+    connection = socket.create_connection((address.hostname, address.port), 30)
+    lines = {
+        "Host": address.netloc,
+        "Authorization": f"Bearer {service.token(user)}",
+        **{name.replace("_", "-"): str(value) for name, value in headers.items()},
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    connection.sendall(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode())
+    return connection
+
+
+def stored_files(service: Service) -> set[Path]:
+    """All files of the blob store: finished blobs, and parts of open ones."""
+    return {path for path in (service.data_dir / "raw").rglob("*") if path.is_file()}
+
+
+def files_with(service: Service, data: bytes) -> list[Path]:
+    """Where the blob store keeps these bytes."""
+    return [
+        path
+        for path in stored_files(service)
+        if path.stat().st_size == len(data) and path.read_bytes() == data
+    ]
+
+
+def trusting(certificate: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificate)

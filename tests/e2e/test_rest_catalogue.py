@@ -1,0 +1,299 @@
+"""The catalogue over REST, through Envoy."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from media_service.types import new_id
+from tests.e2e.conftest import Service
+from tests.e2e.rest import client_of, files_with, refusal, settled, store
+from tests.media_files import film, jpeg, png
+from tests.processing.media_files import film as real_film
+from tests.processing.media_files import picture, with_tags
+from tests.tools import eventually
+
+CAMERA = {
+    "ifd0-Make": "Fujifilm",
+    "ifd0-Model": "X100",
+    "ifd3-GPSLatitude": "43/1 28/1 281/100",
+    "ifd3-GPSLatitudeRef": "S",
+    "ifd3-GPSLongitude": "11/1 53/1 645/100",
+    "ifd3-GPSLongitudeRef": "E",
+}
+
+
+@pytest.fixture
+def owner(service: Service) -> Iterator[httpx.Client]:
+    """A user who has nothing yet."""
+    with client_of(service, f"user-{new_id()}") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def collector(service: Service) -> Iterator[httpx.Client]:
+    """A user with five media, all inspected: c.jpg, a.png, b.mp4 (broken), d.jpg, e.jpg."""
+    with client_of(service, f"user-{new_id()}") as client:
+        ids = [
+            store(client, data, name)["mediaId"]
+            for name, data in {
+                "c.jpg": jpeg(),
+                "a.png": png(),
+                "b.mp4": film(100_000),
+                "d.jpg": jpeg(200, 200),
+                "e.jpg": jpeg(400, 400),
+            }.items()
+        ]
+        for media in ids:
+            settled(client, media)
+        client.patch(f"/v1/media/{ids[0]}", json={"tags": ["beach", "2026"]})
+        yield client
+
+
+def names(client: httpx.Client, **query: Any) -> list[str]:
+    answer = client.get("/v1/media", params=query)
+    assert answer.status_code == 200, answer.text
+    return [media["filename"] for media in answer.json().get("media", [])]
+
+
+# Lists
+
+
+def test_media_are_listed_newest_first(collector: httpx.Client) -> None:
+    assert names(collector) == ["e.jpg", "d.jpg", "b.mp4", "a.png", "c.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("kind=VIDEO", ["b.mp4"]),
+        ("kind=image", ["a.png", "c.jpg", "d.jpg", "e.jpg"]),
+        ("state=FAILED", ["b.mp4"]),
+        ('content_type="image/*" AND NOT content_type="image/png"', ["c.jpg", "d.jpg", "e.jpg"]),
+        ('filename="*.png" OR kind=VIDEO', ["a.png", "b.mp4"]),
+        ("size_bytes>=100000", ["b.mp4"]),
+        ('tags:"beach" tags:2026', ["c.jpg"]),
+        ("create_time>2000-01-01T00:00:00Z -(kind=IMAGE)", ["b.mp4"]),
+        ("create_time<2000-01-01T00:00:00Z", []),
+    ],
+)
+def test_media_are_found_by_what_is_known_of_them(
+    collector: httpx.Client, wanted: str, found: list[str]
+) -> None:
+    assert names(collector, filter=wanted, orderBy="filename") == found
+
+
+def test_media_are_ordered_as_asked(collector: httpx.Client) -> None:
+    in_order = ["a.png", "b.mp4", "c.jpg", "d.jpg", "e.jpg"]
+    assert names(collector, orderBy="filename") == in_order
+    assert names(collector, orderBy="filename desc") == in_order[::-1]
+    assert names(collector, orderBy="size_bytes desc, filename")[0] == "b.mp4"
+
+
+def test_pages_put_together_are_the_list(collector: httpx.Client) -> None:
+    for order in ("", "filename", "size_bytes desc, filename"):
+        query = {"orderBy": order, "pageSize": 2}
+        pages, token = [], "first"
+        while token:
+            asked = query | ({"pageToken": token} if token != "first" else {})
+            page = collector.get("/v1/media", params=asked).json()
+            pages.append([media["filename"] for media in page["media"]])
+            token = page.get("nextPageToken", "")
+        assert [len(page) for page in pages] == [2, 2, 1]
+        assert sum(pages, []) == names(collector, orderBy=order)
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ({"filter": "colour=red"}, "INVALID_FILTER"),
+        ({"filter": "size_bytes>many"}, "INVALID_FILTER"),
+        ({"filter": 'filename="'}, "INVALID_FILTER"),
+        ({"filter": "(" * 200}, "INVALID_FILTER"),
+        ({"filter": "'; drop table media; --"}, "INVALID_FILTER"),
+        ({"filter": "size_bytes>99999999999999999999999"}, "INVALID_FILTER"),
+        ({"filter": "a" * 3000}, "INVALID_FIELD"),
+        ({"orderBy": "colour"}, "INVALID_ORDER_BY"),
+        ({"orderBy": "filename sideways"}, "INVALID_ORDER_BY"),
+        ({"orderBy": "filename, filename"}, "INVALID_ORDER_BY"),
+        ({"pageToken": "nonsense"}, "INVALID_PAGE_TOKEN"),
+        ({"pageToken": "%%%"}, "INVALID_PAGE_TOKEN"),
+        ({"pageSize": -1}, "INVALID_FIELD"),
+        ({"pageSize": 1001}, "INVALID_FIELD"),
+        ({"pageSize": "many"}, "INVALID_REQUEST"),
+        ({"colour": "red"}, "INVALID_REQUEST"),
+    ],
+)
+def test_a_query_that_makes_no_sense_is_400(
+    collector: httpx.Client, query: dict[str, Any], reason: str
+) -> None:
+    assert refusal(collector.get("/v1/media", params=query)) == (400, reason)
+
+
+def test_a_page_token_is_good_for_its_own_query_only(
+    collector: httpx.Client, owner: httpx.Client
+) -> None:
+    token = collector.get("/v1/media", params={"pageSize": 2}).json()["nextPageToken"]
+    other: dict[str, str]
+    for other in ({"filter": "kind=IMAGE"}, {"orderBy": "filename"}, {"showDeleted": "true"}):
+        answer = collector.get("/v1/media", params={**other, "pageToken": token})
+        assert refusal(answer) == (400, "INVALID_PAGE_TOKEN")
+    answer = owner.get("/v1/media", params={"pageToken": token})
+    assert refusal(answer) == (400, "INVALID_PAGE_TOKEN")
+
+
+# Changes
+
+
+def test_a_media_is_changed_where_the_mask_says(owner: httpx.Client) -> None:
+    path = f"/v1/media/{store(owner, jpeg(), 'a.jpg')['mediaId']}"
+    body = {"title": "Beach", "description": "Not this", "tags": ["x"]}
+    answer = owner.patch(path, params={"updateMask": "title,tags"}, json=body)
+    assert answer.status_code == 200, answer.text
+    changed = answer.json()
+    assert (changed["title"], changed["tags"]) == ("Beach", ["x"])
+    assert "description" not in changed
+    cleared = owner.patch(path, params={"updateMask": "tags"}, json={}).json()
+    assert "tags" not in cleared
+    # Without a mask: what is there.
+    assert owner.patch(path, json={"filename": "b.jpg"}).json()["title"] == "Beach"
+    assert owner.get(path).json()["filename"] == "b.jpg"
+
+
+def test_what_is_not_the_callers_to_change_is_refused(owner: httpx.Client) -> None:
+    path = f"/v1/media/{store(owner, jpeg())['mediaId']}"
+    for mask in ("state", "sizeBytes", "owner"):
+        answer = owner.patch(path, params={"updateMask": mask}, json={})
+        assert refusal(answer) == (400, "INVALID_UPDATE_MASK")
+    for wrong in ({"filename": "a/b"}, {"title": "x" * 201}, {"tags": ["x", "x"]}):
+        assert refusal(owner.patch(path, json=wrong)) == (400, "INVALID_FIELD")
+    answer = owner.patch(path, json={"title": ["x"]})
+    assert refusal(answer) == (400, "INVALID_REQUEST")
+
+
+def test_a_change_can_insist_on_what_was_seen(owner: httpx.Client) -> None:
+    media = store(owner, jpeg())["mediaId"]
+    settled(owner, media)
+    path = f"/v1/media/{media}"
+    answer = owner.get(path)
+    seen = answer.headers["etag"]
+    assert seen == answer.json()["etag"]
+    changed = owner.patch(path, headers={"if-match": seen}, json={"title": "first"})
+    assert changed.headers["etag"] != seen
+    late = owner.patch(path, headers={"if-match": seen}, json={"title": "second"})
+    assert refusal(late) == (412, "ETAG_MISMATCH")
+    late = owner.patch(path, json={"title": "second", "etag": seen})
+    assert refusal(late) == (412, "ETAG_MISMATCH")
+    assert refusal(owner.delete(path, headers={"if-match": seen})) == (412, "ETAG_MISMATCH")
+    assert owner.get(path).json()["title"] == "first"
+    answer = owner.delete(path, headers={"if-match": changed.headers["etag"]})
+    assert answer.status_code == 200
+
+
+# Deletes
+
+
+def test_a_deleted_media_leaves_the_lists_and_comes_back(owner: httpx.Client) -> None:
+    media = store(owner, jpeg(), "a.jpg")["mediaId"]
+    settled(owner, media)
+    path = f"/v1/media/{media}"
+    deleted = owner.delete(path).json()
+    assert deleted["deleteTime"] < deleted["purgeTime"]
+    assert owner.delete(path).json() == deleted
+    assert names(owner) == []
+    assert names(owner, showDeleted="true") == ["a.jpg"]
+    assert owner.get(path).json() == deleted
+    assert refusal(owner.patch(path, json={"title": "x"})) == (410, "MEDIA_DELETED")
+    back = owner.post(f"{path}:undelete", json={}).json()
+    assert "deleteTime" not in back
+    assert names(owner) == ["a.jpg"]
+
+
+def test_a_purge_removes_the_bytes_for_good(service: Service, owner: httpx.Client) -> None:
+    data = film(12345)
+    path = f"/v1/media/{store(owner, data)['mediaId']}"
+    assert refusal(owner.post(f"{path}:purge", json={})) == (409, "MEDIA_NOT_DELETED")
+    owner.delete(path)
+    assert files_with(service, data)
+    purged = owner.post(f"{path}:purge", json={})
+    assert (purged.status_code, purged.json()) == (200, {})
+    assert refusal(owner.get(path)) == (404, "MEDIA_NOT_FOUND")
+    assert refusal(owner.post(f"{path}:undelete")) == (404, "MEDIA_NOT_FOUND")
+    assert names(owner, showDeleted="true") == []
+    eventually(lambda: not files_with(service, data))
+
+
+def test_a_media_of_someone_else_does_not_exist(
+    collector: httpx.Client, owner: httpx.Client
+) -> None:
+    theirs = collector.get("/v1/media").json()["media"][0]["mediaId"]
+    path = f"/v1/media/{theirs}"
+    for answer in (
+        owner.get(path),
+        owner.patch(path, json={"title": "mine"}),
+        owner.delete(path),
+        owner.post(f"{path}:undelete"),
+        owner.post(f"{path}:purge"),
+    ):
+        assert refusal(answer) == (404, "MEDIA_NOT_FOUND")
+    assert names(owner) == []
+
+
+def test_an_unknown_id_is_404_and_a_malformed_one_400(owner: httpx.Client) -> None:
+    assert refusal(owner.get(f"/v1/media/{new_id()}")) == (404, "MEDIA_NOT_FOUND")
+    assert refusal(owner.get("/v1/media/no-id")) == (400, "INVALID_FIELD")
+    assert refusal(owner.delete("/v1/media/no-id")) == (400, "INVALID_FIELD")
+
+
+# What inspection found
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> bytes:
+    """A photo of a camera held upright, that knows where it was taken."""
+    path = tmp_path / "photo.jpg"
+    with_tags(picture(), CAMERA, orientation=6).write_to_file(str(path))
+    return path.read_bytes()
+
+
+def test_a_photo_is_told_as_a_viewer_shows_it(owner: httpx.Client, photo: bytes) -> None:
+    media = settled(owner, store(owner, photo)["mediaId"])
+    assert (media["state"], media["kind"], media["contentType"]) == ("READY", "IMAGE", "image/jpeg")
+    image = media["image"]
+    assert (image["width"], image["height"], image["orientation"]) == (48, 64, 6)
+
+
+def test_exif_and_place_are_told_only_to_who_asks_for_all(
+    owner: httpx.Client, photo: bytes
+) -> None:
+    stored = store(owner, photo)["mediaId"]
+    settled(owner, stored)
+    path = f"/v1/media/{stored}"
+    image = owner.get(path, params={"view": "FULL"}).json()["image"]
+    assert image["exif"]["Model"] == "X100"
+    assert not [name for name in image["exif"] if "GPS" in name]
+    assert image["location"]["latitude"] == pytest.approx(-43.4674, abs=0.001)
+    for answer in (
+        owner.get(path),
+        owner.get(path, params={"view": "BASIC"}),
+        owner.get("/v1/media"),
+        owner.get(f"/v1/uploads/{stored}"),
+        owner.get("/v1/uploads"),
+        owner.patch(path, json={"title": "x"}),
+        owner.delete(path),
+        owner.post(f"{path}:undelete"),
+    ):
+        assert answer.status_code == 200
+        assert not [word for word in ("GPS", "exif", "location", "X100") if word in answer.text]
+
+
+def test_a_film_is_told_with_its_length_and_codecs(owner: httpx.Client, tmp_path: Path) -> None:
+    film = real_film(tmp_path / "film.mp4", "libx264", "aac")
+    media = settled(owner, store(owner, film.read_bytes(), "film.mp4")["mediaId"])
+    assert (media["state"], media["contentType"]) == ("READY", "video/mp4")
+    video = media["video"]
+    assert (video["width"], video["height"], video["frameRate"]) == (128, 72, 25)
+    assert (video["videoCodec"], video["audioCodec"]) == ("h264", "aac")
+    assert video["durationSeconds"] == pytest.approx(1.2, abs=0.1)

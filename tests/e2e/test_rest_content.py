@@ -1,0 +1,389 @@
+"""Content over REST, as RFC 9110 has it, through Envoy."""
+
+import base64
+import hashlib
+import http.client
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import httpx
+import jwt
+import pytest
+
+from media_service.types import new_id
+from tests.e2e.conftest import Service
+from tests.e2e.rest import (
+    client_of,
+    content,
+    digest,
+    files_with,
+    open_request,
+    refusal,
+    settled,
+    store,
+)
+from tests.media_files import film, jpeg
+from tests.tools import eventually
+
+MIB = 1 << 20
+LONG_AGO = "Sun, 06 Nov 1994 08:49:37 GMT"
+
+
+@pytest.fixture(scope="module")
+def picture() -> bytes:
+    """A picture like no other."""
+    return jpeg() + os.urandom(32)
+
+
+@pytest.fixture(scope="module")
+def path(service: Service, picture: bytes) -> str:
+    """Where the picture's content is."""
+    with client_of(service, "alice") as client:
+        return f"/v1/media/{store(client, picture, 'holiday.jpg')['mediaId']}/content"
+
+
+@pytest.fixture
+def etag(alice: httpx.Client, path: str) -> str:
+    return str(alice.head(path).headers["etag"])
+
+
+def test_the_bytes_come_back_as_they_were(alice: httpx.Client, path: str, picture: bytes) -> None:
+    answer = alice.get(path)
+    assert (answer.status_code, answer.content) == (200, picture)
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["content-length"] == str(len(picture))
+    assert answer.headers["accept-ranges"] == "bytes"
+    assert "last-modified" in answer.headers
+
+
+def test_a_large_file_comes_back_whole(alice: httpx.Client) -> None:
+    data = film(9 * MIB + 1)
+    media = store(alice, data, "a.mp4")
+    assert content(alice, media["mediaId"]) == data
+
+
+def test_the_digest_of_the_whole_is_told(alice: httpx.Client, path: str, picture: bytes) -> None:
+    for headers in ({}, {"range": "bytes=0-9"}):
+        digests = alice.get(path, headers=headers).headers["repr-digest"].split(", ")
+        assert digest(picture) in digests
+
+
+def test_a_browser_is_told_to_run_nothing_and_share_nothing(alice: httpx.Client, path: str) -> None:
+    headers = alice.get(path).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "sandbox" in headers["content-security-policy"]
+    assert headers["cache-control"] == "private, no-cache"
+    assert "authorization" in headers["vary"].lower()
+
+
+# Ranges
+
+
+@pytest.mark.parametrize(
+    ("wanted", "part"),
+    [
+        ("bytes=0-9", slice(0, 10)),
+        ("bytes=100-199", slice(100, 200)),
+        ("bytes=0-0", slice(0, 1)),
+        ("bytes=100-", slice(100, None)),
+        ("bytes=-7", slice(-7, None)),
+        ("bytes=-99999999", slice(0, None)),
+        ("bytes=5-99999999", slice(5, None)),
+        ("BYTES=0-9", slice(0, 10)),
+    ],
+)
+def test_a_range_is_206_with_just_those_bytes(
+    alice: httpx.Client, path: str, picture: bytes, wanted: str, part: slice
+) -> None:
+    answer = alice.get(path, headers={"range": wanted})
+    start, stop, _ = part.indices(len(picture))
+    assert (answer.status_code, answer.content) == (206, picture[part])
+    assert answer.headers["content-range"] == f"bytes {start}-{stop - 1}/{len(picture)}"
+    assert answer.headers["content-length"] == str(stop - start)
+
+
+@pytest.mark.parametrize(
+    "wanted", ["bytes=0-0,5-6", "items=0-4", "bytes=9-3", "bytes=x", "nothing"]
+)
+def test_what_is_no_single_range_gets_the_whole(
+    alice: httpx.Client, path: str, picture: bytes, wanted: str
+) -> None:
+    answer = alice.get(path, headers={"range": wanted})
+    assert (answer.status_code, answer.content) == (200, picture)
+
+
+@pytest.mark.parametrize("wanted", ["bytes=99999999-", "bytes=99999999-199999999", "bytes=-0"])
+def test_a_range_past_the_end_is_416_with_the_length(
+    alice: httpx.Client, path: str, picture: bytes, wanted: str
+) -> None:
+    answer = alice.get(path, headers={"range": wanted})
+    assert refusal(answer) == (416, "RANGE_NOT_SATISFIABLE")
+    assert answer.headers["content-range"] == f"bytes */{len(picture)}"
+
+
+def test_curl_continues_a_download(
+    service: Service, path: str, picture: bytes, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.jpg"
+    copy.write_bytes(picture[:100])
+    subprocess.run(
+        [
+            *("curl", "--silent", "--fail", "--noproxy", "*", "--continue-at", "-"),
+            *("--header", f"Authorization: Bearer {service.token('alice')}"),
+            *("--output", str(copy), service.base_url + path),
+        ],
+        check=True,
+        timeout=30,
+    )
+    assert copy.read_bytes() == picture
+
+
+# Conditions
+
+
+def test_what_the_client_has_already_is_304(alice: httpx.Client, path: str, etag: str) -> None:
+    modified = alice.head(path).headers["last-modified"]
+    for headers in (
+        {"if-none-match": etag},
+        {"if-none-match": f'"other", W/{etag}'},
+        {"if-none-match": "*"},
+        {"if-modified-since": modified},
+    ):
+        answer = alice.get(path, headers=headers)
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert answer.headers["etag"] == etag
+
+
+def test_what_the_client_has_not_is_sent(alice: httpx.Client, path: str, picture: bytes) -> None:
+    for headers in (
+        {"if-none-match": '"other"'},
+        {"if-modified-since": LONG_AGO},
+        {"if-modified-since": "yesterday"},
+        # An entity tag counts for more than a date.
+        {"if-none-match": '"other"', "if-modified-since": "Fri, 01 Jan 2100 00:00:00 GMT"},
+    ):
+        answer = alice.get(path, headers=headers)
+        assert (answer.status_code, answer.content) == (200, picture)
+
+
+def test_a_condition_that_does_not_hold_is_412(alice: httpx.Client, path: str, etag: str) -> None:
+    for wrong in (
+        {"if-match": '"other"'},
+        {"if-match": f"W/{etag}"},
+        {"if-unmodified-since": LONG_AGO},
+    ):
+        assert refusal(alice.get(path, headers=wrong)) == (412, "PRECONDITION_FAILED")
+    for right in ({"if-match": etag}, {"if-match": "*"}):
+        assert alice.get(path, headers=right).status_code == 200
+
+
+def test_a_range_is_given_only_of_what_the_client_knows(
+    alice: httpx.Client, path: str, etag: str
+) -> None:
+    modified = alice.head(path).headers["last-modified"]
+    for known, status in {
+        etag: 206,
+        modified: 206,
+        '"other"': 200,
+        f"W/{etag}": 200,
+        LONG_AGO: 200,
+    }.items():
+        answer = alice.get(path, headers={"range": "bytes=0-9", "if-range": known})
+        assert answer.status_code == status
+
+
+# HEAD
+
+
+@pytest.fixture
+def connection(service: Service) -> Iterator[http.client.HTTPConnection]:
+    """One connection, kept alive, that takes what follows an answer for the next one."""
+    address = urlsplit(service.base_url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+    yield connection
+    connection.close()
+
+
+def test_head_has_the_length_and_no_body_and_the_connection_goes_on(
+    service: Service, connection: http.client.HTTPConnection, path: str, picture: bytes
+) -> None:
+    bearer = service.bearer("alice")
+    connection.connect()
+    socket_before = connection.sock
+    for headers, status, length in (
+        ({}, 200, len(picture)),
+        ({"range": "bytes=0-9"}, 206, 10),
+        ({"if-none-match": "*"}, 304, None),
+    ):
+        connection.request("HEAD", path, headers={**bearer, **headers})
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (status, b"")
+        if length is not None:
+            assert answer.headers["content-length"] == str(length)
+        connection.request("GET", path, headers=bearer)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, picture)
+    assert connection.sock is socket_before
+
+
+# Names
+
+
+def disposition(client: httpx.Client, media: str, **params: str) -> str:
+    answer = client.get(f"/v1/media/{media}/content", params=params)
+    return str(answer.headers["content-disposition"])
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [("Ünïcode – 写真.jpg", "_n_code _ __.jpg"), ('say "hi" 100%.jpg', "say _hi_ 100_.jpg")],
+)
+def test_a_file_keeps_its_name_in_any_script(alice: httpx.Client, name: str, plain: str) -> None:
+    media = store(alice, jpeg(), name)["mediaId"]
+    shown = disposition(alice, media)
+    assert shown.startswith("inline; ")
+    assert f'filename="{plain}"' in shown
+    assert f"filename*=UTF-8''{quote(name, safe='')}" in shown
+
+
+def test_a_file_is_saved_rather_than_shown_if_asked(alice: httpx.Client) -> None:
+    media = store(alice, jpeg(), "a.jpg")["mediaId"]
+    assert disposition(alice, media) == 'inline; filename="a.jpg"'
+    assert disposition(alice, media, attachment="true") == 'attachment; filename="a.jpg"'
+
+
+# Callers
+
+
+def test_content_of_someone_else_does_not_exist(service: Service, path: str) -> None:
+    with client_of(service, "mallory") as mallory:
+        assert refusal(mallory.get(path)) == (404, "MEDIA_NOT_FOUND")
+        assert mallory.head(path).status_code == 404
+    with client_of(service, "alice", org="other") as other:
+        assert refusal(other.get(path)) == (404, "MEDIA_NOT_FOUND")
+
+
+def test_an_unknown_id_is_404_and_a_malformed_one_400(alice: httpx.Client) -> None:
+    answer = alice.get(f"/v1/media/{new_id()}/content")
+    assert refusal(answer) == (404, "MEDIA_NOT_FOUND")
+    for wrong in ("no-id", "..%20", "'", new_id() + "0"):
+        assert refusal(alice.get(f"/v1/media/{wrong}/content")) == (400, "INVALID_FIELD")
+
+
+def test_deleted_content_is_gone_until_it_is_undeleted(alice: httpx.Client) -> None:
+    data = jpeg()
+    media = store(alice, data)["mediaId"]
+    alice.delete(f"/v1/media/{media}")
+    assert refusal(alice.get(f"/v1/media/{media}/content")) == (410, "MEDIA_DELETED")
+    alice.post(f"/v1/media/{media}:undelete")
+    assert content(alice, media) == data
+
+
+def signed(service: Service, secret: str = "", **claims: object) -> str:
+    """A token of alice's, with other claims, or signed with another secret."""
+    usual = {"sub": "alice", "exp": datetime.now(UTC) + timedelta(hours=1)}
+    return jwt.encode({**usual, **claims}, secret or service.secret, algorithm="HS256")
+
+
+def test_without_a_good_token_it_is_401(service: Service, http: httpx.Client, path: str) -> None:
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    good = signed(service)
+    for token, reason in {
+        "": "TOKEN_MISSING",
+        "nonsense": "TOKEN_INVALID",
+        good[:-4] + "AAAA": "TOKEN_INVALID",
+        signed(service, secret="x" * 32): "TOKEN_INVALID",
+        jwt.encode({"sub": "alice"}, None, algorithm="none"): "TOKEN_INVALID",
+        signed(service, exp=hour_ago): "TOKEN_EXPIRED",
+    }.items():
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        answer = http.get(path, headers=headers)
+        assert refusal(answer) == (401, reason)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_a_token_without_the_scope_is_403(service: Service, path: str) -> None:
+    with client_of(service, "alice", scope="uploads.write") as narrow:
+        assert refusal(narrow.get(path)) == (403, "SCOPE_MISSING")
+
+
+# Lost bytes
+
+
+def test_bytes_that_are_missing_are_500_with_a_reason(
+    service: Service, alice: httpx.Client
+) -> None:
+    data = film(1000)
+    media = store(alice, data)["mediaId"]
+    settled(alice, media)
+    (file,) = files_with(service, data)
+    file.unlink()
+    for headers in ({}, {"range": "bytes=5-9"}):
+        answer = alice.get(f"/v1/media/{media}/content", headers=headers)
+        assert refusal(answer) == (500, "BLOB_MISSING")
+
+
+def test_a_file_that_is_too_short_is_cut_and_never_ends_as_if_whole(
+    service: Service, alice: httpx.Client
+) -> None:
+    data = film(4 * MIB)
+    media = store(alice, data)["mediaId"]
+    settled(alice, media)
+    (file,) = files_with(service, data)
+    os.truncate(file, 2 * MIB)
+    received = bytearray()
+    with (
+        pytest.raises(httpx.TransportError),
+        alice.stream("GET", f"/v1/media/{media}/content") as answer,
+    ):
+        assert answer.headers["content-length"] == str(len(data))
+        for piece in answer.iter_bytes():
+            received += piece
+    assert len(received) < len(data)
+    assert data.startswith(bytes(received))
+
+
+# Callers who go away
+
+
+def test_a_download_that_is_given_up_holds_nothing_open(
+    service: Service, alice: httpx.Client
+) -> None:
+    data = film(64 * MIB)
+    media = store(alice, data)["mediaId"]
+    (server,) = [child for child in service.children() if child.cmdline()[-1] == "serve"]
+
+    def held() -> bool:
+        return any(str(service.data_dir / "raw") in file.path for file in server.open_files())
+
+    eventually(lambda: not held())
+    path = f"/v1/media/{media}/content"
+    with open_request(service, "alice", "GET", path) as connection:
+        assert connection.recv(1024).startswith(b"HTTP/1.1 200 OK")
+        assert held()  # the rest waits for a caller who does not read
+    eventually(lambda: not held())
+
+
+def test_several_download_the_same_at_once(service: Service, path: str, picture: bytes) -> None:
+    connections = [open_request(service, "alice", "GET", path) for _ in range(20)]
+    try:
+        for connection in connections:
+            assert picture in until_quiet(connection, len(picture))
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def until_quiet(connection: socket.socket, body: int) -> bytes:
+    """Headers and `body` bytes."""
+    data = connection.recv(65536)
+    while len(data.partition(b"\r\n\r\n")[2]) < body:
+        data += connection.recv(65536)
+    return data

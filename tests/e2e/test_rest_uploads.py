@@ -1,0 +1,537 @@
+"""Uploads over REST, through Envoy."""
+
+import hashlib
+import json
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from media_service.types import new_id
+from tests.e2e.conftest import Service, environment, running
+from tests.e2e.rest import (
+    client_of,
+    content,
+    create,
+    digest,
+    offset_of,
+    open_request,
+    patch,
+    refusal,
+    resume,
+    sha256,
+    store,
+    stored_files,
+)
+from tests.media_files import film, jpeg
+from tests.tools import eventually
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def somebody(service: Service) -> Iterator[httpx.Client]:
+    """A user who has nothing yet."""
+    with client_of(service, f"user-{new_id()}") as client:
+        yield client
+
+
+# Sessions
+
+
+def test_an_upload_is_sent_in_pieces_and_becomes_a_media(alice: httpx.Client) -> None:
+    data = film(3 * MIB + 17)
+    upload = create(alice, filename="film.mp4", contentType="video/mp4", sizeBytes=len(data))
+    for start in (0, MIB, 2 * MIB):
+        answer = patch(alice, upload, start, data[start : start + MIB])
+        assert answer.status_code == 200
+        assert answer.headers["upload-offset"] == str(start + MIB)
+        assert answer.headers["upload-complete"] == "?0"
+        assert answer.json()["committedSize"] == str(start + MIB)
+    answer = patch(alice, upload, 3 * MIB, data[3 * MIB :], complete=True)
+    assert answer.headers["upload-complete"] == "?1"
+    assert answer.json()["state"] == "FINISHED"
+    media = answer.json()["media"]
+    assert (media["mediaId"], media["filename"]) == (upload, "film.mp4")
+    assert (media["contentType"], media["sizeBytes"]) == ("video/mp4", str(len(data)))
+    assert content(alice, upload) == data
+
+
+def test_head_tells_where_an_upload_goes_on(alice: httpx.Client) -> None:
+    upload = create(alice)
+    assert offset_of(alice, upload) == 0
+    patch(alice, upload, 0, jpeg()[:100])
+    answer = alice.head(f"/v1/uploads/{upload}/content")
+    assert (answer.headers["upload-offset"], answer.headers["upload-complete"]) == ("100", "?0")
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("offset", [0, 99, 101])
+def test_bytes_for_another_place_are_refused_with_the_right_one(
+    alice: httpx.Client, offset: int
+) -> None:
+    upload = create(alice)
+    patch(alice, upload, 0, jpeg()[:100])
+    answer = patch(alice, upload, offset, b"more")
+    assert refusal(answer) == (409, "OFFSET_MISMATCH")
+    assert answer.headers["upload-offset"] == "100"
+    assert offset_of(alice, upload) == 100
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"upload-offset": "x"},
+        {"upload-offset": "-1"},
+        {"upload-offset": ""},
+        {"upload-offset": "0", "upload-complete": "yes"},
+        {"upload-offset": "0", "content-digest": "sha-256=:AAAA:"},
+        {"upload-offset": "0", "content-digest": "md5=:AAAA:"},
+        {"upload-offset": "0", "repr-digest": "sha-256=nothing"},
+    ],
+)
+def test_a_missing_or_malformed_header_is_named(
+    alice: httpx.Client, headers: dict[str, str]
+) -> None:
+    upload = create(alice)
+    answer = alice.patch(f"/v1/uploads/{upload}/content", content=jpeg(), headers=headers)
+    assert refusal(answer) == (400, "INVALID_HEADER")
+    assert offset_of(alice, upload) == 0
+
+
+def test_a_body_with_the_right_digest_is_kept(alice: httpx.Client) -> None:
+    data = jpeg()
+    upload = create(alice)
+    answer = patch(alice, upload, 0, data[:200], content_digest=digest(data[:200]))
+    assert answer.headers["upload-offset"] == "200"
+    answer = patch(alice, upload, 200, data[200:], complete=True, content_digest=digest(data[200:]))
+    assert answer.json()["state"] == "FINISHED"
+    assert content(alice, upload) == data
+
+
+@pytest.mark.parametrize("size", [100, 3 * MIB])
+def test_nothing_is_kept_of_a_body_with_a_wrong_digest(alice: httpx.Client, size: int) -> None:
+    upload, data = create(alice), film(200 + size)
+    patch(alice, upload, 0, data[:200])
+    answer = patch(alice, upload, 200, data[200:], content_digest=digest(b"other bytes"))
+    assert refusal(answer) == (400, "CHECKSUM_MISMATCH")
+    assert offset_of(alice, upload) == 200
+    answer = patch(alice, upload, 200, data[200:], complete=True)
+    assert answer.json()["state"] == "FINISHED"
+    assert content(alice, upload) == data
+
+
+def test_the_digest_of_the_whole_is_checked(alice: httpx.Client) -> None:
+    data = jpeg()
+    upload = create(alice)
+    answer = patch(alice, upload, 0, data, complete=True, repr_digest=digest(data))
+    assert answer.json()["state"] == "FINISHED"
+    upload = create(alice)
+    answer = patch(alice, upload, 0, data, complete=True, repr_digest=digest(b"other"))
+    assert refusal(answer) == (400, "CHECKSUM_MISMATCH")
+    ended = alice.get(f"/v1/uploads/{upload}").json()
+    assert ended["state"] == "FAILED"
+    assert refusal(alice.get(f"/v1/media/{upload}"))[0] == 404
+
+
+def test_a_digest_of_a_whole_that_came_in_pieces_is_checked_by_reading_it(
+    alice: httpx.Client,
+) -> None:
+    data = jpeg()
+    for declared, state in ((data, "FINISHED"), (b"other", "FAILED")):
+        upload = create(alice)
+        patch(alice, upload, 0, data[:100])
+        answer = patch(alice, upload, 100, data[100:], complete=True, repr_digest=digest(declared))
+        assert answer.json()["state"] == "VERIFYING"
+
+        def ended(upload: str = upload) -> Any:
+            seen = alice.get(f"/v1/uploads/{upload}").json()["state"]
+            return seen if seen != "VERIFYING" else None
+
+        assert eventually(ended) == state
+
+
+def test_an_upload_can_be_completed_by_itself_and_again(alice: httpx.Client) -> None:
+    data = jpeg()
+    upload = create(alice)
+    patch(alice, upload, 0, data)
+    first = alice.post(f"/v1/uploads/{upload}:complete", json={})
+    assert first.json()["state"] == "FINISHED"
+    again = alice.post(f"/v1/uploads/{upload}:complete")
+    assert again.status_code == 200
+    assert again.json()["media"]["mediaId"] == upload
+
+
+def test_an_upload_that_lacks_bytes_cannot_be_completed_yet(alice: httpx.Client) -> None:
+    data = jpeg()
+    upload = create(alice, sizeBytes=len(data))
+    patch(alice, upload, 0, data[:-1])
+    answer = alice.post(f"/v1/uploads/{upload}:complete", json={})
+    assert refusal(answer) == (409, "UPLOAD_INCOMPLETE")
+    answer = patch(alice, upload, len(data) - 1, data[-1:], complete=True)
+    assert answer.json()["state"] == "FINISHED"
+
+
+def test_an_aborted_upload_takes_no_more_and_leaves_no_bytes(
+    alice: httpx.Client, service: Service
+) -> None:
+    before = stored_files(service)
+    upload = create(alice)
+    patch(alice, upload, 0, film(MIB))
+    assert stored_files(service) - before
+    assert alice.delete(f"/v1/uploads/{upload}").json()["state"] == "ABORTED"
+    assert alice.delete(f"/v1/uploads/{upload}").json()["state"] == "ABORTED"
+    assert refusal(patch(alice, upload, MIB, b"more")) == (409, "UPLOAD_NOT_ACTIVE")
+    eventually(lambda: not stored_files(service) - before)
+
+
+def test_a_finished_upload_cannot_be_aborted(alice: httpx.Client) -> None:
+    media = store(alice, jpeg())
+    answer = alice.delete(f"/v1/uploads/{media['mediaId']}")
+    assert refusal(answer) == (409, "UPLOAD_NOT_ACTIVE")
+
+
+def test_a_request_id_opens_one_upload_however_often_it_is_sent(alice: httpx.Client) -> None:
+    request = {"requestId": new_id()}
+    answers = [alice.post("/v1/uploads", params=request, json={"filename": "a"}) for _ in "12"]
+    assert len({answer.json()["uploadId"] for answer in answers}) == 1
+
+
+def test_an_id_of_ones_own_is_taken_once(alice: httpx.Client) -> None:
+    mine = new_id()
+    assert create(alice, uploadId=mine) == mine
+    answer = alice.post("/v1/uploads", json={"uploadId": mine})
+    assert refusal(answer) == (409, "UPLOAD_EXISTS")
+
+
+def test_several_uploads_are_opened_at_once_in_their_order(alice: httpx.Client) -> None:
+    names = [f"{number}.jpg" for number in range(20)]
+    requests = [{"spec": {"filename": name}} for name in names]
+    answer = alice.post("/v1/uploads:batchCreate", json={"requests": requests})
+    assert [upload["spec"]["filename"] for upload in answer.json()["uploads"]] == names
+
+
+def test_several_uploads_are_opened_all_or_none(somebody: httpx.Client) -> None:
+    taken = create(somebody)
+    specs = [{"spec": {"filename": "a.jpg"}}, {"spec": {"uploadId": taken}}]
+    answer = somebody.post("/v1/uploads:batchCreate", json={"requests": specs})
+    assert refusal(answer) == (409, "UPLOAD_EXISTS")
+    listed = somebody.get("/v1/uploads").json()["uploads"]
+    assert [upload["uploadId"] for upload in listed] == [taken]
+
+
+def test_uploads_are_listed_newest_first_by_page_and_state(somebody: httpx.Client) -> None:
+    uploads = [create(somebody) for _ in range(5)]
+    somebody.delete(f"/v1/uploads/{uploads[0]}")
+    first = somebody.get("/v1/uploads", params={"pageSize": 3}).json()
+    second = somebody.get(
+        "/v1/uploads", params={"pageSize": 3, "pageToken": first["nextPageToken"]}
+    ).json()
+    listed = [upload["uploadId"] for upload in first["uploads"] + second["uploads"]]
+    assert listed == uploads[::-1]
+    assert "nextPageToken" not in second
+    aborted = somebody.get("/v1/uploads", params={"state": "ABORTED"}).json()["uploads"]
+    assert [upload["uploadId"] for upload in aborted] == uploads[:1]
+    answer = somebody.get("/v1/uploads", params={"pageToken": first["nextPageToken"], "state": 1})
+    assert refusal(answer) == (400, "INVALID_PAGE_TOKEN")
+
+
+def test_an_upload_of_someone_else_does_not_exist(
+    alice: httpx.Client, somebody: httpx.Client
+) -> None:
+    upload = create(alice)
+    path = f"/v1/uploads/{upload}"
+    for answer in (
+        somebody.get(path),
+        somebody.delete(path),
+        somebody.get(f"{path}:watch"),
+        somebody.post(f"{path}:complete", json={}),
+        patch(somebody, upload, 0, b"bytes"),
+    ):
+        assert refusal(answer) == (404, "UPLOAD_NOT_FOUND")
+    assert somebody.head(f"{path}/content").status_code == 404
+
+
+# Watching
+
+
+def events(answer: httpx.Response) -> Iterator[dict[str, Any]]:
+    for line in answer.iter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+
+
+def test_a_watch_shows_progress_until_the_upload_has_finished(
+    service: Service, alice: httpx.Client
+) -> None:
+    data = film(3 * MIB)
+    upload = create(alice)
+    path = f"/v1/uploads/{upload}"
+    with (
+        client_of(service, "alice") as other,
+        other.stream("GET", f"{path}:watch") as watch,
+        open_request(
+            service,
+            "alice",
+            "PATCH",
+            f"{path}/content",
+            Upload_Offset=0,
+            Upload_Complete="?1",
+            Content_Length=len(data),
+        ) as uploading,
+    ):
+        seen = events(watch)
+        assert "committedSize" not in next(seen)
+        uploading.sendall(data[:MIB])
+        # The body has not ended, but what came of it is durable after a while.
+        assert any(event.get("committedSize") == str(MIB) for event in seen)
+        uploading.sendall(data[MIB:])
+        states = [event["state"] for event in seen]
+    assert states[-1] == "FINISHED"
+    assert set(states[:-1]) <= {"ACTIVE", "VERIFYING"}
+    assert content(alice, upload) == data
+
+
+def test_a_watch_of_what_has_ended_tells_so_and_ends(alice: httpx.Client) -> None:
+    media = store(alice, jpeg())
+    with alice.stream("GET", f"/v1/uploads/{media['mediaId']}:watch") as watch:
+        assert [event["state"] for event in events(watch)] == ["FINISHED"]
+
+
+# One file in one request
+
+
+def curl(service: Service, *arguments: str, stdin: bytes = b"") -> tuple[int, dict[str, Any]]:
+    """Status and JSON of what curl gets, as alice."""
+    done = subprocess.run(
+        [
+            *("curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", "30"),
+            *("--header", f"Authorization: Bearer {service.token('alice')}"),
+            *("--write-out", "\n%{http_code}"),
+            *arguments,
+        ],
+        input=stdin,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    body, _, status = done.stdout.rpartition(b"\n")
+    return int(status), json.loads(body)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "holiday photo.jpg"
+    path.write_bytes(jpeg())
+    return path
+
+
+@pytest.fixture
+def movie(tmp_path: Path) -> Path:
+    """Large enough that curl asks before it sends, and that it takes many messages."""
+    path = tmp_path / "movie.mp4"
+    path.write_bytes(film(5 * MIB))
+    return path
+
+
+def test_curl_stores_a_raw_body(service: Service, alice: httpx.Client, movie: Path) -> None:
+    url = f"{service.base_url}/v1/media:upload?filename=movie.mp4"
+    for how in (("--data-binary", f"@{movie}"), ("--request", "POST", "--upload-file", str(movie))):
+        status, media = curl(service, *how, url)
+        assert (status, media["filename"]) == (201, "movie.mp4")
+        assert content(alice, media["mediaId"]) == movie.read_bytes()
+
+
+def test_curl_stores_a_pipe_of_unknown_length(service: Service, alice: httpx.Client) -> None:
+    data = film(3 * MIB)
+    url = f"{service.base_url}/v1/media:upload?filename=a.mp4"
+    status, media = curl(service, "--request", "POST", "--upload-file", "-", url, stdin=data)
+    assert status == 201
+    assert content(alice, media["mediaId"]) == data
+
+
+def test_curl_stores_a_form(
+    service: Service, alice: httpx.Client, photo: Path, movie: Path
+) -> None:
+    for path in (photo, movie):
+        status, media = curl(
+            service, "--form", f"file=@{path}", f"{service.base_url}/v1/media:upload"
+        )
+        assert (status, media["filename"]) == (201, path.name)
+        assert content(alice, media["mediaId"]) == path.read_bytes()
+
+
+def test_a_form_field_names_the_file(service: Service, photo: Path) -> None:
+    url = f"{service.base_url}/v1/media:upload"
+    fields = ("--form", "filename=Überraschung.jpg", "--form", f"file=@{photo}")
+    status, media = curl(service, *fields, url)
+    assert (status, media["filename"]) == (201, "Überraschung.jpg")
+
+
+def test_the_type_that_curl_guesses_must_be_right(service: Service, photo: Path) -> None:
+    url = f"{service.base_url}/v1/media:upload"
+    status, error = curl(service, "--form", f"file=@{photo};type=image/png", url)
+    assert (status, error["details"][0]["reason"]) == (415, "TYPE_MISMATCH")
+
+
+def test_a_stored_file_has_its_sha256_at_once(alice: httpx.Client) -> None:
+    data = jpeg()
+    assert sha256(store(alice, data)) == hashlib.sha256(data).digest()
+
+
+def test_a_stored_file_is_201_at_its_absolute_location(
+    service: Service, alice: httpx.Client
+) -> None:
+    data = jpeg()
+    answer = alice.post("/v1/media:upload?filename=a.jpg", content=data)
+    media = answer.json()["mediaId"]
+    assert answer.status_code == 201
+    port = service.environ["MEDIA_REST_PORT"]
+    assert answer.headers["location"] == f"http://localhost:{port}/v1/media/{media}"
+    assert answer.headers["etag"]
+
+
+def test_a_raw_body_is_checked_against_its_digest(alice: httpx.Client) -> None:
+    data = jpeg()
+    for header in ("repr-digest", "content-digest"):
+        right, wrong = {header: digest(data)}, {header: digest(b"other")}
+        assert alice.post("/v1/media:upload", content=data, headers=right).status_code == 201
+        answer = alice.post("/v1/media:upload", content=data, headers=wrong)
+        assert refusal(answer) == (400, "CHECKSUM_MISMATCH")
+
+
+def form(*parts: tuple[str, bytes], closed: bool = True) -> tuple[dict[str, str], bytes]:
+    """A multipart form of (Content-Disposition parameters, body): its header and body."""
+    pieces = [
+        b"--limit\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n" % (head.encode(), body)
+        for head, body in parts
+    ]
+    end = b"--limit--\r\n" if closed else b""
+    return {"content-type": "multipart/form-data; boundary=limit"}, b"".join(pieces) + end
+
+
+FILE = ('name="file"; filename="a.jpg"', jpeg())
+
+
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [
+        (form(FILE, closed=False), "INCOMPLETE_BODY"),
+        (form(FILE, FILE), "INVALID_MULTIPART"),
+        (form(('name="colour"', b"red"), FILE), "INVALID_MULTIPART"),
+        (form(FILE, ('name="filename"', b"late.jpg")), "INVALID_MULTIPART"),
+        (form(('name="filename"', b"a.jpg")), "INVALID_MULTIPART"),
+        (form(('name="filename"', b"x" * 100_000), FILE), "INVALID_MULTIPART"),
+        (({"content-type": "multipart/form-data"}, form(FILE)[1]), "INVALID_MULTIPART"),
+        ((form(FILE)[0], b"no form"), "INVALID_MULTIPART"),
+        ((form(FILE)[0], b""), "INCOMPLETE_BODY"),
+    ],
+    ids=[
+        "truncated",
+        "two files",
+        "unknown field",
+        "field after the file",
+        "no file",
+        "endless field",
+        "no boundary",
+        "no form",
+        "nothing",
+    ],
+)
+def test_a_wrong_form_is_refused_and_leaves_nothing(
+    service: Service, somebody: httpx.Client, form: tuple[dict[str, str], bytes], reason: str
+) -> None:
+    before = stored_files(service)
+    headers, body = form
+    answer = somebody.post("/v1/media:upload", headers=headers, content=body)
+    assert refusal(answer) == (400, reason)
+    assert somebody.get("/v1/media").json() == {}
+    eventually(lambda: not stored_files(service) - before)
+
+
+# Broken connections
+
+
+def test_what_came_of_a_body_that_was_cut_is_kept_and_resumed(
+    service: Service, alice: httpx.Client
+) -> None:
+    data = film(3 * MIB)
+    upload = create(alice, sizeBytes=len(data))
+    path = f"/v1/uploads/{upload}/content"
+    headers: dict[str, str | int] = {"Upload-Offset": 0, "Content-Length": len(data)}
+    with open_request(service, "alice", "PATCH", path, **headers) as connection:
+        connection.sendall(data[:MIB])
+        eventually(lambda: offset_of(alice, upload) == MIB)
+        connection.sendall(data[MIB : MIB + 1000])
+    assert offset_of(alice, upload) >= MIB
+    answer = resume(alice, upload, data)
+    assert answer.json()["state"] == "FINISHED"
+    assert content(alice, upload) == data
+
+
+def test_nothing_remains_of_a_file_in_one_request_that_was_cut(
+    service: Service, somebody: httpx.Client
+) -> None:
+    data = film(4 * MIB)
+    before = stored_files(service)
+    user = f"user-{new_id()}"
+    path = "/v1/media:upload?filename=a.mp4"
+    for headers in ({"Content-Length": len(data)}, {"Transfer-Encoding": "chunked"}):
+        with open_request(service, user, "POST", path, **headers) as connection:
+            if "Transfer-Encoding" in headers:
+                connection.sendall(f"{len(data):x}\r\n".encode())
+            connection.sendall(data[: 3 * MIB])
+            eventually(lambda: stored_files(service) - before)
+        eventually(lambda: not stored_files(service) - before)
+    with client_of(service, user) as client:
+        assert client.get("/v1/media").json() == {}
+
+
+# Slow callers
+
+
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[Service]:
+    """A service that ends a stream of less than 1 KiB a second."""
+    with tempfile.TemporaryDirectory(prefix="media-slow-") as folder:
+        environ = environment(Path(folder) / "data", MEDIA_STREAM_TIMEOUT="1s")
+        with running(environ) as service:
+            yield service
+
+
+def status_line(connection: socket.socket) -> bytes:
+    return connection.recv(65536).partition(b"\r\n")[0]
+
+
+def test_a_caller_who_sends_next_to_nothing_is_ended_and_can_resume(impatient: Service) -> None:
+    data = jpeg()
+    with client_of(impatient, "alice") as client:
+        upload = create(client, sizeBytes=len(data))
+        path = f"/v1/uploads/{upload}/content"
+        headers: dict[str, str | int] = {
+            "Upload-Offset": 0,
+            "Upload-Complete": "?1",
+            "Content-Length": len(data),
+        }
+        with open_request(impatient, "alice", "PATCH", path, **headers) as connection:
+            connection.sendall(data[:1])
+            assert status_line(connection) == b"HTTP/1.1 408 Request Timeout"
+        assert offset_of(client, upload) == 1
+        assert resume(client, upload, data).json()["state"] == "FINISHED"
+
+
+def test_nothing_remains_of_a_slow_file_in_one_request(impatient: Service) -> None:
+    before = stored_files(impatient)
+    headers = {"Content-Length": 1000}
+    with open_request(impatient, "bob", "POST", "/v1/media:upload", **headers) as connection:
+        connection.sendall(b"\xff")
+        assert status_line(connection) == b"HTTP/1.1 408 Request Timeout"
+    eventually(lambda: not stored_files(impatient) - before)
+    with client_of(impatient, "bob") as client:
+        assert client.get("/v1/media").json() == {}

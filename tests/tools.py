@@ -1,0 +1,50 @@
+"""What tests share: how they wait, and which programs of others they need."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 30.0
+POLL_SECONDS = 0.02
+
+
+def eventually(check: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
+    """The first result of `check` that is true; fails if there is none in so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (result := check()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds:g} seconds, but still {result!r}")
+        time.sleep(POLL_SECONDS)
+    return result
+
+
+def require_tool(name: str) -> str:
+    """The path of a program, on PATH or where `go install` puts it.
+
+    Without it the test is skipped on a laptop, and fails in CI, where it is to be installed.
+    """
+    if path := shutil.which(name) or shutil.which(name, path=go_programs()):
+        return path
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(f"{name} is not installed, and in CI it has to be")
+    pytest.skip(f"{name} is not installed")
+
+
+def go_programs() -> str:
+    """The folder of `go install`, whether there is a Go or not."""
+    go = shutil.which("go")
+    folder = ""
+    if go:
+        command = [go, "env", "GOBIN", "GOPATH"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        binaries, path = done.stdout.splitlines()
+        folder = binaries or str(Path(path) / "bin")
+    return folder or str(Path.home() / "go/bin")

@@ -1,0 +1,152 @@
+"""What files are taken, and with which reason others are not."""
+
+import struct
+import zlib
+
+import pytest
+
+from media_service.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    MediaError,
+    Reason,
+    TooLarge,
+    Unsupported,
+)
+from media_service.media.model import Kind
+from media_service.types import Checksums
+from media_service.uploads.acceptance import (
+    Acceptance,
+    check_checksums,
+    check_complete,
+    check_filename,
+    check_not_empty,
+    merge,
+)
+from media_service.uploads.model import UploadSpec
+
+ACCEPTANCE = Acceptance(max_size=1000, max_pixels=100 * 100, types=("image/*", "video/mp4"))
+ZEROS = bytes(32)
+
+
+def png(width: int, height: int) -> bytes:
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + struct.pack(">I", zlib.crc32(header))
+
+
+def reason(error: type[MediaError], check: object, *arguments: object) -> Reason:
+    with pytest.raises(error) as caught:
+        check(*arguments)  # type: ignore[operator]
+    return caught.value.reason
+
+
+def test_a_size_up_to_the_limit_is_taken() -> None:
+    ACCEPTANCE.check_size(1000)
+    assert reason(TooLarge, ACCEPTANCE.check_size, 1001) is Reason.FILE_TOO_LARGE
+
+
+@pytest.mark.parametrize("content_type", ["", "image/png", "IMAGE/PNG; q=1", "video/x-m4v"])
+def test_what_may_be_declared(content_type: str) -> None:
+    ACCEPTANCE.check_declared(UploadSpec("id", "a.png", content_type, 1000))
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "expected"),
+    [
+        (UploadSpec("id", "a/b"), InvalidArgument, Reason.INVALID_FIELD),
+        (UploadSpec("id", size_bytes=1001), TooLarge, Reason.FILE_TOO_LARGE),
+        (UploadSpec("id", content_type="video/webm"), Unsupported, Reason.TYPE_NOT_ALLOWED),
+        (UploadSpec("id", content_type="text/html"), Unsupported, Reason.TYPE_NOT_ALLOWED),
+    ],
+)
+def test_what_could_not_be_taken_is_refused_at_the_start(
+    spec: UploadSpec, error: type[MediaError], expected: Reason
+) -> None:
+    assert reason(error, ACCEPTANCE.check_declared, spec) is expected
+
+
+@pytest.mark.parametrize("declared", ["", "image/png", "image/x-png", "Image/PNG; x=y"])
+def test_content_that_is_what_was_declared(declared: str) -> None:
+    assert ACCEPTANCE.check_content(png(100, 100), declared) == ("image/png", Kind.IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("head", "declared", "error", "expected"),
+    [
+        (png(1, 1), "image/jpeg", Unsupported, Reason.TYPE_MISMATCH),
+        (b"<html>", "image/png", Unsupported, Reason.TYPE_MISMATCH),
+        (b"<html>", "", Unsupported, Reason.TYPE_NOT_ALLOWED),
+        (b"%PDF-1.7", "", Unsupported, Reason.TYPE_NOT_ALLOWED),
+        (png(101, 100), "", TooLarge, Reason.PIXEL_LIMIT_EXCEEDED),
+        (png(65536, 65536), "", TooLarge, Reason.PIXEL_LIMIT_EXCEEDED),
+    ],
+)
+def test_content_that_is_not_taken(
+    head: bytes, declared: str, error: type[MediaError], expected: Reason
+) -> None:
+    assert reason(error, ACCEPTANCE.check_content, head, declared) is expected
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b.jpg", "größe.jpg", "🙂", "a" * 255, "..", 'a"b;c=d%.jpg']
+)
+def test_a_name_for_downloads(name: str) -> None:
+    check_filename(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a/b", "../a", "a\\b", "a\0", "a\nb", "\x1b[2J", "\x7f", "a" * 256, "é" * 128, "a" * 10_000],
+)
+def test_a_name_that_is_a_path_or_a_trap(name: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        check_filename(name)
+    assert caught.value.reason is Reason.INVALID_FIELD
+    assert caught.value.fields[0][0] == "filename"
+
+
+def test_all_that_was_declared_must_be_here() -> None:
+    check_complete(UploadSpec("id"), 5)
+    check_complete(UploadSpec("id", size_bytes=5), 5)
+    found = reason(FailedPrecondition, check_complete, UploadSpec("id", size_bytes=6), 5)
+    assert found is Reason.UPLOAD_INCOMPLETE
+
+
+def test_a_file_has_bytes() -> None:
+    check_not_empty(1)
+    assert reason(InvalidArgument, check_not_empty, 0) is Reason.FILE_EMPTY
+
+
+@pytest.mark.parametrize(
+    ("declared", "actual"),
+    [
+        (Checksums(), Checksums(1, ZEROS)),
+        (Checksums(1, ZEROS), Checksums()),
+        (Checksums(1, ZEROS), Checksums(1, ZEROS)),
+        (Checksums(0), Checksums(0)),
+    ],
+)
+def test_checksums_that_agree(declared: Checksums, actual: Checksums) -> None:
+    check_checksums(declared, actual)
+
+
+@pytest.mark.parametrize(
+    ("declared", "actual", "name"),
+    [
+        (Checksums(1), Checksums(2), "crc32c"),
+        (Checksums(0), Checksums(1), "crc32c"),
+        (Checksums(None, ZEROS), Checksums(None, b"\1" * 32), "sha256"),
+        (Checksums(1, ZEROS), Checksums(1, b"\1" * 32), "sha256"),
+    ],
+)
+def test_checksums_that_do_not(declared: Checksums, actual: Checksums, name: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        check_checksums(declared, actual)
+    assert caught.value.reason is Reason.CHECKSUM_MISMATCH
+    assert caught.value.metadata["checksum"] == name
+
+
+def test_what_is_declared_twice_must_agree() -> None:
+    assert merge(Checksums(1), Checksums(None, ZEROS)) == Checksums(1, ZEROS)
+    assert merge(Checksums(0), Checksums()) == merge(Checksums(), Checksums(0)) == Checksums(0)
+    assert reason(InvalidArgument, merge, Checksums(1), Checksums(2)) is Reason.CHECKSUM_MISMATCH

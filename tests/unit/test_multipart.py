@@ -1,0 +1,249 @@
+"""multipart/form-data as it streams in."""
+
+from collections.abc import AsyncIterator, Iterable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from media_service.errors import InvalidArgument, Reason
+from media_service.rpc.multipart import MAX_OVERHEAD, MultipartFile, boundary_of
+from media_service.uploads.model import UploadSpec
+
+BOUNDARY = "----form"
+FILE = ('form-data; name="file"; filename="a.jpg"', "image/jpeg", b"the bytes")
+
+
+def form(*parts: tuple[str, str, bytes], end: bytes = b"--\r\n") -> bytes:
+    """Parts of (Content-Disposition, Content-Type, body)."""
+    body = b""
+    for disposition, content_type, data in parts:
+        body += f"--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\n".encode()
+        if content_type:
+            body += f"Content-Type: {content_type}\r\n".encode()
+        body += b"\r\n" + data + b"\r\n"
+    return body + f"--{BOUNDARY}".encode() + end
+
+
+async def stream(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+async def read(*pieces: bytes, filename: str = "") -> tuple[UploadSpec, bytes]:
+    """What is uploaded; the last chunk, and only that, finishes it."""
+    first, *rest = pieces
+    spec, chunks = await MultipartFile(BOUNDARY.encode(), filename).open(first, stream(rest))
+    found = [chunk async for chunk in chunks]
+    assert [chunk.finish for chunk in found] == [False] * (len(found) - 1) + [True]
+    return spec, b"".join(chunk.data for chunk in found)
+
+
+async def refused(*pieces: bytes) -> InvalidArgument:
+    with pytest.raises(InvalidArgument) as caught:
+        await read(*pieces)
+    return caught.value
+
+
+def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
+    edges = [0, *sorted({place % (len(data) + 1) for place in places}), len(data)]
+    return [data[a:b] for a, b in pairwise(edges)]
+
+
+async def test_a_file_with_its_name_and_type() -> None:
+    spec, data = await read(form(FILE))
+    assert (spec.filename, spec.content_type, data) == ("a.jpg", "image/jpeg", b"the bytes")
+    assert spec.size_bytes is None
+
+
+# Bytes that look like the delimiter, or the beginning of it.
+TRICKY = st.lists(
+    st.sampled_from([b"\r\n", b"\r", b"\n", b"--", b"-", f"\r\n--{BOUNDARY[:-1]}".encode(), b"x"]),
+    max_size=20,
+).map(b"".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    data=st.one_of(st.binary(max_size=300), TRICKY),
+    places=st.lists(st.integers(0, 2000), max_size=30),
+    named=st.booleans(),
+)
+async def test_however_the_body_is_cut_the_file_is_the_same(
+    data: bytes, places: list[int], named: bool
+) -> None:
+    parts = [('form-data; name="filename"', "", b"other.jpg")] if named else []
+    body = form(*parts, (FILE[0], FILE[1], data))
+    spec, found = await read(*cut(body, places))
+    assert found == data
+    assert spec.filename == ("other.jpg" if named else "a.jpg")
+
+
+async def test_a_body_of_single_bytes() -> None:
+    body = form(FILE)
+    assert (await read(*[body[n : n + 1] for n in range(len(body))]))[1] == b"the bytes"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10_000), st.lists(st.integers(0, 2000), max_size=5))
+async def test_a_body_that_breaks_off_never_finishes(end: int, places: list[int]) -> None:
+    body = form(FILE, end=b"--")
+    error = await refused(*cut(body[: end % len(body)], places))
+    assert error.reason is Reason.INCOMPLETE_BODY
+
+
+async def test_an_empty_body_is_incomplete() -> None:
+    assert (await refused(b"")).reason is Reason.INCOMPLETE_BODY
+
+
+async def test_an_epilogue_is_ignored() -> None:
+    assert (await read(form(FILE), b"an epilogue\r\n--x"))[1] == b"the bytes"
+
+
+@pytest.mark.parametrize(
+    ("disposition", "filename"),
+    [
+        ('form-data; name="f"; filename="a;b=c.jpg"', "a;b=c.jpg"),
+        (r'form-data; name="f"; filename="a\"b.jpg"', 'a"b.jpg'),
+        ("form-data; name=f; filename=plain.jpg", "plain.jpg"),
+        ('form-data; name="f"; filename="größe.jpg"', "größe.jpg"),
+        ("form-data; name=f; filename*=UTF-8''gr%C3%B6%C3%9Fe.jpg", "größe.jpg"),
+        ("form-data; name=f; filename*=iso-8859-1''gr%F6%DFe.jpg", "größe.jpg"),
+        ("form-data; name=f; filename*=no-such-charset''a.jpg", "a.jpg"),
+        ('form-data; filename="no field name"', "no field name"),
+        ('FORM-DATA; NAME="f"; FILENAME="upper.jpg"', "upper.jpg"),
+        ('form-data; name="f"; filename=""', ""),
+    ],
+)
+async def test_a_name_in_any_form(disposition: str, filename: str) -> None:
+    assert (await read(form((disposition, "", b"x"))))[0].filename == filename
+
+
+@pytest.mark.parametrize("encoding", ["undefined", "idna", "punycode"])
+async def test_a_name_in_an_encoding_that_is_none_is_refused(encoding: str) -> None:
+    error = await refused(form((f"form-data; name=f; filename*={encoding}''%e2.jpg", "", b"x")))
+    assert error.reason is Reason.INVALID_MULTIPART
+
+
+async def test_bytes_that_are_no_utf8_do_not_break_a_name() -> None:
+    body = form(FILE).replace(b"a.jpg", b"\xff\xfe.jpg")
+    assert (await read(body))[0].filename == "\ufffd\ufffd.jpg"
+
+
+async def test_a_field_wins_over_the_parts_name_and_the_request_over_both() -> None:
+    body = form(('form-data; name="filename"', "", "größe.jpg".encode()), FILE)
+    assert (await read(body))[0].filename == "größe.jpg"
+    assert (await read(body, filename="c.jpg"))[0].filename == "c.jpg"
+    assert (await read(form(FILE), filename="c.jpg"))[0].filename == "c.jpg"
+
+
+@pytest.mark.parametrize("content_type", ["", "application/octet-stream"])
+async def test_a_type_that_says_nothing_declares_nothing(content_type: str) -> None:
+    assert (await read(form((FILE[0], content_type, b"x"))))[0].content_type == ""
+
+
+@pytest.mark.parametrize(
+    ("parts", "why"),
+    [
+        ([FILE, FILE], "more than one file"),
+        ([FILE, ('form-data; name="filename"', "", b"x")], "fields must stand before the file"),
+        ([('form-data; name="title"', "", b"x"), FILE], "'title' is not a field"),
+        ([("form-data", "", b"x"), FILE], "'' is not a field"),
+        ([('form-data; name="filename"', "", b"x")], "it has no file"),
+        ([('form-data; name="filename"', "", b"x" * (MAX_OVERHEAD + 1)), FILE], "larger than"),
+        ([('form-data; name="filename"', "", b"x")] * 5000, "larger than"),
+        ([('form-data; name="file"; filename="' + "x" * 100_000 + '"', "", b"x")], "header"),
+    ],
+)
+async def test_a_form_that_is_not_one_file_is_refused(
+    parts: list[tuple[str, str, bytes]], why: str
+) -> None:
+    error = await refused(form(*parts))
+    assert error.reason is Reason.INVALID_MULTIPART
+    assert why in error.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"not a form",
+        b"--another\r\n\r\nx",
+        f"--{BOUNDARY}\r\nno header\r\n\r\nx".encode(),
+        f"--{BOUNDARY}\r\n: empty\r\n\r\nx".encode(),
+        f"--{BOUNDARY}\r\nA: b\rc\r\n\r\nx".encode(),
+        f"--{BOUNDARY}\r\n".encode() + b"".join(b"X-%d: y\r\n" % n for n in range(10_000)),
+    ],
+)
+async def test_what_is_no_form_is_refused(body: bytes) -> None:
+    assert (await refused(body)).reason is Reason.INVALID_MULTIPART
+
+
+FRAGMENTS = cut(form(FILE), range(0, 200, 9))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.binary(max_size=50) | st.sampled_from(FRAGMENTS), min_size=1))
+async def test_any_bytes_are_a_file_or_refused(pieces: list[bytes]) -> None:
+    try:
+        await read(*pieces)
+    except InvalidArgument as error:
+        assert error.reason in {Reason.INVALID_MULTIPART, Reason.INCOMPLETE_BODY}  # noqa: PT017
+
+
+async def test_only_headers_and_fields_are_held_in_memory() -> None:
+    """A file is handed on piece by piece while it still comes in."""
+    sent = 0
+
+    async def rest() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(100):
+            sent += 1
+            yield bytes(1000)
+        yield form(FILE)[-len(BOUNDARY) - 8 :]
+
+    head = form((FILE[0], FILE[1], b""), end=b"")[: -len(BOUNDARY) - 4]
+    _, chunks = await MultipartFile(BOUNDARY.encode(), "").open(head, rest())
+    assert sent == 0
+    received = 0
+    async for chunk in chunks:
+        received += len(chunk.data)
+        assert sent * 1000 - received <= 2000
+    assert received == 100_000
+
+
+# The boundary
+
+
+@pytest.mark.parametrize(
+    ("content_type", "boundary"),
+    [
+        ("multipart/form-data; boundary=abc", b"abc"),
+        ('multipart/form-data; charset=utf-8; boundary="a b:c"', b"a b:c"),
+        ("Multipart/Form-Data; BOUNDARY=abc", b"abc"),
+        ("multipart/form-data; boundary=" + "x" * 70, b"x" * 70),
+        ("image/jpeg", None),
+        ("multipart/mixed; boundary=abc", None),
+        ("", None),
+    ],
+)
+def test_a_boundary(content_type: str, boundary: bytes | None) -> None:
+    assert boundary_of(content_type) == boundary
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "",
+        "; boundary=",
+        '; boundary=""',
+        "; boundary=" + "x" * 71,
+        "; boundary=" + "x" * 10_000,
+        "; boundary*=undefined''x",
+        "; boundary*" + "9" * 5000 + "=x",
+    ],
+)
+def test_a_form_without_a_boundary_is_refused(parameter: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        boundary_of(f"multipart/form-data{parameter}")
+    assert caught.value.reason is Reason.INVALID_MULTIPART

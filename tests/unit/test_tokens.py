@@ -1,0 +1,459 @@
+"""Bearer tokens: which are good, and which are not."""
+
+import base64
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from media_service.access.principal import Principal
+from media_service.access.tokens import KEY_LIFETIME_SECONDS, MAX_TOKEN, TokenVerifier
+from media_service.errors import MediaError, Reason, Unauthenticated, Unavailable
+
+SECRET = "a secret of thirty-two bytes, ok!"
+RSA = rsa.generate_private_key(65537, 2048)
+EC = ec.generate_private_key(ec.SECP256R1())
+ED = ed25519.Ed25519PrivateKey.generate()
+OTHER = ed25519.Ed25519PrivateKey.generate()
+PEM = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+ALGORITHMS: list[tuple[type, Any]] = [
+    (rsa.RSAPrivateKey, RSAAlgorithm),
+    (ec.EllipticCurvePrivateKey, ECAlgorithm),
+    (ed25519.Ed25519PrivateKey, OKPAlgorithm),
+]
+
+
+def jwk(private: Any, key_id: str) -> dict[str, Any]:
+    algorithm = next(found for kind, found in ALGORITHMS if isinstance(private, kind))
+    return {**algorithm.to_jwk(private.public_key(), as_dict=True), "kid": key_id}
+
+
+JWKS = {"keys": [jwk(RSA, "rsa"), jwk(EC, "ec"), jwk(ED, "ed")]}
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    return {"sub": "ada", "exp": int(time.time()) + 600} | changes
+
+
+def without(name: str) -> dict[str, Any]:
+    return {key: value for key, value in claims().items() if key != name}
+
+
+def token(
+    payload: dict[str, Any] | None = None,
+    key: Any = SECRET,
+    algorithm: str = "HS256",
+    **header: Any,
+) -> str:
+    return jwt.encode(payload or claims(), key, algorithm, headers=header)
+
+
+def handmade(header: bytes, payload: bytes = b"{}", signature: bytes = b"x") -> str:
+    pieces = (header, payload, signature)
+    return ".".join(base64.urlsafe_b64encode(p).decode().rstrip("=") for p in pieces)
+
+
+def hmac_signed(header: dict[str, Any], payload: dict[str, Any], secret: bytes) -> str:
+    """What the library would refuse to sign."""
+    pieces = json.dumps(header).encode(), json.dumps(payload).encode()
+    unsigned = handmade(*pieces).rpartition(".")[0].encode()
+    return handmade(*pieces, hmac.digest(secret, unsigned, "sha256"))
+
+
+def verifier(**options: str) -> TokenVerifier:
+    return TokenVerifier(**{"secret": SECRET, "jwks": "", "issuer": "", "audience": ""} | options)
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "key set.json"
+    path.write_text(json.dumps(JWKS))
+    return path
+
+
+async def refused(tokens: TokenVerifier, value: str) -> Reason:
+    with pytest.raises(Unauthenticated) as caught:
+        await tokens.verify(value)
+    return caught.value.reason
+
+
+# What a token says
+
+
+async def test_a_token_names_its_user() -> None:
+    assert await verifier().verify(token()) == Principal("ada")
+
+
+async def test_a_token_tells_organisation_roles_and_scope() -> None:
+    told = claims(org="acme", roles=["admin", "editor"], scope="media.read  upload.*")
+    assert await verifier().verify(token(told)) == Principal(
+        "ada", "acme", frozenset({"admin", "editor"}), frozenset({"media.read", "upload.*"})
+    )
+
+
+async def test_an_empty_scope_is_no_permission() -> None:
+    assert not (await verifier().verify(token(claims(scope="")))).holds("media.read")
+
+
+@pytest.mark.parametrize("name", ["sub", "exp"])
+async def test_sub_and_exp_are_required(name: str) -> None:
+    assert await refused(verifier(), token(without(name))) is Reason.TOKEN_INVALID
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sub": ""},
+        {"sub": 5},
+        {"sub": None},
+        {"sub": ["ada"]},
+        {"exp": "soon"},
+        {"exp": None},
+        {"exp": [1]},
+        {"exp": {}},
+        {"exp": float("inf")},
+        {"exp": float("nan")},
+        {"nbf": "soon"},
+        {"iat": "yesterday"},
+        {"org": 5},
+        {"org": None},
+        {"org": ["acme"]},
+        {"roles": "admin"},
+        {"roles": {"admin": True}},
+        {"scope": ["media.read"]},
+        {"scope": 5},
+    ],
+)
+async def test_a_claim_of_another_type_is_refused(changes: dict[str, Any]) -> None:
+    signed = hmac_signed({"alg": "HS256"}, claims(**changes), SECRET.encode())
+    assert await refused(verifier(), signed) is Reason.TOKEN_INVALID
+
+
+async def test_an_expired_token_says_so() -> None:
+    assert await refused(verifier(), token(claims(exp=int(time.time()) - 60))) is (
+        Reason.TOKEN_EXPIRED
+    )
+
+
+async def test_clocks_may_differ_a_little() -> None:
+    assert await verifier().verify(token(claims(exp=int(time.time()) - 5)))
+    assert await verifier().verify(token(claims(nbf=int(time.time()) + 5)))
+
+
+async def test_a_token_of_the_future_is_refused() -> None:
+    early = token(claims(nbf=int(time.time()) + 600))
+    assert await refused(verifier(), early) is Reason.TOKEN_INVALID
+
+
+@pytest.mark.parametrize(
+    ("changes", "good"),
+    [
+        ({"iss": "us", "aud": "media"}, True),
+        ({"iss": "us", "aud": ["other", "media"]}, True),
+        ({"iss": "them", "aud": "media"}, False),
+        ({"iss": "us", "aud": "other"}, False),
+        ({"iss": "us"}, False),
+        ({"aud": "media"}, False),
+    ],
+)
+async def test_issuer_and_audience_where_they_are_required(
+    changes: dict[str, Any], good: bool
+) -> None:
+    tokens, value = verifier(issuer="us", audience="media"), token(claims(**changes))
+    if good:
+        assert await tokens.verify(value)
+    else:
+        assert await refused(tokens, value) is Reason.TOKEN_INVALID
+
+
+async def test_issuer_and_audience_do_not_matter_where_they_are_not() -> None:
+    assert await verifier().verify(token(claims(iss="anyone", aud="anything")))
+
+
+# How it is signed
+
+
+async def test_another_secret_is_refused() -> None:
+    wrong = token(key="another secret of 32 bytes or more")
+    assert await refused(verifier(), wrong) is Reason.TOKEN_INVALID
+
+
+async def test_a_changed_payload_is_refused() -> None:
+    header, _, signature = token().split(".")
+    _, payload, _ = token(claims(sub="eve")).split(".")
+    assert await refused(verifier(), f"{header}.{payload}.{signature}") is Reason.TOKEN_INVALID
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm", "key_id"),
+    [(RSA, "RS256", "rsa"), (EC, "ES256", "ec"), (ED, "EdDSA", "ed")],
+)
+async def test_public_keys_from_a_file(
+    key_file: Path, key: Any, algorithm: str, key_id: str
+) -> None:
+    tokens = verifier(secret="", jwks=key_file.as_uri())
+    assert await tokens.verify(token(None, key, algorithm, kid=key_id)) == Principal("ada")
+    assert await refused(tokens, token(None, key, algorithm, kid="other")) is Reason.TOKEN_INVALID
+    assert await refused(tokens, token(None, key, algorithm)) is Reason.TOKEN_INVALID
+
+
+async def test_the_only_key_need_not_be_named(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(json.dumps({"keys": [jwk(ED, "ed")]}))
+    tokens = verifier(jwks=(tmp_path / "keys").as_uri())
+    assert await tokens.verify(token(None, ED, "EdDSA"))
+    assert await tokens.verify(token())  # the secret is good beside it
+    assert await refused(tokens, token(None, OTHER, "EdDSA")) is Reason.TOKEN_INVALID
+
+
+async def test_a_public_key_is_no_secret(key_file: Path) -> None:
+    """The classic confusion: HS256, signed with what everybody may know."""
+    coordinate = JWKS["keys"][2]["x"].encode()
+    for key_id, secret in [("rsa", PEM), ("rsa", PEM.strip()), ("ed", coordinate)]:
+        forged = hmac_signed({"alg": "HS256", "kid": key_id}, claims(), secret)
+        for own_secret in (SECRET, ""):
+            tokens = verifier(secret=own_secret, jwks=key_file.as_uri())
+            assert await refused(tokens, forged) is Reason.TOKEN_INVALID
+
+
+async def test_a_key_is_good_for_its_own_algorithm_only(key_file: Path) -> None:
+    tokens = verifier(jwks=key_file.as_uri())
+    for key, algorithm, key_id in ((RSA, "RS256", "ec"), (EC, "ES256", "ed"), (ED, "EdDSA", "rsa")):
+        crossed = token(None, key, algorithm, kid=key_id)
+        assert await refused(tokens, crossed) is Reason.TOKEN_INVALID
+
+
+@pytest.mark.parametrize("algorithm", ["HS384", "HS512", "none"])
+async def test_other_algorithms_are_refused(key_file: Path, algorithm: str) -> None:
+    value = token(None, None if algorithm == "none" else SECRET * 2, algorithm)
+    assert await refused(verifier(jwks=key_file.as_uri()), value) is Reason.TOKEN_INVALID
+
+
+async def test_other_algorithms_of_a_good_key_are_refused(key_file: Path) -> None:
+    for algorithm in ("RS384", "PS256"):
+        value = token(None, RSA, algorithm, kid="rsa")
+        assert await refused(verifier(jwks=key_file.as_uri()), value) is Reason.TOKEN_INVALID
+
+
+async def test_public_keys_need_a_key_set() -> None:
+    assert await refused(verifier(), token(None, RSA, "RS256")) is Reason.TOKEN_INVALID
+
+
+def test_without_any_key_there_is_no_verifier() -> None:
+    with pytest.raises(ValueError, match="MEDIA_JWT_SECRET or MEDIA_JWT_JWKS"):
+        verifier(secret="")
+
+
+# What is no token at all
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        ".",
+        "..",
+        "...",
+        "a.b.c",
+        "é.é.é",
+        "\0",
+        "Bearer x",
+        "a" * (MAX_TOKEN + 1),
+        "." * MAX_TOKEN,
+        handmade(b"[]"),
+        handmade(b"5"),
+        handmade(b"null"),
+        handmade(b"{}"),
+        handmade(b'{"alg":null}'),
+        handmade(b'{"alg":5}'),
+        handmade(b'{"alg":["HS256"]}'),
+        handmade(b'{"alg":{"HS256":1}}'),
+        handmade(b'{"alg":"HS256","kid":5}'),
+        handmade(b'{"alg":"RS256","kid":["rsa"]}'),
+        handmade(b'{"alg":"HS256","crit":["exp"]}'),
+        handmade(b'{"alg":"HS256","b64":false}'),
+        handmade(b"[" * 6000),
+        handmade(b'{"alg":' + b"9" * 5000 + b"}"),
+        handmade(b"\xff\xfe"),
+        handmade(b'{"alg":"HS256"}', b"[" * 4000),
+    ],
+)
+async def test_garbage_is_no_token(key_file: Path, value: str) -> None:
+    assert await refused(verifier(jwks=key_file.as_uri()), value) is Reason.TOKEN_INVALID
+
+
+async def test_a_good_token_that_is_too_long_is_refused() -> None:
+    long = token(claims(roles=["x" * MAX_TOKEN]))
+    assert await refused(verifier(), long) is Reason.TOKEN_INVALID
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.one_of(
+        st.text(max_size=100),
+        st.dictionaries(
+            st.sampled_from(["alg", "kid", "typ", "crit", "b64"]),
+            st.none()
+            | st.integers()
+            | st.sampled_from(["HS256", "RS256", "none"])
+            | st.lists(st.text()),
+        ).map(lambda header: handmade(json.dumps(header).encode())),
+    )
+)
+async def test_any_other_text_is_refused(value: str) -> None:
+    assert await refused(verifier(), value) is Reason.TOKEN_INVALID
+
+
+# What is remembered
+
+
+async def test_a_token_is_checked_once() -> None:
+    tokens, value = verifier(), token()
+    assert await tokens.verify(value) is await tokens.verify(value)
+
+
+async def test_a_token_is_not_remembered_beyond_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, value = verifier(), token(claims(exp=int(time.time()) + 600))
+    first = await tokens.verify(value)
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + 700)
+    assert await tokens.verify(value) is not first  # read again, by a library with its own clock
+
+
+async def test_what_is_refused_is_not_remembered() -> None:
+    tokens = verifier()
+    await refused(tokens, "a.b.c")
+    assert len(tokens._seen) == 0
+
+
+# Keys from a server
+
+
+@dataclass
+class KeyServer:
+    url: str
+    answer: Callable[[], tuple[int, bytes]]
+    calls: int = 0
+
+    def give(self, *keys: dict[str, Any]) -> None:
+        body = json.dumps({"keys": keys}).encode()
+        self.answer = lambda: (200, body)
+
+
+@pytest.fixture
+def key_server() -> Iterator[KeyServer]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            server.calls += 1
+            status, body = server.answer()
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    http = HTTPServer(("127.0.0.1", 0), Handler)
+    server = KeyServer(f"http://127.0.0.1:{http.server_port}/keys", lambda: (404, b""))
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+def age(tokens: TokenVerifier, seconds: float) -> None:
+    """As if the keys had been read so long ago."""
+    assert tokens._keys is not None
+    tokens._keys._loaded -= seconds
+
+
+async def test_keys_are_fetched_once(key_server: KeyServer) -> None:
+    key_server.give(*JWKS["keys"])
+    tokens = verifier(secret="", jwks=key_server.url)
+    for key, algorithm, key_id in ((RSA, "RS256", "rsa"), (EC, "ES256", "ec"), (ED, "EdDSA", "ed")):
+        assert await tokens.verify(token(None, key, algorithm, kid=key_id))
+    assert key_server.calls == 1
+
+
+async def test_a_new_key_is_found(key_server: KeyServer) -> None:
+    key_server.give(jwk(ED, "old"))
+    tokens = verifier(secret="", jwks=key_server.url)
+    assert await tokens.verify(token(None, ED, "EdDSA", kid="old"))
+    key_server.give(jwk(OTHER, "new"))
+    new = token(None, OTHER, "EdDSA", kid="new")
+    assert await refused(tokens, new) is Reason.TOKEN_INVALID  # asked less than 10 s ago
+    assert key_server.calls == 1
+    age(tokens, 11)
+    assert await tokens.verify(new)
+    assert key_server.calls == 2
+    # The old key is gone; tokens it signed are no longer taken.
+    gone = token(claims(sub="eve"), ED, "EdDSA", kid="old")
+    assert await refused(tokens, gone) is Reason.TOKEN_INVALID
+
+
+async def test_unknown_keys_do_not_make_the_service_ask_each_time(key_server: KeyServer) -> None:
+    key_server.give(jwk(ED, "ed"))
+    tokens = verifier(secret="", jwks=key_server.url)
+    for number in range(20):
+        await refused(tokens, token(None, OTHER, "EdDSA", kid=f"made up {number}"))
+    assert key_server.calls == 1
+
+
+async def test_keys_are_read_again_after_a_while(key_server: KeyServer) -> None:
+    key_server.give(jwk(ED, "ed"))
+    tokens = verifier(secret="", jwks=key_server.url)
+    assert await tokens.verify(token(None, ED, "EdDSA", kid="ed"))
+    age(tokens, KEY_LIFETIME_SECONDS + 1)
+    assert await tokens.verify(token(claims(sub="eve"), ED, "EdDSA", kid="ed"))
+    assert key_server.calls == 2
+
+
+@pytest.mark.parametrize(
+    "answer", [(500, b""), (200, b"no json"), (200, b"[]"), (200, b'{"keys": []}'), (200, b"{}")]
+)
+async def test_a_server_without_keys(key_server: KeyServer, answer: tuple[int, bytes]) -> None:
+    key_server.answer = lambda: answer
+    tokens = verifier(secret="", jwks=key_server.url)
+    with pytest.raises(Unavailable) as caught:
+        await tokens.verify(token(None, ED, "EdDSA", kid="ed"))
+    assert caught.value.reason is Reason.KEYS_UNAVAILABLE
+    # As soon as it has some, all is well.
+    key_server.give(jwk(ED, "ed"))
+    assert await tokens.verify(token(None, ED, "EdDSA", kid="ed"))
+
+
+async def test_known_keys_outlive_a_server_that_fails(key_server: KeyServer) -> None:
+    key_server.give(jwk(ED, "ed"))
+    tokens = verifier(secret="", jwks=key_server.url)
+    assert await tokens.verify(token(None, ED, "EdDSA", kid="ed"))
+    key_server.answer = lambda: (500, b"")
+    age(tokens, KEY_LIFETIME_SECONDS + 1)
+    assert await tokens.verify(token(claims(sub="eve"), ED, "EdDSA", kid="ed"))
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "no json", "[]", "5", '{"keys": 5}', '{"keys": [5]}']
+)
+async def test_a_file_without_keys(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "keys.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(MediaError) as caught:
+        await verifier(jwks=path.as_uri()).verify(token(None, ED, "EdDSA", kid="ed"))
+    assert caught.value.reason is Reason.KEYS_UNAVAILABLE
