@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import click
 import uvloop
 
+from media_service.cli.malloc import keep_buffers
 from media_service.config import Config, ConfigError, load
 from media_service.errors import MediaError
 
@@ -51,6 +52,7 @@ def log_to_stderr(config: Config) -> None:
 
 def run(name: str, main: Main, config: Config) -> None:
     """Runs `main` until SIGTERM or SIGINT, which cancel it; then it ends in peace."""
+    keep_buffers()
     log_to_stderr(config)
     log = logging.getLogger(__name__)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -10,7 +10,11 @@ import google_crc32c
 
 from media_service.errors import MediaError
 from media_service.storage.driver import Driver, PartName, PartWriter
-from media_service.uploads.model import Part
+from media_service.uploads.model import KIB, Part
+
+
+# What is hashed in less time than it takes to ask a thread.
+SMALL = 256 * KIB
 
 
 class BlobWriter:
@@ -48,7 +52,10 @@ class BlobWriter:
             if self._writer is None:
                 name = PartName(self._part.number, self._part.epoch)
                 self._writer = await self._driver.open_part(self._key, self._session, name)
-            if self._hash:
+            if self._hash and sum(map(len, now)) <= SMALL:
+                update(self._hash, now)
+                await self._writer.write(now)
+            elif self._hash:
                 hashing = asyncio.to_thread(update, self._hash, now)
                 await asyncio.gather(hashing, self._writer.write(now))
             else:

@@ -1,0 +1,134 @@
+"""An acknowledged byte is never lost, whoever is killed."""
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from media_service.types import new_id
+from tests.crash.conftest import Machine, command, held_line, output
+from tests.e2e.conftest import environment, running
+from tests.e2e.rest import (
+    client_of,
+    content,
+    create,
+    offset_of,
+    open_request,
+    refusal,
+    resume,
+    settled,
+    sha256,
+    store,
+)
+from tests.media_files import film, jpeg
+from tests.tools import eventually
+
+MIB = 1 << 20
+
+
+def begun(client: httpx.Client) -> dict[str, Any] | None:
+    """The user's one upload that is under way, once some of it is durable."""
+    uploads = client.get("/v1/uploads", params={"state": "ACTIVE"}).json().get("uploads", [])
+    return uploads[0] if uploads and "committedSize" in uploads[0] else None
+
+
+def require_stored(client: httpx.Client, media: str, data: bytes) -> None:
+    """Every byte, and the right checksum in the catalogue."""
+    assert content(client, media) == data
+    assert sha256(settled(client, media)) == hashlib.sha256(data).digest()
+
+
+def test_an_upload_whose_client_was_killed_is_resumed_by_another(
+    machine: Machine, tmp_path: Path
+) -> None:
+    data, user = film(8 * MIB), f"user-{new_id()}"
+    file = tmp_path / "film.mp4"
+    file.write_bytes(data)
+    service = machine.service
+    with client_of(service, user) as client:
+        with held_line(service, 3 * MIB) as line:
+            first = command(service, "upload", str(file), address=line.address, user=user)
+            upload = eventually(lambda: begun(client))["uploadId"]
+            first.kill()
+            first.communicate()
+        kept = offset_of(client, upload)
+        assert 0 < kept < len(data)
+        second = command(service, "upload", "--resume", upload, str(file), user=user)
+        assert output(second).split("\t")[:2] == [upload, str(len(data))]
+        require_stored(client, upload, data)
+
+
+@pytest.mark.parametrize("victim", ["serve", "dev"])
+def test_an_upload_goes_on_where_it_was_when_the_service_is_killed(
+    machine: Machine, tmp_path: Path, victim: str
+) -> None:
+    data, user = film(8 * MIB), f"user-{new_id()}"
+    file = tmp_path / "film.mp4"
+    file.write_bytes(data)
+    service = machine.service
+    with client_of(service, "bob") as bob, client_of(service, user) as client:
+        upload = create(bob, sizeBytes=len(data))
+        with (
+            held_line(service, 3 * MIB) as line,
+            open_request(
+                service,
+                "bob",
+                "PATCH",
+                f"/v1/uploads/{upload}/content",
+                Upload_Offset=0,
+                Content_Length=len(data),
+            ) as connection,
+        ):
+            # One user sends over REST, another with our client.
+            connection.sendall(data[: 2 * MIB])
+            sending = command(service, "upload", str(file), address=line.address, user=user)
+            other = eventually(lambda: begun(client))
+            eventually(lambda: offset_of(bob, upload) == 2 * MIB)
+            connection.sendall(data[2 * MIB : 3 * MIB])  # not acknowledged yet
+            machine.strike(victim)
+            machine.restart()
+            kept = client.get(f"/v1/uploads/{other['uploadId']}").json()
+            assert int(kept["committedSize"]) >= int(other["committedSize"])
+            assert offset_of(bob, upload) >= 2 * MIB
+            # Ours goes on by itself; over REST it is asked where.
+            line.release()
+            assert output(sending).split("\t")[0] == other["uploadId"]
+        assert resume(bob, upload, data).json()["state"] == "FINISHED"
+        require_stored(bob, upload, data)
+        require_stored(client, other["uploadId"], data)
+
+
+def test_nothing_remains_of_a_file_in_one_request_when_the_server_is_killed(
+    machine: Machine,
+) -> None:
+    data, user = film(8 * MIB), f"user-{new_id()}"
+    path = "/v1/media:upload?filename=a.mp4"
+    with client_of(machine.service, user) as client:
+        with open_request(
+            machine.service, user, "POST", path, Content_Length=len(data)
+        ) as connection:
+            connection.sendall(data[: 3 * MIB])
+            upload = eventually(lambda: begun(client))["uploadId"]
+            machine.strike("serve")
+        machine.restart()
+        assert client.get("/v1/media").json() == {}
+        assert refusal(client.get(f"/v1/media/{upload}")) == (404, "MEDIA_NOT_FOUND")
+
+
+def test_two_services_run_side_by_side_and_know_nothing_of_each_other(machine: Machine) -> None:
+    first = machine.service
+    with (
+        tempfile.TemporaryDirectory(prefix="media-second-") as folder,
+        running(environment(Path(folder) / "data", MEDIA_JWT_SECRET=first.secret)) as second,
+        client_of(first, "alice") as here,
+        client_of(second, "alice") as there,
+    ):
+        data = jpeg()
+        one, two = store(here, data)["mediaId"], store(there, data)["mediaId"]
+        assert settled(here, one)["state"] == settled(there, two)["state"] == "READY"
+        assert content(here, one) == content(there, two) == data
+        assert refusal(there.get(f"/v1/media/{one}")) == (404, "MEDIA_NOT_FOUND")
+        assert refusal(here.get(f"/v1/media/{two}")) == (404, "MEDIA_NOT_FOUND")
