@@ -1,8 +1,8 @@
 """The limit: what `grpc.aio` does when nothing is done with the bytes. `python -m benchmarks.bare
 PORT MESSAGE_BYTES` serves it on loopback.
 
-Messages are plain bytes, without protobuf; what is sent is made once. `GetContent` is the
-contract's, so that the service's own Envoy configuration fits in front of it.
+The messages are the contract's, as any gRPC service must read and write them; what is sent is made
+once. `GetContent` is the contract's too, so that the service's own Envoy configuration fits in front.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import grpc
 import uvloop
 from google.api import httpbody_pb2
 from grpc_health.v1 import health, health_pb2_grpc
-from media.v1 import download_service_pb2
+from media.v1 import download_service_pb2, upload_service_pb2
 
 from media_service.rpc.server import OPTIONS
 
@@ -30,11 +30,18 @@ class Limit(grpc.GenericRpcHandler):
 
     def __init__(self, message_bytes: int) -> None:
         self._message = bytes(message_bytes)
+        self._response = download_service_pb2.DownloadResponse(data=self._message)
         body = httpbody_pb2.HttpBody(content_type=CONTENT_TYPE, data=self._message)
         self._body = body.SerializeToString()
         self._handlers: Mapping[str, Any] = {
-            SINK: grpc.stream_unary_rpc_method_handler(self._sink),
-            SOURCE: grpc.unary_stream_rpc_method_handler(self._source),
+            SINK: grpc.stream_unary_rpc_method_handler(
+                self._sink,
+                request_deserializer=upload_service_pb2.WriteUploadRequest.FromString,
+            ),
+            SOURCE: grpc.unary_stream_rpc_method_handler(
+                self._source,
+                response_serializer=download_service_pb2.DownloadResponse.SerializeToString,
+            ),
             EMPTY: grpc.unary_unary_rpc_method_handler(self._empty),
             GET_CONTENT: grpc.unary_stream_rpc_method_handler(
                 self._get_content,
@@ -48,12 +55,12 @@ class Limit(grpc.GenericRpcHandler):
     async def _sink(self, messages: Any, context: Any) -> bytes:
         count = 0
         async for message in messages:
-            count += len(message)
+            count += len(message.data)
         return str(count).encode()
 
     async def _source(self, request: bytes, context: Any) -> None:
         for _ in range(int(request) // len(self._message)):
-            await context.write(self._message)
+            await context.write(self._response)
 
     async def _empty(self, request: bytes, context: Any) -> bytes:
         return b""

@@ -38,7 +38,7 @@ class Client:
 
     stack: Stack
     service: grpc.aio.Channel
-    bare: Any  # a channel whose messages are plain bytes
+    bare: grpc.aio.Channel
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
@@ -70,9 +70,10 @@ class Client:
         return str(upload.upload_id)
 
     async def sink(self, payload: Payload, size: int) -> None:
-        call = self.bare.stream_unary(SINK)()
+        message = upload_service_pb2.WriteUploadRequest
+        call = self.bare.stream_unary(SINK, request_serializer=message.SerializeToString)()
         for data in payload.pieces(size, MESSAGE):
-            await call.write(data)
+            await call.write(message(data=data))
         await call.done_writing()
         assert int(await call) == size
 
@@ -87,8 +88,10 @@ class Client:
 
     async def source(self, size: int) -> None:
         received = 0
-        async for message in self.bare.unary_stream(SOURCE)(str(size).encode()):
-            received += len(message)
+        parse = download_service_pb2.DownloadResponse.FromString
+        source = self.bare.unary_stream(SOURCE, response_deserializer=parse)
+        async for message in source(str(size).encode()):
+            received += len(message.data)
         assert received == size
 
     @property

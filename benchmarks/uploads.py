@@ -29,11 +29,11 @@ async def grpc_upload(bench: Bench, to: Client) -> float:
 
 async def rest_upload(bench: Bench, to: Client) -> float:
     """`curl` streams the file as a raw body; the digest makes the service verify it."""
-    digest = base64.b64encode(bench.payload.sha256).decode()
+    digest = base64.b64encode(bench.payload.crc32c.to_bytes(4)).decode()
     media = await curl_json(
         *to.bearer,
         *("-X", "POST", "-T", str(bench.payload.path)),
-        *("-H", "Content-Type: video/mp4", "-H", f"Repr-Digest: sha-256=:{digest}:"),
+        *("-H", "Content-Type: video/mp4", "-H", f"Repr-Digest: crc32c=:{digest}:"),
         f"{bench.stack.rest}/v1/media:upload?filename=bench.mp4",
     )
     assert int(media["sizeBytes"]) == bench.payload.size

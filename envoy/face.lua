@@ -97,6 +97,7 @@ function envoy_on_response(handle)
     headers:replace("content-type", kind)
   elseif status == "304" then
     headers:remove("content-type")
+    headers:remove("content-length")
   elseif tonumber(headers:get(":status")) >= 400 then
     -- The transcoder labels errors of a watch as events, though they are JSON.
     headers:replace("content-type", "application/json")

@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 30.0
 POLL_SECONDS = 0.02
 
 
-def eventually(check: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
+def eventually(check: Callable[[], T | None], seconds: float = PATIENCE_SECONDS) -> T:
     """The first result of `check` that is true; fails if there is none in so many seconds."""
     deadline = time.monotonic() + seconds
     while not (result := check()):

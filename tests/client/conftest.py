@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from fake import Fake, serving
 
 from media_service.client import AsyncClient, Backoff, Client
+from tests.client.fake import Fake, serving
 
 QUICK = Backoff(first_seconds=0.001, ceiling_seconds=0.002, attempts=4)
 

@@ -1,11 +1,11 @@
 """The small calls: repeated while a failure may pass."""
 
 import pytest
-from fake import Fake, Fault
 from media.v1 import media_pb2, upload_pb2
 
 from media_service.client import AsyncClient, Client, MediaServiceError
 from media_service.types import new_id
+from tests.client.fake import Fake, Fault
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from pathlib import Path
 import jwt
 import pytest
 from click.testing import CliRunner, Result
-from fake import Fault
 
 from media_service.cli.main import COMMANDS, cli
 from media_service.types import new_id
+from tests.client.fake import Fault
 
 KEY = "0123456789abcdef" * 4
 

@@ -8,7 +8,6 @@ import google_crc32c
 import grpc
 import grpc_testing
 import pytest
-from fake import status
 from grpc import StatusCode
 from grpc_status import rpc_status
 from media.v1 import media_pb2, upload_pb2, upload_service_pb2
@@ -17,6 +16,7 @@ from media_service.client import Backoff, MediaServiceError
 from media_service.client.source import PIECE, open_source
 from media_service.client.sync_transport import SyncTransport
 from media_service.client.upload import upload, upload_spec
+from tests.client.fake import status
 
 SERVICE = upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"]
 WRITE, GET = SERVICE.methods_by_name["WriteUpload"], SERVICE.methods_by_name["GetUpload"]

@@ -7,11 +7,11 @@ import threading
 
 import google_crc32c
 import pytest
-from fake import Fake, Fault
 from grpc import StatusCode
 
 from media_service.client import AsyncClient, MediaServiceError
 from media_service.types import new_id
+from tests.client.fake import Fake, Fault
 
 DATA = random.Random(2).randbytes(2_500_000)  # noqa: S311
 

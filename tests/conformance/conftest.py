@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from whole_parts import WholePartDriver
 
 from media_service.storage.driver import Driver
 from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
 from media_service.types import new_id
+from tests.conformance.whole_parts import WholePartDriver
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from parts import content, store
 
 from media_service.storage.blobs import BlobStore, open_store
 from media_service.storage.driver import Driver
 from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
+from tests.conformance.parts import content, store
 
 DATA = bytes(n % 251 for n in range(100_000))
 

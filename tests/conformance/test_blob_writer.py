@@ -8,14 +8,14 @@ import google_crc32c
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from parts import content
-from whole_parts import WholePartDriver
 
 from media_service.storage.crc32c import combine
 from media_service.storage.driver import Driver, PartName
 from media_service.storage.memory import MemoryDriver
 from media_service.uploads.model import Part
 from media_service.uploads.writer import BlobWriter, split
+from tests.conformance.parts import content
+from tests.conformance.whole_parts import WholePartDriver
 
 
 @dataclass

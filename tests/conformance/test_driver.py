@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from parts import content, keys, put, store, whole
 
 from media_service.errors import DataLoss, Reason
 from media_service.storage.driver import Driver, PartName, PartWriter, StoredPart
 from media_service.types import now
+from tests.conformance.parts import content, keys, put, store, whole
 
 MANY_EXAMPLES = settings(
     max_examples=40,

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from parts import content, put, store
 
 from media_service.errors import MediaError, Reason, ResourceExhausted, Unavailable
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.local import LocalDriver, LocalPartWriter
+from tests.conformance.parts import content, put, store
 
 
 def leftovers(driver: LocalDriver) -> list[Path]:

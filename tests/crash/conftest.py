@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 
 from tests.e2e.conftest import STOP_SECONDS, Service, alive, environment, start
-from tests.tools import eventually
 
 
 class Machine:
@@ -25,36 +25,44 @@ class Machine:
         # One slot, so that a job which does not end leaves the others waiting.
         self._environ = environment(folder / "data", MEDIA_WORKER_SLOTS="1")
         self.service = start(self._environ)
+        self._dying: list[psutil.Process] = []
 
     def part(self, name: str) -> psutil.Process:
-        """"serve" or "work"."""
+        """ "serve" or "work"."""
         (found,) = [p for p in self.service.children() if p.cmdline()[-1:] == [name]]
         return found
 
-    def database_url(self) -> str:
-        return self.part("serve").environ()["MEDIA_DATABASE_URL"]
+    def pass_time(self, span: str) -> None:
+        """Moves on the clock by which jobs fall due, and leases of dead workers end."""
+        with psycopg.connect(self.part("serve").environ()["MEDIA_DATABASE_URL"]) as db:
+            db.execute(
+                "update jobs set run_time = run_time - %(span)s::interval,"
+                " lease_until = lease_until - %(span)s::interval"
+                " where state in ('QUEUED', 'RUNNING')",
+                {"span": span},
+            )
 
     def strike(self, name: str) -> None:
-        """SIGKILL to "serve", to "work", to "dev", or to "everything"; returns once all that does
-        not outlive it is gone."""
-        dev, postgres = self.service.process, self.service.postgres()
+        """SIGKILL to "serve", to "work", to "dev", or to "everything"."""
+        dev, postgres = psutil.Process(self.service.process.pid), self.service.postgres()
         children = self.service.children()
         match name:
             case "dev":
                 dev.kill()
+                self._dying = children  # PostgreSQL outlives it
             case "everything":
-                database = [postgres, *postgres.children(recursive=True)]
-                for process in (psutil.Process(dev.pid), *children, *database):
+                self._dying = [*children, postgres, *postgres.children(recursive=True)]
+                for process in (dev, *self._dying):
                     with contextlib.suppress(psutil.NoSuchProcess):
                         process.kill()
-                assert alive(database) == []
             case _:
                 self.part(name).kill()
-                children.append(postgres)
-        dev.wait(STOP_SECONDS)
-        assert alive(children) == []
+                self._dying = [*children, postgres]
 
     def restart(self) -> None:
+        """Once all that was struck, and what ends with it, is gone."""
+        self.service.process.wait(STOP_SECONDS)
+        assert alive(self._dying) == []
         self.service = start(self._environ)
 
     def close(self) -> None:
@@ -66,7 +74,7 @@ class Machine:
             self.service.postgres().terminate()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
     with tempfile.TemporaryDirectory(prefix="media-crash-") as folder:
         machine = Machine(Path(folder))
@@ -87,7 +95,7 @@ class Line:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = [self._listener]
         self._threads: list[threading.Thread] = []
-        self.address = "127.0.0.1:{}".format(self._listener.getsockname()[1])
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._run(self._accept)
 
     def _run(self, work: Callable[..., None], *arguments: Any) -> None:
@@ -170,7 +178,3 @@ def output(process: subprocess.Popen[str]) -> str:
     printed, complaints = process.communicate(timeout=STOP_SECONDS)
     assert process.returncode == 0, complaints
     return printed
-
-
-def wait_for(check: Callable[[], bool]) -> None:
-    eventually(check, STOP_SECONDS)

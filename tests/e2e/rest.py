@@ -63,7 +63,7 @@ def settled(client: httpx.Client, media_id: str, **params: str) -> dict[str, Any
         media = client.get(f"/v1/media/{media_id}", params=params).json()
         return media if media["state"] in SETTLED else None
 
-    return eventually(look) or {}
+    return eventually(look)
 
 
 def create(client: httpx.Client, **spec: Any) -> str:

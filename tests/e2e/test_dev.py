@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import STOP_SECONDS, Service, alive, environment, running, start
+
+from tests.e2e.conftest import STOP_SECONDS, Service, alive, environment, running, start
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from conftest import Service
 
 from media_service.types import new_id
+from tests.e2e.conftest import Service
 
 ORIGIN = "https://app.example"
 

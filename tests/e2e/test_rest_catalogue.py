@@ -95,14 +95,15 @@ def test_media_are_ordered_as_asked(collector: httpx.Client) -> None:
 def test_pages_put_together_are_the_list(collector: httpx.Client) -> None:
     for order in ("", "filename", "size_bytes desc, filename"):
         query = {"orderBy": order, "pageSize": 2}
-        pages, token = [], "first"
+        pages: list[list[str]] = []
+        token = "first"
         while token:
             asked = query | ({"pageToken": token} if token != "first" else {})
             page = collector.get("/v1/media", params=asked).json()
             pages.append([media["filename"] for media in page["media"]])
             token = page.get("nextPageToken", "")
         assert [len(page) for page in pages] == [2, 2, 1]
-        assert sum(pages, []) == names(collector, orderBy=order)
+        assert [name for page in pages for name in page] == names(collector, orderBy=order)
 
 
 @pytest.mark.parametrize(

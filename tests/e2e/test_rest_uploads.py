@@ -29,7 +29,7 @@ from tests.e2e.rest import (
     stored_files,
 )
 from tests.media_files import film, jpeg
-from tests.tools import eventually
+from tests.tools import eventually, require_tool
 
 MIB = 1 << 20
 
@@ -311,7 +311,15 @@ def curl(service: Service, *arguments: str, stdin: bytes = b"") -> tuple[int, di
     """Status and JSON of what curl gets, as alice."""
     done = subprocess.run(
         [
-            *("curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", "30"),
+            *(
+                require_tool("curl"),
+                "--silent",
+                "--show-error",
+                "--noproxy",
+                "*",
+                "--max-time",
+                "30",
+            ),
             *("--header", f"Authorization: Bearer {service.token('alice')}"),
             *("--write-out", "\n%{http_code}"),
             *arguments,

@@ -4,10 +4,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from media_files import film, sound, turn
 
 from media_service.errors import MediaError, Reason
 from media_service.processing.inspector import Inspector
+from tests.processing.media_files import film, sound, turn
 
 
 async def refusal(inspector: Inspector, path: Path, kind: str, content_type: str) -> Reason:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import pyvips
-from media_files import animation, heic, picture, with_tags
 from PIL import Image
 
 from media_service.errors import MediaError, Reason
 from media_service.processing.findings import Inspection
 from media_service.processing.inspect.exif import plain
 from media_service.processing.inspector import Inspector
+from tests.processing.media_files import animation, heic, picture, with_tags
 
 CAMERA = {
     "ifd0-Make": "Fujifilm",

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-import hostile_tasks
 import psutil
 import pytest
 
@@ -16,6 +15,7 @@ from media_service.processing.sandbox import landlock
 from media_service.processing.sandbox.limits import Limits
 from media_service.processing.sandbox.pool import Sandbox
 from media_service.processing.sandbox.process import SandboxBroken
+from tests.processing import hostile_tasks
 
 LIMITS = Limits(
     memory_bytes=1 << 30,

@@ -52,8 +52,19 @@ async def test_a_large_file_is_stored_in_many_messages(ann: Caller) -> None:
     data = film(40 * MIB)
     upload = await ann.write(chunks(data))
     assert upload.state == Upload.FINISHED
-    assert upload.media.checksums.sha256 == hashlib.sha256(data).digest()
+    assert upload.media.checksums.crc32c == google_crc32c.value(data)
     assert await ann.content(upload.media.media_id) == data
+
+
+async def test_a_sha256_that_is_declared_first_is_checked_while_the_bytes_come(
+    ann: Caller,
+) -> None:
+    data = film(5 * MIB)
+    messages = chunks(data)
+    messages[0].spec.checksums.sha256 = hashlib.sha256(data).digest()
+    upload = await ann.write(messages)
+    assert upload.state == Upload.FINISHED
+    assert upload.media.checksums.sha256 == hashlib.sha256(data).digest()
 
 
 async def test_a_stream_that_ends_without_finish_is_resumed_by_another(ann: Caller) -> None:

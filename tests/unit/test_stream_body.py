@@ -45,11 +45,6 @@ async def test_the_body_comes_in_order_from_its_offset(
     assert last == Chunk(b"", position, finish)
 
 
-async def test_the_last_chunk_carries_the_checksums_of_the_whole() -> None:
-    whole = checksums(b"all of it")
-    assert (await chunks(b"body", whole=whole))[-1].checksums == whole
-
-
 @pytest.mark.parametrize("length", [5, 3, 0])
 async def test_another_length_is_an_incomplete_body(length: int) -> None:
     with pytest.raises(InvalidArgument) as caught:

@@ -37,9 +37,10 @@ MAX_MESSAGE = 3 << 20
 OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
-    # Without the probe a slow stream holds kilobytes, not megabytes.
+    # Without the probe a slow stream holds kilobytes, not megabytes; and with this much room a fast
+    # one goes on sending while Python is busy with the message before.
     ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", 65536),
+    ("grpc.http2.lookahead_bytes", 262144),
     # A burst of calls waits instead of being refused at random.
     ("grpc.server.max_pending_requests", 20000),
     ("grpc.server.max_pending_requests_hard_limit", 20000),

@@ -23,9 +23,8 @@ async def body_chunks(
     length: int | None,
     finish: bool,
     digest: Checksums = NONE,
-    whole: Checksums = NONE,
 ) -> AsyncGenerator[Chunk, None]:
-    """Chunks of a body that begins at `offset`; the last is empty and carries `finish` and `whole`.
+    """Chunks of a body that begins at `offset`; the last is empty and carries `finish`.
 
     Raises InvalidArgument: INCOMPLETE_BODY if fewer than `length` bytes came, CHECKSUM_MISMATCH if
     the body does not have the `digest`.
@@ -47,7 +46,7 @@ async def body_chunks(
     elif position - offset != length:
         raise incomplete(position - offset, length)
     check_checksums(digest, Checksums(crc32c, sha256.digest() if sha256 else None))
-    yield Chunk(b"", position, finish, whole)
+    yield Chunk(b"", position, finish)
 
 
 def incomplete(received: int, length: int) -> InvalidArgument:

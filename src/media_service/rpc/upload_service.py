@@ -106,10 +106,13 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             length=http.integer_header(headers, "X-Content-Length"),
             finish=finish,
             digest=digest,
-            whole=http.digest_header(headers, "Repr-Digest"),
         )
         result = await self._uploads.append(
-            caller(), first.upload_id.lower(), chunks, atomic=digest != Checksums()
+            caller(),
+            first.upload_id.lower(),
+            chunks,
+            declared=http.digest_header(headers, "Repr-Digest"),
+            atomic=digest != Checksums(),
         )
         await context.send_initial_metadata(progress(result))
         return upload_to_message(result)
@@ -135,10 +138,9 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
                 http.digest_header(headers, "Content-Digest"),
             )
             generic = declared in {"", "application/octet-stream", FORM}
-            spec = UploadSpec(new_id(), first.filename, "" if generic else declared)
-            chunks = body_chunks(
-                first.body.data, data, offset=0, length=length, finish=True, whole=whole
-            )
+            declared = "" if generic else declared
+            spec = UploadSpec(new_id(), first.filename, declared, length, whole)
+            chunks = body_chunks(first.body.data, data, offset=0, length=length, finish=True)
         result = await self._uploads.write_new(caller(), spec, chunks, resumable=False)
         if result.media is None:
             raise RuntimeError("an upload in one request ended without a media")

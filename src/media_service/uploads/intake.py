@@ -4,11 +4,13 @@ Bounded in bytes, so that a caller who is faster than the disk waits, and memory
 """
 
 import asyncio
-from collections import deque
+from contextlib import suppress
 
 from media_service.uploads.model import MIB, Chunk
 
 CAPACITY = 4 * MIB
+BATCH = 2 * MIB
+LINGER_SECONDS = 0.02
 
 
 class Intake:
@@ -18,8 +20,9 @@ class Intake:
         self.received = 0  # bytes, ever
         self.ended = False
         self.error: BaseException | None = None
-        self._chunks: deque[Chunk] = deque()
+        self._chunks: list[Chunk] = []
         self._held = 0
+        self._wanted = 0
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
 
@@ -33,7 +36,8 @@ class Intake:
         self._chunks.append(chunk)
         self._held += len(chunk.data)
         self.received += len(chunk.data)
-        self._filled.set()
+        if self._held >= self._wanted:
+            self._filled.set()
 
     def end(self, error: BaseException | None = None) -> None:
         """No more will come; `error` says why, if there is a why. Only the first end counts."""
@@ -44,15 +48,23 @@ class Intake:
             self._drained.set()
 
     async def take(self, timeout: float) -> list[Chunk]:
-        """Everything put so far; waits for something up to `timeout` seconds, else nothing."""
-        if not self._chunks and not self.ended:
-            self._filled.clear()
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._filled.wait()
-            except TimeoutError:
-                return []
-        chunks, self._chunks = list(self._chunks), deque()
+        """Everything put so far; waits for something up to `timeout` seconds, else nothing.
+
+        Lingers a moment for a whole batch: what follows costs the same for much as for little.
+        """
+        await self._fill(0, timeout)
+        if self._chunks:
+            await self._fill(BATCH, LINGER_SECONDS)
+        chunks, self._chunks = self._chunks, []
         self._held = 0
         self._drained.set()
         return chunks
+
+    async def _fill(self, wanted: int, timeout: float) -> None:
+        if (self._chunks and self._held >= wanted) or self.ended:
+            return
+        self._wanted = wanted
+        self._filled.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._filled.wait()

@@ -33,6 +33,8 @@ from media_service.uploads.writer import BlobWriter
 
 log = logging.getLogger(__name__)
 
+NO_CHECKSUMS = Checksums()
+
 # A watch repeats the current state when nothing happened for so long.
 HEARTBEAT_SECONDS = 15.0
 
@@ -186,10 +188,11 @@ class UploadService:
         upload_id: str,
         chunks: AsyncGenerator[Chunk, None],
         *,
+        declared: Checksums = NO_CHECKSUMS,
         atomic: bool = False,
     ) -> UploadResult:
-        """Writes a stream into a session, from `committed_size` on. With `atomic` the bytes are
-        kept only if the stream ends well."""
+        """Writes a stream into a session, from `committed_size` on. `declared`: checksums of the
+        whole. With `atomic` the bytes are kept only if the stream ends well."""
         async with self._database.connection() as db:
             upload = await self._load(db, principal, upload_id)
             taken = await queries.take_over(db, upload_id)
@@ -197,11 +200,12 @@ class UploadService:
         if taken is None:
             raise not_active(upload)
         self._notifier.publish("uploads", upload_id, f"{taken.epoch}:ACTIVE")
-        ledger = self._ledger(
-            taken.spec, taken.owner, taken.blob_id, taken.store_session, taken.epoch
-        )
+        spec = replace(taken.spec, checksums=merge(taken.spec.checksums, declared))
+        ledger = self._ledger(spec, taken.owner, taken.blob_id, taken.store_session, taken.epoch)
         ledger.exists = True
         writer = self._writer(ledger, parts, taken.committed_size)
+        if spec.checksums.sha256 is None:
+            writer.stop_hashing()
         await self._take_in(ledger, writer, chunks, atomic=atomic)
         return await self.get(principal, upload_id)
 

@@ -176,6 +176,8 @@ class UploadStream:
             self.committed_size = committed_size
             self.head = b""
             self._writer.recorded(parts)
+            if self._ledger.spec.checksums.sha256 is None:
+                self._writer.stop_hashing()
 
     def interrupt(self, error: MediaError) -> None:
         """Ends the stream from outside; what came before is still counted, if it may be."""

@@ -12,7 +12,6 @@ from media_service.errors import MediaError
 from media_service.storage.driver import Driver, PartName, PartWriter
 from media_service.uploads.model import KIB, Part
 
-
 # What is hashed in less time than it takes to ask a thread.
 SMALL = 256 * KIB
 
@@ -20,7 +19,8 @@ SMALL = 256 * KIB
 class BlobWriter:
     """Appends to the open blob `key` from `offset` on, as parts numbered from `next_number`.
 
-    `sha256` is the whole's as long as the stream began at byte 0.
+    SHA-256 takes longer than receiving and storing together. So it is computed only until
+    `stop_hashing`, and of a stream that began at byte 0; otherwise ingest reads the blob.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class BlobWriter:
         self._unrecorded: list[Part] = []
         self._open_is_recorded = False
         self._hash = hashlib.sha256() if offset == 0 else None
+        self._hashing: asyncio.Future[None] | None = None
 
     @property
     def offset(self) -> int:
@@ -41,7 +42,11 @@ class BlobWriter:
         return self._part.offset + self._part.size
 
     def sha256(self) -> bytes | None:
+        """Of the whole, after `seal_last`; None if it is not known."""
         return self._hash.digest() if self._hash else None
+
+    def stop_hashing(self) -> None:
+        self._hash = None
 
     async def write(self, buffers: Sequence[bytes]) -> None:
         """Appends; hashing and writing run side by side, both outside of the event loop."""
@@ -52,14 +57,8 @@ class BlobWriter:
             if self._writer is None:
                 name = PartName(self._part.number, self._part.epoch)
                 self._writer = await self._driver.open_part(self._key, self._session, name)
-            if self._hash and sum(map(len, now)) <= SMALL:
-                update(self._hash, now)
-                await self._writer.write(now)
-            elif self._hash:
-                hashing = asyncio.to_thread(update, self._hash, now)
-                await asyncio.gather(hashing, self._writer.write(now))
-            else:
-                await self._writer.write(now)
+            await self._update_hash(now)
+            await self._writer.write(now)
             crc = self._part.crc32c
             for data in now:
                 crc = google_crc32c.extend(crc, data)
@@ -67,6 +66,19 @@ class BlobWriter:
             self._part = replace(self._part, size=size, crc32c=crc)
             if limit and size >= limit:
                 await self._seal(self._writer)
+
+    async def _update_hash(self, buffers: Sequence[bytes]) -> None:
+        """Hashes in a thread, one batch at a time, while the next one is written and received."""
+        if self._hashing is not None:
+            await self._hashing
+            self._hashing = None
+        if self._hash is None:
+            return
+        if sum(map(len, buffers)) <= SMALL:
+            update(self._hash, buffers)
+        else:
+            loop = asyncio.get_running_loop()
+            self._hashing = loop.run_in_executor(None, update, self._hash, buffers)
 
     async def sync(self) -> tuple[int, list[Part]]:
         """Makes durable what the store can. Returns the end of the durable prefix, and the parts
@@ -91,6 +103,8 @@ class BlobWriter:
         """As `seal`, for the blob's end, where no part is too small."""
         if self._writer is not None:
             await self._seal(self._writer)
+        if self._hashing is not None:
+            await self._hashing
         return self._part.offset, list(self._unrecorded)
 
     def recording(self, parts: Sequence[Part]) -> None:

@@ -89,12 +89,12 @@ def test_an_upload_goes_on_where_it_was_when_the_service_is_killed(
             eventually(lambda: offset_of(bob, upload) == 2 * MIB)
             connection.sendall(data[2 * MIB : 3 * MIB])  # not acknowledged yet
             machine.strike(victim)
+            line.release()
             machine.restart()
             kept = client.get(f"/v1/uploads/{other['uploadId']}").json()
             assert int(kept["committedSize"]) >= int(other["committedSize"])
             assert offset_of(bob, upload) >= 2 * MIB
             # Ours goes on by itself; over REST it is asked where.
-            line.release()
             assert output(sending).split("\t")[0] == other["uploadId"]
         assert resume(bob, upload, data).json()["state"] == "FINISHED"
         require_stored(bob, upload, data)
