@@ -1,4 +1,4 @@
-"""Content over REST, as RFC 9110 has it, through Envoy."""
+"""Content over REST (GetContent), as RFC 9110 has it, through Envoy."""
 
 import http.client
 import os

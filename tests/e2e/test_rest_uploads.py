@@ -1,4 +1,4 @@
-"""Uploads over REST, through Envoy."""
+"""Uploads over REST, through Envoy: CreateUpload, AppendUpload, CompleteUpload, UploadMedia and so on."""
 
 import hashlib
 import json

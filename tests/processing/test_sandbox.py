@@ -25,9 +25,9 @@ LIMITS = Limits(
     result_bytes=1 << 20,
 )
 TASKS = [
-    f"hostile_tasks:{name}"
+    f"{hostile_tasks.__name__}:{name}"
     for name, value in vars(hostile_tasks).items()
-    if getattr(value, "__module__", "") == "hostile_tasks"
+    if getattr(value, "__module__", "") == hostile_tasks.__name__
 ]
 
 
@@ -46,25 +46,27 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 async def reason_of(sandbox: Sandbox, task: str, media: Path) -> Reason:
     with pytest.raises(MediaError) as error:
-        await sandbox.run(f"hostile_tasks:{task}", media)
+        await sandbox.run(f"{hostile_tasks.__name__}:{task}", media)
     return error.value.reason
 
 
 async def attempt(sandbox: Sandbox, media: Path, what: str, target: Path | str = "") -> str:
-    return await sandbox.run("hostile_tasks:attempt", media, what=what, target=str(target))
+    return await sandbox.run(
+        "tests.processing.hostile_tasks:attempt", media, what=what, target=str(target)
+    )
 
 
 async def process_id(sandbox: Sandbox, media: Path) -> int:
-    return await sandbox.run("hostile_tasks:process_id", media)
+    return await sandbox.run("tests.processing.hostile_tasks:process_id", media)
 
 
 async def test_a_task_reads_the_media_it_is_given(sandbox: Sandbox, media: Path) -> None:
-    assert await sandbox.run("hostile_tasks:read", media) == "the bytes"
+    assert await sandbox.run("tests.processing.hostile_tasks:read", media) == "the bytes"
 
 
 async def test_a_missing_media_is_data_loss(sandbox: Sandbox, tmp_path: Path) -> None:
     with pytest.raises(DataLoss):
-        await sandbox.run("hostile_tasks:read", tmp_path / "nothing")
+        await sandbox.run("tests.processing.hostile_tasks:read", tmp_path / "nothing")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ async def test_the_child_gets_nothing_of_the_environment(
     sandbox: Sandbox, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MEDIA_JWT_SECRET", "a secret that no file may see")
-    seen = await sandbox.run("hostile_tasks:environment", media)
+    seen = await sandbox.run("tests.processing.hostile_tasks:environment", media)
     assert set(seen) <= {
         *("PYTHONPATH", "LANG", "LC_CTYPE", "HOME", "TMPDIR", "LD_LIBRARY_PATH"),
         *("MALLOC_ARENA_MAX", "VIPS_CONCURRENCY"),
@@ -115,12 +117,12 @@ async def test_the_child_gets_nothing_of_the_environment(
 
 
 async def test_codecs_may_use_threads(sandbox: Sandbox, media: Path) -> None:
-    assert await sandbox.run("hostile_tasks:use_threads", media) == 4
+    assert await sandbox.run("tests.processing.hostile_tasks:use_threads", media) == 4
 
 
 async def test_what_a_task_writes_is_gone_before_the_next(sandbox: Sandbox, media: Path) -> None:
-    assert await sandbox.run("hostile_tasks:use_own_folder", media) == []
-    assert await sandbox.run("hostile_tasks:use_own_folder", media) == []
+    assert await sandbox.run("tests.processing.hostile_tasks:use_own_folder", media) == []
+    assert await sandbox.run("tests.processing.hostile_tasks:use_own_folder", media) == []
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ async def test_each_failure_has_its_reason_and_the_next_file_is_served(
     before = await process_id(sandbox, media)
     assert await reason_of(sandbox, task, media) is reason
     assert not psutil.pid_exists(before)
-    assert await sandbox.run("hostile_tasks:read", media) == "the bytes"
+    assert await sandbox.run("tests.processing.hostile_tasks:read", media) == "the bytes"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ async def test_each_failure_has_its_reason_and_the_next_file_is_served(
 async def test_time_is_limited(media: Path, task: str, limits: Limits) -> None:
     async with Sandbox(TASKS, limits, children=1, tasks_per_child=50) as sandbox:
         assert await reason_of(sandbox, task, media) is Reason.INSPECTION_LIMIT_EXCEEDED
-        assert await sandbox.run("hostile_tasks:read", media) == "the bytes"
+        assert await sandbox.run("tests.processing.hostile_tasks:read", media) == "the bytes"
 
 
 async def test_a_child_serves_many_tasks_and_then_is_replaced(media: Path) -> None:
@@ -171,13 +173,13 @@ async def test_children_run_side_by_side_up_to_their_number(media: Path) -> None
 
 async def test_cancelling_kills_the_child(sandbox: Sandbox, media: Path) -> None:
     child = await process_id(sandbox, media)
-    hanging = asyncio.create_task(sandbox.run("hostile_tasks:hang", media))
+    hanging = asyncio.create_task(sandbox.run("tests.processing.hostile_tasks:hang", media))
     await until_sleeping(child)
     hanging.cancel()
     with pytest.raises(asyncio.CancelledError):
         await hanging
     assert not psutil.pid_exists(child)
-    assert await sandbox.run("hostile_tasks:read", media) == "the bytes"
+    assert await sandbox.run("tests.processing.hostile_tasks:read", media) == "the bytes"
 
 
 async def until_sleeping(pid: int) -> None:
@@ -192,7 +194,7 @@ async def until_sleeping(pid: int) -> None:
 async def test_leaving_ends_the_children_and_their_folders(media: Path) -> None:
     async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
         child = await process_id(sandbox, media)
-        folder = (await sandbox.run("hostile_tasks:environment", media))["TMPDIR"]
+        folder = (await sandbox.run("tests.processing.hostile_tasks:environment", media))["TMPDIR"]
     assert not psutil.pid_exists(child)
     assert not Path(folder).exists()
 
@@ -203,7 +205,7 @@ async def test_a_child_that_died_while_idle_is_replaced(sandbox: Sandbox, media:
     async with asyncio.timeout(20):
         while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
             await asyncio.sleep(0.01)
-    assert await sandbox.run("hostile_tasks:read", media) == "the bytes"
+    assert await sandbox.run("tests.processing.hostile_tasks:read", media) == "the bytes"
 
 
 async def test_a_child_that_cannot_start_is_the_services_fault(media: Path) -> None:
@@ -217,18 +219,22 @@ async def test_children_die_with_the_service(media: Path) -> None:
     program = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
-        "from test_sandbox import LIMITS, TASKS, Sandbox\n"
+        "from tests.processing.test_sandbox import LIMITS, TASKS, Sandbox\n"
         "async def main():\n"
         "    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:\n"
         "        media = Path(sys.argv[1])\n"
-        "        print(await sandbox.run('hostile_tasks:process_id', media), flush=True)\n"
-        "        await sandbox.run('hostile_tasks:loop_forever', media)\n"
+        "        print(await sandbox.run('tests.processing.hostile_tasks:process_id', media), flush=True)\n"
+        "        await sandbox.run('tests.processing.hostile_tasks:loop_forever', media)\n"
         "asyncio.run(main())\n"
     )
     service = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", program, str(media)),
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "TMPDIR": str(media.parent)},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "TMPDIR": str(media.parent),
+        },
     )
     assert service.stdout is not None
     child = psutil.Process(int(await service.stdout.readline()))
