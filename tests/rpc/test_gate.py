@@ -115,8 +115,9 @@ class Forgetful(media_service_pb2_grpc.MediaServiceServicer):
 
 async def faulty_stub() -> Any:
     verifier = TokenVerifier(secret=SECRET, jwks="", issuer="", audience="")
-    server = grpc.aio.server(interceptors=[Gate(read_rules(SERVICES), verifier)])
-    media_service_pb2_grpc.add_MediaServiceServicer_to_server(Forgetful(), server)
+    server = grpc.aio.server()
+    gate = Gate(server, read_rules(SERVICES), verifier)
+    media_service_pb2_grpc.add_MediaServiceServicer_to_server(Forgetful(), gate)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     return server, media_service_pb2_grpc.MediaServiceStub(

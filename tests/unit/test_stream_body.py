@@ -42,7 +42,7 @@ async def test_the_body_comes_in_order_from_its_offset(
     for chunk in body:
         assert (chunk.offset, chunk.finish) == (position, False)
         position += len(chunk.data)
-    assert last == Chunk(b"", position, finish)
+    assert last == Chunk(b"", position, finish=finish)
 
 
 @pytest.mark.parametrize("length", [5, 3, 0])

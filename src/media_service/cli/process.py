@@ -53,6 +53,7 @@ def log_to_stderr(config: Config) -> None:
 def run(name: str, main: Main, config: Config) -> None:
     """Runs `main` until SIGTERM or SIGINT, which cancel it; then it ends in peace."""
     keep_buffers()
+    sys.setswitchinterval(0.0002)
     log_to_stderr(config)
     log = logging.getLogger(__name__)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -11,11 +11,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 LIMIT = 200
+# How long a crowd is given to gather. It comes back many times over in what it shares.
+LINGER_SECONDS = 0.002
 
 
 class Batcher(Generic[T, R]):
-    """Gathers items while the work on earlier ones goes on. A lone caller waits for nobody; many
-    share a round trip and a commit.
+    """Gathers items while the work on earlier ones goes on. A lone caller waits for nobody; a crowd
+    shares round trips and commits.
 
     `work` gives one result for each item, in order. If it fails, each item is tried alone, so that
     one item cannot spoil the others; an outage fails all of them.
@@ -25,6 +27,7 @@ class Batcher(Generic[T, R]):
         self._work = work
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._worker: asyncio.Task[None] | None = None
+        self._crowded = False
 
     async def __call__(self, item: T) -> R:
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
@@ -36,8 +39,11 @@ class Batcher(Generic[T, R]):
     async def _run(self) -> None:
         try:
             while self._waiting:
+                if self._crowded:
+                    await asyncio.sleep(LINGER_SECONDS)
                 batch, self._waiting = self._waiting[:LIMIT], self._waiting[LIMIT:]
                 await self._run_batch(batch)
+                self._crowded = len(batch) > 1
         finally:
             self._worker = None
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -15,7 +15,12 @@ from media_service.errors import Reason, Unavailable
 log = logging.getLogger(__name__)
 
 Connection = AsyncConnection[DictRow]
+Rows = AsyncCursor[DictRow]
 OPEN_SECONDS = 10.0
+
+
+class Duplicate(Exception):
+    """A row with this key is there already."""
 
 
 class Database:
@@ -58,6 +63,16 @@ class Database:
             raise Unavailable(
                 Reason.DATABASE_UNAVAILABLE, "The database is out of reach; try again."
             ) from error
+
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[Connection]:
+        """A transaction whose statements are sent without waiting for each other's results; fetch
+        them after it. Raises `Duplicate` if one of them hits a unique key."""
+        try:
+            async with self.transaction() as connection, connection.pipeline():
+                yield connection
+        except psycopg.errors.UniqueViolation as error:
+            raise Duplicate from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

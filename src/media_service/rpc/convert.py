@@ -14,9 +14,7 @@ from media_service.uploads.model import UploadResult, UploadSpec
 
 
 def timestamp(time: datetime) -> timestamp_pb2.Timestamp:
-    message = timestamp_pb2.Timestamp()
-    message.FromDatetime(time)
-    return message
+    return timestamp_pb2.Timestamp(seconds=int(time.timestamp()), nanos=time.microsecond * 1000)
 
 
 def checksums_to_message(checksums: Checksums) -> checksums_pb2.Checksums | None:

@@ -2,7 +2,7 @@
 translation of errors. All of it follows the contract's descriptors; no method is special."""
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -26,9 +26,7 @@ from media_service.rpc.status import abort, known
 
 audit_log = logging.getLogger("media_service.audit")
 
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]"
 
 
 @dataclass
@@ -58,31 +56,36 @@ class Record:
         )
 
 
-class Gate(grpc.aio.ServerInterceptor):
-    """Wraps each handler once. Methods that are not in `rules` (health, reflection) pass."""
+class Gate:
+    """Servicers are registered through the gate, which wraps each of their handlers, once."""
 
-    def __init__(self, rules: Mapping[str, MethodRule], verifier: TokenVerifier) -> None:
+    def __init__(
+        self, server: grpc.aio.Server, rules: Mapping[str, MethodRule], verifier: TokenVerifier
+    ) -> None:
+        self._server = server
         self._rules = rules
         self._verifier = verifier
         self._validator = protovalidate.Validator()
-        self._wrapped: dict[str, Handler] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Continuation,
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        path = handler_call_details.method
-        if handler := self._wrapped.get(path):
-            return handler
-        handler = await continuation(handler_call_details)
-        rule = self._rules.get(path)
-        if handler is None or rule is None:
-            return handler
-        self._wrapped[path] = self._wrap(handler, rule)
-        return self._wrapped[path]
+    # What generated code calls to register a servicer. Interceptors would do too, but gRPC runs
+    # them anew for every call.
 
-    def _wrap(self, handler: "grpc.RpcMethodHandler[Any, Any]", rule: MethodRule) -> Handler:
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """The same handlers come by name right after."""
+
+    def add_registered_method_handlers(
+        self, service: str, handlers: Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
+    ) -> None:
+        """Raises KeyError for a method that has no rule."""
+        wrapped = {
+            name: self._wrap(handler, self._rules[f"/{service}/{name}"])
+            for name, handler in handlers.items()
+        }
+        self._server.add_registered_method_handlers(service, wrapped)
+
+    def _wrap(
+        self, handler: "grpc.RpcMethodHandler[Any, Any]", rule: MethodRule
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
         coders = {
             "request_deserializer": handler.request_deserializer,
             "response_serializer": handler.response_serializer,

@@ -29,6 +29,11 @@ def request_headers(context: Any) -> Mapping[str, str]:
     return headers
 
 
+def is_rest(context: Any) -> bool:
+    """Whether a call came through Envoy's transcoder."""
+    return any(key == "x-envoy-original-method" for key, _ in context.invocation_metadata() or ())
+
+
 def is_head(headers: Mapping[str, str]) -> bool:
     return headers.get("x-envoy-original-method") == "HEAD"
 

@@ -77,4 +77,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
 
 
 async def send_etag(context: Context, etag: str) -> None:
-    await context.send_initial_metadata((("etag", etag), ("cache-control", "private, no-cache")))
+    """For HTTP, where it is a header; over gRPC the message says it."""
+    if http.is_rest(context):
+        headers = (("etag", etag), ("cache-control", "private, no-cache"))
+        await context.send_initial_metadata(headers)

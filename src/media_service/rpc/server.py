@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -40,7 +41,7 @@ OPTIONS: Sequence[tuple[str, int]] = (
     # Without the probe a slow stream holds kilobytes, not megabytes; and with this much room a fast
     # one goes on sending while Python is busy with the message before.
     ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", 262144),
+    ("grpc.http2.lookahead_bytes", 524288),
     # A burst of calls waits instead of being refused at random.
     ("grpc.server.max_pending_requests", 20000),
     ("grpc.server.max_pending_requests_hard_limit", 20000),
@@ -73,16 +74,16 @@ class RpcServer:
         tls: tuple[Path, Path] | None = None,
     ) -> None:
         self._health = health.aio.HealthServicer()
-        gate = Gate(read_rules(SERVICES), verifier)
-        server = grpc.aio.server(interceptors=[gate], options=list(OPTIONS))
+        server = grpc.aio.server(options=list(OPTIONS))
+        gate = cast("grpc.aio.Server", Gate(server, read_rules(SERVICES), verifier))
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(
-            UploadServicer(services.uploads, rest_url), server
+            UploadServicer(services.uploads, rest_url), gate
         )
         download_service_pb2_grpc.add_DownloadServiceServicer_to_server(
-            DownloadServicer(services.downloads), server
+            DownloadServicer(services.downloads), gate
         )
         media_service_pb2_grpc.add_MediaServiceServicer_to_server(
-            MediaServicer(services.media), server
+            MediaServicer(services.media), gate
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.full_name for service in SERVICES]

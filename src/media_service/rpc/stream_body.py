@@ -46,7 +46,7 @@ async def body_chunks(
     elif position - offset != length:
         raise incomplete(position - offset, length)
     check_checksums(digest, Checksums(crc32c, sha256.digest() if sha256 else None))
-    yield Chunk(b"", position, finish)
+    yield Chunk(b"", position, finish=finish)
 
 
 def incomplete(received: int, length: int) -> InvalidArgument:

@@ -218,7 +218,8 @@ def write_chunk(message: upload_service_pb2.WriteUploadRequest) -> Chunk:
             f"A message may carry {MAX_CHUNK} bytes; 256–512 KiB is fastest.",
             max_chunk_bytes=MAX_CHUNK,
         )
-    if message.HasField("crc32c") and google_crc32c.value(data) != message.crc32c:
+    crc32c = message.crc32c if message.HasField("crc32c") else None
+    if crc32c is not None and google_crc32c.value(data) != crc32c:
         raise InvalidArgument(
             Reason.CHECKSUM_MISMATCH,
             f"The crc32c of the bytes at offset {message.offset} is not the one sent with them;"
@@ -226,4 +227,5 @@ def write_chunk(message: upload_service_pb2.WriteUploadRequest) -> Chunk:
             checksum="crc32c",
             offset=message.offset,
         )
-    return Chunk(data, message.offset, message.finish, checksums_from(message.checksums))
+    checksums = checksums_from(message.checksums) if message.finish else Checksums()
+    return Chunk(data, message.offset, crc32c, message.finish, checksums)

@@ -108,6 +108,13 @@ def look(path: Path, key: str) -> ObjectInfo | None:
     return ObjectInfo(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
 
+def remove_folder(path: Path) -> None:
+    try:
+        path.rmdir()  # empty, after the only part was renamed
+    except OSError:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 class LocalPartWriter:
     def __init__(self, driver: "LocalDriver", path: Path, fd: int) -> None:
         self._driver = driver
@@ -164,6 +171,7 @@ class LocalDriver:
         self.root = root
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="disk")
         self._root_made = False
+        self._shards: set[Path] = set()
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs blocking work on the disk threads, its OSErrors translated."""
@@ -214,7 +222,9 @@ class LocalDriver:
 
     def _complete(self, key: str, parts: Sequence[StoredPart]) -> None:
         final = self.root / key
-        make_directories(final.parent, self.root)
+        if final.parent not in self._shards:
+            make_directories(final.parent, self.root)
+            self._shards.add(final.parent)
         try:
             with locked(self._parts(key)):
                 if not final.exists():  # another process may have been faster
@@ -224,7 +234,7 @@ class LocalDriver:
                 raise
         # Also for whoever renamed it, if they died before they came to this.
         sync_directory(final.parent)
-        shutil.rmtree(self._parts(key), ignore_errors=True)
+        remove_folder(self._parts(key))
 
     def _join(self, key: str, parts: Sequence[StoredPart], final: Path) -> None:
         first, *rest = parts

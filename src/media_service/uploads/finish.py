@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from media_service.db.batch import Batcher
-from media_service.db.database import Connection, Database
+from media_service.db.database import Connection, Database, Duplicate
 from media_service.db.notify import Notifier
 from media_service.errors import MediaError, ResourceExhausted, Unavailable
 from media_service.jobs import queries as jobs
@@ -109,28 +109,25 @@ class Finisher:
             await self._store.driver.abort(key, store_session)
             await self._store.driver.delete(key)
             raise
-        upload = await self._add(new)
-        if upload is None:
+        try:
+            upload = await self._add(new)
+        except Duplicate:
             await self._store.driver.delete(key)
-            raise upload_exists(spec.upload_id)
+            raise upload_exists(spec.upload_id) from None
         self._notifier.publish("uploads", spec.upload_id, "1:FINISHED")
         self._notifier.publish("jobs", "ingest")
         return UploadResult(upload, new.media.born(upload.create_time))
 
-    async def _add_many(self, finished: Sequence[Finished]) -> list[Upload | None]:
-        """Adds uploads and their media, in one transaction; None where the id is taken."""
-        by_id = {one.spec.upload_id: one for one in reversed(finished)}
-        firsts = list(by_id.values())
-        async with self._database.transaction() as db:
-            added = await queries.insert_finished(
-                db, [one.spec for one in firsts], [one.media for one in firsts]
-            )
-            await catalogue.insert(db, [by_id[upload_id].media for upload_id in added])
-            await jobs.enqueue(db, JobKind.INGEST, *added)
-        return [
-            added.get(one.spec.upload_id) if one is by_id[one.spec.upload_id] else None
-            for one in finished
-        ]
+    async def _add_many(self, finished: Sequence[Finished]) -> list[Upload]:
+        """Adds uploads and their media, in one transaction. Raises `Duplicate`."""
+        ids = [one.spec.upload_id for one in finished]
+        media = [one.media for one in finished]
+        async with self._database.pipeline() as db:
+            rows = await queries.insert_finished(db, [one.spec for one in finished], media)
+            await catalogue.insert(db, media)
+            await jobs.enqueue(db, JobKind.INGEST, *ids)
+        added = await queries.inserted(rows)
+        return [added[upload_id] for upload_id in ids]
 
     async def finish_job(self, claim: Claim) -> None:
         """What the worker does with an upload that was left VERIFYING."""

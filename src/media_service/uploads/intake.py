@@ -6,10 +6,10 @@ Bounded in bytes, so that a caller who is faster than the disk waits, and memory
 import asyncio
 from contextlib import suppress
 
-from media_service.uploads.model import MIB, Chunk
+from media_service.uploads.model import KIB, MIB, Chunk
 
-CAPACITY = 4 * MIB
-BATCH = 2 * MIB
+CAPACITY = MIB
+BATCH = 512 * KIB
 LINGER_SECONDS = 0.02
 
 

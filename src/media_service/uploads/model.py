@@ -82,9 +82,11 @@ class UploadResult:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of the whole as it arrives. `offset` None: wherever the stream is."""
+    """A piece of the whole as it arrives. `offset` None: wherever the stream is. `crc32c`: of
+    `data`, if it is known."""
 
     data: bytes
     offset: int | None = None
+    crc32c: int | None = None
     finish: bool = False
     checksums: Checksums = field(default_factory=Checksums)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from media_service.db.database import Connection
+from media_service.db.database import Connection, Rows
 from media_service.media.model import NewMedia
 from media_service.types import Checksums, Fault, Owner
 from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
@@ -83,9 +83,9 @@ async def insert(
 
 async def insert_finished(
     db: Connection, specs: Sequence[UploadSpec], media: Sequence[NewMedia]
-) -> dict[str, Upload]:
-    """Adds uploads that are finished with these media; those whose id is taken are left out."""
-    rows = await db.execute(
+) -> Rows:
+    """Adds uploads that are finished with these media; `inserted` reads the answer."""
+    return await db.execute(
         """
         insert into uploads as u (upload_id, org_id, owner_type, owner_id, state, filename,
                                   content_type, size_bytes, crc32c, sha256, blob_id, epoch,
@@ -97,7 +97,6 @@ async def insert_finished(
             %s::bigint[], %s::bytea[], %s::uuid[], %s::bigint[]
         ) as n (upload_id, org_id, owner_type, owner_id, filename, content_type, size_bytes,
                 crc32c, sha256, blob_id, committed_size)
-        on conflict do nothing
         returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
                   u.request_id::text as request_id
         """,
@@ -115,6 +114,10 @@ async def insert_finished(
             [new.blob.size_bytes for new in media],
         ),
     )
+
+
+async def inserted(rows: Rows) -> dict[str, Upload]:
+    """What `insert_finished` added, by id."""
     return {row["upload_id"]: record(row) async for row in rows}
 
 

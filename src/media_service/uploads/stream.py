@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from media_service.errors import MediaError, OffsetMismatch, Reason, Timeout, TooLarge
 from media_service.media.content_type import HEAD
+from media_service.storage.crc32c import combine
 from media_service.types import Checksums
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.intake import Intake
@@ -131,7 +132,7 @@ class UploadStream:
             if chunks:
                 if not self._ledger.exists and len(self.head) < HEAD:
                     self.head += b"".join(chunk.data for chunk in chunks)
-                await self._writer.write([chunk.data for chunk in chunks])
+                await self._writer.write([chunk.data for chunk in chunks], joined_crc32c(chunks))
             elif self.intake.ended:
                 return
             elif now >= window_end:
@@ -182,3 +183,13 @@ class UploadStream:
     def interrupt(self, error: MediaError) -> None:
         """Ends the stream from outside; what came before is still counted, if it may be."""
         self.intake.end(error)
+
+
+def joined_crc32c(chunks: list[Chunk]) -> int | None:
+    """Of all chunks together; None unless each one's is known."""
+    joined = 0
+    for chunk in chunks:
+        if chunk.crc32c is None:
+            return None
+        joined = combine(joined, chunk.crc32c, len(chunk.data))
+    return joined

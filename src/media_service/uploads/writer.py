@@ -9,6 +9,7 @@ from dataclasses import replace
 import google_crc32c
 
 from media_service.errors import MediaError
+from media_service.storage.crc32c import combine
 from media_service.storage.driver import Driver, PartName, PartWriter
 from media_service.uploads.model import KIB, Part
 
@@ -48,10 +49,12 @@ class BlobWriter:
     def stop_hashing(self) -> None:
         self._hash = None
 
-    async def write(self, buffers: Sequence[bytes]) -> None:
-        """Appends; hashing and writing run side by side, both outside of the event loop."""
+    async def write(self, buffers: Sequence[bytes], crc32c: int | None = None) -> None:
+        """Appends; hashing and writing run side by side, both outside of the event loop.
+        `crc32c`: of all the buffers, if it is known."""
         buffers = [b for b in buffers if b]
         limit = self._driver.limits.stream_part_size
+        total = sum(map(len, buffers))
         while buffers:
             now, buffers = split(buffers, limit - self._part.size if limit else None)
             if self._writer is None:
@@ -59,10 +62,14 @@ class BlobWriter:
                 self._writer = await self._driver.open_part(self._key, self._session, name)
             await self._update_hash(now)
             await self._writer.write(now)
+            written = sum(map(len, now))
             crc = self._part.crc32c
-            for data in now:
-                crc = google_crc32c.extend(crc, data)
-            size = self._part.size + sum(map(len, now))
+            if crc32c is not None and written == total:
+                crc = combine(crc, crc32c, written)
+            else:
+                for data in now:
+                    crc = google_crc32c.extend(crc, data)
+            size = self._part.size + written
             self._part = replace(self._part, size=size, crc32c=crc)
             if limit and size >= limit:
                 await self._seal(self._writer)
