@@ -76,6 +76,9 @@ class Driver(Protocol):
     @property
     def limits(self) -> Limits: ...
 
+    async def put(self, key: str, data: bytes) -> None:
+        """Stores a small blob at once, durably. Idempotent."""
+
     async def begin(self, key: str) -> str:
         """Opens a blob for parts; returns what must be given back to name the open session."""
 

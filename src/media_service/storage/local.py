@@ -187,6 +187,28 @@ class LocalDriver:
     def _part(self, key: str, name: PartName) -> Path:
         return self._parts(key) / f"{name.epoch}-{name.number}"
 
+    async def put(self, key: str, data: bytes) -> None:
+        await self.run(self._put, key, data)
+
+    def _put(self, key: str, data: bytes) -> None:
+        final = self.root / key
+        self._make_shard(final.parent)
+        fresh = f"{final}.new"
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            write_all(fd, [data])
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+        os.rename(fresh, final)  # noqa: PTH104 - a Path costs more than the system call
+        sync_directory(final.parent)
+
+    def _make_shard(self, folder: Path) -> None:
+        if folder not in self._shards:
+            self.root.mkdir(parents=True, exist_ok=True)
+            make_directories(folder, self.root)
+            self._shards.add(folder)
+
     async def begin(self, key: str) -> str:
         return ""
 
@@ -222,9 +244,7 @@ class LocalDriver:
 
     def _complete(self, key: str, parts: Sequence[StoredPart]) -> None:
         final = self.root / key
-        if final.parent not in self._shards:
-            make_directories(final.parent, self.root)
-            self._shards.add(final.parent)
+        self._make_shard(final.parent)
         try:
             with locked(self._parts(key)):
                 if not final.exists():  # another process may have been faster

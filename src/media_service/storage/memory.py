@@ -42,6 +42,9 @@ class MemoryDriver:
         self._open: dict[str, dict[PartName, bytearray]] = {}
         self._blobs: dict[str, tuple[bytes, ObjectInfo]] = {}
 
+    async def put(self, key: str, data: bytes) -> None:
+        self._blobs[key] = data, ObjectInfo(key, len(data), now())
+
     async def begin(self, key: str) -> str:
         return ""
 

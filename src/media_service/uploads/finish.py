@@ -4,10 +4,13 @@ Every step can be repeated. A session is VERIFYING while it finishes, with a FIN
 over if this process dies, or at once if the bytes have to be read back.
 """
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+
+import google_crc32c
 
 from media_service.db.batch import Batcher
 from media_service.db.database import Connection, Database, Duplicate
@@ -85,30 +88,23 @@ class Finisher:
         await self._settle(upload, declared, sha256)
 
     async def finish_in_one_step(
-        self,
-        spec: UploadSpec,
-        owner: Owner,
-        *,
-        blob_id: str,
-        store_session: str,
-        parts: list[Part],
-        declared: Checksums,
-        sha256: bytes | None,
-        head: bytes,
+        self, spec: UploadSpec, owner: Owner, blob_id: str, data: bytes, declared: Checksums
     ) -> UploadResult:
-        """Finishes bytes that have no session yet: it is added as FINISHED, with its media.
+        """Finishes an upload that has no session: checks all its bytes, then stores them, then adds
+        it as FINISHED, with its media.
 
-        Raises what makes an upload FAILED, and AlreadyExists; then nothing is left of the bytes.
+        Raises what would make an upload FAILED, and AlreadyExists; then nothing is left.
         """
+        check_complete(spec, len(data))
+        check_not_empty(len(data))
+        checksums = Checksums(google_crc32c.value(data), hashlib.sha256(data).digest())
+        check_checksums(declared, checksums)
+        content_type, kind = self._acceptance.check_content(data[:HEAD], spec.content_type)
         key = self._store.key(blob_id)
-        try:
-            new = await self._check(
-                spec, owner, blob_id, store_session, parts, declared, sha256, head
-            )
-        except MediaError:
-            await self._store.driver.abort(key, store_session)
-            await self._store.driver.delete(key)
-            raise
+        await self._store.driver.put(key, data)
+        blob = Blob(blob_id, self._store.name, key, len(data), checksums)
+        media = NewMedia(spec.upload_id, owner, kind, content_type, spec.filename, blob)
+        new = Finished(spec, media)
         try:
             upload = await self._add(new)
         except Duplicate:
@@ -177,7 +173,7 @@ class Finisher:
             raise
         async with self._database.transaction() as db:
             if await queries.end(db, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
-                await catalogue.insert(db, [new.media])
+                await catalogue.insert(db, [new])
                 await jobs.enqueue(db, JobKind.INGEST, upload_id)
                 await jobs.withdraw(db, JobKind.FINISH, upload_id)
         self._notifier.publish("uploads", upload_id, f"{upload.epoch}:FINISHED")
@@ -192,13 +188,9 @@ class Finisher:
         parts: list[Part],
         declared: Checksums,
         sha256: bytes | None,
-        head: bytes | None = None,
-    ) -> Finished:
-        """Completes the blob and checks it.
-
-        Without `sha256`, one that was declared is checked by reading the blob; without `head`, its
-        first bytes are read.
-        """
+    ) -> NewMedia:
+        """Completes the blob and checks it. Without `sha256`, one that was declared is checked by
+        reading the blob."""
         size = sum(part.size for part in parts)
         check_complete(spec, size)
         check_not_empty(size)
@@ -206,15 +198,13 @@ class Finisher:
         check_checksums(declared, Checksums(crc32c, sha256))
         key = self._store.key(blob_id)
         await self._store.driver.complete(key, session, [part.stored for part in parts])
-        if head is None:
-            head = await self._store.head(key, size, HEAD)
+        head = await self._store.head(key, size, HEAD)
         content_type, kind = self._acceptance.check_content(head, spec.content_type)
         if declared.sha256 is not None and sha256 is None:
             sha256 = await self._store.sha256(key, size)
             check_checksums(declared, Checksums(None, sha256))
         blob = Blob(blob_id, self._store.name, key, size, Checksums(crc32c, sha256))
-        media = NewMedia(spec.upload_id, owner, kind, content_type, spec.filename, blob)
-        return Finished(spec, media)
+        return NewMedia(spec.upload_id, owner, kind, content_type, spec.filename, blob)
 
     async def _fail(self, db: Connection, upload_id: str, fault: Fault) -> None:
         ended = await queries.end(db, upload_id, UploadState.VERIFYING, UploadState.FAILED, fault)

@@ -204,8 +204,6 @@ class UploadService:
         ledger = self._ledger(spec, taken.owner, taken.blob_id, taken.store_session, taken.epoch)
         ledger.exists = True
         writer = self._writer(ledger, parts, taken.committed_size)
-        if spec.checksums.sha256 is None:
-            writer.stop_hashing()
         await self._take_in(ledger, writer, chunks, atomic=atomic)
         return await self.get(principal, upload_id)
 
@@ -283,12 +281,9 @@ class UploadService:
         return await self._finisher.finish_in_one_step(
             ledger.spec,
             ledger.owner,
-            blob_id=ledger.blob_id,
-            store_session=ledger.store_session,
-            parts=stream.parts,
-            declared=declared,
-            sha256=writer.sha256(),
-            head=stream.head,
+            ledger.blob_id,
+            b"".join(chunk.data for chunk in stream.held),
+            declared,
         )
 
     def _forget(self, storing: asyncio.Task[UploadResult | None]) -> None:
@@ -344,7 +339,15 @@ class UploadService:
         number = max((part.number for part in parts), default=0) + 1
         key = self._blobs.key(ledger.blob_id)
         driver = self._blobs.driver
-        return BlobWriter(driver, key, ledger.store_session, ledger.epoch, number, offset)
+        return BlobWriter(
+            driver,
+            key,
+            ledger.store_session,
+            ledger.epoch,
+            number,
+            offset,
+            hashing=ledger.spec.checksums.sha256 is not None,
+        )
 
     async def _drop(self, ledger: Ledger) -> None:
         """Ends a session that cannot be resumed; a job removes its bytes."""

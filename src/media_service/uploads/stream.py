@@ -12,7 +12,6 @@ from contextlib import aclosing
 from datetime import timedelta
 
 from media_service.errors import MediaError, OffsetMismatch, Reason, Timeout, TooLarge
-from media_service.media.content_type import HEAD
 from media_service.storage.crc32c import combine
 from media_service.types import Checksums
 from media_service.uploads.acceptance import Acceptance
@@ -37,8 +36,8 @@ class UploadStream:
     """Takes bytes from `writer.offset` on. With `atomic`, nothing is counted before the end, and
     nothing is kept unless the caller's side ends well.
 
-    After `store`: `finish` and `checksums` are what the last chunk asked for; `parts` and `head`
-    (the first bytes) are those of a session that does not exist, for it can be stored in one step.
+    After `store`: `finish` and `checksums` are what the last chunk asked for; `held` is all of an
+    upload that has no session, because it finished soon and can be stored in one step.
     """
 
     def __init__(
@@ -52,8 +51,8 @@ class UploadStream:
     ) -> None:
         self.finish = False
         self.checksums = Checksums()
-        self.parts: list[Part] = []
-        self.head = b""
+        self.held: list[Chunk] = []
+        self._holding = not ledger.exists
         self.committed_size = writer.offset
         self.intake = Intake()
         self._writer = writer
@@ -129,13 +128,15 @@ class UploadStream:
             now = time.monotonic()
             wait = min(self._next_checkpoint, window_end) - now
             chunks = await self.intake.take(max(wait, 0.001))
-            if chunks:
-                if not self._ledger.exists and len(self.head) < HEAD:
-                    self.head += b"".join(chunk.data for chunk in chunks)
-                await self._writer.write([chunk.data for chunk in chunks], joined_crc32c(chunks))
-            elif self.intake.ended:
+            if self._holding:
+                self.held += chunks
+                if chunks or not self.intake.ended:
+                    await self._spill_if_due()
+            elif chunks:
+                await self._write(chunks)
+            if self.intake.ended and not chunks:
                 return
-            elif now >= window_end:
+            if not chunks and now >= window_end:
                 if self.intake.received - window_start < SLOWEST_BYTES:
                     self.interrupt(
                         Timeout(
@@ -147,6 +148,19 @@ class UploadStream:
                 window_end, window_start = now + self._timeout, self.intake.received
             if not self.intake.ended:
                 self._checkpoint_if_due()
+
+    async def _spill_if_due(self) -> None:
+        """Goes on as a session once there is too much to be held, or it takes too long."""
+        size = sum(len(chunk.data) for chunk in self.held)
+        if size > FIRST_BYTES or (size and time.monotonic() >= self._next_checkpoint):
+            await self._spill()
+
+    async def _spill(self) -> None:
+        held, self.held, self._holding = self.held, [], False
+        await self._write(held)
+
+    async def _write(self, chunks: list[Chunk]) -> None:
+        await self._writer.write([chunk.data for chunk in chunks], joined_crc32c(chunks))
 
     def _checkpoint_if_due(self) -> None:
         """Begins to count what was written; one count at a time, while writing goes on."""
@@ -162,12 +176,11 @@ class UploadStream:
             self._checkpoint = asyncio.create_task(self._count(self._writer.sync))
 
     async def _seal(self) -> None:
-        if not self.finish:
-            await self._count(self._writer.seal)
-        elif self._ledger.exists:
-            await self._count(self._writer.seal_last)
-        else:
-            self.committed_size, self.parts = await self._writer.seal_last()
+        if self._holding and self.finish and self.intake.error is None:
+            return
+        if self._holding:
+            await self._spill()
+        await self._count(self._writer.seal_last if self.finish else self._writer.seal)
 
     async def _count(self, make_durable: Callable[[], Awaitable[Durable]]) -> None:
         committed_size, parts = await make_durable()
@@ -175,10 +188,7 @@ class UploadStream:
             self._writer.recording(parts)
             await self._ledger.count(committed_size, parts)
             self.committed_size = committed_size
-            self.head = b""
             self._writer.recorded(parts)
-            if self._ledger.spec.checksums.sha256 is None:
-                self._writer.stop_hashing()
 
     def interrupt(self, error: MediaError) -> None:
         """Ends the stream from outside; what came before is still counted, if it may be."""

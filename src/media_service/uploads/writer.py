@@ -20,12 +20,20 @@ SMALL = 256 * KIB
 class BlobWriter:
     """Appends to the open blob `key` from `offset` on, as parts numbered from `next_number`.
 
-    SHA-256 takes longer than receiving and storing together. So it is computed only until
-    `stop_hashing`, and of a stream that began at byte 0; otherwise ingest reads the blob.
+    SHA-256 takes longer than receiving and storing together. So it is computed only if `hashing`,
+    and of a stream that began at byte 0; otherwise ingest reads the blob.
     """
 
     def __init__(
-        self, driver: Driver, key: str, session: str, epoch: int, next_number: int, offset: int
+        self,
+        driver: Driver,
+        key: str,
+        session: str,
+        epoch: int,
+        next_number: int,
+        offset: int,
+        *,
+        hashing: bool = True,
     ) -> None:
         self._driver = driver
         self._key = key
@@ -34,7 +42,7 @@ class BlobWriter:
         self._writer: PartWriter | None = None
         self._unrecorded: list[Part] = []
         self._open_is_recorded = False
-        self._hash = hashlib.sha256() if offset == 0 else None
+        self._hash = hashlib.sha256() if hashing and offset == 0 else None
         self._hashing: asyncio.Future[None] | None = None
 
     @property
@@ -45,9 +53,6 @@ class BlobWriter:
     def sha256(self) -> bytes | None:
         """Of the whole, after `seal_last`; None if it is not known."""
         return self._hash.digest() if self._hash else None
-
-    def stop_hashing(self) -> None:
-        self._hash = None
 
     async def write(self, buffers: Sequence[bytes], crc32c: int | None = None) -> None:
         """Appends; hashing and writing run side by side, both outside of the event loop.
