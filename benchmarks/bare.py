@@ -2,7 +2,7 @@
 PORT MESSAGE_BYTES` serves it on loopback.
 
 The messages are the contract's, as any gRPC service must read and write them; what is sent is made
-once. `GetContent` is the contract's too, so that the service's own Envoy configuration fits in front.
+once. `GetContent` is the contract's too, so that the service's own Envoy fits in front.
 """
 
 import asyncio
@@ -31,8 +31,7 @@ class Limit(grpc.GenericRpcHandler):
     def __init__(self, message_bytes: int) -> None:
         self._message = bytes(message_bytes)
         self._response = download_service_pb2.DownloadResponse(data=self._message)
-        body = httpbody_pb2.HttpBody(content_type=CONTENT_TYPE, data=self._message)
-        self._body = body.SerializeToString()
+        self._body = httpbody_pb2.HttpBody(content_type=CONTENT_TYPE, data=self._message)
         self._handlers: Mapping[str, Any] = {
             SINK: grpc.stream_unary_rpc_method_handler(
                 self._sink,
@@ -46,6 +45,7 @@ class Limit(grpc.GenericRpcHandler):
             GET_CONTENT: grpc.unary_stream_rpc_method_handler(
                 self._get_content,
                 request_deserializer=download_service_pb2.GetContentRequest.FromString,
+                response_serializer=httpbody_pb2.HttpBody.SerializeToString,
             ),
         }
 

@@ -8,6 +8,7 @@ googleapis-common-protos, buf/validate/validate.proto from the descriptor inside
 
 import argparse
 import filecmp
+import os
 import shutil
 import subprocess
 import sys
@@ -43,7 +44,10 @@ def generate(out: Path) -> None:
         def protoc(*args: str) -> None:
             include = [f"-I{PROTOS}", f"-I{sysconfig.get_paths()['purelib']}"]
             command = [sys.executable, "-m", "grpc_tools.protoc", f"--descriptor_set_in={validate}"]
-            subprocess.run([*command, *include, *args], check=True)
+            # The plugins lie beside this Python, wherever that is.
+            path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+            environ = {**os.environ, "PATH": path}
+            subprocess.run([*command, *include, *args], check=True, env=environ)
 
         types = f"--mypy_out=quiet:{out}"
         protoc(f"--python_out={out}", types, VALIDATE, *ours)

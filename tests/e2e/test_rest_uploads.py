@@ -1,4 +1,4 @@
-"""Uploads over REST, through Envoy: CreateUpload, AppendUpload, CompleteUpload, UploadMedia and so on."""
+"""Uploads over REST, through Envoy: CreateUpload, AppendUpload, UploadMedia and the rest."""
 
 import hashlib
 import json

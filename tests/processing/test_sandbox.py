@@ -223,8 +223,9 @@ async def test_children_die_with_the_service(media: Path) -> None:
         "async def main():\n"
         "    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:\n"
         "        media = Path(sys.argv[1])\n"
-        "        print(await sandbox.run('tests.processing.hostile_tasks:process_id', media), flush=True)\n"
-        "        await sandbox.run('tests.processing.hostile_tasks:loop_forever', media)\n"
+        "        tasks = 'tests.processing.hostile_tasks:'\n"
+        "        print(await sandbox.run(tasks + 'process_id', media), flush=True)\n"
+        "        await sandbox.run(tasks + 'loop_forever', media)\n"
         "asyncio.run(main())\n"
     )
     service = await asyncio.create_subprocess_exec(

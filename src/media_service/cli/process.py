@@ -53,6 +53,7 @@ def log_to_stderr(config: Config) -> None:
 def run(name: str, main: Main, config: Config) -> None:
     """Runs `main` until SIGTERM or SIGINT, which cancel it; then it ends in peace."""
     keep_buffers()
+    # A thread back from the disk needs the interpreter for a moment, but may wait 5 ms for it.
     sys.setswitchinterval(0.0002)
     log_to_stderr(config)
     log = logging.getLogger(__name__)

@@ -27,6 +27,8 @@ from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPar
 # Threads wait for the disk, not for a processor: many small uploads sync at the same time.
 THREADS = 32
 COPY_CHUNK = 64 << 20
+# Pieces read by one call of a thread, while those before are sent.
+READ_AHEAD = 4
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,6 +72,18 @@ def write_all(fd: int, buffers: Sequence[bytes]) -> None:
 
 def short(size: int) -> OSError:
     return FileNotFoundError(errno.ENOENT, f"part is shorter than the {size} bytes recorded")
+
+
+def read_pieces(fd: int, offset: int, end: int, chunk: int, count: int) -> list[bytes]:
+    """Up to `count` pieces of at most `chunk` bytes; fewer at the file's end."""
+    pieces: list[bytes] = []
+    while offset < end and len(pieces) < count:
+        piece = os.pread(fd, min(chunk, end - offset), offset)
+        if not piece:
+            break
+        pieces.append(piece)
+        offset += len(piece)
+    return pieces
 
 
 def append_file(target: int, source: Path, size: int) -> None:
@@ -287,26 +301,24 @@ class LocalDriver:
         self, key: str, offset: int, length: int, chunk: int
     ) -> AsyncGenerator[bytes, None]:
         fd = await self.run(os.open, self.root / key, os.O_RDONLY | os.O_CLOEXEC)
-        ahead: asyncio.Future[bytes] | None = None
         end = offset + length
+        ahead = asyncio.ensure_future(self.run(read_pieces, fd, offset, end, chunk, 1))
         try:
-            ahead = asyncio.ensure_future(self.run(os.pread, fd, min(chunk, length), offset))
             while offset < end:
-                piece = await ahead
-                if not piece:
+                pieces = await ahead
+                if not pieces:
                     raise DataLoss(Reason.BLOB_MISSING, "The stored file is too short.", key=key)
-                offset += len(piece)
-                if offset < end:  # the disk reads the next piece while this one is sent
-                    ahead = asyncio.ensure_future(
-                        self.run(os.pread, fd, min(chunk, end - offset), offset)
-                    )
-                yield piece
+                offset += sum(map(len, pieces))
+                if offset < end:  # the disk reads the next pieces while these are sent
+                    reading = self.run(read_pieces, fd, offset, end, chunk, READ_AHEAD)
+                    ahead = asyncio.ensure_future(reading)
+                for piece in pieces:
+                    yield piece
         finally:
-            if ahead is not None and not ahead.done():
-                # A thread may still be reading: the file is closed when it is through.
-                ahead.add_done_callback(lambda _: os.close(fd))
-            else:
+            if ahead.done():
                 os.close(fd)
+            else:  # a thread may still be reading: the file is closed when it is through
+                ahead.add_done_callback(lambda _: os.close(fd))
 
     async def stat(self, key: str) -> ObjectInfo | None:
         return await self.run(look, self.root / key, key)

@@ -6,10 +6,10 @@ Bounded in bytes, so that a caller who is faster than the disk waits, and memory
 import asyncio
 from contextlib import suppress
 
-from media_service.uploads.model import KIB, MIB, Chunk
+from media_service.uploads.model import MIB, Chunk
 
-CAPACITY = MIB
-BATCH = 512 * KIB
+CAPACITY = 2 * MIB
+BATCH = MIB
 LINGER_SECONDS = 0.02
 
 
