@@ -32,14 +32,14 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 
 
 def size(text: str) -> int:
-    match = re.fullmatch(r"(\d{1,18})\s*([kmgt]?)(?:i?b)?", text.lower())
+    match = re.fullmatch(r"([1-9]\d{0,17})\s*([kmgt]?)(?:i?b)?", text.lower())
     if not match:
         raise ValueError("a number of bytes such as 500, 64MiB or 50GiB")
     return int(match[1]) * SIZES[match[2]]
 
 
 def span(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d{1,6})([smhd])", text.lower())
+    match = re.fullmatch(r"([1-9]\d{0,5})([smhd])", text.lower())
     if not match:
         raise ValueError("a length of time such as 30s, 10m, 24h or 7d")
     return timedelta(seconds=int(match[1]) * SPANS[match[2]])

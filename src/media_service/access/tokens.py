@@ -22,6 +22,7 @@ CACHED = 10_000
 MAX_TOKEN = 8192  # characters
 LEEWAY_SECONDS = 30
 KEY_LIFETIME_SECONDS = 300
+RETRY_SECONDS = 5
 
 
 def invalid(why: str) -> Unauthenticated:
@@ -108,6 +109,7 @@ class KeySet:
         self._location = location
         self._keys: dict[str | None, jwt.PyJWK] = {}
         self._loaded = 0.0
+        self._retry = 0.0  # callers do not wait, one after the other, for keys that cannot be read
         self._lock = asyncio.Lock()
 
     async def find(self, key_id: str | None) -> jwt.PyJWK:
@@ -118,8 +120,11 @@ class KeySet:
                 or age > KEY_LIFETIME_SECONDS
                 or (key_id not in self._keys and age > 10)
             ):
+                if time.monotonic() < self._retry:
+                    raise unreadable()
+                self._retry = time.monotonic() + RETRY_SECONDS
                 self._keys = await asyncio.to_thread(self._load)
-                self._loaded = time.monotonic()
+                self._loaded, self._retry = time.monotonic(), 0.0
         if key_id is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         if key_id not in self._keys:
@@ -136,6 +141,10 @@ class KeySet:
         except (OSError, ValueError, TypeError, AttributeError, jwt.PyJWTError) as error:
             if self._keys:
                 return self._keys
-            raise Unavailable(
-                Reason.KEYS_UNAVAILABLE, "The keys that tokens are checked with cannot be read."
-            ) from error
+            raise unreadable() from error
+
+
+def unreadable() -> Unavailable:
+    return Unavailable(
+        Reason.KEYS_UNAVAILABLE, "The keys that tokens are checked with cannot be read."
+    )
