@@ -94,6 +94,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
             verifier,
             address=f"{config.host}:{config.grpc_port if port is None else port}",
             rest_url=config.rest_url,
+            stream_timeout=config.stream_timeout,
             tls=tls,
         )
         await rpc.start()

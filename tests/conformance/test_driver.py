@@ -496,3 +496,9 @@ async def test_what_was_counted_is_what_the_blob_has(
         await late.write([b"too late"])
         await late.discard()
     assert await content(driver, key) == history.counted
+
+
+async def test_a_small_blob_is_stored_at_once(driver: Driver, key: str) -> None:
+    await driver.put(key, b"small")
+    await driver.put(key, b"small")
+    assert await content(driver, key) == b"small"

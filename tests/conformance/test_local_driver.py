@@ -209,3 +209,22 @@ async def test_a_write_that_is_cancelled_ends_before_its_file_is_closed(
     os.close(slow)
     assert not closed_early
     assert received == sum(map(len, pieces))
+
+
+async def test_a_small_blob_that_does_not_fit_leaves_nothing(
+    local: LocalDriver, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await local.put(key, b"fits")
+    full = os.open("/dev/full", os.O_WRONLY)
+    real = os.open
+    monkeypatch.setattr(
+        os,
+        "open",
+        lambda path, *more: os.dup(full) if str(path).endswith(".new") else real(path, *more),
+    )
+    with pytest.raises(ResourceExhausted):
+        await local.put(key, b"does not fit")
+    monkeypatch.undo()
+    os.close(full)
+    assert await content(local, key) == b"fits"
+    assert [path.name for path in local.root.rglob("*.new")] == []

@@ -13,7 +13,13 @@ from datetime import timedelta
 
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
-from media_service.errors import MediaError, Reason, ResourceExhausted, Timeout, Unavailable
+from media_service.errors import (
+    MediaError,
+    Reason,
+    ResourceExhausted,
+    Timeout,
+    Unavailable,
+)
 from media_service.jobs import queries
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind

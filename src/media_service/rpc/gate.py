@@ -1,6 +1,7 @@
 """What every call passes: authentication, scope, field rules, the access guard, audit, and the
 translation of errors. All of it follows the contract's descriptors; no method is special."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -114,6 +115,9 @@ class Gate:
                 if rule.permission and not guard.decided:
                     raise RuntimeError("access was not decided in this call")
                 return response
+            except asyncio.CancelledError:
+                record.outcome = "CANCELLED"
+                raise
             except Exception as error:
                 shown = known(error)
                 record.outcome = shown.reason
@@ -144,10 +148,10 @@ class Gate:
             )
 
     def _check(self, message: Message, record: Record) -> Message:
-        record.note(message)
         violations = self._validator.collect_violations(message)
         if violations:
             raise invalid_fields(violations)
+        record.note(message)
         return message
 
     async def _check_first(

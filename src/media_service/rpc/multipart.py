@@ -29,6 +29,11 @@ def boundary_of(content_type: str) -> bytes | None:
     return boundary
 
 
+def plain_type(content_type: str) -> str:
+    """A declared type without parameters."""
+    return content_type.partition(";")[0].strip()
+
+
 def invalid(why: str) -> InvalidArgument:
     return InvalidArgument(Reason.INVALID_MULTIPART, f"The form is not valid: {why}.")
 
@@ -131,11 +136,11 @@ class MultipartFile:
         if self._in_file:
             self._file_seen = True
             name = self._filename or self._headers.get_filename() or ""
-            declared = self._headers.get("content-type", "")
+            declared = plain_type(self._headers.get("content-type", ""))
             generic = declared in {"", "application/octet-stream"}
             self._spec = UploadSpec(new_id(), name, "" if generic else declared)
         elif self._field_name() != "filename":
-            raise invalid(f"{self._field_name()!r} is not a field; `filename` is")
+            raise invalid(f"{self._field_name()[:40]!r} is not a field; `filename` is")
 
     def _field_name(self) -> str:
         name = self._headers.get_param("name", "", "content-disposition")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -71,13 +72,14 @@ class RpcServer:
         *,
         address: str,
         rest_url: str,
+        stream_timeout: timedelta,
         tls: tuple[Path, Path] | None = None,
     ) -> None:
         self._health = health.aio.HealthServicer()
         server = grpc.aio.server(options=list(OPTIONS))
         gate = cast("grpc.aio.Server", Gate(server, read_rules(SERVICES), verifier))
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(
-            UploadServicer(services.uploads, rest_url), gate
+            UploadServicer(services.uploads, rest_url, stream_timeout), gate
         )
         download_service_pb2_grpc.add_DownloadServiceServicer_to_server(
             DownloadServicer(services.downloads), gate

@@ -1,15 +1,16 @@
 """UploadService: messages in, service calls, messages out."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from datetime import datetime
-from typing import Any, TypeAlias
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import google_crc32c
 import grpc
 from media.v1 import media_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
-from media_service.errors import InvalidArgument, Reason, TooLarge
+from media_service.errors import InvalidArgument, Reason, Timeout, TooLarge
 from media_service.media.paging import decode_token, encode_token, fingerprint
 from media_service.rpc import http
 from media_service.rpc.caller import caller
@@ -19,12 +20,14 @@ from media_service.rpc.convert import (
     spec_from,
     upload_to_message,
 )
-from media_service.rpc.multipart import MultipartFile, boundary_of
+from media_service.rpc.multipart import MultipartFile, boundary_of, plain_type
 from media_service.rpc.stream_body import body_chunks
 from media_service.types import Checksums, new_id
 from media_service.uploads.acceptance import merge
 from media_service.uploads.model import MIB, Chunk, UploadResult, UploadSpec, UploadState
 from media_service.uploads.service import UploadService
+
+T = TypeVar("T")
 
 MAX_CHUNK = 2 * MIB
 DEFAULT_PAGE = 50
@@ -36,9 +39,20 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
-    def __init__(self, uploads: UploadService, rest_url: str) -> None:
+    def __init__(self, uploads: UploadService, rest_url: str, timeout: timedelta) -> None:
         self._uploads = uploads
         self._rest_url = rest_url
+        self._timeout = timeout.total_seconds()
+
+    async def _in_time(self, beginning: Awaitable[T]) -> T:
+        """What a stream must bring before its bytes can be watched over."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await beginning
+        except TimeoutError:
+            raise Timeout(
+                Reason.STREAM_TOO_SLOW, f"The stream did not begin in {self._timeout:g} seconds."
+            ) from None
 
     async def CreateUpload(  # noqa: N802
         self, request: upload_service_pb2.CreateUploadRequest, context: Context
@@ -69,7 +83,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             await context.send_initial_metadata((("x-upload-id", upload_id),))
 
         messages = aiter(request_iterator)
-        first = await anext(messages, None)
+        first = await self._in_time(anext(messages, None))
         target = first.WhichOneof("target") if first else None
         if first is None or target is None:
             raise InvalidArgument(
@@ -93,7 +107,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     ) -> upload_pb2.Upload:
         headers = http.request_headers(context)
         messages = aiter(request_iterator)
-        first = await anext(messages, None)
+        first = await self._in_time(anext(messages, None))
         offset = http.integer_header(headers, "Upload-Offset")
         if first is None or offset is None:
             raise http.bad_header("Upload-Offset", "the committed_size of the upload")
@@ -124,13 +138,15 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     ) -> media_pb2.Media:
         headers = http.request_headers(context)
         messages = aiter(request_iterator)
-        first = await anext(messages, None) or upload_service_pb2.UploadMediaRequest()
+        first = (
+            await self._in_time(anext(messages, None)) or upload_service_pb2.UploadMediaRequest()
+        )
         data = (message.body.data async for message in messages)
         length = http.integer_header(headers, "X-Content-Length")
         declared = first.body.content_type
         if boundary := boundary_of(declared):
             form = MultipartFile(boundary, first.filename)
-            spec, chunks = await form.open(first.body.data, data)
+            spec, chunks = await self._in_time(form.open(first.body.data, data))
         else:
             # A digest of a raw body is a digest of the whole, whichever header it comes in.
             whole = merge(
@@ -138,7 +154,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
                 http.digest_header(headers, "Content-Digest"),
             )
             generic = declared in {"", "application/octet-stream", FORM}
-            declared = "" if generic else declared
+            declared = "" if generic else plain_type(declared)
             spec = UploadSpec(new_id(), first.filename, declared, length, whole)
             chunks = body_chunks(first.body.data, data, offset=0, length=length, finish=True)
         result = await self._uploads.write_new(caller(), spec, chunks, resumable=False)
@@ -228,4 +244,10 @@ def write_chunk(message: upload_service_pb2.WriteUploadRequest) -> Chunk:
             offset=message.offset,
         )
     checksums = checksums_from(message.checksums) if message.finish else Checksums()
+    if checksums.sha256 is not None and len(checksums.sha256) != 32:
+        raise InvalidArgument(
+            Reason.INVALID_FIELD,
+            "checksums.sha256 must have 32 bytes.",
+            (("checksums.sha256", "must have 32 bytes"),),
+        )
     return Chunk(data, message.offset, crc32c, message.finish, checksums)

@@ -86,6 +86,11 @@ def read_pieces(fd: int, offset: int, end: int, chunk: int, count: int) -> list[
     return pieces
 
 
+def close_opened(opening: "asyncio.Future[int]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result())
+
+
 def append_file(target: int, source: Path, size: int) -> None:
     """Writes the first `size` bytes of `source` where the open file `target` stands."""
     with source.open("rb") as file:
@@ -207,15 +212,20 @@ class LocalDriver:
     def _put(self, key: str, data: bytes) -> None:
         final = self.root / key
         self._make_shard(final.parent)
-        fresh = f"{final}.new"
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fresh = Path(f"{final}.new")
         try:
-            write_all(fd, [data])
-            os.fdatasync(fd)
-        finally:
-            os.close(fd)
-        os.rename(fresh, final)  # noqa: PTH104 - a Path costs more than the system call
-        sync_directory(final.parent)
+            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                write_all(fd, [data])
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+            fresh.rename(final)
+            sync_directory(final.parent)
+        except OSError:
+            with suppress(OSError):  # or a full disk would stay full
+                fresh.unlink()
+            raise
 
     def _make_shard(self, folder: Path) -> None:
         if folder not in self._shards:
@@ -300,12 +310,12 @@ class LocalDriver:
     async def read(
         self, key: str, offset: int, length: int, chunk: int
     ) -> AsyncGenerator[bytes, None]:
-        fd = await self.run(os.open, self.root / key, os.O_RDONLY | os.O_CLOEXEC)
+        fd = await self._open(key)
         end = offset + length
         ahead = asyncio.ensure_future(self.run(read_pieces, fd, offset, end, chunk, 1))
         try:
             while offset < end:
-                pieces = await ahead
+                pieces = await asyncio.shield(ahead)
                 if not pieces:
                     raise DataLoss(Reason.BLOB_MISSING, "The stored file is too short.", key=key)
                 offset += sum(map(len, pieces))
@@ -319,6 +329,17 @@ class LocalDriver:
                 os.close(fd)
             else:  # a thread may still be reading: the file is closed when it is through
                 ahead.add_done_callback(lambda _: os.close(fd))
+
+    async def _open(self, key: str) -> int:
+        """A descriptor to read from; closed again if the caller is gone when the file is open."""
+        opening = asyncio.ensure_future(
+            self.run(os.open, self.root / key, os.O_RDONLY | os.O_CLOEXEC)
+        )
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(close_opened)
+            raise
 
     async def stat(self, key: str) -> ObjectInfo | None:
         return await self.run(look, self.root / key, key)

@@ -28,6 +28,7 @@ class Acceptance:
     def check_declared(self, spec: UploadSpec) -> None:
         """Refuses at the start what could not be taken at the end."""
         check_filename(spec.filename)
+        check_type(spec.content_type)
         if spec.size_bytes is not None:
             self.check_size(spec.size_bytes)
         declared = content_type.normalize(spec.content_type)
@@ -78,13 +79,33 @@ class Acceptance:
 def check_filename(name: str) -> None:
     """Names are for downloads: no path, nothing a terminal or a header could misread."""
     why = ""
-    if len(name.encode(errors="replace")) > 255:
+    if not encodable(name):
+        why = "must be UTF-8"
+    elif len(name.encode()) > 255:
         why = "must have at most 255 bytes"
     elif re.search(r"[/\\\x00-\x1f\x7f]", name):
         why = "must not contain / or \\ or control characters"
     if why:
         raise InvalidArgument(
             Reason.INVALID_FIELD, f"The filename {why}.", fields=(("filename", why),)
+        )
+
+
+def encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_type(name: str) -> None:
+    """A declared type, perhaps with parameters; empty if none was declared."""
+    pattern = r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(\s*;[ -~]*)?"
+    if name and (len(name) > 127 or not re.fullmatch(pattern, name, re.ASCII)):
+        why = "must be a media type such as image/jpeg"
+        raise InvalidArgument(
+            Reason.INVALID_FIELD, f"The content type {why}.", fields=(("content_type", why),)
         )
 
 

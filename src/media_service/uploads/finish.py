@@ -15,7 +15,7 @@ import google_crc32c
 from media_service.db.batch import Batcher
 from media_service.db.database import Connection, Database, Duplicate
 from media_service.db.notify import Notifier
-from media_service.errors import MediaError, ResourceExhausted, Unavailable
+from media_service.errors import DataLoss, MediaError, Reason, ResourceExhausted, Unavailable
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.media import queries as catalogue
@@ -31,13 +31,14 @@ from media_service.uploads.acceptance import (
     check_complete,
     check_not_empty,
 )
-from media_service.uploads.ledger import upload_exists
+from media_service.uploads.ledger import not_active, superseded, upload_exists
 from media_service.uploads.model import Part, Upload, UploadResult, UploadSpec, UploadState
 
 log = logging.getLogger(__name__)
 
 # How long the process that finishes an upload has before the worker takes over.
 TAKE_OVER = timedelta(seconds=60)
+TRANSIENT = (Unavailable, ResourceExhausted)
 
 
 def whole_crc32c(parts: list[Part]) -> int:
@@ -45,6 +46,14 @@ def whole_crc32c(parts: list[Part]) -> int:
     for part in parts:
         crc = combine(crc, part.crc32c, part.size)
     return crc
+
+
+def check_still_mine(upload: Upload, found: Upload | None) -> None:
+    """Raises what came between: another writer, or an end that is no success."""
+    if found is not None and found.state is UploadState.ACTIVE:
+        raise superseded(upload.upload_id)
+    if found is not None and found.state not in {UploadState.VERIFYING, UploadState.FINISHED}:
+        raise not_active(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,7 @@ class Finisher:
         delay = timedelta() if read_back else TAKE_OVER
         async with self._database.transaction() as db:
             if not await queries.begin_verifying(db, upload.upload_id, upload.epoch, declared):
+                check_still_mine(upload, await queries.get(db, upload.upload_id))
                 return
             await jobs.enqueue(db, JobKind.FINISH, upload.upload_id, delay=delay)
         self._notifier.publish("uploads", upload.upload_id, f"{upload.epoch}:VERIFYING")
@@ -107,9 +117,13 @@ class Finisher:
         new = Finished(spec, media)
         try:
             upload = await self._add(new)
-        except Duplicate:
+        except Unavailable:
+            raise  # it may have been added all the same
+        except Exception as error:
             await self._store.driver.delete(key)
-            raise upload_exists(spec.upload_id) from None
+            if isinstance(error, Duplicate):
+                raise upload_exists(spec.upload_id) from None
+            raise
         self._notifier.publish("uploads", spec.upload_id, "1:FINISHED")
         self._notifier.publish("jobs", "ingest")
         return UploadResult(upload, new.media.born(upload.create_time))
@@ -135,7 +149,7 @@ class Finisher:
             return
         try:
             await self._settle(upload, upload.spec.checksums, None)
-        except (Unavailable, ResourceExhausted):
+        except TRANSIENT:
             raise
         except MediaError as error:
             log.info("upload %s failed: %s", upload.upload_id, error.reason)
@@ -145,7 +159,8 @@ class Finisher:
     async def give_up_job(self, claim: Claim, fault: Fault) -> None:
         """The worker could not finish the upload, however often it tried."""
         async with self._database.transaction() as db:
-            await jobs.finish(db, claim, JobState.FAILED, fault)
+            if not await jobs.finish(db, claim, JobState.FAILED, fault):
+                return
             await self._fail(db, claim.subject_id, fault)
         self._notifier.publish("uploads", claim.subject_id)
 
@@ -163,8 +178,12 @@ class Finisher:
                 declared,
                 sha256,
             )
-        except (Unavailable, ResourceExhausted):
+        except TRANSIENT:
             raise  # the job tries again
+        except DataLoss as error:  # as on a disk that is not mounted yet
+            raise Unavailable(
+                Reason.STORAGE_UNAVAILABLE, "The bytes of this upload cannot be read now."
+            ) from error
         except MediaError as error:
             async with self._database.transaction() as db:
                 await self._fail(db, upload_id, Fault(error.reason, error.message))
@@ -210,7 +229,8 @@ class Finisher:
         ended = await queries.end(db, upload_id, UploadState.VERIFYING, UploadState.FAILED, fault)
         if ended:
             await jobs.withdraw(db, JobKind.FINISH, upload_id)
-            await jobs.enqueue(db, JobKind.DISCARD, upload_id)
+            if fault.reason != Reason.STORAGE_UNAVAILABLE:  # else they may be found again
+                await jobs.enqueue(db, JobKind.DISCARD, upload_id)
 
 
 class FinishHandler:

@@ -11,6 +11,8 @@ from media_service.uploads.model import MIB, Chunk
 CAPACITY = 2 * MIB
 BATCH = MIB
 LINGER_SECONDS = 0.02
+# What a chunk takes beside its bytes, or many tiny ones would fill the memory.
+OVERHEAD = 256
 
 
 class Intake:
@@ -34,7 +36,7 @@ class Intake:
         if self.ended:
             return
         self._chunks.append(chunk)
-        self._held += len(chunk.data)
+        self._held += len(chunk.data) + OVERHEAD
         self.received += len(chunk.data)
         if self._held >= self._wanted:
             self._filled.set()

@@ -160,8 +160,11 @@ class UploadService:
             if upload.state in {UploadState.FINISHED, UploadState.VERIFYING}:
                 return await self._result(db, upload)
             taken = await queries.take_over(db, upload_id)
-        if taken is None:
-            raise not_active(upload)
+            if taken is None:  # another call may have come between
+                upload = await self._load(db, principal, upload_id)
+                if upload.state in {UploadState.FINISHED, UploadState.VERIFYING}:
+                    return await self._result(db, upload)
+                raise not_active(upload)
         self._notifier.publish("uploads", upload_id, f"{taken.epoch}:ACTIVE")
         await self._finisher.finish_session(taken, merge(upload.spec.checksums, checksums), None)
         return await self.get(principal, upload_id)

@@ -53,6 +53,7 @@ class UploadStream:
         self.checksums = Checksums()
         self.held: list[Chunk] = []
         self._holding = not ledger.exists
+        self._held_bytes = 0
         self.committed_size = writer.offset
         self.intake = Intake()
         self._writer = writer
@@ -73,7 +74,8 @@ class UploadStream:
                 async for chunk in chunks:
                     self._check(chunk)
                     self._position += len(chunk.data)
-                    await self.intake.put(chunk)
+                    if chunk.data:
+                        await self.intake.put(chunk)
                     if chunk.finish:
                         self.finish, self.checksums = True, chunk.checksums
                         break
@@ -130,13 +132,13 @@ class UploadStream:
             chunks = await self.intake.take(max(wait, 0.001))
             if self._holding:
                 self.held += chunks
-                if chunks or not self.intake.ended:
-                    await self._spill_if_due()
+                self._held_bytes += sum(len(chunk.data) for chunk in chunks)
+                await self._spill_if_due()
             elif chunks:
                 await self._write(chunks)
             if self.intake.ended and not chunks:
                 return
-            if not chunks and now >= window_end:
+            if now >= window_end and not self.intake.ended:
                 if self.intake.received - window_start < SLOWEST_BYTES:
                     self.interrupt(
                         Timeout(
@@ -151,8 +153,8 @@ class UploadStream:
 
     async def _spill_if_due(self) -> None:
         """Goes on as a session once there is too much to be held, or it takes too long."""
-        size = sum(len(chunk.data) for chunk in self.held)
-        if size > FIRST_BYTES or (size and time.monotonic() >= self._next_checkpoint):
+        late = time.monotonic() >= self._next_checkpoint and not self.intake.ended
+        if self._held_bytes > FIRST_BYTES or (self._held_bytes and late):
             await self._spill()
 
     async def _spill(self) -> None:

@@ -1,0 +1,104 @@
+"""Streams that mean no good cost the service nothing lasting."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from google.api import httpbody_pb2
+from media.v1 import upload_pb2, upload_service_pb2
+
+from tests.media_files import jpeg
+from tests.rpc.conftest import Caller, Running, Start, refused
+from tests.rpc.test_sessions import abort, complete, write
+from tests.rpc.test_write_upload import Message
+
+Upload = upload_pb2.Upload
+
+
+def files(service: Running) -> list[str]:
+    return [str(path) for path in (service.data_dir / "raw").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("data", [b"", b"x"])
+async def test_a_flood_of_next_to_nothing_is_ended(start: Start, data: bytes) -> None:
+    ann = await (await start(stream_timeout="1s")).caller()
+
+    async def flood() -> AsyncIterator[Message]:
+        yield Message(spec={})
+        while True:
+            yield Message()
+            await asyncio.sleep(0.001)
+
+    told = await refused(ann.uploads.WriteUpload(flood(), metadata=ann.metadata))
+    assert told.reason == "STREAM_TOO_SLOW"
+
+
+@pytest.mark.parametrize("method", ["WriteUpload", "AppendUpload", "UploadMedia"])
+async def test_a_stream_that_never_begins_is_ended(start: Start, method: str) -> None:
+    ann = await (await start(stream_timeout="1s")).caller()
+
+    async def nothing() -> AsyncIterator[Any]:
+        await asyncio.Event().wait()
+        yield
+
+    told = await refused(getattr(ann.uploads, method)(nothing(), metadata=ann.metadata))
+    assert (told.code, told.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "STREAM_TOO_SLOW")
+
+
+NAME = 'Content-Disposition: form-data; name="file"; '
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        NAME + "filename=a.jpg\r\nContent-Type: image/jpeg\0",
+        NAME + f"filename=a.jpg\r\nContent-Type: image/{'x' * 1000}",
+        NAME + "filename=a.jpg\r\nContent-Type: nonsense",
+        NAME + "filename=../../etc/passwd",
+        NAME + f"filename={'n' * 10_000}",
+        NAME + "filename*=unicode_escape''%5Cud800.jpg",
+    ],
+)
+async def test_a_part_that_lies_about_itself_leaves_nothing(
+    ann: Caller, service: Running, headers: str
+) -> None:
+    form = b"--b\r\n" + headers.encode() + b"\r\n\r\n" + jpeg() + b"\r\n--b--\r\n"
+    body = httpbody_pb2.HttpBody(content_type="multipart/form-data; boundary=b", data=form)
+    request = upload_service_pb2.UploadMediaRequest(body=body)
+    call = ann.uploads.UploadMedia(iter([request]), metadata=ann.metadata)
+    told = await refused(call)
+    assert told.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert files(service) == []
+
+
+async def test_a_checksum_of_the_wrong_length_is_refused(ann: Caller) -> None:
+    upload = await ann.create()
+    first = Message(upload_id=upload.upload_id, data=jpeg())
+    last = Message(offset=len(jpeg()), finish=True, checksums={"sha256": b"short"})
+    told = await refused(ann.write([first, last]))
+    assert (told.reason, told.fields) == ("INVALID_FIELD", ["checksums.sha256"])
+
+
+async def test_the_audit_log_cannot_be_forged(
+    ann: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "media_service.audit")
+    await refused(abort(ann, "x outcome=OK\naction=media.purge user='bob'"))
+    assert "bob" not in caplog.text
+
+
+async def test_many_small_appends_make_one_file(ann: Caller) -> None:
+    data = jpeg(400, 400)
+    upload = await ann.create()
+    for start in range(0, len(data), 100):
+        await write(ann, upload.upload_id, data[start : start + 100], start)
+    first, second = await asyncio.gather(
+        complete(ann, upload.upload_id), complete(ann, upload.upload_id), return_exceptions=True
+    )
+    done = [one for one in (first, second) if isinstance(one, Upload)]
+    assert done, (first, second)
+    await ann.until_upload(upload.upload_id, lambda u: u.state == Upload.FINISHED)
+    assert await ann.content(upload.upload_id) == data
