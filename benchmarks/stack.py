@@ -18,8 +18,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from media_service.cli.dev import healthy
+from media_service.cli.signing import sign
 from media_service.cli.supervisor import Supervisor
-from media_service.cli.token import sign
 from media_service.config import Config, load
 from media_service.db.embedded import embedded_postgres
 from media_service.db.migrate import migrate

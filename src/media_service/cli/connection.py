@@ -58,7 +58,7 @@ def is_loopback(address: str) -> bool:
 
 def own_token(settings: config.Config) -> str:
     """A token for the current user, or "" if the signing key is not at hand."""
-    from media_service.cli.token import sign  # noqa: PLC0415 - PyJWT is slow to import
+    from media_service.cli.signing import sign  # noqa: PLC0415 - PyJWT is slow to import
 
     key = signing_key(settings)
     return sign(settings, key, getpass.getuser(), OWN_TOKEN_LIFETIME) if key else ""

@@ -25,8 +25,8 @@ from pathlib import Path
 import click
 
 from media_service.cli.process import Misconfigured, settings
+from media_service.cli.signing import sign
 from media_service.cli.supervisor import Supervisor
-from media_service.cli.token import sign
 from media_service.config import Config
 from media_service.db.embedded import embedded_postgres
 from media_service.db.migrate import migrate

@@ -1,37 +1,13 @@
 """`media-service token`: makes an access token."""
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import click
-import jwt
 
 from media_service import config
 from media_service.cli.connection import local_settings, signing_key
-
-
-def sign(
-    settings: config.Config,
-    key: str,
-    user: str,
-    lifetime: timedelta,
-    *,
-    org: str = "",
-    roles: tuple[str, ...] = (),
-    scopes: tuple[str, ...] = (),
-) -> str:
-    """An HS256 token. Without scopes it holds every permission of its user."""
-    issued = datetime.now(UTC)
-    claims: dict[str, object] = {"sub": user, "iat": issued, "exp": issued + lifetime}
-    optional = {
-        "org": org,
-        "roles": list(roles),
-        "scope": " ".join(scopes),
-        "iss": settings.jwt_issuer,
-        "aud": settings.jwt_audience,
-    }
-    claims |= {name: value for name, value in optional.items() if value}
-    return jwt.encode(claims, key, algorithm="HS256")
+from media_service.cli.signing import sign
 
 
 class Span(click.ParamType[timedelta]):
