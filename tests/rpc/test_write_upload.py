@@ -231,6 +231,18 @@ async def test_fewer_bytes_than_declared_do_not_finish_and_can_be_completed(ann:
     assert (await ann.write([rest])).state == Upload.FINISHED
 
 
+async def test_an_upload_created_in_place_that_is_too_short_can_be_completed_too(
+    ann: Caller,
+) -> None:
+    data, upload_id = jpeg(), unknown_id()
+    half = Message(data=data[:100], finish=True)
+    half.spec.upload_id, half.spec.size_bytes = upload_id, len(data)
+    assert (await refused(ann.write([half]))).reason == "UPLOAD_INCOMPLETE"
+    rest = Message(upload_id=upload_id, offset=100, data=data[100:], finish=True)
+    assert (await ann.write([rest])).state == Upload.FINISHED
+    assert await ann.content(upload_id) == data
+
+
 async def test_a_file_above_the_limit_is_refused_before_and_while_it_comes(start: Start) -> None:
     service = await start(max_upload_size="1MiB")
     ann = await service.caller()

@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 @_typing.final
 class Rule(_message.Message):
     """Who may call a method. Every method of this package carries one; the server refuses to start
-    without. Interceptors enforce it from the descriptor, so this file and the behaviour cannot
+    without. The gate enforces it from the descriptor, so this file and the behaviour cannot
     drift apart. Whether *this* caller may touch *this* media is decided in the service.
     """
 

@@ -178,7 +178,8 @@ class UploadStream:
             self._checkpoint = asyncio.create_task(self._count(self._writer.sync))
 
     async def _seal(self) -> None:
-        if self._holding and self.finish and self.intake.error is None:
+        whole = self._ledger.spec.size_bytes in {None, self._held_bytes}
+        if self._holding and self.finish and whole and self.intake.error is None:
             return
         if self._holding:
             await self._spill()
