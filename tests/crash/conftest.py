@@ -28,8 +28,9 @@ class Machine:
         self._dying: list[psutil.Process] = []
 
     def part(self, name: str) -> psutil.Process:
-        """ "serve" or "work"."""
-        (found,) = [p for p in self.service.children() if p.cmdline()[-1:] == [name]]
+        """ "serve" or "work"; their own children look like them until they run what they are for."""
+        direct = psutil.Process(self.service.process.pid).children()
+        (found,) = [p for p in direct if p.cmdline()[-1:] == [name]]
         return found
 
     def pass_time(self, span: str) -> None:

@@ -36,11 +36,15 @@ class Attempt:
 
 
 class Storm:
-    """Callers who upload until nobody answers, over REST and gRPC, in sessions and in one go."""
+    """Callers who upload until nobody answers, over REST and gRPC, in sessions and in one go.
+
+    However it ends, they stop; one that went on would fill the disk and the memory.
+    """
 
     def __init__(self, service: Service) -> None:
         self.attempts: list[Attempt] = []
         self._service = service
+        self._over = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(how,))
             for how in (self._over_rest, self._over_grpc)
@@ -53,6 +57,7 @@ class Storm:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
         for thread in self._threads:
             thread.join()
 
@@ -70,7 +75,7 @@ class Storm:
 
     def _over_rest(self) -> None:
         with client_of(self._service, "alice") as client:
-            while True:
+            while not self._over.is_set():
                 attempt = self._next()
                 spec = {"uploadId": attempt.upload_id}
                 client.post("/v1/uploads", json=spec).raise_for_status()
@@ -85,7 +90,7 @@ class Storm:
     def _over_grpc(self) -> None:
         token = self._service.token("alice")
         with Client(self._service.grpc_address, token=token, backoff=NO_RETRY) as client:
-            while True:
+            while not self._over.is_set():
                 attempt = self._next()
                 client.upload(attempt.data, upload_id=attempt.upload_id)
                 attempt.acknowledged = True
