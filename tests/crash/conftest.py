@@ -28,7 +28,7 @@ class Machine:
         self._dying: list[psutil.Process] = []
 
     def part(self, name: str) -> psutil.Process:
-        """ "serve" or "work"; their own children look like them until they run what they are for."""
+        """ "serve" or "work"; a child of theirs looks like them until it runs its own program."""
         direct = psutil.Process(self.service.process.pid).children()
         (found,) = [p for p in direct if p.cmdline()[-1:] == [name]]
         return found
