@@ -82,8 +82,9 @@ class Client:
         request = download_service_pb2.DownloadRequest(media_id=media_id)
         received = 0
         async for message in downloads.Download(request, metadata=self.metadata):
-            assert google_crc32c.value(message.data) == message.crc32c
-            received += len(message.data)
+            data = message.data
+            assert google_crc32c.value(data) == message.crc32c
+            received += len(data)
         assert received == size
 
     async def source(self, size: int) -> None:

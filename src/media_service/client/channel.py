@@ -12,9 +12,6 @@ UNARY_TIMEOUT_SECONDS = 60.0
 MESSAGE_LIMIT = 8 << 20  # bytes
 
 OPTIONS: tuple[tuple[str, int], ...] = (
-    # With the bandwidth probe on, one slow stream can hold megabytes.
-    ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", 65536),
     ("grpc.max_send_message_length", MESSAGE_LIMIT),
     ("grpc.max_receive_message_length", MESSAGE_LIMIT),
     # A server that restarts is found again soon; the default waits up to two minutes.

@@ -11,7 +11,7 @@ from media.v1 import download_service_pb2, download_service_pb2_grpc
 from media_service.downloads.conditions import plan
 from media_service.downloads.service import DownloadService, resolve
 from media_service.errors import MediaError
-from media_service.rpc import http
+from media_service.rpc import http, wire
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import media_to_message
 
@@ -45,11 +45,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         )
         async with aclosing(self._downloads.read(media, start, end)) as pieces:
             async for data in pieces:
-                await context.write(
-                    download_service_pb2.DownloadResponse(
-                        data=data, crc32c=google_crc32c.value(data)
-                    )
-                )
+                await context.write(wire.download_response(data, google_crc32c.value(data)))
 
     async def GetContent(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.GetContentRequest, context: Context
@@ -94,6 +90,6 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
             await context.write(body(content_type=media.content_type, data=first))
             try:
                 async for data in pieces:
-                    await context.write(body(data=data))
+                    await context.write(wire.http_body(data))
             except MediaError as error:
                 await http.cut(context, error)

@@ -21,6 +21,7 @@ from media_service.errors import (
     Reason,
     Unauthenticated,
 )
+from media_service.rpc import wire
 from media_service.rpc.caller import current_principal
 from media_service.rpc.rules import MethodRule
 from media_service.rpc.status import abort, known
@@ -89,7 +90,7 @@ class Gate:
     ) -> "grpc.RpcMethodHandler[Any, Any]":
         coders = {
             "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
+            "response_serializer": wire.unless_serialized(handler.response_serializer),
         }
         if handler.request_streaming:
             call = self._guarded(closing(handler.stream_unary), rule, self._check_first)
