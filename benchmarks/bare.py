@@ -1,16 +1,22 @@
 """The limit: what `grpc.aio` does when nothing is done with the bytes. `python -m benchmarks.bare
-PORT MESSAGE_BYTES` serves it on loopback.
+PORT MESSAGE_BYTES DATABASE_URL FOLDER` serves it on loopback.
 
 The messages are the contract's, as any gRPC service must read and write them; what is sent is made
 once. `GetContent` is the contract's too, so that the service's own Envoy fits in front.
 """
 
 import asyncio
+import itertools
+import os
 import sys
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import grpc
+import psycopg
 import uvloop
 from google.api import httpbody_pb2
 from grpc_health.v1 import health, health_pb2_grpc
@@ -21,14 +27,39 @@ from media_service.rpc.server import OPTIONS
 SINK = "/bare.Limit/Sink"
 SOURCE = "/bare.Limit/Source"
 EMPTY = "/bare.Limit/Empty"
+STORE = "/bare.Limit/Store"
 GET_CONTENT = "/media.v1.DownloadService/GetContent"
 CONTENT_TYPE = "video/mp4"
+# Small uploads at the same time.
+AT_ONCE = 32
+
+
+class DurableLoop:
+    """{write + fsync + one commit} and nothing else, in threads with a connection each."""
+
+    def __init__(self, url: str, folder: Path, threads: int) -> None:
+        self.executor = ThreadPoolExecutor(threads, initializer=self._connect)
+        self._url = url
+        self._folder = folder
+        self._names = itertools.count()
+        self._of_thread = threading.local()
+
+    def _connect(self) -> None:
+        self._of_thread.connection = psycopg.connect(self._url, autocommit=True)
+
+    def store(self, data: bytes) -> None:
+        name = f"{os.getpid()}-{next(self._names)}"
+        with (self._folder / name).open("wb", buffering=0) as file:
+            file.write(data)
+            os.fsync(file.fileno())
+        self._of_thread.connection.execute("insert into bare_loop (name) values (%s)", [name])
 
 
 class Limit(grpc.GenericRpcHandler):
     """A source sends as many bytes as its request says, in messages of `message_bytes`."""
 
-    def __init__(self, message_bytes: int) -> None:
+    def __init__(self, message_bytes: int, durable: DurableLoop) -> None:
+        self._durable = durable
         self._message = bytes(message_bytes)
         self._response = download_service_pb2.DownloadResponse(data=self._message)
         self._body = httpbody_pb2.HttpBody(content_type=CONTENT_TYPE, data=self._message)
@@ -40,6 +71,10 @@ class Limit(grpc.GenericRpcHandler):
             SOURCE: grpc.unary_stream_rpc_method_handler(
                 self._source,
                 response_serializer=download_service_pb2.DownloadResponse.SerializeToString,
+            ),
+            STORE: grpc.stream_unary_rpc_method_handler(
+                self._store,
+                request_deserializer=upload_service_pb2.WriteUploadRequest.FromString,
             ),
             EMPTY: grpc.unary_unary_rpc_method_handler(self._empty),
             GET_CONTENT: grpc.unary_stream_rpc_method_handler(
@@ -57,6 +92,12 @@ class Limit(grpc.GenericRpcHandler):
         async for message in messages:
             count += len(message.data)
         return str(count).encode()
+
+    async def _store(self, messages: Any, context: Any) -> bytes:
+        message = await anext(messages)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._durable.executor, self._durable.store, message.data)
+        return b""
 
     async def _source(self, request: bytes, context: Any) -> None:
         for _ in range(int(request) // len(self._message)):
@@ -80,9 +121,11 @@ class Limit(grpc.GenericRpcHandler):
             await context.write(self._body)
 
 
-async def serve(port: int, message_bytes: int) -> None:
+async def serve(port: int, message_bytes: int, database_url: str, folder: Path) -> None:
     server = grpc.aio.server(options=list(OPTIONS))
-    server.add_generic_rpc_handlers((Limit(message_bytes),))
+    server.add_generic_rpc_handlers(
+        (Limit(message_bytes, DurableLoop(database_url, folder, AT_ONCE)),)
+    )
     health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
@@ -91,4 +134,4 @@ async def serve(port: int, message_bytes: int) -> None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(int(sys.argv[1]), int(sys.argv[2])))
+        runner.run(serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])))

@@ -96,7 +96,10 @@ def running(folder: Path) -> Iterator[Stack]:
 
         start("server", sys.executable, "-m", "media_service", "serve", **settings)
         start("Envoy", *envoy(config, folder / "envoy.yaml"))
-        start("bare", sys.executable, "-m", "benchmarks.bare", str(ports[2]), str(MESSAGE))
+        bare_loop = [url, str(folder / "scratch")]
+        start(
+            "bare", sys.executable, "-m", "benchmarks.bare", str(ports[2]), str(MESSAGE), *bare_loop
+        )
         start("bare Envoy", *envoy(bare, folder / "bare-envoy.yaml"))
         if tusd := find_tusd():
             where = ["-host", "127.0.0.1", "-port", str(ports[4])]

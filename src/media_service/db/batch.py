@@ -12,7 +12,7 @@ R = TypeVar("R")
 
 LIMIT = 200
 # How long a crowd is given to gather. It comes back many times over in what it shares.
-LINGER_SECONDS = 0.002
+LINGER_SECONDS = 0.005
 
 
 class Batcher(Generic[T, R]):

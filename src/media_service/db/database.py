@@ -23,6 +23,11 @@ class Duplicate(Exception):
     """A row with this key is there already."""
 
 
+def json_bytes(value: bytes | None) -> str | None:
+    """As `json_to_recordset` reads a bytea. Many rows as one JSON are cheaper than as arrays."""
+    return None if value is None else f"\\x{value.hex()}"
+
+
 class Database:
     """A pool of connections to one PostgreSQL."""
 
@@ -67,9 +72,12 @@ class Database:
     @asynccontextmanager
     async def pipeline(self) -> AsyncIterator[Connection]:
         """A transaction whose statements are sent without waiting for each other's results; fetch
-        them after it. Raises `Duplicate` if one of them hits a unique key."""
+        them after it. Raises `Duplicate` if one of them hits a unique key.
+
+        What is sent until a sync, here at the end, is one transaction for PostgreSQL.
+        """
         try:
-            async with self.transaction() as connection, connection.pipeline():
+            async with self.connection() as connection, connection.pipeline():
                 yield connection
         except psycopg.errors.UniqueViolation as error:
             raise Duplicate from error

@@ -21,6 +21,8 @@ from psycopg import AsyncConnection
 log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 1.0
+# Between two sendings: what is published meanwhile goes out together.
+PAUSE_SECONDS = 0.005
 Listener = Callable[[str], None]
 
 
@@ -86,6 +88,7 @@ class Notifier:
                 "select pg_notify('media_' || t, p) from unnest(%s::text[], %s::text[]) as u(t, p)",
                 (topics, payloads),
             )
+            await asyncio.sleep(PAUSE_SECONDS)
 
     async def _listen_loop(self, connection: AsyncConnection) -> None:
         for topic in ("uploads", "media", "jobs"):

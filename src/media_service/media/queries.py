@@ -1,5 +1,6 @@
 """SQL of the catalogue."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
-from media_service.db.database import Connection
+from media_service.db.database import Connection, json_bytes
 from media_service.media.model import Blob, Kind, Media, MediaState, NewMedia
 from media_service.types import Checksums, Fault, Owner
 
@@ -84,16 +85,32 @@ async def page(
 
 async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
     """Adds media, each with the blob that is its first version, in one statement."""
+    rows = [
+        {
+            "media_id": media.media_id,
+            "org_id": media.owner.org_id,
+            "owner_type": media.owner.type,
+            "owner_id": media.owner.id,
+            "kind": media.kind,
+            "content_type": media.content_type,
+            "filename": media.filename,
+            "blob_id": media.blob.blob_id,
+            "store": media.blob.store,
+            "key": media.blob.key,
+            "size": media.blob.size_bytes,
+            "crc32c": media.blob.checksums.crc32c,
+            "sha256": json_bytes(media.blob.checksums.sha256),
+        }
+        for media in added
+    ]
     await db.execute(
         """
         with added as (
-            select * from unnest(
-                %(media_id)s::uuid[], %(org_id)s::text[], %(owner_type)s::text[],
-                %(owner_id)s::text[], %(kind)s::text[], %(content_type)s::text[],
-                %(filename)s::text[], %(blob_id)s::uuid[], %(store)s::text[], %(key)s::text[],
-                %(size)s::bigint[], %(crc32c)s::bigint[], %(sha256)s::bytea[]
-            ) as a (media_id, org_id, owner_type, owner_id, kind, content_type, filename, blob_id,
-                    store, key, size, crc32c, sha256)
+            select * from json_to_recordset(%s::json) as added (
+                media_id uuid, org_id text, owner_type text, owner_id text, kind text,
+                content_type text, filename text, blob_id uuid, store text, key text, size bigint,
+                crc32c bigint, sha256 bytea
+            )
         ), new_blobs as (
             insert into blobs (blob_id, store, key, size_bytes, crc32c, sha256)
             select blob_id, store, key, size, crc32c, sha256 from added
@@ -107,21 +124,7 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
         insert into media_versions (media_id, version, blob_id, content_type)
         select media_id, 1, blob_id, content_type from added
         """,
-        {
-            "media_id": [media.media_id for media in added],
-            "org_id": [media.owner.org_id for media in added],
-            "owner_type": [media.owner.type for media in added],
-            "owner_id": [media.owner.id for media in added],
-            "kind": [media.kind for media in added],
-            "content_type": [media.content_type for media in added],
-            "filename": [media.filename for media in added],
-            "blob_id": [media.blob.blob_id for media in added],
-            "store": [media.blob.store for media in added],
-            "key": [media.blob.key for media in added],
-            "size": [media.blob.size_bytes for media in added],
-            "crc32c": [media.blob.checksums.crc32c for media in added],
-            "sha256": [media.blob.checksums.sha256 for media in added],
-        },
+        (json.dumps(rows),),
     )
 
 

@@ -91,13 +91,17 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
                 "The first message must have an upload_id or a spec.",
                 (("target", "must be set in the first message"),),
             )
-        chunks = write_chunks(first, messages)
         if target == "upload_id":
             await tell(first.upload_id)
+            chunks = write_chunks(first, messages)
             result = await self._uploads.append(caller(), first.upload_id.lower(), chunks)
         else:
             spec = spec_from(first.spec)
-            result = await self._uploads.write_new(caller(), spec, chunks, on_created=tell)
+            if first.finish and spec.size_bytes in {None, len(first.data)}:
+                result = await self._uploads.write_at_once(caller(), spec, write_chunk(first))
+            else:
+                chunks = write_chunks(first, messages)
+                result = await self._uploads.write_new(caller(), spec, chunks, on_created=tell)
         return upload_to_message(result)
 
     async def AppendUpload(  # noqa: N802

@@ -30,6 +30,9 @@ COPY_CHUNK = 64 << 20
 # Bytes that the disk brings into memory while those before are sent.
 READ_AHEAD = 8 << 20
 
+# What is written is durable when the call returns.
+PUT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_DSYNC | os.O_CLOEXEC
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -201,7 +204,7 @@ class LocalDriver:
         self.root = root
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="disk")
         self._root_made = False
-        self._shards: set[Path] = set()
+        self._shards: dict[Path, int] = {}
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs blocking work on the disk threads, its OSErrors translated."""
@@ -220,27 +223,32 @@ class LocalDriver:
 
     def _put(self, key: str, data: bytes) -> None:
         final = self.root / key
-        self._make_shard(final.parent)
-        fresh = Path(f"{final}.new")
+        folder = self._shard(final.parent)
+        fresh = f"{final.name}.new"
         try:
-            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            fd = os.open(fresh, PUT_FLAGS, 0o600, dir_fd=folder)
             try:
                 write_all(fd, [data])
-                os.fdatasync(fd)
             finally:
                 os.close(fd)
-            fresh.rename(final)
-            sync_directory(final.parent)
+            os.rename(fresh, final.name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.fsync(folder)
         except OSError:
             with suppress(OSError):  # or a full disk would stay full
-                fresh.unlink()
+                os.unlink(fresh, dir_fd=folder)
             raise
 
-    def _make_shard(self, folder: Path) -> None:
-        if folder not in self._shards:
+    def _shard(self, folder: Path) -> int:
+        """The folder, made if need be, and open for as long as the driver is."""
+        fd = self._shards.get(folder)
+        if fd is None:
             self.root.mkdir(parents=True, exist_ok=True)
             make_directories(folder, self.root)
-            self._shards.add(folder)
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            if (first := self._shards.setdefault(folder, fd)) != fd:
+                os.close(fd)  # another thread was faster
+            return first
+        return fd
 
     async def begin(self, key: str) -> str:
         return ""
@@ -277,7 +285,7 @@ class LocalDriver:
 
     def _complete(self, key: str, parts: Sequence[StoredPart]) -> None:
         final = self.root / key
-        self._make_shard(final.parent)
+        folder = self._shard(final.parent)
         try:
             with locked(self._parts(key)):
                 if not final.exists():  # another process may have been faster
@@ -286,7 +294,7 @@ class LocalDriver:
             if not final.exists():
                 raise
         # Also for whoever renamed it, if they died before they came to this.
-        sync_directory(final.parent)
+        os.fsync(folder)
         remove_folder(self._parts(key))
 
     def _join(self, key: str, parts: Sequence[StoredPart], final: Path) -> None:
@@ -382,3 +390,5 @@ class LocalDriver:
 
     async def close(self) -> None:
         self._threads.shutdown(wait=True)
+        while self._shards:
+            os.close(self._shards.popitem()[1])

@@ -8,7 +8,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import google_crc32c
 
@@ -63,6 +63,21 @@ class Finished:
     spec: UploadSpec
     media: NewMedia
 
+    def upload(self, time: datetime) -> Upload:
+        """The upload that this is from `time` on."""
+        return Upload(
+            spec=self.spec,
+            owner=self.media.owner,
+            state=UploadState.FINISHED,
+            blob_id=self.media.blob.blob_id,
+            store_session="",
+            epoch=1,
+            committed_size=self.media.blob.size_bytes,
+            create_time=time,
+            update_time=time,
+            expire_time=time,
+        )
+
 
 class Finisher:
     def __init__(
@@ -114,9 +129,8 @@ class Finisher:
         await self._store.driver.put(key, data)
         blob = Blob(blob_id, self._store.name, key, len(data), checksums)
         media = NewMedia(spec.upload_id, owner, kind, content_type, spec.filename, blob)
-        new = Finished(spec, media)
         try:
-            upload = await self._add(new)
+            upload = await self._add(Finished(spec, media))
         except Unavailable:
             raise  # it may have been added all the same
         except Exception as error:
@@ -124,9 +138,8 @@ class Finisher:
             if isinstance(error, Duplicate):
                 raise upload_exists(spec.upload_id) from None
             raise
-        self._notifier.publish("uploads", spec.upload_id, "1:FINISHED")
         self._notifier.publish("jobs", "ingest")
-        return UploadResult(upload, new.media.born(upload.create_time))
+        return UploadResult(upload, media.born(upload.create_time))
 
     async def _add_many(self, finished: Sequence[Finished]) -> list[Upload]:
         """Adds uploads and their media, in one transaction. Raises `Duplicate`."""
@@ -136,8 +149,8 @@ class Finisher:
             rows = await queries.insert_finished(db, [one.spec for one in finished], media)
             await catalogue.insert(db, media)
             await jobs.enqueue(db, JobKind.INGEST, *ids)
-        added = await queries.inserted(rows)
-        return [added[upload_id] for upload_id in ids]
+        time = (await rows.fetchall())[0]["create_time"]  # of the transaction
+        return [one.upload(time) for one in finished]
 
     async def finish_job(self, claim: Claim) -> None:
         """What the worker does with an upload that was left VERIFYING."""

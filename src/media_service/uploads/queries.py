@@ -1,10 +1,11 @@
 """SQL of upload sessions."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from media_service.db.database import Connection, Rows
+from media_service.db.database import Connection, Rows, json_bytes
 from media_service.media.model import NewMedia
 from media_service.types import Checksums, Fault, Owner
 from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
@@ -84,41 +85,39 @@ async def insert(
 async def insert_finished(
     db: Connection, specs: Sequence[UploadSpec], media: Sequence[NewMedia]
 ) -> Rows:
-    """Adds uploads that are finished with these media; `inserted` reads the answer."""
+    """Adds uploads that are finished with these media. Rows with the `create_time` of each."""
+    added = [
+        {
+            "upload_id": spec.upload_id,
+            "org_id": new.owner.org_id,
+            "owner_type": new.owner.type,
+            "owner_id": new.owner.id,
+            "filename": spec.filename,
+            "content_type": spec.content_type,
+            "size_bytes": spec.size_bytes,
+            "crc32c": spec.checksums.crc32c,
+            "sha256": json_bytes(spec.checksums.sha256),
+            "blob_id": new.blob.blob_id,
+            "committed_size": new.blob.size_bytes,
+        }
+        for spec, new in zip(specs, media, strict=True)
+    ]
     return await db.execute(
         """
-        insert into uploads as u (upload_id, org_id, owner_type, owner_id, state, filename,
-                                  content_type, size_bytes, crc32c, sha256, blob_id, epoch,
-                                  committed_size, expire_time)
+        insert into uploads (upload_id, org_id, owner_type, owner_id, state, filename, content_type,
+                             size_bytes, crc32c, sha256, blob_id, epoch, committed_size,
+                             expire_time)
         select upload_id, org_id, owner_type, owner_id, 'FINISHED', filename, content_type,
                size_bytes, crc32c, sha256, blob_id, 1, committed_size, now()
-        from unnest(
-            %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
-            %s::bigint[], %s::bytea[], %s::uuid[], %s::bigint[]
-        ) as n (upload_id, org_id, owner_type, owner_id, filename, content_type, size_bytes,
-                crc32c, sha256, blob_id, committed_size)
-        returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
-                  u.request_id::text as request_id
+        from json_to_recordset(%s::json) as added (
+            upload_id uuid, org_id text, owner_type text, owner_id text, filename text,
+            content_type text, size_bytes bigint, crc32c bigint, sha256 bytea, blob_id uuid,
+            committed_size bigint
+        )
+        returning create_time
         """,
-        (
-            [spec.upload_id for spec in specs],
-            [new.owner.org_id for new in media],
-            [new.owner.type for new in media],
-            [new.owner.id for new in media],
-            [spec.filename for spec in specs],
-            [spec.content_type for spec in specs],
-            [spec.size_bytes for spec in specs],
-            [spec.checksums.crc32c for spec in specs],
-            [spec.checksums.sha256 for spec in specs],
-            [new.blob.blob_id for new in media],
-            [new.blob.size_bytes for new in media],
-        ),
+        (json.dumps(added),),
     )
-
-
-async def inserted(rows: Rows) -> dict[str, Upload]:
-    """What `insert_finished` added, by id."""
-    return {row["upload_id"]: record(row) async for row in rows}
 
 
 async def get(db: Connection, upload_id: str) -> Upload | None:

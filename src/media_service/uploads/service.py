@@ -28,7 +28,7 @@ from media_service.uploads.ledger import (
     upload_exists,
 )
 from media_service.uploads.model import Chunk, Part, Upload, UploadResult, UploadSpec, UploadState
-from media_service.uploads.stream import UploadStream
+from media_service.uploads.stream import UploadStream, check_chunk
 from media_service.uploads.writer import BlobWriter
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ class UploadService:
         self._expiry = expiry
         self._timeout = timeout
         self._streams: dict[asyncio.Task[UploadResult | None], UploadStream] = {}
+        self._finishing: set[asyncio.Task[UploadResult]] = set()
 
     async def close(self) -> None:
         """Ends the running streams, as if their callers had gone: what came is kept."""
@@ -77,8 +78,8 @@ class UploadService:
             stream.interrupt(
                 Unavailable(Reason.SHUTTING_DOWN, "The server is stopping; resume in a moment.")
             )
-        if self._streams:
-            await asyncio.wait(self._streams)
+        if running := {*self._streams, *self._finishing}:
+            await asyncio.wait(running)
 
     # Sessions
 
@@ -230,6 +231,27 @@ class UploadService:
         writer = self._writer(ledger, [], 0)
         result = await self._take_in(ledger, writer, chunks, resumable=resumable)
         return result or await self.get(principal, spec.upload_id)
+
+    async def write_at_once(
+        self, principal: Principal, spec: UploadSpec, chunk: Chunk
+    ) -> UploadResult:
+        """Stores an upload that came whole, in one chunk: no stream, no session."""
+        owner = own(principal)
+        self._acceptance.check_declared(spec)
+        check_chunk(chunk, 0, 0, spec, self._acceptance)
+        declared = merge(spec.checksums, chunk.checksums)
+        finishing = asyncio.create_task(
+            self._finisher.finish_in_one_step(spec, owner, new_id(), chunk.data, declared)
+        )
+        # Whoever asked may go; what is begun is ended.
+        self._finishing.add(finishing)
+        finishing.add_done_callback(self._finished)
+        return await asyncio.shield(finishing)
+
+    def _finished(self, finishing: asyncio.Task[UploadResult]) -> None:
+        self._finishing.discard(finishing)
+        if not finishing.cancelled() and (error := finishing.exception()):
+            log.debug("upload failed: %s", error)
 
     async def _take_in(
         self,

@@ -17,7 +17,7 @@ from media_service.types import Checksums
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.intake import Intake
 from media_service.uploads.ledger import Ledger
-from media_service.uploads.model import KIB, MIB, Chunk, Part
+from media_service.uploads.model import KIB, MIB, Chunk, Part, UploadSpec
 from media_service.uploads.writer import BlobWriter
 
 # A checkpoint costs one sync and one commit: after this many bytes, or this many seconds.
@@ -30,6 +30,28 @@ FIRST_SECONDS = 0.25
 SLOWEST_BYTES = KIB
 
 Durable = tuple[int, list[Part]]
+
+
+def check_chunk(
+    chunk: Chunk, position: int, committed_size: int, spec: UploadSpec, acceptance: Acceptance
+) -> None:
+    """Whether a chunk may come next, at `position`."""
+    if chunk.offset is not None and chunk.offset != position:
+        raise OffsetMismatch(
+            Reason.OFFSET_MISMATCH,
+            f"The bytes are for offset {chunk.offset}, but {position} comes next."
+            " Ask for the upload and go on at its committed_size.",
+            committed_size=committed_size,
+            expected_offset=position,
+        )
+    end = position + len(chunk.data)
+    if spec.size_bytes is not None and end > spec.size_bytes:
+        raise TooLarge(
+            Reason.SIZE_EXCEEDED,
+            f"More bytes came than the {spec.size_bytes} that were declared.",
+            size_bytes=spec.size_bytes,
+        )
+    acceptance.check_size(end)
 
 
 class UploadStream:
@@ -72,7 +94,13 @@ class UploadStream:
         try:
             async with aclosing(chunks):
                 async for chunk in chunks:
-                    self._check(chunk)
+                    check_chunk(
+                        chunk,
+                        self._position,
+                        self.committed_size,
+                        self._ledger.spec,
+                        self._acceptance,
+                    )
                     self._position += len(chunk.data)
                     if chunk.data:
                         await self.intake.put(chunk)
@@ -85,25 +113,6 @@ class UploadStream:
             self.intake.end(error)
         else:
             self.intake.end()
-
-    def _check(self, chunk: Chunk) -> None:
-        if chunk.offset is not None and chunk.offset != self._position:
-            raise OffsetMismatch(
-                Reason.OFFSET_MISMATCH,
-                f"The bytes are for offset {chunk.offset}, but {self._position} comes next."
-                " Ask for the upload and go on at its committed_size.",
-                committed_size=self.committed_size,
-                expected_offset=self._position,
-            )
-        end = self._position + len(chunk.data)
-        size = self._ledger.spec.size_bytes
-        if size is not None and end > size:
-            raise TooLarge(
-                Reason.SIZE_EXCEEDED,
-                f"More bytes came than the {size} that were declared.",
-                size_bytes=size,
-            )
-        self._acceptance.check_size(end)
 
     async def store(self) -> None:
         """Stores what is fed until the feed ends. Raises what went wrong, on either side, once
