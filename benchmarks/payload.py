@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import google_crc32c
+from crc32c import crc32c as crc32c_of
 
 BLOCK = 16 << 20
 # A file type box, and a media data box that reaches to the end of the file (ISO/IEC 14496-12).
@@ -41,5 +41,5 @@ def make_payload(path: Path, size: int) -> Payload:
                 block = HEADER + block[len(HEADER) :]
             file.write(block)
             digest.update(block)
-            crc = google_crc32c.extend(crc, block)
+            crc = crc32c_of(block, crc)
     return Payload(path, size, digest.digest(), crc)

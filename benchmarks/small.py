@@ -4,8 +4,8 @@ import asyncio
 import time
 from typing import Any
 
-import google_crc32c
 import psycopg
+from crc32c import crc32c as crc32c_of
 from media.v1 import checksums_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from benchmarks.bare import AT_ONCE, STORE, DurableLoop
@@ -47,7 +47,7 @@ async def upload(to: Client, message: upload_service_pb2.WriteUploadRequest) -> 
 
 async def small(bench: Bench) -> Outcome:
     (data,) = bench.payload.pieces(SMALL, SMALL)
-    crc = google_crc32c.value(data)
+    crc = crc32c_of(data)
     message = upload_service_pb2.WriteUploadRequest(
         spec=upload_pb2.UploadSpec(filename="bench.mp4", size_bytes=SMALL),
         data=data,

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import google_crc32c
 import grpc
+from crc32c import crc32c as crc32c_of
 from media.v1 import (
     checksums_pb2,
     download_service_pb2,
@@ -54,11 +54,11 @@ class Client:
         for data in payload.pieces(size, MESSAGE):
             await call.write(
                 upload_service_pb2.WriteUploadRequest(
-                    offset=offset, data=data, crc32c=google_crc32c.value(data)
+                    offset=offset, data=data, crc32c=crc32c_of(data)
                 )
             )
             offset += len(data)
-            whole = google_crc32c.extend(whole, data)
+            whole = crc32c_of(data, whole)
         checksums = checksums_pb2.Checksums(crc32c=whole)
         await call.write(
             upload_service_pb2.WriteUploadRequest(offset=offset, finish=True, checksums=checksums)
@@ -83,7 +83,7 @@ class Client:
         received = 0
         async for message in downloads.Download(request, metadata=self.metadata):
             data = message.data
-            assert google_crc32c.value(data) == message.crc32c
+            assert crc32c_of(data) == message.crc32c
             received += len(data)
         assert received == size
 

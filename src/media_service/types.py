@@ -5,6 +5,10 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeAlias
+
+# Bytes, or a view of bytes that are part of more. Nobody changes them.
+Octets: TypeAlias = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import google_crc32c
 import grpc
+from crc32c import crc32c as crc32c_of
 from google.protobuf import empty_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
@@ -169,7 +169,7 @@ class Fake(
             if message.offset != len(session.data):
                 abort(context, "OFFSET_MISMATCH")
             data = message.data
-            assert google_crc32c.value(data) == message.crc32c
+            assert crc32c_of(data) == message.crc32c
             strikes = fault and fault.kind != "verify" and not fault.at_finish
             if strikes and taken + len(data) > fault.after:
                 session.data += data[: fault.after - taken]
@@ -196,7 +196,7 @@ class Fake(
         session = self.sessions[upload_id]
         data = bytes(session.data)
         assert len(data) == session.spec.size_bytes
-        if google_crc32c.value(data) != crc or (fault and fault.kind == "TYPE_NOT_ALLOWED"):
+        if crc32c_of(data) != crc or (fault and fault.kind == "TYPE_NOT_ALLOWED"):
             reason = fault.kind if fault else "CHECKSUM_MISMATCH"
             session.state, session.error = Upload.FAILED, status(reason)
             abort(context, reason)
@@ -222,7 +222,7 @@ class Fake(
             state=media_pb2.Media.READY,
             etag="1",
         )
-        media.checksums.crc32c = google_crc32c.value(data)
+        media.checksums.crc32c = crc32c_of(data)
         self.stored[media_id] = (media, data)
         return media
 
@@ -252,9 +252,7 @@ class Fake(
         position = start
         while position < end:
             piece = data[position : min(end, position + 100_000)]
-            response = download_service_pb2.DownloadResponse(
-                data=piece, crc32c=google_crc32c.value(piece)
-            )
+            response = download_service_pb2.DownloadResponse(data=piece, crc32c=crc32c_of(piece))
             if position == start:
                 response.media.CopyFrom(media)
                 response.content_range.start = start

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import google_crc32c
 import grpc
 import grpc_testing
 import pytest
+from crc32c import crc32c as crc32c_of
 from grpc import StatusCode
 from grpc_status import rpc_status
 from media.v1 import media_pb2, upload_pb2, upload_service_pb2
@@ -75,7 +75,7 @@ class Wire:
 
 def finished() -> Upload:
     media = media_pb2.Media(media_id=ID, size_bytes=len(DATA))
-    media.checksums.crc32c = google_crc32c.value(DATA)
+    media.checksums.crc32c = crc32c_of(DATA)
     return Upload(upload_id=ID, state=Upload.FINISHED, media=media)
 
 
@@ -101,9 +101,9 @@ def test_the_stream_carries_the_spec_offsets_and_checksums(wire, outcome):
     assert messages[0].spec.filename == "a.png"
     assert [m.WhichOneof("target") for m in messages[1:]] == [None] * 3
     assert [m.offset for m in messages] == [0, PIECE, 2 * PIECE, 3 * PIECE]
-    assert all(m.crc32c == google_crc32c.value(m.data) for m in messages)
+    assert all(m.crc32c == crc32c_of(m.data) for m in messages)
     assert [m.finish for m in messages] == [False, False, False, True]
-    assert messages[3].checksums.crc32c == google_crc32c.value(DATA)
+    assert messages[3].checksums.crc32c == crc32c_of(DATA)
     assert outcome.result().media_id == ID
 
 
@@ -114,7 +114,7 @@ def test_a_break_is_followed_by_a_look_and_a_resume(wire, outcome):
     assert messages[0].upload_id == ID
     assert messages[0].offset == 1000
     assert b"".join(m.data for m in messages) == DATA[1000:]
-    assert messages[3].checksums.crc32c == google_crc32c.value(DATA)
+    assert messages[3].checksums.crc32c == crc32c_of(DATA)
     assert outcome.result().media_id == ID
 
 
@@ -123,7 +123,7 @@ def test_bytes_that_are_all_there_are_only_finished(wire, outcome):
     wire.get(active(len(DATA)))
     (message,) = wire.write(1, finished())
     assert (message.offset, message.data, message.finish) == (len(DATA), b"", True)
-    assert message.checksums.crc32c == google_crc32c.value(DATA)
+    assert message.checksums.crc32c == crc32c_of(DATA)
     assert outcome.result().media_id == ID
 
 

@@ -5,8 +5,8 @@ import io
 import random
 import threading
 
-import google_crc32c
 import pytest
+from crc32c import crc32c as crc32c_of
 from grpc import StatusCode
 
 from media_service.client import AsyncClient, MediaServiceError
@@ -96,7 +96,7 @@ async def test_two_contents_are_never_mixed(client, fake, media_id, tmp_path):
     def change() -> None:
         media, _ = fake.stored[media_id]
         changed = type(media).FromString(media.SerializeToString())
-        changed.checksums.crc32c = google_crc32c.value(DATA[::-1])
+        changed.checksums.crc32c = crc32c_of(DATA[::-1])
         fake.stored[media_id] = (changed, DATA[::-1])
 
     fake.after_bytes[1_000_000] = change

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -138,11 +139,12 @@ def stored_files(service: Service) -> set[Path]:
 
 def files_with(service: Service, data: bytes) -> list[Path]:
     """Where the blob store keeps these bytes."""
-    return [
-        path
-        for path in stored_files(service)
-        if path.stat().st_size == len(data) and path.read_bytes() == data
-    ]
+    found = []
+    for path in stored_files(service):
+        with suppress(FileNotFoundError):  # it may be removed just now
+            if path.stat().st_size == len(data) and path.read_bytes() == data:
+                found.append(path)
+    return found
 
 
 def trusting(certificate: Path) -> ssl.SSLContext:

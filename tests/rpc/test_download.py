@@ -1,8 +1,8 @@
 """Download: ranges, checksums, and what goes wrong."""
 
-import google_crc32c
 import grpc
 import pytest
+from crc32c import crc32c as crc32c_of
 from media.v1 import download_service_pb2
 
 from tests.media_files import film, jpeg
@@ -38,7 +38,7 @@ async def test_a_range_holds_just_its_bytes(
     found = first.content_range
     assert (found.start, found.end, found.complete_size) == (begin, end, len(DATA))
     assert b"".join(message.data for message in rest) == DATA[begin:end]
-    assert all(message.crc32c == google_crc32c.value(message.data) for message in rest)
+    assert all(message.crc32c == crc32c_of(message.data) for message in rest)
     assert not any(message.HasField("media") for message in rest)
 
 

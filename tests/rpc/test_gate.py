@@ -167,4 +167,6 @@ def test_a_method_without_a_rule_does_not_start() -> None:
     health = health_pb2.DESCRIPTOR.services_by_name["Health"]
     with pytest.raises(ValueError, match="set either permission or public"):
         read_rules([health])
-    assert rules["/media.v1.MediaService/PurgeMedia"] == MethodRule("media.purge", "media.purge")
+    assert rules["/media.v1.MediaService/PurgeMedia"] == MethodRule(
+        "media.purge", "media.purge", media_service_pb2.PurgeMediaRequest
+    )

@@ -3,9 +3,9 @@
 import asyncio
 import hashlib
 
-import google_crc32c
 import grpc
 import pytest
+from crc32c import crc32c as crc32c_of
 from media.v1 import media_service_pb2, upload_pb2, upload_service_pb2
 
 from media_service.db.database import Database
@@ -111,7 +111,7 @@ async def test_completing_twice_gives_the_media_twice(ann: Caller) -> None:
     data = jpeg()
     upload = await ann.create()
     await write(ann, upload.upload_id, data)
-    first = await complete(ann, upload.upload_id, crc32c=google_crc32c.value(data))
+    first = await complete(ann, upload.upload_id, crc32c=crc32c_of(data))
     second = await complete(ann, upload.upload_id)
     assert first.state == second.state == Upload.FINISHED
     assert first.media == second.media
@@ -143,7 +143,7 @@ async def test_pieces_written_by_several_streams_are_joined(ann: Caller, pieces:
             )
     done = await complete(ann, upload.upload_id)
     assert done.state == Upload.FINISHED
-    assert done.media.checksums.crc32c == google_crc32c.value(data)
+    assert done.media.checksums.crc32c == crc32c_of(data)
     assert await ann.content(upload.upload_id) == data
 
 
@@ -316,4 +316,4 @@ async def test_an_upload_left_verifying_by_a_dead_server_is_finished_by_the_work
         )
     again = await (await start(work=True)).caller()
     done = await again.until_upload(upload.upload_id, lambda u: u.state == Upload.FINISHED)
-    assert done.media.checksums.crc32c == google_crc32c.value(data)
+    assert done.media.checksums.crc32c == crc32c_of(data)

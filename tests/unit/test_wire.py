@@ -1,10 +1,18 @@
 """Content written by hand reads as the messages of the contract."""
 
+from typing import Any
+
 import pytest
 from google.api import httpbody_pb2
-from media.v1 import download_service_pb2
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
+from media.v1 import checksums_pb2, download_service_pb2, upload_pb2, upload_service_pb2
 
 from media_service.rpc import wire
+
+WriteUpload = upload_service_pb2.WriteUploadRequest
+AppendUpload = upload_service_pb2.AppendUploadRequest
 
 SIZES = [0, 1, 127, 128, 16383, 16384, 512 << 10, 3 << 20]
 
@@ -29,3 +37,87 @@ def test_a_serializer_leaves_bytes_as_they_are() -> None:
     serialize = wire.unless_serialized(httpbody_pb2.HttpBody.SerializeToString)
     assert serialize(b"ready") == b"ready"
     assert serialize(httpbody_pb2.HttpBody(data=b"a")) == wire.http_body(b"a")
+
+
+def read(message: Any) -> wire.Piece:
+    piece = wire.deserializer(type(message))(message.SerializeToString())
+    assert isinstance(piece, wire.Piece)
+    return piece
+
+
+writes = st.builds(
+    WriteUpload,
+    upload_id=st.text(),
+    offset=st.integers(0, 2**63 - 1),
+    data=st.binary(),
+    crc32c=st.none() | st.integers(0, 2**32 - 1),
+    finish=st.booleans(),
+    checksums=st.none() | st.builds(checksums_pb2.Checksums, sha256=st.binary()),
+)
+appends = st.builds(
+    AppendUpload,
+    upload_id=st.text(),
+    body=st.builds(httpbody_pb2.HttpBody, content_type=st.text(), data=st.binary()),
+)
+
+
+@given(writes)
+def test_a_written_message_and_its_data_are_read_apart(message: WriteUpload) -> None:
+    piece = read(message)
+    assert piece.data == message.data
+    message.ClearField("data")
+    assert piece.message == message
+
+
+@given(appends)
+def test_a_body_and_its_data_are_read_apart(message: AppendUpload) -> None:
+    piece = read(message)
+    assert piece.data == message.body.data
+    message.body.ClearField("data")
+    assert piece.message == message
+
+
+@given(st.tuples(writes, writes) | st.tuples(appends, appends))
+def test_of_what_comes_twice_the_last_counts(twice: tuple[Any, Any]) -> None:
+    agree(type(twice[0]), b"".join(message.SerializeToString() for message in twice))
+
+
+@given(writes | appends, st.data())
+def test_a_message_that_is_cut_is_refused_or_read_as_protobuf_does(
+    message: Any, data: st.DataObject
+) -> None:
+    raw = message.SerializeToString()
+    cut = raw[: data.draw(st.integers(0, len(raw)))]
+    agree(type(message), cut)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_refused_or_read_as_protobuf_does(raw: bytes) -> None:
+    agree(WriteUpload, raw)
+
+
+def agree(kind: Any, raw: bytes) -> None:
+    """What is read is what protobuf reads. We may refuse more: groups, and long numbers."""
+    try:
+        piece = wire.deserializer(kind)(raw)
+    except DecodeError:
+        return
+    whole = kind.FromString(raw)
+    holder = whole.body if kind is AppendUpload else whole
+    assert piece.data == holder.data
+    if kind is AppendUpload and not whole.HasField("body"):
+        return
+    holder.ClearField("data")
+    assert piece.message.SerializeToString(deterministic=True) == whole.SerializeToString(
+        deterministic=True
+    )
+
+
+def test_a_million_fields_are_refused() -> None:
+    with pytest.raises(DecodeError):
+        wire.deserializer(WriteUpload)(b"\x30\x01" * 1_000_000)
+
+
+def test_a_streamed_message_has_one_place_for_content() -> None:
+    with pytest.raises(ValueError, match="one field for its content"):
+        wire.content_path(upload_pb2.Upload.DESCRIPTOR)

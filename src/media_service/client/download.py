@@ -1,6 +1,6 @@
 """The download protocol: what to ask for next, and what to believe of the answer."""
 
-import google_crc32c
+from crc32c import crc32c as crc32c_of
 from grpc import StatusCode
 from media.v1 import download_service_pb2, media_pb2
 
@@ -64,12 +64,12 @@ class Reception:
         if self._fresh:
             self._begin(response)
         data = response.data
-        if google_crc32c.value(data) != response.crc32c:
+        if crc32c_of(data) != response.crc32c:
             raise Damaged(f"bytes at {self._position} were damaged on the way")
         if self._position is None or self._position + len(data) > self._range.end:
             raise Damaged("more bytes came than were announced")
         self._target.write(data)
-        self._crc = google_crc32c.extend(self._crc, data)
+        self._crc = crc32c_of(data, self._crc)
         self._position += len(data)
         self._progress(self.done, self.total)
 

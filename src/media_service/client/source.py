@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
-import google_crc32c
+from crc32c import crc32c as crc32c_of
 from grpc import StatusCode
 
 from media_service.client.errors import MediaServiceError
@@ -99,7 +99,7 @@ class Source:
         crc = self._marks[position]
         while position < offset:
             data = self.read(position)[: offset - position]
-            crc = google_crc32c.extend(crc, data)
+            crc = crc32c_of(data, crc)
             position += len(data)
         return crc
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-import google_crc32c
+from crc32c import crc32c as crc32c_of
 from grpc import StatusCode
 from media.v1 import media_pb2, upload_pb2, upload_service_pb2
 
@@ -49,7 +49,7 @@ def messages(
         data = source.read(offset)
         end = offset + len(data)
         message = upload_service_pb2.WriteUploadRequest(
-            offset=offset, data=data, crc32c=google_crc32c.value(data)
+            offset=offset, data=data, crc32c=crc32c_of(data)
         )
         if first:
             if isinstance(target, str):
@@ -57,7 +57,7 @@ def messages(
             else:
                 message.spec.CopyFrom(target)
             first = False
-        crc = google_crc32c.extend(crc, data)
+        crc = crc32c_of(data, crc)
         source.mark(end, crc)
         progress(offset, source.size)
         if end == source.size:

@@ -3,8 +3,8 @@
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
-import google_crc32c
 import grpc
+from crc32c import crc32c as crc32c_of
 from google.api import httpbody_pb2
 from media.v1 import download_service_pb2, download_service_pb2_grpc
 
@@ -45,7 +45,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         )
         async with aclosing(self._downloads.read(media, start, end)) as pieces:
             async for data in pieces:
-                await context.write(wire.download_response(data, google_crc32c.value(data)))
+                await context.write(wire.download_response(data, crc32c_of(data)))
 
     async def GetContent(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.GetContentRequest, context: Context

@@ -88,18 +88,18 @@ class Gate:
     def _wrap(
         self, handler: "grpc.RpcMethodHandler[Any, Any]", rule: MethodRule
     ) -> "grpc.RpcMethodHandler[Any, Any]":
-        coders = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": wire.unless_serialized(handler.response_serializer),
-        }
+        serializer = wire.unless_serialized(handler.response_serializer)
+        deserializer = handler.request_deserializer
         if handler.request_streaming:
             call = self._guarded(closing(handler.stream_unary), rule, self._check_first)
-            return grpc.stream_unary_rpc_method_handler(call, **coders)
+            return grpc.stream_unary_rpc_method_handler(
+                call, wire.deserializer(rule.request), serializer
+            )
         if handler.response_streaming:
             call = self._guarded(handler.unary_stream, rule, self._check)
-            return grpc.unary_stream_rpc_method_handler(call, **coders)
+            return grpc.unary_stream_rpc_method_handler(call, deserializer, serializer)
         call = self._guarded(handler.unary_unary, rule, self._check)
-        return grpc.unary_unary_rpc_method_handler(call, **coders)
+        return grpc.unary_unary_rpc_method_handler(call, deserializer, serializer)
 
     def _guarded(
         self, behavior: Any, rule: MethodRule, check: Callable[[Any, Record], Any]
@@ -156,23 +156,23 @@ class Gate:
         return message
 
     async def _check_first(
-        self, messages: AsyncIterator[Message], record: Record
-    ) -> AsyncGenerator[Message, None]:
-        """Checks what a stream says of itself; later messages carry only bytes."""
+        self, pieces: AsyncIterator[wire.Piece], record: Record
+    ) -> AsyncGenerator[wire.Piece, None]:
+        """Checks what a stream says of itself; later messages carry only content."""
         first = True
-        async for message in messages:
+        async for piece in pieces:
             if first:
-                self._check(message, record)
+                self._check(piece.message, record)
                 first = False
-            yield message
+            yield piece
 
 
-def closing(behavior: Any) -> Callable[[AsyncGenerator[Message, None], Context], Awaitable[Any]]:
-    """The same, with its messages closed at the end, however it ends."""
+def closing(behavior: Any) -> Callable[[AsyncGenerator[wire.Piece, None], Context], Awaitable[Any]]:
+    """The same, with its pieces closed at the end, however it ends."""
 
-    async def call(messages: AsyncGenerator[Message, None], context: Context) -> Any:
-        async with aclosing(messages):
-            return await behavior(messages, context)
+    async def call(pieces: AsyncGenerator[wire.Piece, None], context: Context) -> Any:
+        async with aclosing(pieces):
+            return await behavior(pieces, context)
 
     return call
 

@@ -6,7 +6,7 @@ from email.message import Message
 from python_multipart.multipart import MultipartParser
 
 from media_service.errors import InvalidArgument, Reason
-from media_service.types import new_id
+from media_service.types import Octets, new_id
 from media_service.uploads.model import KIB, Chunk, UploadSpec
 
 # Bounds everything that is held in memory: headers and fields, not the file.
@@ -69,7 +69,7 @@ class MultipartFile:
         )
 
     async def open(
-        self, first: bytes, rest: AsyncIterator[bytes]
+        self, first: Octets, rest: AsyncIterator[Octets]
     ) -> tuple[UploadSpec, AsyncGenerator[Chunk, None]]:
         """Reads up to the file. Raises InvalidArgument (INVALID_MULTIPART, INCOMPLETE_BODY)."""
         self._parse(first)
@@ -80,7 +80,7 @@ class MultipartFile:
             self._parse(data)
         return self._spec, self._chunks(rest)
 
-    async def _chunks(self, rest: AsyncIterator[bytes]) -> AsyncGenerator[Chunk, None]:
+    async def _chunks(self, rest: AsyncIterator[Octets]) -> AsyncGenerator[Chunk, None]:
         while True:
             pieces, self._data = self._data, []
             for piece in pieces:
@@ -98,9 +98,9 @@ class MultipartFile:
             Reason.INCOMPLETE_BODY, "The form broke off before its closing boundary."
         )
 
-    def _parse(self, data: bytes) -> None:
+    def _parse(self, data: Octets) -> None:
         try:
-            self._parser.write(data)
+            self._parser.write(bytes(data))
         except ValueError as error:  # the parser's own, or a name in an encoding that is none
             raise invalid(str(error).rstrip(".")) from None
 

@@ -4,15 +4,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from media.v1 import rule_pb2
 
 
 @dataclass(frozen=True, slots=True)
 class MethodRule:
-    """`permission` empty: public. `audit` empty: not audited."""
+    """`permission` empty: public. `audit` empty: not audited. `request`: the messages it takes."""
 
     permission: str
     audit: str
+    request: type[Message]
 
 
 def read_rules(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodRule]:
@@ -27,5 +30,7 @@ def read_rules(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodRule
             if bool(rule.permission) == rule.public:
                 raise ValueError(f"{method.full_name}: set either permission or public in its rule")
             path = f"/{service.full_name}/{method.name}"
-            rules[path] = MethodRule(rule.permission, rule.audit)
+            rules[path] = MethodRule(
+                rule.permission, rule.audit, GetMessageClass(method.input_type)
+            )
     return rules

@@ -4,10 +4,10 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 
-import google_crc32c
+from crc32c import crc32c as crc32c_of
 
 from media_service.errors import InvalidArgument, Reason
-from media_service.types import Checksums
+from media_service.types import Checksums, Octets
 from media_service.uploads.acceptance import check_checksums
 from media_service.uploads.model import Chunk
 
@@ -16,8 +16,8 @@ VANISH_SECONDS = 0.1
 
 
 async def body_chunks(
-    first: bytes,
-    rest: AsyncIterator[bytes],
+    first: Octets,
+    rest: AsyncIterator[Octets],
     *,
     offset: int,
     length: int | None,
@@ -31,12 +31,12 @@ async def body_chunks(
     """
     sha256 = hashlib.sha256() if digest.sha256 is not None else None
     crc32c, position = 0, offset
-    data: bytes | None = first
+    data: Octets | None = first
     while data is not None:
         if sha256:
             sha256.update(data)
         if digest.crc32c is not None:
-            crc32c = google_crc32c.extend(crc32c, data)
+            crc32c = crc32c_of(data, crc32c)
         yield Chunk(data, position)
         position += len(data)
         data = await anext(rest, None)

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
-import google_crc32c
 import grpc
+from crc32c import crc32c as crc32c_of
 from media.v1 import media_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from media_service.errors import InvalidArgument, Reason, Timeout, TooLarge
@@ -22,6 +22,7 @@ from media_service.rpc.convert import (
 )
 from media_service.rpc.multipart import MultipartFile, boundary_of, plain_type
 from media_service.rpc.stream_body import body_chunks
+from media_service.rpc.wire import Piece
 from media_service.types import Checksums, new_id
 from media_service.uploads.acceptance import merge
 from media_service.uploads.model import MIB, Chunk, UploadResult, UploadSpec, UploadState
@@ -34,6 +35,8 @@ DEFAULT_PAGE = 50
 UPLOAD_KEY = [datetime, UUID]
 # What curl sends when it is not told a type.
 FORM = "application/x-www-form-urlencoded"
+# What came when a body is empty.
+NOTHING = Piece(upload_service_pb2.UploadMediaRequest(), memoryview(b""))
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -74,17 +77,17 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             uploads=[upload_to_message(result) for result in results]
         )
 
-    async def WriteUpload(  # noqa: N802
+    async def WriteUpload(  # type: ignore[override]  # noqa: N802
         self,
-        request_iterator: AsyncIterator[upload_service_pb2.WriteUploadRequest],
+        request_iterator: AsyncIterator[Piece],
         context: Context,
     ) -> upload_pb2.Upload:
         async def tell(upload_id: str) -> None:
             await context.send_initial_metadata((("x-upload-id", upload_id),))
 
-        messages = aiter(request_iterator)
-        first = await self._in_time(anext(messages, None))
-        target = first.WhichOneof("target") if first else None
+        pieces = aiter(request_iterator)
+        first = await self._in_time(anext(pieces, None))
+        target = first.message.WhichOneof("target") if first else None
         if first is None or target is None:
             raise InvalidArgument(
                 Reason.INVALID_FIELD,
@@ -92,34 +95,35 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
                 (("target", "must be set in the first message"),),
             )
         if target == "upload_id":
-            await tell(first.upload_id)
-            chunks = write_chunks(first, messages)
-            result = await self._uploads.append(caller(), first.upload_id.lower(), chunks)
+            upload_id = first.message.upload_id
+            await tell(upload_id)
+            chunks = write_chunks(first, pieces)
+            result = await self._uploads.append(caller(), upload_id.lower(), chunks)
         else:
-            spec = spec_from(first.spec)
-            if first.finish and spec.size_bytes in {None, len(first.data)}:
+            spec = spec_from(first.message.spec)
+            if first.message.finish and spec.size_bytes in {None, len(first.data)}:
                 result = await self._uploads.write_at_once(caller(), spec, write_chunk(first))
             else:
-                chunks = write_chunks(first, messages)
+                chunks = write_chunks(first, pieces)
                 result = await self._uploads.write_new(caller(), spec, chunks, on_created=tell)
         return upload_to_message(result)
 
-    async def AppendUpload(  # noqa: N802
+    async def AppendUpload(  # type: ignore[override]  # noqa: N802
         self,
-        request_iterator: AsyncIterator[upload_service_pb2.AppendUploadRequest],
+        request_iterator: AsyncIterator[Piece],
         context: Context,
     ) -> upload_pb2.Upload:
         headers = http.request_headers(context)
-        messages = aiter(request_iterator)
-        first = await self._in_time(anext(messages, None))
+        pieces = aiter(request_iterator)
+        first = await self._in_time(anext(pieces, None))
         offset = http.integer_header(headers, "Upload-Offset")
         if first is None or offset is None:
             raise http.bad_header("Upload-Offset", "the committed_size of the upload")
         finish = http.boolean_header(headers, "Upload-Complete")
         digest = http.digest_header(headers, "Content-Digest")
         chunks = body_chunks(
-            first.body.data,
-            (message.body.data async for message in messages),
+            first.data,
+            (piece.data async for piece in pieces),
             offset=offset,
             length=http.integer_header(headers, "X-Content-Length"),
             finish=finish,
@@ -127,7 +131,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         )
         result = await self._uploads.append(
             caller(),
-            first.upload_id.lower(),
+            first.message.upload_id.lower(),
             chunks,
             declared=http.digest_header(headers, "Repr-Digest"),
             atomic=digest != Checksums(),
@@ -135,22 +139,21 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         await context.send_initial_metadata(progress(result))
         return upload_to_message(result)
 
-    async def UploadMedia(  # noqa: N802
+    async def UploadMedia(  # type: ignore[override]  # noqa: N802
         self,
-        request_iterator: AsyncIterator[upload_service_pb2.UploadMediaRequest],
+        request_iterator: AsyncIterator[Piece],
         context: Context,
     ) -> media_pb2.Media:
         headers = http.request_headers(context)
-        messages = aiter(request_iterator)
-        first = (
-            await self._in_time(anext(messages, None)) or upload_service_pb2.UploadMediaRequest()
-        )
-        data = (message.body.data async for message in messages)
+        pieces = aiter(request_iterator)
+        first = await self._in_time(anext(pieces, None)) or NOTHING
+        data = (piece.data async for piece in pieces)
         length = http.integer_header(headers, "X-Content-Length")
-        declared = first.body.content_type
+        filename = first.message.filename
+        declared = first.message.body.content_type
         if boundary := boundary_of(declared):
-            form = MultipartFile(boundary, first.filename)
-            spec, chunks = await self._in_time(form.open(first.body.data, data))
+            form = MultipartFile(boundary, filename)
+            spec, chunks = await self._in_time(form.open(first.data, data))
         else:
             # A digest of a raw body is a digest of the whole, whichever header it comes in.
             whole = merge(
@@ -159,8 +162,8 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             )
             generic = declared in {"", "application/octet-stream", FORM}
             declared = "" if generic else plain_type(declared)
-            spec = UploadSpec(new_id(), first.filename, declared, length, whole)
-            chunks = body_chunks(first.body.data, data, offset=0, length=length, finish=True)
+            spec = UploadSpec(new_id(), filename, declared, length, whole)
+            chunks = body_chunks(first.data, data, offset=0, length=length, finish=True)
         result = await self._uploads.write_new(caller(), spec, chunks, resumable=False)
         if result.media is None:
             raise RuntimeError("an upload in one request ended without a media")
@@ -220,18 +223,15 @@ def progress(result: UploadResult) -> tuple[tuple[str, str], ...]:
     return ("upload-offset", str(result.upload.committed_size)), ("upload-complete", complete)
 
 
-async def write_chunks(
-    first: upload_service_pb2.WriteUploadRequest,
-    rest: AsyncIterator[upload_service_pb2.WriteUploadRequest],
-) -> AsyncGenerator[Chunk, None]:
-    message: upload_service_pb2.WriteUploadRequest | None = first
-    while message is not None:
-        yield write_chunk(message)
-        message = await anext(rest, None)
+async def write_chunks(first: Piece, rest: AsyncIterator[Piece]) -> AsyncGenerator[Chunk, None]:
+    piece: Piece | None = first
+    while piece is not None:
+        yield write_chunk(piece)
+        piece = await anext(rest, None)
 
 
-def write_chunk(message: upload_service_pb2.WriteUploadRequest) -> Chunk:
-    data = message.data
+def write_chunk(piece: Piece) -> Chunk:
+    message, data = piece.message, piece.data
     if len(data) > MAX_CHUNK:
         raise TooLarge(
             Reason.CHUNK_TOO_LARGE,
@@ -239,7 +239,7 @@ def write_chunk(message: upload_service_pb2.WriteUploadRequest) -> Chunk:
             max_chunk_bytes=MAX_CHUNK,
         )
     crc32c = message.crc32c if message.HasField("crc32c") else None
-    if crc32c is not None and google_crc32c.value(data) != crc32c:
+    if crc32c is not None and crc32c_of(data) != crc32c:
         raise InvalidArgument(
             Reason.CHECKSUM_MISMATCH,
             f"The crc32c of the bytes at offset {message.offset} is not the one sent with them;"

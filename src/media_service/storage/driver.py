@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from media_service.types import Octets
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -53,7 +55,7 @@ class ObjectInfo:
 class PartWriter(Protocol):
     """Writes one part, front to back. Not safe for concurrent calls."""
 
-    async def write(self, buffers: Sequence[bytes]) -> None:
+    async def write(self, buffers: Sequence[Octets]) -> None:
         """Appends. Nothing is promised before `sync` or `seal`."""
 
     async def sync(self) -> int:
@@ -76,7 +78,7 @@ class Driver(Protocol):
     @property
     def limits(self) -> Limits: ...
 
-    async def put(self, key: str, data: bytes) -> None:
+    async def put(self, key: str, data: Octets) -> None:
         """Stores a small blob at once, durably. Idempotent."""
 
     async def begin(self, key: str) -> str:

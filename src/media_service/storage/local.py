@@ -23,6 +23,7 @@ from typing import ParamSpec, TypeVar
 
 from media_service.errors import DataLoss, MediaError, Reason, ResourceExhausted, Unavailable
 from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart
+from media_service.types import Octets
 
 # Threads wait for the disk, not for a processor: many small uploads sync at the same time.
 THREADS = 32
@@ -71,7 +72,7 @@ def make_directories(path: Path, root: Path) -> None:
     sync_directory(path.parent)
 
 
-def write_all(fd: int, buffers: Sequence[bytes]) -> None:
+def write_all(fd: int, buffers: Sequence[Octets]) -> None:
     views = [memoryview(b) for b in buffers if b]
     while views:
         written = os.writev(fd, views[:1024])
@@ -158,11 +159,11 @@ class LocalPartWriter:
         # it, or its bytes would land in whatever file gets the same number next.
         self._writing = threading.Lock()
 
-    async def write(self, buffers: Sequence[bytes]) -> None:
+    async def write(self, buffers: Sequence[Octets]) -> None:
         await self._driver.run(self._write, buffers)
         self._size += sum(map(len, buffers))
 
-    def _write(self, buffers: Sequence[bytes]) -> None:
+    def _write(self, buffers: Sequence[Octets]) -> None:
         with self._writing:
             write_all(self._fd, buffers)
 
@@ -218,10 +219,10 @@ class LocalDriver:
     def _part(self, key: str, name: PartName) -> Path:
         return self._parts(key) / f"{name.epoch}-{name.number}"
 
-    async def put(self, key: str, data: bytes) -> None:
+    async def put(self, key: str, data: Octets) -> None:
         await self.run(self._put, key, data)
 
-    def _put(self, key: str, data: bytes) -> None:
+    def _put(self, key: str, data: Octets) -> None:
         final = self.root / key
         folder = self._shard(final.parent)
         fresh = f"{final.name}.new"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from media_service.errors import DataLoss, Reason
 from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart
-from media_service.types import now
+from media_service.types import Octets, now
 
 
 class MemoryPartWriter:
@@ -18,7 +18,7 @@ class MemoryPartWriter:
         self._data = parts[name] = bytearray()
         self._sealed = False
 
-    async def write(self, buffers: Sequence[bytes]) -> None:
+    async def write(self, buffers: Sequence[Octets]) -> None:
         if self._sealed:
             raise RuntimeError("a sealed part was written to")
         for data in buffers:
@@ -42,8 +42,8 @@ class MemoryDriver:
         self._open: dict[str, dict[PartName, bytearray]] = {}
         self._blobs: dict[str, tuple[bytes, ObjectInfo]] = {}
 
-    async def put(self, key: str, data: bytes) -> None:
-        self._blobs[key] = data, ObjectInfo(key, len(data), now())
+    async def put(self, key: str, data: Octets) -> None:
+        self._blobs[key] = bytes(data), ObjectInfo(key, len(data), now())
 
     async def begin(self, key: str) -> str:
         return ""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import google_crc32c
+from crc32c import crc32c as crc32c_of
 
 from media_service.db.batch import Batcher
 from media_service.db.database import Connection, Database, Duplicate
@@ -23,7 +23,7 @@ from media_service.media.content_type import HEAD
 from media_service.media.model import Blob, NewMedia
 from media_service.storage.blobs import BlobStore
 from media_service.storage.crc32c import combine
-from media_service.types import Checksums, Fault, Owner
+from media_service.types import Checksums, Fault, Octets, Owner
 from media_service.uploads import queries
 from media_service.uploads.acceptance import (
     Acceptance,
@@ -113,7 +113,7 @@ class Finisher:
         await self._settle(upload, declared, sha256)
 
     async def finish_in_one_step(
-        self, spec: UploadSpec, owner: Owner, blob_id: str, data: bytes, declared: Checksums
+        self, spec: UploadSpec, owner: Owner, blob_id: str, data: Octets, declared: Checksums
     ) -> UploadResult:
         """Finishes an upload that has no session: checks all its bytes, then stores them, then adds
         it as FINISHED, with its media.
@@ -122,9 +122,9 @@ class Finisher:
         """
         check_complete(spec, len(data))
         check_not_empty(len(data))
-        checksums = Checksums(google_crc32c.value(data), hashlib.sha256(data).digest())
+        checksums = Checksums(crc32c_of(data), hashlib.sha256(data).digest())
         check_checksums(declared, checksums)
-        content_type, kind = self._acceptance.check_content(data[:HEAD], spec.content_type)
+        content_type, kind = self._acceptance.check_content(bytes(data[:HEAD]), spec.content_type)
         key = self._store.key(blob_id)
         await self._store.driver.put(key, data)
         blob = Blob(blob_id, self._store.name, key, len(data), checksums)

@@ -73,7 +73,9 @@ class Ledger:
         upload_id = self.spec.upload_id
         created = not self.exists
         self.exists = True  # or may, if the database goes away while it answers
-        async with self._database.transaction() as db:
+        # A later count is one statement, which needs no transaction around it.
+        opened = self._database.transaction() if created else self._database.connection()
+        async with opened as db:
             if created and not await queries.insert(
                 db,
                 self.spec,

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from media_service.media.model import Media
 from media_service.storage.driver import PartName, StoredPart
-from media_service.types import Checksums, Fault, Owner
+from media_service.types import Checksums, Fault, Octets, Owner
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -85,7 +85,7 @@ class Chunk:
     """A piece of the whole as it arrives. `offset` None: wherever the stream is. `crc32c`: of
     `data`, if it is known."""
 
-    data: bytes
+    data: Octets
     offset: int | None = None
     crc32c: int | None = None
     finish: bool = False

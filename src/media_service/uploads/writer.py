@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-import google_crc32c
+from crc32c import crc32c as crc32c_of
 
 from media_service.errors import MediaError
 from media_service.storage.crc32c import combine
 from media_service.storage.driver import Driver, PartName, PartWriter
+from media_service.types import Octets
 from media_service.uploads.model import KIB, Part
 
 # What is hashed in less time than it takes to ask a thread.
@@ -54,7 +55,7 @@ class BlobWriter:
         """Of the whole, after `seal_last`; None if it is not known."""
         return self._hash.digest() if self._hash else None
 
-    async def write(self, buffers: Sequence[bytes], crc32c: int | None = None) -> None:
+    async def write(self, buffers: Sequence[Octets], crc32c: int | None = None) -> None:
         """Appends; hashing and writing run side by side, both outside of the event loop.
         `crc32c`: of all the buffers, if it is known."""
         buffers = [b for b in buffers if b]
@@ -73,13 +74,13 @@ class BlobWriter:
                 crc = combine(crc, crc32c, written)
             else:
                 for data in now:
-                    crc = google_crc32c.extend(crc, data)
+                    crc = crc32c_of(data, crc)
             size = self._part.size + written
             self._part = replace(self._part, size=size, crc32c=crc)
             if limit and size >= limit:
                 await self._seal(self._writer)
 
-    async def _update_hash(self, buffers: Sequence[bytes]) -> None:
+    async def _update_hash(self, buffers: Sequence[Octets]) -> None:
         """Hashes in a thread, one batch at a time, while the next one is written and received."""
         if self._hashing is not None:
             await self._hashing
@@ -147,12 +148,12 @@ class BlobWriter:
         self._part = Part(part.number + 1, part.offset + part.size, 0, 0, part.epoch, sealed=False)
 
 
-def update(digest: "hashlib._Hash", buffers: Sequence[bytes]) -> None:
+def update(digest: "hashlib._Hash", buffers: Sequence[Octets]) -> None:
     for data in buffers:
         digest.update(data)
 
 
-def split(buffers: list[bytes], room: int | None) -> tuple[list[bytes], list[bytes]]:
+def split(buffers: list[Octets], room: int | None) -> tuple[list[Octets], list[Octets]]:
     """The first `room` bytes, and the rest; None: no limit."""
     if room is None:
         return buffers, []
