@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from media.v1 import download_service_pb2, upload_service_pb2
 from media_service.rpc.server import OPTIONS
 
 SINK = "/bare.Limit/Sink"
+KEEP = "/bare.Limit/Keep"
 SOURCE = "/bare.Limit/Source"
 EMPTY = "/bare.Limit/Empty"
 STORE = "/bare.Limit/Store"
@@ -47,11 +49,14 @@ class DurableLoop:
     def _connect(self) -> None:
         self._of_thread.connection = psycopg.connect(self._url, autocommit=True)
 
+    def open(self) -> FileIO:
+        return (self._folder / f"{os.getpid()}-{next(self._names)}").open("wb", buffering=0)
+
     def store(self, data: bytes) -> None:
-        name = f"{os.getpid()}-{next(self._names)}"
-        with (self._folder / name).open("wb", buffering=0) as file:
+        with self.open() as file:
             file.write(data)
             os.fsync(file.fileno())
+            name = str(file.name)
         self._of_thread.connection.execute("insert into bare_loop (name) values (%s)", [name])
 
 
@@ -66,6 +71,10 @@ class Limit(grpc.GenericRpcHandler):
         self._handlers: Mapping[str, Any] = {
             SINK: grpc.stream_unary_rpc_method_handler(
                 self._sink,
+                request_deserializer=upload_service_pb2.WriteUploadRequest.FromString,
+            ),
+            KEEP: grpc.stream_unary_rpc_method_handler(
+                self._keep,
                 request_deserializer=upload_service_pb2.WriteUploadRequest.FromString,
             ),
             SOURCE: grpc.unary_stream_rpc_method_handler(
@@ -91,6 +100,20 @@ class Limit(grpc.GenericRpcHandler):
         count = 0
         async for message in messages:
             count += len(message.data)
+        return str(count).encode()
+
+    async def _keep(self, messages: Any, context: Any) -> bytes:
+        """A sink into a file that is synced at the end; it writes while the next message comes."""
+        loop, count = asyncio.get_running_loop(), 0
+        with self._durable.open() as file:
+            writing = loop.run_in_executor(None, file.write, b"")
+            async for message in messages:
+                data = message.data
+                count += len(data)
+                await writing
+                writing = loop.run_in_executor(None, file.write, data)
+            await writing
+            await loop.run_in_executor(None, os.fsync, file.fileno())
         return str(count).encode()
 
     async def _store(self, messages: Any, context: Any) -> bytes:

@@ -69,9 +69,9 @@ class Client:
         assert upload.media.size_bytes == size
         return str(upload.upload_id)
 
-    async def sink(self, payload: Payload, size: int) -> None:
+    async def sink(self, payload: Payload, size: int, method: str = SINK) -> None:
         message = upload_service_pb2.WriteUploadRequest
-        call = self.bare.stream_unary(SINK, request_serializer=message.SerializeToString)()
+        call = self.bare.stream_unary(method, request_serializer=message.SerializeToString)()
         for data in payload.pieces(size, MESSAGE):
             await call.write(message(data=data))
         await call.done_writing()
