@@ -11,7 +11,7 @@ from media_service.config import Config, ConfigError
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.downloads.service import DownloadService
-from media_service.errors import Unavailable
+from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.model import JobKind
 from media_service.jobs.worker import Worker
 from media_service.media.ingest import IngestHandler
@@ -46,9 +46,13 @@ class Base:
 
 @asynccontextmanager
 async def base(config: Config) -> AsyncIterator[Base]:
-    store = open_store("raw", config.raw_url)
+    try:
+        store = open_store("raw", config.raw_url)
+    except ValueError as error:
+        raise ConfigError(f"MEDIA_STORAGE_RAW_URL must be {error}") from None
     acceptance = Acceptance(config.max_upload_size, config.max_pixels, config.allowed_types)
     try:
+        await check(store, "MEDIA_STORAGE_RAW_URL")
         async with (
             Database(config.database_url, config.database_pool_size) as database,
             Notifier(config.database_url) as notifier,
@@ -57,6 +61,14 @@ async def base(config: Config) -> AsyncIterator[Base]:
             yield Base(database, notifier, store, acceptance, finisher)
     finally:
         await store.driver.close()
+
+
+async def check(store: BlobStore, setting: str) -> None:
+    """Raises Unavailable, naming the setting, unless the store can be read and written."""
+    try:
+        await store.driver.check()
+    except MediaError as error:
+        raise Unavailable(Reason.STORAGE_UNAVAILABLE, f"{setting}: {error.message}") from error
 
 
 @asynccontextmanager

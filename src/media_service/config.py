@@ -46,7 +46,10 @@ def span(text: str) -> timedelta:
 
 
 def path(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("a path whose ~ is a user of this machine") from None
 
 
 def existing_file(text: str) -> Path | None:
@@ -116,7 +119,10 @@ class Config:
     )
     database_pool_size: int = setting("16", integer(2, 500), "connections per process")
     storage_raw_url: str = setting(
-        "", url("file", "memory"), "where originals are kept; empty: file:// in the data dir"
+        "",
+        url("file", "s3", "memory"),
+        "where originals are kept: file:///path or s3://bucket/prefix?endpoint=…&region=…;"
+        " empty: in the data dir",
     )
     host: str = setting("127.0.0.1", host, "address the ports listen on")
     grpc_port: int = setting("50051", integer(1, 65535), "gRPC port")

@@ -1,6 +1,6 @@
 """Every storage driver, for one suite: a new backend adds a fixture's name here, no tests."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,8 +8,10 @@ import pytest
 from media_service.storage.driver import Driver
 from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
+from media_service.storage.s3 import S3Driver, S3Location
 from media_service.types import new_id
 from tests.conformance.whole_parts import WholePartDriver
+from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
 
 
 @pytest.fixture
@@ -31,7 +33,25 @@ def whole_parts() -> WholePartDriver:
     return WholePartDriver()
 
 
-@pytest.fixture(params=["memory", "local", "whole_parts"])
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S3Driver]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    prefix = f"tests/{new_id()}/"
+    driver = S3Driver(
+        S3Location(BUCKET, prefix, endpoint=s3_endpoint, region="us-east-1", path_style=True)
+    )
+    yield driver
+    await driver.close()
+
+
+@pytest.fixture(params=["memory", "local", "whole_parts", "s3"])
 def driver(request: pytest.FixtureRequest) -> Driver:
     made: Driver = request.getfixturevalue(request.param)
     return made

@@ -56,15 +56,6 @@ async def test_more_pieces_than_one_system_call_takes(driver: Driver, key: str) 
     assert await content(driver, key) == data
 
 
-async def test_a_name_is_used_once(driver: Driver, key: str) -> None:
-    session = await driver.begin(key)
-    await put(driver, key, session, b"first")
-    with pytest.raises(RuntimeError):
-        await driver.open_part(key, session, PartName(1, 1))
-    await driver.complete(key, session, [StoredPart(PartName(1, 1), 5, sealed=True)])
-    assert await content(driver, key) == b"first"
-
-
 async def test_the_same_number_in_another_epoch_is_another_part(driver: Driver, key: str) -> None:
     session = await driver.begin(key)
     await put(driver, key, session, b"superseded", epoch=1)

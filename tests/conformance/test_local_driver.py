@@ -40,6 +40,15 @@ def full_disk(writer: LocalPartWriter) -> Iterator[None]:
     os.close(kept)
 
 
+async def test_a_name_is_used_once(local: LocalDriver, key: str) -> None:
+    session = await local.begin(key)
+    await put(local, key, session, b"first")
+    with pytest.raises(RuntimeError):
+        await local.open_part(key, session, PartName(1, 1))
+    await local.complete(key, session, [StoredPart(PartName(1, 1), 5, sealed=True)])
+    assert await content(local, key) == b"first"
+
+
 async def test_a_full_disk_is_said_to_be_full(local: LocalDriver, key: str) -> None:
     writer = await local.open_part(key, "", PartName(1, 1))
     await writer.write([b"fits"])

@@ -12,6 +12,8 @@ from urllib.request import url2pathname
 from media_service.storage.driver import Driver
 from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
+from media_service.storage.s3 import S3Driver
+from media_service.storage.s3_location import s3_location
 
 # Down, messages of 256 KiB to 1 MiB are fastest over gRPC; measured again by `make bench`.
 READ_CHUNK = 512 << 10
@@ -59,10 +61,16 @@ class BlobStore:
 
 
 def open_store(name: str, url: str) -> BlobStore:
-    """The store at `url`: `file:///path` or `memory://`."""
+    """The store at `url`: `file:///path`, `s3://bucket/prefix?…` or `memory://`.
+
+    Raises ValueError, which says what is allowed.
+    """
     parts = urlsplit(url)
-    if parts.scheme == "file":
-        return BlobStore(name, LocalDriver(Path(url2pathname(parts.path))))
-    if parts.scheme == "memory":
-        return BlobStore(name, MemoryDriver())
+    match parts.scheme:
+        case "file":
+            return BlobStore(name, LocalDriver(Path(url2pathname(parts.path))))
+        case "s3":
+            return BlobStore(name, S3Driver(s3_location(url)))
+        case "memory":
+            return BlobStore(name, MemoryDriver())
     raise ValueError(f"no storage driver for {parts.scheme}://")

@@ -27,7 +27,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class PartName:
-    """Names the bytes of one part of one open blob. Never used twice: epochs only grow."""
+    """Names the bytes of one part of one open blob. Never used twice: epochs only grow, and no
+    two of them use the same number."""
 
     number: int
     epoch: int
@@ -77,6 +78,9 @@ class Driver(Protocol):
 
     @property
     def limits(self) -> Limits: ...
+
+    async def check(self) -> None:
+        """Raises Unavailable, which says why, if the store cannot be read and written."""
 
     async def put(self, key: str, data: Octets) -> None:
         """Stores a small blob at once, durably. Idempotent."""

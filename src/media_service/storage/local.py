@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -212,6 +213,21 @@ class LocalDriver:
         loop = asyncio.get_running_loop()
         with translated():
             return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+    async def check(self) -> None:
+        def probe() -> None:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root) as file:
+                file.write(b"ok")
+                file.flush()
+                os.fsync(file.fileno())
+
+        try:
+            await self.run(probe)
+        except MediaError as error:
+            raise Unavailable(
+                Reason.STORAGE_UNAVAILABLE, f"{self.root} cannot be written: {error.message}"
+            ) from error
 
     def _parts(self, key: str) -> Path:
         return self.root / "parts" / key

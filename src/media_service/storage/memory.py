@@ -42,6 +42,9 @@ class MemoryDriver:
         self._open: dict[str, dict[PartName, bytearray]] = {}
         self._blobs: dict[str, tuple[bytes, ObjectInfo]] = {}
 
+    async def check(self) -> None:
+        """It is always there."""
+
     async def put(self, key: str, data: Octets) -> None:
         self._blobs[key] = bytes(data), ObjectInfo(key, len(data), now())
 

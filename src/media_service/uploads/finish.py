@@ -72,6 +72,7 @@ class Finished:
             blob_id=self.media.blob.blob_id,
             store_session="",
             epoch=1,
+            next_part=1,
             committed_size=self.media.blob.size_bytes,
             create_time=time,
             update_time=time,

@@ -10,6 +10,9 @@ from media_service.types import Checksums, Fault, Octets, Owner
 
 KIB = 1 << 10
 MIB = 1 << 20
+# Parts a writer may have whole and not counted, beside the one it is writing. Numbers of so many
+# are left out when another takes over.
+MOST_UNCOUNTED = 8
 
 
 class UploadState(StrEnum):
@@ -61,6 +64,8 @@ class Upload:
     blob_id: str
     store_session: str
     epoch: int
+    # The number of the first part that the writer of this epoch makes.
+    next_part: int
     committed_size: int
     create_time: datetime
     update_time: datetime

@@ -8,7 +8,7 @@ from typing import Any
 from media_service.db.database import Connection, Rows, json_bytes
 from media_service.media.model import NewMedia
 from media_service.types import Checksums, Fault, Owner
-from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
+from media_service.uploads.model import MOST_UNCOUNTED, Part, Upload, UploadSpec, UploadState
 
 SELECT = """
     select u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
@@ -35,6 +35,7 @@ def record(row: Mapping[str, Any]) -> Upload:
         blob_id=row["blob_id"],
         store_session=row["store_session"],
         epoch=row["epoch"],
+        next_part=row["next_part"],
         committed_size=row["committed_size"],
         create_time=row["create_time"],
         update_time=row["update_time"],
@@ -188,10 +189,18 @@ async def parts(db: Connection, upload_id: str) -> list[Part]:
 async def take_over(db: Connection, upload_id: str) -> Upload | None:
     """Begins the next epoch: whoever wrote before is superseded. None if it takes no bytes."""
     rows = await db.execute(
-        "update uploads u set epoch = epoch + 1 where upload_id = %s and state = 'ACTIVE'"
-        " returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,"
-        " u.request_id::text as request_id",
-        (upload_id,),
+        """
+        update uploads u
+        set epoch = epoch + 1,
+            next_part = %s + greatest(
+                next_part,
+                (select max(number) + 1 from upload_parts p where p.upload_id = u.upload_id)
+            )
+        where upload_id = %s and state = 'ACTIVE'
+        returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
+                  u.request_id::text as request_id
+        """,
+        (MOST_UNCOUNTED + 1, upload_id),
     )
     row = await rows.fetchone()
     return record(row) if row else None

@@ -27,7 +27,7 @@ from media_service.uploads.ledger import (
     superseded,
     upload_exists,
 )
-from media_service.uploads.model import Chunk, Part, Upload, UploadResult, UploadSpec, UploadState
+from media_service.uploads.model import Chunk, Upload, UploadResult, UploadSpec, UploadState
 from media_service.uploads.stream import UploadStream, check_chunk
 from media_service.uploads.writer import BlobWriter
 
@@ -89,13 +89,22 @@ class UploadService:
         for spec in specs:
             self._acceptance.check_declared(spec)
         blobs = [new_id() for _ in specs]
-        sessions = [await self._begin(blob_id) for blob_id in blobs]
-        async with self._database.transaction() as db:
-            uploads = [
-                await self._create(db, owner, spec, blob_id, session)
-                for spec, blob_id, session in zip(specs, blobs, sessions, strict=True)
-            ]
-            return [await self._result(db, upload) for upload in uploads]
+        unused: dict[str, str] = {}
+        try:
+            for blob_id in blobs:
+                unused[blob_id] = await self._begin(blob_id)
+            async with self._database.transaction() as db:
+                uploads = [
+                    await self._create(db, owner, spec, blob_id, unused[blob_id])
+                    for spec, blob_id in zip(specs, blobs, strict=True)
+                ]
+                results = [await self._result(db, upload) for upload in uploads]
+            for upload in uploads:
+                unused.pop(upload.blob_id, None)
+            return results
+        finally:
+            for blob_id, session in unused.items():
+                await self._blobs.driver.abort(self._blobs.key(blob_id), session)
 
     async def _create(
         self, db: Connection, owner: Owner, spec: UploadSpec, blob_id: str, session: str
@@ -200,14 +209,13 @@ class UploadService:
         async with self._database.connection() as db:
             upload = await self._load(db, principal, upload_id)
             taken = await queries.take_over(db, upload_id)
-            parts = await queries.parts(db, upload_id)
         if taken is None:
             raise not_active(upload)
         self._notifier.publish("uploads", upload_id, f"{taken.epoch}:ACTIVE")
         spec = replace(taken.spec, checksums=merge(taken.spec.checksums, declared))
         ledger = self._ledger(spec, taken.owner, taken.blob_id, taken.store_session, taken.epoch)
         ledger.exists = True
-        writer = self._writer(ledger, parts, taken.committed_size)
+        writer = self._writer(ledger, taken.next_part, taken.committed_size)
         await self._take_in(ledger, writer, chunks, atomic=atomic)
         return await self.get(principal, upload_id)
 
@@ -226,9 +234,8 @@ class UploadService:
         owner = own(principal)
         self._acceptance.check_declared(spec)
         blob_id = new_id()
-        session = await self._begin(blob_id)
-        ledger = self._ledger(spec, owner, blob_id, session, 1, on_created)
-        writer = self._writer(ledger, [], 0)
+        ledger = self._ledger(spec, owner, blob_id, "", 1, on_created)
+        writer = self._writer(ledger, 1, 0)
         result = await self._take_in(ledger, writer, chunks, resumable=resumable)
         return result or await self.get(principal, spec.upload_id)
 
@@ -360,8 +367,7 @@ class UploadService:
             on_created=on_created,
         )
 
-    def _writer(self, ledger: Ledger, parts: list[Part], offset: int) -> BlobWriter:
-        number = max((part.number for part in parts), default=0) + 1
+    def _writer(self, ledger: Ledger, number: int, offset: int) -> BlobWriter:
         key = self._blobs.key(ledger.blob_id)
         driver = self._blobs.driver
         return BlobWriter(

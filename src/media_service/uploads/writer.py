@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +17,8 @@ from media_service.uploads.model import KIB, Part
 
 # What is hashed in less time than it takes to ask a thread.
 SMALL = 256 * KIB
+# Whole parts that are on their way to an object store at the same time.
+IN_FLIGHT = 4
 
 
 class BlobWriter:
@@ -42,14 +45,25 @@ class BlobWriter:
         self._part = Part(next_number, offset, 0, 0, epoch, sealed=False)
         self._writer: PartWriter | None = None
         self._unrecorded: list[Part] = []
+        self._sealing: deque[tuple[Part, asyncio.Task[None]]] = deque()
         self._open_is_recorded = False
         self._hash = hashlib.sha256() if hashing and offset == 0 else None
         self._hashing: asyncio.Future[None] | None = None
+
+    async def begin(self) -> str:
+        """Opens the blob in the store, if it was not yet; returns the store's session."""
+        self._session = await self._driver.begin(self._key)
+        return self._session
 
     @property
     def offset(self) -> int:
         """Where the next byte goes."""
         return self._part.offset + self._part.size
+
+    @property
+    def uncounted(self) -> int:
+        """How many parts are whole and not `recorded`."""
+        return len(self._sealing) + len(self._unrecorded)
 
     def sha256(self) -> bytes | None:
         """Of the whole, after `seal_last`; None if it is not known."""
@@ -78,7 +92,7 @@ class BlobWriter:
             size = self._part.size + written
             self._part = replace(self._part, size=size, crc32c=crc)
             if limit and size >= limit:
-                await self._seal(self._writer)
+                await self._seal_meanwhile(self._writer)
 
     async def _update_hash(self, buffers: Sequence[Octets]) -> None:
         """Hashes in a thread, one batch at a time, while the next one is written and received."""
@@ -96,14 +110,18 @@ class BlobWriter:
     async def sync(self) -> tuple[int, list[Part]]:
         """Makes durable what the store can. Returns the end of the durable prefix, and the parts
         that changed since `recorded`. May run while `write` goes on."""
-        part, writer, unrecorded = self._part, self._writer, tuple(self._unrecorded)
+        part, writer = self._part, self._writer
+        while self._sealing and self._sealing[0][0].number < part.number:
+            await self._sealed()
+        unrecorded = [sealed for sealed in self._unrecorded if sealed.number < part.number]
         if writer is not None and await writer.sync() >= part.size:
             return part.offset + part.size, [*unrecorded, part]
-        return part.offset, list(unrecorded)
+        return part.offset, unrecorded
 
     async def seal(self) -> tuple[int, list[Part]]:
         """Ends the stream: everything is durable, or, below the store's minimum for a part that
         more may follow, forgotten. As `sync`."""
+        await self._all_sealed()
         if self._writer is not None:
             if self._part.size >= self._driver.limits.min_part_size:
                 await self._seal(self._writer)
@@ -116,6 +134,7 @@ class BlobWriter:
         """As `seal`, for the blob's end, where no part is too small."""
         if self._writer is not None:
             await self._seal(self._writer)
+        await self._all_sealed()
         if self._hashing is not None:
             await self._hashing
         return self._part.offset, list(self._unrecorded)
@@ -130,6 +149,7 @@ class BlobWriter:
 
     async def abandon(self) -> None:
         """Stops halfway. The open part goes, unless it may have been counted. Never raises."""
+        await asyncio.gather(*(task for _, task in self._sealing), return_exceptions=True)
         if self._writer is None:
             return
         writer, self._writer = self._writer, None
@@ -140,12 +160,36 @@ class BlobWriter:
             await writer.discard()
 
     async def _seal(self, writer: PartWriter) -> None:
-        await writer.seal()
-        self._writer = None
+        await asyncio.gather(writer.seal(), self._all_sealed())
+        self._unrecorded.append(self._next_part())
+
+    async def _seal_meanwhile(self, writer: PartWriter) -> None:
+        """Seals the open part while the next one is written."""
+        while len(self._sealing) >= IN_FLIGHT:
+            await self._sealed()
+        sealing = asyncio.create_task(writer.seal())
+        self._sealing.append((self._next_part(), sealing))
+
+    def _next_part(self) -> Part:
+        """Goes on to the next part; returns the one before, as it is when it is sealed."""
         part = replace(self._part, sealed=True)
-        self._unrecorded.append(part)
+        self._writer = None
         self._open_is_recorded = False
         self._part = Part(part.number + 1, part.offset + part.size, 0, 0, part.epoch, sealed=False)
+        return part
+
+    async def _all_sealed(self) -> None:
+        while self._sealing:
+            await self._sealed()
+
+    async def _sealed(self) -> None:
+        """Waits for the first of the parts that are being sealed. Raises what went wrong."""
+        part, sealing = self._sealing[0]
+        await asyncio.wait([sealing])
+        if self._sealing and self._sealing[0][1] is sealing:  # nobody else waited for it, too
+            sealing.result()
+            self._sealing.popleft()
+            self._unrecorded.append(part)
 
 
 def update(digest: "hashlib._Hash", buffers: Sequence[Octets]) -> None:

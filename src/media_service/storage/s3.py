@@ -1,0 +1,309 @@
+"""Blobs as objects of an S3 bucket, on AWS or any store that speaks its protocol.
+
+A part is a part of an open multipart upload, held in memory until it is whole: S3 has no parts that
+grow. Its number is all that names it, so whoever numbers parts must not use a number twice for
+different bytes; the epoch is not seen here. Every request carries the CRC32C of its bytes, so that
+the store itself refuses what was damaged on the way.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
+"""
+
+import asyncio
+import base64
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, contextmanager
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError, ClientError
+from crc32c import crc32c as crc32c_of
+
+from media_service.errors import DataLoss, MediaError, Reason, Unavailable
+from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart
+from media_service.storage.s3_location import S3Location
+from media_service.types import Octets
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+MIB = 1 << 20
+# S3 takes nothing smaller but at the end, and 10 000 parts: of 8 MiB they make 78 GiB.
+MIN_PART = 5 * MIB
+PART = 8 * MIB
+CONNECTIONS = 64
+ATTEMPTS = 5
+CONNECT_SECONDS = 5
+READ_SECONDS = 60
+MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound"}
+NO_UPLOAD = {"NoSuchUpload", "404"}
+
+
+def code_of(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def translated(key: str = "") -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) in MISSING:
+            raise DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key) from error
+        raise unavailable(f"it answered {code_of(error)}") from error
+    except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise unavailable(type(error).__name__) from error
+
+
+def unavailable(why: str) -> Unavailable:
+    return Unavailable(Reason.STORAGE_UNAVAILABLE, f"The object store failed: {why}.")
+
+
+def missing(key: str) -> DataLoss:
+    return DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key)
+
+
+def checksum(data: bytes) -> str:
+    """CRC32C as S3 writes it."""
+    return base64.b64encode(crc32c_of(data).to_bytes(4)).decode()
+
+
+class S3PartWriter:
+    """Collects a part, and sends it when it is sealed."""
+
+    def __init__(self, driver: "S3Driver", key: str, session: str, number: int) -> None:
+        self._driver = driver
+        self._key = key
+        self._session = session
+        self._number = number
+        self._buffers: list[Octets] = []
+        self._sealed = False
+
+    async def write(self, buffers: Sequence[Octets]) -> None:
+        if self._sealed:
+            raise RuntimeError("a sealed part was written to")
+        self._buffers += buffers
+
+    async def sync(self) -> int:
+        return 0
+
+    async def seal(self) -> None:
+        data, self._buffers, self._sealed = b"".join(self._buffers), [], True
+        await self._driver.put_part(self._key, self._session, self._number, data)
+
+    async def discard(self) -> None:
+        self._buffers, self._sealed = [], True
+
+
+class S3Driver:
+    limits = Limits(min_part_size=MIN_PART, stream_part_size=PART)
+
+    def __init__(self, location: S3Location) -> None:
+        self._location = location
+        self._bucket = location.bucket
+        self._prefix = location.prefix
+        self._stack = AsyncExitStack()
+        self._opening: asyncio.Task[S3Client] | None = None
+
+    async def _client(self) -> "S3Client":
+        """One client, made when it is first needed. Credentials: the SDK's own chain."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+        with translated():
+            return await asyncio.shield(self._opening)
+
+    async def _open(self) -> "S3Client":
+        location = self._location
+        config = AioConfig(
+            max_pool_connections=CONNECTIONS,
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"mode": "standard", "max_attempts": ATTEMPTS},
+            # Checksums are ours to give; nothing is computed twice.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={
+                "addressing_style": "path" if location.path_style else "auto",
+                "payload_signing_enabled": False,
+            },
+        )
+        return await self._stack.enter_async_context(
+            get_session().create_client(
+                "s3",
+                endpoint_url=location.endpoint or None,
+                region_name=location.region or None,
+                config=config,
+            )
+        )
+
+    def _kept_as(self) -> dict[str, Any]:
+        """What a new object is asked to be."""
+        location = self._location
+        wanted = {
+            "ServerSideEncryption": location.encryption,
+            "SSEKMSKeyId": location.kms_key,
+            "StorageClass": location.storage_class,
+        }
+        return {name: value for name, value in wanted.items() if value}
+
+    def _name(self, key: str) -> dict[str, Any]:
+        return {"Bucket": self._bucket, "Key": self._prefix + key}
+
+    async def check(self) -> None:
+        """Raises Unavailable, saying why, unless the bucket can be read and written."""
+        probe = f"check/{token_hex(8)}"
+        try:
+            await self.put(probe, b"ok")
+            found = b"".join([piece async for piece in self.read(probe, 0, 2, 2)])
+            await self.delete(probe)
+        except MediaError as error:
+            why = error.message.removeprefix("The object store failed: ")
+            raise unavailable(f"bucket {self._bucket} cannot be read and written, {why}") from error
+        if found != b"ok":
+            raise unavailable(f"bucket {self._bucket} gives back other bytes than it was given")
+
+    async def put(self, key: str, data: Octets) -> None:
+        client, body = await self._client(), bytes(data)
+        with translated(key):
+            await client.put_object(
+                **self._name(key), **self._kept_as(), Body=body, ChecksumCRC32C=checksum(body)
+            )
+
+    async def begin(self, key: str) -> str:
+        client = await self._client()
+        with translated(key):
+            opened = await client.create_multipart_upload(
+                **self._name(key), **self._kept_as(), ChecksumAlgorithm="CRC32C"
+            )
+        return opened["UploadId"]
+
+    async def open_part(self, key: str, session: str, name: PartName) -> S3PartWriter:
+        return S3PartWriter(self, key, session, name.number)
+
+    async def put_part(self, key: str, session: str, number: int, data: bytes) -> None:
+        """Stores a whole part."""
+        client = await self._client()
+        with translated(key):
+            await client.upload_part(
+                **self._name(key),
+                UploadId=session,
+                PartNumber=number,
+                Body=data,
+                ChecksumCRC32C=checksum(data),
+            )
+
+    async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
+        size = sum(part.size for part in parts)
+        client = await self._client()
+        try:
+            with translated(key):
+                await self._join(client, key, session, parts)
+        except DataLoss:
+            # The session is gone if another was faster, or this one before a crash.
+            found = await self.stat(key)
+            if found is None or found.size != size:
+                raise
+
+    async def _join(
+        self, client: "S3Client", key: str, session: str, parts: Sequence[StoredPart]
+    ) -> None:
+        stored = {part["PartNumber"]: part async for part in self._parts(client, key, session)}
+        joined: list[Any] = []
+        for number, part in sorted((part.name.number, part) for part in parts):
+            found = stored.get(number)
+            if found is None or found["Size"] != part.size:
+                raise missing(key)
+            named = {"PartNumber": number, "ETag": found["ETag"]}
+            if crc32c := found.get("ChecksumCRC32C"):
+                named["ChecksumCRC32C"] = crc32c
+            joined.append(named)
+        if [part["PartNumber"] for part in joined] != [part.name.number for part in parts]:
+            raise ValueError("S3 joins parts in the order of their numbers")
+        await client.complete_multipart_upload(
+            **self._name(key), UploadId=session, MultipartUpload={"Parts": joined}
+        )
+
+    async def _parts(self, client: "S3Client", key: str, session: str) -> AsyncIterator[Any]:
+        pages = client.get_paginator("list_parts").paginate(**self._name(key), UploadId=session)
+        async for page in pages:
+            for part in page.get("Parts", []):
+                yield part
+
+    async def abort(self, key: str, session: str) -> None:
+        if not session:
+            return
+        client = await self._client()
+        try:
+            with translated(key):
+                await client.abort_multipart_upload(**self._name(key), UploadId=session)
+        except DataLoss:
+            return  # it is gone already
+
+    async def read(
+        self, key: str, offset: int, length: int, chunk: int
+    ) -> AsyncGenerator[bytes, None]:
+        if not length:
+            return
+        client = await self._client()
+        try:
+            with translated(key):
+                answer = await client.get_object(
+                    **self._name(key), Range=f"bytes={offset}-{offset + length - 1}"
+                )
+        except Unavailable as error:
+            if isinstance(cause := error.__cause__, ClientError) and "Range" in code_of(cause):
+                raise missing(key) from error
+            raise
+        if answer["ContentLength"] != length:
+            answer["Body"].close()
+            raise missing(key)
+        async with answer["Body"] as body:
+            content = body.raw_stream.content
+            while length:
+                with translated(key):
+                    try:
+                        piece = await content.readexactly(min(chunk, length))
+                    except asyncio.IncompleteReadError as error:
+                        raise unavailable("its answer was cut off") from error
+                length -= len(piece)
+                yield piece
+
+    async def stat(self, key: str) -> ObjectInfo | None:
+        client = await self._client()
+        try:
+            with translated(key):
+                found = await client.head_object(**self._name(key))
+        except DataLoss:
+            return None
+        return ObjectInfo(key, found["ContentLength"], found["LastModified"])
+
+    async def delete(self, key: str) -> None:
+        client = await self._client()
+        try:
+            with translated(key):
+                await client.delete_object(**self._name(key))
+        except DataLoss:
+            return
+
+    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        client = await self._client()
+        pages = client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + prefix
+        )
+        with translated():
+            async with aclosing(pages.__aiter__()) as pages:
+                async for page in pages:
+                    for found in page.get("Contents", []):
+                        key = found["Key"].removeprefix(self._prefix)
+                        yield ObjectInfo(key, found["Size"], found["LastModified"])
+
+    def local_path(self, key: str) -> Path | None:
+        return None
+
+    async def close(self) -> None:
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+        await self._stack.aclose()

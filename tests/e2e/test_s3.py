@@ -1,0 +1,156 @@
+"""The whole service on an S3 bucket instead of a folder."""
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from media_service.types import new_id
+from tests.e2e.conftest import Service, environment, running
+from tests.e2e.rest import (
+    client_of,
+    content,
+    create,
+    offset_of,
+    patch,
+    refusal,
+    resume,
+    settled,
+    sha256,
+    store,
+)
+from tests.media_files import film, jpeg
+from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
+from tests.tools import eventually
+
+MIB = 1 << 20
+PART = 8 * MIB
+KEYS = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="media-s3-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def endpoint(folder: Path) -> Iterator[str]:
+    with s3_server(folder / "s3") as endpoint:
+        yield endpoint
+
+
+def bucket(endpoint: str, name: str = BUCKET) -> str:
+    return f"s3://{name}/some/prefix?endpoint={endpoint}&region=us-east-1&path_style=true"
+
+
+@pytest.fixture(scope="module")
+def on_s3(folder: Path, endpoint: str) -> Iterator[Service]:
+    environ = environment(folder / "data", MEDIA_STORAGE_RAW_URL=bucket(endpoint), **KEYS)
+    with running(environ) as service:
+        yield service
+
+
+@pytest.fixture
+def user(on_s3: Service) -> Iterator[httpx.Client]:
+    with client_of(on_s3, f"user-{new_id()}") as client:
+        yield client
+
+
+def objects(folder: Path) -> list[Path]:
+    """What lies in the bucket: blobs, and parts of open uploads."""
+    return [path for path in (folder / "s3" / BUCKET).rglob("*") if path.is_file()]
+
+
+def test_a_picture_is_stored_inspected_and_fetched(
+    on_s3: Service, user: httpx.Client, folder: Path
+) -> None:
+    data = jpeg()
+    media = store(user, data)["mediaId"]
+    assert settled(user, media)["state"] == "READY"
+    assert content(user, media) == data
+    part = user.get(f"/v1/media/{media}/content", headers={"range": "bytes=10-99"})
+    assert (part.status_code, part.content) == (206, data[10:100])
+    assert any(path.read_bytes() == data for path in objects(folder))
+    assert not (on_s3.data_dir / "raw").exists()
+
+
+def test_a_film_goes_up_in_parts_and_is_resumed_at_the_last_whole_one(user: httpx.Client) -> None:
+    data = film(2 * PART + 3 * MIB)
+    upload = create(user, sizeBytes=len(data))
+    answer = patch(user, upload, 0, data[: PART + MIB], complete=False)
+    assert answer.status_code == 200
+    # What is less than S3 takes as a part is not acknowledged, and is sent again.
+    assert offset_of(user, upload) == PART
+    assert resume(user, upload, data).json()["state"] == "FINISHED"
+    assert content(user, upload) == data
+    assert sha256(settled(user, upload)) == hashlib.sha256(data).digest()
+
+
+def test_an_upload_in_one_request_is_stored_whole(user: httpx.Client) -> None:
+    data = film(PART + 5 * MIB)
+    media = store(user, data)["mediaId"]
+    assert content(user, media) == data
+
+
+def test_the_client_stores_and_fetches(on_s3: Service, tmp_path: Path) -> None:
+    data = film(3 * PART)
+    file, copy = tmp_path / "film.mp4", tmp_path / "copy.mp4"
+    file.write_bytes(data)
+    environ = {
+        **on_s3.environ,
+        "MEDIA_ADDRESS": on_s3.grpc_address,
+        "MEDIA_TOKEN": on_s3.token("alice"),
+    }
+    program = [sys.executable, "-m", "media_service"]
+    done = subprocess.run(
+        [*program, "upload", str(file)], env=environ, capture_output=True, text=True, check=True
+    )
+    media = done.stdout.split("\t")[0]
+    subprocess.run([*program, "download", media, "-o", str(copy)], env=environ, check=True)
+    assert copy.read_bytes() == data
+
+
+def test_nothing_remains_of_an_upload_that_was_aborted(user: httpx.Client, folder: Path) -> None:
+    before = set(objects(folder))
+    upload = create(user)
+    patch(user, upload, 0, film(PART), complete=False)
+    assert set(objects(folder)) > before
+    user.delete(f"/v1/uploads/{upload}").raise_for_status()
+    eventually(lambda: set(objects(folder)) <= before)
+    assert refusal(user.get(f"/v1/media/{upload}")) == (404, "MEDIA_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "says"),
+    [
+        ("nowhere", KEYS, "bucket nowhere cannot be read and written"),
+        (BUCKET, {**KEYS, "AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch"),
+    ],
+)
+def test_a_bucket_that_cannot_be_used_stops_the_start(
+    on_s3: Service, endpoint: str, name: str, keys: dict[str, str], says: str
+) -> None:
+    environ = {
+        **on_s3.environ,
+        **keys,
+        "MEDIA_DATABASE_URL": "postgresql://127.0.0.1:1/none",
+        "MEDIA_JWT_SECRET": on_s3.secret,
+        "MEDIA_STORAGE_RAW_URL": bucket(endpoint, name),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "media_service", "serve"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "MEDIA_STORAGE_RAW_URL" in done.stderr
+    assert says in done.stderr

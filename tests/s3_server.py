@@ -1,0 +1,50 @@
+"""A real S3 server for tests: versitygw over a folder, on loopback."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.tools import require_tool
+
+ACCESS, SECRET = "media-tests", "media-tests-secret"
+BUCKET = "media"
+START_SECONDS = 30.0
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[str]:
+    """Its endpoint. There is one bucket, `BUCKET`; credentials are `ACCESS` and `SECRET`."""
+    program = require_tool("versitygw")
+    (folder / BUCKET).mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    process = subprocess.Popen(
+        [program, "--quiet", "--port", f"127.0.0.1:{port}", "posix", str(folder)],
+        env={**os.environ, "ROOT_ACCESS_KEY": ACCESS, "ROOT_SECRET_KEY": SECRET},
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        endpoint = f"http://127.0.0.1:{port}"
+        await_answer(endpoint, process)
+        yield endpoint
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def await_answer(endpoint: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            httpx.get(endpoint, trust_env=False)
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"the server at {endpoint} did not start")
