@@ -3,18 +3,14 @@
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
-from tests.tools import require_tool
+from tests.tools import await_answer, require_tool
 
 ACCESS, SECRET = "media-tests", "media-tests-secret"
 BUCKET = "media"
-START_SECONDS = 30.0
 
 
 @contextmanager
@@ -36,15 +32,3 @@ def s3_server(folder: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
-
-
-def await_answer(endpoint: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            httpx.get(endpoint, trust_env=False)
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError(f"the server at {endpoint} did not start")

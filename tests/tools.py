@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import httpx
 import pytest
 
 T = TypeVar("T")
@@ -24,6 +25,20 @@ def eventually(check: Callable[[], T | None], seconds: float = PATIENCE_SECONDS)
             pytest.fail(f"not within {seconds:g} seconds, but still {result!r}")
         time.sleep(POLL_SECONDS)
     return result
+
+
+def await_answer(url: str, process: "subprocess.Popen[bytes]") -> None:
+    """Returns once a server that was just started answers, whatever it says."""
+
+    def answers() -> bool:
+        assert process.poll() is None, f"the server at {url} ended"
+        try:
+            httpx.get(url, trust_env=False)
+        except httpx.TransportError:
+            return False
+        return True
+
+    eventually(answers)
 
 
 def require_tool(name: str) -> str:

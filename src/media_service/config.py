@@ -120,9 +120,9 @@ class Config:
     database_pool_size: int = setting("16", integer(2, 500), "connections per process")
     storage_raw_url: str = setting(
         "",
-        url("file", "s3", "memory"),
-        "where originals are kept: file:///path or s3://bucket/prefix?endpoint=…&region=…;"
-        " empty: in the data dir",
+        url("file", "s3", "gs", "memory"),
+        "where originals are kept: file:///path, s3://bucket/prefix?endpoint=…&region=… or"
+        " gs://bucket/prefix; empty: in the data dir",
     )
     host: str = setting("127.0.0.1", host, "address the ports listen on")
     grpc_port: int = setting("50051", integer(1, 65535), "gRPC port")

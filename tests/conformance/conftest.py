@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from media_service.storage.driver import Driver
+from media_service.storage.gcs import GcsDriver
 from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
 from media_service.storage.s3 import S3Driver, S3Location
 from media_service.types import new_id
 from tests.conformance.whole_parts import WholePartDriver
+from tests.gcs_server import GCS_BUCKET, gcs_server
 from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
 
 
@@ -51,7 +53,20 @@ async def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     await driver.close()
 
 
-@pytest.fixture(params=["memory", "local", "whole_parts", "s3"])
+@pytest.fixture(scope="session")
+def gcs_endpoint() -> Iterator[str]:
+    with gcs_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def gcs(gcs_endpoint: str) -> AsyncIterator[GcsDriver]:
+    driver = GcsDriver(GCS_BUCKET, f"tests/{new_id()}/", gcs_endpoint)
+    yield driver
+    await driver.close()
+
+
+@pytest.fixture(params=["memory", "local", "whole_parts", "s3", "gcs"])
 def driver(request: pytest.FixtureRequest) -> Driver:
     made: Driver = request.getfixturevalue(request.param)
     return made

@@ -9,7 +9,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from media_service.storage.bucket_url import bucket_url
 from media_service.storage.driver import Driver
+from media_service.storage.gcs import GcsDriver
 from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
 from media_service.storage.s3 import S3Driver
@@ -61,7 +63,8 @@ class BlobStore:
 
 
 def open_store(name: str, url: str) -> BlobStore:
-    """The store at `url`: `file:///path`, `s3://bucket/prefix?…` or `memory://`.
+    """The store at `url`: `file:///path`, `s3://bucket/prefix?…`, `gs://bucket/prefix` or
+    `memory://`.
 
     Raises ValueError, which says what is allowed.
     """
@@ -71,6 +74,9 @@ def open_store(name: str, url: str) -> BlobStore:
             return BlobStore(name, LocalDriver(Path(url2pathname(parts.path))))
         case "s3":
             return BlobStore(name, S3Driver(s3_location(url)))
+        case "gs":
+            bucket, prefix, options = bucket_url(url, ["endpoint"])
+            return BlobStore(name, GcsDriver(bucket, prefix, options.get("endpoint")))
         case "memory":
             return BlobStore(name, MemoryDriver())
     raise ValueError(f"no storage driver for {parts.scheme}://")

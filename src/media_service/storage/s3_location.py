@@ -4,13 +4,11 @@ s3://bucket/prefix?endpoint=https://s3.example&region=eu-central-1&path_style=tr
                   &encryption=aws:kms&kms_key=…&storage_class=STANDARD_IA
 """
 
-import re
 from dataclasses import dataclass, fields
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+from media_service.storage.bucket_url import bucket_url
+
 ENCRYPTIONS = ("AES256", "aws:kms")
 BOOLEANS = {"true": True, "false": False}
 
@@ -34,15 +32,8 @@ OPTIONS = tuple(spec.name for spec in fields(S3Location))[2:]
 
 def s3_location(url: str) -> S3Location:
     """Reads a URL. Raises ValueError, which says what is allowed."""
-    parts = urlsplit(url)
-    if not BUCKET.fullmatch(parts.netloc):
-        raise ValueError("s3://BUCKET/PREFIX with the name of a bucket")
-    prefix = unquote(parts.path).strip("/")
-    options: dict[str, Any] = {}
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if name not in OPTIONS or name in options:
-            raise ValueError(f"an s3:// URL with these options, each once: {', '.join(OPTIONS)}")
-        options[name] = value
+    bucket, prefix, given = bucket_url(url, OPTIONS)
+    options: dict[str, Any] = dict(given)
     if "path_style" in options:
         if options["path_style"] not in BOOLEANS:
             raise ValueError("an s3:// URL whose path_style is true or false")
@@ -51,6 +42,4 @@ def s3_location(url: str) -> S3Location:
         raise ValueError(f"an s3:// URL whose encryption is {' or '.join(ENCRYPTIONS)}")
     if "kms_key" in options and options.get("encryption") != "aws:kms":
         raise ValueError("an s3:// URL that has a kms_key only with encryption=aws:kms")
-    if not re.fullmatch(r"https?://[^/]+/?", options.get("endpoint", "https://s3/")):
-        raise ValueError("an s3:// URL whose endpoint is http://HOST:PORT or https://HOST:PORT")
-    return S3Location(parts.netloc, f"{prefix}/" if prefix else "", **options)
+    return S3Location(bucket, prefix, **options)

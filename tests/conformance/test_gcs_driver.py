@@ -1,0 +1,352 @@
+"""What only Cloud Storage has: composing in levels, and a store across a network that fails."""
+
+import asyncio
+import json
+import traceback
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from media_service.errors import DataLoss, Unavailable
+from media_service.storage import gcs as gcs_module
+from media_service.storage.driver import PartName, StoredPart
+from media_service.storage.gcs import GcsDriver
+from media_service.types import new_id
+from tests.conformance.parts import content, keys, put, store
+from tests.gcs_server import GCS_BUCKET
+
+Fault = Callable[[web.Request, bytes], web.Response | int | str | None]
+
+
+class Network:
+    """A proxy before the store. `fault` decides what becomes of a request: None: it passes, a
+    number: it is answered with this status, "lost": it is done but not answered, "cut": half of
+    the answer comes."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self.fault: Fault = lambda request, body: None
+        self.seen: list[tuple[str, str]] = []
+        self.url = ""
+
+    def fail(self, *faults: int | str) -> None:
+        """The next requests fail so, and those after them pass."""
+        left = list(faults)
+        self.fault = lambda request, body: left.pop(0) if left else None
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.content.read()
+        self.seen.append((request.method, request.path))
+        fault = self.fault(request, body)
+        if isinstance(fault, int):
+            return web.Response(status=fault, text="no")
+        if isinstance(fault, web.Response):
+            return fault
+        headers = {
+            name: request.headers[name]
+            for name in ("Content-Type", "Range", "Accept-Encoding")
+            if name in request.headers
+        }
+        async with (
+            aiohttp.ClientSession(auto_decompress=False) as session,
+            session.request(
+                request.method,
+                self._endpoint + request.raw_path,
+                data=body,
+                headers=headers,
+            ) as answer,
+        ):
+            data = await answer.read()
+            assert request.transport is not None
+            if fault == "lost":
+                request.transport.close()
+                return web.Response()
+            passed = web.StreamResponse(status=answer.status)
+            passed.content_length = len(data)
+            await passed.prepare(request)
+            if fault == "cut":
+                await passed.write(data[: len(data) // 2])
+                await asyncio.sleep(0.05)
+                request.transport.close()
+                return passed
+            await passed.write(data)
+            return passed
+
+
+@pytest.fixture
+async def network(gcs_endpoint: str) -> AsyncIterator[Network]:
+    network = Network(gcs_endpoint)
+    server = web.Server(network.handle)
+    runner = web.ServerRunner(server)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    network.url = f"http://{host}:{port}"
+    yield network
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def far(network: Network) -> AsyncIterator[GcsDriver]:
+    driver = GcsDriver(GCS_BUCKET, f"tests/{new_id()}/", network.url)
+    yield driver
+    await driver.close()
+
+
+async def many_parts(driver: GcsDriver, key: str, count: int) -> tuple[list[StoredPart], bytes]:
+    pieces = [f"{n} ".encode() for n in range(count)]
+    parts = [await put(driver, key, "", piece, n + 1) for n, piece in enumerate(pieces)]
+    return parts, b"".join(pieces)
+
+
+@pytest.mark.parametrize("count", [1, 32, 33, 65, 1025])
+async def test_any_number_of_parts_is_joined(gcs: GcsDriver, key: str, count: int) -> None:
+    parts, data = await many_parts(gcs, key, count)
+    await gcs.complete(key, "", parts)
+    assert await content(gcs, key) == data
+    assert [info.key async for info in gcs._list(gcs._prefix)] == [gcs._prefix + key]
+
+
+async def test_a_complete_that_died_halfway_is_gone_on_with(
+    far: GcsDriver, network: Network, key: str
+) -> None:
+    parts, data = await many_parts(far, key, 100)
+    composed = 0
+
+    def stop_at_the_third(request: web.Request, body: bytes) -> int | None:
+        nonlocal composed
+        composed += request.path.endswith("/compose")
+        return 400 if request.path.endswith("/compose") and composed >= 3 else None
+
+    network.fault = stop_at_the_third
+    with pytest.raises(Unavailable):
+        await far.complete(key, "", parts)
+    assert await far.stat(key) is None
+    network.fault = lambda request, body: None
+    network.seen.clear()
+    await far.complete(key, "", parts)
+    assert await content(far, key) == data
+    assert sum(path.endswith("/compose") for _, path in network.seen) == 3  # two were there
+
+
+async def test_many_may_complete_many_parts_at_once(gcs: GcsDriver, key: str) -> None:
+    parts, data = await many_parts(gcs, key, 70)
+    await asyncio.gather(*(gcs.complete(key, "", parts) for _ in range(6)))
+    assert await content(gcs, key) == data
+
+
+async def test_a_complete_that_was_not_answered_is_complete(
+    far: GcsDriver, network: Network, key: str
+) -> None:
+    parts, data = await many_parts(far, key, 2)
+    left = ["lost"]
+    network.fault = lambda request, body: (
+        left.pop() if left and request.path.endswith("/compose") else None
+    )
+    await far.complete(key, "", parts)
+    assert await content(far, key) == data
+
+
+async def test_a_name_is_used_once(gcs: GcsDriver, key: str) -> None:
+    writers = [await gcs.open_part(key, "", PartName(1, 1)) for _ in range(2)]
+    await writers[0].write([b"first"])
+    await writers[1].write([b"other"])
+    await writers[0].seal()
+    with pytest.raises(RuntimeError):
+        await writers[1].seal()
+    await writers[1].discard()
+    await gcs.complete(key, "", [StoredPart(PartName(1, 1), 5, sealed=True)])
+    assert await content(gcs, key) == b"first"
+
+
+async def test_a_sealed_part_takes_no_more(gcs: GcsDriver, key: str) -> None:
+    writer = await gcs.open_part(key, "", PartName(1, 1))
+    await writer.seal()
+    with pytest.raises(RuntimeError):
+        await writer.write([b"late"])
+
+
+async def test_a_discard_removes_a_sealed_part(gcs: GcsDriver, key: str) -> None:
+    writer = await gcs.open_part(key, "", PartName(1, 1))
+    await writer.write([b"bytes"])
+    await writer.seal()
+    await writer.discard()
+    with pytest.raises(DataLoss):
+        await gcs.complete(key, "", [StoredPart(PartName(1, 1), 5, sealed=True)])
+
+
+@pytest.mark.parametrize("fault", [500, 503, 429, 408, "lost", "cut"])
+async def test_what_fails_in_passing_is_repeated(
+    far: GcsDriver, network: Network, key: str, fault: int | str
+) -> None:
+    failing: list[bool] = []
+
+    def every_other(request: web.Request, body: bytes) -> int | str | None:
+        failing.append(not failing or not failing[-1])
+        return fault if failing[-1] else None
+
+    network.fault = every_other
+    await store(far, key, b"one", b"two")
+    assert await content(far, key) == b"onetwo"
+    assert await keys(far, "") == {key}
+    await far.put(key, b"small")
+    await far.delete(key)
+    assert await keys(far, "") == set()
+
+
+async def test_a_store_that_stays_away_is_unavailable(
+    far: GcsDriver, network: Network, key: str
+) -> None:
+    network.fault = lambda request, body: 503
+    with pytest.raises(Unavailable, match="answered 503"):
+        await far.put(key, b"bytes")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_names_the_setting_and_is_not_repeated(
+    far: GcsDriver, network: Network, key: str, status: int
+) -> None:
+    network.fault = lambda request, body: status
+    with pytest.raises(Unavailable, match="MEDIA_STORAGE_RAW_URL"):
+        await far.put(key, b"bytes")
+    with pytest.raises(Unavailable, match="MEDIA_STORAGE_RAW_URL"):
+        await content(far, key, 0, 1)
+    assert len(network.seen) == 2
+
+
+async def test_a_download_that_was_cut_goes_on(far: GcsDriver, network: Network, key: str) -> None:
+    data = bytes(range(256)) * 2048
+    await store(far, key, data)
+    network.seen.clear()
+    network.fail("cut", "cut", "cut")
+    found = b"".join([piece async for piece in far.read(key, 0, len(data), 10_000)])
+    assert found == data
+    assert len(network.seen) == 4
+
+
+async def test_a_download_that_gets_nowhere_ends(
+    far: GcsDriver, network: Network, key: str
+) -> None:
+    await store(far, key, b"bytes")
+    network.fault = lambda request, body: "cut"
+    with pytest.raises(Unavailable):
+        await content(far, key, 0, 5)
+
+
+async def test_bytes_damaged_on_the_way_are_refused(gcs: GcsDriver, key: str) -> None:
+    right = gcs_module.checksum
+    assert right(b"123456789") == "4waSgw=="  # E3069283, RFC 3720
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gcs_module, "checksum", lambda data: right(data + b"damage"))
+        with pytest.raises(Unavailable):
+            await gcs.put(key, b"bytes")
+    assert await gcs.stat(key) is None
+
+
+async def test_a_list_has_all_pages(
+    far: GcsDriver, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {f"blobs/aa/{n}" for n in range(25)}
+    for name in names:
+        await far.put(name, b"x")
+    await far.put("parts/blobs/aa/1/1-1", b"looks like a part")
+    real = gcs_module.Storage.list_objects
+
+    async def small_pages(self: gcs_module.Storage, *args: object, **options: object) -> object:
+        options["params"] = {**options["params"], "maxResults": "10"}  # type: ignore[dict-item]
+        return await real(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(gcs_module.Storage, "list_objects", small_pages)
+    network.seen.clear()
+    assert await keys(far, "") == names
+    assert len(network.seen) == 3
+
+
+async def test_a_good_bucket_passes_the_check(gcs: GcsDriver) -> None:
+    await gcs.check()
+    assert await keys(gcs, "") == set()
+
+
+async def test_a_check_says_what_is_wrong(gcs_endpoint: str, network: Network) -> None:
+    network.fault = lambda request, body: 403
+    for bucket, endpoint, words in (
+        ("missing", gcs_endpoint, "Bucket missing.*no such bucket.*MEDIA_STORAGE_RAW_URL"),
+        ("media", network.url, "Bucket media.*refused.*MEDIA_STORAGE_RAW_URL"),
+        ("media", "http://127.0.0.1:9", "Bucket media.*out of reach.*127.0.0.1"),
+    ):
+        driver = GcsDriver(bucket, "", endpoint)
+        with pytest.raises(Unavailable, match=words):
+            await driver.check()
+        await driver.close()
+
+
+async def test_missing_credentials_are_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "nothing"))
+    driver = GcsDriver("media", "", None)
+    with pytest.raises(Unavailable, match="GOOGLE_APPLICATION_CREDENTIALS"):
+        await driver.check()
+    await driver.close()
+
+
+@pytest.fixture
+def service_file(network: Network, tmp_path: Path) -> Path:
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path = tmp_path / "service.json"
+    path.write_text(
+        json.dumps(
+            {
+                "type": "service_account",
+                "client_email": "media@example.com",
+                "private_key": private.decode(),
+                "private_key_id": "1",
+                "project_id": "p",
+                "token_uri": f"{network.url}/token",
+            }
+        )
+    )
+    return path
+
+
+async def test_a_token_is_sent_and_never_told(
+    network: Network, service_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(service_file))
+    sent: list[str | None] = []
+
+    def answer(request: web.Request, body: bytes) -> web.Response:
+        if request.path == "/token":
+            return web.json_response({"access_token": "secret-token", "expires_in": 3600})
+        sent.append(request.headers.get("Authorization"))
+        return web.Response(status=403, text="not you")
+
+    network.fault = answer
+    real = gcs_module.Storage
+    monkeypatch.setattr(
+        gcs_module,
+        "Storage",
+        lambda session, api_root: real(session=session, api_root=network.url, api_is_dev=False),
+    )
+    driver = GcsDriver("media", "", None)
+    with pytest.raises(Unavailable) as caught:
+        await driver.put("key", b"bytes")
+    await driver.close()
+    assert sent == ["Bearer secret-token"]
+    error: BaseException | None = caught.value
+    told = "".join(traceback.format_exception(caught.value))
+    while error is not None:
+        told += repr(error) + str(error) + repr(error.args) + repr(vars(error))
+        error = error.__cause__ or error.__context__
+    assert "secret-token" not in told
+    assert "not you" in told

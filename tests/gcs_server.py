@@ -1,0 +1,38 @@
+"""A real server that speaks Cloud Storage's protocol: fake-gcs-server, in memory, on loopback."""
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from tests.tools import await_answer, require_tool
+
+GCS_BUCKET = "media"
+
+
+@contextmanager
+def gcs_server() -> Iterator[str]:
+    """Its endpoint. There is one bucket, `GCS_BUCKET`, and nobody is asked for credentials."""
+    program = require_tool("fake-gcs-server")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    address = ["-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
+    process = subprocess.Popen(
+        [program, "-scheme", "http", "-backend", "memory", "-log-level", "error", *address],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        endpoint = f"http://127.0.0.1:{port}"
+        await_answer(f"{endpoint}/_internal/healthcheck", process)
+        make_bucket(endpoint, GCS_BUCKET)
+        yield endpoint
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def make_bucket(endpoint: str, name: str) -> None:
+    made = httpx.post(f"{endpoint}/storage/v1/b", json={"name": name}, trust_env=False)
+    made.raise_for_status()
