@@ -19,6 +19,7 @@ from benchmarks.measure import GIB, MIB, Bench, say
 from benchmarks.memory import memory
 from benchmarks.payload import make_payload
 from benchmarks.report import Outcome, save, show
+from benchmarks.s3 import s3
 from benchmarks.small import small
 from benchmarks.stack import MESSAGE, running
 from benchmarks.uploads import uploads
@@ -30,6 +31,7 @@ SPACE = 12 * GIB
 BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "uploads": uploads,
     "downloads": downloads,
+    "s3": s3,
     "calls": calls,
     "small": small,
     "memory": memory,

@@ -56,9 +56,10 @@ def say(line: str) -> None:
 def cpu_seconds(stack: Stack) -> dict[str, float]:
     """CPU time spent so far, by role. Of two processes in one role only one has work at a time."""
     roles = {
-        "server": ["server", "bare", "tusd"],
+        "server": ["server", "bare", "tusd", "server on S3", "relay"],
         "Envoy": ["Envoy", "bare Envoy"],
         "PostgreSQL": ["PostgreSQL"],
+        "S3": ["S3"],
     }
     spent = {
         role: sum(of_family(stack.pids[name]) for name in names if name in stack.pids)

@@ -4,6 +4,7 @@ There is no worker, so that the figures are those of the server: ingest comes af
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shutil
@@ -28,6 +29,15 @@ from media_service.envoy import render
 READY_SECONDS = 60.0
 # The size of gRPC messages both ways, of the service and of the limit.
 MESSAGE = 512 << 10
+BUCKET = "media"
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """gRPC addresses of a service, and of the limit beside it."""
+
+    service: str
+    limit: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class Stack:
     bare_grpc: str
     bare_rest: str
     tusd: str  # URL; empty if it is not installed
+    on_s3: Addresses | None  # None if there is no S3 server
     pids: dict[str, int]
 
     @property
@@ -72,7 +83,7 @@ def running(folder: Path) -> Iterator[Stack]:
 
     Starts processes with code of its own between fork and exec: call it before any thread runs.
     """
-    ports = free_ports(5)
+    ports = free_ports(8)
     secret = secrets.token_hex(32)
     (folder / "scratch").mkdir()
     with ExitStack() as stack:
@@ -101,7 +112,30 @@ def running(folder: Path) -> Iterator[Stack]:
             "bare", sys.executable, "-m", "benchmarks.bare", str(ports[2]), str(MESSAGE), *bare_loop
         )
         start("bare Envoy", *envoy(bare, folder / "bare-envoy.yaml"))
-        if tusd := find_tusd():
+        if gateway := find_program("versitygw"):
+            (folder / "s3" / BUCKET).mkdir(parents=True)
+            endpoint, keys = f"http://127.0.0.1:{ports[5]}", {"AWS_ACCESS_KEY_ID": "bench"}
+            keys["AWS_SECRET_ACCESS_KEY"] = secrets.token_hex(16)
+            root = {
+                "ROOT_ACCESS_KEY": keys["AWS_ACCESS_KEY_ID"],
+                "ROOT_SECRET_KEY": keys["AWS_SECRET_ACCESS_KEY"],
+            }
+            where = ["--port", f"127.0.0.1:{ports[5]}", "posix", str(folder / "s3")]
+            start("S3", gateway, "--quiet", *where, **root)
+            await_port(ports[5])
+            on_s3 = {
+                **settings,
+                **keys,
+                "MEDIA_GRPC_PORT": str(ports[6]),
+                "MEDIA_STORAGE_RAW_URL": f"s3://{BUCKET}/media?endpoint={endpoint}"
+                "&region=us-east-1&path_style=true",
+            }
+            start("server on S3", sys.executable, "-m", "media_service", "serve", **on_s3)
+            relay = [sys.executable, "-m", "benchmarks.relay", str(ports[7]), endpoint, BUCKET]
+            start("relay", *relay, **keys)
+            await_port(ports[6])
+            await_port(ports[7])
+        if tusd := find_program("tusd"):
             where = ["-host", "127.0.0.1", "-port", str(ports[4])]
             start("tusd", tusd, *where, "-upload-dir", str(folder / "scratch"))
         await_healthy(children, [config, bare], folder / "log")
@@ -114,6 +148,7 @@ def running(folder: Path) -> Iterator[Stack]:
             token=sign(config, secret, "bench", timedelta(days=1)),
             bare_grpc=f"127.0.0.1:{ports[2]}",
             bare_rest=f"http://127.0.0.1:{ports[3]}",
+            on_s3=Addresses(f"127.0.0.1:{ports[6]}", f"127.0.0.1:{ports[7]}") if gateway else None,
             tusd=f"http://127.0.0.1:{ports[4]}/files/" if tusd else "",
             pids={
                 "PostgreSQL": int(postmaster),
@@ -137,9 +172,20 @@ def await_healthy(children: Supervisor, configs: list[Config], log: Path) -> Non
         time.sleep(0.1)
 
 
-def find_tusd() -> str | None:
-    folders = [os.environ.get("GOBIN", ""), str(Path.home() / "go/bin")]
-    return shutil.which("tusd") or shutil.which("tusd", path=os.pathsep.join(folders))
+def await_port(port: int) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise SystemExit(f"nothing listens on port {port}")
+
+
+def find_program(name: str) -> str | None:
+    """On PATH, where `go install` puts it, or where CI keeps its tools."""
+    home = Path.home()
+    folders = [os.environ.get("GOBIN", ""), home / "go/bin", home / ".cache/media-service/bin"]
+    return shutil.which(name) or shutil.which(name, path=os.pathsep.join(map(str, folders)))
 
 
 def free_ports(count: int) -> list[int]:

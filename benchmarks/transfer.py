@@ -21,7 +21,7 @@ from media.v1 import (
 
 from benchmarks.bare import SINK, SOURCE
 from benchmarks.payload import Payload
-from benchmarks.stack import MESSAGE, Stack
+from benchmarks.stack import MESSAGE, Addresses, Stack
 from media_service.client.channel import OPTIONS
 
 
@@ -102,8 +102,10 @@ class Client:
 
 
 @asynccontextmanager
-async def client(stack: Stack) -> AsyncIterator[Client]:
-    async with channel(stack.grpc) as service, channel(stack.bare_grpc) as bare:
+async def client(stack: Stack, addresses: Addresses | None = None) -> AsyncIterator[Client]:
+    """Of the service on local disk, or of another."""
+    to = addresses or Addresses(stack.grpc, stack.bare_grpc)
+    async with channel(to.service) as service, channel(to.limit) as bare:
         yield Client(stack, service, bare)
 
 

@@ -92,6 +92,21 @@ def test_a_film_goes_up_in_parts_and_is_resumed_at_the_last_whole_one(user: http
     assert sha256(settled(user, upload)) == hashlib.sha256(data).digest()
 
 
+def test_an_append_below_the_least_part_is_refused_and_told_why(user: httpx.Client) -> None:
+    data = film(6 * MIB)
+    upload = create(user, sizeBytes=len(data))
+    assert user.get(f"/v1/uploads/{upload}").json()["minAppendSize"] == str(5 * MIB)
+    refused = patch(user, upload, 0, data[:MIB], complete=False)
+    assert refusal(refused) == (400, "APPEND_TOO_SMALL")
+    assert offset_of(user, upload) == 0
+    assert patch(user, upload, 0, data[: 5 * MIB], complete=False).status_code == 200
+    # The last one may be as small as it likes.
+    assert (
+        patch(user, upload, 5 * MIB, data[5 * MIB :], complete=True).json()["state"] == "FINISHED"
+    )
+    assert content(user, upload) == data
+
+
 def test_an_upload_in_one_request_is_stored_whole(user: httpx.Client) -> None:
     data = film(PART + 5 * MIB)
     media = store(user, data)["mediaId"]

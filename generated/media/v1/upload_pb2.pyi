@@ -113,10 +113,15 @@ class Upload(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    MIN_APPEND_SIZE_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
     state: Global___Upload.State.ValueType
     committed_size: _builtins.int
     """How many bytes from the start are durable. Never decreases. A stream goes on exactly here."""
+    min_append_size: _builtins.int
+    """An append that does not complete the upload needs as many bytes, or none of them count
+    (APPEND_TOO_SMALL). 0 on local disk, 5 MiB on S3.
+    """
     @_builtins.property
     def spec(self) -> Global___UploadSpec: ...
     @_builtins.property
@@ -147,10 +152,11 @@ class Upload(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        min_append_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "media", b"media", "spec", b"spec", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_size", b"committed_size", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "media", b"media", "spec", b"spec", "state", b"state", "update_time", b"update_time", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_size", b"committed_size", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "media", b"media", "min_append_size", b"min_append_size", "spec", b"spec", "state", b"state", "update_time", b"update_time", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

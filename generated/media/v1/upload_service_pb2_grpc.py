@@ -146,7 +146,8 @@ class UploadServiceServicer:
         Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_EXISTS, UPLOAD_NOT_ACTIVE,
         OFFSET_MISMATCH (OUT_OF_RANGE; metadata `committed_size` says where to go on),
         CHECKSUM_MISMATCH (of a chunk; committed bytes stay), CHUNK_TOO_LARGE, SIZE_EXCEEDED,
-        FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, and those of finishing.
+        FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`), and those of
+        finishing.
         After a break: GetUpload, then resume.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

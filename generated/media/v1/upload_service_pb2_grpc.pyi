@@ -72,7 +72,8 @@ class UploadServiceStub:
     Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_EXISTS, UPLOAD_NOT_ACTIVE,
     OFFSET_MISMATCH (OUT_OF_RANGE; metadata `committed_size` says where to go on),
     CHECKSUM_MISMATCH (of a chunk; committed bytes stay), CHUNK_TOO_LARGE, SIZE_EXCEEDED,
-    FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, and those of finishing.
+    FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`), and those of
+    finishing.
     After a break: GetUpload, then resume.
     """
     AppendUpload: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.AppendUploadRequest, _upload_pb2.Upload]
@@ -169,7 +170,8 @@ class UploadServiceAsyncStub(UploadServiceStub):
     Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_EXISTS, UPLOAD_NOT_ACTIVE,
     OFFSET_MISMATCH (OUT_OF_RANGE; metadata `committed_size` says where to go on),
     CHECKSUM_MISMATCH (of a chunk; committed bytes stay), CHUNK_TOO_LARGE, SIZE_EXCEEDED,
-    FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, and those of finishing.
+    FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`), and those of
+    finishing.
     After a break: GetUpload, then resume.
     """
     AppendUpload: _aio.StreamUnaryMultiCallable[_upload_service_pb2.AppendUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
@@ -281,7 +283,8 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_EXISTS, UPLOAD_NOT_ACTIVE,
         OFFSET_MISMATCH (OUT_OF_RANGE; metadata `committed_size` says where to go on),
         CHECKSUM_MISMATCH (of a chunk; committed bytes stay), CHUNK_TOO_LARGE, SIZE_EXCEEDED,
-        FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, and those of finishing.
+        FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`), and those of
+        finishing.
         After a break: GetUpload, then resume.
         """
 

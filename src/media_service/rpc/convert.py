@@ -101,6 +101,7 @@ def upload_to_message(result: UploadResult) -> upload_pb2.Upload:
         create_time=timestamp(upload.create_time),
         update_time=timestamp(upload.update_time),
         expire_time=timestamp(upload.expire_time),
+        min_append_size=result.min_append_size,
     )
     if upload.fault:
         message.error.CopyFrom(fault_status(upload.fault.reason, upload.fault.message))

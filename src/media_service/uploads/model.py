@@ -83,6 +83,8 @@ class UploadResult:
 
     upload: Upload
     media: Media | None
+    # What an append needs that does not complete it; 0: any number of bytes.
+    min_append_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

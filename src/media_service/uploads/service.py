@@ -400,4 +400,4 @@ class UploadService:
         media = None
         if upload.state is UploadState.FINISHED:
             media = await catalogue.get(db, upload.upload_id)
-        return UploadResult(upload, media)
+        return UploadResult(upload, media, self._blobs.driver.limits.min_part_size)

@@ -11,7 +11,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import timedelta
 
-from media_service.errors import MediaError, OffsetMismatch, Reason, Timeout, TooLarge
+from media_service.errors import (
+    InvalidArgument,
+    MediaError,
+    OffsetMismatch,
+    Reason,
+    Timeout,
+    TooLarge,
+)
 from media_service.storage.crc32c import combine
 from media_service.types import Checksums
 from media_service.uploads.acceptance import Acceptance
@@ -54,6 +61,15 @@ def check_chunk(
     acceptance.check_size(end)
 
 
+def too_small(least: int) -> InvalidArgument:
+    return InvalidArgument(
+        Reason.APPEND_TOO_SMALL,
+        f"The store keeps parts of {least} bytes or more; nothing of what came counts. Append more"
+        " at once, or complete the upload with it.",
+        min_append_size=least,
+    )
+
+
 class UploadStream:
     """Takes bytes from `writer.offset` on. With `atomic`, nothing is counted before the end, and
     nothing is kept unless the caller's side ends well.
@@ -83,7 +99,7 @@ class UploadStream:
         self._acceptance = acceptance
         self._timeout = timeout.total_seconds()
         self._atomic = atomic
-        self._position = writer.offset
+        self._position = self._start = writer.offset
         self._checkpoint: asyncio.Task[None] | None = None
         self._next_checkpoint = time.monotonic() + (
             CHECKPOINT_SECONDS if ledger.exists else FIRST_SECONDS
@@ -132,6 +148,8 @@ class UploadStream:
             raise
         if self.intake.error is not None:
             raise self.intake.error
+        if self.intake.received and self.committed_size == self._start and not self.finish:
+            raise too_small(self._writer.least)
 
     async def _write_all(self) -> None:
         window_end, window_start = time.monotonic() + self._timeout, 0

@@ -61,6 +61,11 @@ class BlobWriter:
         return self._part.offset + self._part.size
 
     @property
+    def least(self) -> int:
+        """The bytes a part needs that others follow."""
+        return self._driver.limits.min_part_size
+
+    @property
     def uncounted(self) -> int:
         """How many parts are whole and not `recorded`."""
         return len(self._sealing) + len(self._unrecorded)
