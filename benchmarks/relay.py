@@ -88,7 +88,7 @@ async def serve(port: int, endpoint: str, bucket: str) -> None:
         max_pool_connections=64,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        s3={"addressing_style": "path"},
+        s3={"addressing_style": "path", "payload_signing_enabled": False},
     )
     async with get_session().create_client(
         "s3", endpoint_url=endpoint, region_name="us-east-1", config=config

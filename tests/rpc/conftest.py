@@ -60,9 +60,11 @@ class Caller:
     async def write(
         self, messages: Iterable[upload_service_pb2.WriteUploadRequest]
     ) -> upload_pb2.Upload:
-        return await asyncio.to_thread(self._write, list(messages))
+        return await asyncio.to_thread(self._write, messages)
 
-    def _write(self, messages: list[upload_service_pb2.WriteUploadRequest]) -> upload_pb2.Upload:
+    def _write(
+        self, messages: Iterable[upload_service_pb2.WriteUploadRequest]
+    ) -> upload_pb2.Upload:
         # Not grpc.aio: it may lose the status of a call that the server ends during a write.
         with grpc.insecure_channel(self.address) as channel:
             uploads = upload_service_pb2_grpc.UploadServiceStub(channel)

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from typing import Any
 
 import grpc
@@ -26,13 +28,13 @@ def files(service: Running) -> list[str]:
 async def test_a_flood_of_next_to_nothing_is_ended(start: Start, data: bytes) -> None:
     ann = await (await start(stream_timeout="1s")).caller()
 
-    async def flood() -> AsyncIterator[Message]:
+    def flood() -> Iterator[Message]:
         yield Message(spec={})
-        while True:
-            yield Message()
-            await asyncio.sleep(0.001)
+        for number in count():
+            yield Message(data=data, offset=number * len(data))
+            time.sleep(0.002)  # in a thread of the client's
 
-    told = await refused(ann.uploads.WriteUpload(flood(), metadata=ann.metadata))
+    told = await refused(ann.write(flood()))
     assert told.reason == "STREAM_TOO_SLOW"
 
 
