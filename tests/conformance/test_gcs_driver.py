@@ -3,10 +3,9 @@
 import asyncio
 import json
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
@@ -17,79 +16,15 @@ from media_service.storage import gcs as gcs_module
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.gcs import GcsDriver
 from media_service.types import new_id
+from tests.conformance.network import Network, network_before
 from tests.conformance.parts import content, keys, put, store
 from tests.gcs_server import GCS_BUCKET
-
-Fault = Callable[[web.Request, bytes], web.Response | int | str | None]
-
-
-class Network:
-    """A proxy before the store. `fault` decides what becomes of a request: None: it passes, a
-    number: it is answered with this status, "lost": it is done but not answered, "cut": half of
-    the answer comes."""
-
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
-        self.fault: Fault = lambda request, body: None
-        self.seen: list[tuple[str, str]] = []
-        self.url = ""
-
-    def fail(self, *faults: int | str) -> None:
-        """The next requests fail so, and those after them pass."""
-        left = list(faults)
-        self.fault = lambda request, body: left.pop(0) if left else None
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        body = await request.content.read()
-        self.seen.append((request.method, request.path))
-        fault = self.fault(request, body)
-        if isinstance(fault, int):
-            return web.Response(status=fault, text="no")
-        if isinstance(fault, web.Response):
-            return fault
-        headers = {
-            name: request.headers[name]
-            for name in ("Content-Type", "Range", "Accept-Encoding")
-            if name in request.headers
-        }
-        async with (
-            aiohttp.ClientSession(auto_decompress=False) as session,
-            session.request(
-                request.method,
-                self._endpoint + request.raw_path,
-                data=body,
-                headers=headers,
-            ) as answer,
-        ):
-            data = await answer.read()
-            assert request.transport is not None
-            if fault == "lost":
-                request.transport.close()
-                return web.Response()
-            passed = web.StreamResponse(status=answer.status)
-            passed.content_length = len(data)
-            await passed.prepare(request)
-            if fault == "cut":
-                await passed.write(data[: len(data) // 2])
-                await asyncio.sleep(0.05)
-                request.transport.close()
-                return passed
-            await passed.write(data)
-            return passed
 
 
 @pytest.fixture
 async def network(gcs_endpoint: str) -> AsyncIterator[Network]:
-    network = Network(gcs_endpoint)
-    server = web.Server(network.handle)
-    runner = web.ServerRunner(server)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    network.url = f"http://{host}:{port}"
-    yield network
-    await runner.cleanup()
+    async with network_before(gcs_endpoint) as network:
+        yield network
 
 
 @pytest.fixture

@@ -35,9 +35,12 @@ MIB = 1 << 20
 MIN_PART = 5 * MIB
 PART = 8 * MIB
 CONNECTIONS = 64
-ATTEMPTS = 5
+ATTEMPTS = 4
 CONNECT_SECONDS = 5
 READ_SECONDS = 60
+# Waits before a download is gone on with that was cut.
+RETRY_SECONDS = (0.1, 0.4, 1.6)
+CUT = (aiohttp.ClientError, asyncio.IncompleteReadError, TimeoutError, OSError)
 MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound"}
 NO_UPLOAD = {"NoSuchUpload", "404"}
 
@@ -245,31 +248,40 @@ class S3Driver:
     async def read(
         self, key: str, offset: int, length: int, chunk: int
     ) -> AsyncGenerator[bytes, None]:
-        if not length:
-            return
+        end, waits = offset + length, iter(RETRY_SECONDS)
+        while offset < end:
+            start = offset
+            try:
+                async with await self._get(key, offset, end) as body:
+                    while offset < end:
+                        size = min(chunk, end - offset)
+                        piece = await body.raw_stream.content.readexactly(size)
+                        offset += size
+                        yield piece
+            except CUT as error:
+                # The connection was cut: go on from here, unless that gets nowhere.
+                if offset > start:
+                    waits = iter(RETRY_SECONDS)
+                if (seconds := next(waits, None)) is None:
+                    raise unavailable("its answer was cut off") from error
+                await asyncio.sleep(seconds)
+
+    async def _get(self, key: str, offset: int, end: int) -> Any:
+        """The body of one ranged request."""
         client = await self._client()
         try:
             with translated(key):
                 answer = await client.get_object(
-                    **self._name(key), Range=f"bytes={offset}-{offset + length - 1}"
+                    **self._name(key), Range=f"bytes={offset}-{end - 1}"
                 )
         except Unavailable as error:
             if isinstance(cause := error.__cause__, ClientError) and "Range" in code_of(cause):
                 raise missing(key) from error
             raise
-        if answer["ContentLength"] != length:
+        if answer["ContentLength"] != end - offset:
             answer["Body"].close()
             raise missing(key)
-        async with answer["Body"] as body:
-            content = body.raw_stream.content
-            while length:
-                with translated(key):
-                    try:
-                        piece = await content.readexactly(min(chunk, length))
-                    except asyncio.IncompleteReadError as error:
-                        raise unavailable("its answer was cut off") from error
-                length -= len(piece)
-                yield piece
+        return answer["Body"]
 
     async def stat(self, key: str) -> ObjectInfo | None:
         client = await self._client()

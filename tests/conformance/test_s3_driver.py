@@ -1,0 +1,113 @@
+"""An S3 store across a network that fails."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from media_service.errors import DataLoss, Unavailable
+from media_service.storage.s3 import S3Driver, S3Location
+from media_service.types import new_id
+from tests.conformance.network import Network, network_before
+from tests.conformance.parts import content, put, store
+from tests.s3_server import BUCKET
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+async def network(s3_endpoint: str) -> AsyncIterator[Network]:
+    async with network_before(s3_endpoint) as network:
+        yield network
+
+
+@pytest.fixture
+async def far(network: Network, s3: S3Driver) -> AsyncIterator[S3Driver]:
+    """Through the network; `s3` has set the credentials."""
+    driver = S3Driver(S3Location(BUCKET, f"tests/{new_id()}/", network.url, "us-east-1", True))
+    yield driver
+    await driver.close()
+
+
+@pytest.mark.parametrize("fault", [500, 503, "lost"])
+async def test_what_fails_in_passing_is_repeated(
+    far: S3Driver, network: Network, key: str, fault: int | str
+) -> None:
+    failed: set[tuple[str, str]] = set()
+
+    def each_once(request: web.Request, body: bytes) -> int | str | None:
+        named = request.method, request.raw_path
+        if named in failed:
+            return None
+        failed.add(named)
+        return fault
+
+    network.fault = each_once
+    pieces = [b"a" * 5 * MIB, b"the end"]
+    await store(far, key, *pieces)
+    assert await content(far, key) == b"".join(pieces)
+    assert len(failed) >= 6
+    await far.delete(key)
+    assert await far.stat(key) is None
+
+
+async def test_a_complete_that_was_not_answered_is_complete(
+    far: S3Driver, network: Network, key: str
+) -> None:
+    session = await far.begin(key)
+    part = await put(far, key, session, b"bytes")
+    left = ["lost"]
+    network.fault = lambda request, body: (
+        left.pop() if left and request.method == "POST" and "uploadId" in request.raw_path else None
+    )
+    await far.complete(key, session, [part])
+    assert left == []
+    assert await content(far, key) == b"bytes"
+
+
+async def test_a_store_that_stays_away_is_unavailable(
+    far: S3Driver, network: Network, key: str
+) -> None:
+    network.fault = lambda request, body: 503
+    with pytest.raises(Unavailable):
+        await far.put(key, b"bytes")
+
+
+async def test_a_download_that_was_cut_goes_on(far: S3Driver, network: Network, key: str) -> None:
+    data = bytes(n % 251 for n in range(3 * MIB))
+    await store(far, key, data)
+    network.fail("cut", "cut")
+    pieces = [piece async for piece in far.read(key, 0, len(data), 100_000)]
+    assert b"".join(pieces) == data
+
+
+async def test_a_download_that_gets_nowhere_ends(far: S3Driver, network: Network, key: str) -> None:
+    await store(far, key, b"bytes")
+    network.fault = lambda request, body: "cut"
+    with pytest.raises(Unavailable):
+        async for _ in far.read(key, 0, 5, 5):
+            pass
+
+
+async def test_bytes_damaged_on_the_way_are_refused(
+    s3: S3Driver, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await s3.begin(key)
+    monkeypatch.setattr("media_service.storage.s3.checksum", lambda data: "AAAAAA==")
+    with pytest.raises(Unavailable):
+        await put(s3, key, session, b"bytes")
+    monkeypatch.undo()
+    with pytest.raises(DataLoss):
+        await s3.read(key, 0, 5, 5).__anext__()
+
+
+async def test_a_check_says_what_is_wrong(s3: S3Driver, s3_endpoint: str) -> None:
+    await s3.check()
+    for location, says in (
+        (S3Location("nowhere", "", s3_endpoint, "us-east-1", True), "bucket nowhere"),
+        (S3Location(BUCKET, "", "http://127.0.0.1:1", "us-east-1", True), "EndpointConnection"),
+    ):
+        driver = S3Driver(location)
+        with pytest.raises(Unavailable, match=says):
+            await driver.check()
+        await driver.close()
