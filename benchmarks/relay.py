@@ -6,7 +6,6 @@ ranged GET brings, in messages. Parts, client and checksums are the service's ow
 """
 
 import asyncio
-import base64
 import sys
 from collections import deque
 from typing import Any
@@ -15,12 +14,12 @@ import grpc
 import uvloop
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from crc32c import crc32c as crc32c_of
 from grpc_health.v1 import health, health_pb2_grpc
 from media.v1 import download_service_pb2, upload_service_pb2
 
 from benchmarks.bare import SINK, SOURCE
 from media_service.rpc.server import OPTIONS
+from media_service.storage.crc32c import checksum
 
 PART = 8 << 20
 IN_FLIGHT = 4
@@ -68,8 +67,7 @@ class Relay(grpc.GenericRpcHandler):
         return str(count).encode()
 
     async def _send(self, number: int, data: bytes) -> dict[str, Any]:
-        checksum = base64.b64encode(crc32c_of(data).to_bytes(4)).decode()
-        part = {"PartNumber": number, "ChecksumCRC32C": checksum}
+        part = {"PartNumber": number, "ChecksumCRC32C": checksum(data)}
         answer = await self._s3.upload_part(**self._session, **part, Body=data)
         return {**part, "ETag": answer["ETag"]}
 

@@ -118,6 +118,11 @@ def test_a_million_fields_are_refused() -> None:
         wire.deserializer(WriteUpload)(b"\x30\x01" * 1_000_000)
 
 
+def test_a_number_without_an_end_is_refused_at_once() -> None:
+    with pytest.raises(DecodeError):
+        wire.deserializer(WriteUpload)(b"\x18" + b"\xff" * (3 << 20))
+
+
 def test_a_streamed_message_has_one_place_for_content() -> None:
     with pytest.raises(ValueError, match="one field for its content"):
         wire.content_path(upload_pb2.Upload.DESCRIPTOR)

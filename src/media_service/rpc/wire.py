@@ -22,6 +22,7 @@ from media_service.types import Octets
 LENGTH_DELIMITED, FIXED32 = 2, 5
 # Fields of one message. Ours have fewer; a million of them would hold up everybody else.
 MOST_FIELDS = 100
+LONGEST_VARINT = 10  # bytes
 
 Serializer = Callable[[Any], bytes]
 Deserializer = Callable[[bytes], Any]
@@ -139,15 +140,10 @@ def detach(raw: memoryview, path: Sequence[int]) -> tuple[bytes, memoryview | No
 
 
 def read_varint(raw: memoryview, at: int) -> tuple[int, int]:
-    """The number at `at`, and where the next field begins."""
-    value = shift = 0
-    try:
-        while (byte := raw[at]) > 0x7F:
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            at += 1
-    except IndexError:
-        raise DecodeError("a number reaches past the end of its message") from None
-    if shift > 63:
-        raise DecodeError("a number has more than 64 bits")
-    return value | byte << shift, at + 1
+    """The number at `at`, and where what follows it begins."""
+    value = 0
+    for place, byte in enumerate(raw[at : at + LONGEST_VARINT]):
+        value |= (byte & 0x7F) << 7 * place
+        if byte <= 0x7F:
+            return value, at + place + 1
+    raise DecodeError("a number has no end, or more than 64 bits")

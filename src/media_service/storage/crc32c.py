@@ -5,9 +5,17 @@ the Castagnoli polynomial; the CRC of a concatenation is that of the first piece
 that of the second. Method: Mark Adler's `crc32_combine` in zlib, in its multiply-modulo form.
 """
 
+import base64
 from functools import lru_cache
 
+from crc32c import crc32c as crc32c_of
+
 POLYNOMIAL = 0x82F63B78  # Castagnoli, bit-reflected (RFC 3720, appendix B.4)
+
+
+def checksum(data: bytes) -> str:
+    """CRC32C as object stores write it: base64 of four bytes, big-endian."""
+    return base64.b64encode(crc32c_of(data).to_bytes(4)).decode()
 
 
 def multiply(a: int, b: int) -> int:

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from media_service.errors import DataLoss, Reason
 from media_service.types import Octets
 
 
@@ -51,6 +52,10 @@ class ObjectInfo:
     key: str
     size: int
     modified: datetime
+
+
+def missing(key: str) -> DataLoss:
+    return DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key)
 
 
 class PartWriter(Protocol):

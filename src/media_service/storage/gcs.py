@@ -13,7 +13,6 @@ https://cloud.google.com/storage/docs/composite-objects
 """
 
 import asyncio
-import base64
 import hashlib
 import random
 from collections.abc import (
@@ -34,11 +33,12 @@ from secrets import token_hex
 from typing import Any, TypeVar
 
 import aiohttp
-from crc32c import crc32c as crc32c_of
 from gcloud.aio.storage import Storage, StreamResponse
 
-from media_service.errors import DataLoss, MediaError, Reason, Unavailable
-from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart
+from media_service.errors import MediaError, Reason, Unavailable
+from media_service.storage.crc32c import checksum
+from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart, missing
+from media_service.storage.held_part import HeldPart
 from media_service.types import Octets
 
 T = TypeVar("T")
@@ -108,15 +108,6 @@ def translated() -> Iterator[None]:
         raise translate(error) from error
 
 
-def missing(key: str) -> DataLoss:
-    return DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key)
-
-
-def checksum(data: bytes) -> str:
-    """CRC32C as Cloud Storage writes it."""
-    return base64.b64encode(crc32c_of(data).to_bytes(4)).decode()
-
-
 def info_of(key: str, found: Mapping[str, Any]) -> ObjectInfo:
     return ObjectInfo(key, int(found["size"]), datetime.fromisoformat(found["updated"]))
 
@@ -161,26 +152,17 @@ async def for_each(work: Callable[[A], Awaitable[T]], items: Sequence[A]) -> lis
     return results
 
 
-class GcsPartWriter:
+class GcsPartWriter(HeldPart):
     """Collects a part, and uploads it when it is sealed."""
 
     def __init__(self, driver: "GcsDriver", name: str) -> None:
+        super().__init__()
         self._driver = driver
         self._name = name
-        self._buffers: list[Octets] = []
-        self._closed = False
         self._may_be_stored = False
 
-    async def write(self, buffers: Sequence[Octets]) -> None:
-        if self._closed:
-            raise RuntimeError("a sealed part was written to")
-        self._buffers += buffers
-
-    async def sync(self) -> int:
-        return 0
-
     async def seal(self) -> None:
-        data, self._buffers, self._closed = b"".join(self._buffers), [], True
+        data = self.take()
         self._may_be_stored = True
         try:
             await self._driver.store_part(self._name, data)
@@ -189,7 +171,7 @@ class GcsPartWriter:
             raise RuntimeError("a part's name was used before") from None
 
     async def discard(self) -> None:
-        self._buffers, self._closed = [], True
+        self.drop()
         if self._may_be_stored:
             await self._driver.discard_part(self._name)
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from media_service.errors import DataLoss, MediaError, Reason, ResourceExhausted, Unavailable
-from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart
+from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart, missing
 from media_service.types import Octets
 
 # Threads wait for the disk, not for a processor: many small uploads sync at the same time.
@@ -43,7 +43,7 @@ def translate(error: OSError, key: str) -> MediaError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return ResourceExhausted(Reason.STORAGE_FULL, "The storage is full; nothing more is taken.")
     if error.errno == errno.ENOENT:
-        return DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key)
+        return missing(key)
     return Unavailable(Reason.STORAGE_UNAVAILABLE, f"The storage failed: {error.strerror}.")
 
 

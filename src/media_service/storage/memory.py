@@ -6,8 +6,7 @@ It keeps the same promises as the others, but for surviving a restart.
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 
-from media_service.errors import DataLoss, Reason
-from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart
+from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart, missing
 from media_service.types import Octets, now
 
 
@@ -67,7 +66,7 @@ class MemoryDriver:
         except KeyError:
             data = b""
         if len(data) != size:
-            raise DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key)
+            raise missing(key)
         self._blobs[key] = data, ObjectInfo(key, size, now())
         self._open.pop(key, None)
 
@@ -79,7 +78,7 @@ class MemoryDriver:
     ) -> AsyncGenerator[bytes, None]:
         data = self._blobs[key][0] if key in self._blobs else b""
         if offset + length > len(data) or key not in self._blobs:
-            raise DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key)
+            raise missing(key)
         for start in range(offset, offset + length, chunk):
             yield data[start : min(start + chunk, offset + length)]
 

@@ -9,7 +9,6 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
 
 import asyncio
-import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from pathlib import Path
@@ -20,10 +19,11 @@ import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
-from crc32c import crc32c as crc32c_of
 
 from media_service.errors import DataLoss, MediaError, Reason, Unavailable
-from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart
+from media_service.storage.crc32c import checksum
+from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart, missing
+from media_service.storage.held_part import HeldPart
 from media_service.storage.s3_location import S3Location
 from media_service.types import Octets
 
@@ -55,7 +55,7 @@ def translated(key: str = "") -> Iterator[None]:
         yield
     except ClientError as error:
         if code_of(error) in MISSING:
-            raise DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key) from error
+            raise missing(key) from error
         raise unavailable(f"it answered {code_of(error)}") from error
     except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
         raise unavailable(type(error).__name__) from error
@@ -65,40 +65,21 @@ def unavailable(why: str) -> Unavailable:
     return Unavailable(Reason.STORAGE_UNAVAILABLE, f"The object store failed: {why}.")
 
 
-def missing(key: str) -> DataLoss:
-    return DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key)
-
-
-def checksum(data: bytes) -> str:
-    """CRC32C as S3 writes it."""
-    return base64.b64encode(crc32c_of(data).to_bytes(4)).decode()
-
-
-class S3PartWriter:
+class S3PartWriter(HeldPart):
     """Collects a part, and sends it when it is sealed."""
 
     def __init__(self, driver: "S3Driver", key: str, session: str, number: int) -> None:
+        super().__init__()
         self._driver = driver
         self._key = key
         self._session = session
         self._number = number
-        self._buffers: list[Octets] = []
-        self._sealed = False
-
-    async def write(self, buffers: Sequence[Octets]) -> None:
-        if self._sealed:
-            raise RuntimeError("a sealed part was written to")
-        self._buffers += buffers
-
-    async def sync(self) -> int:
-        return 0
 
     async def seal(self) -> None:
-        data, self._buffers, self._sealed = b"".join(self._buffers), [], True
-        await self._driver.put_part(self._key, self._session, self._number, data)
+        await self._driver.put_part(self._key, self._session, self._number, self.take())
 
     async def discard(self) -> None:
-        self._buffers, self._sealed = [], True
+        self.drop()
 
 
 class S3Driver:

@@ -85,7 +85,7 @@ create index uploads_to_expire on uploads (expire_time) where state = 'ACTIVE';
 
 create table upload_parts (
     upload_id uuid not null references uploads on delete cascade,
-    number integer not null check (number >= 1),
+    number integer not null check (number between 1 and 10000),
     part_offset bigint not null,
     size_bytes bigint not null,
     crc32c bigint not null,
