@@ -84,6 +84,13 @@ def secret(text: str) -> str:
     return text
 
 
+def secrets(text: str) -> tuple[str, ...]:
+    found = words(text)
+    if any(len(key.encode()) < 32 for key in found):
+        raise ValueError("keys of at least 32 bytes each, separated by commas")
+    return found
+
+
 def level(text: str) -> str:
     if text.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise ValueError("one of DEBUG, INFO, WARNING, ERROR")
@@ -138,6 +145,13 @@ class Config:
     )
     jwt_issuer: str = setting("", str, "required `iss` of tokens; empty: any")
     jwt_audience: str = setting("", str, "required `aud` of tokens; empty: none")
+    link_keys: tuple[str, ...] = setting(
+        "",
+        secrets,
+        "keys of signed links, comma-separated, ≥ 32 bytes each: the first signs, all are accepted;"
+        " empty: one made from MEDIA_JWT_SECRET",
+        masked=True,
+    )
     cors_origins: tuple[str, ...] = setting("", words, "browser origins that may call REST, or *")
     max_upload_size: int = setting("50GiB", size, "largest file taken")
     max_pixels: int = setting("268435456", integer(1, 1 << 40), "largest picture taken, in pixels")

@@ -4,7 +4,9 @@ isort:skip_file
 """
 
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from media.v1 import media_pb2 as _media_pb2
 import builtins as _builtins
 import sys
@@ -24,21 +26,25 @@ class DownloadRequest(_message.Message):
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    RENDITION_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     offset: _builtins.int
     """First byte. Negative: counted from the end, so -100 is the last 100 bytes."""
     limit: _builtins.int
     """At most this many bytes; 0 means to the end."""
+    rendition: _builtins.str
+    """The name of a rendition; empty: the original."""
     def __init__(
         self,
         *,
         media_id: _builtins.str = ...,
         offset: _builtins.int = ...,
         limit: _builtins.int = ...,
+        rendition: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "media_id", b"media_id", "offset", b"offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "media_id", b"media_id", "offset", b"offset", "rendition", b"rendition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -112,19 +118,127 @@ class GetContentRequest(_message.Message):
 
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     ATTACHMENT_FIELD_NUMBER: _builtins.int
+    RENDITION_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     attachment: _builtins.bool
     """Ask the browser to save the file rather than show it."""
+    rendition: _builtins.str
+    """The name of a rendition; empty: the original."""
     def __init__(
         self,
         *,
         media_id: _builtins.str = ...,
         attachment: _builtins.bool = ...,
+        rendition: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "media_id", b"media_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "media_id", b"media_id", "rendition", b"rendition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetContentRequest: _TypeAlias = GetContentRequest  # noqa: Y015
+
+@_typing.final
+class SignUrlRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    RENDITION_FIELD_NUMBER: _builtins.int
+    LIFETIME_FIELD_NUMBER: _builtins.int
+    ATTACHMENT_FIELD_NUMBER: _builtins.int
+    DIRECT_FIELD_NUMBER: _builtins.int
+    media_id: _builtins.str
+    rendition: _builtins.str
+    """The name of a rendition; empty: the original."""
+    attachment: _builtins.bool
+    """Ask the browser to save the file rather than show it."""
+    direct: _builtins.bool
+    """Let the object store serve it, past this service, if it can (S3, Google Cloud Storage). Such a
+    URL is good until it expires, also if the media is deleted meanwhile.
+    """
+    @_builtins.property
+    def lifetime(self) -> _duration_pb2.Duration:
+        """How long the URL is good: a second to seven days; 15 minutes if not set."""
+
+    def __init__(
+        self,
+        *,
+        media_id: _builtins.str = ...,
+        rendition: _builtins.str = ...,
+        lifetime: _duration_pb2.Duration | None = ...,
+        attachment: _builtins.bool = ...,
+        direct: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "direct", b"direct", "lifetime", b"lifetime", "media_id", b"media_id", "rendition", b"rendition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignUrlRequest: _TypeAlias = SignUrlRequest  # noqa: Y015
+
+@_typing.final
+class SignUrlResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignUrlResponse: _TypeAlias = SignUrlResponse  # noqa: Y015
+
+@_typing.final
+class GetSignedRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    path: _builtins.str
+    """A name for people, of no meaning to the service."""
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSignedRequest: _TypeAlias = GetSignedRequest  # noqa: Y015
+
+@_typing.final
+class GetPublicRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPublicRequest: _TypeAlias = GetPublicRequest  # noqa: Y015

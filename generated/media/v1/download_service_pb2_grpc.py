@@ -47,6 +47,21 @@ class DownloadServiceStub:
                 request_serializer=media_dot_v1_dot_download__service__pb2.GetContentRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.SignUrl = channel.unary_unary(
+                '/media.v1.DownloadService/SignUrl',
+                request_serializer=media_dot_v1_dot_download__service__pb2.SignUrlRequest.SerializeToString,
+                response_deserializer=media_dot_v1_dot_download__service__pb2.SignUrlResponse.FromString,
+                _registered_method=True)
+        self.GetSigned = channel.unary_stream(
+                '/media.v1.DownloadService/GetSigned',
+                request_serializer=media_dot_v1_dot_download__service__pb2.GetSignedRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.GetPublic = channel.unary_stream(
+                '/media.v1.DownloadService/GetPublic',
+                request_serializer=media_dot_v1_dot_download__service__pb2.GetPublicRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
 
 
 class DownloadServiceServicer:
@@ -55,22 +70,54 @@ class DownloadServiceServicer:
     """
 
     def Download(self, request, context):
-        """Streams the original, or a range of it. The first message carries the media and the range.
+        """Streams the original or a rendition, or a range of it. The first message carries the media and the range.
 
-        Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RANGE_NOT_SATISFIABLE,
-        BLOB_MISSING. Safe to retry, from where the last one broke.
+        Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED,
+        RENDITION_NOT_FOUND, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from where the last one
+        broke.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetContent(self, request, context):
-        """The original over HTTP, as RFC 9110 has it: Range and If-Range (206, 416), If-None-Match and
+        """The original or a rendition over HTTP, as RFC 9110 has it: Range and If-Range (206, 416), If-None-Match and
         If-Modified-Since (304), If-Match and If-Unmodified-Since (412), HEAD, ETag, Last-Modified,
         Repr-Digest, Content-Disposition, always a Content-Length. Several ranges in one request are
         answered with the whole.
 
         Permission: media.read. Errors: as Download, PRECONDITION_FAILED. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SignUrl(self, request, context):
+        """Makes a URL that reads a media, or a rendition of it, without a token until it expires.
+
+        Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSigned(self, request, context):
+        """Reads what a URL of SignUrl was made for; HTTP as in GetContent.
+
+        Public: the token in the path is the permission. Errors: LINK_INVALID, and it says no more than
+        that, whether the link was changed, has expired, or what it led to is gone;
+        RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPublic(self, request, context):
+        """Reads a rendition of a PUBLIC media, by the path in its `public_url`; HTTP as in GetContent, and
+        anybody may keep it. A CDN in front (MEDIA_CDN_BASE_URL) reads the public store itself.
+
+        Public. Errors: MEDIA_NOT_FOUND, RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to
+        retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,6 +134,21 @@ def add_DownloadServiceServicer_to_server(servicer, server):
             'GetContent': grpc.unary_stream_rpc_method_handler(
                     servicer.GetContent,
                     request_deserializer=media_dot_v1_dot_download__service__pb2.GetContentRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'SignUrl': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignUrl,
+                    request_deserializer=media_dot_v1_dot_download__service__pb2.SignUrlRequest.FromString,
+                    response_serializer=media_dot_v1_dot_download__service__pb2.SignUrlResponse.SerializeToString,
+            ),
+            'GetSigned': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetSigned,
+                    request_deserializer=media_dot_v1_dot_download__service__pb2.GetSignedRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetPublic': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetPublic,
+                    request_deserializer=media_dot_v1_dot_download__service__pb2.GetPublicRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
@@ -145,6 +207,87 @@ class DownloadService:
             target,
             '/media.v1.DownloadService/GetContent',
             media_dot_v1_dot_download__service__pb2.GetContentRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignUrl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/media.v1.DownloadService/SignUrl',
+            media_dot_v1_dot_download__service__pb2.SignUrlRequest.SerializeToString,
+            media_dot_v1_dot_download__service__pb2.SignUrlResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSigned(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/media.v1.DownloadService/GetSigned',
+            media_dot_v1_dot_download__service__pb2.GetSignedRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPublic(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/media.v1.DownloadService/GetPublic',
+            media_dot_v1_dot_download__service__pb2.GetPublicRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,

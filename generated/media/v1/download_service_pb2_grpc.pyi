@@ -37,18 +37,38 @@ class DownloadServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DownloadServiceAsyncStub: ...
     Download: _grpc.UnaryStreamMultiCallable[_download_service_pb2.DownloadRequest, _download_service_pb2.DownloadResponse]
-    """Streams the original, or a range of it. The first message carries the media and the range.
+    """Streams the original or a rendition, or a range of it. The first message carries the media and the range.
 
-    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RANGE_NOT_SATISFIABLE,
-    BLOB_MISSING. Safe to retry, from where the last one broke.
+    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED,
+    RENDITION_NOT_FOUND, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from where the last one
+    broke.
     """
     GetContent: _grpc.UnaryStreamMultiCallable[_download_service_pb2.GetContentRequest, _httpbody_pb2.HttpBody]
-    """The original over HTTP, as RFC 9110 has it: Range and If-Range (206, 416), If-None-Match and
+    """The original or a rendition over HTTP, as RFC 9110 has it: Range and If-Range (206, 416), If-None-Match and
     If-Modified-Since (304), If-Match and If-Unmodified-Since (412), HEAD, ETag, Last-Modified,
     Repr-Digest, Content-Disposition, always a Content-Length. Several ranges in one request are
     answered with the whole.
 
     Permission: media.read. Errors: as Download, PRECONDITION_FAILED. Safe to retry.
+    """
+    SignUrl: _grpc.UnaryUnaryMultiCallable[_download_service_pb2.SignUrlRequest, _download_service_pb2.SignUrlResponse]
+    """Makes a URL that reads a media, or a rendition of it, without a token until it expires.
+
+    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND. Safe to retry.
+    """
+    GetSigned: _grpc.UnaryStreamMultiCallable[_download_service_pb2.GetSignedRequest, _httpbody_pb2.HttpBody]
+    """Reads what a URL of SignUrl was made for; HTTP as in GetContent.
+
+    Public: the token in the path is the permission. Errors: LINK_INVALID, and it says no more than
+    that, whether the link was changed, has expired, or what it led to is gone;
+    RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to retry.
+    """
+    GetPublic: _grpc.UnaryStreamMultiCallable[_download_service_pb2.GetPublicRequest, _httpbody_pb2.HttpBody]
+    """Reads a rendition of a PUBLIC media, by the path in its `public_url`; HTTP as in GetContent, and
+    anybody may keep it. A CDN in front (MEDIA_CDN_BASE_URL) reads the public store itself.
+
+    Public. Errors: MEDIA_NOT_FOUND, RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to
+    retry.
     """
 
 @_typing.type_check_only
@@ -59,18 +79,38 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Download: _aio.UnaryStreamMultiCallable[_download_service_pb2.DownloadRequest, _download_service_pb2.DownloadResponse]  # type: ignore[assignment]
-    """Streams the original, or a range of it. The first message carries the media and the range.
+    """Streams the original or a rendition, or a range of it. The first message carries the media and the range.
 
-    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RANGE_NOT_SATISFIABLE,
-    BLOB_MISSING. Safe to retry, from where the last one broke.
+    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED,
+    RENDITION_NOT_FOUND, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from where the last one
+    broke.
     """
     GetContent: _aio.UnaryStreamMultiCallable[_download_service_pb2.GetContentRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """The original over HTTP, as RFC 9110 has it: Range and If-Range (206, 416), If-None-Match and
+    """The original or a rendition over HTTP, as RFC 9110 has it: Range and If-Range (206, 416), If-None-Match and
     If-Modified-Since (304), If-Match and If-Unmodified-Since (412), HEAD, ETag, Last-Modified,
     Repr-Digest, Content-Disposition, always a Content-Length. Several ranges in one request are
     answered with the whole.
 
     Permission: media.read. Errors: as Download, PRECONDITION_FAILED. Safe to retry.
+    """
+    SignUrl: _aio.UnaryUnaryMultiCallable[_download_service_pb2.SignUrlRequest, _download_service_pb2.SignUrlResponse]  # type: ignore[assignment]
+    """Makes a URL that reads a media, or a rendition of it, without a token until it expires.
+
+    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND. Safe to retry.
+    """
+    GetSigned: _aio.UnaryStreamMultiCallable[_download_service_pb2.GetSignedRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Reads what a URL of SignUrl was made for; HTTP as in GetContent.
+
+    Public: the token in the path is the permission. Errors: LINK_INVALID, and it says no more than
+    that, whether the link was changed, has expired, or what it led to is gone;
+    RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to retry.
+    """
+    GetPublic: _aio.UnaryStreamMultiCallable[_download_service_pb2.GetPublicRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Reads a rendition of a PUBLIC media, by the path in its `public_url`; HTTP as in GetContent, and
+    anybody may keep it. A CDN in front (MEDIA_CDN_BASE_URL) reads the public store itself.
+
+    Public. Errors: MEDIA_NOT_FOUND, RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to
+    retry.
     """
 
 class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -84,10 +124,11 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _download_service_pb2.DownloadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_download_service_pb2.DownloadResponse], _abc.AsyncIterator[_download_service_pb2.DownloadResponse]]:
-        """Streams the original, or a range of it. The first message carries the media and the range.
+        """Streams the original or a rendition, or a range of it. The first message carries the media and the range.
 
-        Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RANGE_NOT_SATISFIABLE,
-        BLOB_MISSING. Safe to retry, from where the last one broke.
+        Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED,
+        RENDITION_NOT_FOUND, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from where the last one
+        broke.
         """
 
     @_abc_1.abstractmethod
@@ -96,12 +137,49 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _download_service_pb2.GetContentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """The original over HTTP, as RFC 9110 has it: Range and If-Range (206, 416), If-None-Match and
+        """The original or a rendition over HTTP, as RFC 9110 has it: Range and If-Range (206, 416), If-None-Match and
         If-Modified-Since (304), If-Match and If-Unmodified-Since (412), HEAD, ETag, Last-Modified,
         Repr-Digest, Content-Disposition, always a Content-Length. Several ranges in one request are
         answered with the whole.
 
         Permission: media.read. Errors: as Download, PRECONDITION_FAILED. Safe to retry.
+        """
+
+    @_abc_1.abstractmethod
+    def SignUrl(
+        self,
+        request: _download_service_pb2.SignUrlRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_download_service_pb2.SignUrlResponse, _abc.Awaitable[_download_service_pb2.SignUrlResponse]]:
+        """Makes a URL that reads a media, or a rendition of it, without a token until it expires.
+
+        Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND. Safe to retry.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSigned(
+        self,
+        request: _download_service_pb2.GetSignedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Reads what a URL of SignUrl was made for; HTTP as in GetContent.
+
+        Public: the token in the path is the permission. Errors: LINK_INVALID, and it says no more than
+        that, whether the link was changed, has expired, or what it led to is gone;
+        RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to retry.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPublic(
+        self,
+        request: _download_service_pb2.GetPublicRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Reads a rendition of a PUBLIC media, by the path in its `public_url`; HTTP as in GetContent, and
+        anybody may keep it. A CDN in front (MEDIA_CDN_BASE_URL) reads the public store itself.
+
+        Public. Errors: MEDIA_NOT_FOUND, RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to
+        retry.
         """
 
 def add_DownloadServiceServicer_to_server(servicer: DownloadServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -79,6 +79,25 @@ class Media(_message.Message):
     AUDIO: Media.Kind.ValueType  # 3
     DOCUMENT: Media.Kind.ValueType  # 4
 
+    class _Visibility:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _VisibilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Media._Visibility.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        VISIBILITY_UNSPECIFIED: Media._Visibility.ValueType  # 0
+        PRIVATE: Media._Visibility.ValueType  # 1
+        """Only its owner sees it. The default."""
+        PUBLIC: Media._Visibility.ValueType  # 2
+        """Its renditions, not its original, can be read by anybody who has their URL."""
+
+    class Visibility(_Visibility, metaclass=_VisibilityEnumTypeWrapper): ...
+    VISIBILITY_UNSPECIFIED: Media.Visibility.ValueType  # 0
+    PRIVATE: Media.Visibility.ValueType  # 1
+    """Only its owner sees it. The default."""
+    PUBLIC: Media.Visibility.ValueType  # 2
+    """Its renditions, not its original, can be read by anybody who has their URL."""
+
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
@@ -99,6 +118,10 @@ class Media(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     DELETE_TIME_FIELD_NUMBER: _builtins.int
     PURGE_TIME_FIELD_NUMBER: _builtins.int
+    VISIBILITY_FIELD_NUMBER: _builtins.int
+    RENDITIONS_FIELD_NUMBER: _builtins.int
+    READ_URL_FIELD_NUMBER: _builtins.int
+    READ_URL_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     """UUID; the id of the upload that created it. Output only."""
     state: Global___Media.State.ValueType
@@ -115,6 +138,11 @@ class Media(_message.Message):
     description: _builtins.str
     etag: _builtins.str
     """Changes with every change of this resource. Send it back to update or delete only what you saw."""
+    visibility: Global___Media.Visibility.ValueType
+    read_url: _builtins.str
+    """A URL that reads the original without a token, for 15 minutes. Only where it was asked for. Output
+    only.
+    """
     @_builtins.property
     def owner(self) -> Global___Owner:
         """Output only."""
@@ -151,6 +179,14 @@ class Media(_message.Message):
     def purge_time(self) -> _timestamp_pb2.Timestamp:
         """When a soft-deleted media will be purged by itself. Output only."""
 
+    @_builtins.property
+    def renditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rendition]:
+        """What was made of the original. Output only."""
+
+    @_builtins.property
+    def read_url_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When `read_url` ends. Output only."""
+
     def __init__(
         self,
         *,
@@ -174,16 +210,52 @@ class Media(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         delete_time: _timestamp_pb2.Timestamp | None = ...,
         purge_time: _timestamp_pb2.Timestamp | None = ...,
+        visibility: Global___Media.Visibility.ValueType = ...,
+        renditions: _abc.Iterable[Global___Rendition] | None = ...,
+        read_url: _builtins.str = ...,
+        read_url_expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "create_time", b"create_time", "delete_time", b"delete_time", "error", b"error", "image", b"image", "info", b"info", "owner", b"owner", "purge_time", b"purge_time", "update_time", b"update_time", "video", b"video"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "create_time", b"create_time", "delete_time", b"delete_time", "error", b"error", "image", b"image", "info", b"info", "owner", b"owner", "purge_time", b"purge_time", "read_url_expire_time", b"read_url_expire_time", "update_time", b"update_time", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "error", b"error", "etag", b"etag", "filename", b"filename", "image", b"image", "info", b"info", "kind", b"kind", "media_id", b"media_id", "owner", b"owner", "purge_time", b"purge_time", "size_bytes", b"size_bytes", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "error", b"error", "etag", b"etag", "filename", b"filename", "image", b"image", "info", b"info", "kind", b"kind", "media_id", b"media_id", "owner", b"owner", "purge_time", b"purge_time", "read_url", b"read_url", "read_url_expire_time", b"read_url_expire_time", "renditions", b"renditions", "size_bytes", b"size_bytes", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "video", b"video", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_info: _TypeAlias = _typing.Literal["image", "video", "audio"]  # noqa: Y015
     _WhichOneofArgType_info: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_info) -> _WhichOneofReturnType_info | None: ...
 
 Global___Media: _TypeAlias = Media  # noqa: Y015
+
+@_typing.final
+class Rendition(_message.Message):
+    """Another form of a media, such as a smaller picture. It has no metadata of the original's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    PUBLIC_URL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What it is called, e.g. "small": part of its address."""
+    content_type: _builtins.str
+    size_bytes: _builtins.int
+    public_url: _builtins.str
+    """Where anybody can read it; only while the media is PUBLIC."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        content_type: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        public_url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "name", b"name", "public_url", b"public_url", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rendition: _TypeAlias = Rendition  # noqa: Y015
 
 @_typing.final
 class Owner(_message.Message):

@@ -49,17 +49,21 @@ class GetMediaRequest(_message.Message):
 
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    SIGN_READ_URL_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     view: Global___MediaView.ValueType
+    sign_read_url: _builtins.bool
+    """Whether to give a `read_url`."""
     def __init__(
         self,
         *,
         media_id: _builtins.str = ...,
         view: Global___MediaView.ValueType = ...,
+        sign_read_url: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["media_id", b"media_id", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["media_id", b"media_id", "sign_read_url", b"sign_read_url", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

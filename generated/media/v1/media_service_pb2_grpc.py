@@ -97,7 +97,8 @@ class MediaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateMedia(self, request, context):
-        """Changes the fields named by `update_mask`: filename, title, description, tags.
+        """Changes the fields named by `update_mask`: filename, title, description, tags, visibility. A
+        change of visibility moves the renditions between the private and the public store, soon after.
 
         Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, INVALID_UPDATE_MASK,
         ETAG_MISMATCH (HTTP 412; also by the If-Match header). Safe to retry with an etag.

@@ -50,7 +50,8 @@ class MediaServiceStub:
     Safe to retry.
     """
     UpdateMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.UpdateMediaRequest, _media_pb2.Media]
-    """Changes the fields named by `update_mask`: filename, title, description, tags.
+    """Changes the fields named by `update_mask`: filename, title, description, tags, visibility. A
+    change of visibility moves the renditions between the private and the public store, soon after.
 
     Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, INVALID_UPDATE_MASK,
     ETAG_MISMATCH (HTTP 412; also by the If-Match header). Safe to retry with an etag.
@@ -93,7 +94,8 @@ class MediaServiceAsyncStub(MediaServiceStub):
     Safe to retry.
     """
     UpdateMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.UpdateMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
-    """Changes the fields named by `update_mask`: filename, title, description, tags.
+    """Changes the fields named by `update_mask`: filename, title, description, tags, visibility. A
+    change of visibility moves the renditions between the private and the public store, soon after.
 
     Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, INVALID_UPDATE_MASK,
     ETAG_MISMATCH (HTTP 412; also by the If-Match header). Safe to retry with an etag.
@@ -151,7 +153,8 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _media_service_pb2.UpdateMediaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_media_pb2.Media, _abc.Awaitable[_media_pb2.Media]]:
-        """Changes the fields named by `update_mask`: filename, title, description, tags.
+        """Changes the fields named by `update_mask`: filename, title, description, tags, visibility. A
+        change of visibility moves the renditions between the private and the public store, soon after.
 
         Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, INVALID_UPDATE_MASK,
         ETAG_MISMATCH (HTTP 412; also by the If-Match header). Safe to retry with an etag.

@@ -29,7 +29,7 @@ from media.v1 import checksums_pb2 as media_dot_v1_dot_checksums__pb2
 from media.v1 import media_pb2 as media_dot_v1_dot_media__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15media/v1/upload.proto\x12\x08media.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18media/v1/checksums.proto\x1a\x14media/v1/media.proto\"\x8a\x02\n\nUploadSpec\x12\x1e\n\tupload_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x32\n\x08\x66ilename\x18\x02 \x01(\tB \xbaH\x1dr\x1b(\xff\x01\x32\x16^[^/\\\\\\x00-\\x1f\\x7f]*$\x12O\n\x0c\x63ontent_type\x18\x03 \x01(\tB9\xbaH6r1\x18\x7f\x32-^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$\xd8\x01\x01\x12 \n\nsize_bytes\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12&\n\tchecksums\x18\x05 \x01(\x0b\x32\x13.media.v1.ChecksumsB\r\n\x0b_size_bytes\"\xdc\x03\n\x06Upload\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.media.v1.Upload.State\x12\"\n\x04spec\x18\x03 \x01(\x0b\x32\x14.media.v1.UploadSpec\x12\x16\n\x0e\x63ommitted_size\x18\x04 \x01(\x03\x12!\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x12.google.rpc.Status\x12\x1e\n\x05media\x18\x06 \x01(\x0b\x32\x0f.media.v1.Media\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fmin_append_size\x18\n \x01(\x03\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\r\n\tVERIFYING\x10\x02\x12\x0c\n\x08\x46INISHED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\x0b\n\x07\x41\x42ORTED\x10\x05\x12\x0b\n\x07\x45XPIRED\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15media/v1/upload.proto\x12\x08media.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18media/v1/checksums.proto\x1a\x14media/v1/media.proto\"\x8a\x02\n\nUploadSpec\x12\x1e\n\tupload_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x32\n\x08\x66ilename\x18\x02 \x01(\tB \xbaH\x1dr\x1b(\xff\x01\x32\x16^[^/\\\\\\x00-\\x1f\\x7f]*$\x12O\n\x0c\x63ontent_type\x18\x03 \x01(\tB9\xbaH6r1\x18\x7f\x32-^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$\xd8\x01\x01\x12 \n\nsize_bytes\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12&\n\tchecksums\x18\x05 \x01(\x0b\x32\x13.media.v1.ChecksumsB\r\n\x0b_size_bytes\"\x8d\x04\n\x06Upload\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.media.v1.Upload.State\x12\"\n\x04spec\x18\x03 \x01(\x0b\x32\x14.media.v1.UploadSpec\x12\x16\n\x0e\x63ommitted_size\x18\x04 \x01(\x03\x12!\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x12.google.rpc.Status\x12\x1e\n\x05media\x18\x06 \x01(\x0b\x32\x0f.media.v1.Media\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fmin_append_size\x18\n \x01(\x03\x12\x18\n\x10next_part_number\x18\x0b \x01(\x05\x12\x15\n\rmax_part_size\x18\x0c \x01(\x03\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\r\n\tVERIFYING\x10\x02\x12\x0c\n\x08\x46INISHED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\x0b\n\x07\x41\x42ORTED\x10\x05\x12\x0b\n\x07\x45XPIRED\x10\x06\"d\n\x04Part\x12\x1f\n\x0bpart_number\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x01\x12\x1b\n\nsize_bytes\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x13\n\x06\x63rc32c\x18\x03 \x01(\x07H\x00\x88\x01\x01\x42\t\n\x07_crc32cb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,10 +44,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADSPEC'].fields_by_name['content_type']._serialized_options = b'\272H6r1\030\1772-^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$\330\001\001'
   _globals['_UPLOADSPEC'].fields_by_name['size_bytes']._loaded_options = None
   _globals['_UPLOADSPEC'].fields_by_name['size_bytes']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_PART'].fields_by_name['part_number']._loaded_options = None
+  _globals['_PART'].fields_by_name['part_number']._serialized_options = b'\272H\007\032\005\030\220N(\001'
+  _globals['_PART'].fields_by_name['size_bytes']._loaded_options = None
+  _globals['_PART'].fields_by_name['size_bytes']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_UPLOADSPEC']._serialized_start=171
   _globals['_UPLOADSPEC']._serialized_end=437
   _globals['_UPLOAD']._serialized_start=440
-  _globals['_UPLOAD']._serialized_end=916
-  _globals['_UPLOAD_STATE']._serialized_start=807
-  _globals['_UPLOAD_STATE']._serialized_end=916
+  _globals['_UPLOAD']._serialized_end=965
+  _globals['_UPLOAD_STATE']._serialized_start=856
+  _globals['_UPLOAD_STATE']._serialized_end=965
+  _globals['_PART']._serialized_start=967
+  _globals['_PART']._serialized_end=1067
 # @@protoc_insertion_point(module_scope)

@@ -114,14 +114,23 @@ class Upload(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     MIN_APPEND_SIZE_FIELD_NUMBER: _builtins.int
+    NEXT_PART_NUMBER_FIELD_NUMBER: _builtins.int
+    MAX_PART_SIZE_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
     state: Global___Upload.State.ValueType
     committed_size: _builtins.int
     """How many bytes from the start are durable. Never decreases. A stream goes on exactly here."""
     min_append_size: _builtins.int
     """An append that does not complete the upload needs as many bytes, or none of them count
-    (APPEND_TOO_SMALL). 0 on local disk, 5 MiB on S3.
+    (APPEND_TOO_SMALL), and so does a part that others follow (PART_TOO_SMALL). 0 on local disk,
+    5 MiB on S3.
     """
+    next_part_number: _builtins.int
+    """The number of the part that begins at `committed_size`: where PutPart and SignUpload go on. 1 in
+    a new upload; streams use numbers up, and not each of them.
+    """
+    max_part_size: _builtins.int
+    """The largest body of one PutPart; a signed URL of the store itself may take more."""
     @_builtins.property
     def spec(self) -> Global___UploadSpec: ...
     @_builtins.property
@@ -153,11 +162,45 @@ class Upload(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         min_append_size: _builtins.int = ...,
+        next_part_number: _builtins.int = ...,
+        max_part_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "media", b"media", "spec", b"spec", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_size", b"committed_size", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "media", b"media", "min_append_size", b"min_append_size", "spec", b"spec", "state", b"state", "update_time", b"update_time", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_size", b"committed_size", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "max_part_size", b"max_part_size", "media", b"media", "min_append_size", b"min_append_size", "next_part_number", b"next_part_number", "spec", b"spec", "state", b"state", "update_time", b"update_time", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Upload: _TypeAlias = Upload  # noqa: Y015
+
+@_typing.final
+class Part(_message.Message):
+    """A piece of the whole that was sent by its number. Parts lie one after the other in the order of
+    their numbers, without a gap from the first on. Once accepted, a part is final.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_NUMBER_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    CRC32C_FIELD_NUMBER: _builtins.int
+    part_number: _builtins.int
+    size_bytes: _builtins.int
+    crc32c: _builtins.int
+    """CRC32C of its bytes."""
+    def __init__(
+        self,
+        *,
+        part_number: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+        crc32c: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c", "crc32c", b"crc32c"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c", "crc32c", b"crc32c", "part_number", b"part_number", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__crc32c: _TypeAlias = _typing.Literal["crc32c"]  # noqa: Y015
+    _WhichOneofArgType__crc32c: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__crc32c) -> _WhichOneofReturnType__crc32c | None: ...
+
+Global___Part: _TypeAlias = Part  # noqa: Y015

@@ -25,13 +25,15 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from media.v1 import checksums_pb2 as media_dot_v1_dot_checksums__pb2
 from media.v1 import media_pb2 as media_dot_v1_dot_media__pb2
 from media.v1 import rule_pb2 as media_dot_v1_dot_rule__pb2
 from media.v1 import upload_pb2 as media_dot_v1_dot_upload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmedia/v1/upload_service.proto\x12\x08media.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x18media/v1/checksums.proto\x1a\x14media/v1/media.proto\x1a\x13media/v1/rule.proto\x1a\x15media/v1/upload.proto\"b\n\x13\x43reateUploadRequest\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x14.media.v1.UploadSpecB\x06\xbaH\x03\xc8\x01\x01\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"X\n\x19\x42\x61tchCreateUploadsRequest\x12;\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.media.v1.CreateUploadRequestB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\"?\n\x1a\x42\x61tchCreateUploadsResponse\x12!\n\x07uploads\x18\x01 \x03(\x0b\x32\x10.media.v1.Upload\"\xe2\x01\n\x12WriteUploadRequest\x12\x1d\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x12$\n\x04spec\x18\x02 \x01(\x0b\x32\x14.media.v1.UploadSpecH\x00\x12\x17\n\x06offset\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x13\n\x06\x63rc32c\x18\x05 \x01(\x07H\x01\x88\x01\x01\x12\x0e\n\x06\x66inish\x18\x06 \x01(\x08\x12&\n\tchecksums\x18\x07 \x01(\x0b\x32\x13.media.v1.ChecksumsB\x08\n\x06targetB\t\n\x07_crc32c\"V\n\x13\x41ppendUploadRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"l\n\x12UploadMediaRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\x12\x32\n\x08\x66ilename\x18\x02 \x01(\tB \xbaH\x1dr\x1b(\xff\x01\x32\x16^[^/\\\\\\x00-\\x1f\\x7f]*$\"/\n\x10GetUploadRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x82\x01\n\x12ListUploadsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12/\n\x05state\x18\x03 \x01(\x0e\x32\x16.media.v1.Upload.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01\"Q\n\x13ListUploadsResponse\x12!\n\x07uploads\x18\x01 \x03(\x0b\x32\x10.media.v1.Upload\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x12WatchUploadRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\\\n\x15\x43ompleteUploadRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12&\n\tchecksums\x18\x02 \x01(\x0b\x32\x13.media.v1.Checksums\"1\n\x12\x41\x62ortUploadRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x32\xd6\n\n\rUploadService\x12}\n\x0c\x43reateUpload\x12\x1d.media.v1.CreateUploadRequest\x1a\x10.media.v1.Upload\"<\x92\xf6\x18\x1f\n\ruploads.write\x1a\x0euploads.create\x82\xd3\xe4\x93\x02\x13\"\x0b/v1/uploads:\x04spec\x12\xa6\x01\n\x12\x42\x61tchCreateUploads\x12#.media.v1.BatchCreateUploadsRequest\x1a$.media.v1.BatchCreateUploadsResponse\"E\x92\xf6\x18\x1f\n\ruploads.write\x1a\x0euploads.create\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/uploads:batchCreate:\x01*\x12\x63\n\x0bWriteUpload\x12\x1c.media.v1.WriteUploadRequest\x1a\x10.media.v1.Upload\"\"\x92\xf6\x18\x1e\n\ruploads.write\x1a\ruploads.write(\x01\x12\x92\x01\n\x0c\x41ppendUpload\x12\x1d.media.v1.AppendUploadRequest\x1a\x10.media.v1.Upload\"O\x92\xf6\x18\x1e\n\ruploads.write\x1a\ruploads.write\x82\xd3\xe4\x93\x02\'2\x1f/v1/uploads/{upload_id}/content:\x04\x62ody(\x01\x12\x80\x01\n\x0bUploadMedia\x12\x1c.media.v1.UploadMediaRequest\x1a\x0f.media.v1.Media\"@\x92\xf6\x18\x1e\n\ruploads.write\x1a\ruploads.write\x82\xd3\xe4\x93\x02\x18\"\x10/v1/media:upload:\x04\x62ody(\x01\x12\x97\x01\n\tGetUpload\x12\x1a.media.v1.GetUploadRequest\x1a\x10.media.v1.Upload\"\\\x92\xf6\x18\x0e\n\x0cuploads.read\x82\xd3\xe4\x93\x02\x44\x12\x17/v1/uploads/{upload_id}Z)B\'\n\x04HEAD\x12\x1f/v1/uploads/{upload_id}/content\x12q\n\x0bListUploads\x12\x1c.media.v1.ListUploadsRequest\x1a\x1d.media.v1.ListUploadsResponse\"%\x92\xf6\x18\x0e\n\x0cuploads.read\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/uploads\x12x\n\x0bWatchUpload\x12\x1c.media.v1.WatchUploadRequest\x1a\x10.media.v1.Upload\"7\x92\xf6\x18\x0e\n\x0cuploads.read\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/uploads/{upload_id}:watch0\x01\x12\x95\x01\n\x0e\x43ompleteUpload\x12\x1f.media.v1.CompleteUploadRequest\x1a\x10.media.v1.Upload\"P\x92\xf6\x18!\n\ruploads.write\x1a\x10uploads.complete\x82\xd3\xe4\x93\x02%\" /v1/uploads/{upload_id}:complete:\x01*\x12\x80\x01\n\x0b\x41\x62ortUpload\x12\x1c.media.v1.AbortUploadRequest\x1a\x10.media.v1.Upload\"A\x92\xf6\x18\x1e\n\ruploads.write\x1a\ruploads.abort\x82\xd3\xe4\x93\x02\x19*\x17/v1/uploads/{upload_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmedia/v1/upload_service.proto\x12\x08media.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18media/v1/checksums.proto\x1a\x14media/v1/media.proto\x1a\x13media/v1/rule.proto\x1a\x15media/v1/upload.proto\"b\n\x13\x43reateUploadRequest\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x14.media.v1.UploadSpecB\x06\xbaH\x03\xc8\x01\x01\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"X\n\x19\x42\x61tchCreateUploadsRequest\x12;\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.media.v1.CreateUploadRequestB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\"?\n\x1a\x42\x61tchCreateUploadsResponse\x12!\n\x07uploads\x18\x01 \x03(\x0b\x32\x10.media.v1.Upload\"\xe2\x01\n\x12WriteUploadRequest\x12\x1d\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x12$\n\x04spec\x18\x02 \x01(\x0b\x32\x14.media.v1.UploadSpecH\x00\x12\x17\n\x06offset\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x13\n\x06\x63rc32c\x18\x05 \x01(\x07H\x01\x88\x01\x01\x12\x0e\n\x06\x66inish\x18\x06 \x01(\x08\x12&\n\tchecksums\x18\x07 \x01(\x0b\x32\x13.media.v1.ChecksumsB\x08\n\x06targetB\t\n\x07_crc32c\"V\n\x13\x41ppendUploadRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"l\n\x12UploadMediaRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\x12\x32\n\x08\x66ilename\x18\x02 \x01(\tB \xbaH\x1dr\x1b(\xff\x01\x32\x16^[^/\\\\\\x00-\\x1f\\x7f]*$\"r\n\x0ePutPartRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\x0bpart_number\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x01\x12\"\n\x04\x62ody\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBody\"l\n\x10ListPartsRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"K\n\x11ListPartsResponse\x12\x1d\n\x05parts\x18\x01 \x03(\x0b\x32\x0e.media.v1.Part\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x99\x01\n\x11SignUploadRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12(\n\x05parts\x18\x02 \x03(\x0b\x32\x0e.media.v1.PartB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12=\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x04\x08\x80\xf5$2\x02\x08\x01\"9\n\x12SignUploadResponse\x12#\n\x05parts\x18\x01 \x03(\x0b\x32\x14.media.v1.SignedPart\"\xc3\x01\n\nSignedPart\x12\x13\n\x0bpart_number\x18\x01 \x01(\x05\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x32\n\x07headers\x18\x03 \x03(\x0b\x32!.media.v1.SignedPart.HeadersEntry\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Q\n\x10PutSignedRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0f\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"/\n\x10GetUploadRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x82\x01\n\x12ListUploadsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12/\n\x05state\x18\x03 \x01(\x0e\x32\x16.media.v1.Upload.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01\"Q\n\x13ListUploadsResponse\x12!\n\x07uploads\x18\x01 \x03(\x0b\x32\x10.media.v1.Upload\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x12WatchUploadRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x86\x01\n\x15\x43ompleteUploadRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12&\n\tchecksums\x18\x02 \x01(\x0b\x32\x13.media.v1.Checksums\x12(\n\x05parts\x18\x03 \x03(\x0b\x32\x0e.media.v1.PartB\t\xbaH\x06\x92\x01\x03\x10\x90N\"1\n\x12\x41\x62ortUploadRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x32\xf0\x0e\n\rUploadService\x12}\n\x0c\x43reateUpload\x12\x1d.media.v1.CreateUploadRequest\x1a\x10.media.v1.Upload\"<\x92\xf6\x18\x1f\n\ruploads.write\x1a\x0euploads.create\x82\xd3\xe4\x93\x02\x13\"\x0b/v1/uploads:\x04spec\x12\xa6\x01\n\x12\x42\x61tchCreateUploads\x12#.media.v1.BatchCreateUploadsRequest\x1a$.media.v1.BatchCreateUploadsResponse\"E\x92\xf6\x18\x1f\n\ruploads.write\x1a\x0euploads.create\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/uploads:batchCreate:\x01*\x12\x63\n\x0bWriteUpload\x12\x1c.media.v1.WriteUploadRequest\x1a\x10.media.v1.Upload\"\"\x92\xf6\x18\x1e\n\ruploads.write\x1a\ruploads.write(\x01\x12\x92\x01\n\x0c\x41ppendUpload\x12\x1d.media.v1.AppendUploadRequest\x1a\x10.media.v1.Upload\"O\x92\xf6\x18\x1e\n\ruploads.write\x1a\ruploads.write\x82\xd3\xe4\x93\x02\'2\x1f/v1/uploads/{upload_id}/content:\x04\x62ody(\x01\x12\x92\x01\n\x07PutPart\x12\x18.media.v1.PutPartRequest\x1a\x0e.media.v1.Part\"[\x92\xf6\x18\x1e\n\ruploads.write\x1a\ruploads.write\x82\xd3\xe4\x93\x02\x33\x1a+/v1/uploads/{upload_id}/parts/{part_number}:\x04\x62ody(\x01\x12}\n\tListParts\x12\x1a.media.v1.ListPartsRequest\x1a\x1b.media.v1.ListPartsResponse\"7\x92\xf6\x18\x0e\n\x0cuploads.read\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/uploads/{upload_id}/parts\x12\x91\x01\n\nSignUpload\x12\x1b.media.v1.SignUploadRequest\x1a\x1c.media.v1.SignUploadResponse\"H\x92\xf6\x18\x1d\n\ruploads.write\x1a\x0cuploads.sign\x82\xd3\xe4\x93\x02!\"\x1c/v1/uploads/{upload_id}:sign:\x01*\x12p\n\tPutSigned\x12\x1a.media.v1.PutSignedRequest\x1a\x0e.media.v1.Part\"5\x92\xf6\x18\x11\x10\x01\x1a\ruploads.write\x82\xd3\xe4\x93\x02\x1a\x1a\x12/v1/signed/{token}:\x04\x62ody(\x01\x12\x80\x01\n\x0bUploadMedia\x12\x1c.media.v1.UploadMediaRequest\x1a\x0f.media.v1.Media\"@\x92\xf6\x18\x1e\n\ruploads.write\x1a\ruploads.write\x82\xd3\xe4\x93\x02\x18\"\x10/v1/media:upload:\x04\x62ody(\x01\x12\x97\x01\n\tGetUpload\x12\x1a.media.v1.GetUploadRequest\x1a\x10.media.v1.Upload\"\\\x92\xf6\x18\x0e\n\x0cuploads.read\x82\xd3\xe4\x93\x02\x44\x12\x17/v1/uploads/{upload_id}Z)B\'\n\x04HEAD\x12\x1f/v1/uploads/{upload_id}/content\x12q\n\x0bListUploads\x12\x1c.media.v1.ListUploadsRequest\x1a\x1d.media.v1.ListUploadsResponse\"%\x92\xf6\x18\x0e\n\x0cuploads.read\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/uploads\x12x\n\x0bWatchUpload\x12\x1c.media.v1.WatchUploadRequest\x1a\x10.media.v1.Upload\"7\x92\xf6\x18\x0e\n\x0cuploads.read\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/uploads/{upload_id}:watch0\x01\x12\x95\x01\n\x0e\x43ompleteUpload\x12\x1f.media.v1.CompleteUploadRequest\x1a\x10.media.v1.Upload\"P\x92\xf6\x18!\n\ruploads.write\x1a\x10uploads.complete\x82\xd3\xe4\x93\x02%\" /v1/uploads/{upload_id}:complete:\x01*\x12\x80\x01\n\x0b\x41\x62ortUpload\x12\x1c.media.v1.AbortUploadRequest\x1a\x10.media.v1.Upload\"A\x92\xf6\x18\x1e\n\ruploads.write\x1a\ruploads.abort\x82\xd3\xe4\x93\x02\x19*\x17/v1/uploads/{upload_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,6 +54,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPENDUPLOADREQUEST'].fields_by_name['upload_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_UPLOADMEDIAREQUEST'].fields_by_name['filename']._loaded_options = None
   _globals['_UPLOADMEDIAREQUEST'].fields_by_name['filename']._serialized_options = b'\272H\035r\033(\377\0012\026^[^/\\\\\\x00-\\x1f\\x7f]*$'
+  _globals['_PUTPARTREQUEST'].fields_by_name['upload_id']._loaded_options = None
+  _globals['_PUTPARTREQUEST'].fields_by_name['upload_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PUTPARTREQUEST'].fields_by_name['part_number']._loaded_options = None
+  _globals['_PUTPARTREQUEST'].fields_by_name['part_number']._serialized_options = b'\272H\007\032\005\030\220N(\001'
+  _globals['_LISTPARTSREQUEST'].fields_by_name['upload_id']._loaded_options = None
+  _globals['_LISTPARTSREQUEST'].fields_by_name['upload_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTPARTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTPARTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\220N(\000'
+  _globals['_LISTPARTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTPARTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\350\007'
+  _globals['_SIGNUPLOADREQUEST'].fields_by_name['upload_id']._loaded_options = None
+  _globals['_SIGNUPLOADREQUEST'].fields_by_name['upload_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_SIGNUPLOADREQUEST'].fields_by_name['parts']._loaded_options = None
+  _globals['_SIGNUPLOADREQUEST'].fields_by_name['parts']._serialized_options = b'\272H\006\222\001\003\020\350\007'
+  _globals['_SIGNUPLOADREQUEST'].fields_by_name['lifetime']._loaded_options = None
+  _globals['_SIGNUPLOADREQUEST'].fields_by_name['lifetime']._serialized_options = b'\272H\r\252\001\n\"\004\010\200\365$2\002\010\001'
+  _globals['_SIGNEDPART_HEADERSENTRY']._loaded_options = None
+  _globals['_SIGNEDPART_HEADERSENTRY']._serialized_options = b'8\001'
+  _globals['_PUTSIGNEDREQUEST'].fields_by_name['token']._loaded_options = None
+  _globals['_PUTSIGNEDREQUEST'].fields_by_name['token']._serialized_options = b'\272H\007r\005\020\001\030\320\017'
   _globals['_GETUPLOADREQUEST'].fields_by_name['upload_id']._loaded_options = None
   _globals['_GETUPLOADREQUEST'].fields_by_name['upload_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_LISTUPLOADSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -64,6 +86,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHUPLOADREQUEST'].fields_by_name['upload_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_COMPLETEUPLOADREQUEST'].fields_by_name['upload_id']._loaded_options = None
   _globals['_COMPLETEUPLOADREQUEST'].fields_by_name['upload_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_COMPLETEUPLOADREQUEST'].fields_by_name['parts']._loaded_options = None
+  _globals['_COMPLETEUPLOADREQUEST'].fields_by_name['parts']._serialized_options = b'\272H\006\222\001\003\020\220N'
   _globals['_ABORTUPLOADREQUEST'].fields_by_name['upload_id']._loaded_options = None
   _globals['_ABORTUPLOADREQUEST'].fields_by_name['upload_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_UPLOADSERVICE'].methods_by_name['CreateUpload']._loaded_options = None
@@ -74,6 +98,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADSERVICE'].methods_by_name['WriteUpload']._serialized_options = b'\222\366\030\036\n\ruploads.write\032\ruploads.write'
   _globals['_UPLOADSERVICE'].methods_by_name['AppendUpload']._loaded_options = None
   _globals['_UPLOADSERVICE'].methods_by_name['AppendUpload']._serialized_options = b'\222\366\030\036\n\ruploads.write\032\ruploads.write\202\323\344\223\002\'2\037/v1/uploads/{upload_id}/content:\004body'
+  _globals['_UPLOADSERVICE'].methods_by_name['PutPart']._loaded_options = None
+  _globals['_UPLOADSERVICE'].methods_by_name['PutPart']._serialized_options = b'\222\366\030\036\n\ruploads.write\032\ruploads.write\202\323\344\223\0023\032+/v1/uploads/{upload_id}/parts/{part_number}:\004body'
+  _globals['_UPLOADSERVICE'].methods_by_name['ListParts']._loaded_options = None
+  _globals['_UPLOADSERVICE'].methods_by_name['ListParts']._serialized_options = b'\222\366\030\016\n\014uploads.read\202\323\344\223\002\037\022\035/v1/uploads/{upload_id}/parts'
+  _globals['_UPLOADSERVICE'].methods_by_name['SignUpload']._loaded_options = None
+  _globals['_UPLOADSERVICE'].methods_by_name['SignUpload']._serialized_options = b'\222\366\030\035\n\ruploads.write\032\014uploads.sign\202\323\344\223\002!\"\034/v1/uploads/{upload_id}:sign:\001*'
+  _globals['_UPLOADSERVICE'].methods_by_name['PutSigned']._loaded_options = None
+  _globals['_UPLOADSERVICE'].methods_by_name['PutSigned']._serialized_options = b'\222\366\030\021\020\001\032\ruploads.write\202\323\344\223\002\032\032\022/v1/signed/{token}:\004body'
   _globals['_UPLOADSERVICE'].methods_by_name['UploadMedia']._loaded_options = None
   _globals['_UPLOADSERVICE'].methods_by_name['UploadMedia']._serialized_options = b'\222\366\030\036\n\ruploads.write\032\ruploads.write\202\323\344\223\002\030\"\020/v1/media:upload:\004body'
   _globals['_UPLOADSERVICE'].methods_by_name['GetUpload']._loaded_options = None
@@ -86,30 +118,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADSERVICE'].methods_by_name['CompleteUpload']._serialized_options = b'\222\366\030!\n\ruploads.write\032\020uploads.complete\202\323\344\223\002%\" /v1/uploads/{upload_id}:complete:\001*'
   _globals['_UPLOADSERVICE'].methods_by_name['AbortUpload']._loaded_options = None
   _globals['_UPLOADSERVICE'].methods_by_name['AbortUpload']._serialized_options = b'\222\366\030\036\n\ruploads.write\032\ruploads.abort\202\323\344\223\002\031*\027/v1/uploads/{upload_id}'
-  _globals['_CREATEUPLOADREQUEST']._serialized_start=221
-  _globals['_CREATEUPLOADREQUEST']._serialized_end=319
-  _globals['_BATCHCREATEUPLOADSREQUEST']._serialized_start=321
-  _globals['_BATCHCREATEUPLOADSREQUEST']._serialized_end=409
-  _globals['_BATCHCREATEUPLOADSRESPONSE']._serialized_start=411
-  _globals['_BATCHCREATEUPLOADSRESPONSE']._serialized_end=474
-  _globals['_WRITEUPLOADREQUEST']._serialized_start=477
-  _globals['_WRITEUPLOADREQUEST']._serialized_end=703
-  _globals['_APPENDUPLOADREQUEST']._serialized_start=705
-  _globals['_APPENDUPLOADREQUEST']._serialized_end=791
-  _globals['_UPLOADMEDIAREQUEST']._serialized_start=793
-  _globals['_UPLOADMEDIAREQUEST']._serialized_end=901
-  _globals['_GETUPLOADREQUEST']._serialized_start=903
-  _globals['_GETUPLOADREQUEST']._serialized_end=950
-  _globals['_LISTUPLOADSREQUEST']._serialized_start=953
-  _globals['_LISTUPLOADSREQUEST']._serialized_end=1083
-  _globals['_LISTUPLOADSRESPONSE']._serialized_start=1085
-  _globals['_LISTUPLOADSRESPONSE']._serialized_end=1166
-  _globals['_WATCHUPLOADREQUEST']._serialized_start=1168
-  _globals['_WATCHUPLOADREQUEST']._serialized_end=1217
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=1219
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=1311
-  _globals['_ABORTUPLOADREQUEST']._serialized_start=1313
-  _globals['_ABORTUPLOADREQUEST']._serialized_end=1362
-  _globals['_UPLOADSERVICE']._serialized_start=1365
-  _globals['_UPLOADSERVICE']._serialized_end=2731
+  _globals['_CREATEUPLOADREQUEST']._serialized_start=286
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=384
+  _globals['_BATCHCREATEUPLOADSREQUEST']._serialized_start=386
+  _globals['_BATCHCREATEUPLOADSREQUEST']._serialized_end=474
+  _globals['_BATCHCREATEUPLOADSRESPONSE']._serialized_start=476
+  _globals['_BATCHCREATEUPLOADSRESPONSE']._serialized_end=539
+  _globals['_WRITEUPLOADREQUEST']._serialized_start=542
+  _globals['_WRITEUPLOADREQUEST']._serialized_end=768
+  _globals['_APPENDUPLOADREQUEST']._serialized_start=770
+  _globals['_APPENDUPLOADREQUEST']._serialized_end=856
+  _globals['_UPLOADMEDIAREQUEST']._serialized_start=858
+  _globals['_UPLOADMEDIAREQUEST']._serialized_end=966
+  _globals['_PUTPARTREQUEST']._serialized_start=968
+  _globals['_PUTPARTREQUEST']._serialized_end=1082
+  _globals['_LISTPARTSREQUEST']._serialized_start=1084
+  _globals['_LISTPARTSREQUEST']._serialized_end=1192
+  _globals['_LISTPARTSRESPONSE']._serialized_start=1194
+  _globals['_LISTPARTSRESPONSE']._serialized_end=1269
+  _globals['_SIGNUPLOADREQUEST']._serialized_start=1272
+  _globals['_SIGNUPLOADREQUEST']._serialized_end=1425
+  _globals['_SIGNUPLOADRESPONSE']._serialized_start=1427
+  _globals['_SIGNUPLOADRESPONSE']._serialized_end=1484
+  _globals['_SIGNEDPART']._serialized_start=1487
+  _globals['_SIGNEDPART']._serialized_end=1682
+  _globals['_SIGNEDPART_HEADERSENTRY']._serialized_start=1636
+  _globals['_SIGNEDPART_HEADERSENTRY']._serialized_end=1682
+  _globals['_PUTSIGNEDREQUEST']._serialized_start=1684
+  _globals['_PUTSIGNEDREQUEST']._serialized_end=1765
+  _globals['_GETUPLOADREQUEST']._serialized_start=1767
+  _globals['_GETUPLOADREQUEST']._serialized_end=1814
+  _globals['_LISTUPLOADSREQUEST']._serialized_start=1817
+  _globals['_LISTUPLOADSREQUEST']._serialized_end=1947
+  _globals['_LISTUPLOADSRESPONSE']._serialized_start=1949
+  _globals['_LISTUPLOADSRESPONSE']._serialized_end=2030
+  _globals['_WATCHUPLOADREQUEST']._serialized_start=2032
+  _globals['_WATCHUPLOADREQUEST']._serialized_end=2081
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=2084
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=2218
+  _globals['_ABORTUPLOADREQUEST']._serialized_start=2220
+  _globals['_ABORTUPLOADREQUEST']._serialized_end=2269
+  _globals['_UPLOADSERVICE']._serialized_start=2272
+  _globals['_UPLOADSERVICE']._serialized_end=4176
 # @@protoc_insertion_point(module_scope)

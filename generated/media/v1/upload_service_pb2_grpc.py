@@ -30,9 +30,11 @@ if _version_not_supported:
 class UploadServiceStub:
     """Takes bytes in.
 
-    An upload is a session; its bytes come over WriteUpload (gRPC) or AppendUpload (REST), which may
-    be mixed. Bytes are durable before they are counted in `committed_size`, and stay so when
-    client, server or machine die. After any break: GetUpload, then go on at `committed_size`.
+    An upload is a session; its bytes come one after the other over WriteUpload (gRPC) or AppendUpload
+    (REST), or as numbered parts, in any order and side by side, over PutPart or by signed URLs
+    (SignUpload). All roads may be mixed. Bytes are durable before they are acknowledged, and stay so
+    when client, server or machine die. After any break: GetUpload, then go on at `committed_size`, or
+    with the parts that ListParts does not have.
 
     Finishing checks, in this order: that all bytes are here (UPLOAD_INCOMPLETE, FILE_EMPTY), the
     declared checksums (CHECKSUM_MISMATCH), the type of the bytes (TYPE_MISMATCH,
@@ -65,6 +67,26 @@ class UploadServiceStub:
                 '/media.v1.UploadService/AppendUpload',
                 request_serializer=media_dot_v1_dot_upload__service__pb2.AppendUploadRequest.SerializeToString,
                 response_deserializer=media_dot_v1_dot_upload__pb2.Upload.FromString,
+                _registered_method=True)
+        self.PutPart = channel.stream_unary(
+                '/media.v1.UploadService/PutPart',
+                request_serializer=media_dot_v1_dot_upload__service__pb2.PutPartRequest.SerializeToString,
+                response_deserializer=media_dot_v1_dot_upload__pb2.Part.FromString,
+                _registered_method=True)
+        self.ListParts = channel.unary_unary(
+                '/media.v1.UploadService/ListParts',
+                request_serializer=media_dot_v1_dot_upload__service__pb2.ListPartsRequest.SerializeToString,
+                response_deserializer=media_dot_v1_dot_upload__service__pb2.ListPartsResponse.FromString,
+                _registered_method=True)
+        self.SignUpload = channel.unary_unary(
+                '/media.v1.UploadService/SignUpload',
+                request_serializer=media_dot_v1_dot_upload__service__pb2.SignUploadRequest.SerializeToString,
+                response_deserializer=media_dot_v1_dot_upload__service__pb2.SignUploadResponse.FromString,
+                _registered_method=True)
+        self.PutSigned = channel.stream_unary(
+                '/media.v1.UploadService/PutSigned',
+                request_serializer=media_dot_v1_dot_upload__service__pb2.PutSignedRequest.SerializeToString,
+                response_deserializer=media_dot_v1_dot_upload__pb2.Part.FromString,
                 _registered_method=True)
         self.UploadMedia = channel.stream_unary(
                 '/media.v1.UploadService/UploadMedia',
@@ -101,9 +123,11 @@ class UploadServiceStub:
 class UploadServiceServicer:
     """Takes bytes in.
 
-    An upload is a session; its bytes come over WriteUpload (gRPC) or AppendUpload (REST), which may
-    be mixed. Bytes are durable before they are counted in `committed_size`, and stay so when
-    client, server or machine die. After any break: GetUpload, then go on at `committed_size`.
+    An upload is a session; its bytes come one after the other over WriteUpload (gRPC) or AppendUpload
+    (REST), or as numbered parts, in any order and side by side, over PutPart or by signed URLs
+    (SignUpload). All roads may be mixed. Bytes are durable before they are acknowledged, and stay so
+    when client, server or machine die. After any break: GetUpload, then go on at `committed_size`, or
+    with the parts that ListParts does not have.
 
     Finishing checks, in this order: that all bytes are here (UPLOAD_INCOMPLETE, FILE_EMPTY), the
     declared checksums (CHECKSUM_MISMATCH), the type of the bytes (TYPE_MISMATCH,
@@ -146,8 +170,9 @@ class UploadServiceServicer:
         Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_EXISTS, UPLOAD_NOT_ACTIVE,
         OFFSET_MISMATCH (OUT_OF_RANGE; metadata `committed_size` says where to go on),
         CHECKSUM_MISMATCH (of a chunk; committed bytes stay), CHUNK_TOO_LARGE, SIZE_EXCEEDED,
-        FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`), and those of
-        finishing.
+        FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`),
+        PARTS_OUTSTANDING (parts wait behind a gap; send those before them first), SERVER_BUSY, and
+        those of finishing.
         After a break: GetUpload, then resume.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -165,6 +190,61 @@ class UploadServiceServicer:
 
         Permission: uploads.write. Errors: as WriteUpload, INVALID_HEADER, INCOMPLETE_BODY (fewer bytes than
         Content-Length said; what came is kept). After a break: HEAD, then resume.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutPart(self, request_iterator, context):
+        """Stores one part of an upload. Parts may come in any order and side by side; each is durable when
+        it is answered. The first part of an upload that streams wrote to has `next_part_number`.
+        The same bytes under the same number again are taken as that part; other bytes are refused.
+        A stream that writes to the upload at the same time is superseded.
+
+        Headers: `Content-Digest` (RFC 9530: `crc32c=:…:` or `sha-256=:…:`) of this body is checked.
+
+        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT (the number
+        has other bytes, or lies below `next_part_number` where streams wrote), PART_TOO_SMALL (a part
+        that others follow has less than `min_append_size`), CHUNK_TOO_LARGE (more than `max_part_size`),
+        CHECKSUM_MISMATCH, INCOMPLETE_BODY, INVALID_HEADER, FILE_EMPTY, SIZE_EXCEEDED, FILE_TOO_LARGE,
+        STREAM_TOO_SLOW, SUPERSEDED (a stream began meanwhile), SERVER_BUSY. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListParts(self, request, context):
+        """Lists the parts that are durable, by number; those that streams wrote as well.
+
+        Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SignUpload(self, request, context):
+        """Gives URLs that each take one part by a plain PUT, without a token: for browsers and others who
+        are to send bytes and nothing else. They lead to the object store where it can take them, else to
+        this service; whoever uses them need not know. Send exactly the given `headers` with the bytes,
+        then CompleteUpload.
+
+        The size and CRC32C of every part are said here and bound to its URL: other bytes are refused, and
+        so is another URL for the same number and other bytes (PART_CONFLICT). A URL dies with its
+        upload, when a stream goes on before its part came, and at its `expire_time`.
+
+        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT,
+        PART_TOO_SMALL, CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutSigned(self, request_iterator, context):
+        """Takes the part a URL of SignUpload was made for.
+
+        Public: the token in the path is the permission. Errors: LINK_INVALID (it is not ours, has
+        expired, or its upload or part is no more), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY,
+        INVALID_HEADER, STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,10 +293,14 @@ class UploadServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CompleteUpload(self, request, context):
-        """Finishes an upload whose bytes are all committed. Finishing a finished one returns it again.
+        """Finishes an upload whose bytes are all here. Finishing a finished one returns it again.
         The state is VERIFYING if the bytes must be read back to check a declared SHA-256.
+        What came by signed URLs is looked for in the store first. With `parts`, the upload must have
+        exactly these: UPLOAD_INCOMPLETE names those that are missing (`missing_parts`), PART_CONFLICT one
+        that differs or is not listed.
 
-        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, and those of finishing.
+        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, and those
+        of finishing.
         Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -255,6 +339,26 @@ def add_UploadServiceServicer_to_server(servicer, server):
                     servicer.AppendUpload,
                     request_deserializer=media_dot_v1_dot_upload__service__pb2.AppendUploadRequest.FromString,
                     response_serializer=media_dot_v1_dot_upload__pb2.Upload.SerializeToString,
+            ),
+            'PutPart': grpc.stream_unary_rpc_method_handler(
+                    servicer.PutPart,
+                    request_deserializer=media_dot_v1_dot_upload__service__pb2.PutPartRequest.FromString,
+                    response_serializer=media_dot_v1_dot_upload__pb2.Part.SerializeToString,
+            ),
+            'ListParts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListParts,
+                    request_deserializer=media_dot_v1_dot_upload__service__pb2.ListPartsRequest.FromString,
+                    response_serializer=media_dot_v1_dot_upload__service__pb2.ListPartsResponse.SerializeToString,
+            ),
+            'SignUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignUpload,
+                    request_deserializer=media_dot_v1_dot_upload__service__pb2.SignUploadRequest.FromString,
+                    response_serializer=media_dot_v1_dot_upload__service__pb2.SignUploadResponse.SerializeToString,
+            ),
+            'PutSigned': grpc.stream_unary_rpc_method_handler(
+                    servicer.PutSigned,
+                    request_deserializer=media_dot_v1_dot_upload__service__pb2.PutSignedRequest.FromString,
+                    response_serializer=media_dot_v1_dot_upload__pb2.Part.SerializeToString,
             ),
             'UploadMedia': grpc.stream_unary_rpc_method_handler(
                     servicer.UploadMedia,
@@ -297,9 +401,11 @@ def add_UploadServiceServicer_to_server(servicer, server):
 class UploadService:
     """Takes bytes in.
 
-    An upload is a session; its bytes come over WriteUpload (gRPC) or AppendUpload (REST), which may
-    be mixed. Bytes are durable before they are counted in `committed_size`, and stay so when
-    client, server or machine die. After any break: GetUpload, then go on at `committed_size`.
+    An upload is a session; its bytes come one after the other over WriteUpload (gRPC) or AppendUpload
+    (REST), or as numbered parts, in any order and side by side, over PutPart or by signed URLs
+    (SignUpload). All roads may be mixed. Bytes are durable before they are acknowledged, and stay so
+    when client, server or machine die. After any break: GetUpload, then go on at `committed_size`, or
+    with the parts that ListParts does not have.
 
     Finishing checks, in this order: that all bytes are here (UPLOAD_INCOMPLETE, FILE_EMPTY), the
     declared checksums (CHECKSUM_MISMATCH), the type of the bytes (TYPE_MISMATCH,
@@ -405,6 +511,114 @@ class UploadService:
             '/media.v1.UploadService/AppendUpload',
             media_dot_v1_dot_upload__service__pb2.AppendUploadRequest.SerializeToString,
             media_dot_v1_dot_upload__pb2.Upload.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutPart(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/media.v1.UploadService/PutPart',
+            media_dot_v1_dot_upload__service__pb2.PutPartRequest.SerializeToString,
+            media_dot_v1_dot_upload__pb2.Part.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListParts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/media.v1.UploadService/ListParts',
+            media_dot_v1_dot_upload__service__pb2.ListPartsRequest.SerializeToString,
+            media_dot_v1_dot_upload__service__pb2.ListPartsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/media.v1.UploadService/SignUpload',
+            media_dot_v1_dot_upload__service__pb2.SignUploadRequest.SerializeToString,
+            media_dot_v1_dot_upload__service__pb2.SignUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutSigned(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/media.v1.UploadService/PutSigned',
+            media_dot_v1_dot_upload__service__pb2.PutSignedRequest.SerializeToString,
+            media_dot_v1_dot_upload__pb2.Part.FromString,
             options,
             channel_credentials,
             insecure,

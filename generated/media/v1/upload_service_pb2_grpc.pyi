@@ -31,9 +31,11 @@ GRPC_VERSION: str
 class UploadServiceStub:
     """Takes bytes in.
 
-    An upload is a session; its bytes come over WriteUpload (gRPC) or AppendUpload (REST), which may
-    be mixed. Bytes are durable before they are counted in `committed_size`, and stay so when
-    client, server or machine die. After any break: GetUpload, then go on at `committed_size`.
+    An upload is a session; its bytes come one after the other over WriteUpload (gRPC) or AppendUpload
+    (REST), or as numbered parts, in any order and side by side, over PutPart or by signed URLs
+    (SignUpload). All roads may be mixed. Bytes are durable before they are acknowledged, and stay so
+    when client, server or machine die. After any break: GetUpload, then go on at `committed_size`, or
+    with the parts that ListParts does not have.
 
     Finishing checks, in this order: that all bytes are here (UPLOAD_INCOMPLETE, FILE_EMPTY), the
     declared checksums (CHECKSUM_MISMATCH), the type of the bytes (TYPE_MISMATCH,
@@ -72,8 +74,9 @@ class UploadServiceStub:
     Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_EXISTS, UPLOAD_NOT_ACTIVE,
     OFFSET_MISMATCH (OUT_OF_RANGE; metadata `committed_size` says where to go on),
     CHECKSUM_MISMATCH (of a chunk; committed bytes stay), CHUNK_TOO_LARGE, SIZE_EXCEEDED,
-    FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`), and those of
-    finishing.
+    FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`),
+    PARTS_OUTSTANDING (parts wait behind a gap; send those before them first), SERVER_BUSY, and
+    those of finishing.
     After a break: GetUpload, then resume.
     """
     AppendUpload: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.AppendUploadRequest, _upload_pb2.Upload]
@@ -87,6 +90,45 @@ class UploadServiceStub:
 
     Permission: uploads.write. Errors: as WriteUpload, INVALID_HEADER, INCOMPLETE_BODY (fewer bytes than
     Content-Length said; what came is kept). After a break: HEAD, then resume.
+    """
+    PutPart: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.PutPartRequest, _upload_pb2.Part]
+    """Stores one part of an upload. Parts may come in any order and side by side; each is durable when
+    it is answered. The first part of an upload that streams wrote to has `next_part_number`.
+    The same bytes under the same number again are taken as that part; other bytes are refused.
+    A stream that writes to the upload at the same time is superseded.
+
+    Headers: `Content-Digest` (RFC 9530: `crc32c=:…:` or `sha-256=:…:`) of this body is checked.
+
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT (the number
+    has other bytes, or lies below `next_part_number` where streams wrote), PART_TOO_SMALL (a part
+    that others follow has less than `min_append_size`), CHUNK_TOO_LARGE (more than `max_part_size`),
+    CHECKSUM_MISMATCH, INCOMPLETE_BODY, INVALID_HEADER, FILE_EMPTY, SIZE_EXCEEDED, FILE_TOO_LARGE,
+    STREAM_TOO_SLOW, SUPERSEDED (a stream began meanwhile), SERVER_BUSY. Safe to retry.
+    """
+    ListParts: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.ListPartsRequest, _upload_service_pb2.ListPartsResponse]
+    """Lists the parts that are durable, by number; those that streams wrote as well.
+
+    Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+    """
+    SignUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.SignUploadRequest, _upload_service_pb2.SignUploadResponse]
+    """Gives URLs that each take one part by a plain PUT, without a token: for browsers and others who
+    are to send bytes and nothing else. They lead to the object store where it can take them, else to
+    this service; whoever uses them need not know. Send exactly the given `headers` with the bytes,
+    then CompleteUpload.
+
+    The size and CRC32C of every part are said here and bound to its URL: other bytes are refused, and
+    so is another URL for the same number and other bytes (PART_CONFLICT). A URL dies with its
+    upload, when a stream goes on before its part came, and at its `expire_time`.
+
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT,
+    PART_TOO_SMALL, CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE. Safe to retry.
+    """
+    PutSigned: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.PutSignedRequest, _upload_pb2.Part]
+    """Takes the part a URL of SignUpload was made for.
+
+    Public: the token in the path is the permission. Errors: LINK_INVALID (it is not ours, has
+    expired, or its upload or part is no more), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY,
+    INVALID_HEADER, STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
     """
     UploadMedia: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.UploadMediaRequest, _media_pb2.Media]
     """Stores one file in one request: a raw body with `?filename=`, or multipart/form-data with one
@@ -115,10 +157,14 @@ class UploadServiceStub:
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND. Safe to retry.
     """
     CompleteUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.CompleteUploadRequest, _upload_pb2.Upload]
-    """Finishes an upload whose bytes are all committed. Finishing a finished one returns it again.
+    """Finishes an upload whose bytes are all here. Finishing a finished one returns it again.
     The state is VERIFYING if the bytes must be read back to check a declared SHA-256.
+    What came by signed URLs is looked for in the store first. With `parts`, the upload must have
+    exactly these: UPLOAD_INCOMPLETE names those that are missing (`missing_parts`), PART_CONFLICT one
+    that differs or is not listed.
 
-    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, and those of finishing.
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, and those
+    of finishing.
     Safe to retry.
     """
     AbortUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.AbortUploadRequest, _upload_pb2.Upload]
@@ -132,9 +178,11 @@ class UploadServiceStub:
 class UploadServiceAsyncStub(UploadServiceStub):
     """Takes bytes in.
 
-    An upload is a session; its bytes come over WriteUpload (gRPC) or AppendUpload (REST), which may
-    be mixed. Bytes are durable before they are counted in `committed_size`, and stay so when
-    client, server or machine die. After any break: GetUpload, then go on at `committed_size`.
+    An upload is a session; its bytes come one after the other over WriteUpload (gRPC) or AppendUpload
+    (REST), or as numbered parts, in any order and side by side, over PutPart or by signed URLs
+    (SignUpload). All roads may be mixed. Bytes are durable before they are acknowledged, and stay so
+    when client, server or machine die. After any break: GetUpload, then go on at `committed_size`, or
+    with the parts that ListParts does not have.
 
     Finishing checks, in this order: that all bytes are here (UPLOAD_INCOMPLETE, FILE_EMPTY), the
     declared checksums (CHECKSUM_MISMATCH), the type of the bytes (TYPE_MISMATCH,
@@ -170,8 +218,9 @@ class UploadServiceAsyncStub(UploadServiceStub):
     Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_EXISTS, UPLOAD_NOT_ACTIVE,
     OFFSET_MISMATCH (OUT_OF_RANGE; metadata `committed_size` says where to go on),
     CHECKSUM_MISMATCH (of a chunk; committed bytes stay), CHUNK_TOO_LARGE, SIZE_EXCEEDED,
-    FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`), and those of
-    finishing.
+    FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`),
+    PARTS_OUTSTANDING (parts wait behind a gap; send those before them first), SERVER_BUSY, and
+    those of finishing.
     After a break: GetUpload, then resume.
     """
     AppendUpload: _aio.StreamUnaryMultiCallable[_upload_service_pb2.AppendUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
@@ -185,6 +234,45 @@ class UploadServiceAsyncStub(UploadServiceStub):
 
     Permission: uploads.write. Errors: as WriteUpload, INVALID_HEADER, INCOMPLETE_BODY (fewer bytes than
     Content-Length said; what came is kept). After a break: HEAD, then resume.
+    """
+    PutPart: _aio.StreamUnaryMultiCallable[_upload_service_pb2.PutPartRequest, _upload_pb2.Part]  # type: ignore[assignment]
+    """Stores one part of an upload. Parts may come in any order and side by side; each is durable when
+    it is answered. The first part of an upload that streams wrote to has `next_part_number`.
+    The same bytes under the same number again are taken as that part; other bytes are refused.
+    A stream that writes to the upload at the same time is superseded.
+
+    Headers: `Content-Digest` (RFC 9530: `crc32c=:…:` or `sha-256=:…:`) of this body is checked.
+
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT (the number
+    has other bytes, or lies below `next_part_number` where streams wrote), PART_TOO_SMALL (a part
+    that others follow has less than `min_append_size`), CHUNK_TOO_LARGE (more than `max_part_size`),
+    CHECKSUM_MISMATCH, INCOMPLETE_BODY, INVALID_HEADER, FILE_EMPTY, SIZE_EXCEEDED, FILE_TOO_LARGE,
+    STREAM_TOO_SLOW, SUPERSEDED (a stream began meanwhile), SERVER_BUSY. Safe to retry.
+    """
+    ListParts: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.ListPartsRequest, _upload_service_pb2.ListPartsResponse]  # type: ignore[assignment]
+    """Lists the parts that are durable, by number; those that streams wrote as well.
+
+    Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+    """
+    SignUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.SignUploadRequest, _upload_service_pb2.SignUploadResponse]  # type: ignore[assignment]
+    """Gives URLs that each take one part by a plain PUT, without a token: for browsers and others who
+    are to send bytes and nothing else. They lead to the object store where it can take them, else to
+    this service; whoever uses them need not know. Send exactly the given `headers` with the bytes,
+    then CompleteUpload.
+
+    The size and CRC32C of every part are said here and bound to its URL: other bytes are refused, and
+    so is another URL for the same number and other bytes (PART_CONFLICT). A URL dies with its
+    upload, when a stream goes on before its part came, and at its `expire_time`.
+
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT,
+    PART_TOO_SMALL, CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE. Safe to retry.
+    """
+    PutSigned: _aio.StreamUnaryMultiCallable[_upload_service_pb2.PutSignedRequest, _upload_pb2.Part]  # type: ignore[assignment]
+    """Takes the part a URL of SignUpload was made for.
+
+    Public: the token in the path is the permission. Errors: LINK_INVALID (it is not ours, has
+    expired, or its upload or part is no more), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY,
+    INVALID_HEADER, STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
     """
     UploadMedia: _aio.StreamUnaryMultiCallable[_upload_service_pb2.UploadMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
     """Stores one file in one request: a raw body with `?filename=`, or multipart/form-data with one
@@ -213,10 +301,14 @@ class UploadServiceAsyncStub(UploadServiceStub):
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND. Safe to retry.
     """
     CompleteUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.CompleteUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
-    """Finishes an upload whose bytes are all committed. Finishing a finished one returns it again.
+    """Finishes an upload whose bytes are all here. Finishing a finished one returns it again.
     The state is VERIFYING if the bytes must be read back to check a declared SHA-256.
+    What came by signed URLs is looked for in the store first. With `parts`, the upload must have
+    exactly these: UPLOAD_INCOMPLETE names those that are missing (`missing_parts`), PART_CONFLICT one
+    that differs or is not listed.
 
-    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, and those of finishing.
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, and those
+    of finishing.
     Safe to retry.
     """
     AbortUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.AbortUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
@@ -229,9 +321,11 @@ class UploadServiceAsyncStub(UploadServiceStub):
 class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
     """Takes bytes in.
 
-    An upload is a session; its bytes come over WriteUpload (gRPC) or AppendUpload (REST), which may
-    be mixed. Bytes are durable before they are counted in `committed_size`, and stay so when
-    client, server or machine die. After any break: GetUpload, then go on at `committed_size`.
+    An upload is a session; its bytes come one after the other over WriteUpload (gRPC) or AppendUpload
+    (REST), or as numbered parts, in any order and side by side, over PutPart or by signed URLs
+    (SignUpload). All roads may be mixed. Bytes are durable before they are acknowledged, and stay so
+    when client, server or machine die. After any break: GetUpload, then go on at `committed_size`, or
+    with the parts that ListParts does not have.
 
     Finishing checks, in this order: that all bytes are here (UPLOAD_INCOMPLETE, FILE_EMPTY), the
     declared checksums (CHECKSUM_MISMATCH), the type of the bytes (TYPE_MISMATCH,
@@ -283,8 +377,9 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_EXISTS, UPLOAD_NOT_ACTIVE,
         OFFSET_MISMATCH (OUT_OF_RANGE; metadata `committed_size` says where to go on),
         CHECKSUM_MISMATCH (of a chunk; committed bytes stay), CHUNK_TOO_LARGE, SIZE_EXCEEDED,
-        FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`), and those of
-        finishing.
+        FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`),
+        PARTS_OUTSTANDING (parts wait behind a gap; send those before them first), SERVER_BUSY, and
+        those of finishing.
         After a break: GetUpload, then resume.
         """
 
@@ -304,6 +399,69 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Permission: uploads.write. Errors: as WriteUpload, INVALID_HEADER, INCOMPLETE_BODY (fewer bytes than
         Content-Length said; what came is kept). After a break: HEAD, then resume.
+        """
+
+    @_abc_1.abstractmethod
+    def PutPart(
+        self,
+        request_iterator: _MaybeAsyncIterator[_upload_service_pb2.PutPartRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_upload_pb2.Part, _abc.Awaitable[_upload_pb2.Part]]:
+        """Stores one part of an upload. Parts may come in any order and side by side; each is durable when
+        it is answered. The first part of an upload that streams wrote to has `next_part_number`.
+        The same bytes under the same number again are taken as that part; other bytes are refused.
+        A stream that writes to the upload at the same time is superseded.
+
+        Headers: `Content-Digest` (RFC 9530: `crc32c=:…:` or `sha-256=:…:`) of this body is checked.
+
+        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT (the number
+        has other bytes, or lies below `next_part_number` where streams wrote), PART_TOO_SMALL (a part
+        that others follow has less than `min_append_size`), CHUNK_TOO_LARGE (more than `max_part_size`),
+        CHECKSUM_MISMATCH, INCOMPLETE_BODY, INVALID_HEADER, FILE_EMPTY, SIZE_EXCEEDED, FILE_TOO_LARGE,
+        STREAM_TOO_SLOW, SUPERSEDED (a stream began meanwhile), SERVER_BUSY. Safe to retry.
+        """
+
+    @_abc_1.abstractmethod
+    def ListParts(
+        self,
+        request: _upload_service_pb2.ListPartsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_upload_service_pb2.ListPartsResponse, _abc.Awaitable[_upload_service_pb2.ListPartsResponse]]:
+        """Lists the parts that are durable, by number; those that streams wrote as well.
+
+        Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+        """
+
+    @_abc_1.abstractmethod
+    def SignUpload(
+        self,
+        request: _upload_service_pb2.SignUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_upload_service_pb2.SignUploadResponse, _abc.Awaitable[_upload_service_pb2.SignUploadResponse]]:
+        """Gives URLs that each take one part by a plain PUT, without a token: for browsers and others who
+        are to send bytes and nothing else. They lead to the object store where it can take them, else to
+        this service; whoever uses them need not know. Send exactly the given `headers` with the bytes,
+        then CompleteUpload.
+
+        The size and CRC32C of every part are said here and bound to its URL: other bytes are refused, and
+        so is another URL for the same number and other bytes (PART_CONFLICT). A URL dies with its
+        upload, when a stream goes on before its part came, and at its `expire_time`.
+
+        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT,
+        PART_TOO_SMALL, CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE. Safe to retry.
+        """
+
+    @_abc_1.abstractmethod
+    def PutSigned(
+        self,
+        request_iterator: _MaybeAsyncIterator[_upload_service_pb2.PutSignedRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_upload_pb2.Part, _abc.Awaitable[_upload_pb2.Part]]:
+        """Takes the part a URL of SignUpload was made for.
+
+        Public: the token in the path is the permission. Errors: LINK_INVALID (it is not ours, has
+        expired, or its upload or part is no more), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY,
+        INVALID_HEADER, STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
         """
 
     @_abc_1.abstractmethod
@@ -362,10 +520,14 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.CompleteUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_pb2.Upload, _abc.Awaitable[_upload_pb2.Upload]]:
-        """Finishes an upload whose bytes are all committed. Finishing a finished one returns it again.
+        """Finishes an upload whose bytes are all here. Finishing a finished one returns it again.
         The state is VERIFYING if the bytes must be read back to check a declared SHA-256.
+        What came by signed URLs is looked for in the store first. With `parts`, the upload must have
+        exactly these: UPLOAD_INCOMPLETE names those that are missing (`missing_parts`), PART_CONFLICT one
+        that differs or is not listed.
 
-        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, and those of finishing.
+        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, and those
+        of finishing.
         Safe to retry.
         """
 

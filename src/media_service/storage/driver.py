@@ -6,9 +6,9 @@ A driver translates its backend's errors at its edge, into `errors.Unavailable`
 (BLOB_MISSING).
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +24,8 @@ class Limits:
     min_part_size: int = 0
     # A stream starts a new part at this size; None: a stream is one part.
     stream_part_size: int | None = None
+    # No part may be larger, since it waits in memory; None: it does not.
+    max_part_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,24 @@ class ObjectInfo:
     key: str
     size: int
     modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBlob:
+    """A blob that was begun and neither completed nor aborted. `modified`: its last known sign of
+    life."""
+
+    key: str
+    session: str
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A PUT that the store takes from whoever has it, with exactly these headers."""
+
+    url: str
+    headers: Mapping[str, str]
 
 
 def missing(key: str) -> DataLoss:
@@ -87,14 +107,43 @@ class Driver(Protocol):
     async def check(self) -> None:
         """Raises Unavailable, which says why, if the store cannot be read and written."""
 
-    async def put(self, key: str, data: Octets) -> None:
-        """Stores a small blob at once, durably. Idempotent."""
+    async def put(self, key: str, data: Octets, content_type: str = "") -> None:
+        """Stores a small blob at once, durably. Idempotent. `content_type`: what the store itself
+        says it is, to those who read it past this service."""
 
-    async def begin(self, key: str) -> str:
+    async def copy(
+        self, source: "Driver", source_key: str, key: str, size: int, content_type: str
+    ) -> bool:
+        """Copies a blob of `size` bytes from another driver's store without the bytes coming here;
+        False, and nothing done, if this backend cannot. Durable, idempotent."""
+
+    async def begin(self, key: str, content_type: str = "") -> str:
         """Opens a blob for parts; returns what must be given back to name the open session."""
 
     async def open_part(self, key: str, session: str, name: PartName) -> PartWriter:
         """Begins a part. The name must not have been used for this key before."""
+
+    async def sign_part(
+        self,
+        key: str,
+        session: str,
+        name: PartName,
+        size: int,
+        crc32c: int,
+        lifetime: timedelta,
+    ) -> SignedRequest | None:
+        """A request that stores a whole part of just these bytes, past this service; None if the
+        store takes none. It can never touch the completed blob."""
+
+    async def stored_parts(
+        self, key: str, session: str, names: Sequence[PartName]
+    ) -> dict[PartName, tuple[int, int]]:
+        """Which of these parts are stored whole: (size, CRC32C) by name."""
+
+    async def sign_read(
+        self, key: str, lifetime: timedelta, content_type: str, disposition: str
+    ) -> str | None:
+        """A URL of the store itself that reads a blob; None if it has none."""
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         """Joins the parts, in order, into the blob `key`, durably. Idempotent, also after a crash
@@ -117,6 +166,9 @@ class Driver(Protocol):
 
     def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Every blob whose key begins with `prefix`, in no particular order; not open parts."""
+
+    def list_open(self) -> AsyncIterator[OpenBlob]:
+        """Every open blob that has left something in the store, in no particular order."""
 
     def local_path(self, key: str) -> Path | None:
         """The blob as a file on this machine, or None if it is not one."""
