@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from media_service.access.links import LinkSigner, key_from
 from media_service.access.tokens import TokenVerifier
 from media_service.config import Config, ConfigError
 from media_service.db.database import Database
@@ -24,6 +25,9 @@ from media_service.storage.blobs import BlobStore, open_store
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.discard import DiscardHandler, expire_uploads
 from media_service.uploads.finish import Finisher, FinishHandler
+from media_service.uploads.parts.collect import Collector
+from media_service.uploads.parts.service import PartService
+from media_service.uploads.running import Running
 from media_service.uploads.service import UploadService
 
 log = logging.getLogger(__name__)
@@ -71,6 +75,14 @@ async def check(store: BlobStore, setting: str) -> None:
         raise Unavailable(Reason.STORAGE_UNAVAILABLE, f"{setting}: {error.message}") from error
 
 
+def link_signer(config: Config) -> LinkSigner:
+    keys = config.link_keys or ((key_from(config.jwt_secret),) if config.jwt_secret else ())
+    try:
+        return LinkSigner(keys)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
 @asynccontextmanager
 async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcServer]:
     """A gRPC server that takes calls for as long as the context lasts, on the configured port, or
@@ -85,18 +97,35 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
     except ValueError as error:
         raise ConfigError(str(error)) from None
     async with base(config) as parts:
+        running = Running()
+        collector = Collector(
+            parts.database, parts.notifier, parts.raw, parts.acceptance, config.upload_expiry
+        )
         uploads = UploadService(
             parts.database,
             parts.notifier,
             parts.raw,
             parts.finisher,
             parts.acceptance,
+            collector,
+            running,
             expiry=config.upload_expiry,
+            timeout=config.stream_timeout,
+        )
+        upload_parts = PartService(
+            parts.database,
+            parts.raw,
+            parts.acceptance,
+            collector,
+            running,
+            link_signer(config),
+            rest_url=config.rest_url,
             timeout=config.stream_timeout,
         )
         reader = MediaReader(parts.database)
         services = Services(
             uploads,
+            upload_parts,
             DownloadService(reader, parts.raw),
             MediaService(parts.database, parts.notifier, reader, config.purge_after),
         )
@@ -114,7 +143,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
             yield rpc
         finally:
             stopping = asyncio.create_task(rpc.stop(GRACE_SECONDS))
-            await uploads.close()
+            await running.close()
             await stopping
 
 
