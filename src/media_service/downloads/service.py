@@ -1,8 +1,10 @@
 """Use cases of reading content."""
 
 from collections.abc import AsyncGenerator, Mapping
+from datetime import timedelta
 
 from media_service.access.principal import Principal
+from media_service.downloads.disposition import content_disposition
 from media_service.downloads.model import Content
 from media_service.errors import FailedPrecondition, NotFound, OutOfRange, Reason
 from media_service.media.model import Media, MediaState
@@ -34,6 +36,9 @@ class DownloadService:
         """Raises NotFound (RENDITION_NOT_FOUND)."""
         if rendition:
             return await self._rendition(media, rendition)
+        return self.original(media)
+
+    def original(self, media: Media) -> Content:
         return Content(media.blob, media.content_type, media.filename, media.create_time)
 
     async def _rendition(self, media: Media, name: str) -> Content:
@@ -48,6 +53,15 @@ class DownloadService:
         """Bytes [start, end). Close the iterator to stop early."""
         blob = content.blob
         return self._stores[blob.store].read(blob.key, start, end - start)
+
+    async def store_url(
+        self, content: Content, lifetime: timedelta, *, attachment: bool
+    ) -> str | None:
+        """A URL that reads the content past this service; None if its store has none."""
+        blob, kind = content.blob, content.content_type
+        disposition = content_disposition(content.filename, kind, attachment=attachment)
+        driver = self._stores[blob.store].driver
+        return await driver.sign_read(blob.key, lifetime, kind, disposition)
 
 
 def readable(media: Media) -> Media:

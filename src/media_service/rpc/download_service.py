@@ -7,20 +7,25 @@ import grpc
 from crc32c import crc32c as crc32c_of
 from media.v1 import download_service_pb2, download_service_pb2_grpc
 
+from media_service.downloads.links import LIFETIME, ReadLinks
 from media_service.downloads.service import DownloadService, resolve
 from media_service.rpc import http_content, wire
 from media_service.rpc.caller import caller
-from media_service.rpc.convert import media_to_message
+from media_service.rpc.convert import media_to_message, timestamp
+from media_service.types import now
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 # Asked for again each time: access may have been taken away.
 PRIVATE = (("cache-control", "private, no-cache"), ("vary", "authorization"))
+# How long the answer to a link may be kept, though what it leads to be deleted meanwhile.
+LINK_SECONDS = 300
 
 
 class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
-    def __init__(self, downloads: DownloadService) -> None:
+    def __init__(self, downloads: DownloadService, links: ReadLinks) -> None:
         self._downloads = downloads
+        self._links = links
 
     async def Download(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.DownloadRequest, context: Context
@@ -47,4 +52,34 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         content = await self._downloads.open(caller(), request.media_id, request.rendition)
         await http_content.serve(
             context, self._downloads, content, caching=PRIVATE, attachment=request.attachment
+        )
+
+    async def SignUrl(  # noqa: N802
+        self, request: download_service_pb2.SignUrlRequest, context: Context
+    ) -> download_service_pb2.SignUrlResponse:
+        wanted = request.lifetime.ToTimedelta() if request.HasField("lifetime") else LIFETIME
+        link = await self._links.sign(
+            caller(),
+            request.media_id,
+            rendition=request.rendition,
+            lifetime=wanted,
+            attachment=request.attachment,
+            direct=request.direct,
+        )
+        return download_service_pb2.SignUrlResponse(
+            url=link.url, expire_time=timestamp(link.expire_time)
+        )
+
+    async def GetSigned(  # type: ignore[override]  # noqa: N802
+        self, request: download_service_pb2.GetSignedRequest, context: Context
+    ) -> None:
+        opened = await self._links.open(request.token)
+        left = int((opened.expire_time - now()).total_seconds())
+        caching = [("cache-control", f"private, max-age={max(0, min(left, LINK_SECONDS))}")]
+        await http_content.serve(
+            context,
+            self._downloads,
+            opened.content,
+            caching=caching,
+            attachment=opened.attachment,
         )
