@@ -11,6 +11,7 @@ from media_service.access.tokens import TokenVerifier
 from media_service.config import Config, ConfigError
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
+from media_service.downloads.links import ReadLinks
 from media_service.downloads.service import DownloadService
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.model import JobKind
@@ -76,7 +77,10 @@ async def check(store: BlobStore, setting: str) -> None:
 
 
 def link_signer(config: Config) -> LinkSigner:
-    keys = config.link_keys or ((key_from(config.jwt_secret),) if config.jwt_secret else ())
+    """Signs links, by keys of their own, or by one made from the key of tokens."""
+    keys = config.link_keys
+    if not keys and config.jwt_secret:
+        keys = (key_from(config.jwt_secret),)
     try:
         return LinkSigner(keys)
     except ValueError as error:
@@ -96,6 +100,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
         )
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    signer = link_signer(config)
     async with base(config) as parts:
         running = Running()
         collector = Collector(
@@ -118,15 +123,17 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
             parts.acceptance,
             collector,
             running,
-            link_signer(config),
+            signer,
             rest_url=config.rest_url,
             timeout=config.stream_timeout,
         )
         reader = MediaReader(parts.database)
+        downloads = DownloadService(reader, {parts.raw.name: parts.raw})
         services = Services(
             uploads,
             upload_parts,
-            DownloadService(reader, parts.raw),
+            downloads,
+            ReadLinks(reader, downloads, signer, config.rest_url),
             MediaService(parts.database, parts.notifier, reader, config.purge_after),
         )
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None

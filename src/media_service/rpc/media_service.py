@@ -6,24 +6,30 @@ import grpc
 from google.protobuf import empty_pb2
 from media.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
 
+from media_service.downloads.links import ReadLinks
 from media_service.media.service import CHANGEABLE, MediaService, check_changeable
 from media_service.rpc import http
 from media_service.rpc.caller import caller
-from media_service.rpc.convert import media_to_message
+from media_service.rpc.convert import media_to_message, timestamp
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
-    def __init__(self, media: MediaService) -> None:
+    def __init__(self, media: MediaService, links: ReadLinks) -> None:
         self._media = media
+        self._links = links
 
     async def GetMedia(  # noqa: N802
         self, request: media_service_pb2.GetMediaRequest, context: Context
     ) -> media_pb2.Media:
         media = await self._media.get(caller(), request.media_id)
         await send_etag(context, media.etag)
-        return media_to_message(media, full=request.view == media_service_pb2.FULL)
+        message = media_to_message(media, full=request.view == media_service_pb2.FULL)
+        if request.sign_read_url and (link := self._links.to_original(media)):
+            message.read_url = link.url
+            message.read_url_expire_time.CopyFrom(timestamp(link.expire_time))
+        return message
 
     async def ListMedia(  # noqa: N802
         self, request: media_service_pb2.ListMediaRequest, context: Context
