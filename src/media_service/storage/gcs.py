@@ -90,9 +90,9 @@ class RequestError(Exception):
 
 def translate(error: RequestError) -> MediaError:
     if error.status in REFUSED:
-        what = f"refused with {error.status}: MEDIA_STORAGE_RAW_URL or the credentials are wrong"
+        what = f"refused with {error.status}: its URL or the credentials are wrong"
     elif error.status == NOT_FOUND:
-        what = "has no such bucket: MEDIA_STORAGE_RAW_URL is wrong"
+        what = "has no such bucket"
     elif error.status is None:
         what = "is out of reach"
     else:
