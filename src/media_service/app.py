@@ -127,7 +127,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
         reader = MediaReader(parts.database)
         services = Services(
             uploads,
-            DownloadService(reader, parts.raw),
+            DownloadService(reader, {parts.raw.name: parts.raw}),
             MediaService(parts.database, parts.notifier, reader, config.purge_after),
         )
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None

@@ -1,30 +1,66 @@
 """Use cases of reading content."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 from media_service.access.principal import Principal
-from media_service.errors import OutOfRange, Reason
-from media_service.media.model import Media
+from media_service.downloads.model import Content
+from media_service.errors import FailedPrecondition, NotFound, OutOfRange, Reason
+from media_service.media.model import Media, MediaState
 from media_service.media.reader import MediaReader
 from media_service.media.service import gone
 from media_service.storage.blobs import BlobStore
 
 
 class DownloadService:
-    def __init__(self, reader: MediaReader, store: BlobStore) -> None:
+    """`stores`: by name, as blobs name theirs."""
+
+    def __init__(self, reader: MediaReader, stores: Mapping[str, BlobStore]) -> None:
         self._reader = reader
-        self._store = store
+        self._stores = stores
 
-    async def open(self, principal: Principal, media_id: str) -> Media:
-        """The media whose content the caller wants. Raises NotFound, or Gone (MEDIA_DELETED)."""
-        media = await self._reader.get(principal, media_id)
-        if media.delete_time is not None:
-            raise gone(media_id)
-        return media
+    async def open(self, principal: Principal, media_id: str, rendition: str = "") -> Content:
+        """What the caller wants to read; `rendition` empty: the original.
 
-    def read(self, media: Media, start: int, end: int) -> AsyncGenerator[bytes, None]:
-        """Bytes [start, end) of the original. Close the iterator to stop early."""
-        return self._store.read(media.blob.key, start, end - start)
+        Raises NotFound (MEDIA_NOT_FOUND, RENDITION_NOT_FOUND), Gone (MEDIA_DELETED) and
+        FailedPrecondition (MEDIA_QUARANTINED).
+        """
+        return await self.content(await self.media(principal, media_id), rendition)
+
+    async def media(self, principal: Principal, media_id: str) -> Media:
+        """The caller's media, if its content may be read. Raises as `open`."""
+        return readable(await self._reader.get(principal, media_id))
+
+    async def content(self, media: Media, rendition: str) -> Content:
+        """Raises NotFound (RENDITION_NOT_FOUND)."""
+        if rendition:
+            return await self._rendition(media, rendition)
+        return Content(media.blob, media.content_type, media.filename, media.create_time)
+
+    async def _rendition(self, media: Media, name: str) -> Content:
+        raise NotFound(
+            Reason.RENDITION_NOT_FOUND,
+            "The media has no rendition of this name.",
+            media_id=media.media_id,
+            rendition=name,
+        )
+
+    def read(self, content: Content, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """Bytes [start, end). Close the iterator to stop early."""
+        blob = content.blob
+        return self._stores[blob.store].read(blob.key, start, end - start)
+
+
+def readable(media: Media) -> Media:
+    """The media itself. Raises Gone (MEDIA_DELETED) and FailedPrecondition (MEDIA_QUARANTINED)."""
+    if media.delete_time is not None:
+        raise gone(media.media_id)
+    if media.state == MediaState.QUARANTINED:
+        raise FailedPrecondition(
+            Reason.MEDIA_QUARANTINED,
+            "The media is in quarantine; its content is not served.",
+            media_id=media.media_id,
+        )
+    return media
 
 
 def not_satisfiable(size: int) -> OutOfRange:
