@@ -18,7 +18,7 @@ from media_service.media.ingest import IngestHandler
 from media_service.media.model import PUBLIC, RAW
 from media_service.media.publish import PublishHandler
 from media_service.media.purge import UnlinkHandler, purge_due
-from media_service.media.reader import MediaReader
+from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.processing.inspector import Inspector
 from media_service.rpc.server import RpcServer, Services
@@ -127,7 +127,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
         reader = MediaReader(parts.database)
         services = Services(
             uploads,
-            DownloadService(reader, {parts.raw.name: parts.raw}),
+            DownloadService(reader, PublicReader(parts.database), parts.stores),
             MediaService(parts.database, parts.notifier, reader, config.purge_after),
         )
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
@@ -136,6 +136,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
             verifier,
             address=f"{config.host}:{config.grpc_port if port is None else port}",
             rest_url=config.rest_url,
+            public_url=config.public_base_url,
             stream_timeout=config.stream_timeout,
             tls=tls,
         )

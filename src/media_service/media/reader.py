@@ -33,8 +33,8 @@ class PublicReader:
         self._database = database
         self._read = Batcher(self._read_many)
 
-    async def get(self, key: str) -> tuple[Media, Rendition]:
-        """The rendition with this key in the public store, and its media.
+    async def get(self, key: str) -> Rendition:
+        """The rendition with this key in the public store.
 
         Raises NotFound (MEDIA_NOT_FOUND) also if the media is no longer public and its rendition
         only waits to be moved.
@@ -42,7 +42,7 @@ class PublicReader:
         media = await self._read(key)
         if media is None or not media.published:
             raise NotFound(Reason.MEDIA_NOT_FOUND, "There is nothing public here.")
-        return media, next(r for r in media.renditions if r.blob.key == key)
+        return next(r for r in media.renditions if r.blob.key == key)
 
     async def _read_many(self, keys: Sequence[str]) -> list[Media | None]:
         async with self._database.connection() as db:

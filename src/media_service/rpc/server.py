@@ -63,7 +63,8 @@ class Services:
 
 
 class RpcServer:
-    """`address` is "host:port"; port 0 takes a free one, see `port` after `start`."""
+    """`address` is "host:port"; port 0 takes a free one, see `port` after `start`. `public_url` is
+    what stands before keys of the public store."""
 
     def __init__(
         self,
@@ -72,6 +73,7 @@ class RpcServer:
         *,
         address: str,
         rest_url: str,
+        public_url: str,
         stream_timeout: timedelta,
         tls: tuple[Path, Path] | None = None,
     ) -> None:
@@ -79,13 +81,13 @@ class RpcServer:
         server = grpc.aio.server(options=list(OPTIONS))
         gate = cast("grpc.aio.Server", Gate(server, read_rules(SERVICES), verifier))
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(
-            UploadServicer(services.uploads, rest_url, stream_timeout), gate
+            UploadServicer(services.uploads, rest_url, public_url, stream_timeout), gate
         )
         download_service_pb2_grpc.add_DownloadServiceServicer_to_server(
-            DownloadServicer(services.downloads), gate
+            DownloadServicer(services.downloads, public_url), gate
         )
         media_service_pb2_grpc.add_MediaServiceServicer_to_server(
-            MediaServicer(services.media), gate
+            MediaServicer(services.media, public_url), gate
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.full_name for service in SERVICES]
