@@ -39,7 +39,7 @@ class PublicReader:
         Raises NotFound (MEDIA_NOT_FOUND) also if the media is no longer public and its rendition
         only waits to be moved.
         """
-        media = await self._read(key)
+        media = await self._read(key) if "\0" not in key else None  # which is no text to PostgreSQL
         if media is None or not media.published:
             raise NotFound(Reason.MEDIA_NOT_FOUND, "There is nothing public here.")
         return next(r for r in media.renditions if r.blob.key == key)

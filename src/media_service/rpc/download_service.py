@@ -16,7 +16,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 # Asked for again each time: access may have been taken away.
 PRIVATE = (("cache-control", "private, no-cache"), ("vary", "authorization"))
-# Bytes under a key never change, but they may cease to be public: then caches keep them an hour more.
+# Bytes under a key never change, but may cease to be public: then caches keep them an hour more.
 PUBLIC = (("cache-control", "public, max-age=3600"),)
 
 
