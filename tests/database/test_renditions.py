@@ -23,6 +23,7 @@ from tests.database.renditions import (
     LEASE,
     House,
     KillableDatabase,
+    KillableDriver,
     Killed,
     Steps,
     content,
@@ -37,11 +38,11 @@ async def house(database_url: str, notifier: Notifier) -> AsyncIterator[House]:
         yield House(database, notifier, steps)
 
 
-class WaitingDriver(MemoryDriver):
+class WaitingDriver(KillableDriver):
     """Stores, then waits until it may go on."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, steps: Steps) -> None:
+        super().__init__(steps)
         self.key = ""
         self.stored = asyncio.Event()
         self.go_on = asyncio.Event()
@@ -130,7 +131,7 @@ async def test_visibility_may_change_while_a_rendition_is_added(
 ) -> None:
     media_id = await house.new()
     await house.show(media_id, first)
-    slow = WaitingDriver()
+    slow = WaitingDriver(house.steps)
     (house.public if first == "PUBLIC" else house.raw).driver = slow
     adding = asyncio.create_task(house.add(media_id, "small", b"small picture"))
     await slow.stored.wait()
@@ -149,7 +150,7 @@ async def test_visibility_may_change_while_a_rendition_is_added(
 async def test_a_media_may_go_while_a_rendition_is_added(house: House, end: str) -> None:
     media_id = await house.new()
     await house.show(media_id, "PUBLIC")
-    slow = house.public.driver = WaitingDriver()
+    slow = house.public.driver = WaitingDriver(house.steps)
     adding = asyncio.create_task(house.add(media_id, "small", b"small picture"))
     await slow.stored.wait()
     await house.media.delete(ANN, media_id, "")
@@ -170,7 +171,7 @@ async def test_visibility_may_change_back_while_its_job_copies(house: House) -> 
     media_id = await house.new()
     await house.add(media_id, "small", b"small picture")
     await house.show(media_id, "PUBLIC")
-    slow = house.public.driver = WaitingDriver()
+    slow = house.public.driver = WaitingDriver(house.steps)
     working = asyncio.create_task(house.work())
     await slow.stored.wait()
     await house.show(media_id, "PRIVATE")
@@ -185,7 +186,7 @@ async def test_a_rendition_may_be_replaced_while_it_is_copied(house: House) -> N
     media_id = await house.new()
     await house.add(media_id, "small", b"older")
     await house.show(media_id, "PUBLIC")
-    slow = house.public.driver = WaitingDriver()
+    slow = house.public.driver = WaitingDriver(house.steps)
     working = asyncio.create_task(house.work())
     await slow.stored.wait()
     adding = asyncio.create_task(house.add(media_id, "small", b"newer"))
@@ -307,7 +308,7 @@ async def test_bytes_whose_removal_has_begun_are_not_taken_any_more(house: House
     """A writer that slept through its time finds nothing, and leaves nothing."""
     media_id = await house.new()
     await house.show(media_id, "PUBLIC")
-    slow = house.public.driver = WaitingDriver()
+    slow = house.public.driver = WaitingDriver(house.steps)
     adding = asyncio.create_task(house.add(media_id, "small", b"small picture"))
     await slow.stored.wait()
     await house.let_time_pass()
@@ -319,6 +320,29 @@ async def test_bytes_whose_removal_has_begun_are_not_taken_any_more(house: House
         await adding
     assert await objects(house.public) == {}
     assert (await house.there(media_id)).renditions == ()
+
+
+@pytest.mark.parametrize("kill_at", [0, 1])
+async def test_a_removal_that_died_halfway_is_not_overtaken(house: House, kill_at: int) -> None:
+    """Else a rendition would refer to bytes that are gone, or just go."""
+    media_id = await house.new()
+    await house.show(media_id, "PUBLIC")
+    await house.work()
+    slow = house.public.driver = WaitingDriver(house.steps)
+    adding = asyncio.create_task(house.add(media_id, "small", b"small picture"))
+    await slow.stored.wait()
+    await house.let_time_pass()
+    house.steps.left = kill_at  # before, or after, the bytes are removed
+    with pytest.raises(Killed):
+        await house.work()
+    house.steps.left = None
+    slow.go_on.set()
+    with pytest.raises(Unavailable, match="too long"):
+        await adding
+    assert (await house.there(media_id)).renditions == ()
+    await house.let_time_pass()
+    await house.work()
+    assert await objects(house.public) == {}
 
 
 NAMES = ("small", "large")
