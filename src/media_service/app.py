@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from media_service.access.links import LinkSigner, key_from
 from media_service.access.tokens import TokenVerifier
 from media_service.config import Config, ConfigError
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
+from media_service.downloads.links import ReadLinks
 from media_service.downloads.service import DownloadService
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.model import JobKind
@@ -101,6 +103,17 @@ async def check(opened: BlobStore) -> None:
         raise Unavailable(Reason.STORAGE_UNAVAILABLE, what) from error
 
 
+def link_signer(config: Config) -> LinkSigner:
+    """Signs links, by keys of their own, or by one made from the key of tokens."""
+    keys = config.link_keys
+    if not keys and config.jwt_secret:
+        keys = (key_from(config.jwt_secret),)
+    try:
+        return LinkSigner(keys)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
 @asynccontextmanager
 async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcServer]:
     """A gRPC server that takes calls for as long as the context lasts, on the configured port, or
@@ -114,6 +127,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
         )
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    signer = link_signer(config)
     async with base(config) as parts:
         uploads = UploadService(
             parts.database,
@@ -125,9 +139,11 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
             timeout=config.stream_timeout,
         )
         reader = MediaReader(parts.database)
+        downloads = DownloadService(reader, PublicReader(parts.database), parts.stores)
         services = Services(
             uploads,
-            DownloadService(reader, PublicReader(parts.database), parts.stores),
+            downloads,
+            ReadLinks(reader, downloads, signer, config.rest_url),
             MediaService(parts.database, parts.notifier, reader, config.purge_after),
         )
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None

@@ -143,6 +143,12 @@ class House:
             rows = await db.execute(query.encode(), params)
             return await rows.fetchall() if rows.description else []
 
+    async def settle(self) -> None:
+        """Does all jobs, also those that are to wait, until there are none."""
+        while await self.execute("select 1 from jobs where state in ('QUEUED', 'RUNNING')"):
+            await self.let_time_pass()
+            await self.work()
+
     async def let_time_pass(self) -> None:
         """Jobs that wait are due, and those of dead workers are free."""
         await self.execute("update jobs set run_time = now() where state = 'QUEUED'")

@@ -69,6 +69,7 @@ async def test_a_rendition_lies_with_the_originals_until_its_media_is_public(hou
     await house.show(media_id, "PUBLIC")
     await house.work()
     assert await where(house, media_id) == {"small": "public"}
+    await house.settle()
     assert list((await objects(house.public)).values()) == [b"small picture"]
     assert list((await objects(house.raw)).values()) == [b"the original"]
     await house.show(media_id, "PRIVATE")
@@ -104,7 +105,7 @@ async def test_a_new_rendition_takes_the_place_of_the_older_one(house: House) ->
     await house.add(media_id, "small", b"first")
     await house.add(media_id, "small", b"second")
     await house.add(media_id, "large", b"another")
-    await house.work()
+    await house.settle()
     assert sorted((await objects(house.raw)).values()) == [b"another", b"second", b"the original"]
 
 
@@ -115,8 +116,7 @@ async def test_a_name_that_is_no_address_is_refused_and_leaves_nothing(
     media_id = await house.new()
     with pytest.raises(Exception, match="renditions_name_check"):
         await house.add(media_id, name, b"bytes")
-    await house.let_time_pass()
-    await house.work()
+    await house.settle()
     assert list((await objects(house.raw)).values()) == [b"the original"]
 
 
@@ -139,7 +139,7 @@ async def test_visibility_may_change_while_a_rendition_is_added(
     await house.work()
     slow.go_on.set()
     await adding
-    await house.work()
+    await (house.settle() if then == "PUBLIC" else house.work())
     store = "public" if then == "PUBLIC" else "raw"
     assert await where(house, media_id) == {"small": store}
     other = house.raw if then == "PUBLIC" else house.public
@@ -192,7 +192,7 @@ async def test_a_rendition_may_be_replaced_while_it_is_copied(house: House) -> N
     adding = asyncio.create_task(house.add(media_id, "small", b"newer"))
     slow.go_on.set()
     await asyncio.gather(working, adding)
-    await house.work()
+    await house.settle()
     assert list((await objects(house.public)).values()) == [b"newer"]
     assert list((await objects(house.raw)).values()) == [b"the original"]
 
@@ -204,7 +204,7 @@ async def test_two_jobs_of_one_media_do_not_harm_each_other(house: House) -> Non
     for visibility in ("PUBLIC", "PRIVATE", "PUBLIC"):
         await house.show(media_id, visibility)
     await asyncio.gather(*(house.work() for _ in range(3)))
-    await house.work()
+    await house.settle()
     assert set((await where(house, media_id)).values()) == {"public"}
     assert sorted((await objects(house.public)).values()) == [b"large", b"medium", b"small"]
     assert list((await objects(house.raw)).values()) == [b"the original"]
@@ -244,8 +244,7 @@ async def test_what_was_given_up_is_tried_again_later(house: House, kind: JobKin
             await house.handlers[claim.kind].run(claim)
     assert claim is not None
     await house.handlers[kind].give_up(claim, Fault(Reason.STORAGE_UNAVAILABLE, "out"))
-    await house.let_time_pass()
-    await house.work()
+    await house.settle()
     assert await objects(house.public) == {}
 
 
@@ -260,6 +259,22 @@ async def test_a_deleted_media_is_not_public_until_it_is_undeleted(house: House)
     await house.media.undelete(ANN, media_id)
     await house.work()
     assert await where(house, media_id) == {"small": "public"}
+
+
+async def test_who_has_just_found_a_rendition_can_read_it_while_it_moves(house: House) -> None:
+    """Unless it is to be private: then it goes at once."""
+    media_id = await house.new()
+    await house.add(media_id, "small", b"small picture")
+    found = (await house.there(media_id)).renditions[0].blob
+    await house.show(media_id, "PUBLIC")
+    await house.work()
+    assert await content(house.raw, found) == b"small picture"
+    await house.settle()
+    assert found.key not in await objects(house.raw)
+    replaced = (await house.there(media_id)).renditions[0].blob
+    await house.add(media_id, "small", b"another")
+    await house.work()
+    assert await content(house.public, replaced) == b"small picture"
 
 
 async def test_a_purge_takes_the_renditions_along(house: House) -> None:
@@ -311,8 +326,7 @@ async def test_bytes_whose_removal_has_begun_are_not_taken_any_more(house: House
     slow = house.public.driver = WaitingDriver(house.steps)
     adding = asyncio.create_task(house.add(media_id, "small", b"small picture"))
     await slow.stored.wait()
-    await house.let_time_pass()
-    await house.work()
+    await house.settle()
     assert await objects(house.public) == {}
     await MemoryDriver.put(slow, slow.key, b"small picture")  # what was still on its way
     slow.go_on.set()
@@ -340,8 +354,7 @@ async def test_a_removal_that_died_halfway_is_not_overtaken(house: House, kill_a
     with pytest.raises(Unavailable, match="too long"):
         await adding
     assert (await house.there(media_id)).renditions == ()
-    await house.let_time_pass()
-    await house.work()
+    await house.settle()
     assert await objects(house.public) == {}
 
 
@@ -405,8 +418,7 @@ async def test_whatever_happens_and_dies_the_stores_hold_what_they_should(
         for rendition in media.renditions if media else ():
             found = await content(house.stores[rendition.blob.store], rendition.blob)
             assert found in added[rendition.name]
-    await house.let_time_pass()
-    await house.work()
+    await house.settle()
     media = await house.read(media_id)
     renditions = {r.blob.key for r in media.renditions} if media else set()
     originals = {media.blob.key} if media else set()

@@ -73,11 +73,15 @@ def dev() -> None:
 
 def run(config: Config, stop: threading.Event) -> None:
     """Starts all parts, and waits until the user stops them or one of them ends."""
-    key = config.jwt_secret or ("" if config.jwt_jwks else signing_key(config.data_dir))
+    key = config.jwt_secret
+    if not key and not config.jwt_jwks:
+        key = own_key(config.data_dir, "jwt-secret")
     with database(config, stop) as url:
         asyncio.run(migrate(url))
         check(stop)
         environ = {**os.environ, "MEDIA_DATABASE_URL": url, "MEDIA_JWT_SECRET": key}
+        if not key and not config.link_keys:
+            environ["MEDIA_LINK_KEYS"] = own_key(config.data_dir, "link-key")
         envoy_log = config.data_dir / "envoy.log"
         with Supervisor() as children, envoy_log.open("wb") as output:
             say("Server, worker and Envoy ...")
@@ -148,9 +152,10 @@ def require_free(host: str, port: int, variable: str) -> None:
             raise Misconfigured(f"port {port} of {host} {why}; set {variable}") from None
 
 
-def signing_key(folder: Path) -> str:
-    """The key in `folder`, made at the first start; `media-service token` finds it there too."""
-    file = folder / "jwt-secret"
+def own_key(folder: Path, name: str) -> str:
+    """A key kept in `folder`, made at the first start; `media-service token` finds the one of
+    tokens there too."""
+    file = folder / name
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as key:

@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "download": ("media_service.cli.download:download", "Fetch a file."),
     "ls": ("media_service.cli.catalogue:ls", "List what is stored."),
     "show": ("media_service.cli.catalogue:show", "Show all that is known of one media."),
+    "link": ("media_service.cli.link:link", "Make a URL that reads a media without a token."),
     "rm": ("media_service.cli.catalogue:rm", "Delete media."),
     "token": ("media_service.cli.token:token", "Make an access token."),
 }

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -130,6 +131,30 @@ class Client:
         No paths: those set in `media`. If `media.etag` is set it must still be current.
         """
         return self._transport.run(calls.update(media, paths, self._backoff))
+
+    def sign_url(
+        self,
+        media_id: str,
+        *,
+        rendition: str = "",
+        lifetime: timedelta = timedelta(minutes=15),
+        attachment: bool = False,
+        direct: bool = False,
+    ) -> download_service_pb2.SignUrlResponse:
+        """A `url` that reads the original, or a rendition, without a token, and its `expire_time`.
+
+        `attachment`: a browser is to save it. `direct`: past the service, if the store can.
+        """
+        return self._transport.run(
+            calls.sign_url(
+                media_id,
+                rendition,
+                lifetime,
+                self._backoff,
+                attachment=attachment,
+                direct=direct,
+            )
+        )
 
     def delete(self, media_id: str, *, etag: str = "") -> media_pb2.Media:
         """Soft-deletes: it can be undeleted until `purge_time`."""

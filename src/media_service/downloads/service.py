@@ -1,10 +1,12 @@
 """Use cases of reading content."""
 
 from collections.abc import AsyncGenerator, Mapping
+from datetime import timedelta
 from mimetypes import guess_extension
 from pathlib import PurePosixPath
 
 from media_service.access.principal import Principal
+from media_service.downloads.disposition import content_disposition
 from media_service.downloads.model import Content
 from media_service.errors import FailedPrecondition, NotFound, OutOfRange, Reason
 from media_service.media.model import Media, MediaState, Rendition
@@ -29,18 +31,21 @@ class DownloadService:
         Raises NotFound (MEDIA_NOT_FOUND, RENDITION_NOT_FOUND), Gone (MEDIA_DELETED) and
         FailedPrecondition (MEDIA_QUARANTINED).
         """
-        return await self.content(await self.media(principal, media_id), rendition)
+        return self.content(await self.media(principal, media_id), rendition)
 
     async def media(self, principal: Principal, media_id: str) -> Media:
         """The caller's media, if its content may be read. Raises as `open`."""
         return readable(await self._reader.get(principal, media_id))
 
-    async def content(self, media: Media, rendition: str) -> Content:
+    def content(self, media: Media, rendition: str) -> Content:
         """Raises NotFound (RENDITION_NOT_FOUND)."""
         if rendition:
             found = find(media, rendition)
             filename = rendition_filename(media, found)
             return Content(found.blob, found.content_type, filename, found.create_time)
+        return self.original(media)
+
+    def original(self, media: Media) -> Content:
         return Content(media.blob, media.content_type, media.filename, media.create_time)
 
     async def public(self, key: str) -> Content:
@@ -53,6 +58,15 @@ class DownloadService:
         """Bytes [start, end). Close the iterator to stop early."""
         blob = content.blob
         return self._stores[blob.store].read(blob.key, start, end - start)
+
+    async def store_url(
+        self, content: Content, lifetime: timedelta, *, attachment: bool
+    ) -> str | None:
+        """A URL that reads the content past this service; None if its store has none."""
+        blob, kind = content.blob, content.content_type
+        disposition = content_disposition(content.filename, kind, attachment=attachment)
+        driver = self._stores[blob.store].driver
+        return await driver.sign_read(blob.key, lifetime, kind, disposition)
 
 
 def readable(media: Media) -> Media:

@@ -14,12 +14,14 @@ from media_service.errors import Reason, Unavailable
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
-from media_service.media.model import Blob
+from media_service.media.model import PUBLIC, Blob, Media
 from media_service.storage.blobs import BlobStore
 from media_service.types import Checksums, new_id
 
 # How long bytes are kept that nobody has taken yet.
 KEPT = timedelta(hours=1)
+# Whoever has just found bytes under an old key may still read them, unless they are to be private.
+LINGER = timedelta(minutes=1)
 # A write ends well before what it writes is removed.
 WRITE_SECONDS = 30 * 60.0
 
@@ -69,7 +71,13 @@ def too_slow() -> Unavailable:
     return Unavailable(Reason.STORAGE_UNAVAILABLE, "The store took too long to take the bytes.")
 
 
-async def release(db: Connection, blob_id: str) -> None:
+async def release(db: Connection, blob_id: str, delay: timedelta = timedelta()) -> None:
     """Takes a reference to a blob away, and with the last one its bytes, by a job."""
     if await queries.release_blob(db, blob_id):
-        await jobs.enqueue(db, JobKind.UNLINK, blob_id)
+        await jobs.enqueue(db, JobKind.UNLINK, blob_id, delay=delay)
+
+
+async def retire(db: Connection, media: Media, old: Blob) -> None:
+    """Lets go of the blob that a rendition of the media lay in until now."""
+    exposed = old.store == PUBLIC and not media.published
+    await release(db, old.blob_id, timedelta() if exposed else LINGER)

@@ -12,7 +12,7 @@ from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.media import queries
 from media_service.media.model import Blob, Media, Rendition
-from media_service.media.placing import Placer, release
+from media_service.media.placing import Placer, retire
 from media_service.storage.blobs import BlobStore
 from media_service.storage.transfer import store_whole
 from media_service.types import Fault
@@ -87,9 +87,8 @@ class PublishHandler:
         media = await queries.lock(db, media_id)
         if media is None or media.home != copy.store:
             return False
-        name, old = rendition.name, rendition.blob.blob_id
-        if not await queries.move_rendition(db, media_id, name, old, copy.blob_id):
+        if not await queries.move_rendition(db, media_id, rendition, copy.blob_id):
             return False
-        await release(db, old)
+        await retire(db, media, rendition.blob)
         await queries.touch(db, media_id)
         return True

@@ -240,35 +240,23 @@ async def touch(db: Connection, media_id: str) -> None:
 
 async def put_rendition(
     db: Connection, media_id: str, name: str, content_type: str, blob_id: str
-) -> str | None:
-    """Gives a media it holds the lock of a rendition; returns the blob of an older one of the same
-    name, which has lost this reference."""
-    rows = await db.execute(
+) -> None:
+    """Gives a media a rendition, in the place of an older one of the same name."""
+    await db.execute(
         """
-        with before as (
-            select blob_id from renditions where media_id = %(media_id)s and name = %(name)s
-        ), put as (
-            insert into renditions (media_id, name, blob_id, content_type)
-            values (%(media_id)s, %(name)s, %(blob_id)s, %(content_type)s)
-            on conflict (media_id, name) do update
-            set blob_id = excluded.blob_id, content_type = excluded.content_type,
-                create_time = now()
-        )
-        select blob_id::text as blob_id from before
+        insert into renditions (media_id, name, blob_id, content_type) values (%s, %s, %s, %s)
+        on conflict (media_id, name) do update
+        set blob_id = excluded.blob_id, content_type = excluded.content_type, create_time = now()
         """,
-        {"media_id": media_id, "name": name, "content_type": content_type, "blob_id": blob_id},
+        (media_id, name, blob_id, content_type),
     )
-    row = await rows.fetchone()
-    return row["blob_id"] if row else None
 
 
-async def move_rendition(
-    db: Connection, media_id: str, name: str, old_blob_id: str, new_blob_id: str
-) -> bool:
-    """Lets a rendition lie in another blob; False if it is not in the old one any more."""
+async def move_rendition(db: Connection, media_id: str, rendition: Rendition, blob_id: str) -> bool:
+    """Lets a rendition lie in another blob; False if it is not any more where it was."""
     done = await db.execute(
         "update renditions set blob_id = %s where media_id = %s and name = %s and blob_id = %s",
-        (new_blob_id, media_id, name, old_blob_id),
+        (blob_id, media_id, rendition.name, rendition.blob.blob_id),
     )
     return done.rowcount == 1
 

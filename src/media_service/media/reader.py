@@ -60,7 +60,11 @@ class MediaReader:
     async def get(self, principal: Principal, media_id: str) -> Media:
         """The caller's media as it is now, or NotFound (MEDIA_NOT_FOUND)."""
         media_id = media_id.lower()
-        return permit(principal, await self._read(media_id), media_id)
+        return permit(principal, await self.find(media_id), media_id)
+
+    async def find(self, media_id: str) -> Media | None:
+        """A media, whoever asks: for where something other than the caller permits it."""
+        return await self._read(media_id)
 
     async def _read_many(self, media_ids: Sequence[str]) -> list[Media | None]:
         async with self._database.connection() as db:

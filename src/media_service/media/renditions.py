@@ -16,7 +16,7 @@ from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
 from media_service.media.model import Blob, Media
-from media_service.media.placing import Placer, release
+from media_service.media.placing import Placer, retire
 from media_service.media.reader import not_found
 from media_service.storage.blobs import BlobStore
 from media_service.storage.transfer import store_whole
@@ -63,9 +63,10 @@ class Renditions:
         media = await queries.lock(db, media_id)
         if media is None:
             return False
-        older = await queries.put_rendition(db, media_id, name, content_type, blob.blob_id)
-        if older is not None:
-            await release(db, older)
+        await queries.put_rendition(db, media_id, name, content_type, blob.blob_id)
+        for older in media.renditions:
+            if older.name == name:
+                await retire(db, media, older.blob)
         await queries.touch(db, media_id)
         if blob.store != media.home:  # what it may be seen by has changed meanwhile
             await jobs.enqueue(db, JobKind.PUBLISH, media_id)

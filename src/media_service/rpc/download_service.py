@@ -7,10 +7,12 @@ import grpc
 from crc32c import crc32c as crc32c_of
 from media.v1 import download_service_pb2, download_service_pb2_grpc
 
+from media_service.downloads.links import LIFETIME, ReadLinks
 from media_service.downloads.service import DownloadService, resolve
 from media_service.rpc import http_content, wire
 from media_service.rpc.caller import caller
-from media_service.rpc.convert import media_to_message
+from media_service.rpc.convert import media_to_message, timestamp
+from media_service.types import now
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -18,20 +20,23 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 PRIVATE = (("cache-control", "private, no-cache"), ("vary", "authorization"))
 # Bytes under a key never change, but may cease to be public: then caches keep them an hour more.
 PUBLIC = (("cache-control", "public, max-age=3600"),)
+# How long the answer to a link may be kept, though what it leads to be deleted meanwhile.
+LINK_SECONDS = 300
 
 
 class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     """`public_url`: what stands before keys of the public store."""
 
-    def __init__(self, downloads: DownloadService, public_url: str) -> None:
+    def __init__(self, downloads: DownloadService, links: ReadLinks, public_url: str) -> None:
         self._downloads = downloads
+        self._links = links
         self._public_url = public_url
 
     async def Download(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.DownloadRequest, context: Context
     ) -> None:
         media = await self._downloads.media(caller(), request.media_id)
-        content = await self._downloads.content(media, request.rendition)
+        content = self._downloads.content(media, request.rendition)
         size = content.blob.size_bytes
         start, end = resolve(request.offset, request.limit, size)
         await context.write(
@@ -52,6 +57,36 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         content = await self._downloads.open(caller(), request.media_id, request.rendition)
         await http_content.serve(
             context, self._downloads, content, caching=PRIVATE, attachment=request.attachment
+        )
+
+    async def SignUrl(  # noqa: N802
+        self, request: download_service_pb2.SignUrlRequest, context: Context
+    ) -> download_service_pb2.SignUrlResponse:
+        wanted = request.lifetime.ToTimedelta() if request.HasField("lifetime") else LIFETIME
+        link = await self._links.sign(
+            caller(),
+            request.media_id,
+            rendition=request.rendition,
+            lifetime=wanted,
+            attachment=request.attachment,
+            direct=request.direct,
+        )
+        return download_service_pb2.SignUrlResponse(
+            url=link.url, expire_time=timestamp(link.expire_time)
+        )
+
+    async def GetSigned(  # type: ignore[override]  # noqa: N802
+        self, request: download_service_pb2.GetSignedRequest, context: Context
+    ) -> None:
+        opened = await self._links.open(request.token)
+        left = int((opened.expire_time - now()).total_seconds())
+        caching = [("cache-control", f"private, max-age={max(0, min(left, LINK_SECONDS))}")]
+        await http_content.serve(
+            context,
+            self._downloads,
+            opened.content,
+            caching=caching,
+            attachment=opened.attachment,
         )
 
     async def GetPublic(  # type: ignore[override]  # noqa: N802

@@ -8,6 +8,7 @@ import grpc
 from google.api import httpbody_pb2
 
 from media_service.downloads.conditions import plan
+from media_service.downloads.disposition import content_disposition
 from media_service.downloads.model import Content
 from media_service.downloads.service import DownloadService
 from media_service.errors import MediaError
@@ -43,7 +44,7 @@ async def serve(
         *caching,
     ]
     if answer.status != 304:
-        disposition = http.content_disposition(
+        disposition = content_disposition(
             content.filename, content.content_type, attachment=attachment
         )
         metadata += [

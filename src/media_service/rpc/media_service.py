@@ -6,10 +6,11 @@ import grpc
 from google.protobuf import empty_pb2
 from media.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
 
+from media_service.downloads.links import ReadLinks
 from media_service.media.service import CHANGEABLE, MediaService, check_changeable
 from media_service.rpc import http
 from media_service.rpc.caller import caller
-from media_service.rpc.convert import media_to_message, visibility_from
+from media_service.rpc.convert import media_to_message, timestamp, visibility_from
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -17,8 +18,9 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
     """`public_url`: what stands before keys of the public store."""
 
-    def __init__(self, media: MediaService, public_url: str) -> None:
+    def __init__(self, media: MediaService, links: ReadLinks, public_url: str) -> None:
         self._media = media
+        self._links = links
         self._public_url = public_url
 
     async def GetMedia(  # noqa: N802
@@ -26,9 +28,12 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
     ) -> media_pb2.Media:
         media = await self._media.get(caller(), request.media_id)
         await send_etag(context, media.etag)
-        return media_to_message(
-            media, self._public_url, full=request.view == media_service_pb2.FULL
-        )
+        full = request.view == media_service_pb2.FULL
+        message = media_to_message(media, self._public_url, full=full)
+        if request.sign_read_url and (link := self._links.to_original(media)):
+            message.read_url = link.url
+            message.read_url_expire_time.CopyFrom(timestamp(link.expire_time))
+        return message
 
     async def ListMedia(  # noqa: N802
         self, request: media_service_pb2.ListMediaRequest, context: Context

@@ -19,6 +19,7 @@ from media.v1 import (
 )
 
 from media_service.access.tokens import TokenVerifier
+from media_service.downloads.links import ReadLinks
 from media_service.downloads.service import DownloadService
 from media_service.media.service import MediaService
 from media_service.rpc.download_service import DownloadServicer
@@ -59,6 +60,7 @@ OPTIONS: Sequence[tuple[str, int]] = (
 class Services:
     uploads: UploadService
     downloads: DownloadService
+    links: ReadLinks
     media: MediaService
 
 
@@ -84,10 +86,10 @@ class RpcServer:
             UploadServicer(services.uploads, rest_url, public_url, stream_timeout), gate
         )
         download_service_pb2_grpc.add_DownloadServiceServicer_to_server(
-            DownloadServicer(services.downloads, public_url), gate
+            DownloadServicer(services.downloads, services.links, public_url), gate
         )
         media_service_pb2_grpc.add_MediaServiceServicer_to_server(
-            MediaServicer(services.media, public_url), gate
+            MediaServicer(services.media, services.links, public_url), gate
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.full_name for service in SERVICES]
