@@ -1,51 +1,25 @@
 """Public renditions over REST (GetPublic), through Envoy."""
 
-import asyncio
 import hashlib
 import stat
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from tests.e2e.conftest import Service
-from tests.e2e.rest import digest, refusal, store
+from tests.e2e.rest import add_rendition, digest, public_url, refusal, show, store
 from tests.media_files import jpeg
-from tests.renditions import give
 from tests.tools import eventually
 
 SMALL = b"a small picture"
-
-
-def add(service: Service, media_id: str, name: str, data: bytes) -> None:
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, give(service.settings(), media_id, name, data)).result()
-
-
-def show(client: httpx.Client, media_id: str, visibility: str) -> dict[str, Any]:
-    answer = client.patch(f"/v1/media/{media_id}", json={"visibility": visibility})
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["visibility"] == visibility
-    return dict(answer.json())
-
-
-def public_url(client: httpx.Client, media_id: str) -> str:
-    """Once it has moved."""
-
-    def look() -> str:
-        (rendition,) = client.get(f"/v1/media/{media_id}").json()["renditions"]
-        return str(rendition.get("publicUrl", ""))
-
-    return eventually(look)
 
 
 @pytest.fixture
 def media_id(service: Service, alice: httpx.Client) -> str:
     """A private media with a rendition."""
     media_id = str(store(alice, jpeg(), "beach.jpg")["mediaId"])
-    add(service, media_id, "small", SMALL)
+    add_rendition(service, media_id, "small", SMALL)
     return media_id
 
 
@@ -148,7 +122,7 @@ def test_a_large_rendition_moves_whole(
     """More than one part's worth."""
     data = hashlib.shake_256(b"a stream").digest(20 << 20)
     media_id = str(store(alice, jpeg())["mediaId"])
-    add(service, media_id, "stream", data)
+    add_rendition(service, media_id, "stream", data)
     show(alice, media_id, "PUBLIC")
     assert http.get(urlsplit(public_url(alice, media_id)).path).content == data
 

@@ -14,9 +14,9 @@ async def store_whole(
     """Stores a blob of `size` bytes durably, in constant memory; what came is removed if that
     fails."""
     if size <= SMALL:
-        await driver.put(key, b"".join([piece async for piece in pieces]))
+        await driver.put(key, b"".join([piece async for piece in pieces]), content_type)
         return
-    session = await driver.begin(key)
+    session = await driver.begin(key, content_type)
     try:
         await driver.complete(key, session, await store_parts(driver, key, session, pieces))
     except BaseException:
