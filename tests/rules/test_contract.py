@@ -8,6 +8,7 @@ import pytest
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import MethodDescriptor
+from media.v1 import rule_pb2
 
 from media_service import errors
 from media_service.errors import MediaError, Reason
