@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -17,12 +17,15 @@ from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.model import JobKind
 from media_service.jobs.worker import Worker
 from media_service.media.ingest import IngestHandler
+from media_service.media.model import PUBLIC, RAW
+from media_service.media.publish import PublishHandler
 from media_service.media.purge import UnlinkHandler, purge_due
-from media_service.media.reader import MediaReader
+from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.processing.inspector import Inspector
 from media_service.rpc.server import RpcServer, Services
 from media_service.storage.blobs import BlobStore, open_store
+from media_service.storage.overlap import overlap
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.discard import DiscardHandler, expire_uploads
 from media_service.uploads.finish import Finisher, FinishHandler
@@ -45,35 +48,62 @@ class Base:
     database: Database
     notifier: Notifier
     raw: BlobStore
+    public: BlobStore
     acceptance: Acceptance
     finisher: Finisher
+
+    @property
+    def stores(self) -> Mapping[str, BlobStore]:
+        return {store.name: store for store in (self.raw, self.public)}
 
 
 @asynccontextmanager
 async def base(config: Config) -> AsyncIterator[Base]:
-    try:
-        store = open_store("raw", config.raw_url)
-    except ValueError as error:
-        raise ConfigError(f"MEDIA_STORAGE_RAW_URL must be {error}") from None
     acceptance = Acceptance(config.max_upload_size, config.max_pixels, config.allowed_types)
-    try:
-        await check(store, "MEDIA_STORAGE_RAW_URL")
+    async with (
+        store(RAW, config.raw_url) as raw,
+        store(PUBLIC, config.public_store_url) as public,
+    ):
+        if overlap(config.raw_url, config.public_store_url):
+            raise ConfigError(
+                f"{setting(PUBLIC)} must be another place than {setting(RAW)}, and neither may lie"
+                " in the other: what is public is open to everybody"
+            )
+        await check(raw)
+        await check(public)
         async with (
             Database(config.database_url, config.database_pool_size) as database,
             Notifier(config.database_url) as notifier,
         ):
-            finisher = Finisher(database, notifier, store, acceptance)
-            yield Base(database, notifier, store, acceptance, finisher)
+            finisher = Finisher(database, notifier, raw, acceptance)
+            yield Base(database, notifier, raw, public, acceptance, finisher)
+
+
+def setting(name: str) -> str:
+    """The variable that says where a store is."""
+    return f"MEDIA_STORAGE_{name.upper()}_URL"
+
+
+@asynccontextmanager
+async def store(name: str, url: str) -> AsyncIterator[BlobStore]:
+    """A store, not yet checked, for as long as the context lasts."""
+    try:
+        opened = open_store(name, url)
+    except ValueError as error:
+        raise ConfigError(f"{setting(name)} must be {error}") from None
+    try:
+        yield opened
     finally:
-        await store.driver.close()
+        await opened.driver.close()
 
 
-async def check(store: BlobStore, setting: str) -> None:
+async def check(opened: BlobStore) -> None:
     """Raises Unavailable, naming the setting, unless the store can be read and written."""
     try:
-        await store.driver.check()
+        await opened.driver.check()
     except MediaError as error:
-        raise Unavailable(Reason.STORAGE_UNAVAILABLE, f"{setting}: {error.message}") from error
+        what = f"{setting(opened.name)}: {error.message}"
+        raise Unavailable(Reason.STORAGE_UNAVAILABLE, what) from error
 
 
 def link_signer(config: Config) -> LinkSigner:
@@ -128,7 +158,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
             timeout=config.stream_timeout,
         )
         reader = MediaReader(parts.database)
-        downloads = DownloadService(reader, {parts.raw.name: parts.raw})
+        downloads = DownloadService(reader, PublicReader(parts.database), parts.stores)
         services = Services(
             uploads,
             upload_parts,
@@ -142,6 +172,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
             verifier,
             address=f"{config.host}:{config.grpc_port if port is None else port}",
             rest_url=config.rest_url,
+            public_url=config.public_base_url,
             stream_timeout=config.stream_timeout,
             tls=tls,
         )
@@ -174,7 +205,8 @@ async def work(config: Config, ready: Callable[[], None]) -> None:
                 JobKind.INGEST: IngestHandler(parts.database, parts.notifier, parts.raw, inspector),
                 JobKind.FINISH: FinishHandler(parts.finisher),
                 JobKind.DISCARD: DiscardHandler(parts.database, parts.raw),
-                JobKind.UNLINK: UnlinkHandler(parts.database, parts.raw),
+                JobKind.PUBLISH: PublishHandler(parts.database, parts.notifier, parts.stores),
+                JobKind.UNLINK: UnlinkHandler(parts.database, parts.stores),
             },
             config.worker_slots,
         )

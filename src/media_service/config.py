@@ -131,6 +131,17 @@ class Config:
         "where originals are kept: file:///path, s3://bucket/prefix?endpoint=…&region=… or"
         " gs://bucket/prefix; empty: in the data dir",
     )
+    storage_public_url: str = setting(
+        "",
+        url("file", "s3", "gs", "memory"),
+        "where the renditions of public media are kept, as MEDIA_STORAGE_RAW_URL, but elsewhere;"
+        " empty: in the data dir",
+    )
+    cdn_base_url: str = setting(
+        "",
+        url("http", "https"),
+        "where a CDN gives out the public store; empty: the REST port does",
+    )
     host: str = setting("127.0.0.1", host, "address the ports listen on")
     grpc_port: int = setting("50051", integer(1, 65535), "gRPC port")
     rest_port: int = setting("8080", integer(1, 65535), "REST port (Envoy)")
@@ -179,6 +190,15 @@ class Config:
     @property
     def raw_url(self) -> str:
         return self.storage_raw_url or (self.data_dir / "raw").as_uri()
+
+    @property
+    def public_store_url(self) -> str:
+        return self.storage_public_url or (self.data_dir / "public").as_uri()
+
+    @property
+    def public_base_url(self) -> str:
+        """What stands before the keys of the public store in URLs, without a slash at the end."""
+        return self.cdn_base_url or f"{self.rest_url}/v1/public"
 
 
 def variable(name: str) -> str:

@@ -51,6 +51,11 @@ class Service:
         pid = (self.data_dir / "postgres/postmaster.pid").read_text().splitlines()[0]
         return psutil.Process(int(pid))
 
+    def settings(self) -> dict[str, str]:
+        """The settings of its server, with the address of its database."""
+        (server,) = (p for p in self.children() if p.cmdline()[-1:] == ["serve"])
+        return {k: v for k, v in server.environ().items() if k.startswith("MEDIA_")}
+
     def stop(self) -> int:
         """SIGTERM; the exit status."""
         self.process.send_signal(signal.SIGTERM)

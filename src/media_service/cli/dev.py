@@ -101,6 +101,8 @@ def run(config: Config, stop: threading.Event) -> None:
 def start(children: Supervisor, config: Config, environ: Mapping[str, str]) -> None:
     if not config.storage_raw_url:
         make_private(config.data_dir / "raw")
+    if not config.storage_public_url:
+        make_private(config.data_dir / "public")
     program = [sys.executable, "-m", "media_service"]
     children.start("worker", [*program, "work"], environ)
     children.start("server", [*program, "serve"], environ)

@@ -60,7 +60,7 @@ class ReadLinks:
         Raises as `DownloadService.open`.
         """
         media = await self._downloads.media(principal, media_id)
-        content = await self._downloads.content(media, rendition)
+        content = self._downloads.content(media, rendition)
         if direct:
             lifetime = -(-lifetime // SECOND) * SECOND  # stores count whole ones
             expire = (now() + lifetime).replace(microsecond=0)
@@ -102,7 +102,7 @@ class ReadLinks:
         if media is None:
             raise invalid()
         try:
-            content = await self._downloads.content(readable(media), claims["rendition"])
+            content = self._downloads.content(readable(media), claims["rendition"])
         except (NotFound, Gone, FailedPrecondition):
             raise invalid() from None
         return Opened(content, claims["attachment"], datetime.fromtimestamp(claims["exp"], UTC))

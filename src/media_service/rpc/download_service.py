@@ -18,25 +18,30 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 # Asked for again each time: access may have been taken away.
 PRIVATE = (("cache-control", "private, no-cache"), ("vary", "authorization"))
+# Bytes under a key never change, but may cease to be public: then caches keep them an hour more.
+PUBLIC = (("cache-control", "public, max-age=3600"),)
 # How long the answer to a link may be kept, though what it leads to be deleted meanwhile.
 LINK_SECONDS = 300
 
 
 class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
-    def __init__(self, downloads: DownloadService, links: ReadLinks) -> None:
+    """`public_url`: what stands before keys of the public store."""
+
+    def __init__(self, downloads: DownloadService, links: ReadLinks, public_url: str) -> None:
         self._downloads = downloads
         self._links = links
+        self._public_url = public_url
 
     async def Download(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.DownloadRequest, context: Context
     ) -> None:
         media = await self._downloads.media(caller(), request.media_id)
-        content = await self._downloads.content(media, request.rendition)
+        content = self._downloads.content(media, request.rendition)
         size = content.blob.size_bytes
         start, end = resolve(request.offset, request.limit, size)
         await context.write(
             download_service_pb2.DownloadResponse(
-                media=media_to_message(media),
+                media=media_to_message(media, self._public_url),
                 content_range=download_service_pb2.ContentRange(
                     start=start, end=end, complete_size=size
                 ),
@@ -82,4 +87,12 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
             opened.content,
             caching=caching,
             attachment=opened.attachment,
+        )
+
+    async def GetPublic(  # type: ignore[override]  # noqa: N802
+        self, request: download_service_pb2.GetPublicRequest, context: Context
+    ) -> None:
+        content = await self._downloads.public(request.path)
+        await http_content.serve(
+            context, self._downloads, content, caching=PUBLIC, attachment=False
         )

@@ -67,7 +67,8 @@ class Services:
 
 
 class RpcServer:
-    """`address` is "host:port"; port 0 takes a free one, see `port` after `start`."""
+    """`address` is "host:port"; port 0 takes a free one, see `port` after `start`. `public_url` is
+    what stands before keys of the public store."""
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class RpcServer:
         *,
         address: str,
         rest_url: str,
+        public_url: str,
         stream_timeout: timedelta,
         tls: tuple[Path, Path] | None = None,
     ) -> None:
@@ -83,13 +85,16 @@ class RpcServer:
         server = grpc.aio.server(options=list(OPTIONS))
         gate = cast("grpc.aio.Server", Gate(server, read_rules(SERVICES), verifier))
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(
-            UploadServicer(services.uploads, services.upload_parts, rest_url, stream_timeout), gate
+            UploadServicer(
+                services.uploads, services.upload_parts, rest_url, public_url, stream_timeout
+            ),
+            gate,
         )
         download_service_pb2_grpc.add_DownloadServiceServicer_to_server(
-            DownloadServicer(services.downloads, services.links), gate
+            DownloadServicer(services.downloads, services.links, public_url), gate
         )
         media_service_pb2_grpc.add_MediaServiceServicer_to_server(
-            MediaServicer(services.media, services.links), gate
+            MediaServicer(services.media, services.links, public_url), gate
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.full_name for service in SERVICES]

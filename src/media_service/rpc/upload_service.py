@@ -49,11 +49,17 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     def __init__(
-        self, uploads: UploadService, parts: PartService, rest_url: str, timeout: timedelta
+        self,
+        uploads: UploadService,
+        parts: PartService,
+        rest_url: str,
+        public_url: str,
+        timeout: timedelta,
     ) -> None:
         self._uploads = uploads
         self._parts = parts
         self._rest_url = rest_url
+        self._public_url = public_url
         self._timeout = timeout.total_seconds()
 
     async def _in_time(self, beginning: Awaitable[T]) -> T:
@@ -75,7 +81,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         await context.send_initial_metadata(
             (("x-http-status", "201"), ("location", location), *progress(result))
         )
-        return upload_to_message(result)
+        return upload_to_message(result, self._public_url)
 
     async def BatchCreateUploads(  # noqa: N802
         self, request: upload_service_pb2.BatchCreateUploadsRequest, context: Context
@@ -83,7 +89,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         specs = [spec_from(item.spec, item.request_id) for item in request.requests]
         results = await self._uploads.create(caller(), specs)
         return upload_service_pb2.BatchCreateUploadsResponse(
-            uploads=[upload_to_message(result) for result in results]
+            uploads=[upload_to_message(result, self._public_url) for result in results]
         )
 
     async def WriteUpload(  # type: ignore[override]  # noqa: N802
@@ -115,7 +121,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             else:
                 chunks = write_chunks(first, pieces)
                 result = await self._uploads.write_new(caller(), spec, chunks, on_created=tell)
-        return upload_to_message(result)
+        return upload_to_message(result, self._public_url)
 
     async def AppendUpload(  # type: ignore[override]  # noqa: N802
         self,
@@ -146,7 +152,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             atomic=digest != Checksums(),
         )
         await context.send_initial_metadata(progress(result))
-        return upload_to_message(result)
+        return upload_to_message(result, self._public_url)
 
     async def PutPart(  # type: ignore[override]  # noqa: N802
         self, request_iterator: AsyncIterator[Piece], context: Context
@@ -243,14 +249,14 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         await context.send_initial_metadata(
             (("x-http-status", "201"), ("location", location), ("etag", result.media.etag))
         )
-        return media_to_message(result.media)
+        return media_to_message(result.media, self._public_url)
 
     async def GetUpload(  # noqa: N802
         self, request: upload_service_pb2.GetUploadRequest, context: Context
     ) -> upload_pb2.Upload:
         result = await self._uploads.get(caller(), request.upload_id.lower())
         await context.send_initial_metadata((*progress(result), ("cache-control", "no-store")))
-        return upload_to_message(result)
+        return upload_to_message(result, self._public_url)
 
     async def ListUploads(  # noqa: N802
         self, request: upload_service_pb2.ListUploadsRequest, context: Context
@@ -263,7 +269,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         size = request.page_size or DEFAULT_PAGE
         results = await self._uploads.list_uploads(caller(), state, after, size + 1)
         response = upload_service_pb2.ListUploadsResponse(
-            uploads=[upload_to_message(result) for result in results[:size]]
+            uploads=[upload_to_message(result, self._public_url) for result in results[:size]]
         )
         if len(results) > size:
             last = results[size - 1].upload
@@ -274,7 +280,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self, request: upload_service_pb2.WatchUploadRequest, context: Context
     ) -> None:
         async for result in self._uploads.watch(caller(), request.upload_id.lower()):
-            await context.write(upload_to_message(result))
+            await context.write(upload_to_message(result, self._public_url))
 
     async def CompleteUpload(  # noqa: N802
         self, request: upload_service_pb2.CompleteUploadRequest, context: Context
@@ -285,12 +291,14 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             checksums_from(request.checksums),
             [listed_part_from(part) for part in request.parts],
         )
-        return upload_to_message(result)
+        return upload_to_message(result, self._public_url)
 
     async def AbortUpload(  # noqa: N802
         self, request: upload_service_pb2.AbortUploadRequest, context: Context
     ) -> upload_pb2.Upload:
-        return upload_to_message(await self._uploads.abort(caller(), request.upload_id.lower()))
+        return upload_to_message(
+            await self._uploads.abort(caller(), request.upload_id.lower()), self._public_url
+        )
 
 
 def progress(result: UploadResult) -> tuple[tuple[str, str], ...]:
