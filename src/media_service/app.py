@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from media_service.access.tokens import TokenVerifier
 from media_service.config import Config, ConfigError
@@ -19,6 +20,7 @@ from media_service.media.purge import UnlinkHandler, purge_due
 from media_service.media.reader import MediaReader
 from media_service.media.service import MediaService
 from media_service.processing.inspector import Inspector
+from media_service.reconcile.service import Reconciler
 from media_service.rpc.server import RpcServer, Services
 from media_service.storage.blobs import BlobStore, open_store
 from media_service.uploads.acceptance import Acceptance
@@ -146,6 +148,14 @@ async def work(config: Config, ready: Callable[[], None]) -> None:
             tasks.create_task(worker.run())
             tasks.create_task(sweep(parts.database, parts.notifier))
             ready()
+
+
+@asynccontextmanager
+async def reconciler(config: Config, older_than: timedelta) -> AsyncIterator[Reconciler]:
+    """What compares rows with bytes."""
+    async with base(config) as parts:
+        stores = {store.name: store for store in (parts.raw,)}
+        yield Reconciler(parts.database, parts.notifier, stores, older_than)
 
 
 async def sweep(database: Database, notifier: Notifier) -> None:
