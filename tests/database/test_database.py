@@ -25,11 +25,15 @@ async def single(database_url: str) -> AsyncIterator[Database]:
 async def test_statements_go_on_after_a_duplicate(single: Database) -> None:
     async with single.connection() as db:
         await db.execute("create table taken (n int primary key)")
+
+    async def fail() -> None:
+        async with single.pipeline() as db:
+            await db.execute("insert into taken values (1), (1)")
+            for statement in STATEMENTS:
+                await db.execute(statement)
+
     for _ in range(4):
         with pytest.raises(Duplicate):
-            async with single.pipeline() as db:
-                await db.execute("insert into taken values (1), (1)")
-                for statement in STATEMENTS:
-                    await db.execute(statement)
+            await fail()
         for _ in range(3):
             assert await pipelined(single) == [1, 2, 3]

@@ -81,9 +81,9 @@ class Database:
                 async with connection.pipeline():
                     yield connection
             except psycopg.Error as error:
-                # Behind the statement that failed, none was prepared; the library thinks they were.
-                if not connection.closed:
-                    await connection.execute("deallocate all", prepare=False)
+                # Behind the statement that failed none was prepared, but psycopg thinks some were,
+                # and they would fail from now on. The pool replaces a closed connection.
+                await connection.close()
                 if isinstance(error, psycopg.errors.UniqueViolation):
                     raise Duplicate from error
                 raise
