@@ -3,7 +3,7 @@
 import asyncio
 import json
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -201,6 +201,21 @@ async def test_a_list_has_all_pages(
     network.seen.clear()
     assert await keys(far, "") == names
     assert len(network.seen) == 3
+
+
+@pytest.mark.parametrize("content_type", ["image/png", ""])
+async def test_the_store_knows_the_content_type(
+    gcs: GcsDriver, fresh_key: Callable[[], str], content_type: str
+) -> None:
+    one, other = fresh_key(), fresh_key()
+    await gcs.put(one, b"small", content_type)
+    session = await gcs.begin(other, content_type)
+    parts = [await put(gcs, other, session, b"x", n) for n in range(1, 41)]
+    await gcs.complete(other, session, parts)
+    for key in (one, other):
+        found = await gcs._metadata(gcs._name(key))
+        assert found is not None
+        assert found["contentType"] == (content_type or "application/octet-stream")
 
 
 async def test_a_good_bucket_passes_the_check(gcs: GcsDriver) -> None:
