@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from media_service.access.links import LinkSigner, key_from
 from media_service.access.tokens import TokenVerifier
@@ -23,7 +24,10 @@ from media_service.media.purge import UnlinkHandler, purge_due
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.processing.inspector import Inspector
+from media_service.reconcile.model import GRACE
+from media_service.reconcile.service import Reconciler
 from media_service.rpc.server import RpcServer, Services
+from media_service.scratch import remove_left_over
 from media_service.storage.blobs import BlobStore, open_store
 from media_service.storage.overlap import overlap
 from media_service.uploads.acceptance import Acceptance
@@ -39,6 +43,8 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 10
 # How often a worker looks for uploads to expire and media to purge.
 SWEEP_SECONDS = 60
+# How often it looks for what dead processes left in the stores and in TMPDIR.
+TIDY_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -213,7 +219,15 @@ async def work(config: Config, ready: Callable[[], None]) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())
             tasks.create_task(sweep(parts.database, parts.notifier))
+            tasks.create_task(tidy(Reconciler(parts.database, parts.notifier, parts.stores)))
             ready()
+
+
+@asynccontextmanager
+async def reconciler(config: Config, older_than: timedelta) -> AsyncIterator[Reconciler]:
+    """What compares rows with bytes."""
+    async with base(config) as parts:
+        yield Reconciler(parts.database, parts.notifier, parts.stores, older_than)
 
 
 async def sweep(database: Database, notifier: Notifier) -> None:
@@ -227,3 +241,16 @@ async def sweep(database: Database, notifier: Notifier) -> None:
         except Unavailable as error:
             log.warning("sweep put off: %s", error.message)
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def tidy(reconciler: Reconciler) -> None:
+    """Removes what dead processes left, for ever. Every worker does it; that does no harm."""
+    while True:
+        try:
+            aborted = await reconciler.abort_abandoned()
+            removed = await asyncio.to_thread(remove_left_over, GRACE)
+            if aborted or removed:
+                log.info("removed %d abandoned uploads, %d temporary files", aborted, removed)
+        except MediaError as error:
+            log.warning("tidying put off: %s", error.message)
+        await asyncio.sleep(TIDY_SECONDS)
