@@ -22,6 +22,7 @@ from media_service.processing.inspector import Inspector
 from media_service.rpc.server import RpcServer, Services
 from media_service.storage.blobs import BlobStore, open_store
 from media_service.uploads.acceptance import Acceptance
+from media_service.uploads.admission import Admission, most_streams
 from media_service.uploads.discard import DiscardHandler, expire_uploads
 from media_service.uploads.finish import Finisher, FinishHandler
 from media_service.uploads.service import UploadService
@@ -91,6 +92,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
             parts.raw,
             parts.finisher,
             parts.acceptance,
+            Admission(config.max_streams or most_streams(parts.raw.driver.limits)),
             expiry=config.upload_expiry,
             timeout=config.stream_timeout,
         )

@@ -19,6 +19,7 @@ from media_service.storage.blobs import BlobStore
 from media_service.types import Checksums, Owner, new_id
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, merge
+from media_service.uploads.admission import Admission, Place
 from media_service.uploads.finish import Finisher
 from media_service.uploads.ledger import (
     Created,
@@ -48,7 +49,8 @@ def not_found(upload_id: str) -> NotFound:
 
 
 class UploadService:
-    """Sessions, streams into them, and their ends. `expiry`: how long a session may rest;
+    """Sessions, streams into them, and their ends. Streams over the limit of `admission` raise
+    ResourceExhausted (SERVER_BUSY), and change nothing. `expiry`: how long a session may rest;
     `timeout`: see `UploadStream`."""
 
     def __init__(
@@ -58,6 +60,7 @@ class UploadService:
         store: BlobStore,
         finisher: Finisher,
         acceptance: Acceptance,
+        admission: Admission,
         *,
         expiry: timedelta,
         timeout: timedelta,
@@ -67,6 +70,7 @@ class UploadService:
         self._blobs = store
         self._finisher = finisher
         self._acceptance = acceptance
+        self._admission = admission
         self._expiry = expiry
         self._timeout = timeout
         self._streams: dict[asyncio.Task[UploadResult | None], UploadStream] = {}
@@ -206,17 +210,20 @@ class UploadService:
     ) -> UploadResult:
         """Writes a stream into a session, from `committed_size` on. `declared`: checksums of the
         whole. With `atomic` the bytes are kept only if the stream ends well."""
-        async with self._database.connection() as db:
-            upload = await self._load(db, principal, upload_id)
-            taken = await queries.take_over(db, upload_id)
-        if taken is None:
-            raise not_active(upload)
-        self._notifier.publish("uploads", upload_id, f"{taken.epoch}:ACTIVE")
-        spec = replace(taken.spec, checksums=merge(taken.spec.checksums, declared))
-        ledger = self._ledger(spec, taken.owner, taken.blob_id, taken.store_session, taken.epoch)
-        ledger.exists = True
-        writer = self._writer(ledger, taken.next_part, taken.committed_size)
-        await self._take_in(ledger, writer, chunks, atomic=atomic)
+        with self._admission.stream() as place:
+            async with self._database.connection() as db:
+                upload = await self._load(db, principal, upload_id)
+                taken = await queries.take_over(db, upload_id)
+            if taken is None:
+                raise not_active(upload)
+            self._notifier.publish("uploads", upload_id, f"{taken.epoch}:ACTIVE")
+            spec = replace(taken.spec, checksums=merge(taken.spec.checksums, declared))
+            ledger = self._ledger(
+                spec, taken.owner, taken.blob_id, taken.store_session, taken.epoch
+            )
+            ledger.exists = True
+            writer = self._writer(ledger, taken.next_part, taken.committed_size)
+            await self._take_in(place, ledger, writer, chunks, atomic=atomic)
         return await self.get(principal, upload_id)
 
     async def write_new(
@@ -233,10 +240,10 @@ class UploadService:
         `resumable`, a stream that breaks leaves nothing."""
         owner = own(principal)
         self._acceptance.check_declared(spec)
-        blob_id = new_id()
-        ledger = self._ledger(spec, owner, blob_id, "", 1, on_created)
+        ledger = self._ledger(spec, owner, new_id(), "", 1, on_created)
         writer = self._writer(ledger, 1, 0)
-        result = await self._take_in(ledger, writer, chunks, resumable=resumable)
+        with self._admission.stream() as place:
+            result = await self._take_in(place, ledger, writer, chunks, resumable=resumable)
         return result or await self.get(principal, spec.upload_id)
 
     async def write_at_once(
@@ -247,9 +254,11 @@ class UploadService:
         self._acceptance.check_declared(spec)
         check_chunk(chunk, 0, 0, spec, self._acceptance)
         declared = merge(spec.checksums, chunk.checksums)
-        finishing = asyncio.create_task(
-            self._finisher.finish_in_one_step(spec, owner, new_id(), chunk.data, declared)
-        )
+        with self._admission.stream() as place:
+            finishing = asyncio.create_task(
+                self._finisher.finish_in_one_step(spec, owner, new_id(), chunk.data, declared)
+            )
+            place.until_done(finishing)
         # Whoever asked may go; what is begun is ended.
         self._finishing.add(finishing)
         finishing.add_done_callback(self._finished)
@@ -262,6 +271,7 @@ class UploadService:
 
     async def _take_in(
         self,
+        place: Place,
         ledger: Ledger,
         writer: BlobWriter,
         chunks: AsyncGenerator[Chunk, None],
@@ -274,6 +284,7 @@ class UploadService:
         storing = asyncio.create_task(self._store(stream, ledger, writer, resumable=resumable))
         self._streams[storing] = stream
         storing.add_done_callback(self._forget)
+        place.until_done(storing)
         feeding = asyncio.create_task(stream.feed(chunks))
         try:
             with self._fenced(stream, ledger):
