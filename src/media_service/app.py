@@ -31,6 +31,7 @@ from media_service.scratch import remove_left_over
 from media_service.storage.blobs import BlobStore, open_store
 from media_service.storage.overlap import overlap
 from media_service.uploads.acceptance import Acceptance
+from media_service.uploads.admission import Admission, most_streams
 from media_service.uploads.discard import DiscardHandler, expire_uploads
 from media_service.uploads.finish import Finisher, FinishHandler
 from media_service.uploads.parts.collect import Collector
@@ -138,7 +139,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
         raise ConfigError(str(error)) from None
     signer = link_signer(config)
     async with base(config) as parts:
-        running = Running()
+        running = Running(Admission(config.max_streams or most_streams(parts.raw.driver.limits)))
         collector = Collector(
             parts.database, parts.notifier, parts.raw, parts.acceptance, config.upload_expiry
         )

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from media_service.errors import InvalidArgument, MediaError, Reason, Unavailable
+from media_service.uploads.admission import Admission, Place
 from media_service.uploads.model import Chunk
 
 log = logging.getLogger(__name__)
@@ -28,10 +29,16 @@ class Incoming(Protocol):
 
 
 class Running:
-    """All that is being stored by this process."""
+    """All that is being stored by this process, for which `admission` has places."""
 
-    def __init__(self) -> None:
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
         self._streams: dict[asyncio.Task[Any], Incoming | None] = {}
+
+    def place(self) -> Place:
+        """For one stream; to be asked for before anything is begun. Raises ResourceExhausted
+        (SERVER_BUSY) if there is none."""
+        return self._admission.stream()
 
     async def close(self) -> None:
         """Ends the running streams, as if their callers had gone, and waits for their storing."""
@@ -43,18 +50,19 @@ class Running:
         if self._streams:
             await asyncio.wait(self._streams)
 
-    async def finish(self, storing: Coroutine[Any, Any, T]) -> T:
+    async def finish(self, place: Place, storing: Coroutine[Any, Any, T]) -> T:
         """Runs what has all it needs."""
-        return await asyncio.shield(self._start(storing, None))
+        return await asyncio.shield(self._start(place, storing, None))
 
     async def take_in(
         self,
+        place: Place,
         stream: Incoming,
         storing: Coroutine[Any, Any, T],
         chunks: AsyncGenerator[Chunk, None],
     ) -> T:
         """Runs the storing of a stream, and feeds it, to the end of both."""
-        task = self._start(storing, stream)
+        task = self._start(place, storing, stream)
         feeding = asyncio.create_task(stream.feed(chunks))
         try:
             await asyncio.wait({task, feeding}, return_when=asyncio.FIRST_COMPLETED)
@@ -66,8 +74,11 @@ class Running:
             )
             await asyncio.wait([feeding])
 
-    def _start(self, storing: Coroutine[Any, Any, T], stream: Incoming | None) -> asyncio.Task[T]:
+    def _start(
+        self, place: Place, storing: Coroutine[Any, Any, T], stream: Incoming | None
+    ) -> asyncio.Task[T]:
         task = asyncio.create_task(storing)
+        place.until_done(task)
         self._streams[task] = stream
         task.add_done_callback(self._ended)
         return task

@@ -18,6 +18,7 @@ from media_service.storage.blobs import BlobStore
 from media_service.types import Checksums, Owner, new_id
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, merge
+from media_service.uploads.admission import Place
 from media_service.uploads.finish import Finisher
 from media_service.uploads.ledger import (
     Created,
@@ -41,7 +42,8 @@ HEARTBEAT_SECONDS = 15.0
 
 
 class UploadService:
-    """Sessions, streams into them, and their ends. `expiry`: how long a session may rest;
+    """Sessions, streams into them, and their ends. Streams for which there is no place raise
+    ResourceExhausted (SERVER_BUSY), and change nothing. `expiry`: how long a session may rest;
     `timeout`: see `UploadStream`."""
 
     def __init__(
@@ -190,12 +192,15 @@ class UploadService:
     ) -> UploadResult:
         """Writes a stream into a session, from `committed_size` on. `declared`: checksums of the
         whole. With `atomic` the bytes are kept only if the stream ends well."""
-        taken = await self._take_over(principal, upload_id)
-        spec = replace(taken.spec, checksums=merge(taken.spec.checksums, declared))
-        ledger = self._ledger(spec, taken.owner, taken.blob_id, taken.store_session, taken.epoch)
-        ledger.exists = True
-        writer = self._writer(ledger, taken.next_part, taken.committed_size)
-        await self._take_in(ledger, writer, chunks, atomic=atomic)
+        with self._running.place() as place:
+            taken = await self._take_over(principal, upload_id)
+            spec = replace(taken.spec, checksums=merge(taken.spec.checksums, declared))
+            ledger = self._ledger(
+                spec, taken.owner, taken.blob_id, taken.store_session, taken.epoch
+            )
+            ledger.exists = True
+            writer = self._writer(ledger, taken.next_part, taken.committed_size)
+            await self._take_in(place, ledger, writer, chunks, atomic=atomic)
         return await self.get(principal, upload_id)
 
     async def write_new(
@@ -212,10 +217,10 @@ class UploadService:
         `resumable`, a stream that breaks leaves nothing."""
         owner = own(principal)
         self._acceptance.check_declared(spec)
-        blob_id = new_id()
-        ledger = self._ledger(spec, owner, blob_id, "", 1, on_created)
+        ledger = self._ledger(spec, owner, new_id(), "", 1, on_created)
         writer = self._writer(ledger, 1, 0)
-        result = await self._take_in(ledger, writer, chunks, resumable=resumable)
+        with self._running.place() as place:
+            result = await self._take_in(place, ledger, writer, chunks, resumable=resumable)
         return result or await self.get(principal, spec.upload_id)
 
     async def write_at_once(
@@ -226,9 +231,11 @@ class UploadService:
         self._acceptance.check_declared(spec)
         check_chunk(chunk, 0, 0, spec, self._acceptance)
         declared = merge(spec.checksums, chunk.checksums)
-        return await self._running.finish(
-            self._finisher.finish_in_one_step(spec, owner, new_id(), chunk.data, declared)
-        )
+        with self._running.place() as place:
+            return await self._running.finish(
+                place,
+                self._finisher.finish_in_one_step(spec, owner, new_id(), chunk.data, declared),
+            )
 
     async def _take_over(self, principal: Principal, upload_id: str) -> Upload:
         """The upload, for a stream to go on with. Raises FailedPrecondition: UPLOAD_NOT_ACTIVE, or
@@ -248,6 +255,7 @@ class UploadService:
 
     async def _take_in(
         self,
+        place: Place,
         ledger: Ledger,
         writer: BlobWriter,
         chunks: AsyncGenerator[Chunk, None],
@@ -259,7 +267,7 @@ class UploadService:
         stream = UploadStream(writer, ledger, self._acceptance, self._timeout, atomic=atomic)
         storing = self._store(stream, ledger, writer, resumable=resumable)
         with self._fenced(stream, ledger):
-            return await self._running.take_in(stream, storing, chunks)
+            return await self._running.take_in(place, stream, storing, chunks)
 
     async def _store(
         self, stream: UploadStream, ledger: Ledger, writer: BlobWriter, *, resumable: bool

@@ -1,8 +1,9 @@
 """Use cases of parts that callers name: put, list, sign, and put by a signed link."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from media_service.access.links import LinkSigner, invalid
 from media_service.access.principal import Principal
@@ -68,16 +69,25 @@ class PartService:
         chunks: AsyncGenerator[Chunk, None],
     ) -> Part:
         """Stores one part; idempotent."""
-        upload = await self._load(principal, upload_id)
-        limit = self._most(upload)
-        stream = PartStream(limit, self._excess(upload, limit), self._timeout)
-        storing = self._store_part(stream, upload, number)
-        return await self._running.take_in(stream, storing, chunks)
+        with self._running.place() as place:
+            upload = await self._load(principal, upload_id)
+            limit = self._most(upload)
+            stream = PartStream(limit, self._excess(upload, limit), self._timeout)
+            storing = self._store_part(stream, upload, number)
+            return await self._running.take_in(place, stream, storing, chunks)
 
     async def put_signed(self, token: str, chunks: AsyncGenerator[Chunk, None]) -> Part:
         """Stores the part a link was made for; idempotent. Raises PermissionDenied (LINK_INVALID)
         if the link, its upload, or its claim to the part is no good any more."""
         signed = self._links.open(PUT, token)
+        with self._running.place() as place:
+            upload, part = await self._claimed(signed)
+            stream = PartStream(part.size, size_exceeded(part.size), self._timeout)
+            storing = self._store_part(stream, upload, part.number, claimed=part)
+            return await self._running.take_in(place, stream, storing, chunks)
+
+    async def _claimed(self, signed: Mapping[str, Any]) -> tuple[Upload, Part]:
+        """What a link is for, if that still holds."""
         number, size, crc32c = signed["n"], signed["s"], signed["c"]
         async with self._database.connection() as db:
             upload = await queries.get(db, signed["u"])
@@ -90,9 +100,7 @@ class PartService:
             or (part.size, part.crc32c) != (size, crc32c)
         ):
             raise invalid()
-        stream = PartStream(size, size_exceeded(size), self._timeout)
-        storing = self._store_part(stream, upload, number, claimed=part)
-        return await self._running.take_in(stream, storing, chunks)
+        return upload, part
 
     async def list_parts(
         self, principal: Principal, upload_id: str, after: int, limit: int
