@@ -317,6 +317,27 @@ async def test_an_ended_upload_takes_no_parts(ann: Caller) -> None:
         )
 
 
+async def test_a_part_needs_a_place_as_a_stream_does(start: Start) -> None:
+    service = await start(max_streams="1")
+    ann = await service.caller("ann")
+    upload_id = (await ann.create()).upload_id
+    go_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[Put]:
+        message = Put(upload_id=upload_id, part_number=1)
+        message.body.data = b"a" * 1000
+        yield message
+        await go_on.wait()
+
+    putting = asyncio.create_task(ann.call(ann.uploads.PutPart, slow()))
+    await asyncio.to_thread(eventually, lambda: any(files(service.data_dir)))
+    told = await refused(put(ann, upload_id, 2, b"b"))
+    assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
+    go_on.set()
+    await putting
+    await put(ann, upload_id, 2, b"b")
+
+
 async def test_parts_are_their_owners(ann: Caller, bob: Caller) -> None:
     upload_id = (await ann.create()).upload_id
     await put(ann, upload_id, 1, b"a")
