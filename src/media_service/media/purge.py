@@ -4,6 +4,7 @@ import logging
 
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobState
 from media_service.media import queries
@@ -27,10 +28,13 @@ class UnlinkHandler:
         async with self._database.connection() as db:
             blob = await queries.unreferenced(db, claim.subject_id)
         if blob is not None:
+            failpoint("unlink.before")
             await self._store.driver.delete(blob.key)
+            failpoint("unlink.removed")
         async with self._database.transaction() as db:
             if await jobs.finish(db, claim, JobState.SUCCEEDED):
                 await queries.remove_blob(db, claim.subject_id)
+        failpoint("unlink.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         log.error("blob %s could not be unlinked: %s", claim.subject_id, fault.message)

@@ -16,6 +16,7 @@ from media_service.errors import (
     PreconditionFailed,
     Reason,
 )
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
@@ -160,6 +161,8 @@ class MediaService:
                     media_id=media_id,
                 )
             await remove(db, media_id)
+            failpoint("media.purge.before")
+        failpoint("media.purge.after")
         self._notifier.publish("media", media_id)
         self._notifier.publish("jobs", "unlink")
 

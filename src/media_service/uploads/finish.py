@@ -16,6 +16,7 @@ from media_service.db.batch import Batcher
 from media_service.db.database import Connection, Database, Duplicate
 from media_service.db.notify import Notifier
 from media_service.errors import DataLoss, MediaError, Reason, ResourceExhausted, Unavailable
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.media import queries as catalogue
@@ -102,11 +103,13 @@ class Finisher:
         check_complete(upload.spec, upload.committed_size)
         read_back = declared.sha256 is not None and sha256 is None
         delay = timedelta() if read_back else TAKE_OVER
+        failpoint("upload.verify.before")
         async with self._database.transaction() as db:
             if not await queries.begin_verifying(db, upload.upload_id, upload.epoch, declared):
                 check_still_mine(upload, await queries.get(db, upload.upload_id))
                 return
             await jobs.enqueue(db, JobKind.FINISH, upload.upload_id, delay=delay)
+        failpoint("upload.verify.after")
         self._notifier.publish("uploads", upload.upload_id, f"{upload.epoch}:VERIFYING")
         if read_back:
             self._notifier.publish("jobs", "finish")
@@ -128,6 +131,7 @@ class Finisher:
         content_type, kind = self._acceptance.check_content(bytes(data[:HEAD]), spec.content_type)
         key = self._store.key(blob_id)
         await self._store.driver.put(key, data)
+        failpoint("upload.one-step.before")
         blob = Blob(blob_id, self._store.name, key, len(data), checksums)
         media = NewMedia(spec.upload_id, owner, kind, content_type, spec.filename, blob)
         try:
@@ -139,6 +143,7 @@ class Finisher:
             if isinstance(error, Duplicate):
                 raise upload_exists(spec.upload_id) from None
             raise
+        failpoint("upload.one-step.after")
         self._notifier.publish("jobs", "ingest")
         return UploadResult(upload, media.born(upload.create_time))
 
@@ -167,6 +172,7 @@ class Finisher:
             raise
         except MediaError as error:
             log.info("upload %s failed: %s", upload.upload_id, error.reason)
+        failpoint("upload.finish-job.after")
         async with self._database.connection() as db:
             await jobs.finish(db, claim, JobState.SUCCEEDED)
 
@@ -204,11 +210,14 @@ class Finisher:
             self._notifier.publish("uploads", upload_id, f"{upload.epoch}:FAILED")
             self._notifier.publish("jobs", "discard")
             raise
+        failpoint("upload.finish.before")
         async with self._database.transaction() as db:
             if await queries.end(db, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
                 await catalogue.insert(db, [new])
                 await jobs.enqueue(db, JobKind.INGEST, upload_id)
                 await jobs.withdraw(db, JobKind.FINISH, upload_id)
+            failpoint("upload.finish.inside")
+        failpoint("upload.finish.after")
         self._notifier.publish("uploads", upload_id, f"{upload.epoch}:FINISHED")
         self._notifier.publish("jobs", "ingest")
 
