@@ -45,7 +45,9 @@ REGISTRY = (
     Failpoint("upload.one-step.before", "serve", "stored, before the transaction", LEFT_OVER),
     Failpoint("upload.one-step.after", "serve", "committed, not answered", STAYS),
     # A session.
-    Failpoint("upload.create.before", "serve", "opened in the store, not in the database", LEFT_OVER),
+    Failpoint(
+        "upload.create.before", "serve", "the store knows it, the database not yet", LEFT_OVER
+    ),
     Failpoint("upload.create.after", "serve", "committed, not answered", RESUMES),
     Failpoint("upload.take-over.after", "serve", "a writer has its epoch, no bytes yet", RESUMES),
     Failpoint("local.part.created", "serve", "the part's file is there, and empty", RESUMES),
@@ -56,7 +58,10 @@ REGISTRY = (
     Failpoint("upload.count.after", "serve", "bytes are counted, nobody was told", RESUMES),
     Failpoint("upload.abort.before", "serve", "given up, not committed", RESUMES),
     Failpoint(
-        "upload.abort.after", "serve", "committed, not answered", "The upload is ABORTED; a job removes its bytes."
+        "upload.abort.after",
+        "serve",
+        "committed, not answered",
+        "It is ABORTED; a job removes its bytes.",
     ),
     # Its end.
     Failpoint("upload.verify.before", "serve", "all bytes are here, not VERIFYING yet", RESUMES),
@@ -64,8 +69,10 @@ REGISTRY = (
     Failpoint("local.join.before", "serve", "about to join the parts", FINISHES),
     Failpoint("local.join.written", "serve", "joined, not under the blob's name", FINISHES),
     Failpoint("local.join.renamed", "serve", "renamed, the folder is not synced", FINISHES),
-    Failpoint("local.join.after", "serve", "the blob is durable, the parts are still there", FINISHES),
-    Failpoint("upload.finish.before", "serve", "joined and checked, before the transaction", FINISHES),
+    Failpoint(
+        "local.join.after", "serve", "the blob is durable, its parts are still there", FINISHES
+    ),
+    Failpoint("upload.finish.before", "serve", "joined and checked, not committed", FINISHES),
     Failpoint("upload.finish.inside", "serve", "in the transaction, before it commits", FINISHES),
     Failpoint("upload.finish.after", "serve", "committed, not answered", STAYS),
     Failpoint(
@@ -86,10 +93,16 @@ REGISTRY = (
     Failpoint("gcs.join.after", "serve", "composed, the parts are still there", FINISHES),
     # A purge.
     Failpoint(
-        "media.purge.before", "serve", "removed, not committed", "The media is deleted, and can be undeleted or purged."
+        "media.purge.before",
+        "serve",
+        "removed, not committed",
+        "The media is still there, deleted; it can be purged again.",
     ),
     Failpoint(
-        "media.purge.after", "serve", "committed, not answered", "The media is gone; a job removes its bytes."
+        "media.purge.after",
+        "serve",
+        "committed, not answered",
+        "The media is gone; a job removes its bytes.",
     ),
     # What a worker does.
     Failpoint("job.claim.after", "work", "a job is claimed, nothing is done", AGAIN),
@@ -109,12 +122,18 @@ REGISTRY = (
     Failpoint("unlink.removed", "work", "removed, its row is still there", AGAIN),
     Failpoint("unlink.after", "work", "committed", "Nothing is left of the blob."),
     Failpoint(
+        "media.purge-due.after", "work", "committed, nobody was woken", "A job removes its bytes."
+    ),
+    Failpoint(
         "upload.expire.before", "work", "expired, not committed", "The next sweep ends the session."
     ),
     Failpoint(
-        "upload.expire.after", "work", "committed, nobody was woken", "It is EXPIRED; a job removes its bytes."
+        "upload.expire.after",
+        "work",
+        "committed, nobody was woken",
+        "It is EXPIRED; a job removes its bytes.",
     ),
-)  # fmt: skip
+)
 NAMES = frozenset(failpoint.name for failpoint in REGISTRY)
 
 

@@ -49,5 +49,6 @@ async def purge_due(database: Database, notifier: Notifier) -> int:
         for media_id in due:
             await remove(db, media_id)
     if due:
+        failpoint("media.purge-due.after")
         notifier.publish("jobs", "unlink")
     return len(due)
