@@ -26,6 +26,7 @@ import aiohttp
 from gcloud.aio.storage import Storage, StreamResponse
 
 from media_service.errors import MediaError, Reason, Unavailable
+from media_service.failpoints import failpoint
 from media_service.storage.crc32c import checksum
 from media_service.storage.driver import (
     Limits,
@@ -180,6 +181,7 @@ class GcsDriver:
 
     async def store_part(self, name: str, data: bytes) -> None:
         """Stores a whole part; FileExistsError if other bytes bear its name."""
+        failpoint("gcs.part.before")
         with translated():
             try:
                 await self._upload(name, data, BYTES, IF_ABSENT)
@@ -187,6 +189,7 @@ class GcsDriver:
                 if error.status != PRECONDITION_FAILED:
                     raise
             else:
+                failpoint("gcs.part.after")
                 return
         # It is there: stored by an attempt of ours whose answer was lost, or not ours.
         found = await self._metadata(name)
@@ -233,7 +236,9 @@ class GcsDriver:
         while len(names) > COMPOSED:
             groups = [names[n : n + COMPOSED] for n in range(0, len(names), COMPOSED)]
             names = await for_each(joined, groups)
+        failpoint("gcs.join.before")
         await self._compose(key, names, self._name(key), content_type or BYTES, IF_ABSENT)
+        failpoint("gcs.join.after")
 
     async def _compose(
         self,

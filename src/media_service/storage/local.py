@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from media_service.errors import DataLoss, MediaError, Reason, ResourceExhausted, Unavailable
+from media_service.failpoints import failpoint
 from media_service.storage.driver import (
     Limits,
     ObjectInfo,
@@ -174,10 +175,12 @@ class LocalPartWriter:
     def _write(self, buffers: Sequence[Octets]) -> None:
         with self._writing:
             write_all(self._fd, buffers)
+        failpoint("local.part.written")
 
     async def sync(self) -> int:
         size = self._size
         await self._driver.run(os.fdatasync, self._fd)
+        failpoint("local.part.synced")
         return size
 
     async def seal(self) -> None:
@@ -188,6 +191,7 @@ class LocalPartWriter:
             os.fdatasync(self._fd)
         finally:
             self._close()
+        failpoint("local.part.sealed")
 
     async def discard(self) -> None:
         with suppress(MediaError):
@@ -249,14 +253,18 @@ class LocalDriver:
         final = self.root / key
         folder = self._shard(final.parent)
         fresh = f"{final.name}.new"
+        failpoint("local.put.before")
         try:
             fd = os.open(fresh, PUT_FLAGS, 0o600, dir_fd=folder)
             try:
                 write_all(fd, [data])
             finally:
                 os.close(fd)
+            failpoint("local.put.written")
             os.rename(fresh, final.name, src_dir_fd=folder, dst_dir_fd=folder)
+            failpoint("local.put.renamed")
             os.fsync(folder)
+            failpoint("local.put.after")
         except OSError:
             with suppress(OSError):  # or a full disk would stay full
                 os.unlink(fresh, dir_fd=folder)
@@ -286,6 +294,7 @@ class LocalDriver:
                 self._root_made = True
             make_directories(path.parent, self.root)
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            failpoint("local.part.created")
             try:
                 sync_directory(path.parent)
             except OSError:
@@ -316,6 +325,7 @@ class LocalDriver:
     def _complete(self, key: str, parts: Sequence[StoredPart]) -> None:
         final = self.root / key
         folder = self._shard(final.parent)
+        failpoint("local.join.before")
         try:
             with locked(self._parts(key)):
                 if not final.exists():  # another process may have been faster
@@ -325,6 +335,7 @@ class LocalDriver:
                 raise
         # Also for whoever renamed it, if they died before they came to this.
         os.fsync(folder)
+        failpoint("local.join.after")
         remove_folder(self._parts(key))
 
     def _join(self, key: str, parts: Sequence[StoredPart], final: Path) -> None:
@@ -349,7 +360,9 @@ class LocalDriver:
                 os.fsync(fd)
             finally:
                 os.close(fd)
+        failpoint("local.join.written")
         joined.rename(final)
+        failpoint("local.join.renamed")
 
     async def abort(self, key: str, session: str) -> None:
         await self.run(shutil.rmtree, self._parts(key), ignore_errors=True)

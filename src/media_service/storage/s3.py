@@ -19,6 +19,7 @@ import aiohttp
 from botocore.exceptions import ClientError
 
 from media_service.errors import DataLoss, MediaError, Unavailable
+from media_service.failpoints import failpoint
 from media_service.storage.crc32c import checksum
 from media_service.storage.driver import (
     Limits,
@@ -125,6 +126,7 @@ class S3Driver:
             opened = await client.create_multipart_upload(
                 **self._name(key), **self._kept_as(content_type), ChecksumAlgorithm="CRC32C"
             )
+        failpoint("s3.begin.after")
         return opened["UploadId"]
 
     async def open_part(self, key: str, session: str, name: PartName) -> S3PartWriter:
@@ -133,6 +135,7 @@ class S3Driver:
     async def put_part(self, key: str, session: str, number: int, data: bytes) -> None:
         """Stores a whole part."""
         client = await self._client()
+        failpoint("s3.part.before")
         with translated(key):
             await client.upload_part(
                 **self._name(key),
@@ -141,6 +144,7 @@ class S3Driver:
                 Body=data,
                 ChecksumCRC32C=checksum(data),
             )
+        failpoint("s3.part.after")
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         size = sum(part.size for part in parts)
@@ -169,9 +173,11 @@ class S3Driver:
             joined.append(named)
         if [part["PartNumber"] for part in joined] != [part.name.number for part in parts]:
             raise ValueError("S3 joins parts in the order of their numbers")
+        failpoint("s3.join.before")
         await client.complete_multipart_upload(
             **self._name(key), UploadId=session, MultipartUpload={"Parts": joined}
         )
+        failpoint("s3.join.after")
 
     async def _parts(self, client: "S3Client", key: str, session: str) -> AsyncIterator[Any]:
         pages = client.get_paginator("list_parts").paginate(**self._name(key), UploadId=session)
