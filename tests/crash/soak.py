@@ -38,6 +38,8 @@ KILLS = 40
 PATIENCE_SECONDS = 3.0
 SCENARIOS = (
     *(customers.at_once, customers.in_a_session) * 3,
+    customers.in_parts,
+    customers.in_parts,
     customers.streamed,
     customers.checked,
     customers.abandoned,
