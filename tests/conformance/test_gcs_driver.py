@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from media_service.errors import DataLoss, Unavailable
 from media_service.storage import gcs as gcs_module
+from media_service.storage import gcs_client
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.gcs import GcsDriver
 from media_service.types import new_id
@@ -191,13 +192,13 @@ async def test_a_list_has_all_pages(
     for name in names:
         await far.put(name, b"x")
     await far.put("parts/blobs/aa/1/1-1", b"looks like a part")
-    real = gcs_module.Storage.list_objects
+    real = gcs_client.Storage.list_objects
 
-    async def small_pages(self: gcs_module.Storage, *args: object, **options: object) -> object:
+    async def small_pages(self: gcs_client.Storage, *args: object, **options: object) -> object:
         options["params"] = {**options["params"], "maxResults": "10"}  # type: ignore[dict-item]
         return await real(self, *args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(gcs_module.Storage, "list_objects", small_pages)
+    monkeypatch.setattr(gcs_client.Storage, "list_objects", small_pages)
     network.seen.clear()
     assert await keys(far, "") == names
     assert len(network.seen) == 3
@@ -306,9 +307,9 @@ async def test_a_token_is_sent_and_never_told(
         return web.Response(status=403, text="not you")
 
     network.fault = answer
-    real = gcs_module.Storage
+    real = gcs_client.Storage
     monkeypatch.setattr(
-        gcs_module,
+        gcs_client,
         "Storage",
         lambda session, api_root: real(session=session, api_root=network.url, api_is_dev=False),
     )
