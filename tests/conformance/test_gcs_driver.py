@@ -1,15 +1,12 @@
 """What only Cloud Storage has: composing in levels, and a store across a network that fails."""
 
 import asyncio
-import json
 import traceback
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from aiohttp import web
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from media_service.errors import DataLoss, Unavailable
 from media_service.storage import gcs as gcs_module
@@ -19,6 +16,7 @@ from media_service.storage.gcs import GcsDriver
 from media_service.types import new_id
 from tests.conformance.network import Network, network_before
 from tests.conformance.parts import content, keys, put, store
+from tests.conformance.service_account import service_account
 from tests.gcs_server import GCS_BUCKET
 
 
@@ -273,24 +271,8 @@ async def test_missing_credentials_are_said(
 
 @pytest.fixture
 def service_file(network: Network, tmp_path: Path) -> Path:
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
     path = tmp_path / "service.json"
-    path.write_text(
-        json.dumps(
-            {
-                "type": "service_account",
-                "client_email": "media@example.com",
-                "private_key": private.decode(),
-                "private_key_id": "1",
-                "project_id": "p",
-                "token_uri": f"{network.url}/token",
-            }
-        )
-    )
+    service_account(path, f"{network.url}/token")
     return path
 
 

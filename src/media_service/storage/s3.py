@@ -206,8 +206,10 @@ class S3Driver:
     async def stored_parts(
         self, key: str, session: str, names: Sequence[PartName]
     ) -> dict[PartName, tuple[int, int]]:
-        client, numbers = await self._client(), {name.number: name for name in names}
         found: dict[PartName, tuple[int, int]] = {}
+        if not session:
+            return found
+        client, numbers = await self._client(), {name.number: name for name in names}
         try:
             with translated(key):
                 async for part in self._parts(client, key, session):
