@@ -14,142 +14,70 @@ https://cloud.google.com/storage/docs/composite-objects
 
 import asyncio
 import hashlib
-import random
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
-from gcloud.aio.storage import Storage, StreamResponse
+from gcloud.aio.storage import StreamResponse
 
-from media_service.errors import MediaError, Reason, Unavailable
-from media_service.storage.crc32c import checksum
-from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart, missing
+from media_service.errors import MediaError, Unavailable
+from media_service.storage.crc32c import checksum, decoded, encoded
+from media_service.storage.driver import (
+    Driver,
+    Limits,
+    ObjectInfo,
+    OpenBlob,
+    PartName,
+    SignedRequest,
+    StoredPart,
+    expect,
+    missing,
+)
+from media_service.storage.gcs_client import GcsClient
+from media_service.storage.gcs_requests import (
+    NOT_FOUND,
+    PRECONDITION_FAILED,
+    RANGE_NOT_SATISFIABLE,
+    RETRY_SECONDS,
+    RequestError,
+    attempt,
+    pause,
+    persist,
+    translate,
+    translated,
+)
+from media_service.storage.gcs_signing import GOOGLE
 from media_service.storage.held_part import HeldPart
-from media_service.types import Octets
-
-T = TypeVar("T")
-A = TypeVar("A")
+from media_service.storage.parallel import for_each
+from media_service.types import Octets, now
 
 # A part waits in memory until it is whole; 50 GiB are 6400 parts.
 PART = 8 << 20
+MAX_PART = 32 << 20
 # As many as one request composes.
 COMPOSED = 32
 # Requests of one call that are on their way at once.
 PARALLEL = 32
-# A slow download holds its connection for long: there are to be enough for others.
-CONNECTIONS = 512
-# Bytes of a download that wait in memory for a slow reader: up to twice this.
-READ_AHEAD = 256 << 10
 REQUEST_SECONDS = 30
 # Also for a part over a thin line.
 UPLOAD_SECONDS = 180
 # The library counts a plain number against the whole of a download, however long that is. So a
 # silent store is noticed here, and a long download is not.
 STREAMING: Any = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
-# Waits between attempts, on average.
-RETRY_SECONDS = (0.1, 0.4, 1.6)
 
-NOT_FOUND, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE = 404, 412, 416
-REFUSED = {401, 403}
-PASSING = {408, 429}
 BYTES = "application/octet-stream"
 # A request with this succeeds only if there is no such object yet.
 IF_ABSENT = {"ifGenerationMatch": "0"}
 ALWAYS: dict[str, str] = {}
 
 
-class RequestError(Exception):
-    """A request that failed. Unlike the library's errors it has no headers, and so no token.
-
-    `status`: of the answer; None if there was none.
-    """
-
-    def __init__(self, status: int | None, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-    @property
-    def may_pass(self) -> bool:
-        """Whether the same request may work a moment later."""
-        return self.status is None or self.status in PASSING or self.status >= 500
-
-
-def translate(error: RequestError) -> MediaError:
-    if error.status in REFUSED:
-        what = f"refused with {error.status}: MEDIA_STORAGE_RAW_URL or the credentials are wrong"
-    elif error.status == NOT_FOUND:
-        what = "has no such bucket: MEDIA_STORAGE_RAW_URL is wrong"
-    elif error.status is None:
-        what = "is out of reach"
-    else:
-        what = f"answered {error.status}"
-    return Unavailable(Reason.STORAGE_UNAVAILABLE, f"The object store {what}.")
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    try:
-        yield
-    except RequestError as error:
-        raise translate(error) from error
-
-
 def info_of(key: str, found: Mapping[str, Any]) -> ObjectInfo:
     return ObjectInfo(key, int(found["size"]), datetime.fromisoformat(found["updated"]))
-
-
-async def attempt(request: Awaitable[T]) -> T:
-    try:
-        return await request
-    except aiohttp.ClientResponseError as error:
-        failed = RequestError(error.status, " ".join(error.message.split()))
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        # A ValueError: something else answers there, and not in JSON.
-        failed = RequestError(None, f"{type(error).__name__}: {error}")
-    raise failed  # outside of the handler, or it would drag the headers along
-
-
-async def pause(seconds: float) -> None:
-    """Of this length on average, so that many who failed together do not come back together."""
-    await asyncio.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311
-
-
-async def persist(request: Callable[[], Awaitable[T]]) -> T:
-    """Repeats a request that fails in passing. It must be safe to repeat: all of ours are."""
-    for seconds in RETRY_SECONDS:
-        try:
-            return await attempt(request())
-        except RequestError as error:
-            if not error.may_pass:
-                raise
-        await pause(seconds)
-    return await attempt(request())
-
-
-async def for_each(work: Callable[[A], Awaitable[T]], items: Sequence[A]) -> list[T]:
-    """Does the work for all items, some at a time. Nothing goes on behind an error's back."""
-    results: list[T] = []
-    for start in range(0, len(items), PARALLEL):
-        batch = [work(item) for item in items[start : start + PARALLEL]]
-        for result in await asyncio.gather(*batch, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
-            results.append(result)
-    return results
 
 
 class GcsPartWriter(HeldPart):
@@ -180,32 +108,16 @@ class GcsDriver:
     """`prefix` ends with a slash or is empty. `endpoint` is an emulator that asks for no
     credentials; None: Google's own, with the credentials that the SDK finds."""
 
-    limits = Limits(min_part_size=0, stream_part_size=PART)
+    limits = Limits(min_part_size=0, stream_part_size=PART, max_part_size=MAX_PART)
 
     def __init__(self, bucket: str, prefix: str, endpoint: str | None) -> None:
-        self._bucket = bucket
+        self.bucket = bucket
         self._prefix = prefix
-        self._endpoint = endpoint
-        self._storage: Storage | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self.endpoint = endpoint
+        self._client = GcsClient(endpoint)
 
-    def _client(self) -> Storage:
-        """Made when it is first needed, since it belongs to the event loop it is made in."""
-        if self._storage is None:
-            if self._session is None:
-                connector = aiohttp.TCPConnector(limit=CONNECTIONS)
-                self._session = aiohttp.ClientSession(connector=connector, read_bufsize=READ_AHEAD)
-            try:
-                self._storage = Storage(session=self._session, api_root=self._endpoint)
-            except (OSError, ValueError, KeyError) as error:
-                raise Unavailable(
-                    Reason.STORAGE_UNAVAILABLE,
-                    "The object store's credentials cannot be read: "
-                    "see GOOGLE_APPLICATION_CREDENTIALS.",
-                ) from error
-        return self._storage
-
-    def _name(self, key: str) -> str:
+    def name(self, key: str) -> str:
+        """Of the object that is this blob."""
         return self._prefix + key
 
     def _folder(self, key: str) -> str:
@@ -223,21 +135,23 @@ class GcsDriver:
         except MediaError as error:
             raise Unavailable(
                 error.reason,
-                f"Bucket {self._bucket} cannot be written to. {error.message} ({error.__cause__})",
+                f"Bucket {self.bucket} cannot be written to. {error.message} ({error.__cause__})",
             ) from error
 
-    async def put(self, key: str, data: Octets) -> None:
+    async def put(self, key: str, data: Octets, content_type: str = "") -> None:
         with translated():
-            await self._upload(self._name(key), bytes(data), ALWAYS)
+            await self._upload(self.name(key), bytes(data), content_type, ALWAYS)
 
-    async def _upload(self, name: str, data: bytes, conditions: Mapping[str, str]) -> None:
-        storage, crc32c = self._client(), checksum(data)
+    async def _upload(
+        self, name: str, data: bytes, content_type: str, conditions: Mapping[str, str]
+    ) -> None:
+        storage, crc32c = self._client.storage(), checksum(data)
         await persist(
             lambda: storage.upload(
-                self._bucket,
+                self.bucket,
                 name,
                 data,
-                content_type=BYTES,
+                content_type=content_type or BYTES,
                 parameters=dict(conditions),  # the library adds to it
                 metadata={"crc32c": crc32c},  # the store refuses bytes that differ
                 force_resumable_upload=False,  # one request, whatever the size
@@ -245,8 +159,34 @@ class GcsDriver:
             )
         )
 
-    async def begin(self, key: str) -> str:
-        return ""
+    async def copy(
+        self, source: Driver, source_key: str, key: str, size: int, content_type: str
+    ) -> bool:
+        if not isinstance(source, GcsDriver) or source.endpoint != self.endpoint:
+            return False
+        await expect(source, source_key, size)
+        storage = self._client.storage()
+        with translated():
+            try:
+                await persist(
+                    lambda: storage.copy(  # asks again until the store is through
+                        source.bucket,
+                        source.name(source_key),
+                        self.bucket,
+                        new_name=self.name(key),
+                        metadata={"contentType": content_type or BYTES},
+                        timeout=UPLOAD_SECONDS,
+                    )
+                )
+            except RequestError as error:
+                if error.status == NOT_FOUND:
+                    raise missing(source_key) from error
+                raise
+        return True
+
+    async def begin(self, key: str, content_type: str = "") -> str:
+        """The session is the content type: it is told when the blob is completed."""
+        return content_type
 
     async def open_part(self, key: str, session: str, name: PartName) -> GcsPartWriter:
         return GcsPartWriter(self, self._part(key, name))
@@ -255,7 +195,7 @@ class GcsDriver:
         """Stores a whole part; FileExistsError if other bytes bear its name."""
         with translated():
             try:
-                await self._upload(name, data, IF_ABSENT)
+                await self._upload(name, data, BYTES, IF_ABSENT)
             except RequestError as error:
                 if error.status != PRECONDITION_FAILED:
                     raise
@@ -273,12 +213,65 @@ class GcsDriver:
         except MediaError:
             return  # it goes with the others, when the blob is completed or aborted
 
+    async def sign_part(
+        self,
+        key: str,
+        session: str,
+        name: PartName,
+        size: int,
+        crc32c: int,
+        lifetime: timedelta,
+    ) -> SignedRequest | None:
+        """Used after the blob is completed or aborted, it leaves a part that joins nothing."""
+        headers = {
+            "x-goog-content-length-range": f"{size},{size}",
+            "x-goog-hash": f"crc32c={encoded(crc32c)}",
+            "x-goog-if-generation-match": "0",
+        }
+        url = await self._sign("PUT", self._part(key, name), {}, headers, lifetime)
+        return SignedRequest(url, headers) if url else None
+
+    async def stored_parts(
+        self, key: str, session: str, names: Sequence[PartName]
+    ) -> dict[PartName, tuple[int, int]]:
+        stored = {found["name"]: found async for found in self._objects(self._folder(key))}
+        parts = {name: stored.get(self._part(key, name)) for name in names}
+        return {
+            name: (int(found["size"]), decoded(found["crc32c"]))
+            for name, found in parts.items()
+            if found
+        }
+
+    async def sign_read(
+        self, key: str, lifetime: timedelta, content_type: str, disposition: str
+    ) -> str | None:
+        told = {
+            "response-content-type": content_type,
+            "response-content-disposition": disposition,
+        }
+        query = {name: value for name, value in told.items() if value}
+        return await self._sign("GET", self.name(key), query, {}, lifetime)
+
+    async def _sign(
+        self,
+        method: str,
+        name: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        lifetime: timedelta,
+    ) -> str | None:
+        signer = await self._client.signer()
+        if signer is None:
+            return None
+        endpoint, path = self.endpoint or GOOGLE, f"/{self.bucket}/{name}"
+        return signer.url(method, endpoint, path, query, headers, now(), lifetime)
+
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         failure: MediaError = missing(key)
         stored = {info.key: info.size async for info in self._list(self._folder(key))}
         if all(stored.get(self._part(key, part.name)) == part.size for part in parts):
             try:
-                await self._join(key, parts, stored)
+                await self._join(key, session, parts, stored)
             except MediaError as error:
                 failure = error
         # Another may have been faster, and may have removed the parts by now.
@@ -287,33 +280,44 @@ class GcsDriver:
             raise failure
         await self.abort(key, session)
 
-    async def _join(self, key: str, parts: Sequence[StoredPart], stored: dict[str, int]) -> None:
+    async def _join(
+        self,
+        key: str,
+        content_type: str,
+        parts: Sequence[StoredPart],
+        stored: Collection[str],
+    ) -> None:
         async def joined(names: list[str]) -> str:
             # Named after what is in it, so it can be used again if it was made before.
             digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
             whole = f"{self._folder(key)}joined-{digest}"
             if whole not in stored:
-                await self._compose(key, names, whole, ALWAYS)
+                await self._compose(key, names, whole, BYTES, ALWAYS)
             return whole
 
         names = [self._part(key, part.name) for part in parts]
         while len(names) > COMPOSED:
             groups = [names[n : n + COMPOSED] for n in range(0, len(names), COMPOSED)]
-            names = await for_each(joined, groups)
-        await self._compose(key, names, self._name(key), IF_ABSENT)
+            names = await for_each(joined, groups, PARALLEL)
+        await self._compose(key, names, self.name(key), content_type or BYTES, IF_ABSENT)
 
     async def _compose(
-        self, key: str, names: Sequence[str], whole: str, conditions: Mapping[str, str]
+        self,
+        key: str,
+        names: Sequence[str],
+        whole: str,
+        content_type: str,
+        conditions: Mapping[str, str],
     ) -> None:
-        storage = self._client()
+        storage = self._client.storage()
         with translated():
             try:
                 await persist(
                     lambda: storage.compose(
-                        self._bucket,
+                        self.bucket,
                         whole,
                         list(names),
-                        content_type=BYTES,
+                        content_type=content_type,
                         params=dict(conditions),
                         timeout=UPLOAD_SECONDS,
                     )
@@ -326,7 +330,7 @@ class GcsDriver:
 
     async def abort(self, key: str, session: str) -> None:
         names = [info.key async for info in self._list(self._folder(key))]
-        await for_each(self._delete, names)
+        await for_each(self._delete, names, PARALLEL)
 
     async def read(
         self, key: str, offset: int, length: int, chunk: int
@@ -352,13 +356,13 @@ class GcsDriver:
                 await pause(seconds)
 
     async def _download(self, key: str, offset: int, end: int) -> StreamResponse:
-        storage = self._client()
+        storage = self._client.storage()
         headers = {"Range": f"bytes={offset}-{end - 1}", "Accept-Encoding": "identity"}
         with translated():
             try:
                 return await persist(
                     lambda: storage.download_stream(
-                        self._bucket, self._name(key), headers=dict(headers), timeout=STREAMING
+                        self.bucket, self.name(key), headers=dict(headers), timeout=STREAMING
                     )
                 )
             except RequestError as error:
@@ -367,11 +371,11 @@ class GcsDriver:
                 raise
 
     async def _metadata(self, name: str) -> dict[str, Any] | None:
-        storage = self._client()
+        storage = self._client.storage()
         with translated():
             try:
                 return await persist(
-                    lambda: storage.download_metadata(self._bucket, name, timeout=REQUEST_SECONDS)
+                    lambda: storage.download_metadata(self.bucket, name, timeout=REQUEST_SECONDS)
                 )
             except RequestError as error:
                 if error.status == NOT_FOUND:
@@ -379,17 +383,17 @@ class GcsDriver:
                 raise
 
     async def stat(self, key: str) -> ObjectInfo | None:
-        found = await self._metadata(self._name(key))
+        found = await self._metadata(self.name(key))
         return None if found is None else info_of(key, found)
 
     async def delete(self, key: str) -> None:
-        await self._delete(self._name(key))
+        await self._delete(self.name(key))
 
     async def _delete(self, name: str) -> None:
-        storage = self._client()
+        storage = self._client.storage()
         with translated():
             try:
-                await persist(lambda: storage.delete(self._bucket, name, timeout=REQUEST_SECONDS))
+                await persist(lambda: storage.delete(self.bucket, name, timeout=REQUEST_SECONDS))
             except RequestError as error:
                 if error.status != NOT_FOUND:
                     raise
@@ -399,26 +403,42 @@ class GcsDriver:
             if not info.key.startswith(f"{self._prefix}parts/"):
                 yield replace(info, key=info.key.removeprefix(self._prefix))
 
+    async def list_open(self) -> AsyncIterator[OpenBlob]:
+        found: OpenBlob | None = None
+        async for info in self._list(f"{self._prefix}parts/"):  # parts of one blob come together
+            key = info.key.removeprefix(f"{self._prefix}parts/").rpartition("/")[0]
+            if found and found.key == key:
+                found = replace(found, modified=max(found.modified, info.modified))
+                continue
+            if found:
+                yield found
+            found = OpenBlob(key, "", info.modified)
+        if found:
+            yield found
+
     async def _list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Every object whose name begins with `prefix`. The keys are names as they are stored."""
-        storage = self._client()
-        wanted = {"prefix": prefix, "fields": "items(name,size,updated),nextPageToken"}
+        async for found in self._objects(prefix):
+            yield info_of(found["name"], found)
+
+    async def _objects(self, prefix: str) -> AsyncIterator[dict[str, Any]]:
+        storage = self._client.storage()
+        wanted = {"prefix": prefix, "fields": "items(name,size,updated,crc32c),nextPageToken"}
         token: str | None = ""
         while token is not None:
             params = {**wanted, "pageToken": token}
             with translated():
                 page = await persist(
                     partial(
-                        storage.list_objects, self._bucket, params=params, timeout=REQUEST_SECONDS
+                        storage.list_objects, self.bucket, params=params, timeout=REQUEST_SECONDS
                     )
                 )
             for found in page.get("items", []):
-                yield info_of(found["name"], found)
+                yield found
             token = page.get("nextPageToken") or None
 
     def local_path(self, key: str) -> Path | None:
         return None
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._client.close()

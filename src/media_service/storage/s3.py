@@ -9,23 +9,34 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from media_service.errors import DataLoss, MediaError, Reason, Unavailable
-from media_service.storage.crc32c import checksum
-from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart, missing
+from media_service.errors import DataLoss, MediaError, Unavailable
+from media_service.storage import s3_copy
+from media_service.storage.crc32c import checksum, decoded, encoded
+from media_service.storage.driver import (
+    Driver,
+    Limits,
+    ObjectInfo,
+    OpenBlob,
+    PartName,
+    SignedRequest,
+    StoredPart,
+    expect,
+    missing,
+)
 from media_service.storage.held_part import HeldPart
+from media_service.storage.s3_client import code_of, open_client, translated, unavailable
 from media_service.storage.s3_location import S3Location
-from media_service.types import Octets
+from media_service.types import Octets, now
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -34,35 +45,11 @@ MIB = 1 << 20
 # S3 takes nothing smaller but at the end, and 10 000 parts: of 8 MiB they make 78 GiB.
 MIN_PART = 5 * MIB
 PART = 8 * MIB
-CONNECTIONS = 64
-ATTEMPTS = 4
-CONNECT_SECONDS = 5
-READ_SECONDS = 60
+# What is sent as one part waits in memory.
+MAX_PART = 32 * MIB
 # Waits before a download is gone on with that was cut.
 RETRY_SECONDS = (0.1, 0.4, 1.6)
 CUT = (aiohttp.ClientError, asyncio.IncompleteReadError, TimeoutError, OSError)
-MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound"}
-NO_UPLOAD = {"NoSuchUpload", "404"}
-
-
-def code_of(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-@contextmanager
-def translated(key: str = "") -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        if code_of(error) in MISSING:
-            raise missing(key) from error
-        raise unavailable(f"it answered {code_of(error)}") from error
-    except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise unavailable(type(error).__name__) from error
-
-
-def unavailable(why: str) -> Unavailable:
-    return Unavailable(Reason.STORAGE_UNAVAILABLE, f"The object store failed: {why}.")
 
 
 class S3PartWriter(HeldPart):
@@ -83,57 +70,38 @@ class S3PartWriter(HeldPart):
 
 
 class S3Driver:
-    limits = Limits(min_part_size=MIN_PART, stream_part_size=PART)
+    limits = Limits(min_part_size=MIN_PART, stream_part_size=PART, max_part_size=MAX_PART)
 
     def __init__(self, location: S3Location) -> None:
-        self._location = location
+        self.location = location
         self._bucket = location.bucket
         self._prefix = location.prefix
         self._stack = AsyncExitStack()
         self._opening: asyncio.Task[S3Client] | None = None
 
     async def _client(self) -> "S3Client":
-        """One client, made when it is first needed. Credentials: the SDK's own chain."""
+        """One client, made when it is first needed."""
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
         with translated():
             return await asyncio.shield(self._opening)
 
     async def _open(self) -> "S3Client":
-        location = self._location
-        config = AioConfig(
-            max_pool_connections=CONNECTIONS,
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
-            retries={"mode": "standard", "max_attempts": ATTEMPTS},
-            # Checksums are ours to give; nothing is computed twice.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3={
-                "addressing_style": "path" if location.path_style else "auto",
-                "payload_signing_enabled": False,
-            },
-        )
-        return await self._stack.enter_async_context(
-            get_session().create_client(
-                "s3",
-                endpoint_url=location.endpoint or None,
-                region_name=location.region or None,
-                config=config,
-            )
-        )
+        return await self._stack.enter_async_context(open_client(self.location))
 
-    def _kept_as(self) -> dict[str, Any]:
+    def _kept_as(self, content_type: str) -> dict[str, Any]:
         """What a new object is asked to be."""
-        location = self._location
+        location = self.location
         wanted = {
             "ServerSideEncryption": location.encryption,
             "SSEKMSKeyId": location.kms_key,
             "StorageClass": location.storage_class,
+            "ContentType": content_type,
         }
         return {name: value for name, value in wanted.items() if value}
 
-    def _name(self, key: str) -> dict[str, Any]:
+    def name(self, key: str) -> dict[str, Any]:
+        """How requests name a blob."""
         return {"Bucket": self._bucket, "Key": self._prefix + key}
 
     async def check(self) -> None:
@@ -149,18 +117,49 @@ class S3Driver:
         if found != b"ok":
             raise unavailable(f"bucket {self._bucket} gives back other bytes than it was given")
 
-    async def put(self, key: str, data: Octets) -> None:
+    async def put(self, key: str, data: Octets, content_type: str = "") -> None:
         client, body = await self._client(), bytes(data)
         with translated(key):
             await client.put_object(
-                **self._name(key), **self._kept_as(), Body=body, ChecksumCRC32C=checksum(body)
+                **self.name(key),
+                **self._kept_as(content_type),
+                Body=body,
+                ChecksumCRC32C=checksum(body),
             )
 
-    async def begin(self, key: str) -> str:
+    async def copy(
+        self, source: Driver, source_key: str, key: str, size: int, content_type: str
+    ) -> bool:
+        if not isinstance(source, S3Driver) or source.location.site != self.location.site:
+            return False
+        await expect(source, source_key, size)
+        client = await self._client()
+        if size <= s3_copy.WHOLE:
+            target = self.name(key) | self._kept_as(content_type)
+            with translated(source_key):
+                await s3_copy.copy_whole(client, source.name(source_key), target)
+            return True
+        # No checksum is asked for: some stores take a copied part's from the whole source.
+        session = await self._begin(key, content_type)
+        try:
+            target = {**self.name(key), "UploadId": session}
+            with translated(source_key):
+                parts = await s3_copy.copy_pieces(client, source.name(source_key), target, size)
+            await self.complete(key, session, parts)
+        except BaseException:
+            with suppress(MediaError):
+                await self.abort(key, session)
+            raise
+        return True
+
+    async def begin(self, key: str, content_type: str = "") -> str:
+        return await self._begin(key, content_type, ChecksumAlgorithm="CRC32C")
+
+    async def _begin(self, key: str, content_type: str, **options: Any) -> str:
         client = await self._client()
         with translated(key):
             opened = await client.create_multipart_upload(
-                **self._name(key), **self._kept_as(), ChecksumAlgorithm="CRC32C"
+                **self.name(key), **self._kept_as(content_type), **options
             )
         return opened["UploadId"]
 
@@ -172,11 +171,68 @@ class S3Driver:
         client = await self._client()
         with translated(key):
             await client.upload_part(
-                **self._name(key),
+                **self.name(key),
                 UploadId=session,
                 PartNumber=number,
                 Body=data,
                 ChecksumCRC32C=checksum(data),
+            )
+
+    async def sign_part(
+        self,
+        key: str,
+        session: str,
+        name: PartName,
+        size: int,
+        crc32c: int,
+        lifetime: timedelta,
+    ) -> SignedRequest | None:
+        """It ends with the session, when the blob is completed or aborted."""
+        client, checked = await self._client(), encoded(crc32c)
+        with translated(key):
+            url = await client.generate_presigned_url(
+                "upload_part",
+                Params={
+                    **self.name(key),
+                    "UploadId": session,
+                    "PartNumber": name.number,
+                    "ContentLength": size,
+                    "ChecksumCRC32C": checked,
+                },
+                ExpiresIn=int(lifetime.total_seconds()),
+            )
+        return SignedRequest(url, {"x-amz-checksum-crc32c": checked})
+
+    async def stored_parts(
+        self, key: str, session: str, names: Sequence[PartName]
+    ) -> dict[PartName, tuple[int, int]]:
+        found: dict[PartName, tuple[int, int]] = {}
+        if not session:
+            return found
+        client, numbers = await self._client(), {name.number: name for name in names}
+        try:
+            with translated(key):
+                async for part in self._parts(client, key, session):
+                    name, checked = numbers.get(part["PartNumber"]), part.get("ChecksumCRC32C")
+                    if name and checked:
+                        found[name] = part["Size"], decoded(checked)
+        except DataLoss:
+            return {}
+        return found
+
+    async def sign_read(
+        self, key: str, lifetime: timedelta, content_type: str, disposition: str
+    ) -> str | None:
+        client = await self._client()
+        told = {
+            "ResponseContentType": content_type,
+            "ResponseContentDisposition": disposition,
+        }
+        with translated(key):
+            return await client.generate_presigned_url(
+                "get_object",
+                Params=self.name(key) | {name: value for name, value in told.items() if value},
+                ExpiresIn=int(lifetime.total_seconds()),
             )
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
@@ -207,11 +263,11 @@ class S3Driver:
         if [part["PartNumber"] for part in joined] != [part.name.number for part in parts]:
             raise ValueError("S3 joins parts in the order of their numbers")
         await client.complete_multipart_upload(
-            **self._name(key), UploadId=session, MultipartUpload={"Parts": joined}
+            **self.name(key), UploadId=session, MultipartUpload={"Parts": joined}
         )
 
     async def _parts(self, client: "S3Client", key: str, session: str) -> AsyncIterator[Any]:
-        pages = client.get_paginator("list_parts").paginate(**self._name(key), UploadId=session)
+        pages = client.get_paginator("list_parts").paginate(**self.name(key), UploadId=session)
         async for page in pages:
             for part in page.get("Parts", []):
                 yield part
@@ -222,7 +278,7 @@ class S3Driver:
         client = await self._client()
         try:
             with translated(key):
-                await client.abort_multipart_upload(**self._name(key), UploadId=session)
+                await client.abort_multipart_upload(**self.name(key), UploadId=session)
         except DataLoss:
             return  # it is gone already
 
@@ -253,7 +309,7 @@ class S3Driver:
         try:
             with translated(key):
                 answer = await client.get_object(
-                    **self._name(key), Range=f"bytes={offset}-{end - 1}"
+                    **self.name(key), Range=f"bytes={offset}-{end - 1}"
                 )
         except Unavailable as error:
             if isinstance(cause := error.__cause__, ClientError) and "Range" in code_of(cause):
@@ -268,7 +324,7 @@ class S3Driver:
         client = await self._client()
         try:
             with translated(key):
-                found = await client.head_object(**self._name(key))
+                found = await client.head_object(**self.name(key))
         except DataLoss:
             return None
         return ObjectInfo(key, found["ContentLength"], found["LastModified"])
@@ -277,7 +333,7 @@ class S3Driver:
         client = await self._client()
         try:
             with translated(key):
-                await client.delete_object(**self._name(key))
+                await client.delete_object(**self.name(key))
         except DataLoss:
             return
 
@@ -287,11 +343,36 @@ class S3Driver:
             Bucket=self._bucket, Prefix=self._prefix + prefix
         )
         with translated():
-            async with aclosing(pages.__aiter__()) as pages:
-                async for page in pages:
-                    for found in page.get("Contents", []):
-                        key = found["Key"].removeprefix(self._prefix)
-                        yield ObjectInfo(key, found["Size"], found["LastModified"])
+            async for page in pages:
+                for found in page.get("Contents", []):
+                    key = found["Key"].removeprefix(self._prefix)
+                    yield ObjectInfo(key, found["Size"], found["LastModified"])
+
+    async def list_open(self) -> AsyncIterator[OpenBlob]:
+        after: dict[str, Any] = {}
+        while True:
+            page = await self._open_page(after)
+            for found in page.get("Uploads", []):
+                key = found["Key"].removeprefix(self._prefix)
+                # A server that does not tell when must not make it look abandoned.
+                yield OpenBlob(key, found["UploadId"], found.get("Initiated") or now())
+            if not page.get("IsTruncated"):
+                return
+            # Not every server has both.
+            markers = {name: page.get(f"Next{name}") for name in ("KeyMarker", "UploadIdMarker")}
+            after = {name: marker for name, marker in markers.items() if marker}
+
+    async def _open_page(self, after: dict[str, Any]) -> Any:
+        client = await self._client()
+        wanted: dict[str, Any] = {"Bucket": self._bucket, "Prefix": self._prefix, **after}
+        with translated():
+            try:
+                return await client.list_multipart_uploads(**wanted)
+            except ClientError as error:
+                # Some servers cannot go on from within the sessions of a key.
+                if code_of(error) != "InvalidArgument" or not wanted.pop("UploadIdMarker", None):
+                    raise
+                return await client.list_multipart_uploads(**wanted)
 
     def local_path(self, key: str) -> Path | None:
         return None
