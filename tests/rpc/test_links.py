@@ -298,3 +298,10 @@ async def test_links_are_audited_and_never_logged(
     assert token not in told.message
     assert f"action=media.sign user='ann' org='' subject={media.media_id} outcome=OK" in caplog.text
     assert not any(piece in caplog.text for piece in token.split(".")[1:])
+
+
+async def test_a_store_without_urls_of_its_own_is_read_through_the_service(
+    ann: Caller, anybody: Anybody
+) -> None:
+    media = await ann.store(DATA)
+    assert (await anybody.read(await link(ann, media.media_id, direct=True))).content == DATA
