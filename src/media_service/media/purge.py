@@ -32,7 +32,9 @@ class UnlinkHandler:
         async with self._database.connection() as db:
             blob = await queries.doom_blob(db, claim.subject_id)
         if blob is not None:
-            await self._stores[blob.store].driver.delete(blob.key)
+            driver = self._stores[blob.store].driver
+            await driver.abort(blob.key, "")  # of a write that died halfway
+            await driver.delete(blob.key)
         async with self._database.transaction() as db:
             if await jobs.finish(db, claim, JobState.SUCCEEDED):
                 await queries.remove_blob(db, claim.subject_id)
