@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from media_service.access.links import LinkSigner, key_from
 from media_service.access.tokens import TokenVerifier
@@ -23,12 +24,19 @@ from media_service.media.purge import UnlinkHandler, purge_due
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.processing.inspector import Inspector
+from media_service.reconcile.model import GRACE
+from media_service.reconcile.service import Reconciler
 from media_service.rpc.server import RpcServer, Services
+from media_service.scratch import remove_left_over
 from media_service.storage.blobs import BlobStore, open_store
 from media_service.storage.overlap import overlap
 from media_service.uploads.acceptance import Acceptance
+from media_service.uploads.admission import Admission, most_streams
 from media_service.uploads.discard import DiscardHandler, expire_uploads
 from media_service.uploads.finish import Finisher, FinishHandler
+from media_service.uploads.parts.collect import Collector
+from media_service.uploads.parts.service import PartService
+from media_service.uploads.running import Running
 from media_service.uploads.service import UploadService
 
 log = logging.getLogger(__name__)
@@ -36,6 +44,8 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 10
 # How often a worker looks for uploads to expire and media to purge.
 SWEEP_SECONDS = 60
+# How often it looks for what dead processes left in the stores and in TMPDIR.
+TIDY_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -129,19 +139,36 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
         raise ConfigError(str(error)) from None
     signer = link_signer(config)
     async with base(config) as parts:
+        running = Running(Admission(config.max_streams or most_streams(parts.raw.driver.limits)))
+        collector = Collector(
+            parts.database, parts.notifier, parts.raw, parts.acceptance, config.upload_expiry
+        )
         uploads = UploadService(
             parts.database,
             parts.notifier,
             parts.raw,
             parts.finisher,
             parts.acceptance,
+            collector,
+            running,
             expiry=config.upload_expiry,
+            timeout=config.stream_timeout,
+        )
+        upload_parts = PartService(
+            parts.database,
+            parts.raw,
+            parts.acceptance,
+            collector,
+            running,
+            signer,
+            rest_url=config.rest_url,
             timeout=config.stream_timeout,
         )
         reader = MediaReader(parts.database)
         downloads = DownloadService(reader, PublicReader(parts.database), parts.stores)
         services = Services(
             uploads,
+            upload_parts,
             downloads,
             ReadLinks(reader, downloads, signer, config.rest_url),
             MediaService(parts.database, parts.notifier, reader, config.purge_after),
@@ -161,7 +188,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
             yield rpc
         finally:
             stopping = asyncio.create_task(rpc.stop(GRACE_SECONDS))
-            await uploads.close()
+            await running.close()
             await stopping
 
 
@@ -193,7 +220,15 @@ async def work(config: Config, ready: Callable[[], None]) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())
             tasks.create_task(sweep(parts.database, parts.notifier))
+            tasks.create_task(tidy(Reconciler(parts.database, parts.notifier, parts.stores)))
             ready()
+
+
+@asynccontextmanager
+async def reconciler(config: Config, older_than: timedelta) -> AsyncIterator[Reconciler]:
+    """What compares rows with bytes."""
+    async with base(config) as parts:
+        yield Reconciler(parts.database, parts.notifier, parts.stores, older_than)
 
 
 async def sweep(database: Database, notifier: Notifier) -> None:
@@ -207,3 +242,16 @@ async def sweep(database: Database, notifier: Notifier) -> None:
         except Unavailable as error:
             log.warning("sweep put off: %s", error.message)
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def tidy(reconciler: Reconciler) -> None:
+    """Removes what dead processes left, for ever. Every worker does it; that does no harm."""
+    while True:
+        try:
+            aborted = await reconciler.abort_abandoned()
+            removed = await asyncio.to_thread(remove_left_over, GRACE)
+            if aborted or removed:
+                log.info("removed %d abandoned uploads, %d temporary files", aborted, removed)
+        except MediaError as error:
+            log.warning("tidying put off: %s", error.message)
+        await asyncio.sleep(TIDY_SECONDS)

@@ -31,6 +31,11 @@ def integer(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def integer_or_none(low: int, high: int) -> Callable[[str], int | None]:
+    parse = integer(low, high)
+    return lambda text: parse(text) if text else None
+
+
 def size(text: str) -> int:
     match = re.fullmatch(r"([1-9]\d{0,17})\s*([kmgt]?)(?:i?b)?", text.lower())
     if not match:
@@ -175,6 +180,12 @@ class Config:
     upload_expiry: timedelta = setting("7d", span, "how long an unfinished upload may rest")
     stream_timeout: timedelta = setting(
         "60s", span, "an upload stream that brings less than 1 KiB in this time is ended"
+    )
+    max_streams: int | None = setting(
+        "",
+        integer_or_none(1, 1_000_000),
+        "upload streams and parts a server process takes at once; empty: 10000 on a local disk,"
+        " 100 on an object store, where each may hold up to 40 MiB",
     )
     purge_after: timedelta = setting("30d", span, "how long a deleted media can be undeleted")
     worker_slots: int = setting("2", integer(1, 64), "jobs a worker runs at once")

@@ -33,5 +33,6 @@ async def test_every_table_of_the_first_migration_is_there(database: Database) -
     assert [m.name for m in migrations()] == [
         "0001_initial",
         "0002_part_numbers",
+        "0003_parts",
         "0004_renditions",
     ]

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -25,9 +24,9 @@ from tests.database.renditions import (
     LEASE,
     House,
     KillableDatabase,
-    KillableDriver,
     Killed,
     Steps,
+    WaitingDriver,
     content,
     objects,
 )
@@ -38,22 +37,6 @@ async def house(database_url: str, notifier: Notifier) -> AsyncIterator[House]:
     steps = Steps()
     async with KillableDatabase(database_url, steps) as database:
         yield House(database, notifier, steps)
-
-
-class WaitingDriver(KillableDriver):
-    """Stores, then waits until it may go on."""
-
-    def __init__(self, steps: Steps) -> None:
-        super().__init__(steps)
-        self.key = ""
-        self.stored = asyncio.Event()
-        self.go_on = asyncio.Event()
-
-    async def put(self, key: str, *data: Any) -> None:
-        await super().put(key, *data)
-        self.key = key
-        self.stored.set()
-        await self.go_on.wait()
 
 
 async def where(house: House, media_id: str) -> dict[str, str]:

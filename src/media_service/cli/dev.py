@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import errno
-import fcntl
 import getpass
 import ipaddress
 import os
@@ -24,6 +23,7 @@ from pathlib import Path
 
 import click
 
+from media_service.cli.data_dir import data_dir_lock
 from media_service.cli.process import Misconfigured, settings
 from media_service.cli.signing import sign
 from media_service.cli.supervisor import Supervisor
@@ -126,15 +126,13 @@ def make_private(folder: Path) -> None:
 
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Holds the directory's lock, which ends with this process, however that ends."""
-    with (folder / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+    """Holds the directory's lock, or says who does."""
+    with data_dir_lock(folder) as mine:
+        if not mine:
             raise Misconfigured(
-                f"{folder} is in use by another `media-service dev`;"
+                f"{folder} is in use by another `media-service dev` or `reconcile`;"
                 " set MEDIA_DATA_DIR to run a second one"
-            ) from None
+            )
         yield
 
 

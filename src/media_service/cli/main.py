@@ -11,6 +11,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("media_service.cli.serve:serve", "Run the gRPC server."),
     "work": ("media_service.cli.work:work", "Run a worker."),
     "migrate": ("media_service.cli.migrate:migrate", "Bring the database up to date."),
+    "reconcile": ("media_service.cli.reconcile:reconcile", "Check that everything is there."),
     "config": ("media_service.cli.config:config", "Show every setting and its value."),
     "envoy-config": ("media_service.cli.envoy_config:envoy_config", "Print Envoy's configuration."),
     "upload": ("media_service.cli.upload:upload", "Store files."),

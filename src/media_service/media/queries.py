@@ -208,9 +208,11 @@ async def set_deleted(db: Connection, media_id: str, purge_after: timedelta | No
 async def set_state(
     db: Connection, media_id: str, state: MediaState, fault: Fault | None = None
 ) -> None:
+    """What is in quarantine stays there."""
     await db.execute(
         "update media set state = %s, error_reason = %s, error_message = %s,"
-        " revision = revision + 1, update_time = now() where media_id = %s",
+        " revision = revision + 1, update_time = now()"
+        " where media_id = %s and state <> 'QUARANTINED'",
         (state, fault.reason if fault else None, fault.message if fault else None, media_id),
     )
 
@@ -218,10 +220,11 @@ async def set_state(
 async def set_info(
     db: Connection, media_id: str, info: Mapping[str, Any], private_info: Mapping[str, Any]
 ) -> None:
-    """Records what inspection found, and so makes the media READY."""
+    """Records what inspection found, and so makes the media READY, unless it is in quarantine."""
     await db.execute(
         "update media set state = 'READY', error_reason = null, error_message = null, info = %s,"
-        " private_info = %s, revision = revision + 1, update_time = now() where media_id = %s",
+        " private_info = %s, revision = revision + 1, update_time = now()"
+        " where media_id = %s and state <> 'QUARANTINED'",
         (Jsonb(info), Jsonb(private_info), media_id),
     )
 

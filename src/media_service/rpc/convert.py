@@ -5,12 +5,14 @@ from typing import Any
 
 from google.protobuf import timestamp_pb2
 from google.type import latlng_pb2
-from media.v1 import checksums_pb2, media_pb2, upload_pb2
+from media.v1 import checksums_pb2, media_pb2, upload_pb2, upload_service_pb2
 
 from media_service.media.model import PUBLIC, Kind, Media, Rendition, Visibility
 from media_service.rpc.status import fault_status
 from media_service.types import Checksums, new_id
-from media_service.uploads.model import UploadResult, UploadSpec
+from media_service.uploads.model import Part, UploadResult, UploadSpec, UploadState
+from media_service.uploads.parts.check import ListedPart
+from media_service.uploads.parts.service import SignedPart
 
 
 def timestamp(time: datetime) -> timestamp_pb2.Timestamp:
@@ -123,9 +125,31 @@ def upload_to_message(result: UploadResult, public_url: str) -> upload_pb2.Uploa
         update_time=timestamp(upload.update_time),
         expire_time=timestamp(upload.expire_time),
         min_append_size=result.min_append_size,
+        max_part_size=result.max_part_size,
     )
+    if upload.state is UploadState.ACTIVE:
+        message.next_part_number = upload.next_part_number
     if upload.fault:
         message.error.CopyFrom(fault_status(upload.fault.reason, upload.fault.message))
     if result.media:
         message.media.CopyFrom(media_to_message(result.media, public_url))
     return message
+
+
+def part_to_message(part: Part) -> upload_pb2.Part:
+    return upload_pb2.Part(part_number=part.number, size_bytes=part.size, crc32c=part.crc32c)
+
+
+def listed_part_from(message: upload_pb2.Part) -> ListedPart:
+    """Size 0 is not said."""
+    crc32c = message.crc32c if message.HasField("crc32c") else None
+    return ListedPart(message.part_number, message.size_bytes or None, crc32c)
+
+
+def signed_part_to_message(part: SignedPart) -> upload_service_pb2.SignedPart:
+    return upload_service_pb2.SignedPart(
+        part_number=part.number,
+        url=part.request.url,
+        headers=part.request.headers,
+        expire_time=timestamp(part.expire_time),
+    )

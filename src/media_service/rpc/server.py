@@ -27,6 +27,7 @@ from media_service.rpc.gate import Gate
 from media_service.rpc.media_service import MediaServicer
 from media_service.rpc.rules import read_rules
 from media_service.rpc.upload_service import UploadServicer
+from media_service.uploads.parts.service import PartService
 from media_service.uploads.service import UploadService
 
 SERVICES = [
@@ -59,6 +60,7 @@ OPTIONS: Sequence[tuple[str, int]] = (
 @dataclass(frozen=True)
 class Services:
     uploads: UploadService
+    upload_parts: PartService
     downloads: DownloadService
     links: ReadLinks
     media: MediaService
@@ -83,7 +85,10 @@ class RpcServer:
         server = grpc.aio.server(options=list(OPTIONS))
         gate = cast("grpc.aio.Server", Gate(server, read_rules(SERVICES), verifier))
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(
-            UploadServicer(services.uploads, rest_url, public_url, stream_timeout), gate
+            UploadServicer(
+                services.uploads, services.upload_parts, rest_url, public_url, stream_timeout
+            ),
+            gate,
         )
         download_service_pb2_grpc.add_DownloadServiceServicer_to_server(
             DownloadServicer(services.downloads, services.links, public_url), gate

@@ -16,7 +16,10 @@ from media_service.rpc import http
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import (
     checksums_from,
+    listed_part_from,
     media_to_message,
+    part_to_message,
+    signed_part_to_message,
     spec_from,
     upload_to_message,
 )
@@ -26,12 +29,15 @@ from media_service.rpc.wire import Piece
 from media_service.types import Checksums, new_id
 from media_service.uploads.acceptance import merge
 from media_service.uploads.model import MIB, Chunk, UploadResult, UploadSpec, UploadState
+from media_service.uploads.parts.service import PartService
 from media_service.uploads.service import UploadService
 
 T = TypeVar("T")
 
 MAX_CHUNK = 2 * MIB
 DEFAULT_PAGE = 50
+DEFAULT_PARTS_PAGE = 1000
+DEFAULT_LIFETIME = timedelta(minutes=15)
 UPLOAD_KEY = [datetime, UUID]
 # What curl sends when it is not told a type.
 FORM = "application/x-www-form-urlencoded"
@@ -43,9 +49,15 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     def __init__(
-        self, uploads: UploadService, rest_url: str, public_url: str, timeout: timedelta
+        self,
+        uploads: UploadService,
+        parts: PartService,
+        rest_url: str,
+        public_url: str,
+        timeout: timedelta,
     ) -> None:
         self._uploads = uploads
+        self._parts = parts
         self._rest_url = rest_url
         self._public_url = public_url
         self._timeout = timeout.total_seconds()
@@ -142,6 +154,69 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         await context.send_initial_metadata(progress(result))
         return upload_to_message(result, self._public_url)
 
+    async def PutPart(  # type: ignore[override]  # noqa: N802
+        self, request_iterator: AsyncIterator[Piece], context: Context
+    ) -> upload_pb2.Part:
+        first, chunks = await self._body(request_iterator, context)
+        message = first.message
+        part = await self._parts.put(
+            caller(), message.upload_id.lower(), message.part_number, chunks
+        )
+        return part_to_message(part)
+
+    async def PutSigned(  # type: ignore[override]  # noqa: N802
+        self, request_iterator: AsyncIterator[Piece], context: Context
+    ) -> upload_pb2.Part:
+        first, chunks = await self._body(request_iterator, context)
+        return part_to_message(await self._parts.put_signed(first.message.token, chunks))
+
+    async def _body(
+        self, request_iterator: AsyncIterator[Piece], context: Context
+    ) -> tuple[Piece, AsyncGenerator[Chunk, None]]:
+        """The first message of a request whose body is all of its content, and that content."""
+        headers = http.request_headers(context)
+        pieces = aiter(request_iterator)
+        first = await self._in_time(anext(pieces, None))
+        if first is None:
+            raise InvalidArgument(Reason.FILE_EMPTY, "The part has no bytes.")
+        chunks = body_chunks(
+            first.data,
+            (piece.data async for piece in pieces),
+            offset=0,
+            length=http.integer_header(headers, "X-Content-Length"),
+            finish=False,
+            digest=http.digest_header(headers, "Content-Digest"),
+        )
+        return first, chunks
+
+    async def ListParts(  # noqa: N802
+        self, request: upload_service_pb2.ListPartsRequest, context: Context
+    ) -> upload_service_pb2.ListPartsResponse:
+        upload_id = request.upload_id.lower()
+        query = fingerprint(caller().owner, upload_id)
+        after = 0
+        if request.page_token:
+            (after,) = decode_token(request.page_token, query, [int])
+        size = request.page_size or DEFAULT_PARTS_PAGE
+        parts = await self._parts.list_parts(caller(), upload_id, after, size + 1)
+        response = upload_service_pb2.ListPartsResponse(
+            parts=[part_to_message(part) for part in parts[:size]]
+        )
+        if len(parts) > size:
+            response.next_page_token = encode_token(query, [parts[size - 1].number])
+        return response
+
+    async def SignUpload(  # noqa: N802
+        self, request: upload_service_pb2.SignUploadRequest, context: Context
+    ) -> upload_service_pb2.SignUploadResponse:
+        given = request.HasField("lifetime")
+        lifetime = request.lifetime.ToTimedelta() if given else DEFAULT_LIFETIME
+        wanted = [listed_part_from(part) for part in request.parts]
+        signed = await self._parts.sign(caller(), request.upload_id.lower(), wanted, lifetime)
+        return upload_service_pb2.SignUploadResponse(
+            parts=[signed_part_to_message(part) for part in signed]
+        )
+
     async def UploadMedia(  # type: ignore[override]  # noqa: N802
         self,
         request_iterator: AsyncIterator[Piece],
@@ -210,8 +285,12 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     async def CompleteUpload(  # noqa: N802
         self, request: upload_service_pb2.CompleteUploadRequest, context: Context
     ) -> upload_pb2.Upload:
-        checksums = checksums_from(request.checksums)
-        result = await self._uploads.complete(caller(), request.upload_id.lower(), checksums)
+        result = await self._uploads.complete(
+            caller(),
+            request.upload_id.lower(),
+            checksums_from(request.checksums),
+            [listed_part_from(part) for part in request.parts],
+        )
         return upload_to_message(result, self._public_url)
 
     async def AbortUpload(  # noqa: N802
