@@ -34,7 +34,9 @@ class UnlinkHandler:
             blob = await queries.doom_blob(db, claim.subject_id)
         if blob is not None:
             failpoint("unlink.before")
-            await self._stores[blob.store].driver.delete(blob.key)
+            driver = self._stores[blob.store].driver
+            await driver.abort(blob.key, "")  # of a write that died halfway
+            await driver.delete(blob.key)
             failpoint("unlink.removed")
         async with self._database.transaction() as db:
             if await jobs.finish(db, claim, JobState.SUCCEEDED):

@@ -11,7 +11,9 @@ from media_service.types import Checksums, Fault, new_id
 
 # The count is kept by those who add and remove references; what is deleted does not rest on it.
 REFERRED = """
-    (b.reference_count > 0 or exists (select from media_versions v where v.blob_id = b.blob_id))
+    (b.reference_count > 0
+     or exists (select from media_versions v where v.blob_id = b.blob_id)
+     or exists (select from renditions r where r.blob_id = b.blob_id))
 """
 # An upload that failed because its store was away is kept until it expires: its bytes may come
 # back with the store.
@@ -71,11 +73,11 @@ async def get(db: Connection, blob_id: str) -> NamedBlob | None:
 
 
 async def media_of(db: Connection, blob_id: str) -> tuple[str, ...]:
-    """Every media that has a version of these bytes."""
+    """Every media that has a version, or a rendition, of these bytes."""
     rows = await db.execute(
-        "select distinct media_id::text as media_id from media_versions where blob_id = %s"
-        " order by media_id",
-        (blob_id,),
+        "select media_id::text as media_id from media_versions where blob_id = %s"
+        " union select media_id::text from renditions where blob_id = %s order by media_id",
+        (blob_id, blob_id),
     )
     return tuple([row["media_id"] async for row in rows])
 
@@ -117,8 +119,8 @@ async def retire(db: Connection, store: str, key: str, blob_id: str) -> bool:
             (new_id(), blob_id),
         )
         await db.execute(
-            "insert into blobs (blob_id, store, key, size_bytes, crc32c, reference_count)"
-            " values (%s, %s, %s, 0, 0, 0) on conflict do nothing",
+            "insert into blobs (blob_id, store, key, size_bytes, crc32c, reference_count, doomed)"
+            " values (%s, %s, %s, 0, 0, 0, true) on conflict do nothing",
             (blob_id, store, key),
         )
         if not await claimed(db, [(key, blob_id)]):

@@ -52,10 +52,14 @@ class Repairer:
         if fault is None:
             await self._take_back(blob.blob_id)
             return True
-        async with self._database.connection() as db:
+        async with self._database.transaction() as db:
             quarantined = await queries.quarantine(db, blob.blob_id, fault)
+            # Nothing of what is in quarantine is public.
+            await jobs.enqueue(db, JobKind.PUBLISH, *quarantined)
         for media_id in quarantined:
             self._notifier.publish("media", media_id, MediaState.QUARANTINED)
+        if quarantined:
+            self._notifier.publish("jobs", "publish")
         return False
 
     async def _take_back(self, blob_id: str) -> None:
@@ -63,10 +67,11 @@ class Repairer:
             back = await queries.take_back(db, blob_id)
             unread = [media_id for media_id, state in back if state == MediaState.PENDING]
             await jobs.enqueue(db, JobKind.INGEST, *unread)
+            await jobs.enqueue(db, JobKind.PUBLISH, *(media_id for media_id, _ in back))
         for media_id, state in back:
             self._notifier.publish("media", media_id, state)
-        if unread:
-            self._notifier.publish("jobs", "ingest")
+        if back:
+            self._notifier.publish("jobs", "publish")
 
     async def _delete(self, finding: Finding) -> bool:
         """Removes an object that nobody names, once nobody can.
