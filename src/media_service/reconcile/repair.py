@@ -81,20 +81,21 @@ class Repairer:
         found = await driver.stat(finding.key)
         if found is not None and found.modified > now() - self._older_than:
             return False  # stored anew since it was listed
-        if not await self._retire(finding):
+        if not await self._retire(finding, queries.named):
             return True
         await driver.delete(finding.key)
         return True
 
     async def _abort(self, finding: Finding) -> bool:
         """Removes the parts of an open blob that no upload has, once none can: as above."""
-        if await self._retire(finding):
+        if await self._retire(finding, queries.fed):
             await self._stores[finding.store].driver.abort(finding.key, finding.session)
         return True
 
-    async def _retire(self, finding: Finding) -> bool:
+    async def _retire(self, finding: Finding, somebodys: queries.Somebodys) -> bool:
         """False if it is somebody's by now."""
+        key = finding.key, finding.blob_id
         async with self._database.connection() as db:
             if finding.blob_id is None:
-                return not await queries.claimed(db, [(finding.key, None)])
-            return await queries.retire(db, finding.store, finding.key, finding.blob_id)
+                return not await somebodys(db, [key])
+            return await queries.retire(db, finding.store, key, somebodys)
