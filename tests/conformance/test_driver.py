@@ -525,3 +525,13 @@ async def test_a_small_blob_is_stored_at_once(driver: Driver, key: str) -> None:
     await driver.put(key, b"small")
     await driver.put(key, b"small")
     assert await content(driver, key) == b"small"
+
+
+async def test_a_small_blob_may_be_stored_by_many_at_once(
+    driver: Driver, fresh_key: Callable[[], str]
+) -> None:
+    for _ in range(20):
+        key = fresh_key()
+        await asyncio.gather(*(driver.put(key, b"small" * 1000) for _ in range(8)))
+        assert await content(driver, key) == b"small" * 1000
+    assert len(await keys(driver, "")) == 20

@@ -213,9 +213,33 @@ async def test_the_store_knows_the_content_type(
     parts = [await put(gcs, other, session, b"x", n) for n in range(1, 41)]
     await gcs.complete(other, session, parts)
     for key in (one, other):
-        found = await gcs._metadata(gcs._name(key))
+        found = await gcs._metadata(gcs.name(key))
         assert found is not None
         assert found["contentType"] == (content_type or "application/octet-stream")
+
+
+async def test_a_copy_goes_on_until_the_store_is_through(
+    far: GcsDriver, network: Network, fresh_key: Callable[[], str]
+) -> None:
+    source, target = fresh_key(), fresh_key()
+    await store(far, source, b"bytes")
+    tokens: list[str | None] = []
+
+    def halfway(request: web.Request, body: bytes) -> web.Response | None:
+        if "/rewriteTo/" not in request.path:
+            return None
+        tokens.append(request.query.get("rewriteToken"))
+        if len(tokens) == 3:
+            return None
+        return web.json_response({"done": False, "rewriteToken": str(len(tokens))})
+
+    network.fault = halfway
+    assert await far.copy(far, source, target, 5, "image/png")
+    assert tokens == [None, "1", "2"]
+    assert await content(far, target) == b"bytes"
+    found = await far._metadata(far.name(target))
+    assert found is not None
+    assert found["contentType"] == "image/png"
 
 
 async def test_a_good_bucket_passes_the_check(gcs: GcsDriver) -> None:

@@ -78,6 +78,13 @@ def missing(key: str) -> DataLoss:
     return DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key)
 
 
+async def expect(driver: "Driver", key: str, size: int) -> None:
+    """Raises DataLoss unless there is such a blob, of this size."""
+    found = await driver.stat(key)
+    if found is None or found.size != size:
+        raise missing(key)
+
+
 class PartWriter(Protocol):
     """Writes one part, front to back. Not safe for concurrent calls."""
 
@@ -115,7 +122,8 @@ class Driver(Protocol):
         self, source: "Driver", source_key: str, key: str, size: int, content_type: str
     ) -> bool:
         """Copies a blob of `size` bytes from another driver's store without the bytes coming here;
-        False, and nothing done, if this backend cannot. Durable, idempotent."""
+        False, and nothing done, if this backend cannot. Durable, idempotent. Raises DataLoss if
+        the source has no such blob of this size."""
 
     async def begin(self, key: str, content_type: str = "") -> str:
         """Opens a blob for parts; returns what must be given back to name the open session."""

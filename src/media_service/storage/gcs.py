@@ -28,11 +28,13 @@ from gcloud.aio.storage import Storage, StreamResponse
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.storage.crc32c import checksum
 from media_service.storage.driver import (
+    Driver,
     Limits,
     ObjectInfo,
     OpenBlob,
     PartName,
     StoredPart,
+    expect,
     missing,
 )
 from media_service.storage.gcs_requests import (
@@ -42,19 +44,21 @@ from media_service.storage.gcs_requests import (
     RETRY_SECONDS,
     RequestError,
     attempt,
-    for_each,
     pause,
     persist,
     translate,
     translated,
 )
 from media_service.storage.held_part import HeldPart
+from media_service.storage.parallel import for_each
 from media_service.types import Octets
 
 # A part waits in memory until it is whole; 50 GiB are 6400 parts.
 PART = 8 << 20
 # As many as one request composes.
 COMPOSED = 32
+# Requests of one call that are on their way at once.
+PARALLEL = 32
 # A slow download holds its connection for long: there are to be enough for others.
 CONNECTIONS = 512
 # Bytes of a download that wait in memory for a slow reader: up to twice this.
@@ -107,9 +111,9 @@ class GcsDriver:
     limits = Limits(min_part_size=0, stream_part_size=PART)
 
     def __init__(self, bucket: str, prefix: str, endpoint: str | None) -> None:
-        self._bucket = bucket
+        self.bucket = bucket
         self._prefix = prefix
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._storage: Storage | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -120,7 +124,7 @@ class GcsDriver:
                 connector = aiohttp.TCPConnector(limit=CONNECTIONS)
                 self._session = aiohttp.ClientSession(connector=connector, read_bufsize=READ_AHEAD)
             try:
-                self._storage = Storage(session=self._session, api_root=self._endpoint)
+                self._storage = Storage(session=self._session, api_root=self.endpoint)
             except (OSError, ValueError, KeyError) as error:
                 raise Unavailable(
                     Reason.STORAGE_UNAVAILABLE,
@@ -129,7 +133,8 @@ class GcsDriver:
                 ) from error
         return self._storage
 
-    def _name(self, key: str) -> str:
+    def name(self, key: str) -> str:
+        """Of the object that is this blob."""
         return self._prefix + key
 
     def _folder(self, key: str) -> str:
@@ -147,12 +152,12 @@ class GcsDriver:
         except MediaError as error:
             raise Unavailable(
                 error.reason,
-                f"Bucket {self._bucket} cannot be written to. {error.message} ({error.__cause__})",
+                f"Bucket {self.bucket} cannot be written to. {error.message} ({error.__cause__})",
             ) from error
 
     async def put(self, key: str, data: Octets, content_type: str = "") -> None:
         with translated():
-            await self._upload(self._name(key), bytes(data), content_type, ALWAYS)
+            await self._upload(self.name(key), bytes(data), content_type, ALWAYS)
 
     async def _upload(
         self, name: str, data: bytes, content_type: str, conditions: Mapping[str, str]
@@ -160,7 +165,7 @@ class GcsDriver:
         storage, crc32c = self._client(), checksum(data)
         await persist(
             lambda: storage.upload(
-                self._bucket,
+                self.bucket,
                 name,
                 data,
                 content_type=content_type or BYTES,
@@ -170,6 +175,31 @@ class GcsDriver:
                 timeout=UPLOAD_SECONDS,
             )
         )
+
+    async def copy(
+        self, source: Driver, source_key: str, key: str, size: int, content_type: str
+    ) -> bool:
+        if not isinstance(source, GcsDriver) or source.endpoint != self.endpoint:
+            return False
+        await expect(source, source_key, size)
+        storage = self._client()
+        with translated():
+            try:
+                await persist(
+                    lambda: storage.copy(  # asks again until the store is through
+                        source.bucket,
+                        source.name(source_key),
+                        self.bucket,
+                        new_name=self.name(key),
+                        metadata={"contentType": content_type or BYTES},
+                        timeout=UPLOAD_SECONDS,
+                    )
+                )
+            except RequestError as error:
+                if error.status == NOT_FOUND:
+                    raise missing(source_key) from error
+                raise
+        return True
 
     async def begin(self, key: str, content_type: str = "") -> str:
         """The session is the content type: it is told when the blob is completed."""
@@ -232,8 +262,8 @@ class GcsDriver:
         names = [self._part(key, part.name) for part in parts]
         while len(names) > COMPOSED:
             groups = [names[n : n + COMPOSED] for n in range(0, len(names), COMPOSED)]
-            names = await for_each(joined, groups)
-        await self._compose(key, names, self._name(key), content_type or BYTES, IF_ABSENT)
+            names = await for_each(joined, groups, PARALLEL)
+        await self._compose(key, names, self.name(key), content_type or BYTES, IF_ABSENT)
 
     async def _compose(
         self,
@@ -248,7 +278,7 @@ class GcsDriver:
             try:
                 await persist(
                     lambda: storage.compose(
-                        self._bucket,
+                        self.bucket,
                         whole,
                         list(names),
                         content_type=content_type,
@@ -264,7 +294,7 @@ class GcsDriver:
 
     async def abort(self, key: str, session: str) -> None:
         names = [info.key async for info in self._list(self._folder(key))]
-        await for_each(self._delete, names)
+        await for_each(self._delete, names, PARALLEL)
 
     async def read(
         self, key: str, offset: int, length: int, chunk: int
@@ -296,7 +326,7 @@ class GcsDriver:
             try:
                 return await persist(
                     lambda: storage.download_stream(
-                        self._bucket, self._name(key), headers=dict(headers), timeout=STREAMING
+                        self.bucket, self.name(key), headers=dict(headers), timeout=STREAMING
                     )
                 )
             except RequestError as error:
@@ -309,7 +339,7 @@ class GcsDriver:
         with translated():
             try:
                 return await persist(
-                    lambda: storage.download_metadata(self._bucket, name, timeout=REQUEST_SECONDS)
+                    lambda: storage.download_metadata(self.bucket, name, timeout=REQUEST_SECONDS)
                 )
             except RequestError as error:
                 if error.status == NOT_FOUND:
@@ -317,17 +347,17 @@ class GcsDriver:
                 raise
 
     async def stat(self, key: str) -> ObjectInfo | None:
-        found = await self._metadata(self._name(key))
+        found = await self._metadata(self.name(key))
         return None if found is None else info_of(key, found)
 
     async def delete(self, key: str) -> None:
-        await self._delete(self._name(key))
+        await self._delete(self.name(key))
 
     async def _delete(self, name: str) -> None:
         storage = self._client()
         with translated():
             try:
-                await persist(lambda: storage.delete(self._bucket, name, timeout=REQUEST_SECONDS))
+                await persist(lambda: storage.delete(self.bucket, name, timeout=REQUEST_SECONDS))
             except RequestError as error:
                 if error.status != NOT_FOUND:
                     raise
@@ -360,7 +390,7 @@ class GcsDriver:
             with translated():
                 page = await persist(
                     partial(
-                        storage.list_objects, self._bucket, params=params, timeout=REQUEST_SECONDS
+                        storage.list_objects, self.bucket, params=params, timeout=REQUEST_SECONDS
                     )
                 )
             for found in page.get("items", []):

@@ -20,15 +20,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import ParamSpec, TypeVar
 
 from media_service.errors import DataLoss, MediaError, Reason, ResourceExhausted, Unavailable
 from media_service.storage.driver import (
+    Driver,
     Limits,
     ObjectInfo,
     OpenBlob,
     PartName,
     StoredPart,
+    expect,
     missing,
 )
 from media_service.types import Octets
@@ -248,7 +251,7 @@ class LocalDriver:
     def _put(self, key: str, data: Octets) -> None:
         final = self.root / key
         folder = self._shard(final.parent)
-        fresh = f"{final.name}.new"
+        fresh = f"{final.name}.{token_hex(8)}.new"  # many may put the same at once
         try:
             fd = os.open(fresh, PUT_FLAGS, 0o600, dir_fd=folder)
             try:
@@ -308,12 +311,16 @@ class LocalDriver:
         await self.run(self._complete, key, parts)
 
     def _complete(self, key: str, parts: Sequence[StoredPart]) -> None:
+        self._finish(key, lambda final: self._join(key, parts, final))
+
+    def _finish(self, key: str, make: Callable[[Path], None]) -> None:
+        """Makes a blob out of what is in the folder of its parts, once."""
         final = self.root / key
         folder = self._shard(final.parent)
         try:
             with locked(self._parts(key)):
                 if not final.exists():  # another process may have been faster
-                    self._join(key, parts, final)
+                    make(final)
         except FileNotFoundError:  # it may even have removed the parts by now
             if not final.exists():
                 raise
@@ -344,6 +351,33 @@ class LocalDriver:
             finally:
                 os.close(fd)
         joined.rename(final)
+
+    async def copy(
+        self, source: Driver, source_key: str, key: str, size: int, content_type: str
+    ) -> bool:
+        if not isinstance(source, LocalDriver):
+            return False
+        await expect(source, source_key, size)
+        await self.run(self._copy, source.root / source_key, key, size)
+        return True
+
+    def _copy(self, source: Path, key: str, size: int) -> None:
+        def make(final: Path) -> None:
+            copied = self._parts(key) / "copied"
+            fd = os.open(copied, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                append_file(fd, source, size)
+                os.fsync(fd)
+            except OSError:
+                copied.unlink()  # or a full disk would stay full
+                raise
+            finally:
+                os.close(fd)
+            copied.rename(final)
+
+        self.root.mkdir(parents=True, exist_ok=True)
+        make_directories(self._parts(key), self.root)
+        self._finish(key, make)
 
     async def abort(self, key: str, session: str) -> None:
         await self.run(shutil.rmtree, self._parts(key), ignore_errors=True)
