@@ -99,20 +99,17 @@ class Comparison:
     async def _examine(self, blob: NamedBlob, *, read: bool) -> None:
         fault = await fault_of(self._store, blob, read=read)
         if fault is not None:
-            # It may have been purged meanwhile: its row goes last, after its bytes.
-            async with self._database.connection() as db:
-                again = await queries.get(db, blob.blob_id)
-            if again is None:
-                return
-            fault = await fault_of(self._store, again, read=read)
-        if fault is not None:
             missing = fault.reason == Reason.BLOB_MISSING
             kind, detail = Kind.MISSING if missing else Kind.CORRUPT, fault.message
         elif blob.quarantined:
             kind, detail = Kind.RECOVERED, "The stored bytes are all right again."
         else:
             return
+        # Bytes come before their row, and go after nothing refers to it. So if something still
+        # does, it was no purge that took them away before they were looked at.
         async with self._database.connection() as db:
+            if await queries.get(db, blob.blob_id) is None:
+                return
             media_ids = await queries.media_of(db, blob.blob_id)
         await self._report(
             Finding(kind, self._store.name, blob.key, detail, media_ids, blob.blob_id)

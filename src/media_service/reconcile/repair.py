@@ -53,6 +53,8 @@ class Repairer:
             await self._take_back(blob.blob_id)
             return True
         async with self._database.connection() as db:
+            if await queries.get(db, blob.blob_id) is None:
+                return True  # it was purged meanwhile
             quarantined = await queries.quarantine(db, blob.blob_id, fault)
         for media_id in quarantined:
             self._notifier.publish("media", media_id, MediaState.QUARANTINED)
