@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
         )
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with base(config) as parts:
         uploads = UploadService(
             parts.database,
@@ -92,7 +94,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
             parts.raw,
             parts.finisher,
             parts.acceptance,
-            Admission(config.max_streams or most_streams(parts.raw.driver.limits)),
+            Admission(most_streams(config.max_streams, parts.raw.driver.limits, open_files)),
             expiry=config.upload_expiry,
             timeout=config.stream_timeout,
         )

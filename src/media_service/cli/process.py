@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import click
 import uvloop
 
+from media_service.cli.files import allow_open_files
 from media_service.cli.malloc import keep_buffers
 from media_service.config import Config, ConfigError, load
 from media_service.errors import MediaError
@@ -52,6 +53,7 @@ def log_to_stderr(config: Config) -> None:
 
 def run(name: str, main: Main, config: Config) -> None:
     """Runs `main` until SIGTERM or SIGINT, which cancel it; then it ends in peace."""
+    allow_open_files()
     keep_buffers()
     # A thread back from the disk needs the interpreter for a moment, but may wait 5 ms for it.
     sys.setswitchinterval(0.0002)
