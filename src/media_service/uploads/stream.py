@@ -101,9 +101,7 @@ class UploadStream:
         self._atomic = atomic
         self._position = self._start = writer.offset
         self._checkpoint: asyncio.Task[None] | None = None
-        self._next_checkpoint = time.monotonic() + (
-            CHECKPOINT_SECONDS if ledger.exists else FIRST_SECONDS
-        )
+        self._next_checkpoint = time.monotonic() + self._pace()
 
     async def feed(self, chunks: AsyncGenerator[Chunk, None]) -> None:
         """Reads chunks until the one that finishes, a wrong one, or the end."""
@@ -155,8 +153,12 @@ class UploadStream:
         window_end, window_start = time.monotonic() + self._timeout, 0
         while True:
             now = time.monotonic()
-            wait = min(self._next_checkpoint, window_end) - now
+            # A stream that rests with all it brought counted is not looked after until then.
+            resting = not self._held_bytes and self._writer.offset == self.committed_size
+            wait = (window_end if resting else min(self._next_checkpoint, window_end)) - now
             chunks = await self.intake.take(max(wait, 0.001))
+            if resting and chunks:
+                self._next_checkpoint = time.monotonic() + self._pace()
             if self._holding:
                 self.held += chunks
                 self._held_bytes += sum(len(chunk.data) for chunk in chunks)
@@ -178,6 +180,10 @@ class UploadStream:
             if not self.intake.ended:
                 self._checkpoint_if_due()
 
+    def _pace(self) -> float:
+        """Seconds from bytes that come to their checkpoint."""
+        return CHECKPOINT_SECONDS if self._ledger.exists else FIRST_SECONDS
+
     async def _spill_if_due(self) -> None:
         """Goes on as a session once there is too much to be held, or it takes too long."""
         late = time.monotonic() >= self._next_checkpoint and not self.intake.ended
@@ -186,7 +192,7 @@ class UploadStream:
 
     async def _spill(self) -> None:
         self._ledger.store_session = await self._writer.begin()
-        held, self.held, self._holding = self.held, [], False
+        held, self.held, self._holding, self._held_bytes = self.held, [], False, 0
         await self._write(held)
 
     async def _write(self, chunks: list[Chunk]) -> None:
