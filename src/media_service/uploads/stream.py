@@ -121,6 +121,7 @@ class UploadStream:
                     if chunk.finish:
                         self.finish, self.checksums = True, chunk.checksums
                         break
+                    del chunk  # not to be held while the next one is waited for
         except asyncio.CancelledError:
             raise  # whoever cancels it ends the intake
         except Exception as error:  # raised on the other side
@@ -167,6 +168,7 @@ class UploadStream:
                 await self._write(chunks)
             if self.intake.ended and not chunks:
                 return
+            del chunks
             if now >= window_end and not self.intake.ended:
                 if self.intake.received - window_start < SLOWEST_BYTES:
                     self.interrupt(
