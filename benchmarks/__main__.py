@@ -15,6 +15,7 @@ import uvloop
 
 from benchmarks.calls import calls
 from benchmarks.downloads import downloads
+from benchmarks.many import many
 from benchmarks.measure import GIB, MIB, Bench, say
 from benchmarks.memory import memory
 from benchmarks.payload import make_payload
@@ -35,6 +36,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "calls": calls,
     "small": small,
     "memory": memory,
+    "many": many,
 }
 
 
@@ -65,6 +67,7 @@ def run_all(folder: Path, names: list[str], *, quick: bool) -> list[Outcome]:
             rounds=3,
             seconds=3 if quick else 10,
             memory_bytes=GIB if quick else 4 * GIB,
+            crowd=1000 if quick else 10_000,
         )
         outcomes = []
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -32,6 +32,8 @@ class Bench:
     seconds: float
     # How much is sent while memory is watched.
     memory_bytes: int
+    # How many uploads are open at once.
+    crowd: int
 
     @property
     def size(self) -> str:

@@ -12,7 +12,7 @@ import socket
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -45,6 +45,7 @@ class Stack:
     """Addresses, and the process ids of those whose CPU time and memory are measured."""
 
     folder: Path
+    settings: Mapping[str, str]  # of the server
     database_url: str
     grpc: str
     rest: str
@@ -142,6 +143,7 @@ def running(folder: Path) -> Iterator[Stack]:
         postmaster = (folder / "postgres/postmaster.pid").read_text().splitlines()[0]
         yield Stack(
             folder=folder,
+            settings=settings,
             database_url=url,
             grpc=f"127.0.0.1:{ports[0]}",
             rest=f"http://127.0.0.1:{ports[1]}",

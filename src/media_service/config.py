@@ -33,6 +33,11 @@ def integer(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def integer_or_none(low: int, high: int) -> Callable[[str], int | None]:
+    parse = integer(low, high)
+    return lambda text: parse(text) if text else None
+
+
 def size(text: str) -> int:
     match = re.fullmatch(r"([1-9]\d{0,17})\s*([kmgt]?)(?:i?b)?", text.lower())
     if not match:
@@ -133,6 +138,17 @@ class Config:
         "where originals are kept: file:///path, s3://bucket/prefix?endpoint=…&region=… or"
         " gs://bucket/prefix; empty: in the data dir",
     )
+    storage_public_url: str = setting(
+        "",
+        url("file", "s3", "gs", "memory"),
+        "where the renditions of public media are kept, as MEDIA_STORAGE_RAW_URL, but elsewhere;"
+        " empty: in the data dir",
+    )
+    cdn_base_url: str = setting(
+        "",
+        url("http", "https"),
+        "where a CDN gives out the public store; empty: the REST port does",
+    )
     host: str = setting("127.0.0.1", host, "address the ports listen on")
     grpc_port: int = setting("50051", integer(1, 65535), "gRPC port")
     rest_port: int = setting("8080", integer(1, 65535), "REST port (Envoy)")
@@ -167,6 +183,12 @@ class Config:
     stream_timeout: timedelta = setting(
         "60s", span, "an upload stream that brings less than 1 KiB in this time is ended"
     )
+    max_streams: int | None = setting(
+        "",
+        integer_or_none(1, 1_000_000),
+        "upload streams and parts a server process takes at once; empty: 10000 on a local disk,"
+        " 100 on an object store, where each may hold up to 40 MiB",
+    )
     purge_after: timedelta = setting("30d", span, "how long a deleted media can be undeleted")
     worker_slots: int = setting("2", integer(1, 64), "jobs a worker runs at once")
     log_level: str = setting("INFO", level, "DEBUG, INFO, WARNING or ERROR")
@@ -181,6 +203,15 @@ class Config:
     @property
     def raw_url(self) -> str:
         return self.storage_raw_url or (self.data_dir / "raw").as_uri()
+
+    @property
+    def public_store_url(self) -> str:
+        return self.storage_public_url or (self.data_dir / "public").as_uri()
+
+    @property
+    def public_base_url(self) -> str:
+        """What stands before the keys of the public store in URLs, without a slash at the end."""
+        return self.cdn_base_url or f"{self.rest_url}/v1/public"
 
 
 def variable(name: str) -> str:

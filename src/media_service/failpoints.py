@@ -34,6 +34,7 @@ LEFT_OVER = "As if it never was, for callers; the file without a row is found by
 RESUMES = "The session is ACTIVE with every byte that was acknowledged, and goes on from there."
 FINISHES = "The upload is VERIFYING; a job finishes it within a minute, or whoever completes it."
 STAYS = "The upload is FINISHED, its media whole; completing again gives the same media."
+RESENT = "The part is not acknowledged; the same bytes again are taken as that part."
 AGAIN = "The job's lease ends, another worker does it again, and the outcome is the same."
 
 REGISTRY = (
@@ -62,6 +63,13 @@ REGISTRY = (
         "serve",
         "committed, not answered",
         "It is ABORTED; a job removes its bytes.",
+    ),
+    # A part that its caller named.
+    Failpoint("part.begin.after", "serve", "a part has its epoch, no bytes yet", RESENT),
+    Failpoint("part.claim.after", "serve", "the part is claimed, not durable yet", RESENT),
+    Failpoint("part.confirm.before", "serve", "the part is durable, not counted", RESENT),
+    Failpoint(
+        "part.confirm.after", "serve", "counted, not answered", "The part is there, and listed."
     ),
     # Its end.
     Failpoint("upload.verify.before", "serve", "all bytes are here, not VERIFYING yet", RESUMES),

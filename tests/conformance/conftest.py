@@ -14,6 +14,7 @@ from media_service.types import new_id
 from tests.conformance.whole_parts import WholePartDriver
 from tests.gcs_server import GCS_BUCKET, gcs_server
 from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
+from tests.seaweed_server import seaweed_server
 
 
 @pytest.fixture
@@ -42,15 +43,35 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-async def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S3Driver]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    prefix = f"tests/{new_id()}/"
-    driver = S3Driver(
-        S3Location(BUCKET, prefix, endpoint=s3_endpoint, region="us-east-1", path_style=True)
-    )
+async def s3(s3_endpoint: str, s3_keys: None) -> AsyncIterator[S3Driver]:
+    driver = S3Driver(bucket_at(s3_endpoint))
     yield driver
     await driver.close()
+
+
+@pytest.fixture(scope="session")
+def seaweed_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with seaweed_server(tmp_path_factory.mktemp("seaweed")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def seaweed(seaweed_endpoint: str, s3_keys: None) -> AsyncIterator[S3Driver]:
+    driver = S3Driver(bucket_at(seaweed_endpoint))
+    yield driver
+    await driver.close()
+
+
+@pytest.fixture
+def s3_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+
+
+def bucket_at(endpoint: str) -> S3Location:
+    """With a prefix of its own, so that tests do not see each other's objects."""
+    prefix = f"tests/{new_id()}/"
+    return S3Location(BUCKET, prefix, endpoint=endpoint, region="us-east-1", path_style=True)
 
 
 @pytest.fixture(scope="session")
@@ -66,10 +87,26 @@ async def gcs(gcs_endpoint: str) -> AsyncIterator[GcsDriver]:
     await driver.close()
 
 
-@pytest.fixture(params=["memory", "local", "whole_parts", "s3", "gcs"])
+@pytest.fixture(params=["memory", "local", "whole_parts", "s3", "seaweed", "gcs"])
 def driver(request: pytest.FixtureRequest) -> Driver:
     made: Driver = request.getfixturevalue(request.param)
     return made
+
+
+@pytest.fixture
+async def after_a_kill(driver: Driver) -> AsyncIterator[Driver]:
+    """The same store, as the next process sees it. What is in memory has none."""
+    match driver:
+        case LocalDriver():
+            survivor: Driver = LocalDriver(driver.root)
+        case S3Driver():
+            survivor = S3Driver(driver._location)
+        case GcsDriver():
+            survivor = GcsDriver(driver._bucket, driver._prefix, driver._endpoint)
+        case _:
+            survivor = driver
+    yield survivor
+    await survivor.close()
 
 
 @pytest.fixture

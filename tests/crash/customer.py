@@ -56,8 +56,9 @@ def unless_killed() -> Iterator[None]:
 class Attempt:
     """An upload, what was asked of it, and what the service said: nothing of that may get lost.
 
-    `committed` is the most that was acknowledged. `end`: what it was to come to. `fate`: where the
-    service was killed that it was under way with.
+    `committed` is the most that was acknowledged, `parts` the numbers of acknowledged parts, if it
+    goes `by_parts`. `end`: what it was to come to. `fate`: where the service was killed that it was
+    under way with.
     """
 
     data: bytes
@@ -66,6 +67,8 @@ class Attempt:
     fate: str = ""
     created: bool = False
     committed: int = 0
+    by_parts: bool = False
+    parts: set[int] = field(default_factory=set)
     finished: bool = False
     ended: bool = False
 
@@ -161,6 +164,31 @@ class Customer:
                 time.sleep(PAUSE_SECONDS)
             attempt.told(upload)
 
+    def parts(self, attempt: Attempt) -> set[int]:
+        """The numbers of those that are there."""
+        request = upload_service_pb2.ListPartsRequest(upload_id=attempt.upload_id)
+        return {p.part_number for p in self._call(self._uploads.ListParts, request).parts}
+
+    def put_parts(self, attempt: Attempt) -> None:
+        """All of them, the last one first; those that are there once more."""
+        size = PART if len(attempt.data) > PART else len(attempt.data) // 3 + 1
+        pieces = [attempt.data[at : at + size] for at in range(0, len(attempt.data), size)]
+        for number in range(len(pieces), 0, -1):
+            self._put(attempt, number, pieces[number - 1])
+
+    def _put(self, attempt: Attempt, number: int, piece: bytes) -> None:
+        def messages() -> Iterator[upload_service_pb2.PutPartRequest]:
+            message = upload_service_pb2.PutPartRequest(
+                upload_id=attempt.upload_id, part_number=number
+            )
+            for at in range(0, len(piece), PIECE):
+                message.body.data = piece[at : at + PIECE]
+                yield message
+                message = upload_service_pb2.PutPartRequest()
+
+        self._call(self._uploads.PutPart, messages())
+        attempt.parts.add(number)
+
     def complete(self, attempt: Attempt) -> upload_pb2.Upload:
         request = upload_service_pb2.CompleteUploadRequest(upload_id=attempt.upload_id)
         done: upload_pb2.Upload = self._call(self._uploads.CompleteUpload, request)
@@ -209,6 +237,14 @@ def in_two(customer: Customer, attempt: Attempt) -> None:
 def in_a_session(customer: Customer, attempt: Attempt) -> None:
     customer.create(attempt)
     in_two(customer, attempt)
+
+
+def in_parts(customer: Customer, attempt: Attempt) -> None:
+    """Parts by number, the last one first."""
+    attempt.by_parts = True
+    customer.create(attempt)
+    customer.put_parts(attempt)
+    customer.complete(attempt)
 
 
 def checked(customer: Customer, attempt: Attempt) -> None:

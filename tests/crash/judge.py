@@ -47,16 +47,17 @@ INVARIANTS = {
         where m.size_bytes <> b.size_bytes or u.committed_size <> b.size_bytes""",
     "a committed size that is not that of the parts": """
         select u.upload_id as id from uploads u
-        join (select upload_id, sum(size_bytes) as size from upload_parts group by upload_id) p
-          on p.upload_id = u.upload_id
+        join (
+            select p.upload_id, sum(p.size_bytes) as size from upload_parts p
+            join uploads u on u.upload_id = p.upload_id
+            where p.stored and p.number < u.next_part
+            group by p.upload_id
+        ) p on p.upload_id = u.upload_id
         where u.committed_size <> p.size""",
-    "a gap between parts": """
-        select upload_id as id from (
-            select upload_id, part_offset,
-                   sum(size_bytes) over (partition by upload_id order by part_offset) - size_bytes
-                   as expected
-            from upload_parts
-        ) as p where part_offset <> expected""",
+    "a part behind a gap, or never stored, of a finished upload": """
+        select u.upload_id as id from uploads u
+        join upload_parts p on p.upload_id = u.upload_id
+        where u.state = 'FINISHED' and (p.number >= u.next_part or not p.stored)""",
     "parts of an upload that was given up": """
         select distinct p.upload_id as id from upload_parts p
         join uploads u on u.upload_id = p.upload_id
@@ -102,8 +103,7 @@ def look(customer: Customer, attempt: Attempt) -> str:
     if attempt.created:
         demand(state != "NONE", "acknowledged, and now unknown", attempt)
     if upload is not None:
-        kept = upload.committed_size
-        demand(kept >= attempt.committed, f"{attempt.committed} became {kept}", attempt)
+        look_at_bytes(customer, attempt, upload)
     if state == "ABORTED":
         demand(attempt.end == "aborted", "given up by nobody", attempt)
     if state == "EXPIRED":
@@ -117,6 +117,15 @@ def look(customer: Customer, attempt: Attempt) -> str:
     return state
 
 
+def look_at_bytes(customer: Customer, attempt: Attempt, upload: upload_pb2.Upload) -> None:
+    """What was acknowledged of them is there."""
+    kept = upload.committed_size
+    demand(kept >= attempt.committed, f"{attempt.committed} became {kept}", attempt)
+    if upload.state == State.Value("ACTIVE") and attempt.parts:
+        gone = attempt.parts - customer.parts(attempt)
+        demand(not gone, f"parts {gone} were acknowledged", attempt)
+
+
 def go_on(customer: Customer, attempt: Attempt) -> None:
     """Brings an upload, as it was left, to the end it was to come to."""
     state = look(customer, attempt)
@@ -128,7 +137,10 @@ def go_on(customer: Customer, attempt: Attempt) -> None:
     elif state == "ACTIVE" and attempt.end == "stored":
         upload = customer.upload(attempt.upload_id)
         assert upload is not None
-        if upload.committed_size < len(attempt.data):
+        if attempt.by_parts:
+            customer.put_parts(attempt)
+            customer.complete(attempt)
+        elif upload.committed_size < len(attempt.data):
             customer.write(attempt, upload.committed_size, len(attempt.data))
         else:
             customer.complete(attempt)

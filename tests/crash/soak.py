@@ -37,7 +37,7 @@ KILLS = 40
 # A failpoint that nobody came to: whoever still lives is killed wherever that is.
 PATIENCE_SECONDS = 3.0
 SCENARIOS = (
-    *(customers.at_once, customers.in_a_session) * 2,
+    *(customers.at_once, customers.in_a_session, customers.in_parts) * 2,
     customers.streamed,
     customers.checked,
     customers.abandoned,

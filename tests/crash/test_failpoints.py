@@ -39,6 +39,7 @@ IN_A_SESSION = Way(customers.in_a_session)
 SECOND_PIECE = Way(customers.in_a_session, nth=2)
 ABANDONED, PURGED = Way(customers.abandoned), Way(customers.purged)
 CHECKED = Way(customers.checked)
+SECOND_OF_PARTS = Way(customers.in_parts, nth=2)
 ON_S3 = Way(customers.in_a_session, size=LARGE)
 SECOND_PART = Way(customers.in_a_session, nth=2, size=LARGE)
 
@@ -60,6 +61,10 @@ WAYS: Mapping[str, Way] = {
     "upload.count.after": SECOND_PIECE,
     "upload.abort.before": ABANDONED,
     "upload.abort.after": ABANDONED,
+    "part.begin.after": SECOND_OF_PARTS,
+    "part.claim.after": SECOND_OF_PARTS,
+    "part.confirm.before": SECOND_OF_PARTS,
+    "part.confirm.after": SECOND_OF_PARTS,
     "upload.verify.before": IN_A_SESSION,
     "upload.verify.after": IN_A_SESSION,
     "local.join.before": IN_A_SESSION,

@@ -47,10 +47,11 @@ class IngestHandler:
         self._notifier.publish("media", claim.subject_id, MediaState.FAILED)
 
     async def _begin(self, claim: Claim) -> Media | None:
-        """The media, now PROCESSING; None, and the job ended, if it was purged meanwhile."""
+        """The media, now PROCESSING; None, and the job ended, if it was purged or put into
+        quarantine meanwhile. Who ends a quarantine adds the job again."""
         async with self._database.transaction() as db:
             media = await queries.lock(db, claim.subject_id)
-            if media is None:
+            if media is None or media.state is MediaState.QUARANTINED:
                 await jobs.finish(db, claim, JobState.SUCCEEDED)
                 return None
             if media.state is MediaState.PENDING:

@@ -2,13 +2,13 @@
 
 import asyncio
 import hashlib
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from media_service.scratch import scratch_file
 from media_service.storage.bucket_url import bucket_url
 from media_service.storage.driver import Driver
 from media_service.storage.local import LocalDriver
@@ -53,7 +53,7 @@ class BlobStore:
         if path := self.driver.local_path(key):
             yield path
             return
-        with tempfile.NamedTemporaryFile(prefix="media-blob-") as copy:
+        with scratch_file("media-blob-") as copy:
             async for piece in self.driver.read(key, 0, size, HASH_CHUNK):
                 await asyncio.to_thread(copy.write, piece)
             copy.flush()

@@ -24,7 +24,14 @@ from typing import ParamSpec, TypeVar
 
 from media_service.errors import DataLoss, MediaError, Reason, ResourceExhausted, Unavailable
 from media_service.failpoints import failpoint
-from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart, missing
+from media_service.storage.driver import (
+    Limits,
+    ObjectInfo,
+    OpenBlob,
+    PartName,
+    StoredPart,
+    missing,
+)
 from media_service.types import Octets
 
 # Threads wait for the disk, not for a processor: many small uploads sync at the same time.
@@ -239,7 +246,7 @@ class LocalDriver:
     def _part(self, key: str, name: PartName) -> Path:
         return self._parts(key) / f"{name.epoch}-{name.number}"
 
-    async def put(self, key: str, data: Octets) -> None:
+    async def put(self, key: str, data: Octets, content_type: str = "") -> None:
         await self.run(self._put, key, data)
 
     def _put(self, key: str, data: Octets) -> None:
@@ -275,7 +282,7 @@ class LocalDriver:
             return first
         return fd
 
-    async def begin(self, key: str) -> str:
+    async def begin(self, key: str, content_type: str = "") -> str:
         return ""
 
     async def open_part(self, key: str, session: str, name: PartName) -> LocalPartWriter:
@@ -305,6 +312,12 @@ class LocalDriver:
                 raise RuntimeError(f"part name {name} was used before") from None
 
         return LocalPartWriter(self, path, await self.run(create_again))
+
+    async def sign_part(self, *args: object) -> None:
+        return None
+
+    async def stored_parts(self, *args: object) -> dict[PartName, tuple[int, int]]:
+        return {}
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         await self.run(self._complete, key, parts)
@@ -414,6 +427,19 @@ class LocalDriver:
 
         for info in await self.run(walk):
             yield info
+
+    async def list_open(self) -> AsyncIterator[OpenBlob]:
+        def walk() -> list[OpenBlob]:
+            root, found = self.root / "parts", []
+            for folder, _, names in os.walk(root):  # does not mind that folders go meanwhile
+                files = [look(Path(folder, name), name) for name in names]
+                if times := [file.modified for file in files if file]:
+                    key = str(Path(folder).relative_to(root))
+                    found.append(OpenBlob(key, "", max(times)))
+            return found
+
+        for blob in await self.run(walk):
+            yield blob
 
     def local_path(self, key: str) -> Path | None:
         return self.root / key

@@ -5,13 +5,21 @@ from datetime import timedelta
 
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
-from media_service.errors import AlreadyExists, Conflict, FailedPrecondition, Reason
+from media_service.errors import AlreadyExists, Conflict, FailedPrecondition, NotFound, Reason
 from media_service.failpoints import failpoint
 from media_service.types import Owner
 from media_service.uploads import queries
 from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
 
 Created = Callable[[str], Awaitable[None]]
+
+
+def upload_not_found(upload_id: str) -> NotFound:
+    return NotFound(
+        Reason.UPLOAD_NOT_FOUND,
+        "There is no such upload, or it is not yours.",
+        upload_id=upload_id,
+    )
 
 
 def upload_exists(upload_id: str) -> AlreadyExists:

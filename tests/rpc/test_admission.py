@@ -1,0 +1,136 @@
+"""A server takes so many streams at once, and says so to the next, before anything is done."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from media.v1 import upload_pb2, upload_service_pb2
+
+from media_service.client import AsyncClient
+from tests.media_files import film, jpeg
+from tests.rpc.conftest import Caller, Running, Start, refused
+from tests.rpc.test_write_upload import chunks
+
+Message = upload_service_pb2.WriteUploadRequest
+Upload = upload_pb2.Upload
+KIB = 1 << 10
+DATA = film(64 * KIB)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A stream that stays open."""
+
+    call: Any
+    upload_id: str
+
+    async def end(self) -> Upload:
+        await self.call.write(Message(offset=len(DATA) // 2, data=DATA[len(DATA) // 2 :]))
+        await self.call.write(Message(offset=len(DATA), finish=True))
+        await self.call.done_writing()
+        return await self.call
+
+
+async def hold(caller: Caller) -> Held:
+    """Begins an upload; returns once its first half is counted."""
+    call = caller.uploads.WriteUpload(metadata=caller.metadata)
+    first = Message(data=DATA[: len(DATA) // 2])
+    first.spec.filename = "film.mp4"
+    await call.write(first)
+    told = dict(await call.initial_metadata())
+    return Held(call, told["x-upload-id"])
+
+
+@pytest.fixture
+async def two_at_once(start: Start) -> Running:
+    return await start(max_streams="2")
+
+
+async def test_one_stream_too_many_is_told_to_come_later(two_at_once: Running) -> None:
+    ann = await two_at_once.caller()
+    first, second = await hold(ann), await hold(ann)
+    for too_many in ([one_message()], chunks(DATA)):
+        told = await refused(ann.write(too_many))
+        assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
+        assert told.metadata == {"max_streams": "2"}
+        assert told.headers["retry-after"] == "1"
+    assert (await first.end()).state == Upload.FINISHED
+    assert (await ann.write([one_message()])).state == Upload.FINISHED
+    assert (await second.end()).state == Upload.FINISHED
+
+
+async def test_the_refusal_says_when_to_come_again(two_at_once: Running) -> None:
+    ann = await two_at_once.caller()
+    held = [await hold(ann), await hold(ann)]
+    with pytest.raises(grpc.RpcError) as caught:
+        await ann.write([one_message()])
+    status = rpc_status.from_call(caught.value)
+    retry = error_details_pb2.RetryInfo()
+    assert any(detail.Unpack(retry) for detail in status.details)
+    assert retry.retry_delay.seconds == 1
+    for stream in held:
+        await stream.end()
+
+
+async def test_a_refused_append_supersedes_nobody(start: Start) -> None:
+    ann = await (await start(max_streams="1")).caller()
+    held = await hold(ann)
+    resumed = [Message(upload_id=held.upload_id, offset=len(DATA) // 2, data=b"other")]
+    assert (await refused(ann.write(resumed))).reason == "SERVER_BUSY"
+    upload = await held.end()
+    assert upload.state == Upload.FINISHED
+    assert await ann.content(upload.upload_id) == DATA
+
+
+async def test_a_stream_that_broke_off_leaves_its_place(start: Start) -> None:
+    ann = await (await start(max_streams="1")).caller()
+    for _ in range(3):
+        held = await hold(ann)
+        held.call.cancel()
+        await until_taken(ann)
+
+
+async def test_a_refused_stream_takes_no_place(start: Start) -> None:
+    ann = await (await start(max_streams="1")).caller()
+    for _ in range(3):
+        wrong = one_message()
+        wrong.crc32c = 1
+        assert (await refused(ann.write([wrong]))).reason == "CHECKSUM_MISMATCH"
+        missing = Message(upload_id="0193e1a0-0000-7000-8000-000000000000", data=b"x")
+        assert (await refused(ann.write([missing]))).reason == "UPLOAD_NOT_FOUND"
+    assert (await ann.write([one_message()])).state == Upload.FINISHED
+
+
+async def test_the_client_waits_for_a_place(start: Start, tmp_path: Path) -> None:
+    running = await start(max_streams="1")
+    ann = await running.caller()
+    held = await hold(ann)
+    (tmp_path / "film.mp4").write_bytes(DATA)
+    async with AsyncClient(running.address, token=ann.token) as client:
+        waiting = asyncio.create_task(client.upload(tmp_path / "film.mp4"))
+        assert not (await asyncio.wait({waiting}, timeout=1))[0]
+        assert (await held.end()).state == Upload.FINISHED
+        assert (await waiting).size_bytes == len(DATA)
+
+
+def one_message() -> Message:
+    message = Message(data=jpeg(), finish=True)
+    message.spec.filename = "photo.jpg"
+    return message
+
+
+async def until_taken(caller: Caller) -> None:
+    """Stores a file as soon as there is a place, as a client that hears SERVER_BUSY does."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                assert (await caller.write([one_message()])).state == Upload.FINISHED
+            except grpc.RpcError as error:
+                assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # noqa: PT017
+            else:
+                return
