@@ -48,9 +48,13 @@ def require_tool(name: str) -> str:
     """
     if path := shutil.which(name) or shutil.which(name, path=go_programs()):
         return path
-    if os.environ.get("CI", "").lower() == "true":
+    if in_ci():
         pytest.fail(f"{name} is not installed, and in CI it has to be")
     pytest.skip(f"{name} is not installed")
+
+
+def in_ci() -> bool:
+    return os.environ.get("CI", "").lower() == "true"
 
 
 def go_programs() -> str:

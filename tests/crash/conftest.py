@@ -137,6 +137,13 @@ class Line:
     def release(self) -> None:
         self._released.set()
 
+    def cut(self) -> None:
+        """Breaks every connection; later ones are carried without a limit."""
+        for end in self._open[1:]:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._released.set()
+
     def close(self) -> None:
         for end in self._open:
             with contextlib.suppress(OSError):
@@ -148,8 +155,8 @@ class Line:
 
 
 @contextlib.contextmanager
-def held_line(service: Service, limit: int) -> Iterator[Line]:
-    line = Line(service.grpc_address, limit)
+def held_line(address: str, limit: int) -> Iterator[Line]:
+    line = Line(address, limit)
     try:
         yield line
     finally:

@@ -210,14 +210,17 @@ def settle(site: Site, attempts: Sequence[Attempt], report: Report = raise_it) -
     """Starts the service anew, has every upload brought to its end and every job done, and judges
     what there is then: uploads, rows, and the store."""
     site.pass_time("1 hour")  # leases of the dead
-    server, worker = site.start("serve"), site.start("work")
+    server, worker = site.launch("serve"), site.launch("work")
+    server.ready()
+    worker.ready()
     with Customer(server.address) as customer:
         for attempt in attempts:
             with reported(report):
                 go_on(customer, attempt)
-        site.expire([a.upload_id for a in attempts if a.end != "stored"])
-        worker.stop()  # a sweep comes with the next one's start
-        worker = site.start("work")
+        if ended := [attempt.upload_id for attempt in attempts if attempt.end == "expired"]:
+            site.expire(ended)
+            worker.stop()  # a sweep comes with the next one's start
+            worker = site.start("work")
         eventually(lambda: idle(site), 60)
         for attempt in attempts:
             with reported(report):

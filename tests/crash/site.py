@@ -78,6 +78,12 @@ class Site:
             **settings,
         }
 
+    def run(self, command: str) -> None:
+        """A command that ends."""
+        subprocess.run(
+            [sys.executable, "-m", "media_service", command], env=self.environ, check=True
+        )
+
     def start(self, role: str, failpoint: str = "") -> Running:
         """Starts `serve` or `work`, and waits until it is ready."""
         return self.launch(role, failpoint).ready()
@@ -90,7 +96,9 @@ class Site:
             environ["MEDIA_FAILPOINT"] = failpoint
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "media_service", role], env=environ, stderr=output
+                [sys.executable, "-m", "media_service", role],
+                env=environ,
+                stderr=output,
             )
         running = Running(role, failpoint, process, log, f"127.0.0.1:{port}")
         self._processes.append(running)

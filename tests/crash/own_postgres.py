@@ -1,0 +1,54 @@
+"""A PostgreSQL that a test may stop and start, in a process of its own: what runs threads, as gRPC
+does, is not to fork."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from media_service.db.embedded import embedded_postgres
+from tests.e2e.conftest import STOP_SECONDS
+
+ROOT = Path(__file__).parents[2]
+NOTHING: Mapping[str, str] = {}
+
+
+class OwnPostgres:
+    """`environ`: what PostgreSQL itself gets beside ours."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str] = NOTHING) -> None:
+        settings = [f"{name}={value}" for name, value in environ.items()]
+        self._command = [sys.executable, "-m", "tests.crash.own_postgres", str(folder), *settings]
+        self._process = self._start()
+        self.url = self._told()
+
+    def _start(self) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            self._command,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def _told(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def restart(self) -> None:
+        """As an administrator does: whoever is connected is thrown out."""
+        self.close()
+        self._process = self._start()
+        assert self._told() == self.url
+
+    def close(self) -> None:
+        self._process.communicate(timeout=STOP_SECONDS)
+        assert self._process.returncode == 0
+
+
+if __name__ == "__main__":
+    os.environ.update(setting.split("=", 1) for setting in sys.argv[2:])
+    with embedded_postgres(Path(sys.argv[1])) as url:
+        print(url, flush=True)
+        sys.stdin.read()

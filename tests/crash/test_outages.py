@@ -1,0 +1,270 @@
+"""What an upload stands on goes away under it, and comes back."""
+
+import asyncio
+import itertools
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from media.v1 import media_pb2
+
+from media_service.client import Client
+from media_service.client.retry import Backoff
+from tests.conformance.network import Network, network_before
+from tests.crash.conftest import held_line
+from tests.crash.customer import (
+    MIB,
+    PART,
+    Attempt,
+    Customer,
+    Killed,
+    at_once,
+    in_a_session,
+    picture,
+)
+from tests.crash.judge import look, settle
+from tests.crash.own_postgres import OwnPostgres
+from tests.crash.site import Running, Site, new_site, on_s3_at
+from tests.rpc.conftest import Refusal, refusal, token
+from tests.s3_server import s3_server
+from tests.tools import eventually, in_ci, require_tool
+
+
+@pytest.fixture
+def site(postgres: str, template: str) -> Iterator[Site]:
+    with new_site(postgres, template) as site:
+        yield site
+
+
+@contextmanager
+def sending(address: str, attempt: Attempt) -> Iterator["Future[None]"]:
+    """Our client, which uploads on a thread of its own, and does not give up soon."""
+
+    def send() -> None:
+        patient = Backoff(attempts=12)
+        with Client(address, token=token("ann"), backoff=patient) as client:
+            client.upload(attempt.data, upload_id=attempt.upload_id)
+        attempt.finished = True
+
+    with ThreadPoolExecutor(1) as threads:
+        yield threads.submit(send)
+
+
+def begun(customer: Customer, attempt: Attempt) -> bool:
+    """Once some of it is acknowledged."""
+    upload = customer.upload(attempt.upload_id)
+    if upload is not None:
+        attempt.told(upload)
+    return attempt.committed > 0
+
+
+def test_an_upload_goes_on_when_its_connection_is_cut(site: Site) -> None:
+    attempt = Attempt(picture(8 * MIB))
+    server = site.start("serve")
+    with Customer(server.address) as customer, held_line(server.address, 4 * MIB) as line:
+        with sending(line.address, attempt) as sent:
+            eventually(lambda: begun(customer, attempt))
+            line.cut()
+            sent.result(60)
+        assert look(customer, attempt) == "FINISHED"
+    server.stop()
+    settle(site, [attempt])
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[OwnPostgres]:
+    with tempfile.TemporaryDirectory(prefix="media-test-") as folder:
+        postgres = OwnPostgres(Path(folder) / "postgres")
+        try:
+            yield postgres
+        finally:
+            postgres.close()
+
+
+def test_an_upload_goes_on_when_postgresql_is_restarted(own_postgres: OwnPostgres) -> None:
+    attempt, resting = Attempt(picture(8 * MIB)), Attempt(picture(MIB))
+    with new_site(own_postgres.url, "template1") as site:
+        site.run("migrate")
+        server = site.start("serve")
+        with Customer(server.address) as customer, held_line(server.address, 4 * MIB) as line:
+            customer.create(resting)
+            customer.write(resting, 0, MIB // 2)
+            with sending(line.address, attempt) as sent:
+                eventually(lambda: begun(customer, attempt))
+                own_postgres.restart()
+                line.release()
+                sent.result(60)
+            assert look(customer, attempt) == "FINISHED"
+            assert look(customer, resting) == "ACTIVE"
+        server.stop()
+        settle(site, [attempt, resting])
+
+
+async def test_an_upload_survives_a_store_that_fails_and_one_that_stays_away(
+    postgres: str, template: str, tmp_path: Path
+) -> None:
+    attempt, later = Attempt(picture(3 * PART)), Attempt(picture(2 * PART))
+    with s3_server(tmp_path / "s3") as endpoint:
+        async with network_before(endpoint) as network:
+            with new_site(postgres, template, **on_s3_at(network.url)) as site:
+                await asyncio.to_thread(upload_to_a_bad_store, site, network, attempt, later)
+                await asyncio.to_thread(settle, site, [attempt, later])
+
+
+def upload_to_a_bad_store(site: Site, network: Network, attempt: Attempt, later: Attempt) -> None:
+    server = site.start("serve")
+    with Customer(server.address) as customer:
+        faults: Iterator[int | str | None] = itertools.cycle(
+            [None, None, 500, None, 503, None, "lost"]
+        )
+        network.fault = lambda request, body: next(faults)
+        in_a_session(customer, attempt)
+        assert look(customer, attempt) == "FINISHED"
+        network.fault = lambda request, body: None
+        customer.create(later)
+        customer.write(later, 0, PART)
+        network.fault = lambda request, body: 503
+        told = refusal_of(lambda: customer.write(later, PART, 2 * PART))
+        assert (told.code, told.reason) == (
+            grpc.StatusCode.UNAVAILABLE,
+            "STORAGE_UNAVAILABLE",
+        )
+        network.fault = lambda request, body: None
+        assert look(customer, later) == "ACTIVE"
+    server.stop()
+
+
+def refusal_of(call: Callable[[], None]) -> Refusal:
+    """How a call was refused, which must be."""
+    with pytest.raises((grpc.RpcError, Killed)) as caught:
+        call()
+    error = caught.value
+    cause = error.__cause__ if isinstance(error, Killed) else error
+    assert isinstance(cause, grpc.RpcError)
+    return refusal(cause)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 16 MiB. To mount one takes root, which CI has."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "media-test", str(folder)]
+    if subprocess.run(command, check=False).returncode:
+        (pytest.fail if in_ci() else pytest.skip)("a file system cannot be mounted")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def leave(disk: Path, free: int) -> Path:
+    """A file that leaves so many bytes free."""
+    filler = disk / "filler"
+    there = filler.stat().st_size if filler.exists() else 0
+    space = os.statvfs(disk)
+    filler.write_bytes(bytes(there + space.f_bavail * space.f_frsize - free))
+    return filler
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(
+    postgres: str, template: str, small_disk: Path
+) -> None:
+    whole, half, joined = Attempt(picture(MIB)), Attempt(picture(4 * MIB)), Attempt(picture(MIB))
+    with new_site(postgres, template, MEDIA_STORAGE_RAW_URL=small_disk.as_uri()) as site:
+        server = site.start("serve")
+        with Customer(server.address) as customer:
+            for attempt in (half, joined):
+                customer.create(attempt)
+                customer.write(attempt, 0, MIB // 2)
+            # Enough for the rest of a file, and not for joining it.
+            filler = leave(small_disk, 3 * MIB // 4)
+            requests: list[Callable[[], None]] = [
+                lambda: at_once(customer, whole),
+                lambda: customer.write(half, MIB // 2, 4 * MIB),
+                lambda: customer.write(joined, MIB // 2, len(joined.data)),
+            ]
+            for request in requests:
+                told = refusal_of(request)
+                assert (told.code, told.reason, told.headers["x-http-status"]) == (
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    "STORAGE_FULL",
+                    "507",
+                )
+            states = [look(customer, attempt) for attempt in (whole, half, joined)]
+            assert states == ["NONE", "ACTIVE", "VERIFYING"]
+            filler.unlink()
+        server.stop()
+        settle(site, [whole, half, joined])
+
+
+class Clock:
+    """The time of day as a service sees it, set at will; what only runs forward is left alone."""
+
+    def __init__(self, folder: Path) -> None:
+        program = require_tool("faketime")
+        command = [program, "-m", "-f", "+0", "printenv", "LD_PRELOAD"]
+        library = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        self._file = folder / "clock"
+        self.environ = {
+            "LD_PRELOAD": library,
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        folder.chmod(0o755)
+        self.set("+0")
+
+    def set(self, offset: str) -> None:
+        """As "+30m": so far from the time it is."""
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(offset + "\n")
+        fresh.chmod(0o644)
+        fresh.rename(self._file)
+
+
+def test_uploads_go_on_when_the_clock_jumps_back_and_forth() -> None:
+    attempts = [Attempt(picture(6 * MIB)), Attempt(picture(6 * MIB)), Attempt(picture(MIB))]
+    resting = attempts[-1]
+    with tempfile.TemporaryDirectory(prefix="media-clock-") as folder:
+        clock = Clock(Path(folder))
+        postgres = OwnPostgres(Path(folder) / "postgres", clock.environ)
+        try:
+            with new_site(postgres.url, "template1", **clock.environ) as site:
+                site.run("migrate")
+                server, worker = site.start("serve"), site.start("work")
+                with Customer(server.address) as customer:
+                    customer.create(resting)
+                    for attempt, offset in zip(attempts, ("-30m", "+30m"), strict=False):
+                        customer.write(resting, resting.committed, resting.committed + MIB // 4)
+                        upload_while(clock, offset, customer, server, attempt)
+                worker.stop()
+                server.stop()
+                settle(site, attempts)
+        finally:
+            postgres.close()
+
+
+def upload_while(
+    clock: Clock, offset: str, customer: Customer, server: Running, attempt: Attempt
+) -> None:
+    """The clock jumps in the middle of a stream."""
+    with held_line(server.address, 4 * MIB) as line, sending(line.address, attempt) as sent:
+        eventually(lambda: begun(customer, attempt))
+        clock.set(offset)
+        line.release()
+        sent.result(60)
+    assert look(customer, attempt) == "FINISHED"
+    # A worker finds the job, too.
+    eventually(lambda: is_ready(customer, attempt))
+
+
+def is_ready(customer: Customer, attempt: Attempt) -> bool:
+    media = customer.media(attempt.upload_id)
+    return media is not None and media.state == media_pb2.Media.READY
