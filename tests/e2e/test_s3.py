@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -16,7 +15,8 @@ import pytest
 from aiobotocore.session import get_session
 
 from media_service.types import new_id, now
-from tests.e2e.conftest import Service, environment, running
+from tests.e2e.conftest import S3_KEYS as KEYS
+from tests.e2e.conftest import Service, bucket
 from tests.e2e.rest import (
     add_rendition,
     client_of,
@@ -33,41 +33,11 @@ from tests.e2e.rest import (
     store,
 )
 from tests.media_files import film, jpeg
-from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
+from tests.s3_server import ACCESS, BUCKET, SECRET
 from tests.tools import eventually
 
 MIB = 1 << 20
 PART = 8 * MIB
-KEYS = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="media-s3-") as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
-def endpoint(folder: Path) -> Iterator[str]:
-    with s3_server(folder / "s3") as endpoint:
-        yield endpoint
-
-
-def bucket(endpoint: str, name: str = BUCKET, prefix: str = "some/prefix") -> str:
-    return f"s3://{name}/{prefix}?endpoint={endpoint}&region=us-east-1&path_style=true"
-
-
-@pytest.fixture(scope="module")
-def on_s3(folder: Path, endpoint: str) -> Iterator[Service]:
-    environ = environment(
-        folder / "data",
-        MEDIA_STORAGE_RAW_URL=bucket(endpoint),
-        MEDIA_STORAGE_PUBLIC_URL=bucket(endpoint, prefix="for/all"),
-        MEDIA_CDN_BASE_URL="https://cdn.example/for/all",
-        **KEYS,
-    )
-    with running(environ) as service:
-        yield service
 
 
 @pytest.fixture
