@@ -12,9 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from media_service.failpoints import VARIABLE
+
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-# Not the service's but its clients': where to call, and who calls.
-CLIENT_VARIABLES = {"MEDIA_ADDRESS", "MEDIA_TOKEN"}
+# No settings of the service: its clients' (where to call, and who calls), and the tests'.
+NOT_SETTINGS = {"MEDIA_ADDRESS", "MEDIA_TOKEN", VARIABLE}
 SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -220,7 +222,7 @@ def load(environ: Mapping[str, str]) -> Config:
     """Reads every setting; raises `ConfigError` on the first that is wrong or unknown."""
     known = {variable(f.name): f for f in fields(Config)}
     for name in environ:
-        if name.startswith("MEDIA_") and name not in known.keys() | CLIENT_VARIABLES:
+        if name.startswith("MEDIA_") and name not in known.keys() | NOT_SETTINGS:
             raise ConfigError(f"{name} is not a setting; `media-service config` lists them all")
     values: dict[str, Any] = {}
     for name, spec in known.items():

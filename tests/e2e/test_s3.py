@@ -7,13 +7,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from aiobotocore.session import get_session
 
-from media_service.types import new_id
+from media_service.types import new_id, now
 from tests.e2e.conftest import Service, environment, running
 from tests.e2e.rest import (
     add_rendition,
@@ -141,6 +143,26 @@ def test_an_upload_in_one_request_is_stored_whole(user: httpx.Client) -> None:
     data = film(PART + 5 * MIB)
     media = store(user, data)["mediaId"]
     assert content(user, media) == data
+
+
+def test_a_link_may_lead_past_the_service_to_the_bucket(user: httpx.Client, endpoint: str) -> None:
+    data = jpeg()
+    media = store(user, data, "sea side.jpg")["mediaId"]
+    wanted = {"direct": True, "attachment": True, "lifetime": "90.5s"}
+    before = now()
+    answer = user.post(f"/v1/media/{media}:signUrl", json=wanted).json()
+    assert answer["url"].startswith(f"{endpoint}/{BUCKET}/")
+    expire = datetime.fromisoformat(answer["expireTime"])
+    assert before + timedelta(seconds=90) <= expire <= now() + timedelta(seconds=91)
+    with httpx.Client(trust_env=False) as anybody:
+        read = anybody.get(answer["url"], headers={"range": "bytes=10-19"})
+        assert (read.status_code, read.content) == (206, data[10:20])
+        assert read.headers["content-type"] == "image/jpeg"
+        assert read.headers["content-disposition"] == 'attachment; filename="sea side.jpg"'
+        assert anybody.get(answer["url"]).content == data
+        assert anybody.get(answer["url"].replace("Expires=91", "Expires=9100")).status_code == 403
+    through = user.post(f"/v1/media/{media}:signUrl", json={}).json()["url"]
+    assert user.get(urlsplit(through).path, headers={"authorization": ""}).content == data
 
 
 def test_the_client_stores_and_fetches(on_s3: Service, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.media import queries
@@ -33,11 +34,14 @@ class UnlinkHandler:
             blob = await queries.doom_blob(db, claim.subject_id)
         if blob is not None:
             driver = self._stores[blob.store].driver
+            failpoint("unlink.before")
             await driver.abort(blob.key, "")  # of a write that died halfway
             await driver.delete(blob.key)
+            failpoint("unlink.removed")
         async with self._database.transaction() as db:
             if await jobs.finish(db, claim, JobState.SUCCEEDED):
                 await queries.remove_blob(db, claim.subject_id)
+        failpoint("unlink.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         log.error("blob %s could not be unlinked: %s", claim.subject_id, fault.message)
@@ -53,5 +57,6 @@ async def purge_due(database: Database, notifier: Notifier) -> int:
         for media_id in due:
             await remove(db, media_id)
     if due:
+        failpoint("media.purge-due.after")
         notifier.publish("jobs", "unlink")
     return len(due)

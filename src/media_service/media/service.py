@@ -16,6 +16,7 @@ from media_service.errors import (
     PreconditionFailed,
     Reason,
 )
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
@@ -164,6 +165,8 @@ class MediaService:
                     media_id=media_id,
                 )
             await remove(db, media_id)
+            failpoint("media.purge.before")
+        failpoint("media.purge.after")
         self._told(media_id)
 
     def _told(self, media_id: str) -> None:

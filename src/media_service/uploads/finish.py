@@ -16,6 +16,7 @@ from media_service.db.batch import Batcher
 from media_service.db.database import Connection, Database, Duplicate
 from media_service.db.notify import Notifier
 from media_service.errors import DataLoss, MediaError, Reason, ResourceExhausted, Unavailable
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.media import queries as catalogue
@@ -104,6 +105,7 @@ class Finisher:
         Raises what makes the upload FAILED; Conflict (SUPERSEDED); FailedPrecondition
         (UPLOAD_NOT_ACTIVE, UPLOAD_INCOMPLETE); AlreadyExists (PART_CONFLICT).
         """
+        failpoint("upload.verify.before")
         async with self._database.transaction() as db:
             upload = await queries.lock(db, upload_id)
             if upload is None or upload.state in {UploadState.VERIFYING, UploadState.FINISHED}:
@@ -119,6 +121,7 @@ class Finisher:
             read_back = declared.sha256 is not None and sha256 is None
             delay = timedelta() if read_back else TAKE_OVER
             await jobs.enqueue(db, JobKind.FINISH, upload_id, delay=delay)
+        failpoint("upload.verify.after")
         self._notifier.publish("uploads", upload_id, f"{upload.epoch + 1}:VERIFYING")
         if read_back:
             self._notifier.publish("jobs", "finish")
@@ -140,6 +143,7 @@ class Finisher:
         content_type, kind = self._acceptance.check_content(bytes(data[:HEAD]), spec.content_type)
         key = self._store.key(blob_id)
         await self._store.driver.put(key, data)
+        failpoint("upload.one-step.before")
         blob = Blob(blob_id, self._store.name, key, len(data), checksums)
         media = NewMedia(spec.upload_id, owner, kind, content_type, spec.filename, blob)
         try:
@@ -151,6 +155,7 @@ class Finisher:
             if isinstance(error, Duplicate):
                 raise upload_exists(spec.upload_id) from None
             raise
+        failpoint("upload.one-step.after")
         self._notifier.publish("jobs", "ingest")
         return UploadResult(upload, media.born(upload.create_time))
 
@@ -179,6 +184,7 @@ class Finisher:
             raise
         except MediaError as error:
             log.info("upload %s failed: %s", upload.upload_id, error.reason)
+        failpoint("upload.finish-job.after")
         async with self._database.connection() as db:
             await jobs.finish(db, claim, JobState.SUCCEEDED)
 
@@ -216,11 +222,14 @@ class Finisher:
             self._notifier.publish("uploads", upload_id, f"{upload.epoch}:FAILED")
             self._notifier.publish("jobs", "discard")
             raise
+        failpoint("upload.finish.before")
         async with self._database.transaction() as db:
             if await queries.end(db, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
                 await catalogue.insert(db, [new])
                 await jobs.enqueue(db, JobKind.INGEST, upload_id)
                 await jobs.withdraw(db, JobKind.FINISH, upload_id)
+            failpoint("upload.finish.inside")
+        failpoint("upload.finish.after")
         self._notifier.publish("uploads", upload_id, f"{upload.epoch}:FINISHED")
         self._notifier.publish("jobs", "ingest")
 

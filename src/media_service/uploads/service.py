@@ -11,6 +11,7 @@ from media_service.access.require import own, require
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import FailedPrecondition, Reason
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries as catalogue
@@ -81,12 +82,14 @@ class UploadService:
         try:
             for blob_id in blobs:
                 unused[blob_id] = await self._begin(blob_id)
+            failpoint("upload.create.before")
             async with self._database.transaction() as db:
                 uploads = [
                     await self._create(db, owner, spec, blob_id, unused[blob_id])
                     for spec, blob_id in zip(specs, blobs, strict=True)
                 ]
                 results = [await self._result(db, upload) for upload in uploads]
+            failpoint("upload.create.after")
             for upload in uploads:
                 unused.pop(upload.blob_id, None)
             return results
@@ -173,6 +176,8 @@ class UploadService:
             if ended:
                 await jobs.enqueue(db, JobKind.DISCARD, upload_id)
             result = await self._result(db, await self._load(db, principal, upload_id))
+            failpoint("upload.abort.before")
+        failpoint("upload.abort.after")
         if result.upload.state is not UploadState.ABORTED:
             raise not_active(result.upload)
         self._notifier.publish("uploads", upload_id, f"{upload.epoch}:ABORTED")
@@ -250,6 +255,7 @@ class UploadService:
                 if upload.state is UploadState.ACTIVE:
                     raise outstanding(upload, await queries.parts(db, upload_id))
                 raise not_active(upload)
+        failpoint("upload.take-over.after")
         self._notifier.publish("uploads", upload_id, f"{taken.epoch}:ACTIVE")
         return taken
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
+from media_service.failpoints import failpoint
 from media_service.storage.blobs import BlobStore
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance
@@ -56,6 +57,7 @@ class Collector:
             if new:
                 self._check_sizes(held, await part_queries.extent(db, held), new)
                 await part_queries.claim(db, upload.upload_id, new)
+        failpoint("part.claim.after")
         return known
 
     def _check_sizes(
@@ -76,9 +78,11 @@ class Collector:
     async def confirm(self, upload: Upload, parts: Sequence[Part]) -> list[int]:
         """Counts claimed parts whose bytes are durable; returns the numbers of those that were not
         counted before. Raises Conflict (SUPERSEDED), FailedPrecondition (UPLOAD_NOT_ACTIVE)."""
+        failpoint("part.confirm.before")
         async with self._database.transaction() as db:
             held = await self._held(db, upload)
             confirmed = await part_queries.confirm(db, held, parts, self._expiry)
+        failpoint("part.confirm.after")
         self._notifier.publish("uploads", upload.upload_id, f"{held.epoch}:ACTIVE")
         return confirmed
 

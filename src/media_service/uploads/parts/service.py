@@ -10,6 +10,7 @@ from media_service.access.principal import Principal
 from media_service.access.require import require
 from media_service.db.database import Database
 from media_service.errors import DataLoss, InvalidArgument, Reason, TooLarge, Unavailable
+from media_service.failpoints import failpoint
 from media_service.storage.blobs import BlobStore
 from media_service.storage.driver import PartWriter, SignedRequest
 from media_service.types import Checksums, now
@@ -207,6 +208,7 @@ class PartService:
         async with self._database.connection() as db:
             taken = await part_queries.begin(db, upload.upload_id, since)
             if taken is not None:
+                failpoint("part.begin.after")
                 if upload.parts_since is None:
                     self._collector.superseded(taken)
                 return taken
