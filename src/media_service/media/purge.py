@@ -33,8 +33,8 @@ class UnlinkHandler:
         async with self._database.connection() as db:
             blob = await queries.doom_blob(db, claim.subject_id)
         if blob is not None:
-            failpoint("unlink.before")
             driver = self._stores[blob.store].driver
+            failpoint("unlink.before")
             await driver.abort(blob.key, "")  # of a write that died halfway
             await driver.delete(blob.key)
             failpoint("unlink.removed")
