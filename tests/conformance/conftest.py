@@ -103,7 +103,7 @@ async def after_a_kill(driver: Driver) -> AsyncIterator[Driver]:
         case S3Driver():
             survivor = S3Driver(driver.location)
         case GcsDriver():
-            survivor = GcsDriver(driver.bucket, driver._prefix, driver.endpoint)
+            survivor = GcsDriver(driver.bucket.name, driver.prefix, driver.bucket.endpoint)
         case _:
             survivor = driver
     yield survivor
@@ -119,7 +119,7 @@ async def sibling(driver: Driver) -> AsyncIterator[Driver]:
         case S3Driver():
             other = S3Driver(replace(driver.location, prefix=f"siblings/{new_id()}/"))
         case GcsDriver():
-            other = GcsDriver(driver.bucket, f"siblings/{new_id()}/", driver.endpoint)
+            other = GcsDriver(driver.bucket.name, f"siblings/{new_id()}/", driver.bucket.endpoint)
         case _:
             other = type(driver)()
     yield other

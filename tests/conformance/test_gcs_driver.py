@@ -9,8 +9,7 @@ import pytest
 from aiohttp import web
 
 from media_service.errors import DataLoss, Unavailable
-from media_service.storage import gcs as gcs_module
-from media_service.storage import gcs_client
+from media_service.storage import gcs_bucket, gcs_client
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.gcs import GcsDriver
 from media_service.types import new_id
@@ -44,7 +43,7 @@ async def test_any_number_of_parts_is_joined(gcs: GcsDriver, key: str, count: in
     parts, data = await many_parts(gcs, key, count)
     await gcs.complete(key, "", parts)
     assert await content(gcs, key) == data
-    assert [info.key async for info in gcs._list(gcs._prefix)] == [gcs._prefix + key]
+    assert [found["name"] async for found in gcs.bucket.list(gcs.prefix)] == [gcs.prefix + key]
 
 
 async def test_a_complete_that_died_halfway_is_gone_on_with(
@@ -174,32 +173,44 @@ async def test_a_download_that_gets_nowhere_ends(
 
 
 async def test_bytes_damaged_on_the_way_are_refused(gcs: GcsDriver, key: str) -> None:
-    right = gcs_module.checksum
+    right = gcs_bucket.checksum
     assert right(b"123456789") == "4waSgw=="  # E3069283, RFC 3720
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gcs_module, "checksum", lambda data: right(data + b"damage"))
+        patch.setattr(gcs_bucket, "checksum", lambda data: right(data + b"damage"))
         with pytest.raises(Unavailable):
             await gcs.put(key, b"bytes")
     assert await gcs.stat(key) is None
 
 
-async def test_a_list_has_all_pages(
-    far: GcsDriver, network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten objects."""
+    real = gcs_client.Storage.list_objects
+
+    async def list_objects(self: gcs_client.Storage, *args: object, **options: object) -> object:
+        options["params"] = {**options["params"], "maxResults": "10"}  # type: ignore[dict-item]
+        return await real(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(gcs_client.Storage, "list_objects", list_objects)
+
+
+@pytest.mark.usefixtures("small_pages")
+async def test_a_list_has_all_pages(far: GcsDriver, network: Network) -> None:
     names = {f"blobs/aa/{n}" for n in range(25)}
     for name in names:
         await far.put(name, b"x")
     await far.put("parts/blobs/aa/1/1-1", b"looks like a part")
-    real = gcs_client.Storage.list_objects
-
-    async def small_pages(self: gcs_client.Storage, *args: object, **options: object) -> object:
-        options["params"] = {**options["params"], "maxResults": "10"}  # type: ignore[dict-item]
-        return await real(self, *args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(gcs_client.Storage, "list_objects", small_pages)
     network.seen.clear()
     assert await keys(far, "") == names
     assert len(network.seen) == 3
+
+
+@pytest.mark.usefixtures("small_pages")
+async def test_an_open_blob_is_listed_once_however_many_parts_it_has(gcs: GcsDriver) -> None:
+    opened = ["blobs/aa/1", "blobs/aa/11", "blobs/ab/1"]
+    for key in opened:
+        await many_parts(gcs, key, 13)
+    assert [blob.key async for blob in gcs.list_open()] == opened
 
 
 @pytest.mark.parametrize("content_type", ["image/png", ""])
@@ -212,7 +223,7 @@ async def test_the_store_knows_the_content_type(
     parts = [await put(gcs, other, session, b"x", n) for n in range(1, 41)]
     await gcs.complete(other, session, parts)
     for key in (one, other):
-        found = await gcs._metadata(gcs.name(key))
+        found = await gcs.bucket.metadata(gcs.name(key))
         assert found is not None
         assert found["contentType"] == (content_type or "application/octet-stream")
 
@@ -236,7 +247,7 @@ async def test_a_copy_goes_on_until_the_store_is_through(
     assert await far.copy(far, source, target, 5, "image/png")
     assert tokens == [None, "1", "2"]
     assert await content(far, target) == b"bytes"
-    found = await far._metadata(far.name(target))
+    found = await far.bucket.metadata(far.name(target))
     assert found is not None
     assert found["contentType"] == "image/png"
 

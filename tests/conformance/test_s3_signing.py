@@ -54,6 +54,17 @@ async def test_a_signed_part_is_a_part_like_others(s3: S3Driver, key: str) -> No
     assert await content(s3, key) == FIRST + b"last"
 
 
+async def test_all_pages_of_parts_are_looked_at(
+    s3: S3Driver, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await s3.begin(key)
+    names = [(await put(s3, key, session, b"part", number)).name for number in range(1, 8)]
+    client = await s3._client()
+    real = client.list_parts
+    monkeypatch.setattr(client, "list_parts", lambda **wanted: real(**wanted, MaxParts=3))
+    assert await s3.stored_parts(key, session, names) == dict.fromkeys(names, (4, crc32c(b"part")))
+
+
 async def test_size_and_checksum_are_signed_and_the_endpoint_is_kept(
     s3: S3Driver, s3_endpoint: str, key: str
 ) -> None:

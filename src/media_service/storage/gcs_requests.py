@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import aiohttp
@@ -15,7 +14,7 @@ T = TypeVar("T")
 # Waits between attempts, on average.
 RETRY_SECONDS = (0.1, 0.4, 1.6)
 
-NOT_FOUND, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE = 404, 412, 416
+NOT_FOUND = 404
 REFUSED = {401, 403}
 PASSING = {408, 429}
 
@@ -46,14 +45,6 @@ def translate(error: RequestError) -> MediaError:
     else:
         what = f"answered {error.status}"
     return Unavailable(Reason.STORAGE_UNAVAILABLE, f"The object store {what}.")
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    try:
-        yield
-    except RequestError as error:
-        raise translate(error) from error
 
 
 async def attempt(request: Awaitable[T]) -> T:
