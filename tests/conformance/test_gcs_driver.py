@@ -1,23 +1,22 @@
 """What only Cloud Storage has: composing in levels, and a store across a network that fails."""
 
 import asyncio
-import json
 import traceback
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from aiohttp import web
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from media_service.errors import DataLoss, Unavailable
 from media_service.storage import gcs as gcs_module
+from media_service.storage import gcs_client
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.gcs import GcsDriver
 from media_service.types import new_id
 from tests.conformance.network import Network, network_before
 from tests.conformance.parts import content, keys, put, store
+from tests.conformance.service_account import service_account
 from tests.gcs_server import GCS_BUCKET
 
 
@@ -191,13 +190,13 @@ async def test_a_list_has_all_pages(
     for name in names:
         await far.put(name, b"x")
     await far.put("parts/blobs/aa/1/1-1", b"looks like a part")
-    real = gcs_module.Storage.list_objects
+    real = gcs_client.Storage.list_objects
 
-    async def small_pages(self: gcs_module.Storage, *args: object, **options: object) -> object:
+    async def small_pages(self: gcs_client.Storage, *args: object, **options: object) -> object:
         options["params"] = {**options["params"], "maxResults": "10"}  # type: ignore[dict-item]
         return await real(self, *args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(gcs_module.Storage, "list_objects", small_pages)
+    monkeypatch.setattr(gcs_client.Storage, "list_objects", small_pages)
     network.seen.clear()
     assert await keys(far, "") == names
     assert len(network.seen) == 3
@@ -272,24 +271,8 @@ async def test_missing_credentials_are_said(
 
 @pytest.fixture
 def service_file(network: Network, tmp_path: Path) -> Path:
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
     path = tmp_path / "service.json"
-    path.write_text(
-        json.dumps(
-            {
-                "type": "service_account",
-                "client_email": "media@example.com",
-                "private_key": private.decode(),
-                "private_key_id": "1",
-                "project_id": "p",
-                "token_uri": f"{network.url}/token",
-            }
-        )
-    )
+    service_account(path, f"{network.url}/token")
     return path
 
 
@@ -306,9 +289,9 @@ async def test_a_token_is_sent_and_never_told(
         return web.Response(status=403, text="not you")
 
     network.fault = answer
-    real = gcs_module.Storage
+    real = gcs_client.Storage
     monkeypatch.setattr(
-        gcs_module,
+        gcs_client,
         "Storage",
         lambda session, api_root: real(session=session, api_root=network.url, api_is_dev=False),
     )

@@ -68,7 +68,8 @@ class OpenBlob:
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A PUT that the store takes from whoever has it, with exactly these headers."""
+    """A PUT that the store takes from whoever has it, with exactly these headers, and the
+    Content-Length of the part."""
 
     url: str
     headers: Mapping[str, str]
@@ -141,17 +142,22 @@ class Driver(Protocol):
         lifetime: timedelta,
     ) -> SignedRequest | None:
         """A request that stores a whole part of just these bytes, past this service; None if the
-        store takes none. It can never touch the completed blob."""
+        store takes none, or there is nothing to sign with. It can never touch the completed blob.
+        `lifetime`: at most seven days."""
 
     async def stored_parts(
         self, key: str, session: str, names: Sequence[PartName]
     ) -> dict[PartName, tuple[int, int]]:
-        """Which of these parts are stored whole: (size, CRC32C) by name."""
+        """Which of these parts came by a signed request, or were sealed, and are stored whole:
+        (size, CRC32C) by name, as far as the store tells both. None of an open blob that is gone,
+        and none at all where no requests are signed: nothing comes past the service there."""
 
     async def sign_read(
         self, key: str, lifetime: timedelta, content_type: str, disposition: str
     ) -> str | None:
-        """A URL of the store itself that reads a blob; None if it has none."""
+        """A URL of the store itself that reads a blob, also in ranges, and answers with these
+        headers; None if it has none, or there is nothing to sign with. `lifetime`: at most seven
+        days."""
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         """Joins the parts, in order, into the blob `key`, durably. Idempotent, also after a crash

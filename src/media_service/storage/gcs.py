@@ -14,29 +14,31 @@ https://cloud.google.com/storage/docs/composite-objects
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 import aiohttp
-from gcloud.aio.storage import Storage, StreamResponse
+from gcloud.aio.storage import StreamResponse
 
-from media_service.errors import MediaError, Reason, Unavailable
-from media_service.storage.crc32c import checksum
+from media_service.errors import MediaError, Unavailable
+from media_service.storage.crc32c import checksum, decoded, encoded
 from media_service.storage.driver import (
     Driver,
     Limits,
     ObjectInfo,
     OpenBlob,
     PartName,
+    SignedRequest,
     StoredPart,
     expect,
     missing,
 )
+from media_service.storage.gcs_client import GcsClient
 from media_service.storage.gcs_requests import (
     NOT_FOUND,
     PRECONDITION_FAILED,
@@ -49,20 +51,18 @@ from media_service.storage.gcs_requests import (
     translate,
     translated,
 )
+from media_service.storage.gcs_signing import GOOGLE
 from media_service.storage.held_part import HeldPart
 from media_service.storage.parallel import for_each
-from media_service.types import Octets
+from media_service.types import Octets, now
 
 # A part waits in memory until it is whole; 50 GiB are 6400 parts.
 PART = 8 << 20
+MAX_PART = 32 << 20
 # As many as one request composes.
 COMPOSED = 32
 # Requests of one call that are on their way at once.
 PARALLEL = 32
-# A slow download holds its connection for long: there are to be enough for others.
-CONNECTIONS = 512
-# Bytes of a download that wait in memory for a slow reader: up to twice this.
-READ_AHEAD = 256 << 10
 REQUEST_SECONDS = 30
 # Also for a part over a thin line.
 UPLOAD_SECONDS = 180
@@ -108,30 +108,13 @@ class GcsDriver:
     """`prefix` ends with a slash or is empty. `endpoint` is an emulator that asks for no
     credentials; None: Google's own, with the credentials that the SDK finds."""
 
-    limits = Limits(min_part_size=0, stream_part_size=PART)
+    limits = Limits(min_part_size=0, stream_part_size=PART, max_part_size=MAX_PART)
 
     def __init__(self, bucket: str, prefix: str, endpoint: str | None) -> None:
         self.bucket = bucket
         self._prefix = prefix
         self.endpoint = endpoint
-        self._storage: Storage | None = None
-        self._session: aiohttp.ClientSession | None = None
-
-    def _client(self) -> Storage:
-        """Made when it is first needed, since it belongs to the event loop it is made in."""
-        if self._storage is None:
-            if self._session is None:
-                connector = aiohttp.TCPConnector(limit=CONNECTIONS)
-                self._session = aiohttp.ClientSession(connector=connector, read_bufsize=READ_AHEAD)
-            try:
-                self._storage = Storage(session=self._session, api_root=self.endpoint)
-            except (OSError, ValueError, KeyError) as error:
-                raise Unavailable(
-                    Reason.STORAGE_UNAVAILABLE,
-                    "The object store's credentials cannot be read: "
-                    "see GOOGLE_APPLICATION_CREDENTIALS.",
-                ) from error
-        return self._storage
+        self._client = GcsClient(endpoint)
 
     def name(self, key: str) -> str:
         """Of the object that is this blob."""
@@ -162,7 +145,7 @@ class GcsDriver:
     async def _upload(
         self, name: str, data: bytes, content_type: str, conditions: Mapping[str, str]
     ) -> None:
-        storage, crc32c = self._client(), checksum(data)
+        storage, crc32c = self._client.storage(), checksum(data)
         await persist(
             lambda: storage.upload(
                 self.bucket,
@@ -182,7 +165,7 @@ class GcsDriver:
         if not isinstance(source, GcsDriver) or source.endpoint != self.endpoint:
             return False
         await expect(source, source_key, size)
-        storage = self._client()
+        storage = self._client.storage()
         with translated():
             try:
                 await persist(
@@ -230,6 +213,59 @@ class GcsDriver:
         except MediaError:
             return  # it goes with the others, when the blob is completed or aborted
 
+    async def sign_part(
+        self,
+        key: str,
+        session: str,
+        name: PartName,
+        size: int,
+        crc32c: int,
+        lifetime: timedelta,
+    ) -> SignedRequest | None:
+        """Used after the blob is completed or aborted, it leaves a part that joins nothing."""
+        headers = {
+            "x-goog-content-length-range": f"{size},{size}",
+            "x-goog-hash": f"crc32c={encoded(crc32c)}",
+            "x-goog-if-generation-match": "0",
+        }
+        url = await self._sign("PUT", self._part(key, name), {}, headers, lifetime)
+        return SignedRequest(url, headers) if url else None
+
+    async def stored_parts(
+        self, key: str, session: str, names: Sequence[PartName]
+    ) -> dict[PartName, tuple[int, int]]:
+        stored = {found["name"]: found async for found in self._objects(self._folder(key))}
+        parts = {name: stored.get(self._part(key, name)) for name in names}
+        return {
+            name: (int(found["size"]), decoded(found["crc32c"]))
+            for name, found in parts.items()
+            if found
+        }
+
+    async def sign_read(
+        self, key: str, lifetime: timedelta, content_type: str, disposition: str
+    ) -> str | None:
+        told = {
+            "response-content-type": content_type,
+            "response-content-disposition": disposition,
+        }
+        query = {name: value for name, value in told.items() if value}
+        return await self._sign("GET", self.name(key), query, {}, lifetime)
+
+    async def _sign(
+        self,
+        method: str,
+        name: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        lifetime: timedelta,
+    ) -> str | None:
+        signer = await self._client.signer()
+        if signer is None:
+            return None
+        endpoint, path = self.endpoint or GOOGLE, f"/{self.bucket}/{name}"
+        return signer.url(method, endpoint, path, query, headers, now(), lifetime)
+
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         failure: MediaError = missing(key)
         stored = {info.key: info.size async for info in self._list(self._folder(key))}
@@ -249,7 +285,7 @@ class GcsDriver:
         key: str,
         content_type: str,
         parts: Sequence[StoredPart],
-        stored: dict[str, int],
+        stored: Collection[str],
     ) -> None:
         async def joined(names: list[str]) -> str:
             # Named after what is in it, so it can be used again if it was made before.
@@ -273,7 +309,7 @@ class GcsDriver:
         content_type: str,
         conditions: Mapping[str, str],
     ) -> None:
-        storage = self._client()
+        storage = self._client.storage()
         with translated():
             try:
                 await persist(
@@ -320,7 +356,7 @@ class GcsDriver:
                 await pause(seconds)
 
     async def _download(self, key: str, offset: int, end: int) -> StreamResponse:
-        storage = self._client()
+        storage = self._client.storage()
         headers = {"Range": f"bytes={offset}-{end - 1}", "Accept-Encoding": "identity"}
         with translated():
             try:
@@ -335,7 +371,7 @@ class GcsDriver:
                 raise
 
     async def _metadata(self, name: str) -> dict[str, Any] | None:
-        storage = self._client()
+        storage = self._client.storage()
         with translated():
             try:
                 return await persist(
@@ -354,7 +390,7 @@ class GcsDriver:
         await self._delete(self.name(key))
 
     async def _delete(self, name: str) -> None:
-        storage = self._client()
+        storage = self._client.storage()
         with translated():
             try:
                 await persist(lambda: storage.delete(self.bucket, name, timeout=REQUEST_SECONDS))
@@ -382,8 +418,12 @@ class GcsDriver:
 
     async def _list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Every object whose name begins with `prefix`. The keys are names as they are stored."""
-        storage = self._client()
-        wanted = {"prefix": prefix, "fields": "items(name,size,updated),nextPageToken"}
+        async for found in self._objects(prefix):
+            yield info_of(found["name"], found)
+
+    async def _objects(self, prefix: str) -> AsyncIterator[dict[str, Any]]:
+        storage = self._client.storage()
+        wanted = {"prefix": prefix, "fields": "items(name,size,updated,crc32c),nextPageToken"}
         token: str | None = ""
         while token is not None:
             params = {**wanted, "pageToken": token}
@@ -394,12 +434,11 @@ class GcsDriver:
                     )
                 )
             for found in page.get("items", []):
-                yield info_of(found["name"], found)
+                yield found
             token = page.get("nextPageToken") or None
 
     def local_path(self, key: str) -> Path | None:
         return None
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._client.close()

@@ -9,36 +9,43 @@ system can). A name is durable only once its directory is synced, so directories
 """
 
 import asyncio
-import errno
-import fcntl
 import os
 import shutil
 import tempfile
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import ParamSpec, TypeVar
 
-from media_service.errors import DataLoss, MediaError, Reason, ResourceExhausted, Unavailable
+from media_service.errors import DataLoss, MediaError, Reason, Unavailable
 from media_service.storage.driver import (
     Driver,
     Limits,
     ObjectInfo,
     OpenBlob,
     PartName,
+    SignedRequest,
     StoredPart,
     expect,
-    missing,
+)
+from media_service.storage.files import (
+    append_file,
+    locked,
+    make_directories,
+    remove_folder,
+    short,
+    sync_directory,
+    translated,
+    write_all,
 )
 from media_service.types import Octets
 
 # Threads wait for the disk, not for a processor: many small uploads sync at the same time.
 THREADS = 32
-COPY_CHUNK = 64 << 20
 # Bytes that the disk brings into memory while those before are sent.
 READ_AHEAD = 8 << 20
 
@@ -47,54 +54,6 @@ PUT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_DSYNC | os.O_CLOEXEC
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def translate(error: OSError, key: str) -> MediaError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return ResourceExhausted(Reason.STORAGE_FULL, "The storage is full; nothing more is taken.")
-    if error.errno == errno.ENOENT:
-        return missing(key)
-    return Unavailable(Reason.STORAGE_UNAVAILABLE, f"The storage failed: {error.strerror}.")
-
-
-@contextmanager
-def translated(key: str = "") -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise translate(error, key) from error
-
-
-def sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def make_directories(path: Path, root: Path) -> None:
-    """Like mkdir -p below `root`, with every new name synced."""
-    if path == root or path.is_dir():
-        return
-    make_directories(path.parent, root)
-    with suppress(FileExistsError):
-        path.mkdir()
-    sync_directory(path.parent)
-
-
-def write_all(fd: int, buffers: Sequence[Octets]) -> None:
-    views = [memoryview(b) for b in buffers if b]
-    while views:
-        written = os.writev(fd, views[:1024])
-        while views and written >= len(views[0]):
-            written -= len(views.pop(0))
-        if written:
-            views[0] = views[0][written:]
-
-
-def short(size: int) -> OSError:
-    return FileNotFoundError(errno.ENOENT, f"part is shorter than the {size} bytes recorded")
 
 
 def in_memory(fd: int, offset: int, size: int) -> bool:
@@ -117,33 +76,6 @@ def close_opened(opening: "asyncio.Future[int]") -> None:
         os.close(opening.result())
 
 
-def append_file(target: int, source: Path, size: int) -> None:
-    """Writes the first `size` bytes of `source` where the open file `target` stands."""
-    with source.open("rb") as file:
-        left = size
-        while left:
-            try:
-                copied = os.copy_file_range(file.fileno(), target, min(left, COPY_CHUNK))
-            except OSError as error:
-                if error.errno not in {errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
-                    raise
-                copied = os.sendfile(target, file.fileno(), None, min(left, COPY_CHUNK))
-            if not copied:
-                raise short(size)
-            left -= copied
-
-
-@contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Excludes other processes on this machine; the kernel lets go when the holder dies."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
 def look(path: Path, key: str) -> ObjectInfo | None:
     """None if there is no such file, or no more."""
     try:
@@ -151,13 +83,6 @@ def look(path: Path, key: str) -> ObjectInfo | None:
     except FileNotFoundError:
         return None
     return ObjectInfo(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
-
-
-def remove_folder(path: Path) -> None:
-    try:
-        path.rmdir()  # empty, after the only part was renamed
-    except OSError:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 class LocalPartWriter:
@@ -306,6 +231,27 @@ class LocalDriver:
                 raise RuntimeError(f"part name {name} was used before") from None
 
         return LocalPartWriter(self, path, await self.run(create_again))
+
+    async def sign_part(
+        self,
+        key: str,
+        session: str,
+        name: PartName,
+        size: int,
+        crc32c: int,
+        lifetime: timedelta,
+    ) -> SignedRequest | None:
+        return None
+
+    async def stored_parts(
+        self, key: str, session: str, names: Sequence[PartName]
+    ) -> dict[PartName, tuple[int, int]]:
+        return {}
+
+    async def sign_read(
+        self, key: str, lifetime: timedelta, content_type: str, disposition: str
+    ) -> str | None:
+        return None
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         await self.run(self._complete, key, parts)

@@ -4,7 +4,7 @@ It keeps the same promises as the others, but for surviving a restart.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from media_service.storage.driver import (
@@ -13,6 +13,7 @@ from media_service.storage.driver import (
     ObjectInfo,
     OpenBlob,
     PartName,
+    SignedRequest,
     StoredPart,
     expect,
     missing,
@@ -81,6 +82,27 @@ class MemoryDriver:
             raise RuntimeError(f"part name {fresh} was used before")
         self._touched[key] = now()
         return parts
+
+    async def sign_part(
+        self,
+        key: str,
+        session: str,
+        name: PartName,
+        size: int,
+        crc32c: int,
+        lifetime: timedelta,
+    ) -> SignedRequest | None:
+        return None
+
+    async def stored_parts(
+        self, key: str, session: str, names: Sequence[PartName]
+    ) -> dict[PartName, tuple[int, int]]:
+        return {}
+
+    async def sign_read(
+        self, key: str, lifetime: timedelta, content_type: str, disposition: str
+    ) -> str | None:
+        return None
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         size = sum(part.size for part in parts)

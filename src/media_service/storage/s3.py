@@ -11,6 +11,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,14 @@ from botocore.exceptions import ClientError
 
 from media_service.errors import DataLoss, MediaError, Unavailable
 from media_service.storage import s3_copy
-from media_service.storage.crc32c import checksum
+from media_service.storage.crc32c import checksum, decoded, encoded
 from media_service.storage.driver import (
     Driver,
     Limits,
     ObjectInfo,
     OpenBlob,
     PartName,
+    SignedRequest,
     StoredPart,
     expect,
     missing,
@@ -43,6 +45,8 @@ MIB = 1 << 20
 # S3 takes nothing smaller but at the end, and 10 000 parts: of 8 MiB they make 78 GiB.
 MIN_PART = 5 * MIB
 PART = 8 * MIB
+# What is sent as one part waits in memory.
+MAX_PART = 32 * MIB
 # Waits before a download is gone on with that was cut.
 RETRY_SECONDS = (0.1, 0.4, 1.6)
 CUT = (aiohttp.ClientError, asyncio.IncompleteReadError, TimeoutError, OSError)
@@ -66,7 +70,7 @@ class S3PartWriter(HeldPart):
 
 
 class S3Driver:
-    limits = Limits(min_part_size=MIN_PART, stream_part_size=PART)
+    limits = Limits(min_part_size=MIN_PART, stream_part_size=PART, max_part_size=MAX_PART)
 
     def __init__(self, location: S3Location) -> None:
         self.location = location
@@ -172,6 +176,63 @@ class S3Driver:
                 PartNumber=number,
                 Body=data,
                 ChecksumCRC32C=checksum(data),
+            )
+
+    async def sign_part(
+        self,
+        key: str,
+        session: str,
+        name: PartName,
+        size: int,
+        crc32c: int,
+        lifetime: timedelta,
+    ) -> SignedRequest | None:
+        """It ends with the session, when the blob is completed or aborted."""
+        client, checked = await self._client(), encoded(crc32c)
+        with translated(key):
+            url = await client.generate_presigned_url(
+                "upload_part",
+                Params={
+                    **self.name(key),
+                    "UploadId": session,
+                    "PartNumber": name.number,
+                    "ContentLength": size,
+                    "ChecksumCRC32C": checked,
+                },
+                ExpiresIn=int(lifetime.total_seconds()),
+            )
+        return SignedRequest(url, {"x-amz-checksum-crc32c": checked})
+
+    async def stored_parts(
+        self, key: str, session: str, names: Sequence[PartName]
+    ) -> dict[PartName, tuple[int, int]]:
+        found: dict[PartName, tuple[int, int]] = {}
+        if not session:
+            return found
+        client, numbers = await self._client(), {name.number: name for name in names}
+        try:
+            with translated(key):
+                async for part in self._parts(client, key, session):
+                    name, checked = numbers.get(part["PartNumber"]), part.get("ChecksumCRC32C")
+                    if name and checked:
+                        found[name] = part["Size"], decoded(checked)
+        except DataLoss:
+            return {}
+        return found
+
+    async def sign_read(
+        self, key: str, lifetime: timedelta, content_type: str, disposition: str
+    ) -> str | None:
+        client = await self._client()
+        told = {
+            "ResponseContentType": content_type,
+            "ResponseContentDisposition": disposition,
+        }
+        with translated(key):
+            return await client.generate_presigned_url(
+                "get_object",
+                Params=self.name(key) | {name: value for name, value in told.items() if value},
+                ExpiresIn=int(lifetime.total_seconds()),
             )
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
