@@ -282,6 +282,6 @@ async def test_a_purge_that_comes_between_row_and_bytes_is_no_finding(
         await UnlinkHandler(database, service.store).run(await service.claim(JobKind.UNLINK))
 
     driver.purge = purge
-    assert await service.reconcile(repair=True) == []
+    assert await service.reconcile() == []
     assert driver.purge is None
     assert await service.media(media_id) is None
