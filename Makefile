@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: dev test lint gen bench lock clean release-contract
+.PHONY: dev test lint gen bench soak lock clean release-contract
 
 dev: $(READY)
 	@exec $(BIN)/python -m media_service dev
@@ -29,6 +29,10 @@ release-contract: gen
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# Kills the service at random failpoints, and writes what became of it into docs/crash.md.
+soak: $(READY)
+	$(BIN)/python -m tests.crash.soak --kills 500
 
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --all-extras --universal --no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements.lock

@@ -3,29 +3,41 @@
 import asyncio
 import logging
 import resource
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
+from media_service.access.links import LinkSigner, key_from
 from media_service.access.tokens import TokenVerifier
 from media_service.config import Config, ConfigError
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
+from media_service.downloads.links import ReadLinks
 from media_service.downloads.service import DownloadService
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.model import JobKind
 from media_service.jobs.worker import Worker
 from media_service.media.ingest import IngestHandler
+from media_service.media.model import PUBLIC, RAW
+from media_service.media.publish import PublishHandler
 from media_service.media.purge import UnlinkHandler, purge_due
-from media_service.media.reader import MediaReader
+from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.processing.inspector import Inspector
+from media_service.reconcile.model import GRACE
+from media_service.reconcile.service import Reconciler
 from media_service.rpc.server import RpcServer, Services
+from media_service.scratch import remove_left_over
 from media_service.storage.blobs import BlobStore, open_store
+from media_service.storage.overlap import overlap
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.admission import Admission, most_streams
 from media_service.uploads.discard import DiscardHandler, expire_uploads
 from media_service.uploads.finish import Finisher, FinishHandler
+from media_service.uploads.parts.collect import Collector
+from media_service.uploads.parts.service import PartService
+from media_service.uploads.running import Running
 from media_service.uploads.service import UploadService
 
 log = logging.getLogger(__name__)
@@ -33,6 +45,8 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 10
 # How often a worker looks for uploads to expire and media to purge.
 SWEEP_SECONDS = 60
+# How often it looks for what dead processes left in the stores and in TMPDIR.
+TIDY_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -42,35 +56,73 @@ class Base:
     database: Database
     notifier: Notifier
     raw: BlobStore
+    public: BlobStore
     acceptance: Acceptance
     finisher: Finisher
+
+    @property
+    def stores(self) -> Mapping[str, BlobStore]:
+        return {store.name: store for store in (self.raw, self.public)}
 
 
 @asynccontextmanager
 async def base(config: Config) -> AsyncIterator[Base]:
-    try:
-        store = open_store("raw", config.raw_url)
-    except ValueError as error:
-        raise ConfigError(f"MEDIA_STORAGE_RAW_URL must be {error}") from None
     acceptance = Acceptance(config.max_upload_size, config.max_pixels, config.allowed_types)
-    try:
-        await check(store, "MEDIA_STORAGE_RAW_URL")
+    async with (
+        store(RAW, config.raw_url) as raw,
+        store(PUBLIC, config.public_store_url) as public,
+    ):
+        if overlap(config.raw_url, config.public_store_url):
+            raise ConfigError(
+                f"{setting(PUBLIC)} must be another place than {setting(RAW)}, and neither may lie"
+                " in the other: what is public is open to everybody"
+            )
+        await check(raw)
+        await check(public)
         async with (
             Database(config.database_url, config.database_pool_size) as database,
             Notifier(config.database_url) as notifier,
         ):
-            finisher = Finisher(database, notifier, store, acceptance)
-            yield Base(database, notifier, store, acceptance, finisher)
+            finisher = Finisher(database, notifier, raw, acceptance)
+            yield Base(database, notifier, raw, public, acceptance, finisher)
+
+
+def setting(name: str) -> str:
+    """The variable that says where a store is."""
+    return f"MEDIA_STORAGE_{name.upper()}_URL"
+
+
+@asynccontextmanager
+async def store(name: str, url: str) -> AsyncIterator[BlobStore]:
+    """A store, not yet checked, for as long as the context lasts."""
+    try:
+        opened = open_store(name, url)
+    except ValueError as error:
+        raise ConfigError(f"{setting(name)} must be {error}") from None
+    try:
+        yield opened
     finally:
-        await store.driver.close()
+        await opened.driver.close()
 
 
-async def check(store: BlobStore, setting: str) -> None:
+async def check(opened: BlobStore) -> None:
     """Raises Unavailable, naming the setting, unless the store can be read and written."""
     try:
-        await store.driver.check()
+        await opened.driver.check()
     except MediaError as error:
-        raise Unavailable(Reason.STORAGE_UNAVAILABLE, f"{setting}: {error.message}") from error
+        what = f"{setting(opened.name)}: {error.message}"
+        raise Unavailable(Reason.STORAGE_UNAVAILABLE, what) from error
+
+
+def link_signer(config: Config) -> LinkSigner:
+    """Signs links, by keys of their own, or by one made from the key of tokens."""
+    keys = config.link_keys
+    if not keys and config.jwt_secret:
+        keys = (key_from(config.jwt_secret),)
+    try:
+        return LinkSigner(keys)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 @asynccontextmanager
@@ -86,22 +138,42 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
         )
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    signer = link_signer(config)
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with base(config) as parts:
+        admission = Admission(most_streams(config.max_streams, parts.raw.driver.limits, open_files))
+        running = Running(admission)
+        collector = Collector(
+            parts.database, parts.notifier, parts.raw, parts.acceptance, config.upload_expiry
+        )
         uploads = UploadService(
             parts.database,
             parts.notifier,
             parts.raw,
             parts.finisher,
             parts.acceptance,
-            Admission(most_streams(config.max_streams, parts.raw.driver.limits, open_files)),
+            collector,
+            running,
             expiry=config.upload_expiry,
             timeout=config.stream_timeout,
         )
+        upload_parts = PartService(
+            parts.database,
+            parts.raw,
+            parts.acceptance,
+            collector,
+            running,
+            signer,
+            rest_url=config.rest_url,
+            timeout=config.stream_timeout,
+        )
         reader = MediaReader(parts.database)
+        downloads = DownloadService(reader, PublicReader(parts.database), parts.stores)
         services = Services(
             uploads,
-            DownloadService(reader, parts.raw),
+            upload_parts,
+            downloads,
+            ReadLinks(reader, downloads, signer, config.rest_url),
             MediaService(parts.database, parts.notifier, reader, config.purge_after),
         )
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
@@ -110,6 +182,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
             verifier,
             address=f"{config.host}:{config.grpc_port if port is None else port}",
             rest_url=config.rest_url,
+            public_url=config.public_base_url,
             stream_timeout=config.stream_timeout,
             tls=tls,
         )
@@ -118,7 +191,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
             yield rpc
         finally:
             stopping = asyncio.create_task(rpc.stop(GRACE_SECONDS))
-            await uploads.close()
+            await running.close()
             await stopping
 
 
@@ -142,14 +215,23 @@ async def work(config: Config, ready: Callable[[], None]) -> None:
                 JobKind.INGEST: IngestHandler(parts.database, parts.notifier, parts.raw, inspector),
                 JobKind.FINISH: FinishHandler(parts.finisher),
                 JobKind.DISCARD: DiscardHandler(parts.database, parts.raw),
-                JobKind.UNLINK: UnlinkHandler(parts.database, parts.raw),
+                JobKind.PUBLISH: PublishHandler(parts.database, parts.notifier, parts.stores),
+                JobKind.UNLINK: UnlinkHandler(parts.database, parts.stores),
             },
             config.worker_slots,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())
             tasks.create_task(sweep(parts.database, parts.notifier))
+            tasks.create_task(tidy(Reconciler(parts.database, parts.notifier, parts.stores)))
             ready()
+
+
+@asynccontextmanager
+async def reconciler(config: Config, older_than: timedelta) -> AsyncIterator[Reconciler]:
+    """What compares rows with bytes."""
+    async with base(config) as parts:
+        yield Reconciler(parts.database, parts.notifier, parts.stores, older_than)
 
 
 async def sweep(database: Database, notifier: Notifier) -> None:
@@ -163,3 +245,16 @@ async def sweep(database: Database, notifier: Notifier) -> None:
         except Unavailable as error:
             log.warning("sweep put off: %s", error.message)
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def tidy(reconciler: Reconciler) -> None:
+    """Removes what dead processes left, for ever. Every worker does it; that does no harm."""
+    while True:
+        try:
+            aborted = await reconciler.abort_abandoned()
+            removed = await asyncio.to_thread(remove_left_over, GRACE)
+            if aborted or removed:
+                log.info("removed %d abandoned uploads, %d temporary files", aborted, removed)
+        except MediaError as error:
+            log.warning("tidying put off: %s", error.message)
+        await asyncio.sleep(TIDY_SECONDS)

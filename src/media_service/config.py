@@ -12,9 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from media_service.failpoints import VARIABLE
+
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-# Not the service's but its clients': where to call, and who calls.
-CLIENT_VARIABLES = {"MEDIA_ADDRESS", "MEDIA_TOKEN"}
+# No settings of the service: its clients' (where to call, and who calls), and the tests'.
+NOT_SETTINGS = {"MEDIA_ADDRESS", "MEDIA_TOKEN", VARIABLE}
 SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -136,6 +138,17 @@ class Config:
         "where originals are kept: file:///path, s3://bucket/prefix?endpoint=…&region=… or"
         " gs://bucket/prefix; empty: in the data dir",
     )
+    storage_public_url: str = setting(
+        "",
+        url("file", "s3", "gs", "memory"),
+        "where the renditions of public media are kept, as MEDIA_STORAGE_RAW_URL, but elsewhere;"
+        " empty: in the data dir",
+    )
+    cdn_base_url: str = setting(
+        "",
+        url("http", "https"),
+        "where a CDN gives out the public store; empty: the REST port does",
+    )
     host: str = setting("127.0.0.1", host, "address the ports listen on")
     grpc_port: int = setting("50051", integer(1, 65535), "gRPC port")
     rest_port: int = setting("8080", integer(1, 65535), "REST port (Envoy)")
@@ -191,6 +204,15 @@ class Config:
     def raw_url(self) -> str:
         return self.storage_raw_url or (self.data_dir / "raw").as_uri()
 
+    @property
+    def public_store_url(self) -> str:
+        return self.storage_public_url or (self.data_dir / "public").as_uri()
+
+    @property
+    def public_base_url(self) -> str:
+        """What stands before the keys of the public store in URLs, without a slash at the end."""
+        return self.cdn_base_url or f"{self.rest_url}/v1/public"
+
 
 def variable(name: str) -> str:
     return f"MEDIA_{name.upper()}"
@@ -200,7 +222,7 @@ def load(environ: Mapping[str, str]) -> Config:
     """Reads every setting; raises `ConfigError` on the first that is wrong or unknown."""
     known = {variable(f.name): f for f in fields(Config)}
     for name in environ:
-        if name.startswith("MEDIA_") and name not in known.keys() | CLIENT_VARIABLES:
+        if name.startswith("MEDIA_") and name not in known.keys() | NOT_SETTINGS:
             raise ConfigError(f"{name} is not a setting; `media-service config` lists them all")
     values: dict[str, Any] = {}
     for name, spec in known.items():

@@ -270,6 +270,17 @@ class Fake(
             if meanwhile := self.after_bytes.pop(position, None):
                 meanwhile()
 
+    def SignUrl(self, request, context) -> download_service_pb2.SignUrlResponse:  # noqa: N802
+        self._unary("SignUrl", context)
+        media = self._find(request.media_id, context)[0]
+        seconds = request.lifetime.ToSeconds()
+        response = download_service_pb2.SignUrlResponse(
+            url=f"https://media.example/{request.rendition}/{media.filename}?seconds={seconds}"
+            f"&attachment={request.attachment}&direct={request.direct}"
+        )
+        response.expire_time.FromSeconds(seconds)
+        return response
+
     # Catalogue
 
     def _find(self, media_id: str, context: grpc.ServicerContext) -> tuple[media_pb2.Media, bytes]:

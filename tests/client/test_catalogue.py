@@ -1,5 +1,7 @@
 """The small calls: repeated while a failure may pass."""
 
+from datetime import timedelta
+
 import pytest
 from media.v1 import media_pb2, upload_pb2
 
@@ -23,6 +25,19 @@ async def test_media_is_read_changed_deleted_and_undeleted(client, fake, media_i
     assert changed.title == "A"
     assert (await client.delete(media_id)).HasField("delete_time")
     assert not (await client.undelete(media_id)).HasField("delete_time")
+
+
+async def test_a_url_is_signed_as_wanted(client, fake, media_id):
+    fake.inject("SignUrl", Fault("UNAVAILABLE"))
+    signed = await client.sign_url(media_id)
+    assert signed.url == "https://media.example//a.png?seconds=900&attachment=False&direct=False"
+    assert signed.expire_time.ToSeconds() == 900
+    signed = await client.sign_url(
+        media_id, rendition="small", lifetime=timedelta(hours=1), attachment=True, direct=True
+    )
+    assert (
+        signed.url == "https://media.example/small/a.png?seconds=3600&attachment=True&direct=True"
+    )
 
 
 async def test_a_list_goes_over_all_pages(client, fake):

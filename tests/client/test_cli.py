@@ -151,6 +151,20 @@ def test_show_prints_every_field(run, fake):
     assert json.loads(run("show", "id", "--json").stdout)["filename"] == "a.png"
 
 
+def test_link_prints_a_url_and_nothing_else(run, fake):
+    fake.store(b"bytes", "id", "a.png")
+    plain = run("link", "id")
+    assert plain.stdout == (
+        "https://media.example//a.png?seconds=900&attachment=False&direct=False\n"
+    )
+    wanted = run("link", "id", "--expires", "2h", "--attachment")
+    assert "seconds=7200&attachment=True" in wanted.stdout
+    assert run("link", "id", "--expires", "soon").exit_code == 2
+    missing = run("link", "missing")
+    assert (missing.exit_code, missing.stdout) == (1, "")
+    assert "it is MEDIA_NOT_FOUND" in missing.stderr
+
+
 def test_rm_deletes_and_purges(run, fake):
     fake.store(b"one", "1")
     fake.store(b"two", "2")
@@ -219,6 +233,6 @@ def test_help_lists_every_command_and_imports_none():
     assert all(f"  {name} " in shown for name in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["upload", "download", "ls", "show", "rm", "token"])
+@pytest.mark.parametrize("command", ["upload", "download", "ls", "show", "link", "rm", "token"])
 def test_every_command_teaches_by_example(run, command):
     assert f"media-service {command}" in run(command, "--help").stdout

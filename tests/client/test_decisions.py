@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 from media.v1 import media_pb2, upload_pb2, upload_service_pb2
 
 from media_service.client import Backoff, MediaServiceError
+from media_service.client.channel import rpcs
 from media_service.client.source import PIECE, open_source
 from media_service.client.sync_transport import SyncTransport
 from media_service.client.upload import upload, upload_spec
@@ -39,7 +40,7 @@ class Wire:
         with open_source(DATA) as source:
             spec = upload_spec(source, "a.png", None, ID)
             steps = upload(source, spec, Backoff(first_seconds=0, attempts=3))
-            return SyncTransport(self.channel, (("authorization", "Bearer t"),)).run(steps)
+            return SyncTransport(rpcs(self.channel), (("authorization", "Bearer t"),)).run(steps)
 
     def write(self, messages: int, answer: Upload | str | StatusCode) -> list[Any]:
         metadata, call = self.channel.take_stream_unary(WRITE)

@@ -94,6 +94,22 @@ def driver(request: pytest.FixtureRequest) -> Driver:
 
 
 @pytest.fixture
+async def after_a_kill(driver: Driver) -> AsyncIterator[Driver]:
+    """The same store, as the next process sees it. What is in memory has none."""
+    match driver:
+        case LocalDriver():
+            survivor: Driver = LocalDriver(driver.root)
+        case S3Driver():
+            survivor = S3Driver(driver._location)
+        case GcsDriver():
+            survivor = GcsDriver(driver._bucket, driver._prefix, driver._endpoint)
+        case _:
+            survivor = driver
+    yield survivor
+    await survivor.close()
+
+
+@pytest.fixture
 def key() -> str:
     return new_key()
 

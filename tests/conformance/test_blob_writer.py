@@ -92,7 +92,7 @@ async def test_parts_are_the_stream(
     if driver.limits.stream_part_size:
         assert all(part.size >= driver.limits.min_part_size for part in parts[:-1])
         assert all(part.size <= driver.limits.stream_part_size for part in parts)
-    await driver.complete(key, session, [part.stored for part in parts])
+    await driver.complete(key, session, [part.in_store for part in parts])
     assert await content(driver, key) == data
 
 
@@ -156,7 +156,7 @@ async def test_an_abandoned_part_stays_if_it_may_have_been_counted(driver: Drive
     await writer.abandon()
     if not parts:
         return  # only whole parts are kept: an open one never counts
-    await driver.complete(key, session, [part.stored for part in parts])
+    await driver.complete(key, session, [part.in_store for part in parts])
     assert await content(driver, key) == b"sixteen bytes   and more"[:committed]
 
 
@@ -169,4 +169,4 @@ def test_split_loses_nothing(room: int | None) -> None:
 
 def test_a_part_is_named_by_its_number_and_epoch() -> None:
     part = Part(3, 100, 20, 0, 7, sealed=False)
-    assert replace(part, sealed=True).stored.name == PartName(3, 7)
+    assert replace(part, sealed=True).in_store.name == PartName(3, 7)

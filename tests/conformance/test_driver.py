@@ -275,6 +275,38 @@ async def test_an_abort_leaves_other_blobs_parts(
     assert await content(driver, other) == b"stays"
 
 
+# What was begun and never ended
+
+
+async def test_what_a_killed_process_began_can_be_found_and_removed(
+    driver: Driver, after_a_kill: Driver, key: str
+) -> None:
+    part = await put(driver, key, await driver.begin(key, "image/png"), b"part")
+    (found,) = [blob async for blob in after_a_kill.list_open()]
+    assert found.key == key
+    assert abs(found.modified - now()) < timedelta(minutes=1)
+    await after_a_kill.abort(found.key, found.session)
+    assert [blob async for blob in after_a_kill.list_open()] == []
+    with pytest.raises(DataLoss):
+        await driver.complete(key, found.session, [part])
+
+
+async def test_only_what_is_open_is_listed_as_open(
+    driver: Driver, fresh_key: Callable[[], str]
+) -> None:
+    assert [blob async for blob in driver.list_open()] == []
+    await store(driver, fresh_key(), whole(driver, b"one"), b"two")
+    await driver.put(fresh_key(), b"small")
+    opened = {key: await driver.begin(key) for key in (fresh_key() for _ in range(3))}
+    for key, session in opened.items():
+        await put(driver, key, session, b"first")
+        await put(driver, key, session, b"second", 2)
+    assert sorted([blob.key async for blob in driver.list_open()]) == sorted(opened)
+    async for blob in driver.list_open():
+        await driver.abort(blob.key, blob.session)
+    assert [blob async for blob in driver.list_open()] == []
+
+
 # Reading
 
 DATA = bytes(n * 7 % 256 for n in range(10_000))

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -144,13 +144,13 @@ async def test_a_store_that_stays_away_is_unavailable(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_refusal_names_the_setting_and_is_not_repeated(
+async def test_a_refusal_says_why_and_is_not_repeated(
     far: GcsDriver, network: Network, key: str, status: int
 ) -> None:
     network.fault = lambda request, body: status
-    with pytest.raises(Unavailable, match="MEDIA_STORAGE_RAW_URL"):
+    with pytest.raises(Unavailable, match="URL or the credentials are wrong"):
         await far.put(key, b"bytes")
-    with pytest.raises(Unavailable, match="MEDIA_STORAGE_RAW_URL"):
+    with pytest.raises(Unavailable, match="URL or the credentials are wrong"):
         await content(far, key, 0, 1)
     assert len(network.seen) == 2
 
@@ -203,6 +203,21 @@ async def test_a_list_has_all_pages(
     assert len(network.seen) == 3
 
 
+@pytest.mark.parametrize("content_type", ["image/png", ""])
+async def test_the_store_knows_the_content_type(
+    gcs: GcsDriver, fresh_key: Callable[[], str], content_type: str
+) -> None:
+    one, other = fresh_key(), fresh_key()
+    await gcs.put(one, b"small", content_type)
+    session = await gcs.begin(other, content_type)
+    parts = [await put(gcs, other, session, b"x", n) for n in range(1, 41)]
+    await gcs.complete(other, session, parts)
+    for key in (one, other):
+        found = await gcs._metadata(gcs._name(key))
+        assert found is not None
+        assert found["contentType"] == (content_type or "application/octet-stream")
+
+
 async def test_a_good_bucket_passes_the_check(gcs: GcsDriver) -> None:
     await gcs.check()
     assert await keys(gcs, "") == set()
@@ -211,8 +226,8 @@ async def test_a_good_bucket_passes_the_check(gcs: GcsDriver) -> None:
 async def test_a_check_says_what_is_wrong(gcs_endpoint: str, network: Network) -> None:
     network.fault = lambda request, body: 403
     for bucket, endpoint, words in (
-        ("missing", gcs_endpoint, "Bucket missing.*no such bucket.*MEDIA_STORAGE_RAW_URL"),
-        ("media", network.url, "Bucket media.*refused.*MEDIA_STORAGE_RAW_URL"),
+        ("missing", gcs_endpoint, "Bucket missing.*no such bucket"),
+        ("media", network.url, "Bucket media.*refused.*credentials"),
         ("media", "http://127.0.0.1:9", "Bucket media.*out of reach.*127.0.0.1"),
     ):
         driver = GcsDriver(bucket, "", endpoint)

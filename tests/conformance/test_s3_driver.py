@@ -1,6 +1,6 @@
 """An S3 store across a network that fails."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from aiohttp import web
@@ -99,6 +99,43 @@ async def test_bytes_damaged_on_the_way_are_refused(
     monkeypatch.undo()
     with pytest.raises(DataLoss):
         await s3.read(key, 0, 5, 5).__anext__()
+
+
+async def test_a_session_without_a_part_is_open(s3: S3Driver, key: str) -> None:
+    session = await s3.begin(key)
+    (found,) = [blob async for blob in s3.list_open()]
+    assert (found.key, found.session) == (key, session)
+    await s3.abort(key, session)
+    assert [blob async for blob in s3.list_open()] == []
+
+
+async def test_all_pages_of_open_blobs_are_listed(
+    far: S3Driver, network: Network, fresh_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = {key: await far.begin(key) for key in (fresh_key() for _ in range(7))}
+    client = await far._client()
+    real = client.list_multipart_uploads
+    monkeypatch.setattr(
+        client, "list_multipart_uploads", lambda **wanted: real(**wanted, MaxUploads=3)
+    )
+    network.seen.clear()
+    found = {blob.key: blob.session async for blob in far.list_open()}
+    assert found == opened
+    assert len(network.seen) >= 3
+
+
+@pytest.mark.parametrize("content_type", ["image/png", ""])
+async def test_the_store_knows_the_content_type(
+    s3: S3Driver, fresh_key: Callable[[], str], content_type: str
+) -> None:
+    one, other = fresh_key(), fresh_key()
+    await s3.put(one, b"small", content_type)
+    session = await s3.begin(other, content_type)
+    await s3.complete(other, session, [await put(s3, other, session, b"large")])
+    for key in (one, other):
+        head = await (await s3._client()).head_object(**s3._name(key))
+        assert head["ContentType"] in {content_type, "binary/octet-stream"}
+        assert not content_type or head["ContentType"] == content_type
 
 
 async def test_a_check_says_what_is_wrong(s3: S3Driver, s3_endpoint: str) -> None:

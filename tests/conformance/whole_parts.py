@@ -25,10 +25,7 @@ class WholePartDriver(MemoryDriver):
     limits = Limits(min_part_size=10, stream_part_size=16)
 
     async def open_part(self, key: str, session: str, name: PartName) -> MemoryPartWriter:
-        parts = self._open.setdefault(key, {})
-        if name in parts:
-            raise RuntimeError(f"part name {name} was used before")
-        return WholePartWriter(parts, name)
+        return WholePartWriter(self._parts(key, name), name)
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         assert all(part.size >= self.limits.min_part_size for part in parts[:-1])

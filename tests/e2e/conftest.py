@@ -30,6 +30,7 @@ class Service:
     base_url: str
     grpc_address: str
     data_dir: Path
+    # The key of its tokens; empty where only others can sign them.
     secret: str
     # What it printed once it was ready, a line each.
     welcome: tuple[str, ...]
@@ -49,6 +50,11 @@ class Service:
     def postgres(self) -> psutil.Process:
         pid = (self.data_dir / "postgres/postmaster.pid").read_text().splitlines()[0]
         return psutil.Process(int(pid))
+
+    def settings(self) -> dict[str, str]:
+        """The settings of its server, with the address of its database."""
+        (server,) = (p for p in self.children() if p.cmdline()[-1:] == ["serve"])
+        return {k: v for k, v in server.environ().items() if k.startswith("MEDIA_")}
 
     def stop(self) -> int:
         """SIGTERM; the exit status."""
@@ -101,7 +107,9 @@ def start(environ: dict[str, str]) -> Service:
     process.stdout.close()
     assert any(line.startswith("Ready.") for line in welcome), f"dev ended: {process.wait()}"
     data_dir = Path(environ["MEDIA_DATA_DIR"])
-    secret = environ.get("MEDIA_JWT_SECRET") or (data_dir / "jwt-secret").read_text().strip()
+    secret = environ.get("MEDIA_JWT_SECRET", "")
+    if not secret and "MEDIA_JWT_JWKS" not in environ:
+        secret = (data_dir / "jwt-secret").read_text().strip()
     return Service(
         process,
         environ,

@@ -1,9 +1,11 @@
 """What REST tests say in one line."""
 
+import asyncio
 import base64
 import hashlib
 import socket
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from tests.e2e.conftest import Service
+from tests.renditions import give
 from tests.tools import eventually
 
 SETTLED = {"READY", "FAILED"}
@@ -114,6 +117,30 @@ def content(client: httpx.Client, media_id: str) -> bytes:
     answer = client.get(f"/v1/media/{media_id}/content")
     assert answer.status_code == 200, answer.text
     return answer.content
+
+
+def add_rendition(service: Service, media_id: str, name: str, data: bytes) -> None:
+    """Gives a media a rendition, as what makes them will."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, give(service.settings(), media_id, name, data)).result()
+
+
+def show(client: httpx.Client, media_id: str, visibility: str) -> dict[str, Any]:
+    """Changes the visibility of a media."""
+    answer = client.patch(f"/v1/media/{media_id}", json={"visibility": visibility})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["visibility"] == visibility
+    return dict(answer.json())
+
+
+def public_url(client: httpx.Client, media_id: str) -> str:
+    """Of the only rendition of a public media, once it lies where it belongs."""
+
+    def look() -> str:
+        (rendition,) = client.get(f"/v1/media/{media_id}").json()["renditions"]
+        return str(rendition.get("publicUrl", ""))
+
+    return eventually(look)
 
 
 def open_request(

@@ -1,16 +1,25 @@
 """`media-service dev`: one command that starts all, and leaves nothing behind."""
 
+import json
 import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 
+from media_service.types import now
 from tests.e2e.conftest import STOP_SECONDS, Service, alive, environment, running, start
+from tests.e2e.rest import store
+from tests.media_files import jpeg
 
 
 @pytest.fixture
@@ -73,6 +82,22 @@ def test_a_second_one_beside_it_is_ready_to_use_and_keeps_its_secrets(
         assert [
             line for line in second.welcome if second.grpc_address in line and "grpcurl" in line
         ]
+
+
+def test_where_others_sign_tokens_it_still_signs_links(folder: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    keys = folder.parent / "jwks.json"
+    keys.write_text(json.dumps({"keys": [ECAlgorithm.to_jwk(key.public_key(), as_dict=True)]}))
+    token = jwt.encode({"sub": "alice", "exp": now() + timedelta(hours=1)}, key, algorithm="ES256")
+    with running(environment(folder, MEDIA_JWT_JWKS=keys.as_uri())) as service:
+        headers = {"authorization": f"Bearer {token}"}
+        base = {"base_url": service.base_url, "trust_env": False}
+        with httpx.Client(headers=headers, **base) as alice, httpx.Client(**base) as anybody:
+            media = store(alice, jpeg())["mediaId"]
+            url = alice.get(f"/v1/media/{media}", params={"signReadUrl": "true"}).json()["readUrl"]
+            assert anybody.get(urlsplit(url).path).content == jpeg()
+        assert not (folder / "jwt-secret").exists()
+        assert stat.S_IMODE((folder / "link-key").stat().st_mode) == 0o600
 
 
 def test_a_killed_one_leaves_only_postgresql_which_the_next_takes_over(folder: Path) -> None:

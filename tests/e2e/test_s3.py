@@ -1,27 +1,33 @@
 """The whole service on an S3 bucket instead of a folder."""
 
+import asyncio
 import hashlib
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+from aiobotocore.session import get_session
 
 from media_service.types import new_id
 from tests.e2e.conftest import Service, environment, running
 from tests.e2e.rest import (
+    add_rendition,
     client_of,
     content,
     create,
     offset_of,
     patch,
+    public_url,
     refusal,
     resume,
     settled,
     sha256,
+    show,
     store,
 )
 from tests.media_files import film, jpeg
@@ -45,13 +51,19 @@ def endpoint(folder: Path) -> Iterator[str]:
         yield endpoint
 
 
-def bucket(endpoint: str, name: str = BUCKET) -> str:
-    return f"s3://{name}/some/prefix?endpoint={endpoint}&region=us-east-1&path_style=true"
+def bucket(endpoint: str, name: str = BUCKET, prefix: str = "some/prefix") -> str:
+    return f"s3://{name}/{prefix}?endpoint={endpoint}&region=us-east-1&path_style=true"
 
 
 @pytest.fixture(scope="module")
 def on_s3(folder: Path, endpoint: str) -> Iterator[Service]:
-    environ = environment(folder / "data", MEDIA_STORAGE_RAW_URL=bucket(endpoint), **KEYS)
+    environ = environment(
+        folder / "data",
+        MEDIA_STORAGE_RAW_URL=bucket(endpoint),
+        MEDIA_STORAGE_PUBLIC_URL=bucket(endpoint, prefix="for/all"),
+        MEDIA_CDN_BASE_URL="https://cdn.example/for/all",
+        **KEYS,
+    )
     with running(environ) as service:
         yield service
 
@@ -60,6 +72,24 @@ def on_s3(folder: Path, endpoint: str) -> Iterator[Service]:
 def user(on_s3: Service) -> Iterator[httpx.Client]:
     with client_of(on_s3, f"user-{new_id()}") as client:
         yield client
+
+
+def stored_type(endpoint: str, key: str) -> str:
+    """What the store itself says an object is."""
+
+    async def ask() -> str:
+        session = get_session()
+        async with session.create_client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS,
+            aws_secret_access_key=SECRET,
+        ) as client:
+            return str((await client.head_object(Bucket=BUCKET, Key=key))["ContentType"])
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, ask()).result()
 
 
 def objects(folder: Path) -> list[Path]:
@@ -139,6 +169,37 @@ def test_nothing_remains_of_an_upload_that_was_aborted(user: httpx.Client, folde
     user.delete(f"/v1/uploads/{upload}").raise_for_status()
     eventually(lambda: set(objects(folder)) <= before)
     assert refusal(user.get(f"/v1/media/{upload}")) == (404, "MEDIA_NOT_FOUND")
+
+
+@pytest.mark.parametrize("size", [1000, 2 * PART + MIB])
+def test_a_cdn_finds_public_renditions_in_the_bucket_and_no_others(
+    on_s3: Service,
+    user: httpx.Client,
+    endpoint: str,
+    folder: Path,
+    size: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    data = film(size)
+    media = store(user, jpeg())["mediaId"]
+    add_rendition(on_s3, media, "small", data)
+    public = folder / "s3" / BUCKET / "for/all/blobs"
+    assert not any(p.is_file() for p in public.rglob("*"))
+    show(user, media, "PUBLIC")
+    url = public_url(user, media)
+    assert url.startswith("https://cdn.example/for/all/blobs/")
+    key = url.removeprefix("https://cdn.example/")
+    assert (folder / "s3" / BUCKET / key).read_bytes() == data
+    assert stored_type(endpoint, key) == "image/webp"
+    # Without the CDN it is there as well.
+    path = url.removeprefix("https://cdn.example/for/all")
+    with httpx.Client(base_url=on_s3.base_url, trust_env=False) as anybody:
+        assert anybody.get(f"/v1/public{path}").content == data
+    show(user, media, "PRIVATE")
+    eventually(lambda: not any(p.is_file() for p in public.rglob("*")))
+    assert user.get(f"/v1/media/{media}/renditions/small/content").content == data
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """A real server in this process, real clients on loopback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -122,6 +122,7 @@ class Running:
     data_dir: Path
     database_url: str
     channels: AsyncExitStack
+    environ: Mapping[str, str]
 
     async def caller(self, user: str = "ann", **claims: Any) -> Caller:
         channel = await self.channels.enter_async_context(grpc.aio.insecure_channel(self.address))
@@ -159,7 +160,7 @@ async def start(database_url: str, tmp_path: Path) -> AsyncIterator[Start]:
                 stack.push_async_callback(stop, worker)
                 await ready.wait()
             channels = await stack.enter_async_context(AsyncExitStack())
-            return Running(f"127.0.0.1:{rpc.port}", tmp_path, database_url, channels)
+            return Running(f"127.0.0.1:{rpc.port}", tmp_path, database_url, channels, environ)
 
         yield start_one
 

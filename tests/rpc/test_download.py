@@ -1,5 +1,7 @@
 """Download: ranges, checksums, and what goes wrong."""
 
+from typing import Any
+
 import grpc
 import pytest
 from crc32c import crc32c as crc32c_of
@@ -11,9 +13,13 @@ from tests.rpc.conftest import Caller, Running, refused, unknown_id
 DATA = film(3_000_000)
 
 
+async def all_of(call: Any) -> list:
+    return [message async for message in call]
+
+
 async def download(caller: Caller, media_id: str, offset: int = 0, limit: int = 0) -> list:
     request = download_service_pb2.DownloadRequest(media_id=media_id, offset=offset, limit=limit)
-    return [m async for m in caller.downloads.Download(request, metadata=caller.metadata)]
+    return await all_of(caller.downloads.Download(request, metadata=caller.metadata))
 
 
 @pytest.mark.parametrize(
@@ -63,6 +69,23 @@ async def test_bytes_that_are_missing_are_data_loss(ann: Caller, service: Runnin
     told = await refused(download(ann, media.media_id))
     assert (told.code, told.reason) == (grpc.StatusCode.DATA_LOSS, "BLOB_MISSING")
     assert str(service.data_dir) not in told.message
+
+
+async def test_a_rendition_that_is_not_there_is_not_found(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    request = download_service_pb2.DownloadRequest(media_id=media.media_id, rendition="tiny")
+    told = await refused(all_of(ann.downloads.Download(request, metadata=ann.metadata)))
+    assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "RENDITION_NOT_FOUND")
+    assert told.metadata == {"media_id": media.media_id, "rendition": "tiny"}
+
+
+async def test_a_media_in_quarantine_gives_out_nothing(ann: Caller, service: Running) -> None:
+    media = await ann.store(jpeg())
+    async with service.database() as db:
+        await db.execute("update media set state = 'QUARANTINED'")
+    told = await refused(download(ann, media.media_id))
+    assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MEDIA_QUARANTINED")
+    assert told.headers["x-http-status"] == "409"
 
 
 async def test_a_reader_that_leaves_early_costs_nothing(ann: Caller) -> None:

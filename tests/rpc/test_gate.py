@@ -20,11 +20,15 @@ from tests.media_files import jpeg
 from tests.rpc.conftest import SECRET, Caller, Running, refused, token
 
 LIST = media_service_pb2.ListMediaRequest()
-CALLS = [(service, method) for service in SERVICES for method in service.methods]
+ALL_CALLS = [(service, method) for service in SERVICES for method in service.methods]
+RULES = read_rules(SERVICES)
 
 
 def path(service: Any, method: Any) -> str:
     return f"/{service.full_name}/{method.name}"
+
+
+CALLS = [call for call in ALL_CALLS if RULES[path(*call)].permission]
 
 
 async def call_raw(
@@ -40,6 +44,11 @@ async def call_raw(
             pass
     else:
         await call(argument, metadata=metadata)
+
+
+def test_only_what_a_link_or_everybody_may_do_needs_no_token() -> None:
+    public = {method.name for service, method in ALL_CALLS if (service, method) not in CALLS}
+    assert public == {"GetSigned", "PutSigned", "GetPublic"}
 
 
 @pytest.mark.parametrize(("service_", "method"), CALLS, ids=lambda it: it.name)
@@ -116,7 +125,7 @@ class Forgetful(media_service_pb2_grpc.MediaServiceServicer):
 async def faulty_stub() -> Any:
     verifier = TokenVerifier(secret=SECRET, jwks="", issuer="", audience="")
     server = grpc.aio.server()
-    gate = Gate(server, read_rules(SERVICES), verifier)
+    gate = Gate(server, RULES, verifier)
     media_service_pb2_grpc.add_MediaServiceServicer_to_server(Forgetful(), gate)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -162,11 +171,10 @@ async def test_audited_calls_are_logged_without_anything_sensitive(
 
 
 def test_a_method_without_a_rule_does_not_start() -> None:
-    rules = read_rules(SERVICES)
-    assert len(rules) == len(CALLS)
+    assert len(RULES) == len(ALL_CALLS)
     health = health_pb2.DESCRIPTOR.services_by_name["Health"]
     with pytest.raises(ValueError, match="set either permission or public"):
         read_rules([health])
-    assert rules["/media.v1.MediaService/PurgeMedia"] == MethodRule(
+    assert RULES["/media.v1.MediaService/PurgeMedia"] == MethodRule(
         "media.purge", "media.purge", media_service_pb2.PurgeMediaRequest
     )

@@ -8,6 +8,7 @@ import pytest
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import MethodDescriptor
+from media.v1 import rule_pb2
 
 from media_service import errors
 from media_service.errors import MediaError, Reason
@@ -55,7 +56,8 @@ def test_every_method_has_a_rest_mapping_but_the_grpc_streams(method: MethodDesc
 @each_method
 def test_every_method_says_permission_errors_and_whether_to_retry(method: MethodDescriptor) -> None:
     text = " ".join(COMMENTS[method.full_name].split())
-    assert "Permission: " in text
+    public = method.GetOptions().Extensions[rule_pb2.rule].public
+    assert ("Public" if public else "Permission: ") in text
     assert "Errors: " in text
     assert re.search(r"retr(y|ies)|After a (any )?break", text), text
 

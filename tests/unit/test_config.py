@@ -20,6 +20,8 @@ def test_nothing_has_to_be_set() -> None:
     assert config.data_dir == Path(".data").absolute()
     assert config.rest_url == "http://localhost:8080"
     assert config.raw_url == f"file://{Path('.data/raw').absolute()}"
+    assert config.public_store_url == f"file://{Path('.data/public').absolute()}"
+    assert config.public_base_url == "http://localhost:8080/v1/public"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,8 @@ def test_nothing_has_to_be_set() -> None:
         ("cors_origins", "https://a.example, https://b.example", 2),
         ("public_url", "https://media.example.com/", "https://media.example.com"),
         ("storage_raw_url", "memory://", "memory://"),
+        ("storage_public_url", "s3://media/public", "s3://media/public"),
+        ("cdn_base_url", "https://cdn.example/media/", "https://cdn.example/media"),
         ("storage_raw_url", "s3://media/a?region=b", "s3://media/a?region=b"),
         ("storage_raw_url", "file:///var/lib/media", "file:///var/lib/media"),
         ("database_url", "postgresql://user@host/media", "postgresql://user@host/media"),
@@ -88,6 +92,8 @@ def test_a_good_value_is_read(name: str, text: str, value: object) -> None:
         ("database_url", "mysql://host/media", "postgresql:// or postgres://"),
         ("database_url", "postgresql:host", "postgresql:// or postgres://"),
         ("storage_raw_url", "/var/lib/media", "file:// or s3:// or gs:// or memory://"),
+        ("storage_public_url", "/var/lib/media", "file:// or s3:// or gs:// or memory://"),
+        ("cdn_base_url", "cdn.example", "http:// or https://"),
         ("storage_raw_url", "gopher://bucket", "file:// or s3:// or gs:// or memory://"),
         ("storage_raw_url", "file://data/raw", "an absolute path"),
         ("storage_raw_url", "file://", "an absolute path"),

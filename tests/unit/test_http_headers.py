@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from media_service.downloads.disposition import content_disposition
 from media_service.errors import InvalidArgument, Reason
 from media_service.rpc.http import (
     boolean_header,
-    content_disposition,
     digest_header,
     http_date,
     integer_header,

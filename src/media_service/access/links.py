@@ -6,6 +6,7 @@ no access token a link. Its audience says what it is for.
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ import jwt
 from media_service.errors import PermissionDenied, Reason
 
 ALGORITHM = "HS256"
+TOKEN = r"[\w-]+\.[\w-]+\.[\w-]+"
 
 
 def invalid() -> PermissionDenied:
@@ -47,6 +49,8 @@ class LinkSigner:
 
     def open(self, purpose: str, token: str) -> dict[str, Any]:
         """What was signed. Raises PermissionDenied (LINK_INVALID)."""
+        if not re.fullmatch(TOKEN, token, re.ASCII):  # decoders are lenient, with padding for one
+            raise invalid()
         for key in self._keys:
             try:
                 return jwt.decode(

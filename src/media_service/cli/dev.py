@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import errno
-import fcntl
 import getpass
 import ipaddress
 import os
@@ -24,6 +23,7 @@ from pathlib import Path
 
 import click
 
+from media_service.cli.data_dir import data_dir_lock
 from media_service.cli.process import Misconfigured, settings
 from media_service.cli.signing import sign
 from media_service.cli.supervisor import Supervisor
@@ -73,11 +73,15 @@ def dev() -> None:
 
 def run(config: Config, stop: threading.Event) -> None:
     """Starts all parts, and waits until the user stops them or one of them ends."""
-    key = config.jwt_secret or ("" if config.jwt_jwks else signing_key(config.data_dir))
+    key = config.jwt_secret
+    if not key and not config.jwt_jwks:
+        key = own_key(config.data_dir, "jwt-secret")
     with database(config, stop) as url:
         asyncio.run(migrate(url))
         check(stop)
         environ = {**os.environ, "MEDIA_DATABASE_URL": url, "MEDIA_JWT_SECRET": key}
+        if not key and not config.link_keys:
+            environ["MEDIA_LINK_KEYS"] = own_key(config.data_dir, "link-key")
         envoy_log = config.data_dir / "envoy.log"
         with Supervisor() as children, envoy_log.open("wb") as output:
             say("Server, worker and Envoy ...")
@@ -97,6 +101,8 @@ def run(config: Config, stop: threading.Event) -> None:
 def start(children: Supervisor, config: Config, environ: Mapping[str, str]) -> None:
     if not config.storage_raw_url:
         make_private(config.data_dir / "raw")
+    if not config.storage_public_url:
+        make_private(config.data_dir / "public")
     program = [sys.executable, "-m", "media_service"]
     children.start("worker", [*program, "work"], environ)
     children.start("server", [*program, "serve"], environ)
@@ -120,15 +126,13 @@ def make_private(folder: Path) -> None:
 
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Holds the directory's lock, which ends with this process, however that ends."""
-    with (folder / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+    """Holds the directory's lock, or says who does."""
+    with data_dir_lock(folder) as mine:
+        if not mine:
             raise Misconfigured(
-                f"{folder} is in use by another `media-service dev`;"
+                f"{folder} is in use by another `media-service dev` or `reconcile`;"
                 " set MEDIA_DATA_DIR to run a second one"
-            ) from None
+            )
         yield
 
 
@@ -146,9 +150,10 @@ def require_free(host: str, port: int, variable: str) -> None:
             raise Misconfigured(f"port {port} of {host} {why}; set {variable}") from None
 
 
-def signing_key(folder: Path) -> str:
-    """The key in `folder`, made at the first start; `media-service token` finds it there too."""
-    file = folder / "jwt-secret"
+def own_key(folder: Path, name: str) -> str:
+    """A key kept in `folder`, made at the first start; `media-service token` finds the one of
+    tokens there too."""
+    file = folder / name
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as key:

@@ -74,7 +74,8 @@ def complain(message: str) -> None:
 
 @contextmanager
 def progress(title: str) -> Iterator[Advance]:
-    """A bar of bytes, rate and time left on a terminal's stderr; nothing in a pipe."""
+    """A bar of bytes, rate and time left on a terminal's stderr; nothing in a pipe. What is printed
+    meanwhile goes above it, on the same terminal, or to where standard output leads."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -85,6 +86,9 @@ def progress(title: str) -> Iterator[Advance]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    bars = Progress(
+        *columns, console=Console(stderr=True), transient=True, redirect_stdout=on_terminal()
+    )
+    with bars:
         task = bars.add_task(printable(title)[:40], total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)

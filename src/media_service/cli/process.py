@@ -14,6 +14,7 @@ from media_service.cli.files import allow_open_files
 from media_service.cli.malloc import keep_buffers
 from media_service.config import Config, ConfigError, load
 from media_service.errors import MediaError
+from media_service.failpoints import VARIABLE, arm
 
 Main = Callable[[Config, Callable[[], None]], Awaitable[None]]
 
@@ -53,6 +54,10 @@ def log_to_stderr(config: Config) -> None:
 
 def run(name: str, main: Main, config: Config) -> None:
     """Runs `main` until SIGTERM or SIGINT, which cancel it; then it ends in peace."""
+    try:
+        arm(os.environ)
+    except ValueError as error:
+        raise Misconfigured(f"{VARIABLE} must be {error}") from None
     allow_open_files()
     keep_buffers()
     # A thread back from the disk needs the interpreter for a moment, but may wait 5 ms for it.

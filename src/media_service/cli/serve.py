@@ -9,9 +9,10 @@ from media_service.cli.process import run, settings_with_database
 def serve() -> None:
     """Runs the gRPC server on MEDIA_HOST:MEDIA_GRPC_PORT until it is told to stop.
 
-    Needs MEDIA_DATABASE_URL, migrated (`media-service migrate`), and MEDIA_JWT_SECRET or
-    MEDIA_JWT_JWKS. REST comes from Envoy in front (`media-service envoy-config`), processing from
-    `media-service work`. `media-service dev` runs all of them on one machine.
+    Needs MEDIA_DATABASE_URL, migrated (`media-service migrate`), and MEDIA_JWT_SECRET, or
+    MEDIA_JWT_JWKS and MEDIA_LINK_KEYS. REST comes from Envoy in front (`media-service
+    envoy-config`), processing from `media-service work`. `media-service dev` runs all of them on
+    one machine.
 
     SIGTERM or Ctrl-C ends it: running calls are given a moment to finish.
     """

@@ -5,23 +5,9 @@ from datetime import timedelta
 
 import click
 
-from media_service import config
 from media_service.cli.connection import local_settings, signing_key
 from media_service.cli.signing import sign
-
-
-class Span(click.ParamType[timedelta]):
-    name = "span"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        try:
-            return config.span(str(value))
-        except ValueError as error:
-            self.fail(f"{value!r} is not {error}", param, ctx)
+from media_service.cli.span import Span
 
 
 @click.command(

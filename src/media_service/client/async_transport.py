@@ -7,13 +7,24 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 from grpc import aio
 from media.v1 import download_service_pb2, upload_pb2, upload_service_pb2
 
 from media_service.client.channel import UNARY_TIMEOUT_SECONDS, rpcs
 from media_service.client.errors import MediaServiceError, from_rpc
-from media_service.client.steps import Call, Compute, Receive, Settle, Sleep, Step, Steps, Write
-from media_service.client.upload import OPEN
+from media_service.client.state import OPEN
+from media_service.client.steps import (
+    Call,
+    Compute,
+    Receive,
+    Send,
+    Settle,
+    Sleep,
+    Step,
+    Steps,
+    Together,
+)
 
 Result = TypeVar("Result")
 # Files are read, checked and written in a thread, several messages at a time: a hop per message
@@ -97,12 +108,14 @@ class AsyncTransport:
         finally:
             call.cancel()
 
-    async def _perform(self, step: Step) -> Any:
+    async def _perform(self, step: Step) -> Any:  # noqa: PLR0911 - one for each step
         match step:
             case Call(method, request):
                 return await self._call(method, request)
-            case Write(messages):
-                return await self._write(messages)
+            case Send(method, messages):
+                return await self._send(method, messages)
+            case Together(protocols, limit):
+                return await self._together(protocols, limit)
             case Settle(upload_id):
                 return await self._settle(upload_id)
             case Receive():
@@ -144,13 +157,29 @@ class AsyncTransport:
             await watch.aclose()  # type: ignore[attr-defined]
         return last
 
-    async def _write(self, messages: Iterator[upload_service_pb2.WriteUploadRequest]) -> Any:
+    async def _together(self, protocols: Iterator[Steps[Any]], limit: int) -> None:
+        async def work() -> None:
+            for steps in protocols:
+                await self.run(steps)
+
+        tasks = [asyncio.create_task(work()) for _ in range(limit)]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+
+    async def _send(self, method: str, messages: Iterator[Message]) -> Any:
         def read_ahead() -> "asyncio.Task[list[bytes]]":
             return asyncio.create_task(
                 asyncio.to_thread(lambda: [m.SerializeToString() for m in islice(messages, BATCH)])
             )
 
-        call = self._rpcs["WriteUpload"](metadata=self._metadata)
+        call = self._rpcs[method](metadata=self._metadata)
         ahead = read_ahead()
         try:
             while batch := await ahead:

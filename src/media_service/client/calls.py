@@ -1,11 +1,12 @@
 """Unary calls, tried again while the failure may pass. Every one of them is safe to repeat."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from media.v1 import media_pb2, media_service_pb2
+from media.v1 import download_service_pb2, media_pb2, media_service_pb2
 
 from media_service.client.errors import MediaServiceError
 from media_service.client.retry import Backoff, Retries, is_transient
@@ -51,6 +52,22 @@ def delete(media_id: str, etag: str, backoff: Backoff) -> Steps[media_pb2.Media]
 def undelete(media_id: str, backoff: Backoff) -> Steps[media_pb2.Media]:
     request = media_service_pb2.UndeleteMediaRequest(media_id=media_id)
     return call("UndeleteMedia", request, backoff)
+
+
+def sign_url(
+    media_id: str,
+    rendition: str,
+    lifetime: timedelta,
+    backoff: Backoff,
+    *,
+    attachment: bool,
+    direct: bool,
+) -> Steps[download_service_pb2.SignUrlResponse]:
+    request = download_service_pb2.SignUrlRequest(
+        media_id=media_id, rendition=rendition, attachment=attachment, direct=direct
+    )
+    request.lifetime.FromTimedelta(lifetime)
+    return call("SignUrl", request, backoff)
 
 
 def purge(media_id: str, backoff: Backoff) -> Steps[None]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
-from media.v1 import download_service_pb2, upload_service_pb2
+from media.v1 import download_service_pb2
 
 Result = TypeVar("Result")
 
@@ -32,10 +32,11 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
-    """One WriteUpload of these messages; its result is the `Upload`."""
+class Send:
+    """One RPC that takes a stream of messages; its result is the response."""
 
-    messages: Iterator[upload_service_pb2.WriteUploadRequest]
+    method: str
+    messages: Iterator[Message]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +66,13 @@ class Sleep:
     seconds: float
 
 
-Step = Call | Write | Settle | Receive | Compute | Sleep
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Protocols of their own, at most `limit` at once. No result; the first failure ends all."""
+
+    protocols: Iterator["Steps[Any]"]
+    limit: int
+
+
+Step = Call | Send | Settle | Receive | Compute | Sleep | Together
 Steps = Generator[Step, Any, Result]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,15 +11,16 @@ import grpc
 from media.v1 import download_service_pb2, media_pb2, media_service_pb2, upload_pb2
 
 from media_service.client import calls
-from media_service.client.channel import OPTIONS, Endpoint
+from media_service.client.channel import OPTIONS, Endpoint, rpcs
 from media_service.client.download import Reception, download
 from media_service.client.errors import MediaServiceError
 from media_service.client.retry import DEFAULT, Backoff, Retries, is_transient
 from media_service.client.source import Uploadable, open_source
+from media_service.client.state import OPEN
 from media_service.client.steps import Progress, ignore_progress
 from media_service.client.sync_transport import SyncTransport
 from media_service.client.target import Downloadable, open_target
-from media_service.client.upload import OPEN, upload, upload_spec
+from media_service.client.upload import upload, upload_spec
 
 
 class Client:
@@ -44,7 +46,7 @@ class Client:
             if credentials
             else grpc.insecure_channel(address, OPTIONS)
         )
-        self._transport = SyncTransport(self._channel, endpoint.metadata)
+        self._transport = SyncTransport(rpcs(self._channel), endpoint.metadata)
         self._backoff = backoff
 
     def close(self) -> None:
@@ -69,16 +71,18 @@ class Client:
         content_type: str | None = None,
         upload_id: str | None = None,
         progress: Progress = ignore_progress,
+        parallel: int = 1,
     ) -> media_pb2.Media:
         """Stores a file (a path, bytes, or a binary file object) and returns its media.
 
         Survives breaks of the connection and restarts of the service: it goes on where the
         durable bytes end. With the `upload_id` of an earlier, interrupted upload of the same
         file it goes on with that one. `content_type` is what the bytes must turn out to be.
+        With `parallel`, so many parts go up at a time, which is faster over long ways.
         """
         with open_source(source) as opened:
             spec = upload_spec(opened, filename, content_type, upload_id)
-            return self._transport.run(upload(opened, spec, self._backoff, progress))
+            return self._transport.run(upload(opened, spec, self._backoff, progress, parallel))
 
     def download(
         self,
@@ -130,6 +134,30 @@ class Client:
         No paths: those set in `media`. If `media.etag` is set it must still be current.
         """
         return self._transport.run(calls.update(media, paths, self._backoff))
+
+    def sign_url(
+        self,
+        media_id: str,
+        *,
+        rendition: str = "",
+        lifetime: timedelta = timedelta(minutes=15),
+        attachment: bool = False,
+        direct: bool = False,
+    ) -> download_service_pb2.SignUrlResponse:
+        """A `url` that reads the original, or a rendition, without a token, and its `expire_time`.
+
+        `attachment`: a browser is to save it. `direct`: past the service, if the store can.
+        """
+        return self._transport.run(
+            calls.sign_url(
+                media_id,
+                rendition,
+                lifetime,
+                self._backoff,
+                attachment=attachment,
+                direct=direct,
+            )
+        )
 
     def delete(self, media_id: str, *, etag: str = "") -> media_pb2.Media:
         """Soft-deletes: it can be undeleted until `purge_time`."""

@@ -6,24 +6,24 @@ from crc32c import crc32c as crc32c_of
 from grpc import StatusCode
 from media.v1 import media_pb2, upload_pb2, upload_service_pb2
 
-from media_service.client.errors import MediaServiceError, from_status
+from media_service.client.errors import MediaServiceError
+from media_service.client.parallel import upload_parts
 from media_service.client.retry import Backoff, Retries, is_transient
 from media_service.client.source import Source
+from media_service.client.state import Upload, refused, require_same
 from media_service.client.steps import (
     Call,
     Compute,
     Progress,
+    Send,
     Settle,
     Sleep,
     Step,
     Steps,
-    Write,
     ignore_progress,
 )
 from media_service.types import new_id
 
-Upload = upload_pb2.Upload
-OPEN = frozenset({Upload.ACTIVE, Upload.VERIFYING})  # every other state is final
 # After these only the service knows where the upload stands; GetUpload tells.
 RESYNC = frozenset(
     {
@@ -87,13 +87,18 @@ def upload(
     spec: upload_pb2.UploadSpec,
     backoff: Backoff,
     progress: Progress = ignore_progress,
+    parallel: int = 1,
 ) -> Steps[media_pb2.Media]:
-    """Stores `source` as `spec.upload_id`, once, through any number of breaks.
+    """Stores `source` as `spec.upload_id`, once, through any number of breaks. `parallel` above 1:
+    as parts, so many at a time.
 
     If that upload exists already it is gone on with; if it has finished its media is returned.
     """
     try:
-        media = yield from _persevere(_Session(source, spec, Retries(backoff), progress))
+        if parallel > 1:
+            media = yield from upload_parts(source, spec, parallel, backoff, progress)
+        else:
+            media = yield from _persevere(_Session(source, spec, Retries(backoff), progress))
         crc = yield Compute(lambda: source.crc32c(source.size))
         if media.size_bytes != source.size or media.checksums.crc32c != crc:
             raise MediaServiceError(
@@ -141,13 +146,14 @@ class _Session:
         if self._lost:
             return Call("GetUpload", upload_service_pb2.GetUploadRequest(upload_id=name))
         if self._upload is None:
-            return Write(messages(self._source, self._spec, 0, self._progress))
+            return Send("WriteUpload", messages(self._source, self._spec, 0, self._progress))
         if self._upload.state == Upload.ACTIVE:
-            _require_same(self._upload, self._source)
-            return Write(messages(self._source, name, self._upload.committed_size, self._progress))
+            require_same(self._upload, self._source)
+            at = self._upload.committed_size
+            return Send("WriteUpload", messages(self._source, name, at, self._progress))
         if self._upload.state == Upload.VERIFYING:
             return Settle(name)
-        raise _refused(self._upload)
+        raise refused(self._upload)
 
     def saw(self, step: Step, upload: Upload) -> None:
         """Takes in the result of a step."""
@@ -185,24 +191,3 @@ def _persevere(session: _Session) -> Steps[media_pb2.Media]:
         except MediaServiceError as error:
             yield Sleep(session.failed(error))
     return media
-
-
-def _require_same(upload: Upload, source: Source) -> None:
-    size = upload.spec.size_bytes if upload.spec.HasField("size_bytes") else source.size
-    if size != source.size or upload.committed_size > source.size:
-        raise MediaServiceError(
-            StatusCode.FAILED_PRECONDITION,
-            "SOURCE_CHANGED",
-            f"upload {upload.upload_id} was begun with another file: it has "
-            f"{max(size, upload.committed_size)} bytes, this one {source.size}",
-        )
-
-
-def _refused(upload: Upload) -> MediaServiceError:
-    if upload.state == Upload.FAILED and upload.error.code:
-        return from_status(upload.error)
-    return MediaServiceError(
-        StatusCode.FAILED_PRECONDITION,
-        "UPLOAD_NOT_ACTIVE",
-        f"upload {upload.upload_id} is {Upload.State.Name(upload.state)}; begin a new one",
-    )

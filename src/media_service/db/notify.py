@@ -18,6 +18,8 @@ from typing import Self
 import psycopg
 from psycopg import AsyncConnection
 
+from media_service.failpoints import failpoint
+
 log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 1.0
@@ -83,6 +85,7 @@ class Notifier:
             self._wake.clear()
             batch, self._pending = self._pending, {}
             topics = [topic for topic, _ in batch]
+            failpoint("wake-up.before")
             payloads = [f"{key}:{payload}" for (_, key), payload in batch.items()]
             await connection.execute(
                 "select pg_notify('media_' || t, p) from unnest(%s::text[], %s::text[]) as u(t, p)",

@@ -1,30 +1,106 @@
 """Use cases of reading content."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from datetime import timedelta
+from mimetypes import guess_extension
+from pathlib import PurePosixPath
 
 from media_service.access.principal import Principal
-from media_service.errors import OutOfRange, Reason
-from media_service.media.model import Media
-from media_service.media.reader import MediaReader
+from media_service.downloads.disposition import content_disposition
+from media_service.downloads.model import Content
+from media_service.errors import FailedPrecondition, NotFound, OutOfRange, Reason
+from media_service.media.model import Media, MediaState, Rendition
+from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import gone
 from media_service.storage.blobs import BlobStore
 
 
 class DownloadService:
-    def __init__(self, reader: MediaReader, store: BlobStore) -> None:
+    """`stores`: by name, as blobs name theirs."""
+
+    def __init__(
+        self, reader: MediaReader, public: PublicReader, stores: Mapping[str, BlobStore]
+    ) -> None:
         self._reader = reader
-        self._store = store
+        self._public = public
+        self._stores = stores
 
-    async def open(self, principal: Principal, media_id: str) -> Media:
-        """The media whose content the caller wants. Raises NotFound, or Gone (MEDIA_DELETED)."""
-        media = await self._reader.get(principal, media_id)
-        if media.delete_time is not None:
-            raise gone(media_id)
-        return media
+    async def open(self, principal: Principal, media_id: str, rendition: str = "") -> Content:
+        """What the caller wants to read; `rendition` empty: the original.
 
-    def read(self, media: Media, start: int, end: int) -> AsyncGenerator[bytes, None]:
-        """Bytes [start, end) of the original. Close the iterator to stop early."""
-        return self._store.read(media.blob.key, start, end - start)
+        Raises NotFound (MEDIA_NOT_FOUND, RENDITION_NOT_FOUND), Gone (MEDIA_DELETED) and
+        FailedPrecondition (MEDIA_QUARANTINED).
+        """
+        return self.content(await self.media(principal, media_id), rendition)
+
+    async def media(self, principal: Principal, media_id: str) -> Media:
+        """The caller's media, if its content may be read. Raises as `open`."""
+        return readable(await self._reader.get(principal, media_id))
+
+    def content(self, media: Media, rendition: str) -> Content:
+        """Raises NotFound (RENDITION_NOT_FOUND)."""
+        if rendition:
+            found = find(media, rendition)
+            filename = rendition_filename(media, found)
+            return Content(found.blob, found.content_type, filename, found.create_time)
+        return self.original(media)
+
+    def original(self, media: Media) -> Content:
+        return Content(media.blob, media.content_type, media.filename, media.create_time)
+
+    async def public(self, key: str) -> Content:
+        """What anybody may read under this key of the public store. It has no file name: that is
+        the owner's to tell. Raises NotFound (MEDIA_NOT_FOUND)."""
+        found = await self._public.get(key)
+        return Content(found.blob, found.content_type, "", found.create_time)
+
+    def read(self, content: Content, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """Bytes [start, end). Close the iterator to stop early."""
+        blob = content.blob
+        return self._stores[blob.store].read(blob.key, start, end - start)
+
+    async def store_url(
+        self, content: Content, lifetime: timedelta, *, attachment: bool
+    ) -> str | None:
+        """A URL that reads the content past this service; None if its store has none."""
+        blob, kind = content.blob, content.content_type
+        disposition = content_disposition(content.filename, kind, attachment=attachment)
+        driver = self._stores[blob.store].driver
+        return await driver.sign_read(blob.key, lifetime, kind, disposition)
+
+
+def readable(media: Media) -> Media:
+    """The media itself. Raises Gone (MEDIA_DELETED) and FailedPrecondition (MEDIA_QUARANTINED)."""
+    if media.delete_time is not None:
+        raise gone(media.media_id)
+    if media.state == MediaState.QUARANTINED:
+        raise FailedPrecondition(
+            Reason.MEDIA_QUARANTINED,
+            "The media is in quarantine; its content is not served.",
+            media_id=media.media_id,
+        )
+    return media
+
+
+def find(media: Media, name: str) -> Rendition:
+    """Raises NotFound (RENDITION_NOT_FOUND)."""
+    for rendition in media.renditions:
+        if rendition.name == name:
+            return rendition
+    raise NotFound(
+        Reason.RENDITION_NOT_FOUND,
+        "The media has no rendition of this name.",
+        media_id=media.media_id,
+        rendition=name,
+    )
+
+
+def rendition_filename(media: Media, rendition: Rendition) -> str:
+    """ "beach.jpg" as the rendition "small" in WebP is "beach-small.webp"."""
+    if not media.filename:
+        return ""
+    extension = guess_extension(rendition.content_type, strict=False) or ""
+    return f"{PurePosixPath(media.filename).stem}-{rendition.name}{extension}"
 
 
 def not_satisfiable(size: int) -> OutOfRange:

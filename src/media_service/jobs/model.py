@@ -10,6 +10,7 @@ class JobKind(StrEnum):
     INGEST = "INGEST"  # a media: hash it if need be, inspect it, make it READY or FAILED
     FINISH = "FINISH"  # an upload that is VERIFYING: check it, make it FINISHED or FAILED
     DISCARD = "DISCARD"  # an upload that ended without a media: remove its bytes
+    PUBLISH = "PUBLISH"  # a media: let its renditions lie in the store where they belong
     UNLINK = "UNLINK"  # a blob that nothing refers to any more: remove its bytes
 
 

@@ -20,6 +20,7 @@ from media_service.errors import (
     Timeout,
     Unavailable,
 )
+from media_service.failpoints import failpoint
 from media_service.jobs import queries
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind
@@ -105,6 +106,7 @@ class Worker:
                         due = await queries.seconds_until_due(db)
                         # A job that is due and was not got is being claimed by another worker.
                         return POLL_SECONDS if due is None else min(max(due, 0.1), POLL_SECONDS)
+                    failpoint("job.claim.after")
                     self._start(claim)
         except Exception as error:  # whatever it is, tomorrow's jobs need this loop
             known = isinstance(error, Unavailable)

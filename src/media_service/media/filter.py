@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from media_service.errors import InvalidArgument, Reason
-from media_service.media.model import Kind, MediaState
+from media_service.media.model import Kind, MediaState, Visibility
 
 MAX_TERMS = 50
 TOKEN = re.compile(
@@ -65,9 +65,13 @@ def member(names: list[str]) -> Callable[[str], str]:
 
 KINDS = [str(k) for k in Kind]
 STATES = [str(s) for s in MediaState]
+VISIBILITIES = [str(v) for v in Visibility]
 FIELDS = {
     "kind": Field("m.kind", EQUAL, member(KINDS), f"one of {', '.join(KINDS)}"),
     "state": Field("m.state", EQUAL, member(STATES), f"one of {', '.join(STATES)}"),
+    "visibility": Field(
+        "m.visibility", EQUAL, member(VISIBILITIES), f"one of {', '.join(VISIBILITIES)}"
+    ),
     "content_type": Field("m.content_type", EQUAL, str, "a string"),
     "filename": Field("m.filename", EQUAL, str, "a string"),
     "size_bytes": Field("m.size_bytes", ORDERED, int, "a whole number"),

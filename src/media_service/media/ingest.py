@@ -2,6 +2,7 @@
 
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobState
 from media_service.media import queries
@@ -30,10 +31,12 @@ class IngestHandler:
         blob = media.blob
         async with self._store.as_file(blob.key, blob.size_bytes) as path:
             found = await self._inspector.inspect(path, media.kind, media.content_type)
+        failpoint("ingest.finish.before")
         async with self._database.transaction() as db:
             if not await jobs.finish(db, claim, JobState.SUCCEEDED):
                 return
             await queries.set_info(db, media.media_id, found.info, found.private_info)
+        failpoint("ingest.finish.after")
         self._notifier.publish("media", media.media_id, MediaState.READY)
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
@@ -44,10 +47,11 @@ class IngestHandler:
         self._notifier.publish("media", claim.subject_id, MediaState.FAILED)
 
     async def _begin(self, claim: Claim) -> Media | None:
-        """The media, now PROCESSING; None, and the job ended, if it was purged meanwhile."""
+        """The media, now PROCESSING; None, and the job ended, if it was purged or put into
+        quarantine meanwhile. Who ends a quarantine adds the job again."""
         async with self._database.transaction() as db:
             media = await queries.lock(db, claim.subject_id)
-            if media is None:
+            if media is None or media.state is MediaState.QUARANTINED:
                 await jobs.finish(db, claim, JobState.SUCCEEDED)
                 return None
             if media.state is MediaState.PENDING:
@@ -62,3 +66,4 @@ class IngestHandler:
             sha256 = await self._store.sha256(blob.key, blob.size_bytes)
             async with self._database.connection() as db:
                 await queries.set_sha256(db, blob.blob_id, sha256)
+            failpoint("ingest.hash.after")

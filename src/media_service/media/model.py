@@ -7,6 +7,10 @@ from typing import Any
 
 from media_service.types import Checksums, Fault, Owner
 
+# The stores: of what only its owner may read, and of what anybody may.
+RAW = "raw"
+PUBLIC = "public"
+
 
 class MediaState(StrEnum):
     PENDING = "PENDING"
@@ -14,6 +18,13 @@ class MediaState(StrEnum):
     READY = "READY"
     FAILED = "FAILED"
     QUARANTINED = "QUARANTINED"
+
+
+class Visibility(StrEnum):
+    """PUBLIC: its renditions, not its original, can be read by anybody who has their URL."""
+
+    PRIVATE = "PRIVATE"
+    PUBLIC = "PUBLIC"
 
 
 class Kind(StrEnum):
@@ -32,6 +43,16 @@ class Blob:
     key: str
     size_bytes: int
     checksums: Checksums
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """Another form of a media. `create_time`: when these bytes got this name."""
+
+    name: str
+    content_type: str
+    blob: Blob
+    create_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +112,27 @@ class Media:
     private_info: dict[str, Any] = field(default_factory=dict)
     delete_time: datetime | None = None
     purge_time: datetime | None = None
+    visibility: Visibility = Visibility.PRIVATE
+    renditions: tuple[Rendition, ...] = ()
+
+    @property
+    def published(self) -> bool:
+        """Whether anybody may read its renditions now."""
+        return (
+            self.visibility is Visibility.PUBLIC
+            and self.delete_time is None
+            and self.state is not MediaState.QUARANTINED
+        )
+
+    @property
+    def home(self) -> str:
+        """The name of the store where its renditions belong."""
+        return PUBLIC if self.published else RAW
+
+    @property
+    def misplaced(self) -> tuple[Rendition, ...]:
+        """The renditions that lie in the other store."""
+        return tuple(r for r in self.renditions if r.blob.store != self.home)
 
     @property
     def etag(self) -> str:

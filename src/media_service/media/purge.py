@@ -1,11 +1,14 @@
 """The second phase of a purge, and purges that are due."""
 
 import logging
+from collections.abc import Mapping
+from datetime import timedelta
 
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
-from media_service.jobs.model import Claim, JobState
+from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.media import queries
 from media_service.media.service import remove
 from media_service.storage.blobs import BlobStore
@@ -14,28 +17,35 @@ from media_service.types import Fault
 log = logging.getLogger(__name__)
 
 BATCH = 100
+# After a job was given up. Nothing that was to go stays for good, in the public store least of all.
+AGAIN = timedelta(hours=1)
 
 
 class UnlinkHandler:
-    """The UNLINK job: removes the bytes of a blob, if still nothing refers to it, then its row."""
+    """The UNLINK job: removes the bytes of a blob, if still nothing refers to it, then its row.
+    `stores`: by name, as blobs name theirs."""
 
-    def __init__(self, database: Database, store: BlobStore) -> None:
+    def __init__(self, database: Database, stores: Mapping[str, BlobStore]) -> None:
         self._database = database
-        self._store = store
+        self._stores = stores
 
     async def run(self, claim: Claim) -> None:
         async with self._database.connection() as db:
-            blob = await queries.unreferenced(db, claim.subject_id)
+            blob = await queries.doom_blob(db, claim.subject_id)
         if blob is not None:
-            await self._store.driver.delete(blob.key)
+            failpoint("unlink.before")
+            await self._stores[blob.store].driver.delete(blob.key)
+            failpoint("unlink.removed")
         async with self._database.transaction() as db:
             if await jobs.finish(db, claim, JobState.SUCCEEDED):
                 await queries.remove_blob(db, claim.subject_id)
+        failpoint("unlink.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         log.error("blob %s could not be unlinked: %s", claim.subject_id, fault.message)
-        async with self._database.connection() as db:
-            await jobs.finish(db, claim, JobState.FAILED, fault)
+        async with self._database.transaction() as db:
+            if await jobs.finish(db, claim, JobState.FAILED, fault):
+                await jobs.enqueue(db, JobKind.UNLINK, claim.subject_id, delay=AGAIN)
 
 
 async def purge_due(database: Database, notifier: Notifier) -> int:
@@ -45,5 +55,6 @@ async def purge_due(database: Database, notifier: Notifier) -> int:
         for media_id in due:
             await remove(db, media_id)
     if due:
+        failpoint("media.purge-due.after")
         notifier.publish("jobs", "unlink")
     return len(due)

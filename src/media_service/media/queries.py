@@ -2,19 +2,42 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
 from media_service.db.database import Connection, json_bytes
-from media_service.media.model import Blob, Kind, Media, MediaState, NewMedia
+from media_service.media.model import (
+    PUBLIC,
+    Blob,
+    Kind,
+    Media,
+    MediaState,
+    NewMedia,
+    Rendition,
+    Visibility,
+)
 from media_service.types import Checksums, Fault, Owner
 
 SELECT = """
     select m.*, m.media_id::text as media_id, b.blob_id::text as blob_id, b.store, b.key,
-           b.size_bytes as blob_size, b.crc32c, b.sha256
+           b.size_bytes as blob_size, b.crc32c, b.sha256,
+           (
+               select json_agg(
+                   json_build_object(
+                       'name', r.name, 'content_type', r.content_type, 'time', r.create_time,
+                       'blob_id', rb.blob_id, 'store', rb.store, 'key', rb.key,
+                       'size', rb.size_bytes, 'crc32c', rb.crc32c,
+                       'sha256', encode(rb.sha256, 'hex')
+                   )
+                   order by r.name
+               )
+               from renditions r
+               join blobs rb on rb.blob_id = r.blob_id
+               where r.media_id = m.media_id
+           ) as renditions
     from media m
     join media_versions v on v.media_id = m.media_id and v.version = m.version
     join blobs b on b.blob_id = v.blob_id
@@ -52,6 +75,25 @@ def record(row: Mapping[str, Any]) -> Media:
         private_info=row["private_info"] or {},
         delete_time=row["delete_time"],
         purge_time=row["purge_time"],
+        visibility=Visibility(row["visibility"]),
+        renditions=tuple(rendition(found) for found in row["renditions"] or ()),
+    )
+
+
+def rendition(found: Mapping[str, Any]) -> Rendition:
+    """From the JSON of `SELECT`."""
+    sha256 = bytes.fromhex(found["sha256"]) if found["sha256"] else None
+    return Rendition(
+        found["name"],
+        found["content_type"],
+        Blob(
+            found["blob_id"],
+            found["store"],
+            found["key"],
+            found["size"],
+            Checksums(found["crc32c"], sha256),
+        ),
+        datetime.fromisoformat(found["time"]),
     )
 
 
@@ -68,10 +110,24 @@ async def get_many(db: Connection, media_ids: Sequence[str]) -> dict[str, Media]
 
 
 async def lock(db: Connection, media_id: str) -> Media | None:
-    """As `get`, and nobody else changes it until the transaction ends."""
-    rows = await db.execute(SELECT + "where m.media_id = %s for update of m", (media_id,))
-    row = await rows.fetchone()
-    return record(row) if row else None
+    """As `get`, and nobody else changes it, or its renditions, until the transaction ends."""
+    # In a statement of its own: one that had to wait for the lock would see the media as it is, but
+    # its renditions as they were.
+    await db.execute("select from media where media_id = %s for update", (media_id,))
+    return await get(db, media_id)
+
+
+async def by_public_key(db: Connection, keys: Sequence[str]) -> dict[str, Media]:
+    """The media that have a rendition in the public store, by its key."""
+    having = (
+        "where m.media_id in (select r.media_id from blobs p"
+        " join renditions r on r.blob_id = p.blob_id where p.key = any(%s) and p.store = 'public')"
+    )
+    rows = await db.execute(SELECT + having, (list(keys),))
+    found = [record(row) async for row in rows]
+    return {
+        r.blob.key: media for media in found for r in media.renditions if r.blob.store == PUBLIC
+    }
 
 
 async def page(
@@ -129,7 +185,7 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
 
 
 async def set_fields(db: Connection, media_id: str, values: Mapping[str, Any]) -> None:
-    """Changes some of filename, title, description and tags, and so the etag."""
+    """Changes some of filename, title, description, tags and visibility, and so the etag."""
     columns = SQL(", ").join(SQL("{} = %s").format(SQL(name)) for name in values)
     await db.execute(
         SQL(
@@ -152,9 +208,11 @@ async def set_deleted(db: Connection, media_id: str, purge_after: timedelta | No
 async def set_state(
     db: Connection, media_id: str, state: MediaState, fault: Fault | None = None
 ) -> None:
+    """What is in quarantine stays there."""
     await db.execute(
         "update media set state = %s, error_reason = %s, error_message = %s,"
-        " revision = revision + 1, update_time = now() where media_id = %s",
+        " revision = revision + 1, update_time = now()"
+        " where media_id = %s and state <> 'QUARANTINED'",
         (state, fault.reason if fault else None, fault.message if fault else None, media_id),
     )
 
@@ -162,10 +220,11 @@ async def set_state(
 async def set_info(
     db: Connection, media_id: str, info: Mapping[str, Any], private_info: Mapping[str, Any]
 ) -> None:
-    """Records what inspection found, and so makes the media READY."""
+    """Records what inspection found, and so makes the media READY, unless it is in quarantine."""
     await db.execute(
         "update media set state = 'READY', error_reason = null, error_message = null, info = %s,"
-        " private_info = %s, revision = revision + 1, update_time = now() where media_id = %s",
+        " private_info = %s, revision = revision + 1, update_time = now()"
+        " where media_id = %s and state <> 'QUARANTINED'",
         (Jsonb(info), Jsonb(private_info), media_id),
     )
 
@@ -174,21 +233,56 @@ async def set_sha256(db: Connection, blob_id: str, sha256: bytes) -> None:
     await db.execute("update blobs set sha256 = %s where blob_id = %s", (sha256, blob_id))
 
 
+async def touch(db: Connection, media_id: str) -> None:
+    """Changes the etag, since something else of the media has changed."""
+    await db.execute(
+        "update media set revision = revision + 1, update_time = now() where media_id = %s",
+        (media_id,),
+    )
+
+
+async def put_rendition(
+    db: Connection, media_id: str, name: str, content_type: str, blob_id: str
+) -> None:
+    """Gives a media a rendition, in the place of an older one of the same name."""
+    await db.execute(
+        """
+        insert into renditions (media_id, name, blob_id, content_type) values (%s, %s, %s, %s)
+        on conflict (media_id, name) do update
+        set blob_id = excluded.blob_id, content_type = excluded.content_type, create_time = now()
+        """,
+        (media_id, name, blob_id, content_type),
+    )
+
+
+async def move_rendition(db: Connection, media_id: str, rendition: Rendition, blob_id: str) -> bool:
+    """Lets a rendition lie in another blob; False if it is not any more where it was."""
+    done = await db.execute(
+        "update renditions set blob_id = %s where media_id = %s and name = %s and blob_id = %s",
+        (blob_id, media_id, rendition.name, rendition.blob.blob_id),
+    )
+    return done.rowcount == 1
+
+
 async def remove(db: Connection, media_id: str) -> list[str]:
     """Removes a media and its references to blobs; returns the blobs nothing refers to any more."""
     rows = await db.execute(
         """
-        with freed as (
-            delete from media_versions where media_id = %s returning blob_id
+        with versions as (
+            delete from media_versions where media_id = %(media_id)s returning blob_id
+        ), forms as (
+            delete from renditions where media_id = %(media_id)s returning blob_id
         ), gone as (
-            delete from media where media_id = %s
+            delete from media where media_id = %(media_id)s
+        ), freed as (
+            select blob_id from versions union all select blob_id from forms
         )
         update blobs b set reference_count = reference_count - f.times
         from (select blob_id, count(*) as times from freed group by blob_id) f
         where b.blob_id = f.blob_id
         returning b.blob_id::text as blob_id, b.reference_count
         """,
-        (media_id, media_id),
+        {"media_id": media_id},
     )
     return [row["blob_id"] async for row in rows if row["reference_count"] == 0]
 
@@ -202,14 +296,49 @@ async def due_for_purge(db: Connection, limit: int) -> list[str]:
     return [row["media_id"] async for row in rows]
 
 
-async def unreferenced(db: Connection, blob_id: str) -> Blob | None:
-    """A blob that nothing refers to; None if something does, or it is gone.
+async def reserve_blob(db: Connection, blob: Blob) -> None:
+    """Writes down a blob whose bytes are to come, and that nothing refers to yet."""
+    await db.execute(
+        "insert into blobs (blob_id, store, key, size_bytes, crc32c, sha256, reference_count)"
+        " values (%s, %s, %s, %s, %s, %s, 0)",
+        (
+            blob.blob_id,
+            blob.store,
+            blob.key,
+            blob.size_bytes,
+            blob.checksums.crc32c,
+            blob.checksums.sha256,
+        ),
+    )
 
-    References are only ever added to blobs that have one, so such a blob stays unreferenced.
-    """
+
+async def take_blob(db: Connection, blob_id: str) -> bool:
+    """The first reference to a blob that was reserved; False if its removal has begun."""
+    done = await db.execute(
+        "update blobs set reference_count = 1"
+        " where blob_id = %s and reference_count = 0 and not doomed",
+        (blob_id,),
+    )
+    return done.rowcount == 1
+
+
+async def release_blob(db: Connection, blob_id: str) -> bool:
+    """Takes a reference away; True if it was the last one."""
     rows = await db.execute(
-        "select blob_id::text as blob_id, store, key, size_bytes, crc32c, sha256 from blobs"
-        " where blob_id = %s and reference_count = 0",
+        "update blobs set reference_count = reference_count - 1 where blob_id = %s"
+        " returning reference_count",
+        (blob_id,),
+    )
+    row = await rows.fetchone()
+    return row is not None and row["reference_count"] == 0
+
+
+async def doom_blob(db: Connection, blob_id: str) -> Blob | None:
+    """A blob that nothing refers to, and from now on nothing will; None if something does, or it
+    is gone."""
+    rows = await db.execute(
+        "update blobs set doomed = true where blob_id = %s and reference_count = 0"
+        " returning blob_id::text as blob_id, store, key, size_bytes, crc32c, sha256",
         (blob_id,),
     )
     row = await rows.fetchone()

@@ -8,7 +8,7 @@ from media_service.db.batch import Batcher
 from media_service.db.database import Database
 from media_service.errors import NotFound, Reason
 from media_service.media import queries
-from media_service.media.model import Media
+from media_service.media.model import Media, Rendition
 
 
 def not_found(media_id: str) -> NotFound:
@@ -26,6 +26,30 @@ def permit(principal: Principal, media: Media | None, media_id: str) -> Media:
     return media
 
 
+class PublicReader:
+    """Finds what anybody may read; callers at the same time share a query."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._read = Batcher(self._read_many)
+
+    async def get(self, key: str) -> Rendition:
+        """The rendition with this key in the public store.
+
+        Raises NotFound (MEDIA_NOT_FOUND) also if the media is no longer public and its rendition
+        only waits to be moved.
+        """
+        media = await self._read(key) if "\0" not in key else None  # which is no text to PostgreSQL
+        if media is None or not media.published:
+            raise NotFound(Reason.MEDIA_NOT_FOUND, "There is nothing public here.")
+        return next(r for r in media.renditions if r.blob.key == key)
+
+    async def _read_many(self, keys: Sequence[str]) -> list[Media | None]:
+        async with self._database.connection() as db:
+            found = await queries.by_public_key(db, keys)
+        return [found.get(key) for key in keys]
+
+
 class MediaReader:
     """Reads media by id; callers at the same time share a query."""
 
@@ -36,7 +60,11 @@ class MediaReader:
     async def get(self, principal: Principal, media_id: str) -> Media:
         """The caller's media as it is now, or NotFound (MEDIA_NOT_FOUND)."""
         media_id = media_id.lower()
-        return permit(principal, await self._read(media_id), media_id)
+        return permit(principal, await self.find(media_id), media_id)
+
+    async def find(self, media_id: str) -> Media | None:
+        """A media, whoever asks: for where something other than the caller permits it."""
+        return await self._read(media_id)
 
     async def _read_many(self, media_ids: Sequence[str]) -> list[Media | None]:
         async with self._database.connection() as db:

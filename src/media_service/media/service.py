@@ -16,6 +16,7 @@ from media_service.errors import (
     PreconditionFailed,
     Reason,
 )
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
@@ -30,9 +31,10 @@ from media_service.media.paging import (
     parse_order,
 )
 from media_service.media.reader import MediaReader, permit
+from media_service.media.renditions import follow
 
 DEFAULT_PAGE = 50
-CHANGEABLE = ("filename", "title", "description", "tags")
+CHANGEABLE = ("filename", "title", "description", "tags", "visibility")
 TYPES: dict[str, type] = {
     "create_time": datetime,
     "update_time": datetime,
@@ -123,7 +125,8 @@ class MediaService:
             if values:
                 await queries.set_fields(db, media_id, values)
             changed = await load(db, principal, media_id)
-        self._notifier.publish("media", media_id)
+            await follow(db, media, changed)
+        self._told(media_id)
         return changed
 
     async def delete(self, principal: Principal, media_id: str, etag: str) -> Media:
@@ -135,7 +138,8 @@ class MediaService:
             check_etag(media, etag)
             await queries.set_deleted(db, media_id, self._purge_after)
             changed = await load(db, principal, media_id)
-        self._notifier.publish("media", media_id)
+            await follow(db, media, changed)
+        self._told(media_id)
         return changed
 
     async def undelete(self, principal: Principal, media_id: str) -> Media:
@@ -146,7 +150,8 @@ class MediaService:
                 return media
             await queries.set_deleted(db, media_id, None)
             changed = await load(db, principal, media_id)
-        self._notifier.publish("media", media_id)
+            await follow(db, media, changed)
+        self._told(media_id)
         return changed
 
     async def purge(self, principal: Principal, media_id: str) -> None:
@@ -160,8 +165,14 @@ class MediaService:
                     media_id=media_id,
                 )
             await remove(db, media_id)
+            failpoint("media.purge.before")
+        failpoint("media.purge.after")
+        self._told(media_id)
+
+    def _told(self, media_id: str) -> None:
+        """Wakes who watches the media, and who does the jobs that follow."""
         self._notifier.publish("media", media_id)
-        self._notifier.publish("jobs", "unlink")
+        self._notifier.publish("jobs", media_id)
 
 
 async def remove(db: Connection, media_id: str) -> None:

@@ -5,12 +5,14 @@ from typing import Any
 
 from google.protobuf import timestamp_pb2
 from google.type import latlng_pb2
-from media.v1 import checksums_pb2, media_pb2, upload_pb2
+from media.v1 import checksums_pb2, media_pb2, upload_pb2, upload_service_pb2
 
-from media_service.media.model import Kind, Media
+from media_service.media.model import PUBLIC, Kind, Media, Rendition, Visibility
 from media_service.rpc.status import fault_status
 from media_service.types import Checksums, new_id
-from media_service.uploads.model import UploadResult, UploadSpec
+from media_service.uploads.model import Part, UploadResult, UploadSpec, UploadState
+from media_service.uploads.parts.check import ListedPart
+from media_service.uploads.parts.service import SignedPart
 
 
 def timestamp(time: datetime) -> timestamp_pb2.Timestamp:
@@ -29,8 +31,8 @@ def checksums_from(message: checksums_pb2.Checksums) -> Checksums:
     return Checksums(crc32c, message.sha256 or None)
 
 
-def media_to_message(media: Media, *, full: bool = False) -> media_pb2.Media:
-    """`full`: with EXIF and location."""
+def media_to_message(media: Media, public_url: str, *, full: bool = False) -> media_pb2.Media:
+    """`public_url`: what stands before keys of the public store. `full`: with EXIF and location."""
     message = media_pb2.Media(
         media_id=media.media_id,
         owner=media_pb2.Owner(type=media.owner.type, id=media.owner.id, org_id=media.owner.org_id),
@@ -46,6 +48,8 @@ def media_to_message(media: Media, *, full: bool = False) -> media_pb2.Media:
         etag=media.etag,
         create_time=timestamp(media.create_time),
         update_time=timestamp(media.update_time),
+        visibility=media_pb2.Media.Visibility.Value(media.visibility),
+        renditions=[rendition_to_message(media, r, public_url) for r in media.renditions],
     )
     if media.fault:
         message.error.CopyFrom(fault_status(media.fault.reason, media.fault.message))
@@ -56,6 +60,24 @@ def media_to_message(media: Media, *, full: bool = False) -> media_pb2.Media:
     if media.info is not None:
         set_info(message, media.kind, media.info, media.private_info if full else {})
     return message
+
+
+def visibility_from(message: media_pb2.Media) -> Visibility:
+    """PRIVATE, the default, if it is not set."""
+    public = message.visibility == media_pb2.Media.PUBLIC
+    return Visibility.PUBLIC if public else Visibility.PRIVATE
+
+
+def rendition_to_message(
+    media: Media, rendition: Rendition, public_url: str
+) -> media_pb2.Rendition:
+    readable = media.published and rendition.blob.store == PUBLIC
+    return media_pb2.Rendition(
+        name=rendition.name,
+        content_type=rendition.content_type,
+        size_bytes=rendition.blob.size_bytes,
+        public_url=f"{public_url}/{rendition.blob.key}" if readable else "",
+    )
 
 
 def set_info(
@@ -85,7 +107,8 @@ def spec_from(message: upload_pb2.UploadSpec, request_id: str = "") -> UploadSpe
     )
 
 
-def upload_to_message(result: UploadResult) -> upload_pb2.Upload:
+def upload_to_message(result: UploadResult, public_url: str) -> upload_pb2.Upload:
+    """`public_url`: as in `media_to_message`."""
     upload, spec = result.upload, result.upload.spec
     message = upload_pb2.Upload(
         upload_id=spec.upload_id,
@@ -102,9 +125,31 @@ def upload_to_message(result: UploadResult) -> upload_pb2.Upload:
         update_time=timestamp(upload.update_time),
         expire_time=timestamp(upload.expire_time),
         min_append_size=result.min_append_size,
+        max_part_size=result.max_part_size,
     )
+    if upload.state is UploadState.ACTIVE:
+        message.next_part_number = upload.next_part_number
     if upload.fault:
         message.error.CopyFrom(fault_status(upload.fault.reason, upload.fault.message))
     if result.media:
-        message.media.CopyFrom(media_to_message(result.media))
+        message.media.CopyFrom(media_to_message(result.media, public_url))
     return message
+
+
+def part_to_message(part: Part) -> upload_pb2.Part:
+    return upload_pb2.Part(part_number=part.number, size_bytes=part.size, crc32c=part.crc32c)
+
+
+def listed_part_from(message: upload_pb2.Part) -> ListedPart:
+    """Size 0 is not said."""
+    crc32c = message.crc32c if message.HasField("crc32c") else None
+    return ListedPart(message.part_number, message.size_bytes or None, crc32c)
+
+
+def signed_part_to_message(part: SignedPart) -> upload_service_pb2.SignedPart:
+    return upload_service_pb2.SignedPart(
+        part_number=part.number,
+        url=part.request.url,
+        headers=part.request.headers,
+        expire_time=timestamp(part.expire_time),
+    )

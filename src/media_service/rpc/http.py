@@ -8,16 +8,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import quote
 
 from media_service.errors import InvalidArgument, MediaError, Reason
 from media_service.rpc.status import codes
 from media_service.types import Checksums
 
 log = logging.getLogger(__name__)
-
-# What a browser may show in place; anything else might run scripts on our origin.
-INLINE = re.compile(r"(image/(?!svg)|video/|audio/|application/pdf$)")
 
 
 def request_headers(context: Any) -> Mapping[str, str]:
@@ -104,15 +100,3 @@ def repr_digest(checksums: Checksums) -> str:
     if checksums.crc32c is not None:
         digests.append(f"crc32c=:{base64.b64encode(checksums.crc32c.to_bytes(4)).decode()}:")
     return ", ".join(digests)
-
-
-def content_disposition(filename: str, content_type: str, *, attachment: bool) -> str:
-    """RFC 6266: an ASCII name for old clients, the real one in UTF-8 (RFC 8187)."""
-    kind = "inline" if INLINE.match(content_type) and not attachment else "attachment"
-    if not filename:
-        return kind
-    plain = re.sub(r'[^ !#-\[\]-~]|[%"\\]', "_", filename)
-    encoded = quote(filename, safe="!#$&+-.^_`|~")
-    if plain == filename:
-        return f'{kind}; filename="{plain}"'
-    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{encoded}"

@@ -6,24 +6,34 @@ import grpc
 from google.protobuf import empty_pb2
 from media.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
 
+from media_service.downloads.links import ReadLinks
 from media_service.media.service import CHANGEABLE, MediaService, check_changeable
 from media_service.rpc import http
 from media_service.rpc.caller import caller
-from media_service.rpc.convert import media_to_message
+from media_service.rpc.convert import media_to_message, timestamp, visibility_from
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
-    def __init__(self, media: MediaService) -> None:
+    """`public_url`: what stands before keys of the public store."""
+
+    def __init__(self, media: MediaService, links: ReadLinks, public_url: str) -> None:
         self._media = media
+        self._links = links
+        self._public_url = public_url
 
     async def GetMedia(  # noqa: N802
         self, request: media_service_pb2.GetMediaRequest, context: Context
     ) -> media_pb2.Media:
         media = await self._media.get(caller(), request.media_id)
         await send_etag(context, media.etag)
-        return media_to_message(media, full=request.view == media_service_pb2.FULL)
+        full = request.view == media_service_pb2.FULL
+        message = media_to_message(media, self._public_url, full=full)
+        if request.sign_read_url and (link := self._links.to_original(media)):
+            message.read_url = link.url
+            message.read_url_expire_time.CopyFrom(timestamp(link.expire_time))
+        return message
 
     async def ListMedia(  # noqa: N802
         self, request: media_service_pb2.ListMediaRequest, context: Context
@@ -37,7 +47,8 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
             show_deleted=request.show_deleted,
         )
         return media_service_pb2.ListMediaResponse(
-            media=[media_to_message(media) for media in found], next_page_token=next_page_token
+            media=[media_to_message(media, self._public_url) for media in found],
+            next_page_token=next_page_token,
         )
 
     async def UpdateMedia(  # noqa: N802
@@ -53,21 +64,25 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         values = {name: getattr(wanted, name) for name in names}
         if "tags" in values:
             values["tags"] = list(wanted.tags)
+        if "visibility" in values:
+            values["visibility"] = visibility_from(wanted)
         etag = wanted.etag or http.request_headers(context).get("if-match", "")
         media = await self._media.update(caller(), wanted.media_id, values, etag)
         await send_etag(context, media.etag)
-        return media_to_message(media)
+        return media_to_message(media, self._public_url)
 
     async def DeleteMedia(  # noqa: N802
         self, request: media_service_pb2.DeleteMediaRequest, context: Context
     ) -> media_pb2.Media:
         etag = request.etag or http.request_headers(context).get("if-match", "")
-        return media_to_message(await self._media.delete(caller(), request.media_id, etag))
+        media = await self._media.delete(caller(), request.media_id, etag)
+        return media_to_message(media, self._public_url)
 
     async def UndeleteMedia(  # noqa: N802
         self, request: media_service_pb2.UndeleteMediaRequest, context: Context
     ) -> media_pb2.Media:
-        return media_to_message(await self._media.undelete(caller(), request.media_id))
+        media = await self._media.undelete(caller(), request.media_id)
+        return media_to_message(media, self._public_url)
 
     async def PurgeMedia(  # noqa: N802
         self, request: media_service_pb2.PurgeMediaRequest, context: Context

@@ -19,6 +19,7 @@ from media.v1 import (
 )
 
 from media_service.access.tokens import TokenVerifier
+from media_service.downloads.links import ReadLinks
 from media_service.downloads.service import DownloadService
 from media_service.media.service import MediaService
 from media_service.rpc.download_service import DownloadServicer
@@ -26,6 +27,7 @@ from media_service.rpc.gate import Gate
 from media_service.rpc.media_service import MediaServicer
 from media_service.rpc.rules import read_rules
 from media_service.rpc.upload_service import UploadServicer
+from media_service.uploads.parts.service import PartService
 from media_service.uploads.service import UploadService
 
 SERVICES = [
@@ -60,12 +62,15 @@ OPTIONS: Sequence[tuple[str, int]] = (
 @dataclass(frozen=True)
 class Services:
     uploads: UploadService
+    upload_parts: PartService
     downloads: DownloadService
+    links: ReadLinks
     media: MediaService
 
 
 class RpcServer:
-    """`address` is "host:port"; port 0 takes a free one, see `port` after `start`."""
+    """`address` is "host:port"; port 0 takes a free one, see `port` after `start`. `public_url` is
+    what stands before keys of the public store."""
 
     def __init__(
         self,
@@ -74,6 +79,7 @@ class RpcServer:
         *,
         address: str,
         rest_url: str,
+        public_url: str,
         stream_timeout: timedelta,
         tls: tuple[Path, Path] | None = None,
     ) -> None:
@@ -81,13 +87,16 @@ class RpcServer:
         server = grpc.aio.server(options=list(OPTIONS))
         gate = cast("grpc.aio.Server", Gate(server, read_rules(SERVICES), verifier))
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(
-            UploadServicer(services.uploads, rest_url, stream_timeout), gate
+            UploadServicer(
+                services.uploads, services.upload_parts, rest_url, public_url, stream_timeout
+            ),
+            gate,
         )
         download_service_pb2_grpc.add_DownloadServiceServicer_to_server(
-            DownloadServicer(services.downloads), gate
+            DownloadServicer(services.downloads, services.links, public_url), gate
         )
         media_service_pb2_grpc.add_MediaServiceServicer_to_server(
-            MediaServicer(services.media), gate
+            MediaServicer(services.media, services.links, public_url), gate
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.full_name for service in SERVICES]

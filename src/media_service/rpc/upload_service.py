@@ -16,7 +16,10 @@ from media_service.rpc import http
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import (
     checksums_from,
+    listed_part_from,
     media_to_message,
+    part_to_message,
+    signed_part_to_message,
     spec_from,
     upload_to_message,
 )
@@ -26,12 +29,15 @@ from media_service.rpc.wire import Piece
 from media_service.types import Checksums, new_id
 from media_service.uploads.acceptance import merge
 from media_service.uploads.model import MIB, Chunk, UploadResult, UploadSpec, UploadState
+from media_service.uploads.parts.service import PartService
 from media_service.uploads.service import UploadService
 
 T = TypeVar("T")
 
 MAX_CHUNK = 2 * MIB
 DEFAULT_PAGE = 50
+DEFAULT_PARTS_PAGE = 1000
+DEFAULT_LIFETIME = timedelta(minutes=15)
 UPLOAD_KEY = [datetime, UUID]
 # What curl sends when it is not told a type.
 FORM = "application/x-www-form-urlencoded"
@@ -42,9 +48,18 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
-    def __init__(self, uploads: UploadService, rest_url: str, timeout: timedelta) -> None:
+    def __init__(
+        self,
+        uploads: UploadService,
+        parts: PartService,
+        rest_url: str,
+        public_url: str,
+        timeout: timedelta,
+    ) -> None:
         self._uploads = uploads
+        self._parts = parts
         self._rest_url = rest_url
+        self._public_url = public_url
         self._timeout = timeout.total_seconds()
 
     async def _in_time(self, beginning: Awaitable[T]) -> T:
@@ -66,7 +81,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         await context.send_initial_metadata(
             (("x-http-status", "201"), ("location", location), *progress(result))
         )
-        return upload_to_message(result)
+        return upload_to_message(result, self._public_url)
 
     async def BatchCreateUploads(  # noqa: N802
         self, request: upload_service_pb2.BatchCreateUploadsRequest, context: Context
@@ -74,7 +89,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         specs = [spec_from(item.spec, item.request_id) for item in request.requests]
         results = await self._uploads.create(caller(), specs)
         return upload_service_pb2.BatchCreateUploadsResponse(
-            uploads=[upload_to_message(result) for result in results]
+            uploads=[upload_to_message(result, self._public_url) for result in results]
         )
 
     async def WriteUpload(  # type: ignore[override]  # noqa: N802
@@ -108,7 +123,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
                 chunks = write_chunks(first, pieces)
                 del first
                 result = await self._uploads.write_new(caller(), spec, chunks, on_created=tell)
-        return upload_to_message(result)
+        return upload_to_message(result, self._public_url)
 
     async def AppendUpload(  # type: ignore[override]  # noqa: N802
         self,
@@ -139,7 +154,70 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             atomic=digest != Checksums(),
         )
         await context.send_initial_metadata(progress(result))
-        return upload_to_message(result)
+        return upload_to_message(result, self._public_url)
+
+    async def PutPart(  # type: ignore[override]  # noqa: N802
+        self, request_iterator: AsyncIterator[Piece], context: Context
+    ) -> upload_pb2.Part:
+        first, chunks = await self._body(request_iterator, context)
+        message = first.message
+        part = await self._parts.put(
+            caller(), message.upload_id.lower(), message.part_number, chunks
+        )
+        return part_to_message(part)
+
+    async def PutSigned(  # type: ignore[override]  # noqa: N802
+        self, request_iterator: AsyncIterator[Piece], context: Context
+    ) -> upload_pb2.Part:
+        first, chunks = await self._body(request_iterator, context)
+        return part_to_message(await self._parts.put_signed(first.message.token, chunks))
+
+    async def _body(
+        self, request_iterator: AsyncIterator[Piece], context: Context
+    ) -> tuple[Piece, AsyncGenerator[Chunk, None]]:
+        """The first message of a request whose body is all of its content, and that content."""
+        headers = http.request_headers(context)
+        pieces = aiter(request_iterator)
+        first = await self._in_time(anext(pieces, None))
+        if first is None:
+            raise InvalidArgument(Reason.FILE_EMPTY, "The part has no bytes.")
+        chunks = body_chunks(
+            first.data,
+            (piece.data async for piece in pieces),
+            offset=0,
+            length=http.integer_header(headers, "X-Content-Length"),
+            finish=False,
+            digest=http.digest_header(headers, "Content-Digest"),
+        )
+        return first, chunks
+
+    async def ListParts(  # noqa: N802
+        self, request: upload_service_pb2.ListPartsRequest, context: Context
+    ) -> upload_service_pb2.ListPartsResponse:
+        upload_id = request.upload_id.lower()
+        query = fingerprint(caller().owner, upload_id)
+        after = 0
+        if request.page_token:
+            (after,) = decode_token(request.page_token, query, [int])
+        size = request.page_size or DEFAULT_PARTS_PAGE
+        parts = await self._parts.list_parts(caller(), upload_id, after, size + 1)
+        response = upload_service_pb2.ListPartsResponse(
+            parts=[part_to_message(part) for part in parts[:size]]
+        )
+        if len(parts) > size:
+            response.next_page_token = encode_token(query, [parts[size - 1].number])
+        return response
+
+    async def SignUpload(  # noqa: N802
+        self, request: upload_service_pb2.SignUploadRequest, context: Context
+    ) -> upload_service_pb2.SignUploadResponse:
+        given = request.HasField("lifetime")
+        lifetime = request.lifetime.ToTimedelta() if given else DEFAULT_LIFETIME
+        wanted = [listed_part_from(part) for part in request.parts]
+        signed = await self._parts.sign(caller(), request.upload_id.lower(), wanted, lifetime)
+        return upload_service_pb2.SignUploadResponse(
+            parts=[signed_part_to_message(part) for part in signed]
+        )
 
     async def UploadMedia(  # type: ignore[override]  # noqa: N802
         self,
@@ -173,14 +251,14 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         await context.send_initial_metadata(
             (("x-http-status", "201"), ("location", location), ("etag", result.media.etag))
         )
-        return media_to_message(result.media)
+        return media_to_message(result.media, self._public_url)
 
     async def GetUpload(  # noqa: N802
         self, request: upload_service_pb2.GetUploadRequest, context: Context
     ) -> upload_pb2.Upload:
         result = await self._uploads.get(caller(), request.upload_id.lower())
         await context.send_initial_metadata((*progress(result), ("cache-control", "no-store")))
-        return upload_to_message(result)
+        return upload_to_message(result, self._public_url)
 
     async def ListUploads(  # noqa: N802
         self, request: upload_service_pb2.ListUploadsRequest, context: Context
@@ -193,7 +271,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         size = request.page_size or DEFAULT_PAGE
         results = await self._uploads.list_uploads(caller(), state, after, size + 1)
         response = upload_service_pb2.ListUploadsResponse(
-            uploads=[upload_to_message(result) for result in results[:size]]
+            uploads=[upload_to_message(result, self._public_url) for result in results[:size]]
         )
         if len(results) > size:
             last = results[size - 1].upload
@@ -204,19 +282,25 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self, request: upload_service_pb2.WatchUploadRequest, context: Context
     ) -> None:
         async for result in self._uploads.watch(caller(), request.upload_id.lower()):
-            await context.write(upload_to_message(result))
+            await context.write(upload_to_message(result, self._public_url))
 
     async def CompleteUpload(  # noqa: N802
         self, request: upload_service_pb2.CompleteUploadRequest, context: Context
     ) -> upload_pb2.Upload:
-        checksums = checksums_from(request.checksums)
-        result = await self._uploads.complete(caller(), request.upload_id.lower(), checksums)
-        return upload_to_message(result)
+        result = await self._uploads.complete(
+            caller(),
+            request.upload_id.lower(),
+            checksums_from(request.checksums),
+            [listed_part_from(part) for part in request.parts],
+        )
+        return upload_to_message(result, self._public_url)
 
     async def AbortUpload(  # noqa: N802
         self, request: upload_service_pb2.AbortUploadRequest, context: Context
     ) -> upload_pb2.Upload:
-        return upload_to_message(await self._uploads.abort(caller(), request.upload_id.lower()))
+        return upload_to_message(
+            await self._uploads.abort(caller(), request.upload_id.lower()), self._public_url
+        )
 
 
 def progress(result: UploadResult) -> tuple[tuple[str, str], ...]:

@@ -2,19 +2,17 @@
 
 import asyncio
 import hashlib
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from media_service.scratch import scratch_file
 from media_service.storage.bucket_url import bucket_url
 from media_service.storage.driver import Driver
-from media_service.storage.gcs import GcsDriver
 from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
-from media_service.storage.s3 import S3Driver
 from media_service.storage.s3_location import s3_location
 
 # Down, messages of 256 KiB to 1 MiB are fastest over gRPC; measured again by `make bench`.
@@ -55,7 +53,7 @@ class BlobStore:
         if path := self.driver.local_path(key):
             yield path
             return
-        with tempfile.NamedTemporaryFile(prefix="media-blob-") as copy:
+        with scratch_file("media-blob-") as copy:
             async for piece in self.driver.read(key, 0, size, HASH_CHUNK):
                 await asyncio.to_thread(copy.write, piece)
             copy.flush()
@@ -73,8 +71,12 @@ def open_store(name: str, url: str) -> BlobStore:
         case "file":
             return BlobStore(name, LocalDriver(Path(url2pathname(parts.path))))
         case "s3":
+            from media_service.storage.s3 import S3Driver  # noqa: PLC0415 - half of a start's time
+
             return BlobStore(name, S3Driver(s3_location(url)))
         case "gs":
+            from media_service.storage.gcs import GcsDriver  # noqa: PLC0415 - as above
+
             bucket, prefix, options = bucket_url(url, ["endpoint"])
             return BlobStore(name, GcsDriver(bucket, prefix, options.get("endpoint")))
         case "memory":

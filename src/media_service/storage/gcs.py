@@ -14,42 +14,48 @@ https://cloud.google.com/storage/docs/composite-objects
 
 import asyncio
 import hashlib
-import random
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 from gcloud.aio.storage import Storage, StreamResponse
 
 from media_service.errors import MediaError, Reason, Unavailable
+from media_service.failpoints import failpoint
 from media_service.storage.crc32c import checksum
-from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart, missing
+from media_service.storage.driver import (
+    Limits,
+    ObjectInfo,
+    OpenBlob,
+    PartName,
+    StoredPart,
+    missing,
+)
+from media_service.storage.gcs_requests import (
+    NOT_FOUND,
+    PRECONDITION_FAILED,
+    RANGE_NOT_SATISFIABLE,
+    RETRY_SECONDS,
+    RequestError,
+    attempt,
+    for_each,
+    pause,
+    persist,
+    translate,
+    translated,
+)
 from media_service.storage.held_part import HeldPart
 from media_service.types import Octets
-
-T = TypeVar("T")
-A = TypeVar("A")
 
 # A part waits in memory until it is whole; 50 GiB are 6400 parts.
 PART = 8 << 20
 # As many as one request composes.
 COMPOSED = 32
-# Requests of one call that are on their way at once.
-PARALLEL = 32
 # A slow download holds its connection for long: there are to be enough for others.
 CONNECTIONS = 512
 # Bytes of a download that wait in memory for a slow reader: up to twice this.
@@ -60,96 +66,15 @@ UPLOAD_SECONDS = 180
 # The library counts a plain number against the whole of a download, however long that is. So a
 # silent store is noticed here, and a long download is not.
 STREAMING: Any = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
-# Waits between attempts, on average.
-RETRY_SECONDS = (0.1, 0.4, 1.6)
 
-NOT_FOUND, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE = 404, 412, 416
-REFUSED = {401, 403}
-PASSING = {408, 429}
 BYTES = "application/octet-stream"
 # A request with this succeeds only if there is no such object yet.
 IF_ABSENT = {"ifGenerationMatch": "0"}
 ALWAYS: dict[str, str] = {}
 
 
-class RequestError(Exception):
-    """A request that failed. Unlike the library's errors it has no headers, and so no token.
-
-    `status`: of the answer; None if there was none.
-    """
-
-    def __init__(self, status: int | None, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-    @property
-    def may_pass(self) -> bool:
-        """Whether the same request may work a moment later."""
-        return self.status is None or self.status in PASSING or self.status >= 500
-
-
-def translate(error: RequestError) -> MediaError:
-    if error.status in REFUSED:
-        what = f"refused with {error.status}: MEDIA_STORAGE_RAW_URL or the credentials are wrong"
-    elif error.status == NOT_FOUND:
-        what = "has no such bucket: MEDIA_STORAGE_RAW_URL is wrong"
-    elif error.status is None:
-        what = "is out of reach"
-    else:
-        what = f"answered {error.status}"
-    return Unavailable(Reason.STORAGE_UNAVAILABLE, f"The object store {what}.")
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    try:
-        yield
-    except RequestError as error:
-        raise translate(error) from error
-
-
 def info_of(key: str, found: Mapping[str, Any]) -> ObjectInfo:
     return ObjectInfo(key, int(found["size"]), datetime.fromisoformat(found["updated"]))
-
-
-async def attempt(request: Awaitable[T]) -> T:
-    try:
-        return await request
-    except aiohttp.ClientResponseError as error:
-        failed = RequestError(error.status, " ".join(error.message.split()))
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        # A ValueError: something else answers there, and not in JSON.
-        failed = RequestError(None, f"{type(error).__name__}: {error}")
-    raise failed  # outside of the handler, or it would drag the headers along
-
-
-async def pause(seconds: float) -> None:
-    """Of this length on average, so that many who failed together do not come back together."""
-    await asyncio.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311
-
-
-async def persist(request: Callable[[], Awaitable[T]]) -> T:
-    """Repeats a request that fails in passing. It must be safe to repeat: all of ours are."""
-    for seconds in RETRY_SECONDS:
-        try:
-            return await attempt(request())
-        except RequestError as error:
-            if not error.may_pass:
-                raise
-        await pause(seconds)
-    return await attempt(request())
-
-
-async def for_each(work: Callable[[A], Awaitable[T]], items: Sequence[A]) -> list[T]:
-    """Does the work for all items, some at a time. Nothing goes on behind an error's back."""
-    results: list[T] = []
-    for start in range(0, len(items), PARALLEL):
-        batch = [work(item) for item in items[start : start + PARALLEL]]
-        for result in await asyncio.gather(*batch, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
-            results.append(result)
-    return results
 
 
 class GcsPartWriter(HeldPart):
@@ -226,18 +151,20 @@ class GcsDriver:
                 f"Bucket {self._bucket} cannot be written to. {error.message} ({error.__cause__})",
             ) from error
 
-    async def put(self, key: str, data: Octets) -> None:
+    async def put(self, key: str, data: Octets, content_type: str = "") -> None:
         with translated():
-            await self._upload(self._name(key), bytes(data), ALWAYS)
+            await self._upload(self._name(key), bytes(data), content_type, ALWAYS)
 
-    async def _upload(self, name: str, data: bytes, conditions: Mapping[str, str]) -> None:
+    async def _upload(
+        self, name: str, data: bytes, content_type: str, conditions: Mapping[str, str]
+    ) -> None:
         storage, crc32c = self._client(), checksum(data)
         await persist(
             lambda: storage.upload(
                 self._bucket,
                 name,
                 data,
-                content_type=BYTES,
+                content_type=content_type or BYTES,
                 parameters=dict(conditions),  # the library adds to it
                 metadata={"crc32c": crc32c},  # the store refuses bytes that differ
                 force_resumable_upload=False,  # one request, whatever the size
@@ -245,21 +172,24 @@ class GcsDriver:
             )
         )
 
-    async def begin(self, key: str) -> str:
-        return ""
+    async def begin(self, key: str, content_type: str = "") -> str:
+        """The session is the content type: it is told when the blob is completed."""
+        return content_type
 
     async def open_part(self, key: str, session: str, name: PartName) -> GcsPartWriter:
         return GcsPartWriter(self, self._part(key, name))
 
     async def store_part(self, name: str, data: bytes) -> None:
         """Stores a whole part; FileExistsError if other bytes bear its name."""
+        failpoint("gcs.part.before")
         with translated():
             try:
-                await self._upload(name, data, IF_ABSENT)
+                await self._upload(name, data, BYTES, IF_ABSENT)
             except RequestError as error:
                 if error.status != PRECONDITION_FAILED:
                     raise
             else:
+                failpoint("gcs.part.after")
                 return
         # It is there: stored by an attempt of ours whose answer was lost, or not ours.
         found = await self._metadata(name)
@@ -278,7 +208,7 @@ class GcsDriver:
         stored = {info.key: info.size async for info in self._list(self._folder(key))}
         if all(stored.get(self._part(key, part.name)) == part.size for part in parts):
             try:
-                await self._join(key, parts, stored)
+                await self._join(key, session, parts, stored)
             except MediaError as error:
                 failure = error
         # Another may have been faster, and may have removed the parts by now.
@@ -287,23 +217,36 @@ class GcsDriver:
             raise failure
         await self.abort(key, session)
 
-    async def _join(self, key: str, parts: Sequence[StoredPart], stored: dict[str, int]) -> None:
+    async def _join(
+        self,
+        key: str,
+        content_type: str,
+        parts: Sequence[StoredPart],
+        stored: dict[str, int],
+    ) -> None:
         async def joined(names: list[str]) -> str:
             # Named after what is in it, so it can be used again if it was made before.
             digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
             whole = f"{self._folder(key)}joined-{digest}"
             if whole not in stored:
-                await self._compose(key, names, whole, ALWAYS)
+                await self._compose(key, names, whole, BYTES, ALWAYS)
             return whole
 
         names = [self._part(key, part.name) for part in parts]
         while len(names) > COMPOSED:
             groups = [names[n : n + COMPOSED] for n in range(0, len(names), COMPOSED)]
             names = await for_each(joined, groups)
-        await self._compose(key, names, self._name(key), IF_ABSENT)
+        failpoint("gcs.join.before")
+        await self._compose(key, names, self._name(key), content_type or BYTES, IF_ABSENT)
+        failpoint("gcs.join.after")
 
     async def _compose(
-        self, key: str, names: Sequence[str], whole: str, conditions: Mapping[str, str]
+        self,
+        key: str,
+        names: Sequence[str],
+        whole: str,
+        content_type: str,
+        conditions: Mapping[str, str],
     ) -> None:
         storage = self._client()
         with translated():
@@ -313,7 +256,7 @@ class GcsDriver:
                         self._bucket,
                         whole,
                         list(names),
-                        content_type=BYTES,
+                        content_type=content_type,
                         params=dict(conditions),
                         timeout=UPLOAD_SECONDS,
                     )
@@ -398,6 +341,19 @@ class GcsDriver:
         async for info in self._list(self._prefix + prefix):
             if not info.key.startswith(f"{self._prefix}parts/"):
                 yield replace(info, key=info.key.removeprefix(self._prefix))
+
+    async def list_open(self) -> AsyncIterator[OpenBlob]:
+        found: OpenBlob | None = None
+        async for info in self._list(f"{self._prefix}parts/"):  # parts of one blob come together
+            key = info.key.removeprefix(f"{self._prefix}parts/").rpartition("/")[0]
+            if found and found.key == key:
+                found = replace(found, modified=max(found.modified, info.modified))
+                continue
+            if found:
+                yield found
+            found = OpenBlob(key, "", info.modified)
+        if found:
+            yield found
 
     async def _list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Every object whose name begins with `prefix`. The keys are names as they are stored."""

@@ -23,7 +23,15 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from media_service.errors import DataLoss, MediaError, Reason, ResourceExhausted, Unavailable
-from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart, missing
+from media_service.failpoints import failpoint
+from media_service.storage.driver import (
+    Limits,
+    ObjectInfo,
+    OpenBlob,
+    PartName,
+    StoredPart,
+    missing,
+)
 from media_service.types import Octets
 
 # Threads wait for the disk, not for a processor: many small uploads sync at the same time.
@@ -167,10 +175,12 @@ class LocalPartWriter:
     def _write(self, buffers: Sequence[Octets]) -> None:
         with self._writing:
             write_all(self._fd, buffers)
+        failpoint("local.part.written")
 
     async def sync(self) -> int:
         size = self._size
         await self._driver.run(os.fdatasync, self._fd)
+        failpoint("local.part.synced")
         return size
 
     async def seal(self) -> None:
@@ -181,6 +191,7 @@ class LocalPartWriter:
             os.fdatasync(self._fd)
         finally:
             self._close()
+        failpoint("local.part.sealed")
 
     async def discard(self) -> None:
         with suppress(MediaError):
@@ -235,21 +246,25 @@ class LocalDriver:
     def _part(self, key: str, name: PartName) -> Path:
         return self._parts(key) / f"{name.epoch}-{name.number}"
 
-    async def put(self, key: str, data: Octets) -> None:
+    async def put(self, key: str, data: Octets, content_type: str = "") -> None:
         await self.run(self._put, key, data)
 
     def _put(self, key: str, data: Octets) -> None:
         final = self.root / key
         folder = self._shard(final.parent)
         fresh = f"{final.name}.new"
+        failpoint("local.put.before")
         try:
             fd = os.open(fresh, PUT_FLAGS, 0o600, dir_fd=folder)
             try:
                 write_all(fd, [data])
             finally:
                 os.close(fd)
+            failpoint("local.put.written")
             os.rename(fresh, final.name, src_dir_fd=folder, dst_dir_fd=folder)
+            failpoint("local.put.renamed")
             os.fsync(folder)
+            failpoint("local.put.after")
         except OSError:
             with suppress(OSError):  # or a full disk would stay full
                 os.unlink(fresh, dir_fd=folder)
@@ -267,7 +282,7 @@ class LocalDriver:
             return first
         return fd
 
-    async def begin(self, key: str) -> str:
+    async def begin(self, key: str, content_type: str = "") -> str:
         return ""
 
     async def open_part(self, key: str, session: str, name: PartName) -> LocalPartWriter:
@@ -279,6 +294,7 @@ class LocalDriver:
                 self._root_made = True
             make_directories(path.parent, self.root)
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            failpoint("local.part.created")
             try:
                 sync_directory(path.parent)
             except OSError:
@@ -297,12 +313,19 @@ class LocalDriver:
 
         return LocalPartWriter(self, path, await self.run(create_again))
 
+    async def sign_part(self, *args: object) -> None:
+        return None
+
+    async def stored_parts(self, *args: object) -> dict[PartName, tuple[int, int]]:
+        return {}
+
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         await self.run(self._complete, key, parts)
 
     def _complete(self, key: str, parts: Sequence[StoredPart]) -> None:
         final = self.root / key
         folder = self._shard(final.parent)
+        failpoint("local.join.before")
         try:
             with locked(self._parts(key)):
                 if not final.exists():  # another process may have been faster
@@ -312,6 +335,7 @@ class LocalDriver:
                 raise
         # Also for whoever renamed it, if they died before they came to this.
         os.fsync(folder)
+        failpoint("local.join.after")
         remove_folder(self._parts(key))
 
     def _join(self, key: str, parts: Sequence[StoredPart], final: Path) -> None:
@@ -336,7 +360,9 @@ class LocalDriver:
                 os.fsync(fd)
             finally:
                 os.close(fd)
+        failpoint("local.join.written")
         joined.rename(final)
+        failpoint("local.join.renamed")
 
     async def abort(self, key: str, session: str) -> None:
         await self.run(shutil.rmtree, self._parts(key), ignore_errors=True)
@@ -401,6 +427,19 @@ class LocalDriver:
 
         for info in await self.run(walk):
             yield info
+
+    async def list_open(self) -> AsyncIterator[OpenBlob]:
+        def walk() -> list[OpenBlob]:
+            root, found = self.root / "parts", []
+            for folder, _, names in os.walk(root):  # does not mind that folders go meanwhile
+                files = [look(Path(folder, name), name) for name in names]
+                if times := [file.modified for file in files if file]:
+                    key = str(Path(folder).relative_to(root))
+                    found.append(OpenBlob(key, "", max(times)))
+            return found
+
+        for blob in await self.run(walk):
+            yield blob
 
     def local_path(self, key: str) -> Path | None:
         return self.root / key

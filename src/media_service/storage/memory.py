@@ -4,9 +4,17 @@ It keeps the same promises as the others, but for surviving a restart.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
-from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart, missing
+from media_service.storage.driver import (
+    Limits,
+    ObjectInfo,
+    OpenBlob,
+    PartName,
+    StoredPart,
+    missing,
+)
 from media_service.types import Octets, now
 
 
@@ -39,22 +47,28 @@ class MemoryDriver:
 
     def __init__(self) -> None:
         self._open: dict[str, dict[PartName, bytearray]] = {}
+        self._touched: dict[str, datetime] = {}
         self._blobs: dict[str, tuple[bytes, ObjectInfo]] = {}
 
     async def check(self) -> None:
         """It is always there."""
 
-    async def put(self, key: str, data: Octets) -> None:
+    async def put(self, key: str, data: Octets, content_type: str = "") -> None:
         self._blobs[key] = bytes(data), ObjectInfo(key, len(data), now())
 
-    async def begin(self, key: str) -> str:
+    async def begin(self, key: str, content_type: str = "") -> str:
         return ""
 
     async def open_part(self, key: str, session: str, name: PartName) -> MemoryPartWriter:
+        return MemoryPartWriter(self._parts(key, name), name)
+
+    def _parts(self, key: str, fresh: PartName) -> dict[PartName, bytearray]:
+        """Of an open blob, with none of the name `fresh`."""
         parts = self._open.setdefault(key, {})
-        if name in parts:
-            raise RuntimeError(f"part name {name} was used before")
-        return MemoryPartWriter(parts, name)
+        if fresh in parts:
+            raise RuntimeError(f"part name {fresh} was used before")
+        self._touched[key] = now()
+        return parts
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         size = sum(part.size for part in parts)
@@ -68,10 +82,14 @@ class MemoryDriver:
         if len(data) != size:
             raise missing(key)
         self._blobs[key] = data, ObjectInfo(key, size, now())
-        self._open.pop(key, None)
+        self._forget(key)
 
     async def abort(self, key: str, session: str) -> None:
+        self._forget(key)
+
+    def _forget(self, key: str) -> None:
         self._open.pop(key, None)
+        self._touched.pop(key, None)
 
     async def read(
         self, key: str, offset: int, length: int, chunk: int
@@ -93,9 +111,15 @@ class MemoryDriver:
             if key.startswith(prefix):
                 yield info
 
+    async def list_open(self) -> AsyncIterator[OpenBlob]:
+        for key, touched in list(self._touched.items()):
+            if self._open.get(key):
+                yield OpenBlob(key, "", touched)
+
     def local_path(self, key: str) -> Path | None:
         return None
 
     async def close(self) -> None:
         self._open.clear()
+        self._touched.clear()
         self._blobs.clear()

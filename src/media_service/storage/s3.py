@@ -9,23 +9,30 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from media_service.errors import DataLoss, MediaError, Reason, Unavailable
+from media_service.errors import DataLoss, MediaError, Unavailable
+from media_service.failpoints import failpoint
 from media_service.storage.crc32c import checksum
-from media_service.storage.driver import Limits, ObjectInfo, PartName, StoredPart, missing
+from media_service.storage.driver import (
+    Limits,
+    ObjectInfo,
+    OpenBlob,
+    PartName,
+    StoredPart,
+    missing,
+)
 from media_service.storage.held_part import HeldPart
+from media_service.storage.s3_client import code_of, open_client, translated, unavailable
 from media_service.storage.s3_location import S3Location
-from media_service.types import Octets
+from media_service.types import Octets, now
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -34,35 +41,9 @@ MIB = 1 << 20
 # S3 takes nothing smaller but at the end, and 10 000 parts: of 8 MiB they make 78 GiB.
 MIN_PART = 5 * MIB
 PART = 8 * MIB
-CONNECTIONS = 64
-ATTEMPTS = 4
-CONNECT_SECONDS = 5
-READ_SECONDS = 60
 # Waits before a download is gone on with that was cut.
 RETRY_SECONDS = (0.1, 0.4, 1.6)
 CUT = (aiohttp.ClientError, asyncio.IncompleteReadError, TimeoutError, OSError)
-MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound"}
-NO_UPLOAD = {"NoSuchUpload", "404"}
-
-
-def code_of(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-@contextmanager
-def translated(key: str = "") -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        if code_of(error) in MISSING:
-            raise missing(key) from error
-        raise unavailable(f"it answered {code_of(error)}") from error
-    except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise unavailable(type(error).__name__) from error
-
-
-def unavailable(why: str) -> Unavailable:
-    return Unavailable(Reason.STORAGE_UNAVAILABLE, f"The object store failed: {why}.")
 
 
 class S3PartWriter(HeldPart):
@@ -93,43 +74,23 @@ class S3Driver:
         self._opening: asyncio.Task[S3Client] | None = None
 
     async def _client(self) -> "S3Client":
-        """One client, made when it is first needed. Credentials: the SDK's own chain."""
+        """One client, made when it is first needed."""
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
         with translated():
             return await asyncio.shield(self._opening)
 
     async def _open(self) -> "S3Client":
-        location = self._location
-        config = AioConfig(
-            max_pool_connections=CONNECTIONS,
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
-            retries={"mode": "standard", "max_attempts": ATTEMPTS},
-            # Checksums are ours to give; nothing is computed twice.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3={
-                "addressing_style": "path" if location.path_style else "auto",
-                "payload_signing_enabled": False,
-            },
-        )
-        return await self._stack.enter_async_context(
-            get_session().create_client(
-                "s3",
-                endpoint_url=location.endpoint or None,
-                region_name=location.region or None,
-                config=config,
-            )
-        )
+        return await self._stack.enter_async_context(open_client(self._location))
 
-    def _kept_as(self) -> dict[str, Any]:
+    def _kept_as(self, content_type: str) -> dict[str, Any]:
         """What a new object is asked to be."""
         location = self._location
         wanted = {
             "ServerSideEncryption": location.encryption,
             "SSEKMSKeyId": location.kms_key,
             "StorageClass": location.storage_class,
+            "ContentType": content_type,
         }
         return {name: value for name, value in wanted.items() if value}
 
@@ -149,19 +110,23 @@ class S3Driver:
         if found != b"ok":
             raise unavailable(f"bucket {self._bucket} gives back other bytes than it was given")
 
-    async def put(self, key: str, data: Octets) -> None:
+    async def put(self, key: str, data: Octets, content_type: str = "") -> None:
         client, body = await self._client(), bytes(data)
         with translated(key):
             await client.put_object(
-                **self._name(key), **self._kept_as(), Body=body, ChecksumCRC32C=checksum(body)
+                **self._name(key),
+                **self._kept_as(content_type),
+                Body=body,
+                ChecksumCRC32C=checksum(body),
             )
 
-    async def begin(self, key: str) -> str:
+    async def begin(self, key: str, content_type: str = "") -> str:
         client = await self._client()
         with translated(key):
             opened = await client.create_multipart_upload(
-                **self._name(key), **self._kept_as(), ChecksumAlgorithm="CRC32C"
+                **self._name(key), **self._kept_as(content_type), ChecksumAlgorithm="CRC32C"
             )
+        failpoint("s3.begin.after")
         return opened["UploadId"]
 
     async def open_part(self, key: str, session: str, name: PartName) -> S3PartWriter:
@@ -170,6 +135,7 @@ class S3Driver:
     async def put_part(self, key: str, session: str, number: int, data: bytes) -> None:
         """Stores a whole part."""
         client = await self._client()
+        failpoint("s3.part.before")
         with translated(key):
             await client.upload_part(
                 **self._name(key),
@@ -178,6 +144,7 @@ class S3Driver:
                 Body=data,
                 ChecksumCRC32C=checksum(data),
             )
+        failpoint("s3.part.after")
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         size = sum(part.size for part in parts)
@@ -206,9 +173,11 @@ class S3Driver:
             joined.append(named)
         if [part["PartNumber"] for part in joined] != [part.name.number for part in parts]:
             raise ValueError("S3 joins parts in the order of their numbers")
+        failpoint("s3.join.before")
         await client.complete_multipart_upload(
             **self._name(key), UploadId=session, MultipartUpload={"Parts": joined}
         )
+        failpoint("s3.join.after")
 
     async def _parts(self, client: "S3Client", key: str, session: str) -> AsyncIterator[Any]:
         pages = client.get_paginator("list_parts").paginate(**self._name(key), UploadId=session)
@@ -287,11 +256,36 @@ class S3Driver:
             Bucket=self._bucket, Prefix=self._prefix + prefix
         )
         with translated():
-            async with aclosing(pages.__aiter__()) as pages:
-                async for page in pages:
-                    for found in page.get("Contents", []):
-                        key = found["Key"].removeprefix(self._prefix)
-                        yield ObjectInfo(key, found["Size"], found["LastModified"])
+            async for page in pages:
+                for found in page.get("Contents", []):
+                    key = found["Key"].removeprefix(self._prefix)
+                    yield ObjectInfo(key, found["Size"], found["LastModified"])
+
+    async def list_open(self) -> AsyncIterator[OpenBlob]:
+        after: dict[str, Any] = {}
+        while True:
+            page = await self._open_page(after)
+            for found in page.get("Uploads", []):
+                key = found["Key"].removeprefix(self._prefix)
+                # A server that does not tell when must not make it look abandoned.
+                yield OpenBlob(key, found["UploadId"], found.get("Initiated") or now())
+            if not page.get("IsTruncated"):
+                return
+            # Not every server has both.
+            markers = {name: page.get(f"Next{name}") for name in ("KeyMarker", "UploadIdMarker")}
+            after = {name: marker for name, marker in markers.items() if marker}
+
+    async def _open_page(self, after: dict[str, Any]) -> Any:
+        client = await self._client()
+        wanted: dict[str, Any] = {"Bucket": self._bucket, "Prefix": self._prefix, **after}
+        with translated():
+            try:
+                return await client.list_multipart_uploads(**wanted)
+            except ClientError as error:
+                # Some servers cannot go on from within the sessions of a key.
+                if code_of(error) != "InvalidArgument" or not wanted.pop("UploadIdMarker", None):
+                    raise
+                return await client.list_multipart_uploads(**wanted)
 
     def local_path(self, key: str) -> Path | None:
         return None

@@ -4,6 +4,7 @@ import logging
 
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.storage.blobs import BlobStore
@@ -27,12 +28,15 @@ class DiscardHandler:
         async with self._database.connection() as db:
             upload = await queries.get(db, claim.subject_id)
         if upload is not None and upload.state.final and upload.state is not UploadState.FINISHED:
+            failpoint("discard.before")
             key = self._store.key(upload.blob_id)
             await self._store.driver.abort(key, upload.store_session)
             await self._store.driver.delete(key)
+            failpoint("discard.removed")
         async with self._database.transaction() as db:
             if await jobs.finish(db, claim, JobState.SUCCEEDED):
                 await queries.forget_parts(db, claim.subject_id)
+        failpoint("discard.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         log.error("bytes of upload %s could not be removed: %s", claim.subject_id, fault.message)
@@ -45,6 +49,10 @@ async def expire_uploads(database: Database, notifier: Notifier) -> int:
     async with database.transaction() as db:
         expired = await queries.expire(db, BATCH)
         await jobs.enqueue(db, JobKind.DISCARD, *(upload.upload_id for upload in expired))
+        if expired:
+            failpoint("upload.expire.before")
+    if expired:
+        failpoint("upload.expire.after")
     for upload in expired:
         notifier.publish("uploads", upload.upload_id, f"{upload.epoch}:EXPIRED")
     if expired:

@@ -16,6 +16,7 @@ from media_service.db.batch import Batcher
 from media_service.db.database import Connection, Database, Duplicate
 from media_service.db.notify import Notifier
 from media_service.errors import DataLoss, MediaError, Reason, ResourceExhausted, Unavailable
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.media import queries as catalogue
@@ -30,9 +31,11 @@ from media_service.uploads.acceptance import (
     check_checksums,
     check_complete,
     check_not_empty,
+    merge,
 )
 from media_service.uploads.ledger import not_active, superseded, upload_exists
 from media_service.uploads.model import Part, Upload, UploadResult, UploadSpec, UploadState
+from media_service.uploads.parts.check import ListedPart, check_parts
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +49,6 @@ def whole_crc32c(parts: list[Part]) -> int:
     for part in parts:
         crc = combine(crc, part.crc32c, part.size)
     return crc
-
-
-def check_still_mine(upload: Upload, found: Upload | None) -> None:
-    """Raises what came between: another writer, or an end that is no success."""
-    if found is not None and found.state is UploadState.ACTIVE:
-        raise superseded(upload.upload_id)
-    if found is not None and found.state not in {UploadState.VERIFYING, UploadState.FINISHED}:
-        raise not_active(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +69,7 @@ class Finished:
             epoch=1,
             next_part=1,
             committed_size=self.media.blob.size_bytes,
+            parts_since=None,
             create_time=time,
             update_time=time,
             expire_time=time,
@@ -91,23 +87,42 @@ class Finisher:
         self._add = Batcher(self._add_many)
 
     async def finish_session(
-        self, upload: Upload, declared: Checksums, sha256: bytes | None
+        self,
+        upload_id: str,
+        declared: Checksums,
+        *,
+        epoch: int | None = None,
+        sha256: bytes | None = None,
+        listed: Sequence[ListedPart] = (),
     ) -> None:
-        """Finishes an ACTIVE upload whose epoch is still `upload.epoch`.
+        """Finishes an ACTIVE upload; does nothing if it is finished, or about to be.
 
-        `declared`: all checksums the caller gave. `sha256`: of the whole, if the stream that just
-        ended knows it; otherwise a declared one is checked by the worker, and the upload is left
-        VERIFYING. Raises what makes the upload FAILED, and FailedPrecondition (UPLOAD_INCOMPLETE).
+        `declared`: checksums the caller gave, beside those the upload has. `epoch`: of the stream
+        that just ended, if it was one, and `sha256`: of the whole, if that stream knows it;
+        otherwise a declared one is checked by the worker, and the upload is left VERIFYING.
+        `listed`: the parts as the caller has them.
+
+        Raises what makes the upload FAILED; Conflict (SUPERSEDED); FailedPrecondition
+        (UPLOAD_NOT_ACTIVE, UPLOAD_INCOMPLETE); AlreadyExists (PART_CONFLICT).
         """
-        check_complete(upload.spec, upload.committed_size)
-        read_back = declared.sha256 is not None and sha256 is None
-        delay = timedelta() if read_back else TAKE_OVER
+        failpoint("upload.verify.before")
         async with self._database.transaction() as db:
-            if not await queries.begin_verifying(db, upload.upload_id, upload.epoch, declared):
-                check_still_mine(upload, await queries.get(db, upload.upload_id))
+            upload = await queries.lock(db, upload_id)
+            if upload is None or upload.state in {UploadState.VERIFYING, UploadState.FINISHED}:
                 return
-            await jobs.enqueue(db, JobKind.FINISH, upload.upload_id, delay=delay)
-        self._notifier.publish("uploads", upload.upload_id, f"{upload.epoch}:VERIFYING")
+            if upload.state is not UploadState.ACTIVE:
+                raise not_active(upload)
+            if epoch is not None and upload.epoch != epoch:
+                raise superseded(upload_id)
+            declared = merge(upload.spec.checksums, declared)
+            check_parts(upload, await queries.parts(db, upload_id), listed)
+            check_complete(upload.spec, upload.committed_size)
+            await queries.begin_verifying(db, upload_id, declared)
+            read_back = declared.sha256 is not None and sha256 is None
+            delay = timedelta() if read_back else TAKE_OVER
+            await jobs.enqueue(db, JobKind.FINISH, upload_id, delay=delay)
+        failpoint("upload.verify.after")
+        self._notifier.publish("uploads", upload_id, f"{upload.epoch + 1}:VERIFYING")
         if read_back:
             self._notifier.publish("jobs", "finish")
             return
@@ -128,6 +143,7 @@ class Finisher:
         content_type, kind = self._acceptance.check_content(bytes(data[:HEAD]), spec.content_type)
         key = self._store.key(blob_id)
         await self._store.driver.put(key, data)
+        failpoint("upload.one-step.before")
         blob = Blob(blob_id, self._store.name, key, len(data), checksums)
         media = NewMedia(spec.upload_id, owner, kind, content_type, spec.filename, blob)
         try:
@@ -139,6 +155,7 @@ class Finisher:
             if isinstance(error, Duplicate):
                 raise upload_exists(spec.upload_id) from None
             raise
+        failpoint("upload.one-step.after")
         self._notifier.publish("jobs", "ingest")
         return UploadResult(upload, media.born(upload.create_time))
 
@@ -167,6 +184,7 @@ class Finisher:
             raise
         except MediaError as error:
             log.info("upload %s failed: %s", upload.upload_id, error.reason)
+        failpoint("upload.finish-job.after")
         async with self._database.connection() as db:
             await jobs.finish(db, claim, JobState.SUCCEEDED)
 
@@ -181,7 +199,7 @@ class Finisher:
     async def _settle(self, upload: Upload, declared: Checksums, sha256: bytes | None) -> None:
         upload_id = upload.upload_id
         async with self._database.connection() as db:
-            parts = await queries.parts(db, upload_id)
+            parts = [part for part in await queries.parts(db, upload_id) if part.stored]
         try:
             new = await self._check(
                 upload.spec,
@@ -204,11 +222,14 @@ class Finisher:
             self._notifier.publish("uploads", upload_id, f"{upload.epoch}:FAILED")
             self._notifier.publish("jobs", "discard")
             raise
+        failpoint("upload.finish.before")
         async with self._database.transaction() as db:
             if await queries.end(db, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
                 await catalogue.insert(db, [new])
                 await jobs.enqueue(db, JobKind.INGEST, upload_id)
                 await jobs.withdraw(db, JobKind.FINISH, upload_id)
+            failpoint("upload.finish.inside")
+        failpoint("upload.finish.after")
         self._notifier.publish("uploads", upload_id, f"{upload.epoch}:FINISHED")
         self._notifier.publish("jobs", "ingest")
 
@@ -230,7 +251,7 @@ class Finisher:
         crc32c = whole_crc32c(parts)
         check_checksums(declared, Checksums(crc32c, sha256))
         key = self._store.key(blob_id)
-        await self._store.driver.complete(key, session, [part.stored for part in parts])
+        await self._store.driver.complete(key, session, [part.in_store for part in parts])
         head = await self._store.head(key, size, HEAD)
         content_type, kind = self._acceptance.check_content(head, spec.content_type)
         if declared.sha256 is not None and sha256 is None:

@@ -5,12 +5,21 @@ from datetime import timedelta
 
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
-from media_service.errors import AlreadyExists, Conflict, FailedPrecondition, Reason
+from media_service.errors import AlreadyExists, Conflict, FailedPrecondition, NotFound, Reason
+from media_service.failpoints import failpoint
 from media_service.types import Owner
 from media_service.uploads import queries
 from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
 
 Created = Callable[[str], Awaitable[None]]
+
+
+def upload_not_found(upload_id: str) -> NotFound:
+    return NotFound(
+        Reason.UPLOAD_NOT_FOUND,
+        "There is no such upload, or it is not yours.",
+        upload_id=upload_id,
+    )
 
 
 def upload_exists(upload_id: str) -> AlreadyExists:
@@ -73,6 +82,7 @@ class Ledger:
         upload_id = self.spec.upload_id
         created = not self.exists
         self.exists = True  # or may, if the database goes away while it answers
+        failpoint("upload.count.before")
         # A later count is one statement, which needs no transaction around it.
         opened = self._database.transaction() if created else self._database.connection()
         async with opened as db:
@@ -91,6 +101,7 @@ class Ledger:
                 db, upload_id, self.epoch, committed_size, parts, self._expiry
             )
             upload = None if counted else await queries.get(db, upload_id)
+        failpoint("upload.count.after")
         if upload is not None:
             if upload.state is UploadState.ACTIVE:
                 raise superseded(upload_id)

@@ -42,7 +42,8 @@ class UploadSpec:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Bytes [offset, offset + size) of the whole, immutable once counted in `committed_size`."""
+    """Bytes [offset, offset + size) of the whole, if all parts before are here; immutable once
+    counted or claimed. `stored` False: claimed by a caller, and not known to be durable."""
 
     number: int
     offset: int
@@ -50,10 +51,15 @@ class Part:
     crc32c: int
     epoch: int
     sealed: bool
+    stored: bool = True
 
     @property
-    def stored(self) -> StoredPart:
-        return StoredPart(PartName(self.number, self.epoch), self.size, self.sealed)
+    def name(self) -> PartName:
+        return PartName(self.number, self.epoch)
+
+    @property
+    def in_store(self) -> StoredPart:
+        return StoredPart(self.name, self.size, self.sealed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +70,10 @@ class Upload:
     blob_id: str
     store_session: str
     epoch: int
-    # The number of the first part that the writer of this epoch makes.
+    # The number of the part that begins at `committed_size`.
     next_part: int
+    # The epoch in which callers began to put parts; None while streams write.
+    parts_since: int | None
     committed_size: int
     create_time: datetime
     update_time: datetime
@@ -76,6 +84,13 @@ class Upload:
     def upload_id(self) -> str:
         return self.spec.upload_id
 
+    @property
+    def next_part_number(self) -> int:
+        """Where callers who put parts go on. A stream may have sent parts that it never counted,
+        and an object store knows parts by their numbers alone: so those are left out."""
+        skipped = 0 if self.parts_since is not None or self.epoch == 0 else MOST_UNCOUNTED + 1
+        return self.next_part + skipped
+
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
@@ -85,6 +100,7 @@ class UploadResult:
     media: Media | None
     # What an append needs that does not complete it; 0: any number of bytes.
     min_append_size: int = 0
+    max_part_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

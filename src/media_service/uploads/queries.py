@@ -36,6 +36,7 @@ def record(row: Mapping[str, Any]) -> Upload:
         store_session=row["store_session"],
         epoch=row["epoch"],
         next_part=row["next_part"],
+        parts_since=row["parts_since"],
         committed_size=row["committed_size"],
         create_time=row["create_time"],
         update_time=row["update_time"],
@@ -127,6 +128,13 @@ async def get(db: Connection, upload_id: str) -> Upload | None:
     return record(row) if row else None
 
 
+async def lock(db: Connection, upload_id: str) -> Upload | None:
+    """As `get`, and nobody else changes it until the transaction ends."""
+    rows = await db.execute(SELECT + "where u.upload_id = %s for update", (upload_id,))
+    row = await rows.fetchone()
+    return record(row) if row else None
+
+
 async def by_request(db: Connection, owner: Owner, request_id: str) -> Upload | None:
     rows = await db.execute(
         SELECT + "where (u.org_id, u.owner_type, u.owner_id) = (%s, %s, %s) and u.request_id = %s",
@@ -168,39 +176,61 @@ async def page(
 
 
 async def parts(db: Connection, upload_id: str) -> list[Part]:
+    """All parts, in their order, claimed ones too."""
     rows = await db.execute(
-        "select number, part_offset, size_bytes, crc32c, epoch, sealed from upload_parts"
-        " where upload_id = %s order by part_offset",
+        "select number, size_bytes, crc32c, epoch, sealed, stored from upload_parts"
+        " where upload_id = %s order by number",
         (upload_id,),
     )
-    return [
-        Part(
+    found: list[Part] = []
+    offset = 0
+    async for row in rows:
+        part = Part(
             row["number"],
-            row["part_offset"],
+            offset,
             row["size_bytes"],
             row["crc32c"],
             row["epoch"],
             row["sealed"],
+            row["stored"],
         )
-        async for row in rows
-    ]
+        found.append(part)
+        offset += part.size
+    return found
 
 
 async def take_over(db: Connection, upload_id: str) -> Upload | None:
-    """Begins the next epoch: whoever wrote before is superseded. None if it takes no bytes."""
+    """Begins the next epoch, and the writing of a stream: whoever wrote before is superseded, and
+    what was claimed and never came is claimed no longer. None if it takes no bytes, or if parts are
+    stored that a stream would have to pass.
+
+    The numbers that the writer before may have used and not counted are left out.
+    """
     rows = await db.execute(
         """
-        update uploads u
-        set epoch = epoch + 1,
-            next_part = %s + greatest(
-                next_part,
-                (select max(number) + 1 from upload_parts p where p.upload_id = u.upload_id)
-            )
-        where upload_id = %s and state = 'ACTIVE'
-        returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
-                  u.request_id::text as request_id
+        with taken as (
+            update uploads u
+            set epoch = epoch + 1,
+                parts_since = null,
+                next_part = case when epoch = 0 then next_part else %(skipped)s + greatest(
+                    next_part,
+                    (select max(number) + 1 from upload_parts p where p.upload_id = u.upload_id)
+                ) end
+            where upload_id = %(upload_id)s and state = 'ACTIVE'
+              and not exists (
+                  select from upload_parts p
+                  where p.upload_id = u.upload_id and p.stored and p.number >= u.next_part
+              )
+            returning u.*
+        ), dropped as (
+            delete from upload_parts p using taken
+            where p.upload_id = taken.upload_id and not p.stored
+        )
+        select t.*, t.upload_id::text as upload_id, t.blob_id::text as blob_id,
+               t.request_id::text as request_id
+        from taken t
         """,
-        (MOST_UNCOUNTED + 1, upload_id),
+        {"upload_id": upload_id, "skipped": MOST_UNCOUNTED + 1},
     )
     row = await rows.fetchone()
     return record(row) if row else None
@@ -220,15 +250,16 @@ async def checkpoint(
         with mine as (
             update uploads
             set committed_size = %(committed_size)s, update_time = now(),
-                expire_time = now() + %(expiry)s
+                expire_time = now() + %(expiry)s,
+                next_part = greatest(next_part, %(next_part)s)
             where upload_id = %(upload_id)s and epoch = %(epoch)s and state = 'ACTIVE'
             returning upload_id
         ), counted as (
             insert into upload_parts
-                (upload_id, number, part_offset, size_bytes, crc32c, epoch, sealed)
+                (upload_id, number, size_bytes, crc32c, epoch, sealed)
             select upload_id, part.* from mine, unnest(
-                %(number)s::int[], %(offset)s::bigint[], %(size)s::bigint[], %(crc32c)s::bigint[],
-                %(part_epoch)s::int[], %(sealed)s::bool[]
+                %(number)s::int[], %(size)s::bigint[], %(crc32c)s::bigint[], %(part_epoch)s::int[],
+                %(sealed)s::bool[]
             ) as part
             on conflict (upload_id, number) do update
             set size_bytes = excluded.size_bytes, crc32c = excluded.crc32c,
@@ -241,8 +272,8 @@ async def checkpoint(
             "epoch": epoch,
             "committed_size": committed_size,
             "expiry": expiry,
+            "next_part": max((part.number + 1 for part in written), default=0),
             "number": [part.number for part in written],
-            "offset": [part.offset for part in written],
             "size": [part.size for part in written],
             "crc32c": [part.crc32c for part in written],
             "part_epoch": [part.epoch for part in written],
@@ -252,15 +283,14 @@ async def checkpoint(
     return await rows.fetchone() is not None
 
 
-async def begin_verifying(db: Connection, upload_id: str, epoch: int, checksums: Checksums) -> bool:
-    """ACTIVE → VERIFYING, with the checksums declared by now; False if another was faster."""
-    done = await db.execute(
-        "update uploads set state = 'VERIFYING', crc32c = coalesce(%s, crc32c),"
-        " sha256 = coalesce(%s, sha256), update_time = now()"
-        " where upload_id = %s and epoch = %s and state = 'ACTIVE'",
-        (checksums.crc32c, checksums.sha256, upload_id, epoch),
+async def begin_verifying(db: Connection, upload_id: str, checksums: Checksums) -> None:
+    """ACTIVE → VERIFYING, with the checksums declared by now, and an epoch in which nobody writes.
+    The caller holds the row."""
+    await db.execute(
+        "update uploads set state = 'VERIFYING', epoch = epoch + 1, crc32c = coalesce(%s, crc32c),"
+        " sha256 = coalesce(%s, sha256), update_time = now() where upload_id = %s",
+        (checksums.crc32c, checksums.sha256, upload_id),
     )
-    return done.rowcount == 1
 
 
 async def end(

@@ -1,7 +1,6 @@
 """Use cases of uploads."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,7 +10,8 @@ from media_service.access.principal import Principal
 from media_service.access.require import own, require
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
-from media_service.errors import FailedPrecondition, InvalidArgument, NotFound, Reason, Unavailable
+from media_service.errors import FailedPrecondition, Reason
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries as catalogue
@@ -19,7 +19,7 @@ from media_service.storage.blobs import BlobStore
 from media_service.types import Checksums, Owner, new_id
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, merge
-from media_service.uploads.admission import Admission, Place
+from media_service.uploads.admission import Place
 from media_service.uploads.finish import Finisher
 from media_service.uploads.ledger import (
     Created,
@@ -27,12 +27,14 @@ from media_service.uploads.ledger import (
     not_active,
     superseded,
     upload_exists,
+    upload_not_found,
 )
 from media_service.uploads.model import Chunk, Upload, UploadResult, UploadSpec, UploadState
+from media_service.uploads.parts.check import ListedPart, outstanding
+from media_service.uploads.parts.collect import Collector
+from media_service.uploads.running import Running
 from media_service.uploads.stream import UploadStream, check_chunk
 from media_service.uploads.writer import BlobWriter
-
-log = logging.getLogger(__name__)
 
 NO_CHECKSUMS = Checksums()
 
@@ -40,16 +42,8 @@ NO_CHECKSUMS = Checksums()
 HEARTBEAT_SECONDS = 15.0
 
 
-def not_found(upload_id: str) -> NotFound:
-    return NotFound(
-        Reason.UPLOAD_NOT_FOUND,
-        "There is no such upload, or it is not yours.",
-        upload_id=upload_id,
-    )
-
-
 class UploadService:
-    """Sessions, streams into them, and their ends. Streams over the limit of `admission` raise
+    """Sessions, streams into them, and their ends. Streams for which there is no place raise
     ResourceExhausted (SERVER_BUSY), and change nothing. `expiry`: how long a session may rest;
     `timeout`: see `UploadStream`."""
 
@@ -60,7 +54,8 @@ class UploadService:
         store: BlobStore,
         finisher: Finisher,
         acceptance: Acceptance,
-        admission: Admission,
+        collector: Collector,
+        running: Running,
         *,
         expiry: timedelta,
         timeout: timedelta,
@@ -70,20 +65,10 @@ class UploadService:
         self._blobs = store
         self._finisher = finisher
         self._acceptance = acceptance
-        self._admission = admission
+        self._collector = collector
+        self._running = running
         self._expiry = expiry
         self._timeout = timeout
-        self._streams: dict[asyncio.Task[UploadResult | None], UploadStream] = {}
-        self._finishing: set[asyncio.Task[UploadResult]] = set()
-
-    async def close(self) -> None:
-        """Ends the running streams, as if their callers had gone: what came is kept."""
-        for stream in self._streams.values():
-            stream.interrupt(
-                Unavailable(Reason.SHUTTING_DOWN, "The server is stopping; resume in a moment.")
-            )
-        if running := {*self._streams, *self._finishing}:
-            await asyncio.wait(running)
 
     # Sessions
 
@@ -97,12 +82,14 @@ class UploadService:
         try:
             for blob_id in blobs:
                 unused[blob_id] = await self._begin(blob_id)
+            failpoint("upload.create.before")
             async with self._database.transaction() as db:
                 uploads = [
                     await self._create(db, owner, spec, blob_id, unused[blob_id])
                     for spec, blob_id in zip(specs, blobs, strict=True)
                 ]
                 results = [await self._result(db, upload) for upload in uploads]
+            failpoint("upload.create.after")
             for upload in uploads:
                 unused.pop(upload.blob_id, None)
             return results
@@ -166,21 +153,19 @@ class UploadService:
                     continue
 
     async def complete(
-        self, principal: Principal, upload_id: str, checksums: Checksums
+        self,
+        principal: Principal,
+        upload_id: str,
+        checksums: Checksums,
+        listed: Sequence[ListedPart] = (),
     ) -> UploadResult:
-        """Finishes an upload whose bytes are all here; idempotent."""
+        """Finishes an upload whose bytes are all here; idempotent. `listed`: the parts as the
+        caller has them, if the caller says."""
         async with self._database.connection() as db:
             upload = await self._load(db, principal, upload_id)
-            if upload.state in {UploadState.FINISHED, UploadState.VERIFYING}:
-                return await self._result(db, upload)
-            taken = await queries.take_over(db, upload_id)
-            if taken is None:  # another call may have come between
-                upload = await self._load(db, principal, upload_id)
-                if upload.state in {UploadState.FINISHED, UploadState.VERIFYING}:
-                    return await self._result(db, upload)
-                raise not_active(upload)
-        self._notifier.publish("uploads", upload_id, f"{taken.epoch}:ACTIVE")
-        await self._finisher.finish_session(taken, merge(upload.spec.checksums, checksums), None)
+        if upload.state not in {UploadState.FINISHED, UploadState.VERIFYING}:
+            await self._collector.collect(upload)
+            await self._finisher.finish_session(upload_id, checksums, listed=listed)
         return await self.get(principal, upload_id)
 
     async def abort(self, principal: Principal, upload_id: str) -> UploadResult:
@@ -191,6 +176,8 @@ class UploadService:
             if ended:
                 await jobs.enqueue(db, JobKind.DISCARD, upload_id)
             result = await self._result(db, await self._load(db, principal, upload_id))
+            failpoint("upload.abort.before")
+        failpoint("upload.abort.after")
         if result.upload.state is not UploadState.ABORTED:
             raise not_active(result.upload)
         self._notifier.publish("uploads", upload_id, f"{upload.epoch}:ABORTED")
@@ -210,13 +197,8 @@ class UploadService:
     ) -> UploadResult:
         """Writes a stream into a session, from `committed_size` on. `declared`: checksums of the
         whole. With `atomic` the bytes are kept only if the stream ends well."""
-        with self._admission.stream() as place:
-            async with self._database.connection() as db:
-                upload = await self._load(db, principal, upload_id)
-                taken = await queries.take_over(db, upload_id)
-            if taken is None:
-                raise not_active(upload)
-            self._notifier.publish("uploads", upload_id, f"{taken.epoch}:ACTIVE")
+        with self._running.place() as place:
+            taken = await self._take_over(principal, upload_id)
             spec = replace(taken.spec, checksums=merge(taken.spec.checksums, declared))
             ledger = self._ledger(
                 spec, taken.owner, taken.blob_id, taken.store_session, taken.epoch
@@ -242,7 +224,7 @@ class UploadService:
         self._acceptance.check_declared(spec)
         ledger = self._ledger(spec, owner, new_id(), "", 1, on_created)
         writer = self._writer(ledger, 1, 0)
-        with self._admission.stream() as place:
+        with self._running.place() as place:
             result = await self._take_in(place, ledger, writer, chunks, resumable=resumable)
         return result or await self.get(principal, spec.upload_id)
 
@@ -254,20 +236,28 @@ class UploadService:
         self._acceptance.check_declared(spec)
         check_chunk(chunk, 0, 0, spec, self._acceptance)
         declared = merge(spec.checksums, chunk.checksums)
-        with self._admission.stream() as place:
-            finishing = asyncio.create_task(
-                self._finisher.finish_in_one_step(spec, owner, new_id(), chunk.data, declared)
+        with self._running.place() as place:
+            return await self._running.finish(
+                place,
+                self._finisher.finish_in_one_step(spec, owner, new_id(), chunk.data, declared),
             )
-            place.until_done(finishing)
-        # Whoever asked may go; what is begun is ended.
-        self._finishing.add(finishing)
-        finishing.add_done_callback(self._finished)
-        return await asyncio.shield(finishing)
 
-    def _finished(self, finishing: asyncio.Task[UploadResult]) -> None:
-        self._finishing.discard(finishing)
-        if not finishing.cancelled() and (error := finishing.exception()):
-            log.debug("upload failed: %s", error)
+    async def _take_over(self, principal: Principal, upload_id: str) -> Upload:
+        """The upload, for a stream to go on with. Raises FailedPrecondition: UPLOAD_NOT_ACTIVE, or
+        PARTS_OUTSTANDING."""
+        async with self._database.connection() as db:
+            upload = await self._load(db, principal, upload_id)
+        await self._collector.collect(upload)
+        async with self._database.connection() as db:
+            taken = await queries.take_over(db, upload_id)
+            if taken is None:
+                upload = await self._load(db, principal, upload_id)
+                if upload.state is UploadState.ACTIVE:
+                    raise outstanding(upload, await queries.parts(db, upload_id))
+                raise not_active(upload)
+        failpoint("upload.take-over.after")
+        self._notifier.publish("uploads", upload_id, f"{taken.epoch}:ACTIVE")
+        return taken
 
     async def _take_in(
         self,
@@ -281,21 +271,9 @@ class UploadService:
     ) -> UploadResult | None:
         """Runs a stream to its end. The result, if that is known without asking the database."""
         stream = UploadStream(writer, ledger, self._acceptance, self._timeout, atomic=atomic)
-        storing = asyncio.create_task(self._store(stream, ledger, writer, resumable=resumable))
-        self._streams[storing] = stream
-        storing.add_done_callback(self._forget)
-        place.until_done(storing)
-        feeding = asyncio.create_task(stream.feed(chunks))
-        try:
-            with self._fenced(stream, ledger):
-                await asyncio.wait({storing, feeding}, return_when=asyncio.FIRST_COMPLETED)
-                return await asyncio.shield(storing)
-        finally:
-            feeding.cancel()
-            stream.interrupt(
-                InvalidArgument(Reason.INCOMPLETE_BODY, "The stream broke off; resume it.")
-            )
-            await asyncio.wait([feeding])
+        storing = self._store(stream, ledger, writer, resumable=resumable)
+        with self._fenced(stream, ledger):
+            return await self._running.take_in(place, stream, storing, chunks)
 
     async def _store(
         self, stream: UploadStream, ledger: Ledger, writer: BlobWriter, *, resumable: bool
@@ -315,11 +293,9 @@ class UploadService:
         if not stream.finish:
             return None
         if ledger.exists:
-            async with self._database.connection() as db:
-                upload = await queries.get(db, ledger.spec.upload_id)
-            if upload is not None:
-                taken = replace(upload, epoch=ledger.epoch)
-                await self._finisher.finish_session(taken, declared, writer.sha256())
+            await self._finisher.finish_session(
+                ledger.spec.upload_id, declared, epoch=ledger.epoch, sha256=writer.sha256()
+            )
             return None
         return await self._finisher.finish_in_one_step(
             ledger.spec,
@@ -328,11 +304,6 @@ class UploadService:
             b"".join(chunk.data for chunk in stream.held),
             declared,
         )
-
-    def _forget(self, storing: asyncio.Task[UploadResult | None]) -> None:
-        del self._streams[storing]
-        if not storing.cancelled() and (error := storing.exception()):
-            log.debug("stream ended: %s", error)
 
     @contextmanager
     def _fenced(self, stream: UploadStream, ledger: Ledger) -> Iterator[None]:
@@ -401,7 +372,7 @@ class UploadService:
 
     async def _load(self, db: Connection, principal: Principal, upload_id: str) -> Upload:
         upload = await queries.get(db, upload_id)
-        missing = not_found(upload_id)
+        missing = upload_not_found(upload_id)
         require(principal, upload.owner if upload else None, missing)
         if upload is None:
             raise missing
@@ -411,4 +382,10 @@ class UploadService:
         media = None
         if upload.state is UploadState.FINISHED:
             media = await catalogue.get(db, upload.upload_id)
-        return UploadResult(upload, media, self._blobs.driver.limits.min_part_size)
+        limits = self._blobs.driver.limits
+        return UploadResult(
+            upload,
+            media,
+            min_append_size=limits.min_part_size,
+            max_part_size=limits.max_part_size or self._acceptance.max_size,
+        )

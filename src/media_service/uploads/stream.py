@@ -16,7 +16,6 @@ from media_service.errors import (
     MediaError,
     OffsetMismatch,
     Reason,
-    Timeout,
     TooLarge,
 )
 from media_service.storage.crc32c import combine
@@ -24,7 +23,8 @@ from media_service.types import Checksums
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.intake import Intake
 from media_service.uploads.ledger import Ledger
-from media_service.uploads.model import KIB, MIB, MOST_UNCOUNTED, Chunk, Part, UploadSpec
+from media_service.uploads.model import MIB, MOST_UNCOUNTED, Chunk, Part, UploadSpec
+from media_service.uploads.pace import Pace
 from media_service.uploads.writer import BlobWriter
 
 # A checkpoint costs one sync and one commit: after this many bytes, or this many seconds.
@@ -33,8 +33,6 @@ CHECKPOINT_SECONDS = 2.0
 # A session that is created in place and finishes within these is stored in one step.
 FIRST_BYTES = MIB
 FIRST_SECONDS = 0.25
-# A stream that brings less than this in the stream timeout is ended.
-SLOWEST_BYTES = KIB
 
 Durable = tuple[int, list[Part]]
 
@@ -53,12 +51,16 @@ def check_chunk(
         )
     end = position + len(chunk.data)
     if spec.size_bytes is not None and end > spec.size_bytes:
-        raise TooLarge(
-            Reason.SIZE_EXCEEDED,
-            f"More bytes came than the {spec.size_bytes} that were declared.",
-            size_bytes=spec.size_bytes,
-        )
+        raise size_exceeded(spec.size_bytes)
     acceptance.check_size(end)
+
+
+def size_exceeded(size: int) -> TooLarge:
+    return TooLarge(
+        Reason.SIZE_EXCEEDED,
+        f"More bytes came than the {size} that were declared.",
+        size_bytes=size,
+    )
 
 
 def too_small(least: int) -> InvalidArgument:
@@ -101,7 +103,7 @@ class UploadStream:
         self._atomic = atomic
         self._position = self._start = writer.offset
         self._checkpoint: asyncio.Task[None] | None = None
-        self._next_checkpoint = time.monotonic() + self._pace()
+        self._next_checkpoint = time.monotonic() + self._soon()
 
     async def feed(self, chunks: AsyncGenerator[Chunk, None]) -> None:
         """Reads chunks until the one that finishes, a wrong one, or the end."""
@@ -151,15 +153,16 @@ class UploadStream:
             raise too_small(self._writer.least)
 
     async def _write_all(self) -> None:
-        window_end, window_start = time.monotonic() + self._timeout, 0
+        pace = Pace(self._timeout)
         while True:
-            now = time.monotonic()
             # A stream that rests with all it brought counted is not looked after until then.
             resting = not self._held_bytes and self._writer.offset == self.committed_size
-            wait = (window_end if resting else min(self._next_checkpoint, window_end)) - now
+            wait = pace.seconds_left
+            if not resting:
+                wait = min(wait, self._next_checkpoint - time.monotonic())
             chunks = await self.intake.take(max(wait, 0.001))
             if resting and chunks:
-                self._next_checkpoint = time.monotonic() + self._pace()
+                self._next_checkpoint = time.monotonic() + self._soon()
             if self._holding:
                 self.held += chunks
                 self._held_bytes += sum(len(chunk.data) for chunk in chunks)
@@ -169,20 +172,12 @@ class UploadStream:
             if self.intake.ended and not chunks:
                 return
             del chunks
-            if now >= window_end and not self.intake.ended:
-                if self.intake.received - window_start < SLOWEST_BYTES:
-                    self.interrupt(
-                        Timeout(
-                            Reason.STREAM_TOO_SLOW,
-                            f"Less than {SLOWEST_BYTES} bytes came in {self._timeout:g} seconds."
-                            " What came is kept: resume when the connection is better.",
-                        )
-                    )
-                window_end, window_start = now + self._timeout, self.intake.received
+            if not self.intake.ended and (slow := pace.slow(self.intake.received)):
+                self.interrupt(slow)
             if not self.intake.ended:
                 self._checkpoint_if_due()
 
-    def _pace(self) -> float:
+    def _soon(self) -> float:
         """Seconds from bytes that come to their checkpoint."""
         return CHECKPOINT_SECONDS if self._ledger.exists else FIRST_SECONDS
 
@@ -236,7 +231,9 @@ class UploadStream:
             return
         if self._holding:
             await self._spill()
-        await self._count(self._writer.seal_last if self.finish else self._writer.seal)
+        # If more is to come, though this was to be the end, the rules for what is not the end hold.
+        last = self.finish and self._ledger.spec.size_bytes in {None, self._writer.offset}
+        await self._count(self._writer.seal_last if last else self._writer.seal)
 
     async def _count(self, make_durable: Callable[[], Awaitable[Durable]]) -> None:
         committed_size, parts = await make_durable()

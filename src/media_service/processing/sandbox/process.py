@@ -6,7 +6,6 @@ import dataclasses
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from typing import IO, Any, Self
 from media_service.errors import InvalidArgument, MediaError, Reason, TooLarge
 from media_service.processing.sandbox.frames import HEADER, encode
 from media_service.processing.sandbox.limits import Limits
+from media_service.scratch import ScratchFolder
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +51,6 @@ def printable(message: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in line)
 
 
-def private_folder() -> Path:
-    """A new one, that only this user can open."""
-    return Path(tempfile.mkdtemp(prefix="media-child-")).resolve()
-
-
 def environment(folder: Path) -> dict[str, str]:
     """All that a child gets of it: where modules are, where to write, and small heaps."""
     inherited = {k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"}
@@ -78,7 +73,7 @@ class Child:
         self,
         process: subprocess.Popen[bytes],
         channel: socket.socket,
-        folder: Path,
+        folder: ScratchFolder,
         last_words: IO[bytes],
         limits: Limits,
     ) -> None:
@@ -96,14 +91,14 @@ class Child:
 
         Raises SandboxBroken.
         """
-        folder = private_folder()
+        folder = ScratchFolder("media-child-")
         ours, theirs = socket.socketpair()
         # A file without a name: the child can fill it up to its limit, and not replace it.
         last_words = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
         setup = {
             "parent": os.getpid(),
             "socket": theirs.fileno(),
-            "folder": str(folder),
+            "folder": str(folder.path),
             "tasks": list(tasks),
             "limits": dataclasses.asdict(limits),
         }
@@ -113,8 +108,8 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=last_words,
-                cwd=folder,
-                env=environment(folder),
+                cwd=folder.path,
+                env=environment(folder.path),
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
@@ -170,7 +165,7 @@ class Child:
             await asyncio.to_thread(self._process.wait)
         finally:
             self._last_words.close()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
 
     def words(self) -> bytes:
         """The last that it printed on its standard error."""

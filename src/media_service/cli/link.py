@@ -1,0 +1,34 @@
+"""`media-service link`: a URL for others."""
+
+from datetime import timedelta
+
+import click
+
+from media_service.cli.connection import client_command
+from media_service.cli.span import Span
+from media_service.client import Client
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  media-service link ID
+  media-service link ID --expires 7d --attachment
+  curl -o copy.jpg "$(media-service link ID)"
+"""
+)
+@click.argument("media_id", metavar="ID")
+@click.option(
+    "--expires",
+    type=Span(),
+    default="15m",
+    show_default=True,
+    metavar="SPAN",
+    help="How long it is good: 90s, 30m, 24h, at most 7d.",
+)
+@click.option("--attachment", is_flag=True, help="A browser is to save it rather than show it.")
+@client_command
+def link(client: Client, media_id: str, expires: timedelta, attachment: bool) -> None:
+    """Prints a URL that reads a media without a token, for whoever has it, until it expires or the
+    media is deleted."""
+    click.echo(client.sign_url(media_id, lifetime=expires, attachment=attachment).url)

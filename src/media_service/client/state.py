@@ -1,0 +1,31 @@
+"""What the state of an upload means to whoever sends it."""
+
+from grpc import StatusCode
+from media.v1 import upload_pb2
+
+from media_service.client.errors import MediaServiceError, from_status
+from media_service.client.source import Source
+
+Upload = upload_pb2.Upload
+OPEN = frozenset({Upload.ACTIVE, Upload.VERIFYING})  # every other state is final
+
+
+def require_same(upload: Upload, source: Source) -> None:
+    size = upload.spec.size_bytes if upload.spec.HasField("size_bytes") else source.size
+    if size != source.size or upload.committed_size > source.size:
+        raise MediaServiceError(
+            StatusCode.FAILED_PRECONDITION,
+            "SOURCE_CHANGED",
+            f"upload {upload.upload_id} was begun with another file: it has "
+            f"{max(size, upload.committed_size)} bytes, this one {source.size}",
+        )
+
+
+def refused(upload: Upload) -> MediaServiceError:
+    if upload.state == Upload.FAILED and upload.error.code:
+        return from_status(upload.error)
+    return MediaServiceError(
+        StatusCode.FAILED_PRECONDITION,
+        "UPLOAD_NOT_ACTIVE",
+        f"upload {upload.upload_id} is {Upload.State.Name(upload.state)}; begin a new one",
+    )

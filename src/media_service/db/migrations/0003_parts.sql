@@ -1,0 +1,15 @@
+-- Parts that callers name by their numbers, in any order.
+--
+-- A number is claimed with the size and checksum of its bytes before they are stored, and `stored`
+-- once they are durable: whoever claims it first decides what it is, and any other claim of the
+-- same bytes is the same part. Where a part lies follows from the parts before it.
+alter table upload_parts
+    drop column part_offset,
+    add column stored boolean not null default true;
+-- The epoch in which callers began to put parts; null while streams write.
+alter table uploads add column parts_since integer;
+-- From now on `next_part` is the number of the part that begins at `committed_size`.
+update uploads u
+set next_part = greatest(
+    next_part, (select max(number) + 1 from upload_parts p where p.upload_id = u.upload_id)
+);

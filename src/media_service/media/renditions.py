@@ -1,0 +1,100 @@
+"""Gives media their renditions."""
+
+import asyncio
+import hashlib
+import io
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from crc32c import crc32c as crc32c_of
+
+from media_service.db.database import Connection, Database
+from media_service.db.notify import Notifier
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import JobKind
+from media_service.media import queries
+from media_service.media.model import Blob, Media
+from media_service.media.placing import Placer, retire
+from media_service.media.reader import not_found
+from media_service.storage.blobs import BlobStore
+from media_service.storage.transfer import store_whole
+from media_service.types import Checksums
+
+CHUNK = 4 << 20
+
+
+class Renditions:
+    """`stores`: by name, as blobs name theirs."""
+
+    def __init__(
+        self, database: Database, notifier: Notifier, stores: Mapping[str, BlobStore]
+    ) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._stores = stores
+        self._placer = Placer(database, notifier)
+
+    async def add(self, media_id: str, name: str, content_type: str, source: Path | bytes) -> None:
+        """Keeps a file, or bytes, as a rendition, in the place of an older one of the same name.
+
+        `name`: small letters, digits, and `_.-` behind the first. Raises NotFound
+        (MEDIA_NOT_FOUND) if the media is gone, also if it goes meanwhile.
+        """
+        async with self._database.connection() as db:
+            media = await queries.get(db, media_id)
+        if media is None:
+            raise not_found(media_id)
+        store = self._stores[media.home]
+        size, checksums = await asyncio.to_thread(measure, source)
+
+        async def write(key: str) -> None:
+            await store_whole(store.driver, key, pieces(source), size, content_type)
+
+        take = partial(self._take, media_id, name, content_type)
+        if not await self._placer.place(store, size, checksums, write, take):
+            raise not_found(media_id)
+        self._notifier.publish("media", media_id)
+
+    async def _take(
+        self, media_id: str, name: str, content_type: str, db: Connection, blob: Blob
+    ) -> bool:
+        media = await queries.lock(db, media_id)
+        if media is None:
+            return False
+        await queries.put_rendition(db, media_id, name, content_type, blob.blob_id)
+        for older in media.renditions:
+            if older.name == name:
+                await retire(db, media, older.blob)
+        await queries.touch(db, media_id)
+        if blob.store != media.home:  # what it may be seen by has changed meanwhile
+            await jobs.enqueue(db, JobKind.PUBLISH, media_id)
+        return True
+
+
+async def follow(db: Connection, before: Media, after: Media) -> None:
+    """Accepts a job that moves the renditions, if a change of the media asks for that."""
+    if before.home != after.home:
+        await jobs.enqueue(db, JobKind.PUBLISH, after.media_id)
+
+
+def opened(source: Path | bytes) -> BinaryIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+
+def measure(source: Path | bytes) -> tuple[int, Checksums]:
+    """The size of what is to be kept, and its checksums."""
+    size, crc32c, sha256 = 0, 0, hashlib.sha256()
+    with opened(source) as file:
+        while piece := file.read(CHUNK):
+            size += len(piece)
+            crc32c = crc32c_of(piece, crc32c)
+            sha256.update(piece)
+    return size, Checksums(crc32c, sha256.digest())
+
+
+async def pieces(source: Path | bytes) -> AsyncIterator[bytes]:
+    with opened(source) as file:
+        while piece := await asyncio.to_thread(file.read, CHUNK):
+            yield piece

@@ -1,0 +1,170 @@
+"""SQL of comparing rows with bytes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg import Rollback
+
+from media_service.db.database import Connection
+from media_service.reconcile.model import REASONS, NamedBlob
+from media_service.types import Checksums, Fault, new_id
+
+# The count is kept by those who add and remove references; what is deleted does not rest on it.
+REFERRED = """
+    (b.reference_count > 0 or exists (select from media_versions v where v.blob_id = b.blob_id))
+"""
+# An upload that failed because its store was away is kept until it expires: its bytes may come
+# back with the store.
+LIVE = """
+    (u.state in ('ACTIVE', 'VERIFYING') or u.state = 'FAILED'
+     and u.error_reason = 'STORAGE_UNAVAILABLE' and u.expire_time > now())
+"""
+SELECT = f"""
+    select b.blob_id::text as blob_id, b.key, b.size_bytes, b.crc32c, b.sha256, exists (
+        select from media_versions v
+        join media m on m.media_id = v.media_id and m.version = v.version
+        where v.blob_id = b.blob_id and m.state = 'QUARANTINED'
+          and m.error_reason = any(%(reasons)s)
+    ) as quarantined
+    from blobs b
+    where {REFERRED}
+"""  # noqa: S608 - made of constants
+
+
+def record(row: Mapping[str, Any]) -> NamedBlob:
+    checksums = Checksums(row["crc32c"], row["sha256"])
+    return NamedBlob(row["blob_id"], row["key"], row["size_bytes"], checksums, row["quarantined"])
+
+
+async def total_size(db: Connection, store: str) -> int:
+    """Bytes that the store is to have."""
+    rows = await db.execute(
+        "select coalesce(sum(size_bytes), 0)::bigint as size from blobs"
+        " where store = %s and reference_count > 0",
+        (store,),
+    )
+    row = await rows.fetchone()
+    return int(row["size"]) if row else 0
+
+
+async def page(db: Connection, store: str, after: str, limit: int) -> list[NamedBlob]:
+    """Blobs of the store that something refers to, by key, past the key `after`.
+
+    One that waits for its UNLINK job is not among them: its bytes may go at any time.
+    """
+    rows = await db.execute(
+        SELECT.encode()
+        + b"and b.store = %(store)s and b.key > %(after)s order by b.key limit %(limit)s",
+        {"reasons": list(REASONS), "store": store, "after": after, "limit": limit},
+    )
+    return [record(row) async for row in rows]
+
+
+async def get(db: Connection, blob_id: str) -> NamedBlob | None:
+    """None if nothing refers to it any more."""
+    rows = await db.execute(
+        SELECT.encode() + b"and b.blob_id = %(blob_id)s",
+        {"reasons": list(REASONS), "blob_id": blob_id},
+    )
+    row = await rows.fetchone()
+    return record(row) if row else None
+
+
+async def media_of(db: Connection, blob_id: str) -> tuple[str, ...]:
+    """Every media that has a version of these bytes."""
+    rows = await db.execute(
+        "select distinct media_id::text as media_id from media_versions where blob_id = %s"
+        " order by media_id",
+        (blob_id,),
+    )
+    return tuple([row["media_id"] async for row in rows])
+
+
+async def claimed(db: Connection, objects: Sequence[tuple[str, str | None]]) -> set[str]:
+    """Which of these (key, blob id) are somebody's: something refers to it, or a job is about to
+    remove it, or an upload will become it. One statement, so that an upload which finishes
+    meanwhile is seen before or after, and never in between."""
+    rows = await db.execute(
+        f"""
+        select o.key
+        from unnest(%s::text[], %s::uuid[]) as o (key, blob_id)
+        where exists (
+            select from blobs b
+            where b.key = o.key and ({REFERRED} or exists (
+                select from jobs j where j.subject_id = b.blob_id and j.kind = 'UNLINK'
+                and j.state in ('QUEUED', 'RUNNING')
+            ))
+        ) or exists (select from uploads u where u.blob_id = o.blob_id and {LIVE})
+        """.encode(),  # noqa: S608 - made of constants
+        ([key for key, _ in objects], [blob_id for _, blob_id in objects]),
+    )
+    return {row["key"] async for row in rows}
+
+
+async def retire(db: Connection, store: str, key: str, blob_id: str) -> bool:
+    """Sees to it that this id will never be anybody's; False, and nothing changed, if it is.
+
+    What stops whoever comes late is the unique id: a row in `uploads` refuses a session, and a row
+    in `blobs` refuses a media. Both rows stay, for there is no telling how late one comes. They are
+    added before it is asked who has the id: the unique keys make this wait for a transaction that
+    is adding the same id, so either its rows are seen here, or it fails on these. An upload that
+    has ended keeps its id for ever, and no state leads back from an end.
+    """
+    async with db.transaction() as attempt:
+        await db.execute(
+            "insert into uploads (upload_id, owner_type, owner_id, state, blob_id, expire_time)"
+            " values (%s, 'service', 'reconcile', 'ABORTED', %s, now()) on conflict do nothing",
+            (new_id(), blob_id),
+        )
+        await db.execute(
+            "insert into blobs (blob_id, store, key, size_bytes, crc32c, reference_count)"
+            " values (%s, %s, %s, 0, 0, 0) on conflict do nothing",
+            (blob_id, store, key),
+        )
+        if not await claimed(db, [(key, blob_id)]):
+            return True
+        raise Rollback(attempt)
+    return False
+
+
+async def quarantine(db: Connection, blob_id: str, fault: Fault) -> list[str]:
+    """Takes every media out of service whose current version has these bytes; returns those that
+    were not so before. Who is in quarantine for another reason stays so for that one."""
+    rows = await db.execute(
+        """
+        update media m
+        set state = 'QUARANTINED', error_reason = %(reason)s, error_message = %(message)s,
+            revision = revision + 1, update_time = now()
+        from media_versions v
+        where v.blob_id = %(blob_id)s and v.media_id = m.media_id and v.version = m.version
+          and (m.state <> 'QUARANTINED'
+               or m.error_reason = any(%(reasons)s) and m.error_reason <> %(reason)s)
+        returning m.media_id::text as media_id
+        """,
+        {
+            "blob_id": blob_id,
+            "reason": fault.reason,
+            "message": fault.message,
+            "reasons": list(REASONS),
+        },
+    )
+    return [row["media_id"] async for row in rows]
+
+
+async def take_back(db: Connection, blob_id: str) -> list[tuple[str, str]]:
+    """Ends the quarantine of media whose bytes are all right again: what was READY is again, the
+    rest is PENDING. Returns (media id, state)."""
+    rows = await db.execute(
+        """
+        update media m
+        set state = case when m.info is null then 'PENDING' else 'READY' end,
+            error_reason = null, error_message = null,
+            revision = revision + 1, update_time = now()
+        from media_versions v
+        where v.blob_id = %s and v.media_id = m.media_id and v.version = m.version
+          and m.state = 'QUARANTINED' and m.error_reason = any(%s)
+        returning m.media_id::text as media_id, m.state
+        """,
+        (blob_id, list(REASONS)),
+    )
+    return [(row["media_id"], row["state"]) async for row in rows]

@@ -1,0 +1,100 @@
+"""Mends what a comparison found, as far as that can be done without losing anything."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import JobKind
+from media_service.media.model import MediaState
+from media_service.reconcile import queries
+from media_service.reconcile.model import GRACE, Finding, Kind
+from media_service.reconcile.verify import fault_of
+from media_service.storage.blobs import BlobStore
+from media_service.types import now
+
+
+class Repairer:
+    """Looks again before it does anything: what was found may have changed since."""
+
+    def __init__(
+        self,
+        database: Database,
+        notifier: Notifier,
+        stores: Mapping[str, BlobStore],
+        older_than: timedelta = GRACE,
+    ) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._stores = stores
+        self._older_than = older_than
+
+    async def repair(self, finding: Finding) -> bool:
+        """Whether nothing is left of it. Raises Unavailable."""
+        match finding.kind:
+            case Kind.MISSING | Kind.CORRUPT | Kind.RECOVERED:
+                return await self._settle(finding)
+            case Kind.ORPHANED:
+                return await self._delete(finding)
+            case Kind.ABANDONED:
+                return await self._abort(finding)
+
+    async def _settle(self, finding: Finding) -> bool:
+        """Puts media into quarantine or takes them back, whatever the bytes are like now. Rows and
+        bytes stay: the bytes may come back, from a backup or with a disk that was not mounted."""
+        assert finding.blob_id is not None  # noqa: S101 - these come from rows
+        async with self._database.connection() as db:
+            blob = await queries.get(db, finding.blob_id)
+        if blob is None:
+            return True
+        fault = await fault_of(self._stores[finding.store], blob, read=True)
+        if fault is None:
+            await self._take_back(blob.blob_id)
+            return True
+        async with self._database.connection() as db:
+            quarantined = await queries.quarantine(db, blob.blob_id, fault)
+        for media_id in quarantined:
+            self._notifier.publish("media", media_id, MediaState.QUARANTINED)
+        return False
+
+    async def _take_back(self, blob_id: str) -> None:
+        async with self._database.transaction() as db:
+            back = await queries.take_back(db, blob_id)
+            unread = [media_id for media_id, state in back if state == MediaState.PENDING]
+            await jobs.enqueue(db, JobKind.INGEST, *unread)
+        for media_id, state in back:
+            self._notifier.publish("media", media_id, state)
+        if unread:
+            self._notifier.publish("jobs", "ingest")
+
+    async def _delete(self, finding: Finding) -> bool:
+        """Removes an object that nobody names, once nobody can.
+
+        An upload in one step stores its bytes first and adds its rows a moment later. A look at the
+        database would not do, however late: the rows may come right after it. So the blob's id is
+        retired first. From then on an upload that comes with it is refused, and its caller told; an
+        upload that had its rows in before keeps its bytes. What has no blob's id, such as the file
+        of a put that a crash cut off, no row can ever name.
+        """
+        driver = self._stores[finding.store].driver
+        found = await driver.stat(finding.key)
+        if found is not None and found.modified > now() - self._older_than:
+            return False  # stored anew since it was listed
+        if not await self._retire(finding):
+            return True
+        await driver.delete(finding.key)
+        return True
+
+    async def _abort(self, finding: Finding) -> bool:
+        """Removes the parts of an open blob that no upload has, once none can: as above."""
+        if await self._retire(finding):
+            await self._stores[finding.store].driver.abort(finding.key, finding.session)
+        return True
+
+    async def _retire(self, finding: Finding) -> bool:
+        """False if it is somebody's by now."""
+        async with self._database.connection() as db:
+            if finding.blob_id is None:
+                return not await queries.claimed(db, [(finding.key, None)])
+            return await queries.retire(db, finding.store, finding.key, finding.blob_id)

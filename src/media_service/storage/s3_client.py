@@ -1,0 +1,69 @@
+"""How an S3 store is reached, and what its errors mean."""
+
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError, ClientError
+
+from media_service.errors import Reason, Unavailable
+from media_service.storage.driver import missing
+from media_service.storage.s3_location import S3Location
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+CONNECTIONS = 64
+ATTEMPTS = 4
+CONNECT_SECONDS = 5
+READ_SECONDS = 60
+MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound"}
+
+
+def open_client(location: S3Location) -> "AbstractAsyncContextManager[S3Client]":
+    """Credentials: the SDK's own chain."""
+    config = AioConfig(
+        max_pool_connections=CONNECTIONS,
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        retries={"mode": "standard", "max_attempts": ATTEMPTS},
+        # Else the URLs it signs are of an older kind, which signs no headers.
+        signature_version="s3v4",
+        # Checksums are ours to give; nothing is computed twice.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={
+            "addressing_style": "path" if location.path_style else "auto",
+            "payload_signing_enabled": False,
+        },
+    )
+    client: AbstractAsyncContextManager[S3Client] = get_session().create_client(
+        "s3",
+        endpoint_url=location.endpoint or None,
+        region_name=location.region or None,
+        config=config,
+    )
+    return client
+
+
+def code_of(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def translated(key: str = "") -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) in MISSING:
+            raise missing(key) from error
+        raise unavailable(f"it answered {code_of(error)}") from error
+    except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise unavailable(type(error).__name__) from error
+
+
+def unavailable(why: str) -> Unavailable:
+    return Unavailable(Reason.STORAGE_UNAVAILABLE, f"The object store failed: {why}.")

@@ -1,0 +1,106 @@
+"""Whether the parts of an upload are all there, and what they are said to be."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from media_service.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Reason
+from media_service.uploads.model import Part, Upload
+
+# Ranges of missing numbers that a message names; 10 000 parts could have 5000.
+MOST_RANGES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPart:
+    """A part as a caller has it; `size` or `crc32c` None: not said."""
+
+    number: int
+    size: int | None = None
+    crc32c: int | None = None
+
+
+def conflict(number: int, why: str, next_part_number: int) -> AlreadyExists:
+    return AlreadyExists(
+        Reason.PART_CONFLICT,
+        f"Part {number} {why}",
+        part_number=number,
+        next_part_number=next_part_number,
+    )
+
+
+def other_bytes(number: int, next_part_number: int) -> AlreadyExists:
+    return conflict(
+        number,
+        "has other bytes, and an accepted part is final. Open a new upload for another file.",
+        next_part_number,
+    )
+
+
+def part_too_small(number: int, least: int) -> InvalidArgument:
+    return InvalidArgument(
+        Reason.PART_TOO_SMALL,
+        f"Part {number} has less than the {least} bytes that a part needs which others follow.",
+        part_number=number,
+        min_part_size=least,
+    )
+
+
+def check_parts(upload: Upload, parts: Sequence[Part], listed: Sequence[ListedPart]) -> None:
+    """Whether an upload can be completed. Without `listed` the parts are what they are, if none is
+    missing between, or claimed and not here.
+
+    Raises FailedPrecondition (UPLOAD_INCOMPLETE), AlreadyExists (PART_CONFLICT) or InvalidArgument.
+    """
+    stored = {part.number: part for part in parts if part.stored}
+    wanted = {part.number for part in listed} or {part.number for part in parts}
+    last = max(wanted, default=0)
+    gaps = set(range(upload.next_part, last + 1))
+    if missing := (wanted | gaps) - stored.keys():
+        raise incomplete(upload, missing)
+    if len(wanted) < len(listed):
+        raise InvalidArgument(
+            Reason.INVALID_FIELD,
+            "A part is listed twice.",
+            (("parts", "must name each part once"),),
+        )
+    if listed and (excess := stored.keys() - wanted):
+        raise conflict(min(excess), "is here, and not listed.", upload.next_part_number)
+    for part in listed:
+        found = stored[part.number]
+        if part.size not in {None, found.size} or part.crc32c not in {None, found.crc32c}:
+            raise conflict(
+                part.number, "has other bytes than the listed ones.", upload.next_part_number
+            )
+
+
+def incomplete(upload: Upload, missing: Collection[int]) -> FailedPrecondition:
+    return FailedPrecondition(
+        Reason.UPLOAD_INCOMPLETE,
+        f"Parts are missing: {ranges(missing)}. Send them, then complete the upload.",
+        missing_parts=ranges(missing),
+        committed_size=upload.committed_size,
+    )
+
+
+def outstanding(upload: Upload, parts: Iterable[Part]) -> FailedPrecondition:
+    """Why a stream cannot go on: parts lie behind a gap."""
+    stored = {part.number for part in parts if part.stored}
+    missing = set(range(upload.next_part, max(stored, default=0))) - stored
+    return FailedPrecondition(
+        Reason.PARTS_OUTSTANDING,
+        f"Parts are stored behind a gap; send parts {ranges(missing)} first.",
+        missing_parts=ranges(missing),
+        committed_size=upload.committed_size,
+    )
+
+
+def ranges(numbers: Collection[int]) -> str:
+    """ "2,5-7": as short as it can be said."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and found[-1][1] == number - 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    named = [str(first) if first == last else f"{first}-{last}" for first, last in found]
+    return ",".join([*named[:MOST_RANGES], "..."] if len(named) > MOST_RANGES else named)

@@ -1,0 +1,69 @@
+"""The bytes of one part, on their way from a caller to the store. All of them, or none."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import timedelta
+
+from crc32c import crc32c as crc32c_of
+
+from media_service.errors import InvalidArgument, MediaError, Reason
+from media_service.storage.crc32c import combine
+from media_service.storage.driver import PartWriter
+from media_service.uploads.intake import Intake
+from media_service.uploads.model import Chunk
+from media_service.uploads.pace import Pace
+from media_service.uploads.stream import joined_crc32c
+
+
+class PartStream:
+    """Takes at most `limit` bytes; more are `excess`."""
+
+    def __init__(self, limit: int, excess: MediaError, timeout: timedelta) -> None:
+        self.size = 0
+        self.crc32c = 0
+        self._intake = Intake()
+        self._limit = limit
+        self._excess = excess
+        self._timeout = timeout.total_seconds()
+
+    async def feed(self, chunks: AsyncGenerator[Chunk, None]) -> None:
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    if self._intake.received + len(chunk.data) > self._limit:
+                        raise self._excess
+                    if chunk.data:
+                        await self._intake.put(chunk)
+        except Exception as error:  # raised on the other side
+            self._intake.end(error)
+        else:
+            self._intake.end()
+
+    def interrupt(self, error: MediaError) -> None:
+        self._intake.end(error)
+
+    async def receive(self, writer: PartWriter | None) -> None:
+        """Writes all that comes, or only looks at it if there is no writer. Afterwards `size` and
+        `crc32c` are those of the part. Raises what went wrong on the caller's side."""
+        pace = Pace(self._timeout)
+        while True:
+            chunks = await self._intake.take(max(pace.seconds_left, 0.001))
+            if not chunks and self._intake.ended:
+                break
+            data = [chunk.data for chunk in chunks]
+            if writer is not None:
+                await writer.write(data)
+            size = sum(map(len, data))
+            known = joined_crc32c(chunks)
+            if known is not None:
+                self.crc32c = combine(self.crc32c, known, size)
+            else:
+                for piece in data:
+                    self.crc32c = crc32c_of(piece, self.crc32c)
+            self.size += size
+            if not self._intake.ended and (slow := pace.slow(self._intake.received)):
+                self.interrupt(slow)
+        if self._intake.error is not None:
+            raise self._intake.error
+        if self.size == 0:
+            raise InvalidArgument(Reason.FILE_EMPTY, "The part has no bytes.")

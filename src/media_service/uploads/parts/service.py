@@ -1,0 +1,279 @@
+"""Use cases of parts that callers name: put, list, sign, and put by a signed link."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from media_service.access.links import LinkSigner, invalid
+from media_service.access.principal import Principal
+from media_service.access.require import require
+from media_service.db.database import Database
+from media_service.errors import DataLoss, InvalidArgument, Reason, TooLarge, Unavailable
+from media_service.failpoints import failpoint
+from media_service.storage.blobs import BlobStore
+from media_service.storage.driver import PartWriter, SignedRequest
+from media_service.types import Checksums, now
+from media_service.uploads import queries
+from media_service.uploads.acceptance import Acceptance, check_checksums
+from media_service.uploads.ledger import not_active, upload_not_found
+from media_service.uploads.model import Chunk, Part, Upload, UploadState
+from media_service.uploads.parts import queries as part_queries
+from media_service.uploads.parts.check import ListedPart, other_bytes
+from media_service.uploads.parts.collect import Collector
+from media_service.uploads.parts.receive import PartStream
+from media_service.uploads.running import Running
+from media_service.uploads.stream import size_exceeded
+
+# What a link of ours is for.
+PUT = "put"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPart:
+    """How to send one part, past whatever asks who calls."""
+
+    number: int
+    request: SignedRequest
+    expire_time: datetime
+
+
+class PartService:
+    """`rest_url`: absolute, where our own signed links lead."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: BlobStore,
+        acceptance: Acceptance,
+        collector: Collector,
+        running: Running,
+        links: LinkSigner,
+        *,
+        rest_url: str,
+        timeout: timedelta,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._acceptance = acceptance
+        self._collector = collector
+        self._running = running
+        self._links = links
+        self._rest_url = rest_url
+        self._timeout = timeout
+
+    async def put(
+        self,
+        principal: Principal,
+        upload_id: str,
+        number: int,
+        chunks: AsyncGenerator[Chunk, None],
+    ) -> Part:
+        """Stores one part; idempotent."""
+        with self._running.place() as place:
+            upload = await self._load(principal, upload_id)
+            limit = self._most(upload)
+            stream = PartStream(limit, self._excess(upload, limit), self._timeout)
+            storing = self._store_part(stream, upload, number)
+            return await self._running.take_in(place, stream, storing, chunks)
+
+    async def put_signed(self, token: str, chunks: AsyncGenerator[Chunk, None]) -> Part:
+        """Stores the part a link was made for; idempotent. Raises PermissionDenied (LINK_INVALID)
+        if the link, its upload, or its claim to the part is no good any more."""
+        signed = self._links.open(PUT, token)
+        with self._running.place() as place:
+            upload, part = await self._claimed(signed)
+            stream = PartStream(part.size, size_exceeded(part.size), self._timeout)
+            storing = self._store_part(stream, upload, part.number, claimed=part)
+            return await self._running.take_in(place, stream, storing, chunks)
+
+    async def _claimed(self, signed: Mapping[str, Any]) -> tuple[Upload, Part]:
+        """What a link is for, if that still holds."""
+        number, size, crc32c = signed["n"], signed["s"], signed["c"]
+        async with self._database.connection() as db:
+            upload = await queries.get(db, signed["u"])
+            known = await part_queries.some(db, signed["u"], [number])
+        part = known.get(number)
+        if (
+            upload is None
+            or upload.state is not UploadState.ACTIVE
+            or part is None
+            or (part.size, part.crc32c) != (size, crc32c)
+        ):
+            raise invalid()
+        return upload, part
+
+    async def list_parts(
+        self, principal: Principal, upload_id: str, after: int, limit: int
+    ) -> list[Part]:
+        """Durable parts by number, those after `after`."""
+        upload = await self._load(principal, upload_id, active=False)
+        await self._collector.collect(upload)
+        async with self._database.connection() as db:
+            return await part_queries.stored_page(db, upload_id, after, limit)
+
+    async def sign(
+        self,
+        principal: Principal,
+        upload_id: str,
+        wanted: Sequence[ListedPart],
+        lifetime: timedelta,
+    ) -> list[SignedPart]:
+        """Claims parts, and gives a request for each. None `wanted`: the whole file as one."""
+        upload = await self._load(principal, upload_id)
+        parts = [named_bytes(part) for part in wanted or [whole(upload)]]
+        if len({part.number for part in parts}) < len(parts):
+            raise invalid_parts("must name each part once")
+        taken = await self._begin(upload)
+        claims = [
+            Part(part.number, 0, part.size, part.crc32c, taken.epoch, sealed=True, stored=False)
+            for part in parts
+        ]
+        known = await self._collector.claim(taken, claims)
+        expire = now() + lifetime
+        return [
+            SignedPart(
+                part.number,
+                await self._request(taken, known.get(part.number, part), lifetime, expire),
+                expire,
+            )
+            for part in claims
+        ]
+
+    async def _request(
+        self, upload: Upload, part: Part, lifetime: timedelta, expire: datetime
+    ) -> SignedRequest:
+        """The store's own request, or else one to this service."""
+        signed = await self._store.driver.sign_part(
+            self._store.key(upload.blob_id),
+            upload.store_session,
+            part.name,
+            part.size,
+            part.crc32c,
+            lifetime,
+        )
+        if signed is not None:
+            return signed
+        if part.size > (limit := self._most(upload)):
+            raise self._excess(upload, limit)
+        claims = {"u": upload.upload_id, "n": part.number, "s": part.size, "c": part.crc32c}
+        token = self._links.sign(PUT, claims, expire)
+        return SignedRequest(f"{self._rest_url}/v1/signed/{token}", {})
+
+    async def _store_part(
+        self, stream: PartStream, upload: Upload, number: int, claimed: Part | None = None
+    ) -> Part:
+        """The part of a put that outlives its caller. `claimed`: what its bytes must be."""
+        async with self._database.connection() as db:
+            known = await part_queries.some(db, upload.upload_id, [number])
+        found = known.get(number)
+        if found is not None and found.stored:
+            await stream.receive(None)
+            check_claim(stream, claimed)
+            if (stream.size, stream.crc32c) != (found.size, found.crc32c):
+                raise other_bytes(number, upload.next_part_number)
+            return found
+        taken = await self._begin(upload, of_claim=claimed is not None)
+        part = Part(number, 0, 0, 0, taken.epoch, sealed=True, stored=False)
+        key = self._store.key(taken.blob_id)
+        writer = await self._store.driver.open_part(key, taken.store_session, part.name)
+        try:
+            await stream.receive(writer)
+            check_claim(stream, claimed)
+            part = Part(number, 0, stream.size, stream.crc32c, taken.epoch, True, stored=False)
+            await self._collector.claim(taken, [part])
+            await self._seal(writer, taken)
+        except BaseException:
+            await writer.discard()
+            raise
+        if not await self._collector.confirm(taken, [part]):
+            await writer.discard()  # another brought the same bytes, and was faster
+        return part
+
+    async def _seal(self, writer: PartWriter, upload: Upload) -> None:
+        try:
+            await writer.seal()
+        except DataLoss as error:  # a session of the store that ended meanwhile
+            async with self._database.connection() as db:
+                found = await queries.get(db, upload.upload_id)
+            if found is None or found.state is not UploadState.ACTIVE:
+                raise not_active(found or upload) from error
+            raise Unavailable(
+                Reason.STORAGE_UNAVAILABLE, "The store does not know this upload now; try again."
+            ) from error
+
+    async def _begin(self, upload: Upload, *, of_claim: bool = False) -> Upload:
+        """The upload in an epoch of our own. `of_claim`: only while claims made before hold."""
+        since = upload.parts_since if of_claim else None
+        async with self._database.connection() as db:
+            taken = await part_queries.begin(db, upload.upload_id, since)
+            if taken is not None:
+                failpoint("part.begin.after")
+                if upload.parts_since is None:
+                    self._collector.superseded(taken)
+                return taken
+            found = await queries.get(db, upload.upload_id)
+        if of_claim:
+            raise invalid()
+        raise not_active(found or upload)
+
+    async def _load(self, principal: Principal, upload_id: str, *, active: bool = True) -> Upload:
+        async with self._database.connection() as db:
+            upload = await queries.get(db, upload_id)
+        missing = upload_not_found(upload_id)
+        require(principal, upload.owner if upload else None, missing)
+        if upload is None:
+            raise missing
+        if active and upload.state is not UploadState.ACTIVE:
+            raise not_active(upload)
+        return upload
+
+    def _most(self, upload: Upload) -> int:
+        """The most bytes one part may have, of those that come through this service."""
+        most = self._store.driver.limits.max_part_size or self._acceptance.max_size
+        declared = upload.spec.size_bytes
+        return most if declared is None else min(most, declared)
+
+    def _excess(self, upload: Upload, limit: int) -> TooLarge:
+        if limit == upload.spec.size_bytes:
+            return size_exceeded(limit)
+        return TooLarge(
+            Reason.CHUNK_TOO_LARGE,
+            f"A part may have {limit} bytes here; send more parts, or use SignUpload.",
+            max_chunk_bytes=limit,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NamedBytes:
+    number: int
+    size: int
+    crc32c: int
+
+
+def named_bytes(part: ListedPart) -> NamedBytes:
+    if not part.size or part.crc32c is None:
+        raise invalid_parts("need size_bytes and crc32c, which their URLs are bound to")
+    return NamedBytes(part.number, part.size, part.crc32c)
+
+
+def whole(upload: Upload) -> ListedPart:
+    return ListedPart(1, upload.spec.size_bytes, upload.spec.checksums.crc32c)
+
+
+def invalid_parts(why: str) -> InvalidArgument:
+    return InvalidArgument(Reason.INVALID_FIELD, f"The parts {why}.", (("parts", why),))
+
+
+def check_claim(stream: PartStream, claimed: Part | None) -> None:
+    """Whether the bytes are those a link was made for."""
+    if claimed is None:
+        return
+    if stream.size != claimed.size:
+        raise InvalidArgument(
+            Reason.INCOMPLETE_BODY,
+            f"The body has {stream.size} of the {claimed.size} bytes the link is for.",
+            received_bytes=stream.size,
+            content_length=claimed.size,
+        )
+    check_checksums(Checksums(claimed.crc32c), Checksums(stream.crc32c))

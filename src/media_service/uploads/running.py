@@ -1,0 +1,89 @@
+"""What callers send, while it is being stored.
+
+The storing is a task of its own that is never cancelled: whatever happens to the caller, what is
+begun is ended, and files are closed.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, Protocol, TypeVar
+
+from media_service.errors import InvalidArgument, MediaError, Reason, Unavailable
+from media_service.uploads.admission import Admission, Place
+from media_service.uploads.model import Chunk
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Incoming(Protocol):
+    """The caller's side of what is stored."""
+
+    async def feed(self, chunks: AsyncGenerator[Chunk, None]) -> None:
+        """Takes chunks until they end, or until it ends itself. Raises nothing."""
+
+    def interrupt(self, error: MediaError) -> None:
+        """Ends it from outside; the storing gets to know the error."""
+
+
+class Running:
+    """All that is being stored by this process, for which `admission` has places."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._streams: dict[asyncio.Task[Any], Incoming | None] = {}
+
+    def place(self) -> Place:
+        """For one stream; to be asked for before anything is begun. Raises ResourceExhausted
+        (SERVER_BUSY) if there is none."""
+        return self._admission.stream()
+
+    async def close(self) -> None:
+        """Ends the running streams, as if their callers had gone, and waits for their storing."""
+        for stream in self._streams.values():
+            if stream is not None:
+                stream.interrupt(
+                    Unavailable(Reason.SHUTTING_DOWN, "The server is stopping; resume in a moment.")
+                )
+        if self._streams:
+            await asyncio.wait(self._streams)
+
+    async def finish(self, place: Place, storing: Coroutine[Any, Any, T]) -> T:
+        """Runs what has all it needs."""
+        return await asyncio.shield(self._start(place, storing, None))
+
+    async def take_in(
+        self,
+        place: Place,
+        stream: Incoming,
+        storing: Coroutine[Any, Any, T],
+        chunks: AsyncGenerator[Chunk, None],
+    ) -> T:
+        """Runs the storing of a stream, and feeds it, to the end of both."""
+        task = self._start(place, storing, stream)
+        feeding = asyncio.create_task(stream.feed(chunks))
+        try:
+            await asyncio.wait({task, feeding}, return_when=asyncio.FIRST_COMPLETED)
+            return await asyncio.shield(task)
+        finally:
+            feeding.cancel()
+            stream.interrupt(
+                InvalidArgument(Reason.INCOMPLETE_BODY, "The stream broke off; resume it.")
+            )
+            await asyncio.wait([feeding])
+
+    def _start(
+        self, place: Place, storing: Coroutine[Any, Any, T], stream: Incoming | None
+    ) -> asyncio.Task[T]:
+        task = asyncio.create_task(storing)
+        place.until_done(task)
+        self._streams[task] = stream
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        del self._streams[task]
+        if not task.cancelled() and (error := task.exception()):
+            log.debug("storing ended: %s", error)

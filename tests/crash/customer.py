@@ -1,0 +1,278 @@
+"""Who uses the service while it is killed, and remembers what it was told."""
+
+import hashlib
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from media.v1 import (
+    download_service_pb2,
+    download_service_pb2_grpc,
+    media_pb2,
+    media_service_pb2,
+    media_service_pb2_grpc,
+    upload_pb2,
+    upload_service_pb2,
+    upload_service_pb2_grpc,
+)
+
+from media_service.types import new_id
+from tests.media_files import jpeg
+from tests.rpc.conftest import token
+
+KIB, MIB = 1 << 10, 1 << 20
+PAUSE_SECONDS = 0.02
+PICTURE = jpeg()
+PIECE = 256 * KIB
+# The least that an object store takes as a part others follow.
+PART = 5 * MIB
+
+
+def picture(size: int) -> bytes:
+    """A picture of about this size: what follows a JPEG's end is nobody's business."""
+    return PICTURE + random.randbytes(size)  # noqa: S311
+
+
+class Killed(Exception):
+    """Nobody answers any more."""
+
+
+@contextmanager
+def unless_killed() -> Iterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            raise Killed from error
+        raise
+
+
+@dataclass
+class Attempt:
+    """An upload, what was asked of it, and what the service said: nothing of that may get lost.
+
+    `committed` is the most that was acknowledged, `parts` the numbers of acknowledged parts, if it
+    goes `by_parts`. `end`: what it was to come to. `fate`: where the service was killed that it was
+    under way with.
+    """
+
+    data: bytes
+    upload_id: str = field(default_factory=new_id)
+    end: str = "stored"
+    fate: str = ""
+    created: bool = False
+    committed: int = 0
+    by_parts: bool = False
+    parts: set[int] = field(default_factory=set)
+    finished: bool = False
+    ended: bool = False
+
+    def told(self, upload: upload_pb2.Upload) -> None:
+        self.created = True
+        self.committed = max(self.committed, upload.committed_size)
+        self.finished |= upload.state == upload_pb2.Upload.FINISHED
+
+
+class Customer:
+    """Stubs with a token. Every call raises `Killed` if the server is killed meanwhile."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.insecure_channel(address)
+        self._metadata = (("authorization", f"Bearer {token('ann')}"),)
+        self._uploads = upload_service_pb2_grpc.UploadServiceStub(self._channel)
+        self._media = media_service_pb2_grpc.MediaServiceStub(self._channel)
+        self._downloads = download_service_pb2_grpc.DownloadServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._channel.close()
+
+    def _call(self, method: Callable[..., Any], request: Any) -> Any:
+        with unless_killed():
+            return method(request, metadata=self._metadata, timeout=60)
+
+    def _find(self, method: Callable[..., Any], request: Any) -> Any:
+        """The answer; None if there is no such thing."""
+        try:
+            return self._call(method, request)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+            return None
+
+    def upload(self, upload_id: str) -> upload_pb2.Upload | None:
+        request = upload_service_pb2.GetUploadRequest(upload_id=upload_id)
+        return self._find(self._uploads.GetUpload, request)
+
+    def media(self, media_id: str) -> media_pb2.Media | None:
+        request = media_service_pb2.GetMediaRequest(media_id=media_id)
+        return self._find(self._media.GetMedia, request)
+
+    def content(self, media_id: str) -> bytes:
+        request = download_service_pb2.DownloadRequest(media_id=media_id)
+        with unless_killed():
+            pieces = self._downloads.Download(request, metadata=self._metadata, timeout=60)
+            return b"".join(piece.data for piece in pieces)
+
+    def create(self, attempt: Attempt, *, checked: bool = False) -> None:
+        """`checked`: with the SHA-256 the bytes are to have."""
+        spec = upload_pb2.UploadSpec(upload_id=attempt.upload_id, size_bytes=len(attempt.data))
+        if checked:
+            spec.checksums.sha256 = hashlib.sha256(attempt.data).digest()
+        request = upload_service_pb2.CreateUploadRequest(spec=spec)
+        attempt.told(self._call(self._uploads.CreateUpload, request))
+
+    def write(
+        self, attempt: Attempt, start: int, end: int, *, create: bool = False, pause: int = 0
+    ) -> None:
+        """Sends bytes, into a session or as one of their own; the last ones finish it. At `pause`
+        it waits until something is acknowledged, and then goes on."""
+        messages = self._messages(attempt, start, end, create=create, pause=pause)
+        attempt.told(self._call(self._uploads.WriteUpload, messages))
+
+    def _messages(
+        self, attempt: Attempt, start: int, end: int, *, create: bool, pause: int
+    ) -> Iterator[upload_service_pb2.WriteUploadRequest]:
+        for at in range(start, end, PIECE):
+            piece = attempt.data[at : min(at + PIECE, end)]
+            message = upload_service_pb2.WriteUploadRequest(offset=at, data=piece)
+            message.finish = at + len(piece) == len(attempt.data)
+            if at == start and create:
+                message.spec.upload_id = attempt.upload_id
+            elif at == start:
+                message.upload_id = attempt.upload_id
+            yield message
+            if at + PIECE == pause:
+                self._until_counted(attempt)
+
+    def _until_counted(self, attempt: Attempt) -> None:
+        """Until some of what is being written is acknowledged to whoever asks, or all is over."""
+        with suppress(Killed):
+            while (upload := self.upload(attempt.upload_id)) is None or not upload.committed_size:
+                time.sleep(PAUSE_SECONDS)
+            attempt.told(upload)
+
+    def parts(self, attempt: Attempt) -> set[int]:
+        """The numbers of those that are there."""
+        request = upload_service_pb2.ListPartsRequest(upload_id=attempt.upload_id)
+        return {p.part_number for p in self._call(self._uploads.ListParts, request).parts}
+
+    def put_parts(self, attempt: Attempt) -> None:
+        """All of them, the last one first; those that are there once more."""
+        size = PART if len(attempt.data) > PART else len(attempt.data) // 3 + 1
+        pieces = [attempt.data[at : at + size] for at in range(0, len(attempt.data), size)]
+        for number in range(len(pieces), 0, -1):
+            self._put(attempt, number, pieces[number - 1])
+
+    def _put(self, attempt: Attempt, number: int, piece: bytes) -> None:
+        def messages() -> Iterator[upload_service_pb2.PutPartRequest]:
+            message = upload_service_pb2.PutPartRequest(
+                upload_id=attempt.upload_id, part_number=number
+            )
+            for at in range(0, len(piece), PIECE):
+                message.body.data = piece[at : at + PIECE]
+                yield message
+                message = upload_service_pb2.PutPartRequest()
+
+        self._call(self._uploads.PutPart, messages())
+        attempt.parts.add(number)
+
+    def complete(self, attempt: Attempt) -> upload_pb2.Upload:
+        request = upload_service_pb2.CompleteUploadRequest(upload_id=attempt.upload_id)
+        done: upload_pb2.Upload = self._call(self._uploads.CompleteUpload, request)
+        attempt.told(done)
+        return done
+
+    def abort(self, attempt: Attempt) -> None:
+        attempt.end = "aborted"
+        request = upload_service_pb2.AbortUploadRequest(upload_id=attempt.upload_id)
+        self._call(self._uploads.AbortUpload, request)
+        attempt.ended = True
+
+    def delete(self, attempt: Attempt) -> None:
+        attempt.end = "purged"
+        request = media_service_pb2.DeleteMediaRequest(media_id=attempt.upload_id)
+        self._call(self._media.DeleteMedia, request)
+
+    def purge(self, attempt: Attempt) -> None:
+        attempt.end = "purged"
+        request = media_service_pb2.PurgeMediaRequest(media_id=attempt.upload_id)
+        self._call(self._media.PurgeMedia, request)
+        attempt.ended = True
+
+
+# What customers do, each with an attempt of its own.
+
+
+def at_once(customer: Customer, attempt: Attempt) -> None:
+    customer.write(attempt, 0, len(attempt.data), create=True)
+
+
+def streamed(customer: Customer, attempt: Attempt) -> None:
+    """One stream that takes its time, and creates its session on the way."""
+    size = len(attempt.data)
+    middle = size // 2 // PIECE * PIECE
+    customer.write(attempt, 0, size, create=True, pause=middle)
+
+
+def in_two(customer: Customer, attempt: Attempt) -> None:
+    size = len(attempt.data)
+    middle = PART if size > PART else size // 2
+    customer.write(attempt, 0, middle)
+    customer.write(attempt, middle, size)
+
+
+def in_a_session(customer: Customer, attempt: Attempt) -> None:
+    customer.create(attempt)
+    in_two(customer, attempt)
+
+
+def in_parts(customer: Customer, attempt: Attempt) -> None:
+    """Parts by number, the last one first."""
+    attempt.by_parts = True
+    customer.create(attempt)
+    customer.put_parts(attempt)
+    customer.complete(attempt)
+
+
+def checked(customer: Customer, attempt: Attempt) -> None:
+    """The bytes have to be read back, as they come in two streams; so a worker finishes it."""
+    customer.create(attempt, checked=True)
+    in_two(customer, attempt)
+
+
+def abandoned(customer: Customer, attempt: Attempt) -> None:
+    customer.create(attempt)
+    customer.write(attempt, 0, len(attempt.data) - 1)
+    customer.abort(attempt)
+
+
+def left_alone(customer: Customer, attempt: Attempt) -> None:
+    """To be expired."""
+    attempt.end = "expired"
+    customer.create(attempt)
+    customer.write(attempt, 0, len(attempt.data) - 1)
+
+
+def purged(customer: Customer, attempt: Attempt) -> None:
+    at_once(customer, attempt)
+    customer.delete(attempt)
+    customer.purge(attempt)
+
+
+def deleted(customer: Customer, attempt: Attempt) -> None:
+    """To be purged when it is due."""
+    at_once(customer, attempt)
+    customer.delete(attempt)

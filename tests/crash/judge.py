@@ -1,0 +1,232 @@
+"""Whether what the service promised is so, after it was killed."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import psycopg
+from media.v1 import media_pb2, upload_pb2
+from psycopg.rows import dict_row
+
+from media_service.storage.blobs import open_store
+from tests.crash.customer import Attempt, Customer, at_once
+from tests.crash.site import Site
+from tests.tools import eventually
+
+State = upload_pb2.Upload.State
+UNFINISHED = {"NONE", "ACTIVE", "VERIFYING"}
+
+RUNNING = "select from jobs where state = 'RUNNING'"
+OPEN = "select from jobs where state in ('QUEUED', 'RUNNING')"
+
+# Each finds what may never be, once all jobs are done.
+INVARIANTS = {
+    "a media whose upload is not FINISHED": """
+        select media_id as id from media m join uploads u on u.upload_id = m.media_id
+        where u.state <> 'FINISHED'""",
+    "a media without an upload": """
+        select media_id as id from media m
+        where not exists (select from uploads where upload_id = m.media_id)""",
+    "a media without exactly one first version": """
+        select media_id as id from media m
+        where (select count(*) from media_versions v where v.media_id = m.media_id) <> 1""",
+    "a blob whose references are counted wrong": """
+        select blob_id as id from blobs b
+        where reference_count
+              <> (select count(*) from media_versions v where v.blob_id = b.blob_id)""",
+    "a blob that nothing refers to": "select blob_id as id from blobs where reference_count = 0",
+    "sizes that differ": """
+        select m.media_id as id from media m
+        join media_versions v on v.media_id = m.media_id
+        join blobs b on b.blob_id = v.blob_id
+        join uploads u on u.upload_id = m.media_id
+        where m.size_bytes <> b.size_bytes or u.committed_size <> b.size_bytes""",
+    "a committed size that is not that of the parts": """
+        select u.upload_id as id from uploads u
+        join (
+            select p.upload_id, sum(p.size_bytes) as size from upload_parts p
+            join uploads u on u.upload_id = p.upload_id
+            where p.stored and p.number < u.next_part
+            group by p.upload_id
+        ) p on p.upload_id = u.upload_id
+        where u.committed_size <> p.size""",
+    "a part behind a gap, or never stored, of a finished upload": """
+        select u.upload_id as id from uploads u
+        join upload_parts p on p.upload_id = u.upload_id
+        where u.state = 'FINISHED' and (p.number >= u.next_part or not p.stored)""",
+    "parts of an upload that was given up": """
+        select distinct p.upload_id as id from upload_parts p
+        join uploads u on u.upload_id = p.upload_id
+        where u.state in ('ABORTED', 'EXPIRED', 'FAILED')""",
+    "an upload that failed": "select upload_id as id from uploads where state = 'FAILED'",
+    "a job that failed": "select subject_id as id from jobs where state = 'FAILED'",
+    "an ingest that was done twice": """
+        select subject_id as id from jobs where kind = 'INGEST'
+        group by subject_id having count(*) > 1""",
+}
+
+
+class Broken(AssertionError):
+    """A promise that was not kept. `fate`: where the service was killed."""
+
+    def __init__(self, promise: str, fate: str) -> None:
+        super().__init__(f"{promise} (killed at {fate})")
+        self.fate = fate
+
+
+def demand(kept: bool, promise: str, attempt: Attempt) -> None:
+    if not kept:
+        raise Broken(f"{attempt.upload_id}: {promise}", attempt.fate)
+
+
+def state_of(customer: Customer, attempt: Attempt) -> str:
+    upload = customer.upload(attempt.upload_id)
+    return State.Name(upload.state) if upload else "NONE"
+
+
+def look(customer: Customer, attempt: Attempt) -> str:
+    """The state of an upload, as it is found and not touched; it must be one that can be."""
+    upload, media = customer.upload(attempt.upload_id), customer.media(attempt.upload_id)
+    state = State.Name(upload.state) if upload else "NONE"
+    if media is not None and state != "FINISHED":  # a worker may have come between
+        demand(state_of(customer, attempt) == "FINISHED", f"half-visible while {state}", attempt)
+        state = "FINISHED"
+    demand(state != "FAILED", "it failed", attempt)
+    if attempt.finished:
+        demand(state == "FINISHED", f"acknowledged as finished, and now {state}", attempt)
+    elif attempt.ended and attempt.end == "aborted":
+        demand(state == "ABORTED", f"acknowledged as given up, and now {state}", attempt)
+    if attempt.created:
+        demand(state != "NONE", "acknowledged, and now unknown", attempt)
+    if upload is not None:
+        look_at_bytes(customer, attempt, upload)
+    if state == "ABORTED":
+        demand(attempt.end == "aborted", "given up by nobody", attempt)
+    if state == "EXPIRED":
+        demand(attempt.end == "expired", "expired before its time", attempt)
+    if state == "FINISHED" and attempt.end == "purged":
+        demand(media is None or not attempt.ended, "purged, and still there", attempt)
+    elif state == "FINISHED":
+        media = media or customer.media(attempt.upload_id)
+        demand(media is not None, "finished, and without a media", attempt)
+        demand(customer.content(attempt.upload_id) == attempt.data, "other bytes", attempt)
+    return state
+
+
+def look_at_bytes(customer: Customer, attempt: Attempt, upload: upload_pb2.Upload) -> None:
+    """What was acknowledged of them is there."""
+    kept = upload.committed_size
+    demand(kept >= attempt.committed, f"{attempt.committed} became {kept}", attempt)
+    if upload.state == State.Value("ACTIVE") and attempt.parts:
+        gone = attempt.parts - customer.parts(attempt)
+        demand(not gone, f"parts {gone} were acknowledged", attempt)
+
+
+def go_on(customer: Customer, attempt: Attempt) -> None:
+    """Brings an upload, as it was left, to the end it was to come to."""
+    state = look(customer, attempt)
+    if state == "NONE":
+        at_once(customer, attempt)
+        attempt.end = "stored"
+    elif state == "ACTIVE" and attempt.end == "aborted":
+        customer.abort(attempt)
+    elif state == "ACTIVE" and attempt.end == "stored":
+        upload = customer.upload(attempt.upload_id)
+        assert upload is not None
+        if attempt.by_parts:
+            customer.put_parts(attempt)
+            customer.complete(attempt)
+        elif upload.committed_size < len(attempt.data):
+            customer.write(attempt, upload.committed_size, len(attempt.data))
+        else:
+            customer.complete(attempt)
+    elif state == "FINISHED" and attempt.end == "purged" and not attempt.ended:
+        media = customer.media(attempt.upload_id)
+        if media is not None:
+            customer.delete(attempt)
+            customer.purge(attempt)
+        attempt.ended = True
+
+
+def close_case(customer: Customer, attempt: Attempt) -> None:
+    """What must be true once all jobs are done."""
+    state = look(customer, attempt)
+    demand(state not in UNFINISHED, f"still {state}", attempt)
+    if state != "FINISHED" or attempt.end == "purged":
+        return
+    media = customer.media(attempt.upload_id)
+    assert media is not None
+    sha256 = hashlib.sha256(attempt.data).digest()
+    state = media_pb2.Media.State.Name(media.state)
+    demand(state == "READY", f"a whole picture is {state}", attempt)
+    demand(media.checksums.sha256 == sha256, "another SHA-256", attempt)
+    again = [customer.complete(attempt).media for _ in range(2)]
+    demand(again == [media, media], "completed again, it is another media", attempt)
+
+
+def rows(site: Site, query: str) -> list[dict[str, Any]]:
+    with psycopg.connect(site.database_url, autocommit=True, row_factory=dict_row) as db:
+        return db.execute(query.encode()).fetchall()
+
+
+def idle(site: Site) -> bool:
+    site.pass_time("0 seconds" if rows(site, RUNNING) else "1 minute")
+    return rows(site, OPEN) == []
+
+
+async def compare_with_store(site: Site) -> None:
+    """Every row has its bytes; what has no row is nobody's, and nobody is shown it."""
+    with patch.dict(os.environ, site.environ):  # where the object stores' keys are
+        store = open_store("raw", site.environ["MEDIA_STORAGE_RAW_URL"])
+        try:
+            stored = {info.key: info.size async for info in store.driver.list("blobs/")}
+        finally:
+            await store.driver.close()
+    named = {row["key"]: row["size_bytes"] for row in rows(site, "select * from blobs")}
+    if wrong := [key for key, size in named.items() if stored.get(key) != size]:
+        raise Broken(f"blobs without their bytes: {wrong}", "")
+
+
+Report = Callable[[Broken], None]
+
+
+def raise_it(broken: Broken) -> None:
+    raise broken
+
+
+@contextmanager
+def reported(report: Report) -> Iterator[None]:
+    try:
+        yield
+    except Broken as broken:
+        report(broken)
+
+
+def settle(site: Site, attempts: Sequence[Attempt], report: Report = raise_it) -> None:
+    """Starts the service anew, has every upload brought to its end and every job done, and judges
+    what there is then: uploads, rows, and the store."""
+    site.pass_time("1 hour")  # leases of the dead
+    server, worker = site.start("serve"), site.start("work")
+    with Customer(server.address) as customer:
+        for attempt in attempts:
+            with reported(report):
+                go_on(customer, attempt)
+        site.expire([a.upload_id for a in attempts if a.end != "stored"])
+        worker.stop()  # a sweep comes with the next one's start
+        worker = site.start("work")
+        eventually(lambda: idle(site), 60)
+        for attempt in attempts:
+            with reported(report):
+                close_case(customer, attempt)
+    for what, query in INVARIANTS.items():
+        for row in rows(site, query):
+            fate = next((a.fate for a in attempts if a.upload_id == str(row["id"])), "")
+            report(Broken(f"{row['id']}: {what}", fate))
+    with reported(report):
+        asyncio.run(compare_with_store(site))
+    worker.stop()
+    server.stop()

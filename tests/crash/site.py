@@ -1,0 +1,155 @@
+"""One database and one store, and processes that come and go on them."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import psycopg
+
+from media_service.types import new_id
+from tests.conftest import with_database
+from tests.e2e.conftest import STOP_SECONDS, free_ports
+from tests.rpc.conftest import SECRET as JWT_SECRET
+from tests.s3_server import ACCESS, BUCKET, SECRET
+from tests.tools import eventually
+
+
+@dataclass
+class Running:
+    """A server or a worker; `failpoint`: where it is to be killed."""
+
+    role: str
+    failpoint: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+    address: str = ""
+
+    def ready(self) -> Self:
+        """Itself, once it is. One that was killed at once, on work it found, was ready too."""
+        eventually(lambda: "er ready\n" in self.log.read_text() or self.dead)
+        return self
+
+    @property
+    def died_there(self) -> bool:
+        """Whether it was killed, by itself, at its failpoint."""
+        name = self.failpoint.partition("@")[0]
+        return bool(name) and self.log.read_text().endswith(f"killed at {name}\n")
+
+    def await_death(self) -> None:
+        """Returns once it was killed, by nobody else and nowhere else than at its failpoint."""
+        status = self.process.wait(STOP_SECONDS)
+        assert status == -signal.SIGKILL, f"{self.role} ended with {status}: {self.log.read_text()}"
+        assert self.died_there
+
+    @property
+    def dead(self) -> bool:
+        return self.process.poll() is not None
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(STOP_SECONDS)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        assert self.process.wait(STOP_SECONDS) == 0, self.log.read_text()
+
+
+class Site:
+    """`settings`: of every process, beside those of database and folder."""
+
+    def __init__(self, folder: Path, database_url: str, settings: Mapping[str, str]) -> None:
+        self.database_url = database_url
+        self._folder = folder
+        self._processes: list[Running] = []
+        own = {name: value for name, value in os.environ.items() if not name.startswith("MEDIA_")}
+        self.environ = {
+            **own,
+            "MEDIA_DATA_DIR": str(folder / "data"),
+            "MEDIA_DATABASE_URL": database_url,
+            "MEDIA_DATABASE_POOL_SIZE": "6",
+            "MEDIA_JWT_SECRET": JWT_SECRET,
+            **settings,
+        }
+
+    def start(self, role: str, failpoint: str = "") -> Running:
+        """Starts `serve` or `work`, and waits until it is ready."""
+        return self.launch(role, failpoint).ready()
+
+    def launch(self, role: str, failpoint: str = "") -> Running:
+        (port,) = free_ports(1)
+        log = self._folder / f"{role}-{len(self._processes)}.log"
+        environ = {**self.environ, "MEDIA_GRPC_PORT": str(port)}
+        if failpoint:
+            environ["MEDIA_FAILPOINT"] = failpoint
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "media_service", role], env=environ, stderr=output
+            )
+        running = Running(role, failpoint, process, log, f"127.0.0.1:{port}")
+        self._processes.append(running)
+        return running
+
+    def pass_time(self, span: str) -> None:
+        """Moves on the clock by which jobs fall due and leases of dead workers end, and says so."""
+        with psycopg.connect(self.database_url, autocommit=True) as db:
+            db.execute(
+                "update jobs set run_time = run_time - %(span)s::interval,"
+                " lease_until = lease_until - %(span)s::interval"
+                " where state in ('QUEUED', 'RUNNING')",
+                {"span": span},
+            )
+            db.execute("select pg_notify('media_jobs', 'due:')")
+
+    def expire(self, upload_ids: Sequence[str]) -> None:
+        """Lets these sessions, or the purges of their media, fall due; a worker sees it when it
+        starts."""
+        with psycopg.connect(self.database_url, autocommit=True) as db:
+            db.execute(
+                "update uploads set expire_time = 'epoch'"
+                " where upload_id = any(%s::uuid[]) and state = 'ACTIVE'",
+                (list(upload_ids),),
+            )
+            db.execute(
+                "update media set purge_time = 'epoch'"
+                " where media_id = any(%s::uuid[]) and delete_time is not null",
+                (list(upload_ids),),
+            )
+
+    def close(self) -> None:
+        for running in self._processes:
+            if not running.dead:
+                running.kill()
+
+
+@contextmanager
+def new_site(url: str, template: str, **settings: str) -> Iterator[Site]:
+    """One with a database of its own on the PostgreSQL at `url`, and all else in a folder."""
+    name = f"crash_{new_id().replace('-', '')}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template}".encode())
+    with tempfile.TemporaryDirectory(prefix="media-crash-") as folder:
+        raw = {"MEDIA_STORAGE_RAW_URL": (Path(folder) / "raw").as_uri()}
+        site = Site(Path(folder), with_database(url, name), {**raw, **settings})
+        try:
+            yield site
+        finally:
+            site.close()
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute(f"drop database {name} with (force)".encode())
+
+
+def on_s3_at(endpoint: str) -> dict[str, str]:
+    """The settings of a service on our S3 server."""
+    url = f"s3://{BUCKET}/a?endpoint={endpoint}&region=us-east-1&path_style=true"
+    return {
+        "MEDIA_STORAGE_RAW_URL": url,
+        "AWS_ACCESS_KEY_ID": ACCESS,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+    }

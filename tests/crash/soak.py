@@ -1,0 +1,208 @@
+"""`python -m tests.crash.soak --kills 500`: kills servers and workers at random failpoints while
+several clients use them, on a folder and on S3, judges what is left, and writes it into the docs.
+
+It goes in chapters: a fresh service, a few dozen kills, then everything is brought to its end.
+"""
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import psycopg
+
+from media_service.db.embedded import embedded_postgres
+from media_service.db.migrate import migrate
+from media_service.failpoints import REGISTRY
+from tests.conftest import with_database
+from tests.crash import customer as customers
+from tests.crash.customer import KIB, MIB, PART, Attempt, Customer, Killed, picture
+from tests.crash.judge import Broken, go_on, look, reported, settle
+from tests.crash.site import Running, Site, new_site, on_s3_at
+from tests.crash.table import results, write
+from tests.s3_server import s3_server
+
+CLIENTS = 3
+# Of one chapter.
+KILLS = 40
+# A failpoint that nobody came to: whoever still lives is killed wherever that is.
+PATIENCE_SECONDS = 3.0
+SCENARIOS = (
+    *(customers.at_once, customers.in_a_session) * 3,
+    customers.in_parts,
+    customers.in_parts,
+    customers.streamed,
+    customers.checked,
+    customers.abandoned,
+    customers.left_alone,
+    customers.purged,
+    customers.deleted,
+)
+
+
+@dataclass
+class Score:
+    """Of all chapters."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    broken: list[Broken] = field(default_factory=list)
+    uploads: int = 0
+
+    def report(self, broken: Broken) -> None:
+        self.broken.append(broken)
+        print(f"BROKEN: {broken}", file=sys.stderr, flush=True)
+
+
+class Chapter:
+    """One service. `smallest`, `largest`: of the files, in bytes."""
+
+    def __init__(self, site: Site, store: str, score: Score, smallest: int, largest: int) -> None:
+        self._site = site
+        self._score = score
+        self._smallest = smallest
+        self._largest = largest
+        self._attempts: list[Attempt] = []
+        self._lock = threading.Lock()
+        others = {"local", "s3", "gcs"} - {store}
+        reachable = [p for p in REGISTRY if p.name.partition(".")[0] not in others]
+        self._names = {
+            role: [p.name for p in reachable if p.process == role] for role in ("serve", "work")
+        }
+
+    def run(self, kills: int) -> None:
+        left: list[Attempt] = []
+        for _ in range(kills // 2):
+            left = self._round(left)
+        settle(self._site, self._attempts, self._score.report)
+        self._score.uploads += len(self._attempts)
+
+    def _round(self, before: list[Attempt]) -> list[Attempt]:
+        """Two processes that are to die; returns the uploads that were under way."""
+        server, worker = (self._site.launch(role, self._trap(role)) for role in ("serve", "work"))
+        server.ready()
+        worker.ready()
+        with suppress(Killed), Customer(server.address) as customer:
+            for attempt in before:
+                with reported(self._score.report):
+                    look(customer, attempt)
+        under_way: list[Attempt] = []
+        clients = [
+            threading.Thread(target=self._use, args=(server, under_way)) for _ in range(CLIENTS)
+        ]
+        for client in clients:
+            client.start()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not (server.dead and worker.dead) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        fates = [self._end(process) for process in (worker, server)]
+        for client in clients:
+            client.join()
+        for attempt in under_way:
+            attempt.fate = " and ".join(fates)
+        return under_way
+
+    def _trap(self, role: str) -> str:
+        return f"{random.choice(self._names[role])}@{random.randint(1, 4)}"  # noqa: S311
+
+    def _end(self, process: Running) -> str:
+        """Kills what still lives; where it died."""
+        process.kill()
+        where = f"`{process.role}` anywhere"
+        if process.died_there:
+            where = process.failpoint.partition("@")[0]
+        self._score.kills[where] += 1
+        return where
+
+    def _use(self, server: Running, under_way: list[Attempt]) -> None:
+        """What one client does until nobody answers."""
+        try:
+            with Customer(server.address) as customer, reported(self._score.report):
+                while True:
+                    self._do_something(customer, under_way)
+        except Killed:
+            return
+        except (grpc.RpcError, AssertionError) as error:
+            self._score.report(Broken(f"a client was told {error!r}", server.failpoint))
+
+    def _do_something(self, customer: Customer, under_way: list[Attempt]) -> None:
+        size = random.randint(self._smallest, self._largest)  # noqa: S311
+        attempt = Attempt(picture(size))
+        scenario: Callable[[Customer, Attempt], None] = random.choice(SCENARIOS)  # noqa: S311
+        with self._lock:
+            resting = [a for a in self._attempts if a not in under_way]
+            if resting and random.random() < 0.3:  # noqa: S311
+                attempt, scenario = random.choice(resting), go_on  # noqa: S311
+            else:
+                self._attempts.append(attempt)
+            under_way.append(attempt)
+        scenario(customer, attempt)
+        if attempt.end != "stored":
+            self._site.expire([attempt.upload_id])
+
+
+@contextmanager
+def new_chapter(url: str, template: str, store: str, score: Score) -> Iterator[Chapter]:
+    if store == "local":
+        with new_site(url, template) as site:
+            yield Chapter(site, store, score, KIB, 3 * MIB)
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="media-s3-") as folder,
+        s3_server(Path(folder)) as endpoint,
+        new_site(url, template, **on_s3_at(endpoint)) as site,
+    ):
+        yield Chapter(site, store, score, PART + MIB, 2 * PART)
+
+
+def soak(kills: int) -> Score:
+    """At least so many kills."""
+    score, begun = Score(), time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="media-soak-") as folder,
+        embedded_postgres(Path(folder) / "postgres") as url,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        template = "soak"
+        connection.execute(f"create database {template}".encode())
+        asyncio.run(migrate(with_database(url, template)))
+        number = 0
+        while (done := score.kills.total()) < kills:
+            # Files are larger on S3, and so everything takes longer: one chapter of three.
+            store = "s3" if number % 3 == 2 else "local"
+            with new_chapter(url, template, store, score) as chapter:
+                chapter.run(min(KILLS, kills - done + 1))
+            number += 1
+            say(score, kills, time.monotonic() - begun)
+    return score
+
+
+def say(score: Score, kills: int, seconds: float) -> None:
+    """One line that changes on a terminal, a line each time in a pipe."""
+    end = "\r" if sys.stdout.isatty() else "\n"
+    text = f"{score.kills.total()} of {kills} kills, {score.uploads} uploads,"
+    print(f"{text} {len(score.broken)} promises broken, {seconds:.0f} s", end=end, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=500)
+    kills = parser.parse_args().kills
+    score = soak(kills)
+    broken = Counter(broken.fate for broken in score.broken)
+    found = results(score.kills, broken)
+    print(f"\n{found}")
+    write("results", f"{score.uploads} uploads were under way meanwhile.\n\n{found}")
+    sys.exit(bool(score.broken))
+
+
+if __name__ == "__main__":
+    main()

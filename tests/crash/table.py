@@ -1,0 +1,48 @@
+"""The tables of docs/crash.md: what is promised at each failpoint, and what a soak found."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from media_service.failpoints import REGISTRY
+
+DOCUMENT = Path(__file__).parents[2] / "docs/crash.md"
+
+
+def promises() -> str:
+    """Made from the registry."""
+    rows = [(f"`{p.name}`", f"`{p.process}`", p.where, p.promise) for p in REGISTRY]
+    return table(("failpoint", "killed", "what was done", "what is promised"), rows)
+
+
+def results(kills: Mapping[str, int], broken: Mapping[str, int]) -> str:
+    names = [failpoint.name for failpoint in REGISTRY]
+    others = sorted(set(kills) - set(names))
+    rows = [
+        (f"`{name}`" if name in names else name, str(kills.get(name, 0)), str(broken.get(name, 0)))
+        for name in [*names, *others]
+    ]
+    rows.append(("all", str(sum(kills.values())), str(sum(broken.values()))))
+    return table(("failpoint", "kills", "promises broken"), rows)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def between(text: str, name: str) -> tuple[str, str, str]:
+    """What is before, between and after the markers of a table."""
+    begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+    before, _, rest = text.partition(begin)
+    inside, _, after = rest.partition(end)
+    return before + begin, inside, end + after
+
+
+def write(name: str, content: str) -> None:
+    """Puts a table where the document has its markers."""
+    before, _, after = between(DOCUMENT.read_text(), name)
+    DOCUMENT.write_text(before + content + after)
+
+
+if __name__ == "__main__":
+    write("promises", promises())

@@ -1,0 +1,157 @@
+"""What the tests of renditions share: media in real stores, and a worker that can be killed."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from media_service.access.principal import Principal
+from media_service.db.database import Connection, Database
+from media_service.db.notify import Notifier
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import JobKind
+from media_service.media import queries
+from media_service.media.model import Blob, Kind, Media, NewMedia
+from media_service.media.publish import PublishHandler
+from media_service.media.purge import UnlinkHandler
+from media_service.media.reader import MediaReader
+from media_service.media.renditions import Renditions
+from media_service.media.service import MediaService
+from media_service.storage.blobs import BlobStore
+from media_service.storage.memory import MemoryDriver
+from media_service.types import Checksums, new_id
+
+ANN = Principal("ann")
+LEASE = timedelta(seconds=30)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@dataclass
+class Steps:
+    """Counts durable steps, and dies at one of them."""
+
+    left: int | None = None
+
+    def step(self) -> None:
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise Killed
+
+
+class KillableDatabase(Database):
+    """Dies before or after a transaction."""
+
+    def __init__(self, url: str, steps: Steps) -> None:
+        super().__init__(url, 4)
+        self._steps = steps
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        self._steps.step()
+        async with super().transaction() as connection:
+            yield connection
+        self._steps.step()
+
+
+class KillableDriver(MemoryDriver):
+    """Dies before or after a change of the store."""
+
+    def __init__(self, steps: Steps) -> None:
+        super().__init__()
+        self._steps = steps
+
+    async def put(self, key: str, *data: Any) -> None:
+        self._steps.step()
+        await super().put(key, *data)
+        self._steps.step()
+
+    async def delete(self, key: str) -> None:
+        self._steps.step()
+        await super().delete(key)
+        self._steps.step()
+
+
+async def content(store: BlobStore, blob: Blob) -> bytes:
+    return await store.head(blob.key, blob.size_bytes, blob.size_bytes)
+
+
+async def objects(store: BlobStore) -> dict[str, bytes]:
+    """What lies in a store, by key."""
+    found = [info async for info in store.driver.list("")]
+    return {info.key: await store.head(info.key, info.size, info.size) for info in found}
+
+
+@dataclass
+class House:
+    """Everything that renditions need, over two stores in memory."""
+
+    database: Database
+    notifier: Notifier
+    steps: Steps = field(default_factory=Steps)
+
+    def __post_init__(self) -> None:
+        self.raw = BlobStore("raw", KillableDriver(self.steps))
+        self.public = BlobStore("public", KillableDriver(self.steps))
+        self.stores: Mapping[str, BlobStore] = {"raw": self.raw, "public": self.public}
+        self.renditions = Renditions(self.database, self.notifier, self.stores)
+        reader = MediaReader(self.database)
+        self.media = MediaService(self.database, self.notifier, reader, timedelta(days=30))
+        self.handlers = {
+            JobKind.PUBLISH: PublishHandler(self.database, self.notifier, self.stores),
+            JobKind.UNLINK: UnlinkHandler(self.database, self.stores),
+        }
+
+    async def new(self) -> str:
+        """A media of ann's; its id."""
+        media_id, blob_id, data = new_id(), new_id(), b"the original"
+        key = self.raw.key(blob_id)
+        await self.raw.driver.put(key, data)
+        blob = Blob(blob_id, "raw", key, len(data), Checksums(0))
+        new = NewMedia(media_id, ANN.owner, Kind.IMAGE, "image/jpeg", "a.jpg", blob)
+        async with self.database.transaction() as db:
+            await queries.insert(db, [new])
+        return media_id
+
+    async def read(self, media_id: str) -> Media | None:
+        async with self.database.connection() as db:
+            return await queries.get(db, media_id)
+
+    async def there(self, media_id: str) -> Media:
+        media = await self.read(media_id)
+        assert media is not None
+        return media
+
+    async def show(self, media_id: str, visibility: str) -> None:
+        await self.media.update(ANN, media_id, {"visibility": visibility}, "")
+
+    async def add(self, media_id: str, name: str, data: bytes) -> None:
+        await self.renditions.add(media_id, name, "image/webp", data)
+
+    async def work(self) -> None:
+        """Does the jobs that are due until there are none."""
+        async with self.database.connection() as db:
+            while claim := await jobs.claim(db, LEASE):
+                await self.handlers[claim.kind].run(claim)
+
+    async def execute(self, query: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        async with self.database.connection() as db:
+            rows = await db.execute(query.encode(), params)
+            return await rows.fetchall() if rows.description else []
+
+    async def settle(self) -> None:
+        """Does all jobs, also those that are to wait, until there are none."""
+        while await self.execute("select 1 from jobs where state in ('QUEUED', 'RUNNING')"):
+            await self.let_time_pass()
+            await self.work()
+
+    async def let_time_pass(self) -> None:
+        """Jobs that wait are due, and those of dead workers are free."""
+        await self.execute("update jobs set run_time = now() where state = 'QUEUED'")
+        await self.execute(
+            "update jobs set lease_until = now() - interval '1 s' where state = 'RUNNING'"
+        )

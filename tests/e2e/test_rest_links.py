@@ -1,0 +1,194 @@
+"""Links over REST (SignUrl, GetSigned), through Envoy, without a token."""
+
+import os
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from media_service.access.links import LinkSigner, key_from
+from media_service.types import now
+from tests.e2e.conftest import Service
+from tests.e2e.rest import digest, refusal, store
+from tests.media_files import film, jpeg
+from tests.tools import eventually
+
+MIB = 1 << 20
+
+
+def sign(client: httpx.Client, media_id: str, **how: Any) -> str:
+    """The path of a link."""
+    answer = client.post(f"/v1/media/{media_id}:signUrl", json=how)
+    assert answer.status_code == 200, answer.text
+    assert set(answer.json()) == {"url", "expireTime"}
+    return path_of(answer.json()["url"])
+
+
+def path_of(url: str) -> str:
+    return urlsplit(url).path
+
+
+@pytest.fixture(scope="module")
+def picture() -> bytes:
+    return jpeg() + os.urandom(32)
+
+
+@pytest.fixture
+def media_id(alice: httpx.Client, picture: bytes) -> str:
+    return str(store(alice, picture, "holiday.jpg")["mediaId"])
+
+
+@pytest.fixture
+def link(alice: httpx.Client, media_id: str) -> str:
+    return sign(alice, media_id)
+
+
+def test_whoever_has_a_link_reads(http: httpx.Client, link: str, picture: bytes) -> None:
+    answer = http.get(link)
+    assert (answer.status_code, answer.content) == (200, picture)
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["content-length"] == str(len(picture))
+    assert answer.headers["content-disposition"] == 'inline; filename="holiday.jpg"'
+    assert answer.headers["cache-control"] == "private, max-age=300"
+    assert digest(picture) in answer.headers["repr-digest"].split(", ")
+
+
+def test_the_url_leads_to_where_clients_reach_the_service(
+    service: Service, alice: httpx.Client, media_id: str
+) -> None:
+    answer = alice.post(f"/v1/media/{media_id}:signUrl", json={"lifetime": "60s"})
+    port = service.environ["MEDIA_REST_PORT"]
+    assert answer.json()["url"].startswith(f"http://localhost:{port}/v1/signed/")
+
+
+def test_a_browser_is_told_to_run_nothing(http: httpx.Client, link: str) -> None:
+    headers = http.get(link).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "sandbox" in headers["content-security-policy"]
+
+
+def test_a_link_may_be_for_saving(alice: httpx.Client, http: httpx.Client, media_id: str) -> None:
+    answer = http.get(sign(alice, media_id, attachment=True))
+    assert answer.headers["content-disposition"] == 'attachment; filename="holiday.jpg"'
+
+
+def test_a_range_is_206(http: httpx.Client, link: str, picture: bytes) -> None:
+    answer = http.get(link, headers={"range": "bytes=10-19"})
+    assert (answer.status_code, answer.content) == (206, picture[10:20])
+    assert answer.headers["content-range"] == f"bytes 10-19/{len(picture)}"
+    outside = http.get(link, headers={"range": "bytes=900000-"})
+    assert refusal(outside) == (416, "RANGE_NOT_SATISFIABLE")
+
+
+def test_what_is_already_there_is_304(http: httpx.Client, link: str) -> None:
+    etag = http.get(link).headers["etag"]
+    answer = http.get(link, headers={"if-none-match": etag})
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert http.get(link, headers={"if-match": '"other"'}).status_code == 412
+
+
+def test_head_has_the_headers_of_get_and_no_body(http: httpx.Client, link: str) -> None:
+    got, head = http.get(link), http.head(link)
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("content-length", "content-type", "etag", "content-disposition", "accept-ranges"):
+        assert head.headers[name] == got.headers[name]
+
+
+def test_a_large_file_comes_whole(alice: httpx.Client, http: httpx.Client) -> None:
+    data = film(9 * MIB + 1)
+    media = store(alice, data, "a.mp4")
+    assert http.get(sign(alice, media["mediaId"])).content == data
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        *("", ".", "..", "...", "100%", "%2F", "%2e%2e", "a b+c", "a;b", "a?b#c&d"),
+        *("a:watch", "a:signUrl", "größe 写真.jpg", "~tilde~", "x" * 255, "é" * 127),
+    ],
+)
+def test_any_file_name_makes_a_url_that_works(
+    alice: httpx.Client, http: httpx.Client, picture: bytes, filename: str
+) -> None:
+    media = store(alice, picture, "a.jpg")["mediaId"]
+    changed = alice.patch(f"/v1/media/{media}?updateMask=filename", json={"filename": filename})
+    assert changed.json().get("filename", "") == filename
+    for link in (sign(alice, media), sign(alice, media, attachment=True)):
+        assert http.get(link).content == picture
+
+
+def test_a_media_comes_with_a_url_where_it_was_asked_for(
+    alice: httpx.Client, http: httpx.Client, media_id: str, picture: bytes
+) -> None:
+    assert "readUrl" not in alice.get(f"/v1/media/{media_id}").json()
+    media = alice.get(f"/v1/media/{media_id}", params={"signReadUrl": "true"}).json()
+    assert http.get(path_of(media["readUrl"])).content == picture
+    assert media["readUrlExpireTime"]
+
+
+def test_a_link_that_is_not_good_tells_nothing(
+    service: Service, alice: httpx.Client, http: httpx.Client, link: str, media_id: str
+) -> None:
+    token = link.split("/")[3]
+    signer = LinkSigner([key_from(service.secret)])
+    claims = signer.open("read", token)
+    expired = signer.sign("read", claims, now() - timedelta(seconds=1))
+    answers = [
+        http.get("/v1/signed/made.up.token/a.jpg"),
+        http.get(f"/v1/signed/{expired}/a.jpg"),
+        http.get(f"/v1/signed/{token[:-1]}/a.jpg"),
+        http.get(f"/v1/signed/{signer.sign('write', claims, now() + timedelta(hours=1))}/a.jpg"),
+        http.get(f"/v1/signed/{service.token('alice')}/a.jpg"),
+    ]
+    assert http.get(link).status_code == 200
+    assert alice.delete(f"/v1/media/{media_id}").status_code == 200
+    answers += [http.get(link), http.get(link, headers={"range": "bytes=0-1"})]
+    for answer in answers:
+        assert refusal(answer) == (403, "LINK_INVALID")
+        assert answer.content == answers[0].content
+        assert shown(answer) == shown(answers[0])
+    assert http.head(link).status_code == 403
+
+
+def shown(answer: httpx.Response) -> dict[str, str]:
+    """The headers, but for those that differ with every answer."""
+    return {k: v for k, v in answer.headers.items() if k not in {"date", "x-request-id"}}
+
+
+def test_only_the_owner_makes_links(http: httpx.Client, service: Service, media_id: str) -> None:
+    path = f"/v1/media/{media_id}:signUrl"
+    others = http.post(path, json={}, headers=service.bearer("bob"))
+    assert refusal(others) == (404, "MEDIA_NOT_FOUND")
+    assert refusal(http.post(path, json={})) == (401, "TOKEN_MISSING")
+
+
+def test_no_log_has_a_link(
+    service: Service, alice: httpx.Client, http: httpx.Client, link: str
+) -> None:
+    token = link.split("/")[3]
+    asked = [
+        http.get(link),
+        http.head(link),
+        http.get(link, params={"colour": "red"}),
+        http.delete(link),
+        http.put(f"/v1/signed/{token}", content=b"x"),
+        http.get(f"/v1/signed/{token}"),
+        http.get(f"/v1//signed//{token}/a"),
+        http.get(f"/v1/signed/{token}%2Fa"),
+        http.get(f"/v1%2Fsigned/{token}/a"),
+        http.get(f"/v1/{token}/a"),
+        http.get(f"/{token}"),
+        http.get(f"/v1/signed/{token * 20}/a"),
+        http.get(link, headers={"x-long": "x" * 40_000}),
+    ]
+    assert {200, 400, 404, 405, 431} <= {answer.status_code for answer in asked}
+    log = service.data_dir / "envoy.log"
+    ids = [answer.headers["x-request-id"] for answer in asked if "x-request-id" in answer.headers]
+    assert len(ids) > len(asked) / 2
+    eventually(lambda: all(name in log.read_text() for name in ids))
+    assert "/media.v1.DownloadService/GetSigned" in log.read_text()
+    # What is not the same in all tokens.
+    assert not any(piece[:12] in log.read_text() for piece in token.split(".")[1:])

@@ -1,0 +1,132 @@
+"""Public renditions over REST (GetPublic), through Envoy."""
+
+import hashlib
+import stat
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Service
+from tests.e2e.rest import add_rendition, digest, public_url, refusal, show, store
+from tests.media_files import jpeg
+from tests.tools import eventually
+
+SMALL = b"a small picture"
+
+
+@pytest.fixture
+def media_id(service: Service, alice: httpx.Client) -> str:
+    """A private media with a rendition."""
+    media_id = str(store(alice, jpeg(), "beach.jpg")["mediaId"])
+    add_rendition(service, media_id, "small", SMALL)
+    return media_id
+
+
+@pytest.fixture
+def path(service: Service, alice: httpx.Client, media_id: str) -> str:
+    """Where anybody reads it, now that it is public."""
+    show(alice, media_id, "PUBLIC")
+    url = public_url(alice, media_id)
+    # Its host is `localhost`, as people write it.
+    assert url.startswith(f"http://localhost:{urlsplit(service.base_url).port}/v1/public/")
+    return urlsplit(url).path
+
+
+def test_anybody_reads_it_and_may_keep_it(http: httpx.Client, path: str) -> None:
+    answer = http.get(path)
+    assert (answer.status_code, answer.content) == (200, SMALL)
+    assert answer.headers["content-type"] == "image/webp"
+    assert answer.headers["content-length"] == str(len(SMALL))
+    assert answer.headers["cache-control"] == "public, max-age=3600"
+    assert digest(SMALL) in answer.headers["repr-digest"]
+    assert answer.headers["content-disposition"] == "inline"
+    assert "authorization" not in answer.headers.get("vary", "").lower()
+
+
+def test_ranges_conditions_and_head(http: httpx.Client, path: str) -> None:
+    whole = http.get(path)
+    part = http.get(path, headers={"range": "bytes=2-6"})
+    assert (part.status_code, part.content) == (206, SMALL[2:7])
+    assert part.headers["content-range"] == f"bytes 2-6/{len(SMALL)}"
+    same = http.get(path, headers={"if-none-match": whole.headers["etag"]})
+    assert (same.status_code, same.content) == (304, b"")
+    assert same.headers["cache-control"] == "public, max-age=3600"
+    head = http.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(SMALL))
+    past = http.get(path, headers={"range": "bytes=100-"})
+    assert refusal(past) == (416, "RANGE_NOT_SATISFIABLE")
+    other = http.get(path, headers={"if-match": '"other"'})
+    assert refusal(other) == (412, "PRECONDITION_FAILED")
+
+
+def test_it_ends_the_moment_it_becomes_private(
+    service: Service, http: httpx.Client, alice: httpx.Client, media_id: str, path: str
+) -> None:
+    file = service.data_dir / "public" / path.removeprefix("/v1/public/")
+    assert file.read_bytes() == SMALL
+    media = show(alice, media_id, "PRIVATE")
+    assert "publicUrl" not in media["renditions"][0]
+    assert refusal(http.get(path)) == (404, "MEDIA_NOT_FOUND")
+    eventually(lambda: not file.exists())
+    answer = alice.get(f"/v1/media/{media_id}/renditions/small/content")
+    assert (answer.status_code, answer.content) == (200, SMALL)
+
+
+def test_it_ends_while_the_media_is_deleted(
+    service: Service, http: httpx.Client, alice: httpx.Client, media_id: str, path: str
+) -> None:
+    file = service.data_dir / "public" / path.removeprefix("/v1/public/")
+    alice.delete(f"/v1/media/{media_id}").raise_for_status()
+    assert refusal(http.get(path)) == (404, "MEDIA_NOT_FOUND")
+    eventually(lambda: not file.exists())
+    alice.post(f"/v1/media/{media_id}:undelete", json={}).raise_for_status()
+    again = urlsplit(public_url(alice, media_id)).path
+    assert again != path  # what a cache has of the old one is not asked for again
+    assert http.get(again).content == SMALL
+
+
+@pytest.mark.parametrize("path", ["blobs/00/none", "..%2F..%2Fjwt-secret", "%00", "a/../../raw"])
+def test_what_is_not_public_is_not_found(http: httpx.Client, path: str) -> None:
+    assert http.get(f"/v1/public/{path}").status_code in {400, 404}
+
+
+def test_the_owner_reads_a_rendition_of_a_private_media(
+    alice: httpx.Client, http: httpx.Client, media_id: str
+) -> None:
+    content = f"/v1/media/{media_id}/renditions/small/content"
+    answer = alice.get(content)
+    assert (answer.status_code, answer.content) == (200, SMALL)
+    assert answer.headers["content-type"] == "image/webp"
+    assert answer.headers["cache-control"] == "private, no-cache"
+    assert answer.headers["content-disposition"] == 'inline; filename="beach-small.webp"'
+    assert alice.head(content).headers["content-length"] == str(len(SMALL))
+    assert refusal(http.get(content)) == (401, "TOKEN_MISSING")
+    none = alice.get(f"/v1/media/{media_id}/renditions/huge/content")
+    assert refusal(none) == (404, "RENDITION_NOT_FOUND")
+
+
+def test_a_link_leads_to_a_rendition(
+    alice: httpx.Client, http: httpx.Client, media_id: str
+) -> None:
+    signed = alice.post(f"/v1/media/{media_id}:signUrl", json={"rendition": "small"}).json()
+    path = urlsplit(signed["url"]).path
+    assert path.endswith("/beach-small.webp")
+    assert http.get(path).content == SMALL
+
+
+def test_a_large_rendition_moves_whole(
+    service: Service, alice: httpx.Client, http: httpx.Client
+) -> None:
+    """More than one part's worth."""
+    data = hashlib.shake_256(b"a stream").digest(20 << 20)
+    media_id = str(store(alice, jpeg())["mediaId"])
+    add_rendition(service, media_id, "stream", data)
+    show(alice, media_id, "PUBLIC")
+    assert http.get(urlsplit(public_url(alice, media_id)).path).content == data
+
+
+def test_the_folder_is_closed_to_other_users_of_the_machine(service: Service) -> None:
+    """A CDN reads a bucket, not this folder."""
+    assert stat.S_IMODE((service.data_dir / "public").stat().st_mode) == 0o700

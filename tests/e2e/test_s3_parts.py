@@ -1,0 +1,118 @@
+"""Parts on S3: through the service, straight into the bucket, and mixed with streams."""
+
+import base64
+from pathlib import Path
+
+import httpx
+import pytest
+from crc32c import crc32c as crc32c_of
+
+from tests.e2e.conftest import Service
+from tests.e2e.rest import content, create, offset_of, patch, refusal, resume
+from tests.e2e.test_rest_parts import complete, named, put, send, sign
+from tests.e2e.test_s3 import endpoint, folder, objects, on_s3, user
+from tests.media_files import film, jpeg
+
+__all__ = ["endpoint", "folder", "on_s3", "user"]
+
+MIB = 1 << 20
+LEAST = 5 * MIB
+
+
+def test_parts_through_the_service_come_in_any_order(user: httpx.Client) -> None:
+    data = film(2 * LEAST + 1000)
+    upload = create(user, sizeBytes=len(data))
+    for number in (3, 1, 2):
+        start = (number - 1) * LEAST
+        assert put(user, upload, number, data[start : start + LEAST]).status_code == 200
+    assert complete(user, upload).json()["state"] == "FINISHED"
+    assert content(user, upload) == data
+
+
+def test_a_part_that_others_follow_is_not_too_small(user: httpx.Client) -> None:
+    upload = create(user)
+    assert put(user, upload, 2, film(1000)).status_code == 200
+    refused = put(user, upload, 3, film(LEAST))
+    assert refusal(refused) == (400, "PART_TOO_SMALL")
+    assert refused.json()["details"][0]["metadata"]["part_number"] == "2"
+    assert refusal(put(user, upload, 1, film(1000))) == (400, "PART_TOO_SMALL")
+    assert put(user, upload, 1, film(LEAST)).status_code == 200
+
+
+def test_a_part_may_be_too_large_to_pass_through_the_service(user: httpx.Client) -> None:
+    upload = create(user)
+    most = int(user.get(f"/v1/uploads/{upload}").json()["maxPartSize"])
+    assert refusal(put(user, upload, 1, film(most + 1))) == (413, "CHUNK_TOO_LARGE")
+    assert put(user, upload, 1, film(most)).status_code == 200
+
+
+def test_parts_go_straight_into_the_bucket(user: httpx.Client, endpoint: str, folder: Path) -> None:
+    data = film(2 * LEAST + 1000)
+    pieces = [data[:LEAST], data[LEAST : 2 * LEAST], data[2 * LEAST :]]
+    upload = create(user)
+    signed = sign(user, upload, *enumerate(pieces, 1))
+    assert all(part["url"].startswith(endpoint) for part in signed)
+    for part, piece in reversed(list(zip(signed, pieces, strict=True))):
+        assert send(part, piece).status_code == 200
+    listed = user.get(f"/v1/uploads/{upload}/parts").json()["parts"]
+    assert listed == [
+        {**named(number, piece), "sizeBytes": str(len(piece))}
+        for number, piece in enumerate(pieces, 1)
+    ]
+    done = complete(user, upload).json()
+    assert done["state"] == "FINISHED"
+    assert done["media"]["checksums"]["crc32c"] == crc32c_of(data)
+    assert content(user, upload) == data
+    # The URLs died with the upload: the object cannot be touched.
+    before = objects(folder)
+    assert send(signed[0], pieces[0]).status_code in {403, 404}
+    assert objects(folder) == before
+    assert content(user, upload) == data
+
+
+def test_the_bucket_takes_only_the_bytes_that_were_signed(user: httpx.Client) -> None:
+    data = jpeg()
+    upload = create(user)
+    (part,) = sign(user, upload, (1, data))
+    other = bytes([data[0] ^ 1, *data[1:]])
+    for wrong in (other, data + b"more", data[:-1]):
+        assert send(part, wrong).status_code in {400, 403}, len(wrong)
+    checksum = base64.b64encode(crc32c_of(other).to_bytes(4)).decode()
+    forged = {**part, "headers": dict.fromkeys(part["headers"], checksum)}
+    assert send(forged, other).status_code in {400, 403}
+    refused = complete(user, upload)
+    assert refusal(refused) == (409, "UPLOAD_INCOMPLETE")
+    assert send(part, data).status_code == 200
+    assert complete(user, upload).json()["state"] == "FINISHED"
+
+
+def test_one_upload_takes_every_road(on_s3: Service, user: httpx.Client) -> None:
+    data = film(6 * LEAST + 1234)
+    upload = create(user, sizeBytes=len(data))
+
+    def number() -> int:
+        return int(user.get(f"/v1/uploads/{upload}").json()["nextPartNumber"])
+
+    assert patch(user, upload, 0, data[:LEAST]).status_code == 200
+    assert put(user, upload, number(), data[LEAST : 2 * LEAST]).status_code == 200
+    (part,) = sign(user, upload, (number(), data[2 * LEAST : 3 * LEAST]))
+    assert send(part, data[2 * LEAST : 3 * LEAST]).status_code == 200
+    # A stream finds what came past the service.
+    assert patch(user, upload, 3 * LEAST, data[3 * LEAST : 4 * LEAST]).status_code == 200
+    # A part that was signed and did not come does not hold it up.
+    (late,) = sign(user, upload, (number(), data[4 * LEAST : 5 * LEAST]))
+    assert offset_of(user, upload) == 4 * LEAST
+    assert resume(user, upload, data).json()["state"] == "FINISHED"
+    assert send(late, data[4 * LEAST : 5 * LEAST]).status_code in {403, 404}
+    assert content(user, upload) == data
+
+
+@pytest.mark.parametrize("size", [MIB, LEAST + MIB])
+def test_an_end_that_is_none_keeps_what_can_be_gone_on_from(user: httpx.Client, size: int) -> None:
+    data = film(2 * LEAST)
+    upload = create(user, sizeBytes=len(data))
+    refused = patch(user, upload, 0, data[:size], complete=True)
+    assert refusal(refused) == (409, "UPLOAD_INCOMPLETE")
+    assert offset_of(user, upload) in {0, size if size >= LEAST else 0}
+    assert resume(user, upload, data).json()["state"] == "FINISHED"
+    assert content(user, upload) == data

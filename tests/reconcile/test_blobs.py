@@ -1,0 +1,250 @@
+"""Rows whose bytes are missing or damaged, quarantine, and the way back from it."""
+
+import pytest
+
+from media_service.jobs.model import JobKind, JobState
+from media_service.media import queries as catalogue
+from media_service.media.ingest import IngestHandler
+from media_service.media.model import Blob, MediaState, NewMedia
+from media_service.media.model import Kind as MediaKind
+from media_service.media.purge import UnlinkHandler
+from media_service.media.service import remove
+from media_service.processing.inspector import Inspector
+from media_service.reconcile.compare import BATCH
+from media_service.reconcile.model import Kind
+from media_service.types import Checksums, Owner, new_id
+from tests.media_files import jpeg
+from tests.reconcile.conftest import Service
+
+
+async def make_ready(service: Service, media_id: str) -> None:
+    async with service.database.connection() as db:
+        await catalogue.set_info(db, media_id, {"width": 64}, {})
+
+
+async def fault(service: Service, media_id: str) -> str | None:
+    media = await service.known(media_id)
+    return media.fault.reason if media.fault else None
+
+
+async def test_nothing_is_found_where_all_is_well(service: Service) -> None:
+    for _ in range(3):
+        await service.upload()
+    assert await service.reconcile() == []
+    assert await service.reconcile(checksums=False) == []
+
+
+async def test_missing_bytes_are_told_with_their_media_and_nothing_else_changes(
+    service: Service,
+) -> None:
+    media_id = await service.upload()
+    before = await service.known(media_id)
+    await service.driver.delete(before.blob.key)
+    (found,) = await service.reconcile()
+    assert (found.kind, found.store, found.key) == (Kind.MISSING, "raw", before.blob.key)
+    assert found.media_ids == (media_id,)
+    assert await service.known(media_id) == before
+
+
+async def test_a_media_without_its_bytes_is_quarantined_once(service: Service) -> None:
+    media_id, other = await service.upload(), await service.upload()
+    await service.driver.delete((await service.known(media_id)).blob.key)
+    assert await service.kinds(repair=True) == [Kind.MISSING]
+    media = await service.known(media_id)
+    assert media.state is MediaState.QUARANTINED
+    assert await fault(service, media_id) == "BLOB_MISSING"
+    assert await service.kinds(repair=True) == [Kind.MISSING], "it is still missing"
+    assert await service.known(media_id) == media, "but nothing is changed again"
+    assert (await service.known(other)).state is MediaState.PENDING
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+async def test_bytes_of_another_size_are_missing(service: Service, change: int) -> None:
+    data = jpeg()
+    media_id = await service.upload(data)
+    other = data[:change] if change < 0 else data + b"x"
+    await service.driver.put((await service.known(media_id)).blob.key, other)
+    (found,) = await service.reconcile(checksums=False)
+    assert found.kind is Kind.MISSING
+    assert f"{len(other)} bytes instead of {len(data)}" in found.detail
+
+
+async def test_damaged_bytes_are_found_by_reading_and_are_kept(service: Service) -> None:
+    data = jpeg()
+    damaged = data[:-3] + b"\0" + data[-2:]
+    media_id = await service.upload(data)
+    blob = (await service.known(media_id)).blob
+    await service.driver.put(blob.key, damaged)
+    assert await service.reconcile(checksums=False) == []
+    assert await service.kinds(repair=True) == [Kind.CORRUPT]
+    media = await service.known(media_id)
+    assert media.state is MediaState.QUARANTINED
+    assert await fault(service, media_id) == "CHECKSUM_MISMATCH"
+    assert media.blob == blob
+    assert await service.store.head(blob.key, len(data), len(data)) == damaged
+
+
+async def test_a_sha256_alone_tells_damage(on_disk: Service) -> None:
+    await on_disk.upload()
+    await on_disk.execute("update blobs set sha256 = %s", bytes(32))
+    (found,) = await on_disk.reconcile()
+    assert found.kind is Kind.CORRUPT
+    assert "sha256" in found.detail
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+@pytest.mark.parametrize("damaged", [True, False])
+async def test_a_media_comes_back_with_its_bytes(
+    service: Service, damaged: bool, checksums: bool
+) -> None:
+    data = jpeg()
+    media_id = await service.upload(data)
+    await make_ready(service, media_id)
+    key = (await service.known(media_id)).blob.key
+    if damaged:
+        await service.driver.put(key, bytes(len(data)))
+    else:
+        await service.driver.delete(key)
+    await service.reconcile(repair=True)
+    assert (await service.known(media_id)).state is MediaState.QUARANTINED
+    # What is in quarantine is read even by those who read nothing else.
+    expected = [Kind.CORRUPT if damaged else Kind.MISSING]
+    assert await service.kinds(repair=True, checksums=checksums) == expected
+    await service.driver.put(key, data)
+    assert await service.kinds(checksums=checksums) == [Kind.RECOVERED]
+    assert (await service.known(media_id)).state is MediaState.QUARANTINED, "not before --repair"
+    assert await service.reconcile(repair=True, checksums=checksums) == []
+    media = await service.known(media_id)
+    assert (media.state, media.fault) == (MediaState.READY, None)
+    assert await service.reconcile() == []
+
+
+async def test_what_was_never_inspected_is_inspected_when_it_comes_back(on_disk: Service) -> None:
+    data = jpeg()
+    media_id = await on_disk.upload(data)
+    key = (await on_disk.known(media_id)).blob.key
+    await on_disk.driver.delete(key)
+    await on_disk.reconcile(repair=True)
+    async with Inspector(1_000_000, 1) as inspector:
+        ingest = IngestHandler(on_disk.database, on_disk.notifier, on_disk.store, inspector)
+        # The job of the upload leaves what is in quarantine alone, and ends.
+        await ingest.run(await on_disk.claim(JobKind.INGEST))
+        assert (await on_disk.known(media_id)).state is MediaState.QUARANTINED
+        await on_disk.driver.put(key, data)
+        await on_disk.reconcile(repair=True)
+        assert (await on_disk.known(media_id)).state is MediaState.PENDING
+        await ingest.run(await on_disk.claim(JobKind.INGEST))
+    assert (await on_disk.known(media_id)).state is MediaState.READY
+    states = await on_disk.execute("select distinct state from jobs")
+    assert states == [{"state": JobState.SUCCEEDED}]
+
+
+async def test_an_inspection_that_ends_late_does_not_end_the_quarantine(on_disk: Service) -> None:
+    media_id = await on_disk.upload()
+    await on_disk.driver.delete((await on_disk.known(media_id)).blob.key)
+    await on_disk.reconcile(repair=True)
+    await make_ready(on_disk, media_id)
+    assert (await on_disk.known(media_id)).state is MediaState.QUARANTINED
+
+
+async def test_a_quarantine_for_another_reason_is_left_as_it_is(on_disk: Service) -> None:
+    media_id = await on_disk.upload()
+    await on_disk.execute("update media set state = 'QUARANTINED', error_reason = 'INTERNAL'")
+    before = await on_disk.known(media_id)
+    assert await on_disk.reconcile(repair=True) == []
+    assert await on_disk.known(media_id) == before
+    await on_disk.driver.delete(before.blob.key)
+    assert await on_disk.kinds(repair=True) == [Kind.MISSING]
+    assert await on_disk.known(media_id) == before
+
+
+async def test_the_reason_of_a_quarantine_follows_the_bytes(on_disk: Service) -> None:
+    data = jpeg()
+    media_id = await on_disk.upload(data)
+    key = (await on_disk.known(media_id)).blob.key
+    await on_disk.driver.delete(key)
+    await on_disk.reconcile(repair=True)
+    await on_disk.driver.put(key, bytes(len(data)))
+    await on_disk.reconcile(repair=True)
+    assert await fault(on_disk, media_id) == "CHECKSUM_MISMATCH"
+
+
+async def test_a_damaged_earlier_version_is_told_and_the_media_stays_as_it_is(
+    on_disk: Service,
+) -> None:
+    media_id, newer = await on_disk.upload(), await on_disk.upload()
+    old, new = (await on_disk.known(media_id)).blob, (await on_disk.known(newer)).blob
+    await on_disk.execute(
+        "insert into media_versions (media_id, version, blob_id, content_type)"
+        " values (%s, 2, %s, 'image/jpeg')",
+        media_id,
+        new.blob_id,
+    )
+    await on_disk.execute("update media set version = 2 where media_id = %s", media_id)
+    await on_disk.driver.delete(old.key)
+    (found,) = await on_disk.reconcile(repair=True)
+    assert found.media_ids == (media_id,)
+    assert (await on_disk.known(media_id)).state is MediaState.PENDING
+
+
+async def test_a_purge_is_no_finding_at_any_of_its_steps(service: Service) -> None:
+    media_id = await service.upload()
+    key = (await service.known(media_id)).blob.key
+    async with service.database.transaction() as db:
+        await remove(db, media_id)
+    assert await service.reconcile() == [], "its bytes wait for a job"
+    await service.driver.delete(key)
+    assert await service.reconcile() == [], "its row waits for the job"
+    handler = UnlinkHandler(service.database, service.store)
+    await handler.run(await service.claim(JobKind.UNLINK))
+    assert await service.reconcile() == []
+
+
+async def test_bytes_that_no_job_could_unlink_are_orphans(on_disk: Service) -> None:
+    media_id = await on_disk.upload()
+    key = (await on_disk.known(media_id)).blob.key
+    async with on_disk.database.transaction() as db:
+        await remove(db, media_id)
+    await on_disk.execute("update jobs set state = 'FAILED'")
+    assert await on_disk.kinds() == [Kind.ORPHANED]
+    assert await on_disk.reconcile(repair=True) == []
+    assert await on_disk.driver.stat(key) is None
+
+
+async def test_a_wrong_count_of_references_costs_nobody_their_bytes(on_disk: Service) -> None:
+    media_id = await on_disk.upload()
+    await on_disk.execute("update blobs set reference_count = 0")
+    assert await on_disk.reconcile(repair=True) == []
+    assert await on_disk.driver.stat((await on_disk.known(media_id)).blob.key)
+
+
+async def test_many_blobs_are_compared_page_by_page(on_disk: Service) -> None:
+    """More than two pages of rows and of objects, and something to find in each."""
+    blobs = [new_id() for _ in range(2 * BATCH + 100)]
+    keys = sorted(on_disk.store.key(blob_id) for blob_id in blobs)
+    data = jpeg()
+    for key in keys:
+        await on_disk.driver.put(key, data)
+    new = [
+        NewMedia(
+            new_id(),
+            Owner("user", "ann"),
+            MediaKind.IMAGE,
+            "image/jpeg",
+            "",
+            Blob(blob_id, "raw", on_disk.store.key(blob_id), len(data), Checksums(0)),
+        )
+        for blob_id in blobs
+    ]
+    async with on_disk.database.transaction() as db:
+        await catalogue.insert(db, new)
+    assert await on_disk.reconcile(checksums=False) == []
+    gone = [keys[0], keys[BATCH - 1], keys[BATCH], keys[-1]]
+    for key in gone:
+        await on_disk.driver.delete(key)
+    orphans = [on_disk.store.key(new_id()) for _ in range(5)]
+    for key in orphans:
+        await on_disk.driver.put(key, data)
+    found = await on_disk.reconcile(checksums=False)
+    assert sorted(one.key for one in found if one.kind is Kind.MISSING) == gone
+    assert {one.key for one in found if one.kind is Kind.ORPHANED} == set(orphans)

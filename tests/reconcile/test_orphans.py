@@ -1,0 +1,214 @@
+"""Bytes that nobody names: what may be removed, and when it may not."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
+from media_service.errors import AlreadyExists, MediaError
+from media_service.reconcile.compare import STRANGERS
+from media_service.reconcile.model import GRACE, Kind, NotTheSame
+from media_service.storage.blobs import BlobStore
+from media_service.storage.local import LocalDriver
+from media_service.storage.memory import MemoryDriver
+from media_service.types import Octets, new_id
+from tests.media_files import jpeg
+from tests.reconcile.conftest import Service
+
+
+async def orphan(service: Service) -> str:
+    """Bytes as a server leaves them that dies before their rows; returns the key."""
+    key = service.store.key(new_id())
+    await service.driver.put(key, jpeg())
+    return key
+
+
+async def test_what_nobody_names_is_found_and_removed_once_it_is_old(service: Service) -> None:
+    media_id = await service.upload()
+    key = await orphan(service)
+    assert await service.reconcile(older_than=GRACE) == [], "an upload may be about to name it"
+    (found,) = await service.reconcile()
+    assert (found.kind, found.key, found.media_ids) == (Kind.ORPHANED, key, ())
+    assert await service.driver.stat(key), "not without --repair"
+    assert await service.reconcile(repair=True) == []
+    assert await service.driver.stat(key) is None
+    assert await service.reconcile() == []
+    assert await service.driver.stat((await service.known(media_id)).blob.key)
+
+
+async def test_what_became_young_again_is_left_alone(service: Service) -> None:
+    key = await orphan(service)
+    (found,) = await service.reconcile()
+    assert not await service.reconciler(GRACE).repair(found)
+    assert await service.driver.stat(key)
+
+
+async def test_a_crash_between_bytes_and_retirement_is_mended_by_the_next_run(
+    on_disk: Service,
+) -> None:
+    key = await orphan(on_disk)
+    await on_disk.reconcile(repair=True)
+    await on_disk.driver.put(key, jpeg())  # as if it had not been deleted
+    assert await on_disk.kinds() == [Kind.ORPHANED]
+    assert await on_disk.reconcile(repair=True) == []
+    assert await on_disk.driver.stat(key) is None
+
+
+async def test_what_a_cut_off_put_left_beside_a_blob_is_an_orphan(
+    on_disk: Service, tmp_path: Path
+) -> None:
+    media_id = await on_disk.upload()
+    blob = tmp_path / "raw" / (await on_disk.known(media_id)).blob.key
+    left = blob.with_name(f"{new_id()}.new")
+    left.write_bytes(b"half of it")
+    (found,) = await on_disk.reconcile()
+    assert (found.kind, found.key) == (Kind.ORPHANED, str(left.relative_to(tmp_path / "raw")))
+    assert await on_disk.reconcile(repair=True) == []
+    assert [path for path in (tmp_path / "raw").rglob("*") if path.is_file()] == [blob]
+
+
+async def test_another_services_store_is_told_and_not_emptied(on_disk: Service) -> None:
+    keys = [await orphan(on_disk) for _ in range(STRANGERS)]
+    with pytest.raises(NotTheSame, match="do not belong together"):
+        await on_disk.reconcile(repair=True)
+    assert all([await on_disk.driver.stat(key) for key in keys])
+    # With but one that is known it is the same service.
+    await on_disk.upload()
+    assert len(await on_disk.reconcile()) == STRANGERS
+
+
+class HeldDriver(MemoryDriver):
+    """Stops each upload between its bytes and its rows until it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def put(self, key: str, data: Octets, content_type: str = "") -> None:
+        await super().put(key, data)
+        self.stored.set()
+        await self.go_on.wait()
+
+
+@pytest.fixture
+async def held(database: Database, notifier: Notifier) -> AsyncIterator[Service]:
+    service = Service(database, notifier, BlobStore("raw", HeldDriver()))
+    yield service
+    await service.uploads.close()
+
+
+def gate(service: Service) -> HeldDriver:
+    assert isinstance(service.driver, HeldDriver)
+    return service.driver
+
+
+async def test_an_upload_that_names_its_bytes_before_they_are_removed_keeps_them(
+    held: Service,
+) -> None:
+    data = jpeg()
+    upload = asyncio.create_task(held.upload(data))
+    await gate(held).stored.wait()
+    (found,) = await held.reconcile()
+    gate(held).go_on.set()
+    media = await held.known(await upload)
+    assert await held.reconciler().repair(found)
+    assert await held.store.head(media.blob.key, len(data), len(data)) == data
+    assert await held.reconcile() == []
+
+
+async def test_an_upload_that_comes_after_its_bytes_were_removed_is_refused(held: Service) -> None:
+    upload = asyncio.create_task(held.upload())
+    await gate(held).stored.wait()
+    assert await held.reconcile(repair=True) == []
+    gate(held).go_on.set()
+    with pytest.raises(AlreadyExists):
+        await upload
+    assert await held.execute("select media_id from media") == []
+    assert await held.reconcile() == []
+
+
+async def test_a_removal_waits_for_the_upload_that_is_naming_the_bytes(held: Service) -> None:
+    """The rows are in, and not yet committed: neither a look nor a unique key would tell by itself
+    how that ends."""
+    gate(held).go_on.set()
+    key = await orphan(held)
+    (found,) = await held.reconcile()
+    blob_id = found.blob_id
+    async with held.database.transaction() as db:
+        await db.execute(
+            "insert into blobs (blob_id, store, key, size_bytes, crc32c) values (%s, 'raw', %s,"
+            " %s, 0)",
+            (blob_id, key, len(jpeg())),
+        )
+        repair = asyncio.create_task(held.reconciler().repair(found))
+        await until_waiting_for_lock(held)
+        assert not repair.done()
+    assert await repair
+    assert await held.driver.stat(key)
+    assert await held.execute("select upload_id from uploads") == [], (
+        "nothing is left of the attempt"
+    )
+
+
+async def until_waiting_for_lock(service: Service) -> None:
+    async with asyncio.timeout(20):
+        while not await service.execute(
+            "select pid from pg_stat_activity where wait_event_type = 'Lock'"
+            " and datname = current_database()"
+        ):
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture(params=["memory", "local"])
+async def lively(
+    request: pytest.FixtureRequest, database: Database, notifier: Notifier, tmp_path: Path
+) -> AsyncIterator[Service]:
+    driver = MemoryDriver() if request.param == "memory" else LocalDriver(tmp_path / "raw")
+    service = Service(database, notifier, BlobStore("raw", driver))
+    yield service
+    await service.uploads.close()
+    await driver.close()
+
+
+async def test_uploads_and_removals_at_the_same_time_agree_in_the_end(lively: Service) -> None:
+    """With no grace at all: what was answered is there, what was refused is not, and nothing is
+    left over."""
+    data, stored, refused = jpeg(), [], 0
+    left = 60
+    chance = random.Random(1)  # noqa: S311
+
+    async def upload() -> None:
+        nonlocal refused, left
+        while left > 0:
+            left -= 1
+            await asyncio.sleep(chance.random() / 50)
+            try:
+                stored.append(await lively.upload(data))
+            except MediaError:
+                refused += 1
+
+    async def mend() -> None:
+        while left > 0:
+            await lively.reconcile(repair=True)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(6):
+            tasks.create_task(upload())
+        for _ in range(2):
+            tasks.create_task(mend())
+    assert len(stored) + refused == 60
+    for media_id in stored:
+        media = await lively.known(media_id)
+        assert await lively.store.head(media.blob.key, len(data), len(data)) == data
+        assert media.fault is None
+    found = await lively.execute("select count(*) as n from media")
+    assert found == [{"n": len(stored)}]
+    await lively.reconcile(repair=True)
+    assert await lively.reconcile() == []
+    listed = [info.key async for info in lively.driver.list("blobs/")]
+    assert len(listed) == len(stored)

@@ -1,0 +1,14 @@
+"""Gives media renditions beside a running service, as what makes them will."""
+
+from collections.abc import Mapping
+
+from media_service import app
+from media_service.config import load
+from media_service.media.renditions import Renditions
+
+
+async def give(environ: Mapping[str, str], media_id: str, name: str, data: bytes) -> None:
+    """Adds a rendition, by the database and the stores that the settings name."""
+    async with app.base(load(environ)) as parts:
+        renditions = Renditions(parts.database, parts.notifier, parts.stores)
+        await renditions.add(media_id, name, "image/webp", data)

@@ -1,0 +1,290 @@
+"""Links that read without a token: what they open, and that they tell nothing else."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+import jwt
+import pytest
+from media.v1 import (
+    download_service_pb2,
+    download_service_pb2_grpc,
+    media_pb2,
+    media_service_pb2,
+)
+
+from media_service.access.links import LinkSigner, key_from
+from media_service.config import ConfigError
+from media_service.types import new_id, now
+from tests.media_files import jpeg
+from tests.rpc.conftest import SECRET, Caller, Running, Start, refused
+from tests.rpc.conftest import token as access_token
+
+DATA = jpeg()
+HOUR = timedelta(hours=1)
+OURS = LinkSigner([key_from(SECRET)])
+OLD, NEW = "an old key of at least thirty-two bytes", "a new key of at least thirty-two bytes"
+
+
+async def signed(
+    caller: Caller, media_id: str, lifetime: timedelta | None = None, **how: Any
+) -> download_service_pb2.SignUrlResponse:
+    request = download_service_pb2.SignUrlRequest(media_id=media_id, **how)
+    if lifetime is not None:
+        request.lifetime.FromTimedelta(lifetime)
+    return await caller.call(caller.downloads.SignUrl, request)
+
+
+def token_of(url: str) -> str:
+    """`.../v1/signed/TOKEN/name`."""
+    before, v1, signed, token, name = urlsplit(url).path.split("/")
+    assert (before, v1, signed) == ("", "v1", "signed")
+    assert name
+    return token
+
+
+async def link(caller: Caller, media_id: str, **how: Any) -> str:
+    """The token of a link."""
+    return token_of((await signed(caller, media_id, **how)).url)
+
+
+@dataclass(frozen=True)
+class Answer:
+    content: bytes
+    headers: dict[str, str]
+
+
+class Anybody:
+    """A caller without a token."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._downloads = download_service_pb2_grpc.DownloadServiceStub(channel)
+
+    async def read(self, token: str, *headers: tuple[str, str]) -> Answer:
+        request = download_service_pb2.GetSignedRequest(token=token)
+        call = self._downloads.GetSigned(request, metadata=headers)
+        content = b"".join([body.data async for body in call])
+        return Answer(content, dict(await call.initial_metadata()))
+
+
+@asynccontextmanager
+async def somebody(service: Running) -> AsyncIterator[Anybody]:
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        yield Anybody(channel)
+
+
+@pytest.fixture
+async def anybody(service: Running) -> AsyncIterator[Anybody]:
+    async with somebody(service) as anybody:
+        yield anybody
+
+
+async def delete(caller: Caller, media_id: str) -> None:
+    request = media_service_pb2.DeleteMediaRequest(media_id=media_id)
+    await caller.call(caller.media.DeleteMedia, request)
+
+
+def claims(media_id: str, **others: Any) -> dict[str, Any]:
+    """What a link of ours holds."""
+    return {"media": media_id, "rendition": "", "attachment": False, **others}
+
+
+async def test_whoever_has_a_link_reads(ann: Caller, anybody: Anybody) -> None:
+    media = await ann.store(DATA, "sea side.jpg")
+    url = (await signed(ann, media.media_id)).url
+    assert url.startswith("http://localhost:8080/v1/signed/")
+    assert url.endswith("/sea%20side.jpg")
+    answer = await anybody.read(token_of(url))
+    assert answer.content == DATA
+    assert answer.headers["content-disposition"] == 'inline; filename="sea side.jpg"'
+    part = await anybody.read(token_of(url), ("range", "bytes=10-19"))
+    assert (part.content, part.headers["x-http-status"]) == (DATA[10:20], "206")
+
+
+async def test_a_link_may_be_for_saving(ann: Caller, anybody: Anybody) -> None:
+    media = await ann.store(DATA)
+    answer = await anybody.read(await link(ann, media.media_id, attachment=True))
+    assert answer.headers["content-disposition"] == 'attachment; filename="a.jpg"'
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lifetime"),
+    [
+        (None, timedelta(minutes=15)),
+        (timedelta(seconds=1), timedelta(seconds=1)),
+        (timedelta(milliseconds=1500), timedelta(milliseconds=1500)),
+        (timedelta(days=7), timedelta(days=7)),
+    ],
+)
+async def test_a_link_is_good_for_as_long_as_was_asked(
+    ann: Caller, wanted: timedelta | None, lifetime: timedelta
+) -> None:
+    media = await ann.store(DATA)
+    before = now()
+    response = await signed(ann, media.media_id, wanted)
+    expire = response.expire_time.ToDatetime(UTC)
+    assert before + lifetime <= expire <= now() + lifetime + timedelta(seconds=1)
+    in_token = OURS.open("read", token_of(response.url))["exp"]
+    assert datetime.fromtimestamp(in_token, UTC) == expire
+
+
+@pytest.mark.parametrize("seconds", [-1, 0, 604801])
+async def test_a_lifetime_out_of_bounds_is_refused(ann: Caller, seconds: int) -> None:
+    told = await refused(signed(ann, new_id(), timedelta(seconds=seconds)))
+    assert (told.reason, told.fields) == ("INVALID_FIELD", ["lifetime"])
+
+
+async def test_an_answer_may_be_kept_for_five_minutes_and_not_past_the_link(
+    ann: Caller, anybody: Anybody
+) -> None:
+    media = await ann.store(DATA)
+    long = await anybody.read(await link(ann, media.media_id))
+    assert long.headers["cache-control"] == "private, max-age=300"
+    assert "vary" not in long.headers
+    short = await anybody.read(await link(ann, media.media_id, lifetime=timedelta(seconds=60)))
+    left = int(short.headers["cache-control"].removeprefix("private, max-age="))
+    assert 30 < left <= 61
+
+
+async def test_only_the_owner_makes_links(ann: Caller, bob: Caller) -> None:
+    media = await ann.store(DATA)
+    told = await refused(signed(bob, media.media_id))
+    assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "MEDIA_NOT_FOUND")
+    reader = Caller(ann.address, ann.channel, access_token("ann", scope="uploads.write"))
+    assert (await refused(signed(reader, media.media_id))).reason == "SCOPE_MISSING"
+
+
+async def test_what_cannot_be_read_gets_no_link(ann: Caller, service: Running) -> None:
+    media = await ann.store(DATA)
+    assert (await refused(signed(ann, media.media_id, rendition="tiny"))).reason == (
+        "RENDITION_NOT_FOUND"
+    )
+    await delete(ann, media.media_id)
+    assert (await refused(signed(ann, media.media_id))).reason == "MEDIA_DELETED"
+    held = await ann.store(DATA)
+    async with service.database() as db:
+        await db.execute("update media set state = 'QUARANTINED'")
+    assert (await refused(signed(ann, held.media_id))).reason == "MEDIA_QUARANTINED"
+
+
+async def test_a_link_that_is_not_good_does_not_say_why(
+    ann: Caller, anybody: Anybody, service: Running
+) -> None:
+    media = await ann.store(DATA)
+    good = await link(ann, media.media_id)
+    bad = {
+        "made up": "made.up.token",
+        "none": "x",
+        "not ascii": "é.é.é",
+        "padded": good + "=",
+        "too much": f"{good}.{good}",
+        "of other keys": LinkSigner([NEW]).sign("read", claims(media.media_id), now() + HOUR),
+        "expired": OURS.sign("read", claims(media.media_id), now() - timedelta(seconds=1)),
+        "for writing": OURS.sign("write", claims(media.media_id), now() + HOUR),
+        "for all": OURS.sign("", claims(media.media_id), now() + HOUR),
+        "never there": OURS.sign("read", claims(new_id()), now() + HOUR),
+        "rendition gone": OURS.sign("read", claims(media.media_id, rendition="x"), now() + HOUR),
+        "an access token": ann.token,
+        "unsigned": jwt.encode(
+            {**claims(media.media_id), "aud": "read", "exp": now() + HOUR}, None, algorithm="none"
+        ),
+    }
+    told = {name: await refused(anybody.read(token)) for name, token in bad.items()}
+    assert (await anybody.read(good)).content == DATA
+    async with service.database() as db:
+        await db.execute("update media set state = 'QUARANTINED'")
+        told["quarantined"] = await refused(anybody.read(good))
+        await db.execute("update media set state = 'READY'")
+    assert (await anybody.read(good)).content == DATA
+    await delete(ann, media.media_id)
+    told["deleted"] = await refused(anybody.read(good))
+    request = media_service_pb2.PurgeMediaRequest(media_id=media.media_id)
+    await ann.call(ann.media.PurgeMedia, request)
+    told["purged"] = await refused(anybody.read(good))
+    first = told["made up"]
+    assert (first.code, first.reason) == (grpc.StatusCode.PERMISSION_DENIED, "LINK_INVALID")
+    assert (first.metadata, first.headers["x-http-status"]) == ({}, "403")
+    # Message, details and headers are the same.
+    assert [name for name in told if told[name] != first] == []
+
+
+async def test_a_deleted_media_that_comes_back_is_read_by_its_links(
+    ann: Caller, anybody: Anybody
+) -> None:
+    media = await ann.store(DATA)
+    token = await link(ann, media.media_id)
+    await delete(ann, media.media_id)
+    await refused(anybody.read(token))
+    request = media_service_pb2.UndeleteMediaRequest(media_id=media.media_id)
+    await ann.call(ann.media.UndeleteMedia, request)
+    assert (await anybody.read(token)).content == DATA
+
+
+async def test_a_link_is_no_access_token(ann: Caller, service: Running) -> None:
+    media = await ann.store(DATA)
+    forged = OURS.sign("read", claims(media.media_id, sub="ann"), now() + HOUR)
+    for token in (await link(ann, media.media_id), forged):
+        holder = Caller(service.address, ann.channel, token)
+        told = await refused(holder.content(media.media_id))
+        assert (told.code, told.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
+
+
+async def test_an_older_key_is_good_until_it_is_taken_away(start: Start) -> None:
+    before = await start(link_keys=OLD)
+    ann = await before.caller("ann")
+    media = await ann.store(DATA)
+    token = await link(ann, media.media_id)
+    rotated = await start(link_keys=f"{NEW}, {OLD}")
+    async with somebody(rotated) as anybody:
+        assert (await anybody.read(token)).content == DATA
+    renewed = await link(await rotated.caller("ann"), media.media_id)
+    after = await start(link_keys=NEW)
+    async with somebody(after) as anybody:
+        assert (await refused(anybody.read(token))).reason == "LINK_INVALID"
+        assert (await anybody.read(renewed)).content == DATA
+
+
+async def test_a_server_that_could_sign_no_links_does_not_start(start: Start) -> None:
+    with pytest.raises(ConfigError, match="MEDIA_LINK_KEYS"):
+        await start(jwt_secret="", jwt_jwks="https://keys.example/jwks.json")
+    await start(jwt_secret="", jwt_jwks="https://keys.example/jwks.json", link_keys=NEW)
+
+
+async def test_a_media_comes_with_a_url_where_it_was_asked_for(
+    ann: Caller, anybody: Anybody
+) -> None:
+    stored = await ann.store(DATA)
+
+    async def get(**how: Any) -> media_pb2.Media:
+        request = media_service_pb2.GetMediaRequest(media_id=stored.media_id, **how)
+        return await ann.call(ann.media.GetMedia, request)
+
+    assert await get() == stored
+    media = await get(sign_read_url=True)
+    assert (await anybody.read(token_of(media.read_url))).content == DATA
+    left = media.read_url_expire_time.ToDatetime(UTC) - now()
+    assert timedelta(minutes=14) < left <= timedelta(minutes=15, seconds=1)
+    await delete(ann, stored.media_id)
+    deleted = await get(sign_read_url=True)
+    assert not deleted.read_url
+    assert not deleted.HasField("read_url_expire_time")
+
+
+async def test_links_are_audited_and_never_logged(
+    ann: Caller, anybody: Anybody, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    media = await ann.store(DATA)
+    token = await link(ann, media.media_id)
+    await anybody.read(token)
+    await refused(anybody.read(token + "x"))
+    told = await refused(anybody.read(token * 20))
+    assert (told.reason, told.fields) == ("INVALID_FIELD", ["token"])
+    assert token not in told.message
+    assert f"action=media.sign user='ann' org='' subject={media.media_id} outcome=OK" in caplog.text
+    assert not any(piece in caplog.text for piece in token.split(".")[1:])

@@ -1,0 +1,387 @@
+"""Parts that callers name: any order, side by side, final, and mixed with streams."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import grpc
+import pytest
+from crc32c import crc32c as crc32c_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from media.v1 import upload_pb2, upload_service_pb2
+
+from tests.media_files import film, jpeg
+from tests.rpc.conftest import Caller, Refusal, Running, Start, refused
+from tests.rpc.test_sessions import abort, write
+from tests.tools import eventually
+
+MIB = 1 << 20
+Upload = upload_pb2.Upload
+Part = upload_pb2.Part
+Put = upload_service_pb2.PutPartRequest
+FEW = settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+async def pieces(upload_id: str, number: int, data: bytes) -> AsyncIterator[Put]:
+    message = Put(upload_id=upload_id, part_number=number)
+    message.body.data = data[:MIB]
+    yield message
+    for at in range(MIB, len(data), MIB):
+        message = Put()
+        message.body.data = data[at : at + MIB]
+        yield message
+
+
+async def put(
+    caller: Caller, upload_id: str, number: int, data: bytes, *headers: tuple[str, str]
+) -> Part:
+    return await caller.call(caller.uploads.PutPart, pieces(upload_id, number, data), *headers)
+
+
+def cut(data: bytes, count: int) -> list[bytes]:
+    size = -(-len(data) // count)
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def named(number: int, data: bytes) -> Part:
+    return Part(part_number=number, size_bytes=len(data), crc32c=crc32c_of(data))
+
+
+async def complete(
+    caller: Caller, upload_id: str, parts: Sequence[Part] = (), **checksums: object
+) -> Upload:
+    request = upload_service_pb2.CompleteUploadRequest(
+        upload_id=upload_id, checksums=checksums, parts=parts
+    )
+    return await caller.call(caller.uploads.CompleteUpload, request)
+
+
+async def listed(caller: Caller, upload_id: str, page_size: int = 0) -> list[Part]:
+    found: list[Part] = []
+    request = upload_service_pb2.ListPartsRequest(upload_id=upload_id, page_size=page_size)
+    while True:
+        page = await caller.call(caller.uploads.ListParts, request)
+        found += page.parts
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token
+
+
+async def test_parts_come_side_by_side_in_any_order(ann: Caller) -> None:
+    data = film(8 * MIB + 12345)
+    upload = await ann.create(size_bytes=len(data))
+    assert upload.next_part_number == 1
+    parts = cut(data, 9)
+    stored = await asyncio.gather(
+        *(put(ann, upload.upload_id, number, parts[number - 1]) for number in range(9, 0, -1))
+    )
+    assert sorted(part.part_number for part in stored) == list(range(1, 10))
+    now = await ann.get_upload(upload.upload_id)
+    assert (now.committed_size, now.next_part_number) == (len(data), 10)
+    assert await listed(ann, upload.upload_id, page_size=4) == [
+        named(number, part) for number, part in enumerate(parts, 1)
+    ]
+    done = await complete(ann, upload.upload_id)
+    assert done.state == Upload.FINISHED
+    assert done.media.checksums.crc32c == crc32c_of(data)
+    assert await ann.content(upload.upload_id) == data
+
+
+async def test_a_declared_sha256_is_checked_by_reading_the_parts_back(working: Running) -> None:
+    ann = await working.caller("ann")
+    data = film(3 * MIB)
+    for declared, state in (
+        (hashlib.sha256(data).digest(), Upload.FINISHED),
+        (hashlib.sha256(b"other").digest(), Upload.FAILED),
+    ):
+        upload_id = (await ann.create()).upload_id
+        for number, part in enumerate(cut(data, 3), 1):
+            await put(ann, upload_id, number, part)
+        begun = await complete(ann, upload_id, sha256=declared)
+        assert begun.state in {Upload.VERIFYING, state}
+        ended = await ann.until_upload(upload_id, lambda it: it.state != Upload.VERIFYING)
+        assert ended.state == state
+
+
+async def test_the_same_bytes_again_are_the_same_part(ann: Caller) -> None:
+    data = film(MIB)
+    upload_id = (await ann.create()).upload_id
+    first = await put(ann, upload_id, 1, data)
+    assert await put(ann, upload_id, 1, data) == first == named(1, data)
+    assert (await ann.get_upload(upload_id)).committed_size == len(data)
+
+
+async def test_other_bytes_under_a_taken_number_are_refused(ann: Caller) -> None:
+    upload_id = (await ann.create()).upload_id
+    await put(ann, upload_id, 2, b"a" * 1000)
+    for other in (b"b" * 1000, b"a" * 999):
+        told = await refused(put(ann, upload_id, 2, other))
+        assert (told.code, told.reason) == (grpc.StatusCode.ALREADY_EXISTS, "PART_CONFLICT")
+        assert told.metadata["part_number"] == "2"
+    assert await listed(ann, upload_id) == [named(2, b"a" * 1000)]
+
+
+async def test_of_many_who_put_a_number_at_once_one_decides_what_it_is(ann: Caller) -> None:
+    upload_id = (await ann.create()).upload_id
+    rivals = [film(MIB + n) for n in range(4)] * 2
+
+    async def attempt(data: bytes) -> Part | Refusal:
+        try:
+            return await put(ann, upload_id, 1, data)
+        except grpc.RpcError as error:
+            return Refusal(error.code(), "", {}, [], {}, "")
+
+    results = await asyncio.gather(*(attempt(data) for data in rivals))
+    stored = [part for part in results if isinstance(part, Part)]
+    assert len({part.crc32c for part in stored}) == 1
+    (part,) = await listed(ann, upload_id)
+    assert part in stored
+    await complete(ann, upload_id)
+    assert crc32c_of(await ann.content(upload_id)) == part.crc32c
+
+
+@pytest.mark.parametrize("number", [0, -1, 10_001])
+async def test_numbers_are_from_1_to_10000(ann: Caller, number: int) -> None:
+    upload_id = (await ann.create()).upload_id
+    told = await refused(put(ann, upload_id, number, b"a"))
+    assert (told.reason, told.fields) == ("INVALID_FIELD", ["part_number"])
+    await put(ann, upload_id, 10_000, b"a")
+
+
+async def test_completing_names_the_parts_that_are_missing(ann: Caller) -> None:
+    upload_id = (await ann.create()).upload_id
+    parts = cut(film(9000), 9)
+    for number in (2, 3, 6, 9):
+        await put(ann, upload_id, number, parts[number - 1])
+    told = await refused(complete(ann, upload_id))
+    assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "UPLOAD_INCOMPLETE")
+    assert told.metadata["missing_parts"] == "1,4-5,7-8"
+    wanted = [named(number, parts[number - 1]) for number in range(1, 10)]
+    told = await refused(complete(ann, upload_id, wanted))
+    assert told.metadata["missing_parts"] == "1,4-5,7-8"
+    for number in (1, 4, 5, 7, 8):
+        await put(ann, upload_id, number, parts[number - 1])
+    assert (await complete(ann, upload_id, wanted)).state == Upload.FINISHED
+    assert await ann.content(upload_id) == b"".join(parts)
+
+
+async def test_the_callers_list_must_be_what_is_here(ann: Caller) -> None:
+    upload_id = (await ann.create()).upload_id
+    first, second = jpeg(), b"more"
+    await put(ann, upload_id, 1, first)
+    await put(ann, upload_id, 2, second)
+    told = await refused(complete(ann, upload_id, [named(1, first)]))
+    assert (told.reason, told.metadata["part_number"]) == ("PART_CONFLICT", "2")
+    told = await refused(complete(ann, upload_id, [named(1, first), named(2, b"mort")]))
+    assert (told.reason, told.metadata["part_number"]) == ("PART_CONFLICT", "2")
+    told = await refused(complete(ann, upload_id, [named(1, first), named(1, first)]))
+    assert told.reason in {"INVALID_FIELD", "PART_CONFLICT"}
+    told = await refused(
+        complete(ann, upload_id, [named(1, first), named(2, second), named(3, b"x")])
+    )
+    assert told.metadata["missing_parts"] == "3"
+    # Numbers alone will do.
+    done = await complete(ann, upload_id, [Part(part_number=1), Part(part_number=2)])
+    assert done.state == Upload.FINISHED
+    assert await complete(ann, upload_id) == done
+
+
+async def test_a_stream_does_not_pass_parts_that_wait_behind_a_gap(ann: Caller) -> None:
+    data = film(5000)
+    upload_id = (await ann.create()).upload_id
+    parts = cut(data, 5)
+    await put(ann, upload_id, 1, parts[0])
+    await put(ann, upload_id, 3, parts[2])
+    told = await refused(write(ann, upload_id, parts[1], offset=1000))
+    assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "PARTS_OUTSTANDING")
+    assert (told.metadata["missing_parts"], told.metadata["committed_size"]) == ("2", "1000")
+    await put(ann, upload_id, 2, parts[1])
+    now = await write(ann, upload_id, parts[3], offset=3000)
+    assert now.committed_size == 4000
+    told = await refused(put(ann, upload_id, now.next_part_number - 1, parts[4]))
+    assert told.reason == "PART_CONFLICT"
+    assert told.metadata["next_part_number"] == str(now.next_part_number)
+    await put(ann, upload_id, now.next_part_number, parts[4])
+    assert (await complete(ann, upload_id)).state == Upload.FINISHED
+    assert await ann.content(upload_id) == data
+
+
+async def test_a_part_takes_the_upload_from_a_stream(ann: Caller) -> None:
+    upload_id = (await ann.create()).upload_id
+    sent = asyncio.Event()
+
+    async def endless() -> AsyncIterator[upload_service_pb2.WriteUploadRequest]:
+        yield upload_service_pb2.WriteUploadRequest(upload_id=upload_id, data=b"a" * 1000)
+        sent.set()
+        await asyncio.Event().wait()
+
+    streaming = asyncio.create_task(ann.call(ann.uploads.WriteUpload, endless()))
+    await sent.wait()
+    await ann.until_upload(upload_id, lambda it: it.committed_size == 1000)
+    number = (await ann.get_upload(upload_id)).next_part_number
+    await put(ann, upload_id, number, b"b" * 1000)
+    told = await refused(streaming)
+    assert (told.code, told.reason) == (grpc.StatusCode.ABORTED, "SUPERSEDED")
+    assert (await ann.get_upload(upload_id)).committed_size == 2000
+
+
+async def test_a_stream_takes_the_upload_from_a_part(ann: Caller, service: Running) -> None:
+    upload_id = (await ann.create()).upload_id
+    go_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[Put]:
+        message = Put(upload_id=upload_id, part_number=1)
+        message.body.data = b"a" * 1000
+        yield message
+        await go_on.wait()
+
+    putting = asyncio.create_task(ann.call(ann.uploads.PutPart, slow()))
+    await asyncio.to_thread(eventually, lambda: any(files(service.data_dir)))
+    assert (await write(ann, upload_id, b"b" * 500)).committed_size == 500
+    go_on.set()
+    assert (await refused(putting)).reason == "SUPERSEDED"
+    assert (await ann.get_upload(upload_id)).committed_size == 500
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in (folder / "raw").rglob("*") if path.is_file()]
+
+
+async def test_nothing_stays_of_a_part_whose_sender_goes(ann: Caller, service: Running) -> None:
+    upload_id = (await ann.create()).upload_id
+
+    async def breaking() -> AsyncIterator[Put]:
+        message = Put(upload_id=upload_id, part_number=1)
+        message.body.data = b"a" * MIB
+        yield message
+        await asyncio.Event().wait()
+
+    call = ann.uploads.PutPart(breaking(), metadata=ann.metadata)
+    await asyncio.to_thread(eventually, lambda: any(files(service.data_dir)))
+    call.cancel()
+    await asyncio.to_thread(eventually, lambda: not files(service.data_dir))
+    assert await listed(ann, upload_id) == []
+    # The number is as free as before.
+    await put(ann, upload_id, 1, b"other")
+
+
+async def test_a_part_whose_checksum_differs_leaves_nothing(ann: Caller, service: Running) -> None:
+    upload_id = (await ann.create()).upload_id
+    told = await refused(put(ann, upload_id, 1, b"abc", ("content-digest", "crc32c=:AAAAAA==:")))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CHECKSUM_MISMATCH")
+    assert files(service.data_dir) == []
+    await put(ann, upload_id, 1, b"abd")
+
+
+async def test_a_part_must_have_bytes(ann: Caller) -> None:
+    upload_id = (await ann.create()).upload_id
+    assert (await refused(put(ann, upload_id, 1, b""))).reason == "FILE_EMPTY"
+
+
+async def test_all_parts_together_have_no_more_than_was_declared(ann: Caller) -> None:
+    upload_id = (await ann.create(size_bytes=2500)).upload_id
+    await put(ann, upload_id, 1, b"a" * 1000)
+    await put(ann, upload_id, 3, b"c" * 1000)
+    told = await refused(put(ann, upload_id, 2, b"b" * 1000))
+    assert (told.reason, told.headers["x-http-status"]) == ("SIZE_EXCEEDED", "413")
+    told = await refused(put(ann, upload_id, 2, b"b" * 3000))
+    assert told.reason == "SIZE_EXCEEDED"
+    await put(ann, upload_id, 2, b"b" * 500)
+
+
+async def test_a_file_may_not_grow_too_large_by_parts(start: Start) -> None:
+    service = await start(max_upload_size="10k")
+    ann = await service.caller("ann")
+    upload = await ann.create()
+    assert upload.max_part_size == 10240
+    await put(ann, upload.upload_id, 1, b"a" * 10000)
+    assert (await refused(put(ann, upload.upload_id, 2, b"b" * 1000))).reason == "FILE_TOO_LARGE"
+    assert (await refused(put(ann, upload.upload_id, 2, b"b" * 11000))).reason == "CHUNK_TOO_LARGE"
+
+
+async def test_an_ended_upload_takes_no_parts(ann: Caller) -> None:
+    data = jpeg()
+    finished, aborted = [(await ann.create()).upload_id for _ in range(2)]
+    await put(ann, finished, 1, data)
+    await complete(ann, finished)
+    await abort(ann, aborted)
+    for upload_id in (finished, aborted):
+        told = await refused(put(ann, upload_id, 2, data))
+        assert (told.code, told.reason) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "UPLOAD_NOT_ACTIVE",
+        )
+
+
+async def test_a_part_needs_a_place_as_a_stream_does(start: Start) -> None:
+    service = await start(max_streams="1")
+    ann = await service.caller("ann")
+    upload_id = (await ann.create()).upload_id
+    go_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[Put]:
+        message = Put(upload_id=upload_id, part_number=1)
+        message.body.data = b"a" * 1000
+        yield message
+        await go_on.wait()
+
+    putting = asyncio.create_task(ann.call(ann.uploads.PutPart, slow()))
+    await asyncio.to_thread(eventually, lambda: any(files(service.data_dir)))
+    told = await refused(put(ann, upload_id, 2, b"b"))
+    assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
+    go_on.set()
+    await putting
+    await put(ann, upload_id, 2, b"b")
+
+
+async def test_parts_are_their_owners(ann: Caller, bob: Caller) -> None:
+    upload_id = (await ann.create()).upload_id
+    await put(ann, upload_id, 1, b"a")
+    assert (await refused(put(bob, upload_id, 2, b"b"))).reason == "UPLOAD_NOT_FOUND"
+    assert (await refused(listed(bob, upload_id))).reason == "UPLOAD_NOT_FOUND"
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["stream", "parts", "again"]), st.integers(1, 4)),
+    min_size=1,
+    max_size=6,
+)
+
+
+@FEW
+@given(STEPS)
+async def test_one_upload_takes_all_roads_one_after_the_other(
+    ann: Caller, steps: list[tuple[str, int]]
+) -> None:
+    upload = await ann.create()
+    data, last = jpeg(), None
+    upload_id = upload.upload_id
+    await put(ann, upload_id, 1, data)
+    for road, count in steps:
+        now = await ann.get_upload(upload_id)
+        assert now.committed_size == len(data)
+        new = [film(700 + n) for n in range(count)]
+        if road == "stream":
+            for piece in new:
+                await write(ann, upload_id, piece, offset=len(data))
+                data += piece
+            last = None
+        elif road == "parts":
+            numbers = [now.next_part_number + n for n in range(count)]
+            await asyncio.gather(
+                *(
+                    put(ann, upload_id, number, piece)
+                    for number, piece in reversed(list(zip(numbers, new, strict=True)))
+                )
+            )
+            data += b"".join(new)
+            last = numbers[-1], new[-1]
+        elif last:
+            await put(ann, upload_id, *last)
+    done = await complete(ann, upload_id)
+    assert done.media.checksums.crc32c == crc32c_of(data)
+    assert await ann.content(upload_id) == data

@@ -1,0 +1,169 @@
+"""Visibility: what of a media anybody may read, and where it says so."""
+
+from typing import Any
+
+import grpc
+import pytest
+from media.v1 import download_service_pb2, download_service_pb2_grpc, media_pb2, media_service_pb2
+
+from tests.media_files import jpeg
+from tests.renditions import give
+from tests.rpc.conftest import Caller, Running, Start, refused
+
+Media = media_pb2.Media
+SMALL = b"a small picture"
+
+
+async def get(caller: Caller, media_id: str) -> Media:
+    request = media_service_pb2.GetMediaRequest(media_id=media_id)
+    return await caller.call(caller.media.GetMedia, request)
+
+
+async def update(caller: Caller, paths: list[str], **media: Any) -> Media:
+    request = media_service_pb2.UpdateMediaRequest(media=media, update_mask={"paths": paths})
+    return await caller.call(caller.media.UpdateMedia, request)
+
+
+async def public(service: Running, path: str) -> bytes:
+    """Reads without a token."""
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        stub = download_service_pb2_grpc.DownloadServiceStub(channel)
+        call = stub.GetPublic(download_service_pb2.GetPublicRequest(path=path))
+        return b"".join([message.data async for message in call])
+
+
+async def rendition(caller: Caller, media_id: str, name: str) -> bytes:
+    request = download_service_pb2.DownloadRequest(media_id=media_id, rendition=name)
+    call = caller.downloads.Download(request, metadata=caller.metadata)
+    return b"".join([message.data async for message in call])
+
+
+async def published(service: Running, caller: Caller) -> tuple[str, str]:
+    """A public media with a rendition; its id, and the path of the rendition."""
+    media = await caller.store(jpeg(), "beach.jpg")
+    await update(caller, ["visibility"], media_id=media.media_id, visibility=Media.PUBLIC)
+    await give(service.environ, media.media_id, "small", SMALL)
+    (found,) = (await get(caller, media.media_id)).renditions
+    path = found.public_url.removeprefix("http://localhost:8080/v1/public/")
+    assert path != found.public_url
+    return media.media_id, path
+
+
+async def test_a_media_is_private_until_its_owner_says_otherwise(
+    ann: Caller, service: Running
+) -> None:
+    stored = await ann.store(jpeg())
+    assert stored.visibility == Media.PRIVATE
+    await give(service.environ, stored.media_id, "small", SMALL)
+    media = await get(ann, stored.media_id)
+    assert media.visibility == Media.PRIVATE
+    (small,) = media.renditions
+    assert (small.name, small.content_type, small.size_bytes) == ("small", "image/webp", len(SMALL))
+    assert small.public_url == ""
+    assert await rendition(ann, stored.media_id, "small") == SMALL
+    assert not any(p.is_file() for p in (service.data_dir / "public").rglob("*"))
+
+
+async def test_anybody_reads_a_public_rendition(ann: Caller, service: Running) -> None:
+    media_id, path = await published(service, ann)
+    assert await public(service, path) == SMALL
+    assert await rendition(ann, media_id, "small") == SMALL
+    # The original is its owner's all the same.
+    original = (await get(ann, media_id)).media_id
+    for other in (original, f"blobs/{original[-2:]}/{original}", path[:-1], path.upper(), "\0"):
+        told = await refused(public(service, other))
+        assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "MEDIA_NOT_FOUND")
+
+
+@pytest.mark.parametrize("how", ["private", "deleted", "quarantined"])
+async def test_what_ceases_to_be_public_is_refused_at_once(
+    ann: Caller, service: Running, how: str
+) -> None:
+    """There is no worker here that would move it."""
+    media_id, path = await published(service, ann)
+    match how:
+        case "private":
+            await update(ann, ["visibility"], media_id=media_id, visibility=Media.PRIVATE)
+        case "deleted":
+            request = media_service_pb2.DeleteMediaRequest(media_id=media_id)
+            await ann.call(ann.media.DeleteMedia, request)
+        case "quarantined":
+            async with service.database() as db:
+                await db.execute("update media set state = 'QUARANTINED'")
+    assert (await refused(public(service, path))).reason == "MEDIA_NOT_FOUND"
+    assert (await get(ann, media_id)).renditions[0].public_url == ""
+
+
+async def test_a_worker_moves_renditions_to_where_they_belong(start: Start) -> None:
+    working = await start(work=True)
+    ann = await working.caller("ann")
+    stored = await ann.store(jpeg())
+    await give(working.environ, stored.media_id, "small", SMALL)
+    for visibility in (Media.PUBLIC, Media.PRIVATE, Media.PUBLIC):
+        await update(ann, ["visibility"], media_id=stored.media_id, visibility=visibility)
+        wanted = visibility == Media.PUBLIC
+        while bool((media := await get(ann, stored.media_id)).renditions[0].public_url) != wanted:
+            pass
+        assert await rendition(ann, stored.media_id, "small") == SMALL
+    (small,) = media.renditions
+    assert await public(working, small.public_url.partition("/v1/public/")[2]) == SMALL
+
+
+async def test_public_urls_lead_to_the_cdn_where_there_is_one(start: Start) -> None:
+    service = await start(cdn_base_url="https://cdn.example/pictures/")
+    ann = await service.caller("ann")
+    stored = await ann.store(jpeg())
+    await update(ann, ["visibility"], media_id=stored.media_id, visibility=Media.PUBLIC)
+    await give(service.environ, stored.media_id, "small", SMALL)
+    (small,) = (await get(ann, stored.media_id)).renditions
+    key = small.public_url.removeprefix("https://cdn.example/pictures/")
+    assert (service.data_dir / "public" / key).read_bytes() == SMALL
+
+
+async def test_media_are_found_by_their_visibility(ann: Caller, service: Running) -> None:
+    media_id, _ = await published(service, ann)
+    await ann.store(jpeg(), "private.jpg")
+    request = media_service_pb2.ListMediaRequest(filter="visibility=PUBLIC")
+    (found,) = (await ann.call(ann.media.ListMedia, request)).media
+    assert found == await get(ann, media_id)
+    assert found.renditions[0].public_url
+    request = media_service_pb2.ListMediaRequest(filter="visibility=SECRET")
+    assert (await refused(ann.call(ann.media.ListMedia, request))).reason == "INVALID_FILTER"
+
+
+async def test_visibility_changes_only_where_it_is_meant(ann: Caller) -> None:
+    media_id = (await ann.store(jpeg())).media_id
+    # Without a mask, what is set.
+    assert (await update(ann, [], media_id=media_id, visibility=Media.PUBLIC)).visibility == (
+        Media.PUBLIC
+    )
+    changed = await update(ann, [], media_id=media_id, title="Beach")
+    assert (changed.title, changed.visibility) == ("Beach", Media.PUBLIC)
+    # What a mask names and the media leaves out is reset.
+    changed = await update(ann, ["visibility"], media_id=media_id)
+    assert (changed.title, changed.visibility) == ("Beach", Media.PRIVATE)
+    told = await refused(update(ann, ["visibility"], media_id=media_id, visibility=7))
+    assert (told.reason, told.fields) == ("INVALID_FIELD", ["media.visibility"])
+
+
+async def test_only_the_owner_changes_visibility(ann: Caller, bob: Caller) -> None:
+    media_id = (await ann.store(jpeg())).media_id
+    told = await refused(update(bob, [], media_id=media_id, visibility=Media.PUBLIC))
+    assert told.reason == "MEDIA_NOT_FOUND"
+    assert (await get(ann, media_id)).visibility == Media.PRIVATE
+
+
+async def test_a_rendition_has_a_name_of_its_own_to_be_saved_under(
+    ann: Caller, service: Running
+) -> None:
+    """A public one does not tell the owner's."""
+    media_id, path = await published(service, ann)
+    request = download_service_pb2.GetContentRequest(media_id=media_id, rendition="small")
+    call = ann.downloads.GetContent(request, metadata=ann.metadata)
+    headers = dict(await call.initial_metadata())
+    assert headers["content-disposition"] == 'inline; filename="beach-small.webp"'
+    assert headers["cache-control"] == "private, no-cache"
+    call = ann.downloads.GetPublic(download_service_pb2.GetPublicRequest(path=path))
+    headers = dict(await call.initial_metadata())
+    assert headers["content-disposition"] == "inline"
+    assert headers["cache-control"] == "public, max-age=3600"

@@ -1,0 +1,78 @@
+"""What is public lies in a place of its own."""
+
+from pathlib import Path
+
+import pytest
+
+from media_service import app
+from media_service.config import ConfigError, load
+from media_service.errors import Unavailable
+from media_service.storage.overlap import overlap
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("file:///data/media", "file:///data/media"),
+        ("file:///data/media", "file:///data/media/"),
+        ("file:///data/media", "file:///data/media/public"),
+        ("file:///data", "file:///other/../data/public"),
+        ("s3://bucket", "s3://bucket"),
+        ("s3://bucket", "s3://bucket/public"),
+        ("s3://bucket/a", "s3://bucket/a/?region=eu-central-1"),
+        ("s3://bucket/a?endpoint=http://h:1", "s3://bucket/a/b?endpoint=http://h:1/"),
+        ("gs://bucket/a", "gs://bucket/a"),
+    ],
+)
+def test_a_store_that_is_the_other_or_lies_in_it_overlaps(one: str, other: str) -> None:
+    assert overlap(one, other)
+    assert overlap(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("file:///data/raw", "file:///data/public"),
+        ("file:///data/media", "file:///data/media-public"),
+        ("s3://bucket/raw", "s3://bucket/public"),
+        ("s3://bucket/a", "s3://bucket/ab"),
+        ("s3://bucket", "s3://other"),
+        ("s3://bucket", "gs://bucket"),
+        ("s3://bucket?endpoint=http://h:1", "s3://bucket?endpoint=http://h:2"),
+        ("memory://", "memory://"),
+        ("memory://", "file:///data/public"),
+    ],
+)
+def test_places_of_their_own_do_not(one: str, other: str) -> None:
+    assert not overlap(one, other)
+    assert not overlap(other, one)
+
+
+def test_a_folder_reached_by_a_link_is_the_same_folder(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "public").symlink_to(tmp_path / "raw")
+    assert overlap((tmp_path / "raw").as_uri(), (tmp_path / "public").as_uri())
+
+
+async def test_stores_that_overlap_stop_the_start(tmp_path: Path) -> None:
+    config = load({"MEDIA_DATA_DIR": str(tmp_path), "MEDIA_STORAGE_PUBLIC_URL": tmp_path.as_uri()})
+    with pytest.raises(ConfigError, match=r"MEDIA_STORAGE_PUBLIC_URL.*MEDIA_STORAGE_RAW_URL"):
+        async with app.base(config):
+            pass
+    assert not (tmp_path / "raw").exists()
+
+
+@pytest.mark.parametrize("store", ["RAW", "PUBLIC"])
+async def test_a_store_that_cannot_be_written_stops_the_start_by_its_name(
+    tmp_path: Path, store: str
+) -> None:
+    (tmp_path / "file").touch()
+    name = f"MEDIA_STORAGE_{store}_URL"
+    config = load({"MEDIA_DATA_DIR": str(tmp_path), name: (tmp_path / "file" / "in").as_uri()})
+    with pytest.raises(Unavailable, match=name):
+        async with app.base(config):
+            pass
+    config = load({"MEDIA_DATA_DIR": str(tmp_path), name: "s3://UPPER"})
+    with pytest.raises(ConfigError, match=name):
+        async with app.base(config):
+            pass

@@ -1,0 +1,92 @@
+"""Temporary files do not outlive their process for ever."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from media_service.scratch import ScratchFolder, remove_left_over, scratch_file
+
+HOUR = timedelta(hours=1)
+HOLDER = """
+from media_service.scratch import ScratchFolder, scratch_file
+folder = ScratchFolder("media-child-")
+(folder.path / "inside").write_text("something")
+with scratch_file("media-blob-") as file:
+    print(folder.path, file.name, sep="\\n", flush=True)
+    input()
+"""
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """TMPDIR, here and in children."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def holder(scratch: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that has a folder and a file, both of them old."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    for _ in range(2):
+        os.utime(process.stdout.readline().strip(), (0, 0))
+    with process:
+        yield process
+        process.kill()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name.rpartition("-")[0] for path in folder.iterdir())
+
+
+def test_what_is_in_use_stays_however_old_it_is(
+    scratch: Path, holder: subprocess.Popen[str]
+) -> None:
+    assert remove_left_over(HOUR) == 0
+    assert names(scratch) == ["media-blob", "media-child"]
+
+
+def test_what_a_killed_process_left_goes_once_it_is_old(
+    scratch: Path, holder: subprocess.Popen[str]
+) -> None:
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert remove_left_over(HOUR) == 2
+    assert names(scratch) == []
+
+
+def test_what_is_young_or_has_another_name_stays(scratch: Path) -> None:
+    (scratch / "media-blob-young").touch()
+    (scratch / "something-else").touch()
+    os.utime(scratch / "something-else", (0, 0))
+    assert remove_left_over(HOUR) == 0
+
+
+def test_links_are_not_followed(scratch: Path) -> None:
+    target = scratch / "precious"
+    target.mkdir()
+    (scratch / "media-child-link").symlink_to(target)
+    os.utime(target, (0, 0))
+    assert remove_left_over(timedelta(0)) == 0
+    assert target.is_dir()
+
+
+def test_an_orderly_end_leaves_nothing(scratch: Path) -> None:
+    folder = ScratchFolder("media-child-")
+    (folder.path / "inside").touch()
+    with scratch_file("media-blob-") as file:
+        assert Path(file.name).parent == scratch
+    folder.remove()
+    folder.remove()
+    assert names(scratch) == []
