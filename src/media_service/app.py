@@ -141,8 +141,8 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
     signer = link_signer(config)
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with base(config) as parts:
-        most = most_streams(config.max_streams, parts.raw.driver.limits, open_files)
-        running = Running(Admission(most))
+        admission = Admission(most_streams(config.max_streams, parts.raw.driver.limits, open_files))
+        running = Running(admission)
         collector = Collector(
             parts.database, parts.notifier, parts.raw, parts.acceptance, config.upload_expiry
         )

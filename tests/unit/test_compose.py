@@ -29,21 +29,22 @@ def test_every_role_runs_a_command_of_the_service() -> None:
     assert "media-service envoy-config" in services["envoy"]["command"][0]
 
 
-def test_all_bytes_are_in_a_bucket_of_seaweedfs_that_is_made_before() -> None:
+def test_all_bytes_are_in_buckets_of_seaweedfs_that_are_made_before() -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     made = set(
-        re.findall(r"s3[.]bucket[.]create -name ([a-z-]+)", services["bucket"]["command"][0])
+        re.findall(r"s3[.]bucket[.]create -name ([a-z-]+)", services["buckets"]["command"][0])
     )
     for role in ("server", "worker"):
         urls = re.findall(r":-(s3://[^}]+)}", " ".join(services[role]["environment"].values()))
         stores = [s3_location(url) for url in urls]
+        assert len(stores) == 2
         assert {store.bucket for store in stores} == made
         for store in stores:
             assert store.endpoint == "http://seaweedfs:8333"
             assert store.path_style
-        after = services[role]["depends_on"]["bucket"]["condition"]
+        after = services[role]["depends_on"]["buckets"]["condition"]
         assert after == "service_completed_successfully"
-    assert services["bucket"]["depends_on"]["seaweedfs"]["condition"] == "service_healthy"
+    assert services["buckets"]["depends_on"]["seaweedfs"]["condition"] == "service_healthy"
 
 
 def test_seaweedfs_takes_the_keys_that_the_service_has(tmp_path: Path) -> None:

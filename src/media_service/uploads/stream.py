@@ -103,7 +103,7 @@ class UploadStream:
         self._atomic = atomic
         self._position = self._start = writer.offset
         self._checkpoint: asyncio.Task[None] | None = None
-        self._next_checkpoint = time.monotonic() + self._patience()
+        self._next_checkpoint = time.monotonic() + self._soon()
 
     async def feed(self, chunks: AsyncGenerator[Chunk, None]) -> None:
         """Reads chunks until the one that finishes, a wrong one, or the end."""
@@ -157,11 +157,12 @@ class UploadStream:
         while True:
             # A stream that rests with all it brought counted is not looked after until then.
             resting = not self._held_bytes and self._writer.offset == self.committed_size
-            checkpoint = self._next_checkpoint - time.monotonic()
-            wait = pace.seconds_left if resting else min(checkpoint, pace.seconds_left)
+            wait = pace.seconds_left
+            if not resting:
+                wait = min(wait, self._next_checkpoint - time.monotonic())
             chunks = await self.intake.take(max(wait, 0.001))
             if resting and chunks:
-                self._next_checkpoint = time.monotonic() + self._patience()
+                self._next_checkpoint = time.monotonic() + self._soon()
             if self._holding:
                 self.held += chunks
                 self._held_bytes += sum(len(chunk.data) for chunk in chunks)
@@ -176,7 +177,7 @@ class UploadStream:
             if not self.intake.ended:
                 self._checkpoint_if_due()
 
-    def _patience(self) -> float:
+    def _soon(self) -> float:
         """Seconds from bytes that come to their checkpoint."""
         return CHECKPOINT_SECONDS if self._ledger.exists else FIRST_SECONDS
 
