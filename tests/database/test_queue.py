@@ -1,0 +1,44 @@
+"""Callers wait for a connection for as long as others get theirs, and not longer."""
+
+import asyncio
+
+import pytest
+
+from media_service.db import database as module
+from media_service.db.database import Database
+from media_service.errors import Reason, Unavailable
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STANDSTILL_SECONDS", 0.5)
+
+
+async def test_a_long_queue_is_no_outage(database_url: str) -> None:
+    async with Database(database_url, 2) as database:
+
+        async def work() -> None:
+            async with database.connection() as db:
+                await db.execute("select pg_sleep(0.1)")
+
+        await asyncio.gather(*(work() for _ in range(40)))  # takes two seconds
+
+
+async def test_a_queue_that_stands_still_is_given_up(database_url: str) -> None:
+    async with Database(database_url, 2) as database:
+        free = asyncio.Event()
+
+        async def hold() -> None:
+            async with database.connection():
+                await free.wait()
+
+        holding = [asyncio.create_task(hold()) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable) as caught:
+            async with asyncio.timeout(20), database.connection():
+                pass
+        assert caught.value.reason is Reason.DATABASE_UNAVAILABLE
+        free.set()
+        await asyncio.gather(*holding)
+        async with database.connection() as db:  # who gave up left the queue
+            await db.execute("select 1")
