@@ -78,11 +78,17 @@ class Site:
             **settings,
         }
 
-    def run(self, command: str) -> None:
-        """A command that ends."""
-        subprocess.run(
-            [sys.executable, "-m", "media_service", command], env=self.environ, check=True
+    def run(self, *command: str) -> str:
+        """What a command prints, which must succeed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "media_service", *command],
+            env=self.environ,
+            check=False,
+            capture_output=True,
+            text=True,
         )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def start(self, role: str, failpoint: str = "") -> Running:
         """Starts `serve` or `work`, and waits until it is ready."""
