@@ -174,6 +174,12 @@ def test_there_is_a_way_to_every_failpoint() -> None:
     assert set(WAYS) == {failpoint.name for failpoint in REGISTRY}
 
 
+def test_an_unknown_failpoint_stops_the_start(local: Case) -> None:
+    server = local.site.start("serve", "nowhere")
+    assert server.process.wait() == 2
+    assert "MEDIA_FAILPOINT must be the name of a failpoint" in server.log.read_text()
+
+
 @pytest.mark.parametrize("failpoint", names("serve", "local"))
 def test_killed_on_a_disk(local: Case, failpoint: str) -> None:
     local.kill_server_at(failpoint)
