@@ -16,6 +16,7 @@ import psycopg
 from media_service.types import new_id
 from tests.conftest import with_database
 from tests.e2e.conftest import STOP_SECONDS, free_ports
+from tests.gcs_server import GCS_BUCKET
 from tests.rpc.conftest import SECRET as JWT_SECRET
 from tests.s3_server import ACCESS, BUCKET, SECRET
 from tests.tools import eventually
@@ -167,3 +168,8 @@ def on_s3_at(endpoint: str) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": ACCESS,
         "AWS_SECRET_ACCESS_KEY": SECRET,
     }
+
+
+def on_gcs_at(endpoint: str) -> dict[str, str]:
+    """The settings of a service on our Cloud Storage server."""
+    return {"MEDIA_STORAGE_RAW_URL": f"gs://{GCS_BUCKET}/a?endpoint={endpoint}"}
