@@ -18,6 +18,7 @@ from benchmarks.downloads import downloads
 from benchmarks.many import many
 from benchmarks.measure import GIB, MIB, Bench, say
 from benchmarks.memory import memory
+from benchmarks.parts import parts
 from benchmarks.payload import make_payload
 from benchmarks.report import Outcome, save, show
 from benchmarks.s3 import s3
@@ -33,6 +34,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "uploads": uploads,
     "downloads": downloads,
     "s3": s3,
+    "parts": parts,
     "calls": calls,
     "small": small,
     "memory": memory,

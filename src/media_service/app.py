@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -138,8 +139,10 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
     except ValueError as error:
         raise ConfigError(str(error)) from None
     signer = link_signer(config)
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with base(config) as parts:
-        running = Running(Admission(config.max_streams or most_streams(parts.raw.driver.limits)))
+        admission = Admission(most_streams(config.max_streams, parts.raw.driver.limits, open_files))
+        running = Running(admission)
         collector = Collector(
             parts.database, parts.notifier, parts.raw, parts.acceptance, config.upload_expiry
         )

@@ -186,8 +186,8 @@ class Config:
     max_streams: int | None = setting(
         "",
         integer_or_none(1, 1_000_000),
-        "upload streams and parts a server process takes at once; empty: 10000 on a local disk,"
-        " 100 on an object store, where each may hold up to 40 MiB",
+        "upload streams and parts a server process takes at once; empty: 10000 on a local disk"
+        " (an open file each), 100 on an object store, where each may hold up to 40 MiB",
     )
     purge_after: timedelta = setting("30d", span, "how long a deleted media can be undeleted")
     worker_slots: int = setting("2", integer(1, 64), "jobs a worker runs at once")

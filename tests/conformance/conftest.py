@@ -1,6 +1,7 @@
 """Every storage driver, for one suite: a new backend adds a fixture's name here, no tests."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,13 +101,29 @@ async def after_a_kill(driver: Driver) -> AsyncIterator[Driver]:
         case LocalDriver():
             survivor: Driver = LocalDriver(driver.root)
         case S3Driver():
-            survivor = S3Driver(driver._location)
+            survivor = S3Driver(driver.location)
         case GcsDriver():
-            survivor = GcsDriver(driver._bucket, driver._prefix, driver._endpoint)
+            survivor = GcsDriver(driver.bucket.name, driver.prefix, driver.bucket.endpoint)
         case _:
             survivor = driver
     yield survivor
     await survivor.close()
+
+
+@pytest.fixture
+async def sibling(driver: Driver) -> AsyncIterator[Driver]:
+    """Another store of the same kind, at the same place."""
+    match driver:
+        case LocalDriver():
+            other: Driver = LocalDriver(driver.root.with_name("sibling"))
+        case S3Driver():
+            other = S3Driver(replace(driver.location, prefix=f"siblings/{new_id()}/"))
+        case GcsDriver():
+            other = GcsDriver(driver.bucket.name, f"siblings/{new_id()}/", driver.bucket.endpoint)
+        case _:
+            other = type(driver)()
+    yield other
+    await other.close()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from datetime import timedelta
 
 import pytest
+from crc32c import crc32c
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -275,6 +276,35 @@ async def test_an_abort_leaves_other_blobs_parts(
     assert await content(driver, other) == b"stays"
 
 
+# Parts that came past the service
+
+
+async def test_parts_that_are_stored_are_known_where_they_can_come_past_the_service(
+    driver: Driver, key: str
+) -> None:
+    session = await driver.begin(key)
+    first = await put(driver, key, session, whole(driver, b"first"))
+    last = await put(driver, key, session, b"last", 2)
+    request = await driver.sign_part(
+        key, session, PartName(3, 1), 4, crc32c(b"more"), timedelta(hours=1)
+    )
+    names = [first.name, last.name, PartName(3, 1)]
+    known = {
+        first.name: (first.size, crc32c(whole(driver, b"first"))),
+        last.name: (4, crc32c(b"last")),
+    }
+    found = await driver.stored_parts(key, session, names)
+    assert found == known or (request is None and found == {})
+    await driver.complete(key, session, [first, last])
+    assert await driver.stored_parts(key, session, names) == {}
+
+
+async def test_a_part_fits_into_memory_where_it_waits_there(driver: Driver) -> None:
+    limits = driver.limits
+    assert (limits.max_part_size is None) == (limits.stream_part_size is None)
+    assert (limits.max_part_size or 0) >= (limits.stream_part_size or 0) >= limits.min_part_size
+
+
 # What was begun and never ended
 
 
@@ -525,3 +555,13 @@ async def test_a_small_blob_is_stored_at_once(driver: Driver, key: str) -> None:
     await driver.put(key, b"small")
     await driver.put(key, b"small")
     assert await content(driver, key) == b"small"
+
+
+async def test_a_small_blob_may_be_stored_by_many_at_once(
+    driver: Driver, fresh_key: Callable[[], str]
+) -> None:
+    for _ in range(20):
+        key = fresh_key()
+        await asyncio.gather(*(driver.put(key, b"small" * 1000) for _ in range(8)))
+        assert await content(driver, key) == b"small" * 1000
+    assert len(await keys(driver, "")) == 20

@@ -1,23 +1,21 @@
 """What only Cloud Storage has: composing in levels, and a store across a network that fails."""
 
 import asyncio
-import json
 import traceback
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from aiohttp import web
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from media_service.errors import DataLoss, Unavailable
-from media_service.storage import gcs as gcs_module
+from media_service.storage import gcs_bucket, gcs_client
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.gcs import GcsDriver
 from media_service.types import new_id
 from tests.conformance.network import Network, network_before
 from tests.conformance.parts import content, keys, put, store
+from tests.conformance.service_account import service_account
 from tests.gcs_server import GCS_BUCKET
 
 
@@ -45,7 +43,7 @@ async def test_any_number_of_parts_is_joined(gcs: GcsDriver, key: str, count: in
     parts, data = await many_parts(gcs, key, count)
     await gcs.complete(key, "", parts)
     assert await content(gcs, key) == data
-    assert [info.key async for info in gcs._list(gcs._prefix)] == [gcs._prefix + key]
+    assert [found["name"] async for found in gcs.bucket.list(gcs.prefix)] == [gcs.prefix + key]
 
 
 async def test_a_complete_that_died_halfway_is_gone_on_with(
@@ -175,32 +173,44 @@ async def test_a_download_that_gets_nowhere_ends(
 
 
 async def test_bytes_damaged_on_the_way_are_refused(gcs: GcsDriver, key: str) -> None:
-    right = gcs_module.checksum
+    right = gcs_bucket.checksum
     assert right(b"123456789") == "4waSgw=="  # E3069283, RFC 3720
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gcs_module, "checksum", lambda data: right(data + b"damage"))
+        patch.setattr(gcs_bucket, "checksum", lambda data: right(data + b"damage"))
         with pytest.raises(Unavailable):
             await gcs.put(key, b"bytes")
     assert await gcs.stat(key) is None
 
 
-async def test_a_list_has_all_pages(
-    far: GcsDriver, network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten objects."""
+    real = gcs_client.Storage.list_objects
+
+    async def list_objects(self: gcs_client.Storage, *args: object, **options: object) -> object:
+        options["params"] = {**options["params"], "maxResults": "10"}  # type: ignore[dict-item]
+        return await real(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(gcs_client.Storage, "list_objects", list_objects)
+
+
+@pytest.mark.usefixtures("small_pages")
+async def test_a_list_has_all_pages(far: GcsDriver, network: Network) -> None:
     names = {f"blobs/aa/{n}" for n in range(25)}
     for name in names:
         await far.put(name, b"x")
     await far.put("parts/blobs/aa/1/1-1", b"looks like a part")
-    real = gcs_module.Storage.list_objects
-
-    async def small_pages(self: gcs_module.Storage, *args: object, **options: object) -> object:
-        options["params"] = {**options["params"], "maxResults": "10"}  # type: ignore[dict-item]
-        return await real(self, *args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(gcs_module.Storage, "list_objects", small_pages)
     network.seen.clear()
     assert await keys(far, "") == names
     assert len(network.seen) == 3
+
+
+@pytest.mark.usefixtures("small_pages")
+async def test_an_open_blob_is_listed_once_however_many_parts_it_has(gcs: GcsDriver) -> None:
+    opened = ["blobs/aa/1", "blobs/aa/11", "blobs/ab/1"]
+    for key in opened:
+        await many_parts(gcs, key, 13)
+    assert [blob.key async for blob in gcs.list_open()] == opened
 
 
 @pytest.mark.parametrize("content_type", ["image/png", ""])
@@ -213,9 +223,33 @@ async def test_the_store_knows_the_content_type(
     parts = [await put(gcs, other, session, b"x", n) for n in range(1, 41)]
     await gcs.complete(other, session, parts)
     for key in (one, other):
-        found = await gcs._metadata(gcs._name(key))
+        found = await gcs.bucket.metadata(gcs.name(key))
         assert found is not None
         assert found["contentType"] == (content_type or "application/octet-stream")
+
+
+async def test_a_copy_goes_on_until_the_store_is_through(
+    far: GcsDriver, network: Network, fresh_key: Callable[[], str]
+) -> None:
+    source, target = fresh_key(), fresh_key()
+    await store(far, source, b"bytes")
+    tokens: list[str | None] = []
+
+    def halfway(request: web.Request, body: bytes) -> web.Response | None:
+        if "/rewriteTo/" not in request.path:
+            return None
+        tokens.append(request.query.get("rewriteToken"))
+        if len(tokens) == 3:
+            return None
+        return web.json_response({"done": False, "rewriteToken": str(len(tokens))})
+
+    network.fault = halfway
+    assert await far.copy(far, source, target, 5, "image/png")
+    assert tokens == [None, "1", "2"]
+    assert await content(far, target) == b"bytes"
+    found = await far.bucket.metadata(far.name(target))
+    assert found is not None
+    assert found["contentType"] == "image/png"
 
 
 async def test_a_good_bucket_passes_the_check(gcs: GcsDriver) -> None:
@@ -248,24 +282,8 @@ async def test_missing_credentials_are_said(
 
 @pytest.fixture
 def service_file(network: Network, tmp_path: Path) -> Path:
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
     path = tmp_path / "service.json"
-    path.write_text(
-        json.dumps(
-            {
-                "type": "service_account",
-                "client_email": "media@example.com",
-                "private_key": private.decode(),
-                "private_key_id": "1",
-                "project_id": "p",
-                "token_uri": f"{network.url}/token",
-            }
-        )
-    )
+    service_account(path, f"{network.url}/token")
     return path
 
 
@@ -282,9 +300,9 @@ async def test_a_token_is_sent_and_never_told(
         return web.Response(status=403, text="not you")
 
     network.fault = answer
-    real = gcs_module.Storage
+    real = gcs_client.Storage
     monkeypatch.setattr(
-        gcs_module,
+        gcs_client,
         "Storage",
         lambda session, api_root: real(session=session, api_root=network.url, api_is_dev=False),
     )

@@ -1,8 +1,10 @@
 """What only blobs in a directory can get wrong."""
 
 import asyncio
+import errno
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,8 @@ from media_service.errors import MediaError, Reason, ResourceExhausted, Unavaila
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.local import LocalDriver, LocalPartWriter
 from tests.conformance.parts import content, put, store
+
+DATA = bytes(n % 251 for n in range(100_000))
 
 
 def leftovers(driver: LocalDriver) -> list[Path]:
@@ -172,6 +176,62 @@ async def test_another_process_sees_what_was_synced(local: LocalDriver, key: str
     assert await content(survivor, key) == b"durable"
     await survivor.close()
     await writer.discard()
+
+
+# Copies
+
+
+@pytest.mark.parametrize("copied", [b"", b"onet", b"longer than all of it"])
+async def test_a_crash_while_copying_a_blob_is_healed(
+    local: LocalDriver, fresh_key: Callable[[], str], copied: bytes
+) -> None:
+    source, target = fresh_key(), fresh_key()
+    await store(local, source, b"onetwoend")
+    folder(local, target).mkdir(parents=True)
+    (folder(local, target) / "copied").write_bytes(copied)
+    assert [blob.key async for blob in local.list_open()] == [target]
+    assert await local.copy(local, source, target, 9, "")
+    assert await content(local, target) == b"onetwoend"
+    assert not folder(local, target).exists()
+
+
+async def test_a_copy_that_does_not_fit_leaves_nothing(
+    local: LocalDriver, fresh_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = fresh_key(), fresh_key()
+    await store(local, source, b"bytes")
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "copy_file_range", full)
+    with pytest.raises(ResourceExhausted) as caught:
+        await local.copy(local, source, target, 5, "")
+    assert caught.value.reason is Reason.STORAGE_FULL
+    assert leftovers(local) == []
+    assert await local.stat(target) is None
+
+
+async def test_a_copy_to_another_file_system(local: LocalDriver, key: str) -> None:
+    await store(local, key, DATA)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        other = LocalDriver(Path(elsewhere))
+        assert await other.copy(local, key, key, len(DATA), "")
+        assert await content(other, key) == DATA
+        assert stat.S_IMODE((other.root / key).stat().st_mode) == 0o600
+        await other.close()
+
+
+# What was begun and never ended
+
+
+async def test_an_open_blob_lives_as_long_as_its_newest_part(local: LocalDriver, key: str) -> None:
+    for number, seconds in enumerate((1000, 3000, 2000), 1):
+        await put(local, key, "", b"part", number)
+        os.utime(folder(local, key) / f"1-{number}", (seconds, seconds))
+    (found,) = [blob async for blob in local.list_open()]
+    assert (found.key, found.session) == (key, "")
+    assert found.modified.timestamp() == 3000
 
 
 # Files

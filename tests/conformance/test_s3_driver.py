@@ -1,11 +1,13 @@
 """An S3 store across a network that fails."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 
 from media_service.errors import DataLoss, Unavailable
+from media_service.storage import s3_copy
 from media_service.storage.s3 import S3Driver, S3Location
 from media_service.types import new_id
 from tests.conformance.network import Network, network_before
@@ -133,9 +135,89 @@ async def test_the_store_knows_the_content_type(
     session = await s3.begin(other, content_type)
     await s3.complete(other, session, [await put(s3, other, session, b"large")])
     for key in (one, other):
-        head = await (await s3._client()).head_object(**s3._name(key))
+        head = await (await s3._client()).head_object(**s3.name(key))
         assert head["ContentType"] in {content_type, "binary/octet-stream"}
         assert not content_type or head["ContentType"] == content_type
+
+
+# Copies within the store
+
+
+@pytest.mark.parametrize(
+    ("size", "copies"), [(5 * MIB, 1), (5 * MIB + 1, 2), (10 * MIB, 2), (12 * MIB + 345, 3)]
+)
+async def test_a_large_blob_is_copied_in_pieces(
+    s3: S3Driver,
+    far: S3Driver,
+    network: Network,
+    fresh_key: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+    size: int,
+    copies: int,
+) -> None:
+    monkeypatch.setattr(s3_copy, "WHOLE", 5 * MIB)
+    monkeypatch.setattr(s3_copy, "PIECE", 5 * MIB)
+    data = bytes(n % 251 for n in range(5000)) * (size // 5000 + 1)
+    source, target = fresh_key(), fresh_key()
+    await store(far, source, data[:size])
+    sent: list[int] = []
+
+    def watch(request: web.Request, body: bytes) -> None:
+        if "x-amz-copy-source" in request.headers:
+            sent.append(len(body))
+
+    network.fault = watch
+    assert await far.copy(far, source, target, size, "image/png")
+    assert sent == [0] * copies
+    assert await content(far, target) == data[:size]
+    head = await (await far._client()).head_object(**far.name(target))
+    assert head["ContentType"] == "image/png"
+    assert [blob async for blob in far.list_open()] == []
+
+
+async def test_a_copy_that_fails_leaves_nothing(
+    far: S3Driver,
+    network: Network,
+    fresh_key: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(s3_copy, "WHOLE", 5 * MIB)
+    monkeypatch.setattr(s3_copy, "PIECE", 5 * MIB)
+    source, target = fresh_key(), fresh_key()
+    await store(far, source, b"x" * 12 * MIB)
+    network.fault = lambda request, body: 400 if "partNumber=2" in request.raw_path else None
+    with pytest.raises(Unavailable):
+        await far.copy(far, source, target, 12 * MIB, "image/png")
+    assert await far.stat(target) is None
+    assert [blob async for blob in far.list_open()] == []
+
+
+async def test_a_copy_is_kept_as_its_own_store_asks(
+    far: S3Driver, network: Network, fresh_key: Callable[[], str]
+) -> None:
+    source, target = fresh_key(), fresh_key()
+    await store(far, source, b"bytes")
+    other = S3Driver(replace(far.location, encryption="AES256", storage_class="STANDARD_IA"))
+    asked: list[tuple[str | None, ...]] = []
+
+    def note(request: web.Request, body: bytes) -> int | None:
+        if "x-amz-copy-source" not in request.headers:
+            return None
+        names = ("server-side-encryption", "storage-class", "metadata-directive")
+        asked.append(tuple(request.headers.get(f"x-amz-{name}") for name in names))
+        return 400
+
+    network.fault = note
+    with pytest.raises(Unavailable):
+        await other.copy(far, source, target, 5, "image/png")
+    await other.close()
+    assert asked == [("AES256", "STANDARD_IA", "REPLACE")]
+
+
+async def test_another_site_is_not_copied_from(s3: S3Driver, far: S3Driver, key: str) -> None:
+    await store(far, key, b"bytes")
+    assert not await s3.copy(far, key, key, 5, "image/png")
+    assert await s3.stat(key) is None
 
 
 async def test_a_check_says_what_is_wrong(s3: S3Driver, s3_endpoint: str) -> None:

@@ -22,7 +22,7 @@ class WholePartWriter(MemoryPartWriter):
 
 
 class WholePartDriver(MemoryDriver):
-    limits = Limits(min_part_size=10, stream_part_size=16)
+    limits = Limits(min_part_size=10, stream_part_size=16, max_part_size=32)
 
     async def open_part(self, key: str, session: str, name: PartName) -> MemoryPartWriter:
         return WholePartWriter(self._parts(key, name), name)

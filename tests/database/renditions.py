@@ -1,10 +1,13 @@
 """What the tests of renditions share: media in real stores, and a worker that can be killed."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+
+from crc32c import crc32c
 
 from media_service.access.principal import Principal
 from media_service.db.database import Connection, Database
@@ -76,6 +79,22 @@ class KillableDriver(MemoryDriver):
         self._steps.step()
 
 
+class WaitingDriver(KillableDriver):
+    """Stores, then waits until it may go on."""
+
+    def __init__(self, steps: Steps) -> None:
+        super().__init__(steps)
+        self.key = ""
+        self.stored = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def put(self, key: str, *data: Any) -> None:
+        await super().put(key, *data)
+        self.key = key
+        self.stored.set()
+        await self.go_on.wait()
+
+
 async def content(store: BlobStore, blob: Blob) -> bytes:
     return await store.head(blob.key, blob.size_bytes, blob.size_bytes)
 
@@ -106,12 +125,12 @@ class House:
             JobKind.UNLINK: UnlinkHandler(self.database, self.stores),
         }
 
-    async def new(self) -> str:
+    async def new(self, data: bytes = b"the original") -> str:
         """A media of ann's; its id."""
-        media_id, blob_id, data = new_id(), new_id(), b"the original"
+        media_id, blob_id = new_id(), new_id()
         key = self.raw.key(blob_id)
         await self.raw.driver.put(key, data)
-        blob = Blob(blob_id, "raw", key, len(data), Checksums(0))
+        blob = Blob(blob_id, "raw", key, len(data), Checksums(crc32c(data)))
         new = NewMedia(media_id, ANN.owner, Kind.IMAGE, "image/jpeg", "a.jpg", blob)
         async with self.database.transaction() as db:
             await queries.insert(db, [new])

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,18 +13,20 @@ from media_service.errors import FailedPrecondition, Gone, NotFound, Reason, Una
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
-from media_service.media.model import MediaState
+from media_service.media.model import Blob, MediaState
 from media_service.media.reader import PublicReader
+from media_service.storage.driver import PartName
+from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
-from media_service.types import Fault
+from media_service.types import Checksums, Fault, new_id
 from tests.database.renditions import (
     ANN,
     LEASE,
     House,
     KillableDatabase,
-    KillableDriver,
     Killed,
     Steps,
+    WaitingDriver,
     content,
     objects,
 )
@@ -36,22 +37,6 @@ async def house(database_url: str, notifier: Notifier) -> AsyncIterator[House]:
     steps = Steps()
     async with KillableDatabase(database_url, steps) as database:
         yield House(database, notifier, steps)
-
-
-class WaitingDriver(KillableDriver):
-    """Stores, then waits until it may go on."""
-
-    def __init__(self, steps: Steps) -> None:
-        super().__init__(steps)
-        self.key = ""
-        self.stored = asyncio.Event()
-        self.go_on = asyncio.Event()
-
-    async def put(self, key: str, *data: Any) -> None:
-        await super().put(key, *data)
-        self.key = key
-        self.stored.set()
-        await self.go_on.wait()
 
 
 async def where(house: House, media_id: str) -> dict[str, str]:
@@ -356,6 +341,24 @@ async def test_a_removal_that_died_halfway_is_not_overtaken(house: House, kill_a
     assert (await house.there(media_id)).renditions == ()
     await house.settle()
     assert await objects(house.public) == {}
+
+
+async def test_a_write_that_died_halfway_leaves_no_parts(house: House, tmp_path: Path) -> None:
+    """Nor would they be seen: but they are of what may be private."""
+    driver = LocalDriver(tmp_path / "public")
+    house.public.driver = driver
+    blob_id = new_id()
+    blob = Blob(blob_id, "public", house.public.key(blob_id), 5, Checksums(0))
+    async with house.database.transaction() as db:
+        await queries.reserve_blob(db, blob)
+        await jobs.enqueue(db, JobKind.UNLINK, blob_id)
+    part = await driver.open_part(blob.key, await driver.begin(blob.key), PartName(1, 1))
+    await part.write([b"bytes"])
+    await part.seal()
+    assert any(path.is_file() for path in tmp_path.rglob("*"))
+    await house.work()
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+    await driver.close()
 
 
 NAMES = ("small", "large")

@@ -18,6 +18,8 @@ import jwt
 import psutil
 import pytest
 
+from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
+
 STOP_SECONDS = 60
 
 
@@ -163,3 +165,37 @@ def alice(service: Service) -> Iterator[httpx.Client]:
         base_url=service.base_url, headers=headers, timeout=30, trust_env=False
     ) as client:
         yield client
+
+
+# The same service on an S3 bucket.
+
+S3_KEYS = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="media-s3-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def endpoint(folder: Path) -> Iterator[str]:
+    with s3_server(folder / "s3") as endpoint:
+        yield endpoint
+
+
+def bucket(endpoint: str, name: str = BUCKET, prefix: str = "some/prefix") -> str:
+    return f"s3://{name}/{prefix}?endpoint={endpoint}&region=us-east-1&path_style=true"
+
+
+@pytest.fixture(scope="session")
+def on_s3(folder: Path, endpoint: str) -> Iterator[Service]:
+    environ = environment(
+        folder / "data",
+        MEDIA_STORAGE_RAW_URL=bucket(endpoint),
+        MEDIA_STORAGE_PUBLIC_URL=bucket(endpoint, prefix="for/all"),
+        MEDIA_CDN_BASE_URL="https://cdn.example/for/all",
+        **S3_KEYS,
+    )
+    with running(environ) as service:
+        yield service

@@ -1,15 +1,20 @@
-"""A server that has as many uploads as it takes says so over REST, too."""
+"""A server that has as many uploads as it takes says so over REST, and how many that are."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
 import grpc
 import httpx
+import psutil
 import pytest
 from media.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
-from tests.e2e.conftest import Service, environment, running
+from tests.e2e.conftest import Service, environment, free_ports, running
 from tests.e2e.rest import refusal
 from tests.media_files import film, jpeg
 
@@ -52,3 +57,43 @@ def test_too_many_uploads_are_429_with_retry_after(one_at_once: Service) -> None
             release.set()
         assert call.result().state == upload_pb2.Upload.FINISHED
         assert http.post("/v1/media:upload?filename=a.jpg", content=jpeg()).status_code == 201
+
+
+@contextmanager
+def serve(database_url: str, data_dir: Path, limit: str) -> Iterator[tuple[int, str]]:
+    """`serve` with a limit of open files: its process id, and what it said until it was ready."""
+    (port,) = free_ports(1)
+    environ = {
+        **os.environ,
+        "MEDIA_DATABASE_URL": database_url,
+        "MEDIA_DATA_DIR": str(data_dir),
+        "MEDIA_GRPC_PORT": str(port),
+        "MEDIA_JWT_SECRET": "a secret of at least thirty-two bytes",
+    }
+    command = f'ulimit {limit} && exec "{sys.executable}" -m media_service serve'
+    process = subprocess.Popen(
+        ["sh", "-c", command], env=environ, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if "server ready" in line:
+                break
+        yield process.pid, "".join(lines)
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def test_a_server_opens_as_many_files_as_it_may(database_url: str, tmp_path: Path) -> None:
+    with serve(database_url, tmp_path, "-Sn 300") as (pid, said):
+        soft, hard = psutil.Process(pid).rlimit(psutil.RLIMIT_NOFILE)
+        assert soft == hard > 300
+        assert "ready" in said
+
+
+def test_a_server_says_when_it_may_open_too_few_files(database_url: str, tmp_path: Path) -> None:
+    with serve(database_url, tmp_path, "-n 700") as (_, said):
+        assert "may have 700 open files: it takes 188 upload streams at once, not 10000" in said

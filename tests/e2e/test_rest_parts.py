@@ -1,4 +1,4 @@
-"""Parts over REST, and by signed URLs that need no token."""
+"""Parts over REST (PutPart, ListParts), and by the URLs of SignUpload, which need no token."""
 
 import base64
 from collections.abc import Iterator

@@ -4,17 +4,19 @@ import asyncio
 import hashlib
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from aiobotocore.session import get_session
 
-from media_service.types import new_id
-from tests.e2e.conftest import Service, environment, running
+from media_service.types import new_id, now
+from tests.e2e.conftest import S3_KEYS as KEYS
+from tests.e2e.conftest import Service, bucket
 from tests.e2e.rest import (
     add_rendition,
     client_of,
@@ -31,41 +33,11 @@ from tests.e2e.rest import (
     store,
 )
 from tests.media_files import film, jpeg
-from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
+from tests.s3_server import ACCESS, BUCKET, SECRET
 from tests.tools import eventually
 
 MIB = 1 << 20
 PART = 8 * MIB
-KEYS = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="media-s3-") as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
-def endpoint(folder: Path) -> Iterator[str]:
-    with s3_server(folder / "s3") as endpoint:
-        yield endpoint
-
-
-def bucket(endpoint: str, name: str = BUCKET, prefix: str = "some/prefix") -> str:
-    return f"s3://{name}/{prefix}?endpoint={endpoint}&region=us-east-1&path_style=true"
-
-
-@pytest.fixture(scope="module")
-def on_s3(folder: Path, endpoint: str) -> Iterator[Service]:
-    environ = environment(
-        folder / "data",
-        MEDIA_STORAGE_RAW_URL=bucket(endpoint),
-        MEDIA_STORAGE_PUBLIC_URL=bucket(endpoint, prefix="for/all"),
-        MEDIA_CDN_BASE_URL="https://cdn.example/for/all",
-        **KEYS,
-    )
-    with running(environ) as service:
-        yield service
 
 
 @pytest.fixture
@@ -141,6 +113,26 @@ def test_an_upload_in_one_request_is_stored_whole(user: httpx.Client) -> None:
     data = film(PART + 5 * MIB)
     media = store(user, data)["mediaId"]
     assert content(user, media) == data
+
+
+def test_a_link_may_lead_past_the_service_to_the_bucket(user: httpx.Client, endpoint: str) -> None:
+    data = jpeg()
+    media = store(user, data, "sea side.jpg")["mediaId"]
+    wanted = {"direct": True, "attachment": True, "lifetime": "90.5s"}
+    before = now()
+    answer = user.post(f"/v1/media/{media}:signUrl", json=wanted).json()
+    assert answer["url"].startswith(f"{endpoint}/{BUCKET}/")
+    expire = datetime.fromisoformat(answer["expireTime"])
+    assert before + timedelta(seconds=90) <= expire <= now() + timedelta(seconds=91)
+    with httpx.Client(trust_env=False) as anybody:
+        read = anybody.get(answer["url"], headers={"range": "bytes=10-19"})
+        assert (read.status_code, read.content) == (206, data[10:20])
+        assert read.headers["content-type"] == "image/jpeg"
+        assert read.headers["content-disposition"] == 'attachment; filename="sea side.jpg"'
+        assert anybody.get(answer["url"]).content == data
+        assert anybody.get(answer["url"].replace("Expires=91", "Expires=9100")).status_code == 403
+    through = user.post(f"/v1/media/{media}:signUrl", json={}).json()["url"]
+    assert user.get(urlsplit(through).path, headers={"authorization": ""}).content == data
 
 
 def test_the_client_stores_and_fetches(on_s3: Service, tmp_path: Path) -> None:

@@ -1,22 +1,28 @@
 """Parts on S3: through the service, straight into the bucket, and mixed with streams."""
 
 import base64
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from crc32c import crc32c as crc32c_of
 
+from media_service.types import new_id
 from tests.e2e.conftest import Service
-from tests.e2e.rest import content, create, offset_of, patch, refusal, resume
+from tests.e2e.rest import client_of, content, create, offset_of, patch, refusal, resume
 from tests.e2e.test_rest_parts import complete, named, put, send, sign
-from tests.e2e.test_s3 import endpoint, folder, objects, on_s3, user
+from tests.e2e.test_s3 import objects
 from tests.media_files import film, jpeg
-
-__all__ = ["endpoint", "folder", "on_s3", "user"]
 
 MIB = 1 << 20
 LEAST = 5 * MIB
+
+
+@pytest.fixture
+def user(on_s3: Service) -> Iterator[httpx.Client]:
+    with client_of(on_s3, f"user-{new_id()}") as client:
+        yield client
 
 
 def test_parts_through_the_service_come_in_any_order(user: httpx.Client) -> None:

@@ -1,7 +1,11 @@
 """Rows whose bytes are missing or damaged, quarantine, and the way back from it."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
 from media_service.jobs.model import JobKind, JobState
 from media_service.media import queries as catalogue
 from media_service.media.ingest import IngestHandler
@@ -12,6 +16,9 @@ from media_service.media.service import remove
 from media_service.processing.inspector import Inspector
 from media_service.reconcile.compare import BATCH
 from media_service.reconcile.model import Kind
+from media_service.storage.blobs import BlobStore
+from media_service.storage.driver import ObjectInfo
+from media_service.storage.memory import MemoryDriver
 from media_service.types import Checksums, Owner, new_id
 from tests.media_files import jpeg
 from tests.reconcile.conftest import Service
@@ -248,3 +255,33 @@ async def test_many_blobs_are_compared_page_by_page(on_disk: Service) -> None:
     found = await on_disk.reconcile(checksums=False)
     assert sorted(one.key for one in found if one.kind is Kind.MISSING) == gone
     assert {one.key for one in found if one.kind is Kind.ORPHANED} == set(orphans)
+
+
+class PurgedBehindTheRow(MemoryDriver):
+    """Its blobs are purged between the moment their row was read and the look at their bytes."""
+
+    purge: Callable[[], Awaitable[None]] | None = None
+
+    async def stat(self, key: str) -> ObjectInfo | None:
+        if self.purge is not None:
+            purge, self.purge = self.purge, None
+            await purge()
+        return await super().stat(key)
+
+
+async def test_a_purge_that_comes_between_row_and_bytes_is_no_finding(
+    database: Database, notifier: Notifier
+) -> None:
+    driver = PurgedBehindTheRow()
+    service = Service(database, notifier, BlobStore("raw", driver))
+    media_id = await service.upload()
+
+    async def purge() -> None:
+        async with database.transaction() as db:
+            await remove(db, media_id)
+        await UnlinkHandler(database, service.store).run(await service.claim(JobKind.UNLINK))
+
+    driver.purge = purge
+    assert await service.reconcile() == []
+    assert driver.purge is None
+    assert await service.media(media_id) is None

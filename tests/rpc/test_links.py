@@ -213,6 +213,16 @@ async def test_a_link_that_is_not_good_does_not_say_why(
     assert [name for name in told if told[name] != first] == []
 
 
+async def test_a_link_changed_in_any_place_never_reads(ann: Caller, anybody: Anybody) -> None:
+    media = await ann.store(DATA)
+    token = await link(ann, media.media_id)
+    first = await refused(anybody.read("made.up.token"))
+    for at, letter in enumerate(token):
+        changed = token[:at] + ("A" if letter != "A" else "B") + token[at + 1 :]
+        assert await refused(anybody.read(changed)) == first
+    assert (await anybody.read(token)).content == DATA
+
+
 async def test_a_deleted_media_that_comes_back_is_read_by_its_links(
     ann: Caller, anybody: Anybody
 ) -> None:
@@ -288,3 +298,10 @@ async def test_links_are_audited_and_never_logged(
     assert token not in told.message
     assert f"action=media.sign user='ann' org='' subject={media.media_id} outcome=OK" in caplog.text
     assert not any(piece in caplog.text for piece in token.split(".")[1:])
+
+
+async def test_a_store_without_urls_of_its_own_is_read_through_the_service(
+    ann: Caller, anybody: Anybody
+) -> None:
+    media = await ann.store(DATA)
+    assert (await anybody.read(await link(ann, media.media_id, direct=True))).content == DATA

@@ -56,8 +56,8 @@ def test_every_method_has_a_rest_mapping_but_the_grpc_streams(method: MethodDesc
 @each_method
 def test_every_method_says_permission_errors_and_whether_to_retry(method: MethodDescriptor) -> None:
     text = " ".join(COMMENTS[method.full_name].split())
-    public = method.GetOptions().Extensions[rule_pb2.rule].public
-    assert ("Public" if public else "Permission: ") in text
+    rule = method.GetOptions().Extensions[rule_pb2.rule]
+    assert f"Permission: {rule.permission}" in text if rule.permission else "Public" in text
     assert "Errors: " in text
     assert re.search(r"retr(y|ies)|After a (any )?break", text), text
 

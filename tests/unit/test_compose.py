@@ -1,6 +1,8 @@
 """docker-compose.yml sets only what the service knows."""
 
+import json
 import re
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import yaml
 
 from media_service.cli.main import COMMANDS
 from media_service.config import Config, variable
+from media_service.storage.s3_location import s3_location
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -26,8 +29,46 @@ def test_every_role_runs_a_command_of_the_service() -> None:
     assert "media-service envoy-config" in services["envoy"]["command"][0]
 
 
+def test_all_bytes_are_in_buckets_of_seaweedfs_that_are_made_before() -> None:
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    made = set(
+        re.findall(r"s3[.]bucket[.]create -name ([a-z-]+)", services["buckets"]["command"][0])
+    )
+    for role in ("server", "worker"):
+        urls = re.findall(r":-(s3://[^}]+)}", " ".join(services[role]["environment"].values()))
+        stores = [s3_location(url) for url in urls]
+        assert len(stores) == 2
+        assert {store.bucket for store in stores} == made
+        for store in stores:
+            assert store.endpoint == "http://seaweedfs:8333"
+            assert store.path_style
+        after = services[role]["depends_on"]["buckets"]["condition"]
+        assert after == "service_completed_successfully"
+    assert services["buckets"]["depends_on"]["seaweedfs"]["condition"] == "service_healthy"
+
+
+def test_seaweedfs_takes_the_keys_that_the_service_has(tmp_path: Path) -> None:
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    script = services["seaweedfs"]["command"][0].replace("$$", "$")
+    writes, _, runs = script.partition("exec ")
+    file = re.findall(r"> (/tmp/\S+)", writes)[0]
+    assert f"-s3.config={file}" in runs
+    keys = {"S3_ACCESS_KEY": "media", "S3_SECRET_KEY": "0123abcd"}
+    assert keys.keys() <= services["seaweedfs"]["environment"].keys()
+    mine = tmp_path / "s3.json"
+    subprocess.run(["sh", "-ec", writes.replace(file, str(mine))], env=keys, check=True)
+    (identity,) = json.loads(mine.read_text())["identities"]
+    assert identity["credentials"] == [{"accessKey": "media", "secretKey": "0123abcd"}]
+    assert mine.stat().st_mode & 0o077 == 0
+    for role in ("server", "worker"):
+        environ = services[role]["environment"]
+        for name, key in (("ACCESS_KEY_ID", "ACCESS"), ("SECRET_ACCESS_KEY", "SECRET")):
+            given = services["seaweedfs"]["environment"][f"S3_{key}_KEY"]
+            assert environ[f"AWS_{name}"] == given
+
+
 def test_secrets_have_no_default() -> None:
-    for secret in ("POSTGRES_PASSWORD", "MEDIA_JWT_SECRET"):
+    for secret in ("POSTGRES_PASSWORD", "MEDIA_JWT_SECRET", "S3_ACCESS_KEY", "S3_SECRET_KEY"):
         uses = re.findall(r"\$\{" + secret + r"(..)", COMPOSE.read_text())
         assert set(uses) == {":?"}
 

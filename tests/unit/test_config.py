@@ -53,6 +53,8 @@ def test_nothing_has_to_be_set() -> None:
         ("storage_raw_url", "file:///var/lib/media", "file:///var/lib/media"),
         ("database_url", "postgresql://user@host/media", "postgresql://user@host/media"),
         ("jwt_secret", "x" * 32, "x" * 32),
+        ("link_keys", "x" * 32 + ", " + "y" * 40, ("x" * 32, "y" * 40)),
+        ("link_keys", "", ()),
     ],
 )
 def test_a_good_value_is_read(name: str, text: str, value: object) -> None:
@@ -84,6 +86,7 @@ def test_a_good_value_is_read(name: str, text: str, value: object) -> None:
         ("host", "127.0.0.1:80", "an IP address"),
         ("jwt_secret", "short", "at least 32 bytes"),
         ("max_streams", "0", "a whole number from 1 to 1000000"),
+        ("link_keys", "x" * 32 + ",short", "keys of at least 32 bytes each"),
         ("jwt_jwks", "keys.json", "https:// or http:// or file://"),
         ("jwt_jwks", "file://keys.json", "an absolute path"),
         ("tls_cert", "/nowhere/cert.pem", "a file that exists"),

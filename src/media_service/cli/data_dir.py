@@ -1,9 +1,10 @@
 """The data directory, and the PostgreSQL in it: one process at a time owns them."""
 
 import fcntl
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from media_service.cli.process import Misconfigured
@@ -44,15 +45,28 @@ def borrowed_database(config: Config) -> Iterator[str]:
         )
     with data_dir_lock(config.data_dir) as mine:
         if mine:
-            try:
-                with embedded_postgres(folder) as url:
-                    yield url
-            except subprocess.SubprocessError as error:
-                raise unavailable(f"PostgreSQL did not start: {error}") from error
+            with ExitStack() as stack:
+                try:
+                    with signals_held():  # a start that breaks off may leave it running
+                        url = stack.enter_context(embedded_postgres(folder))
+                except subprocess.SubprocessError as error:
+                    raise unavailable(f"PostgreSQL did not start: {error}") from error
+                yield url
         elif running := running_postgres(folder):
             yield running
         else:
             raise unavailable(f"The database in {folder} is starting or stopping; try again.")
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """What would end this process, or a child that it starts now, comes at the end of the
+    context."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def unavailable(message: str) -> Unavailable:

@@ -12,6 +12,7 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    SpinnerColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -92,3 +93,18 @@ def progress(title: str) -> Iterator[Advance]:
     with bars:
         task = bars.add_task(printable(title)[:40], total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+@contextmanager
+def waiting(title: str) -> Iterator[None]:
+    """A sign of life on a terminal's stderr, for what nobody knows how long it takes."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
+    bars = Progress(
+        *columns, console=Console(stderr=True), transient=True, redirect_stdout=on_terminal()
+    )
+    with bars:
+        bars.add_task(printable(title), total=None)
+        yield

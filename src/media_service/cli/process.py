@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import click
 import uvloop
 
+from media_service.cli.files import allow_open_files
 from media_service.cli.malloc import keep_buffers
 from media_service.config import Config, ConfigError, load
 from media_service.errors import MediaError
@@ -57,6 +58,7 @@ def run(name: str, main: Main, config: Config) -> None:
         arm(os.environ)
     except ValueError as error:
         raise Misconfigured(f"{VARIABLE} must be {error}") from None
+    allow_open_files()
     keep_buffers()
     # A thread back from the disk needs the interpreter for a moment, but may wait 5 ms for it.
     sys.setswitchinterval(0.0002)

@@ -140,14 +140,14 @@ async def compare(config: Config, tally: Tally, older_than: timedelta, *, checks
 
         async def report(finding: Finding) -> None:
             tally.found[finding.kind] += 1
-            click.echo(line(finding))
+            print(line(finding), flush=True)  # which, unlike click's, goes above a bar
             if tally.repair and await reconciler.repair(finding):
                 tally.repaired[finding.kind] += 1
 
         for name, store in reconciler.comparisons(report).items():
             with output.progress(f"{name}: blobs") as advance:
                 count = await store.blobs(advance, checksums=checksums)
-            with output.progress(f"{name}: what nobody names"):
+            with output.waiting(f"{name}: looking for what nobody names"):
                 objects = await store.objects()
                 await store.open_blobs()
             click.echo(f"Looked at {count} blobs and {objects} objects of {name}.", err=True)
@@ -155,8 +155,7 @@ async def compare(config: Config, tally: Tally, older_than: timedelta, *, checks
 
 def line(finding: Finding) -> str:
     """Kind, key, media ids and why; tabs between, or columns on a terminal."""
+    kind = finding.kind.ljust(9) if output.on_terminal() else finding.kind
     media = ",".join(finding.media_ids) or "-"
-    fields = [finding.kind.ljust(9) if output.on_terminal() else finding.kind, finding.key, media]
-    return ("  " if output.on_terminal() else "\t").join(
-        [*fields, output.printable(finding.detail)]
-    )
+    fields = [kind, finding.key, media, finding.detail]
+    return ("  " if output.on_terminal() else "\t").join(map(output.printable, fields))

@@ -1,6 +1,8 @@
 """Connections and transactions. Services open them, queries run in them, nobody else does."""
 
+import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
@@ -17,6 +19,8 @@ log = logging.getLogger(__name__)
 Connection = AsyncConnection[DictRow]
 Rows = AsyncCursor[DictRow]
 OPEN_SECONDS = 10.0
+# A queue in which nobody gets a connection for so long is no queue, but an outage.
+STANDSTILL_SECONDS = 10.0
 
 
 class Duplicate(Exception):
@@ -38,10 +42,12 @@ class Database:
             connection_class=AsyncConnection[DictRow],
             min_size=2,
             max_size=pool_size,
-            timeout=10,
+            timeout=STANDSTILL_SECONDS,
             open=False,
             kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": 1},
         )
+        self._turns = asyncio.Semaphore(pool_size)
+        self._moved = time.monotonic()
 
     async def __aenter__(self) -> Self:
         try:
@@ -58,10 +64,32 @@ class Database:
         await self._pool.close()
 
     @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Waits for as long as others get on: ten thousand callers at once are a long queue. The
+        pool alone would fail whoever waits too long, by chance."""
+        if self._turns.locked():
+            waiting = asyncio.ensure_future(self._turns.acquire())
+            try:
+                while not (await asyncio.wait([waiting], timeout=STANDSTILL_SECONDS))[0]:
+                    if time.monotonic() - self._moved > STANDSTILL_SECONDS:
+                        raise PoolTimeout("nobody gets a connection any more")
+            except BaseException:
+                if not waiting.cancel() and not waiting.cancelled():
+                    self._turns.release()
+                raise
+        else:
+            await self._turns.acquire()
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection on which every statement commits by itself."""
         try:
-            async with self._pool.connection() as connection:
+            async with self._turn(), self._pool.connection() as connection:
+                self._moved = time.monotonic()
                 yield connection
         except (psycopg.OperationalError, PoolTimeout) as error:
             log.warning("database unavailable: %s", error)

@@ -14,7 +14,6 @@ from media_service.media import queries
 from media_service.media.model import Blob, Media, Rendition
 from media_service.media.placing import Placer, retire
 from media_service.storage.blobs import BlobStore
-from media_service.storage.transfer import store_whole
 from media_service.types import Fault
 
 log = logging.getLogger(__name__)
@@ -76,9 +75,8 @@ class PublishHandler:
         source, target = self._stores[blob.store], self._stores[media.home]
 
         async def write(key: str) -> None:
-            found = source.read(blob.key, 0, blob.size_bytes)
-            size = blob.size_bytes
-            await store_whole(target.driver, key, found, size, rendition.content_type)
+            kind = rendition.content_type
+            await target.copy_from(source, blob.key, key, blob.size_bytes, kind)
 
         take = partial(self._take, media.media_id, rendition)
         await self._placer.place(target, blob.size_bytes, blob.checksums, write, take)

@@ -33,8 +33,10 @@ class UnlinkHandler:
         async with self._database.connection() as db:
             blob = await queries.doom_blob(db, claim.subject_id)
         if blob is not None:
+            driver = self._stores[blob.store].driver
             failpoint("unlink.before")
-            await self._stores[blob.store].driver.delete(blob.key)
+            await driver.abort(blob.key, "")  # of a write that died halfway
+            await driver.delete(blob.key)
             failpoint("unlink.removed")
         async with self._database.transaction() as db:
             if await jobs.finish(db, claim, JobState.SUCCEEDED):

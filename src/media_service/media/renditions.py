@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +20,7 @@ from media_service.media.model import Blob, Media
 from media_service.media.placing import Placer, retire
 from media_service.media.reader import not_found
 from media_service.storage.blobs import BlobStore
-from media_service.storage.transfer import store_whole
+from media_service.storage.local import LocalDriver
 from media_service.types import Checksums
 
 CHUNK = 4 << 20
@@ -50,7 +51,11 @@ class Renditions:
         size, checksums = await asyncio.to_thread(measure, source)
 
         async def write(key: str) -> None:
-            await store_whole(store.driver, key, pieces(source), size, content_type)
+            if isinstance(source, bytes):
+                await store.driver.put(key, source, content_type)
+            else:
+                async with folder_of(source) as folder:
+                    await store.copy_from(folder, source.name, key, size, content_type)
 
         take = partial(self._take, media_id, name, content_type)
         if not await self._placer.place(store, size, checksums, write, take):
@@ -79,6 +84,16 @@ async def follow(db: Connection, before: Media, after: Media) -> None:
         await jobs.enqueue(db, JobKind.PUBLISH, after.media_id)
 
 
+@asynccontextmanager
+async def folder_of(file: Path) -> AsyncIterator[BlobStore]:
+    """A folder as a store to copy from."""
+    driver = LocalDriver(file.parent)
+    try:
+        yield BlobStore("files", driver)
+    finally:
+        await driver.close()
+
+
 def opened(source: Path | bytes) -> BinaryIO:
     return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
@@ -92,9 +107,3 @@ def measure(source: Path | bytes) -> tuple[int, Checksums]:
             crc32c = crc32c_of(piece, crc32c)
             sha256.update(piece)
     return size, Checksums(crc32c, sha256.digest())
-
-
-async def pieces(source: Path | bytes) -> AsyncIterator[bytes]:
-    with opened(source) as file:
-        while piece := await asyncio.to_thread(file.read, CHUNK):
-            yield piece

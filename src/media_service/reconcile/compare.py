@@ -99,20 +99,17 @@ class Comparison:
     async def _examine(self, blob: NamedBlob, *, read: bool) -> None:
         fault = await fault_of(self._store, blob, read=read)
         if fault is not None:
-            # It may have been purged meanwhile: its row goes last, after its bytes.
-            async with self._database.connection() as db:
-                again = await queries.get(db, blob.blob_id)
-            if again is None:
-                return
-            fault = await fault_of(self._store, again, read=read)
-        if fault is not None:
             missing = fault.reason == Reason.BLOB_MISSING
             kind, detail = Kind.MISSING if missing else Kind.CORRUPT, fault.message
         elif blob.quarantined:
             kind, detail = Kind.RECOVERED, "The stored bytes are all right again."
         else:
             return
+        # Bytes come before their row, and go after nothing refers to it. So if something still
+        # does, it was no purge that took them away before they were looked at.
         async with self._database.connection() as db:
+            if await queries.get(db, blob.blob_id) is None:
+                return
             media_ids = await queries.media_of(db, blob.blob_id)
         await self._report(
             Finding(kind, self._store.name, blob.key, detail, media_ids, blob.blob_id)
@@ -125,7 +122,7 @@ class Comparison:
         """
         count = strangers = 0
         async for batch in batches(self._store.driver.list("blobs/")):
-            nobodys = await self._nobodys(batch)
+            nobodys = await self._nobodys(batch, queries.named)
             count += len(batch)
             strangers += len(nobodys)
             if strangers == count >= STRANGERS:
@@ -141,7 +138,7 @@ class Comparison:
     async def open_blobs(self) -> None:
         """Finds ABANDONED open blobs."""
         async for batch in batches(self._store.driver.list_open()):
-            for opened in await self._nobodys(self._old(batch)):
+            for opened in await self._nobodys(self._old(batch), queries.fed):
                 since = f"untouched since {opened.modified:%Y-%m-%d %H:%M} UTC"
                 await self._report(self._unnamed(Kind.ABANDONED, opened.key, since, opened.session))
 
@@ -149,12 +146,12 @@ class Comparison:
         before = now() - self._older_than
         return [one for one in listed if one.modified < before]
 
-    async def _nobodys(self, listed: Sequence[T]) -> list[T]:
+    async def _nobodys(self, listed: Sequence[T], somebodys: queries.Somebodys) -> list[T]:
         if not listed:
             return []
         async with self._database.connection() as db:
-            claimed = await queries.claimed(db, [(one.key, blob_id_of(one.key)) for one in listed])
-        return [one for one in listed if one.key not in claimed]
+            theirs = await somebodys(db, [(one.key, blob_id_of(one.key)) for one in listed])
+        return [one for one in listed if one.key not in theirs]
 
     def _unnamed(self, kind: Kind, key: str, detail: str, session: str = "") -> Finding:
         return Finding(kind, self._store.name, key, detail, (), blob_id_of(key), session)

@@ -1,6 +1,6 @@
 """SQL of comparing rows with bytes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from psycopg import Rollback
@@ -9,15 +9,35 @@ from media_service.db.database import Connection
 from media_service.reconcile.model import REASONS, NamedBlob
 from media_service.types import Checksums, Fault, new_id
 
+# A key, and the id of the blob whose it is, if it is one's.
+Key = tuple[str, str | None]
+Somebodys = Callable[[Connection, Sequence[Key]], Awaitable[set[str]]]
+
 # The count is kept by those who add and remove references; what is deleted does not rest on it.
 REFERRED = """
-    (b.reference_count > 0 or exists (select from media_versions v where v.blob_id = b.blob_id))
+    (b.reference_count > 0
+     or exists (select from media_versions v where v.blob_id = b.blob_id)
+     or exists (select from renditions r where r.blob_id = b.blob_id))
+"""
+REFERRED_KEY = f"exists (select from blobs b where b.key = o.key and {REFERRED})"
+# Bytes that are about to be removed, or on their way: rows without references have such a job.
+PLACED = """
+    exists (
+        select from blobs b
+        join jobs j on j.subject_id = b.blob_id and j.kind = 'UNLINK'
+        where b.key = o.key and b.reference_count = 0 and j.state in ('QUEUED', 'RUNNING')
+    )
 """
 # An upload that failed because its store was away is kept until it expires: its bytes may come
 # back with the store.
 LIVE = """
-    (u.state in ('ACTIVE', 'VERIFYING') or u.state = 'FAILED'
-     and u.error_reason = 'STORAGE_UNAVAILABLE' and u.expire_time > now())
+    exists (
+        select from uploads u
+        where u.blob_id = o.blob_id and (
+            u.state in ('ACTIVE', 'VERIFYING') or u.state = 'FAILED'
+            and u.error_reason = 'STORAGE_UNAVAILABLE' and u.expire_time > now()
+        )
+    )
 """
 SELECT = f"""
     select b.blob_id::text as blob_id, b.key, b.size_bytes, b.crc32c, b.sha256, exists (
@@ -71,42 +91,44 @@ async def get(db: Connection, blob_id: str) -> NamedBlob | None:
 
 
 async def media_of(db: Connection, blob_id: str) -> tuple[str, ...]:
-    """Every media that has a version of these bytes."""
+    """Every media that has a version, or a rendition, of these bytes."""
     rows = await db.execute(
-        "select distinct media_id::text as media_id from media_versions where blob_id = %s"
-        " order by media_id",
-        (blob_id,),
+        "select media_id::text as media_id from media_versions where blob_id = %s"
+        " union select media_id::text from renditions where blob_id = %s order by media_id",
+        (blob_id, blob_id),
     )
     return tuple([row["media_id"] async for row in rows])
 
 
-async def claimed(db: Connection, objects: Sequence[tuple[str, str | None]]) -> set[str]:
-    """Which of these (key, blob id) are somebody's: something refers to it, or a job is about to
-    remove it, or an upload will become it. One statement, so that an upload which finishes
+async def named(db: Connection, objects: Sequence[Key]) -> set[str]:
+    """Which of these objects' keys are somebody's: something refers to the blob, or a job is about
+    to remove it, or an upload will become it. One statement, so that an upload which finishes
     meanwhile is seen before or after, and never in between."""
+    return await matching(db, objects, f"{LIVE} or {PLACED} or {REFERRED_KEY}")
+
+
+async def fed(db: Connection, objects: Sequence[Key]) -> set[str]:
+    """Which of these open blobs' keys are somebody's: bytes may still come, or be joined. Of a blob
+    that is finished, what is open is left over."""
+    return await matching(db, objects, f"{LIVE} or {PLACED}")
+
+
+async def matching(db: Connection, objects: Sequence[Key], condition: str) -> set[str]:
+    """`condition`: one of those above, about `o`."""
+    query = "select o.key from unnest(%s::text[], %s::uuid[]) as o (key, blob_id) where "
     rows = await db.execute(
-        f"""
-        select o.key
-        from unnest(%s::text[], %s::uuid[]) as o (key, blob_id)
-        where exists (
-            select from blobs b
-            where b.key = o.key and ({REFERRED} or exists (
-                select from jobs j where j.subject_id = b.blob_id and j.kind = 'UNLINK'
-                and j.state in ('QUEUED', 'RUNNING')
-            ))
-        ) or exists (select from uploads u where u.blob_id = o.blob_id and {LIVE})
-        """.encode(),  # noqa: S608 - made of constants
+        (query + condition).encode(),
         ([key for key, _ in objects], [blob_id for _, blob_id in objects]),
     )
     return {row["key"] async for row in rows}
 
 
-async def retire(db: Connection, store: str, key: str, blob_id: str) -> bool:
-    """Sees to it that this id will never be anybody's; False, and nothing changed, if it is.
+async def retire(db: Connection, store: str, key: Key, somebodys: Somebodys) -> bool:
+    """Sees to it that this blob's id will never be anybody's; False, and nothing changed, if it is.
 
     What stops whoever comes late is the unique id: a row in `uploads` refuses a session, and a row
     in `blobs` refuses a media. Both rows stay, for there is no telling how late one comes. They are
-    added before it is asked who has the id: the unique keys make this wait for a transaction that
+    added before it is asked whose the id is: the unique keys make this wait for a transaction that
     is adding the same id, so either its rows are seen here, or it fails on these. An upload that
     has ended keeps its id for ever, and no state leads back from an end.
     """
@@ -114,14 +136,14 @@ async def retire(db: Connection, store: str, key: str, blob_id: str) -> bool:
         await db.execute(
             "insert into uploads (upload_id, owner_type, owner_id, state, blob_id, expire_time)"
             " values (%s, 'service', 'reconcile', 'ABORTED', %s, now()) on conflict do nothing",
-            (new_id(), blob_id),
+            (new_id(), key[1]),
         )
         await db.execute(
-            "insert into blobs (blob_id, store, key, size_bytes, crc32c, reference_count)"
-            " values (%s, %s, %s, 0, 0, 0) on conflict do nothing",
-            (blob_id, store, key),
+            "insert into blobs (blob_id, store, key, size_bytes, crc32c, reference_count, doomed)"
+            " values (%s, %s, %s, 0, 0, 0, true) on conflict do nothing",
+            (key[1], store, key[0]),
         )
-        if not await claimed(db, [(key, blob_id)]):
+        if not await somebodys(db, [key]):
             return True
         raise Rollback(attempt)
     return False

@@ -52,10 +52,16 @@ class Repairer:
         if fault is None:
             await self._take_back(blob.blob_id)
             return True
-        async with self._database.connection() as db:
+        async with self._database.transaction() as db:
+            if await queries.get(db, blob.blob_id) is None:
+                return True  # it was purged meanwhile
             quarantined = await queries.quarantine(db, blob.blob_id, fault)
+            # Nothing of what is in quarantine is public.
+            await jobs.enqueue(db, JobKind.PUBLISH, *quarantined)
         for media_id in quarantined:
             self._notifier.publish("media", media_id, MediaState.QUARANTINED)
+        if quarantined:
+            self._notifier.publish("jobs", "publish")
         return False
 
     async def _take_back(self, blob_id: str) -> None:
@@ -63,10 +69,11 @@ class Repairer:
             back = await queries.take_back(db, blob_id)
             unread = [media_id for media_id, state in back if state == MediaState.PENDING]
             await jobs.enqueue(db, JobKind.INGEST, *unread)
+            await jobs.enqueue(db, JobKind.PUBLISH, *(media_id for media_id, _ in back))
         for media_id, state in back:
             self._notifier.publish("media", media_id, state)
-        if unread:
-            self._notifier.publish("jobs", "ingest")
+        if back:
+            self._notifier.publish("jobs", "publish")
 
     async def _delete(self, finding: Finding) -> bool:
         """Removes an object that nobody names, once nobody can.
@@ -81,20 +88,21 @@ class Repairer:
         found = await driver.stat(finding.key)
         if found is not None and found.modified > now() - self._older_than:
             return False  # stored anew since it was listed
-        if not await self._retire(finding):
+        if not await self._retire(finding, queries.named):
             return True
         await driver.delete(finding.key)
         return True
 
     async def _abort(self, finding: Finding) -> bool:
         """Removes the parts of an open blob that no upload has, once none can: as above."""
-        if await self._retire(finding):
+        if await self._retire(finding, queries.fed):
             await self._stores[finding.store].driver.abort(finding.key, finding.session)
         return True
 
-    async def _retire(self, finding: Finding) -> bool:
+    async def _retire(self, finding: Finding, somebodys: queries.Somebodys) -> bool:
         """False if it is somebody's by now."""
+        key = finding.key, finding.blob_id
         async with self._database.connection() as db:
             if finding.blob_id is None:
-                return not await queries.claimed(db, [(finding.key, None)])
-            return await queries.retire(db, finding.store, finding.key, finding.blob_id)
+                return not await somebodys(db, [key])
+            return await queries.retire(db, finding.store, key, somebodys)

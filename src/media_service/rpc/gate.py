@@ -92,6 +92,7 @@ class Gate:
         deserializer = handler.request_deserializer
         if handler.request_streaming:
             call = self._guarded(closing(handler.stream_unary), rule, self._check_first)
+            call = reading(call)
             return grpc.stream_unary_rpc_method_handler(
                 call, wire.deserializer(rule.request), serializer
             )
@@ -165,6 +166,22 @@ class Gate:
                 self._check(piece.message, record)
                 first = False
             yield piece
+            del piece  # ten thousand streams that rest would each hold their last one
+
+
+def reading(call: Callable[[Any, Context], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The same, with messages that are let go of once they are handed on. gRPC's own iterator keeps
+    each until the next one is there."""
+
+    async def messages(context: Context) -> AsyncGenerator[wire.Piece, None]:
+        while (message := await context.read()) is not grpc.aio.EOF:
+            yield message
+            del message
+
+    async def read(_: Any, context: Context) -> Any:
+        return await call(messages(context), context)
+
+    return read
 
 
 def closing(behavior: Any) -> Callable[[AsyncGenerator[wire.Piece, None], Context], Awaitable[Any]]:

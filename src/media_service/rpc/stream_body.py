@@ -32,6 +32,7 @@ async def body_chunks(
     sha256 = hashlib.sha256() if digest.sha256 is not None else None
     crc32c, position = 0, offset
     data: Octets | None = first
+    del first
     while data is not None:
         if sha256:
             sha256.update(data)
@@ -39,6 +40,7 @@ async def body_chunks(
             crc32c = crc32c_of(data, crc32c)
         yield Chunk(data, position)
         position += len(data)
+        del data  # not to be held while the next one is waited for
         data = await anext(rest, None)
     if length is None:
         # A caller who vanished looks like the end at first; the cancellation comes right after.

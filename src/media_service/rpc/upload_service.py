@@ -113,6 +113,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             upload_id = first.message.upload_id
             await tell(upload_id)
             chunks = write_chunks(first, pieces)
+            del first
             result = await self._uploads.append(caller(), upload_id.lower(), chunks)
         else:
             spec = spec_from(first.message.spec)
@@ -120,6 +121,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
                 result = await self._uploads.write_at_once(caller(), spec, write_chunk(first))
             else:
                 chunks = write_chunks(first, pieces)
+                del first
                 result = await self._uploads.write_new(caller(), spec, chunks, on_created=tell)
         return upload_to_message(result, self._public_url)
 
@@ -309,8 +311,10 @@ def progress(result: UploadResult) -> tuple[tuple[str, str], ...]:
 
 async def write_chunks(first: Piece, rest: AsyncIterator[Piece]) -> AsyncGenerator[Chunk, None]:
     piece: Piece | None = first
+    del first
     while piece is not None:
         yield write_chunk(piece)
+        del piece  # not to be held while the next one is waited for
         piece = await anext(rest, None)
 
 

@@ -13,9 +13,19 @@ from crc32c import crc32c as crc32c_of
 POLYNOMIAL = 0x82F63B78  # Castagnoli, bit-reflected (RFC 3720, appendix B.4)
 
 
+def encoded(crc32c: int) -> str:
+    """As object stores write it: base64 of four bytes, big-endian."""
+    return base64.b64encode(crc32c.to_bytes(4)).decode()
+
+
+def decoded(text: str) -> int:
+    """What was `encoded`."""
+    return int.from_bytes(base64.b64decode(text))
+
+
 def checksum(data: bytes) -> str:
-    """CRC32C as object stores write it: base64 of four bytes, big-endian."""
-    return base64.b64encode(crc32c_of(data).to_bytes(4)).decode()
+    """CRC32C as object stores write it."""
+    return encoded(crc32c_of(data))
 
 
 def multiply(a: int, b: int) -> int:

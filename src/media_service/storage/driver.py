@@ -68,7 +68,8 @@ class OpenBlob:
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A PUT that the store takes from whoever has it, with exactly these headers."""
+    """A PUT that the store takes from whoever has it, with exactly these headers, and the
+    Content-Length of the part."""
 
     url: str
     headers: Mapping[str, str]
@@ -76,6 +77,13 @@ class SignedRequest:
 
 def missing(key: str) -> DataLoss:
     return DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key)
+
+
+async def expect(driver: "Driver", key: str, size: int) -> None:
+    """Raises DataLoss unless there is such a blob, of this size."""
+    found = await driver.stat(key)
+    if found is None or found.size != size:
+        raise missing(key)
 
 
 class PartWriter(Protocol):
@@ -115,7 +123,8 @@ class Driver(Protocol):
         self, source: "Driver", source_key: str, key: str, size: int, content_type: str
     ) -> bool:
         """Copies a blob of `size` bytes from another driver's store without the bytes coming here;
-        False, and nothing done, if this backend cannot. Durable, idempotent."""
+        False, and nothing done, if this backend cannot. Durable, idempotent. Raises DataLoss if
+        the source has no such blob of this size."""
 
     async def begin(self, key: str, content_type: str = "") -> str:
         """Opens a blob for parts; returns what must be given back to name the open session."""
@@ -133,17 +142,22 @@ class Driver(Protocol):
         lifetime: timedelta,
     ) -> SignedRequest | None:
         """A request that stores a whole part of just these bytes, past this service; None if the
-        store takes none. It can never touch the completed blob."""
+        store takes none, or there is nothing to sign with. It can never touch the completed blob.
+        `lifetime`: at most seven days."""
 
     async def stored_parts(
         self, key: str, session: str, names: Sequence[PartName]
     ) -> dict[PartName, tuple[int, int]]:
-        """Which of these parts are stored whole: (size, CRC32C) by name."""
+        """Which of these parts came by a signed request, or were sealed, and are stored whole:
+        (size, CRC32C) by name, as far as the store tells both. None of an open blob that is gone,
+        and none at all where no requests are signed: nothing comes past the service there."""
 
     async def sign_read(
         self, key: str, lifetime: timedelta, content_type: str, disposition: str
     ) -> str | None:
-        """A URL of the store itself that reads a blob; None if it has none."""
+        """A URL of the store itself that reads a blob, also in ranges, and answers with these
+        headers; None if it has none, or there is nothing to sign with. `lifetime`: at most seven
+        days."""
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         """Joins the parts, in order, into the blob `key`, durably. Idempotent, also after a crash

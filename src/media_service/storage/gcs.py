@@ -14,66 +14,52 @@ https://cloud.google.com/storage/docs/composite-objects
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
-from functools import partial
+from datetime import datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-import aiohttp
-from gcloud.aio.storage import Storage, StreamResponse
+from gcloud.aio.storage import StreamResponse
 
-from media_service.errors import MediaError, Reason, Unavailable
+from media_service.errors import MediaError, Unavailable
 from media_service.failpoints import failpoint
-from media_service.storage.crc32c import checksum
+from media_service.storage.crc32c import checksum, decoded, encoded
 from media_service.storage.driver import (
+    Driver,
     Limits,
     ObjectInfo,
     OpenBlob,
     PartName,
+    SignedRequest,
     StoredPart,
+    expect,
     missing,
 )
+from media_service.storage.gcs_bucket import GcsBucket
 from media_service.storage.gcs_requests import (
-    NOT_FOUND,
-    PRECONDITION_FAILED,
-    RANGE_NOT_SATISFIABLE,
     RETRY_SECONDS,
     RequestError,
     attempt,
-    for_each,
     pause,
-    persist,
     translate,
-    translated,
 )
 from media_service.storage.held_part import HeldPart
+from media_service.storage.parallel import for_each
 from media_service.types import Octets
 
 # A part waits in memory until it is whole; 50 GiB are 6400 parts.
 PART = 8 << 20
+MAX_PART = 32 << 20
 # As many as one request composes.
 COMPOSED = 32
-# A slow download holds its connection for long: there are to be enough for others.
-CONNECTIONS = 512
-# Bytes of a download that wait in memory for a slow reader: up to twice this.
-READ_AHEAD = 256 << 10
-REQUEST_SECONDS = 30
-# Also for a part over a thin line.
-UPLOAD_SECONDS = 180
-# The library counts a plain number against the whole of a download, however long that is. So a
-# silent store is noticed here, and a long download is not.
-STREAMING: Any = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
-
-BYTES = "application/octet-stream"
-# A request with this succeeds only if there is no such object yet.
-IF_ABSENT = {"ifGenerationMatch": "0"}
-ALWAYS: dict[str, str] = {}
+# Requests of one call that are on their way at once.
+PARALLEL = 32
 
 
 def info_of(key: str, found: Mapping[str, Any]) -> ObjectInfo:
+    """What the store tells of an object."""
     return ObjectInfo(key, int(found["size"]), datetime.fromisoformat(found["updated"]))
 
 
@@ -105,36 +91,18 @@ class GcsDriver:
     """`prefix` ends with a slash or is empty. `endpoint` is an emulator that asks for no
     credentials; None: Google's own, with the credentials that the SDK finds."""
 
-    limits = Limits(min_part_size=0, stream_part_size=PART)
+    limits = Limits(min_part_size=0, stream_part_size=PART, max_part_size=MAX_PART)
 
     def __init__(self, bucket: str, prefix: str, endpoint: str | None) -> None:
-        self._bucket = bucket
-        self._prefix = prefix
-        self._endpoint = endpoint
-        self._storage: Storage | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self.bucket = GcsBucket(bucket, endpoint)
+        self.prefix = prefix
 
-    def _client(self) -> Storage:
-        """Made when it is first needed, since it belongs to the event loop it is made in."""
-        if self._storage is None:
-            if self._session is None:
-                connector = aiohttp.TCPConnector(limit=CONNECTIONS)
-                self._session = aiohttp.ClientSession(connector=connector, read_bufsize=READ_AHEAD)
-            try:
-                self._storage = Storage(session=self._session, api_root=self._endpoint)
-            except (OSError, ValueError, KeyError) as error:
-                raise Unavailable(
-                    Reason.STORAGE_UNAVAILABLE,
-                    "The object store's credentials cannot be read: "
-                    "see GOOGLE_APPLICATION_CREDENTIALS.",
-                ) from error
-        return self._storage
-
-    def _name(self, key: str) -> str:
-        return self._prefix + key
+    def name(self, key: str) -> str:
+        """Of the object that is this blob."""
+        return self.prefix + key
 
     def _folder(self, key: str) -> str:
-        return f"{self._prefix}parts/{key}/"
+        return f"{self.prefix}parts/{key}/"
 
     def _part(self, key: str, name: PartName) -> str:
         return f"{self._folder(key)}{name.epoch}-{name.number}"
@@ -146,31 +114,26 @@ class GcsDriver:
             await self.put(key, b"")
             await self.delete(key)
         except MediaError as error:
+            why = f"{error.message} ({error.__cause__})"
             raise Unavailable(
-                error.reason,
-                f"Bucket {self._bucket} cannot be written to. {error.message} ({error.__cause__})",
+                error.reason, f"Bucket {self.bucket.name} cannot be written to. {why}"
             ) from error
 
     async def put(self, key: str, data: Octets, content_type: str = "") -> None:
-        with translated():
-            await self._upload(self._name(key), bytes(data), content_type, ALWAYS)
+        await self.bucket.upload(self.name(key), bytes(data), content_type)
 
-    async def _upload(
-        self, name: str, data: bytes, content_type: str, conditions: Mapping[str, str]
-    ) -> None:
-        storage, crc32c = self._client(), checksum(data)
-        await persist(
-            lambda: storage.upload(
-                self._bucket,
-                name,
-                data,
-                content_type=content_type or BYTES,
-                parameters=dict(conditions),  # the library adds to it
-                metadata={"crc32c": crc32c},  # the store refuses bytes that differ
-                force_resumable_upload=False,  # one request, whatever the size
-                timeout=UPLOAD_SECONDS,
-            )
-        )
+    async def copy(
+        self, source: Driver, source_key: str, key: str, size: int, content_type: str
+    ) -> bool:
+        if not isinstance(source, GcsDriver) or source.bucket.endpoint != self.bucket.endpoint:
+            return False
+        await expect(source, source_key, size)
+        named, name = source.name(source_key), self.name(key)
+        try:
+            await self.bucket.copy(source.bucket, named, name, content_type)
+        except FileNotFoundError as error:
+            raise missing(source_key) from error
+        return True
 
     async def begin(self, key: str, content_type: str = "") -> str:
         """The session is the content type: it is told when the blob is completed."""
@@ -182,30 +145,66 @@ class GcsDriver:
     async def store_part(self, name: str, data: bytes) -> None:
         """Stores a whole part; FileExistsError if other bytes bear its name."""
         failpoint("gcs.part.before")
-        with translated():
-            try:
-                await self._upload(name, data, BYTES, IF_ABSENT)
-            except RequestError as error:
-                if error.status != PRECONDITION_FAILED:
-                    raise
-            else:
-                failpoint("gcs.part.after")
-                return
-        # It is there: stored by an attempt of ours whose answer was lost, or not ours.
-        found = await self._metadata(name)
-        if found is None or found["crc32c"] != checksum(data) or int(found["size"]) != len(data):
-            raise FileExistsError(name)
+        try:
+            await self.bucket.upload(name, data, absent=True)
+        except FileExistsError:
+            # Stored by an attempt of ours whose answer was lost, or not ours.
+            found = await self.bucket.metadata(name) or {}
+            if (found.get("crc32c"), found.get("size")) != (checksum(data), str(len(data))):
+                raise
+        failpoint("gcs.part.after")
 
     async def discard_part(self, name: str) -> None:
         """Removes a part, as far as that is possible."""
         try:
-            await self._delete(name)
+            await self.bucket.delete(name)
         except MediaError:
             return  # it goes with the others, when the blob is completed or aborted
 
+    async def sign_part(
+        self,
+        key: str,
+        session: str,
+        name: PartName,
+        size: int,
+        crc32c: int,
+        lifetime: timedelta,
+    ) -> SignedRequest | None:
+        """Used after the blob is completed or aborted, it leaves a part that joins nothing."""
+        headers = {
+            "x-goog-content-length-range": f"{size},{size}",
+            "x-goog-hash": f"crc32c={encoded(crc32c)}",
+            "x-goog-if-generation-match": "0",
+        }
+        url = await self.bucket.sign("PUT", self._part(key, name), {}, headers, lifetime)
+        return SignedRequest(url, headers) if url else None
+
+    async def stored_parts(
+        self, key: str, session: str, names: Sequence[PartName]
+    ) -> dict[PartName, tuple[int, int]]:
+        stored = {found["name"]: found async for found in self.bucket.list(self._folder(key))}
+        parts = {name: stored.get(self._part(key, name)) for name in names}
+        return {
+            name: (int(found["size"]), decoded(found["crc32c"]))
+            for name, found in parts.items()
+            if found
+        }
+
+    async def sign_read(
+        self, key: str, lifetime: timedelta, content_type: str, disposition: str
+    ) -> str | None:
+        told = {
+            "response-content-type": content_type,
+            "response-content-disposition": disposition,
+        }
+        query = {name: value for name, value in told.items() if value}
+        return await self.bucket.sign("GET", self.name(key), query, {}, lifetime)
+
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         failure: MediaError = missing(key)
-        stored = {info.key: info.size async for info in self._list(self._folder(key))}
+        stored = {
+            found["name"]: int(found["size"]) async for found in self.bucket.list(self._folder(key))
+        }
         if all(stored.get(self._part(key, part.name)) == part.size for part in parts):
             try:
                 await self._join(key, session, parts, stored)
@@ -222,22 +221,22 @@ class GcsDriver:
         key: str,
         content_type: str,
         parts: Sequence[StoredPart],
-        stored: dict[str, int],
+        stored: Collection[str],
     ) -> None:
         async def joined(names: list[str]) -> str:
             # Named after what is in it, so it can be used again if it was made before.
             digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
             whole = f"{self._folder(key)}joined-{digest}"
             if whole not in stored:
-                await self._compose(key, names, whole, BYTES, ALWAYS)
+                await self._compose(key, names, whole)
             return whole
 
         names = [self._part(key, part.name) for part in parts]
         while len(names) > COMPOSED:
             groups = [names[n : n + COMPOSED] for n in range(0, len(names), COMPOSED)]
-            names = await for_each(joined, groups)
+            names = await for_each(joined, groups, PARALLEL)
         failpoint("gcs.join.before")
-        await self._compose(key, names, self._name(key), content_type or BYTES, IF_ABSENT)
+        await self._compose(key, names, self.name(key), content_type, absent=True)
         failpoint("gcs.join.after")
 
     async def _compose(
@@ -245,31 +244,20 @@ class GcsDriver:
         key: str,
         names: Sequence[str],
         whole: str,
-        content_type: str,
-        conditions: Mapping[str, str],
+        content_type: str = "",
+        *,
+        absent: bool = False,
     ) -> None:
-        storage = self._client()
-        with translated():
-            try:
-                await persist(
-                    lambda: storage.compose(
-                        self._bucket,
-                        whole,
-                        list(names),
-                        content_type=content_type,
-                        params=dict(conditions),
-                        timeout=UPLOAD_SECONDS,
-                    )
-                )
-            except RequestError as error:
-                if error.status == NOT_FOUND:
-                    raise missing(key) from error
-                if error.status != PRECONDITION_FAILED:  # else it is there already
-                    raise
+        try:
+            await self.bucket.compose(names, whole, content_type, absent=absent)
+        except FileNotFoundError as error:
+            raise missing(key) from error
+        except FileExistsError:
+            return  # another was faster
 
     async def abort(self, key: str, session: str) -> None:
-        names = [info.key async for info in self._list(self._folder(key))]
-        await for_each(self._delete, names)
+        names = [found["name"] async for found in self.bucket.list(self._folder(key))]
+        await for_each(self.bucket.delete, names, PARALLEL)
 
     async def read(
         self, key: str, offset: int, length: int, chunk: int
@@ -295,86 +283,38 @@ class GcsDriver:
                 await pause(seconds)
 
     async def _download(self, key: str, offset: int, end: int) -> StreamResponse:
-        storage = self._client()
-        headers = {"Range": f"bytes={offset}-{end - 1}", "Accept-Encoding": "identity"}
-        with translated():
-            try:
-                return await persist(
-                    lambda: storage.download_stream(
-                        self._bucket, self._name(key), headers=dict(headers), timeout=STREAMING
-                    )
-                )
-            except RequestError as error:
-                if error.status in {NOT_FOUND, RANGE_NOT_SATISFIABLE}:
-                    raise missing(key) from error
-                raise
-
-    async def _metadata(self, name: str) -> dict[str, Any] | None:
-        storage = self._client()
-        with translated():
-            try:
-                return await persist(
-                    lambda: storage.download_metadata(self._bucket, name, timeout=REQUEST_SECONDS)
-                )
-            except RequestError as error:
-                if error.status == NOT_FOUND:
-                    return None
-                raise
+        try:
+            return await self.bucket.download(self.name(key), offset, end)
+        except FileNotFoundError as error:
+            raise missing(key) from error
 
     async def stat(self, key: str) -> ObjectInfo | None:
-        found = await self._metadata(self._name(key))
+        found = await self.bucket.metadata(self.name(key))
         return None if found is None else info_of(key, found)
 
     async def delete(self, key: str) -> None:
-        await self._delete(self._name(key))
-
-    async def _delete(self, name: str) -> None:
-        storage = self._client()
-        with translated():
-            try:
-                await persist(lambda: storage.delete(self._bucket, name, timeout=REQUEST_SECONDS))
-            except RequestError as error:
-                if error.status != NOT_FOUND:
-                    raise
+        await self.bucket.delete(self.name(key))
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        async for info in self._list(self._prefix + prefix):
-            if not info.key.startswith(f"{self._prefix}parts/"):
-                yield replace(info, key=info.key.removeprefix(self._prefix))
+        async for found in self.bucket.list(self.prefix + prefix):
+            if not found["name"].startswith(f"{self.prefix}parts/"):
+                yield info_of(found["name"].removeprefix(self.prefix), found)
 
     async def list_open(self) -> AsyncIterator[OpenBlob]:
-        found: OpenBlob | None = None
-        async for info in self._list(f"{self._prefix}parts/"):  # parts of one blob come together
-            key = info.key.removeprefix(f"{self._prefix}parts/").rpartition("/")[0]
-            if found and found.key == key:
-                found = replace(found, modified=max(found.modified, info.modified))
+        folder, last = f"{self.prefix}parts/", None
+        async for found in self.bucket.list(folder):  # the parts of one blob come together
+            info = info_of(found["name"].removeprefix(folder).rpartition("/")[0], found)
+            if last and last.key == info.key:
+                last = replace(last, modified=max(last.modified, info.modified))
                 continue
-            if found:
-                yield found
-            found = OpenBlob(key, "", info.modified)
-        if found:
-            yield found
-
-    async def _list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        """Every object whose name begins with `prefix`. The keys are names as they are stored."""
-        storage = self._client()
-        wanted = {"prefix": prefix, "fields": "items(name,size,updated),nextPageToken"}
-        token: str | None = ""
-        while token is not None:
-            params = {**wanted, "pageToken": token}
-            with translated():
-                page = await persist(
-                    partial(
-                        storage.list_objects, self._bucket, params=params, timeout=REQUEST_SECONDS
-                    )
-                )
-            for found in page.get("items", []):
-                yield info_of(found["name"], found)
-            token = page.get("nextPageToken") or None
+            if last:
+                yield last
+            last = OpenBlob(info.key, "", info.modified)
+        if last:
+            yield last
 
     def local_path(self, key: str) -> Path | None:
         return None
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self.bucket.close()

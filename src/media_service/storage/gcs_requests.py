@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import aiohttp
@@ -11,14 +10,11 @@ import aiohttp
 from media_service.errors import MediaError, Reason, Unavailable
 
 T = TypeVar("T")
-A = TypeVar("A")
 
-# Requests of one call that are on their way at once.
-PARALLEL = 32
 # Waits between attempts, on average.
 RETRY_SECONDS = (0.1, 0.4, 1.6)
 
-NOT_FOUND, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE = 404, 412, 416
+NOT_FOUND = 404
 REFUSED = {401, 403}
 PASSING = {408, 429}
 
@@ -51,14 +47,6 @@ def translate(error: RequestError) -> MediaError:
     return Unavailable(Reason.STORAGE_UNAVAILABLE, f"The object store {what}.")
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    try:
-        yield
-    except RequestError as error:
-        raise translate(error) from error
-
-
 async def attempt(request: Awaitable[T]) -> T:
     try:
         return await request
@@ -85,15 +73,3 @@ async def persist(request: Callable[[], Awaitable[T]]) -> T:
                 raise
         await pause(seconds)
     return await attempt(request())
-
-
-async def for_each(work: Callable[[A], Awaitable[T]], items: Sequence[A]) -> list[T]:
-    """Does the work for all items, some at a time. Nothing goes on behind an error's back."""
-    results: list[T] = []
-    for start in range(0, len(items), PARALLEL):
-        batch = [work(item) for item in items[start : start + PARALLEL]]
-        for result in await asyncio.gather(*batch, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
-            results.append(result)
-    return results

@@ -9,34 +9,44 @@ system can). A name is durable only once its directory is synced, so directories
 """
 
 import asyncio
-import errno
-import fcntl
 import os
 import shutil
 import tempfile
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from secrets import token_hex
 from typing import ParamSpec, TypeVar
 
-from media_service.errors import DataLoss, MediaError, Reason, ResourceExhausted, Unavailable
+from media_service.errors import DataLoss, MediaError, Reason, Unavailable
 from media_service.failpoints import failpoint
 from media_service.storage.driver import (
+    Driver,
     Limits,
     ObjectInfo,
     OpenBlob,
     PartName,
+    SignedRequest,
     StoredPart,
-    missing,
+    expect,
+)
+from media_service.storage.files import (
+    append_file,
+    locked,
+    make_directories,
+    remove_folder,
+    short,
+    sync_directory,
+    translated,
+    write_all,
 )
 from media_service.types import Octets
 
 # Threads wait for the disk, not for a processor: many small uploads sync at the same time.
 THREADS = 32
-COPY_CHUNK = 64 << 20
 # Bytes that the disk brings into memory while those before are sent.
 READ_AHEAD = 8 << 20
 
@@ -45,54 +55,6 @@ PUT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_DSYNC | os.O_CLOEXEC
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def translate(error: OSError, key: str) -> MediaError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return ResourceExhausted(Reason.STORAGE_FULL, "The storage is full; nothing more is taken.")
-    if error.errno == errno.ENOENT:
-        return missing(key)
-    return Unavailable(Reason.STORAGE_UNAVAILABLE, f"The storage failed: {error.strerror}.")
-
-
-@contextmanager
-def translated(key: str = "") -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise translate(error, key) from error
-
-
-def sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def make_directories(path: Path, root: Path) -> None:
-    """Like mkdir -p below `root`, with every new name synced."""
-    if path == root or path.is_dir():
-        return
-    make_directories(path.parent, root)
-    with suppress(FileExistsError):
-        path.mkdir()
-    sync_directory(path.parent)
-
-
-def write_all(fd: int, buffers: Sequence[Octets]) -> None:
-    views = [memoryview(b) for b in buffers if b]
-    while views:
-        written = os.writev(fd, views[:1024])
-        while views and written >= len(views[0]):
-            written -= len(views.pop(0))
-        if written:
-            views[0] = views[0][written:]
-
-
-def short(size: int) -> OSError:
-    return FileNotFoundError(errno.ENOENT, f"part is shorter than the {size} bytes recorded")
 
 
 def in_memory(fd: int, offset: int, size: int) -> bool:
@@ -115,33 +77,6 @@ def close_opened(opening: "asyncio.Future[int]") -> None:
         os.close(opening.result())
 
 
-def append_file(target: int, source: Path, size: int) -> None:
-    """Writes the first `size` bytes of `source` where the open file `target` stands."""
-    with source.open("rb") as file:
-        left = size
-        while left:
-            try:
-                copied = os.copy_file_range(file.fileno(), target, min(left, COPY_CHUNK))
-            except OSError as error:
-                if error.errno not in {errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
-                    raise
-                copied = os.sendfile(target, file.fileno(), None, min(left, COPY_CHUNK))
-            if not copied:
-                raise short(size)
-            left -= copied
-
-
-@contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Excludes other processes on this machine; the kernel lets go when the holder dies."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
 def look(path: Path, key: str) -> ObjectInfo | None:
     """None if there is no such file, or no more."""
     try:
@@ -149,13 +84,6 @@ def look(path: Path, key: str) -> ObjectInfo | None:
     except FileNotFoundError:
         return None
     return ObjectInfo(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
-
-
-def remove_folder(path: Path) -> None:
-    try:
-        path.rmdir()  # empty, after the only part was renamed
-    except OSError:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 class LocalPartWriter:
@@ -252,7 +180,7 @@ class LocalDriver:
     def _put(self, key: str, data: Octets) -> None:
         final = self.root / key
         folder = self._shard(final.parent)
-        fresh = f"{final.name}.new"
+        fresh = f"{final.name}.{token_hex(8)}.new"  # many may put the same at once
         failpoint("local.put.before")
         try:
             fd = os.open(fresh, PUT_FLAGS, 0o600, dir_fd=folder)
@@ -313,23 +241,42 @@ class LocalDriver:
 
         return LocalPartWriter(self, path, await self.run(create_again))
 
-    async def sign_part(self, *args: object) -> None:
+    async def sign_part(
+        self,
+        key: str,
+        session: str,
+        name: PartName,
+        size: int,
+        crc32c: int,
+        lifetime: timedelta,
+    ) -> SignedRequest | None:
         return None
 
-    async def stored_parts(self, *args: object) -> dict[PartName, tuple[int, int]]:
+    async def stored_parts(
+        self, key: str, session: str, names: Sequence[PartName]
+    ) -> dict[PartName, tuple[int, int]]:
         return {}
+
+    async def sign_read(
+        self, key: str, lifetime: timedelta, content_type: str, disposition: str
+    ) -> str | None:
+        return None
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         await self.run(self._complete, key, parts)
 
     def _complete(self, key: str, parts: Sequence[StoredPart]) -> None:
+        self._finish(key, lambda final: self._join(key, parts, final))
+
+    def _finish(self, key: str, make: Callable[[Path], None]) -> None:
+        """Makes a blob out of what is in the folder of its parts, once."""
         final = self.root / key
         folder = self._shard(final.parent)
         failpoint("local.join.before")
         try:
             with locked(self._parts(key)):
                 if not final.exists():  # another process may have been faster
-                    self._join(key, parts, final)
+                    make(final)
         except FileNotFoundError:  # it may even have removed the parts by now
             if not final.exists():
                 raise
@@ -363,6 +310,33 @@ class LocalDriver:
         failpoint("local.join.written")
         joined.rename(final)
         failpoint("local.join.renamed")
+
+    async def copy(
+        self, source: Driver, source_key: str, key: str, size: int, content_type: str
+    ) -> bool:
+        if not isinstance(source, LocalDriver):
+            return False
+        await expect(source, source_key, size)
+        await self.run(self._copy, source.root / source_key, key, size)
+        return True
+
+    def _copy(self, source: Path, key: str, size: int) -> None:
+        def make(final: Path) -> None:
+            copied = self._parts(key) / "copied"
+            fd = os.open(copied, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                append_file(fd, source, size)
+                os.fsync(fd)
+            except OSError:
+                copied.unlink()  # or a full disk would stay full
+                raise
+            finally:
+                os.close(fd)
+            copied.rename(final)
+
+        self.root.mkdir(parents=True, exist_ok=True)
+        make_directories(self._parts(key), self.root)
+        self._finish(key, make)
 
     async def abort(self, key: str, session: str) -> None:
         await self.run(shutil.rmtree, self._parts(key), ignore_errors=True)

@@ -4,15 +4,18 @@ It keeps the same promises as the others, but for surviving a restart.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from media_service.storage.driver import (
+    Driver,
     Limits,
     ObjectInfo,
     OpenBlob,
     PartName,
+    SignedRequest,
     StoredPart,
+    expect,
     missing,
 )
 from media_service.types import Octets, now
@@ -56,6 +59,16 @@ class MemoryDriver:
     async def put(self, key: str, data: Octets, content_type: str = "") -> None:
         self._blobs[key] = bytes(data), ObjectInfo(key, len(data), now())
 
+    async def copy(
+        self, source: Driver, source_key: str, key: str, size: int, content_type: str
+    ) -> bool:
+        if not isinstance(source, MemoryDriver):
+            return False
+        await expect(source, source_key, size)
+        pieces = [piece async for piece in source.read(source_key, 0, size, size or 1)]
+        await self.put(key, b"".join(pieces), content_type)
+        return True
+
     async def begin(self, key: str, content_type: str = "") -> str:
         return ""
 
@@ -69,6 +82,27 @@ class MemoryDriver:
             raise RuntimeError(f"part name {fresh} was used before")
         self._touched[key] = now()
         return parts
+
+    async def sign_part(
+        self,
+        key: str,
+        session: str,
+        name: PartName,
+        size: int,
+        crc32c: int,
+        lifetime: timedelta,
+    ) -> SignedRequest | None:
+        return None
+
+    async def stored_parts(
+        self, key: str, session: str, names: Sequence[PartName]
+    ) -> dict[PartName, tuple[int, int]]:
+        return {}
+
+    async def sign_read(
+        self, key: str, lifetime: timedelta, content_type: str, disposition: str
+    ) -> str | None:
+        return None
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         size = sum(part.size for part in parts)

@@ -10,7 +10,8 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,17 @@ from botocore.exceptions import ClientError
 
 from media_service.errors import DataLoss, MediaError, Unavailable
 from media_service.failpoints import failpoint
-from media_service.storage.crc32c import checksum
+from media_service.storage import s3_copy
+from media_service.storage.crc32c import checksum, decoded, encoded
 from media_service.storage.driver import (
+    Driver,
     Limits,
     ObjectInfo,
     OpenBlob,
     PartName,
+    SignedRequest,
     StoredPart,
+    expect,
     missing,
 )
 from media_service.storage.held_part import HeldPart
@@ -41,6 +46,8 @@ MIB = 1 << 20
 # S3 takes nothing smaller but at the end, and 10 000 parts: of 8 MiB they make 78 GiB.
 MIN_PART = 5 * MIB
 PART = 8 * MIB
+# What is sent as one part waits in memory.
+MAX_PART = 32 * MIB
 # Waits before a download is gone on with that was cut.
 RETRY_SECONDS = (0.1, 0.4, 1.6)
 CUT = (aiohttp.ClientError, asyncio.IncompleteReadError, TimeoutError, OSError)
@@ -64,10 +71,10 @@ class S3PartWriter(HeldPart):
 
 
 class S3Driver:
-    limits = Limits(min_part_size=MIN_PART, stream_part_size=PART)
+    limits = Limits(min_part_size=MIN_PART, stream_part_size=PART, max_part_size=MAX_PART)
 
     def __init__(self, location: S3Location) -> None:
-        self._location = location
+        self.location = location
         self._bucket = location.bucket
         self._prefix = location.prefix
         self._stack = AsyncExitStack()
@@ -81,11 +88,11 @@ class S3Driver:
             return await asyncio.shield(self._opening)
 
     async def _open(self) -> "S3Client":
-        return await self._stack.enter_async_context(open_client(self._location))
+        return await self._stack.enter_async_context(open_client(self.location))
 
     def _kept_as(self, content_type: str) -> dict[str, Any]:
         """What a new object is asked to be."""
-        location = self._location
+        location = self.location
         wanted = {
             "ServerSideEncryption": location.encryption,
             "SSEKMSKeyId": location.kms_key,
@@ -94,7 +101,8 @@ class S3Driver:
         }
         return {name: value for name, value in wanted.items() if value}
 
-    def _name(self, key: str) -> dict[str, Any]:
+    def name(self, key: str) -> dict[str, Any]:
+        """How requests name a blob."""
         return {"Bucket": self._bucket, "Key": self._prefix + key}
 
     async def check(self) -> None:
@@ -114,17 +122,45 @@ class S3Driver:
         client, body = await self._client(), bytes(data)
         with translated(key):
             await client.put_object(
-                **self._name(key),
+                **self.name(key),
                 **self._kept_as(content_type),
                 Body=body,
                 ChecksumCRC32C=checksum(body),
             )
 
+    async def copy(
+        self, source: Driver, source_key: str, key: str, size: int, content_type: str
+    ) -> bool:
+        if not isinstance(source, S3Driver) or source.location.site != self.location.site:
+            return False
+        await expect(source, source_key, size)
+        client = await self._client()
+        if size <= s3_copy.WHOLE:
+            target = self.name(key) | self._kept_as(content_type)
+            with translated(source_key):
+                await s3_copy.copy_whole(client, source.name(source_key), target)
+            return True
+        # No checksum is asked for: some stores take a copied part's from the whole source.
+        session = await self._begin(key, content_type)
+        try:
+            target = {**self.name(key), "UploadId": session}
+            with translated(source_key):
+                parts = await s3_copy.copy_pieces(client, source.name(source_key), target, size)
+            await self.complete(key, session, parts)
+        except BaseException:
+            with suppress(MediaError):
+                await self.abort(key, session)
+            raise
+        return True
+
     async def begin(self, key: str, content_type: str = "") -> str:
+        return await self._begin(key, content_type, ChecksumAlgorithm="CRC32C")
+
+    async def _begin(self, key: str, content_type: str, **options: Any) -> str:
         client = await self._client()
         with translated(key):
             opened = await client.create_multipart_upload(
-                **self._name(key), **self._kept_as(content_type), ChecksumAlgorithm="CRC32C"
+                **self.name(key), **self._kept_as(content_type), **options
             )
         failpoint("s3.begin.after")
         return opened["UploadId"]
@@ -138,13 +174,70 @@ class S3Driver:
         failpoint("s3.part.before")
         with translated(key):
             await client.upload_part(
-                **self._name(key),
+                **self.name(key),
                 UploadId=session,
                 PartNumber=number,
                 Body=data,
                 ChecksumCRC32C=checksum(data),
             )
         failpoint("s3.part.after")
+
+    async def sign_part(
+        self,
+        key: str,
+        session: str,
+        name: PartName,
+        size: int,
+        crc32c: int,
+        lifetime: timedelta,
+    ) -> SignedRequest | None:
+        """It ends with the session, when the blob is completed or aborted."""
+        client, checked = await self._client(), encoded(crc32c)
+        with translated(key):
+            url = await client.generate_presigned_url(
+                "upload_part",
+                Params={
+                    **self.name(key),
+                    "UploadId": session,
+                    "PartNumber": name.number,
+                    "ContentLength": size,
+                    "ChecksumCRC32C": checked,
+                },
+                ExpiresIn=int(lifetime.total_seconds()),
+            )
+        return SignedRequest(url, {"x-amz-checksum-crc32c": checked})
+
+    async def stored_parts(
+        self, key: str, session: str, names: Sequence[PartName]
+    ) -> dict[PartName, tuple[int, int]]:
+        found: dict[PartName, tuple[int, int]] = {}
+        if not session:
+            return found
+        client, numbers = await self._client(), {name.number: name for name in names}
+        try:
+            with translated(key):
+                async for part in self._parts(client, key, session):
+                    name, checked = numbers.get(part["PartNumber"]), part.get("ChecksumCRC32C")
+                    if name and checked:
+                        found[name] = part["Size"], decoded(checked)
+        except DataLoss:
+            return {}
+        return found
+
+    async def sign_read(
+        self, key: str, lifetime: timedelta, content_type: str, disposition: str
+    ) -> str | None:
+        client = await self._client()
+        told = {
+            "ResponseContentType": content_type,
+            "ResponseContentDisposition": disposition,
+        }
+        with translated(key):
+            return await client.generate_presigned_url(
+                "get_object",
+                Params=self.name(key) | {name: value for name, value in told.items() if value},
+                ExpiresIn=int(lifetime.total_seconds()),
+            )
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         size = sum(part.size for part in parts)
@@ -175,12 +268,12 @@ class S3Driver:
             raise ValueError("S3 joins parts in the order of their numbers")
         failpoint("s3.join.before")
         await client.complete_multipart_upload(
-            **self._name(key), UploadId=session, MultipartUpload={"Parts": joined}
+            **self.name(key), UploadId=session, MultipartUpload={"Parts": joined}
         )
         failpoint("s3.join.after")
 
     async def _parts(self, client: "S3Client", key: str, session: str) -> AsyncIterator[Any]:
-        pages = client.get_paginator("list_parts").paginate(**self._name(key), UploadId=session)
+        pages = client.get_paginator("list_parts").paginate(**self.name(key), UploadId=session)
         async for page in pages:
             for part in page.get("Parts", []):
                 yield part
@@ -191,7 +284,7 @@ class S3Driver:
         client = await self._client()
         try:
             with translated(key):
-                await client.abort_multipart_upload(**self._name(key), UploadId=session)
+                await client.abort_multipart_upload(**self.name(key), UploadId=session)
         except DataLoss:
             return  # it is gone already
 
@@ -222,7 +315,7 @@ class S3Driver:
         try:
             with translated(key):
                 answer = await client.get_object(
-                    **self._name(key), Range=f"bytes={offset}-{end - 1}"
+                    **self.name(key), Range=f"bytes={offset}-{end - 1}"
                 )
         except Unavailable as error:
             if isinstance(cause := error.__cause__, ClientError) and "Range" in code_of(cause):
@@ -237,7 +330,7 @@ class S3Driver:
         client = await self._client()
         try:
             with translated(key):
-                found = await client.head_object(**self._name(key))
+                found = await client.head_object(**self.name(key))
         except DataLoss:
             return None
         return ObjectInfo(key, found["ContentLength"], found["LastModified"])
@@ -246,7 +339,7 @@ class S3Driver:
         client = await self._client()
         try:
             with translated(key):
-                await client.delete_object(**self._name(key))
+                await client.delete_object(**self.name(key))
         except DataLoss:
             return
 

@@ -26,6 +26,11 @@ class S3Location:
     kms_key: str = ""
     storage_class: str = ""
 
+    @property
+    def site(self) -> tuple[str, str]:
+        """Within one, a store copies by itself."""
+        return self.endpoint, self.region
+
 
 OPTIONS = tuple(spec.name for spec in fields(S3Location))[2:]
 

@@ -5,6 +5,7 @@ and to fail some of them later, when memory or files run out.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
@@ -12,15 +13,29 @@ from typing import Any, Self
 from media_service.errors import Reason, ResourceExhausted
 from media_service.storage.driver import Limits
 
+log = logging.getLogger(__name__)
+
 # A stream onto a local disk needs an open file and what it has just sent; one to an object store
 # holds a part and those on their way, 40 MiB if it is fast.
 MOST_TO_DISK = 10_000
 MOST_HELD = 100
+# For connections, of clients and to the database, and whatever else a process opens.
+SPARE_FILES = 512
 
 
-def most_streams(limits: Limits) -> int:
-    """What a process takes that was not told otherwise."""
-    return MOST_HELD if limits.stream_part_size else MOST_TO_DISK
+def most_streams(asked: int | None, limits: Limits, open_files: int) -> int:
+    """What a process takes that may have so many open files, and was asked for so much or for
+    nothing in particular."""
+    if limits.stream_part_size:
+        return asked or MOST_HELD
+    most, possible = asked or MOST_TO_DISK, max(open_files - SPARE_FILES, 1)
+    if most > possible:
+        log.warning(
+            "this process may have %d open files: it takes %d upload streams at once, not %d;"
+            " raise the hard limit (ulimit -Hn, LimitNOFILE=), or set MEDIA_MAX_STREAMS",
+            *(open_files, possible, most),
+        )
+    return min(most, possible)
 
 
 class Place:

@@ -103,9 +103,7 @@ class UploadStream:
         self._atomic = atomic
         self._position = self._start = writer.offset
         self._checkpoint: asyncio.Task[None] | None = None
-        self._next_checkpoint = time.monotonic() + (
-            CHECKPOINT_SECONDS if ledger.exists else FIRST_SECONDS
-        )
+        self._next_checkpoint = time.monotonic() + self._soon()
 
     async def feed(self, chunks: AsyncGenerator[Chunk, None]) -> None:
         """Reads chunks until the one that finishes, a wrong one, or the end."""
@@ -125,6 +123,7 @@ class UploadStream:
                     if chunk.finish:
                         self.finish, self.checksums = True, chunk.checksums
                         break
+                    del chunk  # not to be held while the next one is waited for
         except asyncio.CancelledError:
             raise  # whoever cancels it ends the intake
         except Exception as error:  # raised on the other side
@@ -156,8 +155,14 @@ class UploadStream:
     async def _write_all(self) -> None:
         pace = Pace(self._timeout)
         while True:
-            wait = min(self._next_checkpoint - time.monotonic(), pace.seconds_left)
+            # A stream that rests with all it brought counted is not looked after until then.
+            resting = not self._held_bytes and self._writer.offset == self.committed_size
+            wait = pace.seconds_left
+            if not resting:
+                wait = min(wait, self._next_checkpoint - time.monotonic())
             chunks = await self.intake.take(max(wait, 0.001))
+            if resting and chunks:
+                self._next_checkpoint = time.monotonic() + self._soon()
             if self._holding:
                 self.held += chunks
                 self._held_bytes += sum(len(chunk.data) for chunk in chunks)
@@ -166,10 +171,15 @@ class UploadStream:
                 await self._write(chunks)
             if self.intake.ended and not chunks:
                 return
+            del chunks
             if not self.intake.ended and (slow := pace.slow(self.intake.received)):
                 self.interrupt(slow)
             if not self.intake.ended:
                 self._checkpoint_if_due()
+
+    def _soon(self) -> float:
+        """Seconds from bytes that come to their checkpoint."""
+        return CHECKPOINT_SECONDS if self._ledger.exists else FIRST_SECONDS
 
     async def _spill_if_due(self) -> None:
         """Goes on as a session once there is too much to be held, or it takes too long."""
@@ -179,7 +189,7 @@ class UploadStream:
 
     async def _spill(self) -> None:
         self._ledger.store_session = await self._writer.begin()
-        held, self.held, self._holding = self.held, [], False
+        held, self.held, self._holding, self._held_bytes = self.held, [], False, 0
         await self._write(held)
 
     async def _write(self, chunks: list[Chunk]) -> None:

@@ -1,0 +1,97 @@
+"""What files need so that they survive a crash, and what the disk's errors mean."""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from media_service.errors import MediaError, Reason, ResourceExhausted, Unavailable
+from media_service.storage.driver import missing
+from media_service.types import Octets
+
+COPY_CHUNK = 64 << 20
+
+
+def translate(error: OSError, key: str) -> MediaError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return ResourceExhausted(Reason.STORAGE_FULL, "The storage is full; nothing more is taken.")
+    if error.errno == errno.ENOENT:
+        return missing(key)
+    return Unavailable(Reason.STORAGE_UNAVAILABLE, f"The storage failed: {error.strerror}.")
+
+
+@contextmanager
+def translated(key: str = "") -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise translate(error, key) from error
+
+
+def sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directories(path: Path, root: Path) -> None:
+    """Like mkdir -p below `root`, with every new name synced."""
+    if path == root or path.is_dir():
+        return
+    make_directories(path.parent, root)
+    with suppress(FileExistsError):
+        path.mkdir()
+    sync_directory(path.parent)
+
+
+def write_all(fd: int, buffers: Sequence[Octets]) -> None:
+    views = [memoryview(b) for b in buffers if b]
+    while views:
+        written = os.writev(fd, views[:1024])
+        while views and written >= len(views[0]):
+            written -= len(views.pop(0))
+        if written:
+            views[0] = views[0][written:]
+
+
+def short(size: int) -> OSError:
+    return FileNotFoundError(errno.ENOENT, f"part is shorter than the {size} bytes recorded")
+
+
+def append_file(target: int, source: Path, size: int) -> None:
+    """Writes the first `size` bytes of `source` where the open file `target` stands."""
+    with source.open("rb") as file:
+        left = size
+        while left:
+            try:
+                copied = os.copy_file_range(file.fileno(), target, min(left, COPY_CHUNK))
+            except OSError as error:
+                if error.errno not in {errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
+                    raise
+                copied = os.sendfile(target, file.fileno(), None, min(left, COPY_CHUNK))
+            if not copied:
+                raise short(size)
+            left -= copied
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Excludes other processes on this machine; the kernel lets go when the holder dies."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def remove_folder(path: Path) -> None:
+    try:
+        path.rmdir()  # empty, after the only part was renamed
+    except OSError:
+        shutil.rmtree(path, ignore_errors=True)

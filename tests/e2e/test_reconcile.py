@@ -1,0 +1,93 @@
+"""`media-service reconcile` beside a `dev` that runs, and on the data of one that does not."""
+
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.conftest import alive, environment, running, start
+from tests.e2e.rest import client_of, content, store
+from tests.media_files import jpeg
+from tests.tools import eventually
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="media-reconcile-") as name:
+        yield Path(name) / "data"
+
+
+def command(environ: dict[str, str], *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "media_service", "reconcile", *options],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def reconcile(environ: dict[str, str], *options: str) -> tuple[int, str]:
+    process = command(environ, *options)
+    printed, complaints = process.communicate(timeout=60)
+    assert "Traceback" not in complaints
+    return process.returncode, printed
+
+
+def postgres_of(folder: Path) -> list[psutil.Process]:
+    found = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"]]
+    return [p for p in found if str(folder / "postgres") in p.info["cmdline"]]
+
+
+def test_it_uses_the_database_of_dev_and_leaves_it_as_it_was(folder: Path) -> None:
+    environ, data = environment(folder), jpeg()
+    with running(environ) as service, client_of(service, "ann") as ann:
+        media = store(ann, data)["mediaId"]
+        postgres = service.postgres()
+        assert reconcile(environ) == (0, "")
+        assert service.postgres() == postgres
+        assert postgres.is_running()
+        assert content(ann, media) == data
+        # It mends what it finds while the service runs, and the service sees it at once.
+        (blob,) = [path for path in (folder / "raw/blobs").rglob("*") if path.is_file()]
+        hidden = blob.rename(folder / "hidden")
+        assert reconcile(environ, "--repair")[0] == 1
+        assert ann.get(f"/v1/media/{media}").json()["state"] == "QUARANTINED"
+        hidden.rename(blob)
+        assert reconcile(environ, "--repair")[0] == 0
+        assert ann.get(f"/v1/media/{media}").json()["state"] != "QUARANTINED"
+        assert content(ann, media) == data
+    # Nothing runs now, and nothing does afterwards.
+    assert reconcile(environ) == (0, "")
+    assert postgres_of(folder) == []
+    blob.unlink()
+    status, printed = reconcile(environ)
+    assert (status, printed.split("\t")[0]) == (1, "MISSING")
+    assert postgres_of(folder) == []
+    # And a killed dev's database, which goes on by itself, is taken over and stopped.
+    killed = start(environ)
+    family = killed.children()
+    killed.process.kill()
+    killed.process.wait()
+    assert alive(family) == []
+    assert reconcile(environ)[0] == 1
+    assert postgres_of(folder) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_early_it_leaves_no_database_running(folder: Path, number: signal.Signals) -> None:
+    environ = environment(folder)
+    with running(environ):
+        pass
+    process = command(environ)
+    eventually(lambda: postgres_of(folder))
+    process.send_signal(number)
+    _, complaints = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert complaints.splitlines() == ["media-service: stopped before the end"]
+    assert postgres_of(folder) == []

@@ -1,0 +1,152 @@
+"""Open blobs: what a dead server began and no upload has, and what an upload still needs."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from media_service.errors import AlreadyExists
+from media_service.jobs.model import JobKind
+from media_service.media.model import MediaState
+from media_service.reconcile.model import GRACE, Kind
+from media_service.storage.driver import OpenBlob
+from media_service.storage.local import LocalDriver
+from media_service.types import Checksums, new_id
+from media_service.uploads import queries
+from media_service.uploads.discard import DiscardHandler, expire_uploads
+from media_service.uploads.model import Chunk, UploadSpec, UploadState
+from tests.conformance.parts import put, whole
+from tests.media_files import film
+from tests.reconcile.conftest import ANN, Service
+
+
+async def opened(service: Service) -> list[OpenBlob]:
+    return [blob async for blob in service.driver.list_open()]
+
+
+async def left_behind(service: Service) -> str:
+    """What a server leaves that dies between the first part and the session's row; the key."""
+    key = service.store.key(new_id())
+    session = await service.driver.begin(key)
+    await put(service.driver, key, session, whole(service.driver, film(1000)))
+    return key
+
+
+async def session(service: Service, data: bytes) -> str:
+    """An upload that has all its bytes, and is not completed."""
+    (created,) = await service.uploads.create(ANN, [UploadSpec(new_id())])
+    upload_id = created.upload.upload_id
+    await service.uploads.append(ANN, upload_id, chunks(data))
+    return upload_id
+
+
+async def chunks(data: bytes) -> AsyncGenerator[Chunk, None]:
+    for start in range(0, len(data), 1 << 20):
+        yield Chunk(data[start : start + (1 << 20)])
+
+
+async def test_what_no_upload_has_is_found_and_aborted_once_it_is_old(service: Service) -> None:
+    key = await left_behind(service)
+    assert await service.reconcile(older_than=GRACE) == []
+    (found,) = await service.reconcile()
+    assert (found.kind, found.key) == (Kind.ABANDONED, key)
+    assert await service.reconcile(repair=True) == []
+    assert await opened(service) == []
+    assert await service.reconcile() == []
+
+
+async def test_the_workers_sweep_does_the_same_and_can_run_twice(service: Service) -> None:
+    await left_behind(service)
+    await session(service, film(8 << 20))
+    assert await service.reconciler(GRACE).abort_abandoned() == 0
+    assert await service.reconciler().abort_abandoned() == 1
+    assert await service.reconciler().abort_abandoned() == 0
+    assert len(await opened(service)) == 1
+
+
+async def test_a_session_keeps_its_parts_however_long_it_rests(service: Service) -> None:
+    data = film(8 << 20)
+    upload_id = await session(service, data)
+    assert await service.reconcile(repair=True) == []
+    await service.uploads.complete(ANN, upload_id, Checksums())
+    blob = (await service.known(upload_id)).blob
+    assert await service.store.head(blob.key, len(data), len(data)) == data
+    assert await service.reconcile() == []
+
+
+async def test_a_blob_that_is_joined_and_not_yet_in_the_catalogue_is_kept(
+    service: Service,
+) -> None:
+    """As when the server dies after it completed the blob: the FINISH job will need it."""
+    data = film(8 << 20)
+    upload_id = await session(service, data)
+    async with service.database.connection() as db:
+        upload = await queries.get(db, upload_id)
+        parts = await queries.parts(db, upload_id)
+        assert upload is not None
+        assert await queries.begin_verifying(db, upload_id, upload.epoch, Checksums())
+    key = service.store.key(upload.blob_id)
+    await service.driver.complete(key, upload.store_session, [part.stored for part in parts])
+    assert await service.reconcile(repair=True) == []
+    assert await service.driver.stat(key)
+
+
+async def test_a_session_that_comes_after_its_parts_were_aborted_is_refused(
+    service: Service,
+) -> None:
+    key = await left_behind(service)
+    blob_id = key.rpartition("/")[2]
+    await service.reconcile(repair=True)
+    async with service.database.connection() as db:
+        added = await queries.insert(
+            db,
+            UploadSpec(new_id()),
+            ANN.owner,
+            blob_id=blob_id,
+            store_session="",
+            epoch=1,
+            expiry=GRACE,
+        )
+    assert not added
+    with pytest.raises(AlreadyExists):
+        await service.upload(blob_id=blob_id)
+
+
+async def test_what_is_open_beside_a_finished_blob_is_left_over(service: Service) -> None:
+    media_id = await service.upload()
+    blob = (await service.known(media_id)).blob
+    other = await service.driver.begin(blob.key)
+    await put(service.driver, blob.key, other, whole(service.driver, film(1000)))
+    assert await service.kinds() == [Kind.ABANDONED]
+    assert await service.reconcile(repair=True) == []
+    assert await opened(service) == []
+    assert await service.driver.stat(blob.key)
+    assert (await service.known(media_id)).state is MediaState.PENDING
+
+
+async def test_bytes_of_an_upload_that_failed_with_its_store_are_kept_until_it_expires(
+    on_disk: Service,
+) -> None:
+    await session(on_disk, film(8 << 20))
+    await on_disk.execute(
+        "update uploads set state = 'FAILED', error_reason = 'STORAGE_UNAVAILABLE'"
+    )
+    assert await on_disk.reconcile(repair=True) == []
+    await on_disk.execute("update uploads set expire_time = now()")
+    assert await on_disk.kinds(repair=True) == []
+    assert await opened(on_disk) == []
+
+
+async def test_nothing_is_left_of_an_expired_session_in_any_store(service: Service) -> None:
+    upload_id = await session(service, film(8 << 20))
+    assert len(await opened(service)) == 1
+    await service.execute("update uploads set expire_time = now() - interval '1 second'")
+    assert await expire_uploads(service.database, service.notifier) == 1
+    handler = DiscardHandler(service.database, service.store)
+    await handler.run(await service.claim(JobKind.DISCARD))
+    assert await opened(service) == []
+    assert [info async for info in service.driver.list("blobs/")] == []
+    if isinstance(service.driver, LocalDriver):
+        assert not list(service.driver.root.glob("parts/blobs/*/*"))
+    assert await service.reconcile() == []
+    result = await service.uploads.get(ANN, upload_id)
+    assert result.upload.state is UploadState.EXPIRED
