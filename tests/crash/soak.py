@@ -1,5 +1,6 @@
 """`python -m tests.crash.soak --kills 500`: kills servers and workers at random failpoints while
-several clients use them, on a folder, on S3 and on Cloud Storage, judges what is left, and writes it into the docs.
+several clients use them, on a folder, on S3 and on Cloud Storage, judges what is left, and writes
+it into the docs.
 
 It goes in chapters: a fresh service, a few dozen kills, then everything is brought to its end.
 """
