@@ -16,6 +16,7 @@ import psycopg
 from media_service.types import new_id
 from tests.conftest import with_database
 from tests.e2e.conftest import STOP_SECONDS, free_ports
+from tests.gcs_server import GCS_BUCKET
 from tests.rpc.conftest import SECRET as JWT_SECRET
 from tests.s3_server import ACCESS, BUCKET, SECRET
 from tests.tools import eventually
@@ -78,11 +79,17 @@ class Site:
             **settings,
         }
 
-    def run(self, command: str) -> None:
-        """A command that ends."""
-        subprocess.run(
-            [sys.executable, "-m", "media_service", command], env=self.environ, check=True
+    def run(self, *command: str) -> str:
+        """What a command prints, which must succeed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "media_service", *command],
+            env=self.environ,
+            check=False,
+            capture_output=True,
+            text=True,
         )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def start(self, role: str, failpoint: str = "") -> Running:
         """Starts `serve` or `work`, and waits until it is ready."""
@@ -161,3 +168,8 @@ def on_s3_at(endpoint: str) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": ACCESS,
         "AWS_SECRET_ACCESS_KEY": SECRET,
     }
+
+
+def on_gcs_at(endpoint: str) -> dict[str, str]:
+    """The settings of a service on our Cloud Storage server."""
+    return {"MEDIA_STORAGE_RAW_URL": f"gs://{GCS_BUCKET}/a?endpoint={endpoint}"}

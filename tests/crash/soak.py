@@ -1,5 +1,6 @@
 """`python -m tests.crash.soak --kills 500`: kills servers and workers at random failpoints while
-several clients use them, on a folder and on S3, judges what is left, and writes it into the docs.
+several clients use them, on a folder, on S3 and on Cloud Storage, judges what is left, and writes
+it into the docs.
 
 It goes in chapters: a fresh service, a few dozen kills, then everything is brought to its end.
 """
@@ -27,11 +28,14 @@ from tests.conftest import with_database
 from tests.crash import customer as customers
 from tests.crash.customer import KIB, MIB, PART, Attempt, Customer, Killed, picture
 from tests.crash.judge import Broken, go_on, look, reported, settle
-from tests.crash.site import Running, Site, new_site, on_s3_at
+from tests.crash.site import Running, Site, new_site, on_gcs_at, on_s3_at
 from tests.crash.table import results, write
+from tests.gcs_server import gcs_server
 from tests.s3_server import s3_server
 
 CLIENTS = 3
+# Of the chapters. On object stores files are larger, and so everything takes longer.
+STORES = ("local", "s3", "local", "gcs")
 # Of one chapter.
 KILLS = 40
 # A failpoint that nobody came to: whoever still lives is killed wherever that is.
@@ -110,7 +114,9 @@ class Chapter:
     def _trap(self, role: str) -> str:
         # A worker comes to the ends of uploads, of which there are few, once at most.
         nth = random.randint(1, 4) if role == "serve" else 1  # noqa: S311
-        return f"{random.choice(self._names[role])}@{nth}"  # noqa: S311
+        # Where it was killed least, or none would be sure to be come to.
+        names = random.sample(self._names[role], 3)
+        return f"{min(names, key=self._score.kills.__getitem__)}@{nth}"
 
     def _wait(self, process: Running, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -159,6 +165,10 @@ def new_chapter(url: str, template: str, store: str, score: Score) -> Iterator[C
         with new_site(url, template) as site:
             yield Chapter(site, store, score, KIB, 3 * MIB)
         return
+    if store == "gcs":
+        with gcs_server() as endpoint, new_site(url, template, **on_gcs_at(endpoint)) as site:
+            yield Chapter(site, store, score, PART, 2 * PART)
+        return
     with (
         tempfile.TemporaryDirectory(prefix="media-s3-") as folder,
         s3_server(Path(folder)) as endpoint,
@@ -180,9 +190,7 @@ def soak(kills: int) -> Score:
         asyncio.run(migrate(with_database(url, template)))
         number = 0
         while (done := score.kills.total()) < kills:
-            # Files are larger on S3, and so everything takes longer: one chapter of three.
-            store = "s3" if number % 3 == 2 else "local"
-            with new_chapter(url, template, store, score) as chapter:
+            with new_chapter(url, template, STORES[number % len(STORES)], score) as chapter:
                 chapter.run(min(KILLS, kills - done + 1))
             number += 1
             say(score, kills, time.monotonic() - begun)

@@ -17,8 +17,8 @@ from media_service.failpoints import REGISTRY
 from tests.crash import customer as customers
 from tests.crash.customer import KIB, MIB, Attempt, Customer, Killed, picture
 from tests.crash.judge import look, settle
-from tests.crash.site import Running, Site, new_site, on_s3_at
-from tests.gcs_server import GCS_BUCKET, gcs_server
+from tests.crash.site import Running, Site, new_site, on_gcs_at, on_s3_at
+from tests.gcs_server import gcs_server
 from tests.s3_server import s3_server
 
 Scenario = Callable[[Customer, Attempt], None]
@@ -164,14 +164,18 @@ def on_s3(postgres: str, template: str) -> Iterator[Case]:
 
 @pytest.fixture(scope="module")
 def on_gcs(postgres: str, template: str) -> Iterator[Case]:
-    with gcs_server() as endpoint:
-        url = f"gs://{GCS_BUCKET}/a?endpoint={endpoint}"
-        with new_site(postgres, template, MEDIA_STORAGE_RAW_URL=url) as site:
-            yield Case(site)
+    with gcs_server() as endpoint, new_site(postgres, template, **on_gcs_at(endpoint)) as site:
+        yield Case(site)
 
 
 def test_there_is_a_way_to_every_failpoint() -> None:
     assert set(WAYS) == {failpoint.name for failpoint in REGISTRY}
+
+
+def test_an_unknown_failpoint_stops_the_start(local: Case) -> None:
+    server = local.site.start("serve", "nowhere")
+    assert server.process.wait() == 2
+    assert "MEDIA_FAILPOINT must be the name of a failpoint" in server.log.read_text()
 
 
 @pytest.mark.parametrize("failpoint", names("serve", "local"))

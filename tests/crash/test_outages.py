@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -17,7 +18,7 @@ from media.v1 import media_pb2
 from media_service.client import Client
 from media_service.client.retry import Backoff
 from tests.conformance.network import Network, network_before
-from tests.crash.conftest import held_line
+from tests.crash.conftest import Line, held_line
 from tests.crash.customer import (
     MIB,
     PART,
@@ -28,18 +29,12 @@ from tests.crash.customer import (
     in_a_session,
     picture,
 )
-from tests.crash.judge import look, settle
+from tests.crash.judge import go_on, look, settle
 from tests.crash.own_postgres import OwnPostgres
 from tests.crash.site import Running, Site, new_site, on_s3_at
 from tests.rpc.conftest import Refusal, refusal, token
 from tests.s3_server import s3_server
 from tests.tools import eventually, in_ci, require_tool
-
-
-@pytest.fixture
-def site(postgres: str, template: str) -> Iterator[Site]:
-    with new_site(postgres, template) as site:
-        yield site
 
 
 @contextmanager
@@ -64,46 +59,112 @@ def begun(customer: Customer, attempt: Attempt) -> bool:
     return attempt.committed > 0
 
 
-def test_an_upload_goes_on_when_its_connection_is_cut(site: Site) -> None:
-    attempt = Attempt(picture(8 * MIB))
-    server = site.start("serve")
-    with Customer(server.address) as customer, held_line(server.address, 4 * MIB) as line:
-        with sending(line.address, attempt) as sent:
-            eventually(lambda: begun(customer, attempt))
-            line.cut()
-            sent.result(60)
-        assert look(customer, attempt) == "FINISHED"
-    server.stop()
-    settle(site, [attempt])
+class Clock:
+    """The time of day as processes see it, set at will; what only runs forward is left alone."""
+
+    def __init__(self, folder: Path) -> None:
+        program = require_tool("faketime")
+        command = [program, "-m", "-f", "+0", "printenv", "LD_PRELOAD"]
+        library = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        self._file = folder / "clock"
+        self.environ = {
+            "LD_PRELOAD": library,
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        folder.chmod(0o755)  # PostgreSQL runs as another user
+        self.set("+0")
+
+    def set(self, offset: str) -> None:
+        """As "+30m": so far from the time it is."""
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(offset + "\n")
+        fresh.chmod(0o644)
+        fresh.rename(self._file)
 
 
-@pytest.fixture
-def own_postgres() -> Iterator[OwnPostgres]:
+@dataclass
+class Machine:
+    """A service and a PostgreSQL of its own, which tell the time by the same clock."""
+
+    clock: Clock
+    postgres: OwnPostgres
+    site: Site
+    attempts: list[Attempt] = field(default_factory=list)
+
+    def new(self, size: int) -> Attempt:
+        self.attempts.append(Attempt(picture(size)))
+        return self.attempts[-1]
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
     with tempfile.TemporaryDirectory(prefix="media-test-") as folder:
-        postgres = OwnPostgres(Path(folder) / "postgres")
+        clock = Clock(Path(folder))
+        postgres = OwnPostgres(Path(folder) / "postgres", clock.environ)
         try:
-            yield postgres
+            with new_site(postgres.url, "template1", **clock.environ) as site:
+                site.run("migrate")
+                yield Machine(clock, postgres, site)
         finally:
             postgres.close()
 
 
-def test_an_upload_goes_on_when_postgresql_is_restarted(own_postgres: OwnPostgres) -> None:
-    attempt, resting = Attempt(picture(8 * MIB)), Attempt(picture(MIB))
-    with new_site(own_postgres.url, "template1") as site:
-        site.run("migrate")
-        server = site.start("serve")
-        with Customer(server.address) as customer, held_line(server.address, 4 * MIB) as line:
-            customer.create(resting)
-            customer.write(resting, 0, MIB // 2)
-            with sending(line.address, attempt) as sent:
-                eventually(lambda: begun(customer, attempt))
-                own_postgres.restart()
-                line.release()
-                sent.result(60)
-            assert look(customer, attempt) == "FINISHED"
-            assert look(customer, resting) == "ACTIVE"
-        server.stop()
-        settle(site, [attempt, resting])
+@pytest.fixture(scope="module")
+def server(machine: Machine) -> Running:
+    return machine.site.start("serve")
+
+
+@pytest.fixture(scope="module")
+def worker(machine: Machine) -> Running:
+    return machine.site.start("work")
+
+
+def upload_while(server: Running, attempt: Attempt, happens: Callable[[Line], None]) -> None:
+    """Something happens in the middle of an upload, and it goes on by itself."""
+    with Customer(server.address) as customer, held_line(server.address, 4 * MIB) as line:
+        with sending(line.address, attempt) as sent:
+            eventually(lambda: begun(customer, attempt))
+            happens(line)
+            line.release()
+            sent.result(60)
+        assert look(customer, attempt) == "FINISHED"
+
+
+def test_an_upload_goes_on_when_its_connection_is_cut(machine: Machine, server: Running) -> None:
+    upload_while(server, machine.new(8 * MIB), lambda line: line.cut())
+
+
+def test_an_upload_goes_on_when_postgresql_is_restarted(machine: Machine, server: Running) -> None:
+    upload_while(server, machine.new(8 * MIB), lambda _: machine.postgres.restart())
+
+
+def test_uploads_go_on_when_the_clock_jumps_back_and_forth(
+    machine: Machine, server: Running, worker: Running
+) -> None:
+    resting = machine.new(MIB)
+    with Customer(server.address) as customer:
+        customer.create(resting)
+        for offset in ("-30m", "+30m", "+0"):
+            customer.write(resting, resting.committed, resting.committed + MIB // 4)
+            attempt = machine.new(6 * MIB)
+            upload_while(server, attempt, lambda _, to=offset: machine.clock.set(to))
+            # A worker finds the job, too.
+            eventually(lambda found=attempt: is_ready(customer, found))
+
+
+def is_ready(customer: Customer, attempt: Attempt) -> bool:
+    media = customer.media(attempt.upload_id)
+    return media is not None and media.state == media_pb2.Media.READY
+
+
+def test_after_all_that_everything_comes_to_its_end(
+    machine: Machine, server: Running, worker: Running
+) -> None:
+    server.stop()
+    worker.stop()
+    settle(machine.site, machine.attempts)
 
 
 async def test_an_upload_survives_a_store_that_fails_and_one_that_stays_away(
@@ -114,7 +175,6 @@ async def test_an_upload_survives_a_store_that_fails_and_one_that_stays_away(
         async with network_before(endpoint) as network:
             with new_site(postgres, template, **on_s3_at(network.url)) as site:
                 await asyncio.to_thread(upload_to_a_bad_store, site, network, attempt, later)
-                await asyncio.to_thread(settle, site, [attempt, later])
 
 
 def upload_to_a_bad_store(site: Site, network: Network, attempt: Attempt, later: Attempt) -> None:
@@ -137,6 +197,8 @@ def upload_to_a_bad_store(site: Site, network: Network, attempt: Attempt, later:
         )
         network.fault = lambda request, body: None
         assert look(customer, later) == "ACTIVE"
+        go_on(customer, later)
+        assert look(customer, later) == "FINISHED"
     server.stop()
 
 
@@ -202,69 +264,3 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
             filler.unlink()
         server.stop()
         settle(site, [whole, half, joined])
-
-
-class Clock:
-    """The time of day as a service sees it, set at will; what only runs forward is left alone."""
-
-    def __init__(self, folder: Path) -> None:
-        program = require_tool("faketime")
-        command = [program, "-m", "-f", "+0", "printenv", "LD_PRELOAD"]
-        library = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-        self._file = folder / "clock"
-        self.environ = {
-            "LD_PRELOAD": library,
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-        folder.chmod(0o755)
-        self.set("+0")
-
-    def set(self, offset: str) -> None:
-        """As "+30m": so far from the time it is."""
-        fresh = self._file.with_suffix(".new")
-        fresh.write_text(offset + "\n")
-        fresh.chmod(0o644)
-        fresh.rename(self._file)
-
-
-def test_uploads_go_on_when_the_clock_jumps_back_and_forth() -> None:
-    attempts = [Attempt(picture(6 * MIB)), Attempt(picture(6 * MIB)), Attempt(picture(MIB))]
-    resting = attempts[-1]
-    with tempfile.TemporaryDirectory(prefix="media-clock-") as folder:
-        clock = Clock(Path(folder))
-        postgres = OwnPostgres(Path(folder) / "postgres", clock.environ)
-        try:
-            with new_site(postgres.url, "template1", **clock.environ) as site:
-                site.run("migrate")
-                server, worker = site.start("serve"), site.start("work")
-                with Customer(server.address) as customer:
-                    customer.create(resting)
-                    for attempt, offset in zip(attempts, ("-30m", "+30m"), strict=False):
-                        customer.write(resting, resting.committed, resting.committed + MIB // 4)
-                        upload_while(clock, offset, customer, server, attempt)
-                worker.stop()
-                server.stop()
-                settle(site, attempts)
-        finally:
-            postgres.close()
-
-
-def upload_while(
-    clock: Clock, offset: str, customer: Customer, server: Running, attempt: Attempt
-) -> None:
-    """The clock jumps in the middle of a stream."""
-    with held_line(server.address, 4 * MIB) as line, sending(line.address, attempt) as sent:
-        eventually(lambda: begun(customer, attempt))
-        clock.set(offset)
-        line.release()
-        sent.result(60)
-    assert look(customer, attempt) == "FINISHED"
-    # A worker finds the job, too.
-    eventually(lambda: is_ready(customer, attempt))
-
-
-def is_ready(customer: Customer, attempt: Attempt) -> bool:
-    media = customer.media(attempt.upload_id)
-    return media is not None and media.state == media_pb2.Media.READY
