@@ -26,8 +26,11 @@ from media_service.storage.s3 import S3Driver
 from media_service.storage.s3_location import S3Location
 from media_service.types import Checksums, Owner, new_id
 from media_service.uploads.acceptance import Acceptance
+from media_service.uploads.admission import Admission
 from media_service.uploads.finish import Finisher
 from media_service.uploads.model import UploadSpec
+from media_service.uploads.parts.collect import Collector
+from media_service.uploads.running import Running
 from media_service.uploads.service import UploadService
 from tests.gcs_server import GCS_BUCKET, gcs_server
 from tests.media_files import jpeg
@@ -35,6 +38,8 @@ from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
 
 ANN = Principal("ann")
 NOW = timedelta(0)
+
+DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +99,9 @@ class Service:
             self.store,
             self.finisher,
             acceptance,
-            expiry=timedelta(days=1),
+            Collector(self.database, self.notifier, self.store, acceptance, DAY),
+            Running(Admission(100)),
+            expiry=DAY,
             timeout=timedelta(seconds=60),
         )
 

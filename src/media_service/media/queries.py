@@ -290,7 +290,7 @@ async def remove(db: Connection, media_id: str) -> list[str]:
 async def due_for_purge(db: Connection, limit: int) -> list[str]:
     rows = await db.execute(
         "select media_id::text as media_id from media where purge_time < now()"
-        " order by purge_time limit %s for update skip locked",
+        " order by purge_time limit %s for update",
         (limit,),
     )
     return [row["media_id"] async for row in rows]
