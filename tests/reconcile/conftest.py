@@ -93,6 +93,7 @@ class Service:
     def __post_init__(self) -> None:
         acceptance = Acceptance(1 << 30, 1 << 30, ("image/*", "video/*"))
         self.finisher = Finisher(self.database, self.notifier, self.store, acceptance)
+        self.running = Running(Admission(100))
         self.uploads = UploadService(
             self.database,
             self.notifier,
@@ -100,7 +101,7 @@ class Service:
             self.finisher,
             acceptance,
             Collector(self.database, self.notifier, self.store, acceptance, DAY),
-            Running(Admission(100)),
+            self.running,
             expiry=DAY,
             timeout=timedelta(seconds=60),
         )
@@ -174,7 +175,7 @@ class Service:
 async def service(database: Database, notifier: Notifier, driver: Driver) -> AsyncIterator[Service]:
     service = Service(database, notifier, BlobStore("raw", driver))
     yield service
-    await service.uploads.close()
+    await service.running.close()
 
 
 @pytest.fixture
@@ -184,4 +185,4 @@ async def on_disk(
     """Only on a local disk, for what no store does differently."""
     service = Service(database, notifier, store)
     yield service
-    await service.uploads.close()
+    await service.running.close()

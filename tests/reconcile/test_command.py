@@ -43,6 +43,7 @@ async def test_a_clean_store_ends_with_0(on_disk: Service, run: Run) -> None:
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.splitlines() == [
         "Looked at 1 blobs and 1 objects of raw.",
+        "Looked at 0 blobs and 0 objects of public.",
         "Everything is there.",
     ]
 

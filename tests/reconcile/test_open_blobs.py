@@ -83,9 +83,9 @@ async def test_a_blob_that_is_joined_and_not_yet_in_the_catalogue_is_kept(
         upload = await queries.get(db, upload_id)
         parts = await queries.parts(db, upload_id)
         assert upload is not None
-        assert await queries.begin_verifying(db, upload_id, upload.epoch, Checksums())
+        await queries.begin_verifying(db, upload_id, Checksums())
     key = service.store.key(upload.blob_id)
-    await service.driver.complete(key, upload.store_session, [part.stored for part in parts])
+    await service.driver.complete(key, upload.store_session, [part.in_store for part in parts])
     assert await service.reconcile(repair=True) == []
     assert await service.driver.stat(key)
 

@@ -99,7 +99,7 @@ class HeldDriver(MemoryDriver):
 async def held(database: Database, notifier: Notifier) -> AsyncIterator[Service]:
     service = Service(database, notifier, BlobStore("raw", HeldDriver()))
     yield service
-    await service.uploads.close()
+    await service.running.close()
 
 
 def gate(service: Service) -> HeldDriver:
@@ -171,7 +171,7 @@ async def lively(
     driver = MemoryDriver() if request.param == "memory" else LocalDriver(tmp_path / "raw")
     service = Service(database, notifier, BlobStore("raw", driver))
     yield service
-    await service.uploads.close()
+    await service.running.close()
     await driver.close()
 
 

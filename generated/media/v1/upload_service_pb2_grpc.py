@@ -171,8 +171,9 @@ class UploadServiceServicer:
         OFFSET_MISMATCH (OUT_OF_RANGE; metadata `committed_size` says where to go on),
         CHECKSUM_MISMATCH (of a chunk; committed bytes stay), CHUNK_TOO_LARGE, SIZE_EXCEEDED,
         FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`),
-        PARTS_OUTSTANDING (parts wait behind a gap; send those before them first), SERVER_BUSY, and
-        those of finishing.
+        PARTS_OUTSTANDING (parts wait behind a gap; send those before them first), PART_TOO_SMALL (the
+        last part is too small for others to follow; complete the upload), SERVER_BUSY, and those of
+        finishing.
         After a break: GetUpload, then resume.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -230,7 +231,9 @@ class UploadServiceServicer:
 
         The size and CRC32C of every part are said here and bound to its URL: other bytes are refused, and
         so is another URL for the same number and other bytes (PART_CONFLICT). A URL dies with its
-        upload, when a stream goes on before its part came, and at its `expire_time`.
+        upload, when a stream goes on before its part came, and at its `expire_time`. CRC32C guards
+        against damage, not against somebody who forges it: where senders are not trusted, declare the
+        upload's SHA-256.
 
         Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT,
         PART_TOO_SMALL, CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE. Safe to retry.

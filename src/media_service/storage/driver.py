@@ -26,6 +26,8 @@ class Limits:
     stream_part_size: int | None = None
     # No part may be larger, since it waits in memory; None: it does not.
     max_part_size: int | None = None
+    # The largest part a signed request of the store itself may have; None: it signs none.
+    max_signed_part_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,8 @@ class UploadSpec:
 @dataclass(frozen=True, slots=True)
 class Part:
     """Bytes [offset, offset + size) of the whole, if all parts before are here; immutable once
-    counted or claimed. `stored` False: claimed by a caller, and not known to be durable."""
+    counted or claimed. `stored` False: claimed by a caller, and not known to be durable; `signed`:
+    by one who may send it past this service."""
 
     number: int
     offset: int
@@ -52,6 +53,7 @@ class Part:
     epoch: int
     sealed: bool
     stored: bool = True
+    signed: bool = False
 
     @property
     def name(self) -> PartName:

@@ -199,12 +199,24 @@ async def parts(db: Connection, upload_id: str) -> list[Part]:
     return found
 
 
+async def highest_part(db: Connection, upload_id: str) -> tuple[int, int] | None:
+    """Number and size of the part with the highest number, stored or claimed."""
+    rows = await db.execute(
+        "select number, size_bytes from upload_parts where upload_id = %s"
+        " order by number desc limit 1",
+        (upload_id,),
+    )
+    row = await rows.fetchone()
+    return (row["number"], row["size_bytes"]) if row else None
+
+
 async def take_over(db: Connection, upload_id: str) -> Upload | None:
     """Begins the next epoch, and the writing of a stream: whoever wrote before is superseded, and
     what was claimed and never came is claimed no longer. None if it takes no bytes, or if parts are
     stored that a stream would have to pass.
 
-    The numbers that the writer before may have used and not counted are left out.
+    The numbers that the writer before may have used and not counted are left out. The caller holds
+    the row, or what is seen of the parts would be older than what is seen of the upload.
     """
     rows = await db.execute(
         """
@@ -253,6 +265,11 @@ async def checkpoint(
                 expire_time = now() + %(expiry)s,
                 next_part = greatest(next_part, %(next_part)s)
             where upload_id = %(upload_id)s and epoch = %(epoch)s and state = 'ACTIVE'
+              and not exists (
+                  select from upload_parts p
+                  where p.upload_id = %(upload_id)s and p.number = any(%(number)s::int[])
+                    and p.epoch <> %(epoch)s
+              )
             returning upload_id
         ), counted as (
             insert into upload_parts

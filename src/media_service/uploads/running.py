@@ -18,6 +18,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+def shutting_down() -> Unavailable:
+    return Unavailable(Reason.SHUTTING_DOWN, "The server is stopping; resume in a moment.")
+
+
 class Incoming(Protocol):
     """The caller's side of what is stored."""
 
@@ -34,19 +38,21 @@ class Running:
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._streams: dict[asyncio.Task[Any], Incoming | None] = {}
+        self._closing = False
 
     def place(self) -> Place:
         """For one stream; to be asked for before anything is begun. Raises ResourceExhausted
-        (SERVER_BUSY) if there is none."""
+        (SERVER_BUSY) if there is none, and Unavailable (SHUTTING_DOWN)."""
+        if self._closing:
+            raise shutting_down()
         return self._admission.stream()
 
     async def close(self) -> None:
         """Ends the running streams, as if their callers had gone, and waits for their storing."""
+        self._closing = True
         for stream in self._streams.values():
             if stream is not None:
-                stream.interrupt(
-                    Unavailable(Reason.SHUTTING_DOWN, "The server is stopping; resume in a moment.")
-                )
+                stream.interrupt(shutting_down())
         if self._streams:
             await asyncio.wait(self._streams)
 

@@ -30,7 +30,7 @@ from media_service.uploads.ledger import (
     upload_not_found,
 )
 from media_service.uploads.model import Chunk, Upload, UploadResult, UploadSpec, UploadState
-from media_service.uploads.parts.check import ListedPart, outstanding
+from media_service.uploads.parts.check import ListedPart, outstanding, part_too_small
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.running import Running
 from media_service.uploads.stream import UploadStream, check_chunk
@@ -244,17 +244,21 @@ class UploadService:
 
     async def _take_over(self, principal: Principal, upload_id: str) -> Upload:
         """The upload, for a stream to go on with. Raises FailedPrecondition: UPLOAD_NOT_ACTIVE, or
-        PARTS_OUTSTANDING."""
+        PARTS_OUTSTANDING; InvalidArgument: PART_TOO_SMALL."""
         async with self._database.connection() as db:
             upload = await self._load(db, principal, upload_id)
         await self._collector.collect(upload)
-        async with self._database.connection() as db:
+        async with self._database.transaction() as db:
+            held = await queries.lock(db, upload_id)
+            if held is None or held.state is not UploadState.ACTIVE:
+                raise not_active(held or upload)
+            last = await queries.highest_part(db, upload_id) if held.committed_size else None
+            least = self._blobs.driver.limits.min_part_size
             taken = await queries.take_over(db, upload_id)
             if taken is None:
-                upload = await self._load(db, principal, upload_id)
-                if upload.state is UploadState.ACTIVE:
-                    raise outstanding(upload, await queries.parts(db, upload_id))
-                raise not_active(upload)
+                raise outstanding(held, await queries.parts(db, upload_id))
+            if last and last[0] < held.next_part and last[1] < least:
+                raise part_too_small(last[0], least)
         failpoint("upload.take-over.after")
         self._notifier.publish("uploads", upload_id, f"{taken.epoch}:ACTIVE")
         return taken

@@ -20,7 +20,7 @@ from media_service.errors import (
 )
 from media_service.storage.crc32c import combine
 from media_service.types import Checksums
-from media_service.uploads.acceptance import Acceptance
+from media_service.uploads.acceptance import Acceptance, merge
 from media_service.uploads.intake import Intake
 from media_service.uploads.ledger import Ledger
 from media_service.uploads.model import MIB, MOST_UNCOUNTED, Chunk, Part, UploadSpec
@@ -121,6 +121,7 @@ class UploadStream:
                     if chunk.data:
                         await self.intake.put(chunk)
                     if chunk.finish:
+                        merge(self._ledger.spec.checksums, chunk.checksums)
                         self.finish, self.checksums = True, chunk.checksums
                         break
                     del chunk  # not to be held while the next one is waited for

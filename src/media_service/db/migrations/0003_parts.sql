@@ -5,7 +5,9 @@
 -- same bytes is the same part. Where a part lies follows from the parts before it.
 alter table upload_parts
     drop column part_offset,
-    add column stored boolean not null default true;
+    add column stored boolean not null default true,
+    -- Claimed by a signed URL: its bytes may come past this service, and are looked for.
+    add column signed boolean not null default false;
 -- The epoch in which callers began to put parts; null while streams write.
 alter table uploads add column parts_since integer;
 -- From now on `next_part` is the number of the part that begins at `committed_size`.

@@ -1,6 +1,6 @@
 """Whether the parts of an upload are all there, and what they are said to be."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from media_service.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Reason
@@ -43,6 +43,27 @@ def part_too_small(number: int, least: int) -> InvalidArgument:
         part_number=number,
         min_part_size=least,
     )
+
+
+def check_number(upload: Upload, number: int, found: Part | None) -> None:
+    """Whether a caller may put this part. Raises AlreadyExists (PART_CONFLICT)."""
+    if found is not None and found.sealed:
+        return
+    if found is not None or number < upload.next_part_number:
+        raise conflict(
+            number,
+            f"is a stream's; parts go on at {upload.next_part_number}.",
+            upload.next_part_number,
+        )
+
+
+def check_claims(upload: Upload, known: Mapping[int, Part], parts: Iterable[Part]) -> None:
+    """Whether these numbers are free, or have the same bytes. Raises AlreadyExists."""
+    for part in parts:
+        found = known.get(part.number)
+        check_number(upload, part.number, found)
+        if found is not None and (found.size, found.crc32c) != (part.size, part.crc32c):
+            raise other_bytes(part.number, upload.next_part_number)
 
 
 def check_parts(upload: Upload, parts: Sequence[Part], listed: Sequence[ListedPart]) -> None:

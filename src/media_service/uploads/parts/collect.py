@@ -1,10 +1,13 @@
 """Claims numbers for parts, and counts the parts that are stored, whichever way they came."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
+from media_service.errors import Conflict, FailedPrecondition
 from media_service.failpoints import failpoint
 from media_service.storage.blobs import BlobStore
 from media_service.uploads import queries
@@ -12,8 +15,12 @@ from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.ledger import not_active, superseded
 from media_service.uploads.model import Part, Upload, UploadState
 from media_service.uploads.parts import queries as part_queries
-from media_service.uploads.parts.check import conflict, other_bytes, part_too_small
+from media_service.uploads.parts.check import check_claims, part_too_small
+from media_service.uploads.running import Incoming
 from media_service.uploads.stream import size_exceeded
+
+# In a wake-up, in place of a state: callers put parts, beside each other.
+PARTS = "PARTS"
 
 
 class Collector:
@@ -31,45 +38,47 @@ class Collector:
         self._acceptance = acceptance
         self._expiry = expiry
 
-    async def claim(self, upload: Upload, parts: Sequence[Part]) -> dict[int, Part]:
-        """Decides for good which bytes these numbers have; returns those that were claimed or
-        stored before, with the same bytes. `upload` is as its caller's epoch began.
+    async def claim(
+        self, upload: Upload, parts: Sequence[Part], lifetime: timedelta = timedelta()
+    ) -> dict[int, Part]:
+        """Decides for good which bytes these numbers have; returns those that keep a name they had
+        before. `upload` is as its caller's epoch began; `lifetime`: of signed URLs.
 
         Raises AlreadyExists (PART_CONFLICT), InvalidArgument (PART_TOO_SMALL), TooLarge, Conflict
         (SUPERSEDED) and FailedPrecondition (UPLOAD_NOT_ACTIVE).
         """
+        upload_id = upload.upload_id
         async with self._database.transaction() as db:
             held = await self._held(db, upload)
-            known = await part_queries.some(db, upload.upload_id, [part.number for part in parts])
-            new: list[Part] = []
-            for part in parts:
-                if found := known.get(part.number):
-                    if (found.size, found.crc32c) != (part.size, part.crc32c):
-                        raise other_bytes(part.number, held.next_part_number)
-                elif part.number < held.next_part:
-                    raise conflict(
-                        part.number,
-                        f"is a stream's; parts go on at {held.next_part_number}.",
-                        held.next_part_number,
-                    )
-                else:
-                    new.append(part)
-            if new:
-                self._check_sizes(held, await part_queries.extent(db, held), new)
-                await part_queries.claim(db, upload.upload_id, new)
+            known = await part_queries.some(db, upload_id, [part.number for part in parts])
+            check_claims(held, known, parts)
+            if new := [part for part in parts if part.number not in known]:
+                await self._check_sizes(db, held, new)
+                await part_queries.claim(db, upload_id, new)
+            ours = [
+                part
+                for part in parts
+                if part.signed
+                and (found := known.get(part.number))
+                and not (found.stored or found.signed)
+            ]
+            if ours:
+                await part_queries.claim_signed(db, upload_id, ours)
+            if lifetime:
+                await part_queries.prolong(db, upload_id, lifetime)
         failpoint("part.claim.after")
-        return known
+        renamed = {part.number for part in ours}
+        return {number: part for number, part in known.items() if number not in renamed}
 
-    def _check_sizes(
-        self, upload: Upload, extent: part_queries.Extent, new: Sequence[Part]
-    ) -> None:
-        total = extent.size + sum(part.size for part in new)
+    async def _check_sizes(self, db: Connection, upload: Upload, new: Sequence[Part]) -> None:
+        total = await part_queries.claimed_size(db, upload) + sum(part.size for part in new)
         if upload.spec.size_bytes is not None and total > upload.spec.size_bytes:
             raise size_exceeded(upload.spec.size_bytes)
         self._acceptance.check_size(total)
         # Of those before, all but the highest were large enough for others to follow.
+        highest = await queries.highest_part(db, upload.upload_id)
         sizes = [(part.number, part.size) for part in new]
-        ordered = sorted([extent.highest, *sizes] if extent.highest else sizes)
+        ordered = sorted([highest, *sizes] if highest else sizes)
         least = self._store.driver.limits.min_part_size
         for number, size in ordered[:-1]:
             if size < least:
@@ -83,7 +92,7 @@ class Collector:
             held = await self._held(db, upload)
             confirmed = await part_queries.confirm(db, held, parts, self._expiry)
         failpoint("part.confirm.after")
-        self._notifier.publish("uploads", upload.upload_id, f"{held.epoch}:ACTIVE")
+        self._notifier.publish("uploads", upload.upload_id, f"{held.epoch}:{PARTS}")
         return confirmed
 
     async def collect(self, upload: Upload) -> None:
@@ -91,7 +100,7 @@ class Collector:
         if upload.parts_since is None or upload.state is not UploadState.ACTIVE:
             return
         async with self._database.connection() as db:
-            claimed = await part_queries.claimed(db, upload.upload_id)
+            claimed = await part_queries.to_collect(db, upload.upload_id)
         if not claimed:
             return
         found = await self._store.driver.stored_parts(
@@ -101,11 +110,29 @@ class Collector:
         )
         came = [part for part in claimed if found.get(part.name) == (part.size, part.crc32c)]
         if came:
-            await self.confirm(upload, came)
+            # Whoever was faster has it by now, or there is nothing more to collect.
+            with suppress(Conflict, FailedPrecondition):
+                await self.confirm(upload, came)
 
     def superseded(self, upload: Upload) -> None:
         """Tells a stream that writes to the upload that it does no more."""
-        self._notifier.publish("uploads", upload.upload_id, f"{upload.epoch}:ACTIVE")
+        self._notifier.publish("uploads", upload.upload_id, f"{upload.epoch}:{PARTS}")
+
+    @contextmanager
+    def fenced(self, stream: Incoming, upload: Upload) -> Iterator[None]:
+        """Ends what is being put as soon as a stream takes the upload over, or it ends."""
+
+        def changed(payload: str) -> None:
+            epoch, _, state = payload.partition(":")
+            if state in {"", PARTS}:
+                return
+            if state != UploadState.ACTIVE:
+                stream.interrupt(not_active(replace(upload, state=UploadState(state))))
+            elif epoch.isdecimal() and int(epoch) > upload.epoch:
+                stream.interrupt(superseded(upload.upload_id))
+
+        with self._notifier.listen("uploads", upload.upload_id, changed):
+            yield
 
     async def _held(self, db: Connection, upload: Upload) -> Upload:
         """The upload's row, until the transaction ends, if its callers still put parts."""

@@ -1,20 +1,30 @@
 """SQL of parts that callers name."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from media_service.db.database import Connection
 from media_service.uploads.model import MOST_UNCOUNTED, Part, Upload
 from media_service.uploads.queries import record
 
+SELECT = """
+    select number, size_bytes, crc32c, epoch, sealed, stored, signed from upload_parts
+"""
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """How much is claimed: `size` bytes in all, and the highest part so far, if there is one."""
 
-    size: int
-    highest: tuple[int, int] | None  # number, size
+def part_of(row: Mapping[str, Any]) -> Part:
+    """Without its offset, which follows from the parts before."""
+    return Part(
+        row["number"],
+        0,
+        row["size_bytes"],
+        row["crc32c"],
+        row["epoch"],
+        row["sealed"],
+        row["stored"],
+        row["signed"],
+    )
 
 
 async def begin(db: Connection, upload_id: str, since: int | None = None) -> Upload | None:
@@ -41,58 +51,61 @@ async def begin(db: Connection, upload_id: str, since: int | None = None) -> Upl
 async def some(db: Connection, upload_id: str, numbers: Sequence[int]) -> dict[int, Part]:
     """Those of these parts that are claimed or stored, by number."""
     rows = await db.execute(
-        "select number, size_bytes, crc32c, epoch, sealed, stored from upload_parts"
-        " where upload_id = %s and number = any(%s)",
-        (upload_id, list(numbers)),
+        SELECT + "where upload_id = %s and number = any(%s)", (upload_id, list(numbers))
     )
-    return {
-        row["number"]: Part(
-            row["number"],
-            0,
-            row["size_bytes"],
-            row["crc32c"],
-            row["epoch"],
-            row["sealed"],
-            row["stored"],
-        )
-        async for row in rows
-    }
+    return {row["number"]: part_of(row) async for row in rows}
 
 
-async def extent(db: Connection, upload: Upload) -> Extent:
+async def claimed_size(db: Connection, upload: Upload) -> int:
+    """Bytes of all parts, stored or claimed. The caller holds the upload's row."""
     rows = await db.execute(
-        """
-        select coalesce(sum(size_bytes) filter (where number >= %(next_part)s), 0) as size,
-               (array_agg(array[number, size_bytes] order by number desc))[1:1] as highest
-        from (
-            select number, size_bytes from upload_parts
-            where upload_id = %(upload_id)s and number >= %(next_part)s - 1
-        ) as last
-        """,
-        {"upload_id": upload.upload_id, "next_part": upload.next_part},
+        "select coalesce(sum(size_bytes), 0) as size from upload_parts"
+        " where upload_id = %s and number >= %s",
+        (upload.upload_id, upload.next_part),
     )
     row = await rows.fetchone()
-    if row is None or not row["highest"]:
-        return Extent(upload.committed_size, None)
-    number, size = row["highest"][0]
-    return Extent(upload.committed_size + int(row["size"]), (number, size))
+    return upload.committed_size + (int(row["size"]) if row else 0)
 
 
 async def claim(db: Connection, upload_id: str, parts: Sequence[Part]) -> None:
     """Adds parts that are not stored yet. The caller holds the upload's row."""
     await db.execute(
         """
-        insert into upload_parts (upload_id, number, size_bytes, crc32c, epoch, sealed, stored)
-        select %s, part.*, true, false
+        insert into upload_parts
+            (upload_id, number, size_bytes, crc32c, epoch, sealed, stored, signed)
+        select %s, part.*, true, false, %s
         from unnest(%s::int[], %s::bigint[], %s::bigint[], %s::int[]) as part
         """,
         (
             upload_id,
+            any(part.signed for part in parts),
             [part.number for part in parts],
             [part.size for part in parts],
             [part.crc32c for part in parts],
             [part.epoch for part in parts],
         ),
+    )
+
+
+async def claim_signed(db: Connection, upload_id: str, parts: Sequence[Part]) -> None:
+    """Parts that a caller of this service claimed may now come past it, too; then under these
+    names, which no writer of ours has."""
+    await db.execute(
+        """
+        update upload_parts p set epoch = signed.epoch, signed = true
+        from unnest(%s::int[], %s::int[]) as signed (number, epoch)
+        where p.upload_id = %s and p.number = signed.number
+        """,
+        ([part.number for part in parts], [part.epoch for part in parts], upload_id),
+    )
+
+
+async def prolong(db: Connection, upload_id: str, lifetime: timedelta) -> None:
+    """The upload rests no shorter than the URLs that lead to it, and an hour to complete it."""
+    await db.execute(
+        "update uploads set expire_time = greatest(expire_time, now() + %s + interval '1 hour')"
+        " where upload_id = %s",
+        (lifetime, upload_id),
     )
 
 
@@ -143,27 +156,17 @@ async def confirm(
     return confirmed
 
 
-async def stored_page(db: Connection, upload_id: str, after: int, limit: int) -> list[Part]:
-    """Stored parts by number, those after `after`."""
+async def sealed_page(db: Connection, upload_id: str, after: int, limit: int) -> list[Part]:
+    """Durable parts that are final, by number, those after `after`."""
     rows = await db.execute(
-        "select number, size_bytes, crc32c, epoch, sealed from upload_parts"
-        " where upload_id = %s and stored and number > %s order by number limit %s",
+        SELECT + "where upload_id = %s and stored and sealed and number > %s"
+        " order by number limit %s",
         (upload_id, after, limit),
     )
-    return [
-        Part(row["number"], 0, row["size_bytes"], row["crc32c"], row["epoch"], row["sealed"])
-        async for row in rows
-    ]
+    return [part_of(row) async for row in rows]
 
 
-async def claimed(db: Connection, upload_id: str) -> list[Part]:
-    """Parts that are claimed and not known to be stored."""
-    rows = await db.execute(
-        "select number, size_bytes, crc32c, epoch from upload_parts"
-        " where upload_id = %s and not stored",
-        (upload_id,),
-    )
-    return [
-        Part(row["number"], 0, row["size_bytes"], row["crc32c"], row["epoch"], True, stored=False)
-        async for row in rows
-    ]
+async def to_collect(db: Connection, upload_id: str) -> list[Part]:
+    """Parts that may have come past this service."""
+    rows = await db.execute(SELECT + "where upload_id = %s and not stored and signed", (upload_id,))
+    return [part_of(row) async for row in rows]

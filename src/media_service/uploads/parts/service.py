@@ -1,7 +1,8 @@
 """Use cases of parts that callers name: put, list, sign, and put by a signed link."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,14 +13,14 @@ from media_service.db.database import Database
 from media_service.errors import DataLoss, InvalidArgument, Reason, TooLarge, Unavailable
 from media_service.failpoints import failpoint
 from media_service.storage.blobs import BlobStore
-from media_service.storage.driver import PartWriter, SignedRequest
+from media_service.storage.driver import PartName, PartWriter, SignedRequest
 from media_service.types import Checksums, now
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, check_checksums
 from media_service.uploads.ledger import not_active, upload_not_found
 from media_service.uploads.model import Chunk, Part, Upload, UploadState
 from media_service.uploads.parts import queries as part_queries
-from media_service.uploads.parts.check import ListedPart, other_bytes
+from media_service.uploads.parts.check import ListedPart, check_number, other_bytes
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.parts.receive import PartStream
 from media_service.uploads.running import Running
@@ -74,8 +75,9 @@ class PartService:
             upload = await self._load(principal, upload_id)
             limit = self._most(upload)
             stream = PartStream(limit, self._excess(upload, limit), self._timeout)
-            storing = self._store_part(stream, upload, number)
-            return await self._running.take_in(place, stream, storing, chunks)
+            with self._collector.fenced(stream, upload):
+                storing = self._store_part(stream, upload, number)
+                return await self._running.take_in(place, stream, storing, chunks)
 
     async def put_signed(self, token: str, chunks: AsyncGenerator[Chunk, None]) -> Part:
         """Stores the part a link was made for; idempotent. Raises PermissionDenied (LINK_INVALID)
@@ -84,8 +86,9 @@ class PartService:
         with self._running.place() as place:
             upload, part = await self._claimed(signed)
             stream = PartStream(part.size, size_exceeded(part.size), self._timeout)
-            storing = self._store_part(stream, upload, part.number, claimed=part)
-            return await self._running.take_in(place, stream, storing, chunks)
+            with self._collector.fenced(stream, upload):
+                storing = self._store_part(stream, upload, part.number, claimed=part)
+                return await self._running.take_in(place, stream, storing, chunks)
 
     async def _claimed(self, signed: Mapping[str, Any]) -> tuple[Upload, Part]:
         """What a link is for, if that still holds."""
@@ -98,6 +101,8 @@ class PartService:
             upload is None
             or upload.state is not UploadState.ACTIVE
             or part is None
+            or not part.sealed
+            or (upload.parts_since is None and not part.stored)
             or (part.size, part.crc32c) != (size, crc32c)
         ):
             raise invalid()
@@ -106,11 +111,11 @@ class PartService:
     async def list_parts(
         self, principal: Principal, upload_id: str, after: int, limit: int
     ) -> list[Part]:
-        """Durable parts by number, those after `after`."""
+        """Durable parts that are final, by number, those after `after`."""
         upload = await self._load(principal, upload_id, active=False)
         await self._collector.collect(upload)
         async with self._database.connection() as db:
-            return await part_queries.stored_page(db, upload_id, after, limit)
+            return await part_queries.sealed_page(db, upload_id, after, limit)
 
     async def sign(
         self,
@@ -121,43 +126,52 @@ class PartService:
     ) -> list[SignedPart]:
         """Claims parts, and gives a request for each. None `wanted`: the whole file as one."""
         upload = await self._load(principal, upload_id)
-        parts = [named_bytes(part) for part in wanted or [whole(upload)]]
-        if len({part.number for part in parts}) < len(parts):
+        named = [named_bytes(part) for part in wanted or [whole(upload)]]
+        if len({part.number for part in named}) < len(named):
             raise invalid_parts("must name each part once")
+        async with self._database.connection() as db:
+            known = await part_queries.some(db, upload_id, [part.number for part in named])
+        for part in named:
+            check_number(upload, part.number, known.get(part.number))
         taken = await self._begin(upload)
-        claims = [
-            Part(part.number, 0, part.size, part.crc32c, taken.epoch, sealed=True, stored=False)
-            for part in parts
-        ]
-        known = await self._collector.claim(taken, claims)
+        parts = [claim_of(taken, part.number, part.size, part.crc32c) for part in named]
+        parts = [replace(part, signed=True) for part in parts]
         expire = now() + lifetime
-        return [
-            SignedPart(
-                part.number,
-                await self._request(taken, known.get(part.number, part), lifetime, expire),
-                expire,
-            )
-            for part in claims
-        ]
+        # First what may refuse a part, then what decides its bytes for good.
+        requests = await self._requests(taken, parts, lifetime, expire)
+        kept = await self._collector.claim(taken, parts, lifetime)
+        requests |= await self._requests(taken, kept.values(), lifetime, expire)
+        return [SignedPart(part.number, requests[part.number], expire) for part in parts]
+
+    async def _requests(
+        self, upload: Upload, parts: Iterable[Part], lifetime: timedelta, expire: datetime
+    ) -> dict[int, SignedRequest]:
+        found = {}
+        for part in parts:
+            found[part.number] = await self._request(upload, part, lifetime, expire)
+            await asyncio.sleep(0)  # a thousand take a while
+        return found
 
     async def _request(
         self, upload: Upload, part: Part, lifetime: timedelta, expire: datetime
     ) -> SignedRequest:
         """The store's own request, or else one to this service."""
-        signed = await self._store.driver.sign_part(
-            self._store.key(upload.blob_id),
-            upload.store_session,
-            part.name,
-            part.size,
-            part.crc32c,
-            lifetime,
-        )
-        if signed is not None:
-            return signed
+        if part.size <= (self._store.driver.limits.max_signed_part_size or 0):
+            signed = await self._store.driver.sign_part(
+                self._store.key(upload.blob_id),
+                upload.store_session,
+                part.name,
+                part.size,
+                part.crc32c,
+                lifetime,
+            )
+            if signed is not None:
+                return signed
         if part.size > (limit := self._most(upload)):
             raise self._excess(upload, limit)
         claims = {"u": upload.upload_id, "n": part.number, "s": part.size, "c": part.crc32c}
-        token = self._links.sign(PUT, claims, expire)
+        # A token counts whole seconds: rounded up, so that it is good for no less than was said.
+        token = self._links.sign(PUT, claims, expire + timedelta(seconds=1))
         return SignedRequest(f"{self._rest_url}/v1/signed/{token}", {})
 
     async def _store_part(
@@ -167,6 +181,7 @@ class PartService:
         async with self._database.connection() as db:
             known = await part_queries.some(db, upload.upload_id, [number])
         found = known.get(number)
+        check_number(upload, number, found)
         if found is not None and found.stored:
             await stream.receive(None)
             check_claim(stream, claimed)
@@ -174,18 +189,19 @@ class PartService:
                 raise other_bytes(number, upload.next_part_number)
             return found
         taken = await self._begin(upload, of_claim=claimed is not None)
-        part = Part(number, 0, 0, 0, taken.epoch, sealed=True, stored=False)
+        name = PartName(number, taken.epoch)
         key = self._store.key(taken.blob_id)
-        writer = await self._store.driver.open_part(key, taken.store_session, part.name)
+        writer = await self._store.driver.open_part(key, taken.store_session, name)
         try:
             await stream.receive(writer)
             check_claim(stream, claimed)
-            part = Part(number, 0, stream.size, stream.crc32c, taken.epoch, True, stored=False)
+            part = claim_of(taken, number, stream.size, stream.crc32c)
             await self._collector.claim(taken, [part])
             await self._seal(writer, taken)
         except BaseException:
             await writer.discard()
             raise
+        # No row names what is stored here before this: only signed parts are looked for.
         if not await self._collector.confirm(taken, [part]):
             await writer.discard()  # another brought the same bytes, and was faster
         return part
@@ -209,7 +225,7 @@ class PartService:
             taken = await part_queries.begin(db, upload.upload_id, since)
             if taken is not None:
                 failpoint("part.begin.after")
-                if upload.parts_since is None:
+                if taken.parts_since == taken.epoch:
                     self._collector.superseded(taken)
                 return taken
             found = await queries.get(db, upload.upload_id)
@@ -249,6 +265,11 @@ class NamedBytes:
     number: int
     size: int
     crc32c: int
+
+
+def claim_of(upload: Upload, number: int, size: int, crc32c: int) -> Part:
+    """In the upload's epoch, not stored yet."""
+    return Part(number, 0, size, crc32c, upload.epoch, sealed=True, stored=False)
 
 
 def named_bytes(part: ListedPart) -> NamedBytes:

@@ -1,0 +1,230 @@
+"""Parts, streams and ends of one upload, all at once: nothing acknowledged is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from crc32c import crc32c as crc32c_of
+from media.v1 import upload_pb2, upload_service_pb2
+
+from tests.gcs_server import GCS_BUCKET, gcs_server
+from tests.media_files import film, jpeg
+from tests.rpc.conftest import Caller, Running, Start, refused
+from tests.rpc.test_parts import Put, complete, files, listed, named, put
+from tests.rpc.test_sessions import abort, write
+from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
+from tests.tools import eventually
+
+MIB = 1 << 20
+Upload = upload_pb2.Upload
+Write = upload_service_pb2.WriteUploadRequest
+# What one who comes too late is told.
+REFUSED = {
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.OUT_OF_RANGE,
+}
+
+
+@pytest.fixture
+async def on_s3(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Caller]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    (tmp_path / "s3").mkdir()
+    with s3_server(tmp_path / "s3") as endpoint:
+        url = f"s3://{BUCKET}/a?endpoint={endpoint}&region=us-east-1&path_style=true"
+        yield await (await start(storage_raw_url=url)).caller("ann")
+
+
+@pytest.fixture
+def gcs() -> Any:
+    with gcs_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def on_gcs(start: Start, gcs: str) -> Caller:
+    service = await start(storage_raw_url=f"gs://{GCS_BUCKET}/a?endpoint={gcs}")
+    return await service.caller("ann")
+
+
+async def sign(caller: Caller, upload_id: str, *parts: upload_pb2.Part) -> Any:
+    request = upload_service_pb2.SignUploadRequest(upload_id=upload_id, parts=parts)
+    return await caller.call(caller.uploads.SignUpload, request)
+
+
+async def tried(call: Awaitable[Any]) -> Any:
+    """What it gave; None if it was refused."""
+    try:
+        return await call
+    except grpc.RpcError as error:
+        if error.code() not in REFUSED:
+            raise
+        return None
+
+
+async def test_whoever_comes_first_rows_agree_with_what_is_counted(
+    ann: Caller, service: Running
+) -> None:
+    """A stream, parts and claims that wait for each other's rows."""
+    data = jpeg()
+    for _ in range(25):
+        upload_id = (await ann.create()).upload_id
+        await asyncio.gather(
+            tried(put(ann, upload_id, 2, b"two" * 100)),
+            tried(sign(ann, upload_id, *(named(n, b"x" * 1000) for n in range(3, 13)))),
+            tried(ann.write([Write(upload_id=upload_id, data=data)])),
+            tried(put(ann, upload_id, 1, b"one" * 100)),
+        )
+        async with service.database() as db:
+            query = """
+                select u.committed_size,
+                       coalesce(sum(p.size_bytes) filter (where number < next_part), 0),
+                       count(*) filter (where number < next_part and not stored)
+                from uploads u left join upload_parts p on p.upload_id = u.upload_id
+                where u.upload_id = %s group by u.upload_id
+            """
+            row = await (await db.execute(query, (upload_id,))).fetchone()
+        assert row is not None
+        counted, stored, behind = row
+        assert (counted, behind) == (stored, 0)
+        done = await tried(complete(ann, upload_id))
+        if done is not None and done.state == Upload.FINISHED:
+            assert len(await ann.content(upload_id)) == done.committed_size
+
+
+async def test_a_part_that_is_looked_for_while_it_is_put_stays(on_gcs: Caller, gcs: str) -> None:
+    upload_id = (await on_gcs.create()).upload_id
+    over = asyncio.Event()
+
+    async def poll() -> None:
+        while not over.is_set():
+            await listed(on_gcs, upload_id)
+
+    pollers = [asyncio.create_task(poll()) for _ in range(4)]
+    parts = [film(100_000 + n) for n in range(24)]
+    for at in range(0, len(parts), 8):
+        await asyncio.gather(*(put(on_gcs, upload_id, n + 1, parts[n]) for n in range(at, at + 8)))
+    over.set()
+    await asyncio.gather(*pollers)
+    assert (await complete(on_gcs, upload_id)).state == Upload.FINISHED
+    assert await on_gcs.content(upload_id) == b"".join(parts)
+
+
+async def test_completed_by_many_at_once_it_is_one_media(on_gcs: Caller, gcs: str) -> None:
+    data = jpeg()
+    upload_id = (await on_gcs.create()).upload_id
+    await sign(on_gcs, upload_id, named(1, data))
+    await put(on_gcs, upload_id, 1, data)
+    await asyncio.gather(*(complete(on_gcs, upload_id) for _ in range(6)))
+    done = await on_gcs.until_upload(upload_id, lambda it: it.state != Upload.VERIFYING)
+    assert done.state == Upload.FINISHED
+
+
+async def test_a_number_that_could_not_be_signed_is_as_free_as_before(on_gcs: Caller) -> None:
+    upload_id = (await on_gcs.create()).upload_id
+    huge = upload_pb2.Part(part_number=1, size_bytes=64 * MIB, crc32c=1)
+    assert (await refused(sign(on_gcs, upload_id, huge))).reason == "CHUNK_TOO_LARGE"
+    await put(on_gcs, upload_id, 1, jpeg())
+    assert (await complete(on_gcs, upload_id)).state == Upload.FINISHED
+
+
+async def test_nothing_follows_a_part_that_is_too_small_for_it(on_s3: Caller) -> None:
+    data = film(6 * MIB)
+    upload_id = (await on_s3.create()).upload_id
+    await put(on_s3, upload_id, 1, data[: 5 * MIB])
+    await put(on_s3, upload_id, 2, data[5 * MIB :])
+    told = await refused(write(on_s3, upload_id, b"more", offset=len(data)))
+    assert (told.reason, told.metadata["part_number"]) == ("PART_TOO_SMALL", "2")
+    assert (await refused(put(on_s3, upload_id, 3, b"more"))).reason == "PART_TOO_SMALL"
+    assert (await complete(on_s3, upload_id)).state == Upload.FINISHED
+    assert await on_s3.content(upload_id) == data
+
+
+async def test_an_end_that_contradicts_the_beginning_is_none(on_s3: Caller) -> None:
+    data = film(6 * MIB)
+    upload_id = (await on_s3.create(checksums={"crc32c": crc32c_of(data)})).upload_id
+    wrong = Write(upload_id=upload_id, data=data[:MIB], finish=True)
+    wrong.checksums.crc32c = 1
+    assert (await refused(on_s3.write([wrong]))).reason == "CHECKSUM_MISMATCH"
+    kept = (await on_s3.get_upload(upload_id)).committed_size
+    messages = [Write(offset=at, data=data[at : at + MIB]) for at in range(kept, len(data), MIB)]
+    messages[0].upload_id = upload_id
+    messages[-1].finish = True
+    assert (await on_s3.write(messages)).state == Upload.FINISHED
+    assert await on_s3.content(upload_id) == data
+
+
+async def begun(caller: Caller, service: Running, upload_id: str) -> asyncio.Task[Any]:
+    """A part that is being put, and has no end."""
+
+    async def endless() -> AsyncIterator[Put]:
+        message = Put(upload_id=upload_id, part_number=1)
+        message.body.data = b"a" * 1000
+        yield message
+        await asyncio.Event().wait()
+
+    putting = asyncio.create_task(caller.call(caller.uploads.PutPart, endless()))
+    await asyncio.to_thread(eventually, lambda: any(files(service.data_dir)))
+    return putting
+
+
+async def test_a_part_ends_with_its_upload(ann: Caller, service: Running) -> None:
+    upload_id = (await ann.create()).upload_id
+    putting = await begun(ann, service, upload_id)
+    await abort(ann, upload_id)
+    assert (await refused(putting)).reason == "UPLOAD_NOT_ACTIVE"
+    await asyncio.to_thread(eventually, lambda: not files(service.data_dir))
+
+
+async def test_a_part_ends_when_a_stream_goes_on(ann: Caller, service: Running) -> None:
+    upload_id = (await ann.create()).upload_id
+    putting = await begun(ann, service, upload_id)
+    await write(ann, upload_id, b"b" * 500)
+    assert (await refused(putting)).reason == "SUPERSEDED"
+
+
+async def test_a_part_that_may_not_be_put_does_not_end_a_stream(ann: Caller) -> None:
+    upload_id = (await ann.create()).upload_id
+    go_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[Write]:
+        yield Write(upload_id=upload_id, data=b"a" * 1000)
+        await go_on.wait()
+        yield Write(offset=1000, data=b"b" * 1000)
+
+    streaming = asyncio.create_task(ann.call(ann.uploads.WriteUpload, slow()))
+    await ann.until_upload(upload_id, lambda it: it.committed_size == 1000)
+    for number in (1, 2):
+        assert (await refused(put(ann, upload_id, number, b"c"))).reason == "PART_CONFLICT"
+        told = await refused(sign(ann, upload_id, named(number, b"c")))
+        assert told.reason == "PART_CONFLICT"
+    # What a stream is writing is not final, and so not listed.
+    assert await listed(ann, upload_id) == []
+    go_on.set()
+    assert (await streaming).committed_size == 2000
+    (part,) = await listed(ann, upload_id)
+    assert part.size_bytes == 2000
+
+
+async def test_a_put_of_a_signed_part_is_that_part(on_gcs: Caller, gcs: str) -> None:
+    """Both roads at once, whichever is first."""
+    data = jpeg()
+    upload_id = (await on_gcs.create()).upload_id
+    await asyncio.gather(
+        sign(on_gcs, upload_id, named(1, data)),
+        put(on_gcs, upload_id, 1, data),
+        put(on_gcs, upload_id, 1, data),
+    )
+    assert await listed(on_gcs, upload_id) == [named(1, data)]
+    assert (await complete(on_gcs, upload_id)).state == Upload.FINISHED
+    left = httpx.get(f"{gcs}/storage/v1/b/{GCS_BUCKET}/o?prefix=a/parts/", trust_env=False)
+    assert left.json().get("items", []) == []
