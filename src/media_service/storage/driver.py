@@ -183,8 +183,8 @@ class Driver(Protocol):
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         """Joins the parts, in order, into the blob `key`, durably. Idempotent, also after a crash
         halfway; afterwards the parts may be gone. Raises InvalidArgument (PART_TOO_SMALL) if the
-        store wants more of a part than it has, and MediaError (INTERNAL) if it takes the parts
-        never, for another reason."""
+        store wants more of a part than it has, and MediaError (INTERNAL) if it will never take
+        them for another reason."""
 
     async def abort(self, key: str, session: str) -> None:
         """Removes every part of an open blob, known or not; not the blob. Idempotent."""
