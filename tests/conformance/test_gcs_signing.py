@@ -127,6 +127,17 @@ async def test_a_url_may_leave_the_headers_to_the_store(
 
 
 @pytest.mark.parametrize(
+    ("lifetime", "seconds"), [(timedelta(seconds=1.9), "2"), (timedelta(days=8), "604800")]
+)
+async def test_a_url_is_valid_for_whole_seconds_and_a_week_at_most(
+    signing: GcsDriver, key: str, lifetime: timedelta, seconds: str
+) -> None:
+    url = await signing.sign_read(key, lifetime, "", "")
+    assert url is not None
+    assert parse_qs(urlsplit(url).query)["X-Goog-Expires"] == [seconds]
+
+
+@pytest.mark.parametrize(
     ("old", "new"),
     [("Expires=3600", "Expires=7200"), (quote("image/png", safe=""), "text"), ("blobs", "other")],
 )

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from aiohttp import web
 
-from media_service.errors import DataLoss, Unavailable
+from media_service.errors import DataLoss, InvalidArgument, MediaError, Reason, Unavailable
 from media_service.storage import s3_copy
+from media_service.storage.driver import PartName
 from media_service.storage.s3 import S3Driver, S3Location
 from media_service.types import new_id
 from tests.conformance.network import Network, network_before
@@ -101,6 +103,74 @@ async def test_bytes_damaged_on_the_way_are_refused(
     monkeypatch.undo()
     with pytest.raises(DataLoss):
         await s3.read(key, 0, 5, 5).__anext__()
+
+
+async def test_whether_the_store_checks_is_asked_once(
+    far: S3Driver, network: Network, key: str
+) -> None:
+    other_process = S3Driver(far.location)
+    session = await other_process.begin(key)
+    await other_process.close()
+
+    async def sign(number: int) -> bool:
+        name, lifetime = PartName(number, 1), timedelta(hours=1)
+        return await far.sign_part(key, session, name, 4, 0, lifetime) is not None
+
+    network.fault = lambda request, body: 400
+    with pytest.raises(Unavailable):
+        await sign(1)
+    network.fail()
+    network.seen.clear()
+    assert await sign(1)
+    assert await sign(2)
+    assert [method for method, _ in network.seen] == ["POST", "DELETE"]
+    assert [blob.session async for blob in far.list_open()] == [session]
+
+
+async def test_parts_that_are_too_small_are_never_joined(s3: S3Driver, key: str) -> None:
+    session = await s3.begin(key)
+    sizes = [5 * MIB, 5 * MIB - 1, 5 * MIB, 3]
+    parts = [await put(s3, key, session, bytes(size), n) for n, size in enumerate(sizes, 1)]
+    with pytest.raises(InvalidArgument) as caught:
+        await s3.complete(key, session, parts)
+    assert caught.value.reason == Reason.PART_TOO_SMALL
+    assert caught.value.metadata == {"part_number": "2", "min_part_size": f"{5 * MIB}"}
+    assert await s3.stat(key) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("InvalidPart", Reason.BLOB_MISSING),
+        ("InvalidPartOrder", Reason.INTERNAL),
+        ("InvalidArgument", Reason.INTERNAL),
+    ],
+)
+async def test_a_join_that_is_refused_is_not_tried_again(
+    far: S3Driver, network: Network, key: str, code: str, reason: Reason
+) -> None:
+    session = await far.begin(key)
+    part = await put(far, key, session, b"bytes")
+    asked: list[str] = []
+
+    def refuse(request: web.Request, body: bytes) -> web.Response | None:
+        if request.method != "POST":
+            return None
+        asked.append(request.raw_path)
+        return web.Response(status=400, text=f"<Error><Code>{code}</Code></Error>")
+
+    network.fault = refuse
+    with pytest.raises(MediaError) as caught:
+        await far.complete(key, session, [part])
+    assert (caught.value.reason, len(asked)) == (reason, 1)
+    assert not isinstance(caught.value, Unavailable)
+
+
+async def test_a_part_number_that_the_store_does_not_know_is_final(s3: S3Driver, key: str) -> None:
+    session = await s3.begin(key)
+    with pytest.raises(MediaError) as caught:
+        await put(s3, key, session, b"bytes", 10_001)
+    assert caught.value.reason == Reason.INTERNAL
 
 
 async def test_a_session_without_a_part_is_open(s3: S3Driver, key: str) -> None:

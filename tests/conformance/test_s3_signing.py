@@ -126,6 +126,18 @@ async def test_a_url_for_a_part_is_not_one_to_read_or_to_list(s3: S3Driver, key:
     assert httpx.delete(request.url, trust_env=False).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("lifetime", "seconds"),
+    [(timedelta(seconds=1.9), "2"), (timedelta(seconds=2), "2"), (timedelta(days=8), "604800")],
+)
+async def test_a_url_is_valid_for_whole_seconds_and_a_week_at_most(
+    s3: S3Driver, key: str, lifetime: timedelta, seconds: str
+) -> None:
+    part = await signed(s3, key, await s3.begin(key), b"data", lifetime)
+    for url in (part.url, await reader(s3, key, lifetime)):
+        assert parse_qs(urlsplit(url).query)["X-Amz-Expires"] == [seconds]
+
+
 async def test_a_signed_part_expires(s3: S3Driver, key: str) -> None:
     session = await s3.begin(key)
     request = await signed(s3, key, session, b"data", timedelta(seconds=1))
@@ -147,6 +159,19 @@ async def test_a_signed_part_ends_with_its_upload(
     assert await content(s3, finished) == b"whole"
     assert await s3.stat(aborted) is None
     assert [blob async for blob in s3.list_open()] == []
+
+
+async def test_no_part_is_signed_for_a_store_that_does_not_check_it(
+    seaweed: S3Driver, key: str
+) -> None:
+    session = await seaweed.begin(key)
+    other_process = S3Driver(seaweed.location)
+    for driver in (seaweed, other_process):
+        assert await driver.sign_part(key, session, NAME, 4, crc32c(b"data"), HOUR) is None
+    await other_process.close()
+    await seaweed.complete(key, session, [await put(seaweed, key, session, b"data")])
+    answer = httpx.get(await reader(seaweed, key), trust_env=False)
+    assert answer.content == b"data"
 
 
 # Reading

@@ -6,13 +6,14 @@ A driver translates its backend's errors at its edge, into `errors.Unavailable`
 (BLOB_MISSING).
 """
 
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from media_service.errors import DataLoss, Reason
+from media_service.errors import DataLoss, InvalidArgument, Reason
 from media_service.types import Octets
 
 
@@ -26,7 +27,7 @@ class Limits:
     stream_part_size: int | None = None
     # No part may be larger, since it waits in memory; None: it does not.
     max_part_size: int | None = None
-    # The largest part a signed request of the store itself may have; None: it signs none.
+    # No part that a signed request brings may be larger; None: none are signed.
     max_signed_part_size: int | None = None
 
 
@@ -77,8 +78,26 @@ class SignedRequest:
     headers: Mapping[str, str]
 
 
+LONGEST_SIGNED = timedelta(days=7)
+
+
+def signed_seconds(lifetime: timedelta) -> int:
+    """How long a signed request is valid: whole seconds, no fewer than asked for, and no more than
+    stores allow."""
+    return math.ceil(min(lifetime, LONGEST_SIGNED).total_seconds())
+
+
 def missing(key: str) -> DataLoss:
     return DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key)
+
+
+def part_too_small(number: int, least: int) -> InvalidArgument:
+    return InvalidArgument(
+        Reason.PART_TOO_SMALL,
+        f"Part {number} has less than the {least} bytes that a part needs which others follow.",
+        part_number=number,
+        min_part_size=least,
+    )
 
 
 async def expect(driver: "Driver", key: str, size: int) -> None:
@@ -144,8 +163,8 @@ class Driver(Protocol):
         lifetime: timedelta,
     ) -> SignedRequest | None:
         """A request that stores a whole part of just these bytes, past this service; None if the
-        store takes none, or there is nothing to sign with. It can never touch the completed blob.
-        `lifetime`: at most seven days."""
+        store takes none, does not check what it takes, or there is nothing to sign with. It can
+        never touch the completed blob. `lifetime`: at most seven days. Raises Unavailable."""
 
     async def stored_parts(
         self, key: str, session: str, names: Sequence[PartName]
@@ -163,7 +182,9 @@ class Driver(Protocol):
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         """Joins the parts, in order, into the blob `key`, durably. Idempotent, also after a crash
-        halfway; afterwards the parts may be gone."""
+        halfway; afterwards the parts may be gone. Raises InvalidArgument (PART_TOO_SMALL) if the
+        store wants more of a part than it has, and MediaError (INTERNAL) if it will never take
+        them for another reason."""
 
     async def abort(self, key: str, session: str) -> None:
         """Removes every part of an open blob, known or not; not the blob. Idempotent."""

@@ -52,6 +52,8 @@ from media_service.types import Octets
 # A part waits in memory until it is whole; 50 GiB are 6400 parts.
 PART = 8 << 20
 MAX_PART = 32 << 20
+# Google would take 5 TiB in one request; this is what S3 takes, and enough.
+MAX_SIGNED = 5 << 30
 # As many as one request composes.
 COMPOSED = 32
 # Requests of one call that are on their way at once.
@@ -91,7 +93,7 @@ class GcsDriver:
     """`prefix` ends with a slash or is empty. `endpoint` is an emulator that asks for no
     credentials; None: Google's own, with the credentials that the SDK finds."""
 
-    limits = Limits(min_part_size=0, stream_part_size=PART, max_part_size=MAX_PART)
+    limits = Limits(stream_part_size=PART, max_part_size=MAX_PART, max_signed_part_size=MAX_SIGNED)
 
     def __init__(self, bucket: str, prefix: str, endpoint: str | None) -> None:
         self.bucket = GcsBucket(bucket, endpoint)
@@ -170,7 +172,8 @@ class GcsDriver:
         crc32c: int,
         lifetime: timedelta,
     ) -> SignedRequest | None:
-        """Used after the blob is completed or aborted, it leaves a part that joins nothing."""
+        """Used after the blob is completed or aborted, it leaves a part that joins nothing. An
+        answer of 412 means that the part is there already, as after one that was lost."""
         headers = {
             "x-goog-content-length-range": f"{size},{size}",
             "x-goog-hash": f"crc32c={encoded(crc32c)}",

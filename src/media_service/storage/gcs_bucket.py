@@ -4,6 +4,7 @@ Requests that fail in passing are repeated. What is not there is a FileNotFoundE
 not to be there a FileExistsError; every other error is translated.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -166,8 +167,10 @@ class GcsBucket:
         signer = await self._client.signer()
         if signer is None:
             return None
-        path = f"/{self.name}/{name}"
-        return signer.url(method, self.endpoint or GOOGLE, path, query, headers, now(), lifetime)
+        endpoint, path = self.endpoint or GOOGLE, f"/{self.name}/{name}"
+        return await asyncio.to_thread(
+            signer.url, method, endpoint, path, query, headers, now(), lifetime
+        )
 
     async def close(self) -> None:
         await self._client.close()

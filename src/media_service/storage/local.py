@@ -16,20 +16,20 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import ParamSpec, TypeVar
 
 from media_service.errors import DataLoss, MediaError, Reason, Unavailable
 from media_service.failpoints import failpoint
+from media_service.storage.closed_store import ClosedStore
 from media_service.storage.driver import (
     Driver,
     Limits,
     ObjectInfo,
     OpenBlob,
     PartName,
-    SignedRequest,
     StoredPart,
     expect,
 )
@@ -138,7 +138,7 @@ class LocalPartWriter:
                 os.close(fd)
 
 
-class LocalDriver:
+class LocalDriver(ClosedStore):
     limits = Limits()
 
     def __init__(self, root: Path) -> None:
@@ -240,27 +240,6 @@ class LocalDriver:
                 raise RuntimeError(f"part name {name} was used before") from None
 
         return LocalPartWriter(self, path, await self.run(create_again))
-
-    async def sign_part(
-        self,
-        key: str,
-        session: str,
-        name: PartName,
-        size: int,
-        crc32c: int,
-        lifetime: timedelta,
-    ) -> SignedRequest | None:
-        return None
-
-    async def stored_parts(
-        self, key: str, session: str, names: Sequence[PartName]
-    ) -> dict[PartName, tuple[int, int]]:
-        return {}
-
-    async def sign_read(
-        self, key: str, lifetime: timedelta, content_type: str, disposition: str
-    ) -> str | None:
-        return None
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         await self.run(self._complete, key, parts)

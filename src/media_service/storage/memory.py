@@ -4,16 +4,16 @@ It keeps the same promises as the others, but for surviving a restart.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
+from media_service.storage.closed_store import ClosedStore
 from media_service.storage.driver import (
     Driver,
     Limits,
     ObjectInfo,
     OpenBlob,
     PartName,
-    SignedRequest,
     StoredPart,
     expect,
     missing,
@@ -45,7 +45,7 @@ class MemoryPartWriter:
         self._parts.pop(self._name, None)
 
 
-class MemoryDriver:
+class MemoryDriver(ClosedStore):
     limits = Limits()
 
     def __init__(self) -> None:
@@ -82,27 +82,6 @@ class MemoryDriver:
             raise RuntimeError(f"part name {fresh} was used before")
         self._touched[key] = now()
         return parts
-
-    async def sign_part(
-        self,
-        key: str,
-        session: str,
-        name: PartName,
-        size: int,
-        crc32c: int,
-        lifetime: timedelta,
-    ) -> SignedRequest | None:
-        return None
-
-    async def stored_parts(
-        self, key: str, session: str, names: Sequence[PartName]
-    ) -> dict[PartName, tuple[int, int]]:
-        return {}
-
-    async def sign_read(
-        self, key: str, lifetime: timedelta, content_type: str, disposition: str
-    ) -> str | None:
-        return None
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         size = sum(part.size for part in parts)

@@ -3,7 +3,8 @@
 A part is a part of an open multipart upload, held in memory until it is whole: S3 has no parts that
 grow. Its number is all that names it, so whoever numbers parts must not use a number twice for
 different bytes; the epoch is not seen here. Every request carries the CRC32C of its bytes, so that
-the store itself refuses what was damaged on the way.
+the store itself refuses what was damaged on the way. Not every store does: one that does not tell
+the checksum's algorithm when a blob is opened does not check either, and nothing is signed for it.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
@@ -33,14 +34,23 @@ from media_service.storage.driver import (
     StoredPart,
     expect,
     missing,
+    part_too_small,
+    signed_seconds,
 )
 from media_service.storage.held_part import HeldPart
-from media_service.storage.s3_client import code_of, open_client, translated, unavailable
+from media_service.storage.s3_client import (
+    code_of,
+    open_client,
+    translated,
+    unavailable,
+    wrong_parts_told,
+)
 from media_service.storage.s3_location import S3Location
 from media_service.types import Octets, now
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import CreateMultipartUploadOutputTypeDef
 
 MIB = 1 << 20
 # S3 takes nothing smaller but at the end, and 10 000 parts: of 8 MiB they make 78 GiB.
@@ -48,6 +58,9 @@ MIN_PART = 5 * MIB
 PART = 8 * MIB
 # What is sent as one part waits in memory.
 MAX_PART = 32 * MIB
+# The most that one request may bring: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+MAX_SIGNED = 5 << 30
+ALGORITHM = "CRC32C"
 # Waits before a download is gone on with that was cut.
 RETRY_SECONDS = (0.1, 0.4, 1.6)
 CUT = (aiohttp.ClientError, asyncio.IncompleteReadError, TimeoutError, OSError)
@@ -71,7 +84,12 @@ class S3PartWriter(HeldPart):
 
 
 class S3Driver:
-    limits = Limits(min_part_size=MIN_PART, stream_part_size=PART, max_part_size=MAX_PART)
+    limits = Limits(
+        min_part_size=MIN_PART,
+        stream_part_size=PART,
+        max_part_size=MAX_PART,
+        max_signed_part_size=MAX_SIGNED,
+    )
 
     def __init__(self, location: S3Location) -> None:
         self.location = location
@@ -79,6 +97,8 @@ class S3Driver:
         self._prefix = location.prefix
         self._stack = AsyncExitStack()
         self._opening: asyncio.Task[S3Client] | None = None
+        # Whether the store checks what it is sent; None: it has not told yet.
+        self._checks: bool | None = None
 
     async def _client(self) -> "S3Client":
         """One client, made when it is first needed."""
@@ -141,7 +161,7 @@ class S3Driver:
                 await s3_copy.copy_whole(client, source.name(source_key), target)
             return True
         # No checksum is asked for: some stores take a copied part's from the whole source.
-        session = await self._begin(key, content_type)
+        session = (await self._begin(key, content_type))["UploadId"]
         try:
             target = {**self.name(key), "UploadId": session}
             with translated(source_key):
@@ -154,16 +174,26 @@ class S3Driver:
         return True
 
     async def begin(self, key: str, content_type: str = "") -> str:
-        return await self._begin(key, content_type, ChecksumAlgorithm="CRC32C")
+        opened = await self._begin(key, content_type, ChecksumAlgorithm=ALGORITHM)
+        self._checks = opened.get("ChecksumAlgorithm") == ALGORITHM
+        return opened["UploadId"]
 
-    async def _begin(self, key: str, content_type: str, **options: Any) -> str:
+    async def _begin(
+        self, key: str, content_type: str, **options: Any
+    ) -> "CreateMultipartUploadOutputTypeDef":
         client = await self._client()
         with translated(key):
             opened = await client.create_multipart_upload(
                 **self.name(key), **self._kept_as(content_type), **options
             )
         failpoint("s3.begin.after")
-        return opened["UploadId"]
+        return opened
+
+    async def _is_checked(self) -> bool:
+        if self._checks is None:
+            probe = f"check/{token_hex(8)}"
+            await self.abort(probe, await self.begin(probe))
+        return bool(self._checks)
 
     async def open_part(self, key: str, session: str, name: PartName) -> S3PartWriter:
         return S3PartWriter(self, key, session, name.number)
@@ -172,7 +202,7 @@ class S3Driver:
         """Stores a whole part."""
         client = await self._client()
         failpoint("s3.part.before")
-        with translated(key):
+        with translated(key), wrong_parts_told():
             await client.upload_part(
                 **self.name(key),
                 UploadId=session,
@@ -192,6 +222,8 @@ class S3Driver:
         lifetime: timedelta,
     ) -> SignedRequest | None:
         """It ends with the session, when the blob is completed or aborted."""
+        if not await self._is_checked():
+            return None
         client, checked = await self._client(), encoded(crc32c)
         with translated(key):
             url = await client.generate_presigned_url(
@@ -203,7 +235,7 @@ class S3Driver:
                     "ContentLength": size,
                     "ChecksumCRC32C": checked,
                 },
-                ExpiresIn=int(lifetime.total_seconds()),
+                ExpiresIn=signed_seconds(lifetime),
             )
         return SignedRequest(url, {"x-amz-checksum-crc32c": checked})
 
@@ -236,7 +268,7 @@ class S3Driver:
             return await client.generate_presigned_url(
                 "get_object",
                 Params=self.name(key) | {name: value for name, value in told.items() if value},
-                ExpiresIn=int(lifetime.total_seconds()),
+                ExpiresIn=signed_seconds(lifetime),
             )
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
@@ -267,9 +299,18 @@ class S3Driver:
         if [part["PartNumber"] for part in joined] != [part.name.number for part in parts]:
             raise ValueError("S3 joins parts in the order of their numbers")
         failpoint("s3.join.before")
-        await client.complete_multipart_upload(
-            **self.name(key), UploadId=session, MultipartUpload={"Parts": joined}
-        )
+        try:
+            with wrong_parts_told():
+                await client.complete_multipart_upload(
+                    **self.name(key), UploadId=session, MultipartUpload={"Parts": joined}
+                )
+        except ClientError as error:
+            if code_of(error) != "EntityTooSmall":
+                raise
+            told: dict[str, Any] = {**error.response["Error"]}
+            smallest = min(parts[:-1] or parts, key=lambda part: part.size)
+            least = int(told.get("MinSizeAllowed", MIN_PART))
+            raise part_too_small(smallest.name.number, least) from error
         failpoint("s3.join.after")
 
     async def _parts(self, client: "S3Client", key: str, session: str) -> AsyncIterator[Any]:

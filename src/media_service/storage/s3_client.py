@@ -9,7 +9,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from media_service.errors import Reason, Unavailable
+from media_service.errors import MediaError, Reason, Unavailable
 from media_service.storage.driver import missing
 from media_service.storage.s3_location import S3Location
 
@@ -20,7 +20,9 @@ CONNECTIONS = 64
 ATTEMPTS = 4
 CONNECT_SECONDS = 5
 READ_SECONDS = 60
-MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound"}
+MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound", "InvalidPart"}
+# What is wrong with parts themselves: their numbers, and their order.
+WRONG = {"InvalidArgument", "InvalidPartOrder"}
 
 
 def open_client(location: S3Location) -> "AbstractAsyncContextManager[S3Client]":
@@ -63,6 +65,19 @@ def translated(key: str = "") -> Iterator[None]:
         raise unavailable(f"it answered {code_of(error)}") from error
     except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
         raise unavailable(type(error).__name__) from error
+
+
+@contextmanager
+def wrong_parts_told() -> Iterator[None]:
+    """Around requests for parts: what is refused once is refused for ever, and not repeated."""
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) not in WRONG:
+            raise
+        raise MediaError(
+            Reason.INTERNAL, f"The object store does not take these parts: {code_of(error)}."
+        ) from error
 
 
 def unavailable(why: str) -> Unavailable:

@@ -16,6 +16,7 @@ from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries as catalogue
 from media_service.storage.blobs import BlobStore
+from media_service.storage.driver import part_too_small
 from media_service.types import Checksums, Owner, new_id
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, merge
@@ -30,7 +31,7 @@ from media_service.uploads.ledger import (
     upload_not_found,
 )
 from media_service.uploads.model import Chunk, Upload, UploadResult, UploadSpec, UploadState
-from media_service.uploads.parts.check import ListedPart, outstanding, part_too_small
+from media_service.uploads.parts.check import ListedPart, outstanding
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.running import Running
 from media_service.uploads.stream import UploadStream, check_chunk

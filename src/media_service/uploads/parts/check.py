@@ -36,15 +36,6 @@ def other_bytes(number: int, next_part_number: int) -> AlreadyExists:
     )
 
 
-def part_too_small(number: int, least: int) -> InvalidArgument:
-    return InvalidArgument(
-        Reason.PART_TOO_SMALL,
-        f"Part {number} has less than the {least} bytes that a part needs which others follow.",
-        part_number=number,
-        min_part_size=least,
-    )
-
-
 def check_number(upload: Upload, number: int, found: Part | None) -> None:
     """Whether a caller may put this part. Raises AlreadyExists (PART_CONFLICT)."""
     if found is not None and found.sealed:

@@ -10,12 +10,13 @@ from media_service.db.notify import Notifier
 from media_service.errors import Conflict, FailedPrecondition
 from media_service.failpoints import failpoint
 from media_service.storage.blobs import BlobStore
+from media_service.storage.driver import part_too_small
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.ledger import not_active, superseded
 from media_service.uploads.model import Part, Upload, UploadState
 from media_service.uploads.parts import queries as part_queries
-from media_service.uploads.parts.check import check_claims, part_too_small
+from media_service.uploads.parts.check import check_claims
 from media_service.uploads.running import Incoming
 from media_service.uploads.stream import size_exceeded
 
