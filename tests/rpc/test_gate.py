@@ -9,7 +9,13 @@ import jwt
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from media.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
+from media.v1 import (
+    media_pb2,
+    media_service_pb2,
+    media_service_pb2_grpc,
+    upload_pb2,
+    upload_service_pb2,
+)
 
 from media_service.access.tokens import TokenVerifier
 from media_service.rpc.gate import Gate
@@ -168,6 +174,51 @@ async def test_audited_calls_are_logged_without_anything_sensitive(
     assert f"action=media.delete user='ann' org='' subject={media.media_id} outcome=OK" in told
     assert ann.token not in told
     assert "secret name" not in told
+
+
+@pytest.mark.parametrize(
+    ("count", "field"), [(10_000, "parts.part_number"), (10_001, "parts"), (300_000, "parts")]
+)
+async def test_of_many_wrong_elements_one_violation_is_told(
+    ann: Caller, count: int, field: str
+) -> None:
+    request = upload_service_pb2.CompleteUploadRequest(upload_id=new_id())
+    raw = request.SerializeToString() + b"\x1a\x00" * count
+    assert upload_service_pb2.CompleteUploadRequest.FromString(raw).parts
+    complete = ann.channel.unary_unary("/media.v1.UploadService/CompleteUpload")
+    told = await refused(complete(raw, metadata=ann.metadata))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert told.fields == [field]
+
+
+async def test_a_list_inside_a_message_is_counted_too(ann: Caller) -> None:
+    media = media_pb2.Media(media_id=new_id(), tags=["tag"] * 101)
+    request = media_service_pb2.UpdateMediaRequest(media=media, update_mask={"paths": ["tags"]})
+    told = await refused(ann.call(ann.media.UpdateMedia, request))
+    assert (told.reason, told.fields) == ("INVALID_FIELD", ["media.tags"])
+    request.media.tags[:] = []
+    request.update_mask.paths.extend(["tags"] * 1000)
+    told = await refused(ann.call(ann.media.UpdateMedia, request))
+    assert (told.reason, told.fields) == ("INVALID_FIELD", ["update_mask.paths"])
+
+
+async def test_of_a_small_request_several_violations_are_told(ann: Caller) -> None:
+    request = upload_service_pb2.CompleteUploadRequest(
+        upload_id="none", parts=[upload_pb2.Part(part_number=0)] * 2
+    )
+    told = await refused(ann.call(ann.uploads.CompleteUpload, request))
+    assert told.fields == ["upload_id", "parts.part_number", "parts.part_number"]
+    request.parts.extend([upload_pb2.Part()] * 40)
+    told = await refused(ann.call(ann.uploads.CompleteUpload, request))
+    assert told.fields == ["upload_id", *["parts.part_number"] * 19]
+
+
+async def test_what_a_caller_gave_does_not_keep_the_answer_from_coming(ann: Caller) -> None:
+    request = media_service_pb2.UpdateMediaRequest(
+        media=media_pb2.Media(media_id=new_id()), update_mask={"paths": ["é" * 1_000_000]}
+    )
+    told = await refused(ann.call(ann.media.UpdateMedia, request))
+    assert (told.reason, told.message[-1]) == ("INVALID_UPDATE_MASK", "…")
 
 
 def test_a_method_without_a_rule_does_not_start() -> None:

@@ -84,6 +84,15 @@ async def test_a_checksum_of_the_wrong_length_is_refused(ann: Caller) -> None:
     assert (told.reason, told.fields) == ("INVALID_FIELD", ["checksums.sha256"])
 
 
+async def test_a_long_digest_is_refused_before_it_is_read(service: Running) -> None:
+    caller = await service.caller()
+    request = upload_service_pb2.PutSignedRequest(token="none")
+    digest = "crc32c=:AAAAAA==:, " + "a" * 12_000
+    metadata = (("content-digest", digest),)
+    told = await refused(caller.uploads.PutSigned(iter([request]), metadata=metadata))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_HEADER")
+
+
 async def test_the_audit_log_cannot_be_forged(
     ann: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:

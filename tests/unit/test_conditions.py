@@ -1,12 +1,13 @@
 """Conditional and range requests, as RFC 9110 has them."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media_service.downloads.conditions import Plan, http_date, plan
+from media_service.downloads.conditions import Plan, http_date, parse_range, plan
 from media_service.downloads.service import resolve
 from media_service.errors import OutOfRange, PreconditionFailed, Reason
 
@@ -267,3 +268,25 @@ def test_the_whole_of_nothing_is_nothing() -> None:
     assert resolve(0, 0, 0) == resolve(0, 10, 0) == resolve(-5, 0, 0) == (0, 0)
     with pytest.raises(OutOfRange):
         resolve(1, 0, 0)
+
+
+LENIENT = r"\s*bytes\s*=\s*(\d{0,19})\s*-\s*(\d{0,19})\s*"
+
+
+@given(st.from_regex(LENIENT, fullmatch=True) | st.text("bytes=- \t19", max_size=30))
+def test_a_range_with_spaces_anywhere_is_read(header: str) -> None:
+    match = re.fullmatch(LENIENT, header)
+    plain = f"bytes={match[1]}-{match[2]}" if match else "nonsense"
+    assert parsed(header) == parsed(plain)
+
+
+@pytest.mark.parametrize("header", ["bytes={}x", "bytes=-{}x", "bytes=1{}x", "{}x", "bytes{}x"])
+def test_a_range_of_nothing_but_spaces_is_ignored(header: str) -> None:
+    assert parse_range(header.format(" " * 1_000_000), 10) is None  # in the square, it takes hours
+
+
+def parsed(header: str) -> tuple[int, int] | str | None:
+    try:
+        return parse_range(header, 1000)
+    except OutOfRange:
+        return "outside"

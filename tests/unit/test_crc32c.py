@@ -6,7 +6,7 @@ from crc32c import crc32c as crc32c_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media_service.storage.crc32c import combine
+from media_service.storage.crc32c import combine, zeros
 
 
 @given(st.binary(max_size=2000), st.binary(max_size=2000))
@@ -41,3 +41,15 @@ def test_a_large_piece() -> None:
 
 def test_nothing_appended_changes_nothing() -> None:
     assert combine(0x12345678, 0, 0) == 0x12345678
+
+
+def test_lengths_that_all_differ_share_what_is_computed() -> None:
+    for length in range(2**40, 2**40 + 1_000_003, 1009):
+        combine(1, 0, length)
+    assert zeros.cache_info().misses <= 64
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 44))
+def test_zeros_are_as_many_as_twice_half_of_them(crc: int, power: int) -> None:
+    half = combine(combine(crc, 0, 2**power), 0, 2**power)
+    assert half == combine(crc, 0, 2 ** (power + 1))

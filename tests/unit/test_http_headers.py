@@ -132,6 +132,32 @@ def test_any_digest_is_read_or_refused(text: str) -> None:
         assert error.reason is Reason.INVALID_HEADER  # noqa: PT017
 
 
+SPACE = st.text(" \t", max_size=3)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.lists(st.sampled_from(["md5", "unixsum", "a", "x-9", "sha-512"]), max_size=5),
+    st.data(),
+)
+def test_a_digest_is_found_among_others(
+    crc32c: int, others: list[str], data: st.DataObject
+) -> None:
+    members = [f"{name}{data.draw(SPACE)}={data.draw(SPACE)}:AAAA:" for name in others]
+    members.insert(data.draw(st.integers(0, len(others))), repr_digest(Checksums(crc32c)))
+    text = f"{data.draw(SPACE)},{data.draw(SPACE)}".join(members)
+    assert digest_header({"repr-digest": text}, "Repr-Digest") == Checksums(crc32c)
+
+
+@pytest.mark.parametrize("junk", ["x", " ", "x=", "x=:", ":", "-"])
+def test_a_digest_of_great_length_is_refused_unread(junk: str) -> None:
+    text = f"crc32c=:AAAAAA==:, {junk * 1024}"
+    with pytest.raises(InvalidArgument) as caught:
+        digest_header({"content-digest": text}, "Content-Digest")
+    assert caught.value.reason is Reason.INVALID_HEADER
+    assert caught.value.fields == (("Content-Digest", "at most 1024 characters long"),)
+
+
 # Content-Disposition
 
 
@@ -146,6 +172,8 @@ def test_any_digest_is_read_or_refused(text: str) -> None:
         ("a\\b", "inline; filename=\"a_b\"; filename*=UTF-8''a%5Cb"),
         ("a;b=c.jpg", 'inline; filename="a;b=c.jpg"'),
         ("🙂", "inline; filename=\"_\"; filename*=UTF-8''%F0%9F%99%82"),
+        (" ", "inline; filename=\"_\"; filename*=UTF-8''%20"),
+        (" a b  ", "inline; filename=\"_a b _\"; filename*=UTF-8''%20a%20b%20%20"),
         ("a\r\nX: y", "inline; filename=\"a__X: y\"; filename*=UTF-8''a%0D%0AX%3A%20y"),
     ],
 )

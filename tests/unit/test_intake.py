@@ -31,6 +31,17 @@ async def test_a_producer_waits_while_it_is_full() -> None:
     assert await intake.take(FOREVER) == [Chunk(b"next")]
 
 
+async def test_a_view_counts_as_all_that_it_keeps_in_memory() -> None:
+    intake = Intake()
+    await intake.put(Chunk(memoryview(bytes(CAPACITY))[:1]))
+    producer = asyncio.create_task(intake.put(Chunk(b"next")))
+    await settle()
+    assert not producer.done()
+    assert intake.received == 1
+    await intake.take(FOREVER)
+    await producer
+
+
 async def test_a_consumer_waits_while_it_is_empty() -> None:
     intake = Intake()
     consumer = asyncio.create_task(intake.take(FOREVER))

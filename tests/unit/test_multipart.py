@@ -131,6 +131,19 @@ async def test_bytes_that_are_no_utf8_do_not_break_a_name() -> None:
     assert (await read(body))[0].filename == "\ufffd\ufffd.jpg"
 
 
+async def test_a_name_may_be_as_long_as_names_are_in_every_form() -> None:
+    encoded = "%C3%A9" * 127
+    disposition = f'form-data; name="file"; filename="{encoded}"; filename*=UTF-8\'\'{encoded}'
+    spec, _ = await read(form((disposition, "image/jpeg", b"x")))
+    assert len(spec.filename) in {127, len(encoded)}
+
+
+async def test_a_header_that_takes_long_to_parse_is_refused() -> None:
+    disposition = 'form-data; name="file"; filename=a; x="' + ";" * 2048
+    error = await refused(form((disposition, "image/jpeg", b"x")))
+    assert "a header of a part is longer than 2048 bytes" in error.message
+
+
 async def test_a_field_wins_over_the_parts_name_and_the_request_over_both() -> None:
     body = form(('form-data; name="filename"', "", "größe.jpg".encode()), FILE)
     assert (await read(body))[0].filename == "größe.jpg"
@@ -241,6 +254,7 @@ def test_a_boundary(content_type: str, boundary: bytes | None) -> None:
         "; boundary=" + "x" * 10_000,
         "; boundary*=undefined''x",
         "; boundary*" + "9" * 5000 + "=x",
+        '; boundary=b; x="' + ";" * 1000 + '"',  # takes long to parse
     ],
 )
 def test_a_form_without_a_boundary_is_refused(parameter: str) -> None:

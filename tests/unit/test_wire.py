@@ -113,6 +113,23 @@ def agree(kind: Any, raw: bytes) -> None:
     )
 
 
+@pytest.mark.parametrize("size", [0, 1, 1000, 100_000, 1 << 20, 2 << 20])
+def test_content_keeps_no_more_in_memory_than_twice_itself(size: int) -> None:
+    body = httpbody_pb2.HttpBody(content_type="j" * (1 << 20), data=bytes(size))
+    for message in (AppendUpload(body=body), AppendUpload(body=body, upload_id="j" * size)):
+        data = read(message).data
+        assert data == body.data
+        kept = data.obj if isinstance(data, memoryview) else data
+        assert len(memoryview(kept)) <= 2 * size
+
+
+def test_content_is_not_copied_where_it_is_nearly_all() -> None:
+    raw = WriteUpload(data=bytes(1 << 20), offset=5).SerializeToString()
+    data = wire.deserializer(WriteUpload)(raw).data
+    assert isinstance(data, memoryview)
+    assert data.obj is raw
+
+
 def test_a_million_fields_are_refused() -> None:
     with pytest.raises(DecodeError):
         wire.deserializer(WriteUpload)(b"\x30\x01" * 1_000_000)

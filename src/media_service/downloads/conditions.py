@@ -9,6 +9,9 @@ from email.utils import parsedate_to_datetime
 from media_service.downloads.service import not_satisfiable
 from media_service.errors import PreconditionFailed, Reason
 
+# Possessive: thousands of spaces are not tried in every division between two places.
+RANGE = r"\s*+bytes\s*+=\s*+(\d{0,19}+)\s*+-\s*+(\d{0,19}+)\s*+"
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -81,7 +84,7 @@ def parse_range(header: str, size: int) -> tuple[int, int] | None:
 
     Raises OutOfRange if it lies outside.
     """
-    match = re.fullmatch(r"\s*bytes\s*=\s*(\d{0,19})\s*-\s*(\d{0,19})\s*", header, re.IGNORECASE)
+    match = re.fullmatch(RANGE, header, re.IGNORECASE)
     if not match or not (match[1] or match[2]):
         return None
     if not match[1]:

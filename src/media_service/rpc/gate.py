@@ -9,20 +9,18 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
-import protovalidate
 from google.protobuf.message import Message
 
 from media_service.access.require import Guard, current_guard
 from media_service.access.tokens import TokenVerifier
 from media_service.errors import (
-    InvalidArgument,
-    MediaError,
     PermissionDenied,
     Reason,
     Unauthenticated,
 )
 from media_service.rpc import wire
 from media_service.rpc.caller import current_principal
+from media_service.rpc.checks import Checks
 from media_service.rpc.rules import MethodRule
 from media_service.rpc.status import abort, known
 
@@ -67,7 +65,7 @@ class Gate:
         self._server = server
         self._rules = rules
         self._verifier = verifier
-        self._validator = protovalidate.Validator()
+        self._checks = Checks()
 
     # What generated code calls to register a servicer. Interceptors would do too, but gRPC runs
     # them anew for every call.
@@ -150,9 +148,7 @@ class Gate:
             )
 
     def _check(self, message: Message, record: Record) -> Message:
-        violations = self._validator.collect_violations(message)
-        if violations:
-            raise invalid_fields(violations)
+        self._checks.check(message)
         record.note(message)
         return message
 
@@ -192,15 +188,3 @@ def closing(behavior: Any) -> Callable[[AsyncGenerator[wire.Piece, None], Contex
             return await behavior(pieces, context)
 
     return call
-
-
-def invalid_fields(violations: list[protovalidate.Violation]) -> MediaError:
-    fields = []
-    for violation in violations:
-        elements = violation.proto.field.elements if violation.proto.field else []
-        name = ".".join(element.field_name for element in elements)
-        fields.append((name, violation.proto.message))
-    summary = "; ".join(f"{name}: {message}" for name, message in fields)
-    return InvalidArgument(
-        Reason.INVALID_FIELD, f"The request is not valid: {summary}.", tuple(fields)
-    )

@@ -10,10 +10,16 @@ from email.utils import format_datetime
 from typing import Any
 
 from media_service.errors import InvalidArgument, MediaError, Reason
-from media_service.rpc.status import codes
+from media_service.rpc.status import codes, message_of
 from media_service.types import Checksums
 
 log = logging.getLogger(__name__)
+
+# Characters of a header that has to be parsed; digests of every algorithm there is fit.
+LONGEST_HEADER = 1024
+# A key begins where it cannot go on to the left: tried at each of its letters, a long one takes
+# time in the square of its length.
+DIGEST = re.compile(r"(?<![a-z0-9-])([a-z0-9-]+)\s*=\s*:([^:]*):")
 
 
 def request_headers(context: Any) -> Mapping[str, str]:
@@ -42,7 +48,7 @@ async def cut(context: Any, error: MediaError) -> None:
     """
     log.error("an answer broke off: %s", error.message)
     excess = tuple((f"x-cut-{number}", "1") for number in range(110))
-    await context.abort(codes(error)[0], error.message, excess)
+    await context.abort(codes(error)[0], message_of(error), excess)
 
 
 def http_date(time: datetime) -> str:
@@ -75,8 +81,10 @@ def boolean_header(headers: Mapping[str, str], name: str) -> bool:
 def digest_header(headers: Mapping[str, str], name: str) -> Checksums:
     """The checksums in a Content-Digest or Repr-Digest (RFC 9530): sha-256, crc32c."""
     text = headers.get(name.lower(), "")
+    if len(text) > LONGEST_HEADER:
+        raise bad_header(name, f"at most {LONGEST_HEADER} characters long")
     sha256 = crc32c = None
-    for algorithm, encoded in re.findall(r"([a-z0-9-]+)\s*=\s*:([^:]*):", text):
+    for algorithm, encoded in DIGEST.findall(text):
         try:
             value = base64.b64decode(encoded, validate=True)
         except ValueError:

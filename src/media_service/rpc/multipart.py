@@ -6,20 +6,27 @@ from email.message import Message
 from python_multipart.multipart import MultipartParser
 
 from media_service.errors import InvalidArgument, Reason
+from media_service.rpc.http import LONGEST_HEADER
 from media_service.types import Octets, new_id
 from media_service.uploads.model import KIB, Chunk, UploadSpec
 
 # Bounds everything that is held in memory: headers and fields, not the file.
 MAX_OVERHEAD = 64 * KIB
 MAX_BOUNDARY = 70  # RFC 2046, section 5.1.1
+# Python's parser of a header's parameters takes time in the square of its length. A name of 255
+# bytes, each written as three, fits twice.
+MAX_PART_HEADER = 2 * KIB
 
 
 def boundary_of(content_type: str) -> bytes | None:
-    """The boundary of a multipart/form-data type; None for other types."""
+    """The boundary of a multipart/form-data type; None for other types. Raises InvalidArgument
+    (INVALID_MULTIPART)."""
+    if plain_type(content_type).lower() != "multipart/form-data":
+        return None
+    if len(content_type) > LONGEST_HEADER:
+        raise invalid(f"its content type is longer than {LONGEST_HEADER} characters")
     message = Message()
     message["content-type"] = content_type
-    if message.get_content_type() != "multipart/form-data":
-        return None
     try:
         boundary = (message.get_boundary() or "").encode()
     except ValueError:  # RFC 2231 lets a parameter be in any encoding
@@ -121,6 +128,8 @@ class MultipartFile:
 
     def _header_value(self, data: bytes, start: int, end: int) -> None:
         self._spend(end - start)
+        if len(self._value) + end - start > MAX_PART_HEADER:
+            raise invalid(f"a header of a part is longer than {MAX_PART_HEADER} bytes")
         self._value += data[start:end]
 
     def _header_end(self) -> None:

@@ -1,7 +1,7 @@
 """The only table from error classes to gRPC codes and HTTP statuses."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import grpc
@@ -16,6 +16,14 @@ log = logging.getLogger(__name__)
 
 DOMAIN = "media.v1"
 RETRY_SECONDS = 1
+# Bytes of metadata. Clients refuse more than 8 KiB in all, as they please: the message, which is
+# there twice, once in base64, the error's metadata, and the violations, by field.
+LONGEST_MESSAGE = 1024
+FACTS_ROOM = 1200
+VIOLATIONS_ROOM = 1800
+# Of these.
+LONGEST_NAME = 100
+LONGEST_TEXT = 1000
 Code = grpc.StatusCode
 
 TABLE: dict[type[MediaError], tuple[grpc.StatusCode, int]] = {
@@ -74,16 +82,44 @@ def pack(status: status_pb2.Status, detail: object) -> None:
     status.details.append(packed)
 
 
+def message_of(error: MediaError) -> str:
+    return cut(error.message, LONGEST_MESSAGE)
+
+
+def cut(text: str, room: int) -> str:
+    """The beginning of a text that takes at most `room` bytes in metadata, where all but printable
+    ASCII is percent-encoded."""
+    taken = 0
+    for at, character in enumerate(text):
+        plain = " " <= character <= "~" and character != "%"
+        taken += 1 if plain else 3 * len(character.encode())
+        if taken > room:
+            return text[:at] + "…"
+    return text
+
+
+def fitting(pairs: Iterable[tuple[str, str]], room: int) -> Iterator[tuple[str, str]]:
+    """The first of some names and texts, cut, that take at most `room` bytes together."""
+    for pair in pairs:
+        name, text = cut(pair[0], LONGEST_NAME), cut(pair[1], LONGEST_TEXT)
+        room -= len(name.encode()) + len(text.encode())
+        if room < 0:
+            return
+        yield name, text
+
+
 def to_status(error: MediaError) -> status_pb2.Status:
-    """google.rpc.Status with ErrorInfo, and BadRequest or RetryInfo where they say more."""
-    status = status_pb2.Status(code=codes(error)[0].value[0], message=error.message)
+    """google.rpc.Status with ErrorInfo, and BadRequest or RetryInfo where they say more. What a
+    caller gave may be in them: all that is long is cut, so that it fits into metadata."""
+    status = status_pb2.Status(code=codes(error)[0].value[0], message=message_of(error))
+    facts = dict(fitting(error.metadata.items(), FACTS_ROOM))
     pack(
         status,
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata),
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=facts),
     )
     if isinstance(error, errors.InvalidArgument) and error.fields:
         request = error_details_pb2.BadRequest()
-        for field, description in error.fields:
+        for field, description in fitting(error.fields, VIOLATIONS_ROOM):
             request.field_violations.add(field=field, description=description)
         pack(status, request)
     if isinstance(error, RETRIABLE):
@@ -109,4 +145,4 @@ async def abort(context: "grpc.aio.ServicerContext[Any, Any]", error: MediaError
     """Ends the call with the error. One abort carries details and headers, or Envoy loses some."""
     details = to_status(error).SerializeToString()
     trailers = (("grpc-status-details-bin", details), *http_headers(error))
-    await context.abort(codes(error)[0], error.message, trailers)
+    await context.abort(codes(error)[0], message_of(error), trailers)

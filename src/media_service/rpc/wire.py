@@ -23,6 +23,8 @@ LENGTH_DELIMITED, FIXED32 = 2, 5
 # Fields of one message. Ours have fewer; a million of them would hold up everybody else.
 MOST_FIELDS = 100
 LONGEST_VARINT = 10  # bytes
+# Up to here a copy takes less room than a view.
+SMALL = 1024
 
 Serializer = Callable[[Any], bytes]
 Deserializer = Callable[[bytes], Any]
@@ -74,7 +76,7 @@ class Piece:
     `message` the rest."""
 
     message: Any
-    data: memoryview
+    data: Octets
 
 
 def content_path(message: Any) -> tuple[int, ...]:
@@ -97,9 +99,14 @@ def deserializer(message: type[Message]) -> Deserializer:
 
     def deserialize(raw: bytes) -> Piece:
         rest, data = detach(memoryview(raw), path)
-        return Piece(message.FromString(rest), memoryview(b"") if data is None else data)
+        return Piece(message.FromString(rest), b"" if data is None else let_go(data, raw))
 
     return deserialize
+
+
+def let_go(data: memoryview, raw: bytes) -> Octets:
+    """A view, or a copy where a view would keep much more than itself in memory: all of `raw`."""
+    return bytes(data) if len(data) <= max(SMALL, len(raw) // 2) else data
 
 
 def detach(raw: memoryview, path: Sequence[int]) -> tuple[bytes, memoryview | None]:

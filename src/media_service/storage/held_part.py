@@ -4,18 +4,27 @@ from collections.abc import Sequence
 
 from media_service.types import Octets
 
+# Pieces below this are put together: each would take as much again to be held.
+SMALL = 1024
+
 
 class HeldPart:
     """What writers of such parts share; they send what they `take`."""
 
     def __init__(self) -> None:
-        self._buffers: list[Octets] = []
+        self._buffers: list[Octets | bytearray] = []
         self._closed = False
 
     async def write(self, buffers: Sequence[Octets]) -> None:
         if self._closed:
             raise RuntimeError("a sealed part was written to")
-        self._buffers += buffers
+        for data in buffers:
+            if len(data) > SMALL:
+                self._buffers.append(data)
+            elif self._buffers and isinstance(last := self._buffers[-1], bytearray):
+                last += data
+            else:
+                self._buffers.append(bytearray(data))
 
     async def sync(self) -> int:
         return 0

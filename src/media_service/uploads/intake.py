@@ -6,6 +6,7 @@ Bounded in bytes, so that a caller who is faster than the disk waits, and memory
 import asyncio
 from contextlib import suppress
 
+from media_service.types import Octets
 from media_service.uploads.model import MIB, Chunk
 
 CAPACITY = 2 * MIB
@@ -13,6 +14,11 @@ BATCH = MIB
 LINGER_SECONDS = 0.02
 # What a chunk takes beside its bytes, or many tiny ones would fill the memory.
 OVERHEAD = 256
+
+
+def held(data: Octets) -> int:
+    """Bytes of memory that data takes: a view keeps all that it is a part of."""
+    return memoryview(data.obj).nbytes if isinstance(data, memoryview) else len(data)
 
 
 class Intake:
@@ -36,7 +42,7 @@ class Intake:
         if self.ended:
             return
         self._chunks.append(chunk)
-        self._held += len(chunk.data) + OVERHEAD
+        self._held += held(chunk.data) + OVERHEAD
         self.received += len(chunk.data)
         if self._held >= self._wanted:
             self._filled.set()
