@@ -159,8 +159,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     async def PutPart(  # type: ignore[override]  # noqa: N802
         self, request_iterator: AsyncIterator[Piece], context: Context
     ) -> upload_pb2.Part:
-        first, chunks = await self._body(request_iterator, context)
-        message = first.message
+        message, chunks = await self._body(request_iterator, context)
         part = await self._parts.put(
             caller(), message.upload_id.lower(), message.part_number, chunks
         )
@@ -169,13 +168,13 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     async def PutSigned(  # type: ignore[override]  # noqa: N802
         self, request_iterator: AsyncIterator[Piece], context: Context
     ) -> upload_pb2.Part:
-        first, chunks = await self._body(request_iterator, context)
-        return part_to_message(await self._parts.put_signed(first.message.token, chunks))
+        message, chunks = await self._body(request_iterator, context)
+        return part_to_message(await self._parts.put_signed(message.token, chunks))
 
     async def _body(
         self, request_iterator: AsyncIterator[Piece], context: Context
-    ) -> tuple[Piece, AsyncGenerator[Chunk, None]]:
-        """The first message of a request whose body is all of its content, and that content."""
+    ) -> tuple[Any, AsyncGenerator[Chunk, None]]:
+        """What a request says whose body is all of its content, and that content."""
         headers = http.request_headers(context)
         pieces = aiter(request_iterator)
         first = await self._in_time(anext(pieces, None))
@@ -189,7 +188,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             finish=False,
             digest=http.digest_header(headers, "Content-Digest"),
         )
-        return first, chunks
+        return first.message, chunks
 
     async def ListParts(  # noqa: N802
         self, request: upload_service_pb2.ListPartsRequest, context: Context

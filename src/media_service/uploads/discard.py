@@ -1,6 +1,7 @@
 """Removes the bytes of uploads that ended without a media; ends sessions that rested too long."""
 
 import logging
+from datetime import timedelta
 
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
@@ -15,6 +16,8 @@ from media_service.uploads.model import UploadState
 log = logging.getLogger(__name__)
 
 BATCH = 100
+# The next attempt after one that was given up: nothing else would remove these bytes.
+AGAIN = timedelta(hours=1)
 
 
 class DiscardHandler:
@@ -40,8 +43,9 @@ class DiscardHandler:
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         log.error("bytes of upload %s could not be removed: %s", claim.subject_id, fault.message)
-        async with self._database.connection() as db:
-            await jobs.finish(db, claim, JobState.FAILED, fault)
+        async with self._database.transaction() as db:
+            if await jobs.finish(db, claim, JobState.FAILED, fault):
+                await jobs.enqueue(db, JobKind.DISCARD, claim.subject_id, delay=AGAIN)
 
 
 async def expire_uploads(database: Database, notifier: Notifier) -> int:
