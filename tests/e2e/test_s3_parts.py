@@ -113,6 +113,20 @@ def test_one_upload_takes_every_road(on_s3: Service, user: httpx.Client) -> None
     assert content(user, upload) == data
 
 
+def test_streams_that_end_in_peace_leave_no_number_out(user: httpx.Client) -> None:
+    """S3 itself wants the numbers of checked parts without a gap."""
+    data = film(3 * LEAST + MIB)
+    upload = create(user, sizeBytes=len(data))
+    for number in range(3):
+        start = number * LEAST
+        assert patch(user, upload, start, data[start : start + LEAST]).status_code == 200
+    assert put(user, upload, 4, data[3 * LEAST :]).status_code == 200
+    listed = user.get(f"/v1/uploads/{upload}/parts").json()["parts"]
+    assert [part["partNumber"] for part in listed] == [1, 2, 3, 4]
+    assert complete(user, upload).json()["state"] == "FINISHED"
+    assert content(user, upload) == data
+
+
 @pytest.mark.parametrize("size", [MIB, LEAST + MIB])
 def test_an_end_that_is_none_keeps_what_can_be_gone_on_from(user: httpx.Client, size: int) -> None:
     data = film(2 * LEAST)

@@ -29,12 +29,14 @@ class Limits:
     max_part_size: int | None = None
     # No part that a signed request brings may be larger; None: none are signed.
     max_signed_part_size: int | None = None
+    # Parts are known by their numbers alone: the epoch is no part of their names.
+    numbered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PartName:
-    """Names the bytes of one part of one open blob. Never used twice: epochs only grow, and no
-    two of them use the same number."""
+    """Names the bytes of one part of one open blob. Never used twice: epochs only grow, and where a
+    store does not see them (`Limits.numbered`) no two of them use the same number."""
 
     number: int
     epoch: int

@@ -89,6 +89,7 @@ class S3Driver:
         stream_part_size=PART,
         max_part_size=MAX_PART,
         max_signed_part_size=MAX_SIGNED,
+        numbered=True,
     )
 
     def __init__(self, location: S3Location) -> None:

@@ -71,6 +71,7 @@ class Finished:
             next_part=1,
             committed_size=self.media.blob.size_bytes,
             parts_since=None,
+            settled=True,
             create_time=time,
             update_time=time,
             expire_time=time,

@@ -50,7 +50,7 @@ def superseded(upload_id: str) -> Conflict:
 
 class Ledger:
     """If the session does not exist, it is created when bytes are first counted, and `on_created`
-    called with its id."""
+    called with its id. `numbered`: as the store's limits have it."""
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class Ledger:
         store_session: str,
         epoch: int,
         expiry: timedelta,
+        numbered: bool,
         on_created: Created | None = None,
     ) -> None:
         self.spec = spec
@@ -71,14 +72,15 @@ class Ledger:
         self.store_session = store_session
         self.epoch = epoch
         self.exists = False
+        self.numbered = numbered
         self._database = database
         self._notifier = notifier
         self._expiry = expiry
         self._on_created = on_created
 
-    async def count(self, committed_size: int, parts: list[Part]) -> None:
-        """Counts bytes that are durable. Raises if this writer may not: AlreadyExists, Conflict
-        (SUPERSEDED), FailedPrecondition (UPLOAD_NOT_ACTIVE)."""
+    async def count(self, committed_size: int, parts: list[Part], *, last: bool = False) -> None:
+        """Counts bytes that are durable; `last`: nothing follows. Raises if this writer may not:
+        AlreadyExists, Conflict (SUPERSEDED), FailedPrecondition (UPLOAD_NOT_ACTIVE)."""
         upload_id = self.spec.upload_id
         created = not self.exists
         self.exists = True  # or may, if the database goes away while it answers
@@ -98,7 +100,13 @@ class Ledger:
                 self.exists = False
                 raise upload_exists(upload_id)
             counted = await queries.checkpoint(
-                db, upload_id, self.epoch, committed_size, parts, self._expiry
+                db,
+                upload_id,
+                self.epoch,
+                committed_size,
+                parts,
+                self._expiry,
+                settled=last or not self.numbered,
             )
             upload = None if counted else await queries.get(db, upload_id)
         failpoint("upload.count.after")

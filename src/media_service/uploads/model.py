@@ -76,6 +76,8 @@ class Upload:
     next_part: int
     # The epoch in which callers began to put parts; None while streams write.
     parts_since: int | None
+    # Whether no writer may still send a part that was not counted.
+    settled: bool
     committed_size: int
     create_time: datetime
     update_time: datetime
@@ -88,10 +90,9 @@ class Upload:
 
     @property
     def next_part_number(self) -> int:
-        """Where callers who put parts go on. A stream may have sent parts that it never counted,
-        and an object store knows parts by their numbers alone: so those are left out."""
-        skipped = 0 if self.parts_since is not None or self.epoch == 0 else MOST_UNCOUNTED + 1
-        return self.next_part + skipped
+        """Where callers who put parts go on. A stream that broke off may have sent parts that it
+        never counted, and S3 knows parts by their numbers alone: so those are left out."""
+        return self.next_part if self.settled else self.next_part + MOST_UNCOUNTED + 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ def record(row: Mapping[str, Any]) -> Upload:
         epoch=row["epoch"],
         next_part=row["next_part"],
         parts_since=row["parts_since"],
+        settled=row["settled"],
         committed_size=row["committed_size"],
         create_time=row["create_time"],
         update_time=row["update_time"],
@@ -210,13 +211,14 @@ async def highest_part(db: Connection, upload_id: str) -> tuple[int, int] | None
     return (row["number"], row["size_bytes"]) if row else None
 
 
-async def take_over(db: Connection, upload_id: str) -> Upload | None:
+async def take_over(db: Connection, upload_id: str, *, numbered: bool) -> Upload | None:
     """Begins the next epoch, and the writing of a stream: whoever wrote before is superseded, and
     what was claimed and never came is claimed no longer. None if it takes no bytes, or if parts are
     stored that a stream would have to pass.
 
-    The numbers that the writer before may have used and not counted are left out. The caller holds
-    the row, or what is seen of the parts would be older than what is seen of the upload.
+    `numbered`: the store knows parts by their numbers alone, so those that somebody may still use
+    for a part that was not counted are left out. The caller holds the row, or what is seen of the
+    parts would be older than what is seen of the upload.
     """
     rows = await db.execute(
         """
@@ -224,10 +226,13 @@ async def take_over(db: Connection, upload_id: str) -> Upload | None:
             update uploads u
             set epoch = epoch + 1,
                 parts_since = null,
-                next_part = case when epoch = 0 then next_part else %(skipped)s + greatest(
-                    next_part,
-                    (select max(number) + 1 from upload_parts p where p.upload_id = u.upload_id)
-                ) end
+                settled = not %(numbered)s,
+                next_part = case when not %(numbered)s then next_part else
+                    case when settled then 0 else %(left_out)s end + greatest(
+                        next_part,
+                        (select max(number) + 1 from upload_parts p where p.upload_id = u.upload_id)
+                    )
+                end
             where upload_id = %(upload_id)s and state = 'ACTIVE'
               and not exists (
                   select from upload_parts p
@@ -242,7 +247,7 @@ async def take_over(db: Connection, upload_id: str) -> Upload | None:
                t.request_id::text as request_id
         from taken t
         """,
-        {"upload_id": upload_id, "skipped": MOST_UNCOUNTED + 1},
+        {"upload_id": upload_id, "numbered": numbered, "left_out": MOST_UNCOUNTED + 1},
     )
     row = await rows.fetchone()
     return record(row) if row else None
@@ -255,15 +260,18 @@ async def checkpoint(
     committed_size: int,
     written: Sequence[Part],
     expiry: timedelta,
+    *,
+    settled: bool,
 ) -> bool:
-    """Counts durable bytes; False if this epoch is no longer the one that writes."""
+    """Counts durable bytes; False if this epoch is no longer the one that writes. `settled`: it
+    will send none that it does not count."""
     rows = await db.execute(
         """
         with mine as (
             update uploads
             set committed_size = %(committed_size)s, update_time = now(),
                 expire_time = now() + %(expiry)s,
-                next_part = greatest(next_part, %(next_part)s)
+                next_part = greatest(next_part, %(next_part)s), settled = %(settled)s
             where upload_id = %(upload_id)s and epoch = %(epoch)s and state = 'ACTIVE'
               and not exists (
                   select from upload_parts p
@@ -289,6 +297,7 @@ async def checkpoint(
             "epoch": epoch,
             "committed_size": committed_size,
             "expiry": expiry,
+            "settled": settled,
             "next_part": max((part.number + 1 for part in written), default=0),
             "number": [part.number for part in written],
             "size": [part.size for part in written],

@@ -255,7 +255,9 @@ class UploadService:
                 raise not_active(held or upload)
             last = await queries.highest_part(db, upload_id) if held.committed_size else None
             least = self._blobs.driver.limits.min_part_size
-            taken = await queries.take_over(db, upload_id)
+            taken = await queries.take_over(
+                db, upload_id, numbered=self._blobs.driver.limits.numbered
+            )
             if taken is None:
                 raise outstanding(held, await queries.parts(db, upload_id))
             if last and last[0] < held.next_part and last[1] < least:
@@ -351,6 +353,7 @@ class UploadService:
             store_session=session,
             epoch=epoch,
             expiry=self._expiry,
+            numbered=self._blobs.driver.limits.numbered,
             on_created=on_created,
         )
 

@@ -234,13 +234,17 @@ class UploadStream:
             await self._spill()
         # If more is to come, though this was to be the end, the rules for what is not the end hold.
         last = self.finish and self._ledger.spec.size_bytes in {None, self._writer.offset}
-        await self._count(self._writer.seal_last if last else self._writer.seal)
+        seal = self._writer.seal_last if last else self._writer.seal
+        await self._count(seal, last=True)
 
-    async def _count(self, make_durable: Callable[[], Awaitable[Durable]]) -> None:
+    async def _count(
+        self, make_durable: Callable[[], Awaitable[Durable]], *, last: bool = False
+    ) -> None:
         committed_size, parts = await make_durable()
-        if committed_size > self.committed_size or parts:
+        ends = last and self._ledger.exists and self._ledger.numbered
+        if committed_size > self.committed_size or parts or ends:
             self._writer.recording(parts)
-            await self._ledger.count(committed_size, parts)
+            await self._ledger.count(committed_size, parts, last=last)
             self.committed_size = committed_size
             self._writer.recorded(parts)
 

@@ -10,6 +10,10 @@ alter table upload_parts
     add column signed boolean not null default false;
 -- The epoch in which callers began to put parts; null while streams write.
 alter table uploads add column parts_since integer;
+-- Whether no writer may still send a part that was not counted. If one may, its numbers are left out
+-- where a store knows parts by them alone.
+alter table uploads add column settled boolean not null default true;
+update uploads set settled = epoch = 0;
 -- From now on `next_part` is the number of the part that begins at `committed_size`.
 update uploads u
 set next_part = greatest(

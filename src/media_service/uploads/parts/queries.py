@@ -35,8 +35,8 @@ async def begin(db: Connection, upload_id: str, since: int | None = None) -> Upl
         """
         update uploads u
         set epoch = epoch + 1,
-            next_part = next_part
-                + case when parts_since is null and epoch > 0 then %s else 0 end,
+            next_part = next_part + case when settled then 0 else %s end,
+            settled = true,
             parts_since = coalesce(parts_since, epoch + 1)
         where upload_id = %s and state = 'ACTIVE' and coalesce(parts_since = %s, %s)
         returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
