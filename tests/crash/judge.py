@@ -62,9 +62,12 @@ INVARIANTS = {
         join uploads u on u.upload_id = p.upload_id
         where u.state in ('ABORTED', 'EXPIRED', 'FAILED')""",
     "an upload that failed": "select upload_id as id from uploads where state = 'FAILED'",
-    # Whoever was killed while doing it, time after time, gives it up; then it comes back.
-    "a job that failed, and did not come back": """
-        select f.subject_id as id from jobs f where f.state = 'FAILED' and not exists (
+    # Each claim is an attempt: what six workers died of is given up, and a later job comes for it.
+    "a job that failed before its attempts were used up": """
+        select subject_id as id from jobs where state = 'FAILED' and attempt <= 5""",
+    "bytes that are to go, and no job for them": """
+        select f.subject_id as id from jobs f
+        where f.state = 'FAILED' and f.kind in ('DISCARD', 'UNLINK') and not exists (
             select from jobs j
             where j.subject_id = f.subject_id and j.kind = f.kind and j.state = 'SUCCEEDED'
         )""",
