@@ -63,8 +63,10 @@ INVARIANTS = {
         where u.state in ('ABORTED', 'EXPIRED', 'FAILED')""",
     "an upload that failed": "select upload_id as id from uploads where state = 'FAILED'",
     # Each claim is an attempt: what six workers died of is given up, and a later job comes for it.
+    # An inspection may find that its media was purged meanwhile.
     "a job that failed before its attempts were used up": """
-        select subject_id as id from jobs where state = 'FAILED' and attempt <= 5""",
+        select subject_id as id from jobs where state = 'FAILED' and attempt <= 5
+        and (kind <> 'INGEST' or exists (select from media where media_id = subject_id))""",
     "bytes that are to go, and no job for them": """
         select f.subject_id as id from jobs f
         where f.state = 'FAILED' and f.kind in ('DISCARD', 'UNLINK') and not exists (
