@@ -163,8 +163,9 @@ async def test_google_itself_is_the_host(public_key: RSAPublicKey, key: str) -> 
 async def test_nothing_is_signed_without_a_key(
     gcs: GcsDriver, key: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert await gcs.sign_part(key, "", NAME, 4, 0, HOUR) is None
     assert await gcs.sign_read(key, HOUR, "image/png", "") is None
 

@@ -27,15 +27,9 @@ class Machine:
         self.service = start(self._environ)
         self._dying: list[psutil.Process] = []
 
-    def part(self, name: str) -> psutil.Process:
-        """ "serve" or "work"; a child of theirs looks like them until it runs its own program."""
-        direct = psutil.Process(self.service.process.pid).children()
-        (found,) = [p for p in direct if p.cmdline()[-1:] == [name]]
-        return found
-
     def pass_time(self, span: str) -> None:
         """Moves on the clock by which jobs fall due, and leases of dead workers end."""
-        with psycopg.connect(self.part("serve").environ()["MEDIA_DATABASE_URL"]) as db:
+        with psycopg.connect(self.service.part("serve").environ()["MEDIA_DATABASE_URL"]) as db:
             db.execute(
                 "update jobs set run_time = run_time - %(span)s::interval,"
                 " lease_until = lease_until - %(span)s::interval"
@@ -57,7 +51,7 @@ class Machine:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         process.kill()
             case _:
-                self.part(name).kill()
+                self.service.part(name).kill()
                 self._dying = [*children, postgres]
 
     def restart(self) -> None:

@@ -55,8 +55,14 @@ class Service:
 
     def settings(self) -> dict[str, str]:
         """The settings of its server, with the address of its database."""
-        (server,) = (p for p in self.children() if p.cmdline()[-1:] == ["serve"])
-        return {k: v for k, v in server.environ().items() if k.startswith("MEDIA_")}
+        environ = self.part("serve").environ()
+        return {k: v for k, v in environ.items() if k.startswith("MEDIA_")}
+
+    def part(self, name: str) -> psutil.Process:
+        """ "serve" or "work"; children of theirs come and go, and look like them at first."""
+        direct = psutil.Process(self.process.pid).children()
+        (found,) = [p for p in direct if p.cmdline()[-1:] == [name]]
+        return found
 
     def stop(self) -> int:
         """SIGTERM; the exit status."""

@@ -116,7 +116,7 @@ def test_a_killed_one_leaves_only_postgresql_which_the_next_takes_over(folder: P
 def test_when_one_part_dies_all_stop_and_it_says_which(folder: Path) -> None:
     service = start(environment(folder))
     family = [*service.children(), service.postgres()]
-    (worker,) = [p for p in service.children() if p.cmdline()[-1] == "work"]
+    worker = service.part("work")
     worker.kill()
     assert service.process.wait(STOP_SECONDS) == 1
     assert alive(family) == []

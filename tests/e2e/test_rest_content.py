@@ -360,7 +360,7 @@ def test_a_download_that_is_given_up_holds_nothing_open(
 ) -> None:
     data = film(64 * MIB)
     media = store(alice, data)["mediaId"]
-    (server,) = [child for child in service.children() if child.cmdline()[-1] == "serve"]
+    server = service.part("serve")
 
     def held() -> bool:
         return any(str(service.data_dir / "raw") in file.path for file in server.open_files())
