@@ -280,9 +280,18 @@ class S3Driver:
                 await self._join(client, key, session, parts)
         except DataLoss:
             # The session is gone if another was faster, or this one before a crash.
-            found = await self.stat(key)
-            if found is None or found.size != size:
+            if not await self._has_come(key, size):
                 raise
+
+    async def _has_come(self, key: str, size: int) -> bool:
+        """Whether there is such a blob. Some stores end the session a moment before it is."""
+        for seconds in (*RETRY_SECONDS, None):
+            found = await self.stat(key)
+            if found is not None and found.size == size:
+                return True
+            if seconds is not None:
+                await asyncio.sleep(seconds)
+        return False
 
     async def _join(
         self, client: "S3Client", key: str, session: str, parts: Sequence[StoredPart]
