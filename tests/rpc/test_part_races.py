@@ -213,6 +213,18 @@ async def test_a_part_that_may_not_be_put_does_not_end_a_stream(ann: Caller) -> 
     assert part.size_bytes == 2000
 
 
+async def test_an_upload_lasts_as_long_as_the_urls_that_lead_to_it(start: Start) -> None:
+    ann = await (await start(upload_expiry="1h")).caller("ann")
+    upload_id = (await ann.create()).upload_id
+    request = upload_service_pb2.SignUploadRequest(
+        upload_id=upload_id, parts=[named(2, b"later")], lifetime={"seconds": 86400}
+    )
+    signed = await ann.call(ann.uploads.SignUpload, request)
+    await put(ann, upload_id, 1, b"now")  # which moves the time it may rest, but not back
+    upload = await ann.get_upload(upload_id)
+    assert upload.expire_time.seconds > signed.parts[0].expire_time.seconds
+
+
 async def test_a_put_of_a_signed_part_is_that_part(on_gcs: Caller, gcs: str) -> None:
     """Both roads at once, whichever is first."""
     data = jpeg()

@@ -253,8 +253,8 @@ class UploadService:
             held = await queries.lock(db, upload_id)
             if held is None or held.state is not UploadState.ACTIVE:
                 raise not_active(held or upload)
-            last = await queries.highest_part(db, upload_id) if held.committed_size else None
             least = self._blobs.driver.limits.min_part_size
+            last = await queries.highest_part(db, upload_id) if least else None
             taken = await queries.take_over(
                 db, upload_id, numbered=self._blobs.driver.limits.numbered
             )

@@ -142,7 +142,8 @@ async def confirm(
         update uploads
         set next_part = next_part + joined.parts,
             committed_size = committed_size + joined.size,
-            update_time = now(), expire_time = now() + %(expiry)s
+            update_time = now(),
+            expire_time = greatest(expire_time, now() + %(expiry)s)  -- URLs may last longer
         from joined
         where upload_id = %(upload_id)s
         """,
