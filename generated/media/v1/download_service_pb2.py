@@ -28,10 +28,11 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from media.v1 import media_pb2 as media_dot_v1_dot_media__pb2
+from media.v1 import operation_pb2 as media_dot_v1_dot_operation__pb2
 from media.v1 import rule_pb2 as media_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmedia/v1/download_service.proto\x12\x08media.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14media/v1/media.proto\x1a\x13media/v1/rule.proto\"q\n\x0f\x44ownloadRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x16\n\x05limit\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1a\n\trendition\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x7f\n\x10\x44ownloadResponse\x12\x1e\n\x05media\x18\x01 \x01(\x0b\x32\x0f.media.v1.Media\x12-\n\rcontent_range\x18\x02 \x01(\x0b\x32\x16.media.v1.ContentRange\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x04 \x01(\x07\"A\n\x0c\x43ontentRange\x12\r\n\x05start\x18\x01 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x03\x12\x15\n\rcomplete_size\x18\x03 \x01(\x03\"_\n\x11GetContentRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x12\n\nattachment\x18\x02 \x01(\x08\x12\x1a\n\trendition\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xab\x01\n\x0eSignUrlRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\trendition\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12=\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x04\x08\x80\xf5$2\x02\x08\x01\x12\x12\n\nattachment\x18\x04 \x01(\x08\x12\x0e\n\x06\x64irect\x18\x05 \x01(\x08\"O\n\x0fSignUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\x10GetSignedRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0f\x12\x16\n\x04path\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\",\n\x10GetPublicRequest\x12\x18\n\x04path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07\x32\xa4\x06\n\x0f\x44ownloadService\x12U\n\x08\x44ownload\x12\x19.media.v1.DownloadRequest\x1a\x1a.media.v1.DownloadResponse\"\x10\x92\xf6\x18\x0c\n\nmedia.read0\x01\x12\x97\x02\n\nGetContent\x12\x1b.media.v1.GetContentRequest\x1a\x14.google.api.HttpBody\"\xd3\x01\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\xbc\x01\x12\x1c/v1/media/{media_id}/contentZ&B$\n\x04HEAD\x12\x1c/v1/media/{media_id}/contentZ5\x12\x33/v1/media/{media_id}/renditions/{rendition}/contentZ=B;\n\x04HEAD\x12\x33/v1/media/{media_id}/renditions/{rendition}/content0\x01\x12\x83\x01\n\x07SignUrl\x12\x18.media.v1.SignUrlRequest\x1a\x19.media.v1.SignUrlResponse\"C\x92\xf6\x18\x18\n\nmedia.read\x1a\nmedia.sign\x82\xd3\xe4\x93\x02!\"\x1c/v1/media/{media_id}:signUrl:\x01*\x12\x93\x01\n\tGetSigned\x12\x1a.media.v1.GetSignedRequest\x1a\x14.google.api.HttpBody\"R\x92\xf6\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x46\x12\x1c/v1/signed/{token}/{path=**}Z&B$\n\x04HEAD\x12\x1c/v1/signed/{token}/{path=**}0\x01\x12\x83\x01\n\tGetPublic\x12\x1a.media.v1.GetPublicRequest\x1a\x14.google.api.HttpBody\"B\x92\xf6\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x36\x12\x14/v1/public/{path=**}Z\x1e\x42\x1c\n\x04HEAD\x12\x14/v1/public/{path=**}0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmedia/v1/download_service.proto\x12\x08media.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14media/v1/media.proto\x1a\x18media/v1/operation.proto\x1a\x13media/v1/rule.proto\"q\n\x0f\x44ownloadRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x16\n\x05limit\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1a\n\trendition\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x7f\n\x10\x44ownloadResponse\x12\x1e\n\x05media\x18\x01 \x01(\x0b\x32\x0f.media.v1.Media\x12-\n\rcontent_range\x18\x02 \x01(\x0b\x32\x16.media.v1.ContentRange\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x04 \x01(\x07\"A\n\x0c\x43ontentRange\x12\r\n\x05start\x18\x01 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x03\x12\x15\n\rcomplete_size\x18\x03 \x01(\x03\"_\n\x11GetContentRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x12\n\nattachment\x18\x02 \x01(\x08\x12\x1a\n\trendition\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xfb\x02\n\x12RenderImageRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x05width\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\x80\x01(\x00\x12\x1b\n\x06height\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\x80\x01(\x00\x12\x35\n\x03\x66it\x18\x04 \x01(\x0e\x32\x1e.media.v1.Operation.Resize.FitB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x36\n\x07gravity\x18\x05 \x01(\x0e\x32\x1b.media.v1.Operation.GravityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12$\n\x03\x64pr\x18\x06 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00 @)\x00\x00\x00\x00\x00\x00\x00\x00\x12\x34\n\x06\x66ormat\x18\x07 \x01(\x0e\x32\x1a.media.v1.Operation.FormatB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\x07quality\x18\x08 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x15\n\x03ops\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12\x12\n\nattachment\x18\n \x01(\x08\"\xc2\x01\n\x0eSignUrlRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\trendition\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12=\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x04\x08\x80\xf5$2\x02\x08\x01\x12\x12\n\nattachment\x18\x04 \x01(\x08\x12\x0e\n\x06\x64irect\x18\x05 \x01(\x08\x12\x15\n\x03ops\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"O\n\x0fSignUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\x10GetSignedRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0f\x12\x16\n\x04path\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\",\n\x10GetPublicRequest\x12\x18\n\x04path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07\x32\xc4\x07\n\x0f\x44ownloadService\x12U\n\x08\x44ownload\x12\x19.media.v1.DownloadRequest\x1a\x1a.media.v1.DownloadResponse\"\x10\x92\xf6\x18\x0c\n\nmedia.read0\x01\x12\x97\x02\n\nGetContent\x12\x1b.media.v1.GetContentRequest\x1a\x14.google.api.HttpBody\"\xd3\x01\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\xbc\x01\x12\x1c/v1/media/{media_id}/contentZ&B$\n\x04HEAD\x12\x1c/v1/media/{media_id}/contentZ5\x12\x33/v1/media/{media_id}/renditions/{rendition}/contentZ=B;\n\x04HEAD\x12\x33/v1/media/{media_id}/renditions/{rendition}/content0\x01\x12\x9d\x01\n\x0bRenderImage\x12\x1c.media.v1.RenderImageRequest\x1a\x14.google.api.HttpBody\"X\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x42\x12\x1a/v1/media/{media_id}/imageZ$B\"\n\x04HEAD\x12\x1a/v1/media/{media_id}/image0\x01\x12\x83\x01\n\x07SignUrl\x12\x18.media.v1.SignUrlRequest\x1a\x19.media.v1.SignUrlResponse\"C\x92\xf6\x18\x18\n\nmedia.read\x1a\nmedia.sign\x82\xd3\xe4\x93\x02!\"\x1c/v1/media/{media_id}:signUrl:\x01*\x12\x93\x01\n\tGetSigned\x12\x1a.media.v1.GetSignedRequest\x1a\x14.google.api.HttpBody\"R\x92\xf6\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x46\x12\x1c/v1/signed/{token}/{path=**}Z&B$\n\x04HEAD\x12\x1c/v1/signed/{token}/{path=**}0\x01\x12\x83\x01\n\tGetPublic\x12\x1a.media.v1.GetPublicRequest\x1a\x14.google.api.HttpBody\"B\x92\xf6\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x36\x12\x14/v1/public/{path=**}Z\x1e\x42\x1c\n\x04HEAD\x12\x14/v1/public/{path=**}0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,12 +49,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCONTENTREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_GETCONTENTREQUEST'].fields_by_name['rendition']._loaded_options = None
   _globals['_GETCONTENTREQUEST'].fields_by_name['rendition']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['media_id']._loaded_options = None
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['width']._loaded_options = None
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['width']._serialized_options = b'\272H\010\032\006\030\200\200\001(\000'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['height']._loaded_options = None
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['height']._serialized_options = b'\272H\010\032\006\030\200\200\001(\000'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['fit']._loaded_options = None
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['fit']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['gravity']._loaded_options = None
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['gravity']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['dpr']._loaded_options = None
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['dpr']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\000 @)\000\000\000\000\000\000\000\000'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['format']._loaded_options = None
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['format']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['quality']._loaded_options = None
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['quality']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['ops']._loaded_options = None
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['ops']._serialized_options = b'\272H\005r\003\030\240\037'
   _globals['_SIGNURLREQUEST'].fields_by_name['media_id']._loaded_options = None
   _globals['_SIGNURLREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_SIGNURLREQUEST'].fields_by_name['rendition']._loaded_options = None
   _globals['_SIGNURLREQUEST'].fields_by_name['rendition']._serialized_options = b'\272H\004r\002\030@'
   _globals['_SIGNURLREQUEST'].fields_by_name['lifetime']._loaded_options = None
   _globals['_SIGNURLREQUEST'].fields_by_name['lifetime']._serialized_options = b'\272H\r\252\001\n\"\004\010\200\365$2\002\010\001'
+  _globals['_SIGNURLREQUEST'].fields_by_name['ops']._loaded_options = None
+  _globals['_SIGNURLREQUEST'].fields_by_name['ops']._serialized_options = b'\272H\005r\003\030\350\007'
   _globals['_GETSIGNEDREQUEST'].fields_by_name['token']._loaded_options = None
   _globals['_GETSIGNEDREQUEST'].fields_by_name['token']._serialized_options = b'\272H\007r\005\020\001\030\320\017'
   _globals['_GETSIGNEDREQUEST'].fields_by_name['path']._loaded_options = None
@@ -64,28 +85,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOWNLOADSERVICE'].methods_by_name['Download']._serialized_options = b'\222\366\030\014\n\nmedia.read'
   _globals['_DOWNLOADSERVICE'].methods_by_name['GetContent']._loaded_options = None
   _globals['_DOWNLOADSERVICE'].methods_by_name['GetContent']._serialized_options = b'\222\366\030\014\n\nmedia.read\202\323\344\223\002\274\001\022\034/v1/media/{media_id}/contentZ&B$\n\004HEAD\022\034/v1/media/{media_id}/contentZ5\0223/v1/media/{media_id}/renditions/{rendition}/contentZ=B;\n\004HEAD\0223/v1/media/{media_id}/renditions/{rendition}/content'
+  _globals['_DOWNLOADSERVICE'].methods_by_name['RenderImage']._loaded_options = None
+  _globals['_DOWNLOADSERVICE'].methods_by_name['RenderImage']._serialized_options = b'\222\366\030\014\n\nmedia.read\202\323\344\223\002B\022\032/v1/media/{media_id}/imageZ$B\"\n\004HEAD\022\032/v1/media/{media_id}/image'
   _globals['_DOWNLOADSERVICE'].methods_by_name['SignUrl']._loaded_options = None
   _globals['_DOWNLOADSERVICE'].methods_by_name['SignUrl']._serialized_options = b'\222\366\030\030\n\nmedia.read\032\nmedia.sign\202\323\344\223\002!\"\034/v1/media/{media_id}:signUrl:\001*'
   _globals['_DOWNLOADSERVICE'].methods_by_name['GetSigned']._loaded_options = None
   _globals['_DOWNLOADSERVICE'].methods_by_name['GetSigned']._serialized_options = b'\222\366\030\002\020\001\202\323\344\223\002F\022\034/v1/signed/{token}/{path=**}Z&B$\n\004HEAD\022\034/v1/signed/{token}/{path=**}'
   _globals['_DOWNLOADSERVICE'].methods_by_name['GetPublic']._loaded_options = None
   _globals['_DOWNLOADSERVICE'].methods_by_name['GetPublic']._serialized_options = b'\222\366\030\002\020\001\202\323\344\223\0026\022\024/v1/public/{path=**}Z\036B\034\n\004HEAD\022\024/v1/public/{path=**}'
-  _globals['_DOWNLOADREQUEST']._serialized_start=239
-  _globals['_DOWNLOADREQUEST']._serialized_end=352
-  _globals['_DOWNLOADRESPONSE']._serialized_start=354
-  _globals['_DOWNLOADRESPONSE']._serialized_end=481
-  _globals['_CONTENTRANGE']._serialized_start=483
-  _globals['_CONTENTRANGE']._serialized_end=548
-  _globals['_GETCONTENTREQUEST']._serialized_start=550
-  _globals['_GETCONTENTREQUEST']._serialized_end=645
-  _globals['_SIGNURLREQUEST']._serialized_start=648
-  _globals['_SIGNURLREQUEST']._serialized_end=819
-  _globals['_SIGNURLRESPONSE']._serialized_start=821
-  _globals['_SIGNURLRESPONSE']._serialized_end=900
-  _globals['_GETSIGNEDREQUEST']._serialized_start=902
-  _globals['_GETSIGNEDREQUEST']._serialized_end=971
-  _globals['_GETPUBLICREQUEST']._serialized_start=973
-  _globals['_GETPUBLICREQUEST']._serialized_end=1017
-  _globals['_DOWNLOADSERVICE']._serialized_start=1020
-  _globals['_DOWNLOADSERVICE']._serialized_end=1824
+  _globals['_DOWNLOADREQUEST']._serialized_start=265
+  _globals['_DOWNLOADREQUEST']._serialized_end=378
+  _globals['_DOWNLOADRESPONSE']._serialized_start=380
+  _globals['_DOWNLOADRESPONSE']._serialized_end=507
+  _globals['_CONTENTRANGE']._serialized_start=509
+  _globals['_CONTENTRANGE']._serialized_end=574
+  _globals['_GETCONTENTREQUEST']._serialized_start=576
+  _globals['_GETCONTENTREQUEST']._serialized_end=671
+  _globals['_RENDERIMAGEREQUEST']._serialized_start=674
+  _globals['_RENDERIMAGEREQUEST']._serialized_end=1053
+  _globals['_SIGNURLREQUEST']._serialized_start=1056
+  _globals['_SIGNURLREQUEST']._serialized_end=1250
+  _globals['_SIGNURLRESPONSE']._serialized_start=1252
+  _globals['_SIGNURLRESPONSE']._serialized_end=1331
+  _globals['_GETSIGNEDREQUEST']._serialized_start=1333
+  _globals['_GETSIGNEDREQUEST']._serialized_end=1402
+  _globals['_GETPUBLICREQUEST']._serialized_start=1404
+  _globals['_GETPUBLICREQUEST']._serialized_end=1448
+  _globals['_DOWNLOADSERVICE']._serialized_start=1451
+  _globals['_DOWNLOADSERVICE']._serialized_end=2415
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from media.v1 import media_pb2 as _media_pb2
+from media.v1 import operation_pb2 as _operation_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -140,6 +141,57 @@ class GetContentRequest(_message.Message):
 Global___GetContentRequest: _TypeAlias = GetContentRequest  # noqa: Y015
 
 @_typing.final
+class RenderImageRequest(_message.Message):
+    """`width` … `gravity` stand for a `resize` before `ops`; `format` and `quality` for a `convert` after it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    FIT_FIELD_NUMBER: _builtins.int
+    GRAVITY_FIELD_NUMBER: _builtins.int
+    DPR_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    OPS_FIELD_NUMBER: _builtins.int
+    ATTACHMENT_FIELD_NUMBER: _builtins.int
+    media_id: _builtins.str
+    width: _builtins.int
+    height: _builtins.int
+    fit: _operation_pb2.Operation.Resize.Fit.ValueType
+    gravity: _operation_pb2.Operation.Gravity.ValueType
+    dpr: _builtins.float
+    """Pixels of the screen for each pixel of width and height; 0 means 1."""
+    format: _operation_pb2.Operation.Format.ValueType
+    quality: _builtins.int
+    ops: _builtins.str
+    """Further operations, in the short text form: "crop:300x300:gravity=ATTENTION,clarendon"."""
+    attachment: _builtins.bool
+    """Ask the browser to save the picture rather than show it."""
+    def __init__(
+        self,
+        *,
+        media_id: _builtins.str = ...,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
+        fit: _operation_pb2.Operation.Resize.Fit.ValueType = ...,
+        gravity: _operation_pb2.Operation.Gravity.ValueType = ...,
+        dpr: _builtins.float = ...,
+        format: _operation_pb2.Operation.Format.ValueType = ...,
+        quality: _builtins.int = ...,
+        ops: _builtins.str = ...,
+        attachment: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "dpr", b"dpr", "fit", b"fit", "format", b"format", "gravity", b"gravity", "height", b"height", "media_id", b"media_id", "ops", b"ops", "quality", b"quality", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenderImageRequest: _TypeAlias = RenderImageRequest  # noqa: Y015
+
+@_typing.final
 class SignUrlRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -148,6 +200,7 @@ class SignUrlRequest(_message.Message):
     LIFETIME_FIELD_NUMBER: _builtins.int
     ATTACHMENT_FIELD_NUMBER: _builtins.int
     DIRECT_FIELD_NUMBER: _builtins.int
+    OPS_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     rendition: _builtins.str
     """The name of a rendition; empty: the original."""
@@ -156,6 +209,10 @@ class SignUrlRequest(_message.Message):
     direct: _builtins.bool
     """Let the object store serve it, past this service, if it can (S3, Google Cloud Storage). Such a
     URL is good until it expires, also if the media is deleted meanwhile.
+    """
+    ops: _builtins.str
+    """A picture made from it by these operations, in the short text form, as RenderImage makes it; not with
+    `rendition` or `direct`.
     """
     @_builtins.property
     def lifetime(self) -> _duration_pb2.Duration:
@@ -169,10 +226,11 @@ class SignUrlRequest(_message.Message):
         lifetime: _duration_pb2.Duration | None = ...,
         attachment: _builtins.bool = ...,
         direct: _builtins.bool = ...,
+        ops: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "direct", b"direct", "lifetime", b"lifetime", "media_id", b"media_id", "rendition", b"rendition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "direct", b"direct", "lifetime", b"lifetime", "media_id", b"media_id", "ops", b"ops", "rendition", b"rendition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

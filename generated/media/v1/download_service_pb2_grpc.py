@@ -47,6 +47,11 @@ class DownloadServiceStub:
                 request_serializer=media_dot_v1_dot_download__service__pb2.GetContentRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.RenderImage = channel.unary_stream(
+                '/media.v1.DownloadService/RenderImage',
+                request_serializer=media_dot_v1_dot_download__service__pb2.RenderImageRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.SignUrl = channel.unary_unary(
                 '/media.v1.DownloadService/SignUrl',
                 request_serializer=media_dot_v1_dot_download__service__pb2.SignUrlRequest.SerializeToString,
@@ -92,10 +97,25 @@ class DownloadServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def SignUrl(self, request, context):
-        """Makes a URL that reads a media, or a rendition of it, without a token until it expires.
+    def RenderImage(self, request, context):
+        """Makes a picture from a picture, now, and answers as GetContent does. What was made once is kept and
+        served again. Without a format, in `format` or in `ops`, the answer is what the request's Accept header takes: AVIF,
+        WebP, else JPEG (PNG if parts are transparent; GIF if it is animated), and says `Vary: Accept`.
 
-        Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND. Safe to retry.
+        Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
+        MEDIA_NOT_READY (retry soon), MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL, RENDER_BUSY (retry as the answer
+        says). Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SignUrl(self, request, context):
+        """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
+        expires.
+
+        Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND,
+        INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,6 +154,11 @@ def add_DownloadServiceServicer_to_server(servicer, server):
             'GetContent': grpc.unary_stream_rpc_method_handler(
                     servicer.GetContent,
                     request_deserializer=media_dot_v1_dot_download__service__pb2.GetContentRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'RenderImage': grpc.unary_stream_rpc_method_handler(
+                    servicer.RenderImage,
+                    request_deserializer=media_dot_v1_dot_download__service__pb2.RenderImageRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'SignUrl': grpc.unary_unary_rpc_method_handler(
@@ -207,6 +232,33 @@ class DownloadService:
             target,
             '/media.v1.DownloadService/GetContent',
             media_dot_v1_dot_download__service__pb2.GetContentRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenderImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/media.v1.DownloadService/RenderImage',
+            media_dot_v1_dot_download__service__pb2.RenderImageRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,

@@ -51,10 +51,21 @@ class DownloadServiceStub:
 
     Permission: media.read. Errors: as Download, PRECONDITION_FAILED. Safe to retry.
     """
-    SignUrl: _grpc.UnaryUnaryMultiCallable[_download_service_pb2.SignUrlRequest, _download_service_pb2.SignUrlResponse]
-    """Makes a URL that reads a media, or a rendition of it, without a token until it expires.
+    RenderImage: _grpc.UnaryStreamMultiCallable[_download_service_pb2.RenderImageRequest, _httpbody_pb2.HttpBody]
+    """Makes a picture from a picture, now, and answers as GetContent does. What was made once is kept and
+    served again. Without a format, in `format` or in `ops`, the answer is what the request's Accept header takes: AVIF,
+    WebP, else JPEG (PNG if parts are transparent; GIF if it is animated), and says `Vary: Accept`.
 
-    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND. Safe to retry.
+    Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
+    MEDIA_NOT_READY (retry soon), MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL, RENDER_BUSY (retry as the answer
+    says). Safe to retry.
+    """
+    SignUrl: _grpc.UnaryUnaryMultiCallable[_download_service_pb2.SignUrlRequest, _download_service_pb2.SignUrlResponse]
+    """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
+    expires.
+
+    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND,
+    INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
     """
     GetSigned: _grpc.UnaryStreamMultiCallable[_download_service_pb2.GetSignedRequest, _httpbody_pb2.HttpBody]
     """Reads what a URL of SignUrl was made for; HTTP as in GetContent.
@@ -93,10 +104,21 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
 
     Permission: media.read. Errors: as Download, PRECONDITION_FAILED. Safe to retry.
     """
-    SignUrl: _aio.UnaryUnaryMultiCallable[_download_service_pb2.SignUrlRequest, _download_service_pb2.SignUrlResponse]  # type: ignore[assignment]
-    """Makes a URL that reads a media, or a rendition of it, without a token until it expires.
+    RenderImage: _aio.UnaryStreamMultiCallable[_download_service_pb2.RenderImageRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Makes a picture from a picture, now, and answers as GetContent does. What was made once is kept and
+    served again. Without a format, in `format` or in `ops`, the answer is what the request's Accept header takes: AVIF,
+    WebP, else JPEG (PNG if parts are transparent; GIF if it is animated), and says `Vary: Accept`.
 
-    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND. Safe to retry.
+    Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
+    MEDIA_NOT_READY (retry soon), MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL, RENDER_BUSY (retry as the answer
+    says). Safe to retry.
+    """
+    SignUrl: _aio.UnaryUnaryMultiCallable[_download_service_pb2.SignUrlRequest, _download_service_pb2.SignUrlResponse]  # type: ignore[assignment]
+    """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
+    expires.
+
+    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND,
+    INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
     """
     GetSigned: _aio.UnaryStreamMultiCallable[_download_service_pb2.GetSignedRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Reads what a URL of SignUrl was made for; HTTP as in GetContent.
@@ -146,14 +168,31 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def RenderImage(
+        self,
+        request: _download_service_pb2.RenderImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Makes a picture from a picture, now, and answers as GetContent does. What was made once is kept and
+        served again. Without a format, in `format` or in `ops`, the answer is what the request's Accept header takes: AVIF,
+        WebP, else JPEG (PNG if parts are transparent; GIF if it is animated), and says `Vary: Accept`.
+
+        Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
+        MEDIA_NOT_READY (retry soon), MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL, RENDER_BUSY (retry as the answer
+        says). Safe to retry.
+        """
+
+    @_abc_1.abstractmethod
     def SignUrl(
         self,
         request: _download_service_pb2.SignUrlRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_download_service_pb2.SignUrlResponse, _abc.Awaitable[_download_service_pb2.SignUrlResponse]]:
-        """Makes a URL that reads a media, or a rendition of it, without a token until it expires.
+        """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
+        expires.
 
-        Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND. Safe to retry.
+        Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND,
+        INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
         """
 
     @_abc_1.abstractmethod

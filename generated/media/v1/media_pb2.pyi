@@ -227,7 +227,9 @@ Global___Media: _TypeAlias = Media  # noqa: Y015
 
 @_typing.final
 class Rendition(_message.Message):
-    """Another form of a media, such as a smaller picture. It has no metadata of the original's."""
+    """Another form of a media, such as a smaller picture. It has no metadata of the original's, unless a pipeline
+    asked for it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -235,12 +237,18 @@ class Rendition(_message.Message):
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     PUBLIC_URL_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What it is called, e.g. "small": part of its address."""
     content_type: _builtins.str
     size_bytes: _builtins.int
     public_url: _builtins.str
     """Where anybody can read it; only while the media is PUBLIC."""
+    width: _builtins.int
+    """Pixels, of a picture."""
+    height: _builtins.int
+    """Pixels, of a picture."""
     def __init__(
         self,
         *,
@@ -248,10 +256,12 @@ class Rendition(_message.Message):
         content_type: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
         public_url: _builtins.str = ...,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "name", b"name", "public_url", b"public_url", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "height", b"height", "name", b"name", "public_url", b"public_url", "size_bytes", b"size_bytes", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -319,6 +329,8 @@ class ImageInfo(_message.Message):
     HAS_ICC_PROFILE_FIELD_NUMBER: _builtins.int
     EXIF_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
+    BLURHASH_FIELD_NUMBER: _builtins.int
+    DOMINANT_COLOR_FIELD_NUMBER: _builtins.int
     width: _builtins.int
     """Pixels, after `orientation` is applied: what a viewer shows."""
     height: _builtins.int
@@ -331,6 +343,10 @@ class ImageInfo(_message.Message):
     """The libvips interpretation, e.g. "srgb", "cmyk", "b-w", "rgb16"."""
     has_icc_profile: _builtins.bool
     """Whether an ICC profile is embedded."""
+    blurhash: _builtins.str
+    """A few characters that a client can draw as a blurred preview: https://blurha.sh."""
+    dominant_color: _builtins.str
+    """The colour most of it has, e.g. "#a0522d"."""
     @_builtins.property
     def exif(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """EXIF tags by name, e.g. "Model". View FULL only; never holds GPS tags."""
@@ -351,10 +367,12 @@ class ImageInfo(_message.Message):
         has_icc_profile: _builtins.bool = ...,
         exif: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         location: _latlng_pb2.LatLng | None = ...,
+        blurhash: _builtins.str = ...,
+        dominant_color: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["color_space", b"color_space", "exif", b"exif", "has_alpha", b"has_alpha", "has_icc_profile", b"has_icc_profile", "height", b"height", "location", b"location", "orientation", b"orientation", "page_count", b"page_count", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blurhash", b"blurhash", "color_space", b"color_space", "dominant_color", b"dominant_color", "exif", b"exif", "has_alpha", b"has_alpha", "has_icc_profile", b"has_icc_profile", "height", b"height", "location", b"location", "orientation", b"orientation", "page_count", b"page_count", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
