@@ -107,7 +107,9 @@ class ProcessingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetJob(self, request, context):
-        """Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry.
+        """Returns a job as it is now.
+
+        Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +157,7 @@ class ProcessingServiceServicer:
     def ListOperations(self, request, context):
         """Lists the operations of pipelines, with their parameters and an example of each.
 
-        Public. Safe to retry.
+        Public. Errors: none of its own. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,7 +50,10 @@ class ProcessingServiceStub:
     Permission: media.write. Errors: as ProcessMedia. Safe to retry with request ids.
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.GetJobRequest, _job_pb2.Job]
-    """Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry."""
+    """Returns a job as it is now.
+
+    Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry.
+    """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.ListJobsRequest, _processing_service_pb2.ListJobsResponse]
     """Lists jobs on the caller's media, newest first. Jobs that ended are kept for 30 days.
 
@@ -77,7 +80,7 @@ class ProcessingServiceStub:
     ListOperations: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.ListOperationsRequest, _processing_service_pb2.ListOperationsResponse]
     """Lists the operations of pipelines, with their parameters and an example of each.
 
-    Public. Safe to retry.
+    Public. Errors: none of its own. Safe to retry.
     """
 
 @_typing.type_check_only
@@ -101,7 +104,10 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
     Permission: media.write. Errors: as ProcessMedia. Safe to retry with request ids.
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.GetJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry."""
+    """Returns a job as it is now.
+
+    Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry.
+    """
     ListJobs: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.ListJobsRequest, _processing_service_pb2.ListJobsResponse]  # type: ignore[assignment]
     """Lists jobs on the caller's media, newest first. Jobs that ended are kept for 30 days.
 
@@ -128,7 +134,7 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
     ListOperations: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.ListOperationsRequest, _processing_service_pb2.ListOperationsResponse]  # type: ignore[assignment]
     """Lists the operations of pipelines, with their parameters and an example of each.
 
-    Public. Safe to retry.
+    Public. Errors: none of its own. Safe to retry.
     """
 
 class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -167,7 +173,10 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processing_service_pb2.GetJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry."""
+        """Returns a job as it is now.
+
+        Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry.
+        """
 
     @_abc_1.abstractmethod
     def ListJobs(
@@ -224,7 +233,7 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_processing_service_pb2.ListOperationsResponse, _abc.Awaitable[_processing_service_pb2.ListOperationsResponse]]:
         """Lists the operations of pipelines, with their parameters and an example of each.
 
-        Public. Safe to retry.
+        Public. Errors: none of its own. Safe to retry.
         """
 
 def add_ProcessingServiceServicer_to_server(servicer: ProcessingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

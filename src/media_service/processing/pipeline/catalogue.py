@@ -1,0 +1,112 @@
+"""What the contract tells of its operations: their comments, examples and rules are the manual."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from buf.validate import validate_pb2
+from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor import FieldDescriptor
+
+from media_service.processing.pipeline import fields
+
+DESCRIPTORS = Path(__file__).parents[4] / "generated/media.binpb"
+FILE = "media/v1/operation.proto"
+# Where comments are in a file: `nested_type` and `field` of a message, by their numbers.
+MESSAGE, NESTED, FIELD = 4, 3, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """`default`, `least` and `most` as in the text form; empty: there is none."""
+
+    name: str
+    kind: str
+    description: str
+    default: str
+    least: str
+    most: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationManual:
+    name: str
+    description: str
+    example: str
+    parameters: tuple[Parameter, ...]
+
+
+@cache
+def catalogue() -> tuple[OperationManual, ...]:
+    """All operations, in the order of the contract."""
+    comments = read_comments()
+    return tuple(
+        OperationManual(
+            name,
+            comments.get(message.full_name, ""),
+            fields.example(message),
+            tuple(
+                parameter(field, comments.get(field.full_name, ""))
+                for field in fields.parameters(message)
+            ),
+        )
+        for name, message in fields.operations().items()
+    )
+
+
+def parameter(field: FieldDescriptor, comment: str) -> Parameter:
+    enum = fields.enum_of(field)
+    least, most = bounds(field)
+    refused = field.GetOptions().Extensions[validate_pb2.field].enum.not_in
+    values = (
+        [value for value in enum.values if value.number and value.number not in refused]
+        if enum
+        else []
+    )
+    return Parameter(
+        field.name,
+        fields.kind(field),
+        comment,
+        fields.default_text(field),
+        least,
+        most,
+        tuple(value.name for value in values),
+    )
+
+
+def bounds(field: FieldDescriptor) -> tuple[str, str]:
+    rules = field.GetOptions().Extensions[validate_pb2.field]
+    numbers = getattr(rules, rules.WhichOneof("type") or "", None)
+    if fields.kind(field) not in {"int", "float"} or numbers is None:
+        return "", ""
+    least = next((f"{getattr(numbers, n):.15g}" for n in ("gte", "gt") if numbers.HasField(n)), "")
+    most = next((f"{getattr(numbers, n):.15g}" for n in ("lte", "lt") if numbers.HasField(n)), "")
+    return least, most
+
+
+def read_comments() -> dict[str, str]:
+    """The comment of every operation and parameter, by full name, as one line."""
+    files = descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS.read_bytes())
+    file = next(file for file in files.file if file.name == FILE)
+    found = {}
+    for place in file.source_code_info.location:
+        names = [file.package]
+        message: descriptor_pb2.DescriptorProto | None = None
+        path = list(place.path)
+        while path:
+            kind, index, *path = [*path, 0] if len(path) == 1 else path
+            if kind == MESSAGE and message is None:
+                message = file.message_type[index]
+            elif kind == NESTED and message is not None:
+                message = message.nested_type[index]
+            elif kind == FIELD and message is not None and not path:
+                names.append(message.field[index].name)
+                break
+            else:
+                names = []
+                break
+            names.append(message.name)
+        if names and place.leading_comments:
+            found[".".join(names)] = " ".join(place.leading_comments.split())
+    return found
