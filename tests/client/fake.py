@@ -15,12 +15,17 @@ from grpc_status import rpc_status
 from media.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
+    job_pb2,
     media_pb2,
     media_service_pb2,
     media_service_pb2_grpc,
+    processing_service_pb2,
+    processing_service_pb2_grpc,
     upload_pb2,
     upload_service_pb2_grpc,
 )
+
+from media_service.types import new_id
 
 Upload = upload_pb2.Upload
 CHECKPOINT = 300_000  # bytes: what lies beyond the last one is lost when a stream breaks
@@ -50,6 +55,9 @@ CODES = {
     "TYPE_NOT_ALLOWED": code_pb2.INVALID_ARGUMENT,
     "INVALID_FIELD": code_pb2.INVALID_ARGUMENT,
     "STREAM_TOO_SLOW": code_pb2.DEADLINE_EXCEEDED,
+    "INVALID_OPERATIONS": code_pb2.INVALID_ARGUMENT,
+    "JOB_NOT_FOUND": code_pb2.NOT_FOUND,
+    "JOB_NOT_RETRYABLE": code_pb2.FAILED_PRECONDITION,
     "BUSY": code_pb2.RESOURCE_EXHAUSTED,
     "MEDIA_NOT_FOUND": code_pb2.NOT_FOUND,
     "TOKEN_MISSING": code_pb2.UNAUTHENTICATED,
@@ -92,10 +100,14 @@ class Fake(
     upload_service_pb2_grpc.UploadServiceServicer,
     download_service_pb2_grpc.DownloadServiceServicer,
     media_service_pb2_grpc.MediaServiceServicer,
+    processing_service_pb2_grpc.ProcessingServiceServicer,
 ):
     def __init__(self) -> None:
         self.sessions: dict[str, Session] = {}
+        self.renditions: dict[str, bytes] = {}
         self.stored: dict[str, tuple[media_pb2.Media, bytes]] = {}
+        self.jobs: dict[str, job_pb2.Job] = {}
+        self.requests: dict[str, str] = {}  # request id → the job it made
         self.faults: dict[str, deque[Fault]] = {}
         self.calls: list[str] = []
         self.offsets: list[int] = []  # where each WriteUpload began
@@ -246,6 +258,8 @@ class Fake(
         fault = self._enter("Download", context)
         self.offsets.append(request.offset)
         media, data = self._find(request.media_id, context)
+        if request.rendition:
+            data = self.renditions[request.rendition]
         size = len(data)
         start = request.offset if request.offset >= 0 else max(0, size + request.offset)
         end = min(size, start + request.limit) if request.limit else size
@@ -277,6 +291,7 @@ class Fake(
         response = download_service_pb2.SignUrlResponse(
             url=f"https://media.example/{request.rendition}/{media.filename}?seconds={seconds}"
             f"&attachment={request.attachment}&direct={request.direct}"
+            + (f"&ops={request.ops}" if request.ops else "")
         )
         response.expire_time.FromSeconds(seconds)
         return response
@@ -327,6 +342,90 @@ class Fake(
             abort(context, fault.kind)
         return empty_pb2.Empty()
 
+    # Processing
+
+    def ProcessMedia(self, request, context) -> job_pb2.Job:  # noqa: N802
+        fault = self._unary("ProcessMedia", context)
+        self._find(request.media_id, context)
+        if request.ops == "nonsense":
+            abort(context, "INVALID_OPERATIONS")
+        job_id = self.requests.setdefault(request.request_id, new_id())
+        name = request.rendition or "p-1"
+        job = job_pb2.Job(job_id=job_id, media_id=request.media_id, type=job_pb2.Job.PROCESS)
+        job.state, job.priority = job_pb2.Job.QUEUED, request.priority
+        job.rendition.name = name
+        job.create_time.GetCurrentTime()
+        self.jobs[job_id] = job
+        if fault:
+            abort(context, fault.kind)
+        return job
+
+    def _job(self, request, context) -> job_pb2.Job:
+        if request.job_id not in self.jobs:
+            abort(context, "JOB_NOT_FOUND")
+        return self.jobs[request.job_id]
+
+    def GetJob(self, request, context) -> job_pb2.Job:  # noqa: N802
+        self._unary("GetJob", context)
+        return self._job(request, context)
+
+    def ListJobs(self, request, context) -> processing_service_pb2.ListJobsResponse:  # noqa: N802
+        self._unary("ListJobs", context)
+        jobs = [job for job in self.jobs.values() if request.state in {0, job.state}]
+        start, size = int(request.page_token or 0), request.page_size or 2
+        more = start + size < len(jobs)
+        return processing_service_pb2.ListJobsResponse(
+            jobs=jobs[start : start + size], next_page_token=str(start + size) if more else ""
+        )
+
+    def WatchJob(self, request, context) -> Iterator[job_pb2.Job]:  # noqa: N802
+        fault = self._enter("WatchJob", context)
+        job = self._job(request, context)
+        yield job
+        if fault and fault.kind in CODES and fault.at_finish:
+            job.state = job_pb2.Job.FAILED
+            job.error.CopyFrom(status(fault.kind))
+        elif fault:
+            abort(context, fault.kind)
+        else:
+            job.state, job.stage, job.progress_percent = job_pb2.Job.RUNNING, "render", 50
+            yield job
+            job.state, job.stage, job.progress_percent = job_pb2.Job.SUCCEEDED, "", 100
+        yield job
+
+    def CancelJob(self, request, context) -> job_pb2.Job:  # noqa: N802
+        self._unary("CancelJob", context)
+        job = self._job(request, context)
+        job.state = job_pb2.Job.CANCELLED
+        return job
+
+    def RetryJob(self, request, context) -> job_pb2.Job:  # noqa: N802
+        fault = self._unary("RetryJob", context)
+        job = self._job(request, context)
+        if job.state not in {job_pb2.Job.FAILED, job_pb2.Job.CANCELLED}:
+            abort(context, "JOB_NOT_RETRYABLE")
+        job.state = job_pb2.Job.QUEUED
+        if fault:
+            abort(context, fault.kind)
+        return job
+
+    def ListOperations(self, request, context):  # noqa: N802
+        self._unary("ListOperations", context)
+        blur = processing_service_pb2.OperationInfo(
+            name="blur", description="Makes it blurred.", example="blur:4"
+        )
+        blur.parameters.add(
+            name="sigma",
+            type="float",
+            description="In pixels.",
+            default_value="3",
+            min="0.3",
+            max="200",
+        )
+        flip = processing_service_pb2.OperationInfo(name="flip", description="Mirrors it.")
+        flip.parameters.add(name="direction", type="enum", values=["HORIZONTAL", "VERTICAL"])
+        return processing_service_pb2.ListOperationsResponse(operations=[blur, flip])
+
 
 @contextmanager
 def serving(fake: Fake) -> Iterator[str]:
@@ -337,6 +436,7 @@ def serving(fake: Fake) -> Iterator[str]:
     upload_service_pb2_grpc.add_UploadServiceServicer_to_server(fake, server)
     download_service_pb2_grpc.add_DownloadServiceServicer_to_server(fake, server)
     media_service_pb2_grpc.add_MediaServiceServicer_to_server(fake, server)
+    processing_service_pb2_grpc.add_ProcessingServiceServicer_to_server(fake, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

@@ -239,6 +239,7 @@ class Rendition(_message.Message):
     PUBLIC_URL_FIELD_NUMBER: _builtins.int
     WIDTH_FIELD_NUMBER: _builtins.int
     HEIGHT_FIELD_NUMBER: _builtins.int
+    CHECKSUMS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What it is called, e.g. "small": part of its address."""
     content_type: _builtins.str
@@ -249,6 +250,8 @@ class Rendition(_message.Message):
     """Pixels, of a picture."""
     height: _builtins.int
     """Pixels, of a picture."""
+    @_builtins.property
+    def checksums(self) -> _checksums_pb2.Checksums: ...
     def __init__(
         self,
         *,
@@ -258,10 +261,11 @@ class Rendition(_message.Message):
         public_url: _builtins.str = ...,
         width: _builtins.int = ...,
         height: _builtins.int = ...,
+        checksums: _checksums_pb2.Checksums | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checksums", b"checksums"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "height", b"height", "name", b"name", "public_url", b"public_url", "size_bytes", b"size_bytes", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checksums", b"checksums", "content_type", b"content_type", "height", b"height", "name", b"name", "public_url", b"public_url", "size_bytes", b"size_bytes", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

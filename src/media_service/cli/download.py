@@ -1,6 +1,7 @@
 """`media-service download`: fetches a file."""
 
 import sys
+from mimetypes import guess_extension
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ Examples:
   media-service download 0199c7a5-6c1e-7cc3-98ab-4a61f21a3a0b
   media-service download ID -o copies/
   media-service download ID -o - | ffplay -
+  media-service download ID --rendition small -o small.webp
 """
 )
 @click.argument("media_id", metavar="ID")
@@ -26,31 +28,36 @@ Examples:
     metavar="PATH",
     help='A file or a directory; "-" is standard output. Default: its own name, here.',
 )
+@click.option("--rendition", default="", metavar="NAME", help="A rendition, not the original.")
 @client_command
-def download(client: Client, media_id: str, target: str | None) -> None:
-    """Fetches the original of a media.
+def download(client: Client, media_id: str, target: str | None, rendition: str) -> None:
+    """Fetches the original of a media, or a rendition.
 
     The file appears only once all its bytes are there and their checksum is right. Breaks of the
     connection are survived.
     """
     if target == "-":
         with output.progress(media_id) as advance:
-            client.download(media_id, sys.stdout.buffer, progress=advance)
+            client.download(media_id, sys.stdout.buffer, rendition=rendition, progress=advance)
         return
     path = Path(target) if target else Path()
     if target is None or path.is_dir():
-        path /= own_name(client.get(media_id))
+        path /= own_name(client.get(media_id), rendition)
         if path.exists():
             raise click.ClickException(f"{path} is there already; name another file with -o")
     with output.progress(path.name) as advance:
-        media = client.download(media_id, path, progress=advance)
+        media = client.download(media_id, path, rendition=rendition, progress=advance)
     if output.on_terminal():
         click.echo(f"fetched {output.printable(str(path))}")
     else:
         click.echo(output.line(media))
 
 
-def own_name(media: Media) -> str:
+def own_name(media: Media, rendition: str = "") -> str:
     """A name to save under. The service's word is not taken for it: no paths, no hidden files."""
     name = output.printable(media.filename).replace("\\", "/").rpartition("/")[2].lstrip(".")
-    return name or media.media_id
+    if not rendition:
+        return name or media.media_id
+    made = next((r for r in media.renditions if r.name == rendition), None)
+    extension = guess_extension(made.content_type, strict=False) if made else None
+    return f"{Path(name).stem or media.media_id}-{rendition}{extension or ''}"

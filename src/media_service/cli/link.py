@@ -14,10 +14,13 @@ from media_service.client import Client
 Examples:
   media-service link ID
   media-service link ID --expires 7d --attachment
+  media-service link ID resize:300x200 convert:webp
   curl -o copy.jpg "$(media-service link ID)"
 """
 )
 @click.argument("media_id", metavar="ID")
+@click.argument("operations", nargs=-1, metavar="[OPERATION]...")
+@click.option("--rendition", default="", metavar="NAME", help="To a rendition, not the original.")
 @click.option(
     "--expires",
     type=Span(),
@@ -28,7 +31,21 @@ Examples:
 )
 @click.option("--attachment", is_flag=True, help="A browser is to save it rather than show it.")
 @client_command
-def link(client: Client, media_id: str, expires: timedelta, attachment: bool) -> None:
+def link(
+    client: Client,
+    media_id: str,
+    operations: tuple[str, ...],
+    rendition: str,
+    expires: timedelta,
+    attachment: bool,
+) -> None:
     """Prints a URL that reads a media without a token, for whoever has it, until it expires or the
-    media is deleted."""
-    click.echo(client.sign_url(media_id, lifetime=expires, attachment=attachment).url)
+    media is deleted. With operations (`media-service operations`), it reads what they make."""
+    signed = client.sign_url(
+        media_id,
+        rendition=rendition,
+        ops=",".join(operations),
+        lifetime=expires,
+        attachment=attachment,
+    )
+    click.echo(signed.url)

@@ -20,6 +20,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "show": ("media_service.cli.catalogue:show", "Show all that is known of one media."),
     "link": ("media_service.cli.link:link", "Make a URL that reads a media without a token."),
     "rm": ("media_service.cli.catalogue:rm", "Delete media."),
+    "process": ("media_service.cli.processing:process", "Make another form of a media."),
+    "operations": ("media_service.cli.processing:operations", "Show what can be made."),
+    "jobs": ("media_service.cli.jobs:jobs", "List the work on your media."),
+    "cancel": ("media_service.cli.jobs:cancel", "End jobs."),
+    "retry": ("media_service.cli.jobs:retry", "Do jobs again that failed or were cancelled."),
     "token": ("media_service.cli.token:token", "Make an access token."),
 }
 

@@ -1,7 +1,7 @@
 """What a person sees on a terminal, and a program in a pipe."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -13,13 +13,15 @@ from rich.progress import (
     DownloadColumn,
     Progress,
     SpinnerColumn,
+    TaskProgressColumn,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.table import Table
 
-from media_service.client import Media
+from media_service.client import Job, Media
 
 Advance = Callable[[int, int], None]
 
@@ -93,6 +95,56 @@ def progress(title: str) -> Iterator[Advance]:
     with bars:
         task = bars.add_task(printable(title)[:40], total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+@contextmanager
+def job_progress(title: str) -> Iterator[Callable[[Job], None]]:
+    """A bar of percent, with the stage's name, on a terminal's stderr; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda job: None
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(printable(title)[:40], total=100)
+
+        def show(job: Job) -> None:
+            what = job.stage or Job.State.Name(job.state).lower()
+            again = f", attempt {job.attempt}" if job.attempt > 1 else ""
+            description = printable(f"{title[:40]}: {what}{again}")
+            bars.update(task, completed=job.progress_percent, description=description)
+
+        yield show
+
+
+def job_line(job: Job) -> str:
+    """One job in a pipe: id, state, type, percent, media id, name of the rendition, with tabs."""
+    state, kind = Job.State.Name(job.state), Job.Type.Name(job.type)
+    return "\t".join(
+        [job.job_id, state, kind, str(job.progress_percent), job.media_id, job.rendition.name]
+    )
+
+
+def job_table(rows: Iterable[Job]) -> None:
+    """Jobs on a terminal."""
+    grid = Table("Job", "State", "Type", "Done", "Created", "What", box=None, pad_edge=False)
+    grid.columns[3].justify = "right"
+    grid.columns[0].no_wrap = True
+    for job in rows:
+        what = job.error.message or job.stage or job.rendition.name
+        grid.add_row(
+            job.job_id,
+            Job.State.Name(job.state),
+            Job.Type.Name(job.type),
+            f"{job.progress_percent} %",
+            job.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M"),
+            escape(printable(what)),
+        )
+    Console().print(grid)
 
 
 @contextmanager

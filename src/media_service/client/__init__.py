@@ -9,11 +9,13 @@
 `AsyncClient` has the same methods as coroutines.
 """
 
+from media.v1.job_pb2 import Job
 from media.v1.media_pb2 import Media
+from media.v1.processing_service_pb2 import OperationInfo
 
 from media_service.client.async_client import AsyncClient
 from media_service.client.errors import MediaServiceError
 from media_service.client.retry import Backoff
 from media_service.client.sync_client import Client
 
-__all__ = ["AsyncClient", "Backoff", "Client", "Media", "MediaServiceError"]
+__all__ = ["AsyncClient", "Backoff", "Client", "Job", "Media", "MediaServiceError", "OperationInfo"]

@@ -98,13 +98,12 @@ class AsyncTransport:
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
 
-    async def watch(self, upload_id: str) -> AsyncIterator[upload_pb2.Upload]:
-        """One WatchUpload."""
-        request = upload_service_pb2.WatchUploadRequest(upload_id=upload_id)
-        call = self._rpcs["WatchUpload"](request, metadata=self._metadata)
+    async def watch(self, method: str, request: Message) -> AsyncIterator[Any]:
+        """The messages of one call that watches something."""
+        call = self._rpcs[method](request, metadata=self._metadata)
         try:
-            while (upload := await self._read(call)) is not aio.EOF:
-                yield upload
+            while (message := await self._read(call)) is not aio.EOF:
+                yield message
         finally:
             call.cancel()
 
@@ -148,7 +147,8 @@ class AsyncTransport:
 
     async def _settle(self, upload_id: str) -> upload_pb2.Upload:
         last = upload_pb2.Upload(state=upload_pb2.Upload.VERIFYING)
-        watch = self.watch(upload_id)
+        request = upload_service_pb2.WatchUploadRequest(upload_id=upload_id)
+        watch = self.watch("WatchUpload", request)
         try:
             async for last in watch:
                 if last.state not in OPEN:

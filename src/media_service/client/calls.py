@@ -6,7 +6,13 @@ from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from media.v1 import download_service_pb2, media_pb2, media_service_pb2
+from media.v1 import (
+    download_service_pb2,
+    job_pb2,
+    media_pb2,
+    media_service_pb2,
+    processing_service_pb2,
+)
 
 from media_service.client.errors import MediaServiceError
 from media_service.client.retry import Backoff, Retries, is_transient
@@ -57,6 +63,7 @@ def undelete(media_id: str, backoff: Backoff) -> Steps[media_pb2.Media]:
 def sign_url(
     media_id: str,
     rendition: str,
+    ops: str,
     lifetime: timedelta,
     backoff: Backoff,
     *,
@@ -64,25 +71,45 @@ def sign_url(
     direct: bool,
 ) -> Steps[download_service_pb2.SignUrlResponse]:
     request = download_service_pb2.SignUrlRequest(
-        media_id=media_id, rendition=rendition, attachment=attachment, direct=direct
+        media_id=media_id, rendition=rendition, ops=ops, attachment=attachment, direct=direct
     )
     request.lifetime.FromTimedelta(lifetime)
     return call("SignUrl", request, backoff)
 
 
-def purge(media_id: str, backoff: Backoff) -> Steps[None]:
-    """A purge that got through although its answer did not makes the next try a MEDIA_NOT_FOUND."""
+def once(method: str, request: Message, done: str, backoff: Backoff) -> Steps[Any]:
+    """The response of a call that says `done`, a reason, if it is repeated; None if that is what a
+    repetition said: then an earlier try got through although its answer did not."""
     retries = Retries(backoff)
     retried = False
     while True:
         try:
-            yield Call("PurgeMedia", media_service_pb2.PurgeMediaRequest(media_id=media_id))
+            return (yield Call(method, request))
         except MediaServiceError as error:
-            if retried and error.reason == "MEDIA_NOT_FOUND":
-                return
+            if retried and error.reason == done:
+                return None
             if not is_transient(error):
                 raise
             yield Sleep(retries.pause(error))
             retried = True
-        else:
-            return
+
+
+def purge(media_id: str, backoff: Backoff) -> Steps[None]:
+    request = media_service_pb2.PurgeMediaRequest(media_id=media_id)
+    return once("PurgeMedia", request, "MEDIA_NOT_FOUND", backoff)
+
+
+JOB_REQUESTS = {
+    "GetJob": processing_service_pb2.GetJobRequest,
+    "CancelJob": processing_service_pb2.CancelJobRequest,
+}
+
+
+def job(method: str, job_id: str, backoff: Backoff) -> Steps[job_pb2.Job]:
+    return call(method, JOB_REQUESTS[method](job_id=job_id), backoff)
+
+
+def retry_job(job_id: str, backoff: Backoff) -> Steps[job_pb2.Job]:
+    request = processing_service_pb2.RetryJobRequest(job_id=job_id)
+    queued: job_pb2.Job | None = yield from once("RetryJob", request, "JOB_NOT_RETRYABLE", backoff)
+    return queued or (yield from job("GetJob", job_id, backoff))

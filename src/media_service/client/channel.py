@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from media.v1 import download_service_pb2_grpc, media_service_pb2_grpc, upload_service_pb2_grpc
+from media.v1 import (
+    download_service_pb2_grpc,
+    media_service_pb2_grpc,
+    processing_service_pb2_grpc,
+    upload_service_pb2_grpc,
+)
 
 UNARY_TIMEOUT_SECONDS = 60.0
 MESSAGE_LIMIT = 8 << 20  # bytes
@@ -54,4 +59,5 @@ def rpcs(channel: Any) -> Mapping[str, Any]:
         **vars(upload_service_pb2_grpc.UploadServiceStub(channel)),
         **vars(download_service_pb2_grpc.DownloadServiceStub(channel)),
         **vars(media_service_pb2_grpc.MediaServiceStub(channel)),
+        **vars(processing_service_pb2_grpc.ProcessingServiceStub(channel)),
     }

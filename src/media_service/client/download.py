@@ -56,6 +56,7 @@ class Reception:
             return self._asked
         return download_service_pb2.DownloadRequest(
             media_id=self._asked.media_id,
+            rendition=self._asked.rendition,
             offset=self._position,
             limit=self._range.end - self._position,
         )
@@ -80,7 +81,7 @@ class Reception:
             self.media.CopyFrom(media)  # copies: a part of the message would keep its data alive
             self._range.CopyFrom(content_range)
             self._position = content_range.start
-        elif _content(media) != _content(self.media):
+        elif self._identity(media) != self._identity(self.media):
             raise MediaServiceError(
                 StatusCode.ABORTED,
                 "CONTENT_CHANGED",
@@ -89,11 +90,20 @@ class Reception:
         elif (content_range.start, content_range.end) != (self._position, self._range.end):
             raise Damaged("the answer is another range than was asked for")
 
+    def _content(self, media: media_pb2.Media) -> media_pb2.Media | media_pb2.Rendition:
+        """What of it is being fetched."""
+        return next((r for r in media.renditions if r.name == self._asked.rendition), media)
+
+    def _identity(self, media: media_pb2.Media) -> tuple[int, int]:
+        """By what a change is seen. The SHA-256 may only become known meanwhile."""
+        content = self._content(media)
+        return content.size_bytes, content.checksums.crc32c
+
     def finish(self) -> None:
         """Makes the bytes durable; raises DATA_LOSS if the whole is not what was stored."""
         whole = self.done == self._range.complete_size
-        checksums = self.media.checksums
-        if whole and checksums.HasField("crc32c") and checksums.crc32c != self._crc:
+        stored = self._content(self.media).checksums
+        if whole and stored.HasField("crc32c") and stored.crc32c != self._crc:
             raise MediaServiceError(
                 StatusCode.DATA_LOSS,
                 "CHECKSUM_MISMATCH",
@@ -101,10 +111,6 @@ class Reception:
                 "tell whoever runs it",
             )
         self._target.flush()
-
-
-def _content(media: media_pb2.Media) -> tuple[int, int, bytes]:
-    return media.size_bytes, media.checksums.crc32c, media.checksums.sha256
 
 
 def download(reception: Reception, backoff: Backoff) -> Steps[media_pb2.Media]:

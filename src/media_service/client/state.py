@@ -1,13 +1,14 @@
-"""What the state of an upload means to whoever sends it."""
+"""What the state of an upload, or a job, means to whoever waits for it."""
 
 from grpc import StatusCode
-from media.v1 import upload_pb2
+from media.v1 import job_pb2, upload_pb2
 
 from media_service.client.errors import MediaServiceError, from_status
 from media_service.client.source import Source
 
 Upload = upload_pb2.Upload
 OPEN = frozenset({Upload.ACTIVE, Upload.VERIFYING})  # every other state is final
+UNFINISHED = frozenset({job_pb2.Job.QUEUED, job_pb2.Job.RUNNING})
 
 
 def require_same(upload: Upload, source: Source) -> None:

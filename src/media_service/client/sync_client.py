@@ -1,14 +1,23 @@
 """The blocking client."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import grpc
-from media.v1 import download_service_pb2, media_pb2, media_service_pb2, upload_pb2
+from google.protobuf.message import Message
+from media.v1 import (
+    download_service_pb2,
+    job_pb2,
+    media_pb2,
+    media_service_pb2,
+    processing_service_pb2,
+    upload_pb2,
+    upload_service_pb2,
+)
 
 from media_service.client import calls
 from media_service.client.channel import OPTIONS, Endpoint, rpcs
@@ -16,11 +25,12 @@ from media_service.client.download import Reception, download
 from media_service.client.errors import MediaServiceError
 from media_service.client.retry import DEFAULT, Backoff, Retries, is_transient
 from media_service.client.source import Uploadable, open_source
-from media_service.client.state import OPEN
+from media_service.client.state import OPEN, UNFINISHED
 from media_service.client.steps import Progress, ignore_progress
 from media_service.client.sync_transport import SyncTransport
 from media_service.client.target import Downloadable, open_target
 from media_service.client.upload import upload, upload_spec
+from media_service.types import new_id
 
 
 class Client:
@@ -89,17 +99,19 @@ class Client:
         media_id: str,
         target: Downloadable,
         *,
+        rendition: str = "",
         offset: int = 0,
         limit: int = 0,
         progress: Progress = ignore_progress,
     ) -> media_pb2.Media:
-        """Fetches the original, or a range of it, into a path or a binary file object.
+        """Fetches the original or a rendition, or a range of it, into a path or a binary file
+        object.
 
         A path appears only once all its bytes are there and right. A negative `offset` counts
         from the end; a `limit` of 0 means to the end. Both are in bytes.
         """
         request = download_service_pb2.DownloadRequest(
-            media_id=media_id, offset=offset, limit=limit
+            media_id=media_id, rendition=rendition, offset=offset, limit=limit
         )
         with open_target(target) as opened:
             reception = Reception(request, opened, progress)
@@ -140,11 +152,13 @@ class Client:
         media_id: str,
         *,
         rendition: str = "",
+        ops: str = "",
         lifetime: timedelta = timedelta(minutes=15),
         attachment: bool = False,
         direct: bool = False,
     ) -> download_service_pb2.SignUrlResponse:
-        """A `url` that reads the original, or a rendition, without a token, and its `expire_time`.
+        """A `url` that reads the original, or a rendition, or a picture made from it by `ops`,
+        without a token, and its `expire_time`.
 
         `attachment`: a browser is to save it. `direct`: past the service, if the store can.
         """
@@ -152,6 +166,7 @@ class Client:
             calls.sign_url(
                 media_id,
                 rendition,
+                ops,
                 lifetime,
                 self._backoff,
                 attachment=attachment,
@@ -173,13 +188,18 @@ class Client:
 
     def watch_upload(self, upload_id: str) -> Iterator[upload_pb2.Upload]:
         """The upload now and after every change, until it is in a final state."""
+        request = upload_service_pb2.WatchUploadRequest(upload_id=upload_id)
+        yield from self._watch("WatchUpload", request, OPEN)
+
+    def _watch(self, method: str, request: Message, unfinished: Container[int]) -> Iterator[Any]:
+        """What is watched, again after each break, until it is in a final state."""
         retries = Retries(self._backoff)
         while True:
             try:
-                for seen in self._transport.watch(upload_id):
+                for seen in self._transport.watch(method, request):
                     retries.progressed()
                     yield seen
-                    if seen.state not in OPEN:
+                    if seen.state not in unfinished:
                         return
                 raise MediaServiceError(grpc.StatusCode.UNAVAILABLE, "", "the watch has ended")
             except MediaServiceError as error:
@@ -187,3 +207,60 @@ class Client:
                     raise
                 pause = retries.pause(error)
             time.sleep(pause)
+
+    def process(
+        self,
+        media_id: str,
+        ops: str,
+        *,
+        rendition: str = "",
+        priority: job_pb2.Job.Priority.ValueType = job_pb2.Job.NORMAL,
+    ) -> job_pb2.Job:
+        """Accepts a job that makes a rendition by a pipeline in the short text form, such as
+        "resize:800x600,compress:85"; without a name, the rendition gets one."""
+        request = processing_service_pb2.ProcessMediaRequest(
+            media_id=media_id, ops=ops, rendition=rendition, priority=priority, request_id=new_id()
+        )
+        job: job_pb2.Job = self._transport.run(calls.call("ProcessMedia", request, self._backoff))
+        return job
+
+    def job(self, job_id: str) -> job_pb2.Job:
+        """A job as it is now."""
+        return self._transport.run(calls.job("GetJob", job_id, self._backoff))
+
+    def jobs(
+        self,
+        *,
+        media_id: str = "",
+        state: job_pb2.Job.State.ValueType = job_pb2.Job.STATE_UNSPECIFIED,
+        page_size: int = 0,
+    ) -> Iterator[job_pb2.Job]:
+        """Jobs on the caller's media, newest first, fetched page by page as they are consumed."""
+        request = processing_service_pb2.ListJobsRequest(
+            media_id=media_id, state=state, page_size=page_size
+        )
+        while True:
+            response = self._transport.run(calls.call("ListJobs", request, self._backoff))
+            yield from response.jobs
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def watch_job(self, job_id: str) -> Iterator[job_pb2.Job]:
+        """The job now and after every change, until it has ended."""
+        request = processing_service_pb2.WatchJobRequest(job_id=job_id)
+        yield from self._watch("WatchJob", request, UNFINISHED)
+
+    def cancel_job(self, job_id: str) -> job_pb2.Job:
+        """Ends a job, also one that runs."""
+        return self._transport.run(calls.job("CancelJob", job_id, self._backoff))
+
+    def retry_job(self, job_id: str) -> job_pb2.Job:
+        """Queues a job again that failed or was cancelled."""
+        return self._transport.run(calls.retry_job(job_id, self._backoff))
+
+    def operations(self) -> Sequence[processing_service_pb2.OperationInfo]:
+        """What pipelines can do, with parameters and examples."""
+        request = processing_service_pb2.ListOperationsRequest()
+        response = self._transport.run(calls.call("ListOperations", request, self._backoff))
+        return list(response.operations)

@@ -52,10 +52,9 @@ class SyncTransport:
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
 
-    def watch(self, upload_id: str) -> Iterator[upload_pb2.Upload]:
-        """One WatchUpload."""
-        request = upload_service_pb2.WatchUploadRequest(upload_id=upload_id)
-        call = self._rpcs["WatchUpload"](request, metadata=self._metadata)
+    def watch(self, method: str, request: Message) -> Iterator[Any]:
+        """The messages of one call that watches something."""
+        call = self._rpcs[method](request, metadata=self._metadata)
         try:
             yield from call
         except grpc.RpcError as error:
@@ -73,7 +72,8 @@ class SyncTransport:
                 return Threads(self._rpcs, self._metadata, protocols).run_all(limit)
             case Settle(upload_id):
                 last = upload_pb2.Upload(state=upload_pb2.Upload.VERIFYING)
-                for last in self.watch(upload_id):
+                request = upload_service_pb2.WatchUploadRequest(upload_id=upload_id)
+                for last in self.watch("WatchUpload", request):
                     if last.state not in OPEN:
                         break
                 return last

@@ -77,6 +77,7 @@ def rendition_to_message(
         content_type=rendition.content_type,
         size_bytes=rendition.blob.size_bytes,
         public_url=f"{public_url}/{rendition.blob.key}" if readable else "",
+        checksums=checksums_to_message(rendition.blob.checksums),
     )
 
 

@@ -1,0 +1,77 @@
+"""`media-service jobs`, `cancel` and `retry`: the work on media."""
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+import click
+
+from media_service.cli import output
+from media_service.cli.connection import client_command
+from media_service.client import Client, Job, MediaServiceError
+
+PAGE = 50
+STATES = [value.name for value in Job.State.DESCRIPTOR.values if value.number]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  media-service jobs
+  media-service jobs --media ID --state failed
+  media-service jobs --all --state failed | cut -f1 | xargs media-service retry
+"""
+)
+@click.option("--media", "media_id", default="", metavar="ID", help="Only jobs on this media.")
+@click.option(
+    "--state", type=click.Choice(STATES, case_sensitive=False), help="Only jobs in this state."
+)
+@click.option("--all", "everything", is_flag=True, help=f"All, not only the first {PAGE}.")
+@client_command
+def jobs(client: Client, media_id: str, state: str | None, everything: bool) -> None:
+    """Lists the jobs on your media, newest first.
+
+    In a pipe, one line per job: id, state, type, percent, media id and the rendition's name,
+    separated by tabs.
+    """
+    wanted = Job.State.Value(state) if state else Job.STATE_UNSPECIFIED
+    size = 1000 if everything else PAGE + 1
+    found = client.jobs(media_id=media_id, state=wanted, page_size=size)
+    shown = found if everything else islice(found, PAGE)
+    if output.on_terminal():
+        output.job_table(shown)
+    else:
+        for job in shown:
+            click.echo(output.job_line(job))
+    if not everything and next(found, None):
+        click.echo(f"The first {PAGE}; --all lists the rest.", err=True)
+
+
+@click.command(epilog="Example: media-service cancel JOB")
+@click.argument("job_ids", nargs=-1, required=True, metavar="JOB...")
+@client_command
+def cancel(client: Client, job_ids: tuple[str, ...]) -> None:
+    """Ends jobs, also those that run."""
+    change(job_ids, client.cancel_job)
+
+
+@click.command(epilog="Example: media-service retry JOB")
+@click.argument("job_ids", nargs=-1, required=True, metavar="JOB...")
+@client_command
+def retry(client: Client, job_ids: tuple[str, ...]) -> None:
+    """Does jobs again that failed or were cancelled."""
+    change(job_ids, client.retry_job)
+
+
+def change(job_ids: Sequence[str], act: Callable[[str], Job]) -> None:
+    """Does something to each job, and says what became of it; goes on after a failure."""
+    failed = False
+    for job_id in job_ids:
+        try:
+            job = act(job_id)
+        except MediaServiceError as error:
+            output.complain(f"{job_id}: {error}")
+            failed = True
+        else:
+            click.echo(output.job_line(job))
+    if failed:
+        raise SystemExit(1)

@@ -1,0 +1,128 @@
+"""`media-service process` and `operations`: other forms of media."""
+
+import click
+from rich.console import Console
+from rich.filesize import decimal
+from rich.markup import escape
+from rich.table import Table
+
+from media_service.cli import output
+from media_service.cli.connection import INTERRUPTED, client_command, fail
+from media_service.client import Client, Job, OperationInfo
+
+PRIORITIES = [value.name for value in Job.Priority.DESCRIPTOR.values if value.number]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  media-service process ID resize:800x600 compress:85 --watch
+  media-service process ID crop:600x600:gravity=attention clarendon --name square
+  media-service process ID resize:300x300:cover convert:avif --watch | cut -f6
+  media-service operations
+"""
+)
+@click.argument("media_id", metavar="ID")
+@click.argument("operations", nargs=-1, required=True, metavar="OPERATION...")
+@click.option("--name", default="", metavar="NAME", help="What the rendition is to be called.")
+@click.option(
+    "--priority",
+    type=click.Choice(PRIORITIES, case_sensitive=False),
+    default="NORMAL",
+    show_default=True,
+    help="How soon, among your jobs.",
+)
+@click.option("--watch", is_flag=True, help="Wait for the end, and show how far it is.")
+@client_command
+def process(
+    client: Client,
+    media_id: str,
+    operations: tuple[str, ...],
+    name: str,
+    priority: str,
+    watch: bool,
+) -> None:
+    """Makes another form of a media, a rendition, by the operations given, in their order.
+
+    The work is a job: accepted, it goes on without you. In a pipe, one line: the job's id, its
+    state, its type, percent, the media's id and the rendition's name, separated by tabs.
+    """
+    job = client.process(
+        media_id,
+        ",".join(operations),
+        rendition=name,
+        priority=Job.Priority.Value(priority),
+    )
+    if watch:
+        job = follow(client, job)
+    report(job)
+
+
+def follow(client: Client, job: Job) -> Job:
+    """Shows a job until it has ended."""
+    try:
+        with output.job_progress(job.rendition.name or "job") as show:
+            for seen in client.watch_job(job.job_id):
+                show(seen)
+                job = seen
+    except KeyboardInterrupt:
+        output.complain(f"the job goes on; to end it:\n  media-service cancel {job.job_id}")
+        raise SystemExit(INTERRUPTED) from None
+    return job
+
+
+def report(job: Job) -> None:
+    """Prints a job; ends with 1 if it failed."""
+    if not output.on_terminal():
+        click.echo(output.job_line(job))
+    elif job.state == Job.SUCCEEDED:
+        made = job.rendition
+        size = f"{made.width}x{made.height}  {decimal(made.size_bytes)}"
+        click.echo(f"made {made.name}  {made.content_type}  {size}")
+        click.echo(f"  media-service download {job.media_id} --rendition {made.name}")
+    else:
+        click.echo(f"{Job.State.Name(job.state).lower()} job {job.job_id}")
+    if job.state in {Job.FAILED, Job.CANCELLED}:
+        fail(job.error.message or "the job was cancelled")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  media-service operations
+  media-service operations resize
+"""
+)
+@click.argument("name", default="", metavar="[NAME]")
+@client_command
+def operations(client: Client, name: str) -> None:
+    """Shows what can be made of media: all operations, or one with its parameters.
+
+    An operation is written as its name and, after colons, its parameters, in their order or by
+    name: resize:800x600:fit=cover. The name of a filter alone is enough.
+    """
+    known = {each.name: each for each in client.operations()}
+    if name:
+        if name not in known:
+            fail(f"there is no operation {name!r}; there are {', '.join(known)}")
+        explain(known[name])
+    elif output.on_terminal():
+        grid = Table("Operation", "What it does", "Example", box=None, pad_edge=False)
+        for each in known.values():
+            grid.add_row(each.name, escape(each.description), escape(each.example))
+        Console().print(grid)
+    else:
+        for each in known.values():
+            click.echo(f"{each.name}\t{each.example}\t{each.description}")
+
+
+def explain(info: OperationInfo) -> None:
+    """One operation, with its parameters."""
+    click.echo(f"{info.name}: {info.description}\n\n  {info.example}\n")
+    for each in info.parameters:
+        range_ = f"{each.min} to {each.max}" if each.min or each.max else each.type
+        allowed = ", ".join(each.values) or range_
+        default = f"; default {each.default_value}" if each.default_value else ""
+        click.echo(f"  {each.name}  ({allowed}{default})")
+        if each.description:
+            click.echo(f"      {each.description}")

@@ -1,0 +1,142 @@
+"""Jobs, seen from the client and from the command line."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from media.v1 import job_pb2
+
+from media_service.cli.main import cli
+from media_service.client import MediaServiceError
+from media_service.types import new_id
+from tests.client.fake import Fake, Fault
+
+Job = job_pb2.Job
+
+
+@pytest.fixture
+def media_id(fake: Fake) -> str:
+    media_id = new_id()
+    fake.store(b"data", media_id, "a.png")
+    return media_id
+
+
+@pytest.fixture
+def run(address: str, tmp_path: Path):
+    environment = {
+        "MEDIA_ADDRESS": address,
+        "MEDIA_TOKEN": "secret",
+        "MEDIA_DATA_DIR": str(tmp_path),
+    }
+
+    def run(*arguments: object):
+        return CliRunner(env=environment).invoke(cli, [str(argument) for argument in arguments])
+
+    return run
+
+
+async def test_a_job_is_accepted_once_although_its_answer_is_lost(client, fake, media_id):
+    fake.inject("ProcessMedia", Fault("UNAVAILABLE", at_finish=True))
+    job = await client.process(media_id, "resize:10x", rendition="tiny", priority=Job.HIGH)
+    assert list(fake.jobs) == [job.job_id]
+    assert (job.rendition.name, job.priority) == ("tiny", Job.HIGH)
+
+
+async def test_a_watch_survives_a_break_and_ends_with_the_job(client, fake, media_id):
+    job = await client.process(media_id, "resize:10x")
+    fake.inject("WatchJob", Fault("UNAVAILABLE"))
+    seen = [(job.state, job.progress_percent) async for job in client.watch_job(job.job_id)]
+    assert seen == [(Job.QUEUED, 0), (Job.QUEUED, 0), (Job.RUNNING, 50), (Job.SUCCEEDED, 100)]
+    assert (await client.job(job.job_id)).state == Job.SUCCEEDED
+
+
+async def test_jobs_are_listed_over_all_pages(client, fake, media_id):
+    made = [(await client.process(media_id, f"resize:{n}x")).job_id for n in range(1, 6)]
+    assert [job.job_id async for job in client.jobs()] == made
+    await client.cancel_job(made[2])
+    cancelled = [job.job_id async for job in client.jobs(state=Job.CANCELLED)]
+    assert cancelled == [made[2]]
+
+
+async def test_a_retry_whose_answer_was_lost_is_done(client, fake, media_id):
+    job = await client.process(media_id, "resize:10x")
+    with pytest.raises(MediaServiceError) as caught:
+        await client.retry_job(job.job_id)
+    assert caught.value.reason == "JOB_NOT_RETRYABLE"
+    await client.cancel_job(job.job_id)
+    fake.inject("RetryJob", Fault("UNAVAILABLE", at_finish=True))
+    assert (await client.retry_job(job.job_id)).state == Job.QUEUED
+
+
+async def test_operations_are_listed(client, fake):
+    assert [info.name for info in await client.operations()] == ["blur", "flip"]
+
+
+async def test_a_rendition_is_downloaded(client, fake, media_id, tmp_path):
+    fake.renditions["small"] = b"smaller" * 50_000
+    rendition = fake.stored[media_id][0].renditions.add(name="small", size_bytes=350_000)
+    rendition.checksums.crc32c = 1
+    with pytest.raises(MediaServiceError) as caught:
+        await client.download(media_id, tmp_path / "bad", rendition="small")
+    assert caught.value.reason == "CHECKSUM_MISMATCH"
+    rendition.ClearField("checksums")
+    fake.inject("Download", Fault("UNAVAILABLE", after=200_000))
+    await client.download(media_id, tmp_path / "small", rendition="small")
+    assert (tmp_path / "small").read_bytes() == fake.renditions["small"]
+
+
+def test_process_prints_the_job(run, fake, media_id):
+    result = run("process", media_id, "resize:10x", "compress:85", "--name", "tiny")
+    [job_id] = fake.jobs
+    assert result.stdout == f"{job_id}\tQUEUED\tPROCESS\t0\t{media_id}\ttiny\n"
+
+
+def test_process_waits_for_the_end(run, fake, media_id):
+    result = run("process", media_id, "resize:10x", "--watch", "--priority", "low")
+    [job] = fake.jobs.values()
+    assert job.priority == Job.LOW
+    assert result.stdout == f"{job.job_id}\tSUCCEEDED\tPROCESS\t100\t{media_id}\tp-1\n"
+
+
+def test_process_fails_with_its_job(run, fake, media_id):
+    fake.inject("WatchJob", Fault("TYPE_NOT_ALLOWED", at_finish=True))
+    result = run("process", media_id, "resize:10x", "--watch")
+    assert result.exit_code == 1
+    assert "it is TYPE_NOT_ALLOWED" in result.stderr
+    assert "\tFAILED\t" in result.stdout
+
+
+def test_process_says_what_is_wrong_with_a_pipeline(run, media_id):
+    result = run("process", media_id, "nonsense")
+    assert result.exit_code == 1
+    assert "INVALID_OPERATIONS" in result.stderr
+
+
+def test_operations_explains_itself(run):
+    lines = run("operations").stdout.splitlines()
+    assert lines == ["blur\tblur:4\tMakes it blurred.", "flip\t\tMirrors it."]
+    assert "sigma  (0.3 to 200; default 3)" in run("operations", "blur").stdout
+    assert "direction  (HORIZONTAL, VERTICAL)" in run("operations", "flip").stdout
+    assert "there are blur, flip" in run("operations", "blurr").stderr
+
+
+def test_jobs_are_listed_cancelled_and_retried(run, fake, media_id):
+    for _ in range(3):
+        run("process", media_id, "resize:10x")
+    first, second, third = fake.jobs
+    assert [line.split("\t")[0] for line in run("jobs").stdout.splitlines()] == [
+        first,
+        second,
+        third,
+    ]
+    assert "\tCANCELLED\t" in run("cancel", first).stdout
+    assert run("jobs", "--state", "cancelled").stdout.startswith(first)
+    result = run("retry", second, first)
+    assert result.exit_code == 1
+    assert "JOB_NOT_RETRYABLE" in result.stderr
+    assert result.stdout.startswith(f"{first}\tQUEUED")
+
+
+def test_a_link_may_lead_to_a_picture_made_by_operations(run, fake, media_id):
+    url = run("link", media_id, "resize:10x", "convert:webp").stdout
+    assert url.endswith("&ops=resize:10x,convert:webp\n")
