@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
-PREFIXES = ("media-child-", "media-blob-")
+PREFIXES = ("media-child-", "media-blob-", "media-render-")
 
 
 class ScratchFolder:

@@ -45,7 +45,12 @@ TABLE: dict[type[MediaError], tuple[grpc.StatusCode, int]] = {
     errors.DataLoss: (Code.DATA_LOSS, 500),
     errors.Unavailable: (Code.UNAVAILABLE, 503),
 }
-BY_REASON = {Reason.STORAGE_FULL: 507}
+BY_REASON = {
+    Reason.STORAGE_FULL: 507,
+    Reason.OPERATION_NOT_APPLICABLE: 422,
+    Reason.PROCESSING_LIMIT_EXCEEDED: 422,
+    Reason.MAX_BYTES_TOO_SMALL: 422,
+}
 INTERNAL = (Code.INTERNAL, 500)
 RETRIABLE = (errors.Unavailable, errors.ResourceExhausted)
 

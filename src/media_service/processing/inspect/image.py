@@ -5,22 +5,10 @@ from typing import Any
 import pyvips
 
 from media_service.errors import InvalidArgument, Reason, TooLarge
-from media_service.processing.inspect import exif, heic
+from media_service.processing.image import heic
+from media_service.processing.image.loaders import ANIMATED, LOADERS, open_page, value
+from media_service.processing.inspect import exif
 from media_service.processing.inspect.location import from_exif
-
-# The loader of each type. libvips looks at the bytes itself, so this also pins what they must be.
-LOADERS = {
-    "image/jpeg": "jpegload",
-    "image/png": "pngload",
-    "image/apng": "pngload",
-    "image/gif": "gifload",
-    "image/webp": "webpload",
-    "image/tiff": "tiffload",
-    "image/heic": "heifload",
-    "image/avif": "heifload",
-}
-# Their frames build on each other, and are decoded in one go.
-ANIMATED = {"gifload", "webpload"}
 
 
 def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
@@ -50,23 +38,6 @@ def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
             Reason.MEDIA_CORRUPT, f"The picture cannot be decoded: {error.detail.strip()}"
         ) from None
     return describe(image, pages)
-
-
-def open_page(media: int, loader: str, **options: Any) -> Any:
-    """Reads the header of one page; pixels follow as they are asked for, top to bottom."""
-    allow_only(loader)
-    source = pyvips.Source.new_from_descriptor(media)
-    return pyvips.Image.new_from_source(
-        source, "", access="sequential", fail_on="truncated", **options
-    )
-
-
-def allow_only(loader: str) -> None:
-    """Bytes of another type than they were taken for are not even looked at."""
-    pyvips.operation_block_set("VipsForeignLoad", True)
-    family = {"jpegload": "Jpeg", "pngload": "Png", "gifload": "Nsgif", "webpload": "Webp"}
-    family |= {"tiffload": "Tiff", "heifload": "Heif"}
-    pyvips.operation_block_set(f"VipsForeignLoad{family[loader]}", False)
 
 
 def decode(media: int, loader: str, pages: int, max_pixels: int) -> None:
@@ -111,7 +82,3 @@ def describe(image: Any, pages: int) -> dict[str, Any]:
         },
         "private_info": private,
     }
-
-
-def value(image: Any, name: str, default: Any) -> Any:
-    return image.get(name) if image.get_typeof(name) else default

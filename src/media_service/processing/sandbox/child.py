@@ -1,8 +1,8 @@
 """The program of a child process: `python -m media_service.processing.sandbox.child SETUP`.
 
 It imports what its tasks need, gives up everything else, says so, and then serves one request
-after another until the socket closes. A request names a task (`module:function`) and may bring an
-open file; a task is called with that file's descriptor (-1 without) and the request's parameters.
+after another until the socket closes. A request names a task (`module:function`) and brings open
+files; a task is called with their descriptors and the request's parameters.
 """
 
 import errno
@@ -19,7 +19,7 @@ from typing import Any
 
 from media_service.errors import MediaError, Reason
 from media_service.processing.sandbox.confine import allow_cpu, confine, die_with_parent
-from media_service.processing.sandbox.frames import HEADER, encode
+from media_service.processing.sandbox.frames import HEADER, MOST_FILES, encode
 from media_service.processing.sandbox.limits import Limits
 
 Task = Callable[..., Any]
@@ -43,25 +43,25 @@ def read_exactly(channel: socket.socket, size: int) -> bytes:
     return data
 
 
-def receive(channel: socket.socket) -> tuple[dict[str, Any], int]:
-    """The next request and its file; ends the process when there is none."""
-    head, files, _, _ = socket.recv_fds(channel, HEADER.size, 1)
+def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """The next request and its files; ends the process when there is none."""
+    head, files, _, _ = socket.recv_fds(channel, HEADER.size, MOST_FILES)
     head += read_exactly(channel, HEADER.size - len(head))
     request: dict[str, Any] = json.loads(read_exactly(channel, *HEADER.unpack(head)))
-    return request, files[0] if files else -1
+    return request, files
 
 
-def perform(task: Task, media: int, parameters: dict[str, Any]) -> bytes:
+def perform(task: Task, files: list[int], parameters: dict[str, Any], exceeded: Reason) -> bytes:
     try:
-        return encode({"result": task(media, **parameters)})
+        return encode({"result": task(*files, **parameters)})
     except MediaError as error:
         return refusal(error.reason, error.message)
     except MemoryError:
-        return refusal(Reason.INSPECTION_LIMIT_EXCEEDED, "Reading it needs too much memory.")
+        return refusal(exceeded, "It needs too much memory.")
     except Exception as error:  # whatever a codec makes of a hostile file
         traceback.print_exc()
         if isinstance(error, OSError) and error.errno in LIMIT_ERRORS:
-            return refusal(Reason.INSPECTION_LIMIT_EXCEEDED, f"Reading it failed: {error}.")
+            return refusal(exceeded, f"It failed: {error}.")
         return refusal(Reason.MEDIA_CORRUPT, f"It cannot be read: {error}")
 
 
@@ -79,15 +79,16 @@ def main() -> None:
     channel = socket.socket(fileno=setup["socket"])
     channel.sendall(encode({"missing": missing}))
     while True:
-        request, media = receive(channel)
+        request, files = receive(channel)
         allow_cpu(limits.cpu_seconds)
         # What a task writes is gone before the next one, which may be of another owner.
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             os.chdir(scratch)
-            reply = perform(tasks[request["task"]], media, request["parameters"])
+            task = tasks[request["task"]]
+            reply = perform(task, files, request["parameters"], limits.exceeded)
             os.chdir(folder)
-        if media >= 0:
-            os.close(media)
+        for file in files:
+            os.close(file)
         channel.sendall(reply)
 
 

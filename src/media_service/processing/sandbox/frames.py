@@ -5,6 +5,8 @@ import struct
 from typing import Any
 
 HEADER = struct.Struct(">I")
+# That come with one request: a picture, what is laid over it, and the result.
+MOST_FILES = 48
 
 
 def encode(message: dict[str, Any]) -> bytes:

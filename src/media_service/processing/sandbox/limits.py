@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from media_service.errors import Reason
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -13,7 +15,9 @@ class Limits:
     cpu_seconds: int
     # Time by the clock for one task.
     wall_seconds: float
-    # Largest file it may write in its private directory.
+    # Largest file it may write: in its private directory, or as a result.
     file_bytes: int
     # Largest answer that is read from it.
     result_bytes: int
+    # What is told of a task that needs more than one of these.
+    exceeded: Reason = Reason.INSPECTION_LIMIT_EXCEEDED

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 from media_service.errors import DataLoss, Reason, Unavailable
 from media_service.processing.sandbox.limits import Limits
-from media_service.processing.sandbox.process import Child
+from media_service.processing.sandbox.process import Child, SandboxBroken
 
 log = logging.getLogger(__name__)
 
@@ -18,64 +19,107 @@ class Sandbox:
     """Runs functions on media files in limited child processes, at most `children` at once.
 
     A child serves `tasks_per_child` tasks, so whatever a file did to it does not last; one whose
-    task failed serves no other. `tasks` names what can be run, as `module:function`.
+    task failed serves no other. `tasks` names what can be run, as `module:function`. With `warm`,
+    children are started before they are needed, all of them from the beginning.
     """
 
     def __init__(
-        self, tasks: Sequence[str], limits: Limits, children: int, tasks_per_child: int
+        self,
+        tasks: Sequence[str],
+        limits: Limits,
+        children: int,
+        tasks_per_child: int,
+        *,
+        warm: bool = False,
     ) -> None:
         self._tasks = tuple(tasks)
         self._limits = limits
+        self._children = children
         self._slots = asyncio.Semaphore(children)
         self._tasks_per_child = tasks_per_child
+        self._warm = warm
+        # Children without a task, the last used at the end, and those that are starting.
         self._idle: list[Child] = []
+        self._starting: set[asyncio.Task[None]] = set()
         self._warned = False
 
     async def __aenter__(self) -> Self:
+        if self._warm:
+            for _ in range(self._children):
+                self._prepare()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._warm = False
+        for start in self._starting:
+            start.cancel()
+        await asyncio.gather(*self._starting, return_exceptions=True)
         while self._idle:
             await self._idle.pop().close()
 
-    async def run(self, task: str, media: Path, **parameters: Any) -> Any:
-        """The result of `task` on the file `media`, which the child gets open, read-only.
+    async def run(
+        self, task: str, *media: Path, outputs: Sequence[int] = (), **parameters: Any
+    ) -> Any:
+        """The result of `task` on the files `media`, which the child gets open, read-only, and
+        behind them `outputs`, open files for it to write to.
 
-        Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (PIXEL_LIMIT_EXCEEDED,
-        INSPECTION_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE),
-        SandboxBroken. Cancelling it kills the child.
+        Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (PIXEL_LIMIT_EXCEEDED, and what the limits
+        say), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE), SandboxBroken, and what
+        the task refuses. Cancelling it kills the child.
         """
         async with self._slots:
-            file = open_media(media)
-            try:
-                return await self._run(task, file, parameters)
-            finally:
-                os.close(file)
+            with ExitStack() as opened:
+                files = []
+                for path in media:
+                    files.append(open_media(path))
+                    opened.callback(os.close, files[-1])
+                return await self._run(task, [*files, *outputs], parameters)
 
-    async def _run(self, task: str, file: int, parameters: Mapping[str, Any]) -> Any:
+    async def _run(self, task: str, files: Sequence[int], parameters: dict[str, Any]) -> Any:
         child = await self._take()
         done = False
         try:
-            result = await child.call(task, file, parameters)
+            result = await child.call(task, files, parameters)
             done = True
         finally:
             if done and child.served < self._tasks_per_child:
                 self._idle.append(child)
             else:
+                if self._warm:
+                    self._prepare()
                 await child.close()
         return result
 
     async def _take(self) -> Child:
-        while self._idle:
-            child = self._idle.pop()
-            if child.alive:
-                return child
-            await child.close()
+        while True:
+            while self._idle:
+                child = self._idle.pop()
+                if child.alive:
+                    return child
+                await child.close()
+            if not self._starting:
+                return await self._start()
+            # What is being started is nearer than what would be.
+            await asyncio.wait(self._starting, return_when=asyncio.FIRST_COMPLETED)
+
+    def _prepare(self) -> None:
+        """Starts a child, to be there when it is needed."""
+        start = asyncio.create_task(self._start_idle())
+        self._starting.add(start)
+        start.add_done_callback(self._starting.discard)
+
+    async def _start_idle(self) -> None:
+        try:
+            self._idle.insert(0, await self._start())
+        except SandboxBroken as error:
+            log.warning("%s", error)  # who needs one tries again, and is told
+
+    async def _start(self) -> Child:
         child = await Child.start(self._tasks, self._limits)
         if child.missing and not self._warned:
             self._warned = True
             log.warning(
-                "media is inspected with less protection: this system lacks %s",
+                "media is opened with less protection: this system lacks %s",
                 ", ".join(child.missing),
             )
         return child

@@ -15,7 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
-from media_service.errors import InvalidArgument, MediaError, Reason, TooLarge
+from media_service.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    MediaError,
+    Reason,
+    TooLarge,
+)
 from media_service.processing.sandbox.frames import HEADER, encode
 from media_service.processing.sandbox.limits import Limits
 from media_service.scratch import ScratchFolder
@@ -33,12 +39,18 @@ MESSAGE = 300
 MEMORY_WORDS = (b"allocate", b"out of memory", b"MemoryError")
 
 
+# What a child may answer, beside that the media is corrupt.
+REFUSALS: dict[str, type[MediaError]] = {
+    Reason.PIXEL_LIMIT_EXCEEDED: TooLarge,
+    Reason.INSPECTION_LIMIT_EXCEEDED: TooLarge,
+    Reason.PROCESSING_LIMIT_EXCEEDED: TooLarge,
+    Reason.OPERATION_NOT_APPLICABLE: FailedPrecondition,
+    Reason.MAX_BYTES_TOO_SMALL: FailedPrecondition,
+}
+
+
 class SandboxBroken(Exception):
     """A child did not even start: the service is at fault, or the machine, not the media."""
-
-
-def limit_exceeded(what: str) -> MediaError:
-    return TooLarge(Reason.INSPECTION_LIMIT_EXCEEDED, f"Reading the file takes too much {what}.")
 
 
 def corrupt(message: str) -> MediaError:
@@ -119,9 +131,10 @@ class Child:
             async with asyncio.timeout(START_SECONDS):
                 child.missing = tuple((await child._receive())["missing"])
         except BaseException as error:
-            log.warning("a child did not start: %s", child.words().decode(errors="replace"))
+            words = child.words().decode(errors="replace")
             await child.close()
             if isinstance(error, Exception):
+                log.warning("a child did not start: %s", words)
                 raise SandboxBroken("a child process did not start") from error
             raise
         return child
@@ -130,29 +143,27 @@ class Child:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    async def call(self, task: str, media: int | None, parameters: Mapping[str, Any]) -> Any:
-        """Has a task done on an open file; returns its result.
+    async def call(self, task: str, files: Sequence[int], parameters: Mapping[str, Any]) -> Any:
+        """Has a task done on open files; returns its result.
 
-        Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (PIXEL_LIMIT_EXCEEDED,
-        INSPECTION_LIMIT_EXCEEDED); afterwards, and when cancelled, the child must be closed.
+        Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (what the limits say), and what the task
+        refuses (REFUSALS); afterwards, and when cancelled, the child must be closed.
         """
         self.served += 1
         try:
             async with asyncio.timeout(self._limits.wall_seconds):
-                await self._send({"task": task, "parameters": dict(parameters)}, media)
+                await self._send({"task": task, "parameters": dict(parameters)}, files)
                 reply = await self._receive()
         except TimeoutError:
-            raise limit_exceeded("time") from None
+            raise self._exceeded("time") from None
         except (EOFError, ConnectionError):
             raise await self._cause_of_death() from None
         if "result" in reply:
             return reply["result"]
         message = printable(str(reply.get("message")))
-        match reply.get("reason"):
-            case Reason.PIXEL_LIMIT_EXCEEDED:
-                raise TooLarge(Reason.PIXEL_LIMIT_EXCEEDED, message)
-            case Reason.INSPECTION_LIMIT_EXCEEDED:
-                raise TooLarge(Reason.INSPECTION_LIMIT_EXCEEDED, message)
+        reason = reply.get("reason")
+        if isinstance(reason, str) and reason in REFUSALS:
+            raise REFUSALS[reason](Reason(reason), message)
         log.info("a media file cannot be read: %s", message)
         raise corrupt(message)
 
@@ -177,16 +188,19 @@ class Child:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
-    async def _send(self, message: dict[str, Any], media: int | None) -> None:
+    def _exceeded(self, what: str) -> MediaError:
+        return TooLarge(self._limits.exceeded, f"It takes too much {what}.")
+
+    async def _send(self, message: dict[str, Any], files: Sequence[int]) -> None:
         data = encode(message)
-        sent = socket.send_fds(self._channel, [data], [] if media is None else [media])
+        sent = socket.send_fds(self._channel, [data], files)
         await asyncio.get_running_loop().sock_sendall(self._channel, data[sent:])
 
     async def _receive(self) -> dict[str, Any]:
         """The next message. What a child says is not trusted to be JSON, or short."""
         (size,) = HEADER.unpack(await self._read(HEADER.size))
         if size > self._limits.result_bytes:
-            raise limit_exceeded("space for the result")
+            raise self._exceeded("space for the result")
         try:
             message = json.loads(await self._read(size))
         except (ValueError, RecursionError):
@@ -209,7 +223,7 @@ class Child:
         words = self.words()
         log.warning("a child died (%s): %s", code, words.decode(errors="replace"))
         if code == -signal.SIGXCPU:
-            return limit_exceeded("processor time")
+            return self._exceeded("processor time")
         if any(word in words for word in MEMORY_WORDS):
-            return limit_exceeded("memory")
-        return corrupt("Reading the file crashed the program that tried.")
+            return self._exceeded("memory")
+        return corrupt("The program that read it crashed.")

@@ -1,8 +1,9 @@
 """What can be done to a picture: one file for each operation of the contract.
 
 A function takes one frame, upright and in sRGB (three bands of 8 bits, or four with alpha), and the
-operation's message with all defaults filled in, and returns the frame it makes of it. It only adds to the
-graph of libvips; pixels are computed once, at the end.
+operation's message with all defaults filled in, and returns the frame it makes of it. It only adds
+to the graph of libvips; pixels are computed once, at the end, and read from top to bottom: one that
+needs them otherwise, such as a rotation, makes them first (`copy_memory`).
 """
 
 import importlib
@@ -18,9 +19,9 @@ Image: TypeAlias = pyvips.Image
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an operation may need beside its frame. `overlays`: the pictures it names, by media id, upright
-    and in sRGB. `decided`: what was decided for the first frame of an animation, for all others, by the
-    operation's place."""
+    """What one step of a pipeline may need beside its frame. `overlays`: the pictures it names, by
+    media id, upright and in sRGB, in memory. `decided` is the step's own: what it decided for the
+    first frame of an animation, for all others."""
 
     overlays: Mapping[str, Image]
     decided: dict[str, Any]

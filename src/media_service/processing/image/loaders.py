@@ -1,0 +1,46 @@
+"""Opens pictures with libvips, each type with its own loader and no other."""
+
+from typing import Any
+
+import pyvips
+
+# The loader of each type. libvips looks at the bytes itself, so this also pins what they must be.
+LOADERS = {
+    "image/jpeg": "jpegload",
+    "image/png": "pngload",
+    "image/apng": "pngload",
+    "image/gif": "gifload",
+    "image/webp": "webpload",
+    "image/tiff": "tiffload",
+    "image/heic": "heifload",
+    "image/avif": "heifload",
+}
+FAMILIES = {
+    "jpegload": "Jpeg",
+    "pngload": "Png",
+    "gifload": "Nsgif",
+    "webpload": "Webp",
+    "tiffload": "Tiff",
+    "heifload": "Heif",
+}
+# Their frames build on each other, and are decoded in one go.
+ANIMATED = {"gifload", "webpload"}
+
+
+def open_page(media: int, loader: str, **options: Any) -> Any:
+    """Reads the header of one page; pixels follow as they are asked for, by default from top to
+    bottom."""
+    allow_only(loader)
+    source = pyvips.Source.new_from_descriptor(media)
+    options = {"access": "sequential", "fail_on": "truncated", **options}
+    return pyvips.Image.new_from_source(source, "", **options)
+
+
+def allow_only(loader: str) -> None:
+    """Bytes of another type than they were taken for are not even looked at."""
+    pyvips.operation_block_set("VipsForeignLoad", True)
+    pyvips.operation_block_set(f"VipsForeignLoad{FAMILIES[loader]}", False)
+
+
+def value(image: Any, name: str, default: Any) -> Any:
+    return image.get(name) if image.get_typeof(name) else default

@@ -1,0 +1,120 @@
+"""One picture by one pipeline: a single graph, whose pixels are computed once. Runs in a child."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import pyvips
+from media.v1.operation_pb2 import Operation
+
+from media_service.errors import FailedPrecondition, InvalidArgument, Reason
+from media_service.processing.image import formats, operations
+from media_service.processing.image.encode import Encoding, encode, suited
+from media_service.processing.image.geometry import Image, Size
+from media_service.processing.image.load import Picture, check_size, load
+from media_service.processing.image.operations import Context
+from media_service.processing.image.operations.resize import sizes
+from media_service.processing.pipeline.fields import filled, step
+from media_service.processing.pipeline.text import ONCE, read
+
+FUNCTIONS = operations.load()
+
+
+def render(
+    *files: int,
+    content_type: str,
+    overlays: Sequence[tuple[str, str]],
+    pipeline: str,
+    deliver: Sequence[str],
+    max_pixels: int,
+) -> dict[str, Any]:
+    """Makes a picture, and writes it to the last of `files`.
+
+    The first is the original, of `content_type`, and between them are `overlays` (media id and
+    content type). `deliver` names formats, best first, if the pipeline names none. Returns
+    {"format": …, "width": …, "height": …}.
+    """
+    media, *others, output = files
+    pyvips.cache_set_max(0)
+    steps = [step(filled(operation)) for operation in read(pipeline)]
+    drawing = [(name, message) for name, message in steps if name not in ONCE]
+    writing = {name: message for name, message in steps if name in ONCE}
+    try:
+        laid = {
+            media_id: load(file, kind, max_pixels, animated=False).frames[0].copy_memory()
+            for file, (media_id, kind) in zip(others, overlays, strict=True)
+        }
+        convert = writing.get("convert") or filled(Operation(convert=Operation.Convert())).convert
+        names = wanted_formats(convert, deliver or formats.like(content_type))
+        animated = any(formats.FORMATS[name].animated for name in names)
+        picture = load(
+            media, content_type, max_pixels, animated=animated, scale=first_size(drawing)
+        )
+        contexts = [Context(laid, {}) for _ in drawing]
+        count = len(picture.frames)
+        frames = [draw(frame, drawing, contexts, count, max_pixels) for frame in picture.frames]
+        return write(frames, picture, names, convert, output)
+    except pyvips.Error as error:
+        if "memory" in str(error):
+            raise MemoryError from None
+        raise InvalidArgument(
+            Reason.MEDIA_CORRUPT, f"The picture cannot be processed: {error.detail.strip()}"
+        ) from None
+
+
+def first_size(drawing: Sequence[tuple[str, Any]]) -> Any:
+    """What a pipeline scales to before all else, as a function of the picture's size."""
+    if not drawing or drawing[0][0] != "resize":
+        return None
+    return partial(scaled, drawing[0][1])
+
+
+def scaled(p: Operation.Resize, size: Size) -> Size:
+    return sizes(p, size)[0]
+
+
+def draw(
+    image: Image,
+    drawing: Sequence[tuple[str, Any]],
+    contexts: Sequence[Context],
+    count: int,
+    max_pixels: int,
+) -> Image:
+    """One frame through all operations. What would become too large is not begun."""
+    for (name, message), context in zip(drawing, contexts, strict=True):
+        image = FUNCTIONS[name](image, message, context)
+        check_size(image.width, image.height, count, max_pixels)
+    return image
+
+
+def wanted_formats(convert: Operation.Convert, otherwise: Sequence[str]) -> Sequence[str]:
+    """Raises FailedPrecondition (OPERATION_NOT_APPLICABLE)."""
+    if not convert.format:
+        return otherwise
+    name = Operation.Format.Name(convert.format)
+    if name not in formats.FORMATS:
+        raise FailedPrecondition(
+            Reason.OPERATION_NOT_APPLICABLE,
+            f"{name} cannot be written here; there are {', '.join(formats.FORMATS)}.",
+        )
+    return [name]
+
+
+def write(
+    frames: Sequence[Image],
+    picture: Picture,
+    names: Sequence[str],
+    convert: Operation.Convert,
+    output: int,
+) -> dict[str, Any]:
+    image, height = frames[0], frames[0].height
+    form = formats.choose(names, alpha=bool(image.hasalpha()), animated=len(frames) > 1)
+    if form.animated and len(frames) > 1:
+        image = pyvips.Image.arrayjoin(frames, across=1).copy()
+        image.set_type(pyvips.GValue.gint_type, "page-height", height)
+        image.set_type(pyvips.GValue.gint_type, "loop", picture.loop)
+        if picture.delays:
+            image.set_type(pyvips.GValue.array_int_type, "delay", picture.delays)
+    quality = convert.quality if convert.HasField("quality") else form.quality or 0
+    encode(suited(image, form, height), Encoding(form, quality, convert, keep=False), output)
+    return {"format": form.name, "width": image.width, "height": height}

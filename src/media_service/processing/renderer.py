@@ -1,0 +1,128 @@
+"""Makes pictures from pictures, without ever opening one in this process."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from media_service.errors import InvalidArgument, Reason, TooLarge
+from media_service.processing.budget import Budget
+from media_service.processing.image.formats import FORMATS
+from media_service.processing.sandbox.limits import Limits
+from media_service.processing.sandbox.pool import Sandbox
+from media_service.scratch import scratch_file
+
+RENDER = "media_service.processing.image.render:render"
+
+LIMITS = Limits(
+    # The largest picture taken, decoded, twice; and what libraries take.
+    memory_bytes=4 << 30,
+    cpu_seconds=120,
+    wall_seconds=120,
+    file_bytes=1 << 30,
+    result_bytes=1 << 16,
+    exceeded=Reason.PROCESSING_LIMIT_EXCEEDED,
+)
+PICTURES_PER_CHILD = 100
+# Of a decoded pixel.
+BYTES_PER_PIXEL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A picture to work on, as inspection found it. `frames`: ImageInfo.page_count."""
+
+    path: Path
+    content_type: str
+    width: int
+    height: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A picture that was made. The file is there for as long as the context that gave it."""
+
+    path: Path
+    content_type: str
+    width: int
+    height: int
+    size_bytes: int
+
+
+class Renderer:
+    """Renders in `children` child processes, which are kept warm. `budget_bytes` is for all
+    decoded pictures together: what does not fit in at once waits. An async context manager:
+    leaving it ends the children."""
+
+    def __init__(self, children: int, max_pixels: int, budget_bytes: int) -> None:
+        self._max_pixels = max_pixels
+        self._budget = Budget(budget_bytes)
+        self._sandbox = Sandbox([RENDER], LIMITS, children, PICTURES_PER_CHILD, warm=True)
+
+    async def __aenter__(self) -> Self:
+        await self._sandbox.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._sandbox.__aexit__()
+
+    @asynccontextmanager
+    async def render(
+        self,
+        original: Source,
+        pipeline: str,
+        *,
+        overlays: Mapping[str, Source] | None = None,
+        deliver: Sequence[str] = (),
+    ) -> AsyncIterator[Rendered]:
+        """A picture made by `pipeline`, in its canonical form.
+
+        `overlays`: the pictures it names, by media id. `deliver`: names of formats, best first,
+        if the pipeline names none; the first that holds the picture as it is (transparent,
+        animated) is taken. Without, the contract says which it is (Convert).
+
+        Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (OPERATION_NOT_APPLICABLE,
+        MAX_BYTES_TOO_SMALL), TooLarge (PROCESSING_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING),
+        Unavailable (STORAGE_UNAVAILABLE). Cancelling it kills the child.
+        """
+        laid = dict(overlays or {})
+        sources = [original, *laid.values()]
+        with scratch_file("media-render-") as output:
+            async with self._budget.of(sum(map(self._decoded, sources))):
+                answer = await self._sandbox.run(
+                    RENDER,
+                    *(source.path for source in sources),
+                    outputs=[output.fileno()],
+                    content_type=original.content_type,
+                    overlays=[(media_id, source.content_type) for media_id, source in laid.items()],
+                    pipeline=pipeline,
+                    deliver=list(deliver),
+                    max_pixels=self._max_pixels,
+                )
+            yield checked(answer, Path(output.name))
+
+    def _decoded(self, source: Source) -> int:
+        """Bytes of a picture in memory. Raises TooLarge (PROCESSING_LIMIT_EXCEEDED)."""
+        animated = source.content_type in {"image/gif", "image/webp"}
+        pixels = source.width * source.height * (max(1, source.frames) if animated else 1)
+        if pixels > self._max_pixels:
+            raise TooLarge(
+                Reason.PROCESSING_LIMIT_EXCEEDED,
+                f"The picture has {pixels} pixels, and at most {self._max_pixels} are processed.",
+            )
+        return pixels * BYTES_PER_PIXEL
+
+
+def checked(answer: Any, path: Path) -> Rendered:
+    """The child that answered may have been taken over by the file it read. Raises InvalidArgument
+    (MEDIA_CORRUPT)."""
+    try:
+        width, height = answer["width"], answer["height"]
+        if type(width) is not int or type(height) is not int or not 0 < width < 1 << 31:
+            raise ValueError
+        content_type = FORMATS[answer["format"]].content_type
+        return Rendered(path, content_type, width, height, path.stat().st_size)
+    except (KeyError, TypeError, ValueError):
+        raise InvalidArgument(Reason.MEDIA_CORRUPT, "It cannot be read.") from None
