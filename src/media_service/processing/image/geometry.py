@@ -61,6 +61,13 @@ def resized(image: Image, size: Size) -> Image:
     return image.unpremultiply().cast(kind) if alpha else image
 
 
+def framed(image: Image, corner: tuple[int, int], size: Size, background: list[int]) -> Image:
+    """On a larger ground, with its left and top edges there."""
+    if background[3] < 255:
+        image = with_alpha(image)
+    return image.embed(*corner, *size, extend="background", background=background[: image.bands])
+
+
 def mixed(picture: Any, cover: Any, background: list[int]) -> Image:
     """A premultiplied picture before a background, which is seen where `cover` is less than 255."""
     alpha = background[3] / 255

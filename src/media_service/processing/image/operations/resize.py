@@ -3,7 +3,7 @@
 from media.v1.operation_pb2 import Operation
 
 from media_service.processing.image.cut import cut
-from media_service.processing.image.geometry import Size, color, place, resized, with_alpha
+from media_service.processing.image.geometry import Size, color, framed, place, resized
 from media_service.processing.image.operations import Context, Image, operation
 
 Fit = Operation.Resize
@@ -16,12 +16,8 @@ def resize(image: Image, p: Operation.Resize, frame: Context) -> Image:
     if p.fit == Fit.COVER:
         return cut(image, width, height, p, frame)
     if p.fit == Fit.CONTAIN and scaled != (width, height):
-        background = color(p.background)
-        if background[3] < 255:
-            image = with_alpha(image)
-        left, top = place(p.gravity, (width, height), scaled)
-        background = background[: image.bands]
-        return image.embed(left, top, width, height, extend="background", background=background)
+        corner = place(p.gravity, (width, height), scaled)
+        return framed(image, corner, (width, height), color(p.background))
     return image
 
 
