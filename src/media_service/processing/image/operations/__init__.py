@@ -1,8 +1,8 @@
 """What can be done to a picture: one file for each operation of the contract.
 
 A function takes one frame, upright and in sRGB (three bands of 8 bits, or four with alpha), and the
-operation's message with all defaults filled in, and returns the frame it makes of it. It only adds to the
-graph of libvips; pixels are computed once, at the end.
+operation's message with all defaults filled in, and returns the frame it makes of it. It only adds
+to the graph of libvips; pixels are computed once, at the end.
 """
 
 import importlib
@@ -18,9 +18,9 @@ Image: TypeAlias = pyvips.Image
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an operation may need beside its frame. `overlays`: the pictures it names, by media id, upright
-    and in sRGB. `decided`: what was decided for the first frame of an animation, for all others, by the
-    operation's place."""
+    """What an operation may need beside its frame. `overlays`: the pictures it names, by media id,
+    upright and in sRGB. `decided`: what was decided for the first frame of an animation, for all
+    others, by the operation's place."""
 
     overlays: Mapping[str, Image]
     decided: dict[str, Any]
