@@ -24,7 +24,7 @@ MOST_CHARACTERS = 4000
 # These say how the result is written: once.
 ONCE = ("convert", "compress", "metadata")
 SIZE = re.compile(r"(\d{0,9})x(\d{0,9})")
-# Space too: who writes a list may put some around its commas.
+# Space too: around what is written it means nothing.
 ESCAPED = re.compile(r"[%,:=\s]")
 
 
@@ -35,6 +35,8 @@ def parse(text: str) -> list[Operation]:
     """
     if len(text) > MOST_CHARACTERS:
         raise invalid("ops", f"may have {MOST_CHARACTERS} characters")
+    if re.search("[\ud800-\udfff]", text):  # of an argument of the command line that is not UTF-8
+        raise invalid("ops", "must be text")
     return [copied(operation) for operation in parse_checked(text)]
 
 
@@ -76,15 +78,16 @@ def read_arguments(
     free = list(fields.parameters(operation))
     given: set[str] = set()
     for argument in arguments:
-        for name, value in assigned(place, operation, free, argument):
+        for name, value in assigned(place, operation, free, argument.strip()):
             field = operation.fields_by_name[name]
+            if field in free:
+                free.remove(field)
+            if value is None:
+                continue
             if name in given:
                 raise invalid(f"{place}.{name}", "is given twice")
             given.add(name)
-            if field in free:
-                free.remove(field)
-            if value is not None:
-                yield field, value
+            yield field, value
 
 
 def assigned(
@@ -110,7 +113,7 @@ def assigned(
 
 def unescaped(place: str, text: str) -> str:
     try:
-        return unquote(text, errors="strict")
+        return unquote(text.strip(), errors="strict")
     except UnicodeDecodeError:
         raise invalid(place, "has an escaped character that is none in UTF-8") from None
 
