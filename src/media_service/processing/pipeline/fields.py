@@ -1,22 +1,28 @@
 """What the contract says of operations and their parameters."""
 
-from collections.abc import Sequence
+import re
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from media.v1 import operation_pb2
 from media.v1.operation_pb2 import Operation
 
-ONEOF = "operation"
+ONEOF: Literal["operation"] = "operation"
 FILTERS = Operation.Filter.Name
+
+# Python would take more for a number: "1_000", "infinity", digits of other scripts.
+WHOLE = re.compile(r"-?[0-9]{1,18}")
+NUMBER = re.compile(
+    r"-?([0-9]{1,18}(\.[0-9]{0,30})?|\.[0-9]{1,30})(e[+-]?[0-9]{1,3})?", re.IGNORECASE
+)
 
 
 @cache
 def operations() -> dict[str, Descriptor]:
     """The message of each operation, by its name in the text form."""
     oneof = Operation.DESCRIPTOR.oneofs_by_name[ONEOF]
-    return {field.name: field.message_type for field in oneof.fields}
+    return {field.name: field.message_type for field in oneof.fields if field.message_type}
 
 
 @cache
@@ -98,21 +104,14 @@ def parsed(field: FieldDescriptor, text: str) -> Any:
                 raise ValueError("must be true or false")
             return text.lower() in {"true", "1"}
         case "int":
-            digits = text.removeprefix("-")
-            if not (digits.isascii() and digits.isdecimal() and len(digits) <= 18):
+            if not WHOLE.fullmatch(text):
                 raise ValueError("must be a whole number")
             number = int(text)
             if field.type == FieldDescriptor.TYPE_INT32 and abs(number) >= 1 << 31:
                 raise ValueError("must be a smaller number")
             return number
         case "float":
-            try:
-                return float(text[:40])
-            except ValueError:
-                raise ValueError("must be a number") from None
+            if not NUMBER.fullmatch(text):
+                raise ValueError("must be a number")
+            return float(text)
     return text
-
-
-def flags(fields: Sequence[FieldDescriptor]) -> set[str]:
-    """Parameters that are true if only their name is given."""
-    return {field.name for field in fields if kind(field) == "bool"}

@@ -1,19 +1,19 @@
 """The short text form of pipelines, which people write: `resize:800x600,clarendon,compress:85`.
 
-Its grammar is described at `Operation` in the contract. What `canonical` writes is the one form that
-is stored, signed, hashed, and handed to the child that does the work.
+Its grammar is described at `Operation` in the contract. What `canonical` writes is the one form
+that is stored, signed, hashed, and handed to the child that does the work.
 """
 
 import difflib
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import protovalidate
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from media.v1.operation_pb2 import Operation
 
 from media_service.errors import InvalidArgument, Reason
@@ -24,7 +24,8 @@ MOST_CHARACTERS = 4000
 # These say how the result is written: once.
 ONCE = ("convert", "compress", "metadata")
 SIZE = re.compile(r"(\d{0,9})x(\d{0,9})")
-ESCAPED = re.compile("[%,:=]")
+# Space too: around what is written it means nothing.
+ESCAPED = re.compile(r"[%,:=\s]")
 
 
 def parse(text: str) -> list[Operation]:
@@ -32,6 +33,10 @@ def parse(text: str) -> list[Operation]:
 
     Raises InvalidArgument (INVALID_OPERATIONS).
     """
+    if len(text) > MOST_CHARACTERS:
+        raise invalid("ops", f"may have {MOST_CHARACTERS} characters")
+    if re.search("[\ud800-\udfff]", text):  # of an argument of the command line that is not UTF-8
+        raise invalid("ops", "must be text")
     return [copied(operation) for operation in parse_checked(text)]
 
 
@@ -43,12 +48,8 @@ def parse_checked(text: str) -> tuple[Operation, ...]:
 
 
 def read(text: str) -> list[Operation]:
-    """As `parse`, of a text that was checked before."""
-    if len(text) > MOST_CHARACTERS:
-        raise invalid("ops", f"may have {MOST_CHARACTERS} characters")
+    """As `parse`, of a text that `canonical` wrote of operations that were checked."""
     steps = text.split(",") if text.strip() else []
-    if len(steps) > MOST_OPERATIONS:
-        raise invalid("ops", f"may have {MOST_OPERATIONS} operations")
     return [read_step(f"ops[{place}]", step.strip()) for place, step in enumerate(steps)]
 
 
@@ -56,49 +57,65 @@ def read_step(place: str, text: str) -> Operation:
     name, *arguments = text.split(":")
     name = name.strip().lower()
     if name not in fields.operations():
-        if name.upper() not in fields.FILTERS.keys():
+        if name.upper() not in fields.values(fields.FILTERS.DESCRIPTOR):
             raise unknown(place, name)
         name, arguments = "filter", [name, *arguments]
     operation = Operation()
     message = getattr(operation, name)
     message.SetInParent()
-    read_arguments(f"{place}.{name}", message, arguments)
+    for field, value in read_arguments(f"{place}.{name}", message.DESCRIPTOR, arguments):
+        try:
+            setattr(message, field.name, fields.parsed(field, value))
+        except ValueError as error:
+            raise invalid(f"{place}.{name}.{field.name}", str(error)) from None
     return operation
 
 
-def read_arguments(place: str, message: Any, arguments: Iterable[str]) -> None:
-    ordered = list(fields.parameters(message.DESCRIPTOR))
-    by_name = {field.name: field for field in ordered}
-    flags = fields.flags(ordered)
-    seen: set[str] = set()
-
-    def put(field: FieldDescriptor, value: str) -> None:
-        if field.name in seen:
-            raise invalid(f"{place}.{field.name}", "is given twice")
-        seen.add(field.name)
-        if field in ordered:
-            ordered.remove(field)
-        try:
-            setattr(message, field.name, fields.parsed(field, unquote(value)))
-        except ValueError as error:
-            raise invalid(f"{place}.{field.name}", str(error)) from None
-
+def read_arguments(
+    place: str, operation: Descriptor, arguments: Iterable[str]
+) -> Iterator[tuple[FieldDescriptor, str]]:
+    """Each parameter with its value."""
+    free = list(fields.parameters(operation))
+    given: set[str] = set()
     for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if equals and key.strip() in by_name:
-            put(by_name[key.strip()], value)
-        elif argument in flags:
-            put(by_name[argument], "true")
-        elif not ordered:
-            raise invalid(place, f"takes no more parameters than {', '.join(by_name) or 'none'}")
-        elif ordered[0].name == "width" and (size := SIZE.fullmatch(argument)):
-            for name, number in zip(("width", "height"), size.groups(), strict=True):
-                if number:
-                    put(by_name[name], number)
-                else:
-                    ordered.remove(by_name[name])
-        else:
-            put(ordered[0], argument)
+        for name, value in assigned(place, operation, free, argument.strip()):
+            field = operation.fields_by_name[name]
+            if field in free:
+                free.remove(field)
+            if value is None:
+                continue
+            if name in given:
+                raise invalid(f"{place}.{name}", "is given twice")
+            given.add(name)
+            yield field, value
+
+
+def assigned(
+    place: str, operation: Descriptor, free: Sequence[FieldDescriptor], argument: str
+) -> list[tuple[str, str | None]]:
+    """The parameters that one argument is for; `free` are those that need no name.
+
+    None: it is left out, as the height in `800x`.
+    """
+    name, equals, value = argument.partition("=")
+    named = operation.fields_by_name.get(name.strip())
+    if named is not None and equals:
+        return [(named.name, unescaped(place, value))]
+    if named is not None and fields.kind(named) == "bool":
+        return [(named.name, "true")]
+    if not free:
+        names = ", ".join(operation.fields_by_name) or "none"
+        raise invalid(place, f"takes no more parameters than {names}")
+    if free[0].name == "width" and (size := SIZE.fullmatch(argument)):
+        return [("width", size[1] or None), ("height", size[2] or None)]
+    return [(free[0].name, unescaped(place, argument))]
+
+
+def unescaped(place: str, text: str) -> str:
+    try:
+        return unquote(text.strip(), errors="strict")
+    except UnicodeDecodeError:
+        raise invalid(place, "has an escaped character that is none in UTF-8") from None
 
 
 @cache
@@ -108,8 +125,12 @@ def validator() -> protovalidate.Validator:
 
 
 def check(operations: Sequence[Operation]) -> None:
-    """Holds operations against the contract's rules. Raises InvalidArgument
-    (INVALID_OPERATIONS)."""
+    """Holds operations against the contract's rules.
+
+    Raises InvalidArgument (INVALID_OPERATIONS).
+    """
+    if len(operations) > MOST_OPERATIONS:
+        raise invalid("ops", f"may have {MOST_OPERATIONS} operations")
     for place, operation in enumerate(operations):
         violations = validator().collect_violations(operation, fail_fast=True)
         for violation in violations:
@@ -145,8 +166,8 @@ def write_value(field: FieldDescriptor, value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return repr(value)
-    return ESCAPED.sub(lambda found: f"%{ord(found[0]):02X}", str(value))
+        return repr(value + 0.0)  # there is one zero
+    return ESCAPED.sub(lambda found: quote(found[0], safe=""), str(value))
 
 
 def digest(text: str) -> bytes:
