@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import pyvips
 from media.v1.operation_pb2 import Operation
 
 from media_service.errors import Reason, TooLarge
@@ -12,75 +11,85 @@ from media_service.processing.image.geometry import Image
 
 Chroma = Operation.Convert
 WHITE = [255, 255, 255]
-SUBSAMPLING = {Chroma.AUTO: "auto", Chroma.HALF: "on", Chroma.FULL: "off"}
+SUBSAMPLING: dict[int, str] = {Chroma.AUTO: "auto", Chroma.HALF: "on", Chroma.FULL: "off"}
+SAVERS = {
+    "JPEG": "jpegsave_buffer",
+    "PNG": "pngsave_buffer",
+    "WEBP": "webpsave_buffer",
+    "AVIF": "heifsave_buffer",
+    "GIF": "gifsave_buffer",
+    "TIFF": "tiffsave_buffer",
+}
+# How hard each tries if nothing is said, on its own scale.
+EFFORT = {"PNG": 6, "WEBP": 4, "AVIF": 4, "GIF": 7}
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How a picture is written. `keep`: with the EXIF tags it has."""
+    """How a picture is written. `quality` counts where the format has one; `bits` per pixel make it
+    one of few colours, in PNG and GIF."""
 
     format: Format
     quality: int
+    bits: int | None
     convert: Operation.Convert
-    keep: bool
+    keep_exif: bool
+
+    @property
+    def lossy(self) -> bool:
+        return self.format.quality is not None and not self.convert.lossless
 
     def options(self) -> dict[str, Any]:
         """What libvips' saver of the format takes."""
-        effort = self.convert.effort if self.convert.HasField("effort") else None
-        options: dict[str, Any] = {"keep": "exif" if self.keep else "none"}
-        match self.format.name:
+        name, convert = self.format.name, self.convert
+        effort = convert.effort if convert.HasField("effort") else None
+        options: dict[str, Any] = {}
+        match name:
             case "JPEG":
-                options |= {
+                options = {
                     "Q": self.quality,
-                    "interlace": self.convert.progressive,
+                    "interlace": convert.progressive,
                     "optimize_coding": True,
-                    "subsample_mode": SUBSAMPLING[self.convert.chroma],
+                    "subsample_mode": SUBSAMPLING[convert.chroma],
+                    "trellis_quant": effort is not None and effort > 4,
                 }
-                if effort is not None and effort > 4:
-                    options |= {"trellis_quant": True, "overshoot_deringing": True}
             case "PNG":
-                options |= {
-                    "compression": 6 if effort is None else effort,
-                    "interlace": self.convert.progressive,
+                options = {
+                    "compression": EFFORT[name] if effort is None else effort,
+                    "interlace": convert.progressive,
                 }
+                if self.bits:
+                    options |= {"palette": True, "bitdepth": self.bits}
             case "WEBP":
-                options |= {
+                options = {
                     "Q": self.quality,
-                    "lossless": self.convert.lossless,
-                    "effort": 4 if effort is None else round(effort * 6 / 9),
+                    "lossless": convert.lossless,
+                    "effort": EFFORT[name] if effort is None else round(effort * 6 / 9),
                     # Colours are always at half of the resolution; this makes the best of it.
-                    "smart_subsample": self.convert.chroma == Chroma.FULL,
+                    "smart_subsample": convert.chroma == Chroma.FULL,
                 }
             case "AVIF":
-                options |= {
+                options = {
                     "Q": self.quality,
-                    "lossless": self.convert.lossless,
-                    "effort": 4 if effort is None else effort,
-                    "subsample_mode": SUBSAMPLING[self.convert.chroma],
+                    "lossless": convert.lossless,
+                    "effort": EFFORT[name] if effort is None else effort,
+                    "subsample_mode": SUBSAMPLING[convert.chroma],
                     "bitdepth": 8,
                     "compression": "av1",
                 }
             case "GIF":
-                options |= {"effort": 7 if effort is None else effort + 1}
+                options = {
+                    "effort": EFFORT[name] if effort is None else effort + 1,
+                    "bitdepth": self.bits or 8,
+                }
             case "TIFF":
-                options |= {"compression": "deflate", "predictor": "horizontal"}
-        return options
+                options = {"compression": "deflate", "predictor": "horizontal"}
+        return {**options, "keep": "exif" if self.keep_exif else "none"}
 
 
-SAVERS = {
-    "JPEG": "jpegsave",
-    "PNG": "pngsave",
-    "WEBP": "webpsave",
-    "AVIF": "heifsave",
-    "GIF": "gifsave",
-    "TIFF": "tiffsave",
-}
-
-
-def encode(image: Image, encoding: Encoding, output: int) -> None:
-    """Writes to the open file `output`."""
-    target = pyvips.Target.new_to_descriptor(output)
-    getattr(image, f"{SAVERS[encoding.format.name]}_target")(target, **encoding.options())
+def encode(image: Image, encoding: Encoding) -> bytes:
+    data: bytes = getattr(image, SAVERS[encoding.format.name])(**encoding.options())
+    return data
 
 
 def suited(image: Image, form: Format, height: int) -> Image:

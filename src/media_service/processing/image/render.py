@@ -1,6 +1,7 @@
 """One picture by one pipeline: a single graph, whose pixels are computed once. Runs in a child."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,15 +10,19 @@ from media.v1.operation_pb2 import Operation
 
 from media_service.errors import FailedPrecondition, InvalidArgument, Reason
 from media_service.processing.image import formats, operations
+from media_service.processing.image.compress import compress
 from media_service.processing.image.encode import Encoding, encode, suited
 from media_service.processing.image.geometry import Image, Size
 from media_service.processing.image.load import Picture, check_size, load
+from media_service.processing.image.metadata import with_exif
 from media_service.processing.image.operations import Context
 from media_service.processing.image.operations.resize import sizes
 from media_service.processing.pipeline.fields import filled, step
 from media_service.processing.pipeline.text import ONCE, read
 
 FUNCTIONS = operations.load()
+# How a picture is written if nothing is said.
+PLAIN = filled(Operation(convert=Operation.Convert())).convert
 
 
 def render(
@@ -38,14 +43,13 @@ def render(
     pyvips.cache_set_max(0)
     steps = [step(filled(operation)) for operation in read(pipeline)]
     drawing = [(name, message) for name, message in steps if name not in ONCE]
-    writing = {name: message for name, message in steps if name in ONCE}
+    writing = {"convert": PLAIN, **{name: message for name, message in steps if name in ONCE}}
     try:
         laid = {
             media_id: load(file, kind, max_pixels, animated=False).frames[0].copy_memory()
             for file, (media_id, kind) in zip(others, overlays, strict=True)
         }
-        convert = writing.get("convert") or filled(Operation(convert=Operation.Convert())).convert
-        names = wanted_formats(convert, deliver or formats.like(content_type))
+        names = wanted_formats(writing["convert"], deliver or formats.like(content_type))
         animated = any(formats.FORMATS[name].animated for name in names)
         picture = load(
             media, content_type, max_pixels, animated=animated, scale=first_size(drawing)
@@ -53,13 +57,16 @@ def render(
         contexts = [Context(laid, {}) for _ in drawing]
         count = len(picture.frames)
         frames = [draw(frame, drawing, contexts, count, max_pixels) for frame in picture.frames]
-        return write(frames, picture, names, convert, output)
+        data, about = write(frames, picture, names, writing)
     except pyvips.Error as error:
         if "memory" in str(error):
             raise MemoryError from None
         raise InvalidArgument(
             Reason.MEDIA_CORRUPT, f"The picture cannot be processed: {error.detail.strip()}"
         ) from None
+    with os.fdopen(os.dup(output), "wb") as file:
+        file.write(data)
+    return about
 
 
 def first_size(drawing: Sequence[tuple[str, Any]]) -> Any:
@@ -101,20 +108,32 @@ def wanted_formats(convert: Operation.Convert, otherwise: Sequence[str]) -> Sequ
 
 
 def write(
-    frames: Sequence[Image],
-    picture: Picture,
-    names: Sequence[str],
-    convert: Operation.Convert,
-    output: int,
-) -> dict[str, Any]:
+    frames: Sequence[Image], picture: Picture, names: Sequence[str], steps: Mapping[str, Any]
+) -> tuple[bytes, dict[str, Any]]:
+    """The file, and what is told of it; `steps`: those that say how it is written."""
+    convert = steps["convert"]
     image, height = frames[0], frames[0].height
     form = formats.choose(names, alpha=bool(image.hasalpha()), animated=len(frames) > 1)
     if form.animated and len(frames) > 1:
-        image = pyvips.Image.arrayjoin(frames, across=1).copy()
-        image.set_type(pyvips.GValue.gint_type, "page-height", height)
-        image.set_type(pyvips.GValue.gint_type, "loop", picture.loop)
-        if picture.delays:
-            image.set_type(pyvips.GValue.array_int_type, "delay", picture.delays)
+        image = joined(frames, picture)
+    image = suited(image, form, height)
+    keep = "metadata" in steps and steps["metadata"].policy == Operation.Metadata.KEEP
+    if keep:
+        image = with_exif(image, picture.exif)
     quality = convert.quality if convert.HasField("quality") else form.quality or 0
-    encode(suited(image, form, height), Encoding(form, quality, convert, keep=False), output)
-    return {"format": form.name, "width": image.width, "height": height}
+    encoding = Encoding(form, quality, None, convert, keep)
+    if "compress" in steps:
+        data = compress(image, encoding, steps["compress"])
+    else:
+        data = encode(image, encoding)
+    return data, {"format": form.name, "width": image.width, "height": height}
+
+
+def joined(frames: Sequence[Image], picture: Picture) -> Image:
+    """An animation, as libvips wants it: its frames below one another."""
+    image = pyvips.Image.arrayjoin(list(frames), across=1).copy()
+    image.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
+    image.set_type(pyvips.GValue.gint_type, "loop", picture.loop)
+    if picture.delays:
+        image.set_type(pyvips.GValue.array_int_type, "delay", picture.delays)
+    return image

@@ -1,0 +1,105 @@
+"""As few bytes as somebody wants: pixels are computed once, and encoded a few times."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import pyvips
+from media.v1.operation_pb2 import Operation
+
+from media_service.errors import FailedPrecondition, Reason
+from media_service.processing.image.encode import Encoding, encode
+from media_service.processing.image.geometry import Image
+from media_service.processing.image.loaders import LOADERS, allow_only
+from media_service.processing.image.similarity import Similarity
+
+# The best that is tried if nothing else is said: beyond it files grow, and nobody sees why.
+BEST = 95
+# As similar as this, nobody tells them apart.
+ALIKE = 0.98
+BITS = {"PNG": (1, 2, 4, 8), "GIF": (1, 2, 3, 4, 5, 6, 7)}
+T = TypeVar("T")
+
+
+def compress(image: Image, encoding: Encoding, wanted: Operation.Compress) -> bytes:
+    """Raises FailedPrecondition (MAX_BYTES_TOO_SMALL)."""
+    if wanted.HasField("quality"):
+        return encode(image, replace(encoding, quality=wanted.quality))
+    image = image.copy_memory()
+    if wanted.HasField("max_bytes"):
+        return within(image, ladder(encoding), wanted.max_bytes)
+    target = wanted.similarity if wanted.HasField("similarity") else ALIKE
+    return alike(image, encoding, target)
+
+
+def ladder(encoding: Encoding) -> Sequence[Encoding]:
+    """Ways to write it, from the smallest to the best."""
+    if encoding.lossy:
+        return [replace(encoding, quality=n) for n in range(1, best(encoding) + 1)]
+    bits = BITS.get(encoding.format.name, ())
+    return [*(replace(encoding, bits=n) for n in bits), encoding]
+
+
+def best(encoding: Encoding) -> int:
+    return encoding.convert.quality if encoding.convert.HasField("quality") else BEST
+
+
+def within(image: Image, ways: Sequence[Encoding], max_bytes: int) -> bytes:
+    """The best that fits. Larger steps never give fewer bytes, as good as always."""
+    found = b""
+    least = 0
+
+    def too_large(way: Encoding) -> bool:
+        nonlocal found, least
+        data = encode(image, way)
+        if len(data) > max_bytes:
+            least = len(data)
+            return True
+        found = max(found, data, key=len)
+        return False
+
+    first_true(ways, too_large)
+    if not found:
+        raise FailedPrecondition(
+            Reason.MAX_BYTES_TOO_SMALL,
+            f"As {ways[0].format.name}, {image.width} × {image.height} pixels need {least} bytes"
+            f" at least, more than the {max_bytes} of max_bytes.",
+        )
+    return found
+
+
+def alike(image: Image, encoding: Encoding, target: float) -> bytes:
+    """The lowest quality that is as similar; the best there is, if none is."""
+    if not encoding.lossy:
+        return encode(image, encoding)
+    similarity = Similarity(image)
+    found = b""
+
+    def enough(way: Encoding) -> bool:
+        nonlocal found
+        data = encode(image, way)
+        if similarity.of(decoded(data, encoding)) >= target:
+            found = data
+            return True
+        return False
+
+    ways = ladder(encoding)
+    first_true(ways, enough)
+    return found or encode(image, ways[-1])
+
+
+def first_true(ways: Sequence[T], test: Callable[[T], bool]) -> None:
+    """Asks `test`, which is false up to some place, and then true, until that place is known."""
+    low, high = 0, len(ways)
+    while low < high:
+        middle = (low + high) // 2
+        if test(ways[middle]):
+            high = middle
+        else:
+            low = middle + 1
+
+
+def decoded(data: bytes, encoding: Encoding) -> Image:
+    allow_only(LOADERS[encoding.format.content_type])
+    whole = {"n": -1} if encoding.format.animated else {}
+    return pyvips.Image.new_from_buffer(data, "", **whole)
