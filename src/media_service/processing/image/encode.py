@@ -20,8 +20,9 @@ SAVERS = {
     "GIF": "gifsave_buffer",
     "TIFF": "tiffsave_buffer",
 }
-# How hard each tries if nothing is said, on its own scale.
-EFFORT = {"PNG": 6, "WEBP": 4, "AVIF": 4, "GIF": 7}
+# How hard each tries if nothing is said, on its own scale: AVIF takes eight times as long at 4, for
+# a twentieth fewer bytes.
+EFFORT = {"PNG": 6, "WEBP": 4, "AVIF": 2, "GIF": 7}
 
 
 @dataclass(frozen=True, slots=True)
