@@ -1,8 +1,11 @@
 """Steps: the filter functions of W3C Filter Effects Module Level 1, and layers of colour."""
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TypeAlias
 
-from media_service.processing.image.colours.blend import Mode
+from media_service.processing.image.colours.blend import Mode, multiply, overlay, screen
 from media_service.processing.image.colours.steps import (
     Color,
     Curve,
@@ -19,7 +22,10 @@ SEPIA = ((0.393, 0.769, 0.189), (0.349, 0.686, 0.168), (0.272, 0.534, 0.131))
 HUE_SINE = ((-0.213, -0.715, 0.928), (0.143, 0.140, -0.283), (-0.787, 0.715, 0.072))
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
-Rows = tuple[Color, Color, Color]
+Rows: TypeAlias = tuple[Color, Color, Color]
+
+# Modes whose result is linear in the layer's colour.
+LINEAR = (multiply, screen, overlay)
 
 
 def all_channels(curve: Curve) -> Curves:
@@ -88,7 +94,11 @@ def color(text: str) -> Color:
 
 def layer(mode: Mode, text: str, opacity: float = 1) -> Curves:
     """One colour over the picture."""
-    red, green, blue = (blended(mode, over, opacity) for over in color(text))
+    return laid(mode, color(text), opacity)
+
+
+def laid(mode: Mode, over: Color, opacity: float) -> Curves:
+    red, green, blue = (blended(mode, channel, opacity) for channel in over)
     return Curves((red, green, blue))
 
 
@@ -97,17 +107,14 @@ def blended(mode: Mode, over: float, opacity: float) -> Curve:
 
 
 # Where a stop of a gradient is, its colour, and its opacity.
-Stop = tuple[float, str, float]
+Stop: TypeAlias = tuple[float, str, float]
+Point: TypeAlias = tuple[float, Color, float]
 
 
 def radial(
     mode: Mode, *stops: Stop, centre: tuple[float, float] = (0.5, 0.5), opacity: float = 1
 ) -> Gradient:
-    """A gradient over the picture, from its centre to its farthest corner.
-
-    Between two stops their results are mixed. For modes that are linear in the layer's colour,
-    which are overlay, multiply and screen, that is what browsers show.
-    """
+    """A gradient over the picture, from its centre to its farthest corner."""
     return Gradient(looks(mode, stops, opacity), centre)
 
 
@@ -119,8 +126,28 @@ def rightwards(mode: Mode, *stops: Stop, opacity: float = 1) -> Gradient:
     return Gradient(looks(mode, stops, opacity), centre=None, sideways=True)
 
 
-def looks(mode: Mode, stops: tuple[Stop, ...], opacity: float) -> tuple[tuple[float, Curves], ...]:
-    return tuple((place, layer(mode, text, part * opacity)) for place, text, part in stops)
+def looks(mode: Mode, stops: Sequence[Stop], opacity: float) -> tuple[tuple[float, Curves], ...]:
+    """The picture at each stop.
+
+    Between stops pictures are mixed, where browsers mix the layer's colours. That is the same if
+    the mode is linear in them; else there are more stops.
+    """
+    points = [(place, color(text), part) for place, text, part in stops]
+    if mode not in LINEAR:
+        between = [halfway(*pair) for pair in pairwise(points)]
+        points = sorted([*points, *between])
+        points = sorted([*points, *(halfway(*pair) for pair in pairwise(points))])
+    return tuple((place, laid(mode, over, part * opacity)) for place, over, part in points)
+
+
+def halfway(one: Point, other: Point) -> Point:
+    """Colours count as much as they are seen."""
+    place, part = (one[0] + other[0]) / 2, (one[2] + other[2]) / 2
+    weights = (one[2] / (2 * part), other[2] / (2 * part)) if part else (0.5, 0.5)
+    red, green, blue = (
+        a * weights[0] + b * weights[1] for a, b in zip(one[1], other[1], strict=True)
+    )
+    return place, (red, green, blue), part
 
 
 def color_of(text: str, opacity: float = 1) -> Tone:
