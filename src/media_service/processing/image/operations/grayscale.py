@@ -1,0 +1,12 @@
+"""No colours."""
+
+from media.v1.operation_pb2 import Operation
+
+from media_service.processing.image.colours import effects
+from media_service.processing.image.colours.steps import run
+from media_service.processing.image.operations import Context, Image, operation
+
+
+@operation("grayscale")
+def grayscale(image: Image, _: Operation.Grayscale, __: Context) -> Image:
+    return run(image, [effects.grayscale()])
