@@ -37,7 +37,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     ) -> None:
         media = await self._downloads.media(caller(), request.media_id)
         content = self._downloads.content(media, request.rendition)
-        size = content.blob.size_bytes
+        size = content.size_bytes
         start, end = resolve(request.offset, request.limit, size)
         await context.write(
             download_service_pb2.DownloadResponse(

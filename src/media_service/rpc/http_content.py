@@ -34,12 +34,11 @@ async def serve(
     """Answers a request for content: conditions, ranges, HEAD. `caching`: the headers that say who
     may keep the answer; `attachment`: it is to be saved, whatever its type."""
     headers = http.request_headers(context)
-    size = content.blob.size_bytes
-    etag = f'"{content.blob.blob_id}"'
-    answer = plan(headers, etag, content.modified, size)
+    size = content.size_bytes
+    answer = plan(headers, content.etag, content.modified, size)
     metadata = [
         ("x-http-status", str(answer.status)),
-        ("etag", etag),
+        ("etag", content.etag),
         ("last-modified", http.http_date(content.modified)),
         *caching,
     ]
@@ -51,7 +50,7 @@ async def serve(
             ("x-content-length", str(answer.end - answer.start)),
             ("x-content-type", content.content_type),
             ("accept-ranges", "bytes"),
-            ("repr-digest", http.repr_digest(content.blob.checksums)),
+            ("repr-digest", http.repr_digest(content.checksums)),
             ("content-disposition", disposition),
             *SECURITY,
         ]
