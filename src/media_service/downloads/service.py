@@ -2,11 +2,10 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from datetime import timedelta
-from mimetypes import guess_extension
-from pathlib import PurePosixPath
 
 from media_service.access.principal import Principal
 from media_service.downloads.disposition import content_disposition
+from media_service.downloads.filenames import with_extension
 from media_service.downloads.model import Content, stored
 from media_service.errors import FailedPrecondition, NotFound, OutOfRange, Reason
 from media_service.media.model import Media, MediaState, Rendition
@@ -41,7 +40,7 @@ class DownloadService:
         """Raises NotFound (RENDITION_NOT_FOUND)."""
         if rendition:
             found = find(media, rendition)
-            filename = rendition_filename(media, found)
+            filename = with_extension(media.filename, found.content_type, f"-{found.name}")
             return stored(found.blob, found.content_type, filename, found.create_time)
         return self.original(media)
 
@@ -103,14 +102,6 @@ def find(media: Media, name: str) -> Rendition:
         media_id=media.media_id,
         rendition=name,
     )
-
-
-def rendition_filename(media: Media, rendition: Rendition) -> str:
-    """ "beach.jpg" as the rendition "small" in WebP is "beach-small.webp"."""
-    if not media.filename:
-        return ""
-    extension = guess_extension(rendition.content_type, strict=False) or ""
-    return f"{PurePosixPath(media.filename).stem}-{rendition.name}{extension}"
 
 
 def not_satisfiable(size: int) -> OutOfRange:
