@@ -18,6 +18,14 @@ def png(width: int = 64, height: int = 48) -> bytes:
     return out.getvalue()
 
 
+def gif(width: int = 64, height: int = 48) -> bytes:
+    """An animation of three frames."""
+    out = io.BytesIO()
+    first, *others = (Image.new("RGB", (width, height), c) for c in ("red", "green", "blue"))
+    first.save(out, "GIF", save_all=True, append_images=others, duration=100, loop=0)
+    return out.getvalue()
+
+
 def film(size: int) -> bytes:
     """`size` bytes that begin as an MP4 does: typed as video/mp4, though no player will play it."""
     head = b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41"
