@@ -12,9 +12,24 @@ def jpeg(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
     return out.getvalue()
 
 
+def noise(width: int, height: int) -> bytes:
+    """A JPEG of which nothing can be made that is small."""
+    out = io.BytesIO()
+    Image.effect_noise((width, height), 100).convert("RGB").save(out, "JPEG")
+    return out.getvalue()
+
+
 def png(width: int = 64, height: int = 48) -> bytes:
     out = io.BytesIO()
     Image.new("RGBA", (width, height), "#08080880").save(out, "PNG")
+    return out.getvalue()
+
+
+def gif(width: int = 64, height: int = 48) -> bytes:
+    """An animation of three frames."""
+    out = io.BytesIO()
+    first, *others = (Image.new("RGB", (width, height), c) for c in ("red", "green", "blue"))
+    first.save(out, "GIF", save_all=True, append_images=others, duration=100, loop=0)
     return out.getvalue()
 
 

@@ -1,10 +1,11 @@
 """What tests share: how they wait, and which programs of others they need."""
 
+import asyncio
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +25,18 @@ def eventually(check: Callable[[], T | None], seconds: float = PATIENCE_SECONDS)
         if time.monotonic() > deadline:
             pytest.fail(f"not within {seconds:g} seconds, but still {result!r}")
         time.sleep(POLL_SECONDS)
+    return result
+
+
+async def eventually_async(
+    check: Callable[[], Awaitable[T | None]], seconds: float = PATIENCE_SECONDS
+) -> T:
+    """As `eventually`, while the event loop goes on."""
+    deadline = time.monotonic() + seconds
+    while not (result := await check()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds:g} seconds, but still {result!r}")
+        await asyncio.sleep(POLL_SECONDS)
     return result
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import resource
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +15,8 @@ from media_service.config import Config, ConfigError
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.downloads.links import ReadLinks
+from media_service.downloads.renders.cache import RenderCache, forget_unused
+from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.model import JobKind
@@ -25,6 +28,7 @@ from media_service.media.purge import UnlinkHandler, purge_due
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.processing.inspector import Inspector
+from media_service.processing.renderer import Renderer
 from media_service.reconcile.model import GRACE
 from media_service.reconcile.service import Reconciler
 from media_service.rpc.server import RpcServer, Services
@@ -47,6 +51,10 @@ GRACE_SECONDS = 10
 SWEEP_SECONDS = 60
 # How often it looks for what dead processes left in the stores and in TMPDIR.
 TIDY_SECONDS = 3600
+
+
+# Decoded pictures of a server process, all together. What does not fit in waits.
+RENDER_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -126,6 +134,19 @@ def link_signer(config: Config) -> LinkSigner:
 
 
 @asynccontextmanager
+async def renders(config: Config, parts: Base) -> AsyncIterator[RenderService]:
+    """What makes pictures while somebody waits for them, and keeps them."""
+    children = config.render_children or len(os.sched_getaffinity(0))
+    cache = RenderCache(parts.database, parts.notifier, parts.raw)
+    async with Renderer(children, config.max_pixels, RENDER_BYTES) as renderer:
+        reader = MediaReader(parts.database)
+        try:
+            yield RenderService(reader, renderer, cache, parts.stores, children)
+        finally:
+            await cache.close()
+
+
+@asynccontextmanager
 async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcServer]:
     """A gRPC server that takes calls for as long as the context lasts, on the configured port, or
     another; 0 is a free one."""
@@ -140,7 +161,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
         raise ConfigError(str(error)) from None
     signer = link_signer(config)
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    async with base(config) as parts:
+    async with base(config) as parts, renders(config, parts) as rendering:
         admission = Admission(most_streams(config.max_streams, parts.raw.driver.limits, open_files))
         running = Running(admission)
         collector = Collector(
@@ -173,7 +194,8 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
             uploads,
             upload_parts,
             downloads,
-            ReadLinks(reader, downloads, signer, config.rest_url),
+            rendering,
+            ReadLinks(reader, downloads, rendering, signer, config.rest_url),
             MediaService(parts.database, parts.notifier, reader, config.purge_after),
         )
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
@@ -240,8 +262,12 @@ async def sweep(database: Database, notifier: Notifier) -> None:
         try:
             expired = await expire_uploads(database, notifier)
             purged = await purge_due(database, notifier)
-            if expired or purged:
-                log.info("expired %d uploads, purged %d media", expired, purged)
+            forgotten = await forget_unused(database, notifier)
+            if expired or purged or forgotten:
+                log.info(
+                    "expired %d uploads, purged %d media, removed %d unused pictures",
+                    *(expired, purged, forgotten),
+                )
         except Unavailable as error:
             log.warning("sweep put off: %s", error.message)
         await asyncio.sleep(SWEEP_SECONDS)

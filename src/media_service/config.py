@@ -189,6 +189,12 @@ class Config:
         "upload streams and parts a server process takes at once; empty: 10000 on a local disk"
         " (an open file each), 100 on an object store, where each may hold up to 40 MiB",
     )
+    render_children: int | None = setting(
+        "",
+        integer_or_none(1, 256),
+        "pictures a server process makes at once, each in a process of its own; empty: one for each"
+        " core",
+    )
     purge_after: timedelta = setting("30d", span, "how long a deleted media can be undeleted")
     worker_slots: int = setting("2", integer(1, 64), "jobs a worker runs at once")
     log_level: str = setting("INFO", level, "DEBUG, INFO, WARNING or ERROR")

@@ -212,7 +212,7 @@ class SignUrlRequest(_message.Message):
     """
     ops: _builtins.str
     """A picture made from it by these operations, in the short text form, as RenderImage makes it; not with
-    `rendition` or `direct`.
+    `rendition` or `direct`. INVALID_OPERATIONS if they make a token of more than 2000 characters.
     """
     @_builtins.property
     def lifetime(self) -> _duration_pb2.Duration:

@@ -126,7 +126,8 @@ class DownloadServiceServicer:
 
         Public: the token in the path is the permission. Errors: LINK_INVALID, and it says no more than
         that, whether the link was changed, has expired, or what it led to is gone;
-        RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to retry.
+        RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING; of a picture to be made also those of
+        RenderImage. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -72,7 +72,8 @@ class DownloadServiceStub:
 
     Public: the token in the path is the permission. Errors: LINK_INVALID, and it says no more than
     that, whether the link was changed, has expired, or what it led to is gone;
-    RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to retry.
+    RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING; of a picture to be made also those of
+    RenderImage. Safe to retry.
     """
     GetPublic: _grpc.UnaryStreamMultiCallable[_download_service_pb2.GetPublicRequest, _httpbody_pb2.HttpBody]
     """Reads a rendition of a PUBLIC media, by the path in its `public_url`; HTTP as in GetContent, and
@@ -125,7 +126,8 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
 
     Public: the token in the path is the permission. Errors: LINK_INVALID, and it says no more than
     that, whether the link was changed, has expired, or what it led to is gone;
-    RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to retry.
+    RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING; of a picture to be made also those of
+    RenderImage. Safe to retry.
     """
     GetPublic: _aio.UnaryStreamMultiCallable[_download_service_pb2.GetPublicRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Reads a rendition of a PUBLIC media, by the path in its `public_url`; HTTP as in GetContent, and
@@ -205,7 +207,8 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Public: the token in the path is the permission. Errors: LINK_INVALID, and it says no more than
         that, whether the link was changed, has expired, or what it led to is gone;
-        RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to retry.
+        RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING; of a picture to be made also those of
+        RenderImage. Safe to retry.
         """
 
     @_abc_1.abstractmethod

@@ -27,6 +27,20 @@ def plan(headers: Mapping[str, str], etag: str, modified: datetime, size: int) -
 
     `headers` have lower-case names. Raises PreconditionFailed (412) and OutOfRange (416).
     """
+    if unchanged(headers, etag, modified):
+        return Plan(304, 0, 0)
+    if "range" in headers and fresh(headers.get("if-range"), etag, modified.replace(microsecond=0)):
+        span = parse_range(headers["range"], size)
+        if span is not None:
+            return Plan(206, *span)
+    return Plan(200, 0, size)
+
+
+def unchanged(headers: Mapping[str, str], etag: str, modified: datetime) -> bool:
+    """Whether the client has it already (304): all that can be said before the size is known.
+
+    Raises PreconditionFailed (412).
+    """
     modified = modified.replace(microsecond=0)
     if "if-match" in headers:
         if not listed(headers["if-match"], etag, weak=False):
@@ -34,15 +48,9 @@ def plan(headers: Mapping[str, str], etag: str, modified: datetime, size: int) -
     elif (date := http_date(headers.get("if-unmodified-since"))) and modified > date:
         raise failed("If-Unmodified-Since")
     if "if-none-match" in headers:
-        if listed(headers["if-none-match"], etag, weak=True):
-            return Plan(304, 0, 0)
-    elif (date := http_date(headers.get("if-modified-since"))) and modified <= date:
-        return Plan(304, 0, 0)
-    if "range" in headers and fresh(headers.get("if-range"), etag, modified):
-        span = parse_range(headers["range"], size)
-        if span is not None:
-            return Plan(206, *span)
-    return Plan(200, 0, size)
+        return listed(headers["if-none-match"], etag, weak=True)
+    date = http_date(headers.get("if-modified-since"))
+    return date is not None and modified <= date
 
 
 def failed(header: str) -> PreconditionFailed:

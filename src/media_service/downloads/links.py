@@ -1,35 +1,44 @@
 """Use cases of links that read one thing, for whoever has them, without a token."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from media_service.access.links import LinkSigner, invalid
 from media_service.access.principal import Principal
+from media_service.downloads.filenames import with_extension
 from media_service.downloads.model import Content
+from media_service.downloads.renders.model import Picture
+from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService, readable
-from media_service.errors import FailedPrecondition, Gone, NotFound
+from media_service.errors import FailedPrecondition, Gone, InvalidArgument, NotFound, Reason
 from media_service.media.model import Media
 from media_service.media.reader import MediaReader
+from media_service.processing.pipeline.plan import Plan, read_plan
 from media_service.types import now
 
 PURPOSE = "read"
 LIFETIME = timedelta(minutes=15)
 SECOND = timedelta(seconds=1)
+# As the contract takes them.
+LONGEST_TOKEN = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     url: str
     expire_time: datetime
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a link leads to. `attachment`: it is to be saved, not shown."""
+    """What a link leads to: content, or a picture to be made. `attachment`: it is to be saved, not
+    shown."""
 
-    content: Content
+    content: Content | Picture
     attachment: bool
     expire_time: datetime
 
@@ -38,10 +47,16 @@ class ReadLinks:
     """`rest_url`: the absolute base of links, without a slash at the end."""
 
     def __init__(
-        self, reader: MediaReader, downloads: DownloadService, signer: LinkSigner, rest_url: str
+        self,
+        reader: MediaReader,
+        downloads: DownloadService,
+        renders: RenderService,
+        signer: LinkSigner,
+        rest_url: str,
     ) -> None:
         self._reader = reader
         self._downloads = downloads
+        self._renders = renders
         self._signer = signer
         self._rest_url = rest_url
 
@@ -66,7 +81,31 @@ class ReadLinks:
             expire = (now() + lifetime).replace(microsecond=0)
             if url := await self._downloads.store_url(content, lifetime, attachment=attachment):
                 return Link(url, expire)
-        return self._sign(media, content, rendition, lifetime, attachment=attachment)
+        what = {"rendition": rendition}
+        return self._sign(media, what, content.filename, lifetime, attachment=attachment)
+
+    async def sign_picture(
+        self,
+        principal: Principal,
+        media_id: str,
+        plan: Plan,
+        *,
+        lifetime: timedelta = LIFETIME,
+        attachment: bool = False,
+    ) -> Link:
+        """A link to what a pipeline makes of the caller's media.
+
+        Raises as `RenderService.find`, and InvalidArgument (INVALID_OPERATIONS) if the pipeline is
+        too long for a link.
+        """
+        media, _ = await self._renders.media(principal, media_id, plan)
+        kind = f"image/{plan.format.lower()}" if plan.format else ""
+        filename = with_extension(media.filename, kind)
+        what = {"rendition": "", "ops": plan.text}
+        link = self._sign(media, what, filename, lifetime, attachment=attachment)
+        if len(link.token) > LONGEST_TOKEN:
+            raise too_long()
+        return link
 
     def to_original(self, media: Media) -> Link | None:
         """A link to a media that was loaded for its owner; None if its content is not served."""
@@ -74,38 +113,54 @@ class ReadLinks:
             content = self._downloads.original(readable(media))
         except (Gone, FailedPrecondition):
             return None
-        return self._sign(media, content, "", LIFETIME, attachment=False)
+        return self._sign(media, {"rendition": ""}, content.filename, LIFETIME, attachment=False)
 
     def _sign(
         self,
         media: Media,
-        content: Content,
-        rendition: str,
+        what: Mapping[str, str],
+        filename: str,
         lifetime: timedelta,
         *,
         attachment: bool,
     ) -> Link:
         # A token counts whole seconds: rounded up, so that it is good for no less than was asked.
         expire = (now() + lifetime).replace(microsecond=0) + SECOND
-        claims = {"media": media.media_id, "rendition": rendition, "attachment": attachment}
+        claims = {"media": media.media_id, **what, "attachment": attachment}
         token = self._signer.sign(PURPOSE, claims, expire)
-        return Link(f"{self._rest_url}/v1/signed/{token}/{path_name(content.filename)}", expire)
+        url = f"{self._rest_url}/v1/signed/{token}/{path_name(filename)}"
+        return Link(url, expire, token)
 
-    async def open(self, token: str) -> Opened:
-        """What a link leads to now.
+    async def open(self, token: str, accept: str) -> Opened:
+        """What a link leads to now. `accept`: as in `RenderService.find`.
 
         Raises PermissionDenied (LINK_INVALID), the same whether the link was changed, has expired,
-        or what it led to is gone.
+        or what it led to is gone; of a picture also FailedPrecondition (MEDIA_NOT_READY) and
+        InvalidArgument (MEDIA_CORRUPT).
         """
         claims = self._signer.open(PURPOSE, token)
         media = await self._reader.find(claims["media"])
         if media is None:
             raise invalid()
+        content: Content | Picture
         try:
-            content = self._downloads.content(readable(media), claims["rendition"])
-        except (NotFound, Gone, FailedPrecondition):
+            if "ops" in claims:
+                plan = read_plan(claims["ops"])
+                content = await self._renders.find_linked(media, plan, accept)
+            else:
+                content = self._downloads.content(readable(media), claims["rendition"])
+        except (NotFound, Gone, FailedPrecondition) as error:
+            if error.reason == Reason.MEDIA_NOT_READY:
+                raise
             raise invalid() from None
         return Opened(content, claims["attachment"], datetime.fromtimestamp(claims["exp"], UTC))
+
+
+def too_long() -> InvalidArgument:
+    what = "is too long for a link"
+    return InvalidArgument(
+        Reason.INVALID_OPERATIONS, f"The pipeline {what}; process the media.", (("ops", what),)
+    )
 
 
 def path_name(filename: str) -> str:

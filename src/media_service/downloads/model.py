@@ -4,14 +4,28 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from media_service.media.model import Blob
+from media_service.types import Checksums
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Bytes to be read, an original's or a rendition's, and how they are to be called."""
+    """Bytes to be read, of an original, a rendition or a picture made just now, and how they are to
+    be called.
 
-    blob: Blob
+    `source`: where they are, or they themselves. `modified`: when it became what it is; content
+    never changes, what is another has another etag.
+    """
+
+    source: Blob | bytes
+    etag: str
+    size_bytes: int
+    checksums: Checksums
     content_type: str
     filename: str
-    # When it became what it is: content never changes, another version is another blob.
     modified: datetime
+
+
+def stored(blob: Blob, content_type: str, filename: str, modified: datetime) -> Content:
+    """Content that is known by its blob."""
+    etag = f'"{blob.blob_id}"'
+    return Content(blob, etag, blob.size_bytes, blob.checksums, content_type, filename, modified)

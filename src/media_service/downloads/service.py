@@ -2,17 +2,16 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from datetime import timedelta
-from mimetypes import guess_extension
-from pathlib import PurePosixPath
 
 from media_service.access.principal import Principal
 from media_service.downloads.disposition import content_disposition
-from media_service.downloads.model import Content
+from media_service.downloads.filenames import with_extension
+from media_service.downloads.model import Content, stored
 from media_service.errors import FailedPrecondition, NotFound, OutOfRange, Reason
 from media_service.media.model import Media, MediaState, Rendition
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import gone
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blobs import READ_CHUNK, BlobStore
 
 
 class DownloadService:
@@ -41,32 +40,42 @@ class DownloadService:
         """Raises NotFound (RENDITION_NOT_FOUND)."""
         if rendition:
             found = find(media, rendition)
-            filename = rendition_filename(media, found)
-            return Content(found.blob, found.content_type, filename, found.create_time)
+            filename = with_extension(media.filename, found.content_type, f"-{found.name}")
+            return stored(found.blob, found.content_type, filename, found.create_time)
         return self.original(media)
 
     def original(self, media: Media) -> Content:
-        return Content(media.blob, media.content_type, media.filename, media.create_time)
+        return stored(media.blob, media.content_type, media.filename, media.create_time)
 
     async def public(self, key: str) -> Content:
         """What anybody may read under this key of the public store. It has no file name: that is
         the owner's to tell. Raises NotFound (MEDIA_NOT_FOUND)."""
         found = await self._public.get(key)
-        return Content(found.blob, found.content_type, "", found.create_time)
+        return stored(found.blob, found.content_type, "", found.create_time)
 
     def read(self, content: Content, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Bytes [start, end). Close the iterator to stop early."""
-        blob = content.blob
-        return self._stores[blob.store].read(blob.key, start, end - start)
+        source = content.source
+        if isinstance(source, bytes):
+            return pieces(source, start, end)
+        return self._stores[source.store].read(source.key, start, end - start)
 
     async def store_url(
         self, content: Content, lifetime: timedelta, *, attachment: bool
     ) -> str | None:
         """A URL that reads the content past this service; None if its store has none."""
-        blob, kind = content.blob, content.content_type
+        source, kind = content.source, content.content_type
+        if isinstance(source, bytes):
+            return None
         disposition = content_disposition(content.filename, kind, attachment=attachment)
-        driver = self._stores[blob.store].driver
-        return await driver.sign_read(blob.key, lifetime, kind, disposition)
+        driver = self._stores[source.store].driver
+        return await driver.sign_read(source.key, lifetime, kind, disposition)
+
+
+async def pieces(data: bytes, start: int, end: int) -> AsyncGenerator[bytes, None]:
+    """Bytes [start, end) as a store gives them out."""
+    for at in range(start, end, READ_CHUNK):
+        yield data[at : min(at + READ_CHUNK, end)]
 
 
 def readable(media: Media) -> Media:
@@ -93,14 +102,6 @@ def find(media: Media, name: str) -> Rendition:
         media_id=media.media_id,
         rendition=name,
     )
-
-
-def rendition_filename(media: Media, rendition: Rendition) -> str:
-    """ "beach.jpg" as the rendition "small" in WebP is "beach-small.webp"."""
-    if not media.filename:
-        return ""
-    extension = guess_extension(rendition.content_type, strict=False) or ""
-    return f"{PurePosixPath(media.filename).stem}-{rendition.name}{extension}"
 
 
 def not_satisfiable(size: int) -> OutOfRange:

@@ -50,13 +50,7 @@ class Renditions:
         store = self._stores[media.home]
         size, checksums = await asyncio.to_thread(measure, source)
 
-        async def write(key: str) -> None:
-            if isinstance(source, bytes):
-                await store.driver.put(key, source, content_type)
-            else:
-                async with folder_of(source) as folder:
-                    await store.copy_from(folder, source.name, key, size, content_type)
-
+        write = partial(write_to, store, source, size, content_type)
         take = partial(self._take, media_id, name, content_type)
         if not await self._placer.place(store, size, checksums, write, take):
             raise not_found(media_id)
@@ -82,6 +76,17 @@ async def follow(db: Connection, before: Media, after: Media) -> None:
     """Accepts a job that moves the renditions, if a change of the media asks for that."""
     if before.home != after.home:
         await jobs.enqueue(db, JobKind.PUBLISH, after.media_id)
+
+
+async def write_to(
+    store: BlobStore, source: Path | bytes, size: int, content_type: str, key: str
+) -> None:
+    """Stores a file, or bytes, as a blob."""
+    if isinstance(source, bytes):
+        await store.driver.put(key, source, content_type)
+    else:
+        async with folder_of(source) as folder:
+            await store.copy_from(folder, source.name, key, size, content_type)
 
 
 @asynccontextmanager

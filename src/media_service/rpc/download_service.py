@@ -8,16 +8,22 @@ from crc32c import crc32c as crc32c_of
 from media.v1 import download_service_pb2, download_service_pb2_grpc
 
 from media_service.downloads.links import LIFETIME, ReadLinks
+from media_service.downloads.renders.model import Picture
+from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService, resolve
-from media_service.rpc import http_content, wire
+from media_service.processing.pipeline.plan import plan
+from media_service.processing.pipeline.text import parse
+from media_service.rpc import http, http_content, wire
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import media_to_message, timestamp
+from media_service.rpc.render_request import plan_of
 from media_service.types import now
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 # Asked for again each time: access may have been taken away.
 PRIVATE = (("cache-control", "private, no-cache"), ("vary", "authorization"))
+PRIVATE_NEGOTIATED = (PRIVATE[0], ("vary", "authorization, accept"))
 # Bytes under a key never change, but may cease to be public: then caches keep them an hour more.
 PUBLIC = (("cache-control", "public, max-age=3600"),)
 # How long the answer to a link may be kept, though what it leads to be deleted meanwhile.
@@ -27,8 +33,15 @@ LINK_SECONDS = 300
 class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     """`public_url`: what stands before keys of the public store."""
 
-    def __init__(self, downloads: DownloadService, links: ReadLinks, public_url: str) -> None:
+    def __init__(
+        self,
+        downloads: DownloadService,
+        renders: RenderService,
+        links: ReadLinks,
+        public_url: str,
+    ) -> None:
         self._downloads = downloads
+        self._renders = renders
         self._links = links
         self._public_url = public_url
 
@@ -37,7 +50,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     ) -> None:
         media = await self._downloads.media(caller(), request.media_id)
         content = self._downloads.content(media, request.rendition)
-        size = content.blob.size_bytes
+        size = content.size_bytes
         start, end = resolve(request.offset, request.limit, size)
         await context.write(
             download_service_pb2.DownloadResponse(
@@ -59,18 +72,42 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
             context, self._downloads, content, caching=PRIVATE, attachment=request.attachment
         )
 
+    async def RenderImage(  # type: ignore[override]  # noqa: N802
+        self, request: download_service_pb2.RenderImageRequest, context: Context
+    ) -> None:
+        picture = await self._renders.find(
+            caller(), request.media_id, plan_of(request), accepted(context)
+        )
+        await http_content.serve_picture(
+            context,
+            self._downloads,
+            self._renders,
+            picture,
+            caching=PRIVATE_NEGOTIATED if picture.negotiated else PRIVATE,
+            attachment=request.attachment,
+        )
+
     async def SignUrl(  # noqa: N802
         self, request: download_service_pb2.SignUrlRequest, context: Context
     ) -> download_service_pb2.SignUrlResponse:
         wanted = request.lifetime.ToTimedelta() if request.HasField("lifetime") else LIFETIME
-        link = await self._links.sign(
-            caller(),
-            request.media_id,
-            rendition=request.rendition,
-            lifetime=wanted,
-            attachment=request.attachment,
-            direct=request.direct,
-        )
+        if request.ops:
+            link = await self._links.sign_picture(
+                caller(),
+                request.media_id,
+                plan(parse(request.ops)),
+                lifetime=wanted,
+                attachment=request.attachment,
+            )
+        else:
+            link = await self._links.sign(
+                caller(),
+                request.media_id,
+                rendition=request.rendition,
+                lifetime=wanted,
+                attachment=request.attachment,
+                direct=request.direct,
+            )
         return download_service_pb2.SignUrlResponse(
             url=link.url, expire_time=timestamp(link.expire_time)
         )
@@ -78,9 +115,19 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     async def GetSigned(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.GetSignedRequest, context: Context
     ) -> None:
-        opened = await self._links.open(request.token)
+        opened = await self._links.open(request.token, accepted(context))
         left = int((opened.expire_time - now()).total_seconds())
         caching = [("cache-control", f"private, max-age={max(0, min(left, LINK_SECONDS))}")]
+        if isinstance(opened.content, Picture):
+            await http_content.serve_picture(
+                context,
+                self._downloads,
+                self._renders,
+                opened.content,
+                caching=[*caching, ("vary", "accept")] if opened.content.negotiated else caching,
+                attachment=opened.attachment,
+            )
+            return
         await http_content.serve(
             context,
             self._downloads,
@@ -96,3 +143,8 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         await http_content.serve(
             context, self._downloads, content, caching=PUBLIC, attachment=False
         )
+
+
+def accepted(context: Context) -> str:
+    """The formats that the client takes."""
+    return http.request_headers(context).get("accept", "")

@@ -1,20 +1,27 @@
 """Content over HTTP, as RFC 9110 has it: one way for whatever is read, by whomever."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
 from google.api import httpbody_pb2
 
-from media_service.downloads.conditions import plan
+from media_service.downloads.conditions import plan, unchanged
 from media_service.downloads.disposition import content_disposition
 from media_service.downloads.model import Content
+from media_service.downloads.renders.model import Picture
+from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService
-from media_service.errors import MediaError
+from media_service.errors import DataLoss, MediaError
 from media_service.rpc import http, wire
 
+Caching: TypeAlias = Sequence[tuple[str, str]]
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+log = logging.getLogger(__name__)
 
 # A page that is opened from here runs no scripts and loads nothing.
 SECURITY = (
@@ -23,24 +30,26 @@ SECURITY = (
 )
 
 
+def validators(what: Content | Picture) -> Caching:
+    return (("etag", what.etag), ("last-modified", http.http_date(what.modified)))
+
+
 async def serve(
     context: Context,
     downloads: DownloadService,
     content: Content,
     *,
-    caching: Sequence[tuple[str, str]],
+    caching: Caching,
     attachment: bool,
 ) -> None:
     """Answers a request for content: conditions, ranges, HEAD. `caching`: the headers that say who
     may keep the answer; `attachment`: it is to be saved, whatever its type."""
     headers = http.request_headers(context)
-    size = content.blob.size_bytes
-    etag = f'"{content.blob.blob_id}"'
-    answer = plan(headers, etag, content.modified, size)
+    size = content.size_bytes
+    answer = plan(headers, content.etag, content.modified, size)
     metadata = [
         ("x-http-status", str(answer.status)),
-        ("etag", etag),
-        ("last-modified", http.http_date(content.modified)),
+        *validators(content),
         *caching,
     ]
     if answer.status != 304:
@@ -51,7 +60,7 @@ async def serve(
             ("x-content-length", str(answer.end - answer.start)),
             ("x-content-type", content.content_type),
             ("accept-ranges", "bytes"),
-            ("repr-digest", http.repr_digest(content.blob.checksums)),
+            ("repr-digest", http.repr_digest(content.checksums)),
             ("content-disposition", disposition),
             *SECURITY,
         ]
@@ -71,3 +80,27 @@ async def serve(
                 await context.write(wire.http_body(data))
         except MediaError as error:
             await http.cut(context, error)
+
+
+async def serve_picture(
+    context: Context,
+    downloads: DownloadService,
+    renders: RenderService,
+    picture: Picture,
+    *,
+    caching: Caching,
+    attachment: bool,
+) -> None:
+    """As `serve`, of a picture that is made only if the client does not have it."""
+    if unchanged(http.request_headers(context), picture.etag, picture.modified):
+        metadata = (("x-http-status", "304"), *validators(picture), *caching)
+        await context.send_initial_metadata(metadata)
+        await context.write(httpbody_pb2.HttpBody())
+        return
+    answer = partial(serve, context, downloads, caching=caching, attachment=attachment)
+    try:
+        await answer(await renders.content(picture))
+    except DataLoss as error:
+        # Nothing was sent yet. What can be made again is no loss; the original would be.
+        log.warning("a kept picture is made again: %s", error.message)
+        await answer(await renders.content_anew(picture))

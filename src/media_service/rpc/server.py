@@ -20,6 +20,7 @@ from media.v1 import (
 
 from media_service.access.tokens import TokenVerifier
 from media_service.downloads.links import ReadLinks
+from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService
 from media_service.media.service import MediaService
 from media_service.rpc.download_service import DownloadServicer
@@ -64,6 +65,7 @@ class Services:
     uploads: UploadService
     upload_parts: PartService
     downloads: DownloadService
+    renders: RenderService
     links: ReadLinks
     media: MediaService
 
@@ -93,7 +95,8 @@ class RpcServer:
             gate,
         )
         download_service_pb2_grpc.add_DownloadServiceServicer_to_server(
-            DownloadServicer(services.downloads, services.links, public_url), gate
+            DownloadServicer(services.downloads, services.renders, services.links, public_url),
+            gate,
         )
         media_service_pb2_grpc.add_MediaServiceServicer_to_server(
             MediaServicer(services.media, services.links, public_url), gate

@@ -53,12 +53,19 @@ BY_REASON = {
 }
 INTERNAL = (Code.INTERNAL, 500)
 RETRIABLE = (errors.Unavailable, errors.ResourceExhausted)
+# Of other classes.
+RETRIABLE_REASONS = {Reason.MEDIA_NOT_READY}
 
 
 def codes(error: MediaError) -> tuple[grpc.StatusCode, int]:
     """The gRPC code and the HTTP status of an error."""
     code, status = TABLE.get(type(error), INTERNAL)
     return code, BY_REASON.get(error.reason, status)
+
+
+def retriable(error: MediaError) -> bool:
+    """Whether the same call may work in a moment."""
+    return isinstance(error, RETRIABLE) or error.reason in RETRIABLE_REASONS
 
 
 def known(error: Exception) -> MediaError:
@@ -127,7 +134,7 @@ def to_status(error: MediaError) -> status_pb2.Status:
         for field, description in fitting(error.fields, VIOLATIONS_ROOM):
             request.field_violations.add(field=field, description=description)
         pack(status, request)
-    if isinstance(error, RETRIABLE):
+    if retriable(error):
         delay = duration_pb2.Duration(seconds=RETRY_SECONDS)
         pack(status, error_details_pb2.RetryInfo(retry_delay=delay))
     return status
@@ -142,7 +149,7 @@ def http_headers(error: MediaError) -> Iterator[tuple[str, str]]:
         yield "content-range", f"bytes */{error.metadata['complete_size']}"
     if isinstance(error, errors.OffsetMismatch):
         yield "upload-offset", error.metadata["committed_size"]
-    if isinstance(error, RETRIABLE):
+    if retriable(error):
         yield "retry-after", str(RETRY_SECONDS)
 
 

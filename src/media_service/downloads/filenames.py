@@ -1,0 +1,16 @@
+"""What a file is called that was made of another."""
+
+from mimetypes import guess_extension
+from pathlib import PurePosixPath
+
+# Python 3.11 does not know these.
+EXTENSIONS = {"image/avif": ".avif", "image/heic": ".heic", "image/webp": ".webp"}
+
+
+def with_extension(filename: str, content_type: str, suffix: str = "") -> str:
+    """ "beach.jpg" with the suffix "-small" in WebP is "beach-small.webp"; without a name there is
+    none."""
+    if not filename:
+        return ""
+    extension = EXTENSIONS.get(content_type) or guess_extension(content_type, strict=False) or ""
+    return f"{PurePosixPath(filename).stem}{suffix}{extension}"

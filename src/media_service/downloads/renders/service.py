@@ -1,0 +1,219 @@
+"""Use cases of pictures that are made while somebody waits for them."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from functools import partial
+
+from media_service.access.principal import Principal
+from media_service.downloads.filenames import with_extension
+from media_service.downloads.model import Content
+from media_service.downloads.renders.cache import RenderCache
+from media_service.downloads.renders.flights import Flights
+from media_service.downloads.renders.model import Picture, Render
+from media_service.downloads.renders.negotiation import negotiated
+from media_service.downloads.service import readable
+from media_service.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    Reason,
+    ResourceExhausted,
+)
+from media_service.media.model import Kind, Media, MediaState
+from media_service.media.reader import MediaReader, not_found
+from media_service.media.renditions import measure
+from media_service.processing.pipeline.plan import Plan, with_format
+from media_service.processing.renderer import Renderer, Source
+from media_service.storage.blobs import BlobStore
+
+# Who takes neither AVIF nor WebP gets the first of these that can hold the picture.
+EVERYWHERE = ("JPEG", "PNG", "GIF")
+# Up to here a picture is answered with from memory, and stored after the answer.
+SMALL = 8 << 20
+# Pictures that wait for each child. A second's work, for thumbnails.
+QUEUE = 32
+# Types that may hold an animation.
+ANIMATED = ("image/gif", "image/webp")
+
+
+class RenderService:
+    """`children`: how many pictures the renderer makes at once."""
+
+    def __init__(
+        self,
+        reader: MediaReader,
+        renderer: Renderer,
+        cache: RenderCache,
+        stores: Mapping[str, BlobStore],
+        children: int,
+    ) -> None:
+        self._reader = reader
+        self._renderer = renderer
+        self._cache = cache
+        self._stores = stores
+        self._flights: Flights[Render] = Flights()
+        self._children = children
+        self._most = children * (1 + QUEUE)
+        self._taken = 0
+
+    async def find(self, principal: Principal, media_id: str, plan: Plan, accept: str) -> Picture:
+        """What is to be made of the caller's media. `accept`: which formats the client takes, if
+        the pipeline does not say one.
+
+        Raises NotFound (MEDIA_NOT_FOUND), Gone (MEDIA_DELETED), FailedPrecondition
+        (MEDIA_QUARANTINED, MEDIA_NOT_READY, OPERATION_NOT_APPLICABLE), InvalidArgument
+        (MEDIA_CORRUPT).
+        """
+        return asked(*await self.media(principal, media_id, plan), plan, accept)
+
+    async def media(
+        self, principal: Principal, media_id: str, plan: Plan
+    ) -> tuple[Media, Sequence[Media]]:
+        """The caller's media, and the others that a pipeline takes: pictures that the caller may
+        read, ready or not. Raises as `find`."""
+        media = picture_of(await self._reader.get(principal, media_id))
+        overlays = [await self._reader.get(principal, each) for each in plan.overlays]
+        return media, [same_owner(media, overlay) for overlay in overlays]
+
+    async def find_linked(self, media: Media, plan: Plan, accept: str) -> Picture:
+        """As `find`, of a media that its owner made a link to, with other media of that owner."""
+        overlays = []
+        for overlay_id in plan.overlays:
+            overlay = await self._reader.find(overlay_id)
+            if overlay is None:
+                raise not_found(overlay_id)
+            overlays.append(same_owner(media, overlay))
+        return asked(picture_of(media), overlays, plan, accept)
+
+    async def content(self, picture: Picture) -> Content:
+        """The picture, kept or made now. Its bytes may turn out to be gone: see `content_anew`.
+
+        Raises ResourceExhausted (RENDER_BUSY), and as `Renderer.render`.
+        """
+        render = self._cache.known(picture)
+        if render is None:
+            render = await self._flights.join(picture.identity, partial(self._find, picture))
+        return content_of(picture, render)
+
+    async def content_anew(self, picture: Picture) -> Content:
+        """The picture made now, since what was kept has lost its bytes."""
+        self._cache.forget(picture)
+        work = partial(self._make, picture)
+        return content_of(picture, await self._flights.join((picture.identity, "anew"), work))
+
+    async def _find(self, picture: Picture) -> Render:
+        return await self._cache.find(picture) or await self._make(picture)
+
+    async def _make(self, picture: Picture) -> Render:
+        deliver = () if picture.plan.format else EVERYWHERE
+        async with AsyncExitStack() as opened:
+            opened.enter_context(self._place())
+            original = await self._open(opened, picture.media)
+            overlays = {
+                media_id: await self._open(opened, media)
+                for media_id, media in picture.overlays.items()
+            }
+            rendering = self._renderer.render(
+                original, picture.plan.text, overlays=overlays, deliver=deliver
+            )
+            made = await opened.enter_async_context(rendering)
+            if made.size_bytes > SMALL:
+                return await self._cache.keep(picture, made.content_type, made.path)
+            data = await asyncio.to_thread(made.path.read_bytes)
+        size, checksums = await asyncio.to_thread(measure, data)
+        render = Render(data, made.content_type, size, checksums)
+        self._cache.keep_later(picture, render, data)
+        return render
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Raises ResourceExhausted (RENDER_BUSY) at once if too many wait already."""
+        if self._taken >= self._most:
+            raise ResourceExhausted(
+                Reason.RENDER_BUSY,
+                f"This server makes {self._children} pictures at once, and {self._taken} are asked"
+                " for; try again in a moment.",
+            )
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+    async def _open(self, opened: AsyncExitStack, media: Media) -> Source:
+        """A media's bytes as a file, for as long as the stack lasts."""
+        blob, info = media.blob, media.info or {}
+        file = self._stores[blob.store].as_file(blob.key, blob.size_bytes)
+        return Source(
+            await opened.enter_async_context(file),
+            media.content_type,
+            info.get("width", 0),
+            info.get("height", 0),
+            info.get("page_count", 1),
+        )
+
+
+def same_owner(media: Media, overlay: Media) -> Media:
+    """A media that is laid over another. Raises NotFound (MEDIA_NOT_FOUND)."""
+    if overlay.owner != media.owner:
+        raise not_found(overlay.media_id)
+    return picture_of(overlay)
+
+
+def picture_of(media: Media) -> Media:
+    """The media itself, a picture that may be read. Raises FailedPrecondition
+    (OPERATION_NOT_APPLICABLE, MEDIA_QUARANTINED), Gone (MEDIA_DELETED)."""
+    if media.kind is not Kind.IMAGE:
+        raise FailedPrecondition(
+            Reason.OPERATION_NOT_APPLICABLE,
+            "The media is no picture; pictures are made of pictures.",
+            media_id=media.media_id,
+            kind=media.kind,
+        )
+    return readable(media)
+
+
+def asked(media: Media, overlays: Sequence[Media], plan: Plan, accept: str) -> Picture:
+    """Raises FailedPrecondition (MEDIA_NOT_READY), InvalidArgument (MEDIA_CORRUPT)."""
+    for each in (media, *overlays):
+        check_ready(each)
+    by_id = {overlay.media_id: overlay for overlay in overlays}
+    if plan.format:
+        return Picture(media, by_id, plan, negotiated=False)
+    if format_name := negotiated(accept, animated=is_animated(media)):
+        plan = with_format(plan.text, format_name)
+    return Picture(media, by_id, plan, negotiated=True)
+
+
+def check_ready(media: Media) -> None:
+    if media.state is MediaState.FAILED:
+        why = media.fault.message if media.fault else ""
+        raise InvalidArgument(
+            Reason.MEDIA_CORRUPT,
+            f"The media could not be read when it came, so nothing is made of it: {why}",
+            media_id=media.media_id,
+        )
+    if media.state is not MediaState.READY:
+        raise FailedPrecondition(
+            Reason.MEDIA_NOT_READY,
+            "The media is still being looked at; try again in a moment.",
+            media_id=media.media_id,
+        )
+
+
+def is_animated(media: Media) -> bool:
+    frames = (media.info or {}).get("page_count", 1)
+    return media.content_type in ANIMATED and frames > 1
+
+
+def content_of(picture: Picture, render: Render) -> Content:
+    filename = with_extension(picture.media.filename, render.content_type)
+    return Content(
+        render.source,
+        picture.etag,
+        render.size_bytes,
+        render.checksums,
+        render.content_type,
+        filename,
+        picture.modified,
+    )

@@ -1,0 +1,63 @@
+"""What a pipeline says beside its steps: which format comes out, and which other media go in."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from media.v1.operation_pb2 import Operation
+
+from media_service.processing.pipeline import fields
+from media_service.processing.pipeline.text import canonical, check, copied, read
+
+FORMATS = Operation.Format.DESCRIPTOR
+# What names another media, in whatever operation.
+OVERLAY = "media_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A pipeline that was checked. `text`: its canonical form. `format`: empty if it does not say
+    one. `overlays`: media ids."""
+
+    text: str
+    format: str
+    overlays: tuple[str, ...]
+
+
+def plan(operations: Iterable[Operation]) -> Plan:
+    """Raises InvalidArgument (INVALID_OPERATIONS)."""
+    operations = [copied(operation) for operation in operations]
+    check(operations)
+    format_ = 0
+    overlays = []
+    for operation in operations:
+        name, message = fields.step(operation)
+        if name == "convert":
+            format_ = message.format
+        if OVERLAY in message.DESCRIPTOR.fields_by_name:
+            overlays.append(getattr(message, OVERLAY).lower())
+            setattr(message, OVERLAY, overlays[-1])
+    return Plan(
+        canonical(operations),
+        FORMATS.values_by_number[format_].name if format_ else "",
+        tuple(dict.fromkeys(overlays)),
+    )
+
+
+@lru_cache(maxsize=1024)
+def read_plan(text: str) -> Plan:
+    """Of a canonical text."""
+    return plan(read(text))
+
+
+@lru_cache(maxsize=1024)
+def with_format(text: str, format_name: str) -> Plan:
+    """The pipeline of a canonical text that says no format, with one."""
+    operations = read(text)
+    number = Operation.Format.Value(format_name)
+    converts = [operation for operation in operations if operation.HasField("convert")]
+    if not converts:
+        operations.append(Operation())
+        converts = operations[-1:]
+    converts[0].convert.MergeFrom(Operation.Convert(format=number))
+    return plan(operations)

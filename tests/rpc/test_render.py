@@ -1,0 +1,507 @@
+"""RenderImage: pictures made of pictures, while somebody waits for them."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from media.v1 import download_service_pb2, media_service_pb2
+from media.v1.operation_pb2 import Operation
+from PIL import Image
+
+from media_service.processing.renderer import Rendered, Renderer
+from tests.media_files import film, gif, jpeg, noise, png
+from tests.rpc.conftest import Caller, Running, Start, refused
+from tests.rpc.test_links import Anybody, link, somebody
+from tests.tools import eventually_async
+
+WIDTH, HEIGHT = 64, 48
+BROWSER = ("accept", "text/html,image/avif,image/webp,image/apng,*/*;q=0.8")
+OLDER = ("accept", "image/webp,*/*")
+
+
+@dataclass(frozen=True)
+class Answer:
+    content: bytes
+    headers: dict[str, str]
+
+    @property
+    def image(self) -> Image.Image:
+        return Image.open(io.BytesIO(self.content))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image.size
+
+    @property
+    def status(self) -> str:
+        return self.headers["x-http-status"]
+
+
+async def render(caller: Caller, media_id: str, *headers: tuple[str, str], **asked: Any) -> Answer:
+    request = download_service_pb2.RenderImageRequest(media_id=media_id, **asked)
+    call = caller.downloads.RenderImage(request, metadata=(*caller.metadata, *headers))
+    content = b"".join([body.data async for body in call])
+    return Answer(content, dict(await call.initial_metadata()))
+
+
+async def ready(caller: Caller, data: bytes, filename: str = "beach.jpg") -> str:
+    """Stores a picture; its id, once it was inspected."""
+    small = len(data) < 1 << 20
+    media_id = (await (caller.store(data, filename) if small else caller.store_all(data))).media_id
+
+    async def look() -> bool:
+        request = media_service_pb2.GetMediaRequest(media_id=media_id)
+        media = await caller.call(caller.media.GetMedia, request)
+        return media.state not in {media.PENDING, media.PROCESSING}
+
+    await eventually_async(look)
+    return media_id
+
+
+@pytest.fixture
+async def cat(working: Running) -> Caller:
+    """A caller of a server that has a worker."""
+    return await working.caller("cat")
+
+
+@pytest.fixture
+async def media_id(cat: Caller) -> str:
+    return await ready(cat, jpeg(WIDTH, HEIGHT))
+
+
+@pytest.fixture
+def renders(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The pipelines of all pictures that are made from now on."""
+    made: list[str] = []
+    really = Renderer.render
+
+    @asynccontextmanager
+    async def counted(
+        self: Renderer, original: Any, pipeline: str, **how: Any
+    ) -> AsyncIterator[Rendered]:
+        made.append(pipeline)
+        async with really(self, original, pipeline, **how) as rendered:
+            yield rendered
+
+    monkeypatch.setattr(Renderer, "render", counted)
+    return made
+
+
+async def kept(service: Running, count: int) -> None:
+    """Returns once so many pictures are kept, and their bytes are."""
+
+    async def look() -> bool:
+        async with service.database() as db:
+            rows = await db.execute(
+                "select count(*) from renders r join blobs b on b.blob_id = r.blob_id"
+                " where b.reference_count = 1"
+            )
+            return await rows.fetchone() == (count,)
+
+    await eventually_async(look)
+
+
+def stored(service: Running) -> set[Path]:
+    return {path for path in (service.data_dir / "raw").rglob("*") if path.is_file()}
+
+
+# What comes out.
+
+
+async def test_a_picture_is_made_as_it_was_asked_for(cat: Caller, media_id: str) -> None:
+    answer = await render(cat, media_id, width=20, format=Operation.WEBP)
+    assert (answer.image.format, answer.size) == ("WEBP", (20, 15))
+    assert answer.headers["x-content-type"] == "image/webp"
+    assert answer.headers["x-content-length"] == str(len(answer.content))
+    assert answer.headers["content-disposition"] == 'inline; filename="beach.webp"'
+    assert answer.headers["cache-control"] == "private, no-cache"
+    assert answer.headers["vary"] == "authorization"
+    assert "sandbox" in answer.headers["content-security-policy"]
+
+
+async def test_parameters_and_operations_are_one_pipeline(
+    cat: Caller, media_id: str, renders: list[str]
+) -> None:
+    await render(cat, media_id, width=20, ops="negate", format=Operation.PNG, quality=50)
+    assert renders == ["resize:width=20,negate,convert:format=PNG:quality=50"]
+
+
+async def test_the_same_in_other_words_is_made_once(
+    cat: Caller, media_id: str, renders: list[str]
+) -> None:
+    ways = [
+        {"width": 20, "format": Operation.WEBP},
+        {"ops": "resize:20x,convert:webp"},
+        {"ops": "resize:width=20:fit=INSIDE", "format": Operation.WEBP},
+        {"width": 20, "ops": "convert:format=WEBP:lossless=false"},
+    ]
+    answers = [await render(cat, media_id, **asked) for asked in ways]
+    assert len(renders) == 1
+    assert len({answer.headers["etag"] for answer in answers}) == 1
+    assert len({answer.content for answer in answers}) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "accept", "expected"),
+    [
+        (jpeg(), "image/avif,image/webp", "AVIF"),
+        (jpeg(), BROWSER[1], "AVIF"),
+        (jpeg(), "image/avif;q=0, image/webp", "WEBP"),
+        (jpeg(), OLDER[1], "WEBP"),
+        (jpeg(), "*/*", "JPEG"),
+        (jpeg(), "", "JPEG"),
+        (png(), "image/*", "PNG"),
+        (png(), "image/webp", "WEBP"),
+        (gif(), BROWSER[1], "WEBP"),
+        (gif(), "image/avif", "GIF"),
+        (gif(), "*/*", "GIF"),
+    ],
+)
+async def test_without_a_format_the_client_gets_the_best_it_takes(
+    cat: Caller, data: bytes, accept: str, expected: str
+) -> None:
+    made = await ready(cat, data, "a")
+    answer = await render(cat, made, *([("accept", accept)] if accept else []), width=20)
+    assert answer.image.format == expected
+    assert answer.headers["vary"] == "authorization, accept"
+    assert getattr(answer.image, "n_frames", 1) == (3 if data == gif() else 1)
+
+
+async def test_a_format_that_was_asked_for_does_not_vary(cat: Caller, media_id: str) -> None:
+    for asked in ({"format": Operation.PNG}, {"ops": "convert:png"}):
+        answer = await render(cat, media_id, BROWSER, **asked)
+        assert (answer.image.format, answer.headers["vary"]) == ("PNG", "authorization")
+
+
+async def test_negotiated_or_asked_for_it_is_the_same_picture(
+    cat: Caller, media_id: str, renders: list[str]
+) -> None:
+    negotiated = await render(cat, media_id, OLDER, width=20)
+    asked = await render(cat, media_id, width=20, format=Operation.WEBP)
+    assert asked.content == negotiated.content
+    assert asked.headers["etag"] == negotiated.headers["etag"]
+    assert len(renders) == 1
+
+
+# HTTP.
+
+
+async def test_who_has_it_already_is_told_so_and_nothing_is_made(
+    cat: Caller, media_id: str, renders: list[str]
+) -> None:
+    etag = (await render(cat, media_id, width=20)).headers["etag"]
+    other = await render(cat, media_id, width=21)
+    assert other.headers["etag"] != etag
+    renders.clear()
+    asked = [("if-none-match", etag)]
+    again = await render(cat, media_id, *asked, width=20)
+    assert (again.status, again.content, renders) == ("304", b"", [])
+    assert again.headers["etag"] == etag
+    assert again.headers["vary"] == "authorization, accept"
+    # Known before it was ever made, too.
+    fresh = await ready(cat, jpeg(color="red"))
+    first = await render(cat, fresh, ("if-none-match", "*"), width=22)
+    assert (first.status, renders) == ("304", [])
+    told = await refused(render(cat, fresh, ("if-match", '"x"'), width=22))
+    assert (told.reason, renders) == ("PRECONDITION_FAILED", [])
+
+
+async def test_a_range_of_it_is_206(cat: Caller, media_id: str) -> None:
+    whole = await render(cat, media_id, width=20, format=Operation.PNG)
+    part = await render(cat, media_id, ("range", "bytes=10-19"), width=20, format=Operation.PNG)
+    assert (part.status, part.content) == ("206", whole.content[10:20])
+    assert part.headers["content-range"] == f"bytes 10-19/{len(whole.content)}"
+    outside = render(cat, media_id, ("range", "bytes=9999999-"), width=20, format=Operation.PNG)
+    assert (await refused(outside)).reason == "RANGE_NOT_SATISFIABLE"
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"ops": "resize"}, "ops[0].resize"),
+        ({"ops": "nosuch"}, "ops[0]"),
+        ({"fit": Operation.Resize.COVER}, "width"),
+        ({"dpr": 2.0, "format": Operation.PNG}, "width"),
+        ({"ops": "convert:png", "format": Operation.PNG}, "ops"),
+        ({"width": 20, "ops": "blur:-1"}, "ops[0]"),
+    ],
+)
+async def test_a_pipeline_that_is_not_valid_is_refused(
+    ann: Caller, asked: dict[str, Any], field: str
+) -> None:
+    media = await ann.store(jpeg())
+    told = await refused(render(ann, media.media_id, **asked))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_OPERATIONS")
+    assert told.fields[0].startswith(field)
+
+
+async def test_what_is_not_inspected_yet_is_not_ready(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    told = await refused(render(ann, media.media_id, width=20))
+    assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MEDIA_NOT_READY")
+    assert told.headers["x-http-status"] == "409"
+    assert told.headers["retry-after"] == "1"
+
+
+async def test_what_is_no_picture_is_refused(ann: Caller) -> None:
+    media = await ann.store(film(100_000), "a.mp4")
+    told = await refused(render(ann, media.media_id, width=20))
+    assert told.reason == "OPERATION_NOT_APPLICABLE"
+    signed = download_service_pb2.SignUrlRequest(media_id=media.media_id, ops="negate")
+    assert (await refused(ann.call(ann.downloads.SignUrl, signed))).reason == (
+        "OPERATION_NOT_APPLICABLE"
+    )
+
+
+async def test_a_picture_that_could_not_be_read_when_it_came_is_not_tried_again(
+    cat: Caller, renders: list[str]
+) -> None:
+    broken = await ready(cat, jpeg(400, 400)[:700])
+    told = await refused(render(cat, broken, width=20))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MEDIA_CORRUPT")
+    assert renders == []
+
+
+async def test_only_the_owner_has_pictures_made(
+    cat: Caller, working: Running, media_id: str
+) -> None:
+    dan = await working.caller("dan")
+    assert (await refused(render(dan, media_id, width=20))).reason == "MEDIA_NOT_FOUND"
+    writer = await working.caller("cat", scope="uploads.write")
+    assert (await refused(render(writer, media_id, width=20))).reason == "SCOPE_MISSING"
+    await render(cat, media_id, width=20)
+    await cat.call(cat.media.DeleteMedia, media_service_pb2.DeleteMediaRequest(media_id=media_id))
+    assert (await refused(render(cat, media_id, width=20))).reason == "MEDIA_DELETED"
+
+
+# Once for all who ask.
+
+
+async def test_those_who_ask_at_the_same_time_share_one(
+    cat: Caller, media_id: str, renders: list[str]
+) -> None:
+    asked = [render(cat, media_id, width=30) for _ in range(20)]
+    answers = await asyncio.gather(*asked)
+    assert len(renders) == 1
+    assert len({answer.content for answer in answers}) == 1
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> "Held":
+    return Held(monkeypatch)
+
+
+class Held:
+    """Pictures that are made, and then wait until they may go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go_on = asyncio.Event()
+        self.waiting = self.cancelled = self.made = 0
+        really = Renderer.render
+
+        @asynccontextmanager
+        async def wait(
+            renderer: Renderer, original: Any, pipeline: str, **how: Any
+        ) -> AsyncIterator[Rendered]:
+            self.waiting += 1
+            try:
+                await self.go_on.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+            async with really(renderer, original, pipeline, **how) as rendered:
+                self.made += 1
+                yield rendered
+
+        monkeypatch.setattr(Renderer, "render", wait)
+
+    async def until(self, is_it: Callable[[], bool]) -> None:
+        async def look() -> bool:
+            return is_it()
+
+        await eventually_async(look)
+
+
+async def test_who_goes_away_leaves_the_others_theirs_and_the_last_ends_it(
+    cat: Caller, media_id: str, held: Held
+) -> None:
+    first, second = (asyncio.create_task(render(cat, media_id, width=31)) for _ in range(2))
+    await held.until(lambda: held.waiting == 1)
+    first.cancel()
+    await asyncio.wait([first])
+    assert held.cancelled == 0
+    second.cancel()
+    await held.until(lambda: held.cancelled == 1)
+    third = asyncio.create_task(render(cat, media_id, width=31))
+    await held.until(lambda: held.waiting == 2)
+    held.go_on.set()
+    assert (await third).size == (31, 23)
+    assert (held.cancelled, held.made) == (1, 1)
+
+
+async def test_one_too_many_is_refused_and_told_when_to_come_again(
+    start: Start, held: Held
+) -> None:
+    service = await start(work=True, render_children="1")
+    cat = await service.caller("cat")
+    media_id = await ready(cat, jpeg())
+    asked = [asyncio.create_task(render(cat, media_id, width=n)) for n in range(1, 34)]
+    await held.until(lambda: held.waiting == 33)
+    told = await refused(render(cat, media_id, width=40))
+    assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RENDER_BUSY")
+    assert (told.headers["x-http-status"], told.headers["retry-after"]) == ("429", "1")
+    # Nothing more is made for who asks for one of them, too.
+    same = asyncio.create_task(render(cat, media_id, width=33))
+    held.go_on.set()
+    assert (await same).size == (33, 25)
+    assert [(await answer).size[0] for answer in asked] == list(range(1, 34))
+    assert (await render(cat, media_id, width=40)).size == (40, 30)
+
+
+# What is kept.
+
+
+async def test_what_was_made_is_kept_also_for_the_next_server(
+    cat: Caller, working: Running, start: Start, media_id: str, renders: list[str]
+) -> None:
+    before = stored(working)
+    first = await render(cat, media_id, width=20)
+    await kept(working, 1)
+    (file,) = stored(working) - before
+    assert file.read_bytes() == first.content
+    another = await (await start()).caller("cat")
+    second = await render(another, media_id, width=20)
+    assert (second.content, len(renders)) == (first.content, 1)
+    for name in ("etag", "last-modified", "repr-digest", "content-disposition"):
+        assert second.headers[name] == first.headers[name]
+
+
+async def test_a_picture_whose_bytes_are_lost_is_made_again(
+    cat: Caller, working: Running, media_id: str, renders: list[str]
+) -> None:
+    before = stored(working)
+    first = await render(cat, media_id, width=20)
+    await kept(working, 1)
+    (lost,) = stored(working) - before
+    lost.unlink()
+    again = await render(cat, media_id, width=20)
+    assert (again.content, len(renders)) == (first.content, 2)
+    await eventually_async(lambda: is_one(stored(working) - before))
+    assert (await render(cat, media_id, width=20)).content == first.content
+    assert len(renders) == 2
+
+
+async def is_one(found: set[Path]) -> bool:
+    return len(found) == 1
+
+
+async def test_a_picture_that_is_not_the_owners_any_more_leaves_nothing(
+    cat: Caller, working: Running, media_id: str
+) -> None:
+    before = stored(working)
+    for width in (20, 21, 22):
+        await render(cat, media_id, width=width)
+    await kept(working, 3)
+    assert len(stored(working) - before) == 3
+    await cat.call(cat.media.DeleteMedia, media_service_pb2.DeleteMediaRequest(media_id=media_id))
+    await cat.call(cat.media.PurgeMedia, media_service_pb2.PurgeMediaRequest(media_id=media_id))
+
+    async def gone() -> bool:
+        return stored(working) == set()
+
+    await eventually_async(gone)
+    assert (await refused(render(cat, media_id, width=20))).reason == "MEDIA_NOT_FOUND"
+
+
+async def test_what_fails_is_not_kept(cat: Caller, media_id: str, working: Running) -> None:
+    before = stored(working)
+    told = await refused(render(cat, media_id, format=Operation.HEIC))
+    assert told.reason == "OPERATION_NOT_APPLICABLE"
+    assert stored(working) == before
+    assert (await render(cat, media_id, width=20)).size == (20, 15)
+
+
+async def test_a_large_picture_comes_from_the_store(
+    cat: Caller, working: Running, renders: list[str]
+) -> None:
+    """It is kept before the answer: many of them would not fit into memory."""
+    media_id = await ready(cat, noise(2400, 1800))
+    before = stored(working)
+    answer = await render(cat, media_id, format=Operation.TIFF)
+    assert answer.size == (2400, 1800)
+    assert len(answer.content) > 8 << 20
+    (file,) = stored(working) - before
+    assert file.read_bytes() == answer.content
+    part = await render(cat, media_id, ("range", "bytes=0-9"), format=Operation.TIFF)
+    assert (part.content, len(renders)) == (answer.content[:10], 1)
+
+
+# Links.
+
+
+@pytest.fixture
+async def anybody(working: Running) -> AsyncIterator[Anybody]:
+    async with somebody(working) as anybody:
+        yield anybody
+
+
+async def test_a_link_leads_to_just_its_picture(
+    cat: Caller, anybody: Anybody, media_id: str, renders: list[str]
+) -> None:
+    token = await link(cat, media_id, ops="resize:20x,convert:webp")
+    answer = await anybody.read(token, BROWSER)
+    made = Answer(answer.content, answer.headers)
+    assert (made.image.format, made.size) == ("WEBP", (20, 15))
+    assert made.headers["cache-control"] == "private, max-age=300"
+    assert "vary" not in made.headers
+    part = await anybody.read(token, ("range", "bytes=0-9"))
+    assert part.content == made.content[:10]
+    own = await render(cat, media_id, width=20, format=Operation.WEBP)
+    assert (own.headers["etag"], len(renders)) == (made.headers["etag"], 1)
+
+
+async def test_a_link_without_a_format_gives_the_best_that_is_taken(
+    cat: Caller, anybody: Anybody, media_id: str
+) -> None:
+    token = await link(cat, media_id, ops="resize:20x")
+    for accept, expected in ((OLDER, "WEBP"), (BROWSER, "AVIF"), (("accept", "*/*"), "JPEG")):
+        answer = await anybody.read(token, accept)
+        assert Answer(answer.content, answer.headers).image.format == expected
+        assert answer.headers["vary"] == "accept"
+
+
+async def test_a_link_to_a_picture_ends_with_its_media_and_waits_for_it(
+    ann: Caller, service: Running
+) -> None:
+    """Without a worker."""
+    media = await ann.store(jpeg())
+    token = await link(ann, media.media_id, ops="resize:20x")
+    async with somebody(service) as anybody:
+        assert (await refused(anybody.read(token))).reason == "MEDIA_NOT_READY"
+        request = media_service_pb2.DeleteMediaRequest(media_id=media.media_id)
+        await ann.call(ann.media.DeleteMedia, request)
+        assert (await refused(anybody.read(token))).reason == "LINK_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"ops": "nosuch"}, "INVALID_OPERATIONS"),
+        ({"ops": ",".join(["text:" + "é" * 28] * 29)}, "INVALID_OPERATIONS"),
+        ({"ops": "negate", "rendition": "small"}, "INVALID_FIELD"),
+        ({"ops": "negate", "direct": True}, "INVALID_FIELD"),
+    ],
+)
+async def test_what_cannot_be_signed(ann: Caller, asked: dict[str, Any], reason: str) -> None:
+    media = await ann.store(jpeg())
+    request = download_service_pb2.SignUrlRequest(media_id=media.media_id, **asked)
+    assert (await refused(ann.call(ann.downloads.SignUrl, request))).reason == reason
