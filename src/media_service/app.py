@@ -51,6 +51,8 @@ GRACE_SECONDS = 10
 SWEEP_SECONDS = 60
 # How often it looks for what dead processes left in the stores and in TMPDIR.
 TIDY_SECONDS = 3600
+# How long jobs may take, by the clock. The rest only moves bytes, which takes as long as it takes.
+LIMITS = {JobKind.PROCESS: timedelta(minutes=10)}
 
 
 # Decoded pictures of a server process, all together. What does not fit in waits.
@@ -241,6 +243,7 @@ async def work(config: Config, ready: Callable[[], None]) -> None:
                 JobKind.UNLINK: UnlinkHandler(parts.database, parts.stores),
             },
             config.worker_slots,
+            LIMITS,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())

@@ -12,8 +12,8 @@ from crc32c import crc32c
 from media_service.access.principal import Principal
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
-from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
+from media_service.jobs.progress import Progress
 from media_service.media import queries
 from media_service.media.model import Blob, Kind, Media, NewMedia
 from media_service.media.publish import PublishHandler
@@ -24,6 +24,7 @@ from media_service.media.service import MediaService
 from media_service.storage.blobs import BlobStore
 from media_service.storage.memory import MemoryDriver
 from media_service.types import Checksums, new_id
+from tests.claims import claim as claim_next
 
 ANN = Principal("ann")
 LEASE = timedelta(seconds=30)
@@ -154,8 +155,8 @@ class House:
     async def work(self) -> None:
         """Does the jobs that are due until there are none."""
         async with self.database.connection() as db:
-            while claim := await jobs.claim(db, LEASE):
-                await self.handlers[claim.kind].run(claim)
+            while claim := await claim_next(db):
+                await self.handlers[claim.kind].run(claim, Progress())
 
     async def execute(self, query: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
         async with self.database.connection() as db:

@@ -13,7 +13,8 @@ import pyvips
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.jobs import queries as jobs
-from media_service.jobs.model import Claim, JobKind, JobState
+from media_service.jobs.model import Claim, JobKind, JobState, NewJob
+from media_service.jobs.progress import Progress
 from media_service.jobs.worker import Worker
 from media_service.media import queries
 from media_service.media.ingest import IngestHandler
@@ -22,6 +23,7 @@ from media_service.processing.inspector import Inspector
 from media_service.storage.blobs import BlobStore
 from media_service.storage.driver import PartName, StoredPart
 from media_service.types import Checksums, Fault, Owner, new_id
+from tests import claims
 
 ALICE = Owner("user", "alice")
 
@@ -61,7 +63,7 @@ async def stored(
     async with database.transaction() as db:
         new = NewMedia(media_id, ALICE, Kind.IMAGE, "image/jpeg", "a.jpg", blob)
         await queries.insert(db, [new])
-        await jobs.enqueue(db, JobKind.INGEST, media_id)
+        await jobs.accept(db, [NewJob(JobKind.INGEST, media_id, ALICE)])
     return media_id
 
 
@@ -82,7 +84,7 @@ async def job_state(database: Database, media_id: str) -> str:
 
 async def claim(database: Database) -> Claim:
     async with database.connection() as db:
-        claimed = await jobs.claim(db, jobs.timedelta(seconds=30))
+        claimed = await claims.claim(db)
         assert claimed is not None
         return claimed
 
@@ -91,7 +93,7 @@ async def claim(database: Database) -> Claim:
 async def working(
     database: Database, notifier: Notifier, handler: IngestHandler
 ) -> AsyncIterator[None]:
-    task = asyncio.create_task(Worker(database, notifier, {JobKind.INGEST: handler}, 1).run())
+    task = asyncio.create_task(Worker(database, notifier, {JobKind.INGEST: handler}, 1, {}).run())
     try:
         yield
     finally:
@@ -160,7 +162,7 @@ async def test_a_known_sha256_is_not_computed_again(
     database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     media_id = await stored(database, store, jpeg(), sha256=bytes(32))
-    await handler.run(await claim(database))
+    await handler.run(await claim(database), Progress())
     media = await read(database, media_id)
     assert media.state is MediaState.READY
     assert media.blob.checksums.sha256 == bytes(32)
@@ -172,7 +174,7 @@ async def test_a_media_purged_in_between_ends_the_job(
     media_id = await stored(database, store, jpeg())
     async with database.transaction() as db:
         await queries.remove(db, media_id)
-    await handler.run(await claim(database))
+    await handler.run(await claim(database), Progress())
     assert await job_state(database, media_id) == JobState.SUCCEEDED
 
 
@@ -183,7 +185,7 @@ async def test_who_lost_the_job_changes_nothing_any_more(
     lost = await claim(database)
     async with database.connection() as db:
         await db.execute("update jobs set token = token + 1")
-    await handler.run(lost)
+    await handler.run(lost, Progress())
     await handler.give_up(lost, Fault("INTERNAL", "too late"))
     media = await read(database, media_id)
     assert media.state is MediaState.PROCESSING
@@ -211,7 +213,7 @@ async def test_what_exif_says_can_always_be_stored(
     """A NUL inside of a tag is legal EXIF, and no text to PostgreSQL."""
     data = jpeg().replace(b"X100\0", b"X\x000\xff\0")
     media_id = await stored(database, store, data)
-    await handler.run(await claim(database))
+    await handler.run(await claim(database), Progress())
     media = await read(database, media_id)
     assert media.state is MediaState.READY
     json.dumps(media.private_info)

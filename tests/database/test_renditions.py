@@ -12,6 +12,7 @@ from media_service.db.notify import Notifier
 from media_service.errors import FailedPrecondition, Gone, NotFound, Reason, Unavailable
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
+from media_service.jobs.progress import Progress
 from media_service.media import queries
 from media_service.media.model import Blob, MediaState
 from media_service.media.reader import PublicReader
@@ -19,9 +20,9 @@ from media_service.storage.driver import PartName
 from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
 from media_service.types import Checksums, Fault, new_id
+from tests.claims import claim as claim_next
 from tests.database.renditions import (
     ANN,
-    LEASE,
     House,
     KillableDatabase,
     Killed,
@@ -205,10 +206,10 @@ async def test_one_that_is_lost_does_not_keep_the_others(house: House) -> None:
     await house.public.driver.delete(lost.blob.key)
     await house.show(media_id, "PRIVATE")
     async with house.database.connection() as db:
-        claim = await jobs.claim(db, LEASE)
+        claim = await claim_next(db)
     assert claim is not None
     with pytest.raises(Exception, match="missing"):
-        await house.handlers[JobKind.PUBLISH].run(claim)
+        await house.handlers[JobKind.PUBLISH].run(claim, Progress())
     await house.handlers[JobKind.PUBLISH].give_up(claim, Fault(Reason.BLOB_MISSING, "gone"))
     await house.work()
     assert await objects(house.public) == {}
@@ -225,8 +226,8 @@ async def test_what_was_given_up_is_tried_again_later(house: House, kind: JobKin
     await house.work()
     await house.show(media_id, "PRIVATE")
     async with house.database.connection() as db:
-        while (claim := await jobs.claim(db, LEASE)) and claim.kind is not kind:
-            await house.handlers[claim.kind].run(claim)
+        while (claim := await claim_next(db)) and claim.kind is not kind:
+            await house.handlers[claim.kind].run(claim, Progress())
     assert claim is not None
     await house.handlers[kind].give_up(claim, Fault(Reason.STORAGE_UNAVAILABLE, "out"))
     await house.settle()

@@ -1,7 +1,7 @@
 """A job that was accepted ends, whatever happens to the worker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,10 +15,15 @@ from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.errors import InvalidArgument, Reason, Unavailable
 from media_service.jobs import queries
-from media_service.jobs.model import Claim, JobKind, JobState
-from media_service.jobs.worker import ATTEMPTS, LEASE, Worker
-from media_service.types import Fault, new_id
+from media_service.jobs.attempt import ATTEMPTS
+from media_service.jobs.model import Claim, JobKind, JobState, NewJob
+from media_service.jobs.progress import Progress
+from media_service.jobs.worker import LEASE, Worker
+from media_service.types import Fault, Owner, new_id
+from tests import claims
 
+ANN = Owner("user", "ann")
+NO_LIMITS: Mapping[JobKind, timedelta] = {}
 Step = Callable[[Claim], Awaitable[None]]
 
 
@@ -32,7 +37,7 @@ class Handler:
     given_up: list[tuple[Claim, Fault]] = field(default_factory=list)
     finished: list[bool] = field(default_factory=list)
 
-    async def run(self, claim: Claim) -> None:
+    async def run(self, claim: Claim, progress: Progress) -> None:
         self.ran.append(claim)
         await self.step(claim)
         async with self.database.connection() as db:
@@ -61,9 +66,15 @@ def failing(error: Exception) -> Step:
 
 @asynccontextmanager
 async def working(
-    database: Database, notifier: Notifier, handler: Handler, slots: int = 1, **options: Any
+    database: Database,
+    notifier: Notifier,
+    handler: Handler,
+    slots: int = 1,
+    limits: Mapping[JobKind, timedelta] = NO_LIMITS,
+    **options: Any,
 ) -> AsyncIterator[None]:
-    worker = Worker(database, notifier, dict.fromkeys(JobKind, handler), slots, **options)
+    handlers = dict.fromkeys(JobKind, handler)
+    worker = Worker(database, notifier, handlers, slots, limits, **options)
     task = asyncio.create_task(worker.run())
     try:
         yield
@@ -82,10 +93,11 @@ async def until(holds: Callable[[], Any]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def enqueue(database: Database, **options: Any) -> str:
+async def enqueue(database: Database, owner: Owner | None = ANN, **options: Any) -> str:
+    new = NewJob(JobKind.INGEST, new_id(), owner, **options)
     async with database.connection() as db:
-        (job_id,) = await queries.enqueue(db, JobKind.INGEST, new_id(), **options)
-        return job_id
+        await queries.accept(db, [new])
+    return new.job_id
 
 
 async def job(database: Database, job_id: str) -> dict[str, Any]:
@@ -107,7 +119,7 @@ async def change(database: Database, job_id: str, assignment: str) -> None:
 
 async def claim(database: Database, lease: timedelta = LEASE) -> Claim:
     async with database.connection() as db:
-        claimed = await queries.claim(db, lease)
+        claimed = await claims.claim(db, lease)
         assert claimed is not None
         return claimed
 

@@ -11,7 +11,6 @@ import pytest
 from media_service.access.principal import Principal
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
-from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind
 from media_service.media import queries as catalogue
 from media_service.media.model import Media
@@ -32,6 +31,7 @@ from media_service.uploads.model import UploadSpec
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.running import Running
 from media_service.uploads.service import UploadService
+from tests.claims import claim as claim_next
 from tests.gcs_server import GCS_BUCKET, gcs_server
 from tests.media_files import jpeg
 from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
@@ -165,7 +165,7 @@ class Service:
         async with asyncio.timeout(20):
             while True:
                 async with self.database.connection() as db:
-                    claim = await jobs.claim(db, timedelta(minutes=1))
+                    claim = await claim_next(db)
                 assert claim is not None, f"there is no {kind} job"
                 if claim.kind is kind:
                     return claim

@@ -7,6 +7,7 @@ import pytest
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.jobs.model import JobKind, JobState
+from media_service.jobs.progress import Progress
 from media_service.media import queries as catalogue
 from media_service.media.ingest import IngestHandler
 from media_service.media.model import Blob, MediaState, NewMedia
@@ -135,12 +136,12 @@ async def test_what_was_never_inspected_is_inspected_when_it_comes_back(on_disk:
     async with Inspector(1_000_000, 1) as inspector:
         ingest = IngestHandler(on_disk.database, on_disk.notifier, on_disk.store, inspector)
         # The job of the upload leaves what is in quarantine alone, and ends.
-        await ingest.run(await on_disk.claim(JobKind.INGEST))
+        await ingest.run(await on_disk.claim(JobKind.INGEST), Progress())
         assert (await on_disk.known(media_id)).state is MediaState.QUARANTINED
         await on_disk.driver.put(key, data)
         await on_disk.reconcile(repair=True)
         assert (await on_disk.known(media_id)).state is MediaState.PENDING
-        await ingest.run(await on_disk.claim(JobKind.INGEST))
+        await ingest.run(await on_disk.claim(JobKind.INGEST), Progress())
     assert (await on_disk.known(media_id)).state is MediaState.READY
     states = await on_disk.execute("select distinct state from jobs where kind = 'INGEST'")
     assert states == [{"state": JobState.SUCCEEDED}]
@@ -203,7 +204,7 @@ async def test_a_purge_is_no_finding_at_any_of_its_steps(service: Service) -> No
     await service.driver.delete(key)
     assert await service.reconcile() == [], "its row waits for the job"
     handler = UnlinkHandler(service.database, {"raw": service.store})
-    await handler.run(await service.claim(JobKind.UNLINK))
+    await handler.run(await service.claim(JobKind.UNLINK), Progress())
     assert await service.reconcile() == []
 
 
@@ -280,7 +281,7 @@ async def test_a_purge_that_comes_between_row_and_bytes_is_no_finding(
         async with database.transaction() as db:
             await remove(db, media_id)
         await UnlinkHandler(database, {"raw": service.store}).run(
-            await service.claim(JobKind.UNLINK)
+            await service.claim(JobKind.UNLINK), Progress()
         )
 
     driver.purge = purge

@@ -6,6 +6,7 @@ import pytest
 
 from media_service.errors import AlreadyExists
 from media_service.jobs.model import JobKind
+from media_service.jobs.progress import Progress
 from media_service.media.model import MediaState
 from media_service.reconcile.model import GRACE, Kind
 from media_service.storage.driver import OpenBlob
@@ -142,7 +143,7 @@ async def test_nothing_is_left_of_an_expired_session_in_any_store(service: Servi
     await service.execute("update uploads set expire_time = now() - interval '1 second'")
     assert await expire_uploads(service.database, service.notifier) == 1
     handler = DiscardHandler(service.database, service.store)
-    await handler.run(await service.claim(JobKind.DISCARD))
+    await handler.run(await service.claim(JobKind.DISCARD), Progress())
     assert await opened(service) == []
     assert [info async for info in service.driver.list("blobs/")] == []
     if isinstance(service.driver, LocalDriver):

@@ -94,7 +94,7 @@ class Notifier:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _listen_loop(self, connection: AsyncConnection) -> None:
-        for topic in ("uploads", "media", "jobs"):
+        for topic in ("uploads", "media", "jobs", "job_changes"):
             await connection.execute(f"listen media_{topic}")
         self._listening.set()
         async for notification in connection.notifies():

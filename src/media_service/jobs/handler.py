@@ -3,15 +3,18 @@
 from typing import Protocol
 
 from media_service.jobs.model import Claim
+from media_service.jobs.progress import Progress
 from media_service.types import Fault
 
 
 class JobHandler(Protocol):
-    async def run(self, claim: Claim) -> None:
-        """Does the work, and ends the job (`queries.finish`) in the transaction of its effects.
+    async def run(self, claim: Claim, progress: Progress) -> None:
+        """Does the work, tells how far it is, and ends the job (`queries.finish`) in the
+        transaction of its effects.
 
-        If that says the job is no longer this worker's, rolls back: another one has it. Raises for
-        whatever may work later; the worker puts the job back with a growing delay.
+        If that says the job is no longer this worker's, rolls back: another one has it, or it was
+        cancelled. Raises for whatever may work later; the worker puts the job back with a growing
+        delay.
         """
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:

@@ -1,13 +1,17 @@
 """A job: work that was accepted, and so ends."""
 
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import IntEnum, StrEnum
+
+from media_service.types import Fault, Owner, new_id
 
 
 class JobKind(StrEnum):
     """What a job does; `subject_id` says to what."""
 
     INGEST = "INGEST"  # a media: hash it if need be, inspect it, make it READY or FAILED
+    PROCESS = "PROCESS"  # a media: make a rendition of it by a pipeline
     FINISH = "FINISH"  # an upload that is VERIFYING: check it, make it FINISHED or FAILED
     DISCARD = "DISCARD"  # an upload that ended without a media: remove its bytes
     PUBLISH = "PUBLISH"  # a media: let its renditions lie in the store where they belong
@@ -21,6 +25,35 @@ class JobState(StrEnum):
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
 
+    @property
+    def final(self) -> bool:
+        return self not in {JobState.QUEUED, JobState.RUNNING}
+
+
+class Priority(IntEnum):
+    """Among the jobs of one owner."""
+
+    LOW = 1
+    NORMAL = 2
+    HIGH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be accepted. `owner` None: the service's own. `pipeline` and `rendition`: see `Job`.
+    `done`: there is nothing left to do for it."""
+
+    kind: JobKind
+    subject_id: str
+    owner: Owner | None = None
+    priority: Priority = Priority.NORMAL
+    delay: timedelta = timedelta()
+    request_id: str | None = None
+    pipeline: str = ""
+    rendition: str = ""
+    done: bool = False
+    job_id: str = field(default_factory=new_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -32,3 +65,29 @@ class Claim:
     subject_id: str
     attempt: int
     token: int
+    owner: Owner | None
+    pipeline: str
+    rendition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as its owner sees it. A PROCESS job makes the `rendition` of its media by a `pipeline`,
+    in the canonical text form. `fault`: of the last attempt, unless that goes on or went well."""
+
+    job_id: str
+    kind: JobKind
+    media_id: str
+    owner: Owner
+    state: JobState
+    priority: Priority
+    stage: str
+    progress_percent: int
+    attempt: int
+    fault: Fault | None
+    pipeline: str
+    rendition: str
+    create_time: datetime
+    start_time: datetime | None
+    update_time: datetime
+    end_time: datetime | None

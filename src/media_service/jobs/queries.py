@@ -1,55 +1,287 @@
 """SQL of jobs. The table is the truth; a wake-up only says when to look."""
 
-from datetime import timedelta
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
-from media_service.db.database import Connection
-from media_service.jobs.model import Claim, JobKind, JobState
-from media_service.types import Fault, new_id
+from psycopg.sql import SQL
+
+from media_service.db.database import Connection, Rows
+from media_service.jobs.model import Claim, Job, JobKind, JobState, NewJob, Priority
+from media_service.types import Fault, Owner
+
+SELECT = """
+    select j.*, j.job_id::text as job_id, j.subject_id::text as subject_id
+    from jobs j
+"""
+
+
+def owner_of(row: Mapping[str, Any]) -> Owner | None:
+    if row["owner_type"] is None:
+        return None
+    return Owner(row["owner_type"], row["owner_id"], row["org_id"])
+
+
+def record(row: Mapping[str, Any]) -> Job:
+    fault = None
+    if row["error_reason"]:
+        fault = Fault(row["error_reason"], row["error_message"])
+    return Job(
+        job_id=row["job_id"],
+        kind=JobKind(row["kind"]),
+        media_id=row["subject_id"],
+        owner=Owner(row["owner_type"], row["owner_id"], row["org_id"]),
+        state=JobState(row["state"]),
+        priority=Priority(row["priority"]),
+        stage=row["stage"],
+        progress_percent=row["progress_percent"],
+        attempt=row["attempt"],
+        fault=fault,
+        pipeline=row["pipeline"],
+        rendition=row["rendition"],
+        create_time=row["create_time"],
+        start_time=row["start_time"],
+        update_time=row["update_time"],
+        end_time=row["end_time"],
+    )
+
+
+# What is accepted
+
+
+async def accept(db: Connection, added: Sequence[NewJob]) -> Rows:
+    """Accepts jobs, in one statement, but for those whose owner has used their request id before.
+    Rows with the `job_id` of each that is new."""
+    rows = [
+        {
+            "job_id": job.job_id,
+            "kind": job.kind,
+            "subject_id": job.subject_id,
+            "state": JobState.SUCCEEDED if job.done else JobState.QUEUED,
+            "org_id": job.owner.org_id if job.owner else None,
+            "owner_type": job.owner.type if job.owner else None,
+            "owner_id": job.owner.id if job.owner else None,
+            "priority": job.priority,
+            "delay": job.delay.total_seconds(),
+            "request_id": job.request_id,
+            "pipeline": job.pipeline,
+            "rendition": job.rendition,
+        }
+        for job in added
+    ]
+    return await db.execute(
+        """
+        insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
+                          ready, run_time, request_id, pipeline, rendition, progress_percent,
+                          end_time)
+        select job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
+               delay <= 0, now() + make_interval(secs => delay), request_id, pipeline, rendition,
+               case state when 'SUCCEEDED' then 100 else 0 end,
+               case state when 'SUCCEEDED' then now() end
+        from json_to_recordset(%s::json) as added (
+            job_id uuid, kind text, subject_id uuid, state text, org_id text, owner_type text,
+            owner_id text, priority smallint, delay float8, request_id uuid, pipeline text,
+            rendition text
+        )
+        on conflict (org_id, owner_type, owner_id, request_id) where request_id is not null
+        do nothing
+        returning job_id::text as job_id
+        """,
+        (json.dumps(rows),),
+    )
 
 
 async def enqueue(
     db: Connection, kind: JobKind, *subject_ids: str, delay: timedelta = timedelta()
 ) -> list[str]:
-    """Accepts a job for each subject, to be run after `delay`; returns their ids."""
-    job_ids = [new_id() for _ in subject_ids]
+    """Accepts a job of the service's own for each subject, to be run after `delay`; returns their
+    ids."""
+    added = [NewJob(kind, subject_id, delay=delay) for subject_id in subject_ids]
+    await accept(db, added)
+    return [job.job_id for job in added]
+
+
+async def withdraw(db: Connection, kind: JobKind, subject_id: str) -> None:
+    """Ends the jobs of a subject that have nothing left to do."""
     await db.execute(
-        "insert into jobs (job_id, kind, subject_id, state, run_time)"
-        " select job_id, %s, subject_id, 'QUEUED', now() + %s"
-        " from unnest(%s::uuid[], %s::uuid[]) as job (job_id, subject_id)",
-        (kind, delay, job_ids, list(subject_ids)),
+        "update jobs set state = 'SUCCEEDED', lease_until = null, progress_percent = 100,"
+        " update_time = now(), end_time = now()"
+        " where subject_id = %s and kind = %s and state = 'QUEUED'",
+        (subject_id, kind),
     )
-    return job_ids
 
 
-async def claim(db: Connection, lease: timedelta) -> Claim | None:
-    """Takes the job that is due longest, or whose worker died; None if there is none."""
+# Claims
+
+
+async def release_due(db: Connection) -> list[str]:
+    """Lets jobs be claimed whose time has come, or whose worker died; returns which of them
+    somebody may watch."""
     rows = await db.execute(
         """
-        update jobs
-        set state = 'RUNNING', attempt = attempt + 1, token = token + 1,
-            lease_until = now() + %s, update_time = now()
-        where job_id = (
-            select job_id from jobs
-            where (state = 'QUEUED' and run_time <= now())
-               or (state = 'RUNNING' and lease_until < now())
-            order by run_time
-            limit 1
-            for update skip locked
+        with delayed as (
+            select job_id from jobs where state = 'QUEUED' and not ready and run_time <= now()
+            order by run_time limit 1000 for update skip locked
+        ), abandoned as (
+            select job_id from jobs where state = 'RUNNING' and lease_until < now()
+            order by lease_until limit 1000 for update skip locked
         )
-        returning job_id::text, kind, subject_id::text, attempt, token
-        """,
-        (lease,),
+        update jobs j
+        set state = 'QUEUED', ready = true, lease_until = null, stage = '', update_time = now()
+        from (select * from delayed union all select * from abandoned) due
+        where due.job_id = j.job_id
+        returning j.job_id::text as job_id, j.owner_type is not null as owned
+        """
+    )
+    return [row["job_id"] async for row in rows if row["owned"]]
+
+
+CLAIM = SQL("""
+    update jobs
+    set state = 'RUNNING', attempt = attempt + 1, token = token + 1,
+        lease_until = now() + %(lease)s, start_time = now(), update_time = now(),
+        stage = '', progress_percent = 0, error_reason = null, error_message = null
+    where job_id = (select job_id from chosen)
+    returning job_id::text as job_id, kind, subject_id::text as subject_id, attempt, token, org_id,
+              owner_type, owner_id, pipeline, rendition
+""")
+
+
+def to_claim(row: Mapping[str, Any] | None) -> Claim | None:
+    if row is None:
+        return None
+    return Claim(
+        row["job_id"],
+        JobKind(row["kind"]),
+        row["subject_id"],
+        row["attempt"],
+        row["token"],
+        owner_of(row),
+        row["pipeline"],
+        row["rendition"],
+    )
+
+
+async def claim_of_service(db: Connection, lease: timedelta) -> Claim | None:
+    """Takes the job of the service's own that is due longest; None if there is none."""
+    rows = await db.execute(
+        SQL(
+            """
+            with chosen as (
+                select job_id from jobs where state = 'QUEUED' and ready and owner_type is null
+                order by run_time, job_id limit 1 for update skip locked
+            )
+            {}
+            """
+        ).format(CLAIM),
+        {"lease": lease},
+    )
+    return to_claim(await rows.fetchone())
+
+
+async def claim_of_owners(db: Connection, lease: timedelta, after: Owner) -> Claim | None:
+    """Takes a job of the owner of whose jobs the fewest run; among such owners, of the next one
+    `after` that; and of that owner's jobs the most urgent, then the oldest. None if there is none.
+
+    Goes from owner to owner in the index, and no further than to the first of whom nothing runs:
+    what it costs grows with the jobs that run, and not with those that wait, or with their owners.
+    """
+    rows = await db.execute(
+        SQL("""
+        with recursive turns as (
+            select 0 as turn, %(org)s::text as org_id, %(type)s::text as owner_type,
+                   %(id)s::text as owner_id, false as wrapped
+            union all
+            select t.turn + 1, next.*
+            from turns t cross join lateral (
+                (
+                    select org_id, owner_type, owner_id, t.wrapped from jobs
+                    where state = 'QUEUED' and ready and owner_type is not null
+                      and (org_id, owner_type, owner_id) > (t.org_id, t.owner_type, t.owner_id)
+                      and (not t.wrapped
+                           or (org_id, owner_type, owner_id) <= (%(org)s, %(type)s, %(id)s))
+                    order by org_id, owner_type, owner_id limit 1
+                ) union all (
+                    select org_id, owner_type, owner_id, true from jobs
+                    where state = 'QUEUED' and ready and owner_type is not null
+                      and not t.wrapped
+                      and (org_id, owner_type, owner_id) <= (%(org)s, %(type)s, %(id)s)
+                    order by org_id, owner_type, owner_id limit 1
+                )
+                limit 1
+            ) next
+        ), owners as (
+            select t.*, (
+                select count(*) from jobs r
+                where r.state = 'RUNNING' and r.owner_type is not null
+                  and r.org_id = t.org_id and r.owner_type = t.owner_type
+                  and r.owner_id = t.owner_id
+            ) as running
+            from turns t where turn > 0
+        ), chosen as (
+            select job.job_id
+            from (
+                select * from owners where running = 0
+                union all
+                (select * from owners where running > 0 order by running, turn)
+            ) o cross join lateral (
+                select job_id from jobs j
+                where j.state = 'QUEUED' and j.ready and j.owner_type is not null
+                  and j.org_id = o.org_id and j.owner_type = o.owner_type
+                  and j.owner_id = o.owner_id
+                order by j.priority desc, j.run_time, j.job_id
+                limit 1 for update skip locked
+            ) job
+            limit 1
+        )
+        {}
+        """).format(CLAIM),
+        {"lease": lease, "org": after.org_id, "type": after.type, "id": after.id},
+    )
+    return to_claim(await rows.fetchone())
+
+
+async def seconds_until_due(db: Connection) -> float | None:
+    """How long until the next job can be claimed; None if none waits."""
+    rows = await db.execute(
+        """
+        select extract(epoch from min(due) - now())::float8 as seconds from (
+            (select run_time as due from jobs
+             where state = 'QUEUED' and ready and owner_type is not null limit 1)
+            union all
+            (select run_time from jobs
+             where state = 'QUEUED' and ready and owner_type is null limit 1)
+            union all
+            select min(run_time) from jobs where state = 'QUEUED' and not ready
+            union all
+            select min(lease_until) from jobs where state = 'RUNNING'
+        ) as waiting
+        """
     )
     row = await rows.fetchone()
-    return Claim(**{**row, "kind": JobKind(row["kind"])}) if row else None
+    return row["seconds"] if row else None
+
+
+# What the worker does with what it has claimed
 
 
 async def renew(db: Connection, claim: Claim, lease: timedelta) -> bool:
     """Prolongs the lease; False if the job is no longer this worker's."""
     done = await db.execute(
-        "update jobs set lease_until = now() + %s, update_time = now()"
+        "update jobs set lease_until = now() + %s"
         " where job_id = %s and token = %s and state = 'RUNNING'",
         (lease, claim.job_id, claim.token),
+    )
+    return done.rowcount == 1
+
+
+async def report(db: Connection, claim: Claim, stage: str, percent: int) -> bool:
+    """Writes down how far a job is; False if it is no longer this worker's."""
+    done = await db.execute(
+        "update jobs set stage = %s, progress_percent = greatest(progress_percent, %s),"
+        " update_time = now() where job_id = %s and token = %s and state = 'RUNNING'",
+        (stage, percent, claim.job_id, claim.token),
     )
     return done.rowcount == 1
 
@@ -57,15 +289,20 @@ async def renew(db: Connection, claim: Claim, lease: timedelta) -> bool:
 async def finish(db: Connection, claim: Claim, state: JobState, fault: Fault | None = None) -> bool:
     """Ends a job; False if it is no longer this worker's, and then nothing may be committed."""
     done = await db.execute(
-        "update jobs set state = %s, error_reason = %s, error_message = %s, lease_until = null,"
-        " update_time = now() where job_id = %s and token = %s and state = 'RUNNING'",
-        (
-            state,
-            fault.reason if fault else None,
-            fault.message if fault else None,
-            claim.job_id,
-            claim.token,
-        ),
+        """
+        update jobs
+        set state = %(state)s, error_reason = %(reason)s, error_message = %(message)s,
+            lease_until = null, stage = '', update_time = now(), end_time = now(),
+            progress_percent = case %(state)s when 'SUCCEEDED' then 100 else progress_percent end
+        where job_id = %(job_id)s and token = %(token)s and state = 'RUNNING'
+        """,
+        {
+            "state": state,
+            "reason": fault.reason if fault else None,
+            "message": fault.message if fault else None,
+            "job_id": claim.job_id,
+            "token": claim.token,
+        },
     )
     return done.rowcount == 1
 
@@ -73,41 +310,107 @@ async def finish(db: Connection, claim: Claim, state: JobState, fault: Fault | N
 async def retry_later(db: Connection, claim: Claim, delay: timedelta, fault: Fault) -> bool:
     """Puts a job back, to be run after `delay`; False if it is no longer this worker's."""
     done = await db.execute(
-        "update jobs set state = 'QUEUED', run_time = now() + %s, lease_until = null,"
-        " error_reason = %s, error_message = %s, update_time = now()"
-        " where job_id = %s and token = %s and state = 'RUNNING'",
+        "update jobs set state = 'QUEUED', ready = false, run_time = now() + %s,"
+        " lease_until = null, stage = '', error_reason = %s, error_message = %s,"
+        " update_time = now() where job_id = %s and token = %s and state = 'RUNNING'",
         (delay, fault.reason, fault.message, claim.job_id, claim.token),
     )
     return done.rowcount == 1
-
-
-async def withdraw(db: Connection, kind: JobKind, subject_id: str) -> None:
-    """Ends the jobs of a subject that have nothing left to do."""
-    await db.execute(
-        "update jobs set state = 'SUCCEEDED', lease_until = null, update_time = now()"
-        " where subject_id = %s and kind = %s and state = 'QUEUED'",
-        (subject_id, kind),
-    )
-
-
-async def seconds_until_due(db: Connection) -> float | None:
-    """How long until the next job can be claimed; None if none waits."""
-    rows = await db.execute(
-        "select extract(epoch from min(due) - now())::float8 as seconds from ("
-        " select min(run_time) as due from jobs where state = 'QUEUED'"
-        " union all select min(lease_until) from jobs where state = 'RUNNING') as waiting"
-    )
-    row = await rows.fetchone()
-    return row["seconds"] if row else None
 
 
 async def put_back(db: Connection, claim: Claim) -> bool:
     """Undoes a claim, so that the job runs at once somewhere else and the attempt does not count;
     False if it is no longer this worker's."""
     done = await db.execute(
-        "update jobs set state = 'QUEUED', run_time = now(), lease_until = null,"
-        " attempt = attempt - 1, update_time = now()"
+        "update jobs set state = 'QUEUED', ready = true, run_time = now(), lease_until = null,"
+        " stage = '', progress_percent = 0, attempt = attempt - 1, update_time = now()"
         " where job_id = %s and token = %s and state = 'RUNNING'",
         (claim.job_id, claim.token),
     )
     return done.rowcount == 1
+
+
+# What owners see and do
+
+
+async def get_many(db: Connection, job_ids: Sequence[str]) -> dict[str, Job]:
+    """Those that exist and belong to somebody, by id."""
+    rows = await db.execute(
+        SELECT + "where j.job_id = any(%s::uuid[]) and j.owner_type is not null", (list(job_ids),)
+    )
+    return {row["job_id"]: record(row) async for row in rows}
+
+
+async def lock(db: Connection, job_id: str) -> Job | None:
+    """A job that belongs to somebody; nobody else changes it until the transaction ends."""
+    rows = await db.execute(
+        SELECT + "where j.job_id = %s and j.owner_type is not null for update", (job_id,)
+    )
+    row = await rows.fetchone()
+    return record(row) if row else None
+
+
+async def by_request(db: Connection, owner: Owner, request_id: str) -> Job | None:
+    rows = await db.execute(
+        SELECT + "where (j.org_id, j.owner_type, j.owner_id) = (%s, %s, %s) and j.request_id = %s",
+        (owner.org_id, owner.type, owner.id, request_id),
+    )
+    row = await rows.fetchone()
+    return record(row) if row else None
+
+
+async def page(
+    db: Connection,
+    owner: Owner,
+    *,
+    media_id: str | None,
+    state: JobState | None,
+    kind: JobKind | None,
+    after: tuple[datetime, str] | None,
+    limit: int,
+) -> list[Job]:
+    """The owner's jobs, newest first, older than `after` (create_time, job_id)."""
+    where = ["(j.org_id, j.owner_type, j.owner_id) = (%s, %s, %s)"]
+    params: list[Any] = [owner.org_id, owner.type, owner.id]
+    for column, value in (("subject_id", media_id), ("state", state), ("kind", kind)):
+        if value is not None:
+            where.append(f"j.{column} = %s")
+            params.append(value)
+    if after is not None:
+        where.append("(j.create_time, j.job_id) < (%s, %s::uuid)")
+        params += after
+    rows = await db.execute(
+        f"{SELECT} where {' and '.join(where)}"
+        " order by j.create_time desc, j.job_id desc limit %s".encode(),
+        (*params, limit),
+    )
+    return [record(row) async for row in rows]
+
+
+async def cancel(db: Connection, job_id: str) -> None:
+    """Ends a job that waits or runs: whoever runs it can no longer change it, or anything by it."""
+    await db.execute(
+        "update jobs set state = 'CANCELLED', lease_until = null, stage = '', update_time = now(),"
+        " end_time = now() where job_id = %s and state in ('QUEUED', 'RUNNING')",
+        (job_id,),
+    )
+
+
+async def restart(db: Connection, job_id: str) -> None:
+    """Queues a job again that FAILED or was CANCELLED, with all its attempts."""
+    await db.execute(
+        "update jobs set state = 'QUEUED', ready = true, run_time = now(), attempt = 0,"
+        " progress_percent = 0, error_reason = null, error_message = null, update_time = now(),"
+        " end_time = null where job_id = %s and state in ('FAILED', 'CANCELLED')",
+        (job_id,),
+    )
+
+
+async def forget_ended(db: Connection, kept: timedelta, limit: int) -> int:
+    """Removes jobs that ended longer ago than that; returns how many."""
+    done = await db.execute(
+        "delete from jobs where job_id in (select job_id from jobs where end_time < now() - %s"
+        " order by end_time limit %s for update skip locked)",
+        (kept, limit),
+    )
+    return done.rowcount

@@ -7,24 +7,18 @@ cancelled.
 
 import asyncio
 import logging
-import random
 from collections.abc import Mapping
 from datetime import timedelta
 
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
-from media_service.errors import (
-    MediaError,
-    Reason,
-    ResourceExhausted,
-    Timeout,
-    Unavailable,
-)
+from media_service.errors import Unavailable
 from media_service.failpoints import failpoint
 from media_service.jobs import queries
+from media_service.jobs.attempt import CHANGES, Attempt
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind
-from media_service.types import Fault, new_id
+from media_service.jobs.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -34,31 +28,11 @@ LEASE = timedelta(seconds=30)
 POLL_SECONDS = 10.0
 # While the database is out of reach.
 OUTAGE_SECONDS = 2.0
-ATTEMPTS = 5
-# The delays grow fourfold, 5 s, 20 s, 80 s, 320 s: together longer than a restart of a store.
-FIRST_DELAY_SECONDS = 5.0
-
-TRANSIENT = (Unavailable, ResourceExhausted, Timeout)
-
-
-def backoff(attempt: int) -> timedelta:
-    """How long to wait after the n-th failure; spread, so that retries do not come all at once."""
-    seconds = FIRST_DELAY_SECONDS * 4 ** (attempt - 1)
-    return timedelta(seconds=seconds * random.uniform(0.5, 1.5))  # noqa: S311
-
-
-def to_fault(error: BaseException) -> Fault:
-    """What may be told of an error. An unknown one is logged whole and shown as an id."""
-    if isinstance(error, MediaError):
-        return Fault(error.reason, error.message)
-    error_id = new_id()
-    log.error("job failed, error %s", error_id, exc_info=error)
-    return Fault(Reason.INTERNAL, f"An internal error happened; its id is {error_id}.")
 
 
 class Worker:
-    """Runs up to `slots` jobs at once. `lease` is how long a job stays its own without a renewal;
-    it is renewed three times in that time."""
+    """Runs up to `slots` jobs at once. `limits`: how long jobs of a kind may take, if there is a
+    limit. `lease`: see `Attempt`."""
 
     def __init__(
         self,
@@ -66,15 +40,18 @@ class Worker:
         notifier: Notifier,
         handlers: Mapping[JobKind, JobHandler],
         slots: int,
+        limits: Mapping[JobKind, timedelta],
         lease: timedelta = LEASE,
     ) -> None:
         self._database = database
         self._notifier = notifier
         self._handlers = handlers
         self._slots = slots
+        self._limits = limits
         self._lease = lease
+        self._turns = Turns()
         self._wake = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], Claim] = {}
 
     async def run(self) -> None:
         """Works until cancelled; then puts unfinished jobs back, to be run at once elsewhere."""
@@ -99,9 +76,11 @@ class Worker:
     async def _fill(self) -> float | None:
         """Starts jobs in all free slots; returns how long to wait for more, None for a slot."""
         try:
+            if len(self._running) < self._slots:
+                await self._release()
             while len(self._running) < self._slots:
                 async with self._database.connection() as db:
-                    claim = await queries.claim(db, self._lease)
+                    claim = await self._turns.claim(db, self._lease, self._running.values())
                     if claim is None:
                         due = await queries.seconds_until_due(db)
                         # A job that is due and was not got is being claimed by another worker.
@@ -114,73 +93,24 @@ class Worker:
             return OUTAGE_SECONDS
         return None
 
+    async def _release(self) -> None:
+        """Lets jobs be claimed whose time has come, or whose worker died."""
+        async with self._database.connection() as db:
+            released = await queries.release_due(db)
+        for job_id in released:
+            self._notifier.publish(CHANGES, job_id)
+
     def _start(self, claim: Claim) -> None:
-        task = asyncio.create_task(self._job(claim), name=f"{claim.kind} {claim.subject_id}")
-        self._running.add(task)
+        limit = self._limits.get(claim.kind)
+        handler = self._handlers[claim.kind]
+        attempt = Attempt(self._database, self._notifier, handler, claim, self._lease, limit)
+        task = asyncio.create_task(attempt.run(), name=f"{claim.kind} {claim.subject_id}")
+        self._running[task] = claim
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        del self._running[task]
         self._wake.set()
         if not task.cancelled() and (error := task.exception()):
             # Its lease ends by itself, and it is claimed again.
             log.error("the end of a job could not be recorded: %s", error)
-
-    async def _job(self, claim: Claim) -> None:
-        if claim.attempt > ATTEMPTS:
-            # The last attempts ended without a word: it takes the worker with it.
-            fault = Fault(Reason.INTERNAL, "The work was tried several times and never ended.")
-            await self._handlers[claim.kind].give_up(claim, fault)
-            return
-        work = asyncio.create_task(self._handlers[claim.kind].run(claim))
-        try:
-            held = await self._hold(claim, work)
-        except BaseException:
-            work.cancel()
-            await asyncio.wait({work})
-            await self._put_back(claim)
-            raise
-        if held:
-            await self._settle(claim, work)
-        else:
-            log.warning("job %s was taken over by another worker", claim.job_id)
-
-    async def _hold(self, claim: Claim, work: asyncio.Task[None]) -> bool:
-        """Renews the lease until the work ends; False, and the work cancelled, if it is lost."""
-        while True:
-            await asyncio.wait({work}, timeout=self._lease.total_seconds() / 3)
-            if work.done():
-                return True
-            try:
-                async with self._database.connection() as db:
-                    held = await queries.renew(db, claim, self._lease)
-            except Unavailable:
-                continue  # the fencing token protects the job meanwhile
-            if not held and not work.done():
-                work.cancel()
-                await asyncio.wait({work})
-                return False
-
-    async def _settle(self, claim: Claim, work: asyncio.Task[None]) -> None:
-        """Records a failure; a success was recorded by the handler, with its effects."""
-        error = asyncio.CancelledError() if work.cancelled() else work.exception()
-        if error is None:
-            return
-        fault = to_fault(error)
-        transient = isinstance(error, TRANSIENT) or not isinstance(error, MediaError)
-        if transient and claim.attempt < ATTEMPTS:
-            delay = backoff(claim.attempt)
-            log.warning("job %s again in %s: %s", claim.job_id, delay, fault.message)
-            async with self._database.connection() as db:
-                await queries.retry_later(db, claim, delay, fault)
-        else:
-            log.warning("job %s given up: %s", claim.job_id, fault.message)
-            await self._handlers[claim.kind].give_up(claim, fault)
-
-    async def _put_back(self, claim: Claim) -> None:
-        try:
-            async with self._database.connection() as db:
-                await queries.put_back(db, claim)
-        except Unavailable:
-            return  # its lease ends by itself
-        self._notifier.publish("jobs", claim.job_id)

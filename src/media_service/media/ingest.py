@@ -5,6 +5,7 @@ from media_service.db.notify import Notifier
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobState
+from media_service.jobs.progress import Progress
 from media_service.media import queries
 from media_service.media.model import Media, MediaState
 from media_service.processing.inspector import Inspector
@@ -23,12 +24,14 @@ class IngestHandler:
         self._store = store
         self._inspector = inspector
 
-    async def run(self, claim: Claim) -> None:
+    async def run(self, claim: Claim, progress: Progress) -> None:
         media = await self._begin(claim)
         if media is None:
             return
+        progress.report("hash", 0)
         await self._hash(media)
         blob = media.blob
+        progress.report("inspect", 30)
         async with self._store.as_file(blob.key, blob.size_bytes) as path:
             found = await self._inspector.inspect(path, media.kind, media.content_type)
         failpoint("ingest.finish.before")
@@ -54,7 +57,7 @@ class IngestHandler:
             if media is None or media.state is MediaState.QUARANTINED:
                 await jobs.finish(db, claim, JobState.SUCCEEDED)
                 return None
-            if media.state is MediaState.PENDING:
+            if media.state in {MediaState.PENDING, MediaState.FAILED}:
                 await queries.set_state(db, media.media_id, MediaState.PROCESSING)
         self._notifier.publish("media", media.media_id, MediaState.PROCESSING)
         return media

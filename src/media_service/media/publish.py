@@ -10,6 +10,7 @@ from media_service.db.notify import Notifier
 from media_service.errors import MediaError, Reason
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
+from media_service.jobs.progress import Progress
 from media_service.media import queries
 from media_service.media.model import Blob, Media, Rendition
 from media_service.media.placing import Placer, retire
@@ -38,7 +39,7 @@ class PublishHandler:
         self._stores = stores
         self._placer = Placer(database, notifier)
 
-    async def run(self, claim: Claim) -> None:
+    async def run(self, claim: Claim, progress: Progress) -> None:
         while media := await self._unfinished(claim):
             failed: MediaError | None = None
             for rendition in media.misplaced:

@@ -9,6 +9,7 @@ from media_service.db.notify import Notifier
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
+from media_service.jobs.progress import Progress
 from media_service.media import queries
 from media_service.media.service import remove
 from media_service.storage.blobs import BlobStore
@@ -29,7 +30,7 @@ class UnlinkHandler:
         self._database = database
         self._stores = stores
 
-    async def run(self, claim: Claim) -> None:
+    async def run(self, claim: Claim, progress: Progress) -> None:
         async with self._database.connection() as db:
             blob = await queries.doom_blob(db, claim.subject_id)
         if blob is not None:

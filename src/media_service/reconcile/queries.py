@@ -7,7 +7,7 @@ from psycopg import Rollback
 
 from media_service.db.database import Connection
 from media_service.reconcile.model import REASONS, NamedBlob
-from media_service.types import Checksums, Fault, new_id
+from media_service.types import Checksums, Fault, Owner, new_id
 
 # A key, and the id of the blob whose it is, if it is one's.
 Key = tuple[str, str | None]
@@ -176,9 +176,9 @@ async def quarantine(db: Connection, blob_id: str, fault: Fault) -> list[str]:
     return [row["media_id"] async for row in rows]
 
 
-async def take_back(db: Connection, blob_id: str) -> list[tuple[str, str]]:
+async def take_back(db: Connection, blob_id: str) -> list[tuple[str, str, Owner]]:
     """Ends the quarantine of media whose bytes are all right again: what was READY is again, the
-    rest is PENDING. Returns (media id, state)."""
+    rest is PENDING. Returns (media id, state, owner)."""
     rows = await db.execute(
         """
         update media m
@@ -188,8 +188,15 @@ async def take_back(db: Connection, blob_id: str) -> list[tuple[str, str]]:
         from media_versions v
         where v.blob_id = %s and v.media_id = m.media_id and v.version = m.version
           and m.state = 'QUARANTINED' and m.error_reason = any(%s)
-        returning m.media_id::text as media_id, m.state
+        returning m.media_id::text as media_id, m.state, m.org_id, m.owner_type, m.owner_id
         """,
         (blob_id, list(REASONS)),
     )
-    return [(row["media_id"], row["state"]) async for row in rows]
+    return [
+        (
+            row["media_id"],
+            row["state"],
+            Owner(row["owner_type"], row["owner_id"], row["org_id"]),
+        )
+        async for row in rows
+    ]

@@ -6,7 +6,7 @@ from datetime import timedelta
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.jobs import queries as jobs
-from media_service.jobs.model import JobKind
+from media_service.jobs.model import JobKind, NewJob
 from media_service.media.model import MediaState
 from media_service.reconcile import queries
 from media_service.reconcile.model import GRACE, Finding, Kind
@@ -67,10 +67,14 @@ class Repairer:
     async def _take_back(self, blob_id: str) -> None:
         async with self._database.transaction() as db:
             back = await queries.take_back(db, blob_id)
-            unread = [media_id for media_id, state in back if state == MediaState.PENDING]
-            await jobs.enqueue(db, JobKind.INGEST, *unread)
-            await jobs.enqueue(db, JobKind.PUBLISH, *(media_id for media_id, _ in back))
-        for media_id, state in back:
+            unread = [
+                NewJob(JobKind.INGEST, media_id, owner)
+                for media_id, state, owner in back
+                if state == MediaState.PENDING
+            ]
+            await jobs.accept(db, unread)
+            await jobs.enqueue(db, JobKind.PUBLISH, *(media_id for media_id, _, _ in back))
+        for media_id, state, _ in back:
             self._notifier.publish("media", media_id, state)
         if back:
             self._notifier.publish("jobs", "publish")

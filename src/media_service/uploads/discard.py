@@ -8,6 +8,7 @@ from media_service.db.notify import Notifier
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
+from media_service.jobs.progress import Progress
 from media_service.storage.blobs import BlobStore
 from media_service.types import Fault
 from media_service.uploads import queries
@@ -27,7 +28,7 @@ class DiscardHandler:
         self._database = database
         self._store = store
 
-    async def run(self, claim: Claim) -> None:
+    async def run(self, claim: Claim, progress: Progress) -> None:
         async with self._database.connection() as db:
             upload = await queries.get(db, claim.subject_id)
         if upload is not None and upload.state.final and upload.state is not UploadState.FINISHED:

@@ -19,7 +19,8 @@ from media_service.db.notify import Notifier
 from media_service.errors import DataLoss, MediaError, Reason, ResourceExhausted, Unavailable
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
-from media_service.jobs.model import Claim, JobKind, JobState
+from media_service.jobs.model import Claim, JobKind, JobState, NewJob
+from media_service.jobs.progress import Progress
 from media_service.media import queries as catalogue
 from media_service.media.content_type import HEAD
 from media_service.media.model import Blob, NewMedia
@@ -50,6 +51,10 @@ def whole_crc32c(parts: list[Part]) -> int:
     for part in parts:
         crc = combine(crc, part.crc32c, part.size)
     return crc
+
+
+def ingest_of(media: NewMedia) -> NewJob:
+    return NewJob(JobKind.INGEST, media.media_id, media.owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +168,11 @@ class Finisher:
 
     async def _add_many(self, finished: Sequence[Finished]) -> list[Upload]:
         """Adds uploads and their media, in one transaction. Raises `Duplicate`."""
-        ids = [one.spec.upload_id for one in finished]
         media = [one.media for one in finished]
         async with self._database.pipeline() as db:
             rows = await queries.insert_finished(db, [one.spec for one in finished], media)
             await catalogue.insert(db, media)
-            await jobs.enqueue(db, JobKind.INGEST, *ids)
+            await jobs.accept(db, [ingest_of(new) for new in media])
         time = (await rows.fetchall())[0]["create_time"]  # of the transaction
         return [one.upload(time) for one in finished]
 
@@ -228,7 +232,7 @@ class Finisher:
         async with self._database.transaction() as db:
             if await queries.end(db, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
                 await catalogue.insert(db, [new])
-                await jobs.enqueue(db, JobKind.INGEST, upload_id)
+                await jobs.accept(db, [ingest_of(new)])
                 await jobs.withdraw(db, JobKind.FINISH, upload_id)
             failpoint("upload.finish.inside")
         failpoint("upload.finish.after")
@@ -276,7 +280,7 @@ class FinishHandler:
     def __init__(self, finisher: Finisher) -> None:
         self._finisher = finisher
 
-    async def run(self, claim: Claim) -> None:
+    async def run(self, claim: Claim, progress: Progress) -> None:
         await self._finisher.finish_job(claim)
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:

@@ -1,0 +1,198 @@
+"""One job in the hands of this worker, from its claim to its end."""
+
+import asyncio
+import logging
+import random
+from datetime import timedelta
+
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
+from media_service.errors import (
+    MediaError,
+    Reason,
+    ResourceExhausted,
+    Timeout,
+    TooLarge,
+    Unavailable,
+)
+from media_service.jobs import queries
+from media_service.jobs.handler import JobHandler
+from media_service.jobs.model import Claim, JobState
+from media_service.jobs.progress import Progress
+from media_service.types import Fault, new_id
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+# The delays grow fourfold, 5 s, 20 s, 80 s, 320 s: together longer than a restart of a store.
+FIRST_DELAY_SECONDS = 5.0
+# Progress is written no more often than so.
+PROGRESS_SECONDS = 0.25
+# It may be cancelled before anybody listens to that.
+FIRST_LOOK = timedelta(seconds=0.5)
+# The topic of what becomes of jobs that somebody may watch.
+CHANGES = "job_changes"
+
+TRANSIENT = (Unavailable, ResourceExhausted, Timeout)
+
+
+def backoff(attempt: int) -> timedelta:
+    """How long to wait after the n-th failure; spread, so that retries do not come all at once."""
+    seconds = FIRST_DELAY_SECONDS * 4 ** (attempt - 1)
+    return timedelta(seconds=seconds * random.uniform(0.5, 1.5))  # noqa: S311
+
+
+def to_fault(error: BaseException) -> Fault:
+    """What may be told of an error. An unknown one is logged whole and shown as an id."""
+    if isinstance(error, MediaError):
+        return Fault(error.reason, error.message)
+    error_id = new_id()
+    log.error("job failed, error %s", error_id, exc_info=error)
+    return Fault(Reason.INTERNAL, f"An internal error happened; its id is {error_id}.")
+
+
+class Attempt:
+    """`lease`: how long the job stays this worker's without a renewal; it is renewed three times in
+    that time. `limit`: how long the work may take."""
+
+    def __init__(
+        self,
+        database: Database,
+        notifier: Notifier,
+        handler: JobHandler,
+        claim: Claim,
+        lease: timedelta,
+        limit: timedelta | None,
+    ) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._handler = handler
+        self._lease = lease
+        self._limit = limit
+        self._progress = Progress()
+        self.claim = claim
+
+    async def run(self) -> None:
+        """Does the job, or puts it back when cancelled."""
+        self._changed()
+        try:
+            if self.claim.attempt > ATTEMPTS:
+                # The last attempts ended without a word: it takes the worker with it.
+                fault = Fault(Reason.INTERNAL, "The work was tried several times and never ended.")
+                await self._handler.give_up(self.claim, fault)
+            else:
+                await self._try()
+        finally:
+            self._changed()
+
+    def _changed(self) -> None:
+        if self.claim.owner is not None:
+            self._notifier.publish(CHANGES, self.claim.job_id)
+
+    async def _try(self) -> None:
+        work = asyncio.create_task(self._work())
+        telling = asyncio.create_task(self._tell())
+        try:
+            held = await self._hold(work)
+        except BaseException:
+            work.cancel()
+            await asyncio.wait({work})
+            await self._put_back()
+            raise
+        finally:
+            telling.cancel()
+            await asyncio.wait({telling})
+        if held:
+            await self._settle(work)
+        else:
+            log.info("job %s was cancelled, or another worker has it", self.claim.job_id)
+
+    async def _work(self) -> None:
+        """Raises TooLarge (PROCESSING_LIMIT_EXCEEDED) if it takes too long."""
+        seconds = self._limit.total_seconds() if self._limit else None
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                await self._handler.run(self.claim, self._progress)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise TooLarge(
+                Reason.PROCESSING_LIMIT_EXCEEDED, f"The work takes longer than {seconds:g} seconds."
+            ) from None
+
+    async def _tell(self) -> None:
+        """Writes the progress down, for ever."""
+        while True:
+            await self._progress.changed()
+            stage, percent = self._progress.stage, self._progress.percent
+            try:
+                async with self._database.connection() as db:
+                    told = await queries.report(db, self.claim, stage, percent)
+            except Unavailable:
+                told = False  # the next one says more
+            if told:
+                self._changed()
+            await asyncio.sleep(PROGRESS_SECONDS)
+
+    async def _hold(self, work: asyncio.Task[None]) -> bool:
+        """Renews the lease until the work ends; False, and the work cancelled, if it is lost."""
+        revoked = asyncio.Event()
+
+        def changed(payload: str) -> None:
+            if payload == JobState.CANCELLED:
+                revoked.set()
+
+        with self._notifier.listen(CHANGES, self.claim.job_id, changed):
+            pause = min(FIRST_LOOK, self._lease / 3)
+            while True:
+                await until(work, revoked, pause)
+                pause = self._lease / 3
+                if work.done():
+                    return True
+                try:
+                    async with self._database.connection() as db:
+                        held = await queries.renew(db, self.claim, self._lease)
+                except Unavailable:
+                    continue  # the fencing token protects the job meanwhile
+                if not held and not work.done():
+                    work.cancel()
+                    await asyncio.wait({work})
+                    return False
+
+    async def _settle(self, work: asyncio.Task[None]) -> None:
+        """Records a failure; a success was recorded by the handler, with its effects."""
+        error = asyncio.CancelledError() if work.cancelled() else work.exception()
+        if error is None:
+            return
+        claim, fault = self.claim, to_fault(error)
+        transient = isinstance(error, TRANSIENT) or not isinstance(error, MediaError)
+        if transient and claim.attempt < ATTEMPTS:
+            delay = backoff(claim.attempt)
+            log.warning("job %s again in %s: %s", claim.job_id, delay, fault.message)
+            async with self._database.connection() as db:
+                await queries.retry_later(db, claim, delay, fault)
+        else:
+            log.warning("job %s given up: %s", claim.job_id, fault.message)
+            await self._handler.give_up(claim, fault)
+
+    async def _put_back(self) -> None:
+        try:
+            async with self._database.connection() as db:
+                await queries.put_back(db, self.claim)
+        except Unavailable:
+            return  # its lease ends by itself
+        self._notifier.publish("jobs", self.claim.job_id)
+
+
+async def until(work: asyncio.Task[None], revoked: asyncio.Event, longest: timedelta) -> None:
+    """Until the work ends, or somebody says that it is to end, or the time is over."""
+    heard = asyncio.create_task(revoked.wait())
+    try:
+        await asyncio.wait(
+            {work, heard},
+            timeout=longest.total_seconds(),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+    finally:
+        heard.cancel()
+    revoked.clear()

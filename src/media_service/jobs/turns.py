@@ -1,0 +1,39 @@
+"""Whose job a worker takes next."""
+
+from collections.abc import Collection
+from datetime import timedelta
+
+from media_service.db.database import Connection
+from media_service.jobs import queries
+from media_service.jobs.model import Claim
+from media_service.types import Owner
+
+NOBODY = Owner("", "")
+
+
+class Turns:
+    """Takes turns between the jobs of the service's own and those of owners, so that neither keeps
+    the others waiting, and between owners, one after the other."""
+
+    def __init__(self) -> None:
+        self._service_next = False
+        self._last = NOBODY
+
+    async def claim(
+        self, db: Connection, lease: timedelta, running: Collection[Claim]
+    ) -> Claim | None:
+        """The next job, by what this worker runs now; None if there is none."""
+        of_service = sum(claim.owner is None for claim in running)
+        of_owners = len(running) - of_service
+        service_first = of_service < of_owners or (of_service == of_owners and self._service_next)
+        for service in (service_first, not service_first):
+            claim = (
+                await queries.claim_of_service(db, lease)
+                if service
+                else await queries.claim_of_owners(db, lease, self._last)
+            )
+            if claim is not None:
+                self._service_next = claim.owner is not None
+                self._last = claim.owner or self._last
+                return claim
+        return None

@@ -1,0 +1,16 @@
+"""Claims jobs as a worker does that runs none yet."""
+
+from datetime import timedelta
+
+from media_service.db.database import Connection
+from media_service.jobs import queries
+from media_service.jobs.model import Claim
+from media_service.jobs.turns import Turns
+
+LEASE = timedelta(minutes=1)
+
+
+async def claim(db: Connection, lease: timedelta = LEASE) -> Claim | None:
+    """The job that is next, also one whose time has come, or whose worker died."""
+    await queries.release_due(db)
+    return await Turns().claim(db, lease, [])
