@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from media_service import app
 from media_service.config import load
+from media_service.media.model import NewRendition
 from media_service.media.renditions import Renditions
 
 
@@ -11,4 +12,4 @@ async def give(environ: Mapping[str, str], media_id: str, name: str, data: bytes
     """Adds a rendition, by the database and the stores that the settings name."""
     async with app.base(load(environ)) as parts:
         renditions = Renditions(parts.database, parts.notifier, parts.stores)
-        await renditions.add(media_id, name, "image/webp", data)
+        await renditions.add(media_id, NewRendition(name, "image/webp"), data)

@@ -21,11 +21,14 @@ from media_service.downloads.service import DownloadService
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.model import JobKind
 from media_service.jobs.worker import Worker
+from media_service.making.handler import ProcessHandler
+from media_service.making.service import JobService, forget_ended
 from media_service.media.ingest import IngestHandler
 from media_service.media.model import PUBLIC, RAW
 from media_service.media.publish import PublishHandler
 from media_service.media.purge import UnlinkHandler, purge_due
 from media_service.media.reader import MediaReader, PublicReader
+from media_service.media.renditions import Renditions
 from media_service.media.service import MediaService
 from media_service.processing.inspector import Inspector
 from media_service.processing.renderer import Renderer
@@ -51,6 +54,8 @@ GRACE_SECONDS = 10
 SWEEP_SECONDS = 60
 # How often it looks for what dead processes left in the stores and in TMPDIR.
 TIDY_SECONDS = 3600
+# Decoded pictures of a worker process, all together. What does not fit in waits.
+WORKER_RENDER_BYTES = 2 << 30
 # How long jobs may take, by the clock. The rest only moves bytes, which takes as long as it takes.
 LIMITS = {JobKind.PROCESS: timedelta(minutes=10)}
 
@@ -199,6 +204,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
             rendering,
             ReadLinks(reader, downloads, rendering, signer, config.rest_url),
             MediaService(parts.database, parts.notifier, reader, config.purge_after),
+            JobService(parts.database, parts.notifier, reader),
         )
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
         rpc = RpcServer(
@@ -231,12 +237,17 @@ async def work(config: Config, ready: Callable[[], None]) -> None:
     async with (
         base(config) as parts,
         Inspector(config.max_pixels, config.worker_slots) as inspector,
+        Renderer(config.worker_slots, config.max_pixels, WORKER_RENDER_BYTES) as renderer,
     ):
+        renditions = Renditions(parts.database, parts.notifier, parts.stores)
         worker = Worker(
             parts.database,
             parts.notifier,
             {
                 JobKind.INGEST: IngestHandler(parts.database, parts.notifier, parts.raw, inspector),
+                JobKind.PROCESS: ProcessHandler(
+                    parts.database, parts.stores, renditions, inspector, renderer
+                ),
                 JobKind.FINISH: FinishHandler(parts.finisher),
                 JobKind.DISCARD: DiscardHandler(parts.database, parts.raw),
                 JobKind.PUBLISH: PublishHandler(parts.database, parts.notifier, parts.stores),
@@ -265,11 +276,12 @@ async def sweep(database: Database, notifier: Notifier) -> None:
         try:
             expired = await expire_uploads(database, notifier)
             purged = await purge_due(database, notifier)
-            forgotten = await forget_unused(database, notifier)
-            if expired or purged or forgotten:
+            unused = await forget_unused(database, notifier)
+            jobs = await forget_ended(database)
+            if expired or purged or unused or jobs:
                 log.info(
-                    "expired %d uploads, purged %d media, removed %d unused pictures",
-                    *(expired, purged, forgotten),
+                    "expired %d uploads, purged %d media, removed %d unused pictures, %d old jobs",
+                    *(expired, purged, unused, jobs),
                 )
         except Unavailable as error:
             log.warning("sweep put off: %s", error.message)

@@ -112,8 +112,31 @@ REGISTRY = (
         "committed, not answered",
         "The media is gone; a job removes its bytes.",
     ),
+    # A job that somebody asks for.
+    Failpoint(
+        "job.order.before",
+        "serve",
+        "accepted, not committed",
+        "There is no such job; the same request id can be used again.",
+    ),
+    Failpoint(
+        "job.order.after",
+        "serve",
+        "committed, not answered",
+        "The job is there; the same request id gives it.",
+    ),
     # What a worker does.
     Failpoint("job.claim.after", "work", "a job is claimed, nothing is done", AGAIN),
+    Failpoint("process.store.before", "work", "made, nothing of it is stored", AGAIN),
+    Failpoint(
+        "process.finish.before", "work", "stored, in the transaction that ends the job", AGAIN
+    ),
+    Failpoint(
+        "process.finish.after",
+        "work",
+        "committed, nobody was told",
+        "The job SUCCEEDED, its rendition is there.",
+    ),
     Failpoint("ingest.hash.after", "work", "the SHA-256 is recorded, the rest is not", AGAIN),
     Failpoint("ingest.finish.before", "work", "inspected, before the transaction", AGAIN),
     Failpoint("ingest.finish.after", "work", "committed, nobody was told", "The media is READY."),

@@ -15,7 +15,7 @@ from media_service.db.notify import Notifier
 from media_service.jobs.model import JobKind
 from media_service.jobs.progress import Progress
 from media_service.media import queries
-from media_service.media.model import Blob, Kind, Media, NewMedia
+from media_service.media.model import Blob, Kind, Media, NewMedia, NewRendition
 from media_service.media.publish import PublishHandler
 from media_service.media.purge import UnlinkHandler
 from media_service.media.reader import MediaReader
@@ -150,7 +150,7 @@ class House:
         await self.media.update(ANN, media_id, {"visibility": visibility}, "")
 
     async def add(self, media_id: str, name: str, data: bytes) -> None:
-        await self.renditions.add(media_id, name, "image/webp", data)
+        await self.renditions.add(media_id, NewRendition(name, "image/webp"), data)
 
     async def work(self) -> None:
         """Does the jobs that are due until there are none."""

@@ -14,7 +14,7 @@ from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.jobs.progress import Progress
 from media_service.media import queries
-from media_service.media.model import Blob, MediaState
+from media_service.media.model import Blob, MediaState, NewRendition
 from media_service.media.reader import PublicReader
 from media_service.storage.driver import PartName
 from media_service.storage.local import LocalDriver
@@ -76,7 +76,7 @@ async def test_a_file_becomes_a_rendition_with_its_checksums(house: House, tmp_p
     file = tmp_path / "made"
     file.write_bytes(b"123456789")
     before = await house.there(media_id)
-    await house.renditions.add(media_id, "small", "image/webp", file)
+    await house.renditions.add(media_id, NewRendition("small", "image/webp"), file)
     media = await house.there(media_id)
     (rendition,) = media.renditions
     assert rendition.content_type == "image/webp"

@@ -19,6 +19,7 @@ from media.v1 import (
     download_service_pb2_grpc,
     media_pb2,
     media_service_pb2_grpc,
+    processing_service_pb2_grpc,
     upload_pb2,
     upload_service_pb2,
     upload_service_pb2_grpc,
@@ -51,6 +52,7 @@ class Caller:
         self.uploads = upload_service_pb2_grpc.UploadServiceStub(self.channel)
         self.downloads = download_service_pb2_grpc.DownloadServiceStub(self.channel)
         self.media = media_service_pb2_grpc.MediaServiceStub(self.channel)
+        self.processing = processing_service_pb2_grpc.ProcessingServiceStub(self.channel)
 
     async def call(
         self, method: Callable[..., Any], request: Any, *headers: tuple[str, str]

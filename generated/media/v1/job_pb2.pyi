@@ -137,7 +137,7 @@ class Job(_message.Message):
 
     @_builtins.property
     def rendition(self) -> _media_pb2.Rendition:
-        """What a PROCESS job made, once SUCCEEDED. Output only."""
+        """What a PROCESS job makes: its name, and the rest once SUCCEEDED, for as long as it is there. Output only."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

@@ -12,10 +12,11 @@ from media_service.downloads.filenames import with_extension
 from media_service.downloads.model import Content
 from media_service.downloads.renders.model import Picture
 from media_service.downloads.renders.service import RenderService
-from media_service.downloads.service import DownloadService, readable
+from media_service.downloads.service import DownloadService
 from media_service.errors import FailedPrecondition, Gone, InvalidArgument, NotFound, Reason
 from media_service.media.model import Media
 from media_service.media.reader import MediaReader
+from media_service.media.service import readable
 from media_service.processing.pipeline.plan import Plan, read_plan
 from media_service.types import now
 

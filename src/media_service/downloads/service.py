@@ -7,10 +7,10 @@ from media_service.access.principal import Principal
 from media_service.downloads.disposition import content_disposition
 from media_service.downloads.filenames import with_extension
 from media_service.downloads.model import Content, stored
-from media_service.errors import FailedPrecondition, NotFound, OutOfRange, Reason
-from media_service.media.model import Media, MediaState, Rendition
+from media_service.errors import NotFound, OutOfRange, Reason
+from media_service.media.model import Media, Rendition
 from media_service.media.reader import MediaReader, PublicReader
-from media_service.media.service import gone
+from media_service.media.service import readable
 from media_service.storage.blobs import READ_CHUNK, BlobStore
 
 
@@ -76,19 +76,6 @@ async def pieces(data: bytes, start: int, end: int) -> AsyncGenerator[bytes, Non
     """Bytes [start, end) as a store gives them out."""
     for at in range(start, end, READ_CHUNK):
         yield data[at : min(at + READ_CHUNK, end)]
-
-
-def readable(media: Media) -> Media:
-    """The media itself. Raises Gone (MEDIA_DELETED) and FailedPrecondition (MEDIA_QUARANTINED)."""
-    if media.delete_time is not None:
-        raise gone(media.media_id)
-    if media.state == MediaState.QUARANTINED:
-        raise FailedPrecondition(
-            Reason.MEDIA_QUARANTINED,
-            "The media is in quarantine; its content is not served.",
-            media_id=media.media_id,
-        )
-    return media
 
 
 def find(media: Media, name: str) -> Rendition:

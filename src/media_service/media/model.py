@@ -46,13 +46,31 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
+class NewRendition:
+    """A rendition to be added. `pipeline`: what it was made by, in the canonical text form, of
+    which `version` of the media; empty: by something else. `width`, `height`: of a picture."""
+
+    name: str
+    content_type: str
+    pipeline: str = ""
+    version: int = 0
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Rendition:
-    """Another form of a media. `create_time`: when these bytes got this name."""
+    """Another form of a media. `create_time`: when these bytes got this name. The rest: see
+    `NewRendition`."""
 
     name: str
     content_type: str
     blob: Blob
     create_time: datetime
+    pipeline: str
+    version: int
+    width: int
+    height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +151,12 @@ class Media:
     def misplaced(self) -> tuple[Rendition, ...]:
         """The renditions that lie in the other store."""
         return tuple(r for r in self.renditions if r.blob.store != self.home)
+
+    def made(self, name: str, pipeline: str) -> Rendition | None:
+        """The rendition of this name, if it was made of this version by this pipeline."""
+        wanted = (name, pipeline, self.version)
+        found = (r for r in self.renditions if (r.name, r.pipeline, r.version) == wanted)
+        return next(found, None)
 
     @property
     def etag(self) -> str:

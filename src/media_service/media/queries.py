@@ -16,6 +16,7 @@ from media_service.media.model import (
     Media,
     MediaState,
     NewMedia,
+    NewRendition,
     Rendition,
     Visibility,
 )
@@ -30,7 +31,8 @@ SELECT = """
                        'name', r.name, 'content_type', r.content_type, 'time', r.create_time,
                        'blob_id', rb.blob_id, 'store', rb.store, 'key', rb.key,
                        'size', rb.size_bytes, 'crc32c', rb.crc32c,
-                       'sha256', encode(rb.sha256, 'hex')
+                       'sha256', encode(rb.sha256, 'hex'), 'pipeline', r.pipeline,
+                       'version', r.version, 'width', r.width, 'height', r.height
                    )
                    order by r.name
                )
@@ -94,6 +96,10 @@ def rendition(found: Mapping[str, Any]) -> Rendition:
             Checksums(found["crc32c"], sha256),
         ),
         datetime.fromisoformat(found["time"]),
+        found["pipeline"],
+        found["version"],
+        found["width"],
+        found["height"],
     )
 
 
@@ -241,17 +247,28 @@ async def touch(db: Connection, media_id: str) -> None:
     )
 
 
-async def put_rendition(
-    db: Connection, media_id: str, name: str, content_type: str, blob_id: str
-) -> None:
+async def put_rendition(db: Connection, media_id: str, new: NewRendition, blob_id: str) -> None:
     """Gives a media a rendition, in the place of an older one of the same name."""
     await db.execute(
         """
-        insert into renditions (media_id, name, blob_id, content_type) values (%s, %s, %s, %s)
+        insert into renditions (media_id, name, blob_id, content_type, pipeline, version, width,
+                                height)
+        values (%s, %s, %s, %s, %s, %s, %s, %s)
         on conflict (media_id, name) do update
-        set blob_id = excluded.blob_id, content_type = excluded.content_type, create_time = now()
+        set blob_id = excluded.blob_id, content_type = excluded.content_type, create_time = now(),
+            pipeline = excluded.pipeline, version = excluded.version, width = excluded.width,
+            height = excluded.height
         """,
-        (media_id, name, blob_id, content_type),
+        (
+            media_id,
+            new.name,
+            blob_id,
+            new.content_type,
+            new.pipeline,
+            new.version,
+            new.width,
+            new.height,
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from media_service.db.notify import Notifier
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
-from media_service.media.model import Blob, Media
+from media_service.media.model import Blob, Media, NewRendition
 from media_service.media.placing import Placer, retire
 from media_service.media.reader import not_found
 from media_service.storage.blobs import BlobStore
@@ -24,6 +24,15 @@ from media_service.storage.local import LocalDriver
 from media_service.types import Checksums
 
 CHUNK = 4 << 20
+
+
+# Does more in a transaction; False if the transaction is to do nothing.
+Ending = Callable[[Connection], Awaitable[bool]]
+
+
+async def always(_: Connection) -> bool:
+    """Nothing more is to be done."""
+    return True
 
 
 class Renditions:
@@ -37,34 +46,44 @@ class Renditions:
         self._stores = stores
         self._placer = Placer(database, notifier)
 
-    async def add(self, media_id: str, name: str, content_type: str, source: Path | bytes) -> None:
+    async def add(
+        self, media_id: str, new: NewRendition, source: Path | bytes, ending: Ending = always
+    ) -> bool:
         """Keeps a file, or bytes, as a rendition, in the place of an older one of the same name.
 
-        `name`: small letters, digits, and `_.-` behind the first. Raises NotFound
-        (MEDIA_NOT_FOUND) if the media is gone, also if it goes meanwhile.
+        `new.name`: small letters, digits, and `_.-` behind the first. `ending`: what is to be done
+        in the transaction that adds it; if that says no, nothing is, and the answer is False.
+        Raises NotFound (MEDIA_NOT_FOUND) if the media is gone, also if it goes meanwhile.
         """
+        media = await self._get(media_id)
+        store = self._stores[media.home]
+        size, checksums = await asyncio.to_thread(measure, source)
+
+        write = partial(write_to, store, source, size, new.content_type)
+        take = partial(self._take, media_id, new, ending)
+        if not await self._placer.place(store, size, checksums, write, take):
+            await self._get(media_id)
+            return False
+        self._notifier.publish("media", media_id)
+        return True
+
+    async def _get(self, media_id: str) -> Media:
+        """Raises NotFound (MEDIA_NOT_FOUND)."""
         async with self._database.connection() as db:
             media = await queries.get(db, media_id)
         if media is None:
             raise not_found(media_id)
-        store = self._stores[media.home]
-        size, checksums = await asyncio.to_thread(measure, source)
-
-        write = partial(write_to, store, source, size, content_type)
-        take = partial(self._take, media_id, name, content_type)
-        if not await self._placer.place(store, size, checksums, write, take):
-            raise not_found(media_id)
-        self._notifier.publish("media", media_id)
+        return media
 
     async def _take(
-        self, media_id: str, name: str, content_type: str, db: Connection, blob: Blob
+        self, media_id: str, new: NewRendition, ending: Ending, db: Connection, blob: Blob
     ) -> bool:
         media = await queries.lock(db, media_id)
-        if media is None:
+        if media is None or not await ending(db):
             return False
-        await queries.put_rendition(db, media_id, name, content_type, blob.blob_id)
+        await queries.put_rendition(db, media_id, new, blob.blob_id)
         for older in media.renditions:
-            if older.name == name:
+            if older.name == new.name:
                 await retire(db, media, older.blob)
         await queries.touch(db, media_id)
         if blob.store != media.home:  # what it may be seen by has changed meanwhile

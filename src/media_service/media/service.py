@@ -21,7 +21,7 @@ from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
 from media_service.media.filter import parse_filter
-from media_service.media.model import Media
+from media_service.media.model import Media, MediaState
 from media_service.media.paging import (
     after_sql,
     decode_token,
@@ -46,6 +46,19 @@ TYPES: dict[str, type] = {
 
 def gone(media_id: str) -> Gone:
     return Gone(Reason.MEDIA_DELETED, "The media is deleted; undelete it first.", media_id=media_id)
+
+
+def readable(media: Media) -> Media:
+    """The media itself. Raises Gone (MEDIA_DELETED) and FailedPrecondition (MEDIA_QUARANTINED)."""
+    if media.delete_time is not None:
+        raise gone(media.media_id)
+    if media.state == MediaState.QUARANTINED:
+        raise FailedPrecondition(
+            Reason.MEDIA_QUARANTINED,
+            "The media is in quarantine; its content is not served.",
+            media_id=media.media_id,
+        )
+    return media
 
 
 async def load(db: Connection, principal: Principal, media_id: str, *, lock: bool = False) -> Media:

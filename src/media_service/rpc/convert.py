@@ -78,6 +78,8 @@ def rendition_to_message(
         size_bytes=rendition.blob.size_bytes,
         public_url=f"{public_url}/{rendition.blob.key}" if readable else "",
         checksums=checksums_to_message(rendition.blob.checksums),
+        width=rendition.width,
+        height=rendition.height,
     )
 
 

@@ -39,7 +39,7 @@ class Record:
 
     def note(self, message: Any) -> None:
         """What a request names, or the response it makes."""
-        for name in ("media_id", "upload_id"):
+        for name in ("media_id", "upload_id", "job_id"):
             self.subject = getattr(message, name, "") or self.subject
 
     def write(self) -> None:

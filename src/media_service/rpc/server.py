@@ -14,6 +14,8 @@ from media.v1 import (
     download_service_pb2_grpc,
     media_service_pb2,
     media_service_pb2_grpc,
+    processing_service_pb2,
+    processing_service_pb2_grpc,
     upload_service_pb2,
     upload_service_pb2_grpc,
 )
@@ -22,10 +24,12 @@ from media_service.access.tokens import TokenVerifier
 from media_service.downloads.links import ReadLinks
 from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService
+from media_service.making.service import JobService
 from media_service.media.service import MediaService
 from media_service.rpc.download_service import DownloadServicer
 from media_service.rpc.gate import Gate
 from media_service.rpc.media_service import MediaServicer
+from media_service.rpc.processing_service import ProcessingServicer
 from media_service.rpc.rules import read_rules
 from media_service.rpc.upload_service import UploadServicer
 from media_service.uploads.parts.service import PartService
@@ -35,6 +39,7 @@ SERVICES = [
     upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"],
     download_service_pb2.DESCRIPTOR.services_by_name["DownloadService"],
     media_service_pb2.DESCRIPTOR.services_by_name["MediaService"],
+    processing_service_pb2.DESCRIPTOR.services_by_name["ProcessingService"],
 ]
 
 # 2 MiB of data and its framing.
@@ -68,6 +73,7 @@ class Services:
     renders: RenderService
     links: ReadLinks
     media: MediaService
+    jobs: JobService
 
 
 class RpcServer:
@@ -100,6 +106,9 @@ class RpcServer:
         )
         media_service_pb2_grpc.add_MediaServiceServicer_to_server(
             MediaServicer(services.media, services.links, public_url), gate
+        )
+        processing_service_pb2_grpc.add_ProcessingServiceServicer_to_server(
+            ProcessingServicer(services.jobs, public_url), gate
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.full_name for service in SERVICES]

@@ -1,15 +1,16 @@
 """Use cases of uploads."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from media_service.access.principal import Principal
 from media_service.access.require import own, require
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
+from media_service.db.watch import watch
 from media_service.errors import FailedPrecondition, Reason
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
@@ -38,9 +39,6 @@ from media_service.uploads.stream import UploadStream, check_chunk
 from media_service.uploads.writer import BlobWriter
 
 NO_CHECKSUMS = Checksums()
-
-# A watch repeats the current state when nothing happened for so long.
-HEARTBEAT_SECONDS = 15.0
 
 
 class UploadService:
@@ -137,21 +135,10 @@ class UploadService:
             uploads = await queries.page(db, owner, state, after, limit)
             return [await self._result(db, upload) for upload in uploads]
 
-    async def watch(self, principal: Principal, upload_id: str) -> AsyncIterator[UploadResult]:
+    def watch(self, principal: Principal, upload_id: str) -> AsyncIterator[UploadResult]:
         """The upload now, after every change, and every 15 seconds; ends with a final state."""
-        changed = asyncio.Event()
-        with self._notifier.listen("uploads", upload_id, lambda _: changed.set()):
-            while True:
-                changed.clear()
-                result = await self.get(principal, upload_id)
-                yield result
-                if result.upload.state.final:
-                    return
-                try:
-                    async with asyncio.timeout(HEARTBEAT_SECONDS):
-                        await changed.wait()
-                except TimeoutError:
-                    continue
+        read = partial(self.get, principal, upload_id)
+        return watch(self._notifier, "uploads", upload_id, read, lambda r: r.upload.state.final)
 
     async def complete(
         self,

@@ -12,15 +12,15 @@ from media_service.downloads.renders.cache import RenderCache
 from media_service.downloads.renders.flights import Flights
 from media_service.downloads.renders.model import Picture, Render
 from media_service.downloads.renders.negotiation import negotiated
-from media_service.downloads.service import readable
 from media_service.errors import (
     FailedPrecondition,
     InvalidArgument,
     Reason,
     ResourceExhausted,
 )
-from media_service.media.model import Kind, Media, MediaState
-from media_service.media.reader import MediaReader, not_found
+from media_service.media.model import Media, MediaState
+from media_service.media.pictures import overlay_of, picture_of
+from media_service.media.reader import MediaReader
 from media_service.media.renditions import measure
 from media_service.processing.pipeline.plan import Plan, with_format
 from media_service.processing.renderer import Renderer, Source
@@ -73,16 +73,14 @@ class RenderService:
         read, ready or not. Raises as `find`."""
         media = picture_of(await self._reader.get(principal, media_id))
         overlays = [await self._reader.get(principal, each) for each in plan.overlays]
-        return media, [same_owner(media, overlay) for overlay in overlays]
+        return media, [overlay_of(media, overlay, overlay.media_id) for overlay in overlays]
 
     async def find_linked(self, media: Media, plan: Plan, accept: str) -> Picture:
         """As `find`, of a media that its owner made a link to, with other media of that owner."""
         overlays = []
         for overlay_id in plan.overlays:
             overlay = await self._reader.find(overlay_id)
-            if overlay is None:
-                raise not_found(overlay_id)
-            overlays.append(same_owner(media, overlay))
+            overlays.append(overlay_of(media, overlay, overlay_id))
         return asked(picture_of(media), overlays, plan, accept)
 
     async def content(self, picture: Picture) -> Content:
@@ -151,26 +149,6 @@ class RenderService:
             info.get("height", 0),
             info.get("page_count", 1),
         )
-
-
-def same_owner(media: Media, overlay: Media) -> Media:
-    """A media that is laid over another. Raises NotFound (MEDIA_NOT_FOUND)."""
-    if overlay.owner != media.owner:
-        raise not_found(overlay.media_id)
-    return picture_of(overlay)
-
-
-def picture_of(media: Media) -> Media:
-    """The media itself, a picture that may be read. Raises FailedPrecondition
-    (OPERATION_NOT_APPLICABLE, MEDIA_QUARANTINED), Gone (MEDIA_DELETED)."""
-    if media.kind is not Kind.IMAGE:
-        raise FailedPrecondition(
-            Reason.OPERATION_NOT_APPLICABLE,
-            "The media is no picture; pictures are made of pictures.",
-            media_id=media.media_id,
-            kind=media.kind,
-        )
-    return readable(media)
 
 
 def asked(media: Media, overlays: Sequence[Media], plan: Plan, accept: str) -> Picture:

@@ -1,0 +1,177 @@
+"""ProcessingService: messages in, service calls, messages out."""
+
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import grpc
+from media.v1 import (
+    job_pb2,
+    media_pb2,
+    processing_service_pb2,
+    processing_service_pb2_grpc,
+)
+
+from media_service.errors import InvalidArgument, Reason
+from media_service.jobs.model import JobKind, JobState, Priority
+from media_service.making.service import JobService, JobView, Order
+from media_service.media.paging import decode_token, encode_token, fingerprint
+from media_service.processing.pipeline.catalogue import OperationManual, catalogue
+from media_service.processing.pipeline.fields import filled
+from media_service.processing.pipeline.plan import Plan, plan
+from media_service.processing.pipeline.text import parse, read
+from media_service.rpc.caller import caller
+from media_service.rpc.convert import rendition_to_message, timestamp
+from media_service.rpc.status import fault_status
+
+DEFAULT_PAGE = 50
+JOB_KEY = [datetime, UUID]
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
+    """`public_url`: what stands before keys of the public store."""
+
+    def __init__(self, jobs: JobService, public_url: str) -> None:
+        self._jobs = jobs
+        self._public_url = public_url
+
+    async def ProcessMedia(  # noqa: N802
+        self, request: processing_service_pb2.ProcessMediaRequest, context: Context
+    ) -> job_pb2.Job:
+        (job,) = await self._jobs.order(caller(), [order_from(request)])
+        return self._message(job)
+
+    async def BatchProcessMedia(  # noqa: N802
+        self, request: processing_service_pb2.BatchProcessMediaRequest, context: Context
+    ) -> processing_service_pb2.BatchProcessMediaResponse:
+        jobs = await self._jobs.order(caller(), [order_from(item) for item in request.requests])
+        return processing_service_pb2.BatchProcessMediaResponse(
+            jobs=[self._message(job) for job in jobs]
+        )
+
+    async def GetJob(  # noqa: N802
+        self, request: processing_service_pb2.GetJobRequest, context: Context
+    ) -> job_pb2.Job:
+        return self._message(await self._jobs.get(caller(), request.job_id.lower()))
+
+    async def ListJobs(  # noqa: N802
+        self, request: processing_service_pb2.ListJobsRequest, context: Context
+    ) -> processing_service_pb2.ListJobsResponse:
+        media_id = request.media_id.lower() or None
+        state = JobState(job_pb2.Job.State.Name(request.state)) if request.state else None
+        kind = JobKind(job_pb2.Job.Type.Name(request.type)) if request.type else None
+        query = fingerprint("jobs", caller().owner, media_id, state, kind)
+        after = None
+        if request.page_token:
+            after = tuple(decode_token(request.page_token, query, JOB_KEY))
+        size = request.page_size or DEFAULT_PAGE
+        found = await self._jobs.list_jobs(
+            caller(), media_id=media_id, state=state, kind=kind, after=after, limit=size + 1
+        )
+        response = processing_service_pb2.ListJobsResponse(
+            jobs=[self._message(job) for job in found[:size]]
+        )
+        if len(found) > size:
+            last = found[size - 1].job
+            response.next_page_token = encode_token(query, [last.create_time, last.job_id])
+        return response
+
+    async def WatchJob(  # type: ignore[override]  # noqa: N802
+        self, request: processing_service_pb2.WatchJobRequest, context: Context
+    ) -> None:
+        async for job in self._jobs.watch(caller(), request.job_id.lower()):
+            await context.write(self._message(job))
+
+    async def CancelJob(  # noqa: N802
+        self, request: processing_service_pb2.CancelJobRequest, context: Context
+    ) -> job_pb2.Job:
+        return self._message(await self._jobs.cancel(caller(), request.job_id.lower()))
+
+    async def RetryJob(  # noqa: N802
+        self, request: processing_service_pb2.RetryJobRequest, context: Context
+    ) -> job_pb2.Job:
+        return self._message(await self._jobs.retry(caller(), request.job_id.lower()))
+
+    async def ListOperations(  # noqa: N802
+        self, request: processing_service_pb2.ListOperationsRequest, context: Context
+    ) -> processing_service_pb2.ListOperationsResponse:
+        return processing_service_pb2.ListOperationsResponse(
+            operations=[manual_to_message(manual) for manual in catalogue()]
+        )
+
+    def _message(self, view: JobView) -> job_pb2.Job:
+        return job_to_message(view, self._public_url)
+
+
+def order_from(request: processing_service_pb2.ProcessMediaRequest) -> Order:
+    return Order(
+        media_id=request.media_id.lower(),
+        plan=plan_from(request),
+        rendition=request.rendition,
+        priority=Priority(request.priority or Priority.NORMAL),
+        request_id=request.request_id.lower() or None,
+    )
+
+
+def plan_from(request: processing_service_pb2.ProcessMediaRequest) -> Plan:
+    """The pipeline, in one of its two forms. Raises InvalidArgument (INVALID_OPERATIONS)."""
+    if bool(request.ops) == bool(request.operations):
+        why = "must be set" if not request.ops else "cannot be set beside `operations`"
+        raise InvalidArgument(
+            Reason.INVALID_OPERATIONS,
+            "Give the pipeline either as `operations` or as `ops`.",
+            (("ops", why),),
+        )
+    return plan(parse(request.ops) if request.ops else request.operations)
+
+
+def job_to_message(view: JobView, public_url: str) -> job_pb2.Job:
+    """`public_url`: as in `media_to_message`."""
+    job = view.job
+    message = job_pb2.Job(
+        job_id=job.job_id,
+        media_id=job.media_id,
+        type=job_pb2.Job.Type.Value(job.kind),
+        state=job_pb2.Job.State.Value(job.state),
+        priority=job_pb2.Job.Priority.Value(job.priority.name),
+        progress_percent=job.progress_percent,
+        stage=job.stage,
+        attempt=job.attempt,
+        create_time=timestamp(job.create_time),
+        update_time=timestamp(job.update_time),
+    )
+    if job.fault:
+        message.error.CopyFrom(fault_status(job.fault.reason, job.fault.message))
+    if job.start_time:
+        message.start_time.CopyFrom(timestamp(job.start_time))
+    if job.end_time:
+        message.end_time.CopyFrom(timestamp(job.end_time))
+    if job.kind is JobKind.PROCESS:
+        message.operations.extend(filled(operation) for operation in read(job.pipeline))
+        message.rendition.name = job.rendition
+    if view.media and view.rendition:
+        message.rendition.CopyFrom(rendition_to_message(view.media, view.rendition, public_url))
+    return message
+
+
+def manual_to_message(manual: OperationManual) -> processing_service_pb2.OperationInfo:
+    return processing_service_pb2.OperationInfo(
+        name=manual.name,
+        description=manual.description,
+        example=manual.example,
+        kinds=[media_pb2.Media.IMAGE],
+        parameters=[
+            processing_service_pb2.ParameterInfo(
+                name=parameter.name,
+                type=parameter.kind,
+                description=parameter.description,
+                default_value=parameter.default,
+                min=parameter.least,
+                max=parameter.most,
+                values=parameter.values,
+            )
+            for parameter in manual.parameters
+        ],
+    )

@@ -1,0 +1,448 @@
+"""Jobs as callers have them: asked for, looked at, watched, cancelled, done again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+from media.v1 import (
+    download_service_pb2,
+    job_pb2,
+    media_pb2,
+    media_service_pb2,
+    operation_pb2,
+    processing_service_pb2,
+)
+
+from media_service.db.database import Database
+from media_service.making.service import forget_ended
+from tests.media_files import film, jpeg
+from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
+
+Job = job_pb2.Job
+Request = processing_service_pb2.ProcessMediaRequest
+# Takes a core for seconds.
+SLOW = "resize:12000x12000:enlarge=true:fit=fill,blur:100,rotate:33,blur:90,convert:AVIF:effort=9"
+
+
+async def process(caller: Caller, media_id: str, ops: str, **fields: Any) -> Job:
+    request = Request(media_id=media_id, ops=ops, **fields)
+    return await caller.call(caller.processing.ProcessMedia, request)
+
+
+async def batch(caller: Caller, *requests: Request) -> list[Job]:
+    request = processing_service_pb2.BatchProcessMediaRequest(requests=requests)
+    return list((await caller.call(caller.processing.BatchProcessMedia, request)).jobs)
+
+
+async def get(caller: Caller, job_id: str) -> Job:
+    request = processing_service_pb2.GetJobRequest(job_id=job_id)
+    return await caller.call(caller.processing.GetJob, request)
+
+
+async def listed(caller: Caller, **fields: Any) -> list[Job]:
+    request = processing_service_pb2.ListJobsRequest(**fields)
+    return list((await caller.call(caller.processing.ListJobs, request)).jobs)
+
+
+async def cancel(caller: Caller, job_id: str) -> Job:
+    request = processing_service_pb2.CancelJobRequest(job_id=job_id)
+    return await caller.call(caller.processing.CancelJob, request)
+
+
+async def retry(caller: Caller, job_id: str) -> Job:
+    request = processing_service_pb2.RetryJobRequest(job_id=job_id)
+    return await caller.call(caller.processing.RetryJob, request)
+
+
+async def watch(caller: Caller, job_id: str) -> AsyncIterator[Job]:
+    request = processing_service_pb2.WatchJobRequest(job_id=job_id)
+    async for job in caller.processing.WatchJob(request, metadata=caller.metadata):
+        yield job
+
+
+async def until(caller: Caller, job_id: str, is_it: Callable[[Job], bool]) -> Job:
+    async with asyncio.timeout(60):
+        async for job in watch(caller, job_id):
+            if is_it(job):
+                return job
+    raise AssertionError("the watch ended before")
+
+
+async def ended(caller: Caller, job_id: str) -> Job:
+    return [job async for job in watch(caller, job_id)][-1]
+
+
+async def rendition(caller: Caller, media_id: str, name: str) -> bytes:
+    request = download_service_pb2.DownloadRequest(media_id=media_id, rendition=name)
+    call = caller.downloads.Download(request, metadata=caller.metadata)
+    return b"".join([message.data async for message in call])
+
+
+def reason(job: Job) -> str:
+    info = error_info(job)
+    return info.reason
+
+
+def error_info(job: Job) -> Any:
+    from google.rpc import error_details_pb2  # noqa: PLC0415
+
+    info = error_details_pb2.ErrorInfo()
+    assert job.error.details[0].Unpack(info)
+    return info
+
+
+@asynccontextmanager
+async def sql(service: Running, statement: str) -> AsyncIterator[None]:
+    async with service.database() as db:
+        await db.execute(statement.encode())
+    yield
+
+
+async def execute(service: Running, statement: str, *params: Any) -> None:
+    async with service.database() as db:
+        await db.execute(statement.encode(), params)
+
+
+# From the order to the rendition
+
+
+async def test_a_pipeline_becomes_a_rendition(working: Running) -> None:
+    ann = await working.caller()
+    media = await ann.store(jpeg(width=64, height=48))
+    accepted = await process(ann, media.media_id, "resize:32x,convert:WEBP")
+    assert (accepted.type, accepted.priority, accepted.attempt) == (Job.PROCESS, Job.NORMAL, 0)
+    assert accepted.rendition.name.startswith("p-")
+    seen = [job async for job in watch(ann, accepted.job_id)]
+    done = seen[-1]
+    assert (done.state, done.progress_percent, done.stage) == (Job.SUCCEEDED, 100, "")
+    percents = [job.progress_percent for job in seen]
+    assert percents == sorted(percents)
+    made = done.rendition
+    assert (made.content_type, made.width, made.height) == ("image/webp", 32, 24)
+    content = await rendition(ann, media.media_id, made.name)
+    assert len(content) == made.size_bytes
+    assert content[8:12] == b"WEBP"
+    assert done.start_time.ToNanoseconds() >= done.create_time.ToNanoseconds()
+    assert done.end_time.ToNanoseconds() >= done.start_time.ToNanoseconds()
+    known = await ann.call(
+        ann.media.GetMedia, media_service_pb2.GetMediaRequest(media_id=media.media_id)
+    )
+    assert made in known.renditions
+
+
+async def test_a_job_shows_its_operations_with_all_defaults(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    typed = operation_pb2.Operation(blur=operation_pb2.Operation.Blur(sigma=2))
+    request = Request(media_id=media.media_id, operations=[typed])
+    job = await ann.call(ann.processing.ProcessMedia, request)
+    assert [operation.blur.sigma for operation in job.operations] == [2]
+    job = await process(ann, media.media_id, "resize:10x")
+    assert job.operations[0].resize.width == 10
+    assert job.operations[0].resize.HasField("fit") or job.operations[0].resize.fit
+
+
+async def test_what_was_made_before_is_taken_as_it_is(working: Running) -> None:
+    ann = await working.caller()
+    media = await ann.store(jpeg())
+    first = await ended(ann, (await process(ann, media.media_id, "negate")).job_id)
+    again = await process(ann, media.media_id, "negate")
+    assert again.job_id != first.job_id
+    assert (again.state, again.attempt) == (Job.SUCCEEDED, 0)
+    assert again.rendition == first.rendition
+    other = await process(ann, media.media_id, "negate", rendition="negative")
+    assert other.state == Job.QUEUED
+
+
+async def test_a_name_is_given_to_what_is_made_last(working: Running) -> None:
+    ann = await working.caller()
+    media = await ann.store(jpeg(width=64, height=48))
+    for width in (32, 16):
+        job = await process(ann, media.media_id, f"resize:{width}x", rendition="mine")
+        assert (await ended(ann, job.job_id)).rendition.width == width
+    first = (await listed(ann, type=Job.PROCESS))[1]
+    assert first.state == Job.SUCCEEDED
+    assert (first.rendition.name, first.rendition.width) == ("mine", 0), "it is not there any more"
+
+
+async def test_a_picture_that_cannot_be_read_fails_the_job_with_a_reason(working: Running) -> None:
+    ann = await working.caller()
+    data = jpeg(width=64, height=48)
+    media = await ann.store(data[: len(data) // 2])
+    job = await ended(ann, (await process(ann, media.media_id, "negate")).job_id)
+    assert (job.state, job.attempt, reason(job)) == (Job.FAILED, 1, "MEDIA_CORRUPT")
+
+
+async def test_other_pictures_are_looked_for_again_when_the_job_runs(start: Start) -> None:
+    service = await start()
+    ann = await service.caller()
+    media, logo = await ann.store(jpeg(width=64, height=48)), await ann.store(jpeg())
+    job = await process(ann, media.media_id, f"compose:{logo.media_id}")
+    request = media_service_pb2.DeleteMediaRequest(media_id=logo.media_id)
+    await ann.call(ann.media.DeleteMedia, request)
+    await start(work=True)
+    job = await ended(ann, job.job_id)
+    assert (job.state, reason(job)) == (Job.FAILED, "MEDIA_DELETED")
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({}, "INVALID_OPERATIONS"),
+        ({"ops": "fly:away"}, "INVALID_OPERATIONS"),
+        ({"ops": "blur:-1"}, "INVALID_OPERATIONS"),
+        ({"ops": "negate", "operations": [operation_pb2.Operation()]}, "INVALID_FIELD"),
+        ({"ops": "negate", "rendition": "../x"}, "INVALID_FIELD"),
+        ({"ops": "negate", "request_id": "x"}, "INVALID_FIELD"),
+        ({"ops": "negate", "priority": 9}, "INVALID_FIELD"),
+    ],
+)
+async def test_a_bad_order_is_refused(ann: Caller, fields: dict[str, Any], wrong: str) -> None:
+    media = await ann.store(jpeg())
+    request = Request(media_id=media.media_id, **fields)
+    told = await refused(ann.call(ann.processing.ProcessMedia, request))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, wrong)
+    assert await listed(ann, type=Job.PROCESS) == []
+
+
+async def test_both_forms_of_a_pipeline_at_once_are_refused(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    typed = operation_pb2.Operation(negate=operation_pb2.Operation.Negate())
+    request = Request(media_id=media.media_id, ops="negate", operations=[typed])
+    told = await refused(ann.call(ann.processing.ProcessMedia, request))
+    assert told.reason == "INVALID_OPERATIONS"
+
+
+async def test_only_ones_own_pictures_are_taken(ann: Caller, bob: Caller) -> None:
+    mine, theirs, video = await ann.store(jpeg()), await bob.store(jpeg()), await ann.store(film())
+    for media_id, ops, wrong in (
+        (theirs.media_id, "negate", "MEDIA_NOT_FOUND"),
+        (unknown_id(), "negate", "MEDIA_NOT_FOUND"),
+        (video.media_id, "negate", "OPERATION_NOT_APPLICABLE"),
+        (mine.media_id, f"compose:{theirs.media_id}", "MEDIA_NOT_FOUND"),
+        (mine.media_id, f"compose:{video.media_id}", "OPERATION_NOT_APPLICABLE"),
+    ):
+        assert (await refused(process(ann, media_id, ops))).reason == wrong
+    request = media_service_pb2.DeleteMediaRequest(media_id=mine.media_id)
+    await ann.call(ann.media.DeleteMedia, request)
+    assert (await refused(process(ann, mine.media_id, "negate"))).reason == "MEDIA_DELETED"
+
+
+async def test_jobs_of_others_do_not_exist(ann: Caller, bob: Caller) -> None:
+    media = await ann.store(jpeg())
+    job = await process(ann, media.media_id, "negate")
+    assert await listed(bob) == []
+    for call in (
+        get(bob, job.job_id),
+        cancel(bob, job.job_id),
+        retry(bob, job.job_id),
+        anext(watch(bob, job.job_id)),
+        get(ann, unknown_id()),
+    ):
+        told = await refused(call)
+        assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
+
+
+async def test_the_services_own_jobs_are_nobodys(ann: Caller, service: Running) -> None:
+    upload = await ann.create()
+    request = media_pb2.Media  # the upload's own job is DISCARD
+    assert request
+    from media.v1 import upload_service_pb2  # noqa: PLC0415
+
+    abort = upload_service_pb2.AbortUploadRequest(upload_id=upload.upload_id)
+    await ann.call(ann.uploads.AbortUpload, abort)
+    async with service.database() as db:
+        rows = await db.execute("select job_id::text from jobs where kind = 'DISCARD'")
+        row = await rows.fetchone()
+    assert row is not None
+    assert (await refused(get(ann, row[0]))).reason == "JOB_NOT_FOUND"
+    assert await listed(ann) == []
+
+
+# Request ids and batches
+
+
+async def test_a_request_id_gives_the_same_job_again(ann: Caller, bob: Caller) -> None:
+    media, other = await ann.store(jpeg()), await bob.store(jpeg())
+    request_id = unknown_id()
+    first = await process(ann, media.media_id, "negate", request_id=request_id)
+    again = await process(ann, media.media_id, "negate", request_id=request_id.upper())
+    assert again == first
+    theirs = await process(bob, other.media_id, "negate", request_id=request_id)
+    assert theirs.job_id != first.job_id
+
+
+async def test_a_request_id_stands_for_one_job_however_many_ask_at_once(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    request_id = unknown_id()
+    jobs = await asyncio.gather(
+        *(process(ann, media.media_id, "negate", request_id=request_id) for _ in range(8))
+    )
+    assert len({job.job_id for job in jobs}) == 1
+
+
+async def test_a_batch_is_taken_whole_or_not_at_all(ann: Caller, bob: Caller) -> None:
+    mine, theirs = await ann.store(jpeg()), await bob.store(jpeg())
+    orders = [Request(media_id=mine.media_id, ops=f"blur:{n}") for n in (1, 2)]
+    told = await refused(batch(ann, *orders, Request(media_id=theirs.media_id, ops="negate")))
+    assert told.reason == "MEDIA_NOT_FOUND"
+    assert await listed(ann, type=Job.PROCESS) == []
+    jobs = await batch(ann, *orders)
+    assert [job.operations[0].blur.sigma for job in jobs] == [1, 2]
+    assert {job.job_id for job in await listed(ann, type=Job.PROCESS)} == {j.job_id for j in jobs}
+
+
+async def test_a_batch_that_is_sent_again_is_the_same(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    orders = [
+        Request(media_id=media.media_id, ops="negate", request_id=unknown_id()) for _ in range(3)
+    ]
+    assert await batch(ann, *orders) == await batch(ann, *orders)
+
+
+async def test_an_empty_batch_is_refused(ann: Caller) -> None:
+    assert (await refused(batch(ann))).reason == "INVALID_FIELD"
+
+
+# Lists
+
+
+async def test_lists_are_filtered_and_paged(ann: Caller) -> None:
+    media, other = await ann.store(jpeg()), await ann.store(jpeg())
+    jobs = [await process(ann, media.media_id, f"blur:{n}") for n in range(1, 6)]
+    await cancel(ann, jobs[0].job_id)
+    newest_first = [job.job_id for job in reversed(jobs)]
+    found = await listed(ann, media_id=media.media_id.upper(), type=Job.PROCESS)
+    assert [job.job_id for job in found] == newest_first
+    assert [job.job_id for job in await listed(ann, state=Job.CANCELLED)] == [jobs[0].job_id]
+    assert [job.type for job in await listed(ann, media_id=other.media_id)] == [Job.INGEST]
+    seen: list[str] = []
+    request = processing_service_pb2.ListJobsRequest(page_size=2, type=Job.PROCESS)
+    while True:
+        page = await ann.call(ann.processing.ListJobs, request)
+        seen += [job.job_id for job in page.jobs]
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+    assert seen == newest_first
+    request.type = Job.INGEST
+    told = await refused(ann.call(ann.processing.ListJobs, request))
+    assert told.reason == "INVALID_PAGE_TOKEN"
+
+
+async def test_jobs_that_ended_long_ago_are_forgotten(
+    ann: Caller, service: Running, database: Database
+) -> None:
+    media = await ann.store(jpeg())
+    old, young, waits = [await process(ann, media.media_id, f"blur:{n}") for n in (1, 2, 3)]
+    for job in (old, young):
+        await cancel(ann, job.job_id)
+    await execute(
+        service,
+        "update jobs set end_time = now() - interval '31 days', create_time = 'epoch'"
+        " where job_id = %s",
+        old.job_id,
+    )
+    await execute(service, "update jobs set create_time = 'epoch' where job_id = %s", waits.job_id)
+    assert await forget_ended(database) == 1
+    left = {job.job_id for job in await listed(ann, type=Job.PROCESS)}
+    assert left == {young.job_id, waits.job_id}
+
+
+# Cancelling and doing again
+
+
+async def test_a_job_that_waits_is_cancelled_and_can_be_done_again(start: Start) -> None:
+    service = await start()
+    ann = await service.caller()
+    media = await ann.store(jpeg())
+    job = await process(ann, media.media_id, "negate")
+    told = await refused(retry(ann, job.job_id))
+    assert (told.reason, told.metadata["state"]) == ("JOB_NOT_RETRYABLE", "QUEUED")
+    cancelled = await cancel(ann, job.job_id)
+    assert cancelled.state == Job.CANCELLED
+    assert cancelled.HasField("end_time")
+    assert await cancel(ann, job.job_id) == cancelled
+    again = await retry(ann, job.job_id)
+    assert (again.state, again.HasField("end_time")) == (Job.QUEUED, False)
+    await start(work=True)
+    done = await ended(ann, job.job_id)
+    assert done.state == Job.SUCCEEDED
+    told = await refused(cancel(ann, job.job_id))
+    assert (told.reason, told.metadata["state"]) == ("JOB_NOT_CANCELLABLE", "SUCCEEDED")
+
+
+async def test_an_inspection_cannot_be_cancelled(ann: Caller) -> None:
+    await ann.store(jpeg())
+    (ingest,) = await listed(ann)
+    told = await refused(cancel(ann, ingest.job_id))
+    assert (told.reason, told.metadata["type"]) == ("JOB_NOT_CANCELLABLE", "INGEST")
+
+
+def busy_children() -> set[int]:
+    """Processes below this one that compute."""
+    found = set()
+    for child in psutil.Process().children(recursive=True):
+        try:
+            if "sandbox.child" in " ".join(child.cmdline()) and child.cpu_times().user > 0.5:
+                found.add(child.pid)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+async def test_cancelling_a_job_that_runs_kills_its_codec(working: Running) -> None:
+    ann = await working.caller()
+    media = await ann.store(jpeg(width=64, height=48))
+    before = busy_children()
+    job = await process(ann, media.media_id, SLOW)
+    await until(ann, job.job_id, lambda j: j.stage == "render")
+    async with asyncio.timeout(60):
+        while not (busy := busy_children() - before):
+            await asyncio.sleep(0.05)
+    cancelled = await cancel(ann, job.job_id)
+    assert cancelled.state == Job.CANCELLED
+    async with asyncio.timeout(8):  # sooner than the next look at the lease
+        while any(psutil.pid_exists(pid) for pid in busy):
+            await asyncio.sleep(0.01)
+    assert (await ended(ann, job.job_id)).state == Job.CANCELLED
+    other = await process(ann, media.media_id, "negate")
+    assert (await ended(ann, other.job_id)).state == Job.SUCCEEDED, "the worker is healthy"
+
+
+async def test_a_failed_inspection_can_be_done_again(working: Running) -> None:
+    ann = await working.caller()
+    data = jpeg(width=64, height=48)
+    media = await ann.store(data[: len(data) // 2])
+    (ingest,) = await listed(ann)
+    failed = await ended(ann, ingest.job_id)
+    assert (failed.state, reason(failed)) == (Job.FAILED, "MEDIA_CORRUPT")
+    again = await retry(ann, ingest.job_id)
+    assert (again.state, again.attempt, again.error.code) == (Job.QUEUED, 0, 0)
+    assert (await ended(ann, ingest.job_id)).state == Job.FAILED
+    assert media.state == media_pb2.Media.PENDING
+
+
+# The manual
+
+
+async def test_operations_are_listed_for_everybody(service: Running) -> None:
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        from media.v1 import processing_service_pb2_grpc  # noqa: PLC0415
+
+        stub = processing_service_pb2_grpc.ProcessingServiceStub(channel)
+        found = await stub.ListOperations(processing_service_pb2.ListOperationsRequest())
+    names = [operation.name for operation in found.operations]
+    oneof = operation_pb2.Operation.DESCRIPTOR.oneofs_by_name["operation"]
+    assert names == [field.name for field in oneof.fields]
+    resize = next(operation for operation in found.operations if operation.name == "resize")
+    assert resize.description
+    assert resize.example.startswith("resize")
+    assert list(resize.kinds) == [media_pb2.Media.IMAGE]
+    assert "width" in {parameter.name for parameter in resize.parameters}
