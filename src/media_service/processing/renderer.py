@@ -1,8 +1,9 @@
 """Makes pictures from pictures, without ever opening one in this process."""
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from media_service.processing.sandbox.pool import Sandbox
 from media_service.scratch import scratch_file
 
 RENDER = "media_service.processing.image.render:render"
+STANDARD = "media_service.processing.image.standard:standard"
 
 LIMITS = Limits(
     # The largest picture taken, decoded, twice; and what libraries take.
@@ -25,6 +27,9 @@ LIMITS = Limits(
     exceeded=Reason.PROCESSING_LIMIT_EXCEEDED,
 )
 PICTURES_PER_CHILD = 100
+SCRATCH = "media-render-"
+BLURHASH = re.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")
+COLOR = re.compile("#[0-9a-f]{6}")
 # Of a decoded pixel.
 BYTES_PER_PIXEL = 4
 
@@ -51,6 +56,15 @@ class Rendered:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """What a picture gets when it arrives: its thumbnails, by name, and how it looks."""
+
+    thumbnails: Mapping[str, Rendered]
+    blurhash: str
+    dominant_color: str
+
+
 class Renderer:
     """Renders in `children` child processes, which are kept warm. `budget_bytes` is for all
     decoded pictures together: what does not fit in at once waits. An async context manager:
@@ -59,7 +73,7 @@ class Renderer:
     def __init__(self, children: int, max_pixels: int, budget_bytes: int) -> None:
         self._max_pixels = max_pixels
         self._budget = Budget(budget_bytes)
-        self._sandbox = Sandbox([RENDER], LIMITS, children, PICTURES_PER_CHILD, warm=True)
+        self._sandbox = Sandbox([RENDER, STANDARD], LIMITS, children, PICTURES_PER_CHILD, warm=True)
 
     async def __aenter__(self) -> Self:
         await self._sandbox.__aenter__()
@@ -89,7 +103,7 @@ class Renderer:
         """
         laid = dict(overlays or {})
         sources = [original, *laid.values()]
-        with scratch_file("media-render-") as output:
+        with scratch_file(SCRATCH) as output:
             async with self._budget.of(sum(map(self._decoded, sources))):
                 answer = await self._sandbox.run(
                     RENDER,
@@ -102,6 +116,23 @@ class Renderer:
                     max_pixels=self._max_pixels,
                 )
             yield checked(answer, Path(output.name))
+
+    @asynccontextmanager
+    async def standard(self, original: Source, sizes: Mapping[str, int]) -> AsyncIterator[Standard]:
+        """Thumbnails of a picture, none larger than itself: `sizes` has their longest sides, by
+        name. All of them come from one decoding. Raises as `render`."""
+        with ExitStack() as stack:
+            files = {name: stack.enter_context(scratch_file(SCRATCH)) for name in sizes}
+            async with self._budget.of(self._decoded(replace(original, frames=1))):
+                answer = await self._sandbox.run(
+                    STANDARD,
+                    original.path,
+                    outputs=[file.fileno() for file in files.values()],
+                    content_type=original.content_type,
+                    sizes=list(sizes.values()),
+                    max_pixels=self._max_pixels,
+                )
+            yield checked_standard(answer, {n: Path(file.name) for n, file in files.items()})
 
     def _decoded(self, source: Source) -> int:
         """Bytes of a picture in memory. Raises TooLarge (PROCESSING_LIMIT_EXCEEDED)."""
@@ -119,10 +150,32 @@ def checked(answer: Any, path: Path) -> Rendered:
     """The child that answered may have been taken over by the file it read. Raises InvalidArgument
     (MEDIA_CORRUPT)."""
     try:
-        width, height = answer["width"], answer["height"]
-        if type(width) is not int or type(height) is not int or not 0 < width < 1 << 31:
-            raise ValueError
         content_type = FORMATS[answer["format"]].content_type
-        return Rendered(path, content_type, width, height, path.stat().st_size)
+        return made(path, content_type, answer["width"], answer["height"])
     except (KeyError, TypeError, ValueError):
-        raise InvalidArgument(Reason.MEDIA_CORRUPT, "It cannot be read.") from None
+        raise unreadable() from None
+
+
+def checked_standard(answer: Any, paths: Mapping[str, Path]) -> Standard:
+    """As `checked`."""
+    try:
+        thumbnails = {
+            name: made(path, "image/webp", *size)
+            for (name, path), size in zip(paths.items(), answer["sizes"], strict=True)
+        }
+        look = answer["blurhash"], answer["dominant_color"]
+        if not (BLURHASH.fullmatch(look[0]) and COLOR.fullmatch(look[1])):
+            raise ValueError
+        return Standard(thumbnails, *look)
+    except (KeyError, TypeError, ValueError):
+        raise unreadable() from None
+
+
+def made(path: Path, content_type: str, width: int, height: int) -> Rendered:
+    if not all(type(side) is int and 0 < side < 1 << 31 for side in (width, height)):
+        raise ValueError
+    return Rendered(path, content_type, width, height, path.stat().st_size)
+
+
+def unreadable() -> InvalidArgument:
+    return InvalidArgument(Reason.MEDIA_CORRUPT, "It cannot be read.")

@@ -8,7 +8,7 @@ from typing import Any
 import pyvips
 from media.v1.operation_pb2 import Operation
 
-from media_service.errors import FailedPrecondition, InvalidArgument, Reason
+from media_service.errors import FailedPrecondition, Reason
 from media_service.processing.image import formats, operations
 from media_service.processing.image.compress import compress
 from media_service.processing.image.encode import Encoding, encode, suited
@@ -17,6 +17,7 @@ from media_service.processing.image.load import Picture, check_size, load
 from media_service.processing.image.metadata import with_exif
 from media_service.processing.image.operations import Context
 from media_service.processing.image.operations.resize import sizes
+from media_service.processing.image.refusals import told
 from media_service.processing.pipeline.fields import filled, step
 from media_service.processing.pipeline.text import ONCE, read
 
@@ -25,6 +26,7 @@ FUNCTIONS = operations.load()
 PLAIN = filled(Operation(convert=Operation.Convert())).convert
 
 
+@told
 def render(
     *files: int,
     content_type: str,
@@ -44,26 +46,17 @@ def render(
     steps = [step(filled(operation)) for operation in read(pipeline)]
     drawing = [(name, message) for name, message in steps if name not in ONCE]
     writing = {"convert": PLAIN, **{name: message for name, message in steps if name in ONCE}}
-    try:
-        laid = {
-            media_id: load(file, kind, max_pixels, animated=False).frames[0].copy_memory()
-            for file, (media_id, kind) in zip(others, overlays, strict=True)
-        }
-        names = wanted_formats(writing["convert"], deliver or formats.like(content_type))
-        animated = any(formats.FORMATS[name].animated for name in names)
-        picture = load(
-            media, content_type, max_pixels, animated=animated, scale=first_size(drawing)
-        )
-        contexts = [Context(laid, {}) for _ in drawing]
-        count = len(picture.frames)
-        frames = [draw(frame, drawing, contexts, count, max_pixels) for frame in picture.frames]
-        data, about = write(frames, picture, names, writing)
-    except pyvips.Error as error:
-        if "memory" in str(error):
-            raise MemoryError from None
-        raise InvalidArgument(
-            Reason.MEDIA_CORRUPT, f"The picture cannot be processed: {error.detail.strip()}"
-        ) from None
+    laid = {
+        media_id: load(file, kind, max_pixels, animated=False).frames[0].copy_memory()
+        for file, (media_id, kind) in zip(others, overlays, strict=True)
+    }
+    names = wanted_formats(writing["convert"], deliver or formats.like(content_type))
+    animated = any(formats.FORMATS[name].animated for name in names)
+    picture = load(media, content_type, max_pixels, animated=animated, scale=first_size(drawing))
+    contexts = [Context(laid, {}) for _ in drawing]
+    count = len(picture.frames)
+    frames = [draw(frame, drawing, contexts, count, max_pixels) for frame in picture.frames]
+    data, about = write(frames, picture, names, writing)
     with os.fdopen(os.dup(output), "wb") as file:
         file.write(data)
     return about

@@ -7,10 +7,12 @@ import pyvips
 from media_service.errors import InvalidArgument, Reason, TooLarge
 from media_service.processing.image import heic
 from media_service.processing.image.loaders import ANIMATED, LOADERS, open_page, value
+from media_service.processing.image.refusals import told
 from media_service.processing.inspect import exif
 from media_service.processing.inspect.location import from_exif
 
 
+@told
 def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
     """{"info": …, "private_info": …} of the open file `media`.
 
@@ -23,20 +25,13 @@ def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
         raise InvalidArgument(
             Reason.MEDIA_CORRUPT, f"Pictures of type {content_type} cannot be read."
         )
-    try:
-        image = open_page(media, loader)
-        pages = value(image, "n-pages", 1)
-        check_pixels(image.width * image.height * pages, max_pixels)
-        if value(image, "heif-compression", "") == "hevc":
-            heic.decode(media)
-        else:
-            decode(media, loader, pages, max_pixels)
-    except pyvips.Error as error:
-        if "memory" in str(error):
-            raise MemoryError from None
-        raise InvalidArgument(
-            Reason.MEDIA_CORRUPT, f"The picture cannot be decoded: {error.detail.strip()}"
-        ) from None
+    image = open_page(media, loader)
+    pages = value(image, "n-pages", 1)
+    check_pixels(image.width * image.height * pages, max_pixels)
+    if value(image, "heif-compression", "") == "hevc":
+        heic.decode(media)
+    else:
+        decode(media, loader, pages, max_pixels)
     return describe(image, pages)
 
 
