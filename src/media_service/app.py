@@ -30,6 +30,7 @@ from media_service.media.purge import UnlinkHandler, purge_due
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.renditions import Renditions
 from media_service.media.service import MediaService
+from media_service.media.thumbnails import Thumbnails
 from media_service.processing.inspector import Inspector
 from media_service.processing.renderer import Renderer
 from media_service.reconcile.model import GRACE
@@ -244,7 +245,13 @@ async def work(config: Config, ready: Callable[[], None]) -> None:
             parts.database,
             parts.notifier,
             {
-                JobKind.INGEST: IngestHandler(parts.database, parts.notifier, parts.raw, inspector),
+                JobKind.INGEST: IngestHandler(
+                    parts.database,
+                    parts.notifier,
+                    parts.raw,
+                    inspector,
+                    Thumbnails(renderer, renditions, config.thumbnails),
+                ),
                 JobKind.PROCESS: ProcessHandler(
                     parts.database, parts.stores, renditions, inspector, renderer
                 ),

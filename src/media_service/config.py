@@ -74,6 +74,19 @@ def types(text: str) -> tuple[str, ...]:
     return patterns
 
 
+def sides(text: str) -> Mapping[str, int]:
+    pairs = [part.strip().partition("=") for part in text.split(",")]
+    found = {name.strip(): side.strip() for name, _, side in pairs}
+    if len(found) < len(pairs) or not all(
+        re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", name)
+        and re.fullmatch(r"\d{1,4}", side)
+        and 16 <= int(side) <= 4096
+        for name, side in found.items()
+    ):
+        raise ValueError("names and their longest sides, 16 to 4096, such as small=160,large=1600")
+    return {name: int(side) for name, side in found.items()}
+
+
 def words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -196,6 +209,11 @@ class Config:
         " core",
     )
     purge_after: timedelta = setting("30d", span, "how long a deleted media can be undeleted")
+    thumbnails: Mapping[str, int] = setting(
+        "small=160,medium=640,large=1600",
+        sides,
+        "renditions that every picture gets, and their longest sides in pixels",
+    )
     worker_slots: int = setting("2", integer(1, 64), "jobs a worker runs at once")
     log_level: str = setting("INFO", level, "DEBUG, INFO, WARNING or ERROR")
 
@@ -248,6 +266,8 @@ def describe(config: Config) -> list[tuple[str, str, str]]:
     rows = []
     for spec in fields(config):
         value = getattr(config, spec.name)
+        if isinstance(value, Mapping):
+            value = tuple(f"{name}={side}" for name, side in value.items())
         if isinstance(value, tuple):
             value = ",".join(value)
         if value is None:

@@ -19,13 +19,17 @@ from media_service.jobs.worker import Worker
 from media_service.media import queries
 from media_service.media.ingest import IngestHandler
 from media_service.media.model import Blob, Kind, Media, MediaState, NewMedia
+from media_service.media.renditions import Renditions
+from media_service.media.thumbnails import Thumbnails
 from media_service.processing.inspector import Inspector
+from media_service.processing.renderer import Renderer
 from media_service.storage.blobs import BlobStore
 from media_service.storage.driver import PartName, StoredPart
 from media_service.types import Checksums, Fault, Owner, new_id
 from tests import claims
 
 ALICE = Owner("user", "alice")
+SIZES = {"small": 16, "medium": 32, "large": 1600}
 
 
 @pytest.fixture
@@ -34,11 +38,23 @@ async def inspector() -> AsyncIterator[Inspector]:
         yield inspector
 
 
+@pytest.fixture(scope="module")
+async def renderer() -> AsyncIterator[Renderer]:
+    async with Renderer(1, 1_000_000, 1 << 26) as renderer:
+        yield renderer
+
+
 @pytest.fixture
 def handler(
-    database: Database, notifier: Notifier, store: BlobStore, inspector: Inspector
+    database: Database,
+    notifier: Notifier,
+    store: BlobStore,
+    inspector: Inspector,
+    renderer: Renderer,
 ) -> IngestHandler:
-    return IngestHandler(database, notifier, store, inspector)
+    renditions = Renditions(database, notifier, {store.name: store})
+    thumbnails = Thumbnails(renderer, renditions, SIZES)
+    return IngestHandler(database, notifier, store, inspector, thumbnails)
 
 
 def jpeg(**options: int) -> bytes:
@@ -127,6 +143,46 @@ async def test_a_good_picture_becomes_ready(
     assert media.private_info["exif"]["Model"] == "X100"
     assert media.blob.checksums.sha256 == hashlib.sha256(data).digest()
     assert await job_state(database, media_id) == JobState.SUCCEEDED
+
+
+async def test_every_picture_gets_thumbnails_and_tells_how_it_looks(
+    database: Database, store: BlobStore, handler: IngestHandler
+) -> None:
+    media_id = await stored(database, store, jpeg())
+    await handler.run(await claim(database), Progress())
+    media = await read(database, media_id)
+    made = {r.name: (r.content_type, r.width, r.height) for r in media.renditions}
+    assert made == {
+        "small": ("image/webp", 16, 12),
+        "medium": ("image/webp", 32, 24),
+        "large": ("image/webp", 64, 48),
+    }
+    for rendition in media.renditions:
+        size = rendition.blob.size_bytes
+        image = pyvips.Image.webpload_buffer(await store.head(rendition.blob.key, size, size))
+        assert (image.width, image.height) == (rendition.width, rendition.height)
+        assert not [name for name in image.get_fields() if "exif" in name]
+    assert media.info is not None
+    assert len(media.info["blurhash"]) == 4 + 2 * 4 * 3
+    assert media.info["dominant_color"].startswith("#")
+
+
+async def test_a_picture_without_thumbnails_is_ready_all_the_same(
+    database: Database, notifier: Notifier, store: BlobStore, inspector: Inspector
+) -> None:
+    """Inspected as the settings were, and then too large for what makes pictures."""
+    async with Renderer(1, 1000, 1 << 26) as renderer:
+        renditions = Renditions(database, notifier, {store.name: store})
+        thumbnails = Thumbnails(renderer, renditions, SIZES)
+        handler = IngestHandler(database, notifier, store, inspector, thumbnails)
+        media_id = await stored(database, store, jpeg())
+        await handler.run(await claim(database), Progress())
+    media = await read(database, media_id)
+    assert media.state is MediaState.READY
+    assert media.renditions == ()
+    assert media.info is not None
+    assert media.info["width"] == 64
+    assert "blurhash" not in media.info
 
 
 async def test_a_broken_picture_becomes_failed_and_is_kept(

@@ -13,8 +13,11 @@ from media_service.media.ingest import IngestHandler
 from media_service.media.model import Blob, MediaState, NewMedia
 from media_service.media.model import Kind as MediaKind
 from media_service.media.purge import UnlinkHandler
+from media_service.media.renditions import Renditions
 from media_service.media.service import remove
+from media_service.media.thumbnails import Thumbnails
 from media_service.processing.inspector import Inspector
+from media_service.processing.renderer import Renderer
 from media_service.reconcile.compare import BATCH
 from media_service.reconcile.model import Kind
 from media_service.storage.blobs import BlobStore
@@ -133,8 +136,11 @@ async def test_what_was_never_inspected_is_inspected_when_it_comes_back(on_disk:
     key = (await on_disk.known(media_id)).blob.key
     await on_disk.driver.delete(key)
     await on_disk.reconcile(repair=True)
-    async with Inspector(1_000_000, 1) as inspector:
-        ingest = IngestHandler(on_disk.database, on_disk.notifier, on_disk.store, inspector)
+    async with Inspector(1_000_000, 1) as inspector, Renderer(1, 1_000_000, 1 << 26) as renderer:
+        store = on_disk.store
+        renditions = Renditions(on_disk.database, on_disk.notifier, {store.name: store})
+        thumbnails = Thumbnails(renderer, renditions, {"small": 16})
+        ingest = IngestHandler(on_disk.database, on_disk.notifier, store, inspector, thumbnails)
         # The job of the upload leaves what is in quarantine alone, and ends.
         await ingest.run(await on_disk.claim(JobKind.INGEST), Progress())
         assert (await on_disk.known(media_id)).state is MediaState.QUARANTINED

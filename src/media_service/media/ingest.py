@@ -8,6 +8,7 @@ from media_service.jobs.model import Claim, JobState
 from media_service.jobs.progress import Progress
 from media_service.media import queries
 from media_service.media.model import Media, MediaState
+from media_service.media.thumbnails import Thumbnails
 from media_service.processing.inspector import Inspector
 from media_service.storage.blobs import BlobStore
 from media_service.types import Fault
@@ -17,12 +18,18 @@ class IngestHandler:
     """Does INGEST jobs; their subject is a media id. The original stays, whatever comes out."""
 
     def __init__(
-        self, database: Database, notifier: Notifier, store: BlobStore, inspector: Inspector
+        self,
+        database: Database,
+        notifier: Notifier,
+        store: BlobStore,
+        inspector: Inspector,
+        thumbnails: Thumbnails,
     ) -> None:
         self._database = database
         self._notifier = notifier
         self._store = store
         self._inspector = inspector
+        self._thumbnails = thumbnails
 
     async def run(self, claim: Claim, progress: Progress) -> None:
         media = await self._begin(claim)
@@ -34,11 +41,13 @@ class IngestHandler:
         progress.report("inspect", 30)
         async with self._store.as_file(blob.key, blob.size_bytes) as path:
             found = await self._inspector.inspect(path, media.kind, media.content_type)
+            progress.report("thumbnails", 60)
+            look = await self._thumbnails.make(media, path, found.info)
         failpoint("ingest.finish.before")
         async with self._database.transaction() as db:
             if not await jobs.finish(db, claim, JobState.SUCCEEDED):
                 return
-            await queries.set_info(db, media.media_id, found.info, found.private_info)
+            await queries.set_info(db, media.media_id, {**found.info, **look}, found.private_info)
         failpoint("ingest.finish.after")
         self._notifier.publish("media", media.media_id, MediaState.READY)
 
