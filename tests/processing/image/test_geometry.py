@@ -52,9 +52,7 @@ def photo(tmp_path: Path) -> Path:
         ("round_corners:10", (80, 60)),
     ],
 )
-async def test_sizes(
-    renderer: Renderer, photo: Path, pipeline: str, size: tuple[int, int]
-) -> None:
+async def test_sizes(renderer: Renderer, photo: Path, pipeline: str, size: tuple[int, int]) -> None:
     image = await look(renderer, photo, pipeline)
     assert (image.width, image.height) == size
 

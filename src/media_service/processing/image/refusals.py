@@ -20,7 +20,7 @@ def told(task: Callable[P, R]) -> Callable[P, R]:
         try:
             return task(*args, **kwargs)
         except pyvips.Error as error:
-            if "memory" in str(error):
+            if "out of memory" in str(error):
                 raise MemoryError from None
             raise InvalidArgument(
                 Reason.MEDIA_CORRUPT, f"The picture cannot be decoded: {error.detail.strip()}"
