@@ -15,6 +15,7 @@ import uvloop
 
 from benchmarks.calls import calls
 from benchmarks.downloads import downloads
+from benchmarks.images import images
 from benchmarks.many import many
 from benchmarks.measure import GIB, MIB, Bench, say
 from benchmarks.memory import memory
@@ -39,6 +40,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "small": small,
     "memory": memory,
     "many": many,
+    "images": images,
 }
 
 

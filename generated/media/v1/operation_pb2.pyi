@@ -1007,8 +1007,9 @@ class Operation(_message.Message):
 
     @_typing.final
     class Convert(_message.Message):
-        """Says how the result is encoded. Without it, the format is that of the original, or JPEG (PNG if parts are
-        transparent) where the original's is none that everybody shows.
+        """Says how the result is encoded. Without a format, it is that of the original, or JPEG (PNG if there is
+        alpha) where the original's is none that everybody shows or has no alpha. JPEG gets white where a picture is
+        transparent. An animation stays one in GIF and WEBP; other formats show its first frame.
         """
 
         DESCRIPTOR: _descriptor.Descriptor
@@ -1044,14 +1045,14 @@ class Operation(_message.Message):
         EFFORT_FIELD_NUMBER: _builtins.int
         format: Global___Operation.Format.ValueType
         quality: _builtins.int
-        """JPEG, WEBP, AVIF, HEIC: 1 to 100. Without: what looks right for the format."""
+        """JPEG, WEBP, AVIF, HEIC: 1 to 100. Without: 80; AVIF and HEIC 60, whose scale is another."""
         lossless: _builtins.bool
-        """WEBP, AVIF, TIFF, without loss."""
+        """WEBP, AVIF: without loss. PNG and TIFF always are."""
         progressive: _builtins.bool
         """JPEG, PNG: a coarse picture first, a fine one as the rest arrives."""
         chroma: Global___Operation.Convert.Chroma.ValueType
         effort: _builtins.int
-        """How hard to try for few bytes: 0 fast to 9 small."""
+        """How hard to try for few bytes: 0 fast to 9 small. Without: what is worth its time."""
         def __init__(
             self,
             *,
@@ -1093,11 +1094,15 @@ class Operation(_message.Message):
         MAX_BYTES_FIELD_NUMBER: _builtins.int
         SIMILARITY_FIELD_NUMBER: _builtins.int
         quality: _builtins.int
-        """As `quality` of convert. Without any field: automatic."""
+        """As `quality` of convert. Without any field: the lowest quality that looks the same."""
         max_bytes: _builtins.int
-        """The best quality that needs no more than this; MAX_BYTES_TOO_SMALL if there is none."""
+        """The best quality, up to that of convert or 95, that needs no more than this; in PNG and GIF the most
+        colours. MAX_BYTES_TOO_SMALL if there is none.
+        """
         similarity: _builtins.float
-        """The lowest quality that is as similar as this (SSIM of the luminance, 1: the same)."""
+        """The lowest quality that is as similar as this (SSIM of the luminance, 1: the same; 0.99 if nothing is
+        said). Formats without loss stay as they are.
+        """
         def __init__(
             self,
             *,

@@ -1,0 +1,173 @@
+"""Pictures made in the sandbox, beside the same libvips in a bare process without any."""
+
+import asyncio
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyvips
+
+from benchmarks.measure import MIB, Bench
+from benchmarks.report import Outcome, Row
+from media_service.processing.image import operations
+from media_service.processing.image.load import load
+from media_service.processing.image.operations import Context
+from media_service.processing.pipeline.fields import filled, step
+from media_service.processing.pipeline.text import read
+from media_service.processing.renderer import Renderer, Source
+
+SMALL = "resize:300x,convert:WEBP"
+TEN = (
+    "crop:5900x3900,flip,brightness:1.1,contrast:1.2,saturation:1.3,hue:20,gamma:1.2,sharpen,"
+    "resize:2000x,round_corners:40:background=fff,convert:JPEG"
+)
+PIXELS = 1 << 28
+RENDERS = 2000
+
+
+def photo(path: Path, width: int, height: int) -> Path:
+    """Detail at every scale, as in a photograph."""
+    bands = []
+    for seed in range(3):
+        rough = pyvips.Image.perlin(width, height, cell_size=512, seed=seed)
+        fine = pyvips.Image.perlin(width, height, cell_size=16, seed=seed + 9)
+        grain = pyvips.Image.gaussnoise(width, height, sigma=6, seed=seed)
+        bands.append(rough * 90 + fine * 25 + grain + 128)
+    image = bands[0].bandjoin(bands[1:]).cast("uchar").copy(interpretation="srgb")
+    image.jpegsave(str(path), Q=90)
+    return path
+
+
+def bare_small(path: Path) -> bytes:
+    image = pyvips.Image.thumbnail(str(path), 300, height=1 << 20)
+    return bytes(image.webpsave_buffer(Q=80, keep="none"))
+
+
+def bare_ten(path: Path) -> bytes:
+    """The same graph, called by hand."""
+    functions = operations.load()
+    steps = [step(filled(operation)) for operation in read(TEN)]
+    with path.open("rb") as file:
+        picture = load(file.fileno(), "image/jpeg", PIXELS, animated=False)
+        image = picture.frames[0]
+        for name, message in steps[:-1]:
+            image = functions[name](image, message, Context({}, {}))
+        return bytes(image.jpegsave_buffer(Q=80, keep="none", optimize_coding=True))
+
+
+async def images(bench: Bench) -> Outcome:
+    folder = bench.payload.path.parent
+    rounds = 10 if bench.seconds > 5 else 3
+    four = photo(folder / "4k.jpg", 3840, 2160)
+    large = photo(folder / "24mp.jpg", 6000, 4000)
+    pyvips.cache_set_max(0)
+    cores = len(os.sched_getaffinity(0))
+    pyvips.concurrency_set(cores)
+    async with Renderer(1, PIXELS, 1 << 31) as renderer:
+        rows = [
+            await compared(renderer, four, (3840, 2160), SMALL, bare_small, 3 * rounds, 1.3),
+            await compared(renderer, large, (6000, 4000), TEN, bare_ten, rounds, 1.2),
+        ]
+        used = max(child.memory_info().rss for child in children())
+    bare = int(
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.images", str(large)],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+    )
+    rows.append(
+        Row(
+            figure="memory: 10 operations on 24 MP",
+            unit="MiB",
+            target=None,
+            at_most=True,
+            measured=used / MIB,
+            limit=bare / MIB,
+            limit_name="bare pyvips in a process of its own",
+        )
+    )
+    rows.append(await soak(four, RENDERS if bench.seconds > 5 else RENDERS // 10))
+    return Outcome(rows, notes=[f"pictures: libvips {pyvips.version(0)}.{pyvips.version(1)}"])
+
+
+async def compared(
+    renderer: Renderer,
+    path: Path,
+    size: tuple[int, int],
+    pipeline: str,
+    bare: Callable[[Path], bytes],
+    rounds: int,
+    target: float,
+) -> Row:
+    """In turns, so that what else the machine does hits both."""
+    source = Source(path, "image/jpeg", *size, 1)
+    ours, theirs = [], []
+    for _ in range(rounds + 1):
+        begin = time.perf_counter()
+        async with renderer.render(source, pipeline) as made:
+            made.path.read_bytes()
+        middle = time.perf_counter()
+        bare(path)
+        ours.append(middle - begin)
+        theirs.append(time.perf_counter() - middle)
+    operations_ = pipeline.count(",")
+    what = "4K JPEG → 300 px WebP" if operations_ == 1 else f"{operations_} operations on 24 MP"
+    return Row(
+        figure=f"render: {what}",
+        unit="ms",
+        target=target,
+        at_most=True,
+        # The first of each only warms up.
+        measured=statistics.median(ours[1:]) * 1000,
+        limit=statistics.median(theirs[1:]) * 1000,
+        limit_name="bare pyvips in this process",
+    )
+
+
+async def soak(path: Path, renders: int) -> Row:
+    """What the children and this process hold, at the end and after a tenth."""
+    source = Source(path, "image/jpeg", 3840, 2160, 1)
+    held = []
+    async with Renderer(2, PIXELS, 1 << 31) as renderer:
+
+        async def one(number: int) -> None:
+            width = 200 + number % 200
+            async with renderer.render(source, f"resize:{width}x,sharpen,rotate:3,convert:WEBP"):
+                pass
+
+        for start in range(0, renders, renders // 10):
+            await asyncio.gather(*(one(start + n) for n in range(renders // 10)))
+            held.append(psutil.Process().memory_info().rss + peak())
+    return Row(
+        figure=f"memory after {renders} renders",
+        unit="MiB",
+        target=1.1,
+        at_most=True,
+        measured=held[-1] / MIB,
+        limit=held[0] / MIB,
+        limit_name="after a tenth of them",
+    )
+
+
+def children() -> list[Any]:
+    mine = psutil.Process().children()
+    return [c for c in mine if any("image.render" in word for word in c.cmdline())]
+
+
+def peak() -> int:
+    return max(child.memory_info().rss for child in children())
+
+
+if __name__ == "__main__":
+    pyvips.cache_set_max(0)
+    bare_ten(Path(sys.argv[1]))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
