@@ -187,7 +187,7 @@ class Config:
     max_upload_size: int = setting("50GiB", size, "largest file taken")
     max_pixels: int = setting("268435456", integer(1, 1 << 40), "largest picture taken, in pixels")
     allowed_types: tuple[str, ...] = setting(
-        "image/avif,image/gif,image/heic,image/jpeg,image/png,image/tiff,image/webp,"
+        "image/avif,image/gif,image/heic,image/jpeg,image/png,image/svg+xml,image/tiff,image/webp,"
         "video/*,audio/*,application/pdf",
         types,
         "content types taken",

@@ -114,6 +114,8 @@ def shrunk(media: int, loader: str, header: Any, shrink: float) -> Image:
         return open_page(media, loader, shrink=factor)
     if loader == "webpload" and shrink > 2:
         return open_page(media, loader, scale=2 / shrink)
+    if loader == "svgload" and shrink > 1:
+        return open_page(media, loader, scale=1 / shrink)
     return header
 
 

@@ -14,6 +14,7 @@ LOADERS = {
     "image/tiff": "tiffload",
     "image/heic": "heifload",
     "image/avif": "heifload",
+    "image/svg+xml": "svgload",
 }
 FAMILIES = {
     "jpegload": "Jpeg",
@@ -22,6 +23,7 @@ FAMILIES = {
     "webpload": "Webp",
     "tiffload": "Tiff",
     "heifload": "Heif",
+    "svgload": "Svg",
 }
 # Their frames build on each other, and are decoded in one go.
 ANIMATED = {"gifload", "webpload"}
@@ -29,7 +31,11 @@ ANIMATED = {"gifload", "webpload"}
 
 def open_page(media: int, loader: str, **options: Any) -> Any:
     """Reads the header of one page; pixels follow as they are asked for, by default from top to
-    bottom."""
+    bottom.
+
+    A drawing (SVG) comes from bytes and not from a place, so it has none to refer to: librsvg
+    resolves no reference to a file or a host, and knows no scripts.
+    """
     allow_only(loader)
     source = pyvips.Source.new_from_descriptor(media)
     options = {"access": "sequential", "fail_on": "truncated", **options}
