@@ -125,8 +125,13 @@ class RenderCache:
 
     async def _keep(self, identity: Identity, made: Render, source: Path | bytes) -> Render | None:
         size, kind = made.size_bytes, made.content_type
-        write = partial(write_to, self._raw, source, size, kind)
         kept: list[Blob] = []
+
+        async def write(key: str) -> None:
+            failpoint("render.write.before")
+            await write_to(self._raw, source, size, kind, key)
+            failpoint("render.write.after")
+
         take = partial(self._take, identity, kind, kept)
         if not await self._placer.place(self._raw, size, made.checksums, write, take):
             return None
