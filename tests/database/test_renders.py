@@ -49,7 +49,9 @@ async def count(house: House) -> int:
     return len(await house.execute("select 1 from renders"))
 
 
-async def test_a_picture_is_known_by_what_it_is_made_of_and_the_last_one_counts(house: House) -> None:
+async def test_a_picture_is_known_by_what_it_is_made_of_and_the_last_one_counts(
+    house: House,
+) -> None:
     media_id, other = await house.new(ORIGINAL), await house.new(ORIGINAL)
     small = await picture(house, media_id)
     await keep(house, small)
