@@ -137,9 +137,12 @@ async def test_of_one_media_only_so_many_are_kept(house: House) -> None:
         " (select key from blobs where blob_id in (select blob_id from renders))",
         [MOST],
     )
-    another = await picture(house, media_id)
-    await keep(house, another, b"another")
-    assert await count(house) == MOST
+    for width in range(100, 200):
+        another = await picture(house, media_id, f"resize:{width}x")
+        await keep(house, another, b"another")
+        if await find(house, first) is None:
+            break
+    assert MOST <= await count(house) < MOST + 100
     assert await find(house, first) is None
     assert await find(house, another) is not None
 

@@ -54,6 +54,7 @@ class Renditions:
         take = partial(self._take, media_id, name, content_type)
         if not await self._placer.place(store, size, checksums, write, take):
             raise not_found(media_id)
+        self._notifier.publish("jobs", "unlink")  # what lay there before
         self._notifier.publish("media", media_id)
 
     async def _take(

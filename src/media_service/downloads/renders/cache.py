@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # Of one media. Whoever asks for more of them is trying out numbers.
 MOST = 500
+# One in so many looks whether there are more; keys are as good as random.
+LOOK = 8
 # What this process knows of without asking.
 KNOWN = 10_000
 # Bytes that wait to be stored. Beyond, pictures are not kept: they can be made again.
@@ -149,8 +151,10 @@ class RenderCache:
         useless = await queries.put(db, media_id, key, content_type, blob.blob_id)
         if useless == blob.blob_id:
             return False
-        surplus = await queries.remove_surplus(db, media_id, MOST)
-        for blob_id in [*([useless] if useless else []), *surplus]:
+        go = [useless] if useless else []
+        if key[0] % LOOK == 0:
+            go += await queries.remove_surplus(db, media_id, MOST)
+        for blob_id in go:
             await release(db, blob_id, LINGER)
         kept.append(blob)
         failpoint("render.keep.before")
