@@ -21,6 +21,7 @@ from benchmarks.measure import GIB, MIB, Bench, say
 from benchmarks.memory import memory
 from benchmarks.parts import parts
 from benchmarks.payload import make_payload
+from benchmarks.render import render
 from benchmarks.report import Outcome, save, show
 from benchmarks.s3 import s3
 from benchmarks.small import small
@@ -36,6 +37,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "downloads": downloads,
     "s3": s3,
     "parts": parts,
+    "render": render,
     "calls": calls,
     "small": small,
     "memory": memory,

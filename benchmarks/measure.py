@@ -62,6 +62,7 @@ def cpu_seconds(stack: Stack) -> dict[str, float]:
         "Envoy": ["Envoy", "bare Envoy"],
         "PostgreSQL": ["PostgreSQL"],
         "S3": ["S3"],
+        "peer": ["pyvips 0", "pyvips 1", "thumbor"],
     }
     spent = {
         role: sum(of_family(stack.pids[name]) for name in names if name in stack.pids)

@@ -35,6 +35,7 @@ RESUMES = "The session is ACTIVE with every byte that was acknowledged, and goes
 FINISHES = "The upload is VERIFYING; a job finishes it within a minute, or whoever completes it."
 STAYS = "The upload is FINISHED, its media whole; completing again gives the same media."
 RESENT = "The part is not acknowledged; the same bytes again are taken as that part."
+MADE_AGAIN = "It is made again when somebody asks; what is left of it goes within an hour or so."
 AGAIN = "The job's lease ends, another worker does it again, and the outcome is the same."
 
 REGISTRY = (
@@ -125,6 +126,13 @@ REGISTRY = (
         "committed, not answered",
         "The job is there; the same request id gives it.",
     ),
+    # A picture that was made for a request, and answered with.
+    Failpoint("render.write.before", "serve", "its blob has a row, no bytes yet", MADE_AGAIN),
+    Failpoint("render.write.after", "serve", "its bytes are durable, nothing refers", MADE_AGAIN),
+    Failpoint("render.keep.before", "serve", "kept, not committed", MADE_AGAIN),
+    Failpoint(
+        "render.keep.after", "serve", "committed", "The next one who asks gets it without work."
+    ),
     # What a worker does.
     Failpoint("job.claim.after", "work", "a job is claimed, nothing is done", AGAIN),
     Failpoint("process.store.before", "work", "made, nothing of it is stored", AGAIN),
@@ -154,6 +162,12 @@ REGISTRY = (
     Failpoint("unlink.after", "work", "committed", "Nothing is left of the blob."),
     Failpoint(
         "media.purge-due.after", "work", "committed, nobody was woken", "A job removes its bytes."
+    ),
+    Failpoint(
+        "render.forget.after",
+        "work",
+        "pictures nobody asks for are removed, nobody was woken",
+        "Jobs remove their bytes; they are made again when somebody asks.",
     ),
     Failpoint(
         "upload.expire.before", "work", "expired, not committed", "The next sweep ends the session."

@@ -24,6 +24,7 @@ from media.v1 import (
 from media_service.types import new_id
 from tests.media_files import jpeg
 from tests.rpc.conftest import token
+from tests.tools import eventually
 
 KIB, MIB = 1 << 10, 1 << 20
 PAUSE_SECONDS = 0.02
@@ -58,7 +59,7 @@ class Attempt:
 
     `committed` is the most that was acknowledged, `parts` the numbers of acknowledged parts, if it
     goes `by_parts`. `end`: what it was to come to. `fate`: where the service was killed that it was
-    under way with.
+    under way with. `picture`: what was made of it.
     """
 
     data: bytes
@@ -71,6 +72,7 @@ class Attempt:
     parts: set[int] = field(default_factory=set)
     finished: bool = False
     ended: bool = False
+    picture: bytes = b""
 
     def told(self, upload: upload_pb2.Upload) -> None:
         self.created = True
@@ -124,6 +126,12 @@ class Customer:
         request = download_service_pb2.DownloadRequest(media_id=media_id)
         with unless_killed():
             pieces = self._downloads.Download(request, metadata=self._metadata, timeout=60)
+            return b"".join(piece.data for piece in pieces)
+
+    def render(self, media_id: str) -> bytes:
+        request = download_service_pb2.RenderImageRequest(media_id=media_id, ops="resize:20x")
+        with unless_killed():
+            pieces = self._downloads.RenderImage(request, metadata=self._metadata, timeout=60)
             return b"".join(piece.data for piece in pieces)
 
     def create(self, attempt: Attempt, *, checked: bool = False) -> None:
@@ -276,3 +284,15 @@ def deleted(customer: Customer, attempt: Attempt) -> None:
     """To be purged when it is due."""
     at_once(customer, attempt)
     customer.delete(attempt)
+
+
+def rendered(customer: Customer, attempt: Attempt) -> None:
+    """A picture is made of it, as soon as a worker has looked at it."""
+    at_once(customer, attempt)
+
+    def ready() -> bool:
+        media = customer.media(attempt.upload_id)
+        return media is not None and media.state == media_pb2.Media.READY
+
+    eventually(ready)
+    attempt.picture = customer.render(attempt.upload_id)

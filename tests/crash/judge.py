@@ -33,7 +33,9 @@ INVARIANTS = {
     "a blob whose references are counted wrong": """
         select blob_id as id from blobs b
         where reference_count
-              <> (select count(*) from media_versions v where v.blob_id = b.blob_id)""",
+              <> (select count(*) from media_versions v where v.blob_id = b.blob_id)
+               + (select count(*) from renditions r where r.blob_id = b.blob_id)
+               + (select count(*) from renders p where p.blob_id = b.blob_id)""",
     # But those by which `reconcile` keeps an id from being used again.
     "a blob that nothing refers to": """
         select b.blob_id as id from blobs b where reference_count = 0 and not exists (
@@ -153,6 +155,8 @@ def go_on(customer: Customer, attempt: Attempt) -> None:
             customer.write(attempt, upload.committed_size, len(attempt.data))
         else:
             customer.complete(attempt)
+    elif state == "FINISHED" and attempt.picture:
+        demand(customer.render(attempt.upload_id) == attempt.picture, "another picture", attempt)
     elif state == "FINISHED" and attempt.end == "purged" and not attempt.ended:
         media = customer.media(attempt.upload_id)
         if media is not None:

@@ -123,8 +123,8 @@ class Site:
             db.execute("select pg_notify('media_jobs', 'due:')")
 
     def expire(self, upload_ids: Sequence[str]) -> None:
-        """Lets these sessions, or the purges of their media, fall due; a worker sees it when it
-        starts."""
+        """Lets these sessions, the purges of their media, or pictures that nobody asks for, fall
+        due; a worker sees it when it starts."""
         with psycopg.connect(self.database_url, autocommit=True) as db:
             db.execute(
                 "update uploads set expire_time = 'epoch'"
@@ -136,6 +136,16 @@ class Site:
                 " where media_id = any(%s::uuid[]) and delete_time is not null",
                 (list(upload_ids),),
             )
+            db.execute(
+                "update renders set use_time = 'epoch' where media_id = any(%s::uuid[])",
+                (list(upload_ids),),
+            )
+
+    def await_picture(self, media_id: str) -> None:
+        """Returns once a picture that was made of this media is kept."""
+        with psycopg.connect(self.database_url, autocommit=True) as db:
+            query = "select from renders where media_id = %s"
+            eventually(lambda: db.execute(query, (media_id,)).rowcount == 1)
 
     def close(self) -> None:
         for running in self._processes:

@@ -27,11 +27,13 @@ SMALL, STREAM, LARGE = 100 * KIB, 3 * MIB, 9 * MIB
 
 @dataclass(frozen=True)
 class Way:
-    """How to come to a failpoint. `nth`: late enough that something was acknowledged before."""
+    """How to come to a failpoint. `nth`: late enough that something was acknowledged before.
+    `worker`: whether one has to do its part on the way."""
 
     scenario: Scenario
     nth: int = 1
     size: int = SMALL
+    worker: bool = False
 
 
 AT_ONCE = Way(customers.at_once)
@@ -42,6 +44,8 @@ CHECKED = Way(customers.checked)
 SECOND_OF_PARTS = Way(customers.in_parts, nth=2)
 ON_S3 = Way(customers.in_a_session, size=LARGE)
 SECOND_PART = Way(customers.in_a_session, nth=2, size=LARGE)
+
+RENDERED = Way(customers.rendered, worker=True)
 
 WAYS: Mapping[str, Way] = {
     "local.put.before": AT_ONCE,
@@ -77,6 +81,10 @@ WAYS: Mapping[str, Way] = {
     "wake-up.before": AT_ONCE,
     "media.purge.before": PURGED,
     "media.purge.after": PURGED,
+    "render.write.before": RENDERED,
+    "render.write.after": RENDERED,
+    "render.keep.before": RENDERED,
+    "render.keep.after": RENDERED,
     "s3.begin.after": ON_S3,
     "s3.part.before": SECOND_PART,
     "s3.part.after": SECOND_PART,
@@ -98,6 +106,7 @@ WAYS: Mapping[str, Way] = {
     "unlink.removed": PURGED,
     "unlink.after": PURGED,
     "media.purge-due.after": Way(customers.deleted),
+    "render.forget.after": RENDERED,
     "upload.expire.before": Way(customers.left_alone),
     "upload.expire.after": Way(customers.left_alone),
 }
@@ -130,13 +139,23 @@ class Case:
         for attempt in self.attempts[-1:]:
             look(customer, attempt)
 
+    def go(self, customer: Customer, failpoint: str) -> Attempt:
+        """Goes the way to a failpoint."""
+        way, attempt = WAYS[failpoint], self.new(failpoint)
+        worker = self.site.start("work") if way.worker else None
+        try:
+            way.scenario(customer, attempt)
+        finally:
+            if worker:
+                worker.stop()
+        return attempt
+
     def kill_server_at(self, failpoint: str) -> None:
-        way = WAYS[failpoint]
-        server = self.site.start("serve", f"{failpoint}@{way.nth}")
+        server = self.site.start("serve", f"{failpoint}@{WAYS[failpoint].nth}")
         with Customer(server.address) as customer:
             self.look(customer)
             with suppress(Killed):
-                way.scenario(customer, self.new(failpoint))
+                self.go(customer, failpoint)
             server.await_death()
 
 
@@ -186,8 +205,9 @@ def test_killed_on_a_disk(local: Case, failpoint: str) -> None:
 @pytest.mark.parametrize("failpoint", names("work"))
 def test_a_worker_is_killed(local: Case, server: Running, failpoint: str) -> None:
     with Customer(server.address) as customer:
-        attempt = local.new(failpoint)
-        WAYS[failpoint].scenario(customer, attempt)
+        attempt = local.go(customer, failpoint)
+        if attempt.picture:
+            local.site.await_picture(attempt.upload_id)
         local.site.expire([attempt.upload_id])
         local.site.start("work", failpoint).await_death()
         local.look(customer)

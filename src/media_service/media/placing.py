@@ -63,7 +63,8 @@ class Placer:
         if not there:
             await store.driver.delete(blob.key)  # it was written after its removal
             raise too_slow()
-        self._notifier.publish("jobs", "unlink")
+        if not taken:
+            self._notifier.publish("jobs", "unlink")
         return taken
 
 

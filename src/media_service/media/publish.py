@@ -81,6 +81,7 @@ class PublishHandler:
 
         take = partial(self._take, media.media_id, rendition)
         await self._placer.place(target, blob.size_bytes, blob.checksums, write, take)
+        self._notifier.publish("jobs", "unlink")  # what it was copied from
 
     async def _take(self, media_id: str, rendition: Rendition, db: Connection, copy: Blob) -> bool:
         media = await queries.lock(db, media_id)

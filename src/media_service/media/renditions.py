@@ -64,6 +64,7 @@ class Renditions:
         if not await self._placer.place(store, size, checksums, write, take):
             await self._get(media_id)
             return False
+        self._notifier.publish("jobs", "unlink")  # what lay there before
         self._notifier.publish("media", media_id)
         return True
 

@@ -103,6 +103,12 @@ async def media_of(db: Connection, blob_id: str) -> tuple[str, ...]:
     return tuple([row["media_id"] async for row in rows])
 
 
+async def forget_render(db: Connection, blob_id: str) -> bool:
+    """Removes the picture, made for a request, that lies in a blob; False if there is none."""
+    done = await db.execute("delete from renders where blob_id = %s", (blob_id,))
+    return done.rowcount > 0
+
+
 async def named(db: Connection, objects: Sequence[Key]) -> set[str]:
     """Which of these objects' keys are somebody's: something refers to the blob, or a job is about
     to remove it, or an upload will become it. One statement, so that an upload which finishes

@@ -8,6 +8,7 @@ from media_service.db.notify import Notifier
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind, NewJob
 from media_service.media.model import MediaState
+from media_service.media.placing import release
 from media_service.reconcile import queries
 from media_service.reconcile.model import GRACE, Finding, Kind
 from media_service.reconcile.verify import fault_of
@@ -42,7 +43,8 @@ class Repairer:
 
     async def _settle(self, finding: Finding) -> bool:
         """Puts media into quarantine or takes them back, whatever the bytes are like now. Rows and
-        bytes stay: the bytes may come back, from a backup or with a disk that was not mounted."""
+        bytes stay: the bytes may come back, from a backup or with a disk that was not mounted. A
+        picture that was made for a request goes: it is made again."""
         assert finding.blob_id is not None  # noqa: S101 - these come from rows
         async with self._database.connection() as db:
             blob = await queries.get(db, finding.blob_id)
@@ -55,6 +57,9 @@ class Repairer:
         async with self._database.transaction() as db:
             if await queries.get(db, blob.blob_id) is None:
                 return True  # it was purged meanwhile
+            if await queries.forget_render(db, blob.blob_id):
+                await release(db, blob.blob_id)
+                return True
             quarantined = await queries.quarantine(db, blob.blob_id, fault)
             # Nothing of what is in quarantine is public.
             await jobs.enqueue(db, JobKind.PUBLISH, *quarantined)

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # Of one media. Whoever asks for more of them is trying out numbers.
 MOST = 500
+# One in so many looks whether there are more; keys are as good as random.
+LOOK = 8
 # What this process knows of without asking.
 KNOWN = 10_000
 # Bytes that wait to be stored. Beyond, pictures are not kept: they can be made again.
@@ -125,8 +127,13 @@ class RenderCache:
 
     async def _keep(self, identity: Identity, made: Render, source: Path | bytes) -> Render | None:
         size, kind = made.size_bytes, made.content_type
-        write = partial(write_to, self._raw, source, size, kind)
         kept: list[Blob] = []
+
+        async def write(key: str) -> None:
+            failpoint("render.write.before")
+            await write_to(self._raw, source, size, kind, key)
+            failpoint("render.write.after")
+
         take = partial(self._take, identity, kind, kept)
         if not await self._placer.place(self._raw, size, made.checksums, write, take):
             return None
@@ -144,8 +151,10 @@ class RenderCache:
         useless = await queries.put(db, media_id, key, content_type, blob.blob_id)
         if useless == blob.blob_id:
             return False
-        surplus = await queries.remove_surplus(db, media_id, MOST)
-        for blob_id in [*([useless] if useless else []), *surplus]:
+        go = [useless] if useless else []
+        if key[0] % LOOK == 0:
+            go += await queries.remove_surplus(db, media_id, MOST)
+        for blob_id in go:
             await release(db, blob_id, LINGER)
         kept.append(blob)
         failpoint("render.keep.before")

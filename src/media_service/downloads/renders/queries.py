@@ -37,24 +37,27 @@ async def put(
     db: Connection, media_id: str, key: bytes, content_type: str, blob_id: str
 ) -> str | None:
     """Lets a render lie in a blob. Returns the blob that is of no use now: an older one, or this
-    one, if another process has just been faster."""
-    rows = await db.execute(
-        "select blob_id::text as blob_id from renders where media_id = %s and key = %s for update",
-        (media_id, key),
-    )
-    if older := await rows.fetchone():
-        await db.execute(
-            "update renders set blob_id = %s, content_type = %s, use_time = now()"
-            " where media_id = %s and key = %s",
-            (blob_id, content_type, media_id, key),
-        )
-        return str(older["blob_id"])
+    one, if the older one is just being removed."""
     added = await db.execute(
         "insert into renders (media_id, key, blob_id, content_type) values (%s, %s, %s, %s)"
         " on conflict do nothing",
         (media_id, key, blob_id, content_type),
     )
-    return None if added.rowcount == 1 else blob_id
+    if added.rowcount == 1:
+        return None
+    rows = await db.execute(
+        """
+        with older as (
+            select blob_id from renders where media_id = %(media_id)s and key = %(key)s for update
+        )
+        update renders r set blob_id = %(blob_id)s, content_type = %(type)s, use_time = now()
+        from older where r.media_id = %(media_id)s and r.key = %(key)s
+        returning older.blob_id::text as blob_id
+        """,
+        {"media_id": media_id, "key": key, "blob_id": blob_id, "type": content_type},
+    )
+    row = await rows.fetchone()
+    return row["blob_id"] if row else blob_id
 
 
 async def used(db: Connection, media_id: str, key: bytes) -> None:
