@@ -14,8 +14,8 @@ def blurred(image: pyvips.Image, sigma: float) -> pyvips.Image:
     """Blurred by a standard deviation of `sigma` pixels. If the last of two or four bands is alpha,
     colours count as much as they are seen."""
     if image.hasalpha():
-        seen = smooth(image.premultiply().linear(1, 0.5, uchar=True), sigma)
-        return seen.unpremultiply().linear(1, 0.5, uchar=True)
+        seen = smooth(image.premultiply().rint().cast("uchar"), sigma)
+        return seen.unpremultiply().rint().cast("uchar")
     return smooth(image, sigma)
 
 

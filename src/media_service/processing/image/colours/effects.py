@@ -133,10 +133,9 @@ def looks(mode: Mode, stops: Sequence[Stop], opacity: float) -> tuple[tuple[floa
     the mode is linear in them; else there are more stops.
     """
     points = [(place, color(text), part) for place, text, part in stops]
-    if mode not in LINEAR:
-        between = [halfway(*pair) for pair in pairwise(points)]
-        points = sorted([*points, *between])
-        points = sorted([*points, *(halfway(*pair) for pair in pairwise(points))])
+    if mode not in LINEAR and len({over for _, over, _ in points}) > 1:
+        for _ in range(2):
+            points = sorted([*points, *(halfway(*pair) for pair in pairwise(points))])
     return tuple((place, laid(mode, over, part * opacity)) for place, over, part in points)
 
 

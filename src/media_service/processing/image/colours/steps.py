@@ -83,7 +83,7 @@ def walk(image: Image, steps: Iterable[Step]) -> Image:
 
 
 def rounded(image: Image) -> Image:
-    return image.linear(1, 0.5, uchar=True)
+    return image.rint().cast("uchar")
 
 
 def mix(before: Image, after: Image, amount: float) -> Image:
@@ -117,7 +117,7 @@ def graded(image: Image, gradient: Gradient, before: Sequence[Curves]) -> Image:
     for there, look in others:
         # How much of the nearer stop is left: 255 all, 0 nothing.
         part = 255 / (there - here)
-        left = places.linear(-part, there * part + 0.5, uchar=True)
+        left = rounded(places.linear(-part, there * part))
         result = left.ifthenelse(result, bent(image, [*before, look]), blend=True)
         here = there
     return result

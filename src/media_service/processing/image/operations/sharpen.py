@@ -9,10 +9,10 @@ from media_service.processing.image.operations import Context, Image, operation
 
 @operation("sharpen")
 def sharpen(image: Image, p: Operation.Sharpen, _: Context) -> Image:
-    light = image[0:3].recomb([list(GRAY)]).linear(1, 0.5, uchar=True)
+    light = image[0:3].recomb([list(GRAY)]).rint().cast("uchar")
     if image.bands == 4:  # what is transparent must not shine through
         light = light.bandjoin(image[3]).copy(interpretation="b-w")
     # To all channels alike: colours that differ only in noise do not drift apart.
     edges = (light[0] - blurred(light, p.sigma)[0]) * p.amount
-    colors = (image[0:3] + edges).linear(1, 0.5, uchar=True)
+    colors = (image[0:3] + edges).rint().cast("uchar")
     return colors.bandjoin(image[3]) if image.bands == 4 else colors
