@@ -1,0 +1,34 @@
+"""Another picture over this one, at a place and in a size of its own."""
+
+from media.v1.operation_pb2 import Operation
+
+from media_service.errors import FailedPrecondition, Reason
+from media_service.processing.image.geometry import Size, resized
+from media_service.processing.image.operations import Context, Image, operation
+from media_service.processing.image.overlaying import over
+
+# As wide and high as pictures of the contract can be.
+LONGEST = 65535
+
+
+@operation("compose")
+def compose(image: Image, p: Operation.Compose, context: Context) -> Image:
+    layer = context.overlays[p.media_id]
+    mode = Operation.Compose.Blend.Name(p.blend).lower().replace("_", "-")
+    layer = resized(layer, wanted(p, (layer.width, layer.height)))
+    return over(image, layer, (p.x, p.y), p.opacity, mode.replace("color-", "colour-"))
+
+
+def wanted(p: Operation.Compose, own: Size) -> Size:
+    """Raises FailedPrecondition (OPERATION_NOT_APPLICABLE)."""
+    width, height = p.width, p.height
+    if not width:
+        width = max(1, round(own[0] * height / own[1])) if height else own[0]
+    if not height:
+        height = max(1, round(own[1] * width / own[0]))
+    if max(width, height) > LONGEST:
+        raise FailedPrecondition(
+            Reason.OPERATION_NOT_APPLICABLE,
+            f"The picture to be laid over it would be {width}x{height} pixels large.",
+        )
+    return width, height
