@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: dev test lint gen bench soak lock clean release-contract
+.PHONY: dev test lint gen docs bench soak lock clean release-contract
 
 dev: $(READY)
 	@exec $(BIN)/python -m media_service dev
@@ -22,6 +22,10 @@ lint: $(READY)
 
 gen: $(READY)
 	$(BIN)/python protos/gen.py
+
+# docs/operations.md and its pictures, from the contract.
+docs: $(READY)
+	$(BIN)/python -m docs.gen
 
 # The contract as callers have it: what `make lint` holds changes against.
 release-contract: gen

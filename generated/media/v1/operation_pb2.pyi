@@ -707,7 +707,7 @@ class Operation(_message.Message):
         opacity: _builtins.float
         """0 invisible to 1."""
         scale: _builtins.float
-        """Its width, as a part of the picture's."""
+        """Its width, as a part of the picture's; less if it would be higher than the picture."""
         margin: _builtins.int
         """Distance from the edges; between tiles."""
         tile: _builtins.bool
@@ -745,7 +745,9 @@ class Operation(_message.Message):
 
     @_typing.final
     class Text(_message.Message):
-        """Writes over the picture."""
+        """Writes over the picture, in Roboto, which has Latin, Greek and Cyrillic letters. Lines that are too long
+        are broken.
+        """
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -761,7 +763,7 @@ class Operation(_message.Message):
         gravity: Global___Operation.Gravity.ValueType
         color: _builtins.str
         size: _builtins.float
-        """Height of a line, as a part of the picture's shorter side."""
+        """Height of a line, as a part of the picture's shorter side; less if the text would not fit."""
         opacity: _builtins.float
         """0 invisible to 1."""
         margin: _builtins.int

@@ -1,5 +1,5 @@
 """Text as a picture of its letters, always in the same font: Roboto, which comes with the service
-and has Latin, Greek and Cyrillic letters. For others, the fonts of the system are asked."""
+and has Latin, Greek and Cyrillic letters. In the sandbox there is no other."""
 
 from functools import cache
 from html import escape

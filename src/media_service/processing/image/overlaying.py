@@ -5,16 +5,27 @@ import pyvips
 from media_service.processing.image.geometry import Image, Size, place, with_alpha
 
 
-def over(
-    image: Image, layer: Image, corner: tuple[int, int], opacity: float, mode: str = "over"
-) -> Image:
+def over(image: Image, layer: Image, corner: tuple[int, int], opacity: float) -> Image:
     """With the left and top edges of `layer` there; what is outside of the picture is not seen."""
     layer = with_alpha(layer)
     if opacity < 1:
         layer = (layer * [1, 1, 1, opacity]).rint().cast("uchar").copy(interpretation="srgb")
     x, y = corner
-    result = image.composite2(layer, mode, x=x, y=y)
+    result = image.composite2(layer, "over", x=x, y=y)
     return result if image.hasalpha() else result[0:3]
+
+
+def blended(image: Image, layer: Image, corner: tuple[int, int], mode: str) -> Image:
+    """A layer as large as the picture, in the colours that it has there when it is mixed with it.
+
+    So W3C Compositing defines blending; libvips blends colours that are partly transparent
+    otherwise.
+    """
+    layer = with_alpha(layer).embed(*corner, image.width, image.height)
+    colors = image[0:3].composite2(layer[0:3], mode)[0:3]
+    if image.hasalpha():  # as much as there is to be mixed with
+        colors = image[3].ifthenelse(colors, layer[0:3], blend=True)
+    return colors.bandjoin(layer[3]).copy(interpretation="srgb")
 
 
 def marked(

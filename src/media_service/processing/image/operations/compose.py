@@ -5,7 +5,7 @@ from media.v1.operation_pb2 import Operation
 from media_service.errors import FailedPrecondition, Reason
 from media_service.processing.image.geometry import Size, resized
 from media_service.processing.image.operations import Context, Image, operation
-from media_service.processing.image.overlaying import over
+from media_service.processing.image.overlaying import blended, over
 
 # As wide and high as pictures of the contract can be.
 LONGEST = 65535
@@ -14,9 +14,13 @@ LONGEST = 65535
 @operation("compose")
 def compose(image: Image, p: Operation.Compose, context: Context) -> Image:
     layer = context.overlays[p.media_id]
-    mode = Operation.Compose.Blend.Name(p.blend).lower().replace("_", "-")
     layer = resized(layer, wanted(p, (layer.width, layer.height)))
-    return over(image, layer, (p.x, p.y), p.opacity, mode.replace("color-", "colour-"))
+    corner = (p.x, p.y)
+    if p.blend != Operation.Compose.OVER:
+        mode = Operation.Compose.Blend.Name(p.blend).lower().replace("_", "-")
+        layer = blended(image, layer, corner, mode.replace("color-", "colour-"))
+        corner = (0, 0)
+    return over(image, layer, corner, p.opacity)
 
 
 def wanted(p: Operation.Compose, own: Size) -> Size:

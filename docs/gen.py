@@ -1,0 +1,152 @@
+"""Writes docs/operations.md and its pictures, from what the contract says of operations.
+
+`python -m docs.gen` writes; with `--check` it fails if the text or a picture is stale.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+import pyvips
+
+from docs.scene import logo, scene
+from media_service.processing.pipeline import fields
+from media_service.processing.pipeline.catalogue import OperationManual, Parameter, catalogue
+from media_service.processing.pipeline.text import ONCE, canonical, parse
+from media_service.processing.renderer import Renderer, Source
+
+DOCS = Path(__file__).parent
+SIZE = (240, 160)
+LOGO = "0190163d-8694-739b-aea5-966c26f8ad91"
+# Examples of the contract are for photos; these are for a picture of this size.
+SHOWN = {
+    "resize": "resize:120x120:fit=COVER",
+    "crop": "crop:100x120:gravity=ATTENTION",
+    "trim": "pad:20:background=336699,trim:10",
+    "text": "text:© Jane Doe:color=ffffff:size=0.12",
+    "compose": f"compose:{LOGO}:x=40:y=30:width=150:blend=MULTIPLY",
+}
+# Means of what encoders of different versions may make of the same picture.
+ALIKE = 2.0
+
+HEAD = """# Operations
+
+A pipeline is a list of operations. In the short text form they are separated by commas:
+`resize:800x600,clarendon,compress:85`. An operation is its name and then, after colons, its parameters: in their order (`blur:2`), by name
+(`crop:300x200:gravity=NORTH`), or both; `tile` alone is `tile=true`. `WxH` stands for a width and a height, of which one may be missing. The name of a filter alone
+stands for `filter:NAME`. In text, `%2C`, `%3A` and `%25` stand for a comma, a colon and a percent sign. ListOperations tells all of this to programs.
+
+Every picture begins upright and in sRGB. This one is the original:
+
+![the original](operations/original.webp)
+"""
+FILTERS = """
+## Filters
+
+Recipes, each a list of steps, are in `processing/image/colours/filters.py`. Most follow [CSSgram](https://github.com/una/CSSgram) by Una Kravets (MIT licence), and show what
+a browser shows of it. `amount` mixes a filter with the original: `moon:0.5`.
+
+"""
+
+
+def pictures() -> dict[str, str]:
+    """The pipeline of each picture, by its name."""
+    shown = {m.name: SHOWN.get(m.name, m.example) for m in catalogue() if m.name not in ONCE}
+    names = [name.lower() for name in fields.values(fields.FILTERS.DESCRIPTOR)]
+    return {"original": "", **shown, **{f"filter_{name}": name for name in names}}
+
+
+def manual() -> str:
+    parts = [HEAD, *(section(operation) for operation in catalogue()), FILTERS]
+    names = [name for name in pictures() if name.startswith("filter_")]
+    for start in range(0, len(names), 3):
+        row = names[start : start + 3]
+        titles = [f"`{name.removeprefix('filter_')}`" for name in row]
+        cells = [f"![{name}](operations/{name}.webp)" for name in row]
+        rule = ["|---|---|---|"] if start == 0 else []
+        parts.append("\n".join([line(titles), *rule, line(cells)]) + "\n")
+    return "".join(parts)
+
+
+def section(operation: OperationManual) -> str:
+    shown = SHOWN.get(operation.name, operation.example)
+    lines = [f"\n## {operation.name}", "", operation.description, "", f"`{shown}`", ""]
+    if operation.name not in ONCE:
+        lines += [f"![{operation.name}](operations/{operation.name}.webp)", ""]
+    if operation.parameters:
+        lines += [line(["parameter", "what it is", "values", "default"]), "|---|---|---|---|"]
+        lines += [parameter(each) for each in operation.parameters]
+    return "\n".join(lines) + "\n"
+
+
+def parameter(each: Parameter) -> str:
+    values = each.kind
+    if each.values:
+        values = ", ".join(each.values)
+    elif each.least or each.most:
+        values = f"{each.kind}, {each.least} to {each.most}"
+    default = f"`{each.default}`" if each.default else ""
+    return line([f"`{each.name}`", each.description, values, default])
+
+
+def line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+async def draw(folder: Path) -> None:
+    """Makes all pictures, as the service does."""
+    sources = {}
+    for name, image in (("original", scene(*SIZE)), ("logo", logo())):
+        path = folder / f"{name}.png"
+        image.pngsave(str(path))
+        sources[name] = Source(path, "image/png", image.width, image.height, 1)
+    async with Renderer(2, 10_000_000, 1 << 28) as renderer:
+        for name, pipeline in pictures().items():
+            text = canonical(parse(f"{pipeline},convert:WEBP:75:effort=6".removeprefix(",")))
+            overlays = {LOGO: sources["logo"]} if LOGO in text else {}
+            async with renderer.render(sources["original"], text, overlays=overlays) as made:
+                (folder / f"{name}.webp").write_bytes(made.path.read_bytes())
+
+
+def stale(fresh: Path) -> list[str]:
+    """What is not as it would be made today."""
+    found = [] if (DOCS / "operations.md").read_text() == manual() else ["operations.md"]
+    kept = {path.stem for path in (DOCS / "operations").glob("*")}
+    found += sorted(kept ^ set(pictures()))
+    return found + [name for name in pictures() if name in kept and differs(fresh, name)]
+
+
+def differs(fresh: Path, name: str) -> bool:
+    one, other = (
+        pyvips.Image.new_from_file(str(folder / f"{name}.webp"))
+        for folder in (fresh, DOCS / "operations")
+    )
+    same = (one.width, one.height, one.bands) == (other.width, other.height, other.bands)
+    return not same or (one - other).abs().avg() > ALIKE
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail if stale")
+    check = parser.parse_args().check
+    with tempfile.TemporaryDirectory() as made:
+        fresh = Path(made)
+        asyncio.run(draw(fresh))
+        if check:
+            if names := stale(fresh):
+                sys.exit(f"docs are stale, run `make docs`: {', '.join(names)}")
+            return
+        (DOCS / "operations").mkdir(exist_ok=True)
+        for path in (DOCS / "operations").glob("*"):
+            path.unlink()
+        for name in pictures():
+            (DOCS / "operations" / f"{name}.webp").write_bytes(
+                (fresh / f"{name}.webp").read_bytes()
+            )
+        (DOCS / "operations.md").write_text(manual())
+
+
+if __name__ == "__main__":
+    main()

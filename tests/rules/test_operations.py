@@ -1,0 +1,33 @@
+"""What the contract says of operations is what there is."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from media_service.processing.image import operations
+from media_service.processing.image.colours.filters import FILTERS
+from media_service.processing.pipeline import fields
+from media_service.processing.pipeline.text import ONCE
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_every_operation_has_a_function():
+    assert set(operations.load()) == set(fields.operations()) - set(ONCE)
+
+
+def test_every_filter_has_a_recipe():
+    assert {fields.FILTERS.Name(name) for name in FILTERS} == set(
+        fields.values(fields.FILTERS.DESCRIPTOR)
+    )
+
+
+def test_the_manual_of_operations_is_fresh():
+    check = subprocess.run(
+        [sys.executable, "-m", "docs.gen", "--check"], cwd=DOCS.parent, check=False
+    )
+    assert check.returncode == 0
+
+
+def test_the_pictures_of_the_manual_are_small():
+    assert sum(path.stat().st_size for path in (DOCS / "operations").glob("*")) <= 1_500_000
