@@ -13,9 +13,12 @@ import grpc
 from media.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
+    job_pb2,
     media_pb2,
     media_service_pb2,
     media_service_pb2_grpc,
+    processing_service_pb2,
+    processing_service_pb2_grpc,
     upload_pb2,
     upload_service_pb2,
     upload_service_pb2_grpc,
@@ -38,6 +41,9 @@ def picture(size: int) -> bytes:
     return PICTURE + random.randbytes(size)  # noqa: S311
 
 
+RENDITION = "mine"
+
+
 class Killed(Exception):
     """Nobody answers any more."""
 
@@ -57,8 +63,8 @@ class Attempt:
     """An upload, what was asked of it, and what the service said: nothing of that may get lost.
 
     `committed` is the most that was acknowledged, `parts` the numbers of acknowledged parts, if it
-    goes `by_parts`. `end`: what it was to come to. `fate`: where the service was killed that it was
-    under way with.
+    goes `by_parts`. `wanted`: a rendition, too, by the job `job_id`, once that is acknowledged.
+    `end`: what it was to come to. `fate`: where the service was killed that it was under way with.
     """
 
     data: bytes
@@ -71,6 +77,9 @@ class Attempt:
     parts: set[int] = field(default_factory=set)
     finished: bool = False
     ended: bool = False
+    wanted: bool = False
+    request_id: str = field(default_factory=new_id)
+    job_id: str = ""
 
     def told(self, upload: upload_pb2.Upload) -> None:
         self.created = True
@@ -87,6 +96,7 @@ class Customer:
         self._uploads = upload_service_pb2_grpc.UploadServiceStub(self._channel)
         self._media = media_service_pb2_grpc.MediaServiceStub(self._channel)
         self._downloads = download_service_pb2_grpc.DownloadServiceStub(self._channel)
+        self._processing = processing_service_pb2_grpc.ProcessingServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -120,8 +130,8 @@ class Customer:
         request = media_service_pb2.GetMediaRequest(media_id=media_id)
         return self._find(self._media.GetMedia, request)
 
-    def content(self, media_id: str) -> bytes:
-        request = download_service_pb2.DownloadRequest(media_id=media_id)
+    def content(self, media_id: str, rendition: str = "") -> bytes:
+        request = download_service_pb2.DownloadRequest(media_id=media_id, rendition=rendition)
         with unless_killed():
             pieces = self._downloads.Download(request, metadata=self._metadata, timeout=60)
             return b"".join(piece.data for piece in pieces)
@@ -212,6 +222,21 @@ class Customer:
         self._call(self._media.PurgeMedia, request)
         attempt.ended = True
 
+    def order(self, attempt: Attempt, ops: str = "resize:16x,convert:WEBP") -> job_pb2.Job:
+        """Wants a rendition; the same one, if it is asked again."""
+        attempt.wanted = True
+        request = processing_service_pb2.ProcessMediaRequest(
+            media_id=attempt.upload_id, ops=ops, rendition=RENDITION, request_id=attempt.request_id
+        )
+        job: job_pb2.Job = self._call(self._processing.ProcessMedia, request)
+        assert attempt.job_id in {"", job.job_id}, "another job for the same request"
+        attempt.job_id = job.job_id
+        return job
+
+    def job(self, job_id: str) -> job_pb2.Job | None:
+        request = processing_service_pb2.GetJobRequest(job_id=job_id)
+        return self._find(self._processing.GetJob, request)
+
 
 # What customers do, each with an attempt of its own.
 
@@ -276,3 +301,8 @@ def deleted(customer: Customer, attempt: Attempt) -> None:
     """To be purged when it is due."""
     at_once(customer, attempt)
     customer.delete(attempt)
+
+
+def processed(customer: Customer, attempt: Attempt) -> None:
+    at_once(customer, attempt)
+    customer.order(attempt)
