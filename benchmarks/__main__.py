@@ -15,6 +15,7 @@ import uvloop
 
 from benchmarks.calls import calls
 from benchmarks.downloads import downloads
+from benchmarks.jobs import jobs
 from benchmarks.many import many
 from benchmarks.measure import GIB, MIB, Bench, say
 from benchmarks.memory import memory
@@ -37,6 +38,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "parts": parts,
     "calls": calls,
     "small": small,
+    "jobs": jobs,
     "memory": memory,
     "many": many,
 }

@@ -1,11 +1,13 @@
 """Jobs over REST, and as an operator watches them with grpcurl."""
 
 import json
+from collections.abc import Iterator
 
 import httpx
+import pytest
 
 from tests.e2e.conftest import Service
-from tests.e2e.rest import refusal, store
+from tests.e2e.rest import client_of, refusal, store
 from tests.e2e.test_grpcurl import API, Grpcurl, grpcurl, many
 from tests.e2e.test_rest_uploads import events
 from tests.media_files import film, jpeg
@@ -37,6 +39,12 @@ def test_a_rendition_is_asked_for_watched_and_read(alice: httpx.Client) -> None:
     assert alice.get(f"/v1/jobs/{job['jobId']}").json() == done
 
 
+@pytest.fixture
+def bob(service: Service) -> Iterator[httpx.Client]:
+    with client_of(service, "bob") as client:
+        yield client
+
+
 def test_refusals_have_their_status(alice: httpx.Client, bob: httpx.Client) -> None:
     media = store(alice, jpeg())["mediaId"]
     video = store(alice, film(5000))["mediaId"]
@@ -57,12 +65,12 @@ def test_refusals_have_their_status(alice: httpx.Client, bob: httpx.Client) -> N
     assert refusal(alice.post(f"{path}:retry", json={})) == (409, "JOB_NOT_RETRYABLE")
 
 
-def test_a_batch_and_the_manual(alice: httpx.Client, service: Service) -> None:
+def test_a_batch_and_the_manual(alice: httpx.Client, http: httpx.Client) -> None:
     media = store(alice, jpeg())["mediaId"]
     requests = [{"mediaId": media, "ops": ops} for ops in ("negate", "resize:10x")]
     answer = alice.post("/v1/media:batchProcess", json={"requests": requests})
     assert [job["mediaId"] for job in answer.json()["jobs"]] == [media, media]
-    manual = httpx.get(f"{service.base_url}/v1/operations", trust_env=False).json()
+    manual = http.get("/v1/operations").json()
     assert {"resize", "crop", "filter"} <= {one["name"] for one in manual["operations"]}
 
 
