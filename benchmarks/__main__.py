@@ -16,6 +16,7 @@ import uvloop
 from benchmarks.calls import calls
 from benchmarks.downloads import downloads
 from benchmarks.images import images
+from benchmarks.jobs import jobs
 from benchmarks.many import many
 from benchmarks.measure import GIB, MIB, Bench, say
 from benchmarks.memory import memory
@@ -40,6 +41,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "render": render,
     "calls": calls,
     "small": small,
+    "jobs": jobs,
     "memory": memory,
     "many": many,
     "images": images,

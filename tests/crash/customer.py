@@ -13,9 +13,12 @@ import grpc
 from media.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
+    job_pb2,
     media_pb2,
     media_service_pb2,
     media_service_pb2_grpc,
+    processing_service_pb2,
+    processing_service_pb2_grpc,
     upload_pb2,
     upload_service_pb2,
     upload_service_pb2_grpc,
@@ -39,6 +42,9 @@ def picture(size: int) -> bytes:
     return PICTURE + random.randbytes(size)  # noqa: S311
 
 
+RENDITION = "mine"
+
+
 class Killed(Exception):
     """Nobody answers any more."""
 
@@ -58,8 +64,9 @@ class Attempt:
     """An upload, what was asked of it, and what the service said: nothing of that may get lost.
 
     `committed` is the most that was acknowledged, `parts` the numbers of acknowledged parts, if it
-    goes `by_parts`. `end`: what it was to come to. `fate`: where the service was killed that it was
-    under way with. `picture`: what was made of it.
+    goes `by_parts`. `wanted`: a rendition, too, by the job `job_id`, once that is acknowledged.
+    `end`: what it was to come to. `fate`: where the service was killed that it was under way with.
+    `picture`: what was made of it.
     """
 
     data: bytes
@@ -73,6 +80,9 @@ class Attempt:
     finished: bool = False
     ended: bool = False
     picture: bytes = b""
+    wanted: bool = False
+    request_id: str = field(default_factory=new_id)
+    job_id: str = ""
 
     def told(self, upload: upload_pb2.Upload) -> None:
         self.created = True
@@ -89,6 +99,7 @@ class Customer:
         self._uploads = upload_service_pb2_grpc.UploadServiceStub(self._channel)
         self._media = media_service_pb2_grpc.MediaServiceStub(self._channel)
         self._downloads = download_service_pb2_grpc.DownloadServiceStub(self._channel)
+        self._processing = processing_service_pb2_grpc.ProcessingServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -122,8 +133,8 @@ class Customer:
         request = media_service_pb2.GetMediaRequest(media_id=media_id)
         return self._find(self._media.GetMedia, request)
 
-    def content(self, media_id: str) -> bytes:
-        request = download_service_pb2.DownloadRequest(media_id=media_id)
+    def content(self, media_id: str, rendition: str = "") -> bytes:
+        request = download_service_pb2.DownloadRequest(media_id=media_id, rendition=rendition)
         with unless_killed():
             pieces = self._downloads.Download(request, metadata=self._metadata, timeout=60)
             return b"".join(piece.data for piece in pieces)
@@ -220,6 +231,21 @@ class Customer:
         self._call(self._media.PurgeMedia, request)
         attempt.ended = True
 
+    def order(self, attempt: Attempt, ops: str = "resize:16x,convert:WEBP") -> job_pb2.Job:
+        """Wants a rendition; the same one, if it is asked again."""
+        attempt.wanted = True
+        request = processing_service_pb2.ProcessMediaRequest(
+            media_id=attempt.upload_id, ops=ops, rendition=RENDITION, request_id=attempt.request_id
+        )
+        job: job_pb2.Job = self._call(self._processing.ProcessMedia, request)
+        assert attempt.job_id in {"", job.job_id}, "another job for the same request"
+        attempt.job_id = job.job_id
+        return job
+
+    def job(self, job_id: str) -> job_pb2.Job | None:
+        request = processing_service_pb2.GetJobRequest(job_id=job_id)
+        return self._find(self._processing.GetJob, request)
+
 
 # What customers do, each with an attempt of its own.
 
@@ -296,3 +322,8 @@ def rendered(customer: Customer, attempt: Attempt) -> None:
 
     eventually(ready)
     attempt.picture = customer.render(attempt.upload_id)
+
+
+def processed(customer: Customer, attempt: Attempt) -> None:
+    at_once(customer, attempt)
+    customer.order(attempt)

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from media.v1 import media_pb2, upload_pb2
+from media.v1 import job_pb2, media_pb2, upload_pb2
 from psycopg.rows import dict_row
 
-from tests.crash.customer import Attempt, Customer, at_once
+from tests.crash.customer import RENDITION, Attempt, Customer, at_once
 from tests.crash.site import Site
 from tests.tools import eventually
 
@@ -36,6 +36,11 @@ INVARIANTS = {
               <> (select count(*) from media_versions v where v.blob_id = b.blob_id)
                + (select count(*) from renditions r where r.blob_id = b.blob_id)
                + (select count(*) from renders p where p.blob_id = b.blob_id)""",
+    "a job that SUCCEEDED without a rendition": """
+        select subject_id as id from jobs j where kind = 'PROCESS' and state = 'SUCCEEDED'
+        and not exists (
+            select from renditions r where r.media_id = j.subject_id and r.name = j.rendition
+        )""",
     # But those by which `reconcile` keeps an id from being used again.
     "a blob that nothing refers to": """
         select b.blob_id as id from blobs b where reference_count = 0 and not exists (
@@ -125,6 +130,23 @@ def look(customer: Customer, attempt: Attempt) -> str:
         media = media or customer.media(attempt.upload_id)
         demand(media is not None, "finished, and without a media", attempt)
         demand(customer.content(attempt.upload_id) == attempt.data, "other bytes", attempt)
+    look_at_job(customer, attempt)
+    return state
+
+
+def look_at_job(customer: Customer, attempt: Attempt) -> str:
+    """The state of the job that was acknowledged, if one was. What SUCCEEDED left its rendition."""
+    if not attempt.job_id:
+        return ""
+    job = customer.job(attempt.job_id)
+    demand(job is not None, "an acknowledged job is unknown", attempt)
+    assert job is not None
+    state = job_pb2.Job.State.Name(job.state)
+    demand(state not in {"FAILED", "CANCELLED"}, f"a job is {state}", attempt)
+    if state == "SUCCEEDED":
+        made = customer.content(attempt.upload_id, RENDITION)
+        whole = len(made) == job.rendition.size_bytes and made[8:12] == b"WEBP"
+        demand(whole, "a job SUCCEEDED, and what it made is not there", attempt)
     return state
 
 
@@ -163,12 +185,17 @@ def go_on(customer: Customer, attempt: Attempt) -> None:
             customer.delete(attempt)
             customer.purge(attempt)
         attempt.ended = True
+    if attempt.wanted and attempt.end != "purged":
+        customer.order(attempt)
 
 
 def close_case(customer: Customer, attempt: Attempt) -> None:
     """What must be true once all jobs are done."""
     state = look(customer, attempt)
     demand(state not in UNFINISHED, f"still {state}", attempt)
+    if attempt.job_id:
+        ended = look_at_job(customer, attempt)
+        demand(ended == "SUCCEEDED", f"a job that was accepted is {ended}", attempt)
     if state != "FINISHED" or attempt.end == "purged":
         return
     media = customer.media(attempt.upload_id)

@@ -44,6 +44,7 @@ SCENARIOS = (
     *(customers.at_once, customers.in_a_session, customers.in_parts) * 2,
     customers.streamed,
     customers.checked,
+    customers.processed,
     customers.abandoned,
     customers.left_alone,
     customers.purged,

@@ -40,6 +40,7 @@ AT_ONCE = Way(customers.at_once)
 IN_A_SESSION = Way(customers.in_a_session)
 SECOND_PIECE = Way(customers.in_a_session, nth=2)
 ABANDONED, PURGED = Way(customers.abandoned), Way(customers.purged)
+PROCESSED = Way(customers.processed)
 CHECKED = Way(customers.checked)
 SECOND_OF_PARTS = Way(customers.in_parts, nth=2)
 ON_S3 = Way(customers.in_a_session, size=LARGE)
@@ -95,6 +96,11 @@ WAYS: Mapping[str, Way] = {
     "gcs.join.before": ON_S3,
     "gcs.join.after": ON_S3,
     "job.claim.after": AT_ONCE,
+    "job.order.before": PROCESSED,
+    "job.order.after": PROCESSED,
+    "process.store.before": PROCESSED,
+    "process.finish.before": PROCESSED,
+    "process.finish.after": PROCESSED,
     "ingest.hash.after": IN_A_SESSION,
     "ingest.finish.before": AT_ONCE,
     "ingest.finish.after": AT_ONCE,

@@ -15,7 +15,7 @@ from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.errors import InvalidArgument, Reason, Unavailable
 from media_service.jobs import queries
-from media_service.jobs.attempt import ATTEMPTS
+from media_service.jobs.attempt import ATTEMPTS, CHANGES
 from media_service.jobs.model import Claim, JobKind, JobState, NewJob
 from media_service.jobs.progress import Progress
 from media_service.jobs.worker import LEASE, Worker
@@ -332,3 +332,130 @@ async def test_the_worker_outlives_the_database(
                 notifier.publish("jobs", job_id)
                 await until(lambda count=count: len(handler.finished) == count)
                 await in_state(database, job_id, JobState.SUCCEEDED)
+
+
+async def test_work_on_a_cancelled_job_ends_at_once(database: Database, notifier: Notifier) -> None:
+    """Long before the worker would look at its lease."""
+    handler = Handler(database, forever)
+    job_id = await enqueue(database)
+    async with working(database, notifier, handler, lease=timedelta(hours=1)):
+        await until(lambda: handler.ran)
+        await asyncio.sleep(1)  # so that the worker's first look is over, too
+        other = await enqueue(database)
+        async with database.connection() as db:
+            await queries.cancel(db, job_id)
+        notifier.publish(CHANGES, job_id, JobState.CANCELLED)
+        async with asyncio.timeout(10):
+            await in_state(database, other, JobState.RUNNING)
+    assert (await job(database, job_id))["state"] == "CANCELLED"
+    assert handler.given_up == []
+
+
+async def test_a_cancellation_that_nobody_heard_of_is_seen_at_the_lease(
+    database: Database, notifier: Notifier
+) -> None:
+    handler = Handler(database, forever)
+    job_id = await enqueue(database)
+    async with working(database, notifier, handler, lease=timedelta(seconds=0.6)):
+        await until(lambda: handler.ran)
+        other = await enqueue(database)
+        async with database.connection() as db:
+            await queries.cancel(db, job_id)
+        await in_state(database, other, JobState.RUNNING)
+    assert (await job(database, job_id))["state"] == "CANCELLED"
+
+
+async def test_who_finishes_a_cancelled_job_comes_too_late(
+    database: Database, notifier: Notifier
+) -> None:
+    async def slow(claim: Claim) -> None:
+        async with database.connection() as db:
+            await queries.cancel(db, claim.job_id)
+
+    handler = Handler(database, slow)
+    job_id = await enqueue(database)
+    async with working(database, notifier, handler):
+        await until(lambda: handler.finished)
+    assert handler.finished == [False]
+    assert (await job(database, job_id))["state"] == "CANCELLED"
+
+
+async def test_work_that_takes_too_long_fails_with_a_reason(
+    database: Database, notifier: Notifier
+) -> None:
+    handler = Handler(database, forever)
+    job_id = await enqueue(database)
+    limits = {JobKind.INGEST: timedelta(seconds=0.1)}
+    async with working(database, notifier, handler, limits=limits):
+        await until(lambda: handler.given_up)
+    row = await job(database, job_id)
+    assert (row["state"], row["attempt"]) == ("FAILED", 1)
+    assert row["error_reason"] == Reason.PROCESSING_LIMIT_EXCEEDED
+
+
+async def test_a_timeout_of_the_work_itself_is_not_taken_for_the_limit(
+    database: Database, notifier: Notifier
+) -> None:
+    handler = Handler(database, failing(TimeoutError("of a library")))
+    job_id = await enqueue(database)
+    limits = {JobKind.INGEST: timedelta(minutes=5)}
+    async with working(database, notifier, handler, limits=limits):
+        await until(lambda: handler.ran)
+        await in_state(database, job_id, JobState.QUEUED)
+    assert (await job(database, job_id))["error_reason"] == "INTERNAL"
+
+
+async def test_progress_is_written_now_and_then_and_never_falls(
+    database: Database, notifier: Notifier
+) -> None:
+    """A thousand reports become a few rows, and who watches is told of each."""
+    job_id = await enqueue(database)
+    told: list[str] = []
+    seen: list[tuple[str, int]] = []
+
+    class Telling(Handler):
+        async def run(self, claim: Claim, progress: Progress) -> None:
+            for percent in range(1000):
+                progress.report("first" if percent < 500 else "second", percent / 8)
+                progress.report("first" if percent < 500 else "second", 1)
+                await asyncio.sleep(0.001)
+                row = await job(database, job_id)
+                seen.append((row["stage"], row["progress_percent"]))
+            await super().run(claim, progress)
+
+    handler = Telling(database, nothing)
+    with notifier.listen(CHANGES, job_id, told.append):
+        async with working(database, notifier, handler):
+            await until(lambda: handler.finished)
+        await until(lambda: told)
+    percents = [percent for _, percent in seen]
+    assert percents == sorted(percents)
+    assert max(percents) <= 99
+    different = sorted(set(seen))
+    assert 2 < len(different) < 200
+    assert {stage for stage, _ in different} <= {"", "first", "second"}
+    row = await job(database, job_id)
+    assert (row["progress_percent"], row["stage"]) == (100, "")
+
+
+async def test_the_next_attempt_begins_at_nothing(database: Database, notifier: Notifier) -> None:
+    job_id = await enqueue(database)
+    first = await claim(database)
+    async with database.connection() as db:
+        assert await queries.report(db, first, "half", 50)
+        assert await queries.put_back(db, first)
+        assert not await queries.report(db, first, "late", 90)
+    row = await job(database, job_id)
+    assert (row["progress_percent"], row["stage"]) == (0, "")
+
+
+async def test_watchers_hear_of_a_job_that_waits_again_after_its_worker_died(
+    database: Database, notifier: Notifier
+) -> None:
+    job_id = await enqueue(database)
+    await claim(database, lease=timedelta(seconds=-1))
+    told: list[str] = []
+    handler = Handler(database, forever)
+    with notifier.listen(CHANGES, job_id, told.append):
+        async with working(database, notifier, handler):
+            await until(lambda: told and handler.ran)

@@ -1,0 +1,221 @@
+"""How soon a worker begins what an upload leaves to it, and how soon who watches a job is told."""
+
+import asyncio
+import contextlib
+import io
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any
+
+import psycopg
+from media.v1 import (
+    processing_service_pb2,
+    processing_service_pb2_grpc,
+    upload_pb2,
+    upload_service_pb2,
+    upload_service_pb2_grpc,
+)
+from PIL import Image
+
+from benchmarks.measure import Bench, say
+from benchmarks.report import Outcome, Row
+from benchmarks.transfer import channel, client
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
+from media_service.jobs.attempt import CHANGES
+from media_service.types import new_id
+
+UPLOADS = 100
+WATCHERS = 1000
+CHANNELS = 4
+# Seconds between two changes, on average, beside the time that they take.
+PAUSE_SECONDS = 0.004
+LIMIT_MS = {"start": 30.0, "watch": 50.0}
+
+
+@contextmanager
+def worker(bench: Bench) -> Iterator[None]:
+    """One, for as long as the context lasts: the stack has none."""
+    with bench.stack.log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "media_service", "work"],
+            env={**os.environ, **bench.stack.settings},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
+
+async def starts(bench: Bench) -> list[float]:
+    """Milliseconds from the transaction that finished an upload, its commit included, to the one
+    in which a worker claims the job it left. One upload after another, at random moments."""
+    ids = []
+    async with await psycopg.AsyncConnection.connect(
+        bench.stack.database_url, autocommit=True
+    ) as db:
+        with worker(bench):
+            async with client(bench.stack) as to:
+                stub: Any = upload_service_pb2_grpc.UploadServiceStub(to.service)
+                data = jpeg()
+                for _ in range(UPLOADS + 1):
+                    message = upload_service_pb2.WriteUploadRequest(
+                        spec=upload_pb2.UploadSpec(upload_id=new_id(), filename="a.jpg"),
+                        data=data,
+                        finish=True,
+                    )
+                    call = stub.WriteUpload(iter([message]), metadata=to.metadata)
+                    assert (await call).state == upload_pb2.Upload.FINISHED
+                    ids.append(message.spec.upload_id)
+                    await ended(db, message.spec.upload_id)
+                    await asyncio.sleep(random.uniform(0, 0.02))
+        rows = await db.execute(
+            "select extract(epoch from start_time - create_time)::float8 from jobs"
+            " where subject_id = any(%s::uuid[])",
+            (ids[1:],),  # the first one waited for the worker to come up
+        )
+        return [row[0] * 1e3 for row in await rows.fetchall()]
+
+
+async def ended(db: psycopg.AsyncConnection, media_id: str) -> None:
+    query = "select from jobs where subject_id = %s and end_time is not null"
+    while await (await db.execute(query, (media_id,))).fetchone() is None:
+        await asyncio.sleep(0.02)
+
+
+def jpeg() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 48), "teal").save(out, "JPEG")
+    return out.getvalue()
+
+
+class Crowd:
+    """Who watches: each message carries, as its stage, when the job was changed."""
+
+    def __init__(self) -> None:
+        self.watching = 0
+        self.seconds: list[float] = []
+
+    async def watch(self, stub: Any, job_id: str, metadata: Any) -> None:
+        request = processing_service_pb2.WatchJobRequest(job_id=job_id)
+        last = ""
+        async for job in stub.WatchJob(request, metadata=metadata):
+            if not job.stage:
+                self.watching += 1
+            elif job.stage != last:
+                last = job.stage
+                self.seconds.append(time.time() - float(last))
+
+
+@asynccontextmanager
+async def crowd(bench: Bench, job_ids: Sequence[str]) -> AsyncIterator[Crowd]:
+    """A watcher of each job, once all of them watch."""
+    watchers = Crowd()
+    metadata = (("authorization", f"Bearer {bench.stack.token}"),)
+    async with AsyncExitStack() as stack:
+        stubs: list[Any] = [
+            processing_service_pb2_grpc.ProcessingServiceStub(
+                await stack.enter_async_context(channel(bench.stack.grpc))
+            )
+            for _ in range(CHANNELS)
+        ]
+        tasks = [
+            asyncio.create_task(watchers.watch(stubs[number % CHANNELS], job_id, metadata))
+            for number, job_id in enumerate(job_ids)
+        ]
+        while watchers.watching < len(job_ids):
+            await asyncio.sleep(0.05)
+        yield watchers
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def watched(bench: Bench) -> tuple[list[float], list[float]]:
+    """Milliseconds from a change in the database to the message at the client: of changes spread
+    over time, and of all jobs at once."""
+    url = bench.stack.database_url
+    async with Database(url, 8) as database, Notifier(url) as notifier:
+        job_ids = [new_id() for _ in range(WATCHERS)]
+        async with database.connection() as db:
+            await db.execute(
+                "insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id,"
+                " lease_until) select job_id, 'PROCESS', gen_random_uuid(), 'RUNNING', '', 'user',"
+                " 'bench', now() + interval '1 hour' from unnest(%s::uuid[]) as job (job_id)",
+                (job_ids,),
+            )
+
+        async def change(some: Sequence[str]) -> None:
+            async with database.connection() as db:
+                await db.execute(
+                    "update jobs set stage = %s where job_id = any(%s::uuid[])",
+                    (repr(time.time()), list(some)),
+                )
+            for job_id in some:
+                notifier.publish(CHANGES, job_id)
+
+        async with crowd(bench, job_ids) as watchers:
+            say(f"  {WATCHERS} watch")
+            end = time.perf_counter() + bench.seconds
+            while time.perf_counter() < end:
+                await change([random.choice(job_ids)])
+                await asyncio.sleep(random.uniform(0, 2 * PAUSE_SECONDS))
+            await asyncio.sleep(1)
+            spread, watchers.seconds = watchers.seconds, []
+            for _ in range(bench.rounds):
+                await change(job_ids)
+                await asyncio.sleep(2)
+            burst = watchers.seconds
+        async with database.connection() as db:
+            await db.execute("delete from jobs where job_id = any(%s::uuid[])", (job_ids,))
+    return [s * 1e3 for s in spread], [s * 1e3 for s in burst]
+
+
+def percentiles(milliseconds: Sequence[float]) -> str:
+    cuts = statistics.quantiles(milliseconds, n=100)
+    return f"p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms of {len(milliseconds)}"
+
+
+def row(figure: str, milliseconds: Sequence[float], limit: float) -> Row:
+    return Row(
+        figure=figure,
+        unit="ms",
+        target=1.0,
+        at_most=True,
+        measured=statistics.median(milliseconds),
+        limit=limit,
+        limit_name="as asked for",
+    )
+
+
+async def jobs(bench: Bench) -> Outcome:
+    begun = await starts(bench)
+    say(f"  upload to start: {percentiles(begun)}")
+    spread, burst = await watched(bench)
+    say(f"  change to message: {percentiles(spread)}; all at once: {percentiles(burst)}")
+    with contextlib.suppress(FileNotFoundError):
+        bench.stack.discard()
+    who = f"{WATCHERS} watchers of {WATCHERS} jobs"
+    return Outcome(
+        [
+            row("upload finished → worker started, p50", begun, LIMIT_MS["start"]),
+            row(f"job changed → message, {who}, p50", spread, LIMIT_MS["watch"]),
+        ],
+        [],
+        [
+            f"upload finished → worker started: {percentiles(begun)}; the commit that finishes the"
+            " upload is part of it.",
+            f"{who}, changes at random, {len(spread) / bench.seconds:.0f} a second:"
+            f" {percentiles(spread)}; all {WATCHERS} jobs changed by one statement, so that every"
+            f" watcher is told at once: {percentiles(burst)}.",
+        ],
+    )

@@ -1,0 +1,391 @@
+"""Whose job is next: held against a model, and looked at by itself."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from media_service.db.database import Database
+from media_service.jobs import queries
+from media_service.jobs.model import Claim, JobKind, JobState, NewJob, Priority
+from media_service.jobs.turns import Turns
+from media_service.types import Fault, Owner, new_id
+
+LEASE = timedelta(hours=1)
+LATER = timedelta(hours=2)
+OWNERS = [Owner("user", "ann"), Owner("user", "bob"), Owner("team", "ann", "acme")]
+FAULT = Fault("STORAGE_UNAVAILABLE", "away")
+
+
+def job(owner: Owner | None, **options: Any) -> NewJob:
+    kind = JobKind.PROCESS if owner else JobKind.UNLINK
+    return NewJob(kind, new_id(), owner, **options)
+
+
+async def accept(database: Database, *jobs: NewJob) -> None:
+    async with database.connection() as db:
+        for one in jobs:
+            await queries.accept(db, [one])
+
+
+async def claimed(database: Database, turns: Turns, running: list[Claim]) -> Claim | None:
+    async with database.connection() as db:
+        await queries.release_due(db)
+        claim = await turns.claim(db, LEASE, running)
+    if claim:
+        running.append(claim)
+    return claim
+
+
+async def drain(database: Database, limit: int, *, hold: bool = False) -> list[Claim]:
+    """The next jobs, in order; each ends before the next is claimed, unless it is held."""
+    turns, running, found = Turns(), [], []
+    while len(found) < limit and (claim := await claimed(database, turns, running)):
+        found.append(claim)
+        if not hold:
+            running.clear()
+            async with database.connection() as db:
+                assert await queries.finish(db, claim, JobState.SUCCEEDED)
+    return found
+
+
+def owners(claims: list[Claim]) -> list[str]:
+    return [claim.owner.id if claim.owner else "service" for claim in claims]
+
+
+async def test_many_jobs_of_one_owner_do_not_delay_the_one_of_another(database: Database) -> None:
+    ann, bob, _ = OWNERS
+    async with database.connection() as db:
+        await queries.accept(db, [job(ann) for _ in range(10_000)])
+    await accept(database, job(bob))
+    assert "bob" in owners(await drain(database, 2))
+
+
+async def test_the_owner_of_whose_jobs_the_fewest_run_is_next(database: Database) -> None:
+    ann, bob, acme = OWNERS
+    await accept(database, *(job(owner) for owner in (ann, ann, ann, bob, acme)))
+    found = await drain(database, 5, hold=True)
+    assert {claim.owner for claim in found[:3]} == {ann, bob, acme}
+    assert [claim.owner for claim in found[3:]] == [ann, ann]
+
+
+async def test_owners_take_turns(database: Database) -> None:
+    ann, bob, acme = OWNERS
+    await accept(database, *(job(owner) for owner in (ann, bob, acme) for _ in range(3)))
+    found = [claim.owner for claim in await drain(database, 9)]
+    for start in (0, 3, 6):
+        assert set(found[start : start + 3]) == {ann, bob, acme}
+
+
+async def test_the_services_own_jobs_and_those_of_owners_take_turns(database: Database) -> None:
+    await accept(database, *(job(OWNERS[0]) for _ in range(4)), *(job(None) for _ in range(4)))
+    found = [claim.owner is None for claim in await drain(database, 8)]
+    assert found in ([True, False] * 4, [False, True] * 4)
+
+
+async def test_neither_kind_takes_all_the_slots_while_the_other_waits(database: Database) -> None:
+    await accept(database, *(job(OWNERS[0]) for _ in range(9)), *(job(None) for _ in range(9)))
+    found = await drain(database, 6, hold=True)
+    assert sum(claim.owner is None for claim in found) == 3
+
+
+async def test_what_is_urgent_comes_first_among_the_jobs_of_its_owner(database: Database) -> None:
+    ann, bob, _ = OWNERS
+    low, first, second, high = jobs = [
+        job(ann, priority=priority)
+        for priority in (Priority.LOW, Priority.NORMAL, Priority.NORMAL, Priority.HIGH)
+    ]
+    await accept(database, *jobs, job(bob))
+    found = [claim.job_id for claim in await drain(database, 5) if claim.owner == ann]
+    assert found == [one.job_id for one in (high, first, second, low)]
+
+
+async def test_no_job_is_claimed_twice_however_many_claim(database: Database) -> None:
+    await accept(database, *(job(OWNERS[n % 3] if n % 4 else None) for n in range(60)))
+    found = await asyncio.gather(*(drain(database, 60, hold=True) for _ in range(4)))
+    ids = [claim.job_id for claims in found for claim in claims]
+    assert len(ids) == len(set(ids)) == 60
+
+
+@pytest.mark.parametrize(("owners_", "each"), [(1, 20_000), (4000, 2)])
+async def test_a_claim_costs_the_same_however_many_wait(
+    database: Database, owners_: int, each: int
+) -> None:
+    """Counted in pages that are looked at, which no busy machine changes."""
+    async with database.connection() as db:
+        await db.execute(
+            "insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id)"
+            " select gen_random_uuid(), 'PROCESS', gen_random_uuid(), 'QUEUED', '', 'user',"
+            " 'user ' || o from generate_series(1, %s) o, generate_series(1, %s)",
+            (owners_, each),
+        )
+        await db.execute("vacuum analyze jobs")
+        await db.execute("select pg_stat_force_next_flush()")
+        before = await pages(database)
+        turns, running = Turns(), []
+        for _ in range(20):
+            claim = await turns.claim(db, LEASE, running)
+            assert claim is not None
+        await db.execute("select pg_stat_force_next_flush()")
+    assert (await pages(database) - before) / 20 < 200
+
+
+async def pages(database: Database) -> int:
+    async with database.connection() as db:
+        rows = await db.execute(
+            "select heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read as pages"
+            " from pg_statio_user_tables where relname = 'jobs'"
+        )
+        row = await rows.fetchone()
+        assert row is not None
+        return int(row["pages"])
+
+
+# Against a model
+
+
+@dataclass
+class Model:
+    """A job as it should be."""
+
+    new: NewJob
+    state: JobState = JobState.QUEUED
+    due: bool = True
+    attempt: int = 0
+    token: int = 0
+    # In which order jobs of the same priority are taken.
+    place: int = 0
+    percent: int = 0
+    lapsed: bool = False
+
+
+@dataclass
+class Held:
+    claim: Claim
+    model: Model
+    token: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.token = self.claim.token
+
+    @property
+    def valid(self) -> bool:
+        return self.model.state is JobState.RUNNING and self.model.token == self.token
+
+
+class Jobs(RuleBasedStateMachine):
+    """Everything that is done to jobs, in any order, by workers that hold claims good and lost."""
+
+    run: Callable[[Coroutine[Any, Any, Any]], Any]
+    database: Database
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run(self._clear())
+        self.jobs: dict[str, Model] = {}
+        self.held: list[Held] = []
+        self.places = 0
+        self.turns = Turns()
+
+    async def _clear(self) -> None:
+        async with self.database.connection() as db:
+            await db.execute("truncate jobs")
+
+    def do(self, query: Callable[..., Any], *arguments: Any) -> Any:
+        async def ask() -> Any:
+            async with self.database.connection() as db:
+                return await query(db, *arguments)
+
+        return self.run(ask())
+
+    def place(self) -> int:
+        self.places += 1
+        return self.places
+
+    @rule(
+        owner=st.sampled_from([None, *OWNERS]),
+        priority=st.sampled_from(Priority),
+        delayed=st.booleans(),
+    )
+    def accept(self, owner: Owner | None, priority: Priority, delayed: bool) -> None:
+        new = job(owner, priority=priority, delay=LATER if delayed else timedelta())
+        self.do(queries.accept, [new])
+        self.jobs[new.job_id] = Model(new, due=not delayed, place=self.place())
+
+    @rule()
+    def claim(self) -> None:
+        """By a worker that runs nothing else."""
+        self.release()
+        claim = self.do(self.turns.claim, LEASE, [])
+        ready = [m for m in self.jobs.values() if m.state is JobState.QUEUED and m.due]
+        if claim is None:
+            assert not ready
+            return
+        model = self.jobs[claim.job_id]
+        assert model in ready
+        owner = model.new.owner
+        rivals = [m for m in ready if m.new.owner == owner]
+        if owner is None:
+            assert model.place == min(m.place for m in rivals)
+        else:
+            best = min(rivals, key=lambda m: (-m.new.priority, m.place))
+            assert model is best
+            running = {o: self.running(o) for o in {m.new.owner for m in ready} - {None}}
+            assert running[owner] == min(running.values())
+        model.state, model.percent = JobState.RUNNING, 0
+        model.attempt += 1
+        model.token += 1
+        assert (claim.attempt, claim.token, claim.owner) == (model.attempt, model.token, owner)
+        self.held.append(Held(claim, model))
+
+    def running(self, owner: Owner | None) -> int:
+        return sum(m.state is JobState.RUNNING and m.new.owner == owner for m in self.jobs.values())
+
+    def release(self) -> None:
+        self.do(queries.release_due)
+        for model in self.jobs.values():
+            if model.state is JobState.RUNNING and model.lapsed:
+                model.state, model.lapsed = JobState.QUEUED, False
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        held = data.draw(st.sampled_from(self.held))
+        assert self.do(queries.renew, held.claim, LEASE) == held.valid
+        if held.valid:
+            held.model.lapsed = False
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), percent=st.integers(0, 99))
+    def report(self, data: st.DataObject, percent: int) -> None:
+        held = data.draw(st.sampled_from(self.held))
+        assert self.do(queries.report, held.claim, "work", percent) == held.valid
+        if held.valid:
+            held.model.percent = max(held.model.percent, percent)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), state=st.sampled_from([JobState.SUCCEEDED, JobState.FAILED]))
+    def finish(self, data: st.DataObject, state: JobState) -> None:
+        held = data.draw(st.sampled_from(self.held))
+        fault = FAULT if state is JobState.FAILED else None
+        assert self.do(queries.finish, held.claim, state, fault) == held.valid
+        if held.valid:
+            held.model.state = state
+            if state is JobState.SUCCEEDED:
+                held.model.percent = 100
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def retry_later(self, data: st.DataObject) -> None:
+        held = data.draw(st.sampled_from(self.held))
+        assert self.do(queries.retry_later, held.claim, LATER, FAULT) == held.valid
+        if held.valid:
+            held.model.state, held.model.due = JobState.QUEUED, False
+            held.model.lapsed, held.model.place = False, self.place()
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def put_back(self, data: st.DataObject) -> None:
+        held = data.draw(st.sampled_from(self.held))
+        assert self.do(queries.put_back, held.claim) == held.valid
+        if held.valid:
+            held.model.state, held.model.percent = JobState.QUEUED, 0
+            held.model.lapsed, held.model.place = False, self.place()
+            held.model.attempt -= 1
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        model = self.jobs[data.draw(st.sampled_from(sorted(self.jobs)))]
+        self.do(queries.cancel, model.new.job_id)
+        if not model.state.final:
+            model.state, model.lapsed = JobState.CANCELLED, False
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def restart(self, data: st.DataObject) -> None:
+        model = self.jobs[data.draw(st.sampled_from(sorted(self.jobs)))]
+        self.do(queries.restart, model.new.job_id)
+        if model.state in {JobState.FAILED, JobState.CANCELLED}:
+            model.state, model.due, model.attempt, model.percent = JobState.QUEUED, True, 0, 0
+            model.place = self.place()
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def die(self, data: st.DataObject) -> None:
+        """A worker's lease comes to its end."""
+        held = data.draw(st.sampled_from(self.held))
+        if held.valid:
+            self.do(execute, "update jobs set lease_until = now() - interval '1 s'"
+                    " where job_id = %s", held.claim.job_id)  # fmt: skip
+            held.model.lapsed = True
+
+    @rule()
+    def hours_pass(self) -> None:
+        """What waits is due; in the order in which it fell due."""
+        self.do(
+            execute,
+            "update jobs set run_time = run_time - %s where state = 'QUEUED' and not ready",
+            LATER,
+        )
+        for model in self.jobs.values():
+            if model.state is JobState.QUEUED:
+                model.due = True
+        self.release()
+
+    @invariant()
+    def rows_are_as_the_model_says(self) -> None:
+        rows = self.do(everything)
+        assert {row["job_id"] for row in rows} == set(self.jobs)
+        for row in rows:
+            model = self.jobs[row["job_id"]]
+            found = (row["state"], row["attempt"], row["token"], row["progress_percent"])
+            assert found == (model.state, model.attempt, model.token, model.percent)
+            assert (row["lease_until"] is not None) == (model.state is JobState.RUNNING)
+            assert (row["end_time"] is not None) == model.state.final
+            assert not row["stage"] or model.state is JobState.RUNNING
+
+
+async def execute(db: Any, statement: str, *params: Any) -> None:
+    await db.execute(statement, params)
+
+
+async def everything(db: Any) -> list[dict[str, Any]]:
+    rows = await db.execute("select *, job_id::text as job_id from jobs")
+    return await rows.fetchall()
+
+
+def test_jobs_are_as_a_model_says(database_url: str) -> None:
+    with asyncio.Runner() as runner:
+
+        async def opened() -> Database:
+            return await Database(database_url, 2).__aenter__()
+
+        database = runner.run(opened())
+
+        class Machine(Jobs):
+            pass
+
+        Machine.run = staticmethod(runner.run)  # type: ignore[assignment]
+        Machine.database = database
+        try:
+            run_state_machine_as_test(
+                Machine,
+                settings=settings(
+                    max_examples=30, stateful_step_count=40, deadline=None, database=None
+                ),
+            )
+        finally:
+            runner.run(database.__aexit__())

@@ -1,0 +1,87 @@
+"""Jobs over REST, and as an operator watches them with grpcurl."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Service
+from tests.e2e.rest import client_of, refusal, store
+from tests.e2e.test_grpcurl import API, Grpcurl, grpcurl, many
+from tests.e2e.test_rest_uploads import events
+from tests.media_files import film, jpeg
+
+__all__ = ["grpcurl"]  # a fixture
+
+
+def test_a_rendition_is_asked_for_watched_and_read(alice: httpx.Client) -> None:
+    media = store(alice, jpeg(width=64, height=48))["mediaId"]
+    answer = alice.post(f"/v1/media/{media}:process", json={"ops": "resize:32x,convert:WEBP"})
+    assert answer.status_code == 200
+    job = answer.json()
+    assert (job["type"], job["mediaId"]) == ("PROCESS", media)
+    with alice.stream("GET", f"/v1/jobs/{job['jobId']}:watch") as watch:
+        assert watch.headers["content-type"].startswith("text/event-stream")
+        seen = list(events(watch))
+    done = seen[-1]
+    assert (done["state"], done["progressPercent"]) == ("SUCCEEDED", 100)
+    made = done["rendition"]
+    assert (made["contentType"], made["width"], made["height"]) == ("image/webp", 32, 24)
+    path = f"/v1/media/{media}/renditions/{made['name']}/content"
+    content = alice.get(path)
+    assert (content.status_code, content.headers["content-type"]) == (200, "image/webp")
+    assert str(len(content.content)) == made["sizeBytes"]
+    part = alice.get(path, headers={"range": "bytes=8-11"})
+    assert (part.status_code, part.content) == (206, b"WEBP")
+    listed = alice.get("/v1/jobs", params={"mediaId": media, "type": "PROCESS"}).json()
+    assert [one["jobId"] for one in listed["jobs"]] == [job["jobId"]]
+    assert alice.get(f"/v1/jobs/{job['jobId']}").json() == done
+
+
+@pytest.fixture
+def bob(service: Service) -> Iterator[httpx.Client]:
+    with client_of(service, "bob") as client:
+        yield client
+
+
+def test_refusals_have_their_status(alice: httpx.Client, bob: httpx.Client) -> None:
+    media = store(alice, jpeg())["mediaId"]
+    video = store(alice, film(5000))["mediaId"]
+
+    process = f"/v1/media/{media}:process"
+    assert refusal(alice.post(process, json={"ops": "fly"})) == (400, "INVALID_OPERATIONS")
+    not_mine = bob.post(process, json={"ops": "negate"})
+    assert refusal(not_mine) == (404, "MEDIA_NOT_FOUND")
+    not_a_picture = alice.post(f"/v1/media/{video}:process", json={"ops": "negate"})
+    assert refusal(not_a_picture) == (422, "OPERATION_NOT_APPLICABLE")
+    (ingest,) = alice.get("/v1/jobs", params={"mediaId": media}).json()["jobs"]
+    path = f"/v1/jobs/{ingest['jobId']}"
+    assert refusal(alice.post(f"{path}:cancel", json={})) == (409, "JOB_NOT_CANCELLABLE")
+    assert refusal(bob.get(path)) == (404, "JOB_NOT_FOUND")
+    assert refusal(bob.get(f"{path}:watch")) == (404, "JOB_NOT_FOUND")
+    with alice.stream("GET", f"{path}:watch") as watch:
+        assert list(events(watch))[-1]["state"] == "SUCCEEDED"
+    assert refusal(alice.post(f"{path}:retry", json={})) == (409, "JOB_NOT_RETRYABLE")
+
+
+def test_a_batch_and_the_manual(alice: httpx.Client, http: httpx.Client) -> None:
+    media = store(alice, jpeg())["mediaId"]
+    requests = [{"mediaId": media, "ops": ops} for ops in ("negate", "resize:10x")]
+    answer = alice.post("/v1/media:batchProcess", json={"requests": requests})
+    assert [job["mediaId"] for job in answer.json()["jobs"]] == [media, media]
+    manual = http.get("/v1/operations").json()
+    assert {"resize", "crop", "filter"} <= {one["name"] for one in manual["operations"]}
+
+
+def test_grpcurl_watches_a_job_to_its_end(
+    alice: httpx.Client, service: Service, grpcurl: Grpcurl
+) -> None:
+    media = store(alice, jpeg())["mediaId"]
+    job = alice.post(f"/v1/media/{media}:process", json={"ops": "resize:20x"}).json()
+    request = json.dumps({"job_id": job["jobId"]})
+    method = f"{API}.ProcessingService/WatchJob"
+    seen = many(grpcurl("-d", request, service.grpc_address, method, user="alice"))
+    assert seen[-1]["state"] == "SUCCEEDED"
+    percents = [one.get("progress_percent", 0) for one in seen]
+    assert percents == sorted(percents)
