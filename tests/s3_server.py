@@ -1,4 +1,4 @@
-"""A real S3 server for tests: versitygw over a folder, on loopback."""
+"""A real S3 server for tests: versitygw over a folder, on loopback, as strict as AWS."""
 
 import os
 import socket
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.aws_rules import as_on_aws
 from tests.tools import await_answer, require_tool
 
 ACCESS, SECRET = "media-tests", "media-tests-secret"
@@ -28,7 +29,8 @@ def s3_server(folder: Path) -> Iterator[str]:
     try:
         endpoint = f"http://127.0.0.1:{port}"
         await_answer(endpoint, process)
-        yield endpoint
+        with as_on_aws(endpoint) as strict:
+            yield strict
     finally:
         process.terminate()
         process.wait()

@@ -16,6 +16,7 @@ from pathlib import Path
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.aws_rules import as_on_aws
 from tests.s3_server import ACCESS, BUCKET, SECRET
 from tests.tools import eventually, require_tool
 
@@ -60,7 +61,8 @@ def seaweed_server(folder: Path) -> Iterator[str]:
                 return asyncio.run(make_bucket(endpoint))
 
             eventually(stores)
-            yield endpoint
+            with as_on_aws(endpoint) as strict:
+                yield strict
         finally:
             for process in processes:
                 process.kill()  # there is nothing to save, and the graceful end takes its time

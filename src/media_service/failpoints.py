@@ -51,6 +51,16 @@ REGISTRY = (
     ),
     Failpoint("upload.create.after", "serve", "committed, not answered", RESUMES),
     Failpoint("upload.take-over.after", "serve", "a writer has its epoch, no bytes yet", RESUMES),
+    Failpoint(
+        "upload.succeed.before",
+        "serve",
+        "one takes over where parts may still come late, in a session of the store that no row"
+        " names yet",
+        RESUMES,
+    ),
+    Failpoint(
+        "upload.succeed.after", "serve", "the row names it, the one before is still open", RESUMES
+    ),
     Failpoint("local.part.created", "serve", "the part's file is there, and empty", RESUMES),
     Failpoint("local.part.written", "serve", "bytes are written, not synced", RESUMES),
     Failpoint("local.part.synced", "serve", "bytes are synced, not counted", RESUMES),
@@ -95,6 +105,13 @@ REGISTRY = (
     Failpoint("s3.part.after", "serve", "a part is stored, not counted", RESUMES),
     Failpoint("s3.join.before", "serve", "about to complete the multipart upload", FINISHES),
     Failpoint("s3.join.after", "serve", "completed, the multipart upload is gone", FINISHES),
+    Failpoint(
+        "s3.pieces.after",
+        "serve",
+        "each session of several is an object of its own, nothing is joined",
+        FINISHES,
+    ),
+    Failpoint("s3.pieces.joined", "serve", "joined, the pieces are still there", FINISHES),
     Failpoint("gcs.part.before", "serve", "a part is about to be sent", RESUMES),
     Failpoint("gcs.part.after", "serve", "a part is stored, not counted", RESUMES),
     Failpoint("gcs.join.before", "serve", "about to compose the parts", FINISHES),

@@ -214,7 +214,7 @@ async def test_the_store_knows_the_content_type(
 
 
 @pytest.mark.parametrize(
-    ("size", "copies"), [(5 * MIB, 1), (5 * MIB + 1, 2), (10 * MIB, 2), (12 * MIB + 345, 3)]
+    ("size", "copies"), [(5 * MIB, 1), (5 * MIB + 1, 1), (10 * MIB, 2), (17 * MIB + 345, 3)]
 )
 async def test_a_large_blob_is_copied_in_pieces(
     s3: S3Driver,

@@ -47,6 +47,7 @@ from media_service.storage.gcs_requests import (
 )
 from media_service.storage.held_part import HeldPart
 from media_service.storage.parallel import for_each
+from media_service.storage.unique_names import UniqueNames
 from media_service.types import Octets
 
 # A part waits in memory until it is whole; 50 GiB are 6400 parts.
@@ -89,7 +90,7 @@ class GcsPartWriter(HeldPart):
             await self._driver.discard_part(self._name)
 
 
-class GcsDriver:
+class GcsDriver(UniqueNames):
     """`prefix` ends with a slash or is empty. `endpoint` is an emulator that asks for no
     credentials; None: Google's own, with the credentials that the SDK finds."""
 

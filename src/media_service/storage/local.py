@@ -43,6 +43,7 @@ from media_service.storage.files import (
     translated,
     write_all,
 )
+from media_service.storage.unique_names import UniqueNames
 from media_service.types import Octets
 
 # Threads wait for the disk, not for a processor: many small uploads sync at the same time.
@@ -138,7 +139,7 @@ class LocalPartWriter:
                 os.close(fd)
 
 
-class LocalDriver(ClosedStore):
+class LocalDriver(ClosedStore, UniqueNames):
     limits = Limits()
 
     def __init__(self, root: Path) -> None:

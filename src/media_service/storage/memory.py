@@ -18,6 +18,7 @@ from media_service.storage.driver import (
     expect,
     missing,
 )
+from media_service.storage.unique_names import UniqueNames
 from media_service.types import Octets, now
 
 
@@ -45,7 +46,7 @@ class MemoryPartWriter:
         self._parts.pop(self._name, None)
 
 
-class MemoryDriver(ClosedStore):
+class MemoryDriver(ClosedStore, UniqueNames):
     limits = Limits()
 
     def __init__(self) -> None:

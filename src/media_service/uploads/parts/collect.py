@@ -102,11 +102,13 @@ class Collector:
             return
         async with self._database.connection() as db:
             claimed = await part_queries.to_collect(db, upload.upload_id)
-        if not claimed:
+            # After the claims, or the store's session might be older than they are.
+            held = await queries.get(db, upload.upload_id) if claimed else None
+        if held is None:
             return
         found = await self._store.driver.stored_parts(
             self._store.key(upload.blob_id),
-            upload.store_session,
+            held.store_session,
             [part.name for part in claimed],
         )
         came = [part for part in claimed if found.get(part.name) == (part.size, part.crc32c)]

@@ -10,7 +10,7 @@ from media_service.access.links import LinkSigner, invalid
 from media_service.access.principal import Principal
 from media_service.access.require import require
 from media_service.db.database import Database
-from media_service.errors import DataLoss, InvalidArgument, Reason, TooLarge, Unavailable
+from media_service.errors import DataLoss, InvalidArgument, Reason, TooLarge
 from media_service.failpoints import failpoint
 from media_service.storage.blobs import BlobStore
 from media_service.storage.driver import PartName, PartWriter, SignedRequest
@@ -25,6 +25,7 @@ from media_service.uploads.parts.collect import Collector
 from media_service.uploads.parts.receive import PartStream
 from media_service.uploads.running import Running
 from media_service.uploads.stream import size_exceeded
+from media_service.uploads.succession import lost, succeed
 
 # What a link of ours is for.
 PUT = "put"
@@ -186,7 +187,7 @@ class PartService:
             await stream.receive(None)
             check_claim(stream, claimed)
             if (stream.size, stream.crc32c) != (found.size, found.crc32c):
-                raise other_bytes(number, upload.next_part_number)
+                raise other_bytes(number, upload.next_part)
             return found
         taken = await self._begin(upload, of_claim=claimed is not None)
         name = PartName(number, taken.epoch)
@@ -210,28 +211,20 @@ class PartService:
         try:
             await writer.seal()
         except DataLoss as error:  # a session of the store that ended meanwhile
-            async with self._database.connection() as db:
-                found = await queries.get(db, upload.upload_id)
-            if found is None or found.state is not UploadState.ACTIVE:
-                raise not_active(found or upload) from error
-            raise Unavailable(
-                Reason.STORAGE_UNAVAILABLE, "The store does not know this upload now; try again."
-            ) from error
+            raise await lost(self._database, upload.upload_id, upload.store_session) from error
 
     async def _begin(self, upload: Upload, *, of_claim: bool = False) -> Upload:
         """The upload in an epoch of our own. `of_claim`: only while claims made before hold."""
         since = upload.parts_since if of_claim else None
         async with self._database.connection() as db:
             taken = await part_queries.begin(db, upload.upload_id, since)
-            if taken is not None:
-                failpoint("part.begin.after")
-                if taken.parts_since == taken.epoch:
-                    self._collector.superseded(taken)
-                return taken
-            found = await queries.get(db, upload.upload_id)
-        if of_claim:
-            raise invalid()
-        raise not_active(found or upload)
+            found = taken or await queries.get(db, upload.upload_id)
+        if taken is None:
+            raise invalid() if of_claim else not_active(found or upload)
+        failpoint("part.begin.after")
+        if taken.parts_since == taken.epoch:
+            self._collector.superseded(taken)
+        return taken if taken.settled else await succeed(self._database, self._store, taken)
 
     async def _load(self, principal: Principal, upload_id: str, *, active: bool = True) -> Upload:
         async with self._database.connection() as db:
