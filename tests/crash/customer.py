@@ -135,15 +135,31 @@ class Customer:
         attempt.told(self._call(self._uploads.CreateUpload, request))
 
     def write(
-        self, attempt: Attempt, start: int, end: int, *, create: bool = False, pause: int = 0
+        self,
+        attempt: Attempt,
+        start: int,
+        end: int,
+        *,
+        create: bool = False,
+        pause: int = 0,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         """Sends bytes, into a session or as one of their own; the last ones finish it. At `pause`
-        it waits until something is acknowledged, and then goes on."""
-        messages = self._messages(attempt, start, end, create=create, pause=pause)
+        it waits until something is acknowledged, and does something else; then it goes on."""
+        messages = self._messages(
+            attempt, start, end, create=create, pause=pause, meanwhile=meanwhile
+        )
         attempt.told(self._call(self._uploads.WriteUpload, messages))
 
     def _messages(
-        self, attempt: Attempt, start: int, end: int, *, create: bool, pause: int
+        self,
+        attempt: Attempt,
+        start: int,
+        end: int,
+        *,
+        create: bool,
+        pause: int,
+        meanwhile: Callable[[], None],
     ) -> Iterator[upload_service_pb2.WriteUploadRequest]:
         for at in range(start, end, PIECE):
             piece = attempt.data[at : min(at + PIECE, end)]
@@ -156,6 +172,7 @@ class Customer:
             yield message
             if at + PIECE == pause:
                 self._until_counted(attempt)
+                meanwhile()
 
     def _until_counted(self, attempt: Attempt) -> None:
         """Until some of what is being written is acknowledged to whoever asks, or all is over."""
@@ -225,6 +242,22 @@ def streamed(customer: Customer, attempt: Attempt) -> None:
     size = len(attempt.data)
     middle = size // 2 // PIECE * PIECE
     customer.write(attempt, 0, size, create=True, pause=middle)
+
+
+def taken_over(customer: Customer, attempt: Attempt) -> None:
+    """A stream that has not ended, and another that goes on where the service says."""
+    size = len(attempt.data)
+
+    def go_on() -> None:
+        with suppress(Killed, grpc.RpcError):  # the first one was not at rest yet
+            customer.write(attempt, attempt.committed, size)
+
+    customer.create(attempt)
+    try:
+        customer.write(attempt, 0, size, pause=size // PIECE * PIECE, meanwhile=go_on)
+    except grpc.RpcError as error:
+        if error.code() not in {grpc.StatusCode.ABORTED, grpc.StatusCode.FAILED_PRECONDITION}:
+            raise
 
 
 def in_two(customer: Customer, attempt: Attempt) -> None:

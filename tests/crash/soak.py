@@ -43,6 +43,7 @@ PATIENCE_SECONDS = 3.0
 SCENARIOS = (
     *(customers.at_once, customers.in_a_session, customers.in_parts) * 2,
     customers.streamed,
+    customers.taken_over,
     customers.checked,
     customers.abandoned,
     customers.left_alone,

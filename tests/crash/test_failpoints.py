@@ -42,6 +42,9 @@ CHECKED = Way(customers.checked)
 SECOND_OF_PARTS = Way(customers.in_parts, nth=2)
 ON_S3 = Way(customers.in_a_session, size=LARGE)
 SECOND_PART = Way(customers.in_a_session, nth=2, size=LARGE)
+TAKEN_OVER = Way(customers.taken_over, size=LARGE)
+# Elsewhere nothing can come late, and no session is begun.
+ALSO_ON_S3 = ["upload.succeed.before", "upload.succeed.after"]
 
 WAYS: Mapping[str, Way] = {
     "local.put.before": AT_ONCE,
@@ -53,6 +56,8 @@ WAYS: Mapping[str, Way] = {
     "upload.create.before": IN_A_SESSION,
     "upload.create.after": IN_A_SESSION,
     "upload.take-over.after": SECOND_PIECE,
+    "upload.succeed.before": TAKEN_OVER,
+    "upload.succeed.after": TAKEN_OVER,
     "local.part.created": SECOND_PIECE,
     "local.part.written": SECOND_PIECE,
     "local.part.synced": Way(customers.streamed, size=STREAM),
@@ -82,6 +87,8 @@ WAYS: Mapping[str, Way] = {
     "s3.part.after": SECOND_PART,
     "s3.join.before": ON_S3,
     "s3.join.after": ON_S3,
+    "s3.pieces.after": TAKEN_OVER,
+    "s3.pieces.joined": TAKEN_OVER,
     "gcs.part.before": SECOND_PART,
     "gcs.part.after": SECOND_PART,
     "gcs.join.before": ON_S3,
@@ -197,7 +204,9 @@ def test_on_a_disk_everything_comes_to_its_end(local: Case) -> None:
     settle(local.site, local.attempts)
 
 
-@pytest.mark.parametrize("failpoint", [n for n in names("serve", "s3") if n.startswith("s3")])
+@pytest.mark.parametrize(
+    "failpoint", [*ALSO_ON_S3, *(n for n in names("serve", "s3") if n.startswith("s3"))]
+)
 def test_killed_on_s3(on_s3: Case, failpoint: str) -> None:
     on_s3.kill_server_at(failpoint)
 

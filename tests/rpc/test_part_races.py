@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,7 +15,6 @@ from tests.media_files import film, jpeg
 from tests.rpc.conftest import Caller, Running, Start, refused
 from tests.rpc.test_parts import Put, complete, files, listed, named, put
 from tests.rpc.test_sessions import abort, write
-from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
 from tests.tools import eventually
 
 MIB = 1 << 20
@@ -30,18 +28,6 @@ REFUSED = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.OUT_OF_RANGE,
 }
-
-
-@pytest.fixture
-async def on_s3(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Caller]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    (tmp_path / "s3").mkdir()
-    with s3_server(tmp_path / "s3") as endpoint:
-        url = f"s3://{BUCKET}/a?endpoint={endpoint}&region=us-east-1&path_style=true"
-        yield await (await start(storage_raw_url=url)).caller("ann")
 
 
 @pytest.fixture
