@@ -3,94 +3,97 @@
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompletedPart.html
 """
 
-import asyncio
-import io
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
-import aiohttp
-from aiohttp import web
-from yarl import URL
+import httpx
 
 # Headers of one connection, not of the message.
-OWN = {"Connection", "Content-Length", "Expect", "Keep-Alive", "Transfer-Encoding"}
+OWN = {"connection", "content-length", "expect", "keep-alive", "transfer-encoding"}
 NUMBER = re.compile(rb"<PartNumber>(\d+)</PartNumber>")
-CHUNK = 1 << 20
+REFUSAL = b"<Error><Code>InvalidPartOrder</Code></Error>"
 
 
-def refusal(body: bytes) -> web.Response | None:
-    """The answer to a complete whose numbers are not 1, 2, 3, …"""
+def consecutive(body: bytes) -> bool:
+    """Whether a complete names the parts 1, 2, 3, …"""
     numbers = [int(number) for number in NUMBER.findall(body)]
-    if numbers == list(range(1, len(numbers) + 1)):
-        return None
-    return web.Response(status=400, text="<Error><Code>InvalidPartOrder</Code></Error>")
+    return numbers == list(range(1, len(numbers) + 1))
 
 
-class Gate:
-    """Lets everything pass to `endpoint` but what AWS would refuse."""
+class Handler(BaseHTTPRequestHandler):
+    """Lets everything pass but what AWS would refuse."""
 
-    def __init__(self, endpoint: str, session: aiohttp.ClientSession) -> None:
-        self._endpoint = endpoint
-        self._session = session
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: "Gate"
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        assert request.transport is not None
-        if "Expect" in request.headers:
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        body = await request.content.read()
-        if request.method == "POST" and "uploadId" in request.query and (no := refusal(body)):
-            return no
-        async with self._session.request(
-            request.method,
-            URL(self._endpoint + request.raw_path, encoded=True),
-            data=io.BytesIO(body) if body else None,
-            headers={name: value for name, value in request.headers.items() if name not in OWN},
-            skip_auto_headers=("Content-Type", "User-Agent", "Accept", "Accept-Encoding"),
-            allow_redirects=False,
+    def handle_one_request(self) -> None:
+        with suppress(ConnectionError):  # a client that went away
+            super().handle_one_request()
+            return
+        self.close_connection = True
+
+    def forward(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.command == "POST" and "uploadId=" in self.path and not consecutive(body):
+            self.answer(400, {}, REFUSAL)
+            return
+        with self.server.client.stream(
+            self.command,
+            self.server.endpoint,
+            content=body or None,
+            headers=[(k, v) for k, v in self.headers.items() if k.lower() not in OWN],
+            extensions={"target": self.path.encode()},
         ) as answer:
-            told = {name: value for name, value in answer.headers.items() if name not in OWN}
-            passed = web.StreamResponse(status=answer.status, headers=told)
-            passed.content_length = int(answer.headers.get("Content-Length", 0))
-            await passed.prepare(request)
-            async for piece in answer.content.iter_chunked(CHUNK):
-                await passed.write(piece)
-            return passed
+            told = {k: v for k, v in answer.headers.items() if k not in OWN}
+            length = answer.headers.get("content-length")
+            self.answer(answer.status_code, told, b"".join(answer.iter_raw()), length)
+
+    do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = forward  # noqa: N815 - so they are found
+
+    def answer(
+        self, status: int, headers: dict[str, str], body: bytes, length: str | None = None
+    ) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if status != httpx.codes.NO_CONTENT:
+            self.send_header("Content-Length", length or str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nobody wants to know."""
 
 
-@asynccontextmanager
-async def gate_before(endpoint: str) -> AsyncIterator[str]:
-    options = aiohttp.ClientTimeout(total=None)
-    async with aiohttp.ClientSession(auto_decompress=False, timeout=options) as session:
-        runner = web.ServerRunner(web.Server(Gate(endpoint, session).handle), shutdown_timeout=1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        try:
-            yield f"http://{host}:{port}"
-        finally:
-            await runner.cleanup()
+class Gate(ThreadingHTTPServer):
+    """Before the store at `endpoint`; a thread for each connection."""
+
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, endpoint: str, client: httpx.Client) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.endpoint = endpoint
+        self.client = client
 
 
 @contextmanager
 def as_on_aws(endpoint: str) -> Iterator[str]:
-    """The endpoint of the same store with AWS's rules; served by a thread of its own."""
-    opened, over = threading.Event(), asyncio.Event()
-    loop, urls = asyncio.new_event_loop(), list[str]()
-
-    async def serve() -> None:
-        async with gate_before(endpoint) as url:
-            urls.append(url)
-            opened.set()
-            await over.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    try:
-        assert opened.wait(10)
-        yield urls[0]
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join()
-        loop.close()
+    """The endpoint of the same store with AWS's rules."""
+    limits = httpx.Limits(max_connections=None)
+    with (
+        httpx.Client(timeout=120, limits=limits, trust_env=False) as client,
+        Gate(endpoint, client) as gate,
+    ):
+        thread = threading.Thread(target=gate.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{gate.server_port}"
+        finally:
+            gate.shutdown()
+            thread.join()
