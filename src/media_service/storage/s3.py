@@ -30,6 +30,7 @@ from media_service.storage.driver import (
     ObjectInfo,
     OpenBlob,
     PartName,
+    Place,
     SignedRequest,
     StoredPart,
     expect,
@@ -196,7 +197,9 @@ class S3Driver:
             await self.abort(probe, await self.begin(probe))
         return bool(self._checks)
 
-    async def open_part(self, key: str, session: str, name: PartName) -> S3PartWriter:
+    async def open_part(
+        self, key: str, session: str, name: PartName, place: Place | None = None
+    ) -> S3PartWriter:
         return S3PartWriter(self, key, session, name.number)
 
     async def put_part(self, key: str, session: str, number: int, data: bytes) -> None:
