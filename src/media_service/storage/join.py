@@ -45,6 +45,7 @@ def join(folder: Path, parts: Sequence[StoredPart], final: Path) -> None:
         missing = [piece for piece in whole if piece.file != path]
         for piece in missing:
             copy_range(fd, piece.offset, piece.file, piece.start, piece.size)
+        failpoint("local.join.copied")
         if missing or os.fstat(fd).st_size != size:
             os.truncate(fd, size)  # what was never counted, or an earlier attempt appended
             os.fsync(fd)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from media_service.failpoints import failpoint
 from media_service.storage.driver import Place
 
 FLAGS = os.O_RDWR | os.O_CLOEXEC
@@ -52,6 +53,7 @@ class Slot:
             if isinstance(error, FileExistsError | PermissionError):  # or there are no links here
                 return None
             raise
+        failpoint("local.slot.taken")
         return fd
 
     def _open_shared(self) -> int | None:

@@ -10,7 +10,14 @@ from media_service.access.links import LinkSigner, invalid
 from media_service.access.principal import Principal
 from media_service.access.require import require
 from media_service.db.database import Database
-from media_service.errors import DataLoss, InvalidArgument, Reason, TooLarge, Unavailable
+from media_service.errors import (
+    DataLoss,
+    InvalidArgument,
+    MediaError,
+    Reason,
+    TooLarge,
+    Unavailable,
+)
 from media_service.failpoints import failpoint
 from media_service.storage.blobs import BlobStore
 from media_service.storage.driver import PartName, PartWriter, Place, SignedRequest
@@ -206,13 +213,21 @@ class PartService:
             await stream.receive(writer)
             check_claim(stream, claimed)
             part = claim_of(taken, number, stream.size, stream.crc32c)
-            await self._collector.claim(taken, [part])
+            if self._store.driver.limits.numbered:  # other bytes would take the place of these
+                await self._collector.claim(taken, [part])
             await self._seal(writer, taken)
         except BaseException:
             await writer.discard()
             raise
         # No row names what is stored here before this: only signed parts are looked for.
-        if not await self._collector.confirm(taken, [part]):
+        try:
+            counted = await self._collector.confirm(taken, [part])
+        except Unavailable:
+            raise  # it may have been counted all the same
+        except MediaError:
+            await writer.discard()
+            raise
+        if not counted:
             await writer.discard()  # another brought the same bytes, and was faster
         return part
 
