@@ -1,6 +1,7 @@
 """Parts that are written in their places, by writers who do not know of each other."""
 
 import asyncio
+import fcntl
 import os
 import random
 import signal
@@ -147,6 +148,24 @@ async def test_who_is_late_does_not_write_to_the_blob(local: LocalDriver, key: s
     assert await content(local, key) == data(1) + data(100) + data(3)
     assert not folder(local, key).exists()
     await other.close()
+
+
+async def test_who_opens_the_file_just_before_it_is_the_blob_does_not_write_to_it(
+    local: LocalDriver, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And whoever renamed it died before they removed the folder."""
+    await placed(local, key, 1)
+    (local.root / key).parent.mkdir(parents=True)
+    lock = fcntl.flock
+
+    def locked_late(fd: int, how: int) -> None:
+        monkeypatch.undo()
+        slots_file(local, key).rename(local.root / key)
+        lock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", locked_late)
+    await begun(local, key, 2)
+    assert await content(local, key) == data(1)
 
 
 async def test_a_slot_that_is_given_back_is_as_new(

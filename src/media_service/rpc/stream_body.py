@@ -38,7 +38,7 @@ async def body_chunks(
             sha256.update(data)
         if digest.crc32c is not None:
             crc32c = crc32c_of(data, crc32c)
-        yield Chunk(data, position, crc32c_of(data))
+        yield Chunk(data, position)
         position += len(data)
         del data  # not to be held while the next one is waited for
         data = await anext(rest, None)
