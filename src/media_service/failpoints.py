@@ -76,8 +76,9 @@ REGISTRY = (
     ),
     # A part that its caller named.
     Failpoint("part.begin.after", "serve", "a part has its epoch, no bytes yet", RESENT),
-    Failpoint("part.claim.after", "serve", "the part is claimed, not durable yet", RESENT),
+    Failpoint("local.slot.taken", "serve", "the part has its place, no bytes are in it", RESENT),
     Failpoint("part.confirm.before", "serve", "the part is durable, not counted", RESENT),
+    Failpoint("part.claim.inside", "serve", "the part is claimed, not committed", RESENT),
     Failpoint(
         "part.confirm.after", "serve", "counted, not answered", "The part is there, and listed."
     ),
@@ -85,6 +86,7 @@ REGISTRY = (
     Failpoint("upload.verify.before", "serve", "all bytes are here, not VERIFYING yet", RESUMES),
     Failpoint("upload.verify.after", "serve", "VERIFYING, nothing is joined", FINISHES),
     Failpoint("local.join.before", "serve", "about to join the parts", FINISHES),
+    Failpoint("local.join.copied", "serve", "joined, and not synced", FINISHES),
     Failpoint("local.join.written", "serve", "joined, not under the blob's name", FINISHES),
     Failpoint("local.join.renamed", "serve", "renamed, the folder is not synced", FINISHES),
     Failpoint(

@@ -196,7 +196,7 @@ class Customer:
     def _put(self, attempt: Attempt, number: int, piece: bytes) -> None:
         def messages() -> Iterator[upload_service_pb2.PutPartRequest]:
             message = upload_service_pb2.PutPartRequest(
-                upload_id=attempt.upload_id, part_number=number
+                upload_id=attempt.upload_id, part_number=number, size_bytes=len(piece)
             )
             for at in range(0, len(piece), PIECE):
                 message.body.data = piece[at : at + PIECE]

@@ -40,6 +40,20 @@ class PartName:
     number: int
     epoch: int
 
+    @property
+    def file(self) -> str:
+        """The same, where names are texts."""
+        return f"{self.epoch}-{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a part of `size` bytes will lie in the blob, if those before it are as large: a guess
+    that may turn out wrong, or to be another part's."""
+
+    offset: int
+    size: int
+
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:
@@ -171,8 +185,11 @@ class Driver(Protocol):
         """After a `succeed`, ends what one of the two sessions has open and the one that is `kept`
         has not. Idempotent."""
 
-    async def open_part(self, key: str, session: str, name: PartName) -> PartWriter:
-        """Begins a part. The name must not have been used for this key before."""
+    async def open_part(
+        self, key: str, session: str, name: PartName, place: Place | None = None
+    ) -> PartWriter:
+        """Begins a part. The name must not have been used for this key before. `place`: if it is
+        known how large the part will be; it must not be sealed with another size."""
 
     async def sign_part(
         self,

@@ -32,6 +32,7 @@ from media_service.storage.driver import (
     ObjectInfo,
     OpenBlob,
     PartName,
+    Place,
     SignedRequest,
     StoredPart,
     expect,
@@ -108,7 +109,7 @@ class GcsDriver(UniqueNames):
         return f"{self.prefix}parts/{key}/"
 
     def _part(self, key: str, name: PartName) -> str:
-        return f"{self._folder(key)}{name.epoch}-{name.number}"
+        return f"{self._folder(key)}{name.file}"
 
     async def check(self) -> None:
         """Raises Unavailable, saying why, unless the bucket can be written to."""
@@ -142,7 +143,9 @@ class GcsDriver(UniqueNames):
         """The session is the content type: it is told when the blob is completed."""
         return content_type
 
-    async def open_part(self, key: str, session: str, name: PartName) -> GcsPartWriter:
+    async def open_part(
+        self, key: str, session: str, name: PartName, place: Place | None = None
+    ) -> GcsPartWriter:
         return GcsPartWriter(self, self._part(key, name))
 
     async def store_part(self, name: str, data: bytes) -> None:

@@ -14,6 +14,7 @@ from media_service.storage.driver import (
     ObjectInfo,
     OpenBlob,
     PartName,
+    Place,
     StoredPart,
     expect,
     missing,
@@ -73,7 +74,9 @@ class MemoryDriver(ClosedStore, UniqueNames):
     async def begin(self, key: str, content_type: str = "") -> str:
         return ""
 
-    async def open_part(self, key: str, session: str, name: PartName) -> MemoryPartWriter:
+    async def open_part(
+        self, key: str, session: str, name: PartName, place: Place | None = None
+    ) -> MemoryPartWriter:
         return MemoryPartWriter(self._parts(key, name), name)
 
     def _parts(self, key: str, fresh: PartName) -> dict[PartName, bytearray]:

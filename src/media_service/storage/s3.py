@@ -31,6 +31,7 @@ from media_service.storage.driver import (
     ObjectInfo,
     OpenBlob,
     PartName,
+    Place,
     SignedRequest,
     StoredPart,
     expect,
@@ -201,7 +202,9 @@ class S3Driver:
             await self.abort(probe, await self.begin(probe))
         return bool(self._checks)
 
-    async def open_part(self, key: str, session: str, name: PartName) -> S3PartWriter:
+    async def open_part(
+        self, key: str, session: str, name: PartName, place: Place | None = None
+    ) -> S3PartWriter:
         return S3PartWriter(self, holding(sessions_of(key, session), name.number), name.number)
 
     async def put_part(self, session: Session, number: int, data: bytes) -> None:

@@ -10,10 +10,16 @@ from media_service.access.links import LinkSigner, invalid
 from media_service.access.principal import Principal
 from media_service.access.require import require
 from media_service.db.database import Database
-from media_service.errors import DataLoss, InvalidArgument, Reason, TooLarge
+from media_service.errors import (
+    DataLoss,
+    InvalidArgument,
+    MediaError,
+    Reason,
+    TooLarge,
+)
 from media_service.failpoints import failpoint
 from media_service.storage.blobs import BlobStore
-from media_service.storage.driver import PartName, PartWriter, SignedRequest
+from media_service.storage.driver import PartName, PartWriter, Place, SignedRequest
 from media_service.types import Checksums, now
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, check_checksums
@@ -70,14 +76,18 @@ class PartService:
         upload_id: str,
         number: int,
         chunks: AsyncGenerator[Chunk, None],
+        size: int | None,
     ) -> Part:
-        """Stores one part; idempotent."""
+        """Stores one part; idempotent. `size`: what it will have, if that is known."""
         with self._running.place() as place:
             upload = await self._load(principal, upload_id)
             limit = self._most(upload)
-            stream = PartStream(limit, self._excess(upload, limit), self._timeout)
+            excess = self._excess(upload, limit)
+            if size is not None and size < limit:
+                limit, excess = size, size_exceeded(size)
+            stream = PartStream(limit, excess, self._timeout)
             with self._collector.fenced(stream, upload):
-                storing = self._store_part(stream, upload, number)
+                storing = self._store_part(stream, upload, number, size)
                 return await self._running.take_in(place, stream, storing, chunks)
 
     async def put_signed(self, token: str, chunks: AsyncGenerator[Chunk, None]) -> Part:
@@ -88,7 +98,7 @@ class PartService:
             upload, part = await self._claimed(signed)
             stream = PartStream(part.size, size_exceeded(part.size), self._timeout)
             with self._collector.fenced(stream, upload):
-                storing = self._store_part(stream, upload, part.number, claimed=part)
+                storing = self._store_part(stream, upload, part.number, part.size, claimed=part)
                 return await self._running.take_in(place, stream, storing, chunks)
 
     async def _claimed(self, signed: Mapping[str, Any]) -> tuple[Upload, Part]:
@@ -176,7 +186,12 @@ class PartService:
         return SignedRequest(f"{self._rest_url}/v1/signed/{token}", {})
 
     async def _store_part(
-        self, stream: PartStream, upload: Upload, number: int, claimed: Part | None = None
+        self,
+        stream: PartStream,
+        upload: Upload,
+        number: int,
+        size: int | None,
+        claimed: Part | None = None,
     ) -> Part:
         """The part of a put that outlives its caller. `claimed`: what its bytes must be."""
         async with self._database.connection() as db:
@@ -192,18 +207,27 @@ class PartService:
         taken = await self._begin(upload, of_claim=claimed is not None)
         name = PartName(number, taken.epoch)
         key = self._store.key(taken.blob_id)
-        writer = await self._store.driver.open_part(key, taken.store_session, name)
+        place = self._place(taken, number, size) if size else None
+        writer = await self._store.driver.open_part(key, taken.store_session, name, place)
         try:
             await stream.receive(writer)
             check_claim(stream, claimed)
             part = claim_of(taken, number, stream.size, stream.crc32c)
-            await self._collector.claim(taken, [part])
+            if self._store.driver.limits.numbered:  # other bytes would take the place of these
+                await self._collector.claim(taken, [part])
             await self._seal(writer, taken)
         except BaseException:
             await writer.discard()
             raise
         # No row names what is stored here before this: only signed parts are looked for.
-        if not await self._collector.confirm(taken, [part]):
+        try:
+            counted = await self._collector.confirm(taken, [part])
+        except Unavailable:
+            raise  # it may have been counted all the same
+        except MediaError:
+            await writer.discard()
+            raise
+        if not counted:
             await writer.discard()  # another brought the same bytes, and was faster
         return part
 
@@ -242,6 +266,12 @@ class PartService:
         most = self._store.driver.limits.max_part_size or self._acceptance.max_size
         declared = upload.spec.size_bytes
         return most if declared is None else min(most, declared)
+
+    def _place(self, upload: Upload, number: int, size: int) -> Place | None:
+        """Where a part will lie if those that are not here yet, up to it, are as large."""
+        offset = upload.committed_size + (number - upload.next_part) * size
+        most = upload.spec.size_bytes or self._acceptance.max_size
+        return Place(offset, size) if 0 <= offset <= most - size else None
 
     def _excess(self, upload: Upload, limit: int) -> TooLarge:
         if limit == upload.spec.size_bytes:
