@@ -15,8 +15,9 @@ import psycopg
 
 from media_service.types import new_id
 from tests.conftest import with_database
-from tests.e2e.conftest import STOP_SECONDS, free_ports
+from tests.e2e.conftest import STOP_SECONDS
 from tests.gcs_server import GCS_BUCKET
+from tests.ports import free_port
 from tests.rpc.conftest import SECRET as JWT_SECRET
 from tests.s3_server import ACCESS, BUCKET, SECRET
 from tests.tools import eventually
@@ -96,7 +97,7 @@ class Site:
         return self.launch(role, failpoint).ready()
 
     def launch(self, role: str, failpoint: str = "") -> Running:
-        (port,) = free_ports(1)
+        port = free_port()
         log = self._folder / f"{role}-{len(self._processes)}.log"
         environ = {**self.environ, "MEDIA_GRPC_PORT": str(port)}
         if failpoint:
