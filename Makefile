@@ -11,7 +11,7 @@ dev: $(READY)
 
 # Tests wait more than they work, so more of them run at a time than there are processors.
 test: $(READY) lint
-	$(BIN)/python -m pytest -n 4 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
