@@ -48,6 +48,9 @@ SWEEP_SECONDS = 60
 # How often it looks for what dead processes left in the stores and in TMPDIR.
 TIDY_SECONDS = 3600
 
+# Makes a store of its name and URL.
+Opener = Callable[[str, str], BlobStore]
+
 
 @dataclass(frozen=True)
 class Base:
@@ -66,11 +69,11 @@ class Base:
 
 
 @asynccontextmanager
-async def base(config: Config) -> AsyncIterator[Base]:
+async def base(config: Config, opener: Opener = open_store) -> AsyncIterator[Base]:
     acceptance = Acceptance(config.max_upload_size, config.max_pixels, config.allowed_types)
     async with (
-        store(RAW, config.raw_url) as raw,
-        store(PUBLIC, config.public_store_url) as public,
+        store(RAW, config.raw_url, opener) as raw,
+        store(PUBLIC, config.public_store_url, opener) as public,
     ):
         if overlap(config.raw_url, config.public_store_url):
             raise ConfigError(
@@ -93,10 +96,10 @@ def setting(name: str) -> str:
 
 
 @asynccontextmanager
-async def store(name: str, url: str) -> AsyncIterator[BlobStore]:
+async def store(name: str, url: str, opener: Opener) -> AsyncIterator[BlobStore]:
     """A store, not yet checked, for as long as the context lasts."""
     try:
-        opened = open_store(name, url)
+        opened = opener(name, url)
     except ValueError as error:
         raise ConfigError(f"{setting(name)} must be {error}") from None
     try:
@@ -126,7 +129,9 @@ def link_signer(config: Config) -> LinkSigner:
 
 
 @asynccontextmanager
-async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcServer]:
+async def server(
+    config: Config, port: int | None = None, opener: Opener = open_store
+) -> AsyncIterator[RpcServer]:
     """A gRPC server that takes calls for as long as the context lasts, on the configured port, or
     another; 0 is a free one."""
     try:
@@ -140,7 +145,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
         raise ConfigError(str(error)) from None
     signer = link_signer(config)
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    async with base(config) as parts:
+    async with base(config, opener) as parts:
         admission = Admission(most_streams(config.max_streams, parts.raw.driver.limits, open_files))
         running = Running(admission)
         collector = Collector(
@@ -202,10 +207,10 @@ async def serve(config: Config, ready: Callable[[], None]) -> None:
         await asyncio.Event().wait()
 
 
-async def work(config: Config, ready: Callable[[], None]) -> None:
+async def work(config: Config, ready: Callable[[], None], opener: Opener = open_store) -> None:
     """Runs the jobs, and the sweeps that belong to no caller, until cancelled."""
     async with (
-        base(config) as parts,
+        base(config, opener) as parts,
         Inspector(config.max_pixels, config.worker_slots) as inspector,
     ):
         worker = Worker(

@@ -36,6 +36,7 @@ FINISHES = "The upload is VERIFYING; a job finishes it within a minute, or whoev
 STAYS = "The upload is FINISHED, its media whole; completing again gives the same media."
 RESENT = "The part is not acknowledged; the same bytes again are taken as that part."
 AGAIN = "The job's lease ends, another worker does it again, and the outcome is the same."
+UNMOVED = "The rendition is where it was; it is moved by another worker, and the copy is removed."
 
 REGISTRY = (
     # A small upload on a disk.
@@ -148,6 +149,29 @@ REGISTRY = (
     Failpoint("unlink.before", "work", "about to remove a blob nothing refers to", AGAIN),
     Failpoint("unlink.removed", "work", "removed, its row is still there", AGAIN),
     Failpoint("unlink.after", "work", "committed", "Nothing is left of the blob."),
+    # Moving renditions between the private and the public store.
+    Failpoint("place.reserve.after", "work", "a copy has its row, and no bytes", UNMOVED),
+    Failpoint("place.write.after", "work", "the copy is stored, nothing refers to it", UNMOVED),
+    Failpoint("place.take.inside", "work", "referred to, before that is committed", UNMOVED),
+    Failpoint(
+        "place.take.after",
+        "work",
+        "committed, nobody was woken",
+        "The rendition has moved; a job removes what was copied.",
+    ),
+    Failpoint("publish.finish.before", "work", "all have moved, the job is not finished", AGAIN),
+    Failpoint(
+        "publish.finish.after",
+        "work",
+        "committed, nobody was told",
+        "Every rendition lies where the visibility says.",
+    ),
+    Failpoint(
+        "publish.give-up.after",
+        "work",
+        "a job was given up, another is to come",
+        "In ten minutes the other moves them.",
+    ),
     Failpoint(
         "media.purge-due.after", "work", "committed, nobody was woken", "A job removes its bytes."
     ),

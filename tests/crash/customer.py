@@ -57,8 +57,9 @@ class Attempt:
     """An upload, what was asked of it, and what the service said: nothing of that may get lost.
 
     `committed` is the most that was acknowledged, `parts` the numbers of acknowledged parts, if it
-    goes `by_parts`. `end`: what it was to come to. `fate`: where the service was killed that it was
-    under way with.
+    goes `by_parts`. `renditions`: what was made of it. `visibility`: the one its media is to have,
+    if anybody cares. `end`: what it was to come to. `fate`: where the service was killed that it
+    was under way with.
     """
 
     data: bytes
@@ -69,6 +70,8 @@ class Attempt:
     committed: int = 0
     by_parts: bool = False
     parts: set[int] = field(default_factory=set)
+    renditions: dict[str, bytes] = field(default_factory=dict)
+    visibility: str = ""
     finished: bool = False
     ended: bool = False
 
@@ -78,10 +81,16 @@ class Attempt:
         self.finished |= upload.state == upload_pb2.Upload.FINISHED
 
 
-class Customer:
-    """Stubs with a token. Every call raises `Killed` if the server is killed meanwhile."""
+# Makes a rendition: of this media, with this name and these bytes.
+Give = Callable[[str, str, bytes], None]
 
-    def __init__(self, address: str) -> None:
+
+class Customer:
+    """Stubs with a token, and what makes renditions. Every call raises `Killed` if the server is
+    killed meanwhile."""
+
+    def __init__(self, address: str, give: Give) -> None:
+        self._give = give
         self._channel = grpc.insecure_channel(address)
         self._metadata = (("authorization", f"Bearer {token('ann')}"),)
         self._uploads = upload_service_pb2_grpc.UploadServiceStub(self._channel)
@@ -120,8 +129,8 @@ class Customer:
         request = media_service_pb2.GetMediaRequest(media_id=media_id)
         return self._find(self._media.GetMedia, request)
 
-    def content(self, media_id: str) -> bytes:
-        request = download_service_pb2.DownloadRequest(media_id=media_id)
+    def content(self, media_id: str, rendition: str = "") -> bytes:
+        request = download_service_pb2.DownloadRequest(media_id=media_id, rendition=rendition)
         with unless_killed():
             pieces = self._downloads.Download(request, metadata=self._metadata, timeout=60)
             return b"".join(piece.data for piece in pieces)
@@ -218,6 +227,20 @@ class Customer:
         self._call(self._uploads.AbortUpload, request)
         attempt.ended = True
 
+    def give(self, attempt: Attempt, name: str) -> None:
+        """Has a rendition made."""
+        data = random.randbytes(KIB)  # noqa: S311
+        self._give(attempt.upload_id, name, data)
+        attempt.renditions[name] = data
+
+    def show(self, attempt: Attempt, visibility: str) -> None:
+        attempt.visibility = visibility
+        request = media_service_pb2.UpdateMediaRequest()
+        request.media.media_id = attempt.upload_id
+        request.media.visibility = media_pb2.Media.Visibility.Value(visibility)
+        request.update_mask.paths.append("visibility")
+        self._call(self._media.UpdateMedia, request)
+
     def delete(self, attempt: Attempt) -> None:
         attempt.end = "purged"
         request = media_service_pb2.DeleteMediaRequest(media_id=attempt.upload_id)
@@ -303,6 +326,21 @@ def purged(customer: Customer, attempt: Attempt) -> None:
     at_once(customer, attempt)
     customer.delete(attempt)
     customer.purge(attempt)
+
+
+def shown(customer: Customer, attempt: Attempt) -> None:
+    """Its renditions are to move into the public store."""
+    at_once(customer, attempt)
+    customer.give(attempt, "small")
+    customer.show(attempt, "PUBLIC")
+
+
+def hidden(customer: Customer, attempt: Attempt) -> None:
+    """Its renditions are to move out of the public store."""
+    at_once(customer, attempt)
+    customer.show(attempt, "PUBLIC")
+    customer.give(attempt, "small")
+    customer.show(attempt, "PRIVATE")
 
 
 def deleted(customer: Customer, attempt: Attempt) -> None:

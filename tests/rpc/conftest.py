@@ -26,6 +26,7 @@ from media.v1 import (
 
 from media_service import app
 from media_service.config import load
+from media_service.storage.blobs import open_store
 from media_service.types import new_id, now
 from tests.s3_server import ACCESS, BUCKET, s3_server
 from tests.s3_server import SECRET as S3_SECRET
@@ -143,10 +144,13 @@ Start = Callable[..., Awaitable[Running]]
 
 @pytest.fixture
 async def start(database_url: str, tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts servers of this test's own: on its database and directory, with settings given."""
+    """Starts servers of this test's own: on its database and directory, with settings given.
+    `opener`: makes their stores."""
     async with AsyncExitStack() as stack:
 
-        async def start_one(*, work: bool = False, **settings: str) -> Running:
+        async def start_one(
+            *, work: bool = False, opener: app.Opener = open_store, **settings: str
+        ) -> Running:
             environ = {
                 "MEDIA_DATA_DIR": str(tmp_path),
                 "MEDIA_DATABASE_URL": database_url,
@@ -155,10 +159,10 @@ async def start(database_url: str, tmp_path: Path) -> AsyncIterator[Start]:
                 **{f"MEDIA_{name.upper()}": value for name, value in settings.items()},
             }
             config = load(environ)
-            rpc = await stack.enter_async_context(app.server(config, port=0))
+            rpc = await stack.enter_async_context(app.server(config, 0, opener))
             if work:
                 ready = asyncio.Event()
-                worker = asyncio.create_task(app.work(config, ready.set))
+                worker = asyncio.create_task(app.work(config, ready.set, opener))
                 stack.push_async_callback(stop, worker)
                 await ready.wait()
             channels = await stack.enter_async_context(AsyncExitStack())

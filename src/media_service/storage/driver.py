@@ -30,6 +30,9 @@ class Limits:
     max_part_size: int | None = None
     # No part that a signed request brings may be larger; None: none are signed.
     max_signed_part_size: int | None = None
+    # A session knows parts by their numbers alone: what is stored under one takes the place of what
+    # was. So it is decided before, which bytes those are.
+    numbered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

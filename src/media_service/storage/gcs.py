@@ -38,7 +38,7 @@ from media_service.storage.driver import (
     expect,
     missing,
 )
-from media_service.storage.gcs_bucket import GcsBucket
+from media_service.storage.gcs_bucket import READ_SECONDS, GcsBucket
 from media_service.storage.gcs_requests import (
     RETRY_SECONDS,
     RequestError,
@@ -97,8 +97,14 @@ class GcsDriver(UniqueNames):
 
     limits = Limits(stream_part_size=PART, max_part_size=MAX_PART, max_signed_part_size=MAX_SIGNED)
 
-    def __init__(self, bucket: str, prefix: str, endpoint: str | None) -> None:
-        self.bucket = GcsBucket(bucket, endpoint)
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str,
+        endpoint: str | None,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        self.bucket = GcsBucket(bucket, endpoint, read_seconds)
         self.prefix = prefix
 
     def name(self, key: str) -> str:

@@ -12,7 +12,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
@@ -41,6 +41,7 @@ from media_service.storage.driver import (
 )
 from media_service.storage.held_part import HeldPart
 from media_service.storage.s3_client import (
+    ATTEMPTS,
     code_of,
     open_client,
     translated,
@@ -65,6 +66,8 @@ MAX_SIGNED = 5 << 30
 ALGORITHM = "CRC32C"
 # Waits before a download is gone on with that was cut.
 RETRY_SECONDS = (0.1, 0.4, 1.6)
+# How long an answer may take.
+READ_SECONDS = 60.0
 CUT = (aiohttp.ClientError, asyncio.IncompleteReadError, TimeoutError, OSError)
 
 
@@ -90,10 +93,14 @@ class S3Driver:
         stream_part_size=PART,
         max_part_size=MAX_PART,
         max_signed_part_size=MAX_SIGNED,
+        numbered=True,
     )
 
-    def __init__(self, location: S3Location) -> None:
+    def __init__(self, location: S3Location, read_seconds: float = READ_SECONDS) -> None:
         self.location = location
+        self._read_seconds = read_seconds
+        # Time for every attempt to go unanswered, and for the bytes over a thin line.
+        self._send_seconds = (ATTEMPTS + 1) * read_seconds
         self._bucket = location.bucket
         self._prefix = location.prefix
         self._stack = AsyncExitStack()
@@ -109,7 +116,14 @@ class S3Driver:
             return await asyncio.shield(self._opening)
 
     async def _open(self) -> "S3Client":
-        return await self._stack.enter_async_context(open_client(self.location))
+        return await self._stack.enter_async_context(open_client(self.location, self._read_seconds))
+
+    @asynccontextmanager
+    async def _sending(self, key: str) -> AsyncIterator[None]:
+        """Around requests that bring bytes. The SDK waits without end for a store to take them."""
+        with translated(key):
+            async with asyncio.timeout(self._send_seconds):
+                yield
 
     def _kept_as(self, content_type: str) -> dict[str, Any]:
         """What a new object is asked to be."""
@@ -145,7 +159,7 @@ class S3Driver:
 
     async def put(self, key: str, data: Octets, content_type: str = "") -> None:
         client, body = await self._client(), bytes(data)
-        with translated(key):
+        async with self._sending(key):
             await client.put_object(
                 **self.name(key),
                 **self._kept_as(content_type),
@@ -211,13 +225,14 @@ class S3Driver:
         """Stores a whole part. `number`: in the blob."""
         client = await self._client()
         failpoint("s3.part.before")
-        with translated(session.key), wrong_parts_told():
-            await client.upload_part(
-                **self._target(session),
-                PartNumber=session.number(number),
-                Body=data,
-                ChecksumCRC32C=checksum(data),
-            )
+        async with self._sending(session.key):
+            with wrong_parts_told():
+                await client.upload_part(
+                    **self._target(session),
+                    PartNumber=session.number(number),
+                    Body=data,
+                    ChecksumCRC32C=checksum(data),
+                )
         failpoint("s3.part.after")
 
     async def sign_part(

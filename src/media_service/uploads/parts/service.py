@@ -16,6 +16,7 @@ from media_service.errors import (
     MediaError,
     Reason,
     TooLarge,
+    Unavailable,
 )
 from media_service.failpoints import failpoint
 from media_service.storage.blobs import BlobStore
