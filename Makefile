@@ -9,8 +9,9 @@ READY := $(VENV)/.ready
 dev: $(READY)
 	@exec $(BIN)/python -m media_service dev
 
+# Tests wait more than they work, so more of them run at a time than there are processors.
 test: $(READY) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

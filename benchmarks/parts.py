@@ -30,9 +30,11 @@ async def messages(
     """A part of the payload, read as it is sent."""
     fd = os.open(payload.path, os.O_RDONLY)
     try:
-        message = upload_service_pb2.PutPartRequest(upload_id=upload_id, part_number=number)
         start = (number - 1) * PART
         end = min(start + PART, payload.size)
+        message = upload_service_pb2.PutPartRequest(
+            upload_id=upload_id, part_number=number, size_bytes=end - start
+        )
         for at in range(start, end, MESSAGE):
             message.body.data = os.pread(fd, min(MESSAGE, end - at), at)
             yield message

@@ -28,7 +28,15 @@ def postgres() -> Iterator[str]:
         tempfile.TemporaryDirectory(prefix="media-test-") as folder,
         embedded_postgres(Path(folder) / "postgres") as url,
     ):
+        hurry(url)
         yield url
+
+
+def hurry(url: str) -> None:
+    """What is lost so, is lost when a machine loses its power, and no test does that to it."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("alter system set fsync = off")
+        connection.execute("select pg_reload_conf()")
 
 
 def with_database(url: str, name: str) -> str:
@@ -52,7 +60,9 @@ def database_url(postgres: str, template: str) -> Iterator[str]:
     """URL of a fresh, migrated database of this test's own."""
     name = f"test_{new_id().replace('-', '')}"
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}".encode())
+        # Twice as fast as to write each page ahead, which is the default.
+        clone = f"create database {name} template {template} strategy file_copy"
+        connection.execute(clone.encode())
     yield with_database(postgres, name)
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f"drop database {name} with (force)".encode())

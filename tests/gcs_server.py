@@ -1,12 +1,12 @@
 """A real server that speaks Cloud Storage's protocol: fake-gcs-server, in memory, on loopback."""
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
 
+from tests.ports import free_port
 from tests.tools import await_answer, require_tool
 
 GCS_BUCKET = "media"
@@ -16,8 +16,7 @@ GCS_BUCKET = "media"
 def gcs_server() -> Iterator[str]:
     """Its endpoint. There is one bucket, `GCS_BUCKET`, and nobody is asked for credentials."""
     program = require_tool("fake-gcs-server")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     address = ["-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
     process = subprocess.Popen(
         [program, "-scheme", "http", "-backend", "memory", "-log-level", "error", *address],

@@ -1,12 +1,13 @@
-"""A real S3 server for tests: versitygw over a folder, on loopback."""
+"""A real S3 server for tests: versitygw over a folder, on loopback, as strict as AWS."""
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.aws_rules import as_on_aws
+from tests.ports import free_port
 from tests.tools import await_answer, require_tool
 
 ACCESS, SECRET = "media-tests", "media-tests-secret"
@@ -18,8 +19,7 @@ def s3_server(folder: Path) -> Iterator[str]:
     """Its endpoint. There is one bucket, `BUCKET`; credentials are `ACCESS` and `SECRET`."""
     program = require_tool("versitygw")
     (folder / BUCKET).mkdir(parents=True)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [program, "--quiet", "--port", f"127.0.0.1:{port}", "posix", str(folder)],
         env={**os.environ, "ROOT_ACCESS_KEY": ACCESS, "ROOT_SECRET_KEY": SECRET},
@@ -28,7 +28,8 @@ def s3_server(folder: Path) -> Iterator[str]:
     try:
         endpoint = f"http://127.0.0.1:{port}"
         await_answer(endpoint, process)
-        yield endpoint
+        with as_on_aws(endpoint) as strict:
+            yield strict
     finally:
         process.terminate()
         process.wait()

@@ -6,8 +6,6 @@
 import asyncio
 import json
 import os
-import random
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,8 @@ from pathlib import Path
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.aws_rules import as_on_aws
+from tests.ports import free_port
 from tests.s3_server import ACCESS, BUCKET, SECRET
 from tests.tools import eventually, require_tool
 
@@ -29,7 +29,7 @@ ALONE = ["-raftHashicorp", "-electionTimeout", "200ms", "-heartbeatInterval", "1
 def seaweed_server(folder: Path) -> Iterator[str]:
     """Its endpoint, with the bucket and the credentials of `tests.s3_server`."""
     program = require_tool("weed")
-    master, volume, filer, s3 = (free_port() for _ in range(4))
+    master, volume, filer, s3 = (free_port(above=GRPC_ABOVE) for _ in range(4))
     names = {name: folder / name for name in ("master", "volume", "filer")}
     for path in names.values():
         path.mkdir(parents=True)
@@ -60,24 +60,13 @@ def seaweed_server(folder: Path) -> Iterator[str]:
                 return asyncio.run(make_bucket(endpoint))
 
             eventually(stores)
-            yield endpoint
+            with as_on_aws(endpoint) as strict:
+                yield strict
         finally:
             for process in processes:
                 process.kill()  # there is nothing to save, and the graceful end takes its time
             for process in processes:
                 process.wait()
-
-
-def free_port() -> int:
-    """Free, as is the one for gRPC."""
-    while True:
-        port = random.randrange(12000, 32000)  # noqa: S311
-        try:
-            for number in (port, port + GRPC_ABOVE):
-                socket.create_server(("127.0.0.1", number)).close()
-        except OSError:
-            continue
-        return port
 
 
 async def make_bucket(endpoint: str) -> bool:

@@ -64,6 +64,9 @@ LIMITS = {JobKind.PROCESS: timedelta(minutes=10)}
 # Decoded pictures of a server process, all together. What does not fit in waits.
 RENDER_BYTES = 2 << 30
 
+# Makes a store of its name and URL.
+Opener = Callable[[str, str], BlobStore]
+
 
 @dataclass(frozen=True)
 class Base:
@@ -82,11 +85,11 @@ class Base:
 
 
 @asynccontextmanager
-async def base(config: Config) -> AsyncIterator[Base]:
+async def base(config: Config, opener: Opener = open_store) -> AsyncIterator[Base]:
     acceptance = Acceptance(config.max_upload_size, config.max_pixels, config.allowed_types)
     async with (
-        store(RAW, config.raw_url) as raw,
-        store(PUBLIC, config.public_store_url) as public,
+        store(RAW, config.raw_url, opener) as raw,
+        store(PUBLIC, config.public_store_url, opener) as public,
     ):
         if overlap(config.raw_url, config.public_store_url):
             raise ConfigError(
@@ -109,10 +112,10 @@ def setting(name: str) -> str:
 
 
 @asynccontextmanager
-async def store(name: str, url: str) -> AsyncIterator[BlobStore]:
+async def store(name: str, url: str, opener: Opener) -> AsyncIterator[BlobStore]:
     """A store, not yet checked, for as long as the context lasts."""
     try:
-        opened = open_store(name, url)
+        opened = opener(name, url)
     except ValueError as error:
         raise ConfigError(f"{setting(name)} must be {error}") from None
     try:
@@ -155,7 +158,9 @@ async def renders(config: Config, parts: Base) -> AsyncIterator[RenderService]:
 
 
 @asynccontextmanager
-async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcServer]:
+async def server(
+    config: Config, port: int | None = None, opener: Opener = open_store
+) -> AsyncIterator[RpcServer]:
     """A gRPC server that takes calls for as long as the context lasts, on the configured port, or
     another; 0 is a free one."""
     try:
@@ -169,7 +174,7 @@ async def server(config: Config, port: int | None = None) -> AsyncIterator[RpcSe
         raise ConfigError(str(error)) from None
     signer = link_signer(config)
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    async with base(config) as parts, renders(config, parts) as rendering:
+    async with base(config, opener) as parts, renders(config, parts) as rendering:
         admission = Admission(most_streams(config.max_streams, parts.raw.driver.limits, open_files))
         running = Running(admission)
         collector = Collector(
@@ -233,10 +238,10 @@ async def serve(config: Config, ready: Callable[[], None]) -> None:
         await asyncio.Event().wait()
 
 
-async def work(config: Config, ready: Callable[[], None]) -> None:
+async def work(config: Config, ready: Callable[[], None], opener: Opener = open_store) -> None:
     """Runs the jobs, and the sweeps that belong to no caller, until cancelled."""
     async with (
-        base(config) as parts,
+        base(config, opener) as parts,
         Inspector(config.max_pixels, config.worker_slots) as inspector,
         Renderer(config.worker_slots, config.max_pixels, WORKER_RENDER_BYTES) as renderer,
     ):

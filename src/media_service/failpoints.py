@@ -37,6 +37,7 @@ STAYS = "The upload is FINISHED, its media whole; completing again gives the sam
 RESENT = "The part is not acknowledged; the same bytes again are taken as that part."
 MADE_AGAIN = "It is made again when somebody asks; what is left of it goes within an hour or so."
 AGAIN = "The job's lease ends, another worker does it again, and the outcome is the same."
+UNMOVED = "The rendition is where it was; it is moved by another worker, and the copy is removed."
 
 REGISTRY = (
     # A small upload on a disk.
@@ -52,6 +53,16 @@ REGISTRY = (
     ),
     Failpoint("upload.create.after", "serve", "committed, not answered", RESUMES),
     Failpoint("upload.take-over.after", "serve", "a writer has its epoch, no bytes yet", RESUMES),
+    Failpoint(
+        "upload.succeed.before",
+        "serve",
+        "one takes over where parts may still come late, in a session of the store that no row"
+        " names yet",
+        RESUMES,
+    ),
+    Failpoint(
+        "upload.succeed.after", "serve", "the row names it, the one before is still open", RESUMES
+    ),
     Failpoint("local.part.created", "serve", "the part's file is there, and empty", RESUMES),
     Failpoint("local.part.written", "serve", "bytes are written, not synced", RESUMES),
     Failpoint("local.part.synced", "serve", "bytes are synced, not counted", RESUMES),
@@ -67,8 +78,9 @@ REGISTRY = (
     ),
     # A part that its caller named.
     Failpoint("part.begin.after", "serve", "a part has its epoch, no bytes yet", RESENT),
-    Failpoint("part.claim.after", "serve", "the part is claimed, not durable yet", RESENT),
+    Failpoint("local.slot.taken", "serve", "the part has its place, no bytes are in it", RESENT),
     Failpoint("part.confirm.before", "serve", "the part is durable, not counted", RESENT),
+    Failpoint("part.claim.inside", "serve", "the part is claimed, not committed", RESENT),
     Failpoint(
         "part.confirm.after", "serve", "counted, not answered", "The part is there, and listed."
     ),
@@ -76,6 +88,7 @@ REGISTRY = (
     Failpoint("upload.verify.before", "serve", "all bytes are here, not VERIFYING yet", RESUMES),
     Failpoint("upload.verify.after", "serve", "VERIFYING, nothing is joined", FINISHES),
     Failpoint("local.join.before", "serve", "about to join the parts", FINISHES),
+    Failpoint("local.join.copied", "serve", "joined, and not synced", FINISHES),
     Failpoint("local.join.written", "serve", "joined, not under the blob's name", FINISHES),
     Failpoint("local.join.renamed", "serve", "renamed, the folder is not synced", FINISHES),
     Failpoint(
@@ -96,6 +109,13 @@ REGISTRY = (
     Failpoint("s3.part.after", "serve", "a part is stored, not counted", RESUMES),
     Failpoint("s3.join.before", "serve", "about to complete the multipart upload", FINISHES),
     Failpoint("s3.join.after", "serve", "completed, the multipart upload is gone", FINISHES),
+    Failpoint(
+        "s3.pieces.after",
+        "serve",
+        "each session of several is an object of its own, nothing is joined",
+        FINISHES,
+    ),
+    Failpoint("s3.pieces.joined", "serve", "joined, the pieces are still there", FINISHES),
     Failpoint("gcs.part.before", "serve", "a part is about to be sent", RESUMES),
     Failpoint("gcs.part.after", "serve", "a part is stored, not counted", RESUMES),
     Failpoint("gcs.join.before", "serve", "about to compose the parts", FINISHES),
@@ -160,6 +180,29 @@ REGISTRY = (
     Failpoint("unlink.before", "work", "about to remove a blob nothing refers to", AGAIN),
     Failpoint("unlink.removed", "work", "removed, its row is still there", AGAIN),
     Failpoint("unlink.after", "work", "committed", "Nothing is left of the blob."),
+    # Moving renditions between the private and the public store.
+    Failpoint("place.reserve.after", "work", "a copy has its row, and no bytes", UNMOVED),
+    Failpoint("place.write.after", "work", "the copy is stored, nothing refers to it", UNMOVED),
+    Failpoint("place.take.inside", "work", "referred to, before that is committed", UNMOVED),
+    Failpoint(
+        "place.take.after",
+        "work",
+        "committed, nobody was woken",
+        "The rendition has moved; a job removes what was copied.",
+    ),
+    Failpoint("publish.finish.before", "work", "all have moved, the job is not finished", AGAIN),
+    Failpoint(
+        "publish.finish.after",
+        "work",
+        "committed, nobody was told",
+        "Every rendition lies where the visibility says.",
+    ),
+    Failpoint(
+        "publish.give-up.after",
+        "work",
+        "a job was given up, another is to come",
+        "In ten minutes the other moves them.",
+    ),
     Failpoint(
         "media.purge-due.after", "work", "committed, nobody was woken", "A job removes its bytes."
     ),

@@ -18,13 +18,15 @@ Fault = Callable[[web.Request, bytes], web.Response | int | str | None]
 class Network:
     """A proxy before the store. `fault` decides what becomes of a request: None: it passes, a
     number: it is answered with this status, "lost": it is done but not answered, "cut": half of
-    the answer comes."""
+    the answer comes, "silent": nothing comes. While `deaf`, requests are not even read."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
         self.fault: Fault = lambda request, body: None
         self.seen: list[tuple[str, str]] = []
         self.url = ""
+        self.deaf = False
+        self.closing = asyncio.Event()
 
     def fail(self, *faults: int | str) -> None:
         """The next requests fail so, and those after them pass."""
@@ -33,11 +35,15 @@ class Network:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
+        if self.deaf:
+            await self.closing.wait()
         if "Expect" in request.headers:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await request.content.read()
         self.seen.append((request.method, request.path))
         fault = self.fault(request, body)
+        if fault == "silent":
+            await self.closing.wait()
         if isinstance(fault, int):
             return web.Response(status=fault, text="no")
         if isinstance(fault, web.Response):
@@ -81,4 +87,5 @@ async def network_before(endpoint: str) -> AsyncIterator[Network]:
     try:
         yield network
     finally:
+        network.closing.set()
         await runner.cleanup()

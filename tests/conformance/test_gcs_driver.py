@@ -153,6 +153,15 @@ async def test_a_refusal_says_why_and_is_not_repeated(
     assert len(network.seen) == 2
 
 
+async def test_a_store_that_takes_no_bytes_is_unavailable(network: Network, key: str) -> None:
+    """More than fit into the buffers on the way to it."""
+    network.deaf = True
+    driver = GcsDriver(GCS_BUCKET, f"tests/{new_id()}/", network.url, read_seconds=0.2)
+    with pytest.raises(Unavailable):
+        await driver.put(key, bytes(32 << 20))
+    await driver.close()
+
+
 async def test_a_download_that_was_cut_goes_on(far: GcsDriver, network: Network, key: str) -> None:
     data = bytes(range(256)) * 2048
     await store(far, key, data)

@@ -77,6 +77,18 @@ async def test_a_store_that_stays_away_is_unavailable(
         await far.put(key, b"bytes")
 
 
+async def test_a_store_that_takes_no_bytes_is_unavailable(
+    network: Network, s3: S3Driver, key: str
+) -> None:
+    """More than fit into the buffers on the way to it."""
+    network.deaf = True
+    location = S3Location(BUCKET, f"tests/{new_id()}/", network.url, "us-east-1", True)
+    driver = S3Driver(location, read_seconds=0.2)
+    with pytest.raises(Unavailable):
+        await driver.put(key, bytes(32 * MIB))
+    await driver.close()
+
+
 async def test_a_download_that_was_cut_goes_on(far: S3Driver, network: Network, key: str) -> None:
     data = bytes(n % 251 for n in range(3 * MIB))
     await store(far, key, data)
@@ -214,7 +226,7 @@ async def test_the_store_knows_the_content_type(
 
 
 @pytest.mark.parametrize(
-    ("size", "copies"), [(5 * MIB, 1), (5 * MIB + 1, 2), (10 * MIB, 2), (12 * MIB + 345, 3)]
+    ("size", "copies"), [(5 * MIB, 1), (5 * MIB + 1, 1), (10 * MIB, 2), (17 * MIB + 345, 3)]
 )
 async def test_a_large_blob_is_copied_in_pieces(
     s3: S3Driver,

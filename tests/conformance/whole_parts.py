@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from media_service.storage.driver import Limits, PartName, StoredPart
+from media_service.storage.driver import Limits, PartName, Place, StoredPart
 from media_service.storage.memory import MemoryDriver, MemoryPartWriter
 
 
@@ -24,7 +24,9 @@ class WholePartWriter(MemoryPartWriter):
 class WholePartDriver(MemoryDriver):
     limits = Limits(min_part_size=10, stream_part_size=16, max_part_size=32)
 
-    async def open_part(self, key: str, session: str, name: PartName) -> MemoryPartWriter:
+    async def open_part(
+        self, key: str, session: str, name: PartName, place: Place | None = None
+    ) -> MemoryPartWriter:
         return WholePartWriter(self._parts(key, name), name)
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:

@@ -65,8 +65,9 @@ class Attempt:
 
     `committed` is the most that was acknowledged, `parts` the numbers of acknowledged parts, if it
     goes `by_parts`. `wanted`: a rendition, too, by the job `job_id`, once that is acknowledged.
-    `end`: what it was to come to. `fate`: where the service was killed that it was under way with.
-    `picture`: what was made of it.
+    `renditions`: others it was given. `visibility`: the one its media is to have, if anybody cares.
+    `picture`: what was made of it while somebody waited. `end`: what it was to come to. `fate`:
+    where the service was killed that it was under way with.
     """
 
     data: bytes
@@ -77,6 +78,8 @@ class Attempt:
     committed: int = 0
     by_parts: bool = False
     parts: set[int] = field(default_factory=set)
+    renditions: dict[str, bytes] = field(default_factory=dict)
+    visibility: str = ""
     finished: bool = False
     ended: bool = False
     picture: bytes = b""
@@ -90,10 +93,16 @@ class Attempt:
         self.finished |= upload.state == upload_pb2.Upload.FINISHED
 
 
-class Customer:
-    """Stubs with a token. Every call raises `Killed` if the server is killed meanwhile."""
+# Makes a rendition: of this media, with this name and these bytes.
+Give = Callable[[str, str, bytes], None]
 
-    def __init__(self, address: str) -> None:
+
+class Customer:
+    """Stubs with a token, and what makes renditions. Every call raises `Killed` if the server is
+    killed meanwhile."""
+
+    def __init__(self, address: str, give: Give) -> None:
+        self._give = give
         self._channel = grpc.insecure_channel(address)
         self._metadata = (("authorization", f"Bearer {token('ann')}"),)
         self._uploads = upload_service_pb2_grpc.UploadServiceStub(self._channel)
@@ -154,15 +163,31 @@ class Customer:
         attempt.told(self._call(self._uploads.CreateUpload, request))
 
     def write(
-        self, attempt: Attempt, start: int, end: int, *, create: bool = False, pause: int = 0
+        self,
+        attempt: Attempt,
+        start: int,
+        end: int,
+        *,
+        create: bool = False,
+        pause: int = 0,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         """Sends bytes, into a session or as one of their own; the last ones finish it. At `pause`
-        it waits until something is acknowledged, and then goes on."""
-        messages = self._messages(attempt, start, end, create=create, pause=pause)
+        it waits until something is acknowledged, and does something else; then it goes on."""
+        messages = self._messages(
+            attempt, start, end, create=create, pause=pause, meanwhile=meanwhile
+        )
         attempt.told(self._call(self._uploads.WriteUpload, messages))
 
     def _messages(
-        self, attempt: Attempt, start: int, end: int, *, create: bool, pause: int
+        self,
+        attempt: Attempt,
+        start: int,
+        end: int,
+        *,
+        create: bool,
+        pause: int,
+        meanwhile: Callable[[], None],
     ) -> Iterator[upload_service_pb2.WriteUploadRequest]:
         for at in range(start, end, PIECE):
             piece = attempt.data[at : min(at + PIECE, end)]
@@ -175,6 +200,7 @@ class Customer:
             yield message
             if at + PIECE == pause:
                 self._until_counted(attempt)
+                meanwhile()
 
     def _until_counted(self, attempt: Attempt) -> None:
         """Until some of what is being written is acknowledged to whoever asks, or all is over."""
@@ -198,7 +224,7 @@ class Customer:
     def _put(self, attempt: Attempt, number: int, piece: bytes) -> None:
         def messages() -> Iterator[upload_service_pb2.PutPartRequest]:
             message = upload_service_pb2.PutPartRequest(
-                upload_id=attempt.upload_id, part_number=number
+                upload_id=attempt.upload_id, part_number=number, size_bytes=len(piece)
             )
             for at in range(0, len(piece), PIECE):
                 message.body.data = piece[at : at + PIECE]
@@ -219,6 +245,20 @@ class Customer:
         request = upload_service_pb2.AbortUploadRequest(upload_id=attempt.upload_id)
         self._call(self._uploads.AbortUpload, request)
         attempt.ended = True
+
+    def give(self, attempt: Attempt, name: str) -> None:
+        """Has a rendition made."""
+        data = random.randbytes(KIB)  # noqa: S311
+        self._give(attempt.upload_id, name, data)
+        attempt.renditions[name] = data
+
+    def show(self, attempt: Attempt, visibility: str) -> None:
+        attempt.visibility = visibility
+        request = media_service_pb2.UpdateMediaRequest()
+        request.media.media_id = attempt.upload_id
+        request.media.visibility = media_pb2.Media.Visibility.Value(visibility)
+        request.update_mask.paths.append("visibility")
+        self._call(self._media.UpdateMedia, request)
 
     def delete(self, attempt: Attempt) -> None:
         attempt.end = "purged"
@@ -259,6 +299,22 @@ def streamed(customer: Customer, attempt: Attempt) -> None:
     size = len(attempt.data)
     middle = size // 2 // PIECE * PIECE
     customer.write(attempt, 0, size, create=True, pause=middle)
+
+
+def taken_over(customer: Customer, attempt: Attempt) -> None:
+    """A stream that has not ended, and another that goes on where the service says."""
+    size = len(attempt.data)
+
+    def go_on() -> None:
+        with suppress(Killed, grpc.RpcError):  # the first one was not at rest yet
+            customer.write(attempt, attempt.committed, size)
+
+    customer.create(attempt)
+    try:
+        customer.write(attempt, 0, size, pause=size // PIECE * PIECE, meanwhile=go_on)
+    except grpc.RpcError as error:
+        if error.code() not in {grpc.StatusCode.ABORTED, grpc.StatusCode.FAILED_PRECONDITION}:
+            raise
 
 
 def in_two(customer: Customer, attempt: Attempt) -> None:
@@ -304,6 +360,21 @@ def purged(customer: Customer, attempt: Attempt) -> None:
     at_once(customer, attempt)
     customer.delete(attempt)
     customer.purge(attempt)
+
+
+def shown(customer: Customer, attempt: Attempt) -> None:
+    """Its renditions are to move into the public store."""
+    at_once(customer, attempt)
+    customer.give(attempt, "given")
+    customer.show(attempt, "PUBLIC")
+
+
+def hidden(customer: Customer, attempt: Attempt) -> None:
+    """Its renditions are to move out of the public store."""
+    at_once(customer, attempt)
+    customer.show(attempt, "PUBLIC")
+    customer.give(attempt, "given")
+    customer.show(attempt, "PRIVATE")
 
 
 def deleted(customer: Customer, attempt: Attempt) -> None:

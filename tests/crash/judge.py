@@ -18,6 +18,10 @@ UNFINISHED = {"NONE", "ACTIVE", "VERIFYING"}
 
 RUNNING = "select from jobs where state = 'RUNNING'"
 OPEN = "select from jobs where state in ('QUEUED', 'RUNNING')"
+# What may be read by everybody.
+PUBLISHED = """
+    select b.key from renditions r join blobs b using (blob_id) join media m using (media_id)
+    where m.visibility = 'PUBLIC' and m.delete_time is null and m.state <> 'QUARANTINED'"""
 
 # Each finds what may never be, once all jobs are done.
 INVARIANTS = {
@@ -127,9 +131,7 @@ def look(customer: Customer, attempt: Attempt) -> str:
     if state == "FINISHED" and attempt.end == "purged":
         demand(media is None or not attempt.ended, "purged, and still there", attempt)
     elif state == "FINISHED":
-        media = media or customer.media(attempt.upload_id)
-        demand(media is not None, "finished, and without a media", attempt)
-        demand(customer.content(attempt.upload_id) == attempt.data, "other bytes", attempt)
+        look_at_media(customer, attempt)
     look_at_job(customer, attempt)
     return state
 
@@ -148,6 +150,15 @@ def look_at_job(customer: Customer, attempt: Attempt) -> str:
         whole = len(made) == job.rendition.size_bytes and made[8:12] == b"WEBP"
         demand(whole, "a job SUCCEEDED, and what it made is not there", attempt)
     return state
+
+
+def look_at_media(customer: Customer, attempt: Attempt) -> None:
+    """It gives back every byte, and those of its renditions wherever they lie."""
+    demand(customer.media(attempt.upload_id) is not None, "finished, without a media", attempt)
+    demand(customer.content(attempt.upload_id) == attempt.data, "other bytes", attempt)
+    for name, data in attempt.renditions.items():
+        found = customer.content(attempt.upload_id, name)
+        demand(found == data, f"other bytes of its rendition {name}", attempt)
 
 
 def look_at_bytes(customer: Customer, attempt: Attempt, upload: upload_pb2.Upload) -> None:
@@ -185,6 +196,8 @@ def go_on(customer: Customer, attempt: Attempt) -> None:
             customer.delete(attempt)
             customer.purge(attempt)
         attempt.ended = True
+    elif state == "FINISHED" and attempt.visibility:
+        customer.show(attempt, attempt.visibility)
     if attempt.wanted and attempt.end != "purged":
         customer.order(attempt)
 
@@ -204,6 +217,11 @@ def close_case(customer: Customer, attempt: Attempt) -> None:
     state = media_pb2.Media.State.Name(media.state)
     demand(state == "READY", f"a whole picture is {state}", attempt)
     demand(media.checksums.sha256 == sha256, "another SHA-256", attempt)
+    if attempt.visibility:
+        told = media_pb2.Media.Visibility.Name(media.visibility)
+        demand(told == attempt.visibility, f"it was to be {attempt.visibility}", attempt)
+    names = {rendition.name for rendition in media.renditions}
+    demand(names >= attempt.renditions.keys(), "renditions are gone", attempt)
     again = [customer.complete(attempt).media for _ in range(2)]
     demand(again == [media, media], "completed again, it is another media", attempt)
 
@@ -216,6 +234,13 @@ def rows(site: Site, query: str) -> list[dict[str, Any]]:
 def idle(site: Site) -> bool:
     site.pass_time("0 seconds" if rows(site, RUNNING) else "1 minute")
     return rows(site, OPEN) == []
+
+
+def look_at_public(site: Site) -> None:
+    """What is published lies in the public store, and nothing else."""
+    lying, published = site.in_public(), {row["key"] for row in rows(site, PUBLISHED)}
+    if lying != published:
+        raise Broken(f"in the public store is {lying}, published is {published}", "")
 
 
 def reconcile(site: Site) -> None:
@@ -252,7 +277,7 @@ def settle(site: Site, attempts: Sequence[Attempt], report: Report = raise_it) -
     server, worker = site.launch("serve"), site.launch("work")
     server.ready()
     worker.ready()
-    with Customer(server.address) as customer:
+    with site.customer(server) as customer:
         for attempt in attempts:
             with reported(report):
                 go_on(customer, attempt)
@@ -268,6 +293,8 @@ def settle(site: Site, attempts: Sequence[Attempt], report: Report = raise_it) -
         for row in rows(site, query):
             fate = next((a.fate for a in attempts if a.upload_id == str(row["id"])), "")
             report(Broken(f"{row['id']}: {what}", fate))
+    with reported(report):
+        look_at_public(site)
     with reported(report):
         reconcile(site)
     worker.stop()

@@ -1,5 +1,6 @@
 """One database and one store, and processes that come and go on them."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -12,11 +13,17 @@ from pathlib import Path
 from typing import Self
 
 import psycopg
+import pytest
 
+from media_service import app
+from media_service.config import load
 from media_service.types import new_id
 from tests.conftest import with_database
-from tests.e2e.conftest import STOP_SECONDS, free_ports
+from tests.crash.customer import Customer
+from tests.e2e.conftest import STOP_SECONDS
 from tests.gcs_server import GCS_BUCKET
+from tests.ports import free_port
+from tests.renditions import give
 from tests.rpc.conftest import SECRET as JWT_SECRET
 from tests.s3_server import ACCESS, BUCKET, SECRET
 from tests.tools import eventually
@@ -96,7 +103,7 @@ class Site:
         return self.launch(role, failpoint).ready()
 
     def launch(self, role: str, failpoint: str = "") -> Running:
-        (port,) = free_ports(1)
+        port = free_port()
         log = self._folder / f"{role}-{len(self._processes)}.log"
         environ = {**self.environ, "MEDIA_GRPC_PORT": str(port)}
         if failpoint:
@@ -147,6 +154,30 @@ class Site:
             query = "select from renders where media_id = %s"
             eventually(lambda: db.execute(query, (media_id,)).rowcount == 1)
 
+    def customer(self, server: Running) -> Customer:
+        return Customer(server.address, self._give)
+
+    def _give(self, media_id: str, name: str, data: bytes) -> None:
+        """A rendition, as what makes them will."""
+        asyncio.run(give(self.environ, media_id, name, data))
+
+    def wear_out(self, media_id: str) -> None:
+        """As if five workers had died of moving its renditions."""
+        with psycopg.connect(self.database_url, autocommit=True) as db:
+            db.execute(
+                "update jobs set attempt = 5"
+                " where subject_id = %s and kind = 'PUBLISH' and state = 'QUEUED'",
+                (media_id,),
+            )
+
+    def in_public(self) -> set[str]:
+        """The keys of all that lies in the public store."""
+        return asyncio.run(self._in_public())
+
+    async def _in_public(self) -> set[str]:
+        async with app.base(load(self.environ)) as parts:
+            return {found.key async for found in parts.public.driver.list("")}
+
     def close(self) -> None:
         for running in self._processes:
             if not running.dead:
@@ -159,7 +190,12 @@ def new_site(url: str, template: str, **settings: str) -> Iterator[Site]:
     name = f"crash_{new_id().replace('-', '')}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"create database {name} template {template}".encode())
-    with tempfile.TemporaryDirectory(prefix="media-crash-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="media-crash-") as folder,
+        pytest.MonkeyPatch.context() as environ,
+    ):
+        for key in settings.keys() & {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}:
+            environ.setenv(key, settings[key])  # what makes renditions runs here
         raw = {"MEDIA_STORAGE_RAW_URL": (Path(folder) / "raw").as_uri()}
         site = Site(Path(folder), with_database(url, name), {**raw, **settings})
         try:
@@ -172,9 +208,10 @@ def new_site(url: str, template: str, **settings: str) -> Iterator[Site]:
 
 def on_s3_at(endpoint: str) -> dict[str, str]:
     """The settings of a service on our S3 server."""
-    url = f"s3://{BUCKET}/a?endpoint={endpoint}&region=us-east-1&path_style=true"
+    options = f"endpoint={endpoint}&region=us-east-1&path_style=true"
     return {
-        "MEDIA_STORAGE_RAW_URL": url,
+        "MEDIA_STORAGE_RAW_URL": f"s3://{BUCKET}/a?{options}",
+        "MEDIA_STORAGE_PUBLIC_URL": f"s3://{BUCKET}/b?{options}",
         "AWS_ACCESS_KEY_ID": ACCESS,
         "AWS_SECRET_ACCESS_KEY": SECRET,
     }
@@ -182,4 +219,7 @@ def on_s3_at(endpoint: str) -> dict[str, str]:
 
 def on_gcs_at(endpoint: str) -> dict[str, str]:
     """The settings of a service on our Cloud Storage server."""
-    return {"MEDIA_STORAGE_RAW_URL": f"gs://{GCS_BUCKET}/a?endpoint={endpoint}"}
+    return {
+        "MEDIA_STORAGE_RAW_URL": f"gs://{GCS_BUCKET}/a?endpoint={endpoint}",
+        "MEDIA_STORAGE_PUBLIC_URL": f"gs://{GCS_BUCKET}/b?endpoint={endpoint}",
+    }

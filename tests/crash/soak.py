@@ -43,12 +43,15 @@ PATIENCE_SECONDS = 3.0
 SCENARIOS = (
     *(customers.at_once, customers.in_a_session, customers.in_parts) * 2,
     customers.streamed,
+    customers.taken_over,
     customers.checked,
     customers.processed,
     customers.abandoned,
     customers.left_alone,
     customers.purged,
     customers.deleted,
+    customers.shown,
+    customers.hidden,
 )
 
 
@@ -93,7 +96,7 @@ class Chapter:
         server, worker = (self._site.launch(role, self._trap(role)) for role in ("serve", "work"))
         server.ready()
         worker.ready()
-        with suppress(Killed), Customer(server.address) as customer:
+        with suppress(Killed), self._site.customer(server) as customer:
             for attempt in before:
                 with reported(self._score.report):
                     look(customer, attempt)
@@ -136,7 +139,7 @@ class Chapter:
     def _use(self, server: Running, under_way: list[Attempt]) -> None:
         """What one client does until nobody answers."""
         try:
-            with Customer(server.address) as customer, reported(self._score.report):
+            with self._site.customer(server) as customer, reported(self._score.report):
                 while True:
                     self._do_something(customer, under_way)
         except Killed:
@@ -156,6 +159,8 @@ class Chapter:
                 self._attempts.append(attempt)
             under_way.append(attempt)
         scenario(customer, attempt)
+        if random.random() < 0.3:  # noqa: S311
+            self._site.wear_out(attempt.upload_id)
         if attempt.end != "stored":
             self._site.expire([attempt.upload_id])
 

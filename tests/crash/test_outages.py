@@ -121,9 +121,14 @@ def worker(machine: Machine) -> Running:
     return machine.site.start("work")
 
 
-def upload_while(server: Running, attempt: Attempt, happens: Callable[[Line], None]) -> None:
+def upload_while(
+    machine: Machine, server: Running, attempt: Attempt, happens: Callable[[Line], None]
+) -> None:
     """Something happens in the middle of an upload, and it goes on by itself."""
-    with Customer(server.address) as customer, held_line(server.address, 4 * MIB) as line:
+    with (
+        machine.site.customer(server) as customer,
+        held_line(server.address, 4 * MIB) as line,
+    ):
         with sending(line.address, attempt) as sent:
             eventually(lambda: begun(customer, attempt))
             happens(line)
@@ -133,23 +138,23 @@ def upload_while(server: Running, attempt: Attempt, happens: Callable[[Line], No
 
 
 def test_an_upload_goes_on_when_its_connection_is_cut(machine: Machine, server: Running) -> None:
-    upload_while(server, machine.new(8 * MIB), lambda line: line.cut())
+    upload_while(machine, server, machine.new(8 * MIB), lambda line: line.cut())
 
 
 def test_an_upload_goes_on_when_postgresql_is_restarted(machine: Machine, server: Running) -> None:
-    upload_while(server, machine.new(8 * MIB), lambda _: machine.postgres.restart())
+    upload_while(machine, server, machine.new(8 * MIB), lambda _: machine.postgres.restart())
 
 
 def test_uploads_go_on_when_the_clock_jumps_back_and_forth(
     machine: Machine, server: Running, worker: Running
 ) -> None:
     resting = machine.new(MIB)
-    with Customer(server.address) as customer:
+    with machine.site.customer(server) as customer:
         customer.create(resting)
         for offset in ("-30m", "+30m", "+0"):
             customer.write(resting, resting.committed, resting.committed + MIB // 4)
             attempt = machine.new(6 * MIB)
-            upload_while(server, attempt, lambda _, to=offset: machine.clock.set(to))
+            upload_while(machine, server, attempt, lambda _, to=offset: machine.clock.set(to))
             # A worker finds the job, too.
             eventually(lambda found=attempt: is_ready(customer, found))
 
@@ -179,7 +184,7 @@ async def test_an_upload_survives_a_store_that_fails_and_one_that_stays_away(
 
 def upload_to_a_bad_store(site: Site, network: Network, attempt: Attempt, later: Attempt) -> None:
     server = site.start("serve")
-    with Customer(server.address) as customer:
+    with site.customer(server) as customer:
         faults: Iterator[int | str | None] = itertools.cycle(
             [None, None, 500, None, 503, None, "lost"]
         )
@@ -241,7 +246,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
     whole, half, joined = Attempt(picture(MIB)), Attempt(picture(4 * MIB)), Attempt(picture(MIB))
     with new_site(postgres, template, MEDIA_STORAGE_RAW_URL=small_disk.as_uri()) as site:
         server = site.start("serve")
-        with Customer(server.address) as customer:
+        with site.customer(server) as customer:
             for attempt in (half, joined):
                 customer.create(attempt)
                 customer.write(attempt, 0, MIB // 2)

@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import jwt
 import psutil
 import pytest
 
+from tests.ports import free_port
 from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
 
 STOP_SECONDS = 60
@@ -76,24 +76,14 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
-
-
 def environment(data_dir: Path, **settings: str) -> dict[str, str]:
     """The settings of one `dev`, and none of the caller's."""
-    grpc, rest = free_ports(2)
     own = {name: value for name, value in os.environ.items() if not name.startswith("MEDIA_")}
     return {
         **own,
         "MEDIA_DATA_DIR": str(data_dir),
-        "MEDIA_GRPC_PORT": str(grpc),
-        "MEDIA_REST_PORT": str(rest),
+        "MEDIA_GRPC_PORT": str(free_port()),
+        "MEDIA_REST_PORT": str(free_port()),
         **settings,
     }
 

@@ -14,9 +14,10 @@ import psutil
 import pytest
 from media.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
-from tests.e2e.conftest import Service, environment, free_ports, running
+from tests.e2e.conftest import Service, environment, running
 from tests.e2e.rest import refusal
 from tests.media_files import film, jpeg
+from tests.ports import free_port
 
 Message = upload_service_pb2.WriteUploadRequest
 
@@ -62,7 +63,7 @@ def test_too_many_uploads_are_429_with_retry_after(one_at_once: Service) -> None
 @contextmanager
 def serve(database_url: str, data_dir: Path, limit: str) -> Iterator[tuple[int, str]]:
     """`serve` with a limit of open files: its process id, and what it said until it was ready."""
-    (port,) = free_ports(1)
+    port = free_port()
     environ = {
         **os.environ,
         "MEDIA_DATABASE_URL": database_url,

@@ -37,8 +37,8 @@ def test_an_unknown_query_parameter_is_400_and_named(http: httpx.Client) -> None
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("POST", f"/v1/media/{new_id()}", "DELETE, GET, PATCH"),
-        ("PUT", f"/v1/media/{new_id()}/content", "GET, HEAD"),
+        ("POST", "/v1/media/{id}", "DELETE, GET, PATCH"),
+        ("PUT", "/v1/media/{id}/content", "GET, HEAD"),
         ("GET", "/v1/media:upload", "POST"),
         ("OPTIONS", "/v1/uploads", "GET, POST"),
     ],
@@ -46,7 +46,7 @@ def test_an_unknown_query_parameter_is_400_and_named(http: httpx.Client) -> None
 def test_a_method_a_path_does_not_take_is_405_with_allow(
     http: httpx.Client, method: str, path: str, allowed: str
 ) -> None:
-    answer = http.request(method, path)
+    answer = http.request(method, path.format(id=new_id()))
     assert (answer.status_code, reason(answer)) == (405, "METHOD_NOT_ALLOWED")
     assert answer.headers["allow"] == allowed
 

@@ -23,6 +23,7 @@ from tests.e2e.rest import (
     client_of,
     content,
     create,
+    digest,
     offset_of,
     patch,
     public_url,
@@ -112,6 +113,18 @@ def test_an_append_below_the_least_part_is_refused_and_told_why(user: httpx.Clie
     assert (
         patch(user, upload, 5 * MIB, data[5 * MIB :], complete=True).json()["state"] == "FINISHED"
     )
+    assert content(user, upload) == data
+
+
+def test_a_body_that_counts_as_a_whole_or_not_at_all_may_be_large(user: httpx.Client) -> None:
+    data = film(10 * PART)
+    upload = create(user, sizeBytes=len(data))
+    wrong = {"content_digest": digest(b"other")}
+    refused = patch(user, upload, 0, data, complete=True, **wrong)
+    assert refusal(refused) == (400, "CHECKSUM_MISMATCH")
+    assert offset_of(user, upload) == 0
+    done = patch(user, upload, 0, data, complete=True, content_digest=digest(data))
+    assert done.json()["state"] == "FINISHED"
     assert content(user, upload) == data
 
 

@@ -1,7 +1,7 @@
 """A real server in this process, real clients on loopback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,7 +27,10 @@ from media.v1 import (
 
 from media_service import app
 from media_service.config import load
+from media_service.storage.blobs import open_store
 from media_service.types import new_id, now
+from tests.s3_server import ACCESS, BUCKET, s3_server
+from tests.s3_server import SECRET as S3_SECRET
 
 SECRET = "a secret of at least thirty-two bytes"
 HOUR = timedelta(hours=1)
@@ -143,10 +146,13 @@ Start = Callable[..., Awaitable[Running]]
 
 @pytest.fixture
 async def start(database_url: str, tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts servers of this test's own: on its database and directory, with settings given."""
+    """Starts servers of this test's own: on its database and directory, with settings given.
+    `opener`: makes their stores."""
     async with AsyncExitStack() as stack:
 
-        async def start_one(*, work: bool = False, **settings: str) -> Running:
+        async def start_one(
+            *, work: bool = False, opener: app.Opener = open_store, **settings: str
+        ) -> Running:
             environ = {
                 "MEDIA_DATA_DIR": str(tmp_path),
                 "MEDIA_DATABASE_URL": database_url,
@@ -155,10 +161,10 @@ async def start(database_url: str, tmp_path: Path) -> AsyncIterator[Start]:
                 **{f"MEDIA_{name.upper()}": value for name, value in settings.items()},
             }
             config = load(environ)
-            rpc = await stack.enter_async_context(app.server(config, port=0))
+            rpc = await stack.enter_async_context(app.server(config, 0, opener))
             if work:
                 ready = asyncio.Event()
-                worker = asyncio.create_task(app.work(config, ready.set))
+                worker = asyncio.create_task(app.work(config, ready.set, opener))
                 stack.push_async_callback(stop, worker)
                 await ready.wait()
             channels = await stack.enter_async_context(AsyncExitStack())
@@ -192,6 +198,29 @@ async def ann(service: Running) -> Caller:
 @pytest.fixture
 async def bob(service: Running) -> Caller:
     return await service.caller("bob")
+
+
+# The same on S3.
+
+
+@pytest.fixture
+def s3_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", S3_SECRET)
+    (tmp_path / "s3").mkdir()
+    with s3_server(tmp_path / "s3") as endpoint:
+        yield f"s3://{BUCKET}/a?endpoint={endpoint}&region=us-east-1&path_style=true"
+
+
+@pytest.fixture
+async def s3_service(start: Start, s3_url: str) -> Running:
+    """A server with a worker."""
+    return await start(work=True, storage_raw_url=s3_url)
+
+
+@pytest.fixture
+async def on_s3(s3_service: Running) -> Caller:
+    return await s3_service.caller("ann")
 
 
 @dataclass(frozen=True)

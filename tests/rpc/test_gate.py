@@ -98,6 +98,7 @@ async def test_a_scope_that_covers_the_permission_is_enough(service: Running, sc
             "TOKEN_INVALID",
         ),
     ],
+    ids=["none", "a password", "another key", "expired", "nobody's", "endless", "not signed"],
 )
 async def test_a_token_that_is_not_good_is_refused(ann: Caller, header: str, reason: str) -> None:
     told = await refused(ann.media.ListMedia(LIST, metadata=(("authorization", header),)))

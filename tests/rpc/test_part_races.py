@@ -16,7 +16,6 @@ from tests.media_files import film, jpeg
 from tests.rpc.conftest import Caller, Running, Start, refused
 from tests.rpc.test_parts import Put, complete, files, listed, named, put
 from tests.rpc.test_sessions import abort, write
-from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
 from tests.tools import eventually
 
 MIB = 1 << 20
@@ -30,18 +29,6 @@ REFUSED = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.OUT_OF_RANGE,
 }
-
-
-@pytest.fixture
-async def on_s3(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Caller]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    (tmp_path / "s3").mkdir()
-    with s3_server(tmp_path / "s3") as endpoint:
-        url = f"s3://{BUCKET}/a?endpoint={endpoint}&region=us-east-1&path_style=true"
-        yield await (await start(storage_raw_url=url)).caller("ann")
 
 
 @pytest.fixture
@@ -223,6 +210,73 @@ async def test_an_upload_lasts_as_long_as_the_urls_that_lead_to_it(start: Start)
     await put(ann, upload_id, 1, b"now")  # which moves the time it may rest, but not back
     upload = await ann.get_upload(upload_id)
     assert upload.expire_time.seconds > signed.parts[0].expire_time.seconds
+
+
+async def test_two_servers_take_the_parts_of_one_upload(start: Start, service: Running) -> None:
+    """In one folder, other bytes under the same numbers, all of one size: the first to be stored is
+    the part, and nobody writes over it."""
+    callers = [await (await start()).caller("ann"), await service.caller("ann")]
+    for _ in range(5):
+        rivals = {
+            (n, mark): film(MIB)[:-2] + bytes([n, mark]) for n in range(1, 7) for mark in (0, 1)
+        }
+        upload_id = (await callers[0].create()).upload_id
+        await asyncio.gather(
+            *(
+                tried(put(callers[(n + mark + again) % 2], upload_id, n, part))
+                for again in (0, 1)
+                for (n, mark), part in rivals.items()
+            )
+        )
+        parts = await listed(callers[1], upload_id)
+        assert [part.part_number for part in parts] == list(range(1, 7))
+        await complete(callers[1], upload_id)
+        content = await callers[0].content(upload_id)
+        for at, part in enumerate(parts):
+            assert crc32c_of(content[at * MIB : (at + 1) * MIB]) == part.crc32c
+
+
+async def test_parts_go_on_behind_a_stream_that_went_on_behind_parts(
+    ann: Caller, service: Running
+) -> None:
+    data = film(9 * MIB)
+    upload_id = (await ann.create(size_bytes=len(data))).upload_id
+    await put(ann, upload_id, 1, data[: 2 * MIB])
+
+    async def endless() -> AsyncIterator[Put]:
+        message = Put(upload_id=upload_id, part_number=2, size_bytes=2 * MIB)
+        message.body.data = b"never counted" * 100_000
+        yield message
+        await asyncio.Event().wait()
+
+    putting = asyncio.create_task(ann.call(ann.uploads.PutPart, endless()))
+    await asyncio.to_thread(eventually, lambda: written(service.data_dir) > 2 * MIB)
+    await write(ann, upload_id, data[2 * MIB : 3 * MIB], offset=2 * MIB)
+    assert (await refused(putting)).reason == "SUPERSEDED"
+    for number in (5, 3, 4):
+        at = (2 * number - 3) * MIB
+        await put(ann, upload_id, number, data[at : at + 2 * MIB])
+    assert (await complete(ann, upload_id)).state == Upload.FINISHED
+    assert await ann.content(upload_id) == data
+
+
+def written(folder: Path) -> int:
+    return max(file.stat().st_size for file in files(folder))
+
+
+async def test_nothing_stays_of_parts_whose_upload_ends(working: Running) -> None:
+    ann = await working.caller("ann")
+    upload_id = (await ann.create()).upload_id
+    for number in (1, 3):
+        await put(ann, upload_id, number, b"a" * 1000)
+    assert files(working.data_dir)
+    await abort(ann, upload_id)
+    await asyncio.to_thread(eventually, lambda: not parts_of(working.data_dir))
+
+
+def parts_of(folder: Path) -> list[Path]:
+    """Whatever there is of an open blob."""
+    return list((folder / "raw/parts/blobs").glob("*/*"))
 
 
 async def test_a_put_of_a_signed_part_is_that_part(on_gcs: Caller, gcs: str) -> None:

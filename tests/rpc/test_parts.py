@@ -26,8 +26,8 @@ FEW = settings(
 )
 
 
-async def pieces(upload_id: str, number: int, data: bytes) -> AsyncIterator[Put]:
-    message = Put(upload_id=upload_id, part_number=number)
+async def pieces(upload_id: str, number: int, data: bytes, size: int) -> AsyncIterator[Put]:
+    message = Put(upload_id=upload_id, part_number=number, size_bytes=size)
     message.body.data = data[:MIB]
     yield message
     for at in range(MIB, len(data), MIB):
@@ -37,9 +37,16 @@ async def pieces(upload_id: str, number: int, data: bytes) -> AsyncIterator[Put]
 
 
 async def put(
-    caller: Caller, upload_id: str, number: int, data: bytes, *headers: tuple[str, str]
+    caller: Caller,
+    upload_id: str,
+    number: int,
+    data: bytes,
+    *headers: tuple[str, str],
+    size: int | None = None,
 ) -> Part:
-    return await caller.call(caller.uploads.PutPart, pieces(upload_id, number, data), *headers)
+    """`size`: what is said of it beforehand; 0: nothing."""
+    sent = pieces(upload_id, number, data, len(data) if size is None else size)
+    return await caller.call(caller.uploads.PutPart, sent, *headers)
 
 
 def cut(data: bytes, count: int) -> list[bytes]:
@@ -71,13 +78,17 @@ async def listed(caller: Caller, upload_id: str, page_size: int = 0) -> list[Par
         request.page_token = page.next_page_token
 
 
-async def test_parts_come_side_by_side_in_any_order(ann: Caller) -> None:
+@pytest.mark.parametrize("said", [None, 0], ids=["of a known size", "of no known size"])
+async def test_parts_come_side_by_side_in_any_order(ann: Caller, said: int | None) -> None:
     data = film(8 * MIB + 12345)
     upload = await ann.create(size_bytes=len(data))
     assert upload.next_part_number == 1
     parts = cut(data, 9)
     stored = await asyncio.gather(
-        *(put(ann, upload.upload_id, number, parts[number - 1]) for number in range(9, 0, -1))
+        *(
+            put(ann, upload.upload_id, number, parts[number - 1], size=said)
+            for number in range(9, 0, -1)
+        )
     )
     assert sorted(part.part_number for part in stored) == list(range(1, 10))
     now = await ann.get_upload(upload.upload_id)
@@ -125,9 +136,26 @@ async def test_other_bytes_under_a_taken_number_are_refused(ann: Caller) -> None
     assert await listed(ann, upload_id) == [named(2, b"a" * 1000)]
 
 
-async def test_of_many_who_put_a_number_at_once_one_decides_what_it_is(ann: Caller) -> None:
+async def test_a_part_has_the_size_that_was_said(ann: Caller) -> None:
+    data = film(3 * MIB)
     upload_id = (await ann.create()).upload_id
-    rivals = [film(MIB + n) for n in range(4)] * 2
+    for number, part in enumerate(cut(data, 3), 1):
+        more = await refused(put(ann, upload_id, number, part, size=MIB - 1))
+        assert (more.code, more.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "SIZE_EXCEEDED")
+        less = await refused(put(ann, upload_id, number, part, size=MIB + 1))
+        assert (less.code, less.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INCOMPLETE_BODY")
+        assert len(await listed(ann, upload_id)) == number - 1
+        await put(ann, upload_id, number, part)
+    await complete(ann, upload_id)
+    assert await ann.content(upload_id) == data
+
+
+@pytest.mark.parametrize("more", [0, 1], ids=["of one size", "of other sizes"])
+async def test_of_many_who_put_a_number_at_once_one_decides_what_it_is(
+    ann: Caller, more: int
+) -> None:
+    upload_id = (await ann.create()).upload_id
+    rivals = [film(MIB + n * more)[:-1] + bytes([n]) for n in range(4)] * 2
 
     async def attempt(data: bytes) -> Part | Refusal:
         try:

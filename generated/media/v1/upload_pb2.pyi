@@ -127,7 +127,7 @@ class Upload(_message.Message):
     """
     next_part_number: _builtins.int
     """The number of the part that begins at `committed_size`: where PutPart and SignUpload go on. 1 in
-    a new upload; streams use numbers up, and where one broke off some are left out.
+    a new upload; streams use numbers up, too.
     """
     max_part_size: _builtins.int
     """The largest body of one PutPart; a signed URL of the store itself may take more."""

@@ -198,10 +198,15 @@ class PutPartRequest(_message.Message):
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
     PART_NUMBER_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
     """First message only."""
     part_number: _builtins.int
     """First message only."""
+    size_bytes: _builtins.int
+    """The bytes of the whole part, as far as they are known; another number is refused. A part whose
+    size is known beforehand is stored faster. First message only; Content-Length says the same.
+    """
     @_builtins.property
     def body(self) -> _httpbody_pb2.HttpBody: ...
     def __init__(
@@ -210,10 +215,11 @@ class PutPartRequest(_message.Message):
         upload_id: _builtins.str = ...,
         part_number: _builtins.int = ...,
         body: _httpbody_pb2.HttpBody | None = ...,
+        size_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "part_number", b"part_number", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "part_number", b"part_number", "size_bytes", b"size_bytes", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -131,7 +131,9 @@ def _put(plan: Plan, number: int, start: int, end: int, backoff: Backoff) -> Ste
 def _messages(
     plan: Plan, number: int, start: int, end: int
 ) -> Iterator[upload_service_pb2.PutPartRequest]:
-    message = upload_service_pb2.PutPartRequest(upload_id=plan.upload.upload_id, part_number=number)
+    message = upload_service_pb2.PutPartRequest(
+        upload_id=plan.upload.upload_id, part_number=number, size_bytes=end - start
+    )
     for at in range(start, end, PIECE):
         message.body.data = plan.source.read(at)[: end - at]
         plan.report(number, at - start)

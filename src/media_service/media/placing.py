@@ -11,6 +11,7 @@ from datetime import timedelta
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import Reason, Unavailable
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
@@ -47,12 +48,14 @@ class Placer:
         async with self._database.transaction() as db:
             await queries.reserve_blob(db, blob)
             await jobs.enqueue(db, JobKind.UNLINK, blob_id, delay=KEPT)
+        failpoint("place.reserve.after")
         try:
             # What fails halfway may still arrive there: the delayed job removes it.
             async with asyncio.timeout(WRITE_SECONDS):
                 await write(blob.key)
         except TimeoutError:
             raise too_slow() from None
+        failpoint("place.write.after")
         async with self._database.transaction() as db:
             there = await queries.take_blob(db, blob_id)
             taken = there and await take(db, blob)
@@ -60,6 +63,8 @@ class Placer:
                 await jobs.withdraw(db, JobKind.UNLINK, blob_id)
             if there and not taken:
                 await release(db, blob_id)
+            failpoint("place.take.inside")
+        failpoint("place.take.after")
         if not there:
             await store.driver.delete(blob.key)  # it was written after its removal
             raise too_slow()

@@ -8,6 +8,7 @@ from functools import partial
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import MediaError, Reason
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
@@ -57,6 +58,7 @@ class PublishHandler:
             ended = await jobs.finish(db, claim, JobState.FAILED, fault)
             if ended and fault.reason != Reason.BLOB_MISSING:  # what is lost does not come back
                 await jobs.enqueue(db, JobKind.PUBLISH, claim.subject_id, delay=AGAIN)
+        failpoint("publish.give-up.after")
 
     async def _unfinished(self, claim: Claim) -> Media | None:
         """The media that still has misplaced renditions; None, and the job ended, if it has none.
@@ -67,7 +69,9 @@ class PublishHandler:
             media = await queries.lock(db, claim.subject_id)
             if media is not None and media.misplaced:
                 return media
+            failpoint("publish.finish.before")
             await jobs.finish(db, claim, JobState.SUCCEEDED)
+        failpoint("publish.finish.after")
         return None
 
     async def _move(self, media: Media, rendition: Rendition) -> None:

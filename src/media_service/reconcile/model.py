@@ -7,6 +7,7 @@ from uuid import UUID
 
 from media_service.errors import Reason
 from media_service.storage.blobs import BlobStore
+from media_service.storage.driver import whole_key
 from media_service.types import Checksums
 
 # An upload in one step stores its bytes before its row, and an open blob may be older than its
@@ -53,7 +54,9 @@ class NotTheSame(Exception):
 
 
 def blob_id_of(key: str) -> str | None:
-    """Whose key it is; None if it is not a blob's, such as what a crash left beside one."""
+    """Whose key it is, or that of a piece; None if it is not a blob's, such as what a crash left
+    beside one."""
+    key = whole_key(key)
     name = key.rpartition("/")[2]
     try:
         blob_id = str(UUID(name))

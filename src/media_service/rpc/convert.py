@@ -131,7 +131,7 @@ def upload_to_message(result: UploadResult, public_url: str) -> upload_pb2.Uploa
         max_part_size=result.max_part_size,
     )
     if upload.state is UploadState.ACTIVE:
-        message.next_part_number = upload.next_part_number
+        message.next_part_number = upload.next_part
     if upload.fault:
         message.error.CopyFrom(fault_status(upload.fault.reason, upload.fault.message))
     if result.media:

@@ -1,7 +1,7 @@
 """UploadService: messages in, service calls, messages out."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
@@ -159,36 +159,35 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     async def PutPart(  # type: ignore[override]  # noqa: N802
         self, request_iterator: AsyncIterator[Piece], context: Context
     ) -> upload_pb2.Part:
-        message, chunks = await self._body(request_iterator, context)
+        headers, first, rest = await self._body(request_iterator, context)
+        message = first.message
+        size = message.size_bytes or http.integer_header(headers, "X-Content-Length")
+        chunks = part_chunks(first, rest, headers, size)
+        del first
         part = await self._parts.put(
-            caller(), message.upload_id.lower(), message.part_number, chunks
+            caller(), message.upload_id.lower(), message.part_number, chunks, size
         )
         return part_to_message(part)
 
     async def PutSigned(  # type: ignore[override]  # noqa: N802
         self, request_iterator: AsyncIterator[Piece], context: Context
     ) -> upload_pb2.Part:
-        message, chunks = await self._body(request_iterator, context)
-        return part_to_message(await self._parts.put_signed(message.token, chunks))
+        headers, first, rest = await self._body(request_iterator, context)
+        token = first.message.token
+        size = http.integer_header(headers, "X-Content-Length")
+        chunks = part_chunks(first, rest, headers, size)
+        del first
+        return part_to_message(await self._parts.put_signed(token, chunks))
 
     async def _body(
         self, request_iterator: AsyncIterator[Piece], context: Context
-    ) -> tuple[Any, AsyncGenerator[Chunk, None]]:
-        """What a request says whose body is all of its content, and that content."""
-        headers = http.request_headers(context)
+    ) -> tuple[Mapping[str, str], Piece, AsyncIterator[Piece]]:
+        """A request whose body is a part: its headers, its first piece, and what follows."""
         pieces = aiter(request_iterator)
         first = await self._in_time(anext(pieces, None))
         if first is None:
             raise InvalidArgument(Reason.FILE_EMPTY, "The part has no bytes.")
-        chunks = body_chunks(
-            first.data,
-            (piece.data async for piece in pieces),
-            offset=0,
-            length=http.integer_header(headers, "X-Content-Length"),
-            finish=False,
-            digest=http.digest_header(headers, "Content-Digest"),
-        )
-        return first.message, chunks
+        return http.request_headers(context), first, pieces
 
     async def ListParts(  # noqa: N802
         self, request: upload_service_pb2.ListPartsRequest, context: Context
@@ -306,6 +305,19 @@ def progress(result: UploadResult) -> tuple[tuple[str, str], ...]:
     """How far an upload is, as headers of the IETF's resumable uploads."""
     complete = "?1" if result.upload.state is UploadState.FINISHED else "?0"
     return ("upload-offset", str(result.upload.committed_size)), ("upload-complete", complete)
+
+
+def part_chunks(
+    first: Piece, rest: AsyncIterator[Piece], headers: Mapping[str, str], size: int | None
+) -> AsyncGenerator[Chunk, None]:
+    return body_chunks(
+        first.data,
+        (piece.data async for piece in rest),
+        offset=0,
+        length=size,
+        finish=False,
+        digest=http.digest_header(headers, "Content-Digest"),
+    )
 
 
 async def write_chunks(first: Piece, rest: AsyncIterator[Piece]) -> AsyncGenerator[Chunk, None]:

@@ -7,6 +7,7 @@ A driver translates its backend's errors at its edge, into `errors.Unavailable`
 """
 
 import math
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,17 +30,32 @@ class Limits:
     max_part_size: int | None = None
     # No part that a signed request brings may be larger; None: none are signed.
     max_signed_part_size: int | None = None
-    # Parts are known by their numbers alone: the epoch is no part of their names.
+    # A session knows parts by their numbers alone: what is stored under one takes the place of what
+    # was. So it is decided before, which bytes those are.
     numbered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PartName:
-    """Names the bytes of one part of one open blob. Never used twice: epochs only grow, and where a
-    store does not see them (`Limits.numbered`) no two of them use the same number."""
+    """Names the bytes of one part of one open blob. Never used twice: epochs only grow. Where a
+    store does not see them, no two use the same number in one session (`Driver.succeed`)."""
 
     number: int
     epoch: int
+
+    @property
+    def file(self) -> str:
+        """The same, where names are texts."""
+        return f"{self.epoch}-{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a part of `size` bytes will lie in the blob, if those before it are as large: a guess
+    that may turn out wrong, or to be another part's."""
+
+    offset: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +97,17 @@ class SignedRequest:
 
 
 LONGEST_SIGNED = timedelta(days=7)
+PIECE = re.compile(r"\.\d+$")
+
+
+def piece_key(key: str, number: int) -> str:
+    """Where a driver may keep some of the blob `key` until it is whole."""
+    return f"{key}.{number}"
+
+
+def whole_key(key: str) -> str:
+    """The blob's key, of its own or of a piece's."""
+    return PIECE.sub("", key)
 
 
 def signed_seconds(lifetime: timedelta) -> int:
@@ -152,8 +179,20 @@ class Driver(Protocol):
     async def begin(self, key: str, content_type: str = "") -> str:
         """Opens a blob for parts; returns what must be given back to name the open session."""
 
-    async def open_part(self, key: str, session: str, name: PartName) -> PartWriter:
-        """Begins a part. The name must not have been used for this key before."""
+    async def succeed(self, key: str, session: str, next_number: int) -> str:
+        """A session that goes on at the part `next_number`, with those before, and into which
+        nothing comes that was begun in `session`, however late. The same one where that cannot
+        happen, since no two writers give a part the same name. Raises Unavailable."""
+
+    async def release(self, key: str, session: str, kept: str) -> None:
+        """After a `succeed`, ends what one of the two sessions has open and the one that is `kept`
+        has not. Idempotent."""
+
+    async def open_part(
+        self, key: str, session: str, name: PartName, place: Place | None = None
+    ) -> PartWriter:
+        """Begins a part. The name must not have been used for this key before. `place`: if it is
+        known how large the part will be; it must not be sealed with another size."""
 
     async def sign_part(
         self,
@@ -204,10 +243,12 @@ class Driver(Protocol):
         """Removes a blob; no error if it is not there."""
 
     def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        """Every blob whose key begins with `prefix`, in no particular order; not open parts."""
+        """Every blob whose key begins with `prefix`, and every piece of one that is not whole yet
+        (`piece_key`), in no particular order; not open parts."""
 
     def list_open(self) -> AsyncIterator[OpenBlob]:
-        """Every open blob that has left something in the store, in no particular order."""
+        """Every open blob, and every open piece of one, that has left something in the store, in
+        no particular order."""
 
     def local_path(self, key: str) -> Path | None:
         """The blob as a file on this machine, or None if it is not one."""

@@ -63,20 +63,22 @@ def short(size: int) -> OSError:
     return FileNotFoundError(errno.ENOENT, f"part is shorter than the {size} bytes recorded")
 
 
-def append_file(target: int, source: Path, size: int) -> None:
-    """Writes the first `size` bytes of `source` where the open file `target` stands."""
+def copy_range(target: int, at: int, source: Path, start: int, size: int) -> None:
+    """Copies `size` bytes of `source`, from `start` on, into the open file `target`, at `at`."""
     with source.open("rb") as file:
-        left = size
-        while left:
+        end = start + size
+        while start < end:
+            count = min(end - start, COPY_CHUNK)
             try:
-                copied = os.copy_file_range(file.fileno(), target, min(left, COPY_CHUNK))
+                copied = os.copy_file_range(file.fileno(), target, count, start, at)
             except OSError as error:
                 if error.errno not in {errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
                     raise
-                copied = os.sendfile(target, file.fileno(), None, min(left, COPY_CHUNK))
+                os.lseek(target, at, os.SEEK_SET)
+                copied = os.sendfile(target, file.fileno(), start, count)
             if not copied:
                 raise short(size)
-            left -= copied
+            start, at = start + copied, at + copied
 
 
 @contextmanager

@@ -32,12 +32,13 @@ from media_service.storage.driver import (
     ObjectInfo,
     OpenBlob,
     PartName,
+    Place,
     SignedRequest,
     StoredPart,
     expect,
     missing,
 )
-from media_service.storage.gcs_bucket import GcsBucket
+from media_service.storage.gcs_bucket import READ_SECONDS, GcsBucket
 from media_service.storage.gcs_requests import (
     RETRY_SECONDS,
     RequestError,
@@ -47,6 +48,7 @@ from media_service.storage.gcs_requests import (
 )
 from media_service.storage.held_part import HeldPart
 from media_service.storage.parallel import for_each
+from media_service.storage.unique_names import UniqueNames
 from media_service.types import Octets
 
 # A part waits in memory until it is whole; 50 GiB are 6400 parts.
@@ -89,14 +91,20 @@ class GcsPartWriter(HeldPart):
             await self._driver.discard_part(self._name)
 
 
-class GcsDriver:
+class GcsDriver(UniqueNames):
     """`prefix` ends with a slash or is empty. `endpoint` is an emulator that asks for no
     credentials; None: Google's own, with the credentials that the SDK finds."""
 
     limits = Limits(stream_part_size=PART, max_part_size=MAX_PART, max_signed_part_size=MAX_SIGNED)
 
-    def __init__(self, bucket: str, prefix: str, endpoint: str | None) -> None:
-        self.bucket = GcsBucket(bucket, endpoint)
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str,
+        endpoint: str | None,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        self.bucket = GcsBucket(bucket, endpoint, read_seconds)
         self.prefix = prefix
 
     def name(self, key: str) -> str:
@@ -107,7 +115,7 @@ class GcsDriver:
         return f"{self.prefix}parts/{key}/"
 
     def _part(self, key: str, name: PartName) -> str:
-        return f"{self._folder(key)}{name.epoch}-{name.number}"
+        return f"{self._folder(key)}{name.file}"
 
     async def check(self) -> None:
         """Raises Unavailable, saying why, unless the bucket can be written to."""
@@ -141,7 +149,9 @@ class GcsDriver:
         """The session is the content type: it is told when the blob is completed."""
         return content_type
 
-    async def open_part(self, key: str, session: str, name: PartName) -> GcsPartWriter:
+    async def open_part(
+        self, key: str, session: str, name: PartName, place: Place | None = None
+    ) -> GcsPartWriter:
         return GcsPartWriter(self, self._part(key, name))
 
     async def store_part(self, name: str, data: bytes) -> None:

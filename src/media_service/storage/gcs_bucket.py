@@ -21,12 +21,9 @@ from media_service.types import now
 
 T = TypeVar("T")
 
-REQUEST_SECONDS = 30
-# Also for a part over a thin line.
-UPLOAD_SECONDS = 180
-# The library counts a plain number against the whole of a download, however long that is. So a
-# silent store is noticed here, and a long download is not.
-STREAMING: Any = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
+CONNECT_SECONDS = 10
+# How long an answer may take.
+READ_SECONDS = 30.0
 
 PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE = 412, 416
 MEANINGS: Mapping[int, type[OSError]] = {
@@ -47,18 +44,29 @@ async def ask(request: Callable[[], Awaitable[T]], *expected: int) -> T:
         raise translate(error) from error
 
 
+def silence(seconds: float, total: float | None) -> Any:
+    """The library counts a plain number against the whole of a request, however long its bytes
+    take. So a silent store is noticed, and a thin line is not."""
+    return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_SECONDS, sock_read=seconds)
+
+
 def conditions(*, absent: bool) -> dict[str, str]:
     """`absent`: the request succeeds only if there is no such object yet."""
     return {"ifGenerationMatch": "0"} if absent else {}
 
 
 class GcsBucket:
-    """`endpoint`: of an emulator; None: Google's own."""
+    """`endpoint`: of an emulator; None: Google's own. `read_seconds`: how long an answer may take,
+    or the next bytes of a download."""
 
-    def __init__(self, name: str, endpoint: str | None) -> None:
+    def __init__(self, name: str, endpoint: str | None, read_seconds: float = READ_SECONDS) -> None:
         self.name = name
         self.endpoint = endpoint
         self._client = GcsClient(endpoint)
+        self._request: Any = read_seconds
+        # Time for a part over a thin line. A store that has it all is to answer sooner.
+        self._upload = silence(read_seconds, 6 * read_seconds)
+        self._streaming = silence(read_seconds, None)
 
     async def upload(
         self, name: str, data: bytes, content_type: str = "", *, absent: bool = False
@@ -73,7 +81,7 @@ class GcsBucket:
                 parameters=conditions(absent=absent),
                 metadata={"crc32c": crc32c},  # the store refuses bytes that differ
                 force_resumable_upload=False,  # one request, whatever the size
-                timeout=UPLOAD_SECONDS,
+                timeout=self._upload,
             ),
             PRECONDITION_FAILED,
         )
@@ -90,7 +98,7 @@ class GcsBucket:
                 list(names),
                 content_type=content_type or BYTES,
                 params=conditions(absent=absent),
-                timeout=UPLOAD_SECONDS,
+                timeout=self._upload,
             ),
             NOT_FOUND,
             PRECONDITION_FAILED,
@@ -106,7 +114,7 @@ class GcsBucket:
                 self.name,
                 new_name=name,
                 metadata={"contentType": content_type or BYTES},
-                timeout=UPLOAD_SECONDS,
+                timeout=self._upload,
             ),
             NOT_FOUND,
         )
@@ -116,7 +124,7 @@ class GcsBucket:
         headers = {"Range": f"bytes={offset}-{end - 1}", "Accept-Encoding": "identity"}
         return await ask(
             lambda: storage.download_stream(
-                self.name, name, headers=dict(headers), timeout=STREAMING
+                self.name, name, headers=dict(headers), timeout=self._streaming
             ),
             NOT_FOUND,
             RANGE_NOT_SATISFIABLE,
@@ -126,7 +134,7 @@ class GcsBucket:
         storage = self._client.storage()
         try:
             return await ask(
-                lambda: storage.download_metadata(self.name, name, timeout=REQUEST_SECONDS),
+                lambda: storage.download_metadata(self.name, name, timeout=self._request),
                 NOT_FOUND,
             )
         except FileNotFoundError:
@@ -136,7 +144,7 @@ class GcsBucket:
         """No error if it is not there."""
         storage = self._client.storage()
         try:
-            await ask(lambda: storage.delete(self.name, name, timeout=REQUEST_SECONDS), NOT_FOUND)
+            await ask(lambda: storage.delete(self.name, name, timeout=self._request), NOT_FOUND)
         except FileNotFoundError:
             return
 
@@ -149,7 +157,7 @@ class GcsBucket:
         while token is not None:
             params = {**wanted, "pageToken": token}
             page = await ask(
-                partial(storage.list_objects, self.name, params=params, timeout=REQUEST_SECONDS)
+                partial(storage.list_objects, self.name, params=params, timeout=self._request)
             )
             for found in page.get("items", []):
                 yield found

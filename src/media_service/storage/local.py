@@ -3,9 +3,9 @@
     <root>/blobs/<xx>/<blob>                   finished blobs
     <root>/parts/blobs/<xx>/<blob>/<epoch>-<n>  parts of open ones
 
-A part is a file that bytes stream straight into. Completing renames a single part into place, and
-joins several by appending to the first (`copy_file_range`, which shares blocks where the file
-system can). A name is durable only once its directory is synced, so directories are synced too.
+A part is a file that bytes stream straight into, or a slot of one (`slots.py`). Completing renames
+the file that has most bytes where they belong, after the others were copied into it (`join.py`). A
+name is durable only once its directory is synced, so directories are synced too.
 """
 
 import asyncio
@@ -30,19 +30,22 @@ from media_service.storage.driver import (
     ObjectInfo,
     OpenBlob,
     PartName,
+    Place,
     StoredPart,
     expect,
 )
 from media_service.storage.files import (
-    append_file,
+    copy_range,
     locked,
     make_directories,
     remove_folder,
-    short,
     sync_directory,
     translated,
     write_all,
 )
+from media_service.storage.join import join
+from media_service.storage.slots import Slot
+from media_service.storage.unique_names import UniqueNames
 from media_service.types import Octets
 
 # Threads wait for the disk, not for a processor: many small uploads sync at the same time.
@@ -87,18 +90,24 @@ def look(path: Path, key: str) -> ObjectInfo | None:
 
 
 class LocalPartWriter:
-    def __init__(self, driver: "LocalDriver", path: Path, fd: int) -> None:
+    """`slot`: what the file is open for; without one it is the part's own."""
+
+    def __init__(self, driver: "LocalDriver", path: Path, fd: int, slot: Slot | None) -> None:
         self._driver = driver
         self._path = path
         self._fd = fd
+        self._slot = slot
         self._size = 0
         # A write whose caller was cancelled goes on in its thread: the file is not closed under
         # it, or its bytes would land in whatever file gets the same number next.
         self._writing = threading.Lock()
 
     async def write(self, buffers: Sequence[Octets]) -> None:
+        size = self._size + sum(map(len, buffers))
+        if self._slot and size > self._slot.place.size:
+            raise RuntimeError("a part is larger than its slot")
         await self._driver.run(self._write, buffers)
-        self._size += sum(map(len, buffers))
+        self._size = size
 
     def _write(self, buffers: Sequence[Octets]) -> None:
         with self._writing:
@@ -112,6 +121,8 @@ class LocalPartWriter:
         return size
 
     async def seal(self) -> None:
+        if self._slot and self._size != self._slot.place.size:
+            raise RuntimeError("a part is smaller than its slot")
         await self._driver.run(self._seal)
 
     def _seal(self) -> None:
@@ -127,7 +138,10 @@ class LocalPartWriter:
 
     def _discard(self) -> None:
         self._close()
-        self._path.unlink(missing_ok=True)
+        if self._slot:
+            self._slot.give_back(self._path.name)
+        else:
+            self._path.unlink(missing_ok=True)
         with suppress(OSError):
             self._path.parent.rmdir()
 
@@ -138,7 +152,7 @@ class LocalPartWriter:
                 os.close(fd)
 
 
-class LocalDriver(ClosedStore):
+class LocalDriver(ClosedStore, UniqueNames):
     limits = Limits()
 
     def __init__(self, root: Path) -> None:
@@ -172,7 +186,7 @@ class LocalDriver(ClosedStore):
         return self.root / "parts" / key
 
     def _part(self, key: str, name: PartName) -> Path:
-        return self._parts(key) / f"{name.epoch}-{name.number}"
+        return self._parts(key) / name.file
 
     async def put(self, key: str, data: Octets, content_type: str = "") -> None:
         await self.run(self._put, key, data)
@@ -213,24 +227,31 @@ class LocalDriver(ClosedStore):
     async def begin(self, key: str, content_type: str = "") -> str:
         return ""
 
-    async def open_part(self, key: str, session: str, name: PartName) -> LocalPartWriter:
+    async def open_part(
+        self, key: str, session: str, name: PartName, place: Place | None = None
+    ) -> LocalPartWriter:
         path = self._part(key, name)
+        slot = Slot(path.parent, place) if place else None
 
-        def create() -> int:
+        def create() -> LocalPartWriter:
             if not self._root_made:
                 self.root.mkdir(parents=True, exist_ok=True)
                 self._root_made = True
             make_directories(path.parent, self.root)
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            if slot and (fd := slot.take(path.name)) is not None:
+                writer = LocalPartWriter(self, path, fd, slot)
+            else:
+                fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                writer = LocalPartWriter(self, path, fd, None)
             failpoint("local.part.created")
             try:
                 sync_directory(path.parent)
             except OSError:
                 os.close(fd)
                 raise
-            return fd
+            return writer
 
-        def create_again() -> int:
+        def create_again() -> LocalPartWriter:
             try:
                 for _ in range(9):  # the folder goes with the last of another writer's parts
                     with suppress(FileNotFoundError):
@@ -239,13 +260,13 @@ class LocalDriver(ClosedStore):
             except FileExistsError:
                 raise RuntimeError(f"part name {name} was used before") from None
 
-        return LocalPartWriter(self, path, await self.run(create_again))
+        return await self.run(create_again)
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         await self.run(self._complete, key, parts)
 
     def _complete(self, key: str, parts: Sequence[StoredPart]) -> None:
-        self._finish(key, lambda final: self._join(key, parts, final))
+        self._finish(key, lambda final: join(self._parts(key), parts, final))
 
     def _finish(self, key: str, make: Callable[[Path], None]) -> None:
         """Makes a blob out of what is in the folder of its parts, once."""
@@ -264,32 +285,6 @@ class LocalDriver(ClosedStore):
         failpoint("local.join.after")
         remove_folder(self._parts(key))
 
-    def _join(self, key: str, parts: Sequence[StoredPart], final: Path) -> None:
-        first, *rest = parts
-        path = self._part(key, first.name)
-        size = path.stat().st_size
-        if size < first.size:
-            raise short(first.size)
-        if first.sealed:
-            joined = path
-        else:
-            # Its writer may still be alive somewhere and append: take a copy.
-            joined, rest = path.with_name("joined"), list(parts)
-            first = StoredPart(first.name, 0, sealed=True)
-        if rest or size > first.size:
-            fd = os.open(joined, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.truncate(fd, first.size)  # what an earlier attempt appended, or never counted
-                os.lseek(fd, 0, os.SEEK_END)
-                for part in rest:
-                    append_file(fd, self._part(key, part.name), part.size)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-        failpoint("local.join.written")
-        joined.rename(final)
-        failpoint("local.join.renamed")
-
     async def copy(
         self, source: Driver, source_key: str, key: str, size: int, content_type: str
     ) -> bool:
@@ -304,7 +299,7 @@ class LocalDriver(ClosedStore):
             copied = self._parts(key) / "copied"
             fd = os.open(copied, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
-                append_file(fd, source, size)
+                copy_range(fd, 0, source, 0, size)
                 os.fsync(fd)
             except OSError:
                 copied.unlink()  # or a full disk would stay full

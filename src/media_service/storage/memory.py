@@ -14,10 +14,12 @@ from media_service.storage.driver import (
     ObjectInfo,
     OpenBlob,
     PartName,
+    Place,
     StoredPart,
     expect,
     missing,
 )
+from media_service.storage.unique_names import UniqueNames
 from media_service.types import Octets, now
 
 
@@ -45,7 +47,7 @@ class MemoryPartWriter:
         self._parts.pop(self._name, None)
 
 
-class MemoryDriver(ClosedStore):
+class MemoryDriver(ClosedStore, UniqueNames):
     limits = Limits()
 
     def __init__(self) -> None:
@@ -72,7 +74,9 @@ class MemoryDriver(ClosedStore):
     async def begin(self, key: str, content_type: str = "") -> str:
         return ""
 
-    async def open_part(self, key: str, session: str, name: PartName) -> MemoryPartWriter:
+    async def open_part(
+        self, key: str, session: str, name: PartName, place: Place | None = None
+    ) -> MemoryPartWriter:
         return MemoryPartWriter(self._parts(key, name), name)
 
     def _parts(self, key: str, fresh: PartName) -> dict[PartName, bytearray]:

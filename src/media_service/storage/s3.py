@@ -1,17 +1,18 @@
 """Blobs as objects of an S3 bucket, on AWS or any store that speaks its protocol.
 
 A part is a part of an open multipart upload, held in memory until it is whole: S3 has no parts that
-grow. Its number is all that names it, so whoever numbers parts must not use a number twice for
-different bytes; the epoch is not seen here. Every request carries the CRC32C of its bytes, so that
-the store itself refuses what was damaged on the way. Not every store does: one that does not tell
-the checksum's algorithm when a blob is opened does not check either, and nothing is signed for it.
+grow. Its number is all that names it, the epoch is not seen here; so whoever may use a number that
+another used begins a multipart upload of its own (see `s3_sessions`). Every request carries the
+CRC32C of its bytes, so that the store itself refuses what was damaged on the way. Not every store
+does: one that does not tell the checksum's algorithm when a blob is opened does not check either,
+and nothing is signed for it.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
@@ -30,31 +31,33 @@ from media_service.storage.driver import (
     ObjectInfo,
     OpenBlob,
     PartName,
+    Place,
     SignedRequest,
     StoredPart,
     expect,
     missing,
-    part_too_small,
+    piece_key,
     signed_seconds,
 )
 from media_service.storage.held_part import HeldPart
 from media_service.storage.s3_client import (
+    ATTEMPTS,
     code_of,
     open_client,
     translated,
     unavailable,
     wrong_parts_told,
 )
+from media_service.storage.s3_join import MIB, MIN_PART, join, stored
 from media_service.storage.s3_location import S3Location
+from media_service.storage.s3_sessions import Session, holding, sessions_of, shared_out, told
 from media_service.types import Octets, now
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import CreateMultipartUploadOutputTypeDef
 
-MIB = 1 << 20
-# S3 takes nothing smaller but at the end, and 10 000 parts: of 8 MiB they make 78 GiB.
-MIN_PART = 5 * MIB
+# S3 takes 10 000 parts: of 8 MiB they make 78 GiB.
 PART = 8 * MIB
 # What is sent as one part waits in memory.
 MAX_PART = 32 * MIB
@@ -63,21 +66,22 @@ MAX_SIGNED = 5 << 30
 ALGORITHM = "CRC32C"
 # Waits before a download is gone on with that was cut.
 RETRY_SECONDS = (0.1, 0.4, 1.6)
+# How long an answer may take.
+READ_SECONDS = 60.0
 CUT = (aiohttp.ClientError, asyncio.IncompleteReadError, TimeoutError, OSError)
 
 
 class S3PartWriter(HeldPart):
     """Collects a part, and sends it when it is sealed."""
 
-    def __init__(self, driver: "S3Driver", key: str, session: str, number: int) -> None:
+    def __init__(self, driver: "S3Driver", session: Session, number: int) -> None:
         super().__init__()
         self._driver = driver
-        self._key = key
         self._session = session
         self._number = number
 
     async def seal(self) -> None:
-        await self._driver.put_part(self._key, self._session, self._number, self.take())
+        await self._driver.put_part(self._session, self._number, self.take())
 
     async def discard(self) -> None:
         self.drop()
@@ -92,8 +96,11 @@ class S3Driver:
         numbered=True,
     )
 
-    def __init__(self, location: S3Location) -> None:
+    def __init__(self, location: S3Location, read_seconds: float = READ_SECONDS) -> None:
         self.location = location
+        self._read_seconds = read_seconds
+        # Time for every attempt to go unanswered, and for the bytes over a thin line.
+        self._send_seconds = (ATTEMPTS + 1) * read_seconds
         self._bucket = location.bucket
         self._prefix = location.prefix
         self._stack = AsyncExitStack()
@@ -109,7 +116,14 @@ class S3Driver:
             return await asyncio.shield(self._opening)
 
     async def _open(self) -> "S3Client":
-        return await self._stack.enter_async_context(open_client(self.location))
+        return await self._stack.enter_async_context(open_client(self.location, self._read_seconds))
+
+    @asynccontextmanager
+    async def _sending(self, key: str) -> AsyncIterator[None]:
+        """Around requests that bring bytes. The SDK waits without end for a store to take them."""
+        with translated(key):
+            async with asyncio.timeout(self._send_seconds):
+                yield
 
     def _kept_as(self, content_type: str) -> dict[str, Any]:
         """What a new object is asked to be."""
@@ -126,6 +140,10 @@ class S3Driver:
         """How requests name a blob."""
         return {"Bucket": self._bucket, "Key": self._prefix + key}
 
+    def _target(self, session: Session) -> dict[str, Any]:
+        """How requests name a multipart upload."""
+        return {**self.name(session.key), "UploadId": session.upload_id}
+
     async def check(self) -> None:
         """Raises Unavailable, saying why, unless the bucket can be read and written."""
         probe = f"check/{token_hex(8)}"
@@ -141,7 +159,7 @@ class S3Driver:
 
     async def put(self, key: str, data: Octets, content_type: str = "") -> None:
         client, body = await self._client(), bytes(data)
-        with translated(key):
+        async with self._sending(key):
             await client.put_object(
                 **self.name(key),
                 **self._kept_as(content_type),
@@ -155,29 +173,31 @@ class S3Driver:
         if not isinstance(source, S3Driver) or source.location.site != self.location.site:
             return False
         await expect(source, source_key, size)
-        client = await self._client()
-        if size <= s3_copy.WHOLE:
-            target = self.name(key) | self._kept_as(content_type)
-            with translated(source_key):
-                await s3_copy.copy_whole(client, source.name(source_key), target)
+        if size > s3_copy.WHOLE:
+            await self._copy_pieces(key, [(source.name(source_key), size)], content_type)
             return True
-        # No checksum is asked for: some stores take a copied part's from the whole source.
-        session = (await self._begin(key, content_type))["UploadId"]
-        try:
-            target = {**self.name(key), "UploadId": session}
-            with translated(source_key):
-                parts = await s3_copy.copy_pieces(client, source.name(source_key), target, size)
-            await self.complete(key, session, parts)
-        except BaseException:
-            with suppress(MediaError):
-                await self.abort(key, session)
-            raise
+        client, target = await self._client(), self.name(key) | self._kept_as(content_type)
+        with translated(source_key):
+            await s3_copy.copy_whole(client, source.name(source_key), target)
         return True
 
     async def begin(self, key: str, content_type: str = "") -> str:
         opened = await self._begin(key, content_type, ChecksumAlgorithm=ALGORITHM)
         self._checks = opened.get("ChecksumAlgorithm") == ALGORITHM
         return opened["UploadId"]
+
+    async def succeed(self, key: str, session: str, next_number: int) -> str:
+        kept = [one for one in sessions_of(key, session) if one.first < next_number]
+        if not kept:
+            return await self.begin(key)
+        at = piece_key(key, next_number)
+        return told([*kept, Session(at, await self.begin(at), next_number)])
+
+    async def release(self, key: str, session: str, kept: str) -> None:
+        needed = sessions_of(key, kept)
+        for one in sessions_of(key, session):
+            if one not in needed:
+                await self._abort(one)
 
     async def _begin(
         self, key: str, content_type: str, **options: Any
@@ -196,21 +216,23 @@ class S3Driver:
             await self.abort(probe, await self.begin(probe))
         return bool(self._checks)
 
-    async def open_part(self, key: str, session: str, name: PartName) -> S3PartWriter:
-        return S3PartWriter(self, key, session, name.number)
+    async def open_part(
+        self, key: str, session: str, name: PartName, place: Place | None = None
+    ) -> S3PartWriter:
+        return S3PartWriter(self, holding(sessions_of(key, session), name.number), name.number)
 
-    async def put_part(self, key: str, session: str, number: int, data: bytes) -> None:
-        """Stores a whole part."""
+    async def put_part(self, session: Session, number: int, data: bytes) -> None:
+        """Stores a whole part. `number`: in the blob."""
         client = await self._client()
         failpoint("s3.part.before")
-        with translated(key), wrong_parts_told():
-            await client.upload_part(
-                **self.name(key),
-                UploadId=session,
-                PartNumber=number,
-                Body=data,
-                ChecksumCRC32C=checksum(data),
-            )
+        async with self._sending(session.key):
+            with wrong_parts_told():
+                await client.upload_part(
+                    **self._target(session),
+                    PartNumber=session.number(number),
+                    Body=data,
+                    ChecksumCRC32C=checksum(data),
+                )
         failpoint("s3.part.after")
 
     async def sign_part(
@@ -226,13 +248,13 @@ class S3Driver:
         if not await self._is_checked():
             return None
         client, checked = await self._client(), encoded(crc32c)
+        holder = holding(sessions_of(key, session), name.number)
         with translated(key):
             url = await client.generate_presigned_url(
                 "upload_part",
                 Params={
-                    **self.name(key),
-                    "UploadId": session,
-                    "PartNumber": name.number,
+                    **self._target(holder),
+                    "PartNumber": holder.number(name.number),
                     "ContentLength": size,
                     "ChecksumCRC32C": checked,
                 },
@@ -244,17 +266,20 @@ class S3Driver:
         self, key: str, session: str, names: Sequence[PartName]
     ) -> dict[PartName, tuple[int, int]]:
         found: dict[PartName, tuple[int, int]] = {}
-        if not session:
-            return found
-        client, numbers = await self._client(), {name.number: name for name in names}
-        try:
-            with translated(key):
-                async for part in self._parts(client, key, session):
-                    name, checked = numbers.get(part["PartNumber"]), part.get("ChecksumCRC32C")
-                    if name and checked:
-                        found[name] = part["Size"], decoded(checked)
-        except DataLoss:
-            return {}
+        client, sessions = await self._client(), sessions_of(key, session)
+        wanted: dict[Session, dict[int, PartName]] = {}
+        for name in names if sessions else ():
+            holder = holding(sessions, name.number)
+            wanted.setdefault(holder, {})[holder.number(name.number)] = name
+        for holder, numbers in wanted.items():
+            try:
+                with translated(key):
+                    async for part in stored(client, self._target(holder)):
+                        known, checked = numbers.get(part["PartNumber"]), part.get("ChecksumCRC32C")
+                        if known and checked:
+                            found[known] = part["Size"], decoded(checked)
+            except DataLoss:
+                return {}
         return found
 
     async def sign_read(
@@ -273,69 +298,91 @@ class S3Driver:
             )
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
-        size = sum(part.size for part in parts)
+        sessions, size = sessions_of(key, session), sum(part.size for part in parts)
+        if len(sessions) == 1:
+            await self._join(sessions[0], parts, size)
+            return
+        # The first one is completed onto the blob's own key, so for a while a shorter object lies
+        # there. Nobody reads it: no row names it yet, and no reader here takes one of another size.
+        found = await self.stat(key)
+        if found is None or found.size != size:
+            try:
+                await self._join_all(key, shared_out(sessions, parts), size)
+            except DataLoss:
+                # Another was faster, and has removed the pieces.
+                if not await self._has_come(key, size):
+                    raise
+        failpoint("s3.pieces.joined")
+        await self.abort(key, session)
+
+    async def _join_all(
+        self, key: str, shares: Mapping[Session, Sequence[StoredPart]], whole: int
+    ) -> None:
+        """Makes an object of each session's parts, and the blob of these."""
+        sources = []
+        for session, parts in shares.items():
+            size = sum(part.size for part in parts)
+            # Where another was faster, the whole blob lies on the first one's key by now. It
+            # begins with the same bytes, and no more of them are copied.
+            await self._join(session, parts, size, whole)
+            sources.append((self.name(session.key), size))
+        failpoint("s3.pieces.after")
+        if len(sources) > 1:
+            await self._copy_pieces(key, sources, await self._type_of(key))
+
+    async def _copy_pieces(
+        self, key: str, sources: Sequence[tuple[Mapping[str, Any], int]], content_type: str
+    ) -> None:
+        """Makes one object of others, in pieces of them."""
         client = await self._client()
+        # No checksum is asked for: some stores take a copied part's from the whole source.
+        session = Session(key, (await self._begin(key, content_type))["UploadId"])
         try:
             with translated(key):
-                await self._join(client, key, session, parts)
+                pieces = await s3_copy.copy_pieces(client, sources, self._target(session))
+            await self._join(session, pieces, sum(size for _, size in sources))
+        except BaseException:
+            with suppress(MediaError):
+                await self._abort(session)
+            raise
+
+    async def _type_of(self, key: str) -> str:
+        client = await self._client()
+        with translated(key):
+            return (await client.head_object(**self.name(key))).get("ContentType", "")
+
+    async def _join(self, session: Session, parts: Sequence[StoredPart], *sizes: int) -> None:
+        """Makes an object of parts; of one of these `sizes` it is there if the session is gone:
+        then another was faster, or this one before a crash."""
+        client = await self._client()
+        try:
+            with translated(session.key):
+                await join(client, session.key, self._target(session), parts, session.first)
         except DataLoss:
-            # The session is gone if another was faster, or this one before a crash.
-            if not await self._has_come(key, size):
+            if not await self._has_come(session.key, *sizes):
                 raise
 
-    async def _has_come(self, key: str, size: int) -> bool:
-        """Whether there is such a blob. Some stores end the session a moment before it is."""
+    async def _has_come(self, key: str, *sizes: int) -> bool:
+        """Whether there is such an object. Some stores end the session a moment before it is."""
         for seconds in (*RETRY_SECONDS, None):
             found = await self.stat(key)
-            if found is not None and found.size == size:
+            if found is not None and found.size in sizes:
                 return True
             if seconds is not None:
                 await asyncio.sleep(seconds)
         return False
 
-    async def _join(
-        self, client: "S3Client", key: str, session: str, parts: Sequence[StoredPart]
-    ) -> None:
-        stored = {part["PartNumber"]: part async for part in self._parts(client, key, session)}
-        joined: list[Any] = []
-        for number, part in sorted((part.name.number, part) for part in parts):
-            found = stored.get(number)
-            if found is None or found["Size"] != part.size:
-                raise missing(key)
-            named = {"PartNumber": number, "ETag": found["ETag"]}
-            if crc32c := found.get("ChecksumCRC32C"):
-                named["ChecksumCRC32C"] = crc32c
-            joined.append(named)
-        if [part["PartNumber"] for part in joined] != [part.name.number for part in parts]:
-            raise ValueError("S3 joins parts in the order of their numbers")
-        failpoint("s3.join.before")
-        try:
-            with wrong_parts_told():
-                await client.complete_multipart_upload(
-                    **self.name(key), UploadId=session, MultipartUpload={"Parts": joined}
-                )
-        except ClientError as error:
-            if code_of(error) != "EntityTooSmall":
-                raise
-            told: dict[str, Any] = {**error.response["Error"]}
-            smallest = min(parts[:-1] or parts, key=lambda part: part.size)
-            least = int(told.get("MinSizeAllowed", MIN_PART))
-            raise part_too_small(smallest.name.number, least) from error
-        failpoint("s3.join.after")
-
-    async def _parts(self, client: "S3Client", key: str, session: str) -> AsyncIterator[Any]:
-        pages = client.get_paginator("list_parts").paginate(**self.name(key), UploadId=session)
-        async for page in pages:
-            for part in page.get("Parts", []):
-                yield part
-
     async def abort(self, key: str, session: str) -> None:
-        if not session:
-            return
+        for one in sessions_of(key, session):
+            await self._abort(one)
+            if one.key != key:
+                await self.delete(one.key)
+
+    async def _abort(self, session: Session) -> None:
         client = await self._client()
         try:
-            with translated(key):
-                await client.abort_multipart_upload(**self.name(key), UploadId=session)
+            with translated(session.key):
+                await client.abort_multipart_upload(**self._target(session))
         except DataLoss:
             return  # it is gone already
 

@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 CONNECTIONS = 64
 ATTEMPTS = 4
 CONNECT_SECONDS = 5
-READ_SECONDS = 60
 MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound", "InvalidPart"}
 # What is wrong with parts themselves: their numbers, and their order.
 WRONG = {"InvalidArgument", "InvalidPartOrder"}
 
 
-def open_client(location: S3Location) -> "AbstractAsyncContextManager[S3Client]":
+def open_client(
+    location: S3Location, read_seconds: float
+) -> "AbstractAsyncContextManager[S3Client]":
     """Credentials: the SDK's own chain."""
     config = AioConfig(
         max_pool_connections=CONNECTIONS,
         connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
+        read_timeout=read_seconds,
         retries={"mode": "standard", "max_attempts": ATTEMPTS},
         # Else the URLs it signs are of an older kind, which signs no headers.
         signature_version="s3v4",

@@ -1,6 +1,6 @@
 """Copies within one S3 store: the bytes do not come here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from media_service.storage.driver import PartName, StoredPart
@@ -31,18 +31,28 @@ async def copy_whole(
 
 
 async def copy_pieces(
-    client: "S3Client", source: Mapping[str, Any], target: Mapping[str, Any], size: int
+    client: "S3Client", sources: Sequence[tuple[Mapping[str, Any], int]], target: Mapping[str, Any]
 ) -> list[StoredPart]:
-    """Copies all bytes as parts of an open multipart upload: bucket, key and id in `target`."""
+    """Copies the first bytes of objects, one after the other, as parts of an open multipart upload:
+    bucket, key and id in `target`. `sources`: bucket, key, and how many bytes."""
 
-    async def copy(offset: int) -> StoredPart:
-        number, length = offset // PIECE + 1, min(PIECE, size - offset)
+    async def copy(piece: tuple[int, Mapping[str, Any], range]) -> StoredPart:
+        number, source, span = piece
         await client.upload_part_copy(
             **target,
             PartNumber=number,
             CopySource={"Bucket": source["Bucket"], "Key": source["Key"]},
-            CopySourceRange=f"bytes={offset}-{offset + length - 1}",
+            CopySourceRange=f"bytes={span.start}-{span.stop - 1}",
         )
-        return StoredPart(PartName(number, 0), length, sealed=True)
+        return StoredPart(PartName(number, 0), len(span), sealed=True)
 
-    return await for_each(copy, range(0, size, PIECE), PARALLEL)
+    spans = [(source, span) for source, size in sources for span in cut(size)]
+    pieces = [(number, source, span) for number, (source, span) in enumerate(spans, 1)]
+    return await for_each(copy, pieces, PARALLEL)
+
+
+def cut(size: int) -> list[range]:
+    """Pieces of `size` bytes. The last one has the rest, too, which by itself might be less than
+    S3 takes where more follows."""
+    starts = range(0, max(size - PIECE, 0) + 1, PIECE)
+    return [range(at, at + PIECE) for at in starts[:-1]] + [range(starts[-1], size)]

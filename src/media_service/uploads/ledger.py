@@ -50,7 +50,7 @@ def superseded(upload_id: str) -> Conflict:
 
 class Ledger:
     """If the session does not exist, it is created when bytes are first counted, and `on_created`
-    called with its id. `numbered`: as the store's limits have it."""
+    called with its id."""
 
     def __init__(
         self,
@@ -63,7 +63,6 @@ class Ledger:
         store_session: str,
         epoch: int,
         expiry: timedelta,
-        numbered: bool,
         on_created: Created | None = None,
     ) -> None:
         self.spec = spec
@@ -72,7 +71,6 @@ class Ledger:
         self.store_session = store_session
         self.epoch = epoch
         self.exists = False
-        self.numbered = numbered
         self._database = database
         self._notifier = notifier
         self._expiry = expiry
@@ -106,7 +104,7 @@ class Ledger:
                 committed_size,
                 parts,
                 self._expiry,
-                settled=last or not self.numbered,
+                settled=last,
             )
             upload = None if counted else await queries.get(db, upload_id)
         failpoint("upload.count.after")

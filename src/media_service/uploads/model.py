@@ -10,9 +10,6 @@ from media_service.types import Checksums, Fault, Octets, Owner
 
 KIB = 1 << 10
 MIB = 1 << 20
-# Parts a writer may have whole and not counted, beside the one it is writing. Numbers of so many
-# are left out when another takes over.
-MOST_UNCOUNTED = 8
 
 
 class UploadState(StrEnum):
@@ -87,12 +84,6 @@ class Upload:
     @property
     def upload_id(self) -> str:
         return self.spec.upload_id
-
-    @property
-    def next_part_number(self) -> int:
-        """Where callers who put parts go on. A stream that broke off may have sent parts that it
-        never counted, and S3 knows parts by their numbers alone: so those are left out."""
-        return self.next_part if self.settled else self.next_part + MOST_UNCOUNTED + 1
 
 
 @dataclass(frozen=True, slots=True)

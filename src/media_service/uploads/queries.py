@@ -8,7 +8,7 @@ from typing import Any
 from media_service.db.database import Connection, Rows, json_bytes
 from media_service.media.model import NewMedia
 from media_service.types import Checksums, Fault, Owner
-from media_service.uploads.model import MOST_UNCOUNTED, Part, Upload, UploadSpec, UploadState
+from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
 
 SELECT = """
     select u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
@@ -211,43 +211,51 @@ async def highest_part(db: Connection, upload_id: str) -> tuple[int, int] | None
     return (row["number"], row["size_bytes"]) if row else None
 
 
-async def take_over(db: Connection, upload_id: str, *, numbered: bool) -> Upload | None:
-    """Begins the next epoch, and the writing of a stream: whoever wrote before is superseded, and
-    what was claimed and never came is claimed no longer. None if it takes no bytes, or if parts are
-    stored that a stream would have to pass.
+async def take_over(db: Connection, upload_id: str) -> Upload | None:
+    """Begins the next epoch, and the writing of a stream: whoever wrote before is superseded. None
+    if it takes no bytes, or if parts are stored that a stream would have to pass.
 
-    `numbered`: the store knows parts by their numbers alone, so those that somebody may still use
-    for a part that was not counted are left out. The caller holds the row, or what is seen of the
-    parts would be older than what is seen of the upload.
+    The caller holds the row, or what is seen of the parts would be older than what is seen of the
+    upload.
     """
     rows = await db.execute(
         """
-        with taken as (
-            update uploads u
-            set epoch = epoch + 1,
-                parts_since = null,
-                settled = not %(numbered)s,
-                next_part = case when not %(numbered)s then next_part else
-                    case when settled then 0 else %(left_out)s end + greatest(
-                        next_part,
-                        (select max(number) + 1 from upload_parts p where p.upload_id = u.upload_id)
-                    )
-                end
-            where upload_id = %(upload_id)s and state = 'ACTIVE'
-              and not exists (
-                  select from upload_parts p
-                  where p.upload_id = u.upload_id and p.stored and p.number >= u.next_part
-              )
-            returning u.*
-        ), dropped as (
-            delete from upload_parts p using taken
-            where p.upload_id = taken.upload_id and not p.stored
-        )
-        select t.*, t.upload_id::text as upload_id, t.blob_id::text as blob_id,
-               t.request_id::text as request_id
-        from taken t
+        update uploads u
+        set epoch = epoch + 1, parts_since = null, settled = false
+        where upload_id = %s and state = 'ACTIVE'
+          and not exists (
+              select from upload_parts p
+              where p.upload_id = u.upload_id and p.stored and p.number >= u.next_part
+          )
+        returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
+                  u.request_id::text as request_id
         """,
-        {"upload_id": upload_id, "numbered": numbered, "left_out": MOST_UNCOUNTED + 1},
+        (upload_id,),
+    )
+    row = await rows.fetchone()
+    return record(row) if row else None
+
+
+async def succeed(db: Connection, upload: Upload, store_session: str) -> Upload | None:
+    """The upload in another session of the store; None if it has another by now, or its callers
+    were superseded since it was `upload`. What they put needs no other session again."""
+    rows = await db.execute(
+        """
+        update uploads u
+        set store_session = %(fresh)s, settled = parts_since is not null
+        where upload_id = %(upload_id)s and state = 'ACTIVE' and not settled
+          and store_session = %(before)s
+          and (epoch = %(epoch)s or parts_since = %(parts_since)s)
+        returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
+                  u.request_id::text as request_id
+        """,
+        {
+            "fresh": store_session,
+            "upload_id": upload.upload_id,
+            "before": upload.store_session,
+            "epoch": upload.epoch,
+            "parts_since": upload.parts_since,
+        },
     )
     row = await rows.fetchone()
     return record(row) if row else None
@@ -339,6 +347,14 @@ async def end(
         ),
     )
     return done.rowcount == 1
+
+
+async def drop_claims(db: Connection, upload_id: str) -> bool:
+    """Whether there were parts that were claimed and have not come; they are claimed no longer."""
+    done = await db.execute(
+        "delete from upload_parts where upload_id = %s and not stored", (upload_id,)
+    )
+    return done.rowcount > 0
 
 
 async def forget_parts(db: Connection, upload_id: str) -> None:

@@ -11,7 +11,7 @@ from media_service.access.require import own, require
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.db.watch import watch
-from media_service.errors import FailedPrecondition, Reason
+from media_service.errors import DataLoss, FailedPrecondition, Reason
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
@@ -36,6 +36,7 @@ from media_service.uploads.parts.check import ListedPart, outstanding
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.running import Running
 from media_service.uploads.stream import UploadStream, check_chunk
+from media_service.uploads.succession import lost, succeed
 from media_service.uploads.writer import BlobWriter
 
 NO_CHECKSUMS = Checksums()
@@ -242,16 +243,17 @@ class UploadService:
                 raise not_active(held or upload)
             least = self._blobs.driver.limits.min_part_size
             last = await queries.highest_part(db, upload_id) if least else None
-            taken = await queries.take_over(
-                db, upload_id, numbered=self._blobs.driver.limits.numbered
-            )
+            taken = await queries.take_over(db, upload_id)
             if taken is None:
                 raise outstanding(held, await queries.parts(db, upload_id))
             if last and last[0] < held.next_part and last[1] < least:
                 raise part_too_small(last[0], least)
+            dropped = await queries.drop_claims(db, upload_id)
         failpoint("upload.take-over.after")
         self._notifier.publish("uploads", upload_id, f"{taken.epoch}:ACTIVE")
-        return taken
+        if held.settled and not dropped:
+            return taken
+        return await succeed(self._database, self._blobs, taken)
 
     async def _take_in(
         self,
@@ -274,7 +276,7 @@ class UploadService:
     ) -> UploadResult | None:
         """The part of a stream that outlives its caller."""
         try:
-            await stream.store()
+            await self._store_stream(stream, ledger)
             declared = merge(ledger.spec.checksums, stream.checksums)
         except Exception:
             if not ledger.exists:
@@ -298,6 +300,16 @@ class UploadService:
             b"".join(chunk.data for chunk in stream.held),
             declared,
         )
+
+    async def _store_stream(self, stream: UploadStream, ledger: Ledger) -> None:
+        try:
+            await stream.store()
+        except DataLoss as error:
+            if not ledger.exists:
+                raise
+            # A session of the store that ended meanwhile.
+            upload_id = ledger.spec.upload_id
+            raise await lost(self._database, upload_id, ledger.store_session) from error
 
     @contextmanager
     def _fenced(self, stream: UploadStream, ledger: Ledger) -> Iterator[None]:
@@ -340,7 +352,6 @@ class UploadService:
             store_session=session,
             epoch=epoch,
             expiry=self._expiry,
-            numbered=self._blobs.driver.limits.numbered,
             on_created=on_created,
         )
 

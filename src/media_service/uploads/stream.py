@@ -23,7 +23,7 @@ from media_service.types import Checksums
 from media_service.uploads.acceptance import Acceptance, merge
 from media_service.uploads.intake import Intake
 from media_service.uploads.ledger import Ledger
-from media_service.uploads.model import MIB, MOST_UNCOUNTED, Chunk, Part, UploadSpec
+from media_service.uploads.model import MIB, Chunk, Part, UploadSpec
 from media_service.uploads.pace import Pace
 from media_service.uploads.writer import BlobWriter
 
@@ -194,8 +194,6 @@ class UploadStream:
         await self._write(held)
 
     async def _write(self, chunks: list[Chunk]) -> None:
-        while self._writer.uncounted >= MOST_UNCOUNTED:
-            await self._count_now()
         await self._writer.write([chunk.data for chunk in chunks], joined_crc32c(chunks))
 
     def _checkpoint_if_due(self) -> None:
@@ -210,21 +208,6 @@ class UploadStream:
         self._next_checkpoint = time.monotonic() + CHECKPOINT_SECONDS
         if behind and self._checkpoint is None and not self._atomic:
             self._checkpoint = asyncio.create_task(self._count(self._writer.sync))
-
-    async def _count_now(self) -> None:
-        """Before there are more parts than another writer would leave out the numbers of."""
-        if self._atomic:
-            raise TooLarge(
-                Reason.CHUNK_TOO_LARGE,
-                f"A body with a Content-Digest may have {self._writer.offset - self.committed_size}"
-                " bytes on this store; send the file in several requests.",
-                max_chunk_bytes=self._writer.offset - self.committed_size,
-            )
-        if self._checkpoint is None:
-            await self._count(self._writer.sync)
-        else:
-            await self._checkpoint
-            self._checkpoint = None
 
     async def _seal(self) -> None:
         whole = self._ledger.spec.size_bytes in {None, self._held_bytes}
@@ -241,8 +224,7 @@ class UploadStream:
         self, make_durable: Callable[[], Awaitable[Durable]], *, last: bool = False
     ) -> None:
         committed_size, parts = await make_durable()
-        ends = last and self._ledger.exists and self._ledger.numbered
-        if committed_size > self.committed_size or parts or ends:
+        if committed_size > self.committed_size or parts or (last and self._ledger.exists):
             self._writer.recording(parts)
             await self._ledger.count(committed_size, parts, last=last)
             self.committed_size = committed_size

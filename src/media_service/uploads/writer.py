@@ -65,11 +65,6 @@ class BlobWriter:
         """The bytes a part needs that others follow."""
         return self._driver.limits.min_part_size
 
-    @property
-    def uncounted(self) -> int:
-        """How many parts are whole and not `recorded`."""
-        return len(self._sealing) + len(self._unrecorded)
-
     def sha256(self) -> bytes | None:
         """Of the whole, after `seal_last`; None if it is not known."""
         return self._hash.digest() if self._hash else None

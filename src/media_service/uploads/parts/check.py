@@ -40,11 +40,11 @@ def check_number(upload: Upload, number: int, found: Part | None) -> None:
     """Whether a caller may put this part. Raises AlreadyExists (PART_CONFLICT)."""
     if found is not None and found.sealed:
         return
-    if found is not None or number < upload.next_part_number:
+    if found is not None or number < upload.next_part:
         raise conflict(
             number,
-            f"is a stream's; parts go on at {upload.next_part_number}.",
-            upload.next_part_number,
+            f"is a stream's; parts go on at {upload.next_part}.",
+            upload.next_part,
         )
 
 
@@ -54,7 +54,7 @@ def check_claims(upload: Upload, known: Mapping[int, Part], parts: Iterable[Part
         found = known.get(part.number)
         check_number(upload, part.number, found)
         if found is not None and (found.size, found.crc32c) != (part.size, part.crc32c):
-            raise other_bytes(part.number, upload.next_part_number)
+            raise other_bytes(part.number, upload.next_part)
 
 
 def check_parts(upload: Upload, parts: Sequence[Part], listed: Sequence[ListedPart]) -> None:
@@ -76,13 +76,11 @@ def check_parts(upload: Upload, parts: Sequence[Part], listed: Sequence[ListedPa
             (("parts", "must name each part once"),),
         )
     if listed and (excess := stored.keys() - wanted):
-        raise conflict(min(excess), "is here, and not listed.", upload.next_part_number)
+        raise conflict(min(excess), "is here, and not listed.", upload.next_part)
     for part in listed:
         found = stored[part.number]
         if part.size not in {None, found.size} or part.crc32c not in {None, found.crc32c}:
-            raise conflict(
-                part.number, "has other bytes than the listed ones.", upload.next_part_number
-            )
+            raise conflict(part.number, "has other bytes than the listed ones.", upload.next_part)
 
 
 def incomplete(upload: Upload, missing: Collection[int]) -> FailedPrecondition:

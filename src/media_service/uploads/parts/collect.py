@@ -51,11 +51,7 @@ class Collector:
         upload_id = upload.upload_id
         async with self._database.transaction() as db:
             held = await self._held(db, upload)
-            known = await part_queries.some(db, upload_id, [part.number for part in parts])
-            check_claims(held, known, parts)
-            if new := [part for part in parts if part.number not in known]:
-                await self._check_sizes(db, held, new)
-                await part_queries.claim(db, upload_id, new)
+            known = await self._claim(db, held, parts)
             ours = [
                 part
                 for part in parts
@@ -67,30 +63,45 @@ class Collector:
                 await part_queries.claim_signed(db, upload_id, ours)
             if lifetime:
                 await part_queries.prolong(db, upload_id, lifetime)
-        failpoint("part.claim.after")
         renamed = {part.number for part in ours}
         return {number: part for number, part in known.items() if number not in renamed}
+
+    async def _claim(
+        self, db: Connection, upload: Upload, parts: Sequence[Part]
+    ) -> dict[int, Part]:
+        """As `claim`; returns those that were claimed before. The caller holds the upload's row."""
+        known = await part_queries.some(db, upload.upload_id, [part.number for part in parts])
+        check_claims(upload, known, parts)
+        if new := [part for part in parts if part.number not in known]:
+            await self._check_sizes(db, upload, new)
+            await part_queries.claim(db, upload.upload_id, new)
+        failpoint("part.claim.inside")
+        return known
 
     async def _check_sizes(self, db: Connection, upload: Upload, new: Sequence[Part]) -> None:
         total = await part_queries.claimed_size(db, upload) + sum(part.size for part in new)
         if upload.spec.size_bytes is not None and total > upload.spec.size_bytes:
             raise size_exceeded(upload.spec.size_bytes)
         self._acceptance.check_size(total)
+        least = self._store.driver.limits.min_part_size
+        if not least:
+            return
         # Of those before, all but the highest were large enough for others to follow.
         highest = await queries.highest_part(db, upload.upload_id)
         sizes = [(part.number, part.size) for part in new]
         ordered = sorted([highest, *sizes] if highest else sizes)
-        least = self._store.driver.limits.min_part_size
         for number, size in ordered[:-1]:
             if size < least:
                 raise part_too_small(number, least)
 
     async def confirm(self, upload: Upload, parts: Sequence[Part]) -> list[int]:
-        """Counts claimed parts whose bytes are durable; returns the numbers of those that were not
-        counted before. Raises Conflict (SUPERSEDED), FailedPrecondition (UPLOAD_NOT_ACTIVE)."""
+        """Counts parts whose bytes are durable, and claims those that were not; returns the numbers
+        of those that were not counted before. Raises as `claim`; then nothing is counted, unless it
+        is Unavailable."""
         failpoint("part.confirm.before")
         async with self._database.transaction() as db:
             held = await self._held(db, upload)
+            await self._claim(db, held, parts)
             confirmed = await part_queries.confirm(db, held, parts, self._expiry)
         failpoint("part.confirm.after")
         self._notifier.publish("uploads", upload.upload_id, f"{held.epoch}:{PARTS}")
@@ -102,11 +113,13 @@ class Collector:
             return
         async with self._database.connection() as db:
             claimed = await part_queries.to_collect(db, upload.upload_id)
-        if not claimed:
+            # After the claims, or the store's session might be older than they are.
+            held = await queries.get(db, upload.upload_id) if claimed else None
+        if held is None:
             return
         found = await self._store.driver.stored_parts(
             self._store.key(upload.blob_id),
-            upload.store_session,
+            held.store_session,
             [part.name for part in claimed],
         )
         came = [part for part in claimed if found.get(part.name) == (part.size, part.crc32c)]

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from media_service.db.database import Connection
-from media_service.uploads.model import MOST_UNCOUNTED, Part, Upload
+from media_service.uploads.model import Part, Upload
 from media_service.uploads.queries import record
 
 SELECT = """
@@ -29,20 +29,17 @@ def part_of(row: Mapping[str, Any]) -> Part:
 
 async def begin(db: Connection, upload_id: str, since: int | None = None) -> Upload | None:
     """Begins the next epoch, in which a caller puts parts, beside others who do. A stream is
-    superseded, and the numbers it may have used left out. None if the upload takes no bytes, or if
-    its callers do not put parts since the epoch `since` any more."""
+    superseded. None if the upload takes no bytes, or if its callers do not put parts since the
+    epoch `since` any more."""
     rows = await db.execute(
         """
         update uploads u
-        set epoch = epoch + 1,
-            next_part = next_part + case when settled then 0 else %s end,
-            settled = true,
-            parts_since = coalesce(parts_since, epoch + 1)
+        set epoch = epoch + 1, parts_since = coalesce(parts_since, epoch + 1)
         where upload_id = %s and state = 'ACTIVE' and coalesce(parts_since = %s, %s)
         returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
                   u.request_id::text as request_id
         """,
-        (MOST_UNCOUNTED + 1, upload_id, since, since is None),
+        (upload_id, since, since is None),
     )
     row = await rows.fetchone()
     return record(row) if row else None

@@ -7,12 +7,10 @@ from datetime import timedelta
 from crc32c import crc32c as crc32c_of
 
 from media_service.errors import InvalidArgument, MediaError, Reason
-from media_service.storage.crc32c import combine
 from media_service.storage.driver import PartWriter
 from media_service.uploads.intake import Intake
 from media_service.uploads.model import Chunk
 from media_service.uploads.pace import Pace
-from media_service.uploads.stream import joined_crc32c
 
 
 class PartStream:
@@ -30,10 +28,14 @@ class PartStream:
         try:
             async with aclosing(chunks):
                 async for chunk in chunks:
-                    if self._intake.received + len(chunk.data) > self._limit:
+                    if self.size + len(chunk.data) > self._limit:
                         raise self._excess
+                    # Now, while the bytes are in the processor's cache.
+                    self.crc32c = crc32c_of(chunk.data, self.crc32c)
+                    self.size += len(chunk.data)
                     if chunk.data:
                         await self._intake.put(chunk)
+                    del chunk  # not to be held while the next one is waited for
         except Exception as error:  # raised on the other side
             self._intake.end(error)
         else:
@@ -50,17 +52,8 @@ class PartStream:
             chunks = await self._intake.take(max(pace.seconds_left, 0.001))
             if not chunks and self._intake.ended:
                 break
-            data = [chunk.data for chunk in chunks]
             if writer is not None:
-                await writer.write(data)
-            size = sum(map(len, data))
-            known = joined_crc32c(chunks)
-            if known is not None:
-                self.crc32c = combine(self.crc32c, known, size)
-            else:
-                for piece in data:
-                    self.crc32c = crc32c_of(piece, self.crc32c)
-            self.size += size
+                await writer.write([chunk.data for chunk in chunks])
             if not self._intake.ended and (slow := pace.slow(self._intake.received)):
                 self.interrupt(slow)
         if self._intake.error is not None:

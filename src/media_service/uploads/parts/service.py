@@ -10,10 +10,17 @@ from media_service.access.links import LinkSigner, invalid
 from media_service.access.principal import Principal
 from media_service.access.require import require
 from media_service.db.database import Database
-from media_service.errors import DataLoss, InvalidArgument, Reason, TooLarge, Unavailable
+from media_service.errors import (
+    DataLoss,
+    InvalidArgument,
+    MediaError,
+    Reason,
+    TooLarge,
+    Unavailable,
+)
 from media_service.failpoints import failpoint
 from media_service.storage.blobs import BlobStore
-from media_service.storage.driver import PartName, PartWriter, SignedRequest
+from media_service.storage.driver import PartName, PartWriter, Place, SignedRequest
 from media_service.types import Checksums, now
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, check_checksums
@@ -25,6 +32,7 @@ from media_service.uploads.parts.collect import Collector
 from media_service.uploads.parts.receive import PartStream
 from media_service.uploads.running import Running
 from media_service.uploads.stream import size_exceeded
+from media_service.uploads.succession import lost, succeed
 
 # What a link of ours is for.
 PUT = "put"
@@ -69,14 +77,18 @@ class PartService:
         upload_id: str,
         number: int,
         chunks: AsyncGenerator[Chunk, None],
+        size: int | None,
     ) -> Part:
-        """Stores one part; idempotent."""
+        """Stores one part; idempotent. `size`: what it will have, if that is known."""
         with self._running.place() as place:
             upload = await self._load(principal, upload_id)
             limit = self._most(upload)
-            stream = PartStream(limit, self._excess(upload, limit), self._timeout)
+            excess = self._excess(upload, limit)
+            if size is not None and size < limit:
+                limit, excess = size, size_exceeded(size)
+            stream = PartStream(limit, excess, self._timeout)
             with self._collector.fenced(stream, upload):
-                storing = self._store_part(stream, upload, number)
+                storing = self._store_part(stream, upload, number, size)
                 return await self._running.take_in(place, stream, storing, chunks)
 
     async def put_signed(self, token: str, chunks: AsyncGenerator[Chunk, None]) -> Part:
@@ -87,7 +99,7 @@ class PartService:
             upload, part = await self._claimed(signed)
             stream = PartStream(part.size, size_exceeded(part.size), self._timeout)
             with self._collector.fenced(stream, upload):
-                storing = self._store_part(stream, upload, part.number, claimed=part)
+                storing = self._store_part(stream, upload, part.number, part.size, claimed=part)
                 return await self._running.take_in(place, stream, storing, chunks)
 
     async def _claimed(self, signed: Mapping[str, Any]) -> tuple[Upload, Part]:
@@ -175,7 +187,12 @@ class PartService:
         return SignedRequest(f"{self._rest_url}/v1/signed/{token}", {})
 
     async def _store_part(
-        self, stream: PartStream, upload: Upload, number: int, claimed: Part | None = None
+        self,
+        stream: PartStream,
+        upload: Upload,
+        number: int,
+        size: int | None,
+        claimed: Part | None = None,
     ) -> Part:
         """The part of a put that outlives its caller. `claimed`: what its bytes must be."""
         async with self._database.connection() as db:
@@ -186,23 +203,32 @@ class PartService:
             await stream.receive(None)
             check_claim(stream, claimed)
             if (stream.size, stream.crc32c) != (found.size, found.crc32c):
-                raise other_bytes(number, upload.next_part_number)
+                raise other_bytes(number, upload.next_part)
             return found
         taken = await self._begin(upload, of_claim=claimed is not None)
         name = PartName(number, taken.epoch)
         key = self._store.key(taken.blob_id)
-        writer = await self._store.driver.open_part(key, taken.store_session, name)
+        place = self._place(taken, number, size) if size else None
+        writer = await self._store.driver.open_part(key, taken.store_session, name, place)
         try:
             await stream.receive(writer)
             check_claim(stream, claimed)
             part = claim_of(taken, number, stream.size, stream.crc32c)
-            await self._collector.claim(taken, [part])
+            if self._store.driver.limits.numbered:  # other bytes would take the place of these
+                await self._collector.claim(taken, [part])
             await self._seal(writer, taken)
         except BaseException:
             await writer.discard()
             raise
         # No row names what is stored here before this: only signed parts are looked for.
-        if not await self._collector.confirm(taken, [part]):
+        try:
+            counted = await self._collector.confirm(taken, [part])
+        except Unavailable:
+            raise  # it may have been counted all the same
+        except MediaError:
+            await writer.discard()
+            raise
+        if not counted:
             await writer.discard()  # another brought the same bytes, and was faster
         return part
 
@@ -210,28 +236,20 @@ class PartService:
         try:
             await writer.seal()
         except DataLoss as error:  # a session of the store that ended meanwhile
-            async with self._database.connection() as db:
-                found = await queries.get(db, upload.upload_id)
-            if found is None or found.state is not UploadState.ACTIVE:
-                raise not_active(found or upload) from error
-            raise Unavailable(
-                Reason.STORAGE_UNAVAILABLE, "The store does not know this upload now; try again."
-            ) from error
+            raise await lost(self._database, upload.upload_id, upload.store_session) from error
 
     async def _begin(self, upload: Upload, *, of_claim: bool = False) -> Upload:
         """The upload in an epoch of our own. `of_claim`: only while claims made before hold."""
         since = upload.parts_since if of_claim else None
         async with self._database.connection() as db:
             taken = await part_queries.begin(db, upload.upload_id, since)
-            if taken is not None:
-                failpoint("part.begin.after")
-                if taken.parts_since == taken.epoch:
-                    self._collector.superseded(taken)
-                return taken
-            found = await queries.get(db, upload.upload_id)
-        if of_claim:
-            raise invalid()
-        raise not_active(found or upload)
+            found = taken or await queries.get(db, upload.upload_id)
+        if taken is None:
+            raise invalid() if of_claim else not_active(found or upload)
+        failpoint("part.begin.after")
+        if taken.parts_since == taken.epoch:
+            self._collector.superseded(taken)
+        return taken if taken.settled else await succeed(self._database, self._store, taken)
 
     async def _load(self, principal: Principal, upload_id: str, *, active: bool = True) -> Upload:
         async with self._database.connection() as db:
@@ -249,6 +267,12 @@ class PartService:
         most = self._store.driver.limits.max_part_size or self._acceptance.max_size
         declared = upload.spec.size_bytes
         return most if declared is None else min(most, declared)
+
+    def _place(self, upload: Upload, number: int, size: int) -> Place | None:
+        """Where a part will lie if those that are not here yet, up to it, are as large."""
+        offset = upload.committed_size + (number - upload.next_part) * size
+        most = upload.spec.size_bytes or self._acceptance.max_size
+        return Place(offset, size) if 0 <= offset <= most - size else None
 
     def _excess(self, upload: Upload, limit: int) -> TooLarge:
         if limit == upload.spec.size_bytes:

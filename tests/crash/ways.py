@@ -1,25 +1,15 @@
-"""Killed at each failpoint, and started again: what was acknowledged is there, nothing is
-half-visible, every upload comes to its end, rows and bytes agree.
+"""The way to each failpoint, and a service that goes it."""
 
-Each server that is to be killed is first asked for what the one before it left. When all have been
-killed, everything is brought to its end and judged as a whole.
-"""
-
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import pytest
+from functools import cached_property
 
 from media_service.failpoints import REGISTRY
 from tests.crash import customer as customers
 from tests.crash.customer import KIB, MIB, Attempt, Customer, Killed, picture
 from tests.crash.judge import look, settle
-from tests.crash.site import Running, Site, new_site, on_gcs_at, on_s3_at
-from tests.gcs_server import gcs_server
-from tests.s3_server import s3_server
+from tests.crash.site import Running, Site
 
 Scenario = Callable[[Customer, Attempt], None]
 SMALL, STREAM, LARGE = 100 * KIB, 3 * MIB, 9 * MIB
@@ -28,12 +18,14 @@ SMALL, STREAM, LARGE = 100 * KIB, 3 * MIB, 9 * MIB
 @dataclass(frozen=True)
 class Way:
     """How to come to a failpoint. `nth`: late enough that something was acknowledged before.
-    `worker`: whether one has to do its part on the way."""
+    `worker`: whether one has to do its part on the way. `worn_out`: five workers died of it
+    already."""
 
     scenario: Scenario
     nth: int = 1
     size: int = SMALL
     worker: bool = False
+    worn_out: bool = False
 
 
 AT_ONCE = Way(customers.at_once)
@@ -42,9 +34,13 @@ SECOND_PIECE = Way(customers.in_a_session, nth=2)
 ABANDONED, PURGED = Way(customers.abandoned), Way(customers.purged)
 PROCESSED = Way(customers.processed)
 CHECKED = Way(customers.checked)
+HIDDEN, SHOWN = Way(customers.hidden), Way(customers.shown)
 SECOND_OF_PARTS = Way(customers.in_parts, nth=2)
 ON_S3 = Way(customers.in_a_session, size=LARGE)
 SECOND_PART = Way(customers.in_a_session, nth=2, size=LARGE)
+TAKEN_OVER = Way(customers.taken_over, size=LARGE)
+# Elsewhere nothing can come late, and no session is begun.
+ALSO_ON_S3 = ["upload.succeed.before", "upload.succeed.after"]
 
 RENDERED = Way(customers.rendered, worker=True)
 
@@ -58,6 +54,8 @@ WAYS: Mapping[str, Way] = {
     "upload.create.before": IN_A_SESSION,
     "upload.create.after": IN_A_SESSION,
     "upload.take-over.after": SECOND_PIECE,
+    "upload.succeed.before": TAKEN_OVER,
+    "upload.succeed.after": TAKEN_OVER,
     "local.part.created": SECOND_PIECE,
     "local.part.written": SECOND_PIECE,
     "local.part.synced": Way(customers.streamed, size=STREAM),
@@ -67,13 +65,15 @@ WAYS: Mapping[str, Way] = {
     "upload.abort.before": ABANDONED,
     "upload.abort.after": ABANDONED,
     "part.begin.after": SECOND_OF_PARTS,
-    "part.claim.after": SECOND_OF_PARTS,
+    "local.slot.taken": SECOND_OF_PARTS,
     "part.confirm.before": SECOND_OF_PARTS,
+    "part.claim.inside": SECOND_OF_PARTS,
     "part.confirm.after": SECOND_OF_PARTS,
     "upload.verify.before": IN_A_SESSION,
     "upload.verify.after": IN_A_SESSION,
     "local.join.before": IN_A_SESSION,
-    "local.join.written": IN_A_SESSION,
+    "local.join.copied": Way(customers.in_parts),
+    "local.join.written": Way(customers.in_parts),
     "local.join.renamed": IN_A_SESSION,
     "local.join.after": IN_A_SESSION,
     "upload.finish.before": IN_A_SESSION,
@@ -91,6 +91,8 @@ WAYS: Mapping[str, Way] = {
     "s3.part.after": SECOND_PART,
     "s3.join.before": ON_S3,
     "s3.join.after": ON_S3,
+    "s3.pieces.after": TAKEN_OVER,
+    "s3.pieces.joined": TAKEN_OVER,
     "gcs.part.before": SECOND_PART,
     "gcs.part.after": SECOND_PART,
     "gcs.join.before": ON_S3,
@@ -111,11 +113,22 @@ WAYS: Mapping[str, Way] = {
     "unlink.before": PURGED,
     "unlink.removed": PURGED,
     "unlink.after": PURGED,
+    "place.reserve.after": HIDDEN,
+    "place.write.after": HIDDEN,
+    "place.take.inside": HIDDEN,
+    "place.take.after": HIDDEN,
+    "publish.finish.before": HIDDEN,
+    "publish.finish.after": HIDDEN,
+    "publish.give-up.after": Way(customers.hidden, worn_out=True),
     "media.purge-due.after": Way(customers.deleted),
     "render.forget.after": RENDERED,
     "upload.expire.before": Way(customers.left_alone),
     "upload.expire.after": Way(customers.left_alone),
 }
+
+
+# Where renditions are on their way between the stores.
+MOVING = [name for name, way in WAYS.items() if way == HIDDEN]
 
 
 def names(process: str, *stores: str) -> list[str]:
@@ -135,19 +148,37 @@ class Case:
     site: Site
     attempts: list[Attempt] = field(default_factory=list)
 
-    def new(self, failpoint: str) -> Attempt:
-        attempt = Attempt(picture(WAYS[failpoint].size), fate=failpoint)
+    @cached_property
+    def server(self) -> Running:
+        """One that goes on while workers are killed."""
+        return self.site.start("serve")
+
+    def kill_server_at(self, failpoint: str) -> None:
+        way = WAYS[failpoint]
+        server = self.site.start("serve", f"{failpoint}@{way.nth}")
+        with self.site.customer(server) as customer:
+            self._look(customer)
+            with suppress(Killed):
+                self._go(customer, failpoint, way)
+            server.await_death()
+
+    def kill_worker_at(self, failpoint: str, way: Way) -> None:
+        with self.site.customer(self.server) as customer:
+            attempt = self._go(customer, failpoint, way)
+            if attempt.picture:
+                self.site.await_picture(attempt.upload_id)
+            self.site.expire([attempt.upload_id])
+            if way.worn_out:
+                self.site.wear_out(attempt.upload_id)
+            self.site.start("work", failpoint).await_death()
+            self._look(customer)
+
+    def settle(self) -> None:
+        settle(self.site, self.attempts)
+
+    def _go(self, customer: Customer, failpoint: str, way: Way) -> Attempt:
+        attempt = Attempt(picture(way.size), fate=failpoint)
         self.attempts.append(attempt)
-        return attempt
-
-    def look(self, customer: Customer) -> None:
-        """At what the last one to be killed left behind."""
-        for attempt in self.attempts[-1:]:
-            look(customer, attempt)
-
-    def go(self, customer: Customer, failpoint: str) -> Attempt:
-        """Goes the way to a failpoint."""
-        way, attempt = WAYS[failpoint], self.new(failpoint)
         worker = self.site.start("work") if way.worker else None
         try:
             way.scenario(customer, attempt)
@@ -156,86 +187,7 @@ class Case:
                 worker.stop()
         return attempt
 
-    def kill_server_at(self, failpoint: str) -> None:
-        server = self.site.start("serve", f"{failpoint}@{WAYS[failpoint].nth}")
-        with Customer(server.address) as customer:
-            self.look(customer)
-            with suppress(Killed):
-                self.go(customer, failpoint)
-            server.await_death()
-
-
-@pytest.fixture(scope="module")
-def local(postgres: str, template: str) -> Iterator[Case]:
-    with new_site(postgres, template) as site:
-        yield Case(site)
-
-
-@pytest.fixture(scope="module")
-def server(local: Case) -> Running:
-    """One that goes on while workers are killed."""
-    return local.site.start("serve")
-
-
-@pytest.fixture(scope="module")
-def on_s3(postgres: str, template: str) -> Iterator[Case]:
-    with (
-        tempfile.TemporaryDirectory(prefix="media-s3-") as folder,
-        s3_server(Path(folder)) as endpoint,
-        new_site(postgres, template, **on_s3_at(endpoint)) as site,
-    ):
-        yield Case(site)
-
-
-@pytest.fixture(scope="module")
-def on_gcs(postgres: str, template: str) -> Iterator[Case]:
-    with gcs_server() as endpoint, new_site(postgres, template, **on_gcs_at(endpoint)) as site:
-        yield Case(site)
-
-
-def test_there_is_a_way_to_every_failpoint() -> None:
-    assert set(WAYS) == {failpoint.name for failpoint in REGISTRY}
-
-
-def test_an_unknown_failpoint_stops_the_start(local: Case) -> None:
-    server = local.site.start("serve", "nowhere")
-    assert server.process.wait() == 2
-    assert "MEDIA_FAILPOINT must be the name of a failpoint" in server.log.read_text()
-
-
-@pytest.mark.parametrize("failpoint", names("serve", "local"))
-def test_killed_on_a_disk(local: Case, failpoint: str) -> None:
-    local.kill_server_at(failpoint)
-
-
-@pytest.mark.parametrize("failpoint", names("work"))
-def test_a_worker_is_killed(local: Case, server: Running, failpoint: str) -> None:
-    with Customer(server.address) as customer:
-        attempt = local.go(customer, failpoint)
-        if attempt.picture:
-            local.site.await_picture(attempt.upload_id)
-        local.site.expire([attempt.upload_id])
-        local.site.start("work", failpoint).await_death()
-        local.look(customer)
-
-
-def test_on_a_disk_everything_comes_to_its_end(local: Case) -> None:
-    settle(local.site, local.attempts)
-
-
-@pytest.mark.parametrize("failpoint", [n for n in names("serve", "s3") if n.startswith("s3")])
-def test_killed_on_s3(on_s3: Case, failpoint: str) -> None:
-    on_s3.kill_server_at(failpoint)
-
-
-def test_on_s3_everything_comes_to_its_end(on_s3: Case) -> None:
-    settle(on_s3.site, on_s3.attempts)
-
-
-@pytest.mark.parametrize("failpoint", [n for n in names("serve", "gcs") if n.startswith("gcs")])
-def test_killed_on_gcs(on_gcs: Case, failpoint: str) -> None:
-    on_gcs.kill_server_at(failpoint)
-
-
-def test_on_gcs_everything_comes_to_its_end(on_gcs: Case) -> None:
-    settle(on_gcs.site, on_gcs.attempts)
+    def _look(self, customer: Customer) -> None:
+        """At what the last one to be killed left behind."""
+        for attempt in self.attempts[-1:]:
+            look(customer, attempt)

@@ -1,0 +1,320 @@
+"""Parts that are written in their places, by writers who do not know of each other."""
+
+import asyncio
+import fcntl
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from media_service.storage.driver import PartName, Place, StoredPart
+from media_service.storage.files import copy_range
+from media_service.storage.local import LocalDriver, LocalPartWriter
+from tests.conformance.parts import content, put
+
+SIZE = 10_000
+
+
+def data(number: int, size: int = SIZE) -> bytes:
+    return bytes([number]) * size
+
+
+def place(number: int, size: int = SIZE) -> Place:
+    return Place((number - 1) * size, size)
+
+
+def named(number: int, epoch: int = 1, size: int = SIZE) -> StoredPart:
+    return StoredPart(PartName(number, epoch), size, sealed=True)
+
+
+def folder(driver: LocalDriver, key: str) -> Path:
+    return driver.root / "parts" / key
+
+
+def slots_file(driver: LocalDriver, key: str, size: int = SIZE) -> Path:
+    return folder(driver, key) / f"slots-{size}-0"
+
+
+async def begun(
+    driver: LocalDriver, key: str, number: int, epoch: int = 1, byte: int | None = None
+) -> LocalPartWriter:
+    """A part that is written and not sealed."""
+    writer = await driver.open_part(key, "", PartName(number, epoch), place(number))
+    await writer.write([data(number if byte is None else byte)])
+    return writer
+
+
+async def placed(driver: LocalDriver, key: str, number: int, epoch: int = 1) -> StoredPart:
+    await (await begun(driver, key, number, epoch)).seal()
+    return named(number, epoch)
+
+
+@pytest.fixture
+def copied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of what is copied when parts are joined."""
+    sizes: list[int] = []
+
+    def counted(target: int, at: int, source: Path, start: int, size: int) -> None:
+        sizes.append(size)
+        copy_range(target, at, source, start, size)
+
+    monkeypatch.setattr("media_service.storage.join.copy_range", counted)
+    return sizes
+
+
+async def test_parts_in_their_places_are_not_copied(
+    local: LocalDriver, key: str, copied: list[int]
+) -> None:
+    for number in (3, 1, 4, 2):
+        await placed(local, key, number)
+    written = slots_file(local, key).stat().st_ino
+    await local.complete(key, "", [named(number) for number in (1, 2, 3, 4)])
+    assert await content(local, key) == b"".join(map(data, (1, 2, 3, 4)))
+    assert copied == []
+    assert (local.root / key).stat().st_ino == written
+    assert not folder(local, key).exists()
+
+
+async def test_what_is_smaller_at_the_end_is_copied(
+    local: LocalDriver, key: str, copied: list[int]
+) -> None:
+    for number in (1, 2):
+        await placed(local, key, number)
+    writer = await local.open_part(key, "", PartName(3, 1), place(3, 7))
+    await writer.write([data(3, 7)])
+    await writer.seal()
+    await local.complete(key, "", [named(1), named(2), named(3, size=7)])
+    assert await content(local, key) == data(1) + data(2) + data(3, 7)
+    assert copied == [7]
+
+
+async def test_parts_behind_a_stream_stay_where_they_are(
+    local: LocalDriver, key: str, copied: list[int]
+) -> None:
+    """A stream's part of any size first: those that follow lie as far from each other as before."""
+    first = await put(local, key, "", b"stream")
+    for number in (2, 3):
+        there = Place(6 + (number - 2) * SIZE, SIZE)
+        writer = await local.open_part(key, "", PartName(number, 2), there)
+        await writer.write([data(number)])
+        await writer.seal()
+    await local.complete(key, "", [first, named(2, 2), named(3, 2)])
+    assert await content(local, key) == b"stream" + data(2) + data(3)
+    assert copied == [6]
+
+
+async def test_guesses_that_were_wrong_are_put_right(local: LocalDriver, key: str) -> None:
+    """Every part has another size than those before it."""
+    sizes = [500, 20, 300, 20, 300, 7, 500, 1]
+    parts = []
+    for number, size in enumerate(sizes, 1):
+        writer = await local.open_part(key, "", PartName(number, 1), place(number, size))
+        await writer.write([data(number, size)])
+        await writer.seal()
+        parts.append(named(number, size=size))
+    await local.complete(key, "", parts)
+    expected = b"".join(data(number, size) for number, size in enumerate(sizes, 1))
+    assert await content(local, key) == expected
+
+
+@pytest.mark.parametrize("counted", [1, 2])
+async def test_of_two_who_write_one_number_either_may_count(
+    local: LocalDriver, key: str, counted: int
+) -> None:
+    await placed(local, key, 1)
+    first = await begun(local, key, 2, 1, byte=101)
+    second = await begun(local, key, 2, 2, byte=102)
+    await second.seal()
+    await first.seal()
+    await local.complete(key, "", [named(1), named(2, counted)])
+    assert await content(local, key) == data(1) + data(100 + counted)
+
+
+async def test_who_is_late_does_not_write_to_the_blob(local: LocalDriver, key: str) -> None:
+    """As a server that was forgotten, and still has the file open."""
+    other = LocalDriver(local.root)
+    late = await begun(other, key, 2, 1)
+    for number in (1, 3):
+        await placed(local, key, number, 2)
+    await (await begun(local, key, 2, 3, byte=100)).seal()  # the slot is taken
+    await local.complete(key, "", [named(1, 2), named(2, 3), named(3, 2)])
+    os.pwrite(late._fd, b"late" * 1000, SIZE)
+    await late.seal()
+    await late.discard()
+    assert await content(local, key) == data(1) + data(100) + data(3)
+    assert not folder(local, key).exists()
+    await other.close()
+
+
+async def test_who_opens_the_file_just_before_it_is_the_blob_does_not_write_to_it(
+    local: LocalDriver, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And whoever renamed it died before they removed the folder."""
+    await placed(local, key, 1)
+    (local.root / key).parent.mkdir(parents=True)
+    lock = fcntl.flock
+
+    def locked_late(fd: int, how: int) -> None:
+        monkeypatch.undo()
+        slots_file(local, key).rename(local.root / key)
+        lock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", locked_late)
+    await begun(local, key, 2)
+    assert await content(local, key) == data(1)
+
+
+async def test_a_slot_that_is_given_back_is_as_new(
+    local: LocalDriver, key: str, copied: list[int]
+) -> None:
+    await placed(local, key, 1)
+    broken = await local.open_part(key, "", PartName(2, 2), place(2))
+    await broken.write([b"half"])
+    await broken.discard()
+    await placed(local, key, 2, epoch=3)
+    await local.complete(key, "", [named(1), named(2, 3)])
+    assert await content(local, key) == data(1) + data(2)
+    assert copied == []
+
+
+async def test_a_sealed_part_that_is_not_needed_gives_its_slot_back(
+    local: LocalDriver, key: str
+) -> None:
+    twice = await begun(local, key, 1, 1)
+    await twice.seal()
+    await twice.discard()
+    assert not folder(local, key).exists()
+
+
+async def test_the_last_to_give_back_leaves_nothing(local: LocalDriver, key: str) -> None:
+    writers = [await begun(local, key, number) for number in (1, 2, 3)]
+    await asyncio.gather(*(writer.discard() for writer in writers))
+    assert not folder(local, key).exists()
+
+
+async def test_a_slot_keeps_its_size(local: LocalDriver, key: str) -> None:
+    await placed(local, key, 2)
+    writer = await local.open_part(key, "", PartName(1, 1), place(1))
+    await writer.write([b"less"])
+    with pytest.raises(RuntimeError):
+        await writer.seal()
+    with pytest.raises(RuntimeError):
+        await writer.write([data(1)])
+    await writer.discard()
+    await placed(local, key, 1, 2)
+    await local.complete(key, "", [named(1, 2), named(2)])
+    assert await content(local, key) == data(1) + data(2)
+
+
+async def test_a_name_has_one_slot(local: LocalDriver, key: str) -> None:
+    await placed(local, key, 1)
+    with pytest.raises(RuntimeError):
+        await local.open_part(key, "", PartName(1, 1), place(1))
+
+
+@pytest.mark.parametrize("left", [b"", b"half of what was to be copied", bytes(9 * SIZE)])
+async def test_a_crash_while_joining_is_healed(local: LocalDriver, key: str, left: bytes) -> None:
+    for number in (1, 3):
+        await placed(local, key, number)
+    other = await put(local, key, "", data(2), 2, epoch=2)
+    with slots_file(local, key).open("r+b") as file:
+        for offset in (SIZE, 3 * SIZE):
+            file.seek(offset)
+            file.write(left[: SIZE if offset == SIZE else None])
+    await local.complete(key, "", [named(1), other, named(3)])
+    assert await content(local, key) == b"".join(map(data, (1, 2, 3)))
+
+
+async def test_who_was_killed_keeps_the_slot_and_not_the_lock(local: LocalDriver, key: str) -> None:
+    """What it wrote may have been counted: nobody else may write there, and all may go on."""
+    await placed(local, key, 1)
+    script = f"""
+import asyncio, os, signal
+from pathlib import Path
+from tests.conformance.test_local_slots import LocalDriver, begun
+asyncio.run(begun(LocalDriver(Path({str(local.root)!r})), {key!r}, 2, 2))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
+    assert await killed.wait() == -signal.SIGKILL
+    await (await begun(local, key, 2, 3, byte=100)).seal()
+    with slots_file(local, key).open("rb") as file:
+        assert file.read() == data(1) + data(2)
+    written = slots_file(local, key).stat().st_ino
+    await local.complete(key, "", [named(1), named(2, 3)])
+    assert await content(local, key) == data(1) + data(100)
+    assert (local.root / key).stat().st_ino == written
+
+
+async def test_an_open_blob_of_slots_is_listed_and_removed(local: LocalDriver, key: str) -> None:
+    await placed(local, key, 1)
+    left = await begun(local, key, 2)
+    os.utime(slots_file(local, key), (3000, 3000))
+    (found,) = [blob async for blob in local.list_open()]
+    assert (found.key, found.modified.timestamp()) == (key, 3000)
+    await local.abort(key, "")
+    await left.discard()
+    assert not folder(local, key).exists()
+
+
+async def test_where_there_are_no_links_every_part_has_its_own_file(
+    local: LocalDriver, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "not on this file system")
+
+    monkeypatch.setattr(Path, "symlink_to", refused)
+    for number in (1, 2):
+        await placed(local, key, number)
+    await local.complete(key, "", [named(1), named(2)])
+    assert await content(local, key) == data(1) + data(2)
+    assert not folder(local, key).exists()
+
+
+async def test_whoever_comes_when_what_counts_is_whole(
+    local: LocalDriver, fresh_key: Callable[[], str]
+) -> None:
+    """Two processes, whose writers come, go, and stay behind, while others complete the blob."""
+    drivers = [local, LocalDriver(local.root)]
+    chance = random.Random(7)  # noqa: S311
+    for _ in range(40):
+        key, numbers = fresh_key(), range(1, 7)
+        counted: dict[int, StoredPart] = {}
+        epochs = iter(range(1, 1000))
+
+        async def write(
+            number: int,
+            byte: int,
+            key: str = key,
+            counted: dict[int, StoredPart] = counted,
+            epochs: Iterator[int] = epochs,
+        ) -> None:
+            epoch = next(epochs)
+            driver = chance.choice(drivers)
+            writer = await driver.open_part(key, "", PartName(number, epoch), place(number))
+            for at in range(0, SIZE, SIZE // 4):
+                await writer.write([data(byte)[at : at + SIZE // 4]])
+                await asyncio.sleep(chance.random() * 0.002)
+            await writer.seal()
+            if byte == number and number not in counted:
+                counted[number] = named(number, epoch)
+            else:
+                await writer.discard()
+
+        attempts = [write(number, number) for number in numbers]
+        attempts += [write(number, byte) for number in numbers for byte in (number, 99)]
+        chance.shuffle(attempts)
+        running = [asyncio.create_task(attempt) for attempt in attempts]
+        while len(counted) < len(numbers):
+            await asyncio.sleep(0.001)
+        parts = [counted[number] for number in numbers]
+        await asyncio.gather(*(driver.complete(key, "", parts) for driver in drivers))
+        # Nobody is counted any more, whoever comes: the upload takes no more.
+        await asyncio.gather(*running)
+        assert await content(local, key) == b"".join(map(data, numbers))
+        assert not folder(local, key).exists()
+    await drivers[1].close()

@@ -1,0 +1,228 @@
+"""Writers that go on where others died: what comes late from the dead joins nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+import httpx
+import pytest
+from crc32c import crc32c
+
+from media_service.errors import DataLoss, MediaError, Unavailable
+from media_service.storage import s3_copy
+from media_service.storage.driver import Driver, PartName, StoredPart
+from media_service.storage.s3 import S3Driver
+from tests.conformance.network import network_before
+from tests.conformance.parts import content, keys, put, whole
+from tests.conformance.test_s3_driver import MIB
+
+HOUR = timedelta(hours=1)
+
+
+async def opened(driver: Driver) -> set[str]:
+    return {blob.key async for blob in driver.list_open()}
+
+
+async def goes_on(driver: Driver, key: str, session: str, number: int) -> str:
+    """The session of one who goes on at this number."""
+    fresh = await driver.succeed(key, session, number)
+    await driver.release(key, session, fresh)
+    return fresh
+
+
+async def three_writers(driver: Driver, key: str) -> tuple[str, list[StoredPart], bytes]:
+    """Two that died when they had one part more than was counted, and one that came to the end."""
+    session, parts, data = await driver.begin(key), list[StoredPart](), b""
+    for epoch, letter in enumerate((b"first ", b"second "), 1):
+        for _ in range(2):
+            piece = whole(driver, letter * 1000)
+            parts.append(await put(driver, key, session, piece, len(parts) + 1, epoch))
+            data += piece
+        late, old = whole(driver, b"late " * 1000), session
+        await put(driver, key, old, late, len(parts) + 1, epoch)
+        session = await goes_on(driver, key, old, len(parts) + 1)
+    parts.append(await put(driver, key, session, b"the end", len(parts) + 1, 3))
+    # However late the dead one's comes, and whatever number it has.
+    await put(driver, key, old, late, len(parts) + 1, 2)
+    return session, parts, data + b"the end"
+
+
+async def test_writers_that_succeed_each_other_make_one_blob(driver: Driver, key: str) -> None:
+    session, parts, data = await three_writers(driver, key)
+    assert await driver.stat(key) is None
+    await driver.complete(key, session, parts)
+    assert await content(driver, key) == data
+    assert await keys(driver, "") == {key}
+    assert await opened(driver) == set()
+    await driver.complete(key, session, parts)
+    assert await content(driver, key) == data
+
+
+async def test_many_may_join_them_at_once(
+    driver: Driver, after_a_kill: Driver, fresh_key: Callable[[], str]
+) -> None:
+    for _ in range(3):
+        key = fresh_key()
+        session, parts, data = await three_writers(driver, key)
+        joining = (one.complete(key, session, parts) for one in (driver, after_a_kill) * 3)
+        await asyncio.gather(*joining)
+        assert await content(driver, key) == data
+        assert await keys(driver, key) == {key}
+        assert await opened(driver) == set()
+
+
+async def test_one_that_goes_on_from_nothing_leaves_nothing_of_the_one_before(
+    driver: Driver, key: str
+) -> None:
+    session = await driver.begin(key)
+    for epoch in range(1, 4):
+        late = await driver.open_part(key, session, (name := PartName(1, epoch)))
+        await late.write([b"late"])
+        session = await goes_on(driver, key, session, 1)
+        with suppress(MediaError):
+            await late.seal()
+    part = await put(driver, key, session, b"counted", 1, 4)
+    assert part.name != name
+    await driver.complete(key, session, [part])
+    assert await content(driver, key) == b"counted"
+    assert await opened(driver) == set()
+
+
+async def test_one_that_brought_nothing_is_left_out(driver: Driver, key: str) -> None:
+    session = await driver.begin(key)
+    first = await put(driver, key, session, whole(driver, b"first"))
+    for _ in range(3):
+        session = await goes_on(driver, key, session, 2)
+    await driver.complete(key, session, [first])
+    assert await content(driver, key) == whole(driver, b"first")
+    assert await opened(driver) == set()
+
+
+async def test_a_session_that_nobody_came_to_use_is_released(driver: Driver, key: str) -> None:
+    session = await driver.begin(key)
+    parts = [await put(driver, key, session, whole(driver, b"first"))]
+    unused = await driver.succeed(key, session, 2)
+    await driver.release(key, unused, session)
+    await driver.release(key, unused, session)
+    assert await opened(driver) == {key}
+    parts.append(await put(driver, key, session, b"second", 2))
+    await driver.complete(key, session, parts)
+    assert await content(driver, key) == whole(driver, b"first") + b"second"
+
+
+async def test_an_abort_leaves_nothing_of_any(driver: Driver, key: str) -> None:
+    session, parts, _ = await three_writers(driver, key)
+    for _ in range(2):
+        await driver.abort(key, session)
+        assert await opened(driver) == set()
+        assert await keys(driver, "") == set()
+    with pytest.raises(DataLoss):
+        await driver.complete(key, session, parts)
+
+
+async def test_the_content_type_stays(s3: S3Driver, key: str) -> None:
+    session = await s3.begin(key, "image/png")
+    first = await put(s3, key, session, whole(s3, b"first"))
+    session = await goes_on(s3, key, session, 2)
+    await s3.complete(key, session, [first, await put(s3, key, session, b"second", 2)])
+    head = await (await s3._client()).head_object(**s3.name(key))
+    assert head["ContentType"] == "image/png"
+
+
+# Past the service
+
+
+async def test_a_part_that_is_signed_is_one_of_the_last_session(s3: S3Driver, key: str) -> None:
+    session = before = await s3.begin(key)
+    first = await put(s3, key, session, whole(s3, b"first"))
+    second = StoredPart(PartName(2, 1), 6, sealed=True)
+    dead = await s3.sign_part(key, before, second.name, 4, crc32c(b"dead"), HOUR)
+    session = await goes_on(s3, key, session, 2)
+    live = await s3.sign_part(key, session, second.name, 6, crc32c(b"second"), HOUR)
+    assert dead is not None
+    assert live is not None
+    sent = httpx.put(dead.url, content=b"dead", headers=dead.headers, trust_env=False)
+    assert sent.status_code == 200
+    names = [first.name, second.name]
+    told = first.size, crc32c(whole(s3, b"first"))
+    assert await s3.stored_parts(key, session, names) == {first.name: told}
+    sent = httpx.put(live.url, content=b"second", headers=live.headers, trust_env=False)
+    assert sent.status_code == 200
+    assert await s3.stored_parts(key, session, names) == {
+        first.name: told,
+        second.name: (6, crc32c(b"second")),
+    }
+    await s3.complete(key, session, [first, second])
+    assert await content(s3, key) == whole(s3, b"first") + b"second"
+    assert await s3.stored_parts(key, session, names) == {}
+
+
+# On the way from several sessions to one object
+
+
+async def test_a_join_that_ends_anywhere_is_gone_on_with(
+    s3: S3Driver, s3_endpoint: str, fresh_key: Callable[[], str]
+) -> None:
+    """Each request in turn is the first that fails, and none passes after it, as in a crash."""
+    failed, passing = True, 0
+    async with network_before(s3_endpoint) as network:
+        far = S3Driver(replace(s3.location, endpoint=network.url))
+        while failed:
+            key = fresh_key()
+            session, parts, data = await two_writers(s3, key)
+            left = iter(range(passing))
+            network.fault = lambda request, body, left=left: None if next(left, -1) >= 0 else 400
+            failed = await fails(far.complete(key, session, parts))
+            found = await s3.stat(key)
+            assert found is None or found.size in {parts[0].size, len(data)}
+            await s3.complete(key, session, parts)
+            assert await content(s3, key) == data
+            assert await keys(s3, key) == {key}
+            async for blob in s3.list_open():  # what was being joined by the one that failed
+                assert blob.key == key
+                await s3.abort(blob.key, blob.session)
+            passing += 1
+        await far.close()
+    assert passing > 12
+
+
+async def two_writers(s3: S3Driver, key: str) -> tuple[str, list[StoredPart], bytes]:
+    session, first = await s3.begin(key), whole(s3, b"first")
+    parts = [await put(s3, key, session, first)]
+    session = await goes_on(s3, key, session, 2)
+    parts.append(await put(s3, key, session, b"second", 2))
+    return session, parts, first + b"second"
+
+
+async def fails(work: Awaitable[None]) -> bool:
+    try:
+        await work
+    except Unavailable:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("size", [5 * MIB, 10 * MIB - 1, 10 * MIB, 12 * MIB])
+async def test_every_piece_is_large_enough_for_others_to_follow(
+    s3: S3Driver, key: str, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(s3_copy, "PIECE", 5 * MIB)
+    session, first = await s3.begin(key), bytes(n % 251 for n in range(size))
+    parts = [await put(s3, key, session, first)]
+    session = await goes_on(s3, key, session, 2)
+    parts.append(await put(s3, key, session, b"second", 2))
+    await s3.complete(key, session, parts)
+    assert await content(s3, key) == first + b"second"
+
+
+# AWS
+
+
+async def test_our_servers_want_numbers_without_a_gap_as_aws_does(s3: S3Driver, key: str) -> None:
+    for numbers in ((1, 3), (2,)):
+        session = await s3.begin(key)
+        parts = [await put(s3, key, session, whole(s3, b"part"), number) for number in numbers]
+        with pytest.raises(MediaError, match="InvalidPartOrder"):
+            await s3.complete(key, session, parts)

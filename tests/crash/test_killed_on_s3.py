@@ -1,0 +1,34 @@
+"""Killed where an object store is written to: a bucket of S3's."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.crash.site import new_site, on_s3_at
+from tests.crash.ways import ALSO_ON_S3, MOVING, SHOWN, Case, names
+from tests.s3_server import s3_server
+
+
+@pytest.fixture(scope="module")
+def case(postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
+    with (
+        s3_server(tmp_path_factory.mktemp("s3")) as endpoint,
+        new_site(postgres, template, **on_s3_at(endpoint)) as site,
+    ):
+        yield Case(site)
+
+
+@pytest.mark.parametrize(
+    "failpoint", [*ALSO_ON_S3, *(n for n in names("serve", "s3") if n.startswith("s3"))]
+)
+def test_killed_on_s3(case: Case, failpoint: str) -> None:
+    case.kill_server_at(failpoint)
+
+
+@pytest.mark.parametrize("failpoint", MOVING)
+def test_a_worker_is_killed_while_renditions_become_public(case: Case, failpoint: str) -> None:
+    case.kill_worker_at(failpoint, SHOWN)
+
+
+def test_on_s3_everything_comes_to_its_end(case: Case) -> None:
+    case.settle()

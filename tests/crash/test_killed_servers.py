@@ -1,0 +1,39 @@
+"""Servers killed at each failpoint, and started again: what was acknowledged is there, nothing is
+half-visible, every upload comes to its end, rows and bytes agree.
+
+Each server that is to be killed is first asked for what the one before it left. When all have been
+killed, everything is brought to its end and judged as a whole.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from media_service.failpoints import REGISTRY
+from tests.crash.site import new_site
+from tests.crash.ways import WAYS, Case, names
+
+
+@pytest.fixture(scope="module")
+def case(postgres: str, template: str) -> Iterator[Case]:
+    with new_site(postgres, template) as site:
+        yield Case(site)
+
+
+def test_there_is_a_way_to_every_failpoint() -> None:
+    assert set(WAYS) == {failpoint.name for failpoint in REGISTRY}
+
+
+def test_an_unknown_failpoint_stops_the_start(case: Case) -> None:
+    server = case.site.start("serve", "nowhere")
+    assert server.process.wait() == 2
+    assert "MEDIA_FAILPOINT must be the name of a failpoint" in server.log.read_text()
+
+
+@pytest.mark.parametrize("failpoint", names("serve", "local"))
+def test_killed_on_a_disk(case: Case, failpoint: str) -> None:
+    case.kill_server_at(failpoint)
+
+
+def test_on_a_disk_everything_comes_to_its_end(case: Case) -> None:
+    case.settle()

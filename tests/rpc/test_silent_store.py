@@ -1,0 +1,136 @@
+"""An object store that takes connections and says nothing: callers are told, nobody else waits,
+nothing is lost, and everything goes on once it speaks again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from dataclasses import dataclass
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from media.v1 import media_pb2
+
+from media_service.storage.blobs import BlobStore, open_store
+from media_service.storage.gcs import GcsDriver
+from media_service.storage.s3 import S3Driver
+from tests.conformance.network import Network, network_before
+from tests.gcs_server import GCS_BUCKET, gcs_server
+from tests.media_files import film, jpeg
+from tests.rpc.conftest import Caller, Running, Start, refused
+from tests.rpc.test_catalogue import listed, until_done
+from tests.rpc.test_write_upload import MIB, chunks
+from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
+
+PART = 8 * MIB
+
+
+def impatient(name: str, url: str) -> BlobStore:
+    """A store whose answers may take half a second."""
+    store = open_store(name, url)
+    match store.driver:
+        case S3Driver() as driver:
+            return BlobStore(name, S3Driver(driver.location, read_seconds=0.5))
+        case GcsDriver() as driver:
+            bucket = driver.bucket
+            return BlobStore(
+                name, GcsDriver(bucket.name, driver.prefix, bucket.endpoint, read_seconds=0.5)
+            )
+    return store
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def gcs() -> Iterator[str]:
+    with gcs_server() as endpoint:
+        yield endpoint
+
+
+URLS = {
+    "s3": f"s3://{BUCKET}/a?region=us-east-1&path_style=true&endpoint=",
+    "gcs": f"gs://{GCS_BUCKET}/a?endpoint=",
+}
+
+
+@dataclass
+class House:
+    """A server and a worker, and the network between them and their store."""
+
+    network: Network
+    service: Running
+    ann: Caller
+
+    async def asked(self, times: int) -> None:
+        """Once the store was asked so often."""
+        async with asyncio.timeout(20):
+            while len(self.network.seen) < times:
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture(params=["s3", "gcs"])
+async def house(
+    request: pytest.FixtureRequest, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[House]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    async with network_before(request.getfixturevalue(request.param)) as network:
+        url = URLS[request.param] + network.url
+        service = await start(work=True, opener=impatient, storage_raw_url=url)
+        yield House(network, service, await service.caller())
+
+
+async def is_told(call: Awaitable[object]) -> None:
+    told = await refused(call)
+    assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
+
+
+async def test_callers_are_told_and_go_on_when_it_speaks_again(house: House) -> None:
+    ann, network = house.ann, house.network
+    data, picture = film(2 * PART + MIB), jpeg()
+    upload_id = (await ann.create(size_bytes=len(data))).upload_id
+    await ann.write(chunks(data[:PART], upload_id=upload_id, finish=False))
+    kept = await ann.store(picture)
+    assert (await until_done(ann, kept.media_id)).state == media_pb2.Media.READY
+
+    network.fault = lambda request, body: "silent"
+    network.seen.clear()
+    calls = [
+        asyncio.create_task(is_told(call))
+        for call in (
+            ann.write(chunks(data, upload_id=upload_id, start=PART)),
+            ann.store(jpeg(32, 32)),
+            ann.content(kept.media_id),
+        )
+    ]
+    await house.asked(len(calls))
+    async with grpc.aio.insecure_channel(house.service.address) as channel:
+        health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    assert health.status == health_pb2.HealthCheckResponse.SERVING
+    assert [media.media_id for media in await listed(ann)] == [kept.media_id]
+    assert (await ann.get_upload(upload_id)).committed_size == PART
+    await asyncio.gather(*calls)
+
+    network.fault = lambda request, body: None
+    assert (await ann.get_upload(upload_id)).committed_size == PART
+    done = await ann.write(chunks(data, upload_id=upload_id, start=PART))
+    assert await ann.content(done.media.media_id) == data
+    assert await ann.content(kept.media_id) == picture
+    stored = await ann.store(jpeg(32, 32))
+    assert await ann.content(stored.media_id) == jpeg(32, 32)
+
+
+async def test_an_inspection_is_put_off_until_it_speaks_again(house: House) -> None:
+    house.network.fault = lambda request, body: "silent" if request.method == "GET" else None
+    stored = await house.ann.store(jpeg())
+    async with asyncio.timeout(30), house.service.database() as db:
+        query = "select error_reason from jobs where subject_id = %s and error_reason is not null"
+        while (row := await (await db.execute(query, (stored.media_id,))).fetchone()) is None:
+            await asyncio.sleep(0.05)
+    assert row == ("STORAGE_UNAVAILABLE",)
+    house.network.fault = lambda request, body: None
+    media = await until_done(house.ann, stored.media_id)
+    assert media.state == media_pb2.Media.READY

@@ -1,0 +1,227 @@
+"""Writers that are superseded on S3, where a part has nothing but its number for a name: the next
+one goes on at the next number, and whatever comes late changes nothing."""
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+from media.v1 import upload_pb2, upload_service_pb2
+
+from media_service.storage.s3 import S3Driver
+from media_service.storage.s3_location import s3_location
+from tests.conformance.parts import put as store_part
+from tests.media_files import film
+from tests.rpc.conftest import Caller, Refusal, Running, refused
+from tests.rpc.test_part_races import sign
+from tests.rpc.test_parts import complete, listed, named, put
+
+MIB = 1 << 20
+PART = 8 * MIB
+LEAST = 5 * MIB
+Upload = upload_pb2.Upload
+Write = upload_service_pb2.WriteUploadRequest
+
+
+@dataclass
+class Held:
+    """A stream that sends some bytes, waits until it is told to go on, and then sends the rest."""
+
+    caller: Caller
+    upload_id: str
+    offset: int
+    first: bytes
+    rest: bytes = b""
+    _goes_on: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._call = asyncio.create_task(self.caller.write(self._messages()))
+
+    def _messages(self) -> Iterator[Write]:
+        for piece in (self.first, self.rest):
+            for at in range(0, len(piece), MIB):
+                yield Write(upload_id=self.upload_id, offset=self.offset, data=piece[at : at + MIB])
+                self.offset += MIB
+            self._goes_on.wait(60)
+
+    async def counted(self, size: int) -> None:
+        await self.caller.until_upload(self.upload_id, lambda it: it.committed_size == size)
+
+    async def refused(self) -> Refusal:
+        self._goes_on.set()
+        return await refused(self._call)
+
+
+@dataclass
+class Bucket:
+    """The store by itself, and what the service keeps of an upload there."""
+
+    driver: S3Driver
+    service: Running
+
+    async def key_and_session(self, upload_id: str) -> tuple[str, str]:
+        query = "select blob_id::text, store_session from uploads where upload_id = %s"
+        async with self.service.database() as db:
+            row = await (await db.execute(query, (upload_id,))).fetchone()
+        assert row is not None
+        blob_id, session = row
+        return f"blobs/{blob_id[-2:]}/{blob_id}", session
+
+    async def another_session(self, upload_id: str, before: str) -> None:
+        """Waits until one has taken over."""
+        async with asyncio.timeout(20):
+            while (await self.key_and_session(upload_id))[1] == before:
+                await asyncio.sleep(0.05)
+
+    async def left(self) -> list[str]:
+        """What is open."""
+        return [blob.key async for blob in self.driver.list_open()]
+
+    async def objects(self) -> list[str]:
+        return [info.key async for info in self.driver.list("")]
+
+
+@pytest.fixture
+async def bucket(s3_service: Running, s3_url: str) -> AsyncIterator[Bucket]:
+    driver = S3Driver(s3_location(s3_url))
+    yield Bucket(driver, s3_service)
+    await driver.close()
+
+
+async def numbers(caller: Caller, upload_id: str) -> list[int]:
+    return [part.part_number for part in await listed(caller, upload_id)]
+
+
+def messages(upload_id: str, data: bytes, start: int) -> list[Write]:
+    """All of the data from `start` on."""
+    found = [Write(offset=n, data=data[n : n + MIB]) for n in range(start, len(data), MIB)]
+    found[0].upload_id = upload_id
+    return found
+
+
+async def finish(caller: Caller, upload_id: str, data: bytes) -> Upload:
+    """Goes on where the upload is, to the end of the data."""
+    sent = messages(upload_id, data, (await caller.get_upload(upload_id)).committed_size)
+    sent[-1].finish = True
+    await caller.write(sent)
+    return await caller.until_upload(upload_id, lambda it: it.state != Upload.VERIFYING)
+
+
+async def test_an_upload_that_was_taken_over_twice_has_the_right_sha256(
+    on_s3: Caller, bucket: Bucket
+) -> None:
+    data = film(2 * PART + 3 * MIB)
+    sha256 = hashlib.sha256(data).digest()
+    upload_id = (await on_s3.create(checksums={"sha256": sha256})).upload_id
+    held = []
+    for number in (1, 2):
+        start = (number - 1) * PART
+        held.append(Held(on_s3, upload_id, start, data[start : start + PART + MIB]))
+        await held[-1].counted(start + PART)
+        assert (await on_s3.get_upload(upload_id)).next_part_number == number + 1
+    key, before = await bucket.key_and_session(upload_id)
+    third = Held(on_s3, upload_id, 2 * PART, data[2 * PART :][:MIB])
+    await bucket.another_session(upload_id, before)
+    for stream in held:
+        assert (await stream.refused()).reason == "SUPERSEDED"
+    # What the second one had on its way comes now.
+    for number in (3, 4):
+        await store_part(bucket.driver, key, before, b"late" * LEAST, number)
+    assert await numbers(on_s3, upload_id) == [1, 2]
+    done = await finish(on_s3, upload_id, data)
+    assert (await third.refused()).reason in {"SUPERSEDED", "UPLOAD_NOT_ACTIVE"}
+    assert done.state == Upload.FINISHED
+    assert done.media.checksums.sha256 == sha256
+    assert await on_s3.content(upload_id) == data
+    assert await bucket.objects() == [key]
+    assert await bucket.left() == []
+
+
+async def test_callers_put_parts_where_a_stream_broke_off(on_s3: Caller, bucket: Bucket) -> None:
+    data = film(PART + 3 * LEAST + 1000)
+    upload_id = (await on_s3.create(size_bytes=len(data))).upload_id
+    stream = Held(on_s3, upload_id, 0, data[: PART + MIB])
+    await stream.counted(PART)
+    at = (await on_s3.get_upload(upload_id)).next_part_number
+    assert at == 2
+    pieces = [data[n : n + LEAST] for n in range(PART, len(data), LEAST)]
+    # All at once: whoever is first prepares it for all.
+    await asyncio.gather(*(put(on_s3, upload_id, at + n, p) for n, p in enumerate(pieces)))
+    assert (await stream.refused()).reason == "SUPERSEDED"
+    assert await numbers(on_s3, upload_id) == [1, 2, 3, 4, 5]
+    assert (await complete(on_s3, upload_id)).state == Upload.FINISHED
+    assert await on_s3.content(upload_id) == data
+    assert await bucket.left() == []
+
+
+async def test_the_number_of_a_part_that_never_came_is_used_again(
+    on_s3: Caller, bucket: Bucket
+) -> None:
+    data = film(2 * LEAST + 1000)
+    upload_id = (await on_s3.create(size_bytes=len(data))).upload_id
+    await put(on_s3, upload_id, 1, data[:LEAST])
+    other = b"other" * MIB
+    (signed,) = (await sign(on_s3, upload_id, named(2, other))).parts
+    await on_s3.write(messages(upload_id, data[: 2 * LEAST], LEAST))
+    sent = httpx.put(signed.url, content=other, headers=dict(signed.headers), trust_env=False)
+    assert sent.status_code == 200  # and yet it is none
+    await put(on_s3, upload_id, 3, data[2 * LEAST :])
+    assert await numbers(on_s3, upload_id) == [1, 2, 3]
+    assert (await complete(on_s3, upload_id)).state == Upload.FINISHED
+    assert await on_s3.content(upload_id) == data
+    assert await bucket.left() == []
+
+
+async def test_what_a_dead_stream_sent_is_not_taken_for_a_part_of_the_same_bytes(
+    on_s3: Caller, bucket: Bucket
+) -> None:
+    data = film(2 * PART)
+    upload_id = (await on_s3.create()).upload_id
+    stream = Held(on_s3, upload_id, 0, data[:PART])
+    await stream.counted(PART)
+    key, before = await bucket.key_and_session(upload_id)
+    await store_part(bucket.driver, key, before, data[PART:], 2)
+    (signed,) = (await sign(on_s3, upload_id, named(2, data[PART:]))).parts
+    assert await numbers(on_s3, upload_id) == [1]
+    assert (await refused(complete(on_s3, upload_id))).reason == "UPLOAD_INCOMPLETE"
+    sent = httpx.put(signed.url, content=data[PART:], headers=dict(signed.headers), trust_env=False)
+    assert sent.status_code == 200
+    assert (await complete(on_s3, upload_id)).state == Upload.FINISHED
+    assert await on_s3.content(upload_id) == data
+    assert (await stream.refused()).reason in {"SUPERSEDED", "UPLOAD_NOT_ACTIVE"}
+
+
+async def test_an_upload_that_is_given_up_leaves_no_session_open(
+    on_s3: Caller, bucket: Bucket
+) -> None:
+    data = film(PART + MIB)
+    upload_id = (await on_s3.create()).upload_id
+    stream = Held(on_s3, upload_id, 0, data)
+    await stream.counted(PART)
+    await put(on_s3, upload_id, 2, data[PART:])
+    assert len(await bucket.left()) == 2
+    request = upload_service_pb2.AbortUploadRequest(upload_id=upload_id)
+    await on_s3.call(on_s3.uploads.AbortUpload, request)
+    async with asyncio.timeout(20):
+        while await bucket.left():
+            await asyncio.sleep(0.05)
+    assert await bucket.objects() == []
+    await stream.refused()
+
+
+@pytest.mark.parametrize(
+    ("session", "reason"), [("another", "SUPERSEDED"), ("", "STORAGE_UNAVAILABLE")]
+)
+async def test_a_stream_whose_session_is_gone_is_told_why(
+    on_s3: Caller, bucket: Bucket, session: str, reason: str
+) -> None:
+    upload_id = (await on_s3.create()).upload_id
+    stream = Held(on_s3, upload_id, 0, b"x" * MIB, b"x" * PART)
+    key, own = await bucket.key_and_session(upload_id)
+    await bucket.driver.abort(key, own)
+    async with bucket.service.database() as db:
+        await db.execute("update uploads set store_session = %s", (session or own,))
+    assert (await stream.refused()).reason == reason
