@@ -232,7 +232,7 @@ def rows(site: Site, query: str) -> list[dict[str, Any]]:
 
 
 def idle(site: Site) -> bool:
-    site.pass_time("0 seconds" if rows(site, RUNNING) else "1 minute")
+    site.pass_time("0 seconds" if rows(site, RUNNING) else "10 minutes")
     return rows(site, OPEN) == []
 
 
@@ -273,7 +273,7 @@ def reported(report: Report) -> Iterator[None]:
 def settle(site: Site, attempts: Sequence[Attempt], report: Report = raise_it) -> None:
     """Starts the service anew, has every upload brought to its end and every job done, and judges
     what there is then: uploads, rows, and the store."""
-    site.pass_time("1 hour")  # leases of the dead
+    site.pass_time("2 hours")  # leases of the dead
     server, worker = site.launch("serve"), site.launch("work")
     server.ready()
     worker.ready()

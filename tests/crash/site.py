@@ -41,7 +41,7 @@ class Running:
 
     def ready(self) -> Self:
         """Itself, once it is. One that was killed at once, on work it found, was ready too."""
-        eventually(lambda: "er ready\n" in self.log.read_text() or self.dead)
+        eventually(lambda: "er ready\n" in self.log.read_text() or self.dead, STOP_SECONDS)
         return self
 
     @property
@@ -128,6 +128,14 @@ class Site:
                 {"span": span},
             )
             db.execute("select pg_notify('media_jobs', 'due:')")
+
+    def keep_leases(self) -> None:
+        """Those of the dead end only when time is passed on, however slow this machine is: who
+        claims their jobs would die of them once more, until they are given up."""
+        with psycopg.connect(self.database_url, autocommit=True) as db:
+            db.execute(
+                "update jobs set lease_until = now() + interval '1 hour' where state = 'RUNNING'"
+            )
 
     def expire(self, upload_ids: Sequence[str]) -> None:
         """Lets these sessions, the purges of their media, or pictures that nobody asks for, fall

@@ -171,6 +171,7 @@ class Case:
             if way.worn_out:
                 self.site.wear_out(attempt.upload_id)
             self.site.start("work", failpoint).await_death()
+            self.site.keep_leases()
             self._look(customer)
 
     def settle(self) -> None:

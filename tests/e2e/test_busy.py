@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +24,12 @@ Message = upload_service_pb2.WriteUploadRequest
 
 
 @pytest.fixture
-def one_at_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("busy")
-    with running(environment(Path(folder) / "data", MEDIA_MAX_STREAMS="1")) as service:
+def one_at_once() -> Iterator[Service]:
+    # Not below pytest's own folder, which other runs of pytest close to PostgreSQL's user.
+    with (
+        tempfile.TemporaryDirectory(prefix="media-busy-") as folder,
+        running(environment(Path(folder) / "data", MEDIA_MAX_STREAMS="1")) as service,
+    ):
         yield service
 
 
