@@ -176,29 +176,41 @@ def go_on(customer: Customer, attempt: Attempt) -> None:
     if state == "NONE":
         at_once(customer, attempt)
         attempt.end = "stored"
-    elif state == "ACTIVE" and attempt.end == "aborted":
-        customer.abort(attempt)
-    elif state == "ACTIVE" and attempt.end == "stored":
-        upload = customer.upload(attempt.upload_id)
-        assert upload is not None
-        if attempt.by_parts:
-            customer.put_parts(attempt)
-            customer.complete(attempt)
-        elif upload.committed_size < len(attempt.data):
-            customer.write(attempt, upload.committed_size, len(attempt.data))
-        else:
-            customer.complete(attempt)
-    elif state == "FINISHED" and attempt.picture:
-        demand(customer.render(attempt.upload_id) == attempt.picture, "another picture", attempt)
-    elif state == "FINISHED" and attempt.end == "purged" and not attempt.ended:
-        media = customer.media(attempt.upload_id)
-        if media is not None:
+    elif state == "ACTIVE":
+        end(customer, attempt)
+    elif state == "FINISHED" and attempt.end == "purged":
+        if not attempt.ended and customer.media(attempt.upload_id) is not None:
             customer.delete(attempt)
             customer.purge(attempt)
         attempt.ended = True
-    elif state == "FINISHED" and attempt.visibility:
+    elif state == "FINISHED":
+        use(customer, attempt)
+
+
+def end(customer: Customer, attempt: Attempt) -> None:
+    """Finishes an upload that is under way, or gives it up."""
+    upload = customer.upload(attempt.upload_id)
+    assert upload is not None
+    if attempt.end == "aborted":
+        customer.abort(attempt)
+    elif attempt.end == "expired":
+        return
+    elif attempt.by_parts:
+        customer.put_parts(attempt)
+        customer.complete(attempt)
+    elif upload.committed_size < len(attempt.data):
+        customer.write(attempt, upload.committed_size, len(attempt.data))
+    else:
+        customer.complete(attempt)
+
+
+def use(customer: Customer, attempt: Attempt) -> None:
+    """Does with a media what was wanted of it."""
+    if attempt.picture:
+        demand(customer.render(attempt.upload_id) == attempt.picture, "another picture", attempt)
+    if attempt.visibility:
         customer.show(attempt, attempt.visibility)
-    if attempt.wanted and attempt.end != "purged":
+    if attempt.wanted:
         customer.order(attempt)
 
 
