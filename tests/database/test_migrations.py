@@ -35,5 +35,6 @@ async def test_every_table_of_the_first_migration_is_there(database: Database) -
         "0002_part_numbers",
         "0003_parts",
         "0004_renditions",
-        "0007_jobs",
+        "0005_jobs",
+        "0006_renders",
     ]
