@@ -6,7 +6,7 @@ import psutil
 import pytest
 from media.v1 import job_pb2
 
-from tests.crash.customer import RENDITION, Attempt, Customer, at_once, picture
+from tests.crash.customer import RENDITION, Attempt, at_once, picture
 from tests.crash.site import Site, new_site
 from tests.tools import eventually
 
@@ -26,7 +26,7 @@ def test_a_job_whose_worker_is_killed_in_the_middle_is_done_once_more_and_ends_o
 ) -> None:
     server, worker = site.start("serve"), site.start("work")
     attempt = Attempt(picture(1000))
-    with Customer(server.address) as customer:
+    with site.customer(server) as customer:
         at_once(customer, attempt)
         job_id = customer.order(attempt, SLOW).job_id
 

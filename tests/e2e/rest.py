@@ -133,12 +133,12 @@ def show(client: httpx.Client, media_id: str, visibility: str) -> dict[str, Any]
     return dict(answer.json())
 
 
-def public_url(client: httpx.Client, media_id: str) -> str:
-    """Of the only rendition of a public media, once it lies where it belongs."""
+def public_url(client: httpx.Client, media_id: str, name: str) -> str:
+    """Of a rendition of a public media, once it lies where it belongs."""
 
     def look() -> str:
-        (rendition,) = client.get(f"/v1/media/{media_id}").json()["renditions"]
-        return str(rendition.get("publicUrl", ""))
+        renditions = client.get(f"/v1/media/{media_id}").json()["renditions"]
+        return next(str(r.get("publicUrl", "")) for r in renditions if r["name"] == name)
 
     return eventually(look)
 
@@ -160,8 +160,18 @@ def open_request(
 
 
 def stored_files(service: Service) -> set[Path]:
-    """All files of the blob store: finished blobs, and parts of open ones."""
-    return {path for path in (service.data_dir / "raw").rglob("*") if path.is_file()}
+    """All files of the blob store, finished blobs and parts of open ones, but thumbnails: those of
+    what other tests stored come at any time."""
+    found = (path for path in (service.data_dir / "raw").rglob("*") if path.is_file())
+    return {path for path in found if not is_thumbnail(path)}
+
+
+def is_thumbnail(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(12)[8:] == b"WEBP"
+    except FileNotFoundError:  # it was removed just now
+        return False
 
 
 def files_with(service: Service, data: bytes) -> list[Path]:

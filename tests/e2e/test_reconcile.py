@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import alive, environment, running, start
-from tests.e2e.rest import client_of, content, store
+from tests.e2e.rest import client_of, content, files_with, settled, store
 from tests.media_files import jpeg
 from tests.tools import eventually
 
@@ -47,14 +47,14 @@ def postgres_of(folder: Path) -> list[psutil.Process]:
 def test_it_uses_the_database_of_dev_and_leaves_it_as_it_was(folder: Path) -> None:
     environ, data = environment(folder), jpeg()
     with running(environ) as service, client_of(service, "ann") as ann:
-        media = store(ann, data)["mediaId"]
+        media = settled(ann, store(ann, data)["mediaId"])["mediaId"]
         postgres = service.postgres()
         assert reconcile(environ) == (0, "")
         assert service.postgres() == postgres
         assert postgres.is_running()
         assert content(ann, media) == data
         # It mends what it finds while the service runs, and the service sees it at once.
-        (blob,) = [path for path in (folder / "raw/blobs").rglob("*") if path.is_file()]
+        (blob,) = files_with(service, data)
         hidden = blob.rename(folder / "hidden")
         assert reconcile(environ, "--repair")[0] == 1
         assert ann.get(f"/v1/media/{media}").json()["state"] == "QUARANTINED"

@@ -19,7 +19,7 @@ SMALL = b"a small picture"
 def media_id(service: Service, alice: httpx.Client) -> str:
     """A private media with a rendition."""
     media_id = str(store(alice, jpeg(), "beach.jpg")["mediaId"])
-    add_rendition(service, media_id, "small", SMALL)
+    add_rendition(service, media_id, "given", SMALL)
     return media_id
 
 
@@ -27,7 +27,7 @@ def media_id(service: Service, alice: httpx.Client) -> str:
 def path(service: Service, alice: httpx.Client, media_id: str) -> str:
     """Where anybody reads it, now that it is public."""
     show(alice, media_id, "PUBLIC")
-    url = public_url(alice, media_id)
+    url = public_url(alice, media_id, "given")
     # Its host is `localhost`, as people write it.
     assert url.startswith(f"http://localhost:{urlsplit(service.base_url).port}/v1/public/")
     return urlsplit(url).path
@@ -67,10 +67,10 @@ def test_it_ends_the_moment_it_becomes_private(
     file = service.data_dir / "public" / path.removeprefix("/v1/public/")
     assert file.read_bytes() == SMALL
     media = show(alice, media_id, "PRIVATE")
-    assert "publicUrl" not in media["renditions"][0]
+    assert not any("publicUrl" in rendition for rendition in media["renditions"])
     assert refusal(http.get(path)) == (404, "MEDIA_NOT_FOUND")
     eventually(lambda: not file.exists())
-    answer = alice.get(f"/v1/media/{media_id}/renditions/small/content")
+    answer = alice.get(f"/v1/media/{media_id}/renditions/given/content")
     assert (answer.status_code, answer.content) == (200, SMALL)
 
 
@@ -82,7 +82,7 @@ def test_it_ends_while_the_media_is_deleted(
     assert refusal(http.get(path)) == (404, "MEDIA_NOT_FOUND")
     eventually(lambda: not file.exists())
     alice.post(f"/v1/media/{media_id}:undelete", json={}).raise_for_status()
-    again = urlsplit(public_url(alice, media_id)).path
+    again = urlsplit(public_url(alice, media_id, "given")).path
     assert again != path  # what a cache has of the old one is not asked for again
     assert http.get(again).content == SMALL
 
@@ -95,12 +95,12 @@ def test_what_is_not_public_is_not_found(http: httpx.Client, path: str) -> None:
 def test_the_owner_reads_a_rendition_of_a_private_media(
     alice: httpx.Client, http: httpx.Client, media_id: str
 ) -> None:
-    content = f"/v1/media/{media_id}/renditions/small/content"
+    content = f"/v1/media/{media_id}/renditions/given/content"
     answer = alice.get(content)
     assert (answer.status_code, answer.content) == (200, SMALL)
     assert answer.headers["content-type"] == "image/webp"
     assert answer.headers["cache-control"] == "private, no-cache"
-    assert answer.headers["content-disposition"] == 'inline; filename="beach-small.webp"'
+    assert answer.headers["content-disposition"] == 'inline; filename="beach-given.webp"'
     assert alice.head(content).headers["content-length"] == str(len(SMALL))
     assert refusal(http.get(content)) == (401, "TOKEN_MISSING")
     none = alice.get(f"/v1/media/{media_id}/renditions/huge/content")
@@ -110,9 +110,9 @@ def test_the_owner_reads_a_rendition_of_a_private_media(
 def test_a_link_leads_to_a_rendition(
     alice: httpx.Client, http: httpx.Client, media_id: str
 ) -> None:
-    signed = alice.post(f"/v1/media/{media_id}:signUrl", json={"rendition": "small"}).json()
+    signed = alice.post(f"/v1/media/{media_id}:signUrl", json={"rendition": "given"}).json()
     path = urlsplit(signed["url"]).path
-    assert path.endswith("/beach-small.webp")
+    assert path.endswith("/beach-given.webp")
     assert http.get(path).content == SMALL
 
 
@@ -124,7 +124,7 @@ def test_a_large_rendition_moves_whole(
     media_id = str(store(alice, jpeg())["mediaId"])
     add_rendition(service, media_id, "stream", data)
     show(alice, media_id, "PUBLIC")
-    assert http.get(urlsplit(public_url(alice, media_id)).path).content == data
+    assert http.get(urlsplit(public_url(alice, media_id, "stream")).path).content == data
 
 
 def test_the_folder_is_closed_to_other_users_of_the_machine(service: Service) -> None:

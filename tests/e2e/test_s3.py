@@ -195,11 +195,11 @@ def test_a_cdn_finds_public_renditions_in_the_bucket_and_no_others(
         monkeypatch.setenv(name, value)
     data = film(size)
     media = store(user, jpeg())["mediaId"]
-    add_rendition(on_s3, media, "small", data)
+    add_rendition(on_s3, media, "given", data)
     public = folder / "s3" / BUCKET / "for/all/blobs"
     assert not files_below(public)
     show(user, media, "PUBLIC")
-    url = public_url(user, media)
+    url = public_url(user, media, "given")
     assert url.startswith("https://cdn.example/for/all/blobs/")
     key = url.removeprefix("https://cdn.example/")
     assert (folder / "s3" / BUCKET / key).read_bytes() == data
@@ -210,7 +210,7 @@ def test_a_cdn_finds_public_renditions_in_the_bucket_and_no_others(
         assert anybody.get(f"/v1/public{path}").content == data
     show(user, media, "PRIVATE")
     eventually(lambda: not files_below(public))
-    assert user.get(f"/v1/media/{media}/renditions/small/content").content == data
+    assert user.get(f"/v1/media/{media}/renditions/given/content").content == data
 
 
 @pytest.mark.parametrize(
