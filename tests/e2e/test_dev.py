@@ -18,8 +18,9 @@ from jwt.algorithms import ECAlgorithm
 
 from media_service.types import now
 from tests.e2e.conftest import STOP_SECONDS, Service, alive, environment, running, start
-from tests.e2e.rest import store
+from tests.e2e.rest import client_of, settled, store
 from tests.media_files import jpeg
+from tests.tools import eventually
 
 
 @pytest.fixture
@@ -113,10 +114,20 @@ def test_a_killed_one_leaves_only_postgresql_which_the_next_takes_over(folder: P
         assert second.postgres() == postgres
 
 
-def test_when_one_part_dies_all_stop_and_it_says_which(folder: Path) -> None:
+@pytest.mark.parametrize("part", ["work", "serve"])
+def test_a_part_that_is_killed_is_started_again(folder: Path, part: str) -> None:
+    with running(environment(folder)) as service, client_of(service, "ann") as ann:
+        killed = service.part(part)
+        killed.kill()
+        killed.wait(STOP_SECONDS)
+        eventually(lambda: ann.get("/healthz").status_code == 200)
+        assert settled(ann, store(ann, jpeg())["mediaId"])["state"] == "READY"
+
+
+def test_when_one_part_ends_all_stop_and_it_says_which(folder: Path) -> None:
     service = start(environment(folder))
     family = [*service.children(), service.postgres()]
     worker = service.part("work")
-    worker.kill()
+    worker.terminate()
     assert service.process.wait(STOP_SECONDS) == 1
     assert alive(family) == []

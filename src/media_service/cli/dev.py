@@ -72,7 +72,7 @@ def dev() -> None:
 
 
 def run(config: Config, stop: threading.Event) -> None:
-    """Starts all parts, and waits until the user stops them or one of them ends."""
+    """Starts all parts, and waits until the user stops them or one of them ends by itself."""
     key = config.jwt_secret
     if not key and not config.jwt_jwks:
         key = own_key(config.data_dir, "jwt-secret")
@@ -93,7 +93,8 @@ def run(config: Config, stop: threading.Event) -> None:
             children.start("Envoy", envoy, os.environ, output)
             await_ready(config, children, stop)
             click.echo(welcome(config, key))
-            while not stop.wait(0.2):
+            while not stop.wait(1):
+                replace_killed(children)
                 check_alive(config, children)
             say("Stopping ...")
 
@@ -211,6 +212,14 @@ def healthy(config: Config) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+def replace_killed(children: Supervisor) -> None:
+    """One that was killed did not want to end: it goes on where it was."""
+    if (dead := children.dead()) and dead[1] < 0:
+        name, status = dead
+        say(f"The {name} was killed (signal {-status}), and is started again.")
+        children.start_again(name)
 
 
 def check_alive(config: Config, children: Supervisor) -> None:

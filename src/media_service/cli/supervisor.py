@@ -29,6 +29,14 @@ def die_with_parent() -> Callable[[], None] | None:
     return tie
 
 
+@dataclass(frozen=True)
+class Child:
+    """A process, and how another one like it is started."""
+
+    process: subprocess.Popen[bytes]
+    begin: Callable[[], subprocess.Popen[bytes]]
+
+
 @dataclass
 class Supervisor:
     """Starts children and, on leaving the context, stops them, the youngest first.
@@ -36,7 +44,7 @@ class Supervisor:
     Not for processes that run threads: see `preexec_fn` in the documentation of subprocess.
     """
 
-    children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    children: dict[str, Child] = field(default_factory=dict)
 
     def start(
         self,
@@ -46,21 +54,30 @@ class Supervisor:
         output: IO[bytes] | None = None,
     ) -> None:
         """Starts a child. Its output goes to `output`, or to our stderr."""
-        self.children[name] = subprocess.Popen(
-            command,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=output or sys.stderr,
-            stderr=output or sys.stderr,
-            # A session of its own: Ctrl-C reaches us alone, and we stop the children in order.
-            start_new_session=True,
-            preexec_fn=die_with_parent(),  # noqa: PLW1509 - this process has one thread
-        )
+
+        def begin() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                command,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output or sys.stderr,
+                stderr=output or sys.stderr,
+                # A session of its own: Ctrl-C reaches us alone, and we stop the children in order.
+                start_new_session=True,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - this process has one thread
+            )
+
+        self.children[name] = Child(begin(), begin)
+
+    def start_again(self, name: str) -> None:
+        """Another one in the place of a child that has ended."""
+        begin = self.children[name].begin
+        self.children[name] = Child(begin(), begin)
 
     def dead(self) -> tuple[str, int] | None:
         """(name, exit status) of a child that has ended, if any."""
         for name, child in self.children.items():
-            if (status := child.poll()) is not None:
+            if (status := child.process.poll()) is not None:
                 return name, status
         return None
 
@@ -69,11 +86,12 @@ class Supervisor:
         deadline = time.monotonic() + GRACE_SECONDS
         while self.children:
             _, child = self.children.popitem()
-            child.terminate()
+            process = child.process
+            process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(max(1.0, deadline - time.monotonic()))
-            child.kill()
-            child.wait()
+                process.wait(max(1.0, deadline - time.monotonic()))
+            process.kill()
+            process.wait()
 
     def __enter__(self) -> Self:
         return self
