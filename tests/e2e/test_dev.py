@@ -120,7 +120,7 @@ def test_a_part_that_is_killed_is_started_again(folder: Path, part: str) -> None
         killed = service.part(part)
         killed.kill()
         killed.wait(STOP_SECONDS)
-        eventually(lambda: ann.get("/healthz").status_code == 200)
+        eventually(lambda: ann.get("/v1/media").status_code == 200)
         assert settled(ann, store(ann, jpeg())["mediaId"])["state"] == "READY"
 
 
