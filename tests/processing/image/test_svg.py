@@ -117,3 +117,30 @@ async def test_a_huge_drawing_is_refused(
         await inspector.inspect(huge.path, "IMAGE", huge.content_type)
     assert error.value.reason is Reason.PIXEL_LIMIT_EXCEEDED
     assert await refusal(renderer, huge, "resize:10x") is Reason.PROCESSING_LIMIT_EXCEEDED
+
+
+def letters(text: str, style: str = "") -> str:
+    return f'{HEAD}<text x="2" y="40" font-size="24" {style}>{text}</text></svg>'
+
+
+@pytest.mark.parametrize("before", ["", "text:A:size=0.5"])
+async def test_letters_of_a_drawing_are_roboto_whatever_was_drawn_before(
+    tmp_path: Path, before: str
+) -> None:
+    async with Renderer(1, 1_000_000, 1 << 24) as fresh:
+
+        async def drawn(text: str, style: str = "") -> pyvips.Image:
+            return await seen(fresh, drawing(tmp_path, letters(text, style)))
+
+        await seen(fresh, drawing(tmp_path), f"{before},convert:PNG".removeprefix(","))
+        for family in ("Arial", "sans-serif", "serif", "monospace", "Roboto"):
+            narrow, wide = [
+                (await drawn(text, f'font-family="{family}"'))[3].find_trim(background=0)[2]
+                for text in ("iii", "MMM")
+            ]
+            # Boxes, which stand for letters that a font does not have, are as wide as each other.
+            assert 0 < narrow < wide / 2, family
+        plain, bold = await drawn("Жω"), await drawn("Жω", 'font-weight="bold"')
+        assert bold[3].avg() > plain[3].avg() * 1.1
+        named = await drawn("Жω", 'font-family="Roboto"')
+        assert (named - plain).abs().max() == 0

@@ -1,10 +1,7 @@
-"""Text as a picture of its letters, always in the same font: Roboto, which comes with the service
-and has Latin, Greek and Cyrillic letters. In the sandbox there is no other."""
+"""Text as a picture of its letters, in the sandbox's only font: Roboto, which has Latin, Greek and
+Cyrillic letters."""
 
-from functools import cache
 from html import escape
-from importlib.util import find_spec
-from pathlib import Path
 
 import pyvips
 
@@ -51,7 +48,6 @@ def draw(text: str, size: float, width: float, align: str) -> Image | None:
         return pyvips.Image.text(
             escape(text, quote=False),
             font=f"Roboto Medium {size:.2f}",
-            fontfile=font_file(),
             dpi=72,  # a point is a pixel
             width=max(1, round(width)),
             wrap="word-char",
@@ -61,11 +57,3 @@ def draw(text: str, size: float, width: float, align: str) -> Image | None:
         if "no text to render" in error.detail:
             return None
         raise
-
-
-@cache
-def font_file() -> str:
-    package = find_spec("font_roboto")
-    if package is None or package.origin is None:
-        raise RuntimeError("the package font-roboto is missing")
-    return str(Path(package.origin).parent / "files/Roboto-Medium.ttf")

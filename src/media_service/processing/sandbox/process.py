@@ -22,6 +22,7 @@ from media_service.errors import (
     Reason,
     TooLarge,
 )
+from media_service.processing.sandbox.fonts import write_config
 from media_service.processing.sandbox.frames import HEADER, encode
 from media_service.processing.sandbox.limits import Limits
 from media_service.scratch import ScratchFolder
@@ -64,7 +65,7 @@ def printable(message: str) -> str:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """All that a child gets of it: where modules are, where to write, and small heaps."""
+    """All that a child gets of it: where modules and fonts are, where to write, and small heaps."""
     inherited = {k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"}
     return {
         **inherited,
@@ -72,6 +73,7 @@ def environment(folder: Path) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "HOME": str(folder),
         "TMPDIR": str(folder),
+        "FONTCONFIG_FILE": str(write_config(folder)),
         # Every arena and every worker thread reserves address space, which is limited.
         "MALLOC_ARENA_MAX": "2",
         "VIPS_CONCURRENCY": "2",
