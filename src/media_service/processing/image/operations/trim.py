@@ -17,10 +17,11 @@ def trim(image: Image, p: Operation.Trim, frame: Context) -> Image:
 
 
 def box(image: Image, threshold: float) -> tuple[int, int, int, int]:
-    """Left, top, width and height of what is no border."""
+    """Left, top, width and height of what is no border, be it a line of one pixel (`line_art`)."""
     corner = image(0, 0)
     if image.hasalpha() and corner[-1] == 0:
         # Of what is invisible the colour does not matter.
         alpha = image[image.bands - 1].copy(interpretation="b-w")
-        return tuple(alpha.find_trim(threshold=threshold, background=[0]))
-    return tuple(image.find_trim(threshold=threshold, background=corner[:3]))
+        return tuple(alpha.find_trim(threshold=threshold, background=[0], line_art=True))
+    found = image.find_trim(threshold=threshold, background=corner[:3], line_art=True)
+    return tuple(found)
