@@ -1,8 +1,10 @@
 """Which part of a picture is where, and how large it is."""
 
+import random
 from pathlib import Path
 
 import pytest
+import pyvips
 
 from media_service.errors import Reason
 from media_service.processing.renderer import Renderer
@@ -91,11 +93,41 @@ async def test_places(renderer: Renderer, photo: Path, pipeline: str, colours: s
     assert four(await look(renderer, photo, pipeline)) == colours
 
 
+async def test_what_is_scaled_as_it_is_read_is_as_large_as_what_is_scaled_later(
+    renderer: Renderer, tmp_path: Path
+) -> None:
+    dice = random.Random(4)  # noqa: S311 (no secret)
+    cases = [(1793, 3766, "resize:1387x:dpr=1.25")]
+    for _ in range(60):
+        step = f"resize:{dice.randint(1, 400)}x"
+        if dice.random() < 0.6:
+            step += str(dice.randint(1, 400))
+        step += f":fit={dice.choice(['INSIDE', 'OUTSIDE', 'COVER', 'CONTAIN', 'FILL'])}"
+        step += f":dpr={dice.uniform(0.3, 2):.2f}{dice.choice(['', ':enlarge'])}"
+        cases.append((dice.randint(1, 900), dice.randint(1, 900), step))
+    path = tmp_path / "plain.jpg"
+    for width, height, step in cases:
+        pyvips.Image.black(width, height, bands=3).write_to_file(str(path))
+        first = await look(renderer, path, step)
+        later = await look(renderer, path, f"flip,flip,{step}")
+        asked = f"{width}x{height} {step}"
+        assert (first.width, first.height) == (later.width, later.height), asked
+
+
 async def test_a_crop_outside_of_the_picture_cannot_be_done(
     renderer: Renderer, photo: Path
 ) -> None:
     reason = await refusal(renderer, photo, "crop:10x10:x=80:y=0")
     assert reason is Reason.OPERATION_NOT_APPLICABLE
+
+
+async def test_a_line_of_one_pixel_is_no_border(renderer: Renderer, tmp_path: Path) -> None:
+    for name, ground, line in (("opaque", [255] * 3, [0] * 3), ("clear", [0] * 4, [0, 0, 0, 255])):
+        image = (pyvips.Image.black(80, 60, bands=len(ground)) + ground).cast("uchar")
+        image = image.copy(interpretation="srgb").draw_line(line, 20, 15, 49, 15)
+        image.draw_line(line, 20, 15, 20, 44).write_to_file(str(tmp_path / f"{name}.png"))
+        made = await look(renderer, tmp_path / f"{name}.png", "trim")
+        assert (made.width, made.height) == (30, 30), name
 
 
 async def test_nothing_but_border_stays_as_it_is(renderer: Renderer, photo: Path) -> None:

@@ -1,11 +1,13 @@
 """Whatever a picture comes as, operations get it upright and in sRGB."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pyvips
 
+from media_service.processing import renderer as renderer_module
 from media_service.processing.renderer import Renderer
 from tests.processing.image.sources import corners, four, look, render
 from tests.processing.media_files import heic
@@ -128,6 +130,39 @@ def moving(path: Path, frames: int = 4) -> Path:
     strip.set_type(pyvips.GValue.array_int_type, "delay", delays)
     strip.write_to_file(str(path), **({"lossless": True} if path.suffix == ".webp" else {}))
     return path
+
+
+@pytest.mark.parametrize("orientation", STORED)
+async def test_an_animation_is_made_upright(
+    renderer: Renderer, tmp_path: Path, orientation: int
+) -> None:
+    pictures = [corners(), corners().linear(0.8, 0).cast("uchar")]
+    stored = [STORED[orientation](picture) for picture in pictures]
+    strip = pyvips.Image.arrayjoin(stored, across=1).copy()
+    strip.set_type(pyvips.GValue.gint_type, "page-height", stored[0].height)
+    strip.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    path = save(strip, tmp_path / "turned.webp", lossless=True)
+    for pipeline, size in (("", (80, 60)), ("resize:40x", (40, 30))):
+        _, data = await render(renderer, path, f"{pipeline},convert:WEBP:lossless".strip(","))
+        made = pyvips.Image.new_from_buffer(data, "", n=-1)
+        assert (made.width, made.get("page-height"), made.get("n-pages")) == (*size, 2)
+        for number in range(2):
+            assert four(made.crop(0, number * size[1], *size)) == "rgbw"
+
+
+async def test_an_animation_takes_no_room_on_a_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libvips would put what is decoded into a temporary file, beyond 100 MB."""
+    limits = replace(renderer_module.LIMITS, file_bytes=1 << 20)
+    monkeypatch.setattr(renderer_module, "LIMITS", limits)
+    frames = [(pyvips.Image.black(2000, 2000) + 20 * n).cast("uchar") for n in range(8)]
+    strip = pyvips.Image.arrayjoin(frames, across=1).copy()
+    strip.set_type(pyvips.GValue.gint_type, "page-height", 2000)
+    path = save(strip, tmp_path / "large.gif")
+    async with Renderer(1, 50_000_000, 1 << 30) as renderer:
+        _, data = await render(renderer, path, "resize:20x,convert:GIF")
+    assert pyvips.Image.new_from_buffer(data, "").get("n-pages") == 8
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])

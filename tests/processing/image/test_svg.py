@@ -45,6 +45,37 @@ async def test_a_drawing_is_a_picture(
     assert (small.width, small.height, four(small)) == (40, 30, "rgb-")
 
 
+@pytest.mark.parametrize(
+    ("pipeline", "size"),
+    [
+        ("resize:800x", (800, 600)),
+        ("resize:300x300:fit=COVER", (300, 300)),
+        ("resize:400x400:fit=CONTAIN:background=00000000", (400, 400)),
+        ("resize:640x60:fit=FILL", (640, 60)),
+        ("resize:40x", (40, 30)),
+    ],
+)
+async def test_a_drawing_is_drawn_in_the_size_it_is_wanted_in(
+    renderer: Renderer, tmp_path: Path, pipeline: str, size: tuple[int, int]
+) -> None:
+    """Not scaled up: between two colours nothing is blurred."""
+    image = await seen(renderer, drawing(tmp_path), f"{pipeline},convert:PNG")
+    assert (image.width, image.height) == size
+    row = [image(x, 8 if size[1] < 100 else size[1] // 3)[:2] for x in range(image.width)]
+    sharp = [pixel for pixel in row if pixel in ([255, 0], [0, 255], [0, 0])]
+    assert len(row) - len(sharp) <= 8
+    assert row.count([255, 0]) > 0.3 * min(size) < row.count([0, 255]) + 1
+
+
+async def test_a_drawing_becomes_no_larger_than_pictures_may_be(tmp_path: Path) -> None:
+    async with Renderer(1, 1_000_000, 1 << 24) as small:
+        reason = await refusal(small, drawing(tmp_path), "resize:4000x")
+        assert reason is Reason.PROCESSING_LIMIT_EXCEEDED
+        # Out of proportion, it would be larger on the way.
+        flat = await seen(small, drawing(tmp_path), "resize:4000x10:fit=FILL,convert:PNG")
+        assert (flat.width, flat.height) == (4000, 10)
+
+
 async def test_it_goes_out_as_png(renderer: Renderer, tmp_path: Path) -> None:
     async with renderer.render(drawing(tmp_path), "") as made:
         assert made.content_type == "image/png"

@@ -11,24 +11,27 @@ from media_service.errors import InvalidArgument, Reason
 
 def decode(media: int) -> Any:
     """The picture, upright, with its colour profile; raises InvalidArgument (MEDIA_CORRUPT)."""
+    picture = decoded(media)
+    # Its pixels go with it.
+    image = pyvips.Image.new_from_memory(
+        picture.data, *picture.size, len(picture.mode), "uchar"
+    ).copy_memory()
+    image = image.copy(interpretation="srgb")
+    if profile := picture.info.get("icc_profile"):
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return image
+
+
+def decoded(media: int) -> Any:
+    """As `decode`, before it is a picture of libvips, whose pixels are a copy."""
     with os.fdopen(os.dup(media), "rb") as file:
         file.seek(0)
         try:
-            picture = pi_heif.open_heif(file)
-            width, height = picture.size
-            pixels = bytes(picture.data)
+            found = pi_heif.open_heif(file)
+            picture = found[found.primary_index]
+            picture.load()
         except (ValueError, EOFError, SyntaxError, OSError) as error:
             raise InvalidArgument(
                 Reason.MEDIA_CORRUPT, f"The picture cannot be decoded: {error}"
             ) from None
-    bands = len(picture.mode)
-    # Rows may be longer than they are wide.
-    rows = pyvips.Image.new_from_memory(pixels, picture.stride, height, 1, "uchar").crop(
-        0, 0, width * bands, height
-    )
-    image = pyvips.Image.new_from_memory(
-        rows.write_to_memory(), width, height, bands, "uchar"
-    ).copy(interpretation="srgb")
-    if profile := picture.info.get("icc_profile"):
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
-    return image
+    return picture

@@ -1,5 +1,6 @@
 """Pictures as the operations take them: upright, in sRGB, 8 bits, three bands or four."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -21,9 +22,10 @@ KNOWN_BANDS = {1: "b-w", 2: "b-w", 3: "srgb", 4: "srgb"}
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """`delays` in milliseconds and `loop` are those of an animation; `exif` are its tags as libvips
-    has them."""
+    """`size` is that of the original, upright, which frames may be scaled from. `delays` in
+    milliseconds and `loop` are those of an animation; `exif` are its tags as libvips has them."""
 
+    size: Size
     frames: list[Image]
     delays: list[int]
     loop: int
@@ -36,8 +38,8 @@ def load(
     """Opens a picture; pixels of a still are read once, from top to bottom, when they are needed.
 
     With `scale` it comes in that size, if that is smaller, which spares decoding and converting
-    what is thrown away. Raises InvalidArgument (MEDIA_CORRUPT), TooLarge
-    (PROCESSING_LIMIT_EXCEEDED).
+    what is thrown away; a drawing (SVG) comes in it if it is larger, too. Raises InvalidArgument
+    (MEDIA_CORRUPT), TooLarge (PROCESSING_LIMIT_EXCEEDED).
     """
     loader = LOADERS.get(content_type)
     if loader is None:
@@ -45,13 +47,29 @@ def load(
             Reason.MEDIA_CORRUPT, f"Pictures of type {content_type} cannot be read."
         )
     header = open_page(media, loader)
-    frames = value(header, "n-pages", 1) if animated and loader in ANIMATED else 1
-    check_size(header.width, header.height, frames, max_pixels)
+    count = value(header, "n-pages", 1) if animated and loader in ANIMATED else 1
+    check_size(header.width, header.height, count, max_pixels)
     exif = {f: str(header.get(f)) for f in header.get_fields() if f.startswith("exif-ifd")}
-    if frames > 1:
-        return animation(media, loader, frames, exif, scale)
-    image = still(media, loader, header, scale)
-    return Picture([srgb(image)], [], 0, exif)
+    stored: Size = (header.width, header.height)
+    turned = value(header, "orientation", 1) >= 5
+    own = wanted = (stored[1], stored[0]) if turned else stored
+    if scale is not None:
+        wanted = scale(own)
+        if not fits(wanted, own) and loader != "svgload":
+            wanted = own
+        check_size(*wanted, count, max_pixels)
+    size = (wanted[1], wanted[0]) if turned else wanted
+    if count > 1:
+        strip = open_strip(media, loader)
+        frames = [upright(resized(frame, size)) for frame in cut_up(srgb(strip), count)]
+        delays, loop = list(value(strip, "delay", [])), value(strip, "loop", 0)
+        return Picture(own, frames, delays, loop, exif)
+    image = srgb(resized(still(media, loader, header, stored, size, max_pixels), size))
+    return Picture(own, [upright(image)], [], 0, exif)
+
+
+def fits(size: Size, room: Size) -> bool:
+    return size[0] <= room[0] and size[1] <= room[1]
 
 
 def check_size(width: int, height: int, frames: int, max_pixels: int) -> None:
@@ -69,53 +87,43 @@ def check_size(width: int, height: int, frames: int, max_pixels: int) -> None:
         )
 
 
-def animation(
-    media: int, loader: str, count: int, exif: dict[str, str], scale: Scale | None
-) -> Picture:
-    strip = srgb(open_page(media, loader, n=-1, access="random"))
+def open_strip(media: int, loader: str) -> Image:
+    """All frames below one another, decoded as they are needed, into memory: an animation takes no
+    room on a disk."""
+    return open_page(media, loader, n=-1, access="random", memory=True)
+
+
+def cut_up(strip: Image, count: int) -> list[Image]:
     height = strip.height // count
-    frames = [strip.crop(0, number * height, strip.width, height) for number in range(count)]
-    if scale is not None:
-        size = scale((strip.width, height))
-        if size[0] <= strip.width and size[1] <= height:
-            frames = [resized(frame, size) for frame in frames]
-    delays = value(strip, "delay", [])
-    return Picture(frames, list(delays), value(strip, "loop", 0), exif)
+    strip = strip.copy()
+    strip.remove("page-height")
+    return [strip.crop(0, number * height, strip.width, height) for number in range(count)]
 
 
-def still(media: int, loader: str, header: Any, scale: Scale | None) -> Image:
-    """One frame, upright, in the colours of the file."""
-    orientation = value(header, "orientation", 1)
-    turned = orientation >= 5
-    hevc = value(header, "heif-compression", "") == "hevc"
-    image = header
-    if scale is not None:
-        width, height = header.width, header.height
-        wanted = scale((height, width) if turned else (width, height))
-        if turned:
-            wanted = wanted[1], wanted[0]
-        if wanted[0] <= width and wanted[1] <= height:
-            shrink = min(width / wanted[0], height / wanted[1])
-            image = heic.decode(media) if hevc else shrunk(media, loader, header, shrink)
-            image = resized(image, wanted)
-    elif hevc:
-        image = heic.decode(media)
-    if orientation > 1 and not hevc:
-        # Rows are not read in their order any more.
-        image = image.copy_memory().autorot()
-    return image
+def upright(image: Image) -> Image:
+    """As its EXIF orientation says. In the end, when there is least to keep in memory: its rows are
+    not read in their order any more."""
+    if value(image, "orientation", 1) <= 1:
+        return image
+    return image.copy_memory().autorot()
 
 
-def shrunk(media: int, loader: str, header: Any, shrink: float) -> Image:
-    """Opened at less than its full size, where the format's decoder can, but at twice what is
-    wanted: the rest is scaled better."""
+def still(media: int, loader: str, header: Any, stored: Size, size: Size, max_pixels: int) -> Image:
+    """One frame, as it is stored, in the colours of the file: of `size` or more, if the decoder
+    can."""
+    if value(header, "heif-compression", "") == "hevc":
+        return heic.decode(media)
+    across, down = stored[0] / size[0], stored[1] / size[1]
+    shrink = min(across, down)
     if loader == "jpegload" and shrink >= 4:
         factor = 8 if shrink >= 16 else 4 if shrink >= 8 else 2
         return open_page(media, loader, shrink=factor)
     if loader == "webpload" and shrink > 2:
         return open_page(media, loader, scale=2 / shrink)
-    if loader == "svgload" and shrink > 1:
-        return open_page(media, loader, scale=1 / shrink)
+    if loader == "svgload" and shrink != 1:
+        # One that is drawn out of proportion is larger than what it becomes.
+        most = math.sqrt(max_pixels / (stored[0] * stored[1]))
+        return open_page(media, loader, scale=min(1 / shrink, most))
     return header
 
 

@@ -16,13 +16,14 @@ from media_service.processing.image.geometry import Image, Size
 from media_service.processing.image.load import Picture, check_size, load
 from media_service.processing.image.metadata import with_exif
 from media_service.processing.image.operations import Context
-from media_service.processing.image.operations.resize import sizes
+from media_service.processing.image.operations.resize import SIZES, sizes
 from media_service.processing.image.refusals import told
 from media_service.processing.pipeline.fields import filled, step
 from media_service.processing.pipeline.text import ONCE, read
 
 FUNCTIONS = operations.load()
 # How a picture is written if nothing is said.
+DRAWING = "image/svg+xml"
 PLAIN = filled(Operation(convert=Operation.Convert())).convert
 
 
@@ -52,8 +53,14 @@ def render(
     }
     names = wanted_formats(writing["convert"], deliver or formats.like(content_type))
     animated = any(formats.FORMATS[name].animated for name in names)
-    picture = load(media, content_type, max_pixels, animated=animated, scale=first_size(drawing))
     contexts = [Context(laid, {}) for _ in drawing]
+    first = drawing[0][1] if drawing and drawing[0][0] == "resize" else None
+    if first and content_type == DRAWING:
+        first.enlarge = True  # it has no pixels of its own
+    scale = partial(scaled, first) if first else None
+    picture = load(media, content_type, max_pixels, animated=animated, scale=scale)
+    if first:
+        contexts[0].decided[SIZES] = sizes(first, picture.size)
     count = len(picture.frames)
     frames = [draw(frame, drawing, contexts, count, max_pixels) for frame in picture.frames]
     data, about = write(frames, picture, names, writing)
@@ -62,14 +69,8 @@ def render(
     return about
 
 
-def first_size(drawing: Sequence[tuple[str, Any]]) -> Any:
-    """What a pipeline scales to before all else, as a function of the picture's size."""
-    if not drawing or drawing[0][0] != "resize":
-        return None
-    return partial(scaled, drawing[0][1])
-
-
 def scaled(p: Operation.Resize, size: Size) -> Size:
+    """What a picture is scaled to by a pipeline that begins so: best as it is read."""
     return sizes(p, size)[0]
 
 

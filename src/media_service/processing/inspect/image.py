@@ -29,7 +29,7 @@ def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
     pages = value(image, "n-pages", 1)
     check_pixels(image.width * image.height * pages, max_pixels)
     if value(image, "heif-compression", "") == "hevc":
-        heic.decode(media)
+        heic.decoded(media)
     else:
         decode(media, loader, pages, max_pixels)
     return describe(image, pages)
