@@ -12,9 +12,9 @@ import pytest
 
 from media_service.errors import DataLoss, MediaError, Reason
 from media_service.processing.sandbox import landlock
+from media_service.processing.sandbox.broken import SandboxBroken
 from media_service.processing.sandbox.limits import Limits
 from media_service.processing.sandbox.pool import Sandbox
-from media_service.processing.sandbox.process import SandboxBroken
 from tests.processing import hostile_tasks
 
 LIMITS = Limits(

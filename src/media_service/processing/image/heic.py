@@ -7,6 +7,7 @@ import pi_heif
 import pyvips
 
 from media_service.errors import InvalidArgument, Reason
+from media_service.processing.image.memory import is_short
 
 
 def decode(media: int) -> Any:
@@ -30,7 +31,9 @@ def decoded(media: int) -> Any:
             found = pi_heif.open_heif(file)
             picture = found[found.primary_index]
             picture.load()
-        except (ValueError, EOFError, SyntaxError, OSError) as error:
+        except (ValueError, EOFError, SyntaxError, RuntimeError, OSError) as error:
+            if is_short(str(error)):
+                raise MemoryError from None
             raise InvalidArgument(
                 Reason.MEDIA_CORRUPT, f"The picture cannot be decoded: {error}"
             ) from None

@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 
 import pyvips
 
-from media_service.errors import InvalidArgument, Reason, TooLarge
+from media_service.errors import Reason, TooLarge
 from media_service.processing.image import heic
 from media_service.processing.image.geometry import Image, Size, resized
-from media_service.processing.image.loaders import ANIMATED, LOADERS, open_page, value
+from media_service.processing.image.loaders import ANIMATED, is_hevc, loader_of, open_page, value
 
 # A size for a picture of a size: what a pipeline begins with.
 Scale: TypeAlias = Callable[[Size], Size]
@@ -41,11 +41,7 @@ def load(
     what is thrown away; a drawing (SVG) comes in it if it is larger, too. Raises InvalidArgument
     (MEDIA_CORRUPT), TooLarge (PROCESSING_LIMIT_EXCEEDED).
     """
-    loader = LOADERS.get(content_type)
-    if loader is None:
-        raise InvalidArgument(
-            Reason.MEDIA_CORRUPT, f"Pictures of type {content_type} cannot be read."
-        )
+    loader = loader_of(content_type)
     header = open_page(media, loader)
     count = value(header, "n-pages", 1) if animated and loader in ANIMATED else 1
     check_size(header.width, header.height, count, max_pixels)
@@ -66,6 +62,18 @@ def load(
         return Picture(own, frames, delays, loop, exif)
     image = srgb(resized(still(media, loader, header, stored, size, max_pixels), size))
     return Picture(own, [upright(image)], [], 0, exif)
+
+
+def decode(media: int, content_type: str) -> None:
+    """Decodes all that is shown of a picture, to see whether it can be."""
+    loader = loader_of(content_type)
+    header = open_page(media, loader)
+    if is_hevc(header):
+        heic.decoded(media)
+    elif loader in ANIMATED:
+        open_page(media, loader, n=-1).avg()
+    else:
+        header.avg()
 
 
 def fits(size: Size, room: Size) -> bool:
@@ -111,7 +119,7 @@ def upright(image: Image) -> Image:
 def still(media: int, loader: str, header: Any, stored: Size, size: Size, max_pixels: int) -> Image:
     """One frame, as it is stored, in the colours of the file: of `size` or more, if the decoder
     can."""
-    if value(header, "heif-compression", "") == "hevc":
+    if is_hevc(header):
         return heic.decode(media)
     across, down = stored[0] / size[0], stored[1] / size[1]
     shrink = min(across, down)

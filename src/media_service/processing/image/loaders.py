@@ -4,6 +4,8 @@ from typing import Any
 
 import pyvips
 
+from media_service.errors import InvalidArgument, Reason
+
 # The loader of each type. libvips looks at the bytes itself, so this also pins what they must be.
 LOADERS = {
     "image/jpeg": "jpegload",
@@ -29,6 +31,15 @@ FAMILIES = {
 ANIMATED = {"gifload", "webpload"}
 
 
+def loader_of(content_type: str) -> str:
+    """Raises InvalidArgument (MEDIA_CORRUPT)."""
+    if content_type not in LOADERS:
+        raise InvalidArgument(
+            Reason.MEDIA_CORRUPT, f"Pictures of type {content_type} cannot be read."
+        )
+    return LOADERS[content_type]
+
+
 def open_page(media: int, loader: str, **options: Any) -> Any:
     """Reads the header of one page; pixels follow as they are asked for, by default from top to
     bottom.
@@ -50,3 +61,8 @@ def allow_only(loader: str) -> None:
 
 def value(image: Any, name: str, default: Any) -> Any:
     return image.get(name) if image.get_typeof(name) else default
+
+
+def is_hevc(header: Any) -> bool:
+    """Whether the pixels are for another decoder than that of libvips."""
+    return bool(value(header, "heif-compression", "") == "hevc")

@@ -1,29 +1,59 @@
 """What libvips complains of, in the words of the service."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeAlias
 
 import pyvips
 
-from media_service.errors import InvalidArgument, Reason
+from media_service.errors import InvalidArgument, MediaError, Reason
+from media_service.processing.image.load import decode
+from media_service.processing.image.memory import is_short
+from media_service.processing.sandbox.broken import SandboxBroken
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Task: TypeAlias = Callable[..., Any]
 
 
-def told(task: Callable[P, R]) -> Callable[P, R]:
-    """A task whose failures are told: InvalidArgument (MEDIA_CORRUPT), or MemoryError."""
+@contextmanager
+def reading() -> Iterator[None]:
+    """While a picture is read, and nothing else is done: what fails is the picture's fault.
+
+    Raises InvalidArgument (MEDIA_CORRUPT), MemoryError.
+    """
+    try:
+        yield
+    except pyvips.Error as error:
+        if is_short(str(error)):
+            raise MemoryError from None
+        raise InvalidArgument(
+            Reason.MEDIA_CORRUPT, f"The picture cannot be decoded: {error.detail.strip()}"
+        ) from None
+
+
+def told(task: Task) -> Task:
+    """A task that makes something of pictures: its first files, of `content_type` and of
+    `overlays`. What fails is their fault if they cannot be decoded by themselves: a graph of
+    libvips does not tell which part of it failed.
+
+    Raises InvalidArgument (MEDIA_CORRUPT), MemoryError, SandboxBroken.
+    """
 
     @wraps(task)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+    def run(*files: int, **parameters: Any) -> Any:
         try:
-            return task(*args, **kwargs)
+            return task(*files, **parameters)
+        except (MediaError, MemoryError, OSError):
+            raise
         except pyvips.Error as error:
-            if "out of memory" in str(error):
-                raise MemoryError from None
-            raise InvalidArgument(
-                Reason.MEDIA_CORRUPT, f"The picture cannot be decoded: {error.detail.strip()}"
-            ) from None
+            with reading():
+                if is_short(str(error)):
+                    raise
+                laid = [kind for _, kind in parameters.get("overlays", ())]
+                for file, kind in zip(files, [parameters["content_type"], *laid], strict=False):
+                    decode(file, kind)
+            raise SandboxBroken(f"A pipeline failed: {error.detail.strip()}") from error
+        except Exception as error:
+            raise SandboxBroken(f"A pipeline failed: {error!r}") from error
 
     return run

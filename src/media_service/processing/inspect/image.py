@@ -4,15 +4,15 @@ from typing import Any
 
 import pyvips
 
-from media_service.errors import InvalidArgument, Reason, TooLarge
+from media_service.errors import Reason, TooLarge
 from media_service.processing.image import heic
-from media_service.processing.image.loaders import ANIMATED, LOADERS, open_page, value
-from media_service.processing.image.refusals import told
+from media_service.processing.image.loaders import ANIMATED, is_hevc, loader_of, open_page, value
+from media_service.processing.image.refusals import reading
 from media_service.processing.inspect import exif
 from media_service.processing.inspect.location import from_exif
 
 
-@told
+@reading()
 def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
     """{"info": …, "private_info": …} of the open file `media`.
 
@@ -20,15 +20,11 @@ def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
     """
     # Each picture is looked at once: a cache would only keep one owner's pixels for the next.
     pyvips.cache_set_max(0)
-    loader = LOADERS.get(content_type)
-    if loader is None:
-        raise InvalidArgument(
-            Reason.MEDIA_CORRUPT, f"Pictures of type {content_type} cannot be read."
-        )
+    loader = loader_of(content_type)
     image = open_page(media, loader)
     pages = value(image, "n-pages", 1)
     check_pixels(image.width * image.height * pages, max_pixels)
-    if value(image, "heif-compression", "") == "hevc":
+    if is_hevc(image):
         heic.decoded(media)
     else:
         decode(media, loader, pages, max_pixels)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from media_service.errors import MediaError, Reason
+from media_service.processing.sandbox.broken import SandboxBroken
 from media_service.processing.sandbox.confine import allow_cpu, confine, die_with_parent
 from media_service.processing.sandbox.frames import HEADER, MOST_FILES, encode
 from media_service.processing.sandbox.limits import Limits
@@ -58,6 +59,9 @@ def perform(task: Task, files: list[int], parameters: dict[str, Any], exceeded: 
         return refusal(error.reason, error.message)
     except MemoryError:
         return refusal(exceeded, "It needs too much memory.")
+    except SandboxBroken as error:
+        traceback.print_exc()
+        return refusal(Reason.INTERNAL, str(error))
     except Exception as error:  # whatever a codec makes of a hostile file
         traceback.print_exc()
         if isinstance(error, OSError) and error.errno in LIMIT_ERRORS:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from media_service.errors import DataLoss, Reason, Unavailable
+from media_service.processing.sandbox.broken import SandboxBroken
 from media_service.processing.sandbox.limits import Limits
-from media_service.processing.sandbox.process import Child, SandboxBroken
+from media_service.processing.sandbox.process import Child
 
 log = logging.getLogger(__name__)
 

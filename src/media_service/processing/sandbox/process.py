@@ -22,6 +22,7 @@ from media_service.errors import (
     Reason,
     TooLarge,
 )
+from media_service.processing.sandbox.broken import SandboxBroken
 from media_service.processing.sandbox.fonts import write_config
 from media_service.processing.sandbox.frames import HEADER, encode
 from media_service.processing.sandbox.limits import Limits
@@ -48,10 +49,6 @@ REFUSALS: dict[str, type[MediaError]] = {
     Reason.OPERATION_NOT_APPLICABLE: FailedPrecondition,
     Reason.MAX_BYTES_TOO_SMALL: FailedPrecondition,
 }
-
-
-class SandboxBroken(Exception):
-    """A child did not even start: the service is at fault, or the machine, not the media."""
 
 
 def corrupt(message: str) -> MediaError:
@@ -148,8 +145,8 @@ class Child:
     async def call(self, task: str, files: Sequence[int], parameters: Mapping[str, Any]) -> Any:
         """Has a task done on open files; returns its result.
 
-        Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (what the limits say), and what the task
-        refuses (REFUSALS); afterwards, and when cancelled, the child must be closed.
+        Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (what the limits say), SandboxBroken, and
+        what the task refuses (REFUSALS); afterwards, and when cancelled, the child must be closed.
         """
         self.served += 1
         try:
@@ -166,6 +163,10 @@ class Child:
         reason = reply.get("reason")
         if isinstance(reason, str) and reason in REFUSALS:
             raise REFUSALS[reason](Reason(reason), message)
+        if reason == Reason.INTERNAL:
+            words = self.words().decode(errors="replace")
+            log.error("a child failed, not because of the media: %s", words)
+            raise SandboxBroken(message)
         log.info("a media file cannot be read: %s", message)
         raise corrupt(message)
 
