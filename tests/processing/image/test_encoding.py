@@ -1,5 +1,6 @@
 """How results are written."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ def path(tmp_path: Path) -> Path:
     with Image.open(path) as image:
         exif = image.getexif()
         exif[ExifTags.Base.Copyright] = "Jane (me)"
+        exif[ExifTags.Base.Artist] = "Жанна é".encode()
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] = 65535
         image.save(path, exif=exif, quality=95)
     return path
 
@@ -146,6 +149,11 @@ async def test_metadata_is_kept_without_places(renderer: Renderer, path: Path, n
     assert image.get("exif-ifd2-ExposureTime").startswith("1/60")
     assert not [tag for tag in tags(data) if "GPS" in tag or "MakerNote" in tag]
     assert b"secret" not in data
+    with Image.open(io.BytesIO(data)) as opened:
+        exif = opened.getexif()
+        assert exif[ExifTags.Base.Artist].encode("latin-1").decode() == "Жанна é"
+        assert exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] == 1  # sRGB
+        assert not exif.get_ifd(ExifTags.IFD.GPSInfo)
     # It is upright, and says so.
     assert not image.get_typeof("orientation") or image.get("orientation") == 1
     assert image.height > image.width

@@ -23,13 +23,14 @@ KNOWN_BANDS = {1: "b-w", 2: "b-w", 3: "srgb", 4: "srgb"}
 @dataclass(frozen=True, slots=True)
 class Picture:
     """`size` is that of the original, upright, which frames may be scaled from. `delays` in
-    milliseconds and `loop` are those of an animation; `exif` are its tags as libvips has them."""
+    milliseconds and `loop` are those of an animation; `exif` is its
+    block of metadata, as it is in the file."""
 
     size: Size
     frames: list[Image]
     delays: list[int]
     loop: int
-    exif: dict[str, str]
+    exif: bytes
 
 
 def load(
@@ -45,7 +46,7 @@ def load(
     header = open_page(media, loader)
     count = value(header, "n-pages", 1) if animated and loader in ANIMATED else 1
     check_size(header.width, header.height, count, max_pixels)
-    exif = {f: str(header.get(f)) for f in header.get_fields() if f.startswith("exif-ifd")}
+    exif = bytes(value(header, "exif-data", b""))
     stored: Size = (header.width, header.height)
     turned = value(header, "orientation", 1) >= 5
     own = wanted = (stored[1], stored[0]) if turned else stored
