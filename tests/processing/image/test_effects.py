@@ -132,6 +132,35 @@ async def test_blur_has_the_standard_deviation_it_is_told(make: Make, sigma: flo
     assert middle == pytest.approx(width // 2, abs=0.1)
 
 
+@pytest.mark.parametrize("height", [1, 3, 50, 300])
+@pytest.mark.parametrize("turned", [False, True])
+async def test_a_thin_picture_is_blurred_as_far_as_a_wide_one(
+    make: Make, height: int, turned: bool
+):
+    """An edge that is blurred is the normal distribution: a sixth is reached one sigma before."""
+    black = pyvips.Image.black(1200, height, bands=3).copy(interpretation="srgb")
+    edge = black.insert(black.invert(), 1200, 0, expand=True)
+    made = await make("blur:200", edge.rot90() if turned else edge)
+    row = (made.rot270() if turned else made).numpy()[height // 2, :, 0]
+    sixth, most = (int(np.argmax(row > 255 * part)) for part in (0.1587, 0.8413))
+    assert abs(1200 - sixth - 200) <= 10
+    assert abs(most - 1200 - 200) <= 10
+
+
+async def test_alpha_makes_nothing_darker(make: Make):
+    noise = pyvips.Image.gaussnoise(121, 81, mean=128, sigma=40, seed=1).cast("uchar")
+    noise = noise.bandjoin([noise.fliphor(), noise.rot180()]).copy(interpretation="srgb")
+    for effect in ("resize:60x", "resize:100x", "resize:60x81:fit=FILL"):
+        opaque, clear = await make(effect, noise), await make(effect, noise.addalpha())
+        assert abs(opaque.avg() - clear[0:3].avg()) < 0.2, effect
+    half = noise.bandjoin(200)
+    for effect in ("round_corners:9:background=00000000", "pad:9,round_corners:9:background=fff"):
+        made = await make(effect, half)
+        left, top = (made.width - 121) // 2, (made.height - 81) // 2
+        inside = made.crop(left + 20, top + 20, 81, 41) - half.crop(20, 20, 81, 41)
+        assert inside.abs().max() == 0, effect
+
+
 @pytest.mark.parametrize("effect", ["blur:6", "blur:40", "sharpen:5:3"])
 async def test_what_cannot_be_seen_does_not_bleed(make: Make, effect: str):
     # Red beside green that is fully transparent.

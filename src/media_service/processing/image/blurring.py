@@ -18,22 +18,36 @@ def blurred(image: pyvips.Image, sigma: float) -> pyvips.Image:
 
 
 def smooth(image: pyvips.Image, sigma: float) -> pyvips.Image:
-    factor = min(math.floor(sigma / (WIDEST / 2)), image.width, image.height)
-    if sigma <= WIDEST or factor < 2:
+    across, down = factor(sigma, image.width), factor(sigma, image.height)
+    if across == down == 1:
         return image.convsep(bell(sigma), precision="integer")
-    # Averaging blocks, and the lines drawn between their means, blur too; variances add up.
-    already = (factor**2 - 1) / 12 + factor**2 / 6
-    small = image.shrink(factor, factor, ceil=True)
-    small = small.convsep(bell(math.sqrt(sigma**2 - already) / factor), precision="integer")
-    half = (factor - 1) / 2  # from the corner of a block to its middle
+    small = image.shrink(across, down, ceil=True)
+    if small.width > 1:
+        small = small.conv(bell(left(sigma, across)), precision="integer")
+    if small.height > 1:
+        small = small.conv(bell(left(sigma, down)).rot90(), precision="integer")
     return small.affine(
-        [factor, 0, 0, factor],
+        [across, 0, 0, down],
         interpolate=pyvips.Interpolate.new("bilinear"),
-        odx=half,
-        ody=half,
+        odx=(across - 1) / 2,  # from the corner of a block to its middle
+        ody=(down - 1) / 2,
         oarea=[0, 0, image.width, image.height],
         extend="copy",
     )
+
+
+def factor(sigma: float, side: int) -> int:
+    """By how much a side of the picture may be smaller while it is blurred."""
+    return 1 if sigma <= WIDEST else min(math.floor(sigma / (WIDEST / 2)), side)
+
+
+def left(sigma: float, shrunk: int) -> float:
+    """What is left to blur when one side is smaller by this factor, in its pixels."""
+    if shrunk == 1:
+        return sigma
+    # Averaging blocks, and the lines drawn between their means, blur too; variances add up.
+    already = (shrunk**2 - 1) / 12 + shrunk**2 / 6
+    return math.sqrt(sigma**2 - already) / shrunk
 
 
 def bell(sigma: float) -> pyvips.Image:

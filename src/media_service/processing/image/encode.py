@@ -7,10 +7,9 @@ from media.v1.operation_pb2 import Operation
 
 from media_service.errors import Reason, TooLarge
 from media_service.processing.image.formats import Format
-from media_service.processing.image.geometry import Image
+from media_service.processing.image.geometry import WHITE, Image
 
 Chroma = Operation.Convert
-WHITE = [255, 255, 255]
 SUBSAMPLING: dict[int, str] = {Chroma.AUTO: "auto", Chroma.HALF: "on", Chroma.FULL: "off"}
 SAVERS = {
     "JPEG": "jpegsave_buffer",

@@ -20,6 +20,7 @@ PLACES: dict[int, tuple[float, float]] = {
     Operation.WEST: (0.0, 0.5),
     Operation.NORTH_WEST: (0.0, 0.0),
 }
+WHITE = [255, 255, 255]
 CLEVER: dict[int, str] = {Operation.ATTENTION: "attention", Operation.ENTROPY: "entropy"}
 
 
@@ -58,7 +59,7 @@ def resized(image: Image, size: Size) -> Image:
     if alpha:
         image = image.premultiply()
     image = image.resize(width / image.width, vscale=height / image.height)
-    return image.unpremultiply().cast(kind) if alpha else image
+    return image.unpremultiply().rint().cast(kind) if alpha else image
 
 
 def framed(image: Image, corner: tuple[int, int], size: Size, background: list[int]) -> Image:
@@ -73,4 +74,4 @@ def mixed(picture: Any, cover: Any, background: list[int]) -> Image:
     alpha = background[3] / 255
     behind = [value * alpha for value in background[:3]] + [background[3]]
     image = (picture + cover.linear(-1 / 255, 1) * behind).copy(interpretation="srgb")
-    return image.unpremultiply().cast("uchar")
+    return image.unpremultiply().rint().cast("uchar")

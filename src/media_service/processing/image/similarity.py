@@ -4,9 +4,8 @@ Its authors say to measure at the scale at which a picture is seen, and shrink i
 that is not small is taken at half of its size, as a screen of many pixels shows it.
 """
 
-from media_service.processing.image.geometry import Image
+from media_service.processing.image.geometry import WHITE, Image
 
-WHITE = [255, 255, 255]
 LUMINANCE = [[0.299, 0.587, 0.114]]
 # As the paper has them, for 8 bits.
 SIGMA = 1.5

@@ -12,14 +12,13 @@ from media.v1.operation_pb2 import Operation
 from media_service.processing.image.blurhash import blurhash
 from media_service.processing.image.encode import Encoding, encode
 from media_service.processing.image.formats import FORMATS
-from media_service.processing.image.geometry import Image, Size, resized
+from media_service.processing.image.geometry import WHITE, Image, Size, resized
 from media_service.processing.image.load import load
 from media_service.processing.image.refusals import told
 from media_service.processing.pipeline.fields import filled
 
 # The longest side of what is looked at.
 TINY = 32
-WHITE = [255, 255, 255]
 WEBP = FORMATS["WEBP"]
 ENCODING = Encoding(
     WEBP, WEBP.quality or 0, None, filled(Operation(convert=Operation.Convert())).convert, False

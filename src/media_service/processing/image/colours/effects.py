@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
+from media_service.processing.image import geometry
 from media_service.processing.image.colours.blend import Mode, multiply, overlay, screen
 from media_service.processing.image.colours.steps import (
     Color,
@@ -86,9 +87,8 @@ def hue_rotate(degrees: float) -> Matrix:
 
 
 def color(text: str) -> Color:
-    """Of red, green and blue in hexadecimal: `ff8800`, `f80`; without alpha."""
-    digits = text if len(text) >= 6 else "".join(digit * 2 for digit in text)
-    red, green, blue = bytes.fromhex(digits[:6])
+    """Of red, green and blue in hexadecimal; without alpha."""
+    red, green, blue, _ = geometry.color(text)
     return red / 255, green / 255, blue / 255
 
 

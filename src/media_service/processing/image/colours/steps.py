@@ -75,21 +75,21 @@ def walk(image: Image, steps: Iterable[Step]) -> Image:
             case Gradient():
                 image = graded(image, step, curves)
             case Matrix(rows):
-                image = rounded(bent(image, curves).recomb([list(row) for row in rows]))
+                image = in_bytes(bent(image, curves).recomb([list(row) for row in rows]))
             case Tone():
                 image = toned(bent(image, curves), step)
         curves = []
     return bent(image, curves)
 
 
-def rounded(image: Image) -> Image:
+def in_bytes(image: Image) -> Image:
     return image.rint().cast("uchar")
 
 
 def mix(before: Image, after: Image, amount: float) -> Image:
     if amount == 1:
         return after
-    return rounded(before * (1 - amount) + after * amount)
+    return in_bytes(before * (1 - amount) + after * amount)
 
 
 def clipped(value: float) -> float:
@@ -117,7 +117,7 @@ def graded(image: Image, gradient: Gradient, before: Sequence[Curves]) -> Image:
     for there, look in others:
         # How much of the nearer stop is left: 255 all, 0 nothing.
         part = 255 / (there - here)
-        left = rounded(places.linear(-part, there * part))
+        left = in_bytes(places.linear(-part, there * part))
         result = left.ifthenelse(result, bent(image, [*before, look]), blend=True)
         here = there
     return result
@@ -137,7 +137,7 @@ def distances(width: int, height: int, gradient: Gradient) -> Image:
 
 def toned(image: Image, tone: Tone) -> Image:
     """SetLum of the specification, solved: luminosity, and as much of the hue as is in range."""
-    luminosity = rounded(image.recomb([list(LUMINOSITY)]))
+    luminosity = in_bytes(image.recomb([list(LUMINOSITY)]))
     hue = [channel - min(tone.color) for channel in tone.color]
     if not tone.own_saturation and max(hue) > 0:
         hue = [channel / max(hue) for channel in hue]
@@ -150,7 +150,7 @@ def toned(image: Image, tone: Tone) -> Image:
         most = [255 * within(level / 255, away) for level in range(256)]
         table = pyvips.Image.new_from_array([most]).cast("float")
         strength = luminosity.maplut(table).minpair(saturation(image))
-        colors = rounded(strength.linear(away, [0, 0, 0]) + luminosity)
+        colors = in_bytes(strength.linear(away, [0, 0, 0]) + luminosity)
     return mix(image, colors, tone.opacity)
 
 

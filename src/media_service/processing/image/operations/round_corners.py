@@ -12,7 +12,7 @@ def round_corners(image: Image, p: Operation.RoundCorners, _: Context) -> Image:
     radius = min(p.radius, image.width // 2, image.height // 2)
     if radius == 0:
         return image
-    shape = rounded(image.width, image.height, radius)
+    shape = rectangle(image.width, image.height, radius)
     if not p.HasField("background"):
         if image.hasalpha():
             shape = (image[3] * shape / 255).cast("uchar")
@@ -24,8 +24,8 @@ def round_corners(image: Image, p: Operation.RoundCorners, _: Context) -> Image:
     return result[0:3] if opaque else result
 
 
-def rounded(width: int, height: int, radius: int) -> Image:
-    """255 inside, 0 outside, and what is between them at the edge."""
+def rectangle(width: int, height: int, radius: int) -> Image:
+    """With round corners: 255 inside, 0 outside, and what is between them at the edge."""
     place = pyvips.Image.xyz(radius, radius) + 0.5  # the middles of pixels
     away = ((place - radius) ** 2).bandmean() * 2
     corner = ((away**0.5 * -1 + radius + 0.5) * 255).cast("uchar").copy_memory()
