@@ -36,7 +36,7 @@ HEAD = """# Operations
 A pipeline is a list of operations. In the short text form they are separated by commas:
 `resize:800x600,clarendon,compress:85`. An operation is its name and then, after colons, its parameters: in their order (`blur:2`), by name
 (`crop:300x200:gravity=NORTH`), or both; `tile` alone is `tile=true`. `WxH` stands for a width and a height, of which one may be missing. The name of a filter alone
-stands for `filter:NAME`. In text, `%2C`, `%3A` and `%25` stand for a comma, a colon and a percent sign. ListOperations tells all of this to programs.
+stands for `filter:NAME`. In text, `%2C`, `%3A`, `%3D` and `%25` stand for a comma, a colon, an equals sign and a percent sign. ListOperations tells all of this to programs.
 
 Every picture begins upright and in sRGB. This one is the original:
 

@@ -31,8 +31,8 @@ class Operation(_message.Message):
     `resize:800x600,clarendon,compress:85`. An operation is its name and then, after colons, its
     parameters: in their order (`blur:2`), by name (`crop:300x200:gravity=NORTH`), or both. `WxH` stands
     for a width and a height, of which one may be missing (`resize:800x`). The name of a filter alone
-    stands for `filter:NAME`. Enums are told in any case; in text, `%2C`, `%3A` and `%25` stand for a comma,
-    a colon and a percent sign.
+    stands for `filter:NAME`. Enums are told in any case; in text, `%2C`, `%3A`, `%3D` and `%25` stand for
+    a comma, a colon, an equals sign and a percent sign.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -153,9 +153,13 @@ class Operation(_message.Message):
         height: _builtins.int
         fit: Global___Operation.Resize.Fit.ValueType
         gravity: Global___Operation.Gravity.ValueType
-        """What COVER keeps, and where CONTAIN puts it."""
+        """What COVER keeps, and where CONTAIN puts it; for that, ATTENTION and ENTROPY are the centre. INSIDE,
+        OUTSIDE and FILL need none.
+        """
         enlarge: _builtins.bool
-        """Whether a small picture is made larger. COVER and FILL keep the proportions of the box either way."""
+        """Whether a small picture is made larger. COVER and FILL keep the proportions of the box either way. A
+        drawing (SVG) has no size of its own: in a first step it is drawn as large as it is wanted.
+        """
         dpr: _builtins.float
         """Pixels of the screen for each pixel of width and height: 2 on a retina display."""
         background: _builtins.str
@@ -346,7 +350,9 @@ class Operation(_message.Message):
 
     @_typing.final
     class Pad(_message.Message):
-        """Adds a border. As in CSS, what is not given is as wide as the opposite side, and `top` gives all."""
+        """Adds a border. As in CSS, without `right` and `bottom` these are as wide as `top`, and without `left` it is
+        as wide as `right`.
+        """
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -1144,13 +1150,13 @@ class Operation(_message.Message):
             POLICY_UNSPECIFIED: Operation.Metadata._Policy.ValueType  # 0
             STRIP: Operation.Metadata._Policy.ValueType  # 1
             KEEP: Operation.Metadata._Policy.ValueType  # 2
-            """Keeps EXIF tags, never places and thumbnails."""
+            """Keeps EXIF tags, never places and thumbnails. TIFF and GIF have no place for them."""
 
         class Policy(_Policy, metaclass=_PolicyEnumTypeWrapper): ...
         POLICY_UNSPECIFIED: Operation.Metadata.Policy.ValueType  # 0
         STRIP: Operation.Metadata.Policy.ValueType  # 1
         KEEP: Operation.Metadata.Policy.ValueType  # 2
-        """Keeps EXIF tags, never places and thumbnails."""
+        """Keeps EXIF tags, never places and thumbnails. TIFF and GIF have no place for them."""
 
         POLICY_FIELD_NUMBER: _builtins.int
         policy: Global___Operation.Metadata.Policy.ValueType

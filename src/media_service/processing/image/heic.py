@@ -13,10 +13,8 @@ from media_service.processing.image.memory import is_short
 def decode(media: int) -> Any:
     """The picture, upright, with its colour profile; raises InvalidArgument (MEDIA_CORRUPT)."""
     picture = decoded(media)
-    # Its pixels go with it.
-    image = pyvips.Image.new_from_memory(
-        picture.data, *picture.size, len(picture.mode), "uchar"
-    ).copy_memory()
+    pixels = bytes(picture.data)  # those it has itself go with it
+    image = pyvips.Image.new_from_memory(pixels, *picture.size, len(picture.mode), "uchar")
     image = image.copy(interpretation="srgb")
     if profile := picture.info.get("icc_profile"):
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from media.v1.operation_pb2 import Operation
 
 from media_service.processing.pipeline import fields
-from media_service.processing.pipeline.text import canonical, check, copied, read
+from media_service.processing.pipeline.text import canonical, check, normal, read
 
 FORMATS = Operation.Format.DESCRIPTOR
 # What names another media, in whatever operation.
@@ -26,8 +26,9 @@ class Plan:
 
 def plan(operations: Iterable[Operation]) -> Plan:
     """Raises InvalidArgument (INVALID_OPERATIONS)."""
-    operations = [copied(operation) for operation in operations]
+    operations = list(operations)
     check(operations)
+    operations = [normal(operation) for operation in operations]
     format_ = 0
     overlays = []
     for operation in operations:
@@ -35,8 +36,7 @@ def plan(operations: Iterable[Operation]) -> Plan:
         if name == "convert":
             format_ = message.format
         if OVERLAY in message.DESCRIPTOR.fields_by_name:
-            overlays.append(getattr(message, OVERLAY).lower())
-            setattr(message, OVERLAY, overlays[-1])
+            overlays.append(getattr(message, OVERLAY))
     return Plan(
         canonical(operations),
         FORMATS.values_by_number[format_].name if format_ else "",

@@ -7,7 +7,7 @@ that is stored, signed, hashed, and handed to the child that does the work.
 import difflib
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
@@ -144,8 +144,47 @@ def check(operations: Sequence[Operation]) -> None:
 
 
 def canonical(operations: Iterable[Operation]) -> str:
-    """The one text form of a pipeline: parameters in order, and none that has its default."""
-    return ",".join(write_step(operation) for operation in operations)
+    """The one text form of a pipeline: parameters in order, and none that has its default; behind
+    the steps that change the picture those that say how it is written, wherever they were."""
+    steps = [normal(operation) for operation in operations]
+    return ",".join(write_step(operation) for operation in sorted(steps, key=late))
+
+
+def late(operation: Operation) -> int:
+    name, _ = fields.step(operation)
+    return ONCE.index(name) + 1 if name in ONCE else 0
+
+
+def normal(operation: Operation) -> Operation:
+    """The same, in the one of several ways in which it can be said."""
+    operation = copied(operation)
+    _, message = fields.step(operation)
+    for field in fields.parameters(message.DESCRIPTOR):
+        if fields.given(message, field) and field.name in NORMAL:
+            setattr(message, field.name, NORMAL[field.name](getattr(message, field.name)))
+    return operation
+
+
+def normal_color(text: str) -> str:
+    """`ff8800` of `F80` and of `ff8800FF`."""
+    text = text.lower()
+    if len(text) == 3:
+        text = "".join(2 * digit for digit in text)
+    return text.removesuffix("ff") if len(text) == 8 else text
+
+
+def normal_degrees(degrees: float) -> float:
+    # So little below zero that the remainder is rounded to 360.
+    return degrees % 360 % 360
+
+
+# Of parameters of these names, whatever the operation.
+NORMAL: dict[str, Callable[[Any], Any]] = {
+    "background": normal_color,
+    "color": normal_color,
+    "degrees": normal_degrees,
+    "media_id": str.lower,
+}
 
 
 def write_step(operation: Operation) -> str:
