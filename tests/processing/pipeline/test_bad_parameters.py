@@ -7,19 +7,30 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from media_service.errors import InvalidArgument
 from media_service.processing.pipeline import fields
-from media_service.processing.pipeline.text import parse
+from media_service.processing.pipeline.text import check, parse, write_value
 from tests.processing.pipeline.random_operations import rules
 
 MEDIA = "0190163d-8694-739b-aea5-966c26f8ad91"
-# What an operation cannot do without.
-NEEDED = {
-    "resize": {"width": "10"},
-    "crop": {"width": "10"},
-    "watermark": {"media_id": MEDIA},
-    "compose": {"media_id": MEDIA},
-    "text": {"text": "a"},
-    "filter": {"name": "moon"},
-}
+
+
+def needed(operation: str) -> dict[str, str]:
+    """What an operation cannot do without: what cannot be taken away from its example."""
+    [example] = parse(fields.example(fields.operations()[operation]))
+    _, message = fields.step(example)
+    for field in message.DESCRIPTOR.fields:
+        value = getattr(message, field.name)
+        message.ClearField(field.name)
+        try:
+            check([example])
+        except InvalidArgument:
+            setattr(message, field.name, value)
+    return {
+        field.name: write_value(field, getattr(message, field.name))
+        for field in message.DESCRIPTOR.fields
+        if fields.given(message, field)
+    }
+
+
 BY_HAND = [
     ("resize", "resize", "needs a width or a height"),
     ("resize", "resize:fit=COVER", "needs a width or a height"),
@@ -46,13 +57,17 @@ BY_HAND = [
     ("filter", "filter:NAME_UNSPECIFIED", "name"),
     ("compress", "compress:80:max_bytes=1000", "takes one of"),
     ("compress", "compress:similarity=1", "similarity"),
-    ("grayscale", "grayscale:amount=1", "takes no more parameters"),
-    ("negate", "negate:1", "takes no more parameters"),
 ]
 
 
 def written(operation: str, **parameters: str) -> str:
-    named = NEEDED.get(operation, {}) | parameters
+    """With its other coordinate too, where that goes with it."""
+    named = needed(operation)
+    for name in parameters:
+        other = name[:-1] + {"x": "y", "y": "x"}.get(name[-1], "")
+        if other in fields.operations()[operation].fields_by_name:
+            named[other] = "0"
+    named |= parameters
     return ":".join([operation, *(f"{name}={value}" for name, value in named.items())])
 
 
@@ -71,8 +86,12 @@ def out_of_range(field: FieldDescriptor) -> Iterator[str]:
 
 def cases() -> Iterator[tuple[str, str, str]]:
     for operation, message in fields.operations().items():
+        if not fields.parameters(message):
+            yield operation, f"{operation}:1", "takes no more parameters"
         for field in fields.parameters(message):
             kind = fields.kind(field)
+            if kind == "string":
+                yield operation, written(operation, **{field.name: "%01"}), field.name
             if kind in {"int", "float"}:
                 for value in out_of_range(field):
                     yield operation, written(operation, **{field.name: value}), field.name
@@ -91,10 +110,12 @@ ALL = [*cases(), *BY_HAND]
     ("operation", "text", "parameter"), ALL, ids=[case[1][:60] for case in ALL]
 )
 def test_bad_parameters_are_refused(operation: str, text: str, parameter: str):
-    with pytest.raises(InvalidArgument, match=parameter) as refused:
+    """`parameter`: its name, or what is told of the operation."""
+    with pytest.raises(InvalidArgument) as refused:
         parse(text)
     assert refused.value.reason == "INVALID_OPERATIONS"
-    assert refused.value.message.startswith(f"The pipeline is not valid: ops[0].{operation}")
+    place = f"The pipeline is not valid: ops[0].{operation}"
+    assert refused.value.message.startswith((f"{place}.{parameter} ", f"{place} {parameter}"))
 
 
 def test_every_operation_has_a_bad_parameter():
