@@ -6,6 +6,7 @@ that is stored, signed, hashed, and handed to the child that does the work.
 
 import difflib
 import hashlib
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, lru_cache
@@ -174,8 +175,9 @@ def normal_color(text: str) -> str:
 
 
 def normal_degrees(degrees: float) -> float:
-    # So little below zero that the remainder is rounded to 360.
-    return degrees % 360 % 360
+    """Above -180, up to 180."""
+    turned = math.remainder(degrees, 360)
+    return 180.0 if turned == -180 else turned
 
 
 # Of parameters of these names, whatever the operation.
