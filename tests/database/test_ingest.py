@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 import pyvips
 
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
+from media_service.errors import Reason, ResourceExhausted
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState, NewJob
 from media_service.jobs.progress import Progress
@@ -25,7 +27,8 @@ from media_service.processing.inspector import Inspector
 from media_service.processing.renderer import Renderer
 from media_service.storage.blobs import BlobStore
 from media_service.storage.driver import PartName, StoredPart
-from media_service.types import Checksums, Fault, Owner, new_id
+from media_service.storage.memory import MemoryDriver
+from media_service.types import Checksums, Fault, Octets, Owner, new_id
 from tests import claims
 
 ALICE = Owner("user", "alice")
@@ -244,8 +247,59 @@ async def test_who_lost_the_job_changes_nothing_any_more(
     await handler.run(lost, Progress())
     await handler.give_up(lost, Fault("INTERNAL", "too late"))
     media = await read(database, media_id)
-    assert media.state is MediaState.PROCESSING
+    assert media.state is MediaState.PENDING
     assert media.info is None
+
+
+async def test_who_loses_the_job_in_the_middle_changes_nothing_any_more(
+    database: Database, store: BlobStore, handler: IngestHandler
+) -> None:
+    media_id = await stored(database, store, jpeg())
+    lost = await claim(database)
+
+    class Losing(Progress):
+        def report(self, stage: str, percent: float) -> None:
+            with psycopg.connect(database.url, autocommit=True) as db:
+                db.execute("update jobs set token = token + 1")
+
+    await handler.run(lost, Losing())
+    media = await read(database, media_id)
+    assert (media.state, media.info) == (MediaState.PROCESSING, None)
+
+
+async def test_who_comes_late_does_not_begin_what_has_ended(
+    database: Database, store: BlobStore, handler: IngestHandler
+) -> None:
+    """Nobody would take the media out of PROCESSING again."""
+    media_id = await stored(database, store, jpeg())
+    late = await claim(database)
+    async with database.connection() as db:
+        await db.execute("update jobs set lease_until = now() - interval '1 s'")
+    await handler.give_up(await claim(database), Fault("MEDIA_CORRUPT", "It is broken."))
+    await handler.run(late, Progress())
+    assert (await read(database, media_id)).state is MediaState.FAILED
+
+
+async def test_a_store_that_is_full_for_now_leaves_no_picture_without_thumbnails(
+    database: Database,
+    notifier: Notifier,
+    store: BlobStore,
+    inspector: Inspector,
+    renderer: Renderer,
+) -> None:
+    class Full(MemoryDriver):
+        async def put(self, key: str, data: Octets, content_type: str = "") -> None:
+            raise ResourceExhausted(Reason.STORAGE_FULL, "No space is left.")
+
+    full = BlobStore("raw", Full())
+    thumbnails = Thumbnails(renderer, Renditions(database, notifier, {"raw": full}), SIZES)
+    handler = IngestHandler(database, notifier, store, inspector, thumbnails)
+    media_id = await stored(database, store, jpeg())
+    held = await claim(database)
+    with pytest.raises(ResourceExhausted):
+        await handler.run(held, Progress())
+    assert (await read(database, media_id)).state is MediaState.PROCESSING
+    assert await job_state(database, media_id) == JobState.RUNNING, "the worker puts it back"
 
 
 async def test_stopping_in_the_middle_loses_nothing(

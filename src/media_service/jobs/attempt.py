@@ -33,6 +33,7 @@ FIRST_LOOK = timedelta(seconds=0.5)
 # The topic of what becomes of jobs that somebody may watch.
 CHANGES = "job_changes"
 
+# What may work later.
 TRANSIENT = (Unavailable, ResourceExhausted, Timeout)
 
 

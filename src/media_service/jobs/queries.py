@@ -276,6 +276,15 @@ async def renew(db: Connection, claim: Claim, lease: timedelta) -> bool:
     return done.rowcount == 1
 
 
+async def hold(db: Connection, claim: Claim) -> bool:
+    """Whether the job is still this worker's, and then until the transaction ends."""
+    rows = await db.execute(
+        "select from jobs where job_id = %s and token = %s and state = 'RUNNING' for update",
+        (claim.job_id, claim.token),
+    )
+    return rows.rowcount == 1
+
+
 async def report(db: Connection, claim: Claim, stage: str, percent: int) -> bool:
     """Writes down how far a job is; False if it is no longer this worker's."""
     done = await db.execute(

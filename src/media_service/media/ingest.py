@@ -60,8 +60,14 @@ class IngestHandler:
 
     async def _begin(self, claim: Claim) -> Media | None:
         """The media, now PROCESSING; None, and the job ended, if it was purged or put into
-        quarantine meanwhile. Who ends a quarantine adds the job again."""
+        quarantine meanwhile. Who ends a quarantine adds the job again.
+
+        None too if the job is another worker's by now, which may have ended it: nobody would take
+        the media out of PROCESSING again.
+        """
         async with self._database.transaction() as db:
+            if not await jobs.hold(db, claim):
+                return None
             media = await queries.lock(db, claim.subject_id)
             if media is None or media.state is MediaState.QUARANTINED:
                 await jobs.finish(db, claim, JobState.SUCCEEDED)

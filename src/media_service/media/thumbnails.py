@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from media_service.errors import MediaError, Unavailable
+from media_service.errors import MediaError
+from media_service.jobs.attempt import TRANSIENT
 from media_service.media.model import Kind, Media, NewRendition
 from media_service.media.renditions import Renditions
 from media_service.processing.renderer import Renderer, Source
@@ -27,7 +28,7 @@ class Thumbnails:
         """Adds them; returns what `info` is to have besides.
 
         A picture of which none can be made is usable all the same: nothing is raised but what may
-        work later (Unavailable).
+        work later (`TRANSIENT`).
         """
         if media.kind is not Kind.IMAGE:
             return {}
@@ -41,7 +42,7 @@ class Thumbnails:
                     )
                     await self._renditions.add(media.media_id, new, picture.path)
                 return {"blurhash": made.blurhash, "dominant_color": made.dominant_color}
-        except Unavailable:
+        except TRANSIENT:
             raise
         except MediaError as error:
             log.warning("media %s has no thumbnails: %s", media.media_id, error.message)
