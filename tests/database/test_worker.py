@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL
 
-from media_service.db.database import Database
+from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import InvalidArgument, Reason, Unavailable
 from media_service.jobs import queries
@@ -344,11 +344,84 @@ async def test_work_on_a_cancelled_job_ends_at_once(database: Database, notifier
         other = await enqueue(database)
         async with database.connection() as db:
             await queries.cancel(db, job_id)
-        notifier.publish(CHANGES, job_id, JobState.CANCELLED)
+        notifier.publish(CHANGES, job_id)
         async with asyncio.timeout(10):
             await in_state(database, other, JobState.RUNNING)
     assert (await job(database, job_id))["state"] == "CANCELLED"
     assert handler.given_up == []
+
+
+async def test_work_on_a_job_that_is_cancelled_and_queued_again_begins_anew(
+    database: Database, notifier: Notifier
+) -> None:
+    """Both come before their wake-ups go out, which are one then."""
+    handler = Handler(database, forever)
+    job_id = await enqueue(database)
+    async with working(database, notifier, handler, lease=timedelta(hours=1)):
+        await until(lambda: handler.ran)
+        await asyncio.sleep(1)  # so that the worker's first look is over, too
+        async with database.connection() as db:
+            await queries.cancel(db, job_id)
+            await queries.restart(db, job_id)
+        notifier.publish(CHANGES, job_id)
+        async with asyncio.timeout(10):
+            await until(lambda: len(handler.ran) == 2)
+    assert handler.ran[1].token > handler.ran[0].token
+
+
+async def test_a_cancellation_during_an_outage_is_looked_at_as_soon_as_that_is_over(
+    database: Database, database_url: str, notifier: Notifier
+) -> None:
+    """Long before the worker would look at its lease."""
+
+    class Away(Database):
+        missed = 0
+
+        @asynccontextmanager
+        async def connection(self) -> AsyncIterator[Connection]:
+            if self.missed:
+                self.missed -= 1
+                raise Unavailable(Reason.DATABASE_UNAVAILABLE, "The database is away.")
+            async with super().connection() as db:
+                yield db
+
+    async with Away(database_url, 4) as its_own:
+        handler = Handler(database, forever)
+        job_id = await enqueue(database)
+        async with working(its_own, notifier, handler, lease=timedelta(hours=1)):
+            await until(lambda: handler.ran)
+            await asyncio.sleep(1)  # so that the worker's first look is over, too
+            other = await enqueue(database)
+            async with database.connection() as db:
+                await queries.cancel(db, job_id)
+            its_own.missed = 2
+            notifier.publish(CHANGES, job_id)
+            async with asyncio.timeout(10):
+                await in_state(database, other, JobState.RUNNING)
+
+
+async def test_a_job_that_tells_of_its_progress_is_not_looked_at_for_that(
+    database: Database, database_url: str, notifier: Notifier
+) -> None:
+    """Who watches is told each time; the worker's own wake-ups are none for itself."""
+    job_id = await enqueue(database)
+    told: list[str] = []
+
+    class Telling(Handler):
+        async def run(self, claim: Claim, progress: Progress) -> None:
+            await asyncio.sleep(1)  # so that the worker's first look is over
+            before = (await job(database, job_id))["lease_until"]
+            for percent in (25, 50, 75):
+                progress.report("work", percent)
+                heard = len(told)
+                await until(lambda heard=heard: len(told) > heard)
+            assert (await job(database, job_id))["lease_until"] == before
+            await super().run(claim, progress)
+
+    handler = Telling(database, nothing)
+    with notifier.listen(CHANGES, job_id, told.append):
+        async with working(database, notifier, handler, lease=timedelta(hours=1)):
+            await in_state(database, job_id, JobState.SUCCEEDED)
 
 
 async def test_a_cancellation_that_nobody_heard_of_is_seen_at_the_lease(

@@ -17,7 +17,7 @@ from media_service.errors import (
 )
 from media_service.jobs import queries
 from media_service.jobs.handler import JobHandler
-from media_service.jobs.model import Claim, JobState
+from media_service.jobs.model import Claim
 from media_service.jobs.progress import Progress
 from media_service.types import Fault, new_id
 
@@ -30,6 +30,8 @@ FIRST_DELAY_SECONDS = 5.0
 PROGRESS_SECONDS = 0.25
 # It may be cancelled before anybody listens to that.
 FIRST_LOOK = timedelta(seconds=0.5)
+# Until a look that failed is tried again.
+NEXT_LOOK = timedelta(seconds=0.2)
 # The topic of what becomes of jobs that somebody may watch.
 CHANGES = "job_changes"
 
@@ -88,7 +90,12 @@ class Attempt:
 
     def _changed(self) -> None:
         if self.claim.owner is not None:
-            self._notifier.publish(CHANGES, self.claim.job_id)
+            self._notifier.publish(CHANGES, self.claim.job_id, self._signature)
+
+    @property
+    def _signature(self) -> str:
+        """The payload by which it knows its own wake-ups."""
+        return str(self.claim.token)
 
     async def _try(self) -> None:
         work = asyncio.create_task(self._work())
@@ -136,25 +143,27 @@ class Attempt:
             await asyncio.sleep(PROGRESS_SECONDS)
 
     async def _hold(self, work: asyncio.Task[None]) -> bool:
-        """Renews the lease until the work ends; False, and the work cancelled, if it is lost."""
-        revoked = asyncio.Event()
+        """Renews the lease until the work ends; False, and the work cancelled, if it is lost. Looks
+        at once when somebody else did something to the job."""
+        touched = asyncio.Event()
 
         def changed(payload: str) -> None:
-            if payload == JobState.CANCELLED:
-                revoked.set()
+            if payload != self._signature:
+                touched.set()
 
         with self._notifier.listen(CHANGES, self.claim.job_id, changed):
             pause = min(FIRST_LOOK, self._lease / 3)
             while True:
-                await until(work, revoked, pause)
-                pause = self._lease / 3
+                await until(work, touched, pause)
                 if work.done():
                     return True
                 try:
                     async with self._database.connection() as db:
                         held = await queries.renew(db, self.claim, self._lease)
                 except Unavailable:
-                    continue  # the fencing token protects the job meanwhile
+                    pause = NEXT_LOOK  # the fencing token protects the job meanwhile
+                    continue
+                pause = self._lease / 3
                 if not held and not work.done():
                     work.cancel()
                     await asyncio.wait({work})
@@ -185,9 +194,9 @@ class Attempt:
         self._notifier.publish("jobs", self.claim.job_id)
 
 
-async def until(work: asyncio.Task[None], revoked: asyncio.Event, longest: timedelta) -> None:
-    """Until the work ends, or somebody says that it is to end, or the time is over."""
-    heard = asyncio.create_task(revoked.wait())
+async def until(work: asyncio.Task[None], touched: asyncio.Event, longest: timedelta) -> None:
+    """Until the work ends, or somebody did something to the job, or the time is over."""
+    heard = asyncio.create_task(touched.wait())
     try:
         await asyncio.wait(
             {work, heard},
@@ -196,4 +205,4 @@ async def until(work: asyncio.Task[None], revoked: asyncio.Event, longest: timed
         )
     finally:
         heard.cancel()
-    revoked.clear()
+    touched.clear()

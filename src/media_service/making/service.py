@@ -148,7 +148,7 @@ class JobService:
                 raise not_cancellable(job)
             await queries.cancel(db, job_id)
             job = permit(principal, await queries.lock(db, job_id), job_id)
-        self._notifier.publish(CHANGES, job_id, JobState.CANCELLED)
+        self._notifier.publish(CHANGES, job_id)
         return JobView(job)
 
     async def retry(self, principal: Principal, job_id: str) -> JobView:
