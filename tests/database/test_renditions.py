@@ -64,6 +64,13 @@ async def test_a_rendition_lies_with_the_originals_until_its_media_is_public(hou
     assert await objects(house.public) == {}
 
 
+async def test_no_job_is_left_of_a_rendition_that_was_kept(house: House) -> None:
+    """The one that would have removed its bytes."""
+    media_id = await house.new()
+    await house.add(media_id, "small", b"small picture")
+    assert await house.execute("select kind, state from jobs") == []
+
+
 async def test_a_rendition_of_a_public_media_is_public_at_once(house: House) -> None:
     media_id = await house.new()
     await house.show(media_id, "PUBLIC")

@@ -344,6 +344,21 @@ async def test_jobs_that_ended_long_ago_are_forgotten(
     assert left == {young.job_id, waits.job_id}
 
 
+async def test_the_services_own_jobs_are_forgotten_after_a_day(
+    ann: Caller, service: Running, database: Database
+) -> None:
+    await ann.store(jpeg())
+    for _ in range(3):
+        upload = await ann.create()
+        abort = upload_service_pb2.AbortUploadRequest(upload_id=upload.upload_id)
+        await ann.call(ann.uploads.AbortUpload, abort)
+    await execute(service, "update jobs set state = 'SUCCEEDED', end_time = now()")
+    assert await forget_ended(database) == 0
+    await execute(service, "update jobs set end_time = now() - interval '25 hours'")
+    assert await forget_ended(database) == 3
+    assert [job.type for job in await listed(ann)] == [Job.INGEST]
+
+
 # Cancelling and doing again
 
 

@@ -103,11 +103,9 @@ async def enqueue(
 
 
 async def withdraw(db: Connection, kind: JobKind, subject_id: str) -> None:
-    """Ends the jobs of a subject that have nothing left to do."""
+    """Removes the jobs of a subject that have nothing left to do."""
     await db.execute(
-        "update jobs set state = 'SUCCEEDED', lease_until = null, progress_percent = 100,"
-        " update_time = now(), end_time = now()"
-        " where subject_id = %s and kind = %s and state = 'QUEUED'",
+        "delete from jobs where subject_id = %s and kind = %s and state = 'QUEUED'",
         (subject_id, kind),
     )
 
@@ -415,11 +413,20 @@ async def restart(db: Connection, job_id: str) -> None:
     )
 
 
-async def forget_ended(db: Connection, kept: timedelta, limit: int) -> int:
-    """Removes jobs that ended longer ago than that; returns how many."""
+async def forget_ended(db: Connection, limit: int, *, owned: timedelta, own: timedelta) -> int:
+    """Removes jobs that ended longer ago than that, those that belong to somebody and the
+    service's own; returns how many."""
     done = await db.execute(
-        "delete from jobs where job_id in (select job_id from jobs where end_time < now() - %s"
-        " order by end_time limit %s for update skip locked)",
-        (kept, limit),
+        """
+        with owned as (
+            select job_id from jobs where owner_type is not null and end_time < now() - %(owned)s
+            order by end_time limit %(limit)s for update skip locked
+        ), own as (
+            select job_id from jobs where owner_type is null and end_time < now() - %(own)s
+            order by end_time limit %(limit)s for update skip locked
+        )
+        delete from jobs where job_id in (select * from owned union all select * from own)
+        """,
+        {"owned": owned, "own": own, "limit": limit},
     )
     return done.rowcount

@@ -26,6 +26,8 @@ from media_service.processing.pipeline.text import digest
 
 # How long jobs that ended can be looked at.
 KEPT = timedelta(days=30)
+# The service's own, which only operators look at. There are many.
+OWN_KEPT = timedelta(days=1)
 BATCH = 1000
 
 
@@ -215,7 +217,7 @@ async def forget_ended(database: Database) -> int:
     total = 0
     while True:
         async with database.connection() as db:
-            removed = await queries.forget_ended(db, KEPT, BATCH)
+            removed = await queries.forget_ended(db, BATCH, owned=KEPT, own=OWN_KEPT)
         total += removed
         if removed < BATCH:
             return total

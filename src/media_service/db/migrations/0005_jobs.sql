@@ -40,7 +40,10 @@ create index jobs_by_owner on jobs (org_id, owner_type, owner_id, create_time de
     where owner_type is not null;
 create unique index jobs_by_request on jobs (org_id, owner_type, owner_id, request_id)
     where request_id is not null;
-create index jobs_ended on jobs (end_time) where end_time is not null;
+create index jobs_ended on jobs (end_time)
+    where end_time is not null and owner_type is not null;
+create index jobs_ended_of_service on jobs (end_time)
+    where end_time is not null and owner_type is null;
 
 -- What a rendition was made by, of which version of the media, and how large it is as a picture. Nothing for one
 -- that is older than this.
