@@ -150,7 +150,7 @@ async def renders(config: Config, parts: Base) -> AsyncIterator[RenderService]:
     children = config.render_children or len(os.sched_getaffinity(0))
     cache = RenderCache(parts.database, parts.notifier, parts.raw)
     async with Renderer(children, config.max_pixels, RENDER_BYTES) as renderer:
-        reader = MediaReader(parts.database)
+        reader = MediaReader(parts.database, bare=True)
         try:
             yield RenderService(reader, renderer, cache, parts.stores, children)
         finally:
@@ -219,6 +219,7 @@ async def server(
             address=f"{config.host}:{config.grpc_port if port is None else port}",
             rest_url=config.rest_url,
             public_url=config.public_base_url,
+            standard=config.thumbnails,
             stream_timeout=config.stream_timeout,
             tls=tls,
         )

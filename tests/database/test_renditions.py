@@ -16,6 +16,7 @@ from media_service.jobs.progress import Progress
 from media_service.media import queries
 from media_service.media.model import Blob, MediaState, NewRendition
 from media_service.media.reader import PublicReader
+from media_service.media.renditions import MOST
 from media_service.storage.driver import PartName
 from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
@@ -69,6 +70,54 @@ async def test_no_job_is_left_of_a_rendition_that_was_kept(house: House) -> None
     media_id = await house.new()
     await house.add(media_id, "small", b"small picture")
     assert await house.execute("select kind, state from jobs") == []
+
+
+async def test_a_deleted_rendition_is_gone_from_its_store(house: House) -> None:
+    media_id = await house.new()
+    await house.show(media_id, "PUBLIC")
+    for name in ("one", "two"):
+        await house.add(media_id, name, name.encode())
+    await house.media.delete_rendition(ANN, media_id, "one", "")
+    await house.work()
+    assert list((await objects(house.public)).values()) == [b"two"]
+    assert await where(house, media_id) == {"two": "public"}
+    blobs = await house.execute("select reference_count, store from blobs order by store")
+    assert [(row["store"], row["reference_count"]) for row in blobs] == [("public", 1), ("raw", 1)]
+
+
+async def test_a_rendition_that_is_deleted_while_it_moves_leaves_nothing(house: House) -> None:
+    media_id = await house.new()
+    await house.add(media_id, "small", b"small picture")
+    await house.show(media_id, "PUBLIC")
+    slow = house.public.driver = WaitingDriver(house.steps)
+    moving = asyncio.create_task(house.work())
+    await slow.stored.wait()
+    await house.media.delete_rendition(ANN, media_id, "small", "")
+    slow.go_on.set()
+    await moving
+    await house.settle()
+    assert await objects(house.public) == {}
+    assert list((await objects(house.raw)).values()) == [b"the original"]
+    assert len(await house.execute("select 1 from blobs")) == 1
+
+
+async def test_two_jobs_cannot_both_have_the_last_place(house: House) -> None:
+    media_id = await house.new()
+    for n in range(MOST - 1):
+        new = NewRendition(f"r-{n}", "image/webp", "negate", 1)
+        await house.renditions.add(media_id, new, b"picture")
+    added = await asyncio.gather(
+        *(
+            house.renditions.add(media_id, NewRendition(name, "image/webp", "negate", 1), b"last")
+            for name in ("a", "b")
+        ),
+        return_exceptions=True,
+    )
+    refusals = [one for one in added if isinstance(one, FailedPrecondition)]
+    assert [one.reason for one in refusals] == [Reason.RENDITION_LIMIT_EXCEEDED]
+    assert len((await house.there(media_id)).renditions) == MOST
+    await house.settle()
+    assert list((await objects(house.raw)).values()).count(b"last") == 1
 
 
 async def test_a_rendition_of_a_public_media_is_public_at_once(house: House) -> None:

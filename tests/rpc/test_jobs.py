@@ -1,6 +1,7 @@
 """Jobs as callers have them: asked for, looked at, watched, cancelled, done again."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.media_files import film, jpeg
 from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
 
 Job = job_pb2.Job
+Operation = operation_pb2.Operation
 Request = processing_service_pb2.ProcessMediaRequest
 # Takes a core for seconds.
 SLOW = "resize:12000x12000:enlarge=true:fit=fill,blur:100,rotate:33,blur:90,convert:AVIF:effort=9"
@@ -163,6 +165,7 @@ async def test_a_picture_that_cannot_be_read_fails_the_job_with_a_reason(working
     media = await ann.store(data[: len(data) // 2])
     job = await ended(ann, (await process(ann, media.media_id, "negate")).job_id)
     assert (job.state, job.attempt, reason(job)) == (Job.FAILED, 1, "MEDIA_CORRUPT")
+    assert job.error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
 
 
 async def test_other_pictures_are_looked_for_again_when_the_job_runs(start: Start) -> None:
@@ -177,6 +180,58 @@ async def test_other_pictures_are_looked_for_again_when_the_job_runs(start: Star
     assert (job.state, reason(job)) == (Job.FAILED, "MEDIA_DELETED")
 
 
+# Taken away again
+
+
+async def delete_rendition(
+    caller: Caller, media_id: str, name: str, etag: str = ""
+) -> media_pb2.Media:
+    request = media_service_pb2.DeleteRenditionRequest(media_id=media_id, rendition=name, etag=etag)
+    return await caller.call(caller.media.DeleteRendition, request)
+
+
+async def test_a_rendition_is_deleted_and_can_be_made_again(
+    working: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "media_service.audit")
+    ann = await working.caller()
+    media_id = (await ann.store(jpeg())).media_id
+    job = await ended(ann, (await process(ann, media_id, "negate", rendition="mine")).job_id)
+    (ingest,) = await listed(ann, type=Job.INGEST)
+    await ended(ann, ingest.job_id)
+    request = media_service_pb2.GetMediaRequest(media_id=media_id)
+    before = await ann.call(ann.media.GetMedia, request)
+    left = await delete_rendition(ann, media_id.upper(), "mine", before.etag)
+    assert {r.name for r in before.renditions} - {r.name for r in left.renditions} == {"mine"}
+    assert left.etag != before.etag
+    assert left == await ann.call(ann.media.GetMedia, request)
+    line = f"action=media.deleteRendition user='ann' org='' subject={media_id} outcome=OK"
+    assert line in caplog.text
+    assert (await refused(rendition(ann, media_id, "mine"))).reason == "RENDITION_NOT_FOUND"
+    assert (await get(ann, job.job_id)).rendition.width == 0, "it is not there any more"
+    again = await process(ann, media_id, "negate", rendition="mine")
+    assert again.state == Job.QUEUED
+    assert (await ended(ann, again.job_id)).rendition.width > 0
+
+
+async def test_which_renditions_cannot_be_deleted(
+    ann: Caller, bob: Caller, service: Running
+) -> None:
+    media_id = (await ann.store(jpeg())).media_id
+    await crowd(service, media_id, 1, 1)
+    reader = await service.caller("ann", scope="media.read")
+    for caller, name, etag, wrong in (
+        (ann, "r-2", "", "RENDITION_NOT_FOUND"),
+        (ann, "", "", "INVALID_FIELD"),
+        (ann, "r-1", '"0"', "ETAG_MISMATCH"),
+        (bob, "r-1", "", "MEDIA_NOT_FOUND"),
+        (reader, "r-1", "", "SCOPE_MISSING"),
+    ):
+        assert (await refused(delete_rendition(caller, media_id, name, etag))).reason == wrong
+    await ann.call(ann.media.DeleteMedia, media_service_pb2.DeleteMediaRequest(media_id=media_id))
+    assert (await refused(delete_rendition(ann, media_id, "r-1"))).reason == "MEDIA_DELETED"
+
+
 # What is refused
 
 
@@ -186,7 +241,12 @@ async def test_other_pictures_are_looked_for_again_when_the_job_runs(start: Star
         ({}, "INVALID_OPERATIONS"),
         ({"ops": "fly:away"}, "INVALID_OPERATIONS"),
         ({"ops": "blur:-1"}, "INVALID_OPERATIONS"),
-        ({"ops": "negate", "operations": [operation_pb2.Operation()]}, "INVALID_FIELD"),
+        ({"ops": ",".join(["negate"] * 33)}, "INVALID_OPERATIONS"),
+        ({"ops": "negate", "operations": [Operation()]}, "INVALID_OPERATIONS"),
+        ({"operations": [Operation()]}, "INVALID_OPERATIONS"),
+        ({"operations": [Operation(blur=Operation.Blur(sigma=-1))]}, "INVALID_OPERATIONS"),
+        ({"operations": [Operation(negate=Operation.Negate())] * 33}, "INVALID_OPERATIONS"),
+        ({"ops": "negate", "rendition": "small"}, "INVALID_FIELD"),
         ({"ops": "negate", "rendition": "../x"}, "INVALID_FIELD"),
         ({"ops": "negate", "request_id": "x"}, "INVALID_FIELD"),
         ({"ops": "negate", "priority": 9}, "INVALID_FIELD"),
@@ -206,6 +266,84 @@ async def test_both_forms_of_a_pipeline_at_once_are_refused(ann: Caller) -> None
     request = Request(media_id=media.media_id, ops="negate", operations=[typed])
     told = await refused(ann.call(ann.processing.ProcessMedia, request))
     assert told.reason == "INVALID_OPERATIONS"
+
+
+async def test_a_bad_operation_is_named_in_either_form(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    told = await refused(process(ann, media.media_id, "negate,blur:-1"))
+    assert told.fields == ["ops[1].blur.sigma"]
+    bad = [Operation(negate=Operation.Negate()), Operation(blur=Operation.Blur(sigma=-1))]
+    request = Request(media_id=media.media_id, operations=bad)
+    told = await refused(ann.call(ann.processing.ProcessMedia, request))
+    assert told.fields == ["operations[1].blur.sigma"]
+
+
+async def test_a_pipeline_is_no_longer_than_its_text_may_be(ann: Caller) -> None:
+    """Also one that came as messages."""
+    media = await ann.store(jpeg())
+    letters = [Operation(text=Operation.Text(text="é" * 500))]
+    request = Request(media_id=media.media_id, operations=letters * 8)
+    told = await refused(ann.call(ann.processing.ProcessMedia, request))
+    assert (told.reason, told.fields) == ("INVALID_OPERATIONS", ["operations"])
+    request = Request(media_id=media.media_id, operations=letters * 7)
+    assert len((await ann.call(ann.processing.ProcessMedia, request)).operations) == 7
+
+
+async def test_a_format_that_cannot_be_written_is_refused_at_once(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    told = await refused(process(ann, media.media_id, "convert:HEIC"))
+    assert (told.code, told.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "OPERATION_NOT_APPLICABLE",
+    )
+    assert (told.metadata["format"], "there are JPEG, PNG" in told.message) == ("HEIC", True)
+    request = download_service_pb2.SignUrlRequest(media_id=media.media_id, ops="convert:HEIC")
+    told = await refused(ann.call(ann.downloads.SignUrl, request))
+    assert told.reason == "OPERATION_NOT_APPLICABLE"
+
+
+async def crowd(service: Running, media_id: str, first: int, last: int) -> None:
+    """Gives a media renditions by pipelines, `r-1` and so on, all with its own bytes."""
+    await execute(
+        service,
+        "insert into renditions (media_id, name, blob_id, content_type, pipeline, version)"
+        " select media_id, 'r-' || n, blob_id, 'image/webp', 'negate', 1"
+        " from media_versions, generate_series(%s::int, %s::int) n where media_id = %s",
+        first,
+        last,
+        media_id,
+    )
+
+
+async def test_a_media_has_so_many_renditions_and_no_more(ann: Caller, service: Running) -> None:
+    media = await ann.store(jpeg())
+    await crowd(service, media.media_id, 1, 199)
+    assert (await process(ann, media.media_id, "blur:2", rendition="more")).state == Job.QUEUED
+    await crowd(service, media.media_id, 200, 200)
+    told = await refused(process(ann, media.media_id, "blur:2", rendition="more"))
+    assert (told.code, told.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "RENDITION_LIMIT_EXCEEDED",
+    )
+    assert told.metadata["limit"] == "200"
+    assert (await process(ann, media.media_id, "blur:2", rendition="r-7")).state == Job.QUEUED
+
+
+async def test_a_job_whose_media_is_full_by_then_fails_with_a_reason(start: Start) -> None:
+    service = await start()
+    ann = await service.caller()
+    media = await ann.store(jpeg(width=64, height=48))
+    job = await process(ann, media.media_id, "negate")
+    await crowd(service, media.media_id, 1, 200)
+    await start(work=True)
+    job = await ended(ann, job.job_id)
+    assert (job.state, reason(job)) == (Job.FAILED, "RENDITION_LIMIT_EXCEEDED")
+    assert job.error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
+    (ingest,) = await listed(ann, type=Job.INGEST)
+    assert (await ended(ann, ingest.job_id)).state == Job.SUCCEEDED
+    request = media_service_pb2.GetMediaRequest(media_id=media.media_id)
+    names = {r.name for r in (await ann.call(ann.media.GetMedia, request)).renditions}
+    assert {"small", "medium", "large"} < names, "every picture gets these"
 
 
 async def test_only_ones_own_pictures_are_taken(ann: Caller, bob: Caller) -> None:
@@ -295,6 +433,50 @@ async def test_a_batch_that_is_sent_again_is_the_same(ann: Caller) -> None:
     assert await batch(ann, *orders) == await batch(ann, *orders)
 
 
+async def test_what_is_wrong_in_a_batch_is_told_with_its_place(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    good = Request(media_id=media.media_id, ops="negate")
+    for fields, wrong in (
+        ({"media_id": "x"}, ["requests[1].media_id"]),
+        ({"ops": "negate,blur:-1"}, ["requests[1].ops[1].blur.sigma"]),
+        ({"rendition": "small"}, ["requests[1].rendition"]),
+        ({"ops": "convert:HEIC"}, []),
+    ):
+        bad = Request(**({"media_id": media.media_id, "ops": "negate"} | fields))
+        told = await refused(batch(ann, good, bad))
+        assert told.fields == wrong
+        assert "requests[1]" in told.message
+    assert await listed(ann, type=Job.PROCESS) == []
+
+
+async def test_other_calls_have_their_turns_while_a_batch_is_read(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    heavy = [
+        Request(media_id=media.media_id, ops=",".join(f"blur:{1 + k + n / 100}" for k in range(32)))
+        for n in range(100)
+    ]
+    taken = asyncio.create_task(batch(ann, *heavy))
+    answered = 0
+    while not taken.done():
+        await listed(ann, page_size=1, state=Job.CANCELLED)
+        answered += 1
+    assert len(await taken) == 100
+    assert answered > 5
+
+
+async def test_a_batch_is_audited_by_its_jobs(
+    ann: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "media_service.audit")
+    media = await ann.store(jpeg())
+    order = Request(media_id=media.media_id, ops="negate")
+    jobs = await batch(ann, order, order)
+    ids = ",".join(job.job_id for job in jobs)
+    assert f"action=media.process user='ann' org='' subject={ids} outcome=OK" in caplog.text
+    await refused(batch(ann, order, Request(media_id=unknown_id(), ops="fly")))
+    assert f"subject={media.media_id}," in caplog.text
+
+
 async def test_an_empty_batch_is_refused(ann: Caller) -> None:
     assert (await refused(batch(ann))).reason == "INVALID_FIELD"
 
@@ -323,6 +505,32 @@ async def test_lists_are_filtered_and_paged(ann: Caller) -> None:
     request.type = Job.INGEST
     told = await refused(ann.call(ann.processing.ListJobs, request))
     assert told.reason == "INVALID_PAGE_TOKEN"
+
+
+async def test_a_page_ends_before_it_is_too_large_to_be_sent(ann: Caller, service: Running) -> None:
+    media = await ann.store(jpeg())
+    texts = ",".join(f"text:text={n}{'é' * 490}" for n in range(7))
+    await execute(
+        service,
+        "insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id, pipeline,"
+        " rendition) select gen_random_uuid(), 'PROCESS', subject_id, 'QUEUED', org_id, owner_type,"
+        " owner_id, %s, 'r' from jobs, generate_series(1, 500)",
+        texts,
+    )
+    request = processing_service_pb2.ListJobsRequest(page_size=1000, type=Job.PROCESS)
+    seen: list[str] = []
+    pages = 0
+    while True:
+        page = await ann.call(ann.processing.ListJobs, request)
+        assert page.ByteSize() < 1.1 * (1 << 20)
+        seen += [job.job_id for job in page.jobs]
+        pages += 1
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+    assert pages > 2
+    assert len(seen) == len(set(seen)) == 500
+    assert {job.media_id for job in page.jobs} == {media.media_id}
 
 
 async def test_jobs_that_ended_long_ago_are_forgotten(
@@ -448,3 +656,6 @@ async def test_operations_are_listed_for_everybody(service: Running) -> None:
     assert resize.example.startswith("resize")
     assert list(resize.kinds) == [media_pb2.Media.IMAGE]
     assert "width" in {parameter.name for parameter in resize.parameters}
+    convert = next(operation for operation in found.operations if operation.name == "convert")
+    (formats,) = (p.values for p in convert.parameters if p.name == "format")
+    assert list(formats) == ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF"]

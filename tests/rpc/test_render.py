@@ -16,7 +16,7 @@ from PIL import Image
 
 from media_service.processing.renderer import Rendered, Renderer
 from tests.media_files import film, gif, jpeg, noise, png
-from tests.rpc.conftest import Caller, Running, Start, refused
+from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
 from tests.rpc.test_links import Anybody, link, somebody
 from tests.tools import eventually_async
 
@@ -424,9 +424,32 @@ async def test_a_picture_that_is_not_the_owners_any_more_leaves_nothing(
 
 async def test_what_fails_is_not_kept(cat: Caller, media_id: str, working: Running) -> None:
     before = stored(working)
-    told = await refused(render(cat, media_id, format=Operation.HEIC))
-    assert told.reason == "OPERATION_NOT_APPLICABLE"
+    told = await refused(render(cat, media_id, ops="compress:max_bytes=100"))
+    assert told.reason == "MAX_BYTES_TOO_SMALL"
     assert stored(working) == before
+    assert (await render(cat, media_id, width=20)).size == (20, 15)
+
+
+async def test_a_format_that_cannot_be_written_is_refused_before_anything_is_done(
+    ann: Caller, renders: list[str]
+) -> None:
+    """Whether there is such a media, and what it is, does not matter."""
+    told = await refused(render(ann, unknown_id(), format=Operation.HEIC))
+    assert (told.code, told.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "OPERATION_NOT_APPLICABLE",
+    )
+    assert "there are JPEG, PNG" in told.message
+    assert renders == []
+
+
+async def test_a_picture_is_found_and_kept_without_a_look_at_other_renditions(
+    cat: Caller, media_id: str, working: Running
+) -> None:
+    """Of which a media may have many."""
+    async with working.database() as db:
+        await db.execute("alter table renditions rename to elsewhere")
+    assert (await render(cat, media_id, width=20)).size == (20, 15)
     assert (await render(cat, media_id, width=20)).size == (20, 15)
 
 

@@ -13,7 +13,7 @@ from media.v1 import rule_pb2
 from media_service import errors
 from media_service.errors import MediaError, Reason
 from media_service.rpc.server import SERVICES
-from media_service.rpc.status import BY_REASON, INTERNAL, TABLE
+from media_service.rpc.status import BY_REASON, FAULTS, INTERNAL, TABLE
 
 ROOT = Path(__file__).parents[2]
 METHODS = [method for service in SERVICES for method in service.methods]
@@ -124,6 +124,12 @@ def test_nothing_is_documented_that_cannot_happen() -> None:
     envoys = {"ROUTE_NOT_FOUND", "METHOD_NOT_ALLOWED", "INVALID_REQUEST", "UPSTREAM_UNAVAILABLE"}
     assert set(DOCUMENTED) == set(Reason) | envoys
     assert set(RAISED) <= set(Reason)
+
+
+def test_what_ended_without_an_answer_has_the_code_of_its_reason() -> None:
+    for code, reasons in FAULTS.items():
+        for reason in reasons:
+            assert DOCUMENTED[reason][0] == code.name, reason
 
 
 def test_every_error_class_has_its_codes() -> None:

@@ -120,7 +120,9 @@ class ListMediaResponse(_message.Message):
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
-    def media(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Media]: ...
+    def media(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Media]:
+        """Fewer than `page_size` also where a page would be larger than a mebibyte."""
+
     def __init__(
         self,
         *,
@@ -204,6 +206,33 @@ class UndeleteMediaRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UndeleteMediaRequest: _TypeAlias = UndeleteMediaRequest  # noqa: Y015
+
+@_typing.final
+class DeleteRenditionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    RENDITION_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    media_id: _builtins.str
+    rendition: _builtins.str
+    """Its name."""
+    etag: _builtins.str
+    """If set, it is removed only if this is still the etag of the media."""
+    def __init__(
+        self,
+        *,
+        media_id: _builtins.str = ...,
+        rendition: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "media_id", b"media_id", "rendition", b"rendition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteRenditionRequest: _TypeAlias = DeleteRenditionRequest  # noqa: Y015
 
 @_typing.final
 class PurgeMediaRequest(_message.Message):

@@ -64,6 +64,11 @@ class MediaServiceStub:
                 request_serializer=media_dot_v1_dot_media__service__pb2.UndeleteMediaRequest.SerializeToString,
                 response_deserializer=media_dot_v1_dot_media__pb2.Media.FromString,
                 _registered_method=True)
+        self.DeleteRendition = channel.unary_unary(
+                '/media.v1.MediaService/DeleteRendition',
+                request_serializer=media_dot_v1_dot_media__service__pb2.DeleteRenditionRequest.SerializeToString,
+                response_deserializer=media_dot_v1_dot_media__pb2.Media.FromString,
+                _registered_method=True)
         self.PurgeMedia = channel.unary_unary(
                 '/media.v1.MediaService/PurgeMedia',
                 request_serializer=media_dot_v1_dot_media__service__pb2.PurgeMediaRequest.SerializeToString,
@@ -126,6 +131,16 @@ class MediaServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteRendition(self, request, context):
+        """Removes a rendition for good, at once. Standard ones do not come back either.
+
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also after one that
+        succeeded), ETAG_MISMATCH. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PurgeMedia(self, request, context):
         """Removes a soft-deleted media and its bytes for good.
 
@@ -162,6 +177,11 @@ def add_MediaServiceServicer_to_server(servicer, server):
             'UndeleteMedia': grpc.unary_unary_rpc_method_handler(
                     servicer.UndeleteMedia,
                     request_deserializer=media_dot_v1_dot_media__service__pb2.UndeleteMediaRequest.FromString,
+                    response_serializer=media_dot_v1_dot_media__pb2.Media.SerializeToString,
+            ),
+            'DeleteRendition': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRendition,
+                    request_deserializer=media_dot_v1_dot_media__service__pb2.DeleteRenditionRequest.FromString,
                     response_serializer=media_dot_v1_dot_media__pb2.Media.SerializeToString,
             ),
             'PurgeMedia': grpc.unary_unary_rpc_method_handler(
@@ -307,6 +327,33 @@ class MediaService:
             target,
             '/media.v1.MediaService/UndeleteMedia',
             media_dot_v1_dot_media__service__pb2.UndeleteMediaRequest.SerializeToString,
+            media_dot_v1_dot_media__pb2.Media.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRendition(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/media.v1.MediaService/DeleteRendition',
+            media_dot_v1_dot_media__service__pb2.DeleteRenditionRequest.SerializeToString,
             media_dot_v1_dot_media__pb2.Media.FromString,
             options,
             channel_credentials,

@@ -67,6 +67,12 @@ class MediaServiceStub:
 
     Permission: media.delete. Errors: MEDIA_NOT_FOUND. Safe to retry.
     """
+    DeleteRendition: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.DeleteRenditionRequest, _media_pb2.Media]
+    """Removes a rendition for good, at once. Standard ones do not come back either.
+
+    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also after one that
+    succeeded), ETAG_MISMATCH. Safe to retry.
+    """
     PurgeMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.PurgeMediaRequest, _empty_pb2.Empty]
     """Removes a soft-deleted media and its bytes for good.
 
@@ -110,6 +116,12 @@ class MediaServiceAsyncStub(MediaServiceStub):
     """Takes a soft delete back. Undeleting what is not deleted returns it unchanged.
 
     Permission: media.delete. Errors: MEDIA_NOT_FOUND. Safe to retry.
+    """
+    DeleteRendition: _aio.UnaryUnaryMultiCallable[_media_service_pb2.DeleteRenditionRequest, _media_pb2.Media]  # type: ignore[assignment]
+    """Removes a rendition for good, at once. Standard ones do not come back either.
+
+    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also after one that
+    succeeded), ETAG_MISMATCH. Safe to retry.
     """
     PurgeMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.PurgeMediaRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Removes a soft-deleted media and its bytes for good.
@@ -181,6 +193,18 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes a soft delete back. Undeleting what is not deleted returns it unchanged.
 
         Permission: media.delete. Errors: MEDIA_NOT_FOUND. Safe to retry.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteRendition(
+        self,
+        request: _media_service_pb2.DeleteRenditionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_media_pb2.Media, _abc.Awaitable[_media_pb2.Media]]:
+        """Removes a rendition for good, at once. Standard ones do not come back either.
+
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also after one that
+        succeeded), ETAG_MISMATCH. Safe to retry.
         """
 
     @_abc_1.abstractmethod

@@ -88,6 +88,7 @@ class Operation(_message.Message):
         WEBP: Operation._Format.ValueType  # 3
         AVIF: Operation._Format.ValueType  # 4
         HEIC: Operation._Format.ValueType  # 5
+        """Only where the service can write it: ListOperations has the formats of `convert`."""
         GIF: Operation._Format.ValueType  # 6
         TIFF: Operation._Format.ValueType  # 7
 
@@ -100,6 +101,7 @@ class Operation(_message.Message):
     WEBP: Operation.Format.ValueType  # 3
     AVIF: Operation.Format.ValueType  # 4
     HEIC: Operation.Format.ValueType  # 5
+    """Only where the service can write it: ListOperations has the formats of `convert`."""
     GIF: Operation.Format.ValueType  # 6
     TIFF: Operation.Format.ValueType  # 7
 
@@ -1053,7 +1055,7 @@ class Operation(_message.Message):
         EFFORT_FIELD_NUMBER: _builtins.int
         format: Global___Operation.Format.ValueType
         quality: _builtins.int
-        """JPEG, WEBP, AVIF, HEIC: 1 to 100. Without: 80; AVIF and HEIC 60, whose scale is another."""
+        """JPEG, WEBP, AVIF: 1 to 100. Without: 80; AVIF 60, whose scale is another."""
         lossless: _builtins.bool
         """WEBP, AVIF: without loss. PNG and TIFF always are."""
         progressive: _builtins.bool

@@ -30,7 +30,7 @@ from media.v1 import operation_pb2 as media_dot_v1_dot_operation__pb2
 from media.v1 import rule_pb2 as media_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!media/v1/processing_service.proto\x12\x08media.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x12media/v1/job.proto\x1a\x14media/v1/media.proto\x1a\x18media/v1/operation.proto\x1a\x13media/v1/rule.proto\"\x8a\x02\n\x13ProcessMediaRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\noperations\x18\x02 \x03(\x0b\x32\x13.media.v1.OperationB\x08\xbaH\x05\x92\x01\x02\x10 \x12\x15\n\x03ops\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12\x38\n\trendition\x18\x04 \x01(\tB%\xbaH\"r\x1d\x32\x1b^[a-z0-9][a-z0-9_.-]{0,63}$\xd8\x01\x01\x12\x32\n\x08priority\x18\x05 \x01(\x0e\x32\x16.media.v1.Job.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\nrequest_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"W\n\x18\x42\x61tchProcessMediaRequest\x12;\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.media.v1.ProcessMediaRequestB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\"8\n\x19\x42\x61tchProcessMediaResponse\x12\x1b\n\x04jobs\x18\x01 \x03(\x0b\x32\r.media.v1.Job\")\n\rGetJobRequest\x12\x18\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\xc7\x01\n\x0fListJobsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x1d\n\x08media_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x13.media.v1.Job.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12*\n\x04type\x18\x05 \x01(\x0e\x32\x12.media.v1.Job.TypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"H\n\x10ListJobsResponse\x12\x1b\n\x04jobs\x18\x01 \x03(\x0b\x32\r.media.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x0fWatchJobRequest\x12\x18\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\",\n\x10\x43\x61ncelJobRequest\x12\x18\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"+\n\x0fRetryJobRequest\x12\x18\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x17\n\x15ListOperationsRequest\"E\n\x16ListOperationsResponse\x12+\n\noperations\x18\x01 \x03(\x0b\x32\x17.media.v1.OperationInfo\"\x95\x01\n\rOperationInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07\x65xample\x18\x03 \x01(\t\x12#\n\x05kinds\x18\x04 \x03(\x0e\x32\x14.media.v1.Media.Kind\x12+\n\nparameters\x18\x05 \x03(\x0b\x32\x17.media.v1.ParameterInfo\"\x81\x01\n\rParameterInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x15\n\rdefault_value\x18\x04 \x01(\t\x12\x0b\n\x03min\x18\x05 \x01(\t\x12\x0b\n\x03max\x18\x06 \x01(\t\x12\x0e\n\x06values\x18\x07 \x03(\t2\xcd\x07\n\x11ProcessingService\x12\x85\x01\n\x0cProcessMedia\x12\x1d.media.v1.ProcessMediaRequest\x1a\r.media.v1.Job\"G\x92\xf6\x18\x1c\n\x0bmedia.write\x1a\rmedia.process\x82\xd3\xe4\x93\x02!\"\x1c/v1/media/{media_id}:process:\x01*\x12\x9f\x01\n\x11\x42\x61tchProcessMedia\x12\".media.v1.BatchProcessMediaRequest\x1a#.media.v1.BatchProcessMediaResponse\"A\x92\xf6\x18\x1c\n\x0bmedia.write\x1a\rmedia.process\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/media:batchProcess:\x01*\x12[\n\x06GetJob\x12\x17.media.v1.GetJobRequest\x1a\r.media.v1.Job\")\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/jobs/{job_id}\x12\x63\n\x08ListJobs\x12\x19.media.v1.ListJobsRequest\x1a\x1a.media.v1.ListJobsResponse\" \x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\n\x12\x08/v1/jobs\x12g\n\x08WatchJob\x12\x19.media.v1.WatchJobRequest\x1a\r.media.v1.Job\"/\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/jobs/{job_id}:watch0\x01\x12y\n\tCancelJob\x12\x1a.media.v1.CancelJobRequest\x1a\r.media.v1.Job\"A\x92\xf6\x18\x1a\n\x0bmedia.write\x1a\x0bjobs.cancel\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/jobs/{job_id}:cancel:\x01*\x12u\n\x08RetryJob\x12\x19.media.v1.RetryJobRequest\x1a\r.media.v1.Job\"?\x92\xf6\x18\x19\n\x0bmedia.write\x1a\njobs.retry\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/jobs/{job_id}:retry:\x01*\x12q\n\x0eListOperations\x12\x1f.media.v1.ListOperationsRequest\x1a .media.v1.ListOperationsResponse\"\x1c\x92\xf6\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/operationsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!media/v1/processing_service.proto\x12\x08media.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x12media/v1/job.proto\x1a\x14media/v1/media.proto\x1a\x18media/v1/operation.proto\x1a\x13media/v1/rule.proto\"\x88\x02\n\x13ProcessMediaRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12/\n\noperations\x18\x02 \x03(\x0b\x32\x13.media.v1.OperationB\x06\xbaH\x03\xd8\x01\x03\x12\x15\n\x03ops\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12\x38\n\trendition\x18\x04 \x01(\tB%\xbaH\"r\x1d\x32\x1b^[a-z0-9][a-z0-9_.-]{0,63}$\xd8\x01\x01\x12\x32\n\x08priority\x18\x05 \x01(\x0e\x32\x16.media.v1.Job.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\nrequest_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"W\n\x18\x42\x61tchProcessMediaRequest\x12;\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.media.v1.ProcessMediaRequestB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\"8\n\x19\x42\x61tchProcessMediaResponse\x12\x1b\n\x04jobs\x18\x01 \x03(\x0b\x32\r.media.v1.Job\")\n\rGetJobRequest\x12\x18\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\xc7\x01\n\x0fListJobsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x1d\n\x08media_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x13.media.v1.Job.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12*\n\x04type\x18\x05 \x01(\x0e\x32\x12.media.v1.Job.TypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"H\n\x10ListJobsResponse\x12\x1b\n\x04jobs\x18\x01 \x03(\x0b\x32\r.media.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x0fWatchJobRequest\x12\x18\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\",\n\x10\x43\x61ncelJobRequest\x12\x18\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"+\n\x0fRetryJobRequest\x12\x18\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x17\n\x15ListOperationsRequest\"E\n\x16ListOperationsResponse\x12+\n\noperations\x18\x01 \x03(\x0b\x32\x17.media.v1.OperationInfo\"\x95\x01\n\rOperationInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07\x65xample\x18\x03 \x01(\t\x12#\n\x05kinds\x18\x04 \x03(\x0e\x32\x14.media.v1.Media.Kind\x12+\n\nparameters\x18\x05 \x03(\x0b\x32\x17.media.v1.ParameterInfo\"\x81\x01\n\rParameterInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x15\n\rdefault_value\x18\x04 \x01(\t\x12\x0b\n\x03min\x18\x05 \x01(\t\x12\x0b\n\x03max\x18\x06 \x01(\t\x12\x0e\n\x06values\x18\x07 \x03(\t2\xcd\x07\n\x11ProcessingService\x12\x85\x01\n\x0cProcessMedia\x12\x1d.media.v1.ProcessMediaRequest\x1a\r.media.v1.Job\"G\x92\xf6\x18\x1c\n\x0bmedia.write\x1a\rmedia.process\x82\xd3\xe4\x93\x02!\"\x1c/v1/media/{media_id}:process:\x01*\x12\x9f\x01\n\x11\x42\x61tchProcessMedia\x12\".media.v1.BatchProcessMediaRequest\x1a#.media.v1.BatchProcessMediaResponse\"A\x92\xf6\x18\x1c\n\x0bmedia.write\x1a\rmedia.process\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/media:batchProcess:\x01*\x12[\n\x06GetJob\x12\x17.media.v1.GetJobRequest\x1a\r.media.v1.Job\")\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/jobs/{job_id}\x12\x63\n\x08ListJobs\x12\x19.media.v1.ListJobsRequest\x1a\x1a.media.v1.ListJobsResponse\" \x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\n\x12\x08/v1/jobs\x12g\n\x08WatchJob\x12\x19.media.v1.WatchJobRequest\x1a\r.media.v1.Job\"/\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/jobs/{job_id}:watch0\x01\x12y\n\tCancelJob\x12\x1a.media.v1.CancelJobRequest\x1a\r.media.v1.Job\"A\x92\xf6\x18\x1a\n\x0bmedia.write\x1a\x0bjobs.cancel\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/jobs/{job_id}:cancel:\x01*\x12u\n\x08RetryJob\x12\x19.media.v1.RetryJobRequest\x1a\r.media.v1.Job\"?\x92\xf6\x18\x19\n\x0bmedia.write\x1a\njobs.retry\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/jobs/{job_id}:retry:\x01*\x12q\n\x0eListOperations\x12\x1f.media.v1.ListOperationsRequest\x1a .media.v1.ListOperationsResponse\"\x1c\x92\xf6\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/operationsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,7 +40,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROCESSMEDIAREQUEST'].fields_by_name['media_id']._loaded_options = None
   _globals['_PROCESSMEDIAREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_PROCESSMEDIAREQUEST'].fields_by_name['operations']._loaded_options = None
-  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['operations']._serialized_options = b'\272H\005\222\001\002\020 '
+  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['operations']._serialized_options = b'\272H\003\330\001\003'
   _globals['_PROCESSMEDIAREQUEST'].fields_by_name['ops']._loaded_options = None
   _globals['_PROCESSMEDIAREQUEST'].fields_by_name['ops']._serialized_options = b'\272H\005r\003\030\240\037'
   _globals['_PROCESSMEDIAREQUEST'].fields_by_name['rendition']._loaded_options = None
@@ -86,31 +86,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROCESSINGSERVICE'].methods_by_name['ListOperations']._loaded_options = None
   _globals['_PROCESSINGSERVICE'].methods_by_name['ListOperations']._serialized_options = b'\222\366\030\002\020\001\202\323\344\223\002\020\022\016/v1/operations'
   _globals['_PROCESSMEDIAREQUEST']._serialized_start=196
-  _globals['_PROCESSMEDIAREQUEST']._serialized_end=462
-  _globals['_BATCHPROCESSMEDIAREQUEST']._serialized_start=464
-  _globals['_BATCHPROCESSMEDIAREQUEST']._serialized_end=551
-  _globals['_BATCHPROCESSMEDIARESPONSE']._serialized_start=553
-  _globals['_BATCHPROCESSMEDIARESPONSE']._serialized_end=609
-  _globals['_GETJOBREQUEST']._serialized_start=611
-  _globals['_GETJOBREQUEST']._serialized_end=652
-  _globals['_LISTJOBSREQUEST']._serialized_start=655
-  _globals['_LISTJOBSREQUEST']._serialized_end=854
-  _globals['_LISTJOBSRESPONSE']._serialized_start=856
-  _globals['_LISTJOBSRESPONSE']._serialized_end=928
-  _globals['_WATCHJOBREQUEST']._serialized_start=930
-  _globals['_WATCHJOBREQUEST']._serialized_end=973
-  _globals['_CANCELJOBREQUEST']._serialized_start=975
-  _globals['_CANCELJOBREQUEST']._serialized_end=1019
-  _globals['_RETRYJOBREQUEST']._serialized_start=1021
-  _globals['_RETRYJOBREQUEST']._serialized_end=1064
-  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1066
-  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1089
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1091
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1160
-  _globals['_OPERATIONINFO']._serialized_start=1163
-  _globals['_OPERATIONINFO']._serialized_end=1312
-  _globals['_PARAMETERINFO']._serialized_start=1315
-  _globals['_PARAMETERINFO']._serialized_end=1444
-  _globals['_PROCESSINGSERVICE']._serialized_start=1447
-  _globals['_PROCESSINGSERVICE']._serialized_end=2420
+  _globals['_PROCESSMEDIAREQUEST']._serialized_end=460
+  _globals['_BATCHPROCESSMEDIAREQUEST']._serialized_start=462
+  _globals['_BATCHPROCESSMEDIAREQUEST']._serialized_end=549
+  _globals['_BATCHPROCESSMEDIARESPONSE']._serialized_start=551
+  _globals['_BATCHPROCESSMEDIARESPONSE']._serialized_end=607
+  _globals['_GETJOBREQUEST']._serialized_start=609
+  _globals['_GETJOBREQUEST']._serialized_end=650
+  _globals['_LISTJOBSREQUEST']._serialized_start=653
+  _globals['_LISTJOBSREQUEST']._serialized_end=852
+  _globals['_LISTJOBSRESPONSE']._serialized_start=854
+  _globals['_LISTJOBSRESPONSE']._serialized_end=926
+  _globals['_WATCHJOBREQUEST']._serialized_start=928
+  _globals['_WATCHJOBREQUEST']._serialized_end=971
+  _globals['_CANCELJOBREQUEST']._serialized_start=973
+  _globals['_CANCELJOBREQUEST']._serialized_end=1017
+  _globals['_RETRYJOBREQUEST']._serialized_start=1019
+  _globals['_RETRYJOBREQUEST']._serialized_end=1062
+  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1064
+  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1087
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1089
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1158
+  _globals['_OPERATIONINFO']._serialized_start=1161
+  _globals['_OPERATIONINFO']._serialized_end=1310
+  _globals['_PARAMETERINFO']._serialized_start=1313
+  _globals['_PARAMETERINFO']._serialized_end=1442
+  _globals['_PROCESSINGSERVICE']._serialized_start=1445
+  _globals['_PROCESSINGSERVICE']._serialized_end=2418
 # @@protoc_insertion_point(module_scope)

@@ -35,13 +35,17 @@ class ProcessMediaRequest(_message.Message):
     ops: _builtins.str
     """The pipeline in the short text form, instead of `operations`: "resize:800x600,compress:85"."""
     rendition: _builtins.str
-    """What the rendition is called; one that has this name is replaced. Without: a name made from the pipeline."""
+    """What the rendition is called; one that has this name is replaced. Without: a name made from the pipeline.
+    INVALID_FIELD for those of the standard renditions ("small", …), which every picture gets.
+    """
     priority: _job_pb2.Job.Priority.ValueType
     request_id: _builtins.str
     """A UUID of your own: a second request with it returns the job of the first."""
     @_builtins.property
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[_operation_pb2.Operation]:
-        """The pipeline."""
+        """The pipeline: at most 32 operations, 4000 characters in the short text form. It is held against the rules of
+        Operation with that form's errors, INVALID_OPERATIONS, so not by those of this message.
+        """
 
     def __init__(
         self,
@@ -167,7 +171,9 @@ class ListJobsResponse(_message.Message):
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
-    def jobs(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]: ...
+    def jobs(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]:
+        """Fewer than `page_size` also where a page would be larger than a mebibyte."""
+
     def __init__(
         self,
         *,

@@ -91,7 +91,7 @@ class ProcessingServiceServicer:
         taken as it is, and the job ends at once.
 
         Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
-        OPERATION_NOT_APPLICABLE. Safe to retry with a `request_id`.
+        OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (200 by pipelines). Safe to retry with a `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

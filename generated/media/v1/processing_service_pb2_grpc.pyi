@@ -42,7 +42,7 @@ class ProcessingServiceStub:
     taken as it is, and the job ends at once.
 
     Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
-    OPERATION_NOT_APPLICABLE. Safe to retry with a `request_id`.
+    OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (200 by pipelines). Safe to retry with a `request_id`.
     """
     BatchProcessMedia: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.BatchProcessMediaRequest, _processing_service_pb2.BatchProcessMediaResponse]
     """Accepts several jobs, all or none.
@@ -96,7 +96,7 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
     taken as it is, and the job ends at once.
 
     Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
-    OPERATION_NOT_APPLICABLE. Safe to retry with a `request_id`.
+    OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (200 by pipelines). Safe to retry with a `request_id`.
     """
     BatchProcessMedia: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.BatchProcessMediaRequest, _processing_service_pb2.BatchProcessMediaResponse]  # type: ignore[assignment]
     """Accepts several jobs, all or none.
@@ -153,7 +153,7 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
         taken as it is, and the job ends at once.
 
         Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
-        OPERATION_NOT_APPLICABLE. Safe to retry with a `request_id`.
+        OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (200 by pipelines). Safe to retry with a `request_id`.
         """
 
     @_abc_1.abstractmethod

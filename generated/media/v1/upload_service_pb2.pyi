@@ -463,7 +463,9 @@ class ListUploadsResponse(_message.Message):
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
-    def uploads(self) -> _containers.RepeatedCompositeFieldContainer[_upload_pb2.Upload]: ...
+    def uploads(self) -> _containers.RepeatedCompositeFieldContainer[_upload_pb2.Upload]:
+        """Fewer than `page_size` also where a page would be larger than a mebibyte."""
+
     def __init__(
         self,
         *,

@@ -7,10 +7,10 @@ from media_service.access.principal import Principal
 from media_service.downloads.disposition import content_disposition
 from media_service.downloads.filenames import with_extension
 from media_service.downloads.model import Content, stored
-from media_service.errors import NotFound, OutOfRange, Reason
-from media_service.media.model import Media, Rendition
+from media_service.errors import OutOfRange, Reason
+from media_service.media.model import Media
 from media_service.media.reader import MediaReader, PublicReader
-from media_service.media.service import readable
+from media_service.media.service import find_rendition, readable
 from media_service.storage.blobs import READ_CHUNK, BlobStore
 
 
@@ -39,7 +39,7 @@ class DownloadService:
     def content(self, media: Media, rendition: str) -> Content:
         """Raises NotFound (RENDITION_NOT_FOUND)."""
         if rendition:
-            found = find(media, rendition)
+            found = find_rendition(media, rendition)
             filename = with_extension(media.filename, found.content_type, f"-{found.name}")
             return stored(found.blob, found.content_type, filename, found.create_time)
         return self.original(media)
@@ -76,19 +76,6 @@ async def pieces(data: bytes, start: int, end: int) -> AsyncGenerator[bytes, Non
     """Bytes [start, end) as a store gives them out."""
     for at in range(start, end, READ_CHUNK):
         yield data[at : min(at + READ_CHUNK, end)]
-
-
-def find(media: Media, name: str) -> Rendition:
-    """Raises NotFound (RENDITION_NOT_FOUND)."""
-    for rendition in media.renditions:
-        if rendition.name == name:
-            return rendition
-    raise NotFound(
-        Reason.RENDITION_NOT_FOUND,
-        "The media has no rendition of this name.",
-        media_id=media.media_id,
-        rendition=name,
-    )
 
 
 def not_satisfiable(size: int) -> OutOfRange:

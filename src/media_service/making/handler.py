@@ -12,7 +12,7 @@ from media_service.media import queries
 from media_service.media.model import Media, NewRendition
 from media_service.media.pictures import overlay_of, picture_of
 from media_service.media.reader import not_found
-from media_service.media.renditions import Renditions
+from media_service.media.renditions import Renditions, check_room
 from media_service.processing.inspector import Inspector
 from media_service.processing.pipeline.plan import Plan, read_plan
 from media_service.processing.renderer import Renderer, Source
@@ -43,6 +43,7 @@ class ProcessHandler:
         if media.made(claim.rendition, claim.pipeline):  # by another job, meanwhile
             await self._finish(claim)
             return
+        check_room(media, claim.rendition)
         progress.report("fetch", 5)
         async with AsyncExitStack() as opened:
             original = await self._open(opened, media)

@@ -20,6 +20,7 @@ from media_service.media import queries as catalogue
 from media_service.media.model import Media, Rendition
 from media_service.media.pictures import overlay_of, picture_of
 from media_service.media.reader import MediaReader
+from media_service.media.renditions import check_room
 from media_service.media.service import load
 from media_service.processing.pipeline.plan import Plan
 from media_service.processing.pipeline.text import digest
@@ -68,7 +69,7 @@ class JobService:
         """Accepts jobs, all or none. A known request id gives the job it stood for before.
 
         Raises NotFound (MEDIA_NOT_FOUND), Gone (MEDIA_DELETED), FailedPrecondition
-        (MEDIA_QUARANTINED, OPERATION_NOT_APPLICABLE).
+        (MEDIA_QUARANTINED, OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED).
         """
         own(principal)
         async with self._database.transaction() as db:
@@ -86,6 +87,7 @@ class JobService:
         ):
             return known
         media = picture_of(await load(db, principal, order.media_id))
+        check_room(media, order.name)
         for overlay_id in order.plan.overlays:
             overlay_of(media, await catalogue.get(db, overlay_id), overlay_id)
         new = NewJob(

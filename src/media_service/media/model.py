@@ -152,6 +152,11 @@ class Media:
         """The renditions that lie in the other store."""
         return tuple(r for r in self.renditions if r.blob.store != self.home)
 
+    @property
+    def made_by_pipelines(self) -> tuple[Rendition, ...]:
+        """The renditions that somebody asked for."""
+        return tuple(r for r in self.renditions if r.pipeline)
+
     def made(self, name: str, pipeline: str) -> Rendition | None:
         """The rendition of this name, if it was made of this version by this pipeline."""
         wanted = (name, pipeline, self.version)

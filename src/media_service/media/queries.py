@@ -22,28 +22,37 @@ from media_service.media.model import (
 )
 from media_service.types import Checksums, Fault, Owner
 
-SELECT = """
-    select m.*, m.media_id::text as media_id, b.blob_id::text as blob_id, b.store, b.key,
-           b.size_bytes as blob_size, b.crc32c, b.sha256,
-           (
-               select json_agg(
-                   json_build_object(
-                       'name', r.name, 'content_type', r.content_type, 'time', r.create_time,
-                       'blob_id', rb.blob_id, 'store', rb.store, 'key', rb.key,
-                       'size', rb.size_bytes, 'crc32c', rb.crc32c,
-                       'sha256', encode(rb.sha256, 'hex'), 'pipeline', r.pipeline,
-                       'version', r.version, 'width', r.width, 'height', r.height
-                   )
-                   order by r.name
-               )
-               from renditions r
-               join blobs rb on rb.blob_id = r.blob_id
-               where r.media_id = m.media_id
-           ) as renditions
-    from media m
-    join media_versions v on v.media_id = m.media_id and v.version = m.version
-    join blobs b on b.blob_id = v.blob_id
+RENDITIONS = """
+    (
+        select json_agg(
+            json_build_object(
+                'name', r.name, 'content_type', r.content_type, 'time', r.create_time,
+                'blob_id', rb.blob_id, 'store', rb.store, 'key', rb.key,
+                'size', rb.size_bytes, 'crc32c', rb.crc32c,
+                'sha256', encode(rb.sha256, 'hex'), 'pipeline', r.pipeline,
+                'version', r.version, 'width', r.width, 'height', r.height
+            )
+            order by r.name
+        )
+        from renditions r
+        join blobs rb on rb.blob_id = r.blob_id
+        where r.media_id = m.media_id
+    )
 """
+
+
+def select(renditions: str) -> str:
+    return f"""
+        select m.*, m.media_id::text as media_id, b.blob_id::text as blob_id, b.store, b.key,
+               b.size_bytes as blob_size, b.crc32c, b.sha256, {renditions} as renditions
+        from media m
+        join media_versions v on v.media_id = m.media_id and v.version = m.version
+        join blobs b on b.blob_id = v.blob_id
+    """  # noqa: S608 - made of constants
+
+
+SELECT = select(RENDITIONS)
+BARE = select("null")
 
 
 def record(row: Mapping[str, Any]) -> Media:
@@ -109,9 +118,12 @@ async def get(db: Connection, media_id: str) -> Media | None:
     return record(row) if row else None
 
 
-async def get_many(db: Connection, media_ids: Sequence[str]) -> dict[str, Media]:
-    """Those that exist, by id."""
-    rows = await db.execute(SELECT + "where m.media_id = any(%s::uuid[])", (list(media_ids),))
+async def get_many(
+    db: Connection, media_ids: Sequence[str], *, bare: bool = False
+) -> dict[str, Media]:
+    """Those that exist, by id. `bare`: as if they had no renditions."""
+    query = (BARE if bare else SELECT) + "where m.media_id = any(%s::uuid[])"
+    rows = await db.execute(query.encode(), (list(media_ids),))
     return {row["media_id"]: record(row) async for row in rows}
 
 
@@ -270,6 +282,10 @@ async def put_rendition(db: Connection, media_id: str, new: NewRendition, blob_i
             new.height,
         ),
     )
+
+
+async def remove_rendition(db: Connection, media_id: str, name: str) -> None:
+    await db.execute("delete from renditions where media_id = %s and name = %s", (media_id, name))
 
 
 async def move_rendition(db: Connection, media_id: str, rendition: Rendition, blob_id: str) -> bool:

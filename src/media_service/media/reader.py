@@ -51,10 +51,12 @@ class PublicReader:
 
 
 class MediaReader:
-    """Reads media by id; callers at the same time share a query."""
+    """Reads media by id; callers at the same time share a query. `bare`: as if they had no
+    renditions, for who needs none of what may be two hundred rows."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, bare: bool = False) -> None:
         self._database = database
+        self._bare = bare
         self._read = Batcher(self._read_many)
 
     async def get(self, principal: Principal, media_id: str) -> Media:
@@ -68,5 +70,5 @@ class MediaReader:
 
     async def _read_many(self, media_ids: Sequence[str]) -> list[Media | None]:
         async with self._database.connection() as db:
-            found = await queries.get_many(db, media_ids)
+            found = await queries.get_many(db, media_ids, bare=self._bare)
         return [found.get(media_id) for media_id in media_ids]

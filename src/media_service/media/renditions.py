@@ -13,6 +13,7 @@ from crc32c import crc32c as crc32c_of
 
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
+from media_service.errors import FailedPrecondition, Reason
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
@@ -24,7 +25,8 @@ from media_service.storage.local import LocalDriver
 from media_service.types import Checksums
 
 CHUNK = 4 << 20
-
+# Renditions by pipelines of one media.
+MOST = 200
 
 # Does more in a transaction; False if the transaction is to do nothing.
 Ending = Callable[[Connection], Awaitable[bool]]
@@ -53,7 +55,8 @@ class Renditions:
 
         `new.name`: small letters, digits, and `_.-` behind the first. `ending`: what is to be done
         in the transaction that adds it; if that says no, nothing is, and the answer is False.
-        Raises NotFound (MEDIA_NOT_FOUND) if the media is gone, also if it goes meanwhile.
+        Raises NotFound (MEDIA_NOT_FOUND) if the media is gone, also if it goes meanwhile;
+        FailedPrecondition (RENDITION_LIMIT_EXCEEDED).
         """
         media = await self._get(media_id)
         store = self._stores[media.home]
@@ -82,6 +85,8 @@ class Renditions:
         media = await queries.lock(db, media_id)
         if media is None or not await ending(db):
             return False
+        if new.pipeline:
+            check_room(media, new.name)
         await queries.put_rendition(db, media_id, new, blob.blob_id)
         for older in media.renditions:
             if older.name == new.name:
@@ -90,6 +95,19 @@ class Renditions:
         if blob.store != media.home:  # what it may be seen by has changed meanwhile
             await jobs.enqueue(db, JobKind.PUBLISH, media_id)
         return True
+
+
+def check_room(media: Media, name: str) -> None:
+    """Raises FailedPrecondition (RENDITION_LIMIT_EXCEEDED) if a media has all the renditions by
+    pipelines that it can have, and none of this name: they are part of all that is read of it."""
+    made = media.made_by_pipelines
+    if len(made) >= MOST and all(rendition.name != name for rendition in made):
+        raise FailedPrecondition(
+            Reason.RENDITION_LIMIT_EXCEEDED,
+            f"A media has at most {MOST} renditions by pipelines; delete one first.",
+            media_id=media.media_id,
+            limit=MOST,
+        )
 
 
 async def follow(db: Connection, before: Media, after: Media) -> None:

@@ -1,6 +1,6 @@
 """Use cases of the catalogue."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from media_service.errors import (
     FailedPrecondition,
     Gone,
     InvalidArgument,
+    NotFound,
     PreconditionFailed,
     Reason,
 )
@@ -21,7 +22,7 @@ from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
 from media_service.media.filter import parse_filter
-from media_service.media.model import Media, MediaState
+from media_service.media.model import Media, MediaState, Rendition
 from media_service.media.paging import (
     after_sql,
     decode_token,
@@ -30,10 +31,10 @@ from media_service.media.paging import (
     order_sql,
     parse_order,
 )
+from media_service.media.placing import release
 from media_service.media.reader import MediaReader, permit
 from media_service.media.renditions import follow
 
-DEFAULT_PAGE = 50
 CHANGEABLE = ("filename", "title", "description", "tags", "visibility")
 TYPES: dict[str, type] = {
     "create_time": datetime,
@@ -67,6 +68,19 @@ async def load(db: Connection, principal: Principal, media_id: str, *, lock: boo
     return permit(principal, media, media_id)
 
 
+def find_rendition(media: Media, name: str) -> Rendition:
+    """Raises NotFound (RENDITION_NOT_FOUND)."""
+    for rendition in media.renditions:
+        if rendition.name == name:
+            return rendition
+    raise NotFound(
+        Reason.RENDITION_NOT_FOUND,
+        "The media has no rendition of this name.",
+        media_id=media.media_id,
+        rendition=name,
+    )
+
+
 def check_etag(media: Media, etag: str) -> None:
     """`etag` empty or "*": whatever it is. Raises PreconditionFailed (ETAG_MISMATCH)."""
     if etag and etag not in {"*", media.etag, media.etag.strip('"')}:
@@ -97,11 +111,12 @@ class MediaService:
         *,
         filter_text: str,
         order_by: str,
-        page_size: int,
         page_token: str,
         show_deleted: bool,
-    ) -> tuple[list[Media], str]:
-        """A page of the caller's media, and the token of the next one, empty on the last."""
+        limit: int,
+    ) -> tuple[list[Media], Callable[[Media], str]]:
+        """Some of the caller's media, and what gives the token of the page that goes on behind one
+        of them."""
         owner = own(principal)
         keys = parse_order(order_by)
         condition = parse_filter(filter_text)
@@ -118,13 +133,9 @@ class MediaService:
             after = after_sql(keys, values)
             where.append(after.sql)
             params += after.params
-        size = page_size or DEFAULT_PAGE
         async with self._database.connection() as db:
-            found = await queries.page(db, " and ".join(where), order_sql(keys), size + 1, params)
-        if len(found) <= size:
-            return found, ""
-        last = found[size - 1]
-        return found[:size], encode_token(query, [getattr(last, key.name) for key in keys])
+            found = await queries.page(db, " and ".join(where), order_sql(keys), limit, params)
+        return found, lambda m: encode_token(query, [getattr(m, key.name) for key in keys])
 
     async def update(
         self, principal: Principal, media_id: str, values: Mapping[str, Any], etag: str
@@ -164,6 +175,23 @@ class MediaService:
             await queries.set_deleted(db, media_id, None)
             changed = await load(db, principal, media_id)
             await follow(db, media, changed)
+        self._told(media_id)
+        return changed
+
+    async def delete_rendition(
+        self, principal: Principal, media_id: str, name: str, etag: str
+    ) -> Media:
+        """Removes a rendition; a job removes its bytes. Raises NotFound (RENDITION_NOT_FOUND)."""
+        async with self._database.transaction() as db:
+            media = await load(db, principal, media_id, lock=True)
+            if media.delete_time is not None:
+                raise gone(media_id)
+            check_etag(media, etag)
+            blob = find_rendition(media, name).blob
+            await queries.remove_rendition(db, media_id, name)
+            await release(db, blob.blob_id)
+            await queries.touch(db, media_id)
+            changed = await load(db, principal, media_id)
         self._told(media_id)
         return changed
 

@@ -78,8 +78,12 @@ def messages(field: FieldDescriptor, value: Any) -> Iterable[Any]:
 
 def told(violation: protovalidate.Violation) -> tuple[str, str]:
     """The field, and what is wrong with it."""
-    elements = violation.proto.field.elements if violation.proto.field else []
-    return ".".join(element.field_name for element in elements), violation.proto.message
+    names = []
+    for element in violation.proto.field.elements if violation.proto.field else []:
+        which = element.subscript
+        place = f"[{which.value}]" if which and which.field == "index" else ""
+        names.append(f"{element.field_name}{place}")
+    return ".".join(names), violation.proto.message
 
 
 def invalid_fields(fields: Sequence[tuple[str, str]]) -> InvalidArgument:

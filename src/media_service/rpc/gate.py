@@ -28,6 +28,9 @@ audit_log = logging.getLogger("media_service.audit")
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
+# That one line of the audit log names: as many as a batch may have.
+MOST_SUBJECTS = 100
+
 
 @dataclass
 class Record:
@@ -38,9 +41,10 @@ class Record:
     outcome: str = "OK"
 
     def note(self, message: Any) -> None:
-        """What a request names, or the response it makes."""
-        for name in ("media_id", "upload_id", "job_id"):
-            self.subject = getattr(message, name, "") or self.subject
+        """What a request names, or the response it makes; of a batch, what its parts name."""
+        if self.action and isinstance(message, Message):
+            named = [subject_of(message)] if subject_of(message) else subjects_of_parts(message)
+            self.subject = ",".join(named) or self.subject
 
     def write(self) -> None:
         if not self.action:
@@ -54,6 +58,23 @@ class Record:
             self.subject,
             self.outcome,
         )
+
+
+def subject_of(message: Message) -> str:
+    """The id of what a message is about; empty if it does not say."""
+    ids = (getattr(message, name, "") for name in ("job_id", "upload_id", "media_id"))
+    return next(filter(None, ids), "")
+
+
+def subjects_of_parts(message: Message) -> list[str]:
+    """Of the messages in its lists, each once."""
+    lists = [
+        value
+        for field, value in message.ListFields()
+        if field.is_repeated and field.message_type and not isinstance(value, Mapping)
+    ]
+    named = (subject_of(part) for parts in lists for part in parts[:MOST_SUBJECTS])
+    return list(dict.fromkeys(filter(None, named)))[:MOST_SUBJECTS]
 
 
 class Gate:

@@ -11,6 +11,9 @@ from media_service.media.service import CHANGEABLE, MediaService, check_changeab
 from media_service.rpc import http
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import media_to_message, timestamp, visibility_from
+from media_service.rpc.pages import page
+
+DEFAULT_PAGE = 50
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -38,18 +41,19 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
     async def ListMedia(  # noqa: N802
         self, request: media_service_pb2.ListMediaRequest, context: Context
     ) -> media_service_pb2.ListMediaResponse:
-        found, next_page_token = await self._media.list_media(
+        size = request.page_size or DEFAULT_PAGE
+        found, token = await self._media.list_media(
             caller(),
             filter_text=request.filter,
             order_by=request.order_by,
-            page_size=request.page_size,
             page_token=request.page_token,
             show_deleted=request.show_deleted,
+            limit=size + 1,
         )
-        return media_service_pb2.ListMediaResponse(
-            media=[media_to_message(media, self._public_url) for media in found],
-            next_page_token=next_page_token,
+        media, next_page_token = await page(
+            found, size, lambda media: media_to_message(media, self._public_url), token
         )
+        return media_service_pb2.ListMediaResponse(media=media, next_page_token=next_page_token)
 
     async def UpdateMedia(  # noqa: N802
         self, request: media_service_pb2.UpdateMediaRequest, context: Context
@@ -82,6 +86,15 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         self, request: media_service_pb2.UndeleteMediaRequest, context: Context
     ) -> media_pb2.Media:
         media = await self._media.undelete(caller(), request.media_id)
+        return media_to_message(media, self._public_url)
+
+    async def DeleteRendition(  # noqa: N802
+        self, request: media_service_pb2.DeleteRenditionRequest, context: Context
+    ) -> media_pb2.Media:
+        etag = request.etag or http.request_headers(context).get("if-match", "")
+        media = await self._media.delete_rendition(
+            caller(), request.media_id.lower(), request.rendition, etag
+        )
         return media_to_message(media, self._public_url)
 
     async def PurgeMedia(  # noqa: N802

@@ -1,5 +1,8 @@
 """ProcessingService: messages in, service calls, messages out."""
 
+import asyncio
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -12,7 +15,7 @@ from media.v1 import (
     processing_service_pb2_grpc,
 )
 
-from media_service.errors import InvalidArgument, Reason
+from media_service.errors import InvalidArgument, MediaError, Reason
 from media_service.jobs.model import JobKind, JobState, Priority
 from media_service.making.service import JobService, JobView, Order
 from media_service.media.paging import decode_token, encode_token, fingerprint
@@ -21,7 +24,9 @@ from media_service.processing.pipeline.fields import filled
 from media_service.processing.pipeline.plan import Plan, plan
 from media_service.processing.pipeline.text import parse, read
 from media_service.rpc.caller import caller
+from media_service.rpc.checks import invalid_fields
 from media_service.rpc.convert import rendition_to_message, timestamp
+from media_service.rpc.pages import each, page
 from media_service.rpc.status import fault_status
 
 DEFAULT_PAGE = 50
@@ -31,24 +36,31 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
-    """`public_url`: what stands before keys of the public store."""
+    """`public_url`: what stands before keys of the public store. `standard`: names of renditions
+    that every picture gets by itself."""
 
-    def __init__(self, jobs: JobService, public_url: str) -> None:
+    def __init__(self, jobs: JobService, public_url: str, standard: Collection[str]) -> None:
         self._jobs = jobs
         self._public_url = public_url
+        self._standard = standard
 
     async def ProcessMedia(  # noqa: N802
         self, request: processing_service_pb2.ProcessMediaRequest, context: Context
     ) -> job_pb2.Job:
-        (job,) = await self._jobs.order(caller(), [order_from(request)])
+        (job,) = await self._jobs.order(caller(), [self._order(request)])
         return self._message(job)
 
     async def BatchProcessMedia(  # noqa: N802
         self, request: processing_service_pb2.BatchProcessMediaRequest, context: Context
     ) -> processing_service_pb2.BatchProcessMediaResponse:
-        jobs = await self._jobs.order(caller(), [order_from(item) for item in request.requests])
+        orders = []
+        for place, item in enumerate(request.requests):
+            with telling(f"requests[{place}]"):
+                orders.append(self._order(item))
+            await asyncio.sleep(0)  # a hundred pipelines are a while's work, and others wait
+        jobs = await self._jobs.order(caller(), orders)
         return processing_service_pb2.BatchProcessMediaResponse(
-            jobs=[self._message(job) for job in jobs]
+            jobs=await each(jobs, self._message)
         )
 
     async def GetJob(  # noqa: N802
@@ -70,13 +82,13 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
         found = await self._jobs.list_jobs(
             caller(), media_id=media_id, state=state, kind=kind, after=after, limit=size + 1
         )
-        response = processing_service_pb2.ListJobsResponse(
-            jobs=[self._message(job) for job in found[:size]]
+        jobs, next_page_token = await page(
+            found,
+            size,
+            self._message,
+            lambda view: encode_token(query, [view.job.create_time, view.job.job_id]),
         )
-        if len(found) > size:
-            last = found[size - 1].job
-            response.next_page_token = encode_token(query, [last.create_time, last.job_id])
-        return response
+        return processing_service_pb2.ListJobsResponse(jobs=jobs, next_page_token=next_page_token)
 
     async def WatchJob(  # type: ignore[override]  # noqa: N802
         self, request: processing_service_pb2.WatchJobRequest, context: Context
@@ -104,19 +116,37 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
     def _message(self, view: JobView) -> job_pb2.Job:
         return job_to_message(view, self._public_url)
 
+    def _order(self, request: processing_service_pb2.ProcessMediaRequest) -> Order:
+        """Raises as `plan_from`, and InvalidArgument (INVALID_FIELD)."""
+        if request.rendition in self._standard:
+            names = ", ".join(self._standard)
+            raise invalid_fields(
+                [("rendition", f"must be none of {names}, which are made of every picture")]
+            )
+        return Order(
+            media_id=request.media_id.lower(),
+            plan=plan_from(request),
+            rendition=request.rendition,
+            priority=Priority(request.priority or Priority.NORMAL),
+            request_id=request.request_id.lower() or None,
+        )
 
-def order_from(request: processing_service_pb2.ProcessMediaRequest) -> Order:
-    return Order(
-        media_id=request.media_id.lower(),
-        plan=plan_from(request),
-        rendition=request.rendition,
-        priority=Priority(request.priority or Priority.NORMAL),
-        request_id=request.request_id.lower() or None,
-    )
+
+@contextmanager
+def telling(place: str) -> Iterator[None]:
+    """Errors say in which part of a request they are."""
+    try:
+        yield
+    except MediaError as error:
+        error.message = f"{place}: {error.message}"
+        if isinstance(error, InvalidArgument):
+            error.fields = tuple((f"{place}.{field}", what) for field, what in error.fields)
+        raise
 
 
 def plan_from(request: processing_service_pb2.ProcessMediaRequest) -> Plan:
-    """The pipeline, in one of its two forms. Raises InvalidArgument (INVALID_OPERATIONS)."""
+    """The pipeline, in one of its two forms. Raises InvalidArgument (INVALID_OPERATIONS),
+    FailedPrecondition (OPERATION_NOT_APPLICABLE)."""
     if bool(request.ops) == bool(request.operations):
         why = "must be set" if not request.ops else "cannot be set beside `operations`"
         raise InvalidArgument(
@@ -124,7 +154,7 @@ def plan_from(request: processing_service_pb2.ProcessMediaRequest) -> Plan:
             "Give the pipeline either as `operations` or as `ops`.",
             (("ops", why),),
         )
-    return plan(parse(request.ops) if request.ops else request.operations)
+    return plan(parse(request.ops)) if request.ops else plan(request.operations, "operations")
 
 
 def job_to_message(view: JobView, public_url: str) -> job_pb2.Job:

@@ -1,6 +1,6 @@
 """The gRPC server: servicers behind the gate, health, reflection, TLS."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -78,7 +78,8 @@ class Services:
 
 class RpcServer:
     """`address` is "host:port"; port 0 takes a free one, see `port` after `start`. `public_url` is
-    what stands before keys of the public store."""
+    what stands before keys of the public store; `standard`: names of renditions that every picture
+    gets by itself."""
 
     def __init__(
         self,
@@ -88,6 +89,7 @@ class RpcServer:
         address: str,
         rest_url: str,
         public_url: str,
+        standard: Collection[str],
         stream_timeout: timedelta,
         tls: tuple[Path, Path] | None = None,
     ) -> None:
@@ -108,7 +110,7 @@ class RpcServer:
             MediaServicer(services.media, services.links, public_url), gate
         )
         processing_service_pb2_grpc.add_ProcessingServiceServicer_to_server(
-            ProcessingServicer(services.jobs, public_url), gate
+            ProcessingServicer(services.jobs, public_url, standard), gate
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.full_name for service in SERVICES]

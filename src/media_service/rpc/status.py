@@ -52,6 +52,35 @@ BY_REASON = {
     Reason.MAX_BYTES_TOO_SMALL: 422,
 }
 INTERNAL = (Code.INTERNAL, 500)
+# Of what ended without an answer (a job, an upload, an inspection) only the reason is kept. The
+# code it has in an answer, for each with which something can end; any other is a fault of ours.
+FAULTS: dict[grpc.StatusCode, set[Reason]] = {
+    Code.INVALID_ARGUMENT: {
+        Reason.CHECKSUM_MISMATCH,
+        Reason.FILE_EMPTY,
+        Reason.FILE_TOO_LARGE,
+        Reason.INSPECTION_LIMIT_EXCEEDED,
+        Reason.INVALID_OPERATIONS,
+        Reason.MEDIA_CORRUPT,
+        Reason.PIXEL_LIMIT_EXCEEDED,
+        Reason.PROCESSING_LIMIT_EXCEEDED,
+        Reason.SIZE_EXCEEDED,
+        Reason.TYPE_MISMATCH,
+        Reason.TYPE_NOT_ALLOWED,
+    },
+    Code.FAILED_PRECONDITION: {
+        Reason.MAX_BYTES_TOO_SMALL,
+        Reason.MEDIA_DELETED,
+        Reason.MEDIA_QUARANTINED,
+        Reason.OPERATION_NOT_APPLICABLE,
+        Reason.RENDITION_LIMIT_EXCEEDED,
+        Reason.UPLOAD_INCOMPLETE,
+    },
+    Code.NOT_FOUND: {Reason.MEDIA_NOT_FOUND},
+    Code.RESOURCE_EXHAUSTED: {Reason.STORAGE_FULL},
+    Code.UNAVAILABLE: {Reason.DATABASE_UNAVAILABLE, Reason.STORAGE_UNAVAILABLE},
+    Code.DATA_LOSS: {Reason.BLOB_MISSING},
+}
 RETRIABLE = (errors.Unavailable, errors.ResourceExhausted)
 # Of other classes.
 RETRIABLE_REASONS = {Reason.MEDIA_NOT_READY}
@@ -83,7 +112,8 @@ def known(error: Exception) -> MediaError:
 
 def fault_status(reason: str, message: str) -> status_pb2.Status:
     """Why something ended as FAILED, as google.rpc.Status."""
-    status = status_pb2.Status(code=Code.FAILED_PRECONDITION.value[0], message=message)
+    code = next((code for code, reasons in FAULTS.items() if reason in reasons), Code.INTERNAL)
+    status = status_pb2.Status(code=code.value[0], message=message)
     pack(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
     return status
 

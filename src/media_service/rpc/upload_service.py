@@ -24,6 +24,7 @@ from media_service.rpc.convert import (
     upload_to_message,
 )
 from media_service.rpc.multipart import MultipartFile, boundary_of, plain_type
+from media_service.rpc.pages import page
 from media_service.rpc.stream_body import body_chunks
 from media_service.rpc.wire import Piece
 from media_service.types import Checksums, new_id
@@ -268,13 +269,15 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             after = tuple(decode_token(request.page_token, query, UPLOAD_KEY))
         size = request.page_size or DEFAULT_PAGE
         results = await self._uploads.list_uploads(caller(), state, after, size + 1)
-        response = upload_service_pb2.ListUploadsResponse(
-            uploads=[upload_to_message(result, self._public_url) for result in results[:size]]
+        uploads, next_page_token = await page(
+            results,
+            size,
+            lambda result: upload_to_message(result, self._public_url),
+            lambda r: encode_token(query, [r.upload.create_time, r.upload.upload_id]),
         )
-        if len(results) > size:
-            last = results[size - 1].upload
-            response.next_page_token = encode_token(query, [last.create_time, last.upload_id])
-        return response
+        return upload_service_pb2.ListUploadsResponse(
+            uploads=uploads, next_page_token=next_page_token
+        )
 
     async def WatchUpload(  # type: ignore[override]  # noqa: N802
         self, request: upload_service_pb2.WatchUploadRequest, context: Context

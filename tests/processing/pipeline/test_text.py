@@ -6,9 +6,11 @@ from media.v1.operation_pb2 import Operation
 from media_service.errors import InvalidArgument
 from media_service.processing.pipeline import fields
 from media_service.processing.pipeline.catalogue import catalogue
-from media_service.processing.pipeline.text import canonical, check, parse, read
+from media_service.processing.pipeline.text import canonical, check, copied, parse, read
 
 MEDIA = "0190163d-8694-739b-aea5-966c26f8ad91"
+# Parameters that go together.
+PAIRS = (("x", "y"), ("focal_x", "focal_y"))
 
 
 def refusal(text: str) -> str:
@@ -133,6 +135,33 @@ def test_every_operation_has_a_manual_whose_example_works(manual):
     [operation] = parse(manual.example)
     assert fields.step(operation)[0] == manual.name
     assert manual.description.endswith(".")
+
+
+@pytest.mark.parametrize("manual", catalogue(), ids=lambda manual: manual.name)
+def test_every_bound_that_is_told_is_allowed_itself(manual):
+    [operation] = parse(manual.example)
+    name, _ = fields.step(operation)
+    for parameter in manual.parameters:
+        for bound in filter(None, (parameter.least, parameter.most)):
+            tried = copied(operation)
+            message = getattr(tried, name)
+            if name == "compress":  # which takes one parameter
+                message.Clear()
+            field = message.DESCRIPTOR.fields_by_name[parameter.name]
+            setattr(message, parameter.name, fields.parsed(field, bound))
+            for pair in PAIRS:
+                if parameter.name in pair:
+                    for other in pair:
+                        setattr(message, other, getattr(message, parameter.name))
+            check([tried])
+
+
+def test_every_number_has_its_bounds():
+    for manual in catalogue():
+        for parameter in manual.parameters:
+            if parameter.kind in {"int", "float"}:
+                assert parameter.least, (manual.name, parameter.name)
+                assert parameter.most, (manual.name, parameter.name)
 
 
 @pytest.mark.parametrize("manual", catalogue(), ids=lambda manual: manual.name)

@@ -7,7 +7,9 @@ from pathlib import Path
 from buf.validate import validate_pb2
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FieldDescriptor
+from media.v1.operation_pb2 import Operation
 
+from media_service.processing.image.formats import FORMATS
 from media_service.processing.pipeline import fields
 
 DESCRIPTORS = Path(__file__).parents[4] / "generated/media.binpb"
@@ -56,14 +58,7 @@ def catalogue() -> tuple[OperationManual, ...]:
 
 
 def parameter(field: FieldDescriptor, comment: str) -> Parameter:
-    enum = fields.enum_of(field)
     least, most = bounds(field)
-    refused = field.GetOptions().Extensions[validate_pb2.field].enum.not_in
-    values = (
-        [value for value in enum.values if value.number and value.number not in refused]
-        if enum
-        else []
-    )
     return Parameter(
         field.name,
         fields.kind(field),
@@ -71,17 +66,28 @@ def parameter(field: FieldDescriptor, comment: str) -> Parameter:
         fields.default_text(field),
         least,
         most,
-        tuple(value.name for value in values),
+        choices(field),
     )
 
 
+def choices(field: FieldDescriptor) -> tuple[str, ...]:
+    """The values of an enum that can be asked for; of formats, those that can be written."""
+    enum = fields.enum_of(field)
+    if enum is None:
+        return ()
+    refused = field.GetOptions().Extensions[validate_pb2.field].enum.not_in
+    names = [value.name for value in enum.values if value.number and value.number not in refused]
+    return tuple(name for name in names if enum != Operation.Format.DESCRIPTOR or name in FORMATS)
+
+
 def bounds(field: FieldDescriptor) -> tuple[str, str]:
+    """The contract has only bounds that are themselves allowed."""
     rules = field.GetOptions().Extensions[validate_pb2.field]
     numbers = getattr(rules, rules.WhichOneof("type") or "", None)
     if fields.kind(field) not in {"int", "float"} or numbers is None:
         return "", ""
-    least = next((f"{getattr(numbers, n):.15g}" for n in ("gte", "gt") if numbers.HasField(n)), "")
-    most = next((f"{getattr(numbers, n):.15g}" for n in ("lte", "lt") if numbers.HasField(n)), "")
+    least = f"{numbers.gte:.15g}" if numbers.HasField("gte") else ""
+    most = f"{numbers.lte:.15g}" if numbers.HasField("lte") else ""
     return least, most
 
 

@@ -6,8 +6,17 @@ from functools import lru_cache
 
 from media.v1.operation_pb2 import Operation
 
+from media_service.errors import FailedPrecondition, Reason
+from media_service.processing.image.formats import FORMATS as WRITTEN
 from media_service.processing.pipeline import fields
-from media_service.processing.pipeline.text import canonical, check, normal, read
+from media_service.processing.pipeline.text import (
+    MOST_CHARACTERS,
+    canonical,
+    check,
+    invalid,
+    normal,
+    read,
+)
 
 FORMATS = Operation.Format.DESCRIPTOR
 # What names another media, in whatever operation.
@@ -24,10 +33,27 @@ class Plan:
     overlays: tuple[str, ...]
 
 
-def plan(operations: Iterable[Operation]) -> Plan:
+def plan(operations: Iterable[Operation], field: str = "ops") -> Plan:
+    """What somebody asks for; `field`: in what.
+
+    Raises InvalidArgument (INVALID_OPERATIONS), FailedPrecondition (OPERATION_NOT_APPLICABLE).
+    """
+    asked = checked(operations, field)
+    if len(asked.text) > MOST_CHARACTERS:
+        raise invalid(field, f"may have {MOST_CHARACTERS} characters in the short text form")
+    if asked.format and asked.format not in WRITTEN:
+        raise FailedPrecondition(
+            Reason.OPERATION_NOT_APPLICABLE,
+            f"{asked.format} cannot be written here; there are {', '.join(WRITTEN)}.",
+            format=asked.format,
+        )
+    return asked
+
+
+def checked(operations: Iterable[Operation], field: str = "ops") -> Plan:
     """Raises InvalidArgument (INVALID_OPERATIONS)."""
     operations = list(operations)
-    check(operations)
+    check(operations, field)
     operations = [normal(operation) for operation in operations]
     format_ = 0
     overlays = []
@@ -47,7 +73,7 @@ def plan(operations: Iterable[Operation]) -> Plan:
 @lru_cache(maxsize=1024)
 def read_plan(text: str) -> Plan:
     """Of a canonical text."""
-    return plan(read(text))
+    return checked(read(text))
 
 
 @lru_cache(maxsize=1024)
@@ -60,4 +86,4 @@ def with_format(text: str, format_name: str) -> Plan:
         operations.append(Operation())
         converts = operations[-1:]
     converts[0].convert.MergeFrom(Operation.Convert(format=number))
-    return plan(operations)
+    return checked(operations)

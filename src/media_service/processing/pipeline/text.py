@@ -125,23 +125,23 @@ def validator() -> protovalidate.Validator:
     return protovalidate.Validator()
 
 
-def check(operations: Sequence[Operation]) -> None:
-    """Holds operations against the contract's rules.
+def check(operations: Sequence[Operation], field: str = "ops") -> None:
+    """Holds operations against the contract's rules. `field`: what they came in.
 
     Raises InvalidArgument (INVALID_OPERATIONS).
     """
     if len(operations) > MOST_OPERATIONS:
-        raise invalid("ops", f"may have {MOST_OPERATIONS} operations")
+        raise invalid(field, f"may have {MOST_OPERATIONS} operations")
     for place, operation in enumerate(operations):
         violations = validator().collect_violations(operation, fail_fast=True)
         for violation in violations:
             elements = violation.proto.field.elements if violation.proto.field else []
-            name = ".".join([f"ops[{place}]", *(element.field_name for element in elements)])
+            name = ".".join([f"{field}[{place}]", *(element.field_name for element in elements)])
             raise invalid(name, violation.proto.message)
     names = [fields.step(operation)[0] for operation in operations]
     for name in ONCE:
         if names.count(name) > 1:
-            raise invalid("ops", f"may have one {name}")
+            raise invalid(field, f"may have one {name}")
 
 
 def canonical(operations: Iterable[Operation]) -> str:

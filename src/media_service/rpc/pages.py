@@ -1,0 +1,39 @@
+"""Answers of many messages: made without holding up other calls, and no larger than they can be."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+# Of a page. One message more, at its largest, still fits into what gRPC sends.
+PAGE_BYTES = 1 << 20
+
+
+async def each(items: Iterable[T], convert: Callable[[T], M]) -> list[M]:
+    """All of them; others have their turns in between."""
+    made = []
+    for item in items:
+        made.append(convert(item))
+        await asyncio.sleep(0)
+    return made
+
+
+async def page(
+    found: Sequence[T], size: int, convert: Callable[[T], M], token: Callable[[T], str]
+) -> tuple[list[M], str]:
+    """The first `size` of what was found, or fewer if they are large, and the token of the next
+    page, empty on the last. `token`: of the page that goes on behind an item."""
+    made: list[M] = []
+    room = PAGE_BYTES
+    for item in found[:size]:
+        message = convert(item)
+        room -= message.ByteSize()
+        if made and room < 0:
+            break
+        made.append(message)
+        await asyncio.sleep(0)
+    return made, token(found[len(made) - 1]) if len(made) < len(found) else ""
