@@ -60,6 +60,7 @@ CODES = {
     "JOB_NOT_RETRYABLE": code_pb2.FAILED_PRECONDITION,
     "BUSY": code_pb2.RESOURCE_EXHAUSTED,
     "MEDIA_NOT_FOUND": code_pb2.NOT_FOUND,
+    "RENDITION_NOT_FOUND": code_pb2.NOT_FOUND,
     "TOKEN_MISSING": code_pb2.UNAUTHENTICATED,
     "DATABASE_UNAVAILABLE": code_pb2.UNAVAILABLE,
 }
@@ -332,6 +333,18 @@ class Fake(
         self._unary("UndeleteMedia", context)
         media = self._find(request.media_id, context)[0]
         media.ClearField("delete_time")
+        return media
+
+    def DeleteRendition(self, request, context) -> media_pb2.Media:  # noqa: N802
+        fault = self._unary("DeleteRendition", context)
+        media = self._find(request.media_id, context)[0]
+        kept = [r for r in media.renditions if r.name != request.rendition]
+        if len(kept) == len(media.renditions):
+            abort(context, "RENDITION_NOT_FOUND")
+        del media.renditions[:]
+        media.renditions.extend(kept)
+        if fault:
+            abort(context, fault.kind)
         return media
 
     def PurgeMedia(self, request, context) -> empty_pb2.Empty:  # noqa: N802

@@ -57,6 +57,19 @@ async def test_a_purge_whose_answer_was_lost_is_done(client, fake, media_id):
     assert caught.value.reason == "MEDIA_NOT_FOUND"
 
 
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_rendition_is_deleted_also_if_the_answer_was_lost(client, fake, media_id, lost):
+    for name in ("mine", "small"):
+        fake.stored[media_id][0].renditions.add(name=name)
+    if lost:
+        fake.inject("DeleteRendition", Fault("UNAVAILABLE", at_finish=True))
+    left = await client.delete_rendition(media_id, "mine")
+    assert [rendition.name for rendition in left.renditions] == ["small"]
+    with pytest.raises(MediaServiceError) as caught:
+        await client.delete_rendition(media_id, "mine")
+    assert caught.value.reason == "RENDITION_NOT_FOUND"
+
+
 async def test_a_watch_survives_a_break_and_ends_with_the_upload(client, fake):
     upload_id = new_id()
     fake.inject("WriteUpload", Fault("SUPERSEDED", after=100))

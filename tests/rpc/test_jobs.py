@@ -449,21 +449,6 @@ async def test_what_is_wrong_in_a_batch_is_told_with_its_place(ann: Caller) -> N
     assert await listed(ann, type=Job.PROCESS) == []
 
 
-async def test_other_calls_have_their_turns_while_a_batch_is_read(ann: Caller) -> None:
-    media = await ann.store(jpeg())
-    heavy = [
-        Request(media_id=media.media_id, ops=",".join(f"blur:{1 + k + n / 100}" for k in range(32)))
-        for n in range(100)
-    ]
-    taken = asyncio.create_task(batch(ann, *heavy))
-    answered = 0
-    while not taken.done():
-        await listed(ann, page_size=1, state=Job.CANCELLED)
-        answered += 1
-    assert len(await taken) == 100
-    assert answered > 5
-
-
 async def test_a_batch_is_audited_by_its_jobs(
     ann: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -185,6 +185,13 @@ class AsyncClient:
         """Takes a soft delete back."""
         return await self._transport.run(calls.undelete(media_id, self._backoff))
 
+    async def delete_rendition(
+        self, media_id: str, rendition: str, *, etag: str = ""
+    ) -> media_pb2.Media:
+        """Removes a rendition and its bytes for good; returns the media without it."""
+        steps = calls.delete_rendition(media_id, rendition, etag, self._backoff)
+        return await self._transport.run(steps)
+
     async def purge(self, media_id: str) -> None:
         """Removes a soft-deleted media and its bytes for good."""
         await self._transport.run(calls.purge(media_id, self._backoff))

@@ -99,6 +99,18 @@ def purge(media_id: str, backoff: Backoff) -> Steps[None]:
     return once("PurgeMedia", request, "MEDIA_NOT_FOUND", backoff)
 
 
+def delete_rendition(
+    media_id: str, rendition: str, etag: str, backoff: Backoff
+) -> Steps[media_pb2.Media]:
+    request = media_service_pb2.DeleteRenditionRequest(
+        media_id=media_id, rendition=rendition, etag=etag
+    )
+    left: media_pb2.Media | None = yield from once(
+        "DeleteRendition", request, "RENDITION_NOT_FOUND", backoff
+    )
+    return left or (yield from get(media_id, backoff, full=False))
+
+
 JOB_REQUESTS = {
     "GetJob": processing_service_pb2.GetJobRequest,
     "CancelJob": processing_service_pb2.CancelJobRequest,

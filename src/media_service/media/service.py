@@ -186,8 +186,8 @@ class MediaService:
             media = await load(db, principal, media_id, lock=True)
             if media.delete_time is not None:
                 raise gone(media_id)
-            check_etag(media, etag)
             blob = find_rendition(media, name).blob
+            check_etag(media, etag)
             await queries.remove_rendition(db, media_id, name)
             await release(db, blob.blob_id)
             await queries.touch(db, media_id)

@@ -1,4 +1,5 @@
-"""Answers of many messages: made without holding up other calls, and no larger than they can be."""
+"""Requests and answers of many parts: read and made without holding up other calls, and no larger
+than they can be."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -7,13 +8,14 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 T = TypeVar("T")
+R = TypeVar("R")
 M = TypeVar("M", bound=Message)
 
 # Of a page. One message more, at its largest, still fits into what gRPC sends.
 PAGE_BYTES = 1 << 20
 
 
-async def each(items: Iterable[T], convert: Callable[[T], M]) -> list[M]:
+async def each(items: Iterable[T], convert: Callable[[T], R]) -> list[R]:
     """All of them; others have their turns in between."""
     made = []
     for item in items:

@@ -1,6 +1,5 @@
 """ProcessingService: messages in, service calls, messages out."""
 
-import asyncio
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -53,11 +52,7 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
     async def BatchProcessMedia(  # noqa: N802
         self, request: processing_service_pb2.BatchProcessMediaRequest, context: Context
     ) -> processing_service_pb2.BatchProcessMediaResponse:
-        orders = []
-        for place, item in enumerate(request.requests):
-            with telling(f"requests[{place}]"):
-                orders.append(self._order(item))
-            await asyncio.sleep(0)  # a hundred pipelines are a while's work, and others wait
+        orders = await each(enumerate(request.requests), self._order_of_batch)
         jobs = await self._jobs.order(caller(), orders)
         return processing_service_pb2.BatchProcessMediaResponse(
             jobs=await each(jobs, self._message)
@@ -130,6 +125,13 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
             priority=Priority(request.priority or Priority.NORMAL),
             request_id=request.request_id.lower() or None,
         )
+
+    def _order_of_batch(
+        self, part: tuple[int, processing_service_pb2.ProcessMediaRequest]
+    ) -> Order:
+        place, request = part
+        with telling(f"requests[{place}]"):
+            return self._order(request)
 
 
 @contextmanager

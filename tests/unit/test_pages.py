@@ -1,0 +1,46 @@
+"""Answers of many messages."""
+
+import asyncio
+
+from google.protobuf.wrappers_pb2 import StringValue
+
+from media_service.rpc.pages import PAGE_BYTES, each, page
+
+
+def text(size: int) -> StringValue:
+    return StringValue(value="x" * size)
+
+
+async def test_others_have_their_turns_while_many_parts_are_made() -> None:
+    made: list[str] = []
+
+    async def other() -> None:
+        while True:
+            made.append("other")
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    assert await each(range(5), lambda n: made.append("part") or n) == list(range(5))
+    await page(range(5), 5, lambda _: made.append("message") or text(1), str)
+    task.cancel()
+    for one in ("part", "message"):
+        first, last = made.index(one), len(made) - made[::-1].index(one)
+        assert made[first:last].count("other") >= 4
+
+
+async def test_a_page_has_as_many_as_were_asked_for() -> None:
+    messages, token = await page([1, 2, 3], 2, text, lambda n: f"after {n}")
+    assert (len(messages), token) == (2, "after 2")
+    assert (await page([1, 2], 2, text, str))[1] == ""
+    assert await page([], 2, text, str) == ([], "")
+
+
+async def test_a_page_of_large_messages_ends_before() -> None:
+    half = PAGE_BYTES // 2 - 100
+    messages, token = await page([half, half, half, 1], 3, text, lambda n: f"after {n}")
+    assert (len(messages), token) == (2, f"after {half}")
+
+
+async def test_a_page_has_at_least_one() -> None:
+    messages, token = await page([2 * PAGE_BYTES, 1], 2, text, lambda n: f"after {n}")
+    assert (len(messages), token) == (1, f"after {2 * PAGE_BYTES}")
