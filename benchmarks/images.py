@@ -21,7 +21,8 @@ from media_service.processing.image.load import load
 from media_service.processing.image.operations import Context
 from media_service.processing.pipeline.fields import filled, step
 from media_service.processing.pipeline.text import read
-from media_service.processing.renderer import Renderer, Source
+from media_service.processing.renderer import Renderer
+from media_service.processing.source import Source
 
 SMALL = "resize:300x,convert:WEBP"
 TEN = (

@@ -189,6 +189,33 @@ async def test_negotiated_or_asked_for_it_is_the_same_picture(
     assert len(renders) == 1
 
 
+async def test_a_picture_too_long_for_what_is_taken_comes_in_what_can_hold_it(
+    cat: Caller, renders: list[str]
+) -> None:
+    """AVIF ends at 16384 pixels, WebP at 16383."""
+    media_id = await ready(cat, jpeg(20_000, 40))
+    both = ("accept", "image/avif,image/webp")
+    for ops, expected in (
+        ("", "JPEG"),
+        ("crop:16384x40", "AVIF"),
+        ("crop:16385x40", "JPEG"),
+        ("rotate:90,crop:40x16000", "AVIF"),
+    ):
+        answer = await render(cat, media_id, both, ops=ops)
+        assert answer.image.format == expected
+    assert (await render(cat, media_id, OLDER, ops="crop:16384x40")).image.format == "JPEG"
+    told = await refused(render(cat, media_id, both, ops="convert:AVIF"))
+    assert (told.reason, told.headers["x-http-status"]) == ("PROCESSING_LIMIT_EXCEEDED", "422")
+
+
+async def test_what_negotiation_adds_is_not_counted(cat: Caller, media_id: str) -> None:
+    most = ",".join(["negate"] * 32)
+    assert (await render(cat, media_id, BROWSER, ops=most)).image.format == "AVIF"
+    assert (await refused(render(cat, media_id, ops=f"{most},negate"))).reason == (
+        "INVALID_OPERATIONS"
+    )
+
+
 # HTTP.
 
 

@@ -23,7 +23,9 @@ from media_service.media.pictures import overlay_of, picture_of
 from media_service.media.reader import MediaReader
 from media_service.media.renditions import measure
 from media_service.processing.pipeline.plan import Plan, with_format
-from media_service.processing.renderer import Renderer, Source
+from media_service.processing.pipeline.sizes import course
+from media_service.processing.renderer import Renderer
+from media_service.processing.source import Source
 from media_service.storage.blobs import BlobStore
 
 # Who takes neither AVIF nor WebP gets the first of these that can hold the picture.
@@ -140,15 +142,10 @@ class RenderService:
 
     async def _open(self, opened: AsyncExitStack, media: Media) -> Source:
         """A media's bytes as a file, for as long as the stack lasts."""
-        blob, info = media.blob, media.info or {}
+        blob = media.blob
         file = self._stores[blob.store].as_file(blob.key, blob.size_bytes)
-        return Source(
-            await opened.enter_async_context(file),
-            media.content_type,
-            info.get("width", 0),
-            info.get("height", 0),
-            info.get("page_count", 1),
-        )
+        path = await opened.enter_async_context(file)
+        return Source.of(path, media.content_type, media.info or {})
 
 
 def asked(media: Media, overlays: Sequence[Media], plan: Plan, accept: str) -> Picture:
@@ -158,7 +155,7 @@ def asked(media: Media, overlays: Sequence[Media], plan: Plan, accept: str) -> P
     by_id = {overlay.media_id: overlay for overlay in overlays}
     if plan.format:
         return Picture(media, by_id, plan, negotiated=False)
-    if format_name := negotiated(accept, animated=is_animated(media)):
+    if format_name := negotiated(accept, longest_side(media, plan), animated=is_animated(media)):
         plan = with_format(plan.text, format_name)
     return Picture(media, by_id, plan, negotiated=True)
 
@@ -177,6 +174,12 @@ def check_ready(media: Media) -> None:
             "The media is still being looked at; try again in a moment.",
             media_id=media.media_id,
         )
+
+
+def longest_side(media: Media, plan: Plan) -> int:
+    """Of what is to be made of it, in pixels, at most."""
+    info = media.info or {}
+    return max(course(plan.text, (info["width"], info["height"]), media.content_type).size)
 
 
 def is_animated(media: Media) -> bool:

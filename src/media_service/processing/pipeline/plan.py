@@ -28,6 +28,11 @@ def plan(operations: Iterable[Operation]) -> Plan:
     """Raises InvalidArgument (INVALID_OPERATIONS)."""
     operations = [copied(operation) for operation in operations]
     check(operations)
+    return described(operations)
+
+
+def described(operations: list[Operation]) -> Plan:
+    """Of operations that were checked."""
     format_ = 0
     overlays = []
     for operation in operations:
@@ -46,13 +51,14 @@ def plan(operations: Iterable[Operation]) -> Plan:
 
 @lru_cache(maxsize=1024)
 def read_plan(text: str) -> Plan:
-    """Of a canonical text."""
-    return plan(read(text))
+    """Of a canonical text, which was checked when it was written."""
+    return described(read(text))
 
 
 @lru_cache(maxsize=1024)
 def with_format(text: str, format_name: str) -> Plan:
-    """The pipeline of a canonical text that says no format, with one."""
+    """The pipeline of a canonical text that says no format, with one. It does not count as one of
+    the operations that somebody may ask for."""
     operations = read(text)
     number = Operation.Format.Value(format_name)
     converts = [operation for operation in operations if operation.HasField("convert")]
@@ -60,4 +66,4 @@ def with_format(text: str, format_name: str) -> Plan:
         operations.append(Operation())
         converts = operations[-1:]
     converts[0].convert.MergeFrom(Operation.Convert(format=number))
-    return plan(operations)
+    return described(operations)
