@@ -37,6 +37,10 @@ AT_ONCE_PIXELS = 100_000_000
 # The start of a child takes half a second of a processor, as much as twelve thumbnails: spread over
 # this many it is a fortieth of the work.
 PICTURES_PER_CHILD = 500
+# Loaders that have been looked at by fewer, or parse more. A child that opened a picture of another
+# type serves so many others and no more, of whomever: what took it over saw no more than these.
+SAFER = {"image/jpeg", "image/png", "image/webp"}
+AFTER_OTHERS = 25
 SCRATCH = "media-render-"
 BLURHASH = re.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")
 COLOR = re.compile("#[0-9a-f]{6}")
@@ -106,7 +110,7 @@ class Renderer:
 
         Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (OPERATION_NOT_APPLICABLE,
         MAX_BYTES_TOO_SMALL), TooLarge (PROCESSING_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING),
-        Unavailable (STORAGE_UNAVAILABLE). Cancelling it kills the child.
+        Unavailable (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE). Cancelling it kills the child.
         """
         laid = dict(overlays or {})
         sources = [original, *laid.values()]
@@ -119,6 +123,7 @@ class Renderer:
                     RENDER,
                     *(source.path for source in sources),
                     outputs=[output.fileno()],
+                    then=after(sources),
                     content_type=original.content_type,
                     overlays=[(media_id, source.content_type) for media_id, source in laid.items()],
                     pipeline=pipeline,
@@ -140,6 +145,7 @@ class Renderer:
                     STANDARD,
                     original.path,
                     outputs=[file.fileno() for file in files.values()],
+                    then=after([original]),
                     content_type=original.content_type,
                     sizes=list(sizes.values()),
                     max_pixels=self._max_pixels,
@@ -162,6 +168,11 @@ class Renderer:
         if way.known and largest > self._most_pixels:
             raise too_large(largest, self._most_pixels)
         return charge(original, overlays, way, names)
+
+
+def after(sources: Sequence[Source]) -> int | None:
+    """How many others a child may serve that opened these."""
+    return None if all(s.content_type in SAFER for s in sources) else AFTER_OTHERS
 
 
 def too_large(pixels: int, most: int) -> TooLarge:
