@@ -150,10 +150,13 @@ async def renders(config: Config, parts: Base) -> AsyncIterator[RenderService]:
     async with Renderer(
         children, config.max_pixels, RENDER_BYTES, limits=AT_ONCE, most_pixels=AT_ONCE_PIXELS
     ) as renderer:
-        reader = MediaReader(parts.database)
+        service = RenderService(
+            MediaReader(parts.database), renderer, cache, parts.stores, children
+        )
         try:
-            yield RenderService(reader, renderer, cache, parts.stores, children)
+            yield service
         finally:
+            await service.close()
             await cache.close()
 
 
