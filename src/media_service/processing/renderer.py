@@ -40,7 +40,7 @@ PICTURES_PER_CHILD = 500
 # Loaders that have been looked at by fewer, or parse more. A child that opened a picture of another
 # type serves so many others and no more, of whomever: what took it over saw no more than these.
 SAFER = {"image/jpeg", "image/png", "image/webp"}
-AFTER_OTHERS = 25
+AFTER_OTHERS = 50
 SCRATCH = "media-render-"
 BLURHASH = re.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")
 COLOR = re.compile("#[0-9a-f]{6}")

@@ -15,7 +15,7 @@ from media_service.processing.charge import charge
 from media_service.processing.pipeline.plan import read_plan
 from media_service.processing.pipeline.sizes import course
 from media_service.processing.pipeline.text import canonical, parse
-from media_service.processing.renderer import Renderer
+from media_service.processing.renderer import AFTER_OTHERS, Renderer
 from media_service.processing.source import Source
 from tests.processing.image.sources import corners, look, refusal, render, source
 
@@ -142,6 +142,32 @@ async def test_children_are_there_before_they_are_needed(photo: Path) -> None:
         await render(renderer, photo)
         assert renderers() - others == mine
     assert not [child for child in mine if child.is_running()]
+
+
+async def test_who_opened_what_is_less_trusted_serves_few_others(
+    tmp_path: Path, photo: Path
+) -> None:
+    drawing = tmp_path / "drawing.svg"
+    drawing.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+    others = renderers()
+
+    async def child() -> psutil.Process:
+        """Which is there, once those are that are to be."""
+        async with asyncio.timeout(60):
+            while len(mine := renderers() - others) != 1:
+                await asyncio.sleep(0.01)
+        return mine.pop()
+
+    async with Renderer(1, 1_000_000, 1 << 24) as renderer:
+        for _ in range(3):
+            await render(renderer, photo, "resize:9x")
+        first = await child()
+        await render(renderer, drawing, "convert:PNG")
+        for _ in range(AFTER_OTHERS - 1):
+            await render(renderer, photo, "resize:9x")
+        assert await child() == first
+        await render(renderer, photo, "resize:9x")
+        assert await child() != first
 
 
 async def test_memory_stays_flat(photo: Path) -> None:
