@@ -32,7 +32,7 @@ from media_service.media.renditions import Renditions
 from media_service.media.service import MediaService
 from media_service.media.thumbnails import Thumbnails
 from media_service.processing.inspector import Inspector
-from media_service.processing.renderer import Renderer
+from media_service.processing.renderer import AT_ONCE, AT_ONCE_PIXELS, Renderer
 from media_service.reconcile.model import GRACE
 from media_service.reconcile.service import Reconciler
 from media_service.rpc.server import RpcServer, Services
@@ -55,13 +55,11 @@ GRACE_SECONDS = 10
 SWEEP_SECONDS = 60
 # How often it looks for what dead processes left in the stores and in TMPDIR.
 TIDY_SECONDS = 3600
-# Decoded pictures of a worker process, all together. What does not fit in waits.
+# Pictures of a worker process, all together. What does not fit in waits.
 WORKER_RENDER_BYTES = 2 << 30
 # How long jobs may take, by the clock. The rest only moves bytes, which takes as long as it takes.
 LIMITS = {JobKind.PROCESS: timedelta(minutes=10)}
-
-
-# Decoded pictures of a server process, all together. What does not fit in waits.
+# Pictures of a server process, as well.
 RENDER_BYTES = 2 << 30
 
 # Makes a store of its name and URL.
@@ -149,11 +147,15 @@ async def renders(config: Config, parts: Base) -> AsyncIterator[RenderService]:
     """What makes pictures while somebody waits for them, and keeps them."""
     children = config.render_children or len(os.sched_getaffinity(0))
     cache = RenderCache(parts.database, parts.notifier, parts.raw)
-    async with Renderer(children, config.max_pixels, RENDER_BYTES) as renderer:
+    async with Renderer(
+        children, config.max_pixels, RENDER_BYTES, limits=AT_ONCE, most_pixels=AT_ONCE_PIXELS
+    ) as renderer:
         reader = MediaReader(parts.database, bare=True)
+        service = RenderService(reader, renderer, cache, parts.stores, children)
         try:
-            yield RenderService(reader, renderer, cache, parts.stores, children)
+            yield service
         finally:
+            await service.close()
             await cache.close()
 
 

@@ -6,7 +6,14 @@ import pytest
 
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
-from media_service.downloads.renders.cache import MOST, RenderCache, forget_unused
+from media_service.downloads.renders.cache import (
+    BATCH,
+    LARGE,
+    MOST,
+    MOST_BYTES,
+    RenderCache,
+    forget_unused,
+)
 from media_service.downloads.renders.model import Picture, Render
 from media_service.media.renditions import measure
 from media_service.processing.pipeline.plan import plan
@@ -145,6 +152,47 @@ async def test_of_one_media_only_so_many_are_kept(house: House) -> None:
     assert MOST <= await count(house) < MOST + 100
     assert await find(house, first) is None
     assert await find(house, another) is not None
+
+
+async def test_of_one_media_only_so_many_bytes_are_kept(house: House) -> None:
+    """Those that were used last, and of others' none goes."""
+    media_id, other = await house.new(ORIGINAL), await house.new(ORIGINAL)
+    theirs = await picture(house, other)
+    await keep(house, theirs, b"theirs")
+    asked = [await picture(house, media_id, f"resize:{n}x") for n in range(1, 5)]
+    for hours, each in enumerate(reversed(asked), 1):
+        await keep(house, each, each.plan.text.encode())
+        await house.execute(
+            "update renders set use_time = now() - make_interval(hours => %s) where key = %s",
+            [5 - hours, each.key],
+        )
+    await house.execute(
+        "update blobs set size_bytes = %s where blob_id in (select blob_id from renders)",
+        [MOST_BYTES // 2 - LARGE],
+    )
+    large = await picture(house, media_id, "resize:100x")
+    await keep(house, large, bytes(LARGE + 1))
+    there = [await find(house, each) is not None for each in (*asked, large, theirs)]
+    assert there == [True, True, False, False, True, True]
+
+
+async def test_many_that_nobody_asks_for_go_at_once(house: House) -> None:
+    media_id = await house.new(ORIGINAL)
+    await keep(house, await picture(house, media_id))
+    await house.execute(
+        "insert into renders (media_id, key, blob_id, content_type)"
+        " select r.media_id, sha256(n::text::bytea), r.blob_id, '' from renders r,"
+        " generate_series(1, %s) n",
+        [2 * BATCH],
+    )
+    await house.execute(
+        "update blobs set reference_count = %s where blob_id in (select blob_id from renders)",
+        [2 * BATCH + 1],
+    )
+    await house.execute("update renders set use_time = now() - interval '31 days'")
+    assert await forget_unused(house.database, house.notifier) == 2 * BATCH + 1
+    await house.settle()
+    assert (await count(house), await pictures(house)) == (0, [])
 
 
 async def test_killed_at_any_step_nothing_is_left_over(

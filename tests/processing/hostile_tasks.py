@@ -10,6 +10,8 @@ import threading
 import time
 from pathlib import Path
 
+from media_service.errors import FailedPrecondition, Reason
+
 
 def read(media: int) -> str:
     return os.pread(media, 1000, 0).decode()
@@ -84,6 +86,29 @@ def hang(media: int) -> None:
 
 def crash(media: int) -> None:
     os.abort()
+
+
+def be_killed(media: int) -> None:
+    """As by the kernel when there is no memory left."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def go_silent(media: int) -> None:
+    """Closes the socket, and stays."""
+    os.closerange(3, 4096)
+    time.sleep(3600)
+
+
+def fail_with(media: int, number: int) -> None:
+    raise OSError(number, os.strerror(number))
+
+
+def refuse(media: int) -> None:
+    raise FailedPrecondition(Reason.OPERATION_NOT_APPLICABLE, "Not with this one.")
+
+
+def have_a_fault(media: int) -> None:
+    raise KeyError("a fault of ours")
 
 
 def answer_too_much(media: int) -> str:

@@ -1,6 +1,7 @@
 """A hostile file hurts only the child that opens it."""
 
 import asyncio
+import errno
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from media_service.errors import DataLoss, MediaError, Reason
+from media_service.errors import DataLoss, MediaError, Reason, Unavailable
 from media_service.processing.sandbox import landlock
 from media_service.processing.sandbox.broken import SandboxBroken
 from media_service.processing.sandbox.limits import Limits
@@ -133,6 +134,8 @@ async def test_what_a_task_writes_is_gone_before_the_next(sandbox: Sandbox, medi
         ("write_too_much", Reason.INSPECTION_LIMIT_EXCEEDED),
         ("crash", Reason.MEDIA_CORRUPT),
         ("answer_nonsense", Reason.MEDIA_CORRUPT),
+        ("go_silent", Reason.MEDIA_CORRUPT),
+        ("be_killed", Reason.PROCESSING_UNAVAILABLE),
     ],
 )
 async def test_each_failure_has_its_reason_and_the_next_file_is_served(
@@ -142,6 +145,37 @@ async def test_each_failure_has_its_reason_and_the_next_file_is_served(
     assert await reason_of(sandbox, task, media) is reason
     assert not psutil.pid_exists(before)
     assert await sandbox.run("tests.processing.hostile_tasks:read", media) == "the bytes"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE])
+async def test_what_the_machine_lacks_is_not_the_files_fault(
+    sandbox: Sandbox, media: Path, number: int
+) -> None:
+    with pytest.raises(Unavailable) as error:
+        await sandbox.run("tests.processing.hostile_tasks:fail_with", media, number=number)
+    assert error.value.reason is Reason.PROCESSING_UNAVAILABLE
+    assert os.strerror(number) in error.value.message
+
+
+async def test_a_fault_of_ours_is_told_as_such(sandbox: Sandbox, media: Path) -> None:
+    before = await process_id(sandbox, media)
+    with pytest.raises(SandboxBroken, match="a fault of ours"):
+        await sandbox.run("tests.processing.hostile_tasks:have_a_fault", media)
+    assert await process_id(sandbox, media) != before
+
+
+async def test_a_child_whose_task_refused_serves_the_next(sandbox: Sandbox, media: Path) -> None:
+    before = await process_id(sandbox, media)
+    assert await reason_of(sandbox, "refuse", media) is Reason.OPERATION_NOT_APPLICABLE
+    assert await process_id(sandbox, media) == before
+
+
+async def test_what_is_less_trusted_shortens_the_life_of_its_child(media: Path) -> None:
+    task = "tests.processing.hostile_tasks:process_id"
+    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
+        served = [await sandbox.run(task, media, then=n) for n in (None, 2, 2, None, None)]
+        assert len(set(served[:4])) == 1
+        assert served[4] != served[3], "the third did not make it longer again"
 
 
 @pytest.mark.parametrize(

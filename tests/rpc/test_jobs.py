@@ -29,7 +29,7 @@ Job = job_pb2.Job
 Operation = operation_pb2.Operation
 Request = processing_service_pb2.ProcessMediaRequest
 # Takes a core for seconds.
-SLOW = "resize:12000x12000:enlarge=true:fit=fill,blur:100,rotate:33,blur:90,convert:AVIF:effort=9"
+SLOW = "resize:11000x11000:enlarge=true:fit=fill,blur:100,rotate:33,blur:90,convert:AVIF:effort=9"
 
 
 async def process(caller: Caller, media_id: str, ops: str, **fields: Any) -> Job:

@@ -3,7 +3,7 @@
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,11 @@ from media.v1 import download_service_pb2, media_service_pb2
 from media.v1.operation_pb2 import Operation
 from PIL import Image
 
+from media_service.downloads.renders import cache
+from media_service.downloads.renders.memory import Memory
+from media_service.downloads.renders.turns import Turns
 from media_service.processing.renderer import Rendered, Renderer
+from media_service.types import Owner
 from tests.media_files import film, gif, jpeg, noise, png
 from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
 from tests.rpc.test_links import Anybody, link, somebody
@@ -189,6 +193,33 @@ async def test_negotiated_or_asked_for_it_is_the_same_picture(
     assert len(renders) == 1
 
 
+async def test_a_picture_too_long_for_what_is_taken_comes_in_what_can_hold_it(
+    cat: Caller, renders: list[str]
+) -> None:
+    """AVIF ends at 16384 pixels, WebP at 16383."""
+    media_id = await ready(cat, jpeg(20_000, 40))
+    both = ("accept", "image/avif,image/webp")
+    for ops, expected in (
+        ("", "JPEG"),
+        ("crop:16384x40", "AVIF"),
+        ("crop:16385x40", "JPEG"),
+        ("rotate:90,crop:40x16000", "AVIF"),
+    ):
+        answer = await render(cat, media_id, both, ops=ops)
+        assert answer.image.format == expected
+    assert (await render(cat, media_id, OLDER, ops="crop:16384x40")).image.format == "JPEG"
+    told = await refused(render(cat, media_id, both, ops="convert:AVIF"))
+    assert (told.reason, told.headers["x-http-status"]) == ("PROCESSING_LIMIT_EXCEEDED", "422")
+
+
+async def test_what_negotiation_adds_is_not_counted(cat: Caller, media_id: str) -> None:
+    most = ",".join(["negate"] * 32)
+    assert (await render(cat, media_id, BROWSER, ops=most)).image.format == "AVIF"
+    assert (await refused(render(cat, media_id, ops=f"{most},negate"))).reason == (
+        "INVALID_OPERATIONS"
+    )
+
+
 # HTTP.
 
 
@@ -262,12 +293,13 @@ async def test_what_is_no_picture_is_refused(ann: Caller) -> None:
     )
 
 
-async def test_a_picture_that_could_not_be_read_when_it_came_is_not_tried_again(
+async def test_of_what_could_not_be_read_when_it_came_nothing_is_made(
     cat: Caller, renders: list[str]
 ) -> None:
     broken = await ready(cat, jpeg(400, 400)[:700])
     told = await refused(render(cat, broken, width=20))
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MEDIA_CORRUPT")
+    assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MEDIA_FAILED")
+    assert (told.headers["x-http-status"], told.metadata["cause"]) == ("422", "MEDIA_CORRUPT")
     assert renders == []
 
 
@@ -305,8 +337,13 @@ class Held:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.go_on = asyncio.Event()
-        self.waiting = self.cancelled = self.made = 0
-        really = Renderer.render
+        self.asked = self.waiting = self.cancelled = 0
+        self.made: list[str] = []
+        really, turn = Renderer.render, Turns.of
+
+        def ask(turns: Turns, owner: Owner) -> AbstractAsyncContextManager[None]:
+            self.asked += 1
+            return turn(turns, owner)
 
         @asynccontextmanager
         async def wait(
@@ -319,10 +356,11 @@ class Held:
                 self.cancelled += 1
                 raise
             async with really(renderer, original, pipeline, **how) as rendered:
-                self.made += 1
+                self.made.append(pipeline)
                 yield rendered
 
         monkeypatch.setattr(Renderer, "render", wait)
+        monkeypatch.setattr(Turns, "of", ask)
 
     async def until(self, is_it: Callable[[], bool]) -> None:
         async def look() -> bool:
@@ -331,7 +369,7 @@ class Held:
         await eventually_async(look)
 
 
-async def test_who_goes_away_leaves_the_others_theirs_and_the_last_ends_it(
+async def test_who_goes_away_leaves_the_others_theirs_and_in_the_end_it_is_given_up(
     cat: Caller, media_id: str, held: Held
 ) -> None:
     first, second = (asyncio.create_task(render(cat, media_id, width=31)) for _ in range(2))
@@ -345,26 +383,61 @@ async def test_who_goes_away_leaves_the_others_theirs_and_the_last_ends_it(
     await held.until(lambda: held.waiting == 2)
     held.go_on.set()
     assert (await third).size == (31, 23)
-    assert (held.cancelled, held.made) == (1, 1)
+    assert (held.cancelled, len(held.made)) == (1, 1)
 
 
-async def test_one_too_many_is_refused_and_told_when_to_come_again(
-    start: Start, held: Held
+async def test_what_the_last_one_did_not_wait_for_is_there_for_the_next(
+    cat: Caller, media_id: str, held: Held, working: Running
 ) -> None:
+    impatient = asyncio.create_task(render(cat, media_id, width=32))
+    await held.until(lambda: held.waiting == 1)
+    impatient.cancel()
+    await asyncio.wait([impatient])
+    held.go_on.set()
+    await kept(working, 1)
+    assert (await render(cat, media_id, width=32)).size == (32, 24)
+    assert (held.cancelled, len(held.made)) == (0, 1)
+
+
+async def test_one_too_many_is_refused_and_others_have_their_turn(start: Start, held: Held) -> None:
+    """With one child there are 66 places; two pictures are opened at once."""
     service = await start(work=True, render_children="1")
-    cat = await service.caller("cat")
-    media_id = await ready(cat, jpeg())
+    cat, dan = await service.caller("cat"), await service.caller("dan")
+    media_id, dans = await ready(cat, jpeg()), await ready(dan, jpeg())
     asked = [asyncio.create_task(render(cat, media_id, width=n)) for n in range(1, 34)]
-    await held.until(lambda: held.waiting == 33)
+    await held.until(lambda: (held.asked, held.waiting) == (33, 2))
     told = await refused(render(cat, media_id, width=40))
     assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RENDER_BUSY")
     assert (told.headers["x-http-status"], told.headers["retry-after"]) == ("429", "1")
     # Nothing more is made for who asks for one of them, too.
     same = asyncio.create_task(render(cat, media_id, width=33))
+    other = asyncio.create_task(render(dan, dans, width=50))
+    await held.until(lambda: held.asked == 35)
     held.go_on.set()
     assert (await same).size == (33, 25)
+    assert (await other).size == (50, 38)
     assert [(await answer).size[0] for answer in asked] == list(range(1, 34))
+    assert "width=50" in "".join(held.made[:4]), "who asked last is not last"
     assert (await render(cat, media_id, width=40)).size == (40, 30)
+
+
+async def test_what_failed_is_not_tried_again_at_once(
+    cat: Caller, media_id: str, renders: list[str]
+) -> None:
+    impossible = {"width": 20, "ops": "compress:max_bytes=100", "format": Operation.PNG}
+    for _ in range(3):
+        told = await refused(render(cat, media_id, **impossible))
+        assert told.reason == "MAX_BYTES_TOO_SMALL"
+    assert len(renders) == 1
+    assert (await render(cat, media_id, width=20, format=Operation.PNG)).size == (20, 15)
+
+
+async def test_what_is_too_much_while_somebody_waits_is_for_a_job(
+    cat: Caller, media_id: str
+) -> None:
+    told = await refused(render(cat, media_id, ops="resize:10100x10000:fit=FILL:enlarge"))
+    assert (told.reason, told.headers["x-http-status"]) == ("PROCESSING_LIMIT_EXCEEDED", "422")
+    assert "ProcessMedia" in told.message
 
 
 # What is kept.
@@ -466,6 +539,65 @@ async def test_a_large_picture_comes_from_the_store(
     assert file.read_bytes() == answer.content
     part = await render(cat, media_id, ("range", "bytes=0-9"), format=Operation.TIFF)
     assert (part.content, len(renders)) == (answer.content[:10], 1)
+
+
+async def test_a_picture_counts_in_memory_until_its_reader_has_it(
+    monkeypatch: pytest.MonkeyPatch, start: Start
+) -> None:
+    """Whoever reads slowly holds it, long after it was stored."""
+    memories: list[Memory] = []
+
+    def make(most: int) -> Memory:
+        memories.append(Memory(most))
+        return memories[-1]
+
+    monkeypatch.setattr(cache, "Memory", make)
+    service = await start(work=True)
+    cat = await service.caller("cat")
+    media_id = await ready(cat, noise(1800, 1200))
+    request = download_service_pb2.RenderImageRequest(media_id=media_id, format=Operation.TIFF)
+    little = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1 << 16)]
+    async with grpc.aio.insecure_channel(service.address, options=little) as channel:
+        slow = Caller(service.address, channel, cat.token).downloads.RenderImage(
+            request, metadata=cat.metadata
+        )
+        await slow.read()
+        await kept(service, 1)
+        size = await size_of_kept(service)
+        (memory,) = memories
+        assert memory.has_room(cache.IN_MEMORY - size)
+        assert not memory.has_room(cache.IN_MEMORY - size + 1)
+        slow.cancel()
+
+    async def empty() -> bool:
+        return memory.has_room(cache.IN_MEMORY)
+
+    await eventually_async(empty)
+
+
+async def size_of_kept(service: Running) -> int:
+    async with service.database() as db:
+        rows = await db.execute(
+            "select size_bytes from blobs where blob_id = (select blob_id from renders)"
+        )
+        row = await rows.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def test_what_does_not_fit_into_memory_any_more_is_stored_first(
+    monkeypatch: pytest.MonkeyPatch, start: Start, renders: list[str]
+) -> None:
+    monkeypatch.setattr(cache, "IN_MEMORY", 100)
+    service = await start(work=True)
+    cat = await service.caller("cat")
+    media_id = await ready(cat, jpeg())
+    before = stored(service)
+    answer = await render(cat, media_id, width=20)
+    (file,) = stored(service) - before
+    assert file.read_bytes() == answer.content
+    assert (await render(cat, media_id, width=20)).content == answer.content
+    assert len(renders) == 1
 
 
 # Links.

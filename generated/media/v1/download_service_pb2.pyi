@@ -165,6 +165,9 @@ class RenderImageRequest(_message.Message):
     """Pixels of the screen for each pixel of width and height; 0 means 1."""
     format: _operation_pb2.Operation.Format.ValueType
     quality: _builtins.int
+    """As in convert, on the scale of the format that comes out, and these differ: without `format` that is the client's to
+    choose, and 80 is more in AVIF than in JPEG. Give both, or none: each format's own default looks alike.
+    """
     ops: _builtins.str
     """Further operations, in the short text form: "crop:300x300:gravity=ATTENTION,clarendon"."""
     attachment: _builtins.bool

@@ -100,11 +100,13 @@ class DownloadServiceServicer:
     def RenderImage(self, request, context):
         """Makes a picture from a picture, now, and answers as GetContent does. What was made once is kept and
         served again. Without a format, in `format` or in `ops`, the answer is what the request's Accept header takes: AVIF,
-        WebP, else JPEG (PNG if parts are transparent; GIF if it is animated), and says `Vary: Accept`.
+        WebP, else JPEG (PNG if parts are transparent; GIF if it is animated), and says `Vary: Accept`. A format that cannot
+        hold the result is passed over: AVIF ends at 16384 pixels on a side, WebP at 16383.
 
         Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
-        MEDIA_NOT_READY (retry soon), MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL, RENDER_BUSY (retry as the answer
-        says). Safe to retry.
+        MEDIA_NOT_READY (retry soon), MEDIA_FAILED, MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL,
+        RENDER_BUSY (retry as the answer says). What takes more than 15 seconds, 100 million pixels on the way, or 64 MiB
+        is for ProcessMedia; what failed is not tried again for a minute. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

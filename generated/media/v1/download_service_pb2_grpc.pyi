@@ -54,11 +54,13 @@ class DownloadServiceStub:
     RenderImage: _grpc.UnaryStreamMultiCallable[_download_service_pb2.RenderImageRequest, _httpbody_pb2.HttpBody]
     """Makes a picture from a picture, now, and answers as GetContent does. What was made once is kept and
     served again. Without a format, in `format` or in `ops`, the answer is what the request's Accept header takes: AVIF,
-    WebP, else JPEG (PNG if parts are transparent; GIF if it is animated), and says `Vary: Accept`.
+    WebP, else JPEG (PNG if parts are transparent; GIF if it is animated), and says `Vary: Accept`. A format that cannot
+    hold the result is passed over: AVIF ends at 16384 pixels on a side, WebP at 16383.
 
     Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
-    MEDIA_NOT_READY (retry soon), MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL, RENDER_BUSY (retry as the answer
-    says). Safe to retry.
+    MEDIA_NOT_READY (retry soon), MEDIA_FAILED, MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL,
+    RENDER_BUSY (retry as the answer says). What takes more than 15 seconds, 100 million pixels on the way, or 64 MiB
+    is for ProcessMedia; what failed is not tried again for a minute. Safe to retry.
     """
     SignUrl: _grpc.UnaryUnaryMultiCallable[_download_service_pb2.SignUrlRequest, _download_service_pb2.SignUrlResponse]
     """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
@@ -108,11 +110,13 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
     RenderImage: _aio.UnaryStreamMultiCallable[_download_service_pb2.RenderImageRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Makes a picture from a picture, now, and answers as GetContent does. What was made once is kept and
     served again. Without a format, in `format` or in `ops`, the answer is what the request's Accept header takes: AVIF,
-    WebP, else JPEG (PNG if parts are transparent; GIF if it is animated), and says `Vary: Accept`.
+    WebP, else JPEG (PNG if parts are transparent; GIF if it is animated), and says `Vary: Accept`. A format that cannot
+    hold the result is passed over: AVIF ends at 16384 pixels on a side, WebP at 16383.
 
     Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
-    MEDIA_NOT_READY (retry soon), MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL, RENDER_BUSY (retry as the answer
-    says). Safe to retry.
+    MEDIA_NOT_READY (retry soon), MEDIA_FAILED, MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL,
+    RENDER_BUSY (retry as the answer says). What takes more than 15 seconds, 100 million pixels on the way, or 64 MiB
+    is for ProcessMedia; what failed is not tried again for a minute. Safe to retry.
     """
     SignUrl: _aio.UnaryUnaryMultiCallable[_download_service_pb2.SignUrlRequest, _download_service_pb2.SignUrlResponse]  # type: ignore[assignment]
     """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
@@ -177,11 +181,13 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
         """Makes a picture from a picture, now, and answers as GetContent does. What was made once is kept and
         served again. Without a format, in `format` or in `ops`, the answer is what the request's Accept header takes: AVIF,
-        WebP, else JPEG (PNG if parts are transparent; GIF if it is animated), and says `Vary: Accept`.
+        WebP, else JPEG (PNG if parts are transparent; GIF if it is animated), and says `Vary: Accept`. A format that cannot
+        hold the result is passed over: AVIF ends at 16384 pixels on a side, WebP at 16383.
 
         Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
-        MEDIA_NOT_READY (retry soon), MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL, RENDER_BUSY (retry as the answer
-        says). Safe to retry.
+        MEDIA_NOT_READY (retry soon), MEDIA_FAILED, MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL,
+        RENDER_BUSY (retry as the answer says). What takes more than 15 seconds, 100 million pixels on the way, or 64 MiB
+        is for ProcessMedia; what failed is not tried again for a minute. Safe to retry.
         """
 
     @_abc_1.abstractmethod

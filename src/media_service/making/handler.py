@@ -15,7 +15,8 @@ from media_service.media.reader import not_found
 from media_service.media.renditions import Renditions, check_room
 from media_service.processing.inspector import Inspector
 from media_service.processing.pipeline.plan import Plan, read_plan
-from media_service.processing.renderer import Renderer, Source
+from media_service.processing.renderer import Renderer
+from media_service.processing.source import Source
 from media_service.storage.blobs import BlobStore
 from media_service.types import Fault
 
@@ -96,6 +97,4 @@ class ProcessHandler:
         path = await opened.enter_async_context(file)
         if info is None:  # its own job has not come to it yet, or could make nothing of it
             info = (await self._inspector.inspect(path, media.kind, media.content_type)).info
-        return Source(
-            path, media.content_type, info["width"], info["height"], info.get("page_count", 1)
-        )
+        return Source.of(path, media.content_type, info)

@@ -9,7 +9,8 @@ from media_service.errors import MediaError
 from media_service.jobs.attempt import TRANSIENT
 from media_service.media.model import Kind, Media, NewRendition
 from media_service.media.renditions import Renditions
-from media_service.processing.renderer import Renderer, Source
+from media_service.processing.renderer import Renderer
+from media_service.processing.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,7 @@ class Thumbnails:
         """
         if media.kind is not Kind.IMAGE:
             return {}
-        frames = info.get("page_count", 1)
-        original = Source(path, media.content_type, info["width"], info["height"], frames)
+        original = Source.of(path, media.content_type, info)
         try:
             async with self._renderer.standard(original, self._sizes) as made:
                 for name, picture in made.thumbnails.items():

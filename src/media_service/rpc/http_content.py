@@ -99,8 +99,10 @@ async def serve_picture(
         return
     answer = partial(serve, context, downloads, caching=caching, attachment=attachment)
     try:
-        await answer(await renders.content(picture))
+        async with renders.content(picture) as content:
+            await answer(content)
     except DataLoss as error:
         # Nothing was sent yet. What can be made again is no loss; the original would be.
         log.warning("a kept picture is made again: %s", error.message)
-        await answer(await renders.content_anew(picture))
+        async with renders.content_anew(picture) as content:
+            await answer(content)

@@ -50,6 +50,7 @@ BY_REASON = {
     Reason.OPERATION_NOT_APPLICABLE: 422,
     Reason.PROCESSING_LIMIT_EXCEEDED: 422,
     Reason.MAX_BYTES_TOO_SMALL: 422,
+    Reason.MEDIA_FAILED: 422,
 }
 INTERNAL = (Code.INTERNAL, 500)
 # Of what ended without an answer (a job, an upload, an inspection) only the reason is kept. The

@@ -8,7 +8,8 @@ import pyvips
 
 from docs.scene import logo, scene
 from media_service.processing.pipeline.text import canonical, parse
-from media_service.processing.renderer import Renderer, Source
+from media_service.processing.renderer import Renderer
+from media_service.processing.source import Source
 
 Make = Callable[..., Awaitable[pyvips.Image]]
 OVERLAY = "0190163d-8694-739b-aea5-966c26f8ad91"

@@ -11,7 +11,12 @@ import pyvips
 
 from media_service.errors import DataLoss, Reason
 from media_service.processing.budget import Budget
-from media_service.processing.renderer import Renderer, Source
+from media_service.processing.charge import charge
+from media_service.processing.pipeline.plan import read_plan
+from media_service.processing.pipeline.sizes import course
+from media_service.processing.pipeline.text import canonical, parse
+from media_service.processing.renderer import AFTER_OTHERS, Renderer
+from media_service.processing.source import Source
 from tests.processing.image.sources import corners, look, refusal, render, source
 
 
@@ -139,6 +144,32 @@ async def test_children_are_there_before_they_are_needed(photo: Path) -> None:
     assert not [child for child in mine if child.is_running()]
 
 
+async def test_who_opened_what_is_less_trusted_serves_few_others(
+    tmp_path: Path, photo: Path
+) -> None:
+    drawing = tmp_path / "drawing.svg"
+    drawing.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+    others = renderers()
+
+    async def child() -> psutil.Process:
+        """Which is there, once those are that are to be."""
+        async with asyncio.timeout(60):
+            while len(mine := renderers() - others) != 1:
+                await asyncio.sleep(0.01)
+        return mine.pop()
+
+    async with Renderer(1, 1_000_000, 1 << 24) as renderer:
+        for _ in range(3):
+            await render(renderer, photo, "resize:9x")
+        first = await child()
+        await render(renderer, drawing, "convert:PNG")
+        for _ in range(AFTER_OTHERS - 1):
+            await render(renderer, photo, "resize:9x")
+        assert await child() == first
+        await render(renderer, photo, "resize:9x")
+        assert await child() != first
+
+
 async def test_memory_stays_flat(photo: Path) -> None:
     others = renderers()
     async with Renderer(1, 1_000_000, 1 << 24) as renderer:
@@ -174,3 +205,88 @@ async def test_a_budget_is_given_in_turn() -> None:
     first.set()
     await asyncio.gather(holder, *waiting, return_exceptions=True)
     assert order == ["holder", "large", "small"]
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "resize:3000x2000:fit=FILL:enlarge,flip:VERTICAL,flip:VERTICAL,convert:JPEG",
+        "resize:3000x2000:fit=FILL:enlarge,rotate:90,flip:BOTH,convert:JPEG:chroma=FULL",
+        "resize:4000x:enlarge,convert:AVIF:effort=0",
+        "resize:2500x2500:fit=COVER:gravity=ENTROPY:enlarge,convert:WEBP",
+        "resize:2000x2000:fit=CONTAIN,convert:GIF",
+        "pad:1200,compress:max_bytes=100000000,convert:PNG",
+        "trim,resize:2500x2000:fit=FILL:enlarge,flip:VERTICAL,convert:JPEG",
+        "text:tiled:tile:margin=1500,convert:PNG",
+    ],
+)
+async def test_what_a_picture_takes_is_charged_before_it_is_begun(
+    tmp_path: Path, photo: Path, pipeline: str
+) -> None:
+    """A small file may become a large picture: its child takes no more than was charged for it."""
+    original = source(photo)
+    text = canonical(parse(pipeline))
+    way = course(text, (original.width, original.height))
+    charged = charge(original, [], way, [read_plan(text).format or "PNG"])
+    others = renderers()
+    async with Renderer(1, 20_000_000, 1 << 30) as renderer:
+        # Buffers for lines, which do not grow with the picture.
+        await render(renderer, photo, "negate,convert:JPEG")
+        [child] = renderers() - others
+        before = peak(child)
+        await render(renderer, photo, text)
+        grown = peak(child) - before
+    assert grown < charged + LINES
+    assert charged < 4 * grown + LINES, "and not much more than it takes"
+
+
+# What a child needs beside the picture: a few hundred lines of it for each thread and step.
+LINES = 48 << 20
+
+
+def peak(child: psutil.Process) -> int:
+    status = Path(f"/proc/{child.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) << 10
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "resize:333x",
+        "resize:x77:dpr=1.3,rotate:90",
+        "resize:1999x500:fit=COVER:enlarge,crop:77x99",
+        "resize:1000x1000:fit=COVER",
+        "resize:9x1000:fit=OUTSIDE,resize:700x:enlarge",
+        "resize:500x100:fit=CONTAIN,pad:3:5:7",
+        "crop:100x100:x=350:y=10,rotate:33,resize:640x480:fit=FILL:enlarge",
+        "resize:10x10,rotate:180,pad:1,resize:x800:enlarge",
+        "trim:0,resize:800x600:enlarge",
+        "rotate:12.5,flip,blur:2,rotate:270",
+    ],
+)
+async def test_how_large_it_becomes_is_told_beforehand(
+    renderer: Renderer, photo: Path, pipeline: str
+) -> None:
+    told = course(canonical(parse(pipeline)), (400, 300))
+    image = await look(renderer, photo, pipeline)
+    smooth = 4 if "33" in pipeline or "12.5" in pipeline else 0
+    for side, actual in zip(told.size, (image.width, image.height), strict=True):
+        assert actual <= side <= actual + (smooth if told.known else 1000)
+
+
+async def test_what_would_become_too_large_is_not_even_begun(tmp_path: Path) -> None:
+    path = tmp_path / "one.png"
+    pyvips.Image.black(1, 1).write_to_file(str(path))
+    others = renderers()
+    async with Renderer(1, 1 << 30, 1 << 30, most_pixels=1_000_000) as renderer:
+        await render(renderer, path, "resize:1000x1000:fit=FILL:enlarge")
+        [child] = renderers() - others
+        used = child.cpu_times().user
+        for pipeline in (
+            "resize:1001x1000:fit=FILL:enlarge",
+            "resize:16384x16384:fit=FILL:enlarge,compress",
+            "resize:900x900:fit=FILL:enlarge,pad:100,crop:10x10",
+        ):
+            reason = await refusal(renderer, path, pipeline)
+            assert reason is Reason.PROCESSING_LIMIT_EXCEEDED
+        assert child.cpu_times().user == used

@@ -8,7 +8,8 @@ import pyvips
 
 from media_service.errors import MediaError, Reason
 from media_service.processing.inspector import Inspector
-from media_service.processing.renderer import Renderer, Source
+from media_service.processing.renderer import Renderer
+from media_service.processing.source import Source
 from tests.processing.image.sources import four, refusal
 
 HEAD = (

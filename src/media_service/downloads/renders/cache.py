@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.downloads.renders import queries
+from media_service.downloads.renders.memory import Memory
 from media_service.downloads.renders.model import Identity, Picture, Render
 from media_service.errors import MediaError
 from media_service.failpoints import failpoint
@@ -27,12 +29,14 @@ log = logging.getLogger(__name__)
 
 # Of one media. Whoever asks for more of them is trying out numbers.
 MOST = 500
-# One in so many looks whether there are more; keys are as good as random.
+MOST_BYTES = 512 << 20
+# One in so many looks whether there are more; keys are as good as random. A large one always does.
 LOOK = 8
+LARGE = 1 << 20
 # What this process knows of without asking.
 KNOWN = 10_000
-# Bytes that wait to be stored. Beyond, pictures are not kept: they can be made again.
-WAITING = 64 << 20
+# Bytes of pictures that are given out from memory, or wait to be stored. Others are stored first.
+IN_MEMORY = 64 << 20
 # Pictures that are stored at a time.
 STORING = 2
 DAY = timedelta(days=1)
@@ -62,7 +66,7 @@ class RenderCache:
         self._known: OrderedDict[Identity, Known] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(STORING)
-        self._waiting = 0
+        self._memory = Memory(IN_MEMORY)
 
     async def close(self) -> None:
         """Stores what was made, as far as that does not take long."""
@@ -97,11 +101,17 @@ class RenderCache:
     def forget(self, picture: Picture) -> None:
         self._known.pop(picture.identity, None)
 
+    def has_room(self, size: int) -> bool:
+        """Whether a picture may be given out from memory, and stored later."""
+        return self._memory.has_room(size)
+
+    def hold(self, render: Render) -> AbstractContextManager[None]:
+        """For as long as somebody reads it."""
+        source = render.source
+        return self._memory.hold(source) if isinstance(source, bytes) else nullcontext()
+
     def keep_later(self, picture: Picture, made: Render, data: bytes) -> None:
         """Stores a picture, in a while; until then it is given out from here."""
-        if self._waiting + len(data) > WAITING:
-            return
-        self._waiting += len(data)
         identity = picture.identity
         self._remember(identity, made, now())
         self._later(self._keep_waiting(identity, made, data))
@@ -118,10 +128,10 @@ class RenderCache:
     async def _keep_waiting(self, identity: Identity, made: Render, data: bytes) -> None:
         kept = None
         try:
-            async with self._turns:
-                kept = await self._keep(identity, made, data)
+            with self._memory.hold(data):
+                async with self._turns:
+                    kept = await self._keep(identity, made, data)
         finally:
-            self._waiting -= len(data)
             if kept is None:
                 self._known.pop(identity, None)
 
@@ -152,8 +162,8 @@ class RenderCache:
         if useless == blob.blob_id:
             return False
         go = [useless] if useless else []
-        if key[0] % LOOK == 0:
-            go += await queries.remove_surplus(db, media_id, MOST)
+        if key[0] % LOOK == 0 or blob.size_bytes > LARGE:
+            go += await queries.remove_surplus(db, media_id, MOST, MOST_BYTES)
         for blob_id in go:
             await release(db, blob_id, LINGER)
         kept.append(blob)
@@ -188,11 +198,15 @@ async def logged(work: Coroutine[Any, Any, None]) -> None:
 
 async def forget_unused(database: Database, notifier: Notifier) -> int:
     """Removes pictures that nobody has asked for in a long time; returns how many."""
-    async with database.transaction() as db:
-        unused = await queries.remove_unused(db, UNUSED, BATCH)
-        for blob_id in unused:
-            await release(db, blob_id)
-    if unused:
-        failpoint("render.forget.after")
-        notifier.publish("jobs", "unlink")
-    return len(unused)
+    count = 0
+    while True:
+        async with database.transaction() as db:
+            unused = await queries.remove_unused(db, UNUSED, BATCH)
+            for blob_id in unused:
+                await release(db, blob_id)
+        if unused:
+            failpoint("render.forget.after")
+            notifier.publish("jobs", "unlink")
+        count += len(unused)
+        if len(unused) < BATCH:
+            return count

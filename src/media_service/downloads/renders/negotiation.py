@@ -2,6 +2,8 @@
 
 import re
 
+from media_service.processing.image.formats import FORMATS
+
 # The smallest first. Who takes neither gets what everybody shows.
 STILL = ("AVIF", "WEBP")
 ANIMATED = ("WEBP",)
@@ -10,8 +12,9 @@ LONGEST = 4096
 NOT_TAKEN = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*(;|$)")
 
 
-def negotiated(accept: str, *, animated: bool) -> str:
-    """The name of a format that the client says it takes; empty: none of those.
+def negotiated(accept: str, side: int, *, animated: bool) -> str:
+    """The name of a format that the client says it takes and that can hold a picture whose longer
+    side is `side`; empty: none of those.
 
     Only by name: `image/*` and `*/*` are also said by those who show neither.
     """
@@ -20,5 +23,5 @@ def negotiated(accept: str, *, animated: bool) -> str:
         media_type, _, parameters = part.strip().partition(";")
         if not NOT_TAKEN.search(f";{parameters}"):
             taken.add(media_type.strip())
-    formats = ANIMATED if animated else STILL
+    formats = [name for name in (ANIMATED if animated else STILL) if side <= FORMATS[name].side]
     return next((name for name in formats if f"image/{name.lower()}" in taken), "")

@@ -66,18 +66,27 @@ async def used(db: Connection, media_id: str, key: bytes) -> None:
     )
 
 
-async def remove_surplus(db: Connection, media_id: str, most: int) -> list[str]:
-    """Removes all but the `most` renders of a media that were used last; returns their blobs."""
+async def remove_surplus(db: Connection, media_id: str, most: int, most_bytes: int) -> list[str]:
+    """Removes renders of a media but those that were used last: `most` of them, and of `most_bytes`
+    together. Returns their blobs."""
     rows = await db.execute(
         """
         delete from renders where (media_id, key) in (
-            select media_id, key from renders where media_id = %s
-            order by use_time desc, key offset %s
+            select media_id, key from renders where (media_id, key) in (
+                select media_id, key from (
+                    select r.media_id, r.key, count(*) over later as place,
+                           sum(b.size_bytes) over later as bytes
+                    from renders r join blobs b on b.blob_id = r.blob_id
+                    where r.media_id = %s
+                    window later as (order by r.use_time desc, r.key rows unbounded preceding)
+                ) ranked
+                where place > %s or bytes > %s
+            )
             for update skip locked
         )
         returning blob_id::text as blob_id
         """,
-        (media_id, most),
+        (media_id, most, most_bytes),
     )
     return [row["blob_id"] async for row in rows]
 

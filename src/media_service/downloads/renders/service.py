@@ -1,37 +1,38 @@
 """Use cases of pictures that are made while somebody waits for them."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 
 from media_service.access.principal import Principal
 from media_service.downloads.filenames import with_extension
 from media_service.downloads.model import Content
 from media_service.downloads.renders.cache import RenderCache
+from media_service.downloads.renders.failures import Failures
 from media_service.downloads.renders.flights import Flights
 from media_service.downloads.renders.model import Picture, Render
 from media_service.downloads.renders.negotiation import negotiated
-from media_service.errors import (
-    FailedPrecondition,
-    InvalidArgument,
-    Reason,
-    ResourceExhausted,
-)
+from media_service.downloads.renders.turns import Turns
+from media_service.errors import FailedPrecondition, MediaError, Reason, TooLarge
 from media_service.media.model import Media, MediaState
 from media_service.media.pictures import overlay_of, picture_of
 from media_service.media.reader import MediaReader
 from media_service.media.renditions import measure
 from media_service.processing.pipeline.plan import Plan, with_format
-from media_service.processing.renderer import Renderer, Source
+from media_service.processing.pipeline.sizes import course
+from media_service.processing.renderer import Renderer
+from media_service.processing.source import Source
 from media_service.storage.blobs import BlobStore
 
 # Who takes neither AVIF nor WebP gets the first of these that can hold the picture.
 EVERYWHERE = ("JPEG", "PNG", "GIF")
 # Up to here a picture is answered with from memory, and stored after the answer.
 SMALL = 8 << 20
-# Pictures that wait for each child. A second's work, for thumbnails.
-QUEUE = 32
+# Pictures that wait for each child, of all owners.
+QUEUE = 64
+# A picture that nobody waits for any more is finished if that takes no longer.
+LINGER_SECONDS = 2.0
 # Types that may hold an animation.
 ANIMATED = ("image/gif", "image/webp")
 
@@ -46,23 +47,27 @@ class RenderService:
         cache: RenderCache,
         stores: Mapping[str, BlobStore],
         children: int,
+        linger: float = LINGER_SECONDS,
     ) -> None:
         self._reader = reader
         self._renderer = renderer
         self._cache = cache
         self._stores = stores
-        self._flights: Flights[Render] = Flights()
-        self._children = children
-        self._most = children * (1 + QUEUE)
-        self._taken = 0
+        self._flights: Flights[Render] = Flights(linger)
+        # While one is made, the next is opened, which on object stores takes as long.
+        self._turns = Turns(2 * children, children * (2 + QUEUE))
+        self._failures = Failures()
+
+    async def close(self) -> None:
+        """Ends what is being made."""
+        await self._flights.close()
 
     async def find(self, principal: Principal, media_id: str, plan: Plan, accept: str) -> Picture:
         """What is to be made of the caller's media. `accept`: which formats the client takes, if
         the pipeline does not say one.
 
         Raises NotFound (MEDIA_NOT_FOUND), Gone (MEDIA_DELETED), FailedPrecondition
-        (MEDIA_QUARANTINED, MEDIA_NOT_READY, OPERATION_NOT_APPLICABLE), InvalidArgument
-        (MEDIA_CORRUPT).
+        (MEDIA_QUARANTINED, MEDIA_NOT_READY, MEDIA_FAILED, OPERATION_NOT_APPLICABLE).
         """
         return asked(*await self.media(principal, media_id, plan), plan, accept)
 
@@ -83,29 +88,43 @@ class RenderService:
             overlays.append(overlay_of(media, overlay, overlay_id))
         return asked(picture_of(media), overlays, plan, accept)
 
-    async def content(self, picture: Picture) -> Content:
-        """The picture, kept or made now. Its bytes may turn out to be gone: see `content_anew`.
+    @asynccontextmanager
+    async def content(self, picture: Picture) -> AsyncIterator[Content]:
+        """The picture, kept or made now, for as long as the context lasts: it may be in memory.
+        Its bytes may turn out to be gone: see `content_anew`.
 
         Raises ResourceExhausted (RENDER_BUSY), and as `Renderer.render`.
         """
         render = self._cache.known(picture)
         if render is None:
             render = await self._flights.join(picture.identity, partial(self._find, picture))
-        return content_of(picture, render)
+        with self._cache.hold(render):
+            yield content_of(picture, render)
 
-    async def content_anew(self, picture: Picture) -> Content:
+    @asynccontextmanager
+    async def content_anew(self, picture: Picture) -> AsyncIterator[Content]:
         """The picture made now, since what was kept has lost its bytes."""
         self._cache.forget(picture)
         work = partial(self._make, picture)
-        return content_of(picture, await self._flights.join((picture.identity, "anew"), work))
+        render = await self._flights.join((picture.identity, "anew"), work)
+        with self._cache.hold(render):
+            yield content_of(picture, render)
 
     async def _find(self, picture: Picture) -> Render:
         return await self._cache.find(picture) or await self._make(picture)
 
     async def _make(self, picture: Picture) -> Render:
+        self._failures.check(picture.identity)
+        try:
+            return await self._render(picture)
+        except MediaError as error:
+            self._failures.add(picture.identity, error)
+            raise
+
+    async def _render(self, picture: Picture) -> Render:
         deliver = () if picture.plan.format else EVERYWHERE
         async with AsyncExitStack() as opened:
-            opened.enter_context(self._place())
+            await opened.enter_async_context(self._turns.of(picture.media.owner))
             original = await self._open(opened, picture.media)
             overlays = {
                 media_id: await self._open(opened, media)
@@ -114,8 +133,9 @@ class RenderService:
             rendering = self._renderer.render(
                 original, picture.plan.text, overlays=overlays, deliver=deliver
             )
-            made = await opened.enter_async_context(rendering)
-            if made.size_bytes > SMALL:
+            with hinted():
+                made = await opened.enter_async_context(rendering)
+            if made.size_bytes > SMALL or not self._cache.has_room(made.size_bytes):
                 return await self._cache.keep(picture, made.content_type, made.path)
             data = await asyncio.to_thread(made.path.read_bytes)
         size, checksums = await asyncio.to_thread(measure, data)
@@ -123,53 +143,45 @@ class RenderService:
         self._cache.keep_later(picture, render, data)
         return render
 
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        """Raises ResourceExhausted (RENDER_BUSY) at once if too many wait already."""
-        if self._taken >= self._most:
-            raise ResourceExhausted(
-                Reason.RENDER_BUSY,
-                f"This server makes {self._children} pictures at once, and {self._taken} are asked"
-                " for; try again in a moment.",
-            )
-        self._taken += 1
-        try:
-            yield
-        finally:
-            self._taken -= 1
-
     async def _open(self, opened: AsyncExitStack, media: Media) -> Source:
         """A media's bytes as a file, for as long as the stack lasts."""
-        blob, info = media.blob, media.info or {}
+        blob = media.blob
         file = self._stores[blob.store].as_file(blob.key, blob.size_bytes)
-        return Source(
-            await opened.enter_async_context(file),
-            media.content_type,
-            info.get("width", 0),
-            info.get("height", 0),
-            info.get("page_count", 1),
-        )
+        path = await opened.enter_async_context(file)
+        return Source.of(path, media.content_type, media.info or {})
+
+
+@contextmanager
+def hinted() -> Iterator[None]:
+    """Raises TooLarge (PROCESSING_LIMIT_EXCEEDED) with what else can be done."""
+    try:
+        yield
+    except TooLarge as error:
+        message = f"{error.message} A job may take more, and longer: ProcessMedia."
+        raise TooLarge(error.reason, message, **error.metadata) from None
 
 
 def asked(media: Media, overlays: Sequence[Media], plan: Plan, accept: str) -> Picture:
-    """Raises FailedPrecondition (MEDIA_NOT_READY), InvalidArgument (MEDIA_CORRUPT)."""
+    """Raises FailedPrecondition (MEDIA_NOT_READY, MEDIA_FAILED)."""
     for each in (media, *overlays):
         check_ready(each)
     by_id = {overlay.media_id: overlay for overlay in overlays}
     if plan.format:
         return Picture(media, by_id, plan, negotiated=False)
-    if format_name := negotiated(accept, animated=is_animated(media)):
+    if format_name := negotiated(accept, longest_side(media, plan), animated=is_animated(media)):
         plan = with_format(plan.text, format_name)
     return Picture(media, by_id, plan, negotiated=True)
 
 
 def check_ready(media: Media) -> None:
     if media.state is MediaState.FAILED:
-        why = media.fault.message if media.fault else ""
-        raise InvalidArgument(
-            Reason.MEDIA_CORRUPT,
-            f"The media could not be read when it came, so nothing is made of it: {why}",
+        fault = media.fault
+        raise FailedPrecondition(
+            Reason.MEDIA_FAILED,
+            "The media could not be inspected when it came, so nothing is made of it:"
+            f" {fault.message if fault else ''}",
             media_id=media.media_id,
+            cause=fault.reason if fault else Reason.INTERNAL,
         )
     if media.state is not MediaState.READY:
         raise FailedPrecondition(
@@ -177,6 +189,12 @@ def check_ready(media: Media) -> None:
             "The media is still being looked at; try again in a moment.",
             media_id=media.media_id,
         )
+
+
+def longest_side(media: Media, plan: Plan) -> int:
+    """Of what is to be made of it, in pixels, at most."""
+    info = media.info or {}
+    return max(course(plan.text, (info["width"], info["height"]), media.content_type).size)
 
 
 def is_animated(media: Media) -> bool:

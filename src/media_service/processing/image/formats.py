@@ -39,9 +39,10 @@ def like(content_type: str) -> Sequence[str]:
     return [*own, *COMMON] if content_type in EVERYWHERE else COMMON
 
 
-def choose(names: Sequence[str], *, alpha: bool, animated: bool) -> Format:
-    """The first that can hold the picture as it is, or else the first."""
+def choose(names: Sequence[str], *, alpha: bool, animated: bool, side: int) -> Format:
+    """The first that can hold the picture as it is, or else the first. `side`: its longer one."""
     formats = [FORMATS[name] for name in names]
+    formats = [f for f in formats if f.side >= side] or formats
     fitting = [f for f in formats if f.alpha >= alpha and f.animated >= animated]
     fitting += [f for f in formats if f.alpha >= alpha]
     return (fitting or formats)[0]

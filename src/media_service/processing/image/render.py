@@ -16,9 +16,10 @@ from media_service.processing.image.geometry import Image, Size
 from media_service.processing.image.load import Picture, check_size, load
 from media_service.processing.image.metadata import with_exif
 from media_service.processing.image.operations import Context
-from media_service.processing.image.operations.resize import SIZES, sizes
+from media_service.processing.image.operations.resize import SIZES
 from media_service.processing.image.refusals import told
 from media_service.processing.pipeline.fields import filled, step
+from media_service.processing.pipeline.sizes import sizes
 from media_service.processing.pipeline.text import ONCE, read
 
 FUNCTIONS = operations.load()
@@ -35,11 +36,13 @@ def render(
     pipeline: str,
     deliver: Sequence[str],
     max_pixels: int,
+    most_pixels: int,
 ) -> dict[str, Any]:
     """Makes a picture, and writes it to the last of `files`.
 
     The first is the original, of `content_type`, and between them are `overlays` (media id and
-    content type). `deliver` names formats, best first, if the pipeline names none. Returns
+    content type). `deliver` names formats, best first, if the pipeline names none.
+    `max_pixels` may be opened, and `most_pixels` made of them. Returns
     {"format": …, "width": …, "height": …}.
     """
     media, *others, output = files
@@ -62,7 +65,7 @@ def render(
     if first:
         contexts[0].decided[SIZES] = sizes(first, picture.size)
     count = len(picture.frames)
-    frames = [draw(frame, drawing, contexts, count, max_pixels) for frame in picture.frames]
+    frames = [draw(frame, drawing, contexts, count, most_pixels) for frame in picture.frames]
     data, about = write(frames, picture, names, writing)
     with os.fdopen(os.dup(output), "wb") as file:
         file.write(data)
@@ -79,12 +82,12 @@ def draw(
     drawing: Sequence[tuple[str, Any]],
     contexts: Sequence[Context],
     count: int,
-    max_pixels: int,
+    most_pixels: int,
 ) -> Image:
     """One frame through all operations. What would become too large is not begun."""
     for (name, message), context in zip(drawing, contexts, strict=True):
         image = FUNCTIONS[name](image, message, context)
-        check_size(image.width, image.height, count, max_pixels)
+        check_size(image.width, image.height, count, most_pixels)
     return image
 
 
@@ -107,7 +110,8 @@ def write(
     """The file, and what is told of it; `steps`: those that say how it is written."""
     convert = steps["convert"]
     image, height = frames[0], frames[0].height
-    form = formats.choose(names, alpha=bool(image.hasalpha()), animated=len(frames) > 1)
+    side = max(image.width, height)
+    form = formats.choose(names, alpha=bool(image.hasalpha()), animated=len(frames) > 1, side=side)
     if form.animated and len(frames) > 1:
         image = joined(frames, picture)
     image = suited(image, form, height)

@@ -1,6 +1,8 @@
 """Films and sounds: what their headers say, and whether they begin to play. Runs in a child."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import av
@@ -71,11 +73,15 @@ def inspect_audio(media: int, content_type: str) -> dict[str, Any]:
         return {"info": common(container, container.streams.audio[0], media), "private_info": {}}
 
 
-def open_media(media: int, content_type: str) -> Any:
+@contextmanager
+def open_media(media: int, content_type: str) -> Iterator[Any]:
+    """What the file does not allow, here or within the context, is InvalidArgument
+    (MEDIA_CORRUPT)."""
     if content_type not in DEMUXERS:
         raise corrupt(f"Files of type {content_type} cannot be read.")
     try:
-        return open_container(media, DEMUXERS[content_type])
+        with open_container(media, DEMUXERS[content_type]) as container:
+            yield container
     except av.FFmpegError as error:
         raise corrupt(f"The file is not readable as {content_type}: {error.strerror}.") from None
 
@@ -111,7 +117,8 @@ def common(container: Any, audio: Any, media: int) -> dict[str, Any]:
 
 def describe(video: Any, max_pixels: int) -> dict[str, Any]:
     """What only films have; proves that the pictures can be decoded."""
-    pixels = video.codec_context.width * video.codec_context.height
+    decoder = decoder_of(video)
+    pixels = decoder.width * decoder.height
     if pixels > max_pixels:
         raise TooLarge(
             Reason.PIXEL_LIMIT_EXCEEDED,
@@ -137,11 +144,15 @@ def codec_name(stream: Any) -> str:
     return str(stream.codec_context.codec.canonical_name)
 
 
-def first_frame(container: Any, stream: Any) -> Any:
-    """Decodes until a frame comes; what is broken before it is passed over, as players do."""
+def decoder_of(stream: Any) -> Any:
     if stream.codec_context is None:
         raise corrupt("The file holds a stream of an unknown codec.")
-    stream.codec_context.thread_count = 1  # a thread's frames would cost memory, and one is wanted
+    return stream.codec_context
+
+
+def first_frame(container: Any, stream: Any) -> Any:
+    """Decodes until a frame comes; what is broken before it is passed over, as players do."""
+    decoder_of(stream).thread_count = 1  # a thread's frames would cost memory, and one is wanted
     rewind(container)
     for tried, packet in enumerate(container.demux(stream)):
         try:
@@ -169,5 +180,5 @@ def duration_seconds(container: Any) -> float:
     end = 0.0
     for packet in container.demux():
         if packet.pts is not None:
-            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            end = max(end, float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0)))
     return end

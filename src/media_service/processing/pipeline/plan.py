@@ -54,7 +54,12 @@ def checked(operations: Iterable[Operation], field: str = "ops") -> Plan:
     """Raises InvalidArgument (INVALID_OPERATIONS)."""
     operations = list(operations)
     check(operations, field)
-    operations = [normal(operation) for operation in operations]
+    return described([normal(operation) for operation in operations])
+
+
+def described(operations: Iterable[Operation]) -> Plan:
+    """Of operations that were checked, in their normal form."""
+    operations = list(operations)
     format_ = 0
     overlays = []
     for operation in operations:
@@ -72,13 +77,14 @@ def checked(operations: Iterable[Operation], field: str = "ops") -> Plan:
 
 @lru_cache(maxsize=1024)
 def read_plan(text: str) -> Plan:
-    """Of a canonical text."""
-    return checked(read(text))
+    """Of a canonical text, which was checked when it was written."""
+    return described(read(text))
 
 
 @lru_cache(maxsize=1024)
 def with_format(text: str, format_name: str) -> Plan:
-    """The pipeline of a canonical text that says no format, with one."""
+    """The pipeline of a canonical text that says no format, with one. It does not count as one of
+    the operations that somebody may ask for."""
     operations = read(text)
     number = Operation.Format.Value(format_name)
     converts = [operation for operation in operations if operation.HasField("convert")]
@@ -86,4 +92,4 @@ def with_format(text: str, format_name: str) -> Plan:
         operations.append(Operation())
         converts = operations[-1:]
     converts[0].convert.MergeFrom(Operation.Convert(format=number))
-    return checked(operations)
+    return described(operations)

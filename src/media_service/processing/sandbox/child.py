@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from media_service.errors import MediaError, Reason
-from media_service.processing.sandbox.broken import SandboxBroken
 from media_service.processing.sandbox.confine import allow_cpu, confine, die_with_parent
 from media_service.processing.sandbox.frames import HEADER, MOST_FILES, encode
 from media_service.processing.sandbox.limits import Limits
 
 Task = Callable[..., Any]
 
-LIMIT_ERRORS = {errno.EFBIG, errno.ENOMEM, errno.EMFILE, errno.ENOSPC}
+LIMIT_ERRORS = {errno.EFBIG, errno.ENOMEM}
+# The machine has nothing left; the file is not at fault.
+MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 
 
 def load(name: str) -> Task:
@@ -56,21 +57,23 @@ def perform(task: Task, files: list[int], parameters: dict[str, Any], exceeded: 
     try:
         return encode({"result": task(*files, **parameters)})
     except MediaError as error:
-        return refusal(error.reason, error.message)
+        # Bytes that cannot be decoded may have left something behind.
+        return refusal(error.reason, error.message, sound=error.reason is not Reason.MEDIA_CORRUPT)
     except MemoryError:
         return refusal(exceeded, "It needs too much memory.")
-    except SandboxBroken as error:
-        traceback.print_exc()
-        return refusal(Reason.INTERNAL, str(error))
-    except Exception as error:  # whatever a codec makes of a hostile file
+    except Exception as error:
         traceback.print_exc()
         if isinstance(error, OSError) and error.errno in LIMIT_ERRORS:
             return refusal(exceeded, f"It failed: {error}.")
-        return refusal(Reason.MEDIA_CORRUPT, f"It cannot be read: {error}")
+        if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
+            return refusal(Reason.PROCESSING_UNAVAILABLE, f"It failed: {error}.")
+        # A task says itself what a file is not. This is a fault of ours.
+        return refusal(Reason.INTERNAL, repr(error))
 
 
-def refusal(reason: Reason, message: str) -> bytes:
-    return encode({"reason": reason, "message": message[:500]})
+def refusal(reason: Reason, message: str, *, sound: bool = False) -> bytes:
+    """`sound`: the child is as it was, and can serve others."""
+    return encode({"reason": reason, "message": message[:500], "sound": sound})
 
 
 def main() -> None:

@@ -20,8 +20,9 @@ class Sandbox:
     """Runs functions on media files in limited child processes, at most `children` at once.
 
     A child serves `tasks_per_child` tasks, so whatever a file did to it does not last; one whose
-    task failed serves no other. `tasks` names what can be run, as `module:function`. With `warm`,
-    children are started before they are needed, all of them from the beginning.
+    task failed serves no other, unless the task itself refused. `tasks` names what can be run, as
+    `module:function`. With `warm`, children are started before they are needed, all of them from
+    the beginning.
     """
 
     def __init__(
@@ -59,14 +60,20 @@ class Sandbox:
             await self._idle.pop().close()
 
     async def run(
-        self, task: str, *media: Path, outputs: Sequence[int] = (), **parameters: Any
+        self,
+        task: str,
+        *media: Path,
+        outputs: Sequence[int] = (),
+        then: int | None = None,
+        **parameters: Any,
     ) -> Any:
         """The result of `task` on the files `media`, which the child gets open, read-only, and
-        behind them `outputs`, open files for it to write to.
+        behind them `outputs`, open files for it to write to. `then`: the child serves at most so
+        many others.
 
         Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (PIXEL_LIMIT_EXCEEDED, and what the limits
-        say), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE), SandboxBroken, and what
-        the task refuses. Cancelling it kills the child.
+        say), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE),
+        SandboxBroken, and what the task refuses. Cancelling it kills the child.
         """
         async with self._slots:
             with ExitStack() as opened:
@@ -74,22 +81,22 @@ class Sandbox:
                 for path in media:
                     files.append(open_media(path))
                     opened.callback(os.close, files[-1])
-                return await self._run(task, [*files, *outputs], parameters)
+                return await self._run(task, [*files, *outputs], then, parameters)
 
-    async def _run(self, task: str, files: Sequence[int], parameters: dict[str, Any]) -> Any:
+    async def _run(
+        self, task: str, files: Sequence[int], then: int | None, parameters: dict[str, Any]
+    ) -> Any:
         child = await self._take()
-        done = False
+        child.left = child.left - 1 if then is None else min(child.left - 1, then)
         try:
-            result = await child.call(task, files, parameters)
-            done = True
+            return await child.call(task, files, parameters)
         finally:
-            if done and child.served < self._tasks_per_child:
+            if child.sound and child.left > 0:
                 self._idle.append(child)
             else:
                 if self._warm:
                     self._prepare()
                 await child.close()
-        return result
 
     async def _take(self) -> Child:
         while True:
@@ -116,7 +123,7 @@ class Sandbox:
             log.warning("%s", error)  # who needs one tries again, and is told
 
     async def _start(self) -> Child:
-        child = await Child.start(self._tasks, self._limits)
+        child = await Child.start(self._tasks, self._limits, self._tasks_per_child)
         if child.missing and not self._warned:
             self._warned = True
             log.warning(

@@ -21,6 +21,7 @@ from media_service.errors import (
     MediaError,
     Reason,
     TooLarge,
+    Unavailable,
 )
 from media_service.processing.sandbox.broken import SandboxBroken
 from media_service.processing.sandbox.fonts import write_config
@@ -48,7 +49,10 @@ REFUSALS: dict[str, type[MediaError]] = {
     Reason.PROCESSING_LIMIT_EXCEEDED: TooLarge,
     Reason.OPERATION_NOT_APPLICABLE: FailedPrecondition,
     Reason.MAX_BYTES_TOO_SMALL: FailedPrecondition,
+    Reason.PROCESSING_UNAVAILABLE: Unavailable,
 }
+# A process that closed its socket is about to end; one that only pretends to does not wait longer.
+END_SECONDS = 2.0
 
 
 def corrupt(message: str) -> MediaError:
@@ -87,18 +91,23 @@ class Child:
         folder: ScratchFolder,
         last_words: IO[bytes],
         limits: Limits,
+        left: int,
     ) -> None:
         self._process = process
         self._channel = channel
         self._folder = folder
         self._last_words = last_words
         self._limits = limits
-        self.served = 0
+        # How many tasks it may still be given.
+        self.left = left
+        # Whether it came out of its last task as it went in, so that it can serve others.
+        self.sound = True
         self.missing: tuple[str, ...] = ()
 
     @classmethod
-    async def start(cls, tasks: Sequence[str], limits: Limits) -> Self:
-        """Starts a process that can do `tasks`, and waits until it is confined.
+    async def start(cls, tasks: Sequence[str], limits: Limits, left: int) -> Self:
+        """Starts a process that can do `tasks`, and waits until it is confined. `left`: how many
+        it is to do.
 
         Raises SandboxBroken.
         """
@@ -125,7 +134,7 @@ class Child:
                 start_new_session=True,
             )
         ours.setblocking(False)
-        child = cls(process, ours, folder, last_words, limits)
+        child = cls(process, ours, folder, last_words, limits, left)
         try:
             async with asyncio.timeout(START_SECONDS):
                 child.missing = tuple((await child._receive())["missing"])
@@ -145,10 +154,11 @@ class Child:
     async def call(self, task: str, files: Sequence[int], parameters: Mapping[str, Any]) -> Any:
         """Has a task done on open files; returns its result.
 
-        Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (what the limits say), SandboxBroken, and
-        what the task refuses (REFUSALS); afterwards, and when cancelled, the child must be closed.
+        Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (what the limits say), Unavailable
+        (PROCESSING_UNAVAILABLE), SandboxBroken, and what the task refuses (REFUSALS). Afterwards,
+        and when cancelled, the child must be closed if it is not `sound`.
         """
-        self.served += 1
+        self.sound = False
         try:
             async with asyncio.timeout(self._limits.wall_seconds):
                 await self._send({"task": task, "parameters": dict(parameters)}, files)
@@ -158,15 +168,17 @@ class Child:
         except (EOFError, ConnectionError):
             raise await self._cause_of_death() from None
         if "result" in reply:
+            self.sound = True
             return reply["result"]
         message = printable(str(reply.get("message")))
         reason = reply.get("reason")
-        if isinstance(reason, str) and reason in REFUSALS:
-            raise REFUSALS[reason](Reason(reason), message)
         if reason == Reason.INTERNAL:
             words = self.words().decode(errors="replace")
-            log.error("a child failed, not because of the media: %s", words)
-            raise SandboxBroken(message)
+            log.error("a task failed in its child: %s", words)
+            raise SandboxBroken(f"a task failed: {message}")
+        if isinstance(reason, str) and reason in REFUSALS:
+            self.sound = reply.get("sound") is True
+            raise REFUSALS[reason](Reason(reason), message)
         log.info("a media file cannot be read: %s", message)
         raise corrupt(message)
 
@@ -221,10 +233,17 @@ class Child:
         return bytes(data)
 
     async def _cause_of_death(self) -> MediaError:
-        self._kill()
-        code = await asyncio.to_thread(self._process.wait)
+        try:
+            code: int | None = await asyncio.to_thread(self._process.wait, END_SECONDS)
+        except subprocess.TimeoutExpired:
+            code = None
+            self._kill()
+            await asyncio.to_thread(self._process.wait)
         words = self.words()
         log.warning("a child died (%s): %s", code, words.decode(errors="replace"))
+        if code == -signal.SIGKILL:  # by the kernel, as a rule, when the machine has no memory left
+            message = "The program that read it was killed; the machine may be out of memory."
+            return Unavailable(Reason.PROCESSING_UNAVAILABLE, message)
         if code == -signal.SIGXCPU:
             return self._exceeded("processor time")
         if any(word in words for word in MEMORY_WORDS):
