@@ -274,6 +274,26 @@ async def test_a_copy_that_fails_leaves_nothing(
     assert [blob async for blob in far.list_open()] == []
 
 
+async def test_a_source_that_goes_while_it_is_copied_is_named(
+    far: S3Driver,
+    network: Network,
+    fresh_key: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(s3_copy, "WHOLE", 5 * MIB)
+    monkeypatch.setattr(s3_copy, "PIECE", 5 * MIB)
+    source, target = fresh_key(), fresh_key()
+    await store(far, source, b"x" * 12 * MIB)
+    gone = "<Error><Code>NoSuchKey</Code></Error>"
+    network.fault = lambda request, body: (
+        web.Response(status=404, text=gone) if "partNumber=2" in request.raw_path else None
+    )
+    with pytest.raises(DataLoss) as caught:
+        await far.copy(far, source, target, 12 * MIB, "image/png")
+    assert caught.value.metadata["key"] == source
+    assert [blob async for blob in far.list_open()] == []
+
+
 async def test_a_copy_is_kept_as_its_own_store_asks(
     far: S3Driver, network: Network, fresh_key: Callable[[], str]
 ) -> None:
