@@ -51,6 +51,7 @@ from media_service.storage.s3_client import (
 )
 from media_service.storage.s3_join import MIB, MIN_PART, join, stored
 from media_service.storage.s3_location import S3Location
+from media_service.storage.s3_sending import Sending
 from media_service.storage.s3_sessions import Session, holding, sessions_of, shared_out, told
 from media_service.types import Octets, now
 
@@ -103,7 +104,7 @@ class S3Driver:
         self.location = location
         self._read_seconds = read_seconds
         # Time for every attempt to go unanswered, and for the bytes over a thin line.
-        self._send_seconds = (ATTEMPTS + 1) * read_seconds
+        self._sends = Sending((ATTEMPTS + 1) * read_seconds)
         self._bucket = location.bucket
         self._prefix = location.prefix
         self._stack = AsyncExitStack()
@@ -123,9 +124,9 @@ class S3Driver:
 
     @asynccontextmanager
     async def _sending(self, key: str) -> AsyncIterator[None]:
-        """Around requests that bring bytes. The SDK waits without end for a store to take them."""
+        """Around requests that bring bytes."""
         with translated(key):
-            async with asyncio.timeout(self._send_seconds):
+            async with self._sends.turn():
                 yield
 
     def _kept_as(self, content_type: str) -> dict[str, Any]:
