@@ -1,6 +1,7 @@
-"""What AWS asks of those who complete multipart uploads, before servers that do not ask it.
+"""What AWS asks of those who make objects of parts, before servers that do not ask it.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompletedPart.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html
 """
 
 import re
@@ -9,13 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from botocore.session import get_session
 
 # Headers of one connection, not of the message.
 OWN = {"connection", "content-length", "expect", "keep-alive", "transfer-encoding"}
 NUMBER = re.compile(rb"<PartNumber>(\d+)</PartNumber>")
-REFUSAL = b"<Error><Code>InvalidPartOrder</Code></Error>"
+WRONG_ORDER = b"<Error><Code>InvalidPartOrder</Code></Error>"
+# A range may be copied only of what is larger.
+LEAST = 5 << 20
+NO_RANGE = b"<Error><Code>InvalidRequest</Code></Error>"
 
 
 def consecutive(body: bytes) -> bool:
@@ -40,7 +48,10 @@ class Handler(BaseHTTPRequestHandler):
     def forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.command == "POST" and "uploadId=" in self.path and not consecutive(body):
-            self.answer(400, {}, REFUSAL)
+            self.answer(400, {}, WRONG_ORDER)
+            return
+        if "x-amz-copy-source-range" in self.headers and self.source_size() <= LEAST:
+            self.answer(400, {}, NO_RANGE)
             return
         with self.server.client.stream(
             self.command,
@@ -52,6 +63,15 @@ class Handler(BaseHTTPRequestHandler):
             told = {k: v for k, v in answer.headers.items() if k not in OWN}
             length = answer.headers.get("content-length")
             self.answer(answer.status_code, told, b"".join(answer.iter_raw()), length)
+
+    def source_size(self) -> int:
+        """Of what is copied, if it is there."""
+        bucket, _, key = unquote(self.headers["x-amz-copy-source"]).lstrip("/").partition("/")
+        try:
+            found = self.server.s3.head_object(Bucket=bucket, Key=key)
+        except ClientError:
+            return LEAST + 1
+        return int(found["ContentLength"])
 
     do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = forward  # noqa: N815 - so they are found
 
@@ -71,24 +91,33 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Gate(ThreadingHTTPServer):
-    """Before the store at `endpoint`; a thread for each connection."""
+    """Before the store at `endpoint`; a thread for each connection. `s3`: asks the store itself."""
 
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, endpoint: str, client: httpx.Client) -> None:
+    def __init__(self, endpoint: str, client: httpx.Client, s3: Any) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.endpoint = endpoint
+        self.s3 = s3
         self.client = client
 
 
 @contextmanager
-def as_on_aws(endpoint: str) -> Iterator[str]:
+def as_on_aws(endpoint: str, access: str, secret: str) -> Iterator[str]:
     """The endpoint of the same store with AWS's rules."""
     limits = httpx.Limits(max_connections=None)
+    s3 = get_session().create_client(
+        "s3",
+        "us-east-1",
+        endpoint_url=endpoint,
+        aws_access_key_id=access,
+        aws_secret_access_key=secret,
+        config=Config(s3={"addressing_style": "path"}),
+    )
     with (
         httpx.Client(timeout=120, limits=limits, trust_env=False) as client,
-        Gate(endpoint, client) as gate,
+        Gate(endpoint, client, s3) as gate,
     ):
         thread = threading.Thread(target=gate.serve_forever, args=(0.05,))
         thread.start()
@@ -97,3 +126,4 @@ def as_on_aws(endpoint: str) -> Iterator[str]:
         finally:
             gate.shutdown()
             thread.join()
+            s3.close()

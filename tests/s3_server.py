@@ -28,7 +28,7 @@ def s3_server(folder: Path) -> Iterator[str]:
     try:
         endpoint = f"http://127.0.0.1:{port}"
         await_answer(endpoint, process)
-        with as_on_aws(endpoint) as strict:
+        with as_on_aws(endpoint, ACCESS, SECRET) as strict:
             yield strict
     finally:
         process.terminate()

@@ -60,7 +60,7 @@ def seaweed_server(folder: Path) -> Iterator[str]:
                 return asyncio.run(make_bucket(endpoint))
 
             eventually(stores)
-            with as_on_aws(endpoint) as strict:
+            with as_on_aws(endpoint, ACCESS, SECRET) as strict:
                 yield strict
         finally:
             for process in processes:

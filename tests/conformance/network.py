@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -12,13 +12,14 @@ from yarl import URL
 # Headers of one connection, not of the message.
 OWN = {"Connection", "Content-Length", "Expect", "Keep-Alive", "Transfer-Encoding"}
 
-Fault = Callable[[web.Request, bytes], web.Response | int | str | None]
+Fault = Callable[[web.Request, bytes], web.Response | int | str | Awaitable[object] | None]
 
 
 class Network:
     """A proxy before the store. `fault` decides what becomes of a request: None: it passes, a
     number: it is answered with this status, "lost": it is done but not answered, "cut": half of
-    the answer comes, "silent": nothing comes. While `deaf`, requests are not even read."""
+    the answer comes, "silent": nothing comes, something to await: it passes, and is answered after
+    that. While `deaf`, requests are not even read."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
@@ -59,6 +60,8 @@ class Network:
             ) as answer,
         ):
             data = await answer.read()
+            if isinstance(fault, Awaitable):
+                await fault
             if fault == "lost":
                 request.transport.close()
                 return web.Response()

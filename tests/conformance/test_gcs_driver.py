@@ -86,6 +86,23 @@ async def test_a_complete_that_was_not_answered_is_complete(
     assert await content(far, key) == data
 
 
+@pytest.mark.parametrize("work", ["compose", "rewriteTo"])
+async def test_what_the_store_does_by_itself_may_take_longer_than_an_answer(
+    gcs: GcsDriver, network: Network, key: str, work: str
+) -> None:
+    parts, data = await many_parts(gcs, key, 2)
+    await gcs.put(key + "-source", data)
+    network.fault = lambda request, body: asyncio.sleep(2) if work in request.path else None
+    driver = GcsDriver(GCS_BUCKET, gcs.prefix, network.url, read_seconds=1)
+    if work == "compose":
+        await driver.complete(key, "", parts)
+    else:
+        assert await driver.copy(driver, key + "-source", key, len(data), "")
+    await driver.close()
+    assert await content(gcs, key) == data
+    assert [work in path for _, path in network.seen].count(True) == 1
+
+
 async def test_a_name_is_used_once(gcs: GcsDriver, key: str) -> None:
     writers = [await gcs.open_part(key, "", PartName(1, 1)) for _ in range(2)]
     await writers[0].write([b"first"])

@@ -1,19 +1,25 @@
 """Parts that are written in their places, by writers who do not know of each other."""
 
 import asyncio
+import errno
 import fcntl
 import os
 import random
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from media_service.errors import ResourceExhausted, Unavailable
 from media_service.storage.driver import PartName, Place, StoredPart
 from media_service.storage.files import copy_range
 from media_service.storage.local import LocalDriver, LocalPartWriter
+from media_service.storage.slots import Slot, slots
 from tests.conformance.parts import content, put
 
 SIZE = 10_000
@@ -196,6 +202,56 @@ async def test_the_last_to_give_back_leaves_nothing(local: LocalDriver, key: str
     assert not folder(local, key).exists()
 
 
+@pytest.fixture
+def after_looking(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """What others do, each just after it was looked, once more, which slots are given."""
+    steps: list[Callable[[], None]] = []
+
+    def looked(folder: Path) -> dict[str, Slot]:
+        found = slots(folder)
+        if steps:
+            steps.pop(0)()
+        return found
+
+    monkeypatch.setattr("media_service.storage.slots.slots", looked)
+    return steps
+
+
+def take(driver: LocalDriver, key: str, number: int) -> None:
+    """As another process that writes a part, and has it counted."""
+    fd = Slot(folder(driver, key), place(number)).take(named(number).name.file)
+    assert fd is not None
+    os.write(fd, data(number))
+    os.close(fd)
+
+
+def give_back(driver: LocalDriver, key: str, number: int) -> None:
+    Slot(folder(driver, key), place(number)).give_back(named(number).name.file)
+
+
+async def test_a_part_that_is_counted_while_the_last_slot_is_given_back_is_kept(
+    local: LocalDriver, key: str, after_looking: list[Callable[[], None]]
+) -> None:
+    first = await begun(local, key, 1)
+    after_looking.append(lambda: take(local, key, 2))
+    await first.discard()
+    assert after_looking == []
+    await placed(local, key, 1, epoch=2)
+    await local.complete(key, "", [named(1, 2), named(2)])
+    assert await content(local, key) == data(1) + data(2)
+
+
+async def test_the_last_to_give_back_need_not_have_the_lock(
+    local: LocalDriver, key: str, after_looking: list[Callable[[], None]]
+) -> None:
+    first = await begun(local, key, 1)
+    # Given back while the first one, who has it locked, has just seen that it is taken.
+    after_looking += [lambda: take(local, key, 2), lambda: give_back(local, key, 2)]
+    await first.discard()
+    assert after_looking == []
+    assert not folder(local, key).exists()
+
+
 async def test_a_slot_keeps_its_size(local: LocalDriver, key: str) -> None:
     await placed(local, key, 2)
     writer = await local.open_part(key, "", PartName(1, 1), place(1))
@@ -273,6 +329,62 @@ async def test_where_there_are_no_links_every_part_has_its_own_file(
     await local.complete(key, "", [named(1), named(2)])
     assert await content(local, key) == data(1) + data(2)
     assert not folder(local, key).exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO, errno.ESTALE])
+async def test_a_file_that_cannot_be_locked_is_not_left_open(
+    local: LocalDriver, key: str, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Where there are no locks, every part has its own file; what is worse is told."""
+    for number in (1, 2):
+        await placed(local, key, number)
+    opened, lock = files_open(), fcntl.flock
+
+    def failed(fd: int, how: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            lock(fd, how)
+        else:
+            raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", failed)
+    parts = [named(1), named(2), named(3)]
+    if code in {errno.ENOLCK, errno.EOPNOTSUPP}:
+        await placed(local, key, 3)
+        await local.complete(key, "", parts)
+        assert await content(local, key) == data(1) + data(2) + data(3)
+    else:
+        for work in (placed(local, key, 3), local.complete(key, "", parts[:2])):
+            with pytest.raises(Unavailable):
+                await work
+    assert {path for path in files_open() - opened if str(folder(local, key)) in path} == set()
+
+
+def files_open() -> set[str]:
+    found = set()
+    for fd in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # what lists them
+            found.add(str(fd.readlink()))
+    return found
+
+
+async def test_a_join_for_which_there_is_no_space_leaves_the_space_it_took(
+    local: LocalDriver, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [await put(local, key, "", data(number), number) for number in (1, 2)]
+    before = set(folder(local, key).iterdir())
+
+    def full(target: int, at: int, source: Path, start: int, size: int) -> None:
+        copy_range(target, at, source, start, size // 2)
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr("media_service.storage.join.copy_range", full)
+    unsealed = [replace(part, sealed=False) for part in parts]
+    with pytest.raises(ResourceExhausted):
+        await local.complete(key, "", unsealed)
+    assert set(folder(local, key).iterdir()) == before
+    monkeypatch.undo()
+    await local.complete(key, "", unsealed)
+    assert await content(local, key) == data(1) + data(2)
 
 
 async def test_whoever_comes_when_what_counts_is_whole(

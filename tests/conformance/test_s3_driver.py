@@ -1,5 +1,6 @@
 """An S3 store across a network that fails."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -8,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from media_service.errors import DataLoss, InvalidArgument, MediaError, Reason, Unavailable
-from media_service.storage import s3_copy
+from media_service.storage import s3_client, s3_copy, s3_sending
 from media_service.storage.driver import PartName
 from media_service.storage.s3 import S3Driver, S3Location
 from media_service.types import new_id
@@ -87,6 +88,58 @@ async def test_a_store_that_takes_no_bytes_is_unavailable(
     with pytest.raises(Unavailable):
         await driver.put(key, bytes(32 * MIB))
     await driver.close()
+
+
+@pytest.fixture
+async def narrow(
+    network: Network, s3: S3Driver, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[S3Driver]:
+    """Sends one request with bytes at a time, for three seconds, over one of two connections."""
+    monkeypatch.setattr(s3_client, "CONNECTIONS", 2)
+    monkeypatch.setattr(s3_sending, "AT_ONCE", 1)
+    driver = S3Driver(replace(s3.location, endpoint=network.url), read_seconds=0.6)
+    yield driver
+    await driver.close()
+
+
+async def test_bytes_may_wait_longer_for_their_turn_than_they_may_take(
+    narrow: S3Driver, network: Network, fresh_key: Callable[[], str]
+) -> None:
+    network.fault = lambda request, body: asyncio.sleep(0.3)
+    names = [fresh_key() for _ in range(12)]
+    await asyncio.gather(*(narrow.put(key, key.encode()) for key in names))
+    network.fail()
+    for key in names:
+        assert await content(narrow, key) == key.encode()
+
+
+async def test_bytes_do_not_wait_for_a_store_that_takes_none(
+    narrow: S3Driver, network: Network, fresh_key: Callable[[], str]
+) -> None:
+    network.fault = lambda request, body: "silent" if request.method == "PUT" else None
+    names = [fresh_key() for _ in range(6)]
+    sending = [asyncio.create_task(narrow.put(key, b"bytes")) for key in names]
+    async with asyncio.timeout(60):
+        while not network.seen:
+            await asyncio.sleep(0.01)
+    assert await narrow.stat(names[0]) is None  # others do not wait for them
+    for ended in await asyncio.gather(*sending, return_exceptions=True):
+        assert isinstance(ended, Unavailable)
+    assert len({path for method, path in network.seen if method == "PUT"}) < len(names)
+
+
+async def test_who_gets_no_connection_is_told(narrow: S3Driver, s3: S3Driver, key: str) -> None:
+    data = bytes(8 * MIB)
+    await store(s3, key, data)
+    slow = [narrow.read(key, 0, len(data), 100_000) for _ in range(2)]
+    for reading in slow:
+        await anext(reading)
+    async with asyncio.timeout(60):
+        with pytest.raises(Unavailable, match="ConnectTimeout"):
+            await narrow.stat(key)
+    for reading in slow:
+        await reading.aclose()
+    assert await narrow.stat(key) is not None
 
 
 async def test_a_download_that_was_cut_goes_on(far: S3Driver, network: Network, key: str) -> None:
@@ -271,6 +324,26 @@ async def test_a_copy_that_fails_leaves_nothing(
     with pytest.raises(Unavailable):
         await far.copy(far, source, target, 12 * MIB, "image/png")
     assert await far.stat(target) is None
+    assert [blob async for blob in far.list_open()] == []
+
+
+async def test_a_source_that_goes_while_it_is_copied_is_named(
+    far: S3Driver,
+    network: Network,
+    fresh_key: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(s3_copy, "WHOLE", 5 * MIB)
+    monkeypatch.setattr(s3_copy, "PIECE", 5 * MIB)
+    source, target = fresh_key(), fresh_key()
+    await store(far, source, b"x" * 12 * MIB)
+    gone = "<Error><Code>NoSuchKey</Code></Error>"
+    network.fault = lambda request, body: (
+        web.Response(status=404, text=gone) if "partNumber=2" in request.raw_path else None
+    )
+    with pytest.raises(DataLoss) as caught:
+        await far.copy(far, source, target, 12 * MIB, "image/png")
+    assert caught.value.metadata["key"] == source
     assert [blob async for blob in far.list_open()] == []
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from aiohttp import web
 from crc32c import crc32c
 
 from media_service.errors import DataLoss, MediaError, Unavailable
@@ -217,6 +218,26 @@ async def test_every_piece_is_large_enough_for_others_to_follow(
     assert await content(s3, key) == first + b"second"
 
 
+async def test_sessions_are_ended_side_by_side(s3: S3Driver, s3_endpoint: str, key: str) -> None:
+    """Three that are completed, and then aborted, are answered once all were asked for."""
+    session, parts, data = await three_writers(s3, key)
+    waiting = {method: [asyncio.Barrier(3)] * 3 for method in ("POST", "DELETE")}
+
+    def together(request: web.Request, body: bytes) -> Awaitable[object] | None:
+        of_a_session = "uploadId" in request.raw_path and waiting.get(request.method)
+        return of_a_session.pop().wait() if of_a_session else None
+
+    async with network_before(s3_endpoint) as network, asyncio.timeout(60):
+        network.fault = together
+        far = S3Driver(replace(s3.location, endpoint=network.url))
+        await far.complete(key, session, parts)
+        await far.close()
+    assert waiting == {"POST": [], "DELETE": []}
+    assert await content(s3, key) == data
+    assert await keys(s3, "") == {key}
+    assert await opened(s3) == set()
+
+
 # AWS
 
 
@@ -226,3 +247,18 @@ async def test_our_servers_want_numbers_without_a_gap_as_aws_does(s3: S3Driver, 
         parts = [await put(s3, key, session, whole(s3, b"part"), number) for number in numbers]
         with pytest.raises(MediaError, match="InvalidPartOrder"):
             await s3.complete(key, session, parts)
+
+
+async def test_our_servers_copy_ranges_only_of_what_is_larger_as_aws_does(
+    s3: S3Driver, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, first = await s3.begin(key), whole(s3, b"first")
+    parts = [await put(s3, key, session, first)]
+    session = await goes_on(s3, key, session, 2)
+    parts.append(await put(s3, key, session, b"second", 2))
+    monkeypatch.setattr(s3_copy, "MIN_PART", 0)
+    with pytest.raises(Unavailable, match="InvalidRequest"):
+        await s3.complete(key, session, parts)
+    monkeypatch.undo()
+    await s3.complete(key, session, parts)
+    assert await content(s3, key) == first + b"second"

@@ -4,18 +4,22 @@ one goes on at the next number, and whatever comes late changes nothing."""
 import asyncio
 import hashlib
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from aiohttp import web
 from media.v1 import upload_pb2, upload_service_pb2
 
 from media_service.storage.s3 import S3Driver
 from media_service.storage.s3_location import s3_location
+from media_service.storage.s3_sessions import sessions_of
+from tests.conformance.network import network_before
 from tests.conformance.parts import put as store_part
 from tests.media_files import film
-from tests.rpc.conftest import Caller, Refusal, Running, refused
+from tests.rpc.conftest import Caller, Refusal, Running, Start, refused
 from tests.rpc.test_part_races import sign
 from tests.rpc.test_parts import complete, listed, named, put
 
@@ -210,6 +214,47 @@ async def test_an_upload_that_is_given_up_leaves_no_session_open(
             await asyncio.sleep(0.05)
     assert await bucket.objects() == []
     await stream.refused()
+
+
+@pytest.mark.parametrize("way", ["stream", "sign"])
+async def test_who_leaves_while_a_session_is_begun_leaves_none_that_nobody_knows(
+    start: Start, s3_url: str, way: str
+) -> None:
+    data, endpoint = film(PART + MIB), parse_qs(urlsplit(s3_url).query)["endpoint"][0]
+    async with network_before(endpoint) as network:
+        service = await start(storage_raw_url=s3_url.replace(endpoint, network.url))
+        caller, bucket = await service.caller(), Bucket(S3Driver(s3_location(s3_url)), service)
+        upload_id = (await caller.create()).upload_id
+        stream = Held(caller, upload_id, 0, data)
+        await stream.counted(PART)
+        _, before = await bucket.key_and_session(upload_id)
+        begun, left = asyncio.Event(), asyncio.Event()
+
+        def begin(request: web.Request, body: bytes) -> Awaitable[object] | None:
+            if request.method != "POST" or "uploads" not in request.query:
+                return None
+            begun.set()
+            return left.wait()
+
+        network.fault = begin
+        if way == "stream":
+            call = caller.uploads.WriteUpload(metadata=caller.metadata)
+            await call.write(messages(upload_id, data, PART)[0])
+        else:
+            request = upload_service_pb2.SignUploadRequest(upload_id=upload_id)
+            request.parts.append(named(2, data[PART:]))
+            call = caller.uploads.SignUpload(request, metadata=caller.metadata)
+        async with asyncio.timeout(20):
+            await begun.wait()
+        call.cancel()
+        await asyncio.sleep(0.3)  # until the server knows
+        left.set()
+        await bucket.another_session(upload_id, before)
+        key, session = await bucket.key_and_session(upload_id)
+        known = {(one.key, one.upload_id) for one in sessions_of(key, session)}
+        assert {(it.key, it.session) async for it in bucket.driver.list_open()} == known
+        await stream.refused()
+        await bucket.driver.close()
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ async def ask(request: Callable[[], Awaitable[T]], *expected: int) -> T:
         raise translate(error) from error
 
 
-def silence(seconds: float, total: float | None) -> Any:
+def silence(seconds: float | None, total: float | None) -> Any:
     """The library counts a plain number against the whole of a request, however long its bytes
     take. So a silent store is noticed, and a thin line is not."""
     return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_SECONDS, sock_read=seconds)
@@ -66,6 +66,8 @@ class GcsBucket:
         self._request: Any = read_seconds
         # Time for a part over a thin line. A store that has it all is to answer sooner.
         self._upload = silence(read_seconds, 6 * read_seconds)
+        # What the store does by itself is answered once it is done.
+        self._work = silence(None, 6 * read_seconds)
         self._streaming = silence(read_seconds, None)
 
     async def upload(
@@ -98,7 +100,7 @@ class GcsBucket:
                 list(names),
                 content_type=content_type or BYTES,
                 params=conditions(absent=absent),
-                timeout=self._upload,
+                timeout=self._work,
             ),
             NOT_FOUND,
             PRECONDITION_FAILED,
@@ -114,7 +116,7 @@ class GcsBucket:
                 self.name,
                 new_name=name,
                 metadata={"contentType": content_type or BYTES},
-                timeout=self._upload,
+                timeout=self._work,
             ),
             NOT_FOUND,
         )

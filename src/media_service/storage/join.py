@@ -1,15 +1,20 @@
 """Makes one file of the parts in a folder, copying as few bytes as it can."""
 
+import fcntl
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from media_service.failpoints import failpoint
 from media_service.storage.driver import StoredPart
 from media_service.storage.files import copy_range, short
-from media_service.storage.slots import FLAGS, alone, slots
+from media_service.storage.slots import FLAGS, open_locked, slots
+
+# What everything is copied to, where no file can become the blob.
+JOINED = "joined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,10 @@ def join(folder: Path, parts: Sequence[StoredPart], final: Path) -> None:
     size = sum(piece.size for piece in whole)
     path, fd = open_base(folder, whole)
     try:
+        in_place = [piece for piece in whole if piece.file == path]
+        end = max((piece.offset + piece.size for piece in in_place), default=0)
+        if os.fstat(fd).st_size < end:
+            raise short(end)
         missing = [piece for piece in whole if piece.file != path]
         for piece in missing:
             copy_range(fd, piece.offset, piece.file, piece.start, piece.size)
@@ -52,6 +61,10 @@ def join(folder: Path, parts: Sequence[StoredPart], final: Path) -> None:
         failpoint("local.join.written")
         path.rename(final)
         failpoint("local.join.renamed")
+    except OSError:
+        with suppress(OSError):  # or a full disk would stay full
+            (folder / JOINED).unlink()
+        raise
     finally:
         os.close(fd)
 
@@ -70,13 +83,7 @@ def open_base(folder: Path, whole: Sequence[Piece]) -> tuple[Path, int]:
         if all(piece.sealed and piece.start == piece.offset for piece in lying)
     }
     for file in sorted(fit, key=fit.__getitem__, reverse=True):
-        fd = os.open(file, FLAGS)
-        if alone(fd, file):
-            end = max(piece.offset + piece.size for piece in files[file])
-            if os.fstat(fd).st_size >= end:
-                return file, fd
-            os.close(fd)
-            raise short(end)
-        os.close(fd)
-    joined = folder / "joined"
+        if (fd := open_locked(file, fcntl.LOCK_EX)) is not None:
+            return file, fd
+    joined = folder / JOINED
     return joined, os.open(joined, FLAGS | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -40,6 +40,7 @@ from media_service.storage.driver import (
     signed_seconds,
 )
 from media_service.storage.held_part import HeldPart
+from media_service.storage.parallel import for_each
 from media_service.storage.s3_client import (
     ATTEMPTS,
     code_of,
@@ -50,6 +51,7 @@ from media_service.storage.s3_client import (
 )
 from media_service.storage.s3_join import MIB, MIN_PART, join, stored
 from media_service.storage.s3_location import S3Location
+from media_service.storage.s3_sending import Sending
 from media_service.storage.s3_sessions import Session, holding, sessions_of, shared_out, told
 from media_service.types import Octets, now
 
@@ -64,6 +66,8 @@ MAX_PART = 32 * MIB
 # The most that one request may bring: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MAX_SIGNED = 5 << 30
 ALGORITHM = "CRC32C"
+# Multipart uploads of one blob that are ended at once.
+PARALLEL = 8
 # Waits before a download is gone on with that was cut.
 RETRY_SECONDS = (0.1, 0.4, 1.6)
 # How long an answer may take.
@@ -100,7 +104,7 @@ class S3Driver:
         self.location = location
         self._read_seconds = read_seconds
         # Time for every attempt to go unanswered, and for the bytes over a thin line.
-        self._send_seconds = (ATTEMPTS + 1) * read_seconds
+        self._sends = Sending((ATTEMPTS + 1) * read_seconds)
         self._bucket = location.bucket
         self._prefix = location.prefix
         self._stack = AsyncExitStack()
@@ -120,9 +124,9 @@ class S3Driver:
 
     @asynccontextmanager
     async def _sending(self, key: str) -> AsyncIterator[None]:
-        """Around requests that bring bytes. The SDK waits without end for a store to take them."""
+        """Around requests that bring bytes."""
         with translated(key):
-            async with asyncio.timeout(self._send_seconds):
+            async with self._sends.turn():
                 yield
 
     def _kept_as(self, content_type: str) -> dict[str, Any]:
@@ -174,7 +178,8 @@ class S3Driver:
             return False
         await expect(source, source_key, size)
         if size > s3_copy.WHOLE:
-            await self._copy_pieces(key, [(source.name(source_key), size)], content_type)
+            whole = s3_copy.Source(source_key, source.name(source_key), size)
+            await self._copy_pieces(key, [whole], content_type)
             return True
         client, target = await self._client(), self.name(key) | self._kept_as(content_type)
         with translated(source_key):
@@ -319,28 +324,30 @@ class S3Driver:
         self, key: str, shares: Mapping[Session, Sequence[StoredPart]], whole: int
     ) -> None:
         """Makes an object of each session's parts, and the blob of these."""
-        sources = []
-        for session, parts in shares.items():
+
+        async def joined(share: tuple[Session, Sequence[StoredPart]]) -> s3_copy.Source:
+            session, parts = share
             size = sum(part.size for part in parts)
             # Where another was faster, the whole blob lies on the first one's key by now. It
             # begins with the same bytes, and no more of them are copied.
             await self._join(session, parts, size, whole)
-            sources.append((self.name(session.key), size))
+            return s3_copy.Source(session.key, self.name(session.key), size)
+
+        sources = await for_each(joined, list(shares.items()), PARALLEL)
         failpoint("s3.pieces.after")
         if len(sources) > 1:
             await self._copy_pieces(key, sources, await self._type_of(key))
 
     async def _copy_pieces(
-        self, key: str, sources: Sequence[tuple[Mapping[str, Any], int]], content_type: str
+        self, key: str, sources: Sequence[s3_copy.Source], content_type: str
     ) -> None:
         """Makes one object of others, in pieces of them."""
         client = await self._client()
         # No checksum is asked for: some stores take a copied part's from the whole source.
         session = Session(key, (await self._begin(key, content_type))["UploadId"])
         try:
-            with translated(key):
-                pieces = await s3_copy.copy_pieces(client, sources, self._target(session))
-            await self._join(session, pieces, sum(size for _, size in sources))
+            pieces = await s3_copy.copy_pieces(client, sources, self._target(session))
+            await self._join(session, pieces, sum(source.size for source in sources))
         except BaseException:
             with suppress(MediaError):
                 await self._abort(session)
@@ -373,10 +380,12 @@ class S3Driver:
         return False
 
     async def abort(self, key: str, session: str) -> None:
-        for one in sessions_of(key, session):
+        async def remove(one: Session) -> None:
             await self._abort(one)
             if one.key != key:
                 await self.delete(one.key)
+
+        await for_each(remove, sessions_of(key, session), PARALLEL)
 
     async def _abort(self, session: Session) -> None:
         client = await self._client()

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -16,7 +17,8 @@ from media_service.storage.s3_location import S3Location
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
-CONNECTIONS = 64
+# A slow download holds its connection for long: there are to be enough for others.
+CONNECTIONS = 512
 ATTEMPTS = 4
 CONNECT_SECONDS = 5
 MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound", "InvalidPart"}
@@ -24,11 +26,23 @@ MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound", "Inva
 WRONG = {"InvalidArgument", "InvalidPartOrder"}
 
 
+class Connections(AIOHTTPSession):  # type: ignore[misc]  # it has no types
+    """Waits for one that is free no longer than for an answer; the SDK's own waits without end."""
+
+    def __init__(self, *args: Any, timeout: tuple[float, float], **kwargs: Any) -> None:
+        super().__init__(*args, timeout=timeout, **kwargs)
+        made, answered = timeout
+        self._timeout = aiohttp.ClientTimeout(
+            connect=answered, sock_connect=made, sock_read=answered
+        )
+
+
 def open_client(
     location: S3Location, read_seconds: float
 ) -> "AbstractAsyncContextManager[S3Client]":
     """Credentials: the SDK's own chain."""
     config = AioConfig(
+        http_session_cls=Connections,
         max_pool_connections=CONNECTIONS,
         connect_timeout=CONNECT_SECONDS,
         read_timeout=read_seconds,

@@ -1,10 +1,13 @@
 """Copies within one S3 store: the bytes do not come here."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.parallel import for_each
+from media_service.storage.s3_client import translated
+from media_service.storage.s3_join import MIN_PART
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -15,6 +18,15 @@ WHOLE = 1 << 30
 # 10 000 pieces of this size are 2.4 TiB.
 PIECE = 256 << 20
 PARALLEL = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An object, of which the first `size` bytes are copied. `name`: its bucket and key there."""
+
+    key: str
+    name: Mapping[str, Any]
+    size: int
 
 
 async def copy_whole(
@@ -31,22 +43,27 @@ async def copy_whole(
 
 
 async def copy_pieces(
-    client: "S3Client", sources: Sequence[tuple[Mapping[str, Any], int]], target: Mapping[str, Any]
+    client: "S3Client", sources: Sequence[Source], target: Mapping[str, Any]
 ) -> list[StoredPart]:
-    """Copies the first bytes of objects, one after the other, as parts of an open multipart upload:
-    bucket, key and id in `target`. `sources`: bucket, key, and how many bytes."""
+    """Copies the sources, one after the other, as parts of an open multipart upload: bucket, key
+    and id in `target`. Raises DataLoss if a source is gone."""
 
-    async def copy(piece: tuple[int, Mapping[str, Any], range]) -> StoredPart:
+    async def copy(piece: tuple[int, Source, range]) -> StoredPart:
         number, source, span = piece
-        await client.upload_part_copy(
-            **target,
-            PartNumber=number,
-            CopySource={"Bucket": source["Bucket"], "Key": source["Key"]},
-            CopySourceRange=f"bytes={span.start}-{span.stop - 1}",
-        )
+        # S3 takes a range only of what is larger. Another object in the source's place makes a
+        # part of another size then, which is not joined.
+        asked = dict(target)
+        if source.size > MIN_PART:
+            asked["CopySourceRange"] = f"bytes={span.start}-{span.stop - 1}"
+        with translated(source.key):
+            await client.upload_part_copy(
+                **asked,
+                PartNumber=number,
+                CopySource={"Bucket": source.name["Bucket"], "Key": source.name["Key"]},
+            )
         return StoredPart(PartName(number, 0), len(span), sealed=True)
 
-    spans = [(source, span) for source, size in sources for span in cut(size)]
+    spans = [(source, span) for source in sources for span in cut(source.size)]
     pieces = [(number, source, span) for number, (source, span) in enumerate(spans, 1)]
     return await for_each(copy, pieces, PARALLEL)
 

@@ -12,6 +12,7 @@ leaves it and copies what counts. So nobody who is late writes to a finished blo
 go when a file is closed, and so when its holder dies; one process is as good as another.
 """
 
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -22,6 +23,8 @@ from media_service.failpoints import failpoint
 from media_service.storage.driver import Place
 
 FLAGS = os.O_RDWR | os.O_CLOEXEC
+# Somebody else has the lock, or the file system has none.
+NOT_LOCKED = {errno.EWOULDBLOCK, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Slot:
     def take(self, holder: str) -> int | None:
         """The open file, to be written from the place on; None if the slot is not to be had.
         Raises FileExistsError if this very holder has it."""
-        fd = self._open_shared()
+        fd = open_locked(self.file, fcntl.LOCK_SH, os.O_CREAT)
         if fd is None:
             return None
         try:
@@ -56,30 +59,32 @@ class Slot:
         failpoint("local.slot.taken")
         return fd
 
-    def _open_shared(self) -> int | None:
-        """None while somebody has the file alone."""
-        while True:
-            fd = os.open(self.file, FLAGS | os.O_CREAT, 0o600)
-            if not locked_now(fd, fcntl.LOCK_SH):
-                os.close(fd)
-                return None
-            if is_named(fd, self.file):
-                return fd
-            os.close(fd)  # it became a blob, or was removed, before it was locked
-
     def give_back(self, holder: str) -> None:
         """Once the file is closed, if nothing in the slot was counted. The last slot's file goes
         with it."""
         with suppress(FileNotFoundError):
             if str(self.link.readlink()) == holder:
                 self.link.unlink()
-            fd = os.open(self.file, FLAGS)
-            try:
-                given = (slot.file for slot in slots(self.folder).values())
-                if alone(fd, self.file) and self.file not in given:
-                    self.file.unlink()
-            finally:
-                os.close(fd)
+        self._remove_unused()
+
+    def _remove_unused(self) -> None:
+        """Removes the file if nobody has a slot of it. Who has it locked keeps others from this,
+        so they look again once they have let go."""
+        with suppress(FileNotFoundError):
+            while not self._file_is_used():
+                fd = open_locked(self.file, fcntl.LOCK_EX)
+                if fd is None:
+                    return
+                try:
+                    # Only what is seen from now on counts: nobody can take a slot any more.
+                    if not self._file_is_used():
+                        self.file.unlink()
+                        return
+                finally:
+                    os.close(fd)
+
+    def _file_is_used(self) -> bool:
+        return any(slot.file == self.file for slot in slots(self.folder).values())
 
 
 def slots(folder: Path) -> dict[str, Slot]:
@@ -92,17 +97,27 @@ def slots(folder: Path) -> dict[str, Slot]:
     return found
 
 
-def alone(fd: int, path: Path) -> bool:
-    """Whether the file is still the one at `path`, and nobody writes to it from now on until it is
-    closed."""
-    return locked_now(fd, fcntl.LOCK_EX) and is_named(fd, path)
+def open_locked(path: Path, how: int, create: int = 0) -> int | None:
+    """The open file at `path`; None if the lock is not to be had now, or the file got another name
+    before it was locked. LOCK_EX: nobody writes to it until it is closed."""
+    fd = os.open(path, FLAGS | create, 0o600)
+    try:
+        if locked_now(fd, how) and is_named(fd, path):
+            return fd
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None
 
 
 def locked_now(fd: int, how: int) -> bool:
     try:
         fcntl.flock(fd, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+    except OSError as error:
+        if error.errno in NOT_LOCKED:
+            return False
+        raise
     return True
 
 

@@ -50,15 +50,21 @@ class Running:
     async def close(self) -> None:
         """Ends the running streams, as if their callers had gone, and waits for their storing."""
         self._closing = True
-        for stream in self._streams.values():
-            if stream is not None:
-                stream.interrupt(shutting_down())
-        if self._streams:
+        while self._streams:  # one that was let in before may begin meanwhile
+            for stream in self._streams.values():
+                if stream is not None:
+                    stream.interrupt(shutting_down())
             await asyncio.wait(self._streams)
 
     async def finish(self, place: Place, storing: Coroutine[Any, Any, T]) -> T:
         """Runs what has all it needs."""
-        return await asyncio.shield(self._start(place, storing, None))
+        task = self._start(storing, None)
+        place.until_done(task)
+        return await asyncio.shield(task)
+
+    async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs what must not stop halfway because its caller leaves, and stores nothing."""
+        return await asyncio.shield(self._start(work, None))
 
     async def take_in(
         self,
@@ -68,7 +74,8 @@ class Running:
         chunks: AsyncGenerator[Chunk, None],
     ) -> T:
         """Runs the storing of a stream, and feeds it, to the end of both."""
-        task = self._start(place, storing, stream)
+        task = self._start(storing, stream)
+        place.until_done(task)
         feeding = asyncio.create_task(stream.feed(chunks))
         try:
             await asyncio.wait({task, feeding}, return_when=asyncio.FIRST_COMPLETED)
@@ -80,11 +87,8 @@ class Running:
             )
             await asyncio.wait([feeding])
 
-    def _start(
-        self, place: Place, storing: Coroutine[Any, Any, T], stream: Incoming | None
-    ) -> asyncio.Task[T]:
+    def _start(self, storing: Coroutine[Any, Any, T], stream: Incoming | None) -> asyncio.Task[T]:
         task = asyncio.create_task(storing)
-        place.until_done(task)
         self._streams[task] = stream
         task.add_done_callback(self._ended)
         return task

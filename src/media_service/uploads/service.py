@@ -253,7 +253,7 @@ class UploadService:
         self._notifier.publish("uploads", upload_id, f"{taken.epoch}:ACTIVE")
         if held.settled and not dropped:
             return taken
-        return await succeed(self._database, self._blobs, taken)
+        return await self._running.to_its_end(succeed(self._database, self._blobs, taken))
 
     async def _take_in(
         self,

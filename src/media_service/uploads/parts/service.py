@@ -249,7 +249,9 @@ class PartService:
         failpoint("part.begin.after")
         if taken.parts_since == taken.epoch:
             self._collector.superseded(taken)
-        return taken if taken.settled else await succeed(self._database, self._store, taken)
+        if taken.settled:
+            return taken
+        return await self._running.to_its_end(succeed(self._database, self._store, taken))
 
     async def _load(self, principal: Principal, upload_id: str, *, active: bool = True) -> Upload:
         async with self._database.connection() as db:
