@@ -80,7 +80,7 @@ REGISTRY = (
     Failpoint("part.begin.after", "serve", "a part has its epoch, no bytes yet", RESENT),
     Failpoint("local.slot.taken", "serve", "the part has its place, no bytes are in it", RESENT),
     Failpoint("part.confirm.before", "serve", "the part is durable, not counted", RESENT),
-    Failpoint("part.claim.inside", "serve", "the part is claimed, not committed", RESENT),
+    Failpoint("part.confirm.inside", "serve", "the part is counted, not committed", RESENT),
     Failpoint(
         "part.confirm.after", "serve", "counted, not answered", "The part is there, and listed."
     ),

@@ -67,7 +67,7 @@ WAYS: Mapping[str, Way] = {
     "part.begin.after": SECOND_OF_PARTS,
     "local.slot.taken": SECOND_OF_PARTS,
     "part.confirm.before": SECOND_OF_PARTS,
-    "part.claim.inside": SECOND_OF_PARTS,
+    "part.confirm.inside": SECOND_OF_PARTS,
     "part.confirm.after": SECOND_OF_PARTS,
     "upload.verify.before": IN_A_SESSION,
     "upload.verify.after": IN_A_SESSION,

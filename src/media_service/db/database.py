@@ -99,10 +99,12 @@ class Database:
 
     @asynccontextmanager
     async def pipeline(self) -> AsyncIterator[Connection]:
-        """A transaction whose statements are sent without waiting for each other's results; fetch
-        them after it. Raises `Duplicate` if one of them hits a unique key.
+        """A transaction whose statements are sent without waiting for each other's results; whoever
+        fetches one waits for those before. Raises `Duplicate` if one of them hits a unique key.
 
-        What is sent until a sync, here at the end, is one transaction for PostgreSQL.
+        What is sent until a sync, here at the end, is one transaction for PostgreSQL. Only its own
+        errors roll it back, not those of the caller, who therefore checks before anything is
+        written.
         """
         async with self.connection() as connection:
             try:

@@ -17,6 +17,7 @@ from media_service.uploads.ledger import not_active, superseded
 from media_service.uploads.model import Part, Upload, UploadState
 from media_service.uploads.parts import queries as part_queries
 from media_service.uploads.parts.check import check_claims
+from media_service.uploads.parts.queries import Held
 from media_service.uploads.running import Incoming
 from media_service.uploads.stream import size_exceeded
 
@@ -49,9 +50,11 @@ class Collector:
         (SUPERSEDED) and FailedPrecondition (UPLOAD_NOT_ACTIVE).
         """
         upload_id = upload.upload_id
-        async with self._database.transaction() as db:
-            held = await self._held(db, upload)
-            known = await self._claim(db, held, parts)
+        async with self._database.pipeline() as db:
+            held = await self._held(db, upload, parts)
+            known = held.known
+            if new := held.new(parts):
+                await part_queries.claim(db, upload_id, new)
             ours = [
                 part
                 for part in parts
@@ -66,20 +69,9 @@ class Collector:
         renamed = {part.number for part in ours}
         return {number: part for number, part in known.items() if number not in renamed}
 
-    async def _claim(
-        self, db: Connection, upload: Upload, parts: Sequence[Part]
-    ) -> dict[int, Part]:
-        """As `claim`; returns those that were claimed before. The caller holds the upload's row."""
-        known = await part_queries.some(db, upload.upload_id, [part.number for part in parts])
-        check_claims(upload, known, parts)
-        if new := [part for part in parts if part.number not in known]:
-            await self._check_sizes(db, upload, new)
-            await part_queries.claim(db, upload.upload_id, new)
-        failpoint("part.claim.inside")
-        return known
-
-    async def _check_sizes(self, db: Connection, upload: Upload, new: Sequence[Part]) -> None:
-        total = await part_queries.claimed_size(db, upload) + sum(part.size for part in new)
+    async def _check_sizes(self, db: Connection, held: Held, new: Sequence[Part]) -> None:
+        upload = held.upload
+        total = held.claimed_size + sum(part.size for part in new)
         if upload.spec.size_bytes is not None and total > upload.spec.size_bytes:
             raise size_exceeded(upload.spec.size_bytes)
         self._acceptance.check_size(total)
@@ -99,13 +91,14 @@ class Collector:
         of those that were not counted before. Raises as `claim`; then nothing is counted, unless it
         is Unavailable."""
         failpoint("part.confirm.before")
-        async with self._database.transaction() as db:
-            held = await self._held(db, upload)
-            await self._claim(db, held, parts)
-            confirmed = await part_queries.confirm(db, held, parts, self._expiry)
+        async with self._database.pipeline() as db:
+            held = await self._held(db, upload, parts)
+            counted = await part_queries.confirm(db, held.upload, parts, self._expiry)
+            failpoint("part.confirm.inside")
         failpoint("part.confirm.after")
-        self._notifier.publish("uploads", upload.upload_id, f"{held.epoch}:{PARTS}")
-        return confirmed
+        self._notifier.publish("uploads", upload.upload_id, f"{held.upload.epoch}:{PARTS}")
+        row = await counted.fetchone()
+        return list(row["confirmed"]) if row else []
 
     async def collect(self, upload: Upload) -> None:
         """Looks in the store for claimed parts that came past this service, and counts them."""
@@ -148,11 +141,15 @@ class Collector:
         with self._notifier.listen("uploads", upload.upload_id, changed):
             yield
 
-    async def _held(self, db: Connection, upload: Upload) -> Upload:
-        """The upload's row, until the transaction ends, if its callers still put parts."""
-        held = await queries.lock(db, upload.upload_id)
-        if held is None or held.state is not UploadState.ACTIVE:
-            raise not_active(held or upload)
-        if held.parts_since != upload.parts_since:
+    async def _held(self, db: Connection, upload: Upload, parts: Sequence[Part]) -> Held:
+        """The upload's row, until the transaction ends, if its callers still put parts, and may put
+        these."""
+        held = await part_queries.hold(db, upload.upload_id, [part.number for part in parts])
+        if held is None or held.upload.state is not UploadState.ACTIVE:
+            raise not_active(held.upload if held else upload)
+        if held.upload.parts_since != upload.parts_since:
             raise superseded(upload.upload_id)
+        check_claims(held.upload, held.known, parts)
+        if new := held.new(parts):
+            await self._check_sizes(db, held, new)
         return held

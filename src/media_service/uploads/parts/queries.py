@@ -1,16 +1,30 @@
 """SQL of parts that callers name."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from media_service.db.database import Connection
+from media_service.db.database import Connection, Rows
 from media_service.uploads.model import Part, Upload
 from media_service.uploads.queries import record
 
 SELECT = """
     select number, size_bytes, crc32c, epoch, sealed, stored, signed from upload_parts
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An upload that nobody else changes, and those of its parts that were asked for, by number."""
+
+    upload: Upload
+    known: Mapping[int, Part]
+    claimed_size: int  # of all its parts, stored or claimed
+
+    def new(self, parts: Sequence[Part]) -> list[Part]:
+        """Those that nobody claimed or stored."""
+        return [part for part in parts if part.number not in self.known]
 
 
 def part_of(row: Mapping[str, Any]) -> Part:
@@ -45,6 +59,23 @@ async def begin(db: Connection, upload_id: str, since: int | None = None) -> Upl
     return record(row) if row else None
 
 
+async def find(db: Connection, upload_id: str, number: int) -> tuple[Upload | None, Part | None]:
+    """An upload, and one of its parts, if they are there."""
+    rows = await db.execute(
+        """
+        select u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
+               u.request_id::text as request_id, to_json(p) as part
+        from uploads u left join upload_parts p on p.upload_id = u.upload_id and p.number = %s
+        where u.upload_id = %s
+        """,
+        (number, upload_id),
+    )
+    row = await rows.fetchone()
+    if row is None:
+        return None, None
+    return record(row), part_of(row["part"]) if row["part"] else None
+
+
 async def some(db: Connection, upload_id: str, numbers: Sequence[int]) -> dict[int, Part]:
     """Those of these parts that are claimed or stored, by number."""
     rows = await db.execute(
@@ -53,15 +84,36 @@ async def some(db: Connection, upload_id: str, numbers: Sequence[int]) -> dict[i
     return {row["number"]: part_of(row) async for row in rows}
 
 
-async def claimed_size(db: Connection, upload: Upload) -> int:
-    """Bytes of all parts, stored or claimed. The caller holds the upload's row."""
+async def hold(db: Connection, upload_id: str, numbers: Sequence[int]) -> Held | None:
+    """The upload, and those of these parts that are claimed or stored; nobody else changes them
+    until the transaction ends.
+
+    Two statements, which a pipeline sends at once: one that had to wait for the row would see the
+    parts as they were before.
+    """
+    await db.execute("select from uploads where upload_id = %s for update", (upload_id,))
     rows = await db.execute(
-        "select coalesce(sum(size_bytes), 0) as size from upload_parts"
-        " where upload_id = %s and number >= %s",
-        (upload.upload_id, upload.next_part),
+        """
+        select u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
+               u.request_id::text as request_id,
+               array(
+                   select to_json(p) from upload_parts p
+                   where p.upload_id = u.upload_id and p.number = any(%s)
+               ) as known,
+               coalesce((
+                   select sum(p.size_bytes) from upload_parts p
+                   where p.upload_id = u.upload_id and p.number >= u.next_part
+               ), 0)::bigint as behind
+        from uploads u where upload_id = %s
+        """,
+        (list(numbers), upload_id),
     )
     row = await rows.fetchone()
-    return upload.committed_size + (int(row["size"]) if row else 0)
+    if row is None:
+        return None
+    upload = record(row)
+    known = {part["number"]: part_of(part) for part in row["known"]}
+    return Held(upload, known, upload.committed_size + row["behind"])
 
 
 async def claim(db: Connection, upload_id: str, parts: Sequence[Part]) -> None:
@@ -106,32 +158,30 @@ async def prolong(db: Connection, upload_id: str, lifetime: timedelta) -> None:
     )
 
 
-async def confirm(
-    db: Connection, upload: Upload, parts: Sequence[Part], expiry: timedelta
-) -> list[int]:
-    """Parts that were claimed are stored now, under these names; returns the numbers of those that
-    were not so before. The caller holds the upload's row."""
-    rows = await db.execute(
+async def confirm(db: Connection, upload: Upload, parts: Sequence[Part], expiry: timedelta) -> Rows:
+    """Parts are stored now, under these names, whether they were claimed before or not. One row,
+    whose `confirmed` are the numbers of those that were not stored before. The caller holds the
+    upload's row."""
+    return await db.execute(
         """
-        update upload_parts p set stored = true, epoch = now_stored.epoch
-        from unnest(%s::int[], %s::int[]) as now_stored (number, epoch)
-        where p.upload_id = %s and p.number = now_stored.number and not p.stored
-        returning p.number
-        """,
-        (
-            [part.number for part in parts],
-            [part.epoch for part in parts],
-            upload.upload_id,
-        ),
-    )
-    confirmed = [row["number"] async for row in rows]
-    await db.execute(
-        """
-        with following as (
+        with counted as (
+            insert into upload_parts (upload_id, number, size_bytes, crc32c, epoch, sealed)
+            select %(upload_id)s, part.*, true
+            from unnest(
+                %(number)s::int[], %(size)s::bigint[], %(crc32c)s::bigint[], %(part_epoch)s::int[]
+            ) as part
+            on conflict (upload_id, number) do update set stored = true, epoch = excluded.epoch
+            where not upload_parts.stored
+            returning number, size_bytes
+        ), here as (
+            select number, size_bytes from counted
+            union all  -- as it was before this statement, so without those
+            select number, size_bytes from upload_parts
+            where upload_id = %(upload_id)s and stored and number > %(next_part)s
+        ), following as (
             select number, size_bytes, number - row_number() over (order by number) as run
-            from upload_parts
-            where upload_id = %(upload_id)s and stored and number >= %(next_part)s
-              and %(next_part)s = any(%(confirmed)s)
+            from here
+            where exists (select from counted where number = %(next_part)s)
         ), joined as (
             select count(*) as parts, coalesce(sum(size_bytes), 0) as size
             from following where run = %(next_part)s - 1
@@ -143,15 +193,18 @@ async def confirm(
             expire_time = greatest(expire_time, now() + %(expiry)s)  -- URLs may last longer
         from joined
         where upload_id = %(upload_id)s
+        returning array(select number from counted) as confirmed
         """,
         {
             "upload_id": upload.upload_id,
+            "number": [part.number for part in parts],
+            "size": [part.size for part in parts],
+            "crc32c": [part.crc32c for part in parts],
+            "part_epoch": [part.epoch for part in parts],
             "next_part": upload.next_part,
-            "confirmed": confirmed,
             "expiry": expiry,
         },
     )
-    return confirmed
 
 
 async def sealed_page(db: Connection, upload_id: str, after: int, limit: int) -> list[Part]:

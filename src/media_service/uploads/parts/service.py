@@ -81,14 +81,14 @@ class PartService:
     ) -> Part:
         """Stores one part; idempotent. `size`: what it will have, if that is known."""
         with self._running.place() as place:
-            upload = await self._load(principal, upload_id)
+            upload, found = await self._find(principal, upload_id, number)
             limit = self._most(upload)
             excess = self._excess(upload, limit)
             if size is not None and size < limit:
                 limit, excess = size, size_exceeded(size)
             stream = PartStream(limit, excess, self._timeout)
             with self._collector.fenced(stream, upload):
-                storing = self._store_part(stream, upload, number, size)
+                storing = self._store_part(stream, upload, number, size, found)
                 return await self._running.take_in(place, stream, storing, chunks)
 
     async def put_signed(self, token: str, chunks: AsyncGenerator[Chunk, None]) -> Part:
@@ -99,16 +99,16 @@ class PartService:
             upload, part = await self._claimed(signed)
             stream = PartStream(part.size, size_exceeded(part.size), self._timeout)
             with self._collector.fenced(stream, upload):
-                storing = self._store_part(stream, upload, part.number, part.size, claimed=part)
+                storing = self._store_part(
+                    stream, upload, part.number, part.size, part, of_claim=True
+                )
                 return await self._running.take_in(place, stream, storing, chunks)
 
     async def _claimed(self, signed: Mapping[str, Any]) -> tuple[Upload, Part]:
         """What a link is for, if that still holds."""
         number, size, crc32c = signed["n"], signed["s"], signed["c"]
         async with self._database.connection() as db:
-            upload = await queries.get(db, signed["u"])
-            known = await part_queries.some(db, signed["u"], [number])
-        part = known.get(number)
+            upload, part = await part_queries.find(db, signed["u"], number)
         if (
             upload is None
             or upload.state is not UploadState.ACTIVE
@@ -124,7 +124,7 @@ class PartService:
         self, principal: Principal, upload_id: str, after: int, limit: int
     ) -> list[Part]:
         """Durable parts that are final, by number, those after `after`."""
-        upload = await self._load(principal, upload_id, active=False)
+        upload = await self._load(principal, upload_id)
         await self._collector.collect(upload)
         async with self._database.connection() as db:
             return await part_queries.sealed_page(db, upload_id, after, limit)
@@ -137,7 +137,7 @@ class PartService:
         lifetime: timedelta,
     ) -> list[SignedPart]:
         """Claims parts, and gives a request for each. None `wanted`: the whole file as one."""
-        upload = await self._load(principal, upload_id)
+        upload = active(await self._load(principal, upload_id))
         named = [named_bytes(part) for part in wanted or [whole(upload)]]
         if len({part.number for part in named}) < len(named):
             raise invalid_parts("must name each part once")
@@ -192,12 +192,13 @@ class PartService:
         upload: Upload,
         number: int,
         size: int | None,
-        claimed: Part | None = None,
+        found: Part | None,
+        *,
+        of_claim: bool = False,
     ) -> Part:
-        """The part of a put that outlives its caller. `claimed`: what its bytes must be."""
-        async with self._database.connection() as db:
-            known = await part_queries.some(db, upload.upload_id, [number])
-        found = known.get(number)
+        """The part of a put that outlives its caller. `found`: as it was claimed or stored before;
+        `of_claim`: its bytes must be those."""
+        claimed = found if of_claim else None
         check_number(upload, number, found)
         if found is not None and found.stored:
             await stream.receive(None)
@@ -205,7 +206,7 @@ class PartService:
             if (stream.size, stream.crc32c) != (found.size, found.crc32c):
                 raise other_bytes(number, upload.next_part)
             return found
-        taken = await self._begin(upload, of_claim=claimed is not None)
+        taken = await self._begin(upload, of_claim=of_claim)
         name = PartName(number, taken.epoch)
         key = self._store.key(taken.blob_id)
         place = self._place(taken, number, size) if size else None
@@ -253,16 +254,17 @@ class PartService:
             return taken
         return await self._running.to_its_end(succeed(self._database, self._store, taken))
 
-    async def _load(self, principal: Principal, upload_id: str, *, active: bool = True) -> Upload:
+    async def _find(
+        self, principal: Principal, upload_id: str, number: int
+    ) -> tuple[Upload, Part | None]:
+        """An upload that takes bytes, and one of its parts."""
         async with self._database.connection() as db:
-            upload = await queries.get(db, upload_id)
-        missing = upload_not_found(upload_id)
-        require(principal, upload.owner if upload else None, missing)
-        if upload is None:
-            raise missing
-        if active and upload.state is not UploadState.ACTIVE:
-            raise not_active(upload)
-        return upload
+            upload, part = await part_queries.find(db, upload_id, number)
+        return active(allowed(principal, upload_id, upload)), part
+
+    async def _load(self, principal: Principal, upload_id: str) -> Upload:
+        async with self._database.connection() as db:
+            return allowed(principal, upload_id, await queries.get(db, upload_id))
 
     def _most(self, upload: Upload) -> int:
         """The most bytes one part may have, of those that come through this service."""
@@ -291,6 +293,22 @@ class NamedBytes:
     number: int
     size: int
     crc32c: int
+
+
+def allowed(principal: Principal, upload_id: str, upload: Upload | None) -> Upload:
+    """The upload, if it is there for this caller. Raises NotFound."""
+    missing = upload_not_found(upload_id)
+    require(principal, upload.owner if upload else None, missing)
+    if upload is None:
+        raise missing
+    return upload
+
+
+def active(upload: Upload) -> Upload:
+    """The same, if it takes bytes. Raises FailedPrecondition (UPLOAD_NOT_ACTIVE)."""
+    if upload.state is not UploadState.ACTIVE:
+        raise not_active(upload)
+    return upload
 
 
 def claim_of(upload: Upload, number: int, size: int, crc32c: int) -> Part:
