@@ -8,9 +8,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from media_service.errors import FailedPrecondition, Reason
+from media_service.processing.sandbox.frames import encode
 
 
 def read(media: int) -> str:
@@ -111,6 +113,12 @@ def have_a_fault(media: int) -> None:
     raise KeyError("a fault of ours")
 
 
+def tell(media: int, percents: list[int], progress: Callable[[float], None]) -> str:
+    for percent in percents:
+        progress(percent)
+    return "done"
+
+
 def answer_too_much(media: int) -> str:
     return "x" * (8 << 20)
 
@@ -122,10 +130,18 @@ def write_too_much(media: int) -> None:
 
 
 def answer_nonsense(media: int) -> None:
-    """Speaks on the socket itself, past the protocol."""
+    speak(b"\0\0\0\x0a[[[[[[[[[[")
+
+
+def speak_of_progress(media: int, percent: object, progress: Callable[[float], None]) -> None:
+    speak(encode({"progress": percent}))
+
+
+def speak(data: bytes) -> None:
+    """On the socket itself, past the protocol."""
     for descriptor in range(3, 4096):
         try:
-            os.write(descriptor, b"\0\0\0\x0a[[[[[[[[[[")
+            os.write(descriptor, data)
         except OSError:
             continue
     time.sleep(3600)

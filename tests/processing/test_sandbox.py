@@ -126,6 +126,25 @@ async def test_what_a_task_writes_is_gone_before_the_next(sandbox: Sandbox, medi
     assert await sandbox.run("tests.processing.hostile_tasks:use_own_folder", media) == []
 
 
+async def test_a_task_tells_how_far_it_is(sandbox: Sandbox, media: Path) -> None:
+    told: list[int] = []
+    task = "tests.processing.hostile_tasks:tell"
+    assert await sandbox.run(task, media, progress=told.append, percents=[3, 40, 20, 41, 150, 7])
+    assert told == [3, 40, 41, 100]
+
+
+@pytest.mark.parametrize("percent", [0, -1, 101, True, "half", None])
+async def test_progress_that_cannot_be_is_no_answer(
+    sandbox: Sandbox, media: Path, percent: object
+) -> None:
+    told: list[int] = []
+    task = "tests.processing.hostile_tasks:speak_of_progress"
+    with pytest.raises(MediaError) as error:
+        await sandbox.run(task, media, progress=told.append, percent=percent)
+    assert error.value.reason is Reason.MEDIA_CORRUPT
+    assert told == []
+
+
 @pytest.mark.parametrize(
     ("task", "reason"),
     [

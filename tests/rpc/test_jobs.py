@@ -125,6 +125,17 @@ async def test_a_pipeline_becomes_a_rendition(working: Running) -> None:
     assert made in known.renditions
 
 
+async def test_a_picture_that_takes_long_tells_how_far_it_is(working: Running) -> None:
+    ann = await working.caller()
+    media = await ann.store(jpeg(width=64, height=48))
+    ops = "resize:5000x5000:fit=fill:enlarge=true,blur:20,convert:WEBP:effort=6"
+    job = await process(ann, media.media_id, ops)
+    seen = [each async for each in watch(ann, job.job_id)]
+    assert "encode" in {each.stage for each in seen}, "its pixels were all there"
+    percents = {each.progress_percent for each in seen if each.stage == "render"}
+    assert any(20 < percent < 60 for percent in percents), "and before that, some of them"
+
+
 async def test_a_job_shows_its_operations_with_all_defaults(ann: Caller) -> None:
     media = await ann.store(jpeg())
     typed = operation_pb2.Operation(blur=operation_pb2.Operation.Blur(sigma=2))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 
 from media_service.db.database import Connection, Database
 from media_service.failpoints import failpoint
@@ -50,7 +51,12 @@ class ProcessHandler:
             original = await self._open(opened, media)
             laid = {each.media_id: await self._open(opened, each) for each in overlays}
             progress.report("render", 20)
-            rendering = self._renderer.render(original, claim.pipeline, overlays=laid)
+            rendering = self._renderer.render(
+                original,
+                claim.pipeline,
+                overlays=laid,
+                progress=partial(tell, progress),
+            )
             made = await opened.enter_async_context(rendering)
             failpoint("process.store.before")
             progress.report("store", 80)
@@ -98,3 +104,11 @@ class ProcessHandler:
         if info is None:  # its own job has not come to it yet, or could make nothing of it
             info = (await self._inspector.inspect(path, media.kind, media.content_type)).info
         return Source.of(path, media.content_type, info)
+
+
+def tell(progress: Progress, percent: int) -> None:
+    """`percent`: of the pixels. When all are computed, the slower formats have just begun."""
+    if percent < 100:
+        progress.report("render", 20 + percent * 0.4)
+    else:
+        progress.report("encode", 60)

@@ -1,7 +1,7 @@
 """Makes pictures from pictures, without ever opening one in this process."""
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,12 +101,14 @@ class Renderer:
         *,
         overlays: Mapping[str, Source] | None = None,
         deliver: Sequence[str] = (),
+        progress: Callable[[int], None] | None = None,
     ) -> AsyncIterator[Rendered]:
         """A picture made by `pipeline`, in its canonical form.
 
         `overlays`: the pictures it names, by media id. `deliver`: names of formats, best first,
         if the pipeline names none; the first that holds the picture as it is (transparent,
-        animated) is taken. Without, the contract says which it is (Convert).
+        animated) is taken. Without, the contract says which it is (Convert). `progress`: is told
+        how many percent of the pixels are computed, which rises.
 
         Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (OPERATION_NOT_APPLICABLE,
         MAX_BYTES_TOO_SMALL), TooLarge (PROCESSING_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING),
@@ -124,6 +126,7 @@ class Renderer:
                     *(source.path for source in sources),
                     outputs=[output.fileno()],
                     then=after(sources),
+                    progress=progress,
                     content_type=original.content_type,
                     overlays=[(media_id, source.content_type) for media_id, source in laid.items()],
                     pipeline=pipeline,

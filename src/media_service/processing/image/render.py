@@ -1,7 +1,7 @@
 """One picture by one pipeline: a single graph, whose pixels are computed once. Runs in a child."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -37,13 +37,14 @@ def render(
     deliver: Sequence[str],
     max_pixels: int,
     most_pixels: int,
+    progress: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
     """Makes a picture, and writes it to the last of `files`.
 
     The first is the original, of `content_type`, and between them are `overlays` (media id and
     content type). `deliver` names formats, best first, if the pipeline names none.
-    `max_pixels` may be opened, and `most_pixels` made of them. Returns
-    {"format": …, "width": …, "height": …}.
+    `max_pixels` may be opened, and `most_pixels` made of them. `progress`: is told how many
+    percent of the pixels are computed. Returns {"format": …, "width": …, "height": …}.
     """
     media, *others, output = files
     pyvips.cache_set_max(0)
@@ -66,7 +67,7 @@ def render(
         contexts[0].decided[SIZES] = sizes(first, picture.size)
     count = len(picture.frames)
     frames = [draw(frame, drawing, contexts, count, most_pixels) for frame in picture.frames]
-    data, about = write(frames, picture, names, writing)
+    data, about = write(frames, picture, names, writing, progress)
     with os.fdopen(os.dup(output), "wb") as file:
         file.write(data)
     return about
@@ -105,7 +106,11 @@ def wanted_formats(convert: Operation.Convert, otherwise: Sequence[str]) -> Sequ
 
 
 def write(
-    frames: Sequence[Image], picture: Picture, names: Sequence[str], steps: Mapping[str, Any]
+    frames: Sequence[Image],
+    picture: Picture,
+    names: Sequence[str],
+    steps: Mapping[str, Any],
+    progress: Callable[[float], None] | None,
 ) -> tuple[bytes, dict[str, Any]]:
     """The file, and what is told of it; `steps`: those that say how it is written."""
     convert = steps["convert"]
@@ -118,6 +123,8 @@ def write(
     keep = "metadata" in steps and steps["metadata"].policy == Operation.Metadata.KEEP
     if keep:
         image = with_exif(image, picture.exif)
+    if progress:
+        watch(image, progress)
     quality = convert.quality if convert.HasField("quality") else form.quality or 0
     encoding = Encoding(form, quality, None, convert, keep)
     if "compress" in steps:
@@ -125,6 +132,12 @@ def write(
     else:
         data = encode(image, encoding)
     return data, {"format": form.name, "width": image.width, "height": height}
+
+
+def watch(image: Image, progress: Callable[[float], None]) -> None:
+    """Has it told how much of the picture, and of what is made of it, is computed."""
+    image.set_progress(True)
+    image.signal_connect("eval", lambda _, state: progress(state.percent))
 
 
 def joined(frames: Sequence[Image], picture: Picture) -> Image:

@@ -71,6 +71,19 @@ def perform(task: Task, files: list[int], parameters: dict[str, Any], exceeded: 
         return refusal(Reason.INTERNAL, repr(error))
 
 
+def teller(channel: socket.socket) -> Callable[[float], None]:
+    """What a task calls, as often as it likes, with the percent that is done."""
+    told = 0
+
+    def tell(percent: float) -> None:
+        nonlocal told
+        if (whole := min(int(percent), 100)) > told:
+            told = whole
+            channel.sendall(encode({"progress": whole}))
+
+    return tell
+
+
 def refusal(reason: Reason, message: str, *, sound: bool = False) -> bytes:
     """`sound`: the child is as it was, and can serve others."""
     return encode({"reason": reason, "message": message[:500], "sound": sound})
@@ -91,8 +104,10 @@ def main() -> None:
         # What a task writes is gone before the next one, which may be of another owner.
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             os.chdir(scratch)
-            task = tasks[request["task"]]
-            reply = perform(task, files, request["parameters"], limits.exceeded)
+            task, parameters = tasks[request["task"]], request["parameters"]
+            if request["progress"]:
+                parameters["progress"] = teller(channel)
+            reply = perform(task, files, parameters, limits.exceeded)
             os.chdir(folder)
         for file in files:
             os.close(file)

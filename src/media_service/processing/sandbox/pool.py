@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -65,11 +65,12 @@ class Sandbox:
         *media: Path,
         outputs: Sequence[int] = (),
         then: int | None = None,
+        progress: Callable[[int], None] | None = None,
         **parameters: Any,
     ) -> Any:
         """The result of `task` on the files `media`, which the child gets open, read-only, and
         behind them `outputs`, open files for it to write to. `then`: the child serves at most so
-        many others.
+        many others. `progress`: is told percents, which rise, by a task that has such a parameter.
 
         Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (PIXEL_LIMIT_EXCEEDED, and what the limits
         say), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE),
@@ -81,15 +82,20 @@ class Sandbox:
                 for path in media:
                     files.append(open_media(path))
                     opened.callback(os.close, files[-1])
-                return await self._run(task, [*files, *outputs], then, parameters)
+                return await self._run(task, [*files, *outputs], then, progress, parameters)
 
     async def _run(
-        self, task: str, files: Sequence[int], then: int | None, parameters: dict[str, Any]
+        self,
+        task: str,
+        files: Sequence[int],
+        then: int | None,
+        progress: Callable[[int], None] | None,
+        parameters: dict[str, Any],
     ) -> Any:
         child = await self._take()
         child.left = child.left - 1 if then is None else min(child.left - 1, then)
         try:
-            return await child.call(task, files, parameters)
+            return await child.call(task, files, parameters, progress)
         finally:
             if child.sound and child.left > 0:
                 self._idle.append(child)

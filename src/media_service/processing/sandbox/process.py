@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -57,6 +57,12 @@ END_SECONDS = 2.0
 
 def corrupt(message: str) -> MediaError:
     return InvalidArgument(Reason.MEDIA_CORRUPT, message)
+
+
+def percent_of(reply: Mapping[str, Any]) -> int:
+    """0 if the reply is about something else."""
+    percent = reply.get("progress")
+    return percent if type(percent) is int else 0
 
 
 def printable(message: str) -> str:
@@ -151,8 +157,15 @@ class Child:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    async def call(self, task: str, files: Sequence[int], parameters: Mapping[str, Any]) -> Any:
-        """Has a task done on open files; returns its result.
+    async def call(
+        self,
+        task: str,
+        files: Sequence[int],
+        parameters: Mapping[str, Any],
+        progress: Callable[[int], None] | None = None,
+    ) -> Any:
+        """Has a task done on open files; returns its result. `progress`: is told percents, which
+        rise, by a task that knows them.
 
         Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (what the limits say), Unavailable
         (PROCESSING_UNAVAILABLE), SandboxBroken, and what the task refuses (REFUSALS). Afterwards,
@@ -161,8 +174,15 @@ class Child:
         self.sound = False
         try:
             async with asyncio.timeout(self._limits.wall_seconds):
-                await self._send({"task": task, "parameters": dict(parameters)}, files)
+                wanted = {"task": task, "parameters": dict(parameters)}
+                await self._send({**wanted, "progress": progress is not None}, files)
                 reply = await self._receive()
+                told = 0
+                # It rises to 100 at most, so an answer comes.
+                while progress and told < (percent := percent_of(reply)) <= 100:
+                    progress(percent)
+                    told = percent
+                    reply = await self._receive()
         except TimeoutError:
             raise self._exceeded("time") from None
         except (EOFError, ConnectionError):
