@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import psycopg
 import pytest
 
 from tests.e2e.conftest import STOP_SECONDS, Service, alive, environment, start
@@ -27,35 +26,19 @@ class Machine:
         self.service = start(self._environ)
         self._dying: list[psutil.Process] = []
 
-    def pass_time(self, span: str) -> None:
-        """Moves on the clock by which jobs fall due, and leases of dead workers end."""
-        with psycopg.connect(self.service.part("serve").environ()["MEDIA_DATABASE_URL"]) as db:
-            db.execute(
-                "update jobs set run_time = run_time - %(span)s::interval,"
-                " lease_until = lease_until - %(span)s::interval"
-                " where state in ('QUEUED', 'RUNNING')",
-                {"span": span},
-            )
+    def kill_part(self, name: str) -> None:
+        """SIGKILL to "serve" or "work", in whose place `dev` starts another."""
+        part = self.service.part(name)
+        part.kill()
+        part.wait(STOP_SECONDS)
 
-    def strike(self, name: str) -> None:
-        """SIGKILL to "serve", to "work", to "dev", or to "everything"."""
-        dev, postgres = psutil.Process(self.service.process.pid), self.service.postgres()
-        children = self.service.children()
-        match name:
-            case "dev":
-                dev.kill()
-                self._dying = children  # PostgreSQL outlives it
-            case "everything":
-                self._dying = [*children, postgres, *postgres.children(recursive=True)]
-                for process in (dev, *self._dying):
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        process.kill()
-            case _:
-                self.service.part(name).kill()
-                self._dying = [*children, postgres]
+    def kill(self) -> None:
+        """SIGKILL to `dev`; PostgreSQL outlives it."""
+        self._dying = self.service.children()
+        self.service.process.kill()
 
     def restart(self) -> None:
-        """Once all that was struck, and what ends with it, is gone."""
+        """Once all that was killed, and what ends with it, is gone."""
         self.service.process.wait(STOP_SECONDS)
         assert alive(self._dying) == []
         self.service = start(self._environ)

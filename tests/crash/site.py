@@ -124,7 +124,10 @@ class Site:
             db.execute(
                 "update jobs set run_time = run_time - %(span)s::interval,"
                 " lease_until = lease_until - %(span)s::interval"
-                " where state in ('QUEUED', 'RUNNING')",
+                " where job_id in ("
+                # Whatever somebody is at just now is not waited for.
+                "select job_id from jobs where state in ('QUEUED', 'RUNNING')"
+                " for update skip locked)",
                 {"span": span},
             )
             db.execute("select pg_notify('media_jobs', 'due:')")

@@ -86,7 +86,7 @@ def test_an_upload_goes_on_where_it_was_when_the_service_is_killed(
             other = eventually(lambda: begun(client))
             eventually(lambda: offset_of(bob, upload) == 2 * MIB)
             connection.sendall(data[2 * MIB : 3 * MIB])  # not acknowledged yet
-            machine.strike("dev")
+            machine.kill()
             line.release()
             machine.restart()
             kept = client.get(f"/v1/uploads/{other['uploadId']}").json()
@@ -110,8 +110,8 @@ def test_nothing_remains_of_a_file_in_one_request_when_the_server_is_killed(
         ) as connection:
             connection.sendall(data[: 3 * MIB])
             upload = eventually(lambda: begun(client))["uploadId"]
-            machine.strike("serve")
-        machine.restart()
+            machine.kill_part("serve")
+        eventually(lambda: client.get("/v1/media").status_code == 200)
         assert client.get("/v1/media").json() == {}
         assert refusal(client.get(f"/v1/media/{upload}")) == (404, "MEDIA_NOT_FOUND")
 
