@@ -15,14 +15,16 @@ from media_service.processing.sandbox.process import Child
 
 log = logging.getLogger(__name__)
 
+WARM_UP_SECONDS = 2.0
+
 
 class Sandbox:
     """Runs functions on media files in limited child processes, at most `children` at once.
 
     A child serves `tasks_per_child` tasks, so whatever a file did to it does not last; one whose
     task failed serves no other, unless the task itself refused. `tasks` names what can be run, as
-    `module:function`. With `warm`, children are started before they are needed, all of them from
-    the beginning.
+    `module:function`. With `warm`, children are started before they are needed, all of them
+    soon after the beginning.
     """
 
     def __init__(
@@ -43,16 +45,19 @@ class Sandbox:
         # Children without a task, the last used at the end, and those that are starting.
         self._idle: list[Child] = []
         self._starting: set[asyncio.Task[None]] = set()
+        self._busy = 0
+        self._warming: asyncio.Task[None] | None = None
         self._warned = False
 
     async def __aenter__(self) -> Self:
         if self._warm:
-            for _ in range(self._children):
-                self._prepare()
+            self._warming = asyncio.create_task(self._warm_up())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._warm = False
+        if self._warming:
+            self._warming.cancel()
         for start in self._starting:
             start.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
@@ -93,10 +98,12 @@ class Sandbox:
         parameters: dict[str, Any],
     ) -> Any:
         child = await self._take()
+        self._busy += 1
         child.left = child.left - 1 if then is None else min(child.left - 1, then)
         try:
             return await child.call(task, files, parameters, progress)
         finally:
+            self._busy -= 1
             if child.sound and child.left > 0:
                 self._idle.append(child)
             else:
@@ -115,6 +122,13 @@ class Sandbox:
                 return await self._start()
             # What is being started is nearer than what would be.
             await asyncio.wait(self._starting, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _warm_up(self) -> None:
+        """Starts those that are missing; not at once, since who has just begun has other things to
+        do, and may not stay."""
+        await asyncio.sleep(WARM_UP_SECONDS)
+        for _ in range(self._children - self._busy - len(self._idle) - len(self._starting)):
+            self._prepare()
 
     def _prepare(self) -> None:
         """Starts a child, to be there when it is needed."""
