@@ -14,7 +14,8 @@ import pyvips
 from docs.scene import logo, scene
 from media_service.processing.pipeline import fields
 from media_service.processing.pipeline.catalogue import OperationManual, Parameter, catalogue
-from media_service.processing.pipeline.text import ONCE, canonical, parse
+from media_service.processing.pipeline.check import parse
+from media_service.processing.pipeline.text import ONCE, canonical
 from media_service.processing.renderer import Renderer, Source
 
 DOCS = Path(__file__).parent

@@ -16,8 +16,8 @@ from media_service.downloads.renders.cache import (
 )
 from media_service.downloads.renders.model import Picture, Render
 from media_service.media.renditions import measure
+from media_service.processing.pipeline.check import parse
 from media_service.processing.pipeline.plan import plan
-from media_service.processing.pipeline.text import parse
 from tests.database.renditions import ANN, House, KillableDatabase, Killed, objects
 
 ORIGINAL = b"the original"

@@ -11,8 +11,8 @@ from media_service.downloads.links import LIFETIME, ReadLinks
 from media_service.downloads.renders.model import Picture
 from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService, resolve
+from media_service.processing.pipeline.check import parse
 from media_service.processing.pipeline.plan import plan
-from media_service.processing.pipeline.text import parse
 from media_service.rpc import http, http_content, wire
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import media_to_message, timestamp

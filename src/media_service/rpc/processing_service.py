@@ -19,9 +19,10 @@ from media_service.jobs.model import JobKind, JobState, Priority
 from media_service.making.service import JobService, JobView, Order
 from media_service.media.paging import decode_token, encode_token, fingerprint
 from media_service.processing.pipeline.catalogue import OperationManual, catalogue
+from media_service.processing.pipeline.check import parse
 from media_service.processing.pipeline.fields import filled
 from media_service.processing.pipeline.plan import Plan, plan
-from media_service.processing.pipeline.text import parse, read
+from media_service.processing.pipeline.text import read
 from media_service.rpc.caller import caller
 from media_service.rpc.checks import invalid_fields
 from media_service.rpc.convert import rendition_to_message, timestamp

@@ -6,8 +6,9 @@ from typing import Any
 from media.v1 import download_service_pb2
 from media.v1.operation_pb2 import Operation
 
+from media_service.processing.pipeline.check import parse
 from media_service.processing.pipeline.plan import Plan, plan
-from media_service.processing.pipeline.text import invalid, parse
+from media_service.processing.pipeline.text import invalid
 
 SIZE = ("width", "height", "fit", "gravity", "dpr")
 ENCODING = ("format", "quality")

@@ -7,7 +7,8 @@ import pytest
 import pyvips
 
 from docs.scene import logo, scene
-from media_service.processing.pipeline.text import canonical, parse
+from media_service.processing.pipeline.check import parse
+from media_service.processing.pipeline.text import canonical
 from media_service.processing.renderer import Renderer
 from media_service.processing.source import Source
 

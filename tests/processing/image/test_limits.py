@@ -12,9 +12,10 @@ import pyvips
 from media_service.errors import DataLoss, Reason
 from media_service.processing.budget import Budget
 from media_service.processing.charge import charge
+from media_service.processing.pipeline.check import parse
 from media_service.processing.pipeline.plan import read_plan
 from media_service.processing.pipeline.sizes import course
-from media_service.processing.pipeline.text import canonical, parse
+from media_service.processing.pipeline.text import canonical
 from media_service.processing.renderer import AFTER_OTHERS, Renderer
 from media_service.processing.source import Source
 from tests.processing.image.sources import corners, look, refusal, render, source

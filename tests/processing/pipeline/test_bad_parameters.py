@@ -7,7 +7,8 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from media_service.errors import InvalidArgument
 from media_service.processing.pipeline import fields
-from media_service.processing.pipeline.text import check, parse, write_value
+from media_service.processing.pipeline.check import check, parse
+from media_service.processing.pipeline.text import write_value
 from tests.processing.pipeline.random_operations import rules
 
 MEDIA = "0190163d-8694-739b-aea5-966c26f8ad91"

@@ -8,7 +8,8 @@ from media.v1.operation_pb2 import Operation
 
 from media_service.errors import InvalidArgument
 from media_service.processing.pipeline import fields
-from media_service.processing.pipeline.text import canonical, late, normal, parse, read
+from media_service.processing.pipeline.check import parse
+from media_service.processing.pipeline.text import canonical, late, normal, read
 from tests.processing.pipeline.random_operations import allowed, operations
 
 OPERATIONS = operations().filter(allowed)

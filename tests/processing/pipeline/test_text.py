@@ -6,7 +6,8 @@ from media.v1.operation_pb2 import Operation
 from media_service.errors import InvalidArgument
 from media_service.processing.pipeline import fields
 from media_service.processing.pipeline.catalogue import catalogue
-from media_service.processing.pipeline.text import canonical, check, copied, parse, read
+from media_service.processing.pipeline.check import check, parse
+from media_service.processing.pipeline.text import canonical, copied, read
 
 MEDIA = "0190163d-8694-739b-aea5-966c26f8ad91"
 # Parameters that go together.

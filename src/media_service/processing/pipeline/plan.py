@@ -9,14 +9,8 @@ from media.v1.operation_pb2 import Operation
 from media_service.errors import FailedPrecondition, Reason
 from media_service.processing.image.formats import FORMATS as WRITTEN
 from media_service.processing.pipeline import fields
-from media_service.processing.pipeline.text import (
-    MOST_CHARACTERS,
-    canonical,
-    check,
-    invalid,
-    normal,
-    read,
-)
+from media_service.processing.pipeline.check import MOST_CHARACTERS, check
+from media_service.processing.pipeline.text import canonical, invalid, normal, read
 
 FORMATS = Operation.Format.DESCRIPTOR
 # What names another media, in whatever operation.

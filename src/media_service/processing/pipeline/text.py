@@ -9,19 +9,15 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
-import protovalidate
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from media.v1.operation_pb2 import Operation
 
 from media_service.errors import InvalidArgument, Reason
 from media_service.processing.pipeline import fields
 
-MOST_OPERATIONS = 32
-MOST_CHARACTERS = 4000
 # These say how the result is written: once.
 ONCE = ("convert", "compress", "metadata")
 SIZE = re.compile(r"(\d{0,9})x(\d{0,9})")
@@ -29,27 +25,9 @@ SIZE = re.compile(r"(\d{0,9})x(\d{0,9})")
 ESCAPED = re.compile(r"[%,:=\s]")
 
 
-def parse(text: str) -> list[Operation]:
-    """The operations of a pipeline that somebody wrote, checked against the contract's rules.
-
-    Raises InvalidArgument (INVALID_OPERATIONS).
-    """
-    if len(text) > MOST_CHARACTERS:
-        raise invalid("ops", f"may have {MOST_CHARACTERS} characters")
-    if re.search("[\ud800-\udfff]", text):  # of an argument of the command line that is not UTF-8
-        raise invalid("ops", "must be text")
-    return [copied(operation) for operation in parse_checked(text)]
-
-
-@lru_cache(maxsize=1024)
-def parse_checked(text: str) -> tuple[Operation, ...]:
-    operations = read(text)
-    check(operations)
-    return tuple(operations)
-
-
 def read(text: str) -> list[Operation]:
-    """As `parse`, of a text that `canonical` wrote of operations that were checked."""
+    """The operations of a pipeline; held against no rules but those of the grammar, which
+    `canonical` keeps to. Raises InvalidArgument (INVALID_OPERATIONS)."""
     steps = text.split(",") if text.strip() else []
     return [read_step(f"ops[{place}]", step.strip()) for place, step in enumerate(steps)]
 
@@ -117,31 +95,6 @@ def unescaped(place: str, text: str) -> str:
         return unquote(text.strip(), errors="strict")
     except UnicodeDecodeError:
         raise invalid(place, "has an escaped character that is none in UTF-8") from None
-
-
-@cache
-def validator() -> protovalidate.Validator:
-    """One for all: it compiles each rule once."""
-    return protovalidate.Validator()
-
-
-def check(operations: Sequence[Operation], field: str = "ops") -> None:
-    """Holds operations against the contract's rules. `field`: what they came in.
-
-    Raises InvalidArgument (INVALID_OPERATIONS).
-    """
-    if len(operations) > MOST_OPERATIONS:
-        raise invalid(field, f"may have {MOST_OPERATIONS} operations")
-    for place, operation in enumerate(operations):
-        violations = validator().collect_violations(operation, fail_fast=True)
-        for violation in violations:
-            elements = violation.proto.field.elements if violation.proto.field else []
-            name = ".".join([f"{field}[{place}]", *(element.field_name for element in elements)])
-            raise invalid(name, violation.proto.message)
-    names = [fields.step(operation)[0] for operation in operations]
-    for name in ONCE:
-        if names.count(name) > 1:
-            raise invalid(field, f"may have one {name}")
 
 
 def canonical(operations: Iterable[Operation]) -> str:

@@ -15,7 +15,7 @@ from media_service.processing.sandbox.process import Child
 
 log = logging.getLogger(__name__)
 
-WARM_UP_SECONDS = 2.0
+WARM_UP_SECONDS = 10.0
 
 
 class Sandbox:
@@ -87,7 +87,11 @@ class Sandbox:
                 for path in media:
                     files.append(open_media(path))
                     opened.callback(os.close, files[-1])
-                return await self._run(task, [*files, *outputs], then, progress, parameters)
+                self._busy += 1
+                try:
+                    return await self._run(task, [*files, *outputs], then, progress, parameters)
+                finally:
+                    self._busy -= 1
 
     async def _run(
         self,
@@ -98,12 +102,10 @@ class Sandbox:
         parameters: dict[str, Any],
     ) -> Any:
         child = await self._take()
-        self._busy += 1
         child.left = child.left - 1 if then is None else min(child.left - 1, then)
         try:
             return await child.call(task, files, parameters, progress)
         finally:
-            self._busy -= 1
             if child.sound and child.left > 0:
                 self._idle.append(child)
             else:

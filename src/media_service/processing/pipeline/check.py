@@ -1,0 +1,59 @@
+"""What somebody asks for, held against the contract's rules. Apart from the text form, since a
+child that only reads what was checked starts sooner without the rules."""
+
+import re
+from collections.abc import Sequence
+from functools import cache, lru_cache
+
+import protovalidate
+from media.v1.operation_pb2 import Operation
+
+from media_service.processing.pipeline import fields
+from media_service.processing.pipeline.text import ONCE, copied, invalid, read
+
+MOST_OPERATIONS = 32
+MOST_CHARACTERS = 4000
+
+
+def parse(text: str) -> list[Operation]:
+    """The operations of a pipeline that somebody wrote, checked against the contract's rules.
+
+    Raises InvalidArgument (INVALID_OPERATIONS).
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise invalid("ops", f"may have {MOST_CHARACTERS} characters")
+    if re.search("[\ud800-\udfff]", text):  # of an argument of the command line that is not UTF-8
+        raise invalid("ops", "must be text")
+    return [copied(operation) for operation in parse_checked(text)]
+
+
+@lru_cache(maxsize=1024)
+def parse_checked(text: str) -> tuple[Operation, ...]:
+    operations = read(text)
+    check(operations)
+    return tuple(operations)
+
+
+@cache
+def validator() -> protovalidate.Validator:
+    """One for all: it compiles each rule once."""
+    return protovalidate.Validator()
+
+
+def check(operations: Sequence[Operation], field: str = "ops") -> None:
+    """Holds operations against the contract's rules. `field`: what they came in.
+
+    Raises InvalidArgument (INVALID_OPERATIONS).
+    """
+    if len(operations) > MOST_OPERATIONS:
+        raise invalid(field, f"may have {MOST_OPERATIONS} operations")
+    for place, operation in enumerate(operations):
+        violations = validator().collect_violations(operation, fail_fast=True)
+        for violation in violations:
+            elements = violation.proto.field.elements if violation.proto.field else []
+            name = ".".join([f"{field}[{place}]", *(element.field_name for element in elements)])
+            raise invalid(name, violation.proto.message)
+    names = [fields.step(operation)[0] for operation in operations]
+    for name in ONCE:
+        if names.count(name) > 1:
+            raise invalid(field, f"may have one {name}")
