@@ -19,9 +19,9 @@ def round_corners(image: Image, p: Operation.RoundCorners, _: Context) -> Image:
             image = image[0:3]
         return image.bandjoin(shape).copy(interpretation="srgb")
     background = color(p.background)
-    result = mixed(with_alpha(image).premultiply() * (shape / 255), shape, background)
-    opaque = background[3] == 255 and not image.hasalpha()
-    return result[0:3] if opaque else result
+    if background[3] == 255 and not image.hasalpha():
+        return shape.ifthenelse(image, background[:3], blend=True)
+    return mixed(with_alpha(image).premultiply() * (shape / 255), shape, background)
 
 
 def rectangle(width: int, height: int, radius: int) -> Image:
