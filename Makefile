@@ -15,7 +15,7 @@ test: $(READY) lint
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy && $(BIN)/mypy benchmarks docs
 	$(BIN)/lint-imports
 	$(BIN)/python protos/gen.py --check
 	$(BIN)/buf lint generated/media.binpb --config buf.yaml --path media

@@ -60,7 +60,7 @@ async def calls(bench: Bench) -> Outcome:
         media: Any = media_service_pb2_grpc.MediaServiceStub(to.service)
         media_id = await to.upload(bench.payload, SMALL)
         request = media_service_pb2.GetMediaRequest(media_id=media_id)
-        bare = to.bare.unary_unary(EMPTY)
+        bare: Any = to.bare.unary_unary(EMPTY)
 
         async def bare_calls() -> float:
             return empty.add(await at_once(CALLERS, bench.seconds, lambda: bare(b"")))

@@ -188,7 +188,7 @@ def children() -> list[Any]:
 
 
 def peak() -> int:
-    return max(child.memory_info().rss for child in children())
+    return max(int(child.memory_info().rss) for child in children())
 
 
 def most_held(pid: int) -> int:

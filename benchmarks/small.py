@@ -31,7 +31,7 @@ def bare_loop(durable: DurableLoop, data: bytes, seconds: float) -> int:
 
 async def bare_store(to: Client, message: upload_service_pb2.WriteUploadRequest) -> None:
     serialize = upload_service_pb2.WriteUploadRequest.SerializeToString
-    call = to.bare.stream_unary(STORE, request_serializer=serialize)()
+    call: Any = to.bare.stream_unary(STORE, request_serializer=serialize)()
     await call.write(message)
     await call.done_writing()
     await call

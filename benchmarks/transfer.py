@@ -71,7 +71,7 @@ class Client:
 
     async def sink(self, payload: Payload, size: int, method: str = SINK) -> None:
         message = upload_service_pb2.WriteUploadRequest
-        call = self.bare.stream_unary(method, request_serializer=message.SerializeToString)()
+        call: Any = self.bare.stream_unary(method, request_serializer=message.SerializeToString)()
         for data in payload.pieces(size, MESSAGE):
             await call.write(message(data=data))
         await call.done_writing()
@@ -90,7 +90,7 @@ class Client:
     async def source(self, size: int) -> None:
         received = 0
         parse = download_service_pb2.DownloadResponse.FromString
-        source = self.bare.unary_stream(SOURCE, response_deserializer=parse)
+        source: Any = self.bare.unary_stream(SOURCE, response_deserializer=parse)
         async for message in source(str(size).encode()):
             received += len(message.data)
         assert received == size

@@ -16,7 +16,8 @@ from media_service.processing.pipeline import fields
 from media_service.processing.pipeline.catalogue import OperationManual, Parameter, catalogue
 from media_service.processing.pipeline.check import parse
 from media_service.processing.pipeline.text import ONCE, canonical
-from media_service.processing.renderer import Renderer, Source
+from media_service.processing.renderer import Renderer
+from media_service.processing.source import Source
 
 DOCS = Path(__file__).parent
 SIZE = (240, 160)

@@ -55,13 +55,15 @@ def sky(x: Plane, y: Plane) -> Plane:
     glow = np.exp(-((x - 1.25) ** 2 + (y - 0.42) ** 2) / 0.03)[..., None]
     clouds = (np.sin(x * 9 + 3 * np.sin(y * 14)) * np.sin(y * 37 + 2 * x)).clip(0.55, 1) - 0.55
     color = high * (1 - part) + low * part
-    return color + glow * np.array([0.5, 0.42, 0.2]) + clouds[..., None] * 0.5
+    lit: Plane = color + glow * np.array([0.5, 0.42, 0.2]) + clouds[..., None] * 0.5
+    return lit
 
 
 def meadow(x: Plane, y: Plane) -> Plane:
     blades = np.sin(x * 210 + 9 * np.sin(y * 31)) * np.sin(y * 170 + 5 * np.sin(x * 23))
     light = 0.75 + 0.25 * blades + 0.25 * (y - 0.66)
-    return light[..., None] * np.array([98, 136, 56]) / 255
+    green: Plane = light[..., None] * np.array([98, 136, 56]) / 255
+    return green
 
 
 def person(
