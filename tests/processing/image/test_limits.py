@@ -176,11 +176,12 @@ async def test_memory_stays_flat(photo: Path) -> None:
     async with Renderer(1, 1_000_000, 1 << 24) as renderer:
         sizes = []
         for _ in range(3):
-            for _ in range(25):
+            for _ in range(60):
                 await render(renderer, photo, "resize:200x,blur:2,rotate:10,convert:WEBP")
             [child] = renderers() - others
             sizes.append(child.memory_info().rss)
-    assert sizes[2] < sizes[0] + (8 << 20)
+    # The heap goes up and down by 20 MiB; 120 decoded pictures that were kept would be 41 MiB.
+    assert sizes[2] < sizes[0] + (32 << 20)
 
 
 async def test_a_budget_is_given_in_turn() -> None:
