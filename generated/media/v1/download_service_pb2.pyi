@@ -195,6 +195,28 @@ class RenderImageRequest(_message.Message):
 Global___RenderImageRequest: _TypeAlias = RenderImageRequest  # noqa: Y015
 
 @_typing.final
+class GetStreamRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    media_id: _builtins.str
+    path: _builtins.str
+    def __init__(
+        self,
+        *,
+        media_id: _builtins.str = ...,
+        path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["media_id", b"media_id", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStreamRequest: _TypeAlias = GetStreamRequest  # noqa: Y015
+
+@_typing.final
 class SignUrlRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -270,7 +292,7 @@ class GetSignedRequest(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     path: _builtins.str
-    """A name for people, of no meaning to the service."""
+    """Of a stream: what to read of it, as in GetStream. Else a name for people, of no meaning to the service."""
     def __init__(
         self,
         *,

@@ -52,6 +52,11 @@ class DownloadServiceStub:
                 request_serializer=media_dot_v1_dot_download__service__pb2.RenderImageRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.GetStream = channel.unary_stream(
+                '/media.v1.DownloadService/GetStream',
+                request_serializer=media_dot_v1_dot_download__service__pb2.GetStreamRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.SignUrl = channel.unary_unary(
                 '/media.v1.DownloadService/SignUrl',
                 request_serializer=media_dot_v1_dot_download__service__pb2.SignUrlRequest.SerializeToString,
@@ -112,9 +117,23 @@ class DownloadServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStream(self, request, context):
+        """Plays a film: what `stream` (see Operation) made of it. `master.m3u8` is for HLS (RFC 8216), `manifest.mpd` for DASH
+        (ISO/IEC 23009-1); both name the other paths. HLS plays from the moment the first segment is there, and then its
+        playlists grow; the DASH manifest is there once all is. Segments may be kept for ever, playlists must be asked for
+        again. Ranges, conditions and HEAD as in GetContent.
+
+        Permission: media.read. Errors: as GetContent; RENDITION_NOT_FOUND if there is no stream, or no such path in it;
+        MEDIA_NOT_READY while it is being made, of what is not there yet (retry soon). Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SignUrl(self, request, context):
         """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
-        expires.
+        expires. Of the rendition "stream" it is that of the HLS playlist, and reads whatever that names; the DASH manifest
+        has the same URL but for its name, `manifest.mpd`.
 
         Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND,
         INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
@@ -129,7 +148,7 @@ class DownloadServiceServicer:
         Public: the token in the path is the permission. Errors: LINK_INVALID, and it says no more than
         that, whether the link was changed, has expired, or what it led to is gone;
         RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING; of a picture to be made also those of
-        RenderImage. Safe to retry.
+        RenderImage, and of a stream those of GetStream. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,6 +181,11 @@ def add_DownloadServiceServicer_to_server(servicer, server):
             'RenderImage': grpc.unary_stream_rpc_method_handler(
                     servicer.RenderImage,
                     request_deserializer=media_dot_v1_dot_download__service__pb2.RenderImageRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetStream,
+                    request_deserializer=media_dot_v1_dot_download__service__pb2.GetStreamRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'SignUrl': grpc.unary_unary_rpc_method_handler(
@@ -262,6 +286,33 @@ class DownloadService:
             target,
             '/media.v1.DownloadService/RenderImage',
             media_dot_v1_dot_download__service__pb2.RenderImageRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/media.v1.DownloadService/GetStream',
+            media_dot_v1_dot_download__service__pb2.GetStreamRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,

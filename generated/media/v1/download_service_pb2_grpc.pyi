@@ -62,9 +62,19 @@ class DownloadServiceStub:
     RENDER_BUSY (retry as the answer says). What takes more than 15 seconds, 100 million pixels on the way, or 64 MiB
     is for ProcessMedia; what failed is not tried again for a minute. Safe to retry.
     """
+    GetStream: _grpc.UnaryStreamMultiCallable[_download_service_pb2.GetStreamRequest, _httpbody_pb2.HttpBody]
+    """Plays a film: what `stream` (see Operation) made of it. `master.m3u8` is for HLS (RFC 8216), `manifest.mpd` for DASH
+    (ISO/IEC 23009-1); both name the other paths. HLS plays from the moment the first segment is there, and then its
+    playlists grow; the DASH manifest is there once all is. Segments may be kept for ever, playlists must be asked for
+    again. Ranges, conditions and HEAD as in GetContent.
+
+    Permission: media.read. Errors: as GetContent; RENDITION_NOT_FOUND if there is no stream, or no such path in it;
+    MEDIA_NOT_READY while it is being made, of what is not there yet (retry soon). Safe to retry.
+    """
     SignUrl: _grpc.UnaryUnaryMultiCallable[_download_service_pb2.SignUrlRequest, _download_service_pb2.SignUrlResponse]
     """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
-    expires.
+    expires. Of the rendition "stream" it is that of the HLS playlist, and reads whatever that names; the DASH manifest
+    has the same URL but for its name, `manifest.mpd`.
 
     Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND,
     INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
@@ -75,7 +85,7 @@ class DownloadServiceStub:
     Public: the token in the path is the permission. Errors: LINK_INVALID, and it says no more than
     that, whether the link was changed, has expired, or what it led to is gone;
     RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING; of a picture to be made also those of
-    RenderImage. Safe to retry.
+    RenderImage, and of a stream those of GetStream. Safe to retry.
     """
     GetPublic: _grpc.UnaryStreamMultiCallable[_download_service_pb2.GetPublicRequest, _httpbody_pb2.HttpBody]
     """Reads a rendition of a PUBLIC media, by the path in its `public_url`; HTTP as in GetContent, and
@@ -118,9 +128,19 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
     RENDER_BUSY (retry as the answer says). What takes more than 15 seconds, 100 million pixels on the way, or 64 MiB
     is for ProcessMedia; what failed is not tried again for a minute. Safe to retry.
     """
+    GetStream: _aio.UnaryStreamMultiCallable[_download_service_pb2.GetStreamRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Plays a film: what `stream` (see Operation) made of it. `master.m3u8` is for HLS (RFC 8216), `manifest.mpd` for DASH
+    (ISO/IEC 23009-1); both name the other paths. HLS plays from the moment the first segment is there, and then its
+    playlists grow; the DASH manifest is there once all is. Segments may be kept for ever, playlists must be asked for
+    again. Ranges, conditions and HEAD as in GetContent.
+
+    Permission: media.read. Errors: as GetContent; RENDITION_NOT_FOUND if there is no stream, or no such path in it;
+    MEDIA_NOT_READY while it is being made, of what is not there yet (retry soon). Safe to retry.
+    """
     SignUrl: _aio.UnaryUnaryMultiCallable[_download_service_pb2.SignUrlRequest, _download_service_pb2.SignUrlResponse]  # type: ignore[assignment]
     """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
-    expires.
+    expires. Of the rendition "stream" it is that of the HLS playlist, and reads whatever that names; the DASH manifest
+    has the same URL but for its name, `manifest.mpd`.
 
     Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND,
     INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
@@ -131,7 +151,7 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
     Public: the token in the path is the permission. Errors: LINK_INVALID, and it says no more than
     that, whether the link was changed, has expired, or what it led to is gone;
     RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING; of a picture to be made also those of
-    RenderImage. Safe to retry.
+    RenderImage, and of a stream those of GetStream. Safe to retry.
     """
     GetPublic: _aio.UnaryStreamMultiCallable[_download_service_pb2.GetPublicRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Reads a rendition of a PUBLIC media, by the path in its `public_url`; HTTP as in GetContent, and
@@ -191,13 +211,29 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def GetStream(
+        self,
+        request: _download_service_pb2.GetStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Plays a film: what `stream` (see Operation) made of it. `master.m3u8` is for HLS (RFC 8216), `manifest.mpd` for DASH
+        (ISO/IEC 23009-1); both name the other paths. HLS plays from the moment the first segment is there, and then its
+        playlists grow; the DASH manifest is there once all is. Segments may be kept for ever, playlists must be asked for
+        again. Ranges, conditions and HEAD as in GetContent.
+
+        Permission: media.read. Errors: as GetContent; RENDITION_NOT_FOUND if there is no stream, or no such path in it;
+        MEDIA_NOT_READY while it is being made, of what is not there yet (retry soon). Safe to retry.
+        """
+
+    @_abc_1.abstractmethod
     def SignUrl(
         self,
         request: _download_service_pb2.SignUrlRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_download_service_pb2.SignUrlResponse, _abc.Awaitable[_download_service_pb2.SignUrlResponse]]:
         """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
-        expires.
+        expires. Of the rendition "stream" it is that of the HLS playlist, and reads whatever that names; the DASH manifest
+        has the same URL but for its name, `manifest.mpd`.
 
         Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND,
         INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
@@ -214,7 +250,7 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         Public: the token in the path is the permission. Errors: LINK_INVALID, and it says no more than
         that, whether the link was changed, has expired, or what it led to is gone;
         RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING; of a picture to be made also those of
-        RenderImage. Safe to retry.
+        RenderImage, and of a stream those of GetStream. Safe to retry.
         """
 
     @_abc_1.abstractmethod

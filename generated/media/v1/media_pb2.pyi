@@ -113,6 +113,7 @@ class Media(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     VIDEO_FIELD_NUMBER: _builtins.int
     AUDIO_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
@@ -164,6 +165,8 @@ class Media(_message.Message):
     @_builtins.property
     def audio(self) -> Global___AudioInfo: ...
     @_builtins.property
+    def document(self) -> Global___DocumentInfo: ...
+    @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Output only."""
 
@@ -205,6 +208,7 @@ class Media(_message.Message):
         image: Global___ImageInfo | None = ...,
         video: Global___VideoInfo | None = ...,
         audio: Global___AudioInfo | None = ...,
+        document: Global___DocumentInfo | None = ...,
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
@@ -215,11 +219,11 @@ class Media(_message.Message):
         read_url: _builtins.str = ...,
         read_url_expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "create_time", b"create_time", "delete_time", b"delete_time", "error", b"error", "image", b"image", "info", b"info", "owner", b"owner", "purge_time", b"purge_time", "read_url_expire_time", b"read_url_expire_time", "update_time", b"update_time", "video", b"video"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "create_time", b"create_time", "delete_time", b"delete_time", "document", b"document", "error", b"error", "image", b"image", "info", b"info", "owner", b"owner", "purge_time", b"purge_time", "read_url_expire_time", b"read_url_expire_time", "update_time", b"update_time", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "error", b"error", "etag", b"etag", "filename", b"filename", "image", b"image", "info", b"info", "kind", b"kind", "media_id", b"media_id", "owner", b"owner", "purge_time", b"purge_time", "read_url", b"read_url", "read_url_expire_time", b"read_url_expire_time", "renditions", b"renditions", "size_bytes", b"size_bytes", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "video", b"video", "visibility", b"visibility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "document", b"document", "error", b"error", "etag", b"etag", "filename", b"filename", "image", b"image", "info", b"info", "kind", b"kind", "media_id", b"media_id", "owner", b"owner", "purge_time", b"purge_time", "read_url", b"read_url", "read_url_expire_time", b"read_url_expire_time", "renditions", b"renditions", "size_bytes", b"size_bytes", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "video", b"video", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_info: _TypeAlias = _typing.Literal["image", "video", "audio"]  # noqa: Y015
+    _WhichOneofReturnType_info: _TypeAlias = _typing.Literal["image", "video", "audio", "document"]  # noqa: Y015
     _WhichOneofArgType_info: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_info) -> _WhichOneofReturnType_info | None: ...
 
@@ -386,6 +390,27 @@ Global___ImageInfo: _TypeAlias = ImageInfo  # noqa: Y015
 class VideoInfo(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _DynamicRange:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _DynamicRangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[VideoInfo._DynamicRange.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        DYNAMIC_RANGE_UNSPECIFIED: VideoInfo._DynamicRange.ValueType  # 0
+        SDR: VideoInfo._DynamicRange.ValueType  # 1
+        HDR_PQ: VideoInfo._DynamicRange.ValueType  # 2
+        """Perceptual quantizer: SMPTE ST 2084."""
+        HDR_HLG: VideoInfo._DynamicRange.ValueType  # 3
+        """Hybrid log-gamma: ARIB STD-B67."""
+
+    class DynamicRange(_DynamicRange, metaclass=_DynamicRangeEnumTypeWrapper): ...
+    DYNAMIC_RANGE_UNSPECIFIED: VideoInfo.DynamicRange.ValueType  # 0
+    SDR: VideoInfo.DynamicRange.ValueType  # 1
+    HDR_PQ: VideoInfo.DynamicRange.ValueType  # 2
+    """Perceptual quantizer: SMPTE ST 2084."""
+    HDR_HLG: VideoInfo.DynamicRange.ValueType  # 3
+    """Hybrid log-gamma: ARIB STD-B67."""
+
     DURATION_SECONDS_FIELD_NUMBER: _builtins.int
     WIDTH_FIELD_NUMBER: _builtins.int
     HEIGHT_FIELD_NUMBER: _builtins.int
@@ -398,6 +423,11 @@ class VideoInfo(_message.Message):
     BIT_RATE_BPS_FIELD_NUMBER: _builtins.int
     CONTAINER_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
+    DYNAMIC_RANGE_FIELD_NUMBER: _builtins.int
+    VARIABLE_FRAME_RATE_FIELD_NUMBER: _builtins.int
+    AUDIO_TRACKS_FIELD_NUMBER: _builtins.int
+    SUBTITLE_TRACKS_FIELD_NUMBER: _builtins.int
+    CHAPTERS_FIELD_NUMBER: _builtins.int
     duration_seconds: _builtins.float
     width: _builtins.int
     """Pixels as shown: rotation and pixel aspect ratio applied."""
@@ -415,10 +445,22 @@ class VideoInfo(_message.Message):
     bit_rate_bps: _builtins.int
     container: _builtins.str
     """FFmpeg's name of the container, e.g. "mov,mp4,m4a,3gp,3g2,mj2"."""
+    dynamic_range: Global___VideoInfo.DynamicRange.ValueType
+    """How bright it can become."""
+    variable_frame_rate: _builtins.bool
+    """Whether its pictures are not evenly spaced."""
     @_builtins.property
     def location(self) -> _latlng_pb2.LatLng:
         """Where the film was taken. View FULL only."""
 
+    @_builtins.property
+    def audio_tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___AudioTrack]:
+        """Its sounds, in order; the first is the one described above."""
+
+    @_builtins.property
+    def subtitle_tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubtitleTrack]: ...
+    @_builtins.property
+    def chapters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Chapter]: ...
     def __init__(
         self,
         *,
@@ -434,18 +476,134 @@ class VideoInfo(_message.Message):
         bit_rate_bps: _builtins.int = ...,
         container: _builtins.str = ...,
         location: _latlng_pb2.LatLng | None = ...,
+        dynamic_range: Global___VideoInfo.DynamicRange.ValueType = ...,
+        variable_frame_rate: _builtins.bool = ...,
+        audio_tracks: _abc.Iterable[Global___AudioTrack] | None = ...,
+        subtitle_tracks: _abc.Iterable[Global___SubtitleTrack] | None = ...,
+        chapters: _abc.Iterable[Global___Chapter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_channels", b"audio_channels", "audio_codec", b"audio_codec", "audio_sample_rate_hz", b"audio_sample_rate_hz", "bit_rate_bps", b"bit_rate_bps", "container", b"container", "duration_seconds", b"duration_seconds", "frame_rate", b"frame_rate", "height", b"height", "location", b"location", "rotation_degrees", b"rotation_degrees", "video_codec", b"video_codec", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_channels", b"audio_channels", "audio_codec", b"audio_codec", "audio_sample_rate_hz", b"audio_sample_rate_hz", "audio_tracks", b"audio_tracks", "bit_rate_bps", b"bit_rate_bps", "chapters", b"chapters", "container", b"container", "duration_seconds", b"duration_seconds", "dynamic_range", b"dynamic_range", "frame_rate", b"frame_rate", "height", b"height", "location", b"location", "rotation_degrees", b"rotation_degrees", "subtitle_tracks", b"subtitle_tracks", "variable_frame_rate", b"variable_frame_rate", "video_codec", b"video_codec", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VideoInfo: _TypeAlias = VideoInfo  # noqa: Y015
 
 @_typing.final
+class AudioTrack(_message.Message):
+    """One of the sounds of a film."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUDIO_CODEC_FIELD_NUMBER: _builtins.int
+    AUDIO_CHANNELS_FIELD_NUMBER: _builtins.int
+    AUDIO_SAMPLE_RATE_HZ_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    audio_codec: _builtins.str
+    """FFmpeg's name, e.g. "aac"."""
+    audio_channels: _builtins.int
+    audio_sample_rate_hz: _builtins.int
+    language: _builtins.str
+    """As the file says it: ISO 639-2 or BCP 47; empty if it does not."""
+    title: _builtins.str
+    def __init__(
+        self,
+        *,
+        audio_codec: _builtins.str = ...,
+        audio_channels: _builtins.int = ...,
+        audio_sample_rate_hz: _builtins.int = ...,
+        language: _builtins.str = ...,
+        title: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_channels", b"audio_channels", "audio_codec", b"audio_codec", "audio_sample_rate_hz", b"audio_sample_rate_hz", "language", b"language", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AudioTrack: _TypeAlias = AudioTrack  # noqa: Y015
+
+@_typing.final
+class SubtitleTrack(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODEC_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    codec: _builtins.str
+    """FFmpeg's name, e.g. "mov_text"."""
+    language: _builtins.str
+    """As of AudioTrack."""
+    title: _builtins.str
+    text: _builtins.bool
+    """Whether it is text, and so is part of streams."""
+    def __init__(
+        self,
+        *,
+        codec: _builtins.str = ...,
+        language: _builtins.str = ...,
+        title: _builtins.str = ...,
+        text: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "language", b"language", "text", b"text", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubtitleTrack: _TypeAlias = SubtitleTrack  # noqa: Y015
+
+@_typing.final
+class Chapter(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_SECONDS_FIELD_NUMBER: _builtins.int
+    END_SECONDS_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    start_seconds: _builtins.float
+    end_seconds: _builtins.float
+    title: _builtins.str
+    def __init__(
+        self,
+        *,
+        start_seconds: _builtins.float = ...,
+        end_seconds: _builtins.float = ...,
+        title: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_seconds", b"end_seconds", "start_seconds", b"start_seconds", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Chapter: _TypeAlias = Chapter  # noqa: Y015
+
+@_typing.final
 class AudioInfo(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class TagsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     DURATION_SECONDS_FIELD_NUMBER: _builtins.int
     AUDIO_CODEC_FIELD_NUMBER: _builtins.int
@@ -453,6 +611,8 @@ class AudioInfo(_message.Message):
     AUDIO_SAMPLE_RATE_HZ_FIELD_NUMBER: _builtins.int
     BIT_RATE_BPS_FIELD_NUMBER: _builtins.int
     CONTAINER_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    CHAPTERS_FIELD_NUMBER: _builtins.int
     duration_seconds: _builtins.float
     audio_codec: _builtins.str
     """FFmpeg's name, e.g. "mp3"."""
@@ -460,6 +620,12 @@ class AudioInfo(_message.Message):
     audio_sample_rate_hz: _builtins.int
     bit_rate_bps: _builtins.int
     container: _builtins.str
+    @_builtins.property
+    def tags(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Title, artist, album and so on, by FFmpeg's names, e.g. "artist"."""
+
+    @_builtins.property
+    def chapters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Chapter]: ...
     def __init__(
         self,
         *,
@@ -469,11 +635,46 @@ class AudioInfo(_message.Message):
         audio_sample_rate_hz: _builtins.int = ...,
         bit_rate_bps: _builtins.int = ...,
         container: _builtins.str = ...,
+        tags: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        chapters: _abc.Iterable[Global___Chapter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_channels", b"audio_channels", "audio_codec", b"audio_codec", "audio_sample_rate_hz", b"audio_sample_rate_hz", "bit_rate_bps", b"bit_rate_bps", "container", b"container", "duration_seconds", b"duration_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_channels", b"audio_channels", "audio_codec", b"audio_codec", "audio_sample_rate_hz", b"audio_sample_rate_hz", "bit_rate_bps", b"bit_rate_bps", "chapters", b"chapters", "container", b"container", "duration_seconds", b"duration_seconds", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AudioInfo: _TypeAlias = AudioInfo  # noqa: Y015
+
+@_typing.final
+class DocumentInfo(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_COUNT_FIELD_NUMBER: _builtins.int
+    PAGE_WIDTH_FIELD_NUMBER: _builtins.int
+    PAGE_HEIGHT_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    page_count: _builtins.int
+    """0 if it is not known."""
+    page_width: _builtins.float
+    """Of the first page, in points (1/72 inch); 0 if it is not known."""
+    page_height: _builtins.float
+    title: _builtins.str
+    author: _builtins.str
+    def __init__(
+        self,
+        *,
+        page_count: _builtins.int = ...,
+        page_width: _builtins.float = ...,
+        page_height: _builtins.float = ...,
+        title: _builtins.str = ...,
+        author: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "page_count", b"page_count", "page_height", b"page_height", "page_width", b"page_width", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DocumentInfo: _TypeAlias = DocumentInfo  # noqa: Y015

@@ -6,8 +6,10 @@ isort:skip_file
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf.internal import extension_dict as _extension_dict
+from media.v1 import media_pb2 as _media_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -22,6 +24,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 @_typing.final
 class Operation(_message.Message):
     """One step of a pipeline.
+
+    A pipeline begins with the original; each operation takes what the one before it made. `frame:5,resize:400x` makes
+    a picture of a film, and then a smaller one.
 
     A pipeline of pictures begins with the picture upright, as its EXIF orientation says, and in sRGB; then
     its operations follow one another; then it is encoded once. Sizes and places are in pixels, counted
@@ -1173,6 +1178,565 @@ class Operation(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Clip(_message.Message):
+        """Keeps what lies between two times."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        START_SECONDS_FIELD_NUMBER: _builtins.int
+        END_SECONDS_FIELD_NUMBER: _builtins.int
+        start_seconds: _builtins.float
+        end_seconds: _builtins.float
+        """Without: to the end."""
+        def __init__(
+            self,
+            *,
+            start_seconds: _builtins.float | None = ...,
+            end_seconds: _builtins.float | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_end_seconds", b"_end_seconds", "_start_seconds", b"_start_seconds", "end_seconds", b"end_seconds", "start_seconds", b"start_seconds"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_end_seconds", b"_end_seconds", "_start_seconds", b"_start_seconds", "end_seconds", b"end_seconds", "start_seconds", b"start_seconds"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__end_seconds: _TypeAlias = _typing.Literal["end_seconds"]  # noqa: Y015
+        _WhichOneofArgType__end_seconds: _TypeAlias = _typing.Literal["_end_seconds", b"_end_seconds"]  # noqa: Y015
+        _WhichOneofReturnType__start_seconds: _TypeAlias = _typing.Literal["start_seconds"]  # noqa: Y015
+        _WhichOneofArgType__start_seconds: _TypeAlias = _typing.Literal["_start_seconds", b"_start_seconds"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__end_seconds) -> _WhichOneofReturnType__end_seconds | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__start_seconds) -> _WhichOneofReturnType__start_seconds | None: ...
+
+    @_typing.final
+    class Speed(_message.Message):
+        """Plays it faster or slower; voices keep their pitch."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        FACTOR_FIELD_NUMBER: _builtins.int
+        factor: _builtins.float
+        def __init__(
+            self,
+            *,
+            factor: _builtins.float | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_factor", b"_factor", "factor", b"factor"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_factor", b"_factor", "factor", b"factor"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__factor: _TypeAlias = _typing.Literal["factor"]  # noqa: Y015
+        _WhichOneofArgType__factor: _TypeAlias = _typing.Literal["_factor", b"_factor"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__factor) -> _WhichOneofReturnType__factor | None: ...
+
+    @_typing.final
+    class Mute(_message.Message):
+        """Takes the sound away."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        def __init__(
+            self,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Transcode(_message.Message):
+        """Says how a film is encoded: MP4 that begins to play before it is whole, or WebM for VP9. Upright, with square
+        pixels, in SDR, never larger than the original.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        class _Codec:
+            ValueType = _typing.NewType("ValueType", _builtins.int)
+            V: _TypeAlias = ValueType  # noqa: Y015
+
+        class _CodecEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Operation.Transcode._Codec.ValueType], _builtins.type):
+            DESCRIPTOR: _descriptor.EnumDescriptor
+            CODEC_UNSPECIFIED: Operation.Transcode._Codec.ValueType  # 0
+            H264: Operation.Transcode._Codec.ValueType  # 1
+            """With AAC, in MP4."""
+            HEVC: Operation.Transcode._Codec.ValueType  # 2
+            """With AAC, in MP4."""
+            VP9: Operation.Transcode._Codec.ValueType  # 3
+            """With Opus, in WebM."""
+            AV1: Operation.Transcode._Codec.ValueType  # 4
+            """With AAC, in MP4."""
+
+        class Codec(_Codec, metaclass=_CodecEnumTypeWrapper): ...
+        CODEC_UNSPECIFIED: Operation.Transcode.Codec.ValueType  # 0
+        H264: Operation.Transcode.Codec.ValueType  # 1
+        """With AAC, in MP4."""
+        HEVC: Operation.Transcode.Codec.ValueType  # 2
+        """With AAC, in MP4."""
+        VP9: Operation.Transcode.Codec.ValueType  # 3
+        """With Opus, in WebM."""
+        AV1: Operation.Transcode.Codec.ValueType  # 4
+        """With AAC, in MP4."""
+
+        CODEC_FIELD_NUMBER: _builtins.int
+        HEIGHT_FIELD_NUMBER: _builtins.int
+        VIDEO_KBPS_FIELD_NUMBER: _builtins.int
+        AUDIO_KBPS_FIELD_NUMBER: _builtins.int
+        codec: Global___Operation.Transcode.Codec.ValueType
+        height: _builtins.int
+        """Pixels of the shorter side, at most: 720 is 720p."""
+        video_kbps: _builtins.int
+        """Of the pictures, at most. Without: what the service's profile of this height says."""
+        audio_kbps: _builtins.int
+        def __init__(
+            self,
+            *,
+            codec: Global___Operation.Transcode.Codec.ValueType = ...,
+            height: _builtins.int | None = ...,
+            video_kbps: _builtins.int | None = ...,
+            audio_kbps: _builtins.int | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_audio_kbps", b"_audio_kbps", "_height", b"_height", "_video_kbps", b"_video_kbps", "audio_kbps", b"audio_kbps", "height", b"height", "video_kbps", b"video_kbps"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_audio_kbps", b"_audio_kbps", "_height", b"_height", "_video_kbps", b"_video_kbps", "audio_kbps", b"audio_kbps", "codec", b"codec", "height", b"height", "video_kbps", b"video_kbps"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__audio_kbps: _TypeAlias = _typing.Literal["audio_kbps"]  # noqa: Y015
+        _WhichOneofArgType__audio_kbps: _TypeAlias = _typing.Literal["_audio_kbps", b"_audio_kbps"]  # noqa: Y015
+        _WhichOneofReturnType__height: _TypeAlias = _typing.Literal["height"]  # noqa: Y015
+        _WhichOneofArgType__height: _TypeAlias = _typing.Literal["_height", b"_height"]  # noqa: Y015
+        _WhichOneofReturnType__video_kbps: _TypeAlias = _typing.Literal["video_kbps"]  # noqa: Y015
+        _WhichOneofArgType__video_kbps: _TypeAlias = _typing.Literal["_video_kbps", b"_video_kbps"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__audio_kbps) -> _WhichOneofReturnType__audio_kbps | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__height) -> _WhichOneofReturnType__height | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__video_kbps) -> _WhichOneofReturnType__video_kbps | None: ...
+
+    @_typing.final
+    class Stream(_message.Message):
+        """Makes the film ready for adaptive streaming over HLS and DASH, with one set of segments (CMAF) in several sizes:
+        GetStream plays it, from the moment the first segment is there. Its rendition is called "stream".
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MAX_HEIGHT_FIELD_NUMBER: _builtins.int
+        MIN_HEIGHT_FIELD_NUMBER: _builtins.int
+        max_height: _builtins.int
+        """Pixels of the shorter side of the largest size; of the service's profiles those between `min_height` and this
+        are made, as far as the original is as large.
+        """
+        min_height: _builtins.int
+        def __init__(
+            self,
+            *,
+            max_height: _builtins.int | None = ...,
+            min_height: _builtins.int | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_max_height", b"_max_height", "_min_height", b"_min_height", "max_height", b"max_height", "min_height", b"min_height"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_height", b"_max_height", "_min_height", b"_min_height", "max_height", b"max_height", "min_height", b"min_height"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__max_height: _TypeAlias = _typing.Literal["max_height"]  # noqa: Y015
+        _WhichOneofArgType__max_height: _TypeAlias = _typing.Literal["_max_height", b"_max_height"]  # noqa: Y015
+        _WhichOneofReturnType__min_height: _TypeAlias = _typing.Literal["min_height"]  # noqa: Y015
+        _WhichOneofArgType__min_height: _TypeAlias = _typing.Literal["_min_height", b"_min_height"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__max_height) -> _WhichOneofReturnType__max_height | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__min_height) -> _WhichOneofReturnType__min_height | None: ...
+
+    @_typing.final
+    class Frame(_message.Message):
+        """Takes one picture out of a film. Without a time, one that tells most of it."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        TIME_SECONDS_FIELD_NUMBER: _builtins.int
+        PERCENT_FIELD_NUMBER: _builtins.int
+        time_seconds: _builtins.float
+        """Beyond the end: the last picture."""
+        percent: _builtins.float
+        """Of the duration."""
+        def __init__(
+            self,
+            *,
+            time_seconds: _builtins.float | None = ...,
+            percent: _builtins.float | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_percent", b"_percent", "_time_seconds", b"_time_seconds", "percent", b"percent", "time_seconds", b"time_seconds"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_percent", b"_percent", "_time_seconds", b"_time_seconds", "percent", b"percent", "time_seconds", b"time_seconds"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__percent: _TypeAlias = _typing.Literal["percent"]  # noqa: Y015
+        _WhichOneofArgType__percent: _TypeAlias = _typing.Literal["_percent", b"_percent"]  # noqa: Y015
+        _WhichOneofReturnType__time_seconds: _TypeAlias = _typing.Literal["time_seconds"]  # noqa: Y015
+        _WhichOneofArgType__time_seconds: _TypeAlias = _typing.Literal["_time_seconds", b"_time_seconds"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__percent) -> _WhichOneofReturnType__percent | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__time_seconds) -> _WhichOneofReturnType__time_seconds | None: ...
+
+    @_typing.final
+    class Frames(_message.Message):
+        """Takes a picture out of a film again and again: a ZIP file of JPEGs, named by their times in milliseconds. At most
+        1000: of a longer film, the pictures are further apart.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
+        WIDTH_FIELD_NUMBER: _builtins.int
+        interval_seconds: _builtins.float
+        width: _builtins.int
+        """Pixels, at most."""
+        def __init__(
+            self,
+            *,
+            interval_seconds: _builtins.float | None = ...,
+            width: _builtins.int | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds", "_width", b"_width", "interval_seconds", b"interval_seconds", "width", b"width"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds", "_width", b"_width", "interval_seconds", b"interval_seconds", "width", b"width"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__interval_seconds: _TypeAlias = _typing.Literal["interval_seconds"]  # noqa: Y015
+        _WhichOneofArgType__interval_seconds: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds"]  # noqa: Y015
+        _WhichOneofReturnType__width: _TypeAlias = _typing.Literal["width"]  # noqa: Y015
+        _WhichOneofArgType__width: _TypeAlias = _typing.Literal["_width", b"_width"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__interval_seconds) -> _WhichOneofReturnType__interval_seconds | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__width) -> _WhichOneofReturnType__width | None: ...
+
+    @_typing.final
+    class Storyboard(_message.Message):
+        """Makes what players show above their timeline: many small pictures in one (JPEG), and beside it, in a rendition
+        whose name ends in ".vtt", where in it and when each one is (WebVTT).
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
+        WIDTH_FIELD_NUMBER: _builtins.int
+        interval_seconds: _builtins.float
+        """Without: what makes 100 pictures, but 1 at least. There are at most 400."""
+        width: _builtins.int
+        """Pixels of each."""
+        def __init__(
+            self,
+            *,
+            interval_seconds: _builtins.float | None = ...,
+            width: _builtins.int | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds", "_width", b"_width", "interval_seconds", b"interval_seconds", "width", b"width"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds", "_width", b"_width", "interval_seconds", b"interval_seconds", "width", b"width"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__interval_seconds: _TypeAlias = _typing.Literal["interval_seconds"]  # noqa: Y015
+        _WhichOneofArgType__interval_seconds: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds"]  # noqa: Y015
+        _WhichOneofReturnType__width: _TypeAlias = _typing.Literal["width"]  # noqa: Y015
+        _WhichOneofArgType__width: _TypeAlias = _typing.Literal["_width", b"_width"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__interval_seconds) -> _WhichOneofReturnType__interval_seconds | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__width) -> _WhichOneofReturnType__width | None: ...
+
+    @_typing.final
+    class Preview(_message.Message):
+        """Makes a short animation out of moments of the whole film."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        SECONDS_FIELD_NUMBER: _builtins.int
+        WIDTH_FIELD_NUMBER: _builtins.int
+        FRAME_RATE_FIELD_NUMBER: _builtins.int
+        FORMAT_FIELD_NUMBER: _builtins.int
+        seconds: _builtins.float
+        """How long it is; of a shorter film, all of it."""
+        width: _builtins.int
+        """Pixels, at most."""
+        frame_rate: _builtins.int
+        """Pictures per second."""
+        format: Global___Operation.Format.ValueType
+        def __init__(
+            self,
+            *,
+            seconds: _builtins.float | None = ...,
+            width: _builtins.int | None = ...,
+            frame_rate: _builtins.int | None = ...,
+            format: Global___Operation.Format.ValueType = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_frame_rate", b"_frame_rate", "_seconds", b"_seconds", "_width", b"_width", "frame_rate", b"frame_rate", "seconds", b"seconds", "width", b"width"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_frame_rate", b"_frame_rate", "_seconds", b"_seconds", "_width", b"_width", "format", b"format", "frame_rate", b"frame_rate", "seconds", b"seconds", "width", b"width"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__frame_rate: _TypeAlias = _typing.Literal["frame_rate"]  # noqa: Y015
+        _WhichOneofArgType__frame_rate: _TypeAlias = _typing.Literal["_frame_rate", b"_frame_rate"]  # noqa: Y015
+        _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
+        _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
+        _WhichOneofReturnType__width: _TypeAlias = _typing.Literal["width"]  # noqa: Y015
+        _WhichOneofArgType__width: _TypeAlias = _typing.Literal["_width", b"_width"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__frame_rate) -> _WhichOneofReturnType__frame_rate | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__width) -> _WhichOneofReturnType__width | None: ...
+
+    @_typing.final
+    class Audio(_message.Message):
+        """Says how sound is encoded; of a film, its sound."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        class _Codec:
+            ValueType = _typing.NewType("ValueType", _builtins.int)
+            V: _TypeAlias = ValueType  # noqa: Y015
+
+        class _CodecEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Operation.Audio._Codec.ValueType], _builtins.type):
+            DESCRIPTOR: _descriptor.EnumDescriptor
+            CODEC_UNSPECIFIED: Operation.Audio._Codec.ValueType  # 0
+            MP3: Operation.Audio._Codec.ValueType  # 1
+            AAC: Operation.Audio._Codec.ValueType  # 2
+            """In MP4 (.m4a)."""
+            OPUS: Operation.Audio._Codec.ValueType  # 3
+            """In Ogg."""
+            FLAC: Operation.Audio._Codec.ValueType  # 4
+            """Without loss."""
+            WAV: Operation.Audio._Codec.ValueType  # 5
+            """Without loss, not compressed."""
+
+        class Codec(_Codec, metaclass=_CodecEnumTypeWrapper): ...
+        CODEC_UNSPECIFIED: Operation.Audio.Codec.ValueType  # 0
+        MP3: Operation.Audio.Codec.ValueType  # 1
+        AAC: Operation.Audio.Codec.ValueType  # 2
+        """In MP4 (.m4a)."""
+        OPUS: Operation.Audio.Codec.ValueType  # 3
+        """In Ogg."""
+        FLAC: Operation.Audio.Codec.ValueType  # 4
+        """Without loss."""
+        WAV: Operation.Audio.Codec.ValueType  # 5
+        """Without loss, not compressed."""
+
+        CODEC_FIELD_NUMBER: _builtins.int
+        KBPS_FIELD_NUMBER: _builtins.int
+        CHANNELS_FIELD_NUMBER: _builtins.int
+        codec: Global___Operation.Audio.Codec.ValueType
+        kbps: _builtins.int
+        """MP3 (at most 320), AAC, OPUS."""
+        channels: _builtins.int
+        """1 mono, 2 stereo. Without: as the original; of MP3 at most 2."""
+        def __init__(
+            self,
+            *,
+            codec: Global___Operation.Audio.Codec.ValueType = ...,
+            kbps: _builtins.int | None = ...,
+            channels: _builtins.int | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_channels", b"_channels", "_kbps", b"_kbps", "channels", b"channels", "kbps", b"kbps"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_channels", b"_channels", "_kbps", b"_kbps", "channels", b"channels", "codec", b"codec", "kbps", b"kbps"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__channels: _TypeAlias = _typing.Literal["channels"]  # noqa: Y015
+        _WhichOneofArgType__channels: _TypeAlias = _typing.Literal["_channels", b"_channels"]  # noqa: Y015
+        _WhichOneofReturnType__kbps: _TypeAlias = _typing.Literal["kbps"]  # noqa: Y015
+        _WhichOneofArgType__kbps: _TypeAlias = _typing.Literal["_kbps", b"_kbps"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__channels) -> _WhichOneofReturnType__channels | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__kbps) -> _WhichOneofReturnType__kbps | None: ...
+
+    @_typing.final
+    class Normalize(_message.Message):
+        """Makes it as loud as others are, by EBU R128, in two passes; the dynamics stay."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        LUFS_FIELD_NUMBER: _builtins.int
+        PEAK_FIELD_NUMBER: _builtins.int
+        lufs: _builtins.float
+        """Integrated loudness: -14 as music services have it, -16 podcasts, -23 television."""
+        peak: _builtins.float
+        """True peak in dBTP, at most; if need be, peaks are limited."""
+        def __init__(
+            self,
+            *,
+            lufs: _builtins.float | None = ...,
+            peak: _builtins.float | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_lufs", b"_lufs", "_peak", b"_peak", "lufs", b"lufs", "peak", b"peak"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_lufs", b"_lufs", "_peak", b"_peak", "lufs", b"lufs", "peak", b"peak"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__lufs: _TypeAlias = _typing.Literal["lufs"]  # noqa: Y015
+        _WhichOneofArgType__lufs: _TypeAlias = _typing.Literal["_lufs", b"_lufs"]  # noqa: Y015
+        _WhichOneofReturnType__peak: _TypeAlias = _typing.Literal["peak"]  # noqa: Y015
+        _WhichOneofArgType__peak: _TypeAlias = _typing.Literal["_peak", b"_peak"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__lufs) -> _WhichOneofReturnType__lufs | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__peak) -> _WhichOneofReturnType__peak | None: ...
+
+    @_typing.final
+    class RemoveSilence(_message.Message):
+        """Takes silence away."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        THRESHOLD_DB_FIELD_NUMBER: _builtins.int
+        MIN_SECONDS_FIELD_NUMBER: _builtins.int
+        threshold_db: _builtins.float
+        """What is quieter is silence, in dB of full scale."""
+        min_seconds: _builtins.float
+        """Shorter pauses stay, and longer ones become as long as this."""
+        def __init__(
+            self,
+            *,
+            threshold_db: _builtins.float | None = ...,
+            min_seconds: _builtins.float | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_min_seconds", b"_min_seconds", "_threshold_db", b"_threshold_db", "min_seconds", b"min_seconds", "threshold_db", b"threshold_db"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_seconds", b"_min_seconds", "_threshold_db", b"_threshold_db", "min_seconds", b"min_seconds", "threshold_db", b"threshold_db"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__min_seconds: _TypeAlias = _typing.Literal["min_seconds"]  # noqa: Y015
+        _WhichOneofArgType__min_seconds: _TypeAlias = _typing.Literal["_min_seconds", b"_min_seconds"]  # noqa: Y015
+        _WhichOneofReturnType__threshold_db: _TypeAlias = _typing.Literal["threshold_db"]  # noqa: Y015
+        _WhichOneofArgType__threshold_db: _TypeAlias = _typing.Literal["_threshold_db", b"_threshold_db"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__min_seconds) -> _WhichOneofReturnType__min_seconds | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold_db) -> _WhichOneofReturnType__threshold_db | None: ...
+
+    @_typing.final
+    class Waveform(_message.Message):
+        """Draws the sound, or gives what others draw it from: the JSON of audiowaveform (version 2), which peaks.js reads."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        class _Form:
+            ValueType = _typing.NewType("ValueType", _builtins.int)
+            V: _TypeAlias = ValueType  # noqa: Y015
+
+        class _FormEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Operation.Waveform._Form.ValueType], _builtins.type):
+            DESCRIPTOR: _descriptor.EnumDescriptor
+            FORM_UNSPECIFIED: Operation.Waveform._Form.ValueType  # 0
+            JSON: Operation.Waveform._Form.ValueType  # 1
+            PNG: Operation.Waveform._Form.ValueType  # 2
+            WEBP: Operation.Waveform._Form.ValueType  # 3
+
+        class Form(_Form, metaclass=_FormEnumTypeWrapper): ...
+        FORM_UNSPECIFIED: Operation.Waveform.Form.ValueType  # 0
+        JSON: Operation.Waveform.Form.ValueType  # 1
+        PNG: Operation.Waveform.Form.ValueType  # 2
+        WEBP: Operation.Waveform.Form.ValueType  # 3
+
+        FORM_FIELD_NUMBER: _builtins.int
+        POINTS_PER_SECOND_FIELD_NUMBER: _builtins.int
+        WIDTH_FIELD_NUMBER: _builtins.int
+        HEIGHT_FIELD_NUMBER: _builtins.int
+        COLOR_FIELD_NUMBER: _builtins.int
+        BACKGROUND_FIELD_NUMBER: _builtins.int
+        form: Global___Operation.Waveform.Form.ValueType
+        points_per_second: _builtins.int
+        """JSON: pairs of a smallest and a largest value."""
+        width: _builtins.int
+        """PNG and WEBP, in pixels."""
+        height: _builtins.int
+        color: _builtins.str
+        background: _builtins.str
+        """Without: transparent."""
+        def __init__(
+            self,
+            *,
+            form: Global___Operation.Waveform.Form.ValueType = ...,
+            points_per_second: _builtins.int | None = ...,
+            width: _builtins.int | None = ...,
+            height: _builtins.int | None = ...,
+            color: _builtins.str | None = ...,
+            background: _builtins.str | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_color", b"_color", "_height", b"_height", "_points_per_second", b"_points_per_second", "_width", b"_width", "background", b"background", "color", b"color", "height", b"height", "points_per_second", b"points_per_second", "width", b"width"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_color", b"_color", "_height", b"_height", "_points_per_second", b"_points_per_second", "_width", b"_width", "background", b"background", "color", b"color", "form", b"form", "height", b"height", "points_per_second", b"points_per_second", "width", b"width"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__background: _TypeAlias = _typing.Literal["background"]  # noqa: Y015
+        _WhichOneofArgType__background: _TypeAlias = _typing.Literal["_background", b"_background"]  # noqa: Y015
+        _WhichOneofReturnType__color: _TypeAlias = _typing.Literal["color"]  # noqa: Y015
+        _WhichOneofArgType__color: _TypeAlias = _typing.Literal["_color", b"_color"]  # noqa: Y015
+        _WhichOneofReturnType__height: _TypeAlias = _typing.Literal["height"]  # noqa: Y015
+        _WhichOneofArgType__height: _TypeAlias = _typing.Literal["_height", b"_height"]  # noqa: Y015
+        _WhichOneofReturnType__points_per_second: _TypeAlias = _typing.Literal["points_per_second"]  # noqa: Y015
+        _WhichOneofArgType__points_per_second: _TypeAlias = _typing.Literal["_points_per_second", b"_points_per_second"]  # noqa: Y015
+        _WhichOneofReturnType__width: _TypeAlias = _typing.Literal["width"]  # noqa: Y015
+        _WhichOneofArgType__width: _TypeAlias = _typing.Literal["_width", b"_width"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__background) -> _WhichOneofReturnType__background | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__color) -> _WhichOneofReturnType__color | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__height) -> _WhichOneofReturnType__height | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__points_per_second) -> _WhichOneofReturnType__points_per_second | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__width) -> _WhichOneofReturnType__width | None: ...
+
+    @_typing.final
+    class Page(_message.Message):
+        """Makes a picture of a page of a document."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NUMBER_FIELD_NUMBER: _builtins.int
+        SIZE_FIELD_NUMBER: _builtins.int
+        number: _builtins.int
+        """The first is 1."""
+        size: _builtins.int
+        """Pixels of the longer side."""
+        def __init__(
+            self,
+            *,
+            number: _builtins.int | None = ...,
+            size: _builtins.int | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_number", b"_number", "_size", b"_size", "number", b"number", "size", b"size"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_number", b"_number", "_size", b"_size", "number", b"number", "size", b"size"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__number: _TypeAlias = _typing.Literal["number"]  # noqa: Y015
+        _WhichOneofArgType__number: _TypeAlias = _typing.Literal["_number", b"_number"]  # noqa: Y015
+        _WhichOneofReturnType__size: _TypeAlias = _typing.Literal["size"]  # noqa: Y015
+        _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__number) -> _WhichOneofReturnType__number | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__size) -> _WhichOneofReturnType__size | None: ...
+
+    @_typing.final
+    class ExtractText(_message.Message):
+        """The text of a document, as UTF-8; a form feed ends each page."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        PAGE_FIELD_NUMBER: _builtins.int
+        page: _builtins.int
+        """Only this page; the first is 1."""
+        def __init__(
+            self,
+            *,
+            page: _builtins.int | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "page", b"page"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "page", b"page"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
+        _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__page) -> _WhichOneofReturnType__page | None: ...
+
     RESIZE_FIELD_NUMBER: _builtins.int
     CROP_FIELD_NUMBER: _builtins.int
     ROTATE_FIELD_NUMBER: _builtins.int
@@ -1198,6 +1762,21 @@ class Operation(_message.Message):
     CONVERT_FIELD_NUMBER: _builtins.int
     COMPRESS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    CLIP_FIELD_NUMBER: _builtins.int
+    SPEED_FIELD_NUMBER: _builtins.int
+    MUTE_FIELD_NUMBER: _builtins.int
+    TRANSCODE_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    STORYBOARD_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
+    NORMALIZE_FIELD_NUMBER: _builtins.int
+    REMOVE_SILENCE_FIELD_NUMBER: _builtins.int
+    WAVEFORM_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    EXTRACT_TEXT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def resize(self) -> Global___Operation.Resize: ...
     @_builtins.property
@@ -1248,6 +1827,36 @@ class Operation(_message.Message):
     def compress(self) -> Global___Operation.Compress: ...
     @_builtins.property
     def metadata(self) -> Global___Operation.Metadata: ...
+    @_builtins.property
+    def clip(self) -> Global___Operation.Clip: ...
+    @_builtins.property
+    def speed(self) -> Global___Operation.Speed: ...
+    @_builtins.property
+    def mute(self) -> Global___Operation.Mute: ...
+    @_builtins.property
+    def transcode(self) -> Global___Operation.Transcode: ...
+    @_builtins.property
+    def stream(self) -> Global___Operation.Stream: ...
+    @_builtins.property
+    def frame(self) -> Global___Operation.Frame: ...
+    @_builtins.property
+    def frames(self) -> Global___Operation.Frames: ...
+    @_builtins.property
+    def storyboard(self) -> Global___Operation.Storyboard: ...
+    @_builtins.property
+    def preview(self) -> Global___Operation.Preview: ...
+    @_builtins.property
+    def audio(self) -> Global___Operation.Audio: ...
+    @_builtins.property
+    def normalize(self) -> Global___Operation.Normalize: ...
+    @_builtins.property
+    def remove_silence(self) -> Global___Operation.RemoveSilence: ...
+    @_builtins.property
+    def waveform(self) -> Global___Operation.Waveform: ...
+    @_builtins.property
+    def page(self) -> Global___Operation.Page: ...
+    @_builtins.property
+    def extract_text(self) -> Global___Operation.ExtractText: ...
     def __init__(
         self,
         *,
@@ -1276,20 +1885,44 @@ class Operation(_message.Message):
         convert: Global___Operation.Convert | None = ...,
         compress: Global___Operation.Compress | None = ...,
         metadata: Global___Operation.Metadata | None = ...,
+        clip: Global___Operation.Clip | None = ...,
+        speed: Global___Operation.Speed | None = ...,
+        mute: Global___Operation.Mute | None = ...,
+        transcode: Global___Operation.Transcode | None = ...,
+        stream: Global___Operation.Stream | None = ...,
+        frame: Global___Operation.Frame | None = ...,
+        frames: Global___Operation.Frames | None = ...,
+        storyboard: Global___Operation.Storyboard | None = ...,
+        preview: Global___Operation.Preview | None = ...,
+        audio: Global___Operation.Audio | None = ...,
+        normalize: Global___Operation.Normalize | None = ...,
+        remove_silence: Global___Operation.RemoveSilence | None = ...,
+        waveform: Global___Operation.Waveform | None = ...,
+        page: Global___Operation.Page | None = ...,
+        extract_text: Global___Operation.ExtractText | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["blur", b"blur", "brightness", b"brightness", "compose", b"compose", "compress", b"compress", "contrast", b"contrast", "convert", b"convert", "crop", b"crop", "filter", b"filter", "flip", b"flip", "gamma", b"gamma", "grayscale", b"grayscale", "hue", b"hue", "metadata", b"metadata", "negate", b"negate", "operation", b"operation", "pad", b"pad", "resize", b"resize", "rotate", b"rotate", "round_corners", b"round_corners", "saturation", b"saturation", "sepia", b"sepia", "sharpen", b"sharpen", "text", b"text", "tint", b"tint", "trim", b"trim", "watermark", b"watermark"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "blur", b"blur", "brightness", b"brightness", "clip", b"clip", "compose", b"compose", "compress", b"compress", "contrast", b"contrast", "convert", b"convert", "crop", b"crop", "extract_text", b"extract_text", "filter", b"filter", "flip", b"flip", "frame", b"frame", "frames", b"frames", "gamma", b"gamma", "grayscale", b"grayscale", "hue", b"hue", "metadata", b"metadata", "mute", b"mute", "negate", b"negate", "normalize", b"normalize", "operation", b"operation", "pad", b"pad", "page", b"page", "preview", b"preview", "remove_silence", b"remove_silence", "resize", b"resize", "rotate", b"rotate", "round_corners", b"round_corners", "saturation", b"saturation", "sepia", b"sepia", "sharpen", b"sharpen", "speed", b"speed", "storyboard", b"storyboard", "stream", b"stream", "text", b"text", "tint", b"tint", "transcode", b"transcode", "trim", b"trim", "watermark", b"watermark", "waveform", b"waveform"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blur", b"blur", "brightness", b"brightness", "compose", b"compose", "compress", b"compress", "contrast", b"contrast", "convert", b"convert", "crop", b"crop", "filter", b"filter", "flip", b"flip", "gamma", b"gamma", "grayscale", b"grayscale", "hue", b"hue", "metadata", b"metadata", "negate", b"negate", "operation", b"operation", "pad", b"pad", "resize", b"resize", "rotate", b"rotate", "round_corners", b"round_corners", "saturation", b"saturation", "sepia", b"sepia", "sharpen", b"sharpen", "text", b"text", "tint", b"tint", "trim", b"trim", "watermark", b"watermark"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "blur", b"blur", "brightness", b"brightness", "clip", b"clip", "compose", b"compose", "compress", b"compress", "contrast", b"contrast", "convert", b"convert", "crop", b"crop", "extract_text", b"extract_text", "filter", b"filter", "flip", b"flip", "frame", b"frame", "frames", b"frames", "gamma", b"gamma", "grayscale", b"grayscale", "hue", b"hue", "metadata", b"metadata", "mute", b"mute", "negate", b"negate", "normalize", b"normalize", "operation", b"operation", "pad", b"pad", "page", b"page", "preview", b"preview", "remove_silence", b"remove_silence", "resize", b"resize", "rotate", b"rotate", "round_corners", b"round_corners", "saturation", b"saturation", "sepia", b"sepia", "sharpen", b"sharpen", "speed", b"speed", "storyboard", b"storyboard", "stream", b"stream", "text", b"text", "tint", b"tint", "transcode", b"transcode", "trim", b"trim", "watermark", b"watermark", "waveform", b"waveform"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["resize", "crop", "rotate", "flip", "pad", "trim", "round_corners", "blur", "sharpen", "brightness", "contrast", "saturation", "hue", "gamma", "grayscale", "sepia", "tint", "negate", "watermark", "text", "compose", "filter", "convert", "compress", "metadata"]  # noqa: Y015
+    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["resize", "crop", "rotate", "flip", "pad", "trim", "round_corners", "blur", "sharpen", "brightness", "contrast", "saturation", "hue", "gamma", "grayscale", "sepia", "tint", "negate", "watermark", "text", "compose", "filter", "convert", "compress", "metadata", "clip", "speed", "mute", "transcode", "stream", "frame", "frames", "storyboard", "preview", "audio", "normalize", "remove_silence", "waveform", "page", "extract_text"]  # noqa: Y015
     _WhichOneofArgType_operation: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_operation) -> _WhichOneofReturnType_operation | None: ...
 
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 EXAMPLE_FIELD_NUMBER: _builtins.int
+KINDS_FIELD_NUMBER: _builtins.int
+MAKES_FIELD_NUMBER: _builtins.int
+LAST_FIELD_NUMBER: _builtins.int
 DEFAULT_VALUE_FIELD_NUMBER: _builtins.int
 example: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, _builtins.str]
 """One use of an operation in the short text form, e.g. "resize:800x600"."""
+kinds: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, _containers.RepeatedScalarFieldContainer[_media_pb2.Media.Kind.ValueType]]
+"""What an operation can be done to; if nothing is said, to an IMAGE."""
+makes: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, _media_pb2.Media.Kind.ValueType]
+"""What comes out of it, and so what the operations behind it must take; if nothing is said, the same as went in."""
+last: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, _builtins.bool]
+"""Whether it is the last one of its pipeline."""
 default_value: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.str]
 """What a field of an operation means if it is not given, in the short text form."""

@@ -36,7 +36,8 @@ class ProcessMediaRequest(_message.Message):
     """The pipeline in the short text form, instead of `operations`: "resize:800x600,compress:85"."""
     rendition: _builtins.str
     """What the rendition is called; one that has this name is replaced. Without: a name made from the pipeline.
-    INVALID_FIELD for those of the standard renditions ("small", …), which every picture gets.
+    INVALID_FIELD for those of the standard renditions ("small", "poster", …), which every media of a kind gets, and for
+    "stream" unless the pipeline makes one, which is always called so.
     """
     priority: _job_pb2.Job.Priority.ValueType
     request_id: _builtins.str
@@ -291,11 +292,17 @@ class OperationInfo(_message.Message):
     EXAMPLE_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
+    MAKES_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """As in the text form, e.g. "round_corners"."""
     description: _builtins.str
     example: _builtins.str
     """In the text form."""
+    makes: _media_pb2.Media.Kind.ValueType
+    """What comes out of it, if that is something else than what went in."""
+    last: _builtins.bool
+    """Whether it ends its pipeline."""
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[_media_pb2.Media.Kind.ValueType]:
         """What it can be done to."""
@@ -310,10 +317,12 @@ class OperationInfo(_message.Message):
         example: _builtins.str = ...,
         kinds: _abc.Iterable[_media_pb2.Media.Kind.ValueType] | None = ...,
         parameters: _abc.Iterable[Global___ParameterInfo] | None = ...,
+        makes: _media_pb2.Media.Kind.ValueType = ...,
+        last: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "example", b"example", "kinds", b"kinds", "name", b"name", "parameters", b"parameters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "example", b"example", "kinds", b"kinds", "last", b"last", "makes", b"makes", "name", b"name", "parameters", b"parameters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
