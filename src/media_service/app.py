@@ -21,7 +21,9 @@ from media_service.downloads.service import DownloadService
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.model import JobKind
 from media_service.jobs.worker import Worker
+from media_service.making.files import Files
 from media_service.making.handler import ProcessHandler
+from media_service.making.makers import Makers
 from media_service.making.service import JobService, forget_ended
 from media_service.media.ingest import IngestHandler
 from media_service.media.model import PUBLIC, RAW
@@ -31,6 +33,8 @@ from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.renditions import Renditions
 from media_service.media.service import MediaService
 from media_service.media.thumbnails import Thumbnails
+from media_service.processing.documents import Documents
+from media_service.processing.films import Films
 from media_service.processing.inspector import Inspector
 from media_service.processing.renderer import AT_ONCE, AT_ONCE_PIXELS, Renderer
 from media_service.reconcile.model import GRACE
@@ -57,8 +61,9 @@ SWEEP_SECONDS = 60
 TIDY_SECONDS = 3600
 # Pictures of a worker process, all together. What does not fit in waits.
 WORKER_RENDER_BYTES = 2 << 30
-# How long jobs may take, by the clock. The rest only moves bytes, which takes as long as it takes.
-LIMITS = {JobKind.PROCESS: timedelta(minutes=10)}
+# How long jobs may take, by the clock: long films. Pictures have limits of their own; the rest only
+# moves bytes, which takes as long as it takes.
+LIMITS = {JobKind.PROCESS: timedelta(hours=24)}
 # Pictures of a server process, as well.
 RENDER_BYTES = 2 << 30
 
@@ -249,6 +254,8 @@ async def work(config: Config, ready: Callable[[], None], opener: Opener = open_
         Renderer(config.worker_slots, config.max_pixels, WORKER_RENDER_BYTES) as renderer,
     ):
         renditions = Renditions(parts.database, parts.notifier, parts.stores)
+        files = Files(parts.stores, inspector)
+        makers = Makers(renderer, Films(), Documents())
         worker = Worker(
             parts.database,
             parts.notifier,
@@ -260,9 +267,7 @@ async def work(config: Config, ready: Callable[[], None], opener: Opener = open_
                     inspector,
                     Thumbnails(renderer, renditions, config.thumbnails),
                 ),
-                JobKind.PROCESS: ProcessHandler(
-                    parts.database, parts.stores, renditions, inspector, renderer
-                ),
+                JobKind.PROCESS: ProcessHandler(parts.database, renditions, files, makers),
                 JobKind.FINISH: FinishHandler(parts.finisher),
                 JobKind.DISCARD: DiscardHandler(parts.database, parts.raw),
                 JobKind.PUBLISH: PublishHandler(parts.database, parts.notifier, parts.stores),

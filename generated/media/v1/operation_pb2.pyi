@@ -704,7 +704,7 @@ class Operation(_message.Message):
 
     @_typing.final
     class Watermark(_message.Message):
-        """Puts another picture, such as a logo, over this one."""
+        """Puts a picture, such as a logo, over this one, or over a film."""
 
         DESCRIPTOR: _descriptor.Descriptor
 

@@ -17,8 +17,8 @@ from media_service.jobs import queries
 from media_service.jobs.attempt import CHANGES
 from media_service.jobs.model import Job, JobKind, JobState, NewJob, Priority
 from media_service.media import queries as catalogue
-from media_service.media.model import Media, Rendition
-from media_service.media.pictures import overlay_of, picture_of
+from media_service.media.model import STREAM, Media, Rendition
+from media_service.media.pictures import overlay_of, way_of
 from media_service.media.reader import MediaReader
 from media_service.media.renditions import check_room
 from media_service.media.service import load
@@ -44,6 +44,8 @@ class Order:
 
     @property
     def name(self) -> str:
+        if self.plan.streams:
+            return STREAM
         return self.rendition or f"p-{digest(self.plan.text).hex()[:16]}"
 
 
@@ -86,7 +88,8 @@ class JobService:
             known := await queries.by_request(db, principal.owner, order.request_id)
         ):
             return known
-        media = picture_of(await load(db, principal, order.media_id))
+        media = await load(db, principal, order.media_id)
+        way_of(media, order.plan.text)
         check_room(media, order.name)
         for overlay_id in order.plan.overlays:
             overlay_of(media, await catalogue.get(db, overlay_id), overlay_id)

@@ -10,6 +10,8 @@ from media_service.types import Checksums, Fault, Owner
 # The stores: of what only its owner may read, and of what anybody may.
 RAW = "raw"
 PUBLIC = "public"
+# What the rendition of a film is called that GetStream plays.
+STREAM = "stream"
 
 
 class MediaState(StrEnum):

@@ -1,9 +1,10 @@
-"""Which media pictures can be made of."""
+"""Which media others can be made of."""
 
 from media_service.errors import FailedPrecondition, Reason
 from media_service.media.model import Kind, Media
 from media_service.media.reader import not_found
 from media_service.media.service import readable
+from media_service.processing.pipeline.way import Way, way
 
 
 def picture_of(media: Media) -> Media:
@@ -17,6 +18,12 @@ def picture_of(media: Media) -> Media:
             kind=media.kind,
         )
     return readable(media)
+
+
+def way_of(media: Media, text: str) -> Way:
+    """Which way a pipeline takes through a media that may be read. Raises FailedPrecondition
+    (OPERATION_NOT_APPLICABLE, MEDIA_QUARANTINED), Gone (MEDIA_DELETED)."""
+    return way(text, readable(media).kind)
 
 
 def overlay_of(media: Media, overlay: Media | None, media_id: str) -> Media:

@@ -11,6 +11,7 @@ from media_service.downloads.links import LIFETIME, ReadLinks
 from media_service.downloads.renders.model import Picture
 from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService, resolve
+from media_service.media.model import STREAM
 from media_service.processing.pipeline.check import parse
 from media_service.processing.pipeline.plan import plan
 from media_service.rpc import http, http_content, wire
@@ -85,6 +86,15 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
             picture,
             caching=PRIVATE_NEGOTIATED if picture.negotiated else PRIVATE,
             attachment=request.attachment,
+        )
+
+    async def GetStream(  # type: ignore[override]  # noqa: N802
+        self, request: download_service_pb2.GetStreamRequest, context: Context
+    ) -> None:
+        media = await self._downloads.media(caller(), request.media_id)
+        content = self._downloads.content(media, STREAM)
+        await http_content.serve(
+            context, self._downloads, content, caching=PRIVATE, attachment=False
         )
 
     async def SignUrl(  # noqa: N802

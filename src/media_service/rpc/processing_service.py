@@ -17,6 +17,7 @@ from media.v1 import (
 from media_service.errors import InvalidArgument, MediaError, Reason
 from media_service.jobs.model import JobKind, JobState, Priority
 from media_service.making.service import JobService, JobView, Order
+from media_service.media.model import STREAM
 from media_service.media.paging import decode_token, encode_token, fingerprint
 from media_service.processing.pipeline.catalogue import OperationManual, catalogue
 from media_service.processing.pipeline.check import parse
@@ -37,7 +38,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
     """`public_url`: what stands before keys of the public store. `standard`: names of renditions
-    that every picture gets by itself."""
+    that media get by themselves."""
 
     def __init__(self, jobs: JobService, public_url: str, standard: Collection[str]) -> None:
         self._jobs = jobs
@@ -114,14 +115,17 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
 
     def _order(self, request: processing_service_pb2.ProcessMediaRequest) -> Order:
         """Raises as `plan_from`, and InvalidArgument (INVALID_FIELD)."""
-        if request.rendition in self._standard:
-            names = ", ".join(self._standard)
+        plan = plan_from(request)
+        if plan.streams and request.rendition not in {"", STREAM}:
+            raise invalid_fields([("rendition", f"must be {STREAM}, or left out, of a stream")])
+        if not plan.streams and request.rendition in {*self._standard, STREAM}:
+            names = ", ".join([*self._standard, STREAM])
             raise invalid_fields(
-                [("rendition", f"must be none of {names}, which are made of every picture")]
+                [("rendition", f"must be none of {names}, which media get by themselves")]
             )
         return Order(
             media_id=request.media_id.lower(),
-            plan=plan_from(request),
+            plan=plan,
             rendition=request.rendition,
             priority=Priority(request.priority or Priority.NORMAL),
             request_id=request.request_id.lower() or None,
@@ -194,7 +198,9 @@ def manual_to_message(manual: OperationManual) -> processing_service_pb2.Operati
         name=manual.name,
         description=manual.description,
         example=manual.example,
-        kinds=[media_pb2.Media.IMAGE],
+        kinds=[media_pb2.Media.Kind.Value(kind) for kind in manual.kinds],
+        makes=media_pb2.Media.Kind.Value(manual.makes or "KIND_UNSPECIFIED"),
+        last=manual.last,
         parameters=[
             processing_service_pb2.ParameterInfo(
                 name=parameter.name,

@@ -16,7 +16,7 @@ from media_service.downloads.renders.negotiation import negotiated
 from media_service.downloads.renders.turns import Turns
 from media_service.errors import FailedPrecondition, MediaError, Reason, TooLarge
 from media_service.media.model import Media, MediaState
-from media_service.media.pictures import overlay_of, picture_of
+from media_service.media.pictures import overlay_of, picture_of, way_of
 from media_service.media.reader import MediaReader
 from media_service.media.renditions import measure
 from media_service.processing.pipeline.plan import Plan, with_format
@@ -77,6 +77,7 @@ class RenderService:
         """The caller's media, and the others that a pipeline takes: pictures that the caller may
         read, ready or not. Raises as `find`."""
         media = picture_of(await self._reader.get(principal, media_id))
+        way_of(media, plan.text)
         overlays = [await self._reader.get(principal, each) for each in plan.overlays]
         return media, [overlay_of(media, overlay, overlay.media_id) for overlay in overlays]
 

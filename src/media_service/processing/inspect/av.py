@@ -9,29 +9,10 @@ import av
 from av.stream import Disposition
 
 from media_service.errors import InvalidArgument, Reason, TooLarge
+from media_service.processing.demuxers import DEMUXERS
 from media_service.processing.inspect.container import open_container
 from media_service.processing.inspect.location import from_iso6709
 
-DEMUXERS = {
-    "video/mp4": "mov",
-    "video/quicktime": "mov",
-    "video/3gpp": "mov",
-    "video/webm": "matroska",
-    "video/x-matroska": "matroska",
-    "video/vnd.avi": "avi",
-    "video/mpeg": "mpeg",
-    "video/mp2t": "mpegts",
-    "video/x-flv": "flv",
-    "video/x-ms-wmv": "asf",
-    "audio/mpeg": "mp3",
-    "audio/mp4": "mov",
-    "audio/aac": "aac",
-    "audio/ogg": "ogg",
-    "audio/flac": "flac",
-    "audio/wav": "wav",
-    "audio/aiff": "aiff",
-    "audio/amr": "amr",
-}
 # FFmpeg names these demuxers by all they read.
 CONTAINERS = {"mov": "mov,mp4,m4a,3gp,3g2,mj2", "matroska": "matroska,webm"}
 # A stream of which this many packets give no frame does not play.

@@ -33,10 +33,15 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class OperationManual:
+    """`kinds`, `makes`, `last`: see `fields`."""
+
     name: str
     description: str
     example: str
     parameters: tuple[Parameter, ...]
+    kinds: tuple[str, ...]
+    makes: str
+    last: bool
 
 
 @cache
@@ -52,6 +57,9 @@ def catalogue() -> tuple[OperationManual, ...]:
                 parameter(field, comments.get(field.full_name, ""))
                 for field in fields.parameters(message)
             ),
+            tuple(fields.kinds(message)),
+            fields.makes(message),
+            fields.is_last(message),
         )
         for name, message in fields.operations().items()
     )

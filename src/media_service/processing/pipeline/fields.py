@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from media.v1 import operation_pb2
+from media.v1.media_pb2 import Media
 from media.v1.operation_pb2 import Operation
 
 ONEOF: Literal["operation"] = "operation"
@@ -43,6 +44,23 @@ def values(enum: EnumDescriptor) -> list[str]:
 def example(operation: Descriptor) -> str:
     text: str = operation.GetOptions().Extensions[operation_pb2.example]
     return text
+
+
+def kinds(operation: Descriptor) -> list[str]:
+    """What it can be done to, by the names of Media.Kind."""
+    numbers = operation.GetOptions().Extensions[operation_pb2.kinds]
+    return [Media.Kind.Name(number) for number in numbers] or [Media.Kind.Name(Media.IMAGE)]
+
+
+def makes(operation: Descriptor) -> str:
+    """What comes out of it; empty: the same as went in."""
+    number = operation.GetOptions().Extensions[operation_pb2.makes]
+    return Media.Kind.Name(number) if number else ""
+
+
+def is_last(operation: Descriptor) -> bool:
+    """Whether nothing can follow it."""
+    return bool(operation.GetOptions().Extensions[operation_pb2.last])
 
 
 def default_text(field: FieldDescriptor) -> str:

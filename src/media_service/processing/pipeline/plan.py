@@ -20,11 +20,12 @@ OVERLAY = "media_id"
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A pipeline that was checked. `text`: its canonical form. `format`: empty if it does not say
-    one. `overlays`: media ids."""
+    one. `overlays`: media ids. `streams`: it makes a stream."""
 
     text: str
     format: str
     overlays: tuple[str, ...]
+    streams: bool = False
 
 
 def plan(operations: Iterable[Operation], field: str = "ops") -> Plan:
@@ -56,8 +57,10 @@ def described(operations: Iterable[Operation]) -> Plan:
     operations = list(operations)
     format_ = 0
     overlays = []
+    streams = False
     for operation in operations:
         name, message = fields.step(operation)
+        streams = streams or name == "stream"
         if name == "convert":
             format_ = message.format
         if OVERLAY in message.DESCRIPTOR.fields_by_name:
@@ -66,6 +69,7 @@ def described(operations: Iterable[Operation]) -> Plan:
         canonical(operations),
         FORMATS.values_by_number[format_].name if format_ else "",
         tuple(dict.fromkeys(overlays)),
+        streams,
     )
 
 

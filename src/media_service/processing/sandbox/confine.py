@@ -35,21 +35,27 @@ def die_with_parent(parent: int) -> None:
         sys.exit("the service ended while its child was starting")
 
 
-def confine(limits: Limits, folder: Path) -> list[str]:
-    """Applies every restriction; returns the names of those this system does not have."""
+def confine(limits: Limits, folder: Path, program: Path | None = None) -> list[str]:
+    """Applies every restriction; returns the names of those this system does not have. `program`:
+    what the process is to become."""
     missing = limit_resources(limits)
     if sys.platform != "linux":
         return [*missing, "landlock", "seccomp"]
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     drop_capabilities()
-    installed = sysconfig.get_paths()
-    libraries = {Path(installed[kind]).resolve() for kind in PYTHON_LIBRARIES}
-    package = Path(media_service.__file__).parent
-    if not landlock.restrict([*libraries, package, *SYSTEM_LIBRARIES], DEVICES, folder):
+    libraries = [*SYSTEM_LIBRARIES, *(() if program else python())]
+    if not landlock.restrict(libraries, DEVICES, folder, program):
         missing.append("landlock")
-    if not seccomp.install():
+    if not seccomp.install(programs=program is not None):
         missing.append("seccomp")
     return missing
+
+
+def python() -> set[Path]:
+    """Where modules are."""
+    installed = sysconfig.get_paths()
+    libraries = {Path(installed[kind]).resolve() for kind in PYTHON_LIBRARIES}
+    return {*libraries, Path(media_service.__file__).parent}
 
 
 def limit_resources(limits: Limits) -> list[str]:

@@ -26,6 +26,8 @@ PRIVATE = (
     READ_FILE | READ_DIR | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REGULAR
 ) | (REFER | TRUNCATE)
 DEVICES = READ_FILE | WRITE_FILE
+# Of a file, there are no rights to what is in it.
+PROGRAM = EXECUTE | READ_FILE
 
 
 def version() -> int:
@@ -54,7 +56,12 @@ def ruleset(abi: int) -> bytes:
     return struct.pack(f"{len(words)}Q", *words)
 
 
-def restrict(libraries: Iterable[Path], devices: Iterable[Path], private: Path) -> bool:
+def restrict(
+    libraries: Iterable[Path],
+    devices: Iterable[Path],
+    private: Path,
+    program: Path | None = None,
+) -> bool:
     """Leaves this thread, and those it starts, only these paths; False where the kernel cannot.
 
     Needs PR_SET_NO_NEW_PRIVS. Raises RuntimeError if other threads exist already: they would
@@ -70,6 +77,8 @@ def restrict(libraries: Iterable[Path], devices: Iterable[Path], private: Path) 
         CREATE_RULESET, ctypes.create_string_buffer(attributes, len(attributes)), len(attributes), 0
     )
     wanted = [*((p, LIBRARIES) for p in libraries), *((p, DEVICES) for p in devices)]
+    if program:
+        wanted.append((program, PROGRAM))
     for path, rights in [*wanted, (private, PRIVATE)]:
         allow(rules, path, rights & file_rights(abi))
     syscall(RESTRICT_SELF, rules, 0)

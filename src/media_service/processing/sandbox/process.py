@@ -17,13 +17,19 @@ from typing import IO, Any, Self
 
 from media_service.errors import (
     FailedPrecondition,
-    InvalidArgument,
     MediaError,
     Reason,
     TooLarge,
     Unavailable,
 )
 from media_service.processing.sandbox.broken import SandboxBroken
+from media_service.processing.sandbox.death import (
+    cause_of_death,
+    corrupt,
+    crashed,
+    exceeded,
+    printable,
+)
 from media_service.processing.sandbox.fonts import write_config
 from media_service.processing.sandbox.frames import HEADER, encode
 from media_service.processing.sandbox.limits import Limits
@@ -35,11 +41,6 @@ log = logging.getLogger(__name__)
 START_SECONDS = 60.0
 # Of what a child printed before it died, this much is logged.
 LAST_WORDS = 2000
-# Characters of its explanation that are passed on.
-MESSAGE = 300
-
-# What libraries print when an allocation fails, before they abort.
-MEMORY_WORDS = (b"allocate", b"out of memory", b"MemoryError")
 
 
 # What a child may answer, beside that the media is corrupt.
@@ -55,20 +56,10 @@ REFUSALS: dict[str, type[MediaError]] = {
 END_SECONDS = 2.0
 
 
-def corrupt(message: str) -> MediaError:
-    return InvalidArgument(Reason.MEDIA_CORRUPT, message)
-
-
 def percent_of(reply: Mapping[str, Any]) -> int:
     """0 if the reply is about something else."""
     percent = reply.get("progress")
     return percent if type(percent) is int else 0
-
-
-def printable(message: str) -> str:
-    """One line that can be logged, stored and shown, of words a hostile file may have chosen."""
-    line = " ".join(message.split())[:MESSAGE]
-    return "".join(c if c.isprintable() else "?" for c in line)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -184,7 +175,7 @@ class Child:
                     told = percent
                     reply = await self._receive()
         except TimeoutError:
-            raise self._exceeded("time") from None
+            raise exceeded(self._limits, "time") from None
         except (EOFError, ConnectionError):
             raise await self._cause_of_death() from None
         if "result" in reply:
@@ -223,9 +214,6 @@ class Child:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _exceeded(self, what: str) -> MediaError:
-        return TooLarge(self._limits.exceeded, f"It takes too much {what}.")
-
     async def _send(self, message: dict[str, Any], files: Sequence[int]) -> None:
         data = encode(message)
         sent = socket.send_fds(self._channel, [data], files)
@@ -235,7 +223,7 @@ class Child:
         """The next message. What a child says is not trusted to be JSON, or short."""
         (size,) = HEADER.unpack(await self._read(HEADER.size))
         if size > self._limits.result_bytes:
-            raise self._exceeded("space for the result")
+            raise exceeded(self._limits, "space for the result")
         try:
             message = json.loads(await self._read(size))
         except (ValueError, RecursionError):
@@ -261,11 +249,4 @@ class Child:
             await asyncio.to_thread(self._process.wait)
         words = self.words()
         log.warning("a child died (%s): %s", code, words.decode(errors="replace"))
-        if code == -signal.SIGKILL:  # by the kernel, as a rule, when the machine has no memory left
-            message = "The program that read it was killed; the machine may be out of memory."
-            return Unavailable(Reason.PROCESSING_UNAVAILABLE, message)
-        if code == -signal.SIGXCPU:
-            return self._exceeded("processor time")
-        if any(word in words for word in MEMORY_WORDS):
-            return self._exceeded("memory")
-        return corrupt("The program that read it crashed.")
+        return cause_of_death(code, words, self._limits) or crashed()

@@ -1,4 +1,4 @@
-"""A system call filter: no network, no other processes, no new programs.
+"""A system call filter: no network, no other processes, no new programs (but one, if wanted).
 
 What is refused fails with EPERM, as if the process had no right to it.
 """
@@ -32,8 +32,11 @@ def instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> b
     return struct.pack("HBBI", code, if_true, if_false, value)
 
 
-def program(machine: Machine, pid: int) -> bytes:
-    """The filter. Each rule ends with its own answer, so no rule needs to know another's place."""
+def program(machine: Machine, pid: int, *, programs: bool) -> bytes:
+    """The filter; `programs`: the process may become another.
+
+    Each rule ends with its own answer, so no rule needs to know another's place.
+    """
     rules = [
         instruction(LOAD, ARCH),
         instruction(EQUAL, machine.audit_arch, if_true=1),
@@ -45,7 +48,7 @@ def program(machine: Machine, pid: int) -> bytes:
             instruction(AT_LEAST, machine.foreign_abi_bit, if_false=1),
             instruction(RETURN, REFUSE),
         ]
-    for number in machine.refused:
+    for number in (*machine.refused, *(() if programs else machine.programs)):
         rules += [instruction(EQUAL, number, if_false=1), instruction(RETURN, REFUSE)]
     rules += [
         instruction(EQUAL, machine.clone3, if_false=1),
@@ -69,15 +72,16 @@ def program(machine: Machine, pid: int) -> bytes:
     return b"".join([*rules, instruction(RETURN, ALLOW)])
 
 
-def install() -> bool:
-    """Filters every thread of this process from now on; False where the kernel cannot.
+def install(*, programs: bool = False) -> bool:
+    """Filters every thread of this process from now on, and what it becomes; False where the kernel
+    cannot. `programs`: it may become another program, of those it can reach.
 
     Needs PR_SET_NO_NEW_PRIVS.
     """
     here = machine()
     if here is None:
         return False
-    code = program(here, os.getpid())
+    code = program(here, os.getpid(), programs=programs)
     instructions = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(instructions))
     try:

@@ -26,7 +26,9 @@ class Machine:
     clone3: int
     # Allowed on the process itself only: kill, tgkill, prlimit64.
     own_process_only: tuple[int, ...]
-    # Refused: network, other processes, programs, other doors into the kernel, and changes to
+    # Refused to those that are not to become another program: execve, execveat.
+    programs: tuple[int, ...]
+    # Refused: network, other processes, other doors into the kernel, and changes to
     # files that Landlock does not cover (mode, owner, attributes, times).
     refused: tuple[int, ...]
 
@@ -39,9 +41,10 @@ MACHINES = {
         clone=56,
         clone3=435,
         own_process_only=(62, 234, 302),
+        programs=(59, 322),
         refused=(
             *(41, 42, 43, 49, 50, 53, 288),  # socket connect accept bind listen socketpair accept4
-            *(57, 58, 59, 322),  # fork vfork execve execveat
+            *(57, 58),  # fork vfork
             *(101, 310, 311, 200, 129, 297, 424, 434, 438),  # ptrace process_vm_* tkill *sig* pidfd
             *(425, 426, 427, 321, 323, 298, 248, 249, 250),  # io_uring bpf userfaultfd perf keys
             *(272, 308, 165, 161, 29, 64, 68, 240),  # unshare setns mount chroot shm sem msg mq
@@ -56,9 +59,9 @@ MACHINES = {
         clone=220,
         clone3=435,
         own_process_only=(129, 131, 261),
+        programs=(221, 281),
         refused=(
             *(198, 203, 202, 200, 201, 199, 242),  # socket connect accept bind listen … accept4
-            *(221, 281),  # execve execveat
             *(117, 270, 271, 130, 138, 240, 424, 434, 438),  # ptrace process_vm_* tkill *sig* pidfd
             *(425, 426, 427, 280, 282, 241, 217, 218, 219),  # io_uring bpf userfaultfd perf keys
             *(97, 268, 40, 51, 194, 190, 186, 180),  # unshare setns mount chroot shm sem msg mq

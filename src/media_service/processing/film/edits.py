@@ -1,0 +1,72 @@
+"""What a pipeline does to a film or a sound, whatever is made of it in the end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from media_service.errors import FailedPrecondition, Reason
+from media_service.processing.pipeline.way import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """`start`, `end`: what is kept, in seconds of the original. `factor`: how much faster it plays.
+    `normalize`, `watermarks`, `silence`: messages of these operations."""
+
+    start: float
+    end: float
+    factor: float = 1.0
+    mute: bool = False
+    normalize: Any = None
+    silence: Any = None
+    watermarks: tuple[Any, ...] = field(default=())
+
+    @property
+    def seconds(self) -> float:
+        """How long the result is, silence not yet removed."""
+        return max(0.0, self.end - self.start) / self.factor
+
+    @property
+    def cut(self) -> bool:
+        """Whether something of the beginning or the end goes."""
+        return self.start > 0 or self.end != float("inf")
+
+
+def edits(steps: Sequence[Step], duration: float) -> tuple[Edits, Sequence[Step]]:
+    """The edits, and the steps that follow them. Clips and changes of speed follow one another: a
+    clip's times are those of what there is by then.
+
+    Raises FailedPrecondition (OPERATION_NOT_APPLICABLE) if nothing is left.
+    """
+    found = Edits(0.0, duration)
+    for place, (name, message) in enumerate(steps):
+        match name:
+            case "clip":
+                start = found.start + message.start_seconds * found.factor
+                end = found.end
+                if message.HasField("end_seconds"):
+                    end = min(end, found.start + message.end_seconds * found.factor)
+                if start >= end:
+                    raise nothing_left(found.seconds)
+                found = replace(found, start=start, end=end)
+            case "speed":
+                found = replace(found, factor=found.factor * message.factor)
+            case "mute":
+                found = replace(found, mute=True)
+            case "normalize":
+                found = replace(found, normalize=message)
+            case "remove_silence":
+                found = replace(found, silence=message)
+            case "watermark":
+                found = replace(found, watermarks=(*found.watermarks, message))
+            case _:
+                return found, steps[place:]
+    return found, ()
+
+
+def nothing_left(seconds: float) -> FailedPrecondition:
+    return FailedPrecondition(
+        Reason.OPERATION_NOT_APPLICABLE,
+        f"The clip begins behind the end: there are {seconds:.3f} seconds.",
+        seconds=f"{seconds:.3f}",
+    )

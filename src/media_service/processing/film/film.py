@@ -1,0 +1,78 @@
+"""A film that others are made of, as inspection found it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+from media_service.processing.demuxers import DEMUXERS
+
+# What most films have, in pictures per second, to be told from what was measured.
+USUAL = tuple(
+    Fraction(n, d)
+    for n, d in (
+        (24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (48, 1), (50, 1), (60000, 1001),
+        (60, 1),
+    )
+)  # fmt: skip
+# More than these are shown by few, and are most often a clock that is no frame rate.
+FASTEST, SLOWEST = Fraction(60), Fraction(1)
+NEAR = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """Also a sound, which is a film without pictures. `width`, `height`: as shown, upright, with
+    square pixels; 0 without pictures. `dynamic_range`: as in VideoInfo. `tracks`: of sound, as in
+    VideoInfo, with at least one if there is sound."""
+
+    path: Path
+    content_type: str
+    width: int
+    height: int
+    duration_seconds: float
+    frame_rate: Fraction
+    dynamic_range: str
+    tracks: Sequence[Mapping[str, Any]]
+    subtitles: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, path: Path, content_type: str, info: Mapping[str, Any]) -> Self:
+        """`info`: what inspection found, as it is kept."""
+        sound = {"audio_codec": info["audio_codec"]} if info.get("audio_codec") else None
+        tracks = info.get("audio_tracks") or ([sound] if sound else [])
+        return cls(
+            path,
+            content_type,
+            info.get("width", 0),
+            info.get("height", 0),
+            info["duration_seconds"],
+            usual_rate(info.get("frame_rate", 0)),
+            info.get("dynamic_range", "SDR"),
+            tracks,
+            info.get("subtitle_tracks", ()),
+        )
+
+    @property
+    def demuxer(self) -> str:
+        return DEMUXERS[self.content_type]
+
+    @property
+    def has_pictures(self) -> bool:
+        return self.width > 0
+
+    @property
+    def has_sound(self) -> bool:
+        return bool(self.tracks)
+
+
+def usual_rate(measured: float) -> Fraction:
+    """The frame rate that films made of this one have, all pictures evenly spaced."""
+    if not measured > 0:
+        return Fraction(25)
+    near = min(USUAL, key=lambda rate: abs(rate - measured))
+    if abs(near - measured) <= NEAR * measured:
+        return near
+    rate = Fraction(measured).limit_denominator(1001)
+    return min(max(rate, SLOWEST), FASTEST)

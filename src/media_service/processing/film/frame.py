@@ -1,0 +1,74 @@
+"""One picture of a film."""
+
+from contextlib import AsyncExitStack
+from typing import Any
+
+from media_service.processing.ffmpeg.coder import coding, opened
+from media_service.processing.film import graph
+from media_service.processing.film.edits import Edits
+from media_service.processing.film.film import Film
+from media_service.processing.made import Made
+from media_service.processing.sandbox.death import corrupt
+
+PNG = "image/png"
+NAME = "frame.png"
+# Of so many pictures that can be shown without others, spread over the film, one is chosen.
+CANDIDATES = 100
+# Before the end, for the last picture: as long as one lasts in the slowest films.
+LAST_SECONDS = 1.0
+
+
+async def frame(stack: AsyncExitStack, film: Film, edits: Edits, message: Any) -> Made:
+    """A PNG, of the film's own size: at a time, or the one of many that is most like them all
+    (ffmpeg's `thumbnail`), which no black picture is.
+
+    Raises as `Program.wait`.
+    """
+    size = (film.width, film.height)
+    at = moment(edits, message)
+    if at is not None:
+        # The time may be behind the last picture, or none may be decodable there.
+        for start in dict.fromkeys((at, max(edits.start, at - LAST_SECONDS), edits.start)):
+            if made := await taken(stack, film, size, start):
+                return made
+    elif (made := await telling(stack, film, edits, size)) or (
+        made := await taken(stack, film, size, edits.start)
+    ):
+        return made
+    raise corrupt("The film has no picture that can be decoded.")
+
+
+def moment(edits: Edits, message: Any) -> float | None:
+    """In seconds of the original."""
+    if message.HasField("time_seconds"):
+        wanted = float(message.time_seconds) * edits.factor
+    elif message.HasField("percent"):
+        wanted = (edits.end - edits.start) * float(message.percent) / 100
+    else:
+        return None
+    return min(edits.start + wanted, edits.end)
+
+
+async def taken(stack: AsyncExitStack, film: Film, size: graph.Size, start: float) -> Made | None:
+    """The first picture from `start` on."""
+    file = stack.enter_context(opened(film.path))
+    stream = graph.opened(film, Edits(start, film.duration_seconds), file).video
+    return await written(stack, graph.shown(stream, film, size, "rgb24"), file, size)
+
+
+async def telling(stack: AsyncExitStack, film: Film, edits: Edits, size: graph.Size) -> Made | None:
+    """Looks at key frames only, which is a hundredth of the work."""
+    file = stack.enter_context(opened(film.path))
+    stream = graph.opened(film, edits, file, skip_frame="nokey").video
+    stream = stream.filter("thumbnail", CANDIDATES)
+    return await written(stack, graph.shown(stream, film, size, "rgb24"), file, size)
+
+
+async def written(
+    stack: AsyncExitStack, stream: graph.Node, file: int, size: graph.Size
+) -> Made | None:
+    output = stream.output(NAME, vframes=1, vcodec="png", pred="none", compression_level=1)
+    program = await stack.enter_async_context(coding(output, [file]))
+    await program.wait()
+    path = program.folder / NAME
+    return Made(path, PNG, *size) if path.exists() else None

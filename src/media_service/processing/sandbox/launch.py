@@ -1,0 +1,22 @@
+"""Becomes another program, confined: `python -m media_service.processing.sandbox.launch SETUP`."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from media_service.processing.sandbox.confine import allow_cpu, confine, die_with_parent
+from media_service.processing.sandbox.limits import Limits
+
+
+def main() -> None:
+    setup = json.loads(sys.argv[1])
+    die_with_parent(setup["parent"])
+    limits, program = Limits(**setup["limits"]), Path(setup["program"])
+    confine(limits, Path.cwd(), program)  # what this system lacks, the pools have told
+    allow_cpu(limits.cpu_seconds)
+    os.execv(program, [program.name, *setup["arguments"]])  # noqa: S606 - named by the service
+
+
+if __name__ == "__main__":
+    main()
