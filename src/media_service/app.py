@@ -18,13 +18,16 @@ from media_service.downloads.links import ReadLinks
 from media_service.downloads.renders.cache import RenderCache, forget_unused
 from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService
+from media_service.downloads.streams import StreamService
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.model import JobKind
 from media_service.jobs.worker import Worker
 from media_service.making.files import Files
 from media_service.making.handler import ProcessHandler
 from media_service.making.makers import Makers
+from media_service.making.segments import Segments
 from media_service.making.service import JobService, forget_ended
+from media_service.making.streaming import ChunkHandler, StreamMaker, remove_abandoned
 from media_service.media.ingest import IngestHandler
 from media_service.media.model import PUBLIC, RAW
 from media_service.media.publish import PublishHandler
@@ -210,12 +213,14 @@ async def server(
         )
         reader = MediaReader(parts.database)
         downloads = DownloadService(reader, PublicReader(parts.database), parts.stores)
+        playing = StreamService(parts.database)
         services = Services(
             uploads,
             upload_parts,
             downloads,
             rendering,
-            ReadLinks(reader, downloads, rendering, signer, config.rest_url),
+            playing,
+            ReadLinks(reader, downloads, rendering, playing, signer, config.rest_url),
             MediaService(parts.database, parts.notifier, reader, config.purge_after),
             JobService(parts.database, parts.notifier, reader),
         )
@@ -256,6 +261,11 @@ async def work(config: Config, ready: Callable[[], None], opener: Opener = open_
         renditions = Renditions(parts.database, parts.notifier, parts.stores)
         files = Files(parts.stores, inspector)
         makers = Makers(renderer, Films(), Documents())
+        segments = Segments(parts.database, parts.notifier, parts.raw)
+        chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
+        streams = StreamMaker(
+            parts.database, parts.notifier, renditions, segments, chunks, config.video_profiles
+        )
         worker = Worker(
             parts.database,
             parts.notifier,
@@ -267,7 +277,10 @@ async def work(config: Config, ready: Callable[[], None], opener: Opener = open_
                     inspector,
                     Thumbnails(renderer, renditions, config.thumbnails),
                 ),
-                JobKind.PROCESS: ProcessHandler(parts.database, renditions, files, makers),
+                JobKind.PROCESS: ProcessHandler(
+                    parts.database, parts.notifier, renditions, files, makers, streams
+                ),
+                JobKind.CHUNK: chunks,
                 JobKind.FINISH: FinishHandler(parts.finisher),
                 JobKind.DISCARD: DiscardHandler(parts.database, parts.raw),
                 JobKind.PUBLISH: PublishHandler(parts.database, parts.notifier, parts.stores),
@@ -298,10 +311,12 @@ async def sweep(database: Database, notifier: Notifier) -> None:
             purged = await purge_due(database, notifier)
             unused = await forget_unused(database, notifier)
             jobs = await forget_ended(database)
-            if expired or purged or unused or jobs:
+            segments = await remove_abandoned(database, notifier)
+            if expired or purged or unused or jobs or segments:
                 log.info(
-                    "expired %d uploads, purged %d media, removed %d unused pictures, %d old jobs",
-                    *(expired, purged, unused, jobs),
+                    "expired %d uploads, purged %d media, removed %d unused pictures, %d old jobs,"
+                    " %d segments of abandoned streams",
+                    *(expired, purged, unused, jobs, segments),
                 )
         except Unavailable as error:
             log.warning("sweep put off: %s", error.message)

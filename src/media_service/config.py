@@ -87,6 +87,18 @@ def sides(text: str) -> Mapping[str, int]:
     return {name: int(side) for name, side in found.items()}
 
 
+def profiles(text: str) -> Mapping[int, int]:
+    pairs = [part.strip().split("=") for part in text.split(",")]
+    found = {int(p[0]): int(p[1]) for p in pairs if len(p) == 2 and all(x.isdigit() for x in p)}
+    if len(found) < len(pairs) or not all(
+        144 <= side <= 4320 and 50 <= kbps <= 200_000 for side, kbps in found.items()
+    ):
+        raise ValueError(
+            "shorter sides, 144 to 4320, and kbit/s, 50 to 200000, such as 480=1400,720=2800"
+        )
+    return found
+
+
 def words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -213,6 +225,14 @@ class Config:
         "small=160,medium=640,large=1600",
         sides,
         "renditions that every picture gets, and their longest sides in pixels",
+    )
+    video_profiles: Mapping[int, int] = setting(
+        "240=400,360=800,480=1400,720=2800,1080=5000,1440=9000,2160=16000",
+        profiles,
+        "sizes of films, by their shorter sides in pixels, and the kbit/s that each has at most",
+    )
+    encode_threads: int = setting(
+        "0", integer(0, 64), "threads of each video encoder; 0: as many as there are cores"
     )
     worker_slots: int = setting("2", integer(1, 64), "jobs a worker runs at once")
     log_level: str = setting("INFO", level, "DEBUG, INFO, WARNING or ERROR")

@@ -13,8 +13,9 @@ from media_service.downloads.model import Content
 from media_service.downloads.renders.model import Picture
 from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService
+from media_service.downloads.streams import MASTER, StreamService
 from media_service.errors import FailedPrecondition, Gone, InvalidArgument, NotFound, Reason
-from media_service.media.model import Media
+from media_service.media.model import STREAM, Media
 from media_service.media.reader import MediaReader
 from media_service.media.service import readable
 from media_service.processing.pipeline.plan import Plan, read_plan
@@ -43,6 +44,11 @@ class Opened:
     attachment: bool
     expire_time: datetime
 
+    @property
+    def grows(self) -> bool:
+        """Whether it is a playlist, which may become longer."""
+        return isinstance(self.content, Content) and isinstance(self.content.source, bytes)
+
 
 class ReadLinks:
     """`rest_url`: the absolute base of links, without a slash at the end."""
@@ -52,12 +58,14 @@ class ReadLinks:
         reader: MediaReader,
         downloads: DownloadService,
         renders: RenderService,
+        streams: StreamService,
         signer: LinkSigner,
         rest_url: str,
     ) -> None:
         self._reader = reader
         self._downloads = downloads
         self._renders = renders
+        self._streams = streams
         self._signer = signer
         self._rest_url = rest_url
 
@@ -76,13 +84,16 @@ class ReadLinks:
         Raises as `DownloadService.open`.
         """
         media = await self._downloads.media(principal, media_id)
+        what = {"rendition": rendition}
+        if rendition == STREAM:
+            await self._streams.check(media)
+            return self._sign(media, what, MASTER, lifetime, attachment=False)
         content = self._downloads.content(media, rendition)
         if direct:
             lifetime = -(-lifetime // SECOND) * SECOND  # stores count whole ones
             expire = (now() + lifetime).replace(microsecond=0)
             if url := await self._downloads.store_url(content, lifetime, attachment=attachment):
                 return Link(url, expire)
-        what = {"rendition": rendition}
         return self._sign(media, what, content.filename, lifetime, attachment=attachment)
 
     async def sign_picture(
@@ -132,8 +143,9 @@ class ReadLinks:
         url = f"{self._rest_url}/v1/signed/{token}/{path_name(filename)}"
         return Link(url, expire, token)
 
-    async def open(self, token: str, accept: str) -> Opened:
-        """What a link leads to now. `accept`: as in `RenderService.find`.
+    async def open(self, token: str, path: str, accept: str) -> Opened:
+        """What a link leads to now. `path`: of a stream, what is to be read of it. `accept`: as in
+        `RenderService.find`.
 
         Raises PermissionDenied (LINK_INVALID), the same whether the link was changed, has expired,
         or what it led to is gone; of a picture also FailedPrecondition (MEDIA_NOT_READY) and
@@ -148,6 +160,8 @@ class ReadLinks:
             if "ops" in claims:
                 plan = read_plan(claims["ops"])
                 content = await self._renders.find_linked(media, plan, accept)
+            elif claims["rendition"] == STREAM:
+                content = await self._streams.open(media, path)
             else:
                 content = self._downloads.content(readable(media), claims["rendition"])
         except (NotFound, Gone, FailedPrecondition) as error:

@@ -12,6 +12,7 @@ class JobKind(StrEnum):
 
     INGEST = "INGEST"  # a media: hash it if need be, inspect it, make it READY or FAILED
     PROCESS = "PROCESS"  # a media: make a rendition of it by a pipeline
+    CHUNK = "CHUNK"  # a media: encode a part of it for the stream that another job makes
     FINISH = "FINISH"  # an upload that is VERIFYING: check it, make it FINISHED or FAILED
     DISCARD = "DISCARD"  # an upload that ended without a media: remove its bytes
     PUBLISH = "PUBLISH"  # a media: let its renditions lie in the store where they belong
@@ -41,7 +42,8 @@ class Priority(IntEnum):
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """A job to be accepted. `owner` None: the service's own. `pipeline` and `rendition`: see `Job`.
-    `done`: there is nothing left to do for it."""
+    `done`: there is nothing left to do for it. `parent_id`: of the job that this is a part of, the
+    one of number `part`, from 0."""
 
     kind: JobKind
     subject_id: str
@@ -52,6 +54,8 @@ class NewJob:
     pipeline: str = ""
     rendition: str = ""
     done: bool = False
+    parent_id: str | None = None
+    part: int = 0
     job_id: str = field(default_factory=new_id)
 
 
@@ -68,6 +72,18 @@ class Claim:
     owner: Owner | None
     pipeline: str
     rendition: str
+    parent_id: str | None = None
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a job, as whoever does the job sees it."""
+
+    part: int
+    state: JobState
+    progress_percent: int
+    fault: Fault | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,15 @@ from typing import Any
 from psycopg.sql import SQL
 
 from media_service.db.database import Connection, Rows
-from media_service.jobs.model import Claim, Job, JobKind, JobState, NewJob, Priority
+from media_service.jobs.model import Claim, Job, JobKind, JobState, NewJob, Part, Priority
 from media_service.types import Fault, Owner
 
 SELECT = """
     select j.*, j.job_id::text as job_id, j.subject_id::text as subject_id
     from jobs j
 """
+# By owners: not the service's own, and not the parts of which a job is made.
+SEEN = "j.owner_type is not null and j.parent_id is null"
 
 
 def owner_of(row: Mapping[str, Any]) -> Owner | None:
@@ -67,22 +69,25 @@ async def accept(db: Connection, added: Sequence[NewJob]) -> Rows:
             "request_id": job.request_id,
             "pipeline": job.pipeline,
             "rendition": job.rendition,
+            "parent_id": job.parent_id,
+            "part": job.part,
         }
         for job in added
     ]
     return await db.execute(
         """
         insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
-                          ready, run_time, request_id, pipeline, rendition, progress_percent,
-                          end_time)
+                          ready, run_time, request_id, pipeline, rendition, parent_id, part,
+                          progress_percent, end_time)
         select job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
                delay <= 0, now() + make_interval(secs => delay), request_id, pipeline, rendition,
+               parent_id, part,
                case state when 'SUCCEEDED' then 100 else 0 end,
                case state when 'SUCCEEDED' then now() end
         from json_to_recordset(%s::json) as added (
             job_id uuid, kind text, subject_id uuid, state text, org_id text, owner_type text,
             owner_id text, priority smallint, delay float8, request_id uuid, pipeline text,
-            rendition text
+            rendition text, parent_id uuid, part integer
         )
         on conflict (org_id, owner_type, owner_id, request_id) where request_id is not null
         do nothing
@@ -142,7 +147,7 @@ CLAIM = SQL("""
         stage = '', progress_percent = 0, error_reason = null, error_message = null
     where job_id = (select job_id from chosen)
     returning job_id::text as job_id, kind, subject_id::text as subject_id, attempt, token, org_id,
-              owner_type, owner_id, pipeline, rendition
+              owner_type, owner_id, pipeline, rendition, parent_id::text as parent_id, part
 """)
 
 
@@ -158,6 +163,8 @@ def to_claim(row: Mapping[str, Any] | None) -> Claim | None:
         owner_of(row),
         row["pipeline"],
         row["rendition"],
+        row["parent_id"],
+        row["part"],
     )
 
 
@@ -236,6 +243,24 @@ async def claim_of_owners(db: Connection, lease: timedelta, after: Owner) -> Cla
         {}
         """).format(CLAIM),
         {"lease": lease, "org": after.org_id, "type": after.type, "id": after.id},
+    )
+    return to_claim(await rows.fetchone())
+
+
+async def claim_part(db: Connection, parent_id: str, lease: timedelta) -> Claim | None:
+    """Takes the first part of a job that nobody does yet; None if there is none."""
+    rows = await db.execute(
+        SQL(
+            """
+            with chosen as (
+                select job_id from jobs
+                where parent_id = %(parent_id)s and state = 'QUEUED' and ready
+                order by part limit 1 for update skip locked
+            )
+            {}
+            """
+        ).format(CLAIM),
+        {"lease": lease, "parent_id": parent_id},
     )
     return to_claim(await rows.fetchone())
 
@@ -337,22 +362,76 @@ async def put_back(db: Connection, claim: Claim) -> bool:
     return done.rowcount == 1
 
 
+# Parts of a job
+
+
+async def parts(db: Connection, parent_id: str) -> list[Part]:
+    """All of a job, in order."""
+    rows = await db.execute(
+        "select part, state, progress_percent, error_reason, error_message from jobs"
+        " where parent_id = %s order by part",
+        (parent_id,),
+    )
+    return [
+        Part(
+            row["part"],
+            JobState(row["state"]),
+            row["progress_percent"],
+            Fault(row["error_reason"], row["error_message"]) if row["error_reason"] else None,
+        )
+        async for row in rows
+    ]
+
+
+async def cancel_parts(db: Connection, parent_id: str) -> list[str]:
+    """Ends the parts of a job that wait or run; returns their ids."""
+    rows = await db.execute(
+        "update jobs set state = 'CANCELLED', lease_until = null, stage = '', update_time = now(),"
+        " end_time = now() where parent_id = %s and state in ('QUEUED', 'RUNNING')"
+        " returning job_id::text as job_id",
+        (parent_id,),
+    )
+    return [row["job_id"] async for row in rows]
+
+
+async def restart_parts(db: Connection, parent_id: str) -> None:
+    """Queues those again that ended without success."""
+    await db.execute(
+        "update jobs set state = 'QUEUED', ready = true, run_time = now(), attempt = 0,"
+        " progress_percent = 0, error_reason = null, error_message = null, update_time = now(),"
+        " end_time = null where parent_id = %s and state in ('FAILED', 'CANCELLED')",
+        (parent_id,),
+    )
+
+
+async def forget_parts(db: Connection, parent_id: str) -> None:
+    await db.execute("delete from jobs where parent_id = %s", (parent_id,))
+
+
 # What owners see and do
+
+
+async def is_making(db: Connection, media_id: str, rendition: str) -> bool:
+    """Whether a job that waits or runs makes this rendition of a media."""
+    rows = await db.execute(
+        "select from jobs where subject_id = %s and rendition = %s and parent_id is null"
+        " and state in ('QUEUED', 'RUNNING') limit 1",
+        (media_id, rendition),
+    )
+    return rows.rowcount == 1
 
 
 async def get_many(db: Connection, job_ids: Sequence[str]) -> dict[str, Job]:
     """Those that exist and belong to somebody, by id."""
     rows = await db.execute(
-        SELECT + "where j.job_id = any(%s::uuid[]) and j.owner_type is not null", (list(job_ids),)
+        SELECT + "where j.job_id = any(%s::uuid[]) and " + SEEN, (list(job_ids),)
     )
     return {row["job_id"]: record(row) async for row in rows}
 
 
 async def lock(db: Connection, job_id: str) -> Job | None:
     """A job that belongs to somebody; nobody else changes it until the transaction ends."""
-    rows = await db.execute(
-        SELECT + "where j.job_id = %s and j.owner_type is not null for update", (job_id,)
-    )
+    rows = await db.execute(SELECT + "where j.job_id = %s and " + SEEN + " for update", (job_id,))
     row = await rows.fetchone()
     return record(row) if row else None
 
@@ -377,7 +456,7 @@ async def page(
     limit: int,
 ) -> list[Job]:
     """The owner's jobs, newest first, older than `after` (create_time, job_id)."""
-    where = ["(j.org_id, j.owner_type, j.owner_id) = (%s, %s, %s)"]
+    where = ["(j.org_id, j.owner_type, j.owner_id) = (%s, %s, %s)", SEEN]
     params: list[Any] = [owner.org_id, owner.type, owner.id]
     for column, value in (("subject_id", media_id), ("state", state), ("kind", kind)):
         if value is not None:

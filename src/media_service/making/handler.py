@@ -3,17 +3,21 @@
 from contextlib import AsyncExitStack
 
 from media_service.db.database import Connection, Database
+from media_service.db.notify import Notifier
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
+from media_service.jobs.attempt import CHANGES
 from media_service.jobs.model import Claim, JobState
 from media_service.jobs.progress import Progress
 from media_service.making.files import Files
 from media_service.making.makers import BEGIN, STORE, Makers
+from media_service.making.streaming import StreamMaker
 from media_service.media import queries
 from media_service.media.model import Media, NewRendition
 from media_service.media.pictures import overlay_of, way_of
 from media_service.media.reader import not_found
 from media_service.media.renditions import Renditions, check_room
+from media_service.processing.film.film import Film
 from media_service.processing.made import Made
 from media_service.processing.pipeline.plan import Plan, read_plan
 from media_service.types import Fault
@@ -23,12 +27,20 @@ class ProcessHandler:
     """Does PROCESS jobs; their subject is a media id."""
 
     def __init__(
-        self, database: Database, renditions: Renditions, files: Files, makers: Makers
+        self,
+        database: Database,
+        notifier: Notifier,
+        renditions: Renditions,
+        files: Files,
+        makers: Makers,
+        streams: StreamMaker,
     ) -> None:
         self._database = database
+        self._notifier = notifier
         self._renditions = renditions
         self._files = files
         self._makers = makers
+        self._streams = streams
 
     async def run(self, claim: Claim, progress: Progress) -> None:
         plan = read_plan(claim.pipeline)
@@ -39,12 +51,15 @@ class ProcessHandler:
         check_room(media, claim.rendition)
         progress.report("fetch", 5)
         async with AsyncExitStack() as opened:
-            files = await self._files.open(opened, media)
+            original = await self._files.open(opened, media)
+            way = way_of(media, claim.pipeline)
+            if plan.streams:
+                film = Film.of(original.path, media.content_type, original.info)
+                await self._streams.run(claim, media, film, way, progress)
+                return
             laid = {each.media_id: await self._files.picture(opened, each) for each in overlays}
             progress.report("render", BEGIN)
-            *others, made = await self._makers.make(
-                opened, files, way_of(media, claim.pipeline), laid, progress
-            )
+            *others, made = await self._makers.make(opened, original, way, laid, progress)
             failpoint("process.store.before")
             progress.report("store", STORE)
             for other in others:
@@ -59,8 +74,11 @@ class ProcessHandler:
         failpoint("process.finish.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
-        async with self._database.connection() as db:
+        async with self._database.transaction() as db:
             await jobs.finish(db, claim, JobState.FAILED, fault)
+            parts = await jobs.cancel_parts(db, claim.job_id)
+        for part in parts:
+            self._notifier.publish(CHANGES, part)
 
     async def _finish(self, claim: Claim) -> None:
         async with self._database.connection() as db:

@@ -154,8 +154,10 @@ class JobService:
             if job.kind is not JobKind.PROCESS or job.state.final:
                 raise not_cancellable(job)
             await queries.cancel(db, job_id)
+            parts = await queries.cancel_parts(db, job_id)
             job = permit(principal, await queries.lock(db, job_id), job_id)
-        self._notifier.publish(CHANGES, job_id)
+        for each in (job_id, *parts):
+            self._notifier.publish(CHANGES, each)
         return JobView(job)
 
     async def retry(self, principal: Principal, job_id: str) -> JobView:

@@ -307,11 +307,15 @@ async def remove(db: Connection, media_id: str) -> list[str]:
             delete from renditions where media_id = %(media_id)s returning blob_id
         ), pictures as (
             delete from renders where media_id = %(media_id)s returning blob_id
+        ), segments as (
+            delete from stream_segments
+            where stream_id in (select stream_id from streams where media_id = %(media_id)s)
+            returning blob_id
         ), gone as (
             delete from media where media_id = %(media_id)s
         ), freed as (
             select blob_id from versions union all select blob_id from forms
-            union all select blob_id from pictures
+            union all select blob_id from pictures union all select blob_id from segments
         )
         update blobs b set reference_count = reference_count - f.times
         from (select blob_id, count(*) as times from freed group by blob_id) f

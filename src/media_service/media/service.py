@@ -22,7 +22,7 @@ from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
 from media_service.media.filter import parse_filter
-from media_service.media.model import Media, MediaState, Rendition
+from media_service.media.model import STREAM, Media, MediaState, Rendition
 from media_service.media.paging import (
     after_sql,
     decode_token,
@@ -34,6 +34,7 @@ from media_service.media.paging import (
 from media_service.media.placing import release
 from media_service.media.reader import MediaReader, permit
 from media_service.media.renditions import follow
+from media_service.media.streams import queries as streams
 
 CHANGEABLE = ("filename", "title", "description", "tags", "visibility")
 TYPES: dict[str, type] = {
@@ -187,6 +188,8 @@ class MediaService:
             if media.delete_time is not None:
                 raise gone(media_id)
             blob = find_rendition(media, name).blob
+            if name == STREAM:
+                await jobs.enqueue(db, JobKind.UNLINK, *await streams.remove_ready(db, media_id))
             check_etag(media, etag)
             await queries.remove_rendition(db, media_id, name)
             await release(db, blob.blob_id)

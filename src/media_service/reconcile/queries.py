@@ -18,7 +18,8 @@ REFERRED = """
     (b.reference_count > 0
      or exists (select from media_versions v where v.blob_id = b.blob_id)
      or exists (select from renditions r where r.blob_id = b.blob_id)
-     or exists (select from renders p where p.blob_id = b.blob_id))
+     or exists (select from renders p where p.blob_id = b.blob_id)
+     or exists (select from stream_segments g where g.blob_id = b.blob_id))
 """
 REFERRED_KEY = f"exists (select from blobs b where b.key = o.key and {REFERRED})"
 # Bytes that are about to be removed, or on their way: rows without references have such a job.
@@ -92,13 +93,15 @@ async def get(db: Connection, blob_id: str) -> NamedBlob | None:
 
 
 async def media_of(db: Connection, blob_id: str) -> tuple[str, ...]:
-    """Every media that has a version, a rendition or a picture made for a request, of these
-    bytes."""
+    """Every media that has a version, a rendition, a picture made for a request or a segment of a
+    stream, of these bytes."""
     rows = await db.execute(
         "select media_id::text as media_id from media_versions where blob_id = %s"
         " union select media_id::text from renditions where blob_id = %s"
-        " union select media_id::text from renders where blob_id = %s order by media_id",
-        (blob_id, blob_id, blob_id),
+        " union select media_id::text from renders where blob_id = %s"
+        " union select s.media_id::text from stream_segments g"
+        " join streams s on s.stream_id = g.stream_id where g.blob_id = %s order by media_id",
+        (blob_id, blob_id, blob_id, blob_id),
     )
     return tuple([row["media_id"] async for row in rows])
 

@@ -11,7 +11,8 @@ from media_service.downloads.links import LIFETIME, ReadLinks
 from media_service.downloads.renders.model import Picture
 from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService, resolve
-from media_service.media.model import STREAM
+from media_service.downloads.streams import StreamService
+from media_service.media.model import Blob
 from media_service.processing.pipeline.check import parse
 from media_service.processing.pipeline.plan import plan
 from media_service.rpc import http, http_content, wire
@@ -24,6 +25,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 # Asked for again each time: access may have been taken away.
 PRIVATE = (("cache-control", "private, no-cache"), ("vary", "authorization"))
+SEGMENT = (("cache-control", "private, max-age=3600, immutable"), ("vary", "authorization"))
 PRIVATE_NEGOTIATED = (PRIVATE[0], ("vary", "authorization, accept"))
 # Bytes under a key never change, but may cease to be public: then caches keep them an hour more.
 PUBLIC = (("cache-control", "public, max-age=3600"),)
@@ -38,11 +40,13 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         self,
         downloads: DownloadService,
         renders: RenderService,
+        streams: StreamService,
         links: ReadLinks,
         public_url: str,
     ) -> None:
         self._downloads = downloads
         self._renders = renders
+        self._streams = streams
         self._links = links
         self._public_url = public_url
 
@@ -92,9 +96,11 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         self, request: download_service_pb2.GetStreamRequest, context: Context
     ) -> None:
         media = await self._downloads.media(caller(), request.media_id)
-        content = self._downloads.content(media, STREAM)
+        content = await self._streams.open(media, request.path)
+        # A segment never becomes another; a playlist grows.
+        caching = SEGMENT if isinstance(content.source, Blob) else PRIVATE
         await http_content.serve(
-            context, self._downloads, content, caching=PRIVATE, attachment=False
+            context, self._downloads, content, caching=caching, attachment=False
         )
 
     async def SignUrl(  # noqa: N802
@@ -125,9 +131,11 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     async def GetSigned(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.GetSignedRequest, context: Context
     ) -> None:
-        opened = await self._links.open(request.token, accepted(context))
+        opened = await self._links.open(request.token, request.path, accepted(context))
         left = int((opened.expire_time - now()).total_seconds())
         caching = [("cache-control", f"private, max-age={max(0, min(left, LINK_SECONDS))}")]
+        if opened.grows:
+            caching = [("cache-control", "private, no-cache")]
         if isinstance(opened.content, Picture):
             await http_content.serve_picture(
                 context,

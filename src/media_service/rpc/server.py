@@ -24,6 +24,7 @@ from media_service.access.tokens import TokenVerifier
 from media_service.downloads.links import ReadLinks
 from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService
+from media_service.downloads.streams import StreamService
 from media_service.making.service import JobService
 from media_service.media.service import MediaService
 from media_service.rpc.download_service import DownloadServicer
@@ -71,6 +72,7 @@ class Services:
     upload_parts: PartService
     downloads: DownloadService
     renders: RenderService
+    streams: StreamService
     links: ReadLinks
     media: MediaService
     jobs: JobService
@@ -103,7 +105,9 @@ class RpcServer:
             gate,
         )
         download_service_pb2_grpc.add_DownloadServiceServicer_to_server(
-            DownloadServicer(services.downloads, services.renders, services.links, public_url),
+            DownloadServicer(
+                services.downloads, services.renders, services.streams, services.links, public_url
+            ),
             gate,
         )
         media_service_pb2_grpc.add_MediaServiceServicer_to_server(

@@ -27,7 +27,7 @@ def scaled(size: Size, short_side: int | None) -> Size:
     width, height = size
     if short_side and min(size) > short_side:
         factor = short_side / min(size)
-        width, height = round(width * factor), round(height * factor)
+        return max(2, round(width * factor / 2) * 2), max(2, round(height * factor / 2) * 2)
     return max(2, width // 2 * 2), max(2, height // 2 * 2)
 
 

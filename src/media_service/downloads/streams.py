@@ -1,0 +1,159 @@
+"""Use cases of playing films."""
+
+import hashlib
+import re
+from datetime import datetime
+
+from crc32c import crc32c
+
+from media_service.db.database import Connection, Database
+from media_service.downloads.model import Content, stored
+from media_service.errors import FailedPrecondition, MediaError, NotFound, Reason
+from media_service.jobs import queries as jobs
+from media_service.media.model import STREAM, Media, MediaState
+from media_service.media.service import readable
+from media_service.media.streams import dash, hls, queries
+from media_service.media.streams.model import HEAD, Overview, Stream, Timeline
+from media_service.types import Checksums, now
+
+MASTER, MANIFEST = "master.m3u8", "manifest.mpd"
+PART = re.compile(r"([0-9a-f-]{36})/([a-z0-9]{1,16})/([a-z0-9]{1,16}\.(?:m3u8|mp4|m4s|vtt))")
+SEGMENT = re.compile(r"([1-9][0-9]{0,8})\.(m4s|vtt)")
+VTT = "text/vtt; charset=utf-8"
+# Of final playlists, so many are kept in memory.
+KEPT = 512
+
+
+class StreamService:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._final: dict[tuple[str, str], Content] = {}
+
+    async def check(self, media: Media) -> None:
+        """Raises NotFound (RENDITION_NOT_FOUND) unless there is a stream, or will be soon."""
+        async with self._database.connection() as db:
+            if media.media_id in await queries.current(db, [media.media_id]):
+                return
+            error = await missing(db, media)
+        if error.reason is not Reason.MEDIA_NOT_READY:
+            raise error
+
+    async def open(self, media: Media, path: str) -> Content:
+        """What lies at this path of the stream of a media: a playlist, a manifest, or a segment.
+
+        Raises NotFound (RENDITION_NOT_FOUND), FailedPrecondition (MEDIA_NOT_READY,
+        MEDIA_QUARANTINED), Gone (MEDIA_DELETED).
+        """
+        readable(media)
+        if part := PART.fullmatch(path):
+            return await self._part(media, *part.groups())
+        if path not in {MASTER, MANIFEST}:
+            raise no_such(media)
+        async with self._database.connection() as db:
+            stream = (await queries.current(db, [media.media_id])).get(media.media_id)
+            if stream is None:
+                raise await missing(db, media)
+            if content := self._final.get((stream.stream_id, path)):
+                return content
+            overview = Overview(stream, await queries.states(db, stream))
+            check_begun(overview)
+            if path == MASTER:
+                text, kind = hls.master(overview, stream.stream_id), hls.CONTENT_TYPE
+            else:
+                text, kind = await manifest(db, overview), dash.CONTENT_TYPE
+        return self._content(stream, path, text, kind)
+
+    async def _part(self, media: Media, stream_id: str, track: str, name: str) -> Content:
+        if found := SEGMENT.fullmatch(name):
+            return await self._segment(media, stream_id, track, int(found[1]), found[2])
+        if name == "init.mp4":
+            return await self._segment(media, stream_id, track, HEAD, "mp4")
+        if name not in {"playlist.m3u8", "iframes.m3u8"}:
+            raise no_such(media)
+        path = f"{track}/{name}"
+        if content := self._final.get((stream_id, path)):
+            return content
+        async with self._database.connection() as db:
+            stream = await queries.get(db, media.media_id, stream_id)
+            if stream is None:
+                raise no_such(media)
+            segments = await queries.timeline(db, stream_id, track)
+        timeline = Timeline(stream, track, segments)
+        pictures = {rung.name for rung in stream.ladder.rungs}
+        sounds = {sound.name for sound in stream.ladder.sounds}
+        if not segments or (name == "iframes.m3u8" and track not in pictures):
+            raise no_such(media)
+        if track not in pictures | sounds:
+            text = hls.subtitles(timeline)
+        else:
+            text = hls.media(timeline) if name == "playlist.m3u8" else hls.frames(timeline)
+        return self._content(stream, path, text, hls.CONTENT_TYPE)
+
+    async def _segment(
+        self, media: Media, stream_id: str, track: str, number: int, extension: str
+    ) -> Content:
+        async with self._database.connection() as db:
+            blob = await queries.segment(db, media.media_id, stream_id, track, number)
+        if blob is None:
+            raise no_such(media)
+        sound = "audio/mp4" if track.startswith("a") else "video/mp4"
+        kind = VTT if extension == "vtt" else sound
+        return stored(blob, kind, "", media.create_time)
+
+    def _content(self, stream: Stream, path: str, text: str, kind: str) -> Content:
+        modified = stream.create_time if stream.ready else now()
+        content = in_memory(text.encode(), kind, modified)
+        if stream.ready:
+            while len(self._final) >= KEPT:
+                del self._final[next(iter(self._final))]
+            self._final[stream.stream_id, path] = content
+        return content
+
+
+async def manifest(db: Connection, overview: Overview) -> str:
+    stream = overview.stream
+    if not stream.ready:
+        raise not_ready("The manifest is there once the stream is whole; HLS plays sooner.")
+    timelines = {
+        name: await queries.timeline(db, stream.stream_id, name)
+        for name in stream.ladder.names
+        if name in overview.tracks
+    }
+    return dash.manifest(overview, timelines, stream.stream_id)
+
+
+def check_begun(overview: Overview) -> None:
+    """Raises FailedPrecondition (MEDIA_NOT_READY) unless every size and sound can be begun."""
+    if overview.stream.ready:
+        return
+    for name in overview.stream.ladder.names:
+        state = overview.tracks.get(name)
+        if not state or not state.codec or not state.segments:
+            raise not_ready("The stream is being made, and does not play yet; ask again soon.")
+
+
+async def missing(db: Connection, media: Media) -> MediaError:
+    """Why there is no stream."""
+    waiting = media.state in {MediaState.PENDING, MediaState.PROCESSING}
+    if waiting or await jobs.is_making(db, media.media_id, STREAM):
+        return not_ready("The stream is about to be made; ask again soon.")
+    return no_such(media)
+
+
+def no_such(media: Media) -> NotFound:
+    return NotFound(
+        Reason.RENDITION_NOT_FOUND,
+        "There is no such stream, or no such part of it; ProcessMedia with `stream` makes one.",
+        media_id=media.media_id,
+        rendition=STREAM,
+    )
+
+
+def not_ready(message: str) -> FailedPrecondition:
+    return FailedPrecondition(Reason.MEDIA_NOT_READY, message)
+
+
+def in_memory(data: bytes, kind: str, modified: datetime) -> Content:
+    digest = hashlib.sha256(data).digest()
+    checksums = Checksums(crc32c(data), digest)
+    return Content(data, f'"{digest.hex()[:32]}"', len(data), checksums, kind, "", modified)

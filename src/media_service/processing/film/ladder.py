@@ -1,0 +1,145 @@
+"""Which sizes a film is streamed in, and how it is cut into segments."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any, Self
+
+from media_service.processing.film.edits import Edits
+from media_service.processing.film.film import Film
+from media_service.processing.film.graph import scaled
+
+# Players switch sizes between segments; two seconds are what one waits for the first.
+SEGMENT_SECONDS = 2
+# A longer film is cut into chunks that are encoded side by side, each of so many segments.
+WHOLE_SECONDS = 90
+CHUNK_SEGMENTS = 15
+# Ticks of a second are a multiple of the frame rate, and at least so many.
+TICKS = 10_000
+SAMPLE_RATE = 48_000
+# Sounds and subtitles that a stream has, at most.
+MOST_TRACKS = 16
+TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One size. `name`: as the contract calls it, such as "720p"."""
+
+    name: str
+    width: int
+    height: int
+    kbps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A sound or subtitles: the one of this `index` among those of the film."""
+
+    name: str
+    index: int
+    language: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """`rate`: pictures per second, all evenly spaced, as numerator and denominator. `seconds`: of
+    the whole film, about. `chunks`: how many there are; all but the last have `chunk_segments`."""
+
+    rate: tuple[int, int]
+    seconds: float
+    segment_frames: int
+    chunk_segments: int
+    chunks: int
+    rungs: Sequence[Rung]
+    sounds: Sequence[Track]
+    subtitles: Sequence[Track]
+
+    @property
+    def frame_ticks(self) -> int:
+        """How long a picture is, in ticks."""
+        return self.rate[1] * self._scale
+
+    @property
+    def timescale(self) -> int:
+        """Ticks per second, of pictures."""
+        return self.rate[0] * self._scale
+
+    @property
+    def _scale(self) -> int:
+        return -(-TICKS // self.rate[0])
+
+    @property
+    def chunk_frames(self) -> int:
+        return self.segment_frames * self.chunk_segments
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the sizes and the sounds: what is to be played."""
+        return [*(rung.name for rung in self.rungs), *(sound.name for sound in self.sounds)]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Self:
+        return cls(
+            (found["rate"][0], found["rate"][1]),
+            found["seconds"],
+            found["segment_frames"],
+            found["chunk_segments"],
+            found["chunks"],
+            tuple(Rung(**rung) for rung in found["rungs"]),
+            tuple(Track(**track) for track in found["sounds"]),
+            tuple(Track(**track) for track in found["subtitles"]),
+        )
+
+
+def ladder(film: Film, edits: Edits, profiles: Mapping[int, int], message: Any) -> Ladder:
+    """For a film of which `edits` are kept. `profiles`: the kbps of each size, by its shorter side.
+    `message`: the operation `stream`."""
+    rate = min(film.frame_rate * Fraction(edits.factor).limit_denominator(1000), Fraction(60))
+    segment_frames = max(1, round(SEGMENT_SECONDS * rate))
+    segment = segment_frames / rate
+    whole = edits.seconds <= WHOLE_SECONDS
+    segments = max(1, -(-Fraction(edits.seconds) // segment))
+    chunk_segments = int(segments) if whole else CHUNK_SEGMENTS
+    return Ladder(
+        (rate.numerator, rate.denominator),
+        edits.seconds,
+        segment_frames,
+        chunk_segments,
+        1 if whole else max(1, round(segments / chunk_segments)),
+        rungs(film, profiles, message.min_height, message.max_height),
+        () if edits.mute else tracks("a", film.tracks),
+        tracks("s", film.subtitles) if edits.factor == 1 else (),
+    )
+
+
+def rungs(film: Film, profiles: Mapping[int, int], least: int, most: int) -> Sequence[Rung]:
+    """Largest first. A film that is smaller than all sizes wanted has its own."""
+    side = min(film.width, film.height)
+    wanted = [height for height in sorted(profiles, reverse=True) if least <= height <= most]
+    heights = [height for height in wanted if height <= side]
+    if not heights or (wanted and side < min(wanted)):
+        heights = [min(side, most)]
+    return tuple(
+        Rung(f"{height}p", *scaled((film.width, film.height), height), kbps_of(height, profiles))
+        for height in heights
+    )
+
+
+def kbps_of(height: int, profiles: Mapping[int, int]) -> int:
+    """Of a profile of this size; of a size between, that of the next larger one."""
+    larger = [kbps for side, kbps in sorted(profiles.items()) if side >= height]
+    return larger[0] if larger else max(profiles.values())
+
+
+def tracks(letter: str, found: Sequence[Mapping[str, Any]]) -> Sequence[Track]:
+    """Those that can be part of a stream; subtitles are, if they are text."""
+    wanted = [(place, each) for place, each in enumerate(found) if each.get(TEXT, True)]
+    return tuple(
+        Track(f"{letter}{number}", place, each.get("language", ""), each.get("title", ""))
+        for number, (place, each) in enumerate(wanted[:MOST_TRACKS], 1)
+    )

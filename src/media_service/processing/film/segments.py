@@ -1,0 +1,208 @@
+"""Encodes films for adaptive streaming: pieces of fragmented MP4, as they come."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from media_service.processing.ffmpeg.coder import Seconds, coding, opened, source
+from media_service.processing.ffmpeg.pipes import Pipe, pipe
+from media_service.processing.film import graph
+from media_service.processing.film.edits import Edits
+from media_service.processing.film.film import Film
+from media_service.processing.film.fmp4 import Cutter, Fragment, Head
+from media_service.processing.film.ladder import (
+    SAMPLE_RATE,
+    SEGMENT_SECONDS,
+    Ladder,
+    Rung,
+    Track,
+)
+
+# Is given each piece of a track, in order.
+Deliver = Callable[[str, Head | Fragment], Awaitable[None]]
+
+# One moov before the first fragment, with the edit list that B-frames and the encoder's delay ask
+# for; a fragment begins with each key frame.
+FRAGMENTED = "+delay_moov+default_base_moof+cmaf"
+PRESET, QUALITY = "veryfast", 23
+AUDIO_KBPS = 128
+# Before the chunk, so that what is seen where it begins is known, even if it began a while before.
+BEFORE_SECONDS = 1.0
+
+
+async def encode_pictures(
+    film: Film,
+    edits: Edits,
+    ladder: Ladder,
+    chunk: int,
+    deliver: Deliver,
+    *,
+    threads: int = 0,
+    told: Seconds | None = None,
+) -> None:
+    """One chunk (from 0) of all rungs, decoded once. Times begin at 0; each fragment is a segment.
+
+    Raises as `Program.wait`, and what `deliver` raises.
+    """
+    first = chunk * ladder.chunk_frames
+    begin = edits.start + first / rate(ladder) * edits.factor
+    async with AsyncExitStack() as stack:
+        file = stack.enter_context(opened(film.path))
+        seek = max(0.0, begin - BEFORE_SECONDS)
+        # The times of the original stay, so that all chunks count the same pictures.
+        stream = source(file, film.demuxer, copyts=None, start_at_zero=None, ss=f"{seek:.6f}").video
+        stream = even(stream, edits, ladder, chunk)
+        largest = ladder.rungs[0]
+        stream = graph.shown(stream, film, (largest.width, largest.height))
+        outputs, pipes = [], []
+        for rung, node in zip(ladder.rungs, copies(stream, ladder.rungs), strict=True):
+            into = await stack.enter_async_context(pipe())
+            pipes.append((rung.name, into))
+            outputs.append(
+                node.output(f"pipe:{into.file}", **picture_options(rung, ladder, threads))
+            )
+        await deliver_all(stack, outputs, file, pipes, deliver, told)
+
+
+def rate(ladder: Ladder) -> float:
+    return ladder.rate[0] / ladder.rate[1]
+
+
+def even(stream: graph.Node, edits: Edits, ladder: Ladder, chunk: int) -> graph.Node:
+    """The pictures of a chunk, evenly spaced and counted from 0. All chunks but the last are as
+    long as they ought to be, whatever is missing."""
+    first, frames = chunk * ladder.chunk_frames, ladder.chunk_frames
+    stream = stream.filter("setpts", f"(PTS-{edits.start:.6f}/TB)/{edits.factor:.9g}")
+    stream = stream.filter(
+        "fps", f"{ladder.rate[0]}/{ladder.rate[1]}", start_time=f"{first / rate(ladder):.6f}"
+    )
+    if chunk == ladder.chunks - 1:
+        left = round(ladder.seconds * rate(ladder)) - first
+        frames = max(left, 1)
+    else:
+        stream = stream.filter("tpad", stop=-1, stop_mode="clone")
+    stream = stream.filter("trim", start_pts=first, end_pts=first + frames)
+    return stream.filter("setpts", f"PTS-{first}")
+
+
+def copies(stream: graph.Node, rungs: Sequence[Rung]) -> list[graph.Node]:
+    """The pictures in the size of each rung."""
+    if len(rungs) == 1:
+        return [stream]
+    split = stream.filter_multi_output("split", len(rungs))
+    return [
+        split[place] if place == 0 else split[place].filter("scale", rung.width, rung.height)
+        for place, rung in enumerate(rungs)
+    ]
+
+
+def picture_options(rung: Rung, ladder: Ladder, threads: int) -> dict[str, Any]:
+    return {
+        "format": "mp4",
+        "vcodec": "libx264",
+        "preset": PRESET,
+        "profile:v": "high",
+        "crf": QUALITY,
+        "maxrate": f"{rung.kbps}k",
+        "bufsize": f"{2 * rung.kbps}k",
+        # Closed groups, the same in all rungs, and each a segment.
+        "g": ladder.segment_frames,
+        "keyint_min": ladder.segment_frames,
+        "sc_threshold": 0,
+        "flags": "+cgop",
+        "threads": threads,
+        "map_metadata": -1,
+        "map_chapters": -1,
+        "fps_mode": "passthrough",
+        "video_track_timescale": ladder.timescale,
+        "movflags": FRAGMENTED + "+frag_keyframe",
+        "flush_packets": 1,
+    }
+
+
+async def encode_sounds(
+    film: Film, edits: Edits, tracks: Sequence[Track], deliver: Deliver, told: Seconds | None = None
+) -> None:
+    """All sounds, each as a whole: what is cut has no seams to be heard. Raises as
+    `encode_pictures`."""
+    async with AsyncExitStack() as stack:
+        file = stack.enter_context(opened(film.path))
+        streams = graph.opened(film, edits, file, vn=None)
+        outputs, pipes = [], []
+        for track in tracks:
+            into = await stack.enter_async_context(pipe())
+            pipes.append((track.name, into))
+            stream = graph.sound_faster(streams[f"a:{track.index}"], edits)
+            # From 0 on without a gap, so that it stays with the pictures.
+            stream = stream.filter(
+                "aresample", SAMPLE_RATE, **{"async": SAMPLE_RATE}, first_pts=0
+            ).filter("aformat", channel_layouts="stereo")
+            outputs.append(
+                stream.output(
+                    f"pipe:{into.file}",
+                    format="mp4",
+                    acodec="aac",
+                    audio_bitrate=f"{AUDIO_KBPS}k",
+                    map_metadata=-1,
+                    map_chapters=-1,
+                    movflags=FRAGMENTED,
+                    frag_duration=SEGMENT_SECONDS * 1_000_000,
+                    flush_packets=1,
+                )
+            )
+        await deliver_all(stack, outputs, file, pipes, deliver, told)
+
+
+async def encode_subtitles(
+    stack: AsyncExitStack, film: Film, edits: Edits, tracks: Sequence[Track]
+) -> list[Path]:
+    """WebVTT of each, for as long as the stack lasts."""
+    file = stack.enter_context(opened(film.path))
+    streams = graph.opened(film, edits, file, vn=None, an=None)
+    outputs = [
+        streams[f"s:{track.index}"].output(f"{track.name}.vtt", format="webvtt", map_metadata=-1)
+        for track in tracks
+    ]
+    program = await stack.enter_async_context(coding(ffmpeg.merge_outputs(*outputs), [file]))
+    await program.wait()
+    return [program.folder / f"{track.name}.vtt" for track in tracks]
+
+
+async def deliver_all(
+    stack: AsyncExitStack,
+    outputs: Sequence[graph.Node],
+    file: int,
+    pipes: Sequence[tuple[str, Pipe]],
+    deliver: Deliver,
+    told: Seconds | None,
+) -> None:
+    """Until all is delivered."""
+    files = [file, *(into.file for _, into in pipes)]
+    program = await stack.enter_async_context(
+        coding(ffmpeg.merge_outputs(*outputs), files, progress=told)
+    )
+    for _, into in pipes:
+        into.hand_over()
+    tasks = [asyncio.create_task(deliver_track(name, into, deliver)) for name, into in pipes]
+    tasks.append(asyncio.create_task(program.wait()))
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        # What the program says of itself comes first: the rest follows from it.
+        for task in reversed(tasks):
+            if task in done:
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def deliver_track(name: str, into: Pipe, deliver: Deliver) -> None:
+    cutter = Cutter()
+    async for piece in into.pieces():
+        for made in cutter.feed(piece):
+            await deliver(name, made)
