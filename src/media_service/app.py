@@ -29,7 +29,8 @@ from media_service.making.segments import Segments
 from media_service.making.service import JobService, forget_ended
 from media_service.making.streaming import ChunkHandler, StreamMaker, remove_abandoned
 from media_service.media.ingest import IngestHandler
-from media_service.media.model import PUBLIC, RAW
+from media_service.media.model import PUBLIC, RAW, Kind
+from media_service.media.presets import Presets
 from media_service.media.publish import PublishHandler
 from media_service.media.purge import UnlinkHandler, purge_due
 from media_service.media.reader import MediaReader, PublicReader
@@ -150,6 +151,21 @@ def link_signer(config: Config) -> LinkSigner:
         raise ConfigError(str(error)) from None
 
 
+def presets(config: Config) -> Presets:
+    """What media get by themselves."""
+    texts = {
+        Kind.VIDEO: config.video_presets,
+        Kind.AUDIO: config.audio_presets,
+        Kind.DOCUMENT: config.document_presets,
+    }
+    for kind, found in texts.items():
+        try:
+            Presets({kind: found})
+        except (MediaError, ValueError) as error:
+            raise ConfigError(f"MEDIA_{kind}_PRESETS: {error}") from None
+    return Presets(texts)
+
+
 @asynccontextmanager
 async def renders(config: Config, parts: Base) -> AsyncIterator[RenderService]:
     """What makes pictures while somebody waits for them, and keeps them."""
@@ -231,7 +247,7 @@ async def server(
             address=f"{config.host}:{config.grpc_port if port is None else port}",
             rest_url=config.rest_url,
             public_url=config.public_base_url,
-            standard=config.thumbnails,
+            standard=[*config.thumbnails, *presets(config).names],
             stream_timeout=config.stream_timeout,
             tls=tls,
         )
@@ -276,6 +292,7 @@ async def work(config: Config, ready: Callable[[], None], opener: Opener = open_
                     parts.raw,
                     inspector,
                     Thumbnails(renderer, renditions, config.thumbnails),
+                    presets(config),
                 ),
                 JobKind.PROCESS: ProcessHandler(
                     parts.database, parts.notifier, renditions, files, makers, streams

@@ -87,6 +87,21 @@ def sides(text: str) -> Mapping[str, int]:
     return {name: int(side) for name, side in found.items()}
 
 
+def presets(text: str) -> Mapping[str, str]:
+    if text == "-":
+        return {}
+    pairs = [part.strip().partition("=") for part in text.split(";")]
+    found = {name.strip(): pipeline.strip() for name, _, pipeline in pairs}
+    if len(found) < len(pairs) or not all(
+        re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", name) and pipeline
+        for name, pipeline in found.items()
+    ):
+        raise ValueError(
+            "names and pipelines, such as poster=frame:5,resize:800x;stream=stream, or - for none"
+        )
+    return found
+
+
 def profiles(text: str) -> Mapping[int, int]:
     pairs = [part.strip().split("=") for part in text.split(",")]
     found = {int(p[0]): int(p[1]) for p in pairs if len(p) == 2 and all(x.isdigit() for x in p)}
@@ -226,6 +241,17 @@ class Config:
         sides,
         "renditions that every picture gets, and their longest sides in pixels",
     )
+    video_presets: Mapping[str, str] = setting(
+        "stream=stream;poster=frame;storyboard=storyboard;preview=preview",
+        presets,
+        "renditions that every film gets, as name=pipeline, separated by semicolons",
+    )
+    audio_presets: Mapping[str, str] = setting(
+        "waveform=waveform", presets, "renditions that every sound gets"
+    )
+    document_presets: Mapping[str, str] = setting(
+        "preview=page", presets, "renditions that every document gets"
+    )
     video_profiles: Mapping[int, int] = setting(
         "240=400,360=800,480=1400,720=2800,1080=5000,1440=9000,2160=16000",
         profiles,
@@ -287,7 +313,8 @@ def describe(config: Config) -> list[tuple[str, str, str]]:
     for spec in fields(config):
         value = getattr(config, spec.name)
         if isinstance(value, Mapping):
-            value = tuple(f"{name}={side}" for name, side in value.items())
+            between = ";" if spec.metadata["parse"] is presets else ","
+            value = between.join(f"{name}={side}" for name, side in value.items()) or "-"
         if isinstance(value, tuple):
             value = ",".join(value)
         if value is None:

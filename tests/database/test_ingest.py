@@ -22,6 +22,7 @@ from media_service.media import queries
 from media_service.media.ingest import IngestHandler
 from media_service.media.model import Blob, Kind, Media, MediaState, NewMedia
 from media_service.media.renditions import Renditions
+from media_service.media.presets import Presets
 from media_service.media.thumbnails import Thumbnails
 from media_service.processing.inspector import Inspector
 from media_service.processing.renderer import Renderer
@@ -57,7 +58,7 @@ def handler(
 ) -> IngestHandler:
     renditions = Renditions(database, notifier, {store.name: store})
     thumbnails = Thumbnails(renderer, renditions, SIZES)
-    return IngestHandler(database, notifier, store, inspector, thumbnails)
+    return IngestHandler(database, notifier, store, inspector, thumbnails, Presets({}))
 
 
 def jpeg(**options: int) -> bytes:
@@ -177,7 +178,7 @@ async def test_a_picture_without_thumbnails_is_ready_all_the_same(
     async with Renderer(1, 1000, 1 << 26) as renderer:
         renditions = Renditions(database, notifier, {store.name: store})
         thumbnails = Thumbnails(renderer, renditions, SIZES)
-        handler = IngestHandler(database, notifier, store, inspector, thumbnails)
+        handler = IngestHandler(database, notifier, store, inspector, thumbnails, Presets({}))
         media_id = await stored(database, store, jpeg())
         await handler.run(await claim(database), Progress())
     media = await read(database, media_id)
@@ -293,7 +294,7 @@ async def test_a_store_that_is_full_for_now_leaves_no_picture_without_thumbnails
 
     full = BlobStore("raw", Full())
     thumbnails = Thumbnails(renderer, Renditions(database, notifier, {"raw": full}), SIZES)
-    handler = IngestHandler(database, notifier, store, inspector, thumbnails)
+    handler = IngestHandler(database, notifier, store, inspector, thumbnails, Presets({}))
     media_id = await stored(database, store, jpeg())
     held = await claim(database)
     with pytest.raises(ResourceExhausted):

@@ -8,6 +8,7 @@ from media_service.jobs.model import Claim, JobState
 from media_service.jobs.progress import Progress
 from media_service.media import queries
 from media_service.media.model import Media, MediaState
+from media_service.media.presets import Presets
 from media_service.media.thumbnails import Thumbnails
 from media_service.processing.inspector import Inspector
 from media_service.storage.blobs import BlobStore
@@ -24,12 +25,14 @@ class IngestHandler:
         store: BlobStore,
         inspector: Inspector,
         thumbnails: Thumbnails,
+        presets: Presets,
     ) -> None:
         self._database = database
         self._notifier = notifier
         self._store = store
         self._inspector = inspector
         self._thumbnails = thumbnails
+        self._presets = presets
 
     async def run(self, claim: Claim, progress: Progress) -> None:
         media = await self._begin(claim)
@@ -48,8 +51,10 @@ class IngestHandler:
             if not await jobs.finish(db, claim, JobState.SUCCEEDED):
                 return
             await queries.set_info(db, media.media_id, {**found.info, **look}, found.private_info)
+            await jobs.accept(db, self._presets.jobs(media, found.info))
         failpoint("ingest.finish.after")
         self._notifier.publish("media", media.media_id, MediaState.READY)
+        self._notifier.publish("jobs", media.media_id)
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         async with self._database.transaction() as db:
