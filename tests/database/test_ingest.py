@@ -21,8 +21,8 @@ from media_service.jobs.worker import Worker
 from media_service.media import queries
 from media_service.media.ingest import IngestHandler
 from media_service.media.model import Blob, Kind, Media, MediaState, NewMedia
-from media_service.media.renditions import Renditions
 from media_service.media.presets import Presets
+from media_service.media.renditions import Renditions
 from media_service.media.thumbnails import Thumbnails
 from media_service.processing.inspector import Inspector
 from media_service.processing.renderer import Renderer

@@ -34,6 +34,8 @@ from tests.s3_server import SECRET as S3_SECRET
 
 SECRET = "a secret of at least thirty-two bytes"
 HOUR = timedelta(hours=1)
+# Films of tests get what the test asks for, and nothing besides.
+NO_PRESETS = {f"MEDIA_{kind}_PRESETS": "-" for kind in ("VIDEO", "AUDIO", "DOCUMENT")}
 
 
 def token(user: str, **claims: Any) -> str:
@@ -158,6 +160,7 @@ async def start(database_url: str, tmp_path: Path) -> AsyncIterator[Start]:
                 "MEDIA_DATABASE_URL": database_url,
                 "MEDIA_DATABASE_POOL_SIZE": "8",
                 "MEDIA_JWT_SECRET": SECRET,
+                **NO_PRESETS,
                 **{f"MEDIA_{name.upper()}": value for name, value in settings.items()},
             }
             config = load(environ)

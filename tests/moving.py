@@ -1,0 +1,58 @@
+"""Films of which every picture is known, made here."""
+
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import imageio_ffmpeg
+
+# Luma of the picture of number n: far enough apart to be told after encoding.
+DARKEST, SHADES, STEP = 20, 50, 4
+
+
+def shade(number: int) -> int:
+    return DARKEST + number % SHADES * STEP
+
+
+@lru_cache
+def counted(
+    seconds: float, rate: str = "5", size: str = "96x64", sounds: int = 1, *more: str
+) -> bytes:
+    """An MP4 whose pictures are shades of gray that count them. `more`: options of the output."""
+    shades = f"lum='{DARKEST}+mod(N,{SHADES})*{STEP}':cb=128:cr=128"
+    inputs = [f"color=black:s={size}:r={rate}:d={seconds},format=yuv420p,geq={shades}"]
+    inputs += [f"sine=f={440 * (n + 1)}:r=48000:d={seconds}" for n in range(sounds)]
+    return made(inputs, *more)
+
+
+def made(inputs: list[str], *more: str) -> bytes:
+    """A film of generators of ffmpeg."""
+    with tempfile.TemporaryDirectory(prefix="media-test-") as folder:
+        path = Path(folder) / "film.mp4"
+        sources = [word for each in inputs for word in ("-f", "lavfi", "-i", each)]
+        maps = [word for n in range(len(inputs)) for word in ("-map", str(n))]
+        codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "10", "-g", "37"]
+        ffmpeg(*sources, *maps, *codecs, "-c:a", "aac", "-movflags", "+faststart", *more, str(path))
+        return path.read_bytes()
+
+
+def ffmpeg(*arguments: str) -> None:
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-nostdin", "-y"]
+    subprocess.run([*command, *arguments], check=True)
+
+
+def pictures(path: Path) -> list[tuple[float, int]]:
+    """When each picture is shown, in seconds, and its luma."""
+    with av.open(str(path)) as container:
+        return [
+            (float(frame.time or 0), round(float(frame.to_ndarray()[: frame.height].mean())))
+            for frame in container.decode(video=0)
+        ]
+
+
+def seconds_of_sound(path: Path) -> float:
+    with av.open(str(path)) as container:
+        samples = [(frame.samples, frame.sample_rate) for frame in container.decode(audio=0)]
+    return sum(count / rate for count, rate in samples)

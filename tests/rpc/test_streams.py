@@ -1,0 +1,358 @@
+"""Films that are streamed: played while they are made, whole in the end, and nobody else's."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+from google.protobuf import duration_pb2
+from media.v1 import download_service_pb2, job_pb2, media_service_pb2
+
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
+from media_service.making.streaming import remove_abandoned
+from tests.moving import counted, made, pictures, seconds_of_sound, shade
+from tests.rpc.conftest import Caller, Running, Start, refused
+from tests.rpc.test_jobs import cancel, ended, listed, process, reason, retry, until
+from tests.tools import eventually
+
+Job = job_pb2.Job
+SIZES = {"video_profiles": "144=200,240=400,480=1400"}
+OPS = "stream:min_height=144"
+
+
+async def read(caller: Caller, media_id: str, path: str) -> bytes:
+    request = download_service_pb2.GetStreamRequest(media_id=media_id, path=path)
+    call = caller.downloads.GetStream(request, metadata=caller.metadata)
+    return b"".join([message.data async for message in call])
+
+
+async def text(caller: Caller, media_id: str, path: str) -> str:
+    return (await read(caller, media_id, path)).decode()
+
+
+@dataclass(frozen=True)
+class Played:
+    """A track as a player puts it together."""
+
+    path: Path
+    durations: Sequence[float]
+    playlist: str
+
+
+async def play(caller: Caller, media_id: str, playlist: str, folder: Path) -> Played:
+    found = await text(caller, media_id, playlist)
+    place = playlist.rpartition("/")[0]
+    data = await read(caller, media_id, f"{place}/init.mp4")
+    for name in re.findall(r"^\d+\.m4s$", found, re.MULTILINE):
+        data += await read(caller, media_id, f"{place}/{name}")
+    path = folder / f"{place.rpartition('/')[2]}.mp4"
+    path.write_bytes(data)
+    durations = [float(seconds) for seconds in re.findall(r"#EXTINF:([\d.]+)", found)]
+    return Played(path, durations, found)
+
+
+async def playlists(caller: Caller, media_id: str) -> list[str]:
+    master = await text(caller, media_id, "master.m3u8")
+    return re.findall(r"^(?!#).+$", master, re.MULTILINE)
+
+
+@pytest.fixture
+async def streaming(start: Start) -> Running:
+    return await start(work=True, **SIZES)
+
+
+async def streamed(caller: Caller, data: bytes, ops: str = OPS) -> tuple[str, Job]:
+    media = await caller.store_all(data)
+    job = await ended(caller, (await process(caller, media.media_id, ops)).job_id)
+    return media.media_id, job
+
+
+async def test_a_film_is_streamed_in_all_sizes_that_it_has(
+    streaming: Running, tmp_path: Path
+) -> None:
+    ann = await streaming.caller()
+    media_id, job = await streamed(ann, counted(7, "30000/1001", "426x240"))
+    assert job.state == Job.SUCCEEDED, job.error
+    made_of_it = job.rendition
+    assert (made_of_it.name, made_of_it.width, made_of_it.height) == ("stream", 426, 240)
+    found = await playlists(ann, media_id)
+    assert [name.split("/")[1] for name in found] == ["240p", "144p"]
+    for playlist, size in zip(found, ("426x240", "256x144"), strict=True):
+        assert f"RESOLUTION={size}" in await text(ann, media_id, "master.m3u8")
+        played = await play(ann, media_id, playlist, tmp_path)
+        shown = pictures(played.path)
+        assert [luma for _, luma in shown] == pytest.approx([shade(n) for n in range(210)], abs=2)
+        assert [time for time, _ in shown] == pytest.approx(
+            [n * 1001 / 30000 for n in range(210)], abs=0.001
+        )
+        assert played.durations[:-1] == pytest.approx([2.002] * 3, abs=0.001)
+        assert sum(played.durations) == pytest.approx(210 * 1001 / 30000, abs=0.001)
+        assert played.playlist.endswith("#EXT-X-ENDLIST\n")
+    sound = await play(ann, media_id, found[0].replace("240p", "a1"), tmp_path)
+    assert seconds_of_sound(sound.path) == pytest.approx(7, abs=0.03)
+    frames = await text(ann, media_id, found[0].replace("playlist", "iframes"))
+    assert "#EXT-X-I-FRAMES-ONLY" in frames
+    assert frames.count("#EXT-X-BYTERANGE") == len(played.durations)
+
+
+async def test_chunks_are_joined_without_a_picture_more_or_less(
+    streaming: Running, tmp_path: Path
+) -> None:
+    ann = await streaming.caller()
+    media_id, job = await streamed(ann, counted(101, "5", "256x144"))
+    assert job.state == Job.SUCCEEDED, job.error
+    (playlist,) = await playlists(ann, media_id)
+    played = await play(ann, media_id, playlist, tmp_path)
+    shown = pictures(played.path)
+    assert [luma for _, luma in shown] == pytest.approx([shade(n) for n in range(505)], abs=2)
+    assert [time for time, _ in shown] == pytest.approx([n / 5 for n in range(505)], abs=0.001)
+    assert len(played.durations) == 51
+    # The parts were jobs, and are nobody's to see.
+    assert [job.type for job in await listed(ann, media_id=media_id)] == [Job.PROCESS, Job.INGEST]
+
+
+async def test_a_film_plays_before_it_is_whole(streaming: Running, tmp_path: Path) -> None:
+    ann = await streaming.caller()
+    media = await ann.store_all(counted(80, "30", "640x480"))
+    job = await process(ann, media.media_id, OPS)
+    refusal = await refused(text(ann, media.media_id, "master.m3u8"))
+    assert (refusal.code, refusal.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "MEDIA_NOT_READY",
+    )
+
+    async def begun() -> list[str]:
+        while True:
+            try:
+                return await playlists(ann, media.media_id)
+            except grpc.RpcError:
+                await asyncio.sleep(0.05)
+
+    async with asyncio.timeout(60):
+        found = await begun()
+    played = await play(ann, media.media_id, found[0], tmp_path)
+    assert "#EXT-X-ENDLIST" not in played.playlist
+    assert "#EXT-X-PLAYLIST-TYPE:EVENT" in played.playlist
+    assert 0 < len(pictures(played.path)) < 2400
+    refusal = await refused(text(ann, media.media_id, "manifest.mpd"))
+    assert refusal.reason == "MEDIA_NOT_READY"
+    assert (await ended(ann, job.job_id)).state == Job.SUCCEEDED
+    assert "#EXT-X-ENDLIST" in await text(ann, media.media_id, found[0])
+    assert 'type="static"' in await text(ann, media.media_id, "manifest.mpd")
+
+
+async def test_a_cut_film_is_streamed_from_its_cut_on(streaming: Running, tmp_path: Path) -> None:
+    ann = await streaming.caller()
+    media_id, job = await streamed(
+        ann, counted(12, "10", "256x144"), f"clip:3.5:8,mute,speed:0.5,{OPS}"
+    )
+    assert job.state == Job.SUCCEEDED, job.error
+    (playlist,) = await playlists(ann, media_id)
+    shown = pictures((await play(ann, media_id, playlist, tmp_path)).path)
+    assert len(shown) == pytest.approx(45, abs=1)
+    assert shown[0][1] == pytest.approx(shade(35), abs=STEPS)
+    assert shown[-1][1] == pytest.approx(shade(79), abs=STEPS)
+    assert "AUDIO" not in await text(ann, media_id, "master.m3u8")
+
+
+# One shade more or less, where a cut lies between two pictures.
+STEPS = 6
+
+
+async def test_every_sound_and_subtitle_can_be_chosen(streaming: Running, tmp_path: Path) -> None:
+    subtitles = tmp_path / "en.srt"
+    subtitles.write_text("1\n00:00:01,000 --> 00:00:02,000\nGood evening\n")
+    data = counted(
+        4, "5", "256x144", 2, "-i", str(subtitles), "-map", "3", "-c:s", "mov_text",
+        *("-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fra"),
+        *("-metadata:s:s:0", "language=eng"),
+    )  # fmt: skip
+    ann = await streaming.caller()
+    media_id, job = await streamed(ann, data)
+    assert job.state == Job.SUCCEEDED, job.error
+    master = await text(ann, media_id, "master.m3u8")
+    sounds = re.findall(r'TYPE=AUDIO.*LANGUAGE="(\w+)",DEFAULT=(\w+)', master)
+    assert sounds == [("eng", "YES"), ("fra", "NO")]
+    (address,) = re.findall(r'TYPE=SUBTITLES.*URI="(.+)"', master)
+    assert "1.vtt" in await text(ann, media_id, address)
+    words = await text(ann, media_id, address.replace("playlist.m3u8", "1.vtt"))
+    assert words.startswith("WEBVTT")
+    assert "00:01.000 --> 00:02.000\nGood evening" in words
+    manifest = await text(ann, media_id, "manifest.mpd")
+    assert re.findall(r'contentType="(\w+)"', manifest) == ["video", "audio", "audio", "text"]
+
+
+async def test_a_second_stream_takes_the_place_of_the_first(
+    streaming: Running, tmp_path: Path
+) -> None:
+    ann = await streaming.caller()
+    media_id, _ = await streamed(ann, counted(4, "5", "426x240"))
+    before = await playlists(ann, media_id)
+    job = await ended(
+        ann, (await process(ann, media_id, "stream:max_height=144:min_height=144")).job_id
+    )
+    assert job.state == Job.SUCCEEDED, job.error
+    after = await playlists(ann, media_id)
+    assert [name.split("/")[1] for name in after] == ["144p"]
+    assert (await refused(text(ann, media_id, before[0]))).reason == "RENDITION_NOT_FOUND"
+    # The bytes of the first go.
+    async with streaming.database() as db:
+        rows = await db.execute("select distinct track from stream_segments")
+        assert {track async for (track,) in rows} == {"144p", "a1"}
+        unused = "select 1 from blobs where reference_count = 0"
+        async with asyncio.timeout(20):
+            while await (await db.execute(unused)).fetchone():
+                await asyncio.sleep(0.1)
+
+
+async def test_a_deleted_stream_is_gone_with_its_bytes(streaming: Running) -> None:
+    ann = await streaming.caller()
+    media_id, _ = await streamed(ann, counted(4, "5", "256x144"))
+    request = media_service_pb2.DeleteRenditionRequest(media_id=media_id, rendition="stream")
+    await ann.call(ann.media.DeleteRendition, request)
+    assert (await refused(text(ann, media_id, "master.m3u8"))).reason == "RENDITION_NOT_FOUND"
+    async with streaming.database() as db:
+        rows = await db.execute("select count(*) from stream_segments")
+        assert await rows.fetchone() == (0,)
+
+
+async def test_what_is_no_part_of_a_stream_is_not_found(streaming: Running) -> None:
+    ann, bob = await streaming.caller("ann"), await streaming.caller("bob")
+    media_id, _ = await streamed(ann, counted(4, "5", "256x144"))
+    (playlist,) = await playlists(ann, media_id)
+    place = playlist.rpartition("/")[0]
+    for path in (
+        "other.m3u8", "../x", f"{place}/99.m4s", f"{place}/0.m4s", f"{place}/1.vtt/..",
+        playlist.replace("144p", "720p"), playlist.replace(playlist[:8], "00000000"), "\0",
+    ):  # fmt: skip
+        assert (await refused(read(ann, media_id, path))).reason == "RENDITION_NOT_FOUND", path
+    assert (await refused(read(bob, media_id, "master.m3u8"))).reason == "MEDIA_NOT_FOUND"
+    assert (await refused(read(bob, media_id, playlist))).reason == "MEDIA_NOT_FOUND"
+    # Nor by a media of one's own.
+    other = await bob.store_all(counted(4, "5", "256x144"))
+    assert (await refused(read(bob, other.media_id, playlist))).reason == "RENDITION_NOT_FOUND"
+    assert (await refused(read(ann, media_id, ""))).reason == "INVALID_FIELD"
+
+
+async def test_a_link_plays_all_of_a_stream_and_nothing_else(streaming: Running) -> None:
+    ann = await streaming.caller()
+    media_id, _ = await streamed(ann, counted(4, "5", "256x144"))
+    request = download_service_pb2.SignUrlRequest(
+        media_id=media_id, rendition="stream", lifetime=duration_pb2.Duration(seconds=60)
+    )
+    url = (await ann.call(ann.downloads.SignUrl, request)).url
+    assert url.endswith("/master.m3u8")
+    token = url.split("/")[-2]
+
+    async def signed(path: str) -> bytes:
+        request = download_service_pb2.GetSignedRequest(token=token, path=path)
+        return b"".join([message.data async for message in ann.downloads.GetSigned(request)])
+
+    for path in ("master.m3u8", "manifest.mpd", *await playlists(ann, media_id)):
+        assert await signed(path) == await read(ann, media_id, path)
+    (playlist,) = await playlists(ann, media_id)
+    segment = playlist.replace("playlist.m3u8", "1.m4s")
+    assert await signed(segment) == await read(ann, media_id, segment)
+    assert (await refused(signed("master.m3u9"))).reason == "LINK_INVALID"
+    await ann.call(ann.media.DeleteMedia, media_service_pb2.DeleteMediaRequest(media_id=media_id))
+    assert (await refused(signed(segment))).reason == "LINK_INVALID"
+
+
+async def test_there_is_no_link_to_a_stream_that_is_none(streaming: Running) -> None:
+    ann = await streaming.caller()
+    media = await ann.store_all(counted(4, "5", "256x144"))
+    request = download_service_pb2.SignUrlRequest(media_id=media.media_id, rendition="stream")
+    await ended(ann, (await listed(ann, media_id=media.media_id))[0].job_id)
+    refusal = await refused(ann.call(ann.downloads.SignUrl, request))
+    assert refusal.reason == "RENDITION_NOT_FOUND"
+
+
+def encoders() -> list[Any]:
+    """The ffmpegs of this process's workers."""
+    return [c for c in psutil.Process().children(recursive=True) if "ffmpeg" in c.name()]
+
+
+async def test_cancelling_kills_the_encoders_at_once_and_leaves_nothing(
+    streaming: Running,
+    database: Database,
+    notifier: Notifier,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path_factory.mktemp("tmp")
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    ann = await streaming.caller()
+    media = await ann.store_all(counted(100, "30", "640x480"))
+    job = await process(ann, media.media_id, OPS)
+    async with asyncio.timeout(60):
+        while not encoders():
+            await asyncio.sleep(0.02)
+    running = encoders()
+    assert (await cancel(ann, job.job_id)).state == Job.CANCELLED
+    gone, alive = await asyncio.to_thread(psutil.wait_procs, running, 5)
+    assert gone
+    assert not alive
+    await asyncio.to_thread(eventually, lambda: not encoders())
+    await asyncio.to_thread(eventually, lambda: not list(folder.glob("media-child-*")))
+    await remove_abandoned(database, notifier)
+    async with streaming.database() as db:
+        rows = await db.execute("select count(*) from streams")
+        assert await rows.fetchone() == (0,)
+    # It can be begun again, from nothing.
+    await retry(ann, job.job_id)
+    assert (await until(ann, job.job_id, lambda job: job.state != Job.QUEUED)).state == Job.RUNNING
+    assert (await cancel(ann, job.job_id)).state == Job.CANCELLED
+
+
+async def test_a_film_of_which_a_part_is_broken_fails_with_a_reason(streaming: Running) -> None:
+    ann = await streaming.caller()
+    data = bytearray(counted(101, "5", "256x144"))
+    for place in range(len(data) // 2, len(data) - 1000, 7):
+        data[place] ^= 0x5A
+    media_id, job = await streamed(ann, bytes(data))
+    if job.state == Job.FAILED:
+        assert reason(job) == "MEDIA_CORRUPT"
+    else:
+        (playlist,) = await playlists(ann, media_id)
+        assert (await text(ann, media_id, playlist)).count("#EXTINF") == 51
+
+
+async def test_a_stream_has_no_other_name_and_nothing_else_has_its(streaming: Running) -> None:
+    ann = await streaming.caller()
+    media = await ann.store_all(counted(4, "5", "256x144"))
+    for ops, name in (("stream", "mine"), ("frame", "stream")):
+        refusal = await refused(process(ann, media.media_id, ops, rendition=name))
+        assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["rendition"])
+
+
+async def test_sounds_alone_are_not_streamed(streaming: Running) -> None:
+    ann = await streaming.caller()
+    data = made(["sine=d=3"])
+    media = await ann.store_all(data)
+    refusal = await refused(process(ann, media.media_id, "stream"))
+    assert refusal.reason == "OPERATION_NOT_APPLICABLE" or media.content_type == "video/mp4"
+
+
+async def test_films_get_their_presets_by_themselves(start: Start) -> None:
+    service = await start(
+        work=True, video_presets="stream=stream;poster=frame:1,resize:100x", **SIZES
+    )
+    ann = await service.caller()
+    media = await ann.store_all(counted(4, "5", "256x144"))
+
+    async def names() -> set[str]:
+        request = media_service_pb2.GetMediaRequest(media_id=media.media_id)
+        found = await ann.call(ann.media.GetMedia, request)
+        return {rendition.name for rendition in found.renditions}
+
+    async with asyncio.timeout(60):
+        while await names() != {"stream", "poster"}:
+            await asyncio.sleep(0.1)
+    refusal = await refused(process(ann, media.media_id, "frame", rendition="poster"))
+    assert refusal.reason == "INVALID_FIELD"
