@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
-PREFIXES = ("media-child-", "media-blob-", "media-render-")
+PREFIXES = ("media-child-", "media-program-", "media-blob-", "media-render-")
 
 
 class ScratchFolder:

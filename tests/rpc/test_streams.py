@@ -16,7 +16,7 @@ from media.v1 import download_service_pb2, job_pb2, media_service_pb2
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.making.streaming import remove_abandoned
-from tests.moving import counted, made, pictures, seconds_of_sound, shade
+from tests.moving import counted, ffmpeg, made, pictures, seconds_of_sound, shade
 from tests.rpc.conftest import Caller, Running, Start, refused
 from tests.rpc.test_jobs import cancel, ended, listed, process, reason, retry, until
 from tests.tools import eventually
@@ -119,7 +119,7 @@ async def test_chunks_are_joined_without_a_picture_more_or_less(
 
 async def test_a_film_plays_before_it_is_whole(streaming: Running, tmp_path: Path) -> None:
     ann = await streaming.caller()
-    media = await ann.store_all(counted(80, "30", "640x480"))
+    media = await ann.store_all(made(["testsrc2=s=426x240:r=30:d=40", "sine=d=40"]))
     job = await process(ann, media.media_id, OPS)
     refusal = await refused(text(ann, media.media_id, "master.m3u8"))
     assert (refusal.code, refusal.reason) == (
@@ -139,7 +139,7 @@ async def test_a_film_plays_before_it_is_whole(streaming: Running, tmp_path: Pat
     played = await play(ann, media.media_id, found[0], tmp_path)
     assert "#EXT-X-ENDLIST" not in played.playlist
     assert "#EXT-X-PLAYLIST-TYPE:EVENT" in played.playlist
-    assert 0 < len(pictures(played.path)) < 2400
+    assert 0 < len(pictures(played.path)) < 1200
     refusal = await refused(text(ann, media.media_id, "manifest.mpd"))
     assert refusal.reason == "MEDIA_NOT_READY"
     assert (await ended(ann, job.job_id)).state == Job.SUCCEEDED
@@ -168,11 +168,14 @@ STEPS = 6
 async def test_every_sound_and_subtitle_can_be_chosen(streaming: Running, tmp_path: Path) -> None:
     subtitles = tmp_path / "en.srt"
     subtitles.write_text("1\n00:00:01,000 --> 00:00:02,000\nGood evening\n")
-    data = counted(
-        4, "5", "256x144", 2, "-i", str(subtitles), "-map", "3", "-c:s", "mov_text",
-        *("-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fra"),
-        *("-metadata:s:s:0", "language=eng"),
-    )  # fmt: skip
+    film, whole = tmp_path / "film.mp4", tmp_path / "whole.mp4"
+    film.write_bytes(counted(4, "5", "256x144", 2))
+    ffmpeg(
+        *("-i", str(film), "-i", str(subtitles), "-map", "0", "-map", "1", "-c", "copy"),
+        *("-c:s", "mov_text", "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fra"),
+        *("-metadata:s:s:0", "language=eng", str(whole)),
+    )
+    data = whole.read_bytes()
     ann = await streaming.caller()
     media_id, job = await streamed(ann, data)
     assert job.state == Job.SUCCEEDED, job.error
@@ -207,7 +210,8 @@ async def test_a_second_stream_takes_the_place_of_the_first(
         assert {track async for (track,) in rows} == {"144p", "a1"}
         unused = "select 1 from blobs where reference_count = 0"
         async with asyncio.timeout(20):
-            while await (await db.execute(unused)).fetchone():
+            # One stays for a minute: its playlist, which somebody may have just found.
+            while len(await (await db.execute(unused)).fetchall()) > 1:
                 await asyncio.sleep(0.1)
 
 
@@ -288,7 +292,7 @@ async def test_cancelling_kills_the_encoders_at_once_and_leaves_nothing(
     folder = tmp_path_factory.mktemp("tmp")
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     ann = await streaming.caller()
-    media = await ann.store_all(counted(100, "30", "640x480"))
+    media = await ann.store_all(made(["testsrc2=s=426x240:r=30:d=100"]))
     job = await process(ann, media.media_id, OPS)
     async with asyncio.timeout(60):
         while not encoders():
@@ -299,7 +303,7 @@ async def test_cancelling_kills_the_encoders_at_once_and_leaves_nothing(
     assert gone
     assert not alive
     await asyncio.to_thread(eventually, lambda: not encoders())
-    await asyncio.to_thread(eventually, lambda: not list(folder.glob("media-child-*")))
+    await asyncio.to_thread(eventually, lambda: not list(folder.glob("media-program-*")))
     await remove_abandoned(database, notifier)
     async with streaming.database() as db:
         rows = await db.execute("select count(*) from streams")
@@ -334,9 +338,8 @@ async def test_a_stream_has_no_other_name_and_nothing_else_has_its(streaming: Ru
 async def test_sounds_alone_are_not_streamed(streaming: Running) -> None:
     ann = await streaming.caller()
     data = made(["sine=d=3"])
-    media = await ann.store_all(data)
-    refusal = await refused(process(ann, media.media_id, "stream"))
-    assert refusal.reason == "OPERATION_NOT_APPLICABLE" or media.content_type == "video/mp4"
+    _, job = await streamed(ann, data)
+    assert (job.state, reason(job)) == (Job.FAILED, "OPERATION_NOT_APPLICABLE")
 
 
 async def test_films_get_their_presets_by_themselves(start: Start) -> None:

@@ -49,7 +49,7 @@ async def confined(
     `said` gets each line it prints on its standard output; if it prints none for `stall_seconds`
     it is taken to hang.
     """
-    folder = ScratchFolder("media-child-")
+    folder = ScratchFolder("media-program-")
     setup = {
         "parent": os.getpid(),
         "program": str(program),
