@@ -16,7 +16,8 @@ from media_service.db.notify import Notifier
 from media_service.storage.blobs import BlobStore
 from media_service.storage.local import LocalDriver
 from media_service.types import new_id
-from tests.browser.browser import Browser, running_browser
+from tests.browser.browser import Browser
+from tests.browser.chromium import running_browser
 from tests.ports import free_port
 
 

@@ -1,33 +1,13 @@
-"""Chromium, without a window, that plays films and tells how that went."""
+"""What tests ask of a browser: to play films, and to tell how that went."""
 
-import asyncio
 import json
-import os
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from aiohttp import web
-
-from tests.browser.devtools import DevTools, devtools
-from tests.tools import eventually_async, missing, require_tool
-
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--mute-audio",
-    "--autoplay-policy=no-user-gesture-required",
-    "--remote-debugging-port=0",
-)
-STOP_SECONDS = 10
+from tests.browser.devtools import DevTools
+from tests.tools import eventually_async
 
 
 class PlaybackError(AssertionError):
@@ -138,77 +118,3 @@ def played(told: dict[str, Any]) -> Played:
     levels = tuple(Size(**level) for level in told.pop("levels"))
     seeks = tuple(Seek(**seek) for seek in told.pop("seeks"))
     return Played(**told, levels=levels, seeks=seeks)
-
-
-def player_scripts() -> tuple[Path, Path]:
-    """hls.js and dash.js, where .ci/run puts them."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    hls, dash = (cache / "media-service/players" / name for name in ("hls.js", "dash.js"))
-    for script in (hls, dash):
-        if not script.exists():
-            missing(str(script))
-    return hls, dash
-
-
-@asynccontextmanager
-async def player_page(origin: str) -> AsyncIterator[None]:
-    """Serves the page that plays, at `origin`."""
-    here = Path(__file__).parent
-    app = web.Application()
-    for script in (*player_scripts(), here / "player.js"):
-        app.router.add_get(f"/{script.name}", serve(script))
-    app.router.add_get("/", serve(here / "player.html"))
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        where = urlsplit(origin)
-        await web.TCPSite(runner, where.hostname, where.port).start()
-        yield
-    finally:
-        await runner.cleanup()
-
-
-def serve(file: Path) -> Any:
-    async def answer(request: web.Request) -> web.FileResponse:
-        return web.FileResponse(file)
-
-    return answer
-
-
-@asynccontextmanager
-async def running_browser(origin: str) -> AsyncIterator[Browser]:
-    """Starts Chromium with a profile of its own; at the end nothing of it is left."""
-    program = require_tool("chromium")
-    async with player_page(origin):
-        with tempfile.TemporaryDirectory(
-            prefix="media-browser-", ignore_cleanup_errors=True
-        ) as profile:
-            process = await asyncio.create_subprocess_exec(
-                program,
-                *FLAGS,
-                f"--user-data-dir={profile}",
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-            )
-            try:
-                url = await devtools_url(Path(profile) / "DevToolsActivePort", process)
-                async with devtools(url) as tools:
-                    yield Browser(origin, tools)
-                    await tools.call("Browser.close")
-                    await asyncio.wait_for(process.wait(), STOP_SECONDS)
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
-
-
-async def devtools_url(file: Path, process: asyncio.subprocess.Process) -> str:
-    """Where the browser listens: it writes that into its profile."""
-
-    async def lines() -> list[str] | None:
-        assert process.returncode is None, f"chromium ended: {process.returncode}"
-        found = file.read_text().splitlines() if file.exists() else []
-        return found if len(found) == 2 else None
-
-    port, path = await eventually_async(lines) or []
-    return f"ws://127.0.0.1:{port}{path}"

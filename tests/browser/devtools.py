@@ -25,7 +25,8 @@ class DevTools:
         await self._socket.send_json(command | ({"sessionId": session} if session else {}))
         message = await answer
         assert "error" not in message, f"{method}: {message['error']}"
-        return message["result"]
+        result: dict[str, Any] = message["result"]
+        return result
 
     async def listen(self) -> None:
         """Until the browser hangs up. Events are not asked for, and those that come are dropped."""

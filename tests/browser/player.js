@@ -29,8 +29,9 @@ const players = {
       },
     });
     hls.on(Hls.Events.ERROR, (_, { type, details, fatal, error, response, frag, url }) => {
-      // Playing waits for bytes and goes on: a matter of time, not of the film.
+      // Playing waits for bytes and goes on, or the player lets go of what it asked for: no fault of the film.
       if (details === Hls.ErrorDetails.BUFFER_STALLED_ERROR && !fatal) stalls += 1;
+      else if (details === Hls.ErrorDetails.INTERNAL_ABORTED && !fatal) return;
       else fail(`hls.js: ${type}: ${details}: ${error?.message} ${response?.code ?? ""} ${url ?? frag?.url ?? ""}`);
     });
     hls.loadSource(url);
@@ -128,7 +129,7 @@ async function choose(player, level) {
   await seek(0);
   player.choose(level);
   const seen = frame((shown) => shown.width === width && shown.height === height);
-  await Promise.race([video.play(), failed]);
+  await progress("play", video.play());
   await progress(`level ${level} of ${width}x${height}`, seen);
   video.pause();
 }
@@ -139,7 +140,7 @@ async function play({ kind, url, headers, rate }) {
   const player = await players[kind](url, headers);
   video.playbackRate = rate;
   const ended = once("ended");
-  await Promise.race([video.play(), failed]);
+  await progress("play", video.play());
   await ended;
 
   const { totalVideoFrames: decoded, droppedVideoFrames: dropped } = video.getVideoPlaybackQuality();

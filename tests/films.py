@@ -40,3 +40,17 @@ def mp4(folder: Path) -> Path:
     """`film.mp4`, with its index at the start."""
     ffmpeg(*SOURCE, *H264, *AAC, "-movflags", "+faststart", "film.mp4", folder=folder)
     return folder
+
+
+def flashes(folder: Path, *, seconds: int = SECONDS, sound: str = "anull") -> Path:
+    """`flashes.mp4`: a flash and a beep at each whole second. `sound`: a filter that spoils it."""
+    on = f"lt(mod(n,{RATE}),2)"
+    beep = "if(lt(mod(t,1),0.08),0.8*sin(2*PI*1000*t),0)"
+    ffmpeg(
+        *("-f", "lavfi", "-i", f"color=black:s=320x180:r={RATE}:d={seconds}"),
+        *("-f", "lavfi", "-i", f"aevalsrc='{beep}':s=48000:d={seconds}"),
+        *("-vf", f"drawbox=color=white:t=fill:enable='{on}'", "-af", sound),
+        *(*H264, *AAC, "flashes.mp4"),
+        folder=folder,
+    )
+    return folder / "flashes.mp4"
