@@ -118,6 +118,8 @@ async function seek(time) {
   const seeked = once("seeked");
   video.currentTime = time;
   await seeked;
+  // Players that find a hole go past it.
+  if (Math.abs(video.currentTime - time) > LONGEST_FRAME) throw new Error(`${step}: came to ${video.currentTime} s`);
   const shown = video.videoWidth ? await progress(step, seen) : null;
   if (video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) throw new Error(`${step}: nothing there; ${state()}`);
   return { time: video.currentTime, shown: shown?.mediaTime ?? null };

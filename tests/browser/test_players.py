@@ -112,6 +112,17 @@ async def test_a_segment_of_other_bytes_is_an_error(browser: Browser, broken: Fi
         await browser.play_dash(f"{broken.url}/manifest.mpd")
 
 
+async def test_a_hole_is_an_error(browser: Browser, broken: FileServer) -> None:
+    """Players jump over it, and say so or not; whoever seeks into it comes out behind it."""
+    for level in range(2):
+        third, fourth = (broken.folder / f"chunk-stream{level}-0000{n}.m4s" for n in (3, 4))
+        shutil.copy(fourth, third)
+    with pytest.raises(PlaybackError, match="bufferSeekOverHole"):
+        await browser.play_hls(f"{broken.url}/master.m3u8")
+    with pytest.raises(PlaybackError, match="seek to 5 s: came to 6 s"):
+        await browser.play_dash(f"{broken.url}/manifest.mpd")
+
+
 async def test_a_broken_manifest_is_an_error(browser: Browser, broken: FileServer) -> None:
     (broken.folder / "master.m3u8").write_text("#EXTM3U\n")
     with pytest.raises(PlaybackError, match=r"manifestParsingError"):
