@@ -117,7 +117,7 @@ async def test_a_hole_is_an_error(browser: Browser, broken: FileServer) -> None:
     for level in range(2):
         third, fourth = (broken.folder / f"chunk-stream{level}-0000{n}.m4s" for n in (3, 4))
         shutil.copy(fourth, third)
-    with pytest.raises(PlaybackError, match="bufferAppendNoProgress|bufferSeekOverHole"):
+    with pytest.raises(PlaybackError, match=r"bufferAppendNoProgress|bufferSeekOverHole"):
         await browser.play_hls(f"{broken.url}/master.m3u8")
     with pytest.raises(PlaybackError, match="seek to 5 s: came to 6 s"):
         await browser.play_dash(f"{broken.url}/manifest.mpd")
