@@ -16,6 +16,9 @@ from media_service.db.notify import Notifier
 from media_service.storage.blobs import BlobStore
 from media_service.storage.local import LocalDriver
 from media_service.types import new_id
+from tests.browser.browser import Browser
+from tests.browser.chromium import running_browser
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="session")
@@ -85,3 +88,16 @@ async def store(tmp_path: Path) -> AsyncIterator[BlobStore]:
     driver = LocalDriver(tmp_path / "raw")
     yield BlobStore("raw", driver)
     await driver.close()
+
+
+@pytest.fixture(scope="session")
+def browser_origin() -> str:
+    """The origin of the page that plays films: for MEDIA_CORS_ORIGINS."""
+    return f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="session")
+async def browser(browser_origin: str) -> AsyncIterator[Browser]:
+    """One Chromium for the whole run; each film gets a page that shares nothing with others."""
+    async with running_browser(browser_origin) as browser:
+        yield browser

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import httpx
 import pytest
@@ -59,8 +59,11 @@ def require_tool(name: str) -> str:
 
     Without it the test is skipped on a laptop, and fails in CI, where it is to be installed.
     """
-    if path := shutil.which(name) or shutil.which(name, path=go_programs()):
-        return path
+    return shutil.which(name) or shutil.which(name, path=go_programs()) or missing(name)
+
+
+def missing(name: str) -> NoReturn:
+    """Skips the test on a laptop, and fails it in CI."""
     if in_ci():
         pytest.fail(f"{name} is not installed, and in CI it has to be")
     pytest.skip(f"{name} is not installed")

@@ -134,13 +134,13 @@ def running(environ: dict[str, str]) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="session")
-def service() -> Iterator[Service]:
-    """One service for all tests, with a browser origin allowed."""
+def service(browser_origin: str) -> Iterator[Service]:
+    """One service for all tests, with two browser origins allowed."""
     with tempfile.TemporaryDirectory(prefix="media-e2e-") as folder:
         environ = environment(
             Path(folder) / "data",
             MEDIA_JWT_SECRET=secrets.token_hex(32),
-            MEDIA_CORS_ORIGINS="https://app.example",
+            MEDIA_CORS_ORIGINS=f"https://app.example,{browser_origin}",
         )
         with running(environ) as service:
             yield service

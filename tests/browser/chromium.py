@@ -1,0 +1,64 @@
+"""Chromium, without a window, from its start to its end."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.browser.browser import Browser
+from tests.browser.devtools import devtools
+from tests.browser.page import player_page
+from tests.tools import eventually_async, require_tool
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--mute-audio",
+    "--autoplay-policy=no-user-gesture-required",
+    "--remote-debugging-port=0",
+)
+STOP_SECONDS = 10
+
+
+@asynccontextmanager
+async def running_browser(origin: str) -> AsyncIterator[Browser]:
+    """Starts Chromium with a profile of its own; at the end nothing of it is left."""
+    program = require_tool("chromium")
+    async with player_page(origin):
+        with tempfile.TemporaryDirectory(
+            prefix="media-browser-", ignore_cleanup_errors=True
+        ) as profile:
+            process = await asyncio.create_subprocess_exec(
+                program,
+                *FLAGS,
+                f"--user-data-dir={profile}",
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+            try:
+                url = await devtools_url(Path(profile) / "DevToolsActivePort", process)
+                async with devtools(url) as tools:
+                    yield Browser(origin, tools)
+                    await tools.call("Browser.close")
+                    await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+
+async def devtools_url(file: Path, process: asyncio.subprocess.Process) -> str:
+    """Where the browser listens: it writes that into its profile."""
+
+    async def lines() -> list[str] | None:
+        assert process.returncode is None, f"chromium ended: {process.returncode}"
+        found = file.read_text().splitlines() if file.exists() else []
+        return found if len(found) == 2 else None
+
+    port, path = await eventually_async(lines) or []
+    return f"ws://127.0.0.1:{port}{path}"

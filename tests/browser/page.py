@@ -1,0 +1,47 @@
+"""The page that plays films, with its players, on loopback."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from tests.tools import missing
+
+
+def player_scripts() -> tuple[Path, Path]:
+    """hls.js and dash.js, where .ci/run puts them."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    hls, dash = (cache / "media-service/players" / name for name in ("hls.js", "dash.js"))
+    for script in (hls, dash):
+        if not script.exists():
+            missing(str(script))
+    return hls, dash
+
+
+@asynccontextmanager
+async def player_page(origin: str) -> AsyncIterator[None]:
+    """Serves the page that plays, at `origin`."""
+    here = Path(__file__).parent
+    app = web.Application()
+    for script in (*player_scripts(), here / "player.js"):
+        app.router.add_get(f"/{script.name}", serve(script))
+    app.router.add_get("/", serve(here / "player.html"))
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        where = urlsplit(origin)
+        await web.TCPSite(runner, where.hostname, where.port).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def serve(file: Path) -> Any:
+    async def answer(request: web.Request) -> web.FileResponse:
+        return web.FileResponse(file)
+
+    return answer

@@ -1,0 +1,140 @@
+"""The browser plays what is right, and tells in the player's words what is not."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.browser import Browser, PlaybackError, Played, Size
+from tests.browser.file_server import FileServer, file_server
+from tests.films import RATE, SECONDS, mp4, stream
+
+TOKEN = "Bearer of-a-token"
+# Either the player or the browser is the first to say so.
+NOT_DECODED = r"mediaError: bufferAppend|CHUNK_DEMUXER_ERROR"
+LADDER = (Size(320, 180), Size(640, 360))
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return mp4(stream(tmp_path_factory.mktemp("films")))
+
+
+@pytest.fixture
+async def server(films: Path, browser_origin: str) -> AsyncIterator[FileServer]:
+    async with file_server(films, browser_origin) as server:
+        yield server
+
+
+@pytest.fixture
+async def locked(films: Path, browser_origin: str) -> AsyncIterator[FileServer]:
+    async with file_server(films, browser_origin, TOKEN) as server:
+        yield server
+
+
+@pytest.fixture
+async def broken(films: Path, browser_origin: str, tmp_path: Path) -> AsyncIterator[FileServer]:
+    """A copy, of which a test may break something."""
+    folder = shutil.copytree(films, tmp_path / "films")
+    async with file_server(folder, browser_origin) as server:
+        yield server
+
+
+def assert_whole(played: Played) -> None:
+    assert played.duration == pytest.approx(SECONDS, abs=0.1)
+    assert played.seconds == pytest.approx(SECONDS, abs=0.2)
+    assert played.decoded == pytest.approx(SECONDS * RATE, abs=3)
+    assert played.sound_bytes > 10_000
+    for seek in played.seeks:
+        assert seek.shown is not None
+        assert seek.time - 1.5 / RATE < seek.shown <= seek.time + 0.001
+
+
+async def test_hls_plays_to_its_end_and_anywhere_in_each_level(
+    browser: Browser, locked: FileServer
+) -> None:
+    headers = {"Authorization": TOKEN}
+    played = await browser.play_hls(f"{locked.url}/master.m3u8", headers=headers)
+    assert_whole(played)
+    assert played.levels == LADDER
+
+
+async def test_dash_plays_to_its_end_and_anywhere_in_each_level(
+    browser: Browser, locked: FileServer
+) -> None:
+    headers = {"Authorization": TOKEN}
+    played = await browser.play_dash(f"{locked.url}/manifest.mpd", headers=headers)
+    assert_whole(played)
+    assert played.levels == LADDER
+
+
+async def test_plain_mp4_plays_by_ranges(browser: Browser, server: FileServer) -> None:
+    played = await browser.play_plain(f"{server.url}/film.mp4")
+    assert_whole(played)
+    assert Size(played.width, played.height) == Size(640, 360)
+    assert {status for _, status in server.answers} == {206}
+
+
+async def test_without_its_token_nothing_plays(browser: Browser, locked: FileServer) -> None:
+    with pytest.raises(PlaybackError, match=r"manifestLoadError.* 401 .*master\.m3u8"):
+        await browser.play_hls(f"{locked.url}/master.m3u8")
+    with pytest.raises(PlaybackError, match=r"dash\.js: 25: .*manifest\.mpd"):
+        await browser.play_dash(f"{locked.url}/manifest.mpd")
+    with pytest.raises(PlaybackError, match="video: source not supported"):
+        await browser.play_plain(f"{locked.url}/film.mp4")
+
+
+async def test_a_missing_segment_is_named(browser: Browser, broken: FileServer) -> None:
+    # Of the sound, since there is no other level of it.
+    (broken.folder / "chunk-stream2-00003.m4s").unlink()
+    with pytest.raises(PlaybackError, match=r"fragLoadError.* 404 .*chunk-stream2-00003\.m4s"):
+        await browser.play_hls(f"{broken.url}/master.m3u8")
+    with pytest.raises(PlaybackError, match=r"dash\.js: 27: .*chunk-stream2-00003\.m4s"):
+        await browser.play_dash(f"{broken.url}/manifest.mpd")
+
+
+async def test_a_missing_picture_is_named(browser: Browser, broken: FileServer) -> None:
+    # Of both levels: whichever the player has chosen by then.
+    for level in range(2):
+        (broken.folder / f"chunk-stream{level}-00005.m4s").unlink()
+    with pytest.raises(PlaybackError, match=r"fragLoadError.* 404 .*chunk-stream\d-00005\.m4s"):
+        await browser.play_hls(f"{broken.url}/master.m3u8")
+
+
+async def test_a_segment_of_other_bytes_is_an_error(browser: Browser, broken: FileServer) -> None:
+    for segment in broken.folder.glob("chunk-stream?-00002.m4s"):
+        size = segment.stat().st_size
+        segment.write_bytes(segment.read_bytes()[: size // 2] + bytes(size - size // 2))
+    with pytest.raises(PlaybackError, match=NOT_DECODED):
+        await browser.play_hls(f"{broken.url}/master.m3u8")
+    with pytest.raises(PlaybackError, match=NOT_DECODED):
+        await browser.play_dash(f"{broken.url}/manifest.mpd")
+
+
+async def test_a_hole_is_an_error(browser: Browser, broken: FileServer) -> None:
+    """Players jump over it, and say so or not; whoever seeks into it comes out behind it."""
+    for level in range(2):
+        third, fourth = (broken.folder / f"chunk-stream{level}-0000{n}.m4s" for n in (3, 4))
+        shutil.copy(fourth, third)
+    with pytest.raises(PlaybackError, match=r"bufferAppendNoProgress|bufferSeekOverHole"):
+        await browser.play_hls(f"{broken.url}/master.m3u8")
+    with pytest.raises(PlaybackError, match="seek to 5 s: came to 6 s"):
+        await browser.play_dash(f"{broken.url}/manifest.mpd")
+
+
+async def test_a_broken_manifest_is_an_error(browser: Browser, broken: FileServer) -> None:
+    (broken.folder / "master.m3u8").write_text("#EXTM3U\n")
+    with pytest.raises(PlaybackError, match=r"manifestParsingError"):
+        await browser.play_hls(f"{broken.url}/master.m3u8")
+    manifest = broken.folder / "manifest.mpd"
+    manifest.write_text(manifest.read_text()[:-20])
+    with pytest.raises(PlaybackError, match=r"dash\.js: 10: parsing failed"):
+        await browser.play_dash(f"{broken.url}/manifest.mpd")
+
+
+async def test_a_film_without_its_index_is_an_error(browser: Browser, broken: FileServer) -> None:
+    film = broken.folder / "film.mp4"
+    film.write_bytes(film.read_bytes().replace(b"moov", b"none", 1))
+    with pytest.raises(PlaybackError, match="video: source not supported"):
+        await browser.play_plain(f"{broken.url}/film.mp4")

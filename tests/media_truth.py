@@ -1,0 +1,167 @@
+"""What films and sounds really are, as told by programs that the service does not use for that."""
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import imageio_ffmpeg
+
+from tests.tools import require_tool
+
+# The sound is looked at in steps of so long.
+STEP_SECONDS = 0.005
+
+
+@dataclass(frozen=True)
+class Stream:
+    kind: str
+    codec: str
+    # As told by the container; none if it does not tell.
+    duration: float | None
+    # Decoded and counted: pictures, or packets of sound.
+    frames: int
+    # Of pictures.
+    width: int = 0
+    height: int = 0
+    rate: Fraction = Fraction(0)
+    # Of sounds.
+    sample_rate: int = 0
+    channels: int = 0
+
+
+@dataclass(frozen=True)
+class Probed:
+    container: str
+    duration: float
+    streams: tuple[Stream, ...]
+
+    def only(self, kind: str) -> Stream:
+        """ "video" or "audio", of which there has to be one."""
+        (stream,) = [stream for stream in self.streams if stream.kind == kind]
+        return stream
+
+
+def probe(media: Path) -> Probed:
+    """By ffprobe, which decodes all of it."""
+    wanted = ("-show_format", "-show_streams", "-count_frames", "-of", "json")
+    told = json.loads(run(require_tool("ffprobe"), "-v", "error", *wanted, str(media)).stdout)
+    return Probed(
+        told["format"]["format_name"],
+        float(told["format"]["duration"]),
+        tuple(
+            Stream(
+                kind=stream["codec_type"],
+                codec=stream["codec_name"],
+                duration=float(stream["duration"]) if "duration" in stream else None,
+                frames=int(stream.get("nb_read_frames", 0)),
+                width=stream.get("width", 0),
+                height=stream.get("height", 0),
+                rate=rate(stream["avg_frame_rate"]),
+                sample_rate=int(stream.get("sample_rate", 0)),
+                channels=stream.get("channels", 0),
+            )
+            for stream in told["streams"]
+        ),
+    )
+
+
+def rate(told: str) -> Fraction:
+    """Sounds have the rate 0/0."""
+    return Fraction(0) if told.endswith("/0") else Fraction(told)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """To the source, in the mean over all pictures."""
+
+    psnr: float  # dB, of luma; 60 where nothing differs
+    ssim: float
+    vmaf: float
+
+
+def likeness(made: Path, source: Path) -> Likeness:
+    """Of the pictures of `made`, in the size of `source`, frame by frame.
+
+    Where one of them goes on for longer, the other stands still: a different length is unlike, too.
+    """
+    with TemporaryDirectory(prefix="media-likeness-") as folder:
+        log = Path(folder) / "vmaf.json"
+        compare = (
+            f"libvmaf=feature='name=psnr|name=float_ssim':n_threads=2:log_fmt=json:log_path={log}"
+        )
+        # Frames are paired by time, so both begin at nought.
+        graph = (
+            "[1:v]setpts=PTS-STARTPTS[source];[0:v]setpts=PTS-STARTPTS[made];"
+            "[made][source]scale=rw:rh:flags=bicubic[scaled];"
+            f"[1:v]setpts=PTS-STARTPTS[whole];[scaled][whole]{compare}"
+        )
+        # Debian's FFmpeg has no VMAF.
+        ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+        inputs = ("-i", str(made), "-i", str(source))
+        run(ffmpeg, "-v", "error", *inputs, "-lavfi", graph, "-f", "null", "-")
+        pooled = json.loads(log.read_text())["pooled_metrics"]
+    return Likeness(*(pooled[name]["mean"] for name in ("psnr_y", "float_ssim", "vmaf")))
+
+
+@dataclass(frozen=True)
+class Loudness:
+    """By EBU R 128."""
+
+    integrated: float  # LUFS
+    range: float  # LU
+    true_peak: float  # dBTP
+
+
+def loudness(media: Path) -> Loudness:
+    ffmpeg = require_tool("ffmpeg")
+    measure = ("-nostats", "-i", str(media), "-map", "0:a", "-af", "ebur128=peak=true")
+    told = run(ffmpeg, *measure, "-f", "null", "-").stderr.rpartition("Summary:")[2]
+
+    def value(name: str) -> float:
+        found = re.search(rf"^\s+{name}:\s+(\S+) ", told, re.MULTILINE)
+        assert found, f"no {name} in {told}"
+        return float(found[1])
+
+    return Loudness(value("I"), value("LRA"), value("Peak"))
+
+
+def sync_offsets(film: Path) -> list[float]:
+    """How many seconds each beep comes after its flash, in a film made by `films.flashes`."""
+    light = onsets(
+        film,
+        ("-map", "0:v", "-vf", "signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-"),
+        above=128,
+    )
+    steps = f"aresample=48000,asetnsamples=n={round(48000 * STEP_SECONDS)}"
+    level = "astats=metadata=1:reset=1,ametadata=print:key=lavfi.astats.Overall.RMS_level:file=-"
+    sound = onsets(film, ("-map", "0:a", "-af", f"{steps},{level}"), above=-20)
+    assert len(light) == len(sound) > 0, f"flashes at {light}, but beeps at {sound}"
+    return [beep - flash for flash, beep in zip(light, sound, strict=True)]
+
+
+def onsets(film: Path, look: tuple[str, ...], *, above: float) -> list[float]:
+    """The times at which what is printed for each moment rises above a value."""
+    ffmpeg = require_tool("ffmpeg")
+    # The times of the file itself: sound and pictures are looked at one after the other.
+    inputs = ("-v", "error", "-copyts", "-i", str(film))
+    told = run(ffmpeg, *inputs, *look, "-f", "null", "-").stdout
+    found = []
+    was = False
+    for time, value in re.findall(r"pts_time:(\S+)\n\S+=(\S+)", told):
+        now = float(value) > above
+        if now and not was:
+            found.append(float(time))
+        was = now
+    return found
+
+
+def run(*command: str) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+    return done

@@ -1,0 +1,97 @@
+"""What tells other tests the truth about films and sounds does so."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from tests.films import H264, RATE, SECONDS, ffmpeg, flashes, mp4
+from tests.media_truth import likeness, loudness, probe, sync_offsets
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return mp4(tmp_path_factory.mktemp("film")) / "film.mp4"
+
+
+def test_streams_are_counted(film: Path) -> None:
+    probed = probe(film)
+    assert probed.duration == pytest.approx(SECONDS, abs=0.05)
+    video, audio = probed.only("video"), probed.only("audio")
+    assert (video.codec, video.width, video.height) == ("h264", 640, 360)
+    assert (video.frames, video.rate) == (SECONDS * RATE, Fraction(RATE))
+    assert (audio.codec, audio.sample_rate, audio.channels) == ("aac", 48000, 1)
+    assert audio.duration == pytest.approx(SECONDS, abs=0.05)
+
+
+def test_frames_are_counted_not_believed(film: Path, tmp_path: Path) -> None:
+    """A film that was cut short still says in its index how long it was."""
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    assert probe(cut).only("video").frames < SECONDS * RATE
+
+
+@pytest.fixture(scope="module")
+def source(film: Path) -> Path:
+    """A second of the film."""
+    ffmpeg("-i", "film.mp4", "-t", "1", "-c", "copy", "source.mp4", folder=film.parent)
+    return film.with_name("source.mp4")
+
+
+def made(source: Path, folder: Path, *how: str) -> Path:
+    ffmpeg("-i", str(source), *how, "-an", "made.mp4", folder=folder)
+    return folder / "made.mp4"
+
+
+def test_a_copy_is_like_its_source(source: Path, tmp_path: Path) -> None:
+    same = likeness(made(source, tmp_path, "-c", "copy"), source)
+    assert same.psnr == 60
+    assert same.ssim == pytest.approx(1)
+    assert same.vmaf > 95
+
+
+def test_a_poor_copy_is_less_like_its_source(source: Path, tmp_path: Path) -> None:
+    poor = made(source, tmp_path, "-vf", "scale=320:-2", *H264, "-crf", "40")
+    less = likeness(poor, source)
+    assert less.psnr < 30
+    assert less.ssim < 0.9
+    assert less.vmaf < 60
+
+
+def test_pictures_that_come_late_are_unlike_their_source(source: Path, tmp_path: Path) -> None:
+    late = made(source, tmp_path, "-vf", "tpad=start=3", *H264, "-crf", "10")
+    assert likeness(late, source).vmaf < 60
+
+
+@pytest.mark.parametrize("decibels", [-23, -14])
+def test_a_tone_is_as_loud_as_it_was_made(tmp_path: Path, decibels: int) -> None:
+    # A sine of 997 Hz at 0 dBFS in one channel has -3.01 LUFS (ITU-R BS.1770).
+    tone = f"aevalsrc='sin(2*PI*997*t)':s=48000:d=5,volume={decibels + 3.01}dB"
+    ffmpeg("-f", "lavfi", "-i", tone, "tone.wav", folder=tmp_path)
+    told = loudness(tmp_path / "tone.wav")
+    assert told.integrated == pytest.approx(decibels, abs=0.15)
+    assert told.true_peak == pytest.approx(decibels + 3, abs=0.15)
+    assert told.range == pytest.approx(0, abs=0.1)
+
+
+def test_flashes_and_beeps_come_together(tmp_path: Path) -> None:
+    offsets = sync_offsets(flashes(tmp_path, seconds=5))
+    assert len(offsets) == 5
+    assert offsets == pytest.approx([0] * 5, abs=0.02)
+
+
+def test_sound_that_comes_late_is_seen(tmp_path: Path) -> None:
+    offsets = sync_offsets(flashes(tmp_path, seconds=5, sound="adelay=150"))
+    assert offsets == pytest.approx([0.15] * 5, abs=0.02)
+
+
+def test_sound_that_drifts_is_seen(tmp_path: Path) -> None:
+    slower = "asetrate=47500,aresample=48000"
+    offsets = sync_offsets(flashes(tmp_path, seconds=5, sound=slower))
+    assert offsets == pytest.approx([n * (48000 / 47500 - 1) for n in range(5)], abs=0.02)
+
+
+def test_a_beep_that_is_missing_is_seen(tmp_path: Path) -> None:
+    film = flashes(tmp_path, seconds=5, sound="volume=0:enable='between(t,2.5,3.5)'")
+    with pytest.raises(AssertionError, match="beeps at"):
+        sync_offsets(film)
