@@ -15,6 +15,7 @@ import uvloop
 
 from benchmarks.calls import calls
 from benchmarks.downloads import downloads
+from benchmarks.films import films
 from benchmarks.images import images
 from benchmarks.jobs import jobs
 from benchmarks.many import many
@@ -45,6 +46,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "memory": memory,
     "many": many,
     "images": images,
+    "films": films,
 }
 
 
