@@ -4,7 +4,9 @@ import re
 from urllib.parse import quote
 
 # What a browser may show in place; anything else might run scripts on our origin.
-INLINE = re.compile(r"(image/(?!svg)|video/|audio/|application/pdf$)")
+INLINE = re.compile(
+    r"(image/(?!svg)|video/|audio/|text/vtt|application/(pdf|vnd\.apple\.mpegurl|dash\+xml)$)"
+)
 
 
 def content_disposition(filename: str, content_type: str, *, attachment: bool) -> str:
