@@ -1,11 +1,13 @@
 """Makes small media files of every sort, with libvips and FFmpeg."""
 
 import struct
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import imageio_ffmpeg
 import pyvips
 
 
@@ -80,6 +82,19 @@ def add_pictures(output: Any, codec: str, aspect: Fraction | None) -> Any:
 
 def add_sound(output: Any, codec: str) -> Any:
     return output.add_stream(codec, rate=48000 if "opus" in codec else 44100, layout="stereo")
+
+
+def ffmpeg(path: Path, *arguments: str | Path) -> Path:
+    """What FFmpeg's own command makes."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y"]
+    subprocess.run([*command, *map(str, arguments), str(path)], check=True)
+    return path
+
+
+def moving(path: Path, *arguments: str, size: str = "128x72", seconds: float = 1) -> Path:
+    """A film of a moving test picture, without sound."""
+    source = f"testsrc2=s={size}:r=25:d={seconds}"
+    return ffmpeg(path, "-f", "lavfi", "-i", source, *arguments)
 
 
 def sound(path: Path, codec: str) -> Path:

@@ -23,8 +23,8 @@ LIMITS = Limits(
     wall_seconds=120,
     # Inspection writes nothing; what a library logs fits.
     file_bytes=1 << 20,
-    # 200 EXIF tags of 1000 characters, escaped, and some.
-    result_bytes=2 << 20,
+    # 200 tags of 1000 characters and 500 chapters' titles of 200, escaped.
+    result_bytes=4 << 20,
 )
 # A child starts in a quarter of a second: spread over this many pictures that is nothing, and what
 # a hostile one left behind is soon gone.
