@@ -117,3 +117,24 @@ def heic(path: Path) -> Path:
     and now and then something its own library cannot put into a file: so it was made once."""
     path.write_bytes(Path(__file__).with_name("frame.heic").read_bytes())
     return path
+
+
+def pdf(path: Path, *, pages: int = 1, info: bytes = b"", trailer: bytes = b"") -> Path:
+    """Empty pages of 200 × 100 points. `info`: of its information dictionary."""
+    kids = b" ".join(b"%d 0 R" % (4 + page) for page in range(pages))
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count %d/Kids[%s]>>" % (pages, kids),
+        b"<<%s>>" % info,
+        *[b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 100]>>"] * pages,
+    ]
+    data = b"%PDF-1.7\n"
+    table = b"0000000000 65535 f \n"
+    for number, body in enumerate(objects, 1):
+        table += b"%010d 00000 n \n" % len(data)
+        data += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    size = len(objects) + 1
+    tail = b"trailer\n<</Root 1 0 R/Info 3 0 R/Size %d%s>>\n" % (size, trailer)
+    xref = b"xref\n0 %d\n%s%sstartxref\n%d\n%%%%EOF\n" % (size, table, tail, len(data))
+    path.write_bytes(data + xref)
+    return path

@@ -157,7 +157,7 @@ async def test_a_million_pictures_a_second(inspector: Inspector, tmp_path: Path)
     path = moving(tmp_path / "a.mp4", *fast, "-fps_mode", "vfr", "-c:v", "libx264")
     info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
     assert info["frame_rate"] == pytest.approx(1e6, rel=0.1)
-    assert info["duration_seconds"] == pytest.approx(25e-6, abs=2e-6)
+    assert info["duration_seconds"] == pytest.approx(25e-6, abs=5e-6)
 
 
 def test_a_sound_of_ten_hours_is_not_read_whole(tmp_path: Path) -> None:

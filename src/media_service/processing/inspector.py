@@ -68,7 +68,7 @@ class Inspector:
             case "AUDIO":
                 answer = await self._others.run(AUDIO, path, content_type=content_type)
             case "DOCUMENT":
-                answer = await self._others.run(DOCUMENT, path)
+                answer = await self._others.run(DOCUMENT, path, content_type=content_type)
             case _:
                 raise ValueError(f"unknown kind {kind}")
         return checked(answer, kind)
