@@ -38,8 +38,9 @@ class Inspector:
     def __init__(self, max_pixels: int, children: int) -> None:
         self._max_pixels = max_pixels
         self._images = Sandbox([IMAGE], LIMITS, children, IMAGES_PER_CHILD)
-        # Demuxers are the larger target, and their files the larger work: a fresh child for each.
-        self._others = Sandbox([VIDEO, AUDIO, DOCUMENT], LIMITS, children, 1)
+        # Demuxers are the larger target, and their files the larger work: a fresh child for each,
+        # started before it is needed, since to start one takes longer than most inspections.
+        self._others = Sandbox([VIDEO, AUDIO, DOCUMENT], LIMITS, children, 1, warm=True)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
