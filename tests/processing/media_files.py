@@ -10,6 +10,21 @@ import av
 import imageio_ffmpeg
 import pyvips
 
+CHAPTERS = """;FFMETADATA1
+title=A tale
+artist=Nobody
+[CHAPTER]
+TIMEBASE=1/1000
+START=0
+END=400
+title=One
+[CHAPTER]
+TIMEBASE=1/1000
+START=400
+END=1000
+title=Zwölf
+"""
+
 
 def picture(width: int = 64, height: int = 48, bands: int = 3) -> Any:
     """Noise, so that its compressed form has bytes to lose everywhere."""
@@ -95,6 +110,21 @@ def moving(path: Path, *arguments: str, size: str = "128x72", seconds: float = 1
     """A film of a moving test picture, without sound."""
     source = f"testsrc2=s={size}:r=25:d={seconds}"
     return ffmpeg(path, "-f", "lavfi", "-i", source, *arguments)
+
+
+def film_with_everything(path: Path, subtitles: str) -> Path:
+    """Two sounds, a subtitle and two chapters."""
+    (lines := path.with_suffix(".srt")).write_text("1\n00:00:00,000 --> 00:00:00,900\nHello\n")
+    (list_ := path.with_suffix(".txt")).write_text(CHAPTERS)
+    inputs = ["testsrc2=s=128x72:r=25:d=1", "sine=d=1", "aevalsrc=0|0:d=1:s=48000"]
+    return ffmpeg(
+        path,
+        *(word for source in inputs for word in ("-f", "lavfi", "-i", source)),
+        *("-i", lines, "-f", "ffmetadata", "-i", list_, "-map_metadata", "4"),
+        *("-map", "0", "-map", "1", "-map", "2", "-map", "3"),
+        *("-metadata:s:a:0", "language=deu", "-metadata:s:a:1", "title=Director"),
+        *("-metadata:s:s:0", "language=fra", "-c:v", "libx264", "-c:a", "aac", "-c:s", subtitles),
+    )
 
 
 def sound(path: Path, codec: str) -> Path:

@@ -6,22 +6,8 @@ from typing import Any
 import pytest
 
 from media_service.processing.inspector import Inspector
-from tests.processing.media_files import ffmpeg, moving
+from tests.processing.media_files import CHAPTERS, ffmpeg, film_with_everything, moving
 
-CHAPTERS = """;FFMETADATA1
-title=A tale
-artist=Nobody
-[CHAPTER]
-TIMEBASE=1/1000
-START=0
-END=400
-title=One
-[CHAPTER]
-TIMEBASE=1/1000
-START=400
-END=1000
-title=Zwölf
-"""
 TWO = [
     {"start_seconds": 0.0, "end_seconds": 0.4, "title": "One"},
     {"start_seconds": 0.4, "end_seconds": 1.0, "title": "Zwölf"},
@@ -32,21 +18,6 @@ def chapters(folder: Path, text: str = CHAPTERS) -> list[str | Path]:
     """FFmpeg's arguments for a second of sound with chapters."""
     (list_ := folder / "chapters.txt").write_text(text)
     return ["-f", "lavfi", "-i", "sine=d=1", "-f", "ffmetadata", "-i", list_, "-map_metadata", "1"]
-
-
-def film_with_everything(path: Path, subtitles: str) -> Path:
-    """Two sounds, a subtitle and two chapters."""
-    (lines := path.with_suffix(".srt")).write_text("1\n00:00:00,000 --> 00:00:00,900\nHello\n")
-    (list_ := path.with_suffix(".txt")).write_text(CHAPTERS)
-    inputs = ["testsrc2=s=128x72:r=25:d=1", "sine=d=1", "aevalsrc=0|0:d=1:s=48000"]
-    return ffmpeg(
-        path,
-        *(word for source in inputs for word in ("-f", "lavfi", "-i", source)),
-        *("-i", lines, "-f", "ffmetadata", "-i", list_, "-map_metadata", "4"),
-        *("-map", "0", "-map", "1", "-map", "2", "-map", "3"),
-        *("-metadata:s:a:0", "language=deu", "-metadata:s:a:1", "title=Director"),
-        *("-metadata:s:s:0", "language=fra", "-c:v", "libx264", "-c:a", "aac", "-c:s", subtitles),
-    )
 
 
 @pytest.mark.parametrize(
