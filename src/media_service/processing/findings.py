@@ -164,5 +164,5 @@ def checked(answer: Any, kind: str) -> Inspection:
     """Raises InvalidArgument (MEDIA_CORRUPT) if the answer is not one of an honest child."""
     try:
         return Inspection(INFO[kind](answer["info"]), PRIVATE(answer["private_info"]))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise InvalidArgument(Reason.MEDIA_CORRUPT, "It cannot be read.") from None
