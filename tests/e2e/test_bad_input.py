@@ -51,6 +51,13 @@ REFUSED = {
     "a page that calls itself a picture": (HTML, "", 415, "TYPE_NOT_ALLOWED"),
     "a program": (b"\x7fELF\x02\x01\x01" + bytes(100), "", 415, "TYPE_NOT_ALLOWED"),
     "a type that is not taken": (jpeg(), "text/html", 415, "TYPE_NOT_ALLOWED"),
+    "a playlist that calls itself a film": (
+        b"#EXTM3U\n#EXTINF:2,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+        "",
+        415,
+        "TYPE_NOT_ALLOWED",
+    ),
+    "a picture declared as a film": (jpeg(), "video/mp4", 415, "TYPE_MISMATCH"),
     "a JPEG declared as a PNG": (jpeg(), "image/png", 415, "TYPE_MISMATCH"),
     "a picture of four billion pixels": (bomb(), "image/png", 413, "PIXEL_LIMIT_EXCEEDED"),
 }

@@ -11,8 +11,8 @@ from media_service.types import new_id
 from tests.e2e.conftest import Service
 from tests.e2e.rest import client_of, files_with, refusal, settled, store
 from tests.media_files import film, jpeg, png
+from tests.processing.media_files import ffmpeg, film_with_everything, pdf, picture, with_tags
 from tests.processing.media_files import film as real_film
-from tests.processing.media_files import picture, with_tags
 from tests.tools import eventually
 
 CAMERA = {
@@ -298,3 +298,40 @@ def test_a_film_is_told_with_its_length_and_codecs(owner: httpx.Client, tmp_path
     assert (video["width"], video["height"], video["frameRate"]) == (128, 72, 25)
     assert (video["videoCodec"], video["audioCodec"]) == ("h264", "aac")
     assert video["durationSeconds"] == pytest.approx(1.2, abs=0.1)
+
+
+def test_a_film_is_told_with_its_tracks_and_chapters(owner: httpx.Client, tmp_path: Path) -> None:
+    film = film_with_everything(tmp_path / "film.mp4", "mov_text")
+    video = settled(owner, store(owner, film.read_bytes(), "film.mp4")["mediaId"])["video"]
+    assert video["dynamicRange"] == "SDR"
+    assert [track["audioChannels"] for track in video["audioTracks"]] == [1, 2]
+    assert video["subtitleTracks"] == [{"codec": "mov_text", "language": "fra", "text": True}]
+    assert [chapter["title"] for chapter in video["chapters"]] == ["One", "Zwölf"]
+
+
+def test_a_sound_is_told_with_its_tags(owner: httpx.Client, tmp_path: Path) -> None:
+    tags = ["-metadata", "title=A tale", "-metadata", "artist=Nobody"]
+    sound = ffmpeg(tmp_path / "a.mp3", "-f", "lavfi", "-i", "sine=d=1", *tags)
+    media = settled(owner, store(owner, sound.read_bytes(), "a.mp3")["mediaId"])
+    assert media["audio"]["tags"] == {"title": "A tale", "artist": "Nobody"}
+
+
+def test_a_document_is_told_with_its_pages(owner: httpx.Client, tmp_path: Path) -> None:
+    document = pdf(tmp_path / "a.pdf", pages=3, info=b"/Title(A tale)/Author(Nobody)")
+    media = settled(owner, store(owner, document.read_bytes(), "a.pdf")["mediaId"])
+    assert media["document"] == {
+        "pageCount": 3,
+        "pageWidth": 200,
+        "pageHeight": 100,
+        "title": "A tale",
+        "author": "Nobody",
+    }
+
+
+def test_a_document_that_was_cut_off_fails_and_says_why(
+    owner: httpx.Client, tmp_path: Path
+) -> None:
+    document = pdf(tmp_path / "a.pdf", pages=50).read_bytes()[:-200]
+    media = settled(owner, store(owner, document, "a.pdf")["mediaId"])
+    assert media["state"] == "FAILED"
+    assert media["error"]["message"] == "The document is not whole: its end is missing."

@@ -1,12 +1,29 @@
 """Makes small media files of every sort, with libvips and FFmpeg."""
 
 import struct
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import imageio_ffmpeg
 import pyvips
+
+CHAPTERS = """;FFMETADATA1
+title=A tale
+artist=Nobody
+[CHAPTER]
+TIMEBASE=1/1000
+START=0
+END=400
+title=One
+[CHAPTER]
+TIMEBASE=1/1000
+START=400
+END=1000
+title=Zwölf
+"""
 
 
 def picture(width: int = 64, height: int = 48, bands: int = 3) -> Any:
@@ -82,6 +99,34 @@ def add_sound(output: Any, codec: str) -> Any:
     return output.add_stream(codec, rate=48000 if "opus" in codec else 44100, layout="stereo")
 
 
+def ffmpeg(path: Path, *arguments: str | Path) -> Path:
+    """What FFmpeg's own command makes."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y"]
+    subprocess.run([*command, *map(str, arguments), str(path)], check=True)
+    return path
+
+
+def moving(path: Path, *arguments: str, size: str = "128x72", seconds: float = 1) -> Path:
+    """A film of a moving test picture, without sound."""
+    source = f"testsrc2=s={size}:r=25:d={seconds}"
+    return ffmpeg(path, "-f", "lavfi", "-i", source, *arguments)
+
+
+def film_with_everything(path: Path, subtitles: str) -> Path:
+    """Two sounds, a subtitle and two chapters."""
+    (lines := path.with_suffix(".srt")).write_text("1\n00:00:00,000 --> 00:00:00,900\nHello\n")
+    (list_ := path.with_suffix(".txt")).write_text(CHAPTERS)
+    inputs = ["testsrc2=s=128x72:r=25:d=1", "sine=d=1", "aevalsrc=0|0:d=1:s=48000"]
+    return ffmpeg(
+        path,
+        *(word for source in inputs for word in ("-f", "lavfi", "-i", source)),
+        *("-i", lines, "-f", "ffmetadata", "-i", list_, "-map_metadata", "4"),
+        *("-map", "0", "-map", "1", "-map", "2", "-map", "3"),
+        *("-metadata:s:a:0", "language=deu", "-metadata:s:a:1", "title=Director"),
+        *("-metadata:s:s:0", "language=fra", "-c:v", "libx264", "-c:a", "aac", "-c:s", subtitles),
+    )
+
+
 def sound(path: Path, codec: str) -> Path:
     return film(path, "", codec)
 
@@ -101,4 +146,25 @@ def heic(path: Path) -> Path:
     """One frame of 128 × 72, by x265, as a HEIC picture. The encoder does not always make the same,
     and now and then something its own library cannot put into a file: so it was made once."""
     path.write_bytes(Path(__file__).with_name("frame.heic").read_bytes())
+    return path
+
+
+def pdf(path: Path, *, pages: int = 1, info: bytes = b"", trailer: bytes = b"") -> Path:
+    """Empty pages of 200 × 100 points. `info`: of its information dictionary."""
+    kids = b" ".join(b"%d 0 R" % (4 + page) for page in range(pages))
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count %d/Kids[%s]>>" % (pages, kids),
+        b"<<%s>>" % info,
+        *[b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 100]>>"] * pages,
+    ]
+    data = b"%PDF-1.7\n"
+    table = b"0000000000 65535 f \n"
+    for number, body in enumerate(objects, 1):
+        table += b"%010d 00000 n \n" % len(data)
+        data += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    size = len(objects) + 1
+    tail = b"trailer\n<</Root 1 0 R/Info 3 0 R/Size %d%s>>\n" % (size, trailer)
+    xref = b"xref\n0 %d\n%s%sstartxref\n%d\n%%%%EOF\n" % (size, table, tail, len(data))
+    path.write_bytes(data + xref)
     return path

@@ -12,7 +12,9 @@ import struct
 import filetype
 import imagesize
 
+from media_service.media import office
 from media_service.media.model import Kind
+from media_service.processing.inspect.office import FOLDERS
 
 # As much as is ever looked at. A JPEG's size stands behind its EXIF and ICC data.
 HEAD = 1 << 20
@@ -42,6 +44,7 @@ ALIASES = {
     "audio/x-aac": "audio/aac",
     "audio/opus": "audio/ogg",
     "application/ogg": "audio/ogg",
+    "text/rtf": "application/rtf",
     "video/x-m4v": "video/mp4",
     "video/x-msvideo": "video/vnd.avi",
     "video/avi": "video/vnd.avi",
@@ -58,7 +61,8 @@ def normalize(content_type: str) -> str:
 def detect(head: bytes) -> str:
     """The content type of bytes that begin with `head`; "application/octet-stream" if unknown."""
     if guess := filetype.guess(head):
-        return normalize(guess.mime)
+        name = normalize(guess.mime)
+        return office.detect(head) if name == office.ZIP or name in FOLDERS else name
     if len(head) > 4 * 188 and all(head[i] == 0x47 for i in range(0, 4 * 188, 188)):
         return "video/mp2t"
     text = head[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")

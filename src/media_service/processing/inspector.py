@@ -23,8 +23,8 @@ LIMITS = Limits(
     wall_seconds=120,
     # Inspection writes nothing; what a library logs fits.
     file_bytes=1 << 20,
-    # 200 EXIF tags of 1000 characters, escaped, and some.
-    result_bytes=2 << 20,
+    # 200 tags of 1000 characters and 500 chapters' titles of 200, escaped.
+    result_bytes=4 << 20,
 )
 # A child starts in a quarter of a second: spread over this many pictures that is nothing, and what
 # a hostile one left behind is soon gone.
@@ -38,8 +38,9 @@ class Inspector:
     def __init__(self, max_pixels: int, children: int) -> None:
         self._max_pixels = max_pixels
         self._images = Sandbox([IMAGE], LIMITS, children, IMAGES_PER_CHILD)
-        # Demuxers are the larger target, and their files the larger work: a fresh child for each.
-        self._others = Sandbox([VIDEO, AUDIO, DOCUMENT], LIMITS, children, 1)
+        # Demuxers are the larger target, and their files the larger work: a fresh child for each,
+        # started before it is needed, since to start one takes longer than most inspections.
+        self._others = Sandbox([VIDEO, AUDIO, DOCUMENT], LIMITS, children, 1, warm=True)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -68,7 +69,7 @@ class Inspector:
             case "AUDIO":
                 answer = await self._others.run(AUDIO, path, content_type=content_type)
             case "DOCUMENT":
-                answer = await self._others.run(DOCUMENT, path)
+                answer = await self._others.run(DOCUMENT, path, content_type=content_type)
             case _:
                 raise ValueError(f"unknown kind {kind}")
         return checked(answer, kind)

@@ -96,7 +96,7 @@ def set_info(
         case Kind.AUDIO:
             message.audio.CopyFrom(media_pb2.AudioInfo(**info))
         case Kind.DOCUMENT:
-            pass
+            message.document.CopyFrom(media_pb2.DocumentInfo(**info))
 
 
 def spec_from(message: upload_pb2.UploadSpec, request_id: str = "") -> UploadSpec:

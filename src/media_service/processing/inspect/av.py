@@ -12,11 +12,23 @@ from media_service.errors import InvalidArgument, Reason, TooLarge
 from media_service.processing.demuxers import DEMUXERS
 from media_service.processing.inspect.container import open_container
 from media_service.processing.inspect.location import from_iso6709
+from media_service.processing.inspect.timing import duration_seconds, is_uneven, rewind
+from media_service.processing.inspect.tracks import (
+    audio_tracks,
+    chapters,
+    codec_name,
+    sound,
+    subtitle_tracks,
+    tags,
+)
+from media_service.processing.inspect.wholeness import check_whole
 
 # FFmpeg names these demuxers by all they read.
 CONTAINERS = {"mov": "mov,mp4,m4a,3gp,3g2,mj2", "matroska": "matroska,webm"}
 # A stream of which this many packets give no frame does not play.
 PATIENCE = 300
+# Transfer characteristics (ITU-T H.273) beyond the standard range: SMPTE ST 2084, ARIB STD-B67.
+TRANSFERS = {16: "HDR_PQ", 18: "HDR_HLG"}
 
 LOCATION_TAGS = ("com.apple.quicktime.location.ISO6709", "location", "location-eng")
 
@@ -36,7 +48,10 @@ def inspect_video(media: int, content_type: str, max_pixels: int) -> dict[str, A
         audio = container.streams.audio[0] if container.streams.audio else None
         if video is None and audio is None:
             raise corrupt("The film has neither pictures nor sound.")
-        info = common(container, audio, media)
+        info = common(container, audio, media) | {
+            "audio_tracks": audio_tracks(list(container.streams.audio)),
+            "subtitle_tracks": subtitle_tracks(list(container.streams.subtitles)),
+        }
         if video is not None:
             info |= describe(video, max_pixels)
         place = next(filter(None, map(from_iso6709, locations(container.metadata))), None)
@@ -51,7 +66,9 @@ def inspect_audio(media: int, content_type: str) -> dict[str, Any]:
     with open_media(media, content_type) as container:
         if not container.streams.audio:
             raise corrupt("The file has no sound.")
-        return {"info": common(container, container.streams.audio[0], media), "private_info": {}}
+        audio = container.streams.audio[0]
+        info = common(container, audio, media) | {"tags": tags(container, audio)}
+        return {"info": info, "private_info": {}}
 
 
 @contextmanager
@@ -60,6 +77,7 @@ def open_media(media: int, content_type: str) -> Iterator[Any]:
     (MEDIA_CORRUPT)."""
     if content_type not in DEMUXERS:
         raise corrupt(f"Files of type {content_type} cannot be read.")
+    check_whole(media, DEMUXERS[content_type])
     try:
         with open_container(media, DEMUXERS[content_type]) as container:
             yield container
@@ -84,28 +102,23 @@ def common(container: Any, audio: Any, media: int) -> dict[str, Any]:
         "duration_seconds": round(duration, 6),
         "bit_rate_bps": container.bit_rate or (round(size * 8 / duration) if duration else 0),
         "container": CONTAINERS.get(container.format.name, container.format.name),
+        "chapters": chapters(container),
         "audio_codec": "",
         "audio_channels": 0,
         "audio_sample_rate_hz": 0,
     }
     if audio is not None:
         first_frame(container, audio)
-        info["audio_codec"] = codec_name(audio)
-        info["audio_channels"] = audio.codec_context.channels
-        info["audio_sample_rate_hz"] = audio.codec_context.sample_rate
+        info |= sound(audio)
     return info
 
 
 def describe(video: Any, max_pixels: int) -> dict[str, Any]:
     """What only films have; proves that the pictures can be decoded."""
     decoder = decoder_of(video)
-    pixels = decoder.width * decoder.height
-    if pixels > max_pixels:
-        raise TooLarge(
-            Reason.PIXEL_LIMIT_EXCEEDED,
-            f"A frame has {pixels} pixels, and at most {max_pixels} are taken.",
-        )
+    check_pixels(decoder, max_pixels)
     frame = first_frame(video.container, video)
+    check_pixels(frame, max_pixels)  # the header may have said less
     aspect = float(video.sample_aspect_ratio or 1)
     width, height = round(frame.width * aspect), frame.height
     # FFmpeg counts counter-clockwise, from -180 to 180; players know quarter turns only.
@@ -118,11 +131,18 @@ def describe(video: Any, max_pixels: int) -> dict[str, Any]:
         "rotation_degrees": rotation,
         "frame_rate": round(float(video.average_rate or video.guessed_rate or 0), 3),
         "video_codec": codec_name(video),
+        "dynamic_range": TRANSFERS.get(frame.color_trc, "SDR"),
+        "variable_frame_rate": is_uneven(video.container, video),
     }
 
 
-def codec_name(stream: Any) -> str:
-    return str(stream.codec_context.codec.canonical_name)
+def check_pixels(picture: Any, max_pixels: int) -> None:
+    pixels = picture.width * picture.height
+    if pixels > max_pixels:
+        raise TooLarge(
+            Reason.PIXEL_LIMIT_EXCEEDED,
+            f"A frame has {pixels} pixels, and at most {max_pixels} are taken.",
+        )
 
 
 def decoder_of(stream: Any) -> Any:
@@ -145,21 +165,3 @@ def first_frame(container: Any, stream: Any) -> Any:
         if tried > PATIENCE:
             break
     raise corrupt(f"The {stream.type} cannot be decoded.")
-
-
-def rewind(container: Any) -> None:
-    try:
-        container.seek(0)
-    except av.FFmpegError:
-        return  # read from where it is: some raw streams cannot seek
-
-
-def duration_seconds(container: Any) -> float:
-    """As the header says; else, as in films that a browser recorded, by reading to the end."""
-    if container.duration is not None:
-        return max(0.0, float(container.duration / av.time_base))
-    end = 0.0
-    for packet in container.demux():
-        if packet.pts is not None:
-            end = max(end, float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0)))
-    return end

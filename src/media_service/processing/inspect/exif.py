@@ -2,9 +2,7 @@
 
 import re
 
-# More than cameras write, and little enough to store with every picture.
-MAX_TAGS = 200
-MAX_VALUE = 1000
+from media_service.processing.inspect.bounds import MAX_TAGS, MAX_VALUE
 
 # 0 the picture, 2 the camera's settings, 3 the position; 1 is about the thumbnail.
 PICTURE, SETTINGS, POSITION = "exif-ifd0-", "exif-ifd2-", "exif-ifd3-"
