@@ -273,10 +273,11 @@ async def work(config: Config, ready: Callable[[], None], opener: Opener = open_
         base(config, opener) as parts,
         Inspector(config.max_pixels, config.worker_slots) as inspector,
         Renderer(config.worker_slots, config.max_pixels, WORKER_RENDER_BYTES) as renderer,
+        Documents(config.worker_slots) as documents,
     ):
         renditions = Renditions(parts.database, parts.notifier, parts.stores)
         files = Files(parts.stores, inspector)
-        makers = Makers(renderer, Films(), Documents())
+        makers = Makers(renderer, Films(), documents)
         segments = Segments(parts.database, parts.notifier, parts.raw)
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
         streams = StreamMaker(

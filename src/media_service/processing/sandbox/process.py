@@ -49,6 +49,7 @@ REFUSALS: dict[str, type[MediaError]] = {
     Reason.INSPECTION_LIMIT_EXCEEDED: TooLarge,
     Reason.PROCESSING_LIMIT_EXCEEDED: TooLarge,
     Reason.OPERATION_NOT_APPLICABLE: FailedPrecondition,
+    Reason.DOCUMENT_ENCRYPTED: FailedPrecondition,
     Reason.MAX_BYTES_TOO_SMALL: FailedPrecondition,
     Reason.PROCESSING_UNAVAILABLE: Unavailable,
 }
