@@ -32,7 +32,7 @@ TIGHT = replace(LIMITS, memory_bytes=512 << 20, cpu_seconds=3, wall_seconds=30)
 
 @pytest.fixture(scope="module")
 async def documents() -> AsyncIterator[Documents]:
-    async with Documents(children=2, limits=TIGHT) as documents:
+    async with Documents(2, None, limits=TIGHT) as documents:
         yield documents
 
 
@@ -307,7 +307,7 @@ async def test_what_is_made_to_harm_is_given_up(
 
 async def test_text_has_an_end(path: Path) -> None:
     data = pdf(*[Page(text("a line of words"))] * 100)
-    async with Documents(children=1, limits=replace(TIGHT, file_bytes=1000)) as documents:
+    async with Documents(1, None, limits=replace(TIGHT, file_bytes=1000)) as documents:
         error = await refusal(documents, path, data, "extract_text")
         assert error.reason is Reason.PROCESSING_LIMIT_EXCEEDED
         assert await words(documents, path, data, "extract_text:100") == "a line of words\f"

@@ -75,6 +75,7 @@ FAULTS: dict[grpc.StatusCode, set[Reason]] = {
         Reason.MAX_BYTES_TOO_SMALL,
         Reason.MEDIA_DELETED,
         Reason.MEDIA_QUARANTINED,
+        Reason.MISSING_TOOL,
         Reason.OPERATION_NOT_APPLICABLE,
         Reason.RENDITION_LIMIT_EXCEEDED,
         Reason.UPLOAD_INCOMPLETE,
