@@ -9,9 +9,10 @@ import shutil
 from ctypes import CDLL, CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_size_t, c_void_p
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 from media_service.errors import InvalidArgument, Reason
-from media_service.processing.sandbox.fonts import write_config
+from media_service.processing.sandbox.fonts import font_folder
 
 # Those it converts, and what their files are called.
 SUFFIXES = {
@@ -26,7 +27,22 @@ SUFFIXES = {
 }
 # As Debian has it, and as it comes from its makers.
 LIBRARIES = ("libmergedlo.so", "libsofficeapp.so")
-FONTS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
+# The machine's fonts, and which of them stand in for others: in those a document asks for, lines
+# break where its author saw them break.
+FONTS = tuple(
+    Path(folder)
+    for folder in (
+        *("/etc/fonts", "/usr/share/fontconfig", "/var/cache/fontconfig"),
+        *("/usr/share/fonts", "/usr/local/share/fonts"),
+    )
+)
+FONT_CONFIG = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
+<fontconfig>
+  <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+  <dir>{ours}</dir>
+</fontconfig>
+"""
 # Of Debian, to which its folder has links.
 SETTINGS = (Path("/etc/libreoffice"), Path("/var/lib/libreoffice"), Path("/var/spool/libreoffice"))
 # Nobody is there to be asked anything.
@@ -84,7 +100,9 @@ def convert(media: int, output: int, *, programs: str, suffix: str) -> None:
     original, result = here / f"document.{suffix}", here / "document.pdf"
     with os.fdopen(os.dup(media), "rb") as file, original.open("wb") as copy:
         shutil.copyfileobj(file, copy)
-    os.environ["FONTCONFIG_FILE"] = str(write_config(here, FONTS))
+    fonts = here / "fonts.conf"
+    fonts.write_text(FONT_CONFIG.format(ours=escape(str(font_folder()))))
+    os.environ["FONTCONFIG_FILE"] = str(fonts)
     kit = started(Path(programs), here / "profile")
     document = kit.contents.of.contents.load_with_options(kit, url(original), OPTIONS)
     if not document:

@@ -1,8 +1,6 @@
 """The fonts of a child: Roboto, which comes with the service, for whatever a drawing asks for. The
-machine's own are not seen, so that a picture looks the same on all of them; except by office
-documents, whose lines would break elsewhere."""
+machine's own are not seen, so that a picture looks the same on all of them."""
 
-from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -10,7 +8,7 @@ from xml.sax.saxutils import escape
 CONFIG = """<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
 <fontconfig>
-  {fonts}
+  <dir>{fonts}</dir>
   <cachedir>{cache}</cachedir>
   <match target="pattern">
     <edit name="family" mode="append" binding="strong"><string>Roboto</string></edit>
@@ -19,12 +17,11 @@ CONFIG = """<?xml version="1.0"?>
 """
 
 
-def write_config(folder: Path, others: Iterable[Path] = ()) -> Path:
-    """A configuration of fontconfig, in `folder`. `others`: folders of fonts that are seen too."""
+def write_config(folder: Path) -> Path:
+    """A configuration of fontconfig, in `folder`."""
     config = folder / "fonts.conf"
     cache = folder / "fonts"
-    fonts = "".join(f"<dir>{escape(str(each))}</dir>" for each in [font_folder(), *others])
-    config.write_text(CONFIG.format(fonts=fonts, cache=escape(str(cache))))
+    config.write_text(CONFIG.format(fonts=escape(str(font_folder())), cache=escape(str(cache))))
     return config
 
 
