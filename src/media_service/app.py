@@ -37,6 +37,7 @@ from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.renditions import Renditions
 from media_service.media.service import MediaService
 from media_service.media.thumbnails import Thumbnails
+from media_service.processing.document.office import installed
 from media_service.processing.documents import Documents
 from media_service.processing.films import Films
 from media_service.processing.inspector import Inspector
@@ -273,10 +274,11 @@ async def work(config: Config, ready: Callable[[], None], opener: Opener = open_
         base(config, opener) as parts,
         Inspector(config.max_pixels, config.worker_slots) as inspector,
         Renderer(config.worker_slots, config.max_pixels, WORKER_RENDER_BYTES) as renderer,
+        Documents(config.worker_slots, installed()) as documents,
     ):
         renditions = Renditions(parts.database, parts.notifier, parts.stores)
         files = Files(parts.stores, inspector)
-        makers = Makers(renderer, Films(), Documents())
+        makers = Makers(renderer, Films(), documents)
         segments = Segments(parts.database, parts.notifier, parts.raw)
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
         streams = StreamMaker(

@@ -149,6 +149,7 @@ async def test_progress_that_cannot_be_is_no_answer(
     ("task", "reason"),
     [
         ("hog_memory", Reason.INSPECTION_LIMIT_EXCEEDED),
+        ("give_up_in_silence", Reason.INSPECTION_LIMIT_EXCEEDED),
         ("answer_too_much", Reason.INSPECTION_LIMIT_EXCEEDED),
         ("write_too_much", Reason.INSPECTION_LIMIT_EXCEEDED),
         ("crash", Reason.MEDIA_CORRUPT),

@@ -48,6 +48,7 @@ TABLE: dict[type[MediaError], tuple[grpc.StatusCode, int]] = {
 BY_REASON = {
     Reason.STORAGE_FULL: 507,
     Reason.OPERATION_NOT_APPLICABLE: 422,
+    Reason.DOCUMENT_ENCRYPTED: 422,
     Reason.PROCESSING_LIMIT_EXCEEDED: 422,
     Reason.MAX_BYTES_TOO_SMALL: 422,
     Reason.MEDIA_FAILED: 422,
@@ -70,9 +71,11 @@ FAULTS: dict[grpc.StatusCode, set[Reason]] = {
         Reason.TYPE_NOT_ALLOWED,
     },
     Code.FAILED_PRECONDITION: {
+        Reason.DOCUMENT_ENCRYPTED,
         Reason.MAX_BYTES_TOO_SMALL,
         Reason.MEDIA_DELETED,
         Reason.MEDIA_QUARANTINED,
+        Reason.MISSING_TOOL,
         Reason.OPERATION_NOT_APPLICABLE,
         Reason.RENDITION_LIMIT_EXCEEDED,
         Reason.UPLOAD_INCOMPLETE,

@@ -95,7 +95,7 @@ def main() -> None:
     limits, folder = Limits(**setup["limits"]), Path(setup["folder"])
     os.chdir(folder)
     tasks = {name: load(name) for name in setup["tasks"]}
-    missing = confine(limits, folder)
+    missing = confine(limits, folder, readable=map(Path, setup["readable"]))
     channel = socket.socket(fileno=setup["socket"])
     channel.sendall(encode({"missing": missing}))
     while True:

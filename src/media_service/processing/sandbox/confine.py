@@ -7,6 +7,7 @@ import signal
 import struct
 import sys
 import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 
 import media_service
@@ -35,15 +36,17 @@ def die_with_parent(parent: int) -> None:
         sys.exit("the service ended while its child was starting")
 
 
-def confine(limits: Limits, folder: Path, program: Path | None = None) -> list[str]:
+def confine(
+    limits: Limits, folder: Path, program: Path | None = None, readable: Iterable[Path] = ()
+) -> list[str]:
     """Applies every restriction; returns the names of those this system does not have. `program`:
-    what the process is to become."""
+    what the process is to become. `readable`: folders it needs beside its libraries."""
     missing = limit_resources(limits)
     if sys.platform != "linux":
         return [*missing, "landlock", "seccomp"]
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     drop_capabilities()
-    libraries = [*SYSTEM_LIBRARIES, *(() if program else python())]
+    libraries = [*SYSTEM_LIBRARIES, *readable, *(() if program else python())]
     if not landlock.restrict(libraries, DEVICES, folder, program):
         missing.append("landlock")
     if not seccomp.install(programs=program is not None):

@@ -20,6 +20,8 @@ def cause_of_death(code: int | None, words: bytes, limits: Limits) -> MediaError
         return exceeded(limits, "processor time")
     if code == -signal.SIGXFSZ:
         return exceeded(limits, "space")
+    if code == -signal.SIGABRT and not words:  # so PDFium ends when it gets no memory
+        return exceeded(limits, "memory")
     if any(word in words for word in MEMORY_WORDS):
         return exceeded(limits, "memory")
     return None

@@ -15,7 +15,7 @@ def main() -> None:
     limits, program = Limits(**setup["limits"]), Path(setup["program"])
     confine(limits, Path.cwd(), program)  # what this system lacks, the pools have told
     allow_cpu(limits.cpu_seconds)
-    os.execv(program, [program.name, *setup["arguments"]])  # noqa: S606 - named by the service
+    os.execv(program, [str(program), *setup["arguments"]])  # noqa: S606 - named by the service
 
 
 if __name__ == "__main__":

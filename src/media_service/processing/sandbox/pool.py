@@ -24,7 +24,7 @@ class Sandbox:
     A child serves `tasks_per_child` tasks, so whatever a file did to it does not last; one whose
     task failed serves no other, unless the task itself refused. `tasks` names what can be run, as
     `module:function`. With `warm`, children are started before they are needed, all of them
-    soon after the beginning.
+    soon after the beginning. `readable`: folders that they need beside their libraries.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class Sandbox:
         tasks_per_child: int,
         *,
         warm: bool = False,
+        readable: Sequence[Path] = (),
     ) -> None:
         self._tasks = tuple(tasks)
         self._limits = limits
@@ -42,6 +43,7 @@ class Sandbox:
         self._slots = asyncio.Semaphore(children)
         self._tasks_per_child = tasks_per_child
         self._warm = warm
+        self._readable = tuple(readable)
         # Children without a task, the last used at the end, and those that are starting.
         self._idle: list[Child] = []
         self._starting: set[asyncio.Task[None]] = set()
@@ -145,7 +147,7 @@ class Sandbox:
             log.warning("%s", error)  # who needs one tries again, and is told
 
     async def _start(self) -> Child:
-        child = await Child.start(self._tasks, self._limits, self._tasks_per_child)
+        child = await Child.start(self._tasks, self._limits, self._tasks_per_child, self._readable)
         if child.missing and not self._warned:
             self._warned = True
             log.warning(

@@ -49,6 +49,7 @@ REFUSALS: dict[str, type[MediaError]] = {
     Reason.INSPECTION_LIMIT_EXCEEDED: TooLarge,
     Reason.PROCESSING_LIMIT_EXCEEDED: TooLarge,
     Reason.OPERATION_NOT_APPLICABLE: FailedPrecondition,
+    Reason.DOCUMENT_ENCRYPTED: FailedPrecondition,
     Reason.MAX_BYTES_TOO_SMALL: FailedPrecondition,
     Reason.PROCESSING_UNAVAILABLE: Unavailable,
 }
@@ -102,9 +103,11 @@ class Child:
         self.missing: tuple[str, ...] = ()
 
     @classmethod
-    async def start(cls, tasks: Sequence[str], limits: Limits, left: int) -> Self:
+    async def start(
+        cls, tasks: Sequence[str], limits: Limits, left: int, readable: Sequence[Path] = ()
+    ) -> Self:
         """Starts a process that can do `tasks`, and waits until it is confined. `left`: how many
-        it is to do.
+        it is to do. `readable`: folders it needs.
 
         Raises SandboxBroken.
         """
@@ -118,6 +121,7 @@ class Child:
             "folder": str(folder.path),
             "tasks": list(tasks),
             "limits": dataclasses.asdict(limits),
+            "readable": [str(folder) for folder in readable],
         }
         with theirs:
             process = subprocess.Popen(  # noqa: ASYNC220 (returns after exec, in milliseconds)

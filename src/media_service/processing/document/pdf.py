@@ -1,0 +1,53 @@
+"""Opens PDF documents with PDFium, which runs no scripts and fetches nothing."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pypdfium2
+from pypdfium2 import raw
+
+from media_service.errors import FailedPrecondition, InvalidArgument, Reason
+
+ENCRYPTED = {raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY}
+
+
+@contextmanager
+def opened(media: int) -> Iterator[Any]:
+    """A document of the descriptor `media`, read as far as it is needed, whatever its size.
+
+    Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (DOCUMENT_ENCRYPTED).
+    """
+    with os.fdopen(os.dup(media), "rb") as file:
+        try:
+            document = pypdfium2.PdfDocument(file)
+        except pypdfium2.PdfiumError as error:
+            if error.err_code in ENCRYPTED:
+                message = "The document is encrypted, and opens only with a password or a key."
+                raise FailedPrecondition(Reason.DOCUMENT_ENCRYPTED, message) from None
+            raise corrupt(f"The document cannot be read: {error}") from None
+        with closing(document):
+            yield document
+
+
+@contextmanager
+def page_of(document: Any, number: int) -> Iterator[Any]:
+    """The first is 1.
+
+    Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (OPERATION_NOT_APPLICABLE).
+    """
+    count = len(document)
+    if number > count:
+        message = f"There is no page {number}: the document has {count}."
+        raise FailedPrecondition(Reason.OPERATION_NOT_APPLICABLE, message)
+    try:
+        page = document[number - 1]
+    except pypdfium2.PdfiumError:
+        raise corrupt(f"Page {number} of the document cannot be read.") from None
+    with closing(page):
+        yield page
+
+
+def corrupt(message: str) -> InvalidArgument:
+    return InvalidArgument(Reason.MEDIA_CORRUPT, message)

@@ -1,0 +1,68 @@
+"""Documents as callers have them: a page as a picture, and the text."""
+
+import io
+from typing import Any
+
+import pytest
+from google.rpc import error_details_pb2
+from media.v1 import download_service_pb2, job_pb2, media_pb2, processing_service_pb2
+from PIL import Image
+
+from tests.processing.pdf_files import RED, Page, pdf, square, text
+from tests.rpc.conftest import Caller, Running
+
+Job = job_pb2.Job
+
+
+@pytest.fixture
+async def ann(working: Running) -> Caller:
+    return await working.caller("ann")
+
+
+@pytest.fixture
+async def report(ann: Caller) -> media_pb2.Media:
+    """Two pages, a word on the first and a red square on the second."""
+    return await ann.store(pdf(Page(text("Grüße")), Page(square(RED, 0, 0))), "report.pdf")
+
+
+async def made(ann: Caller, media_id: str, ops: str, **fields: Any) -> Job:
+    """The job, once it has ended."""
+    request = processing_service_pb2.ProcessMediaRequest(media_id=media_id, ops=ops, **fields)
+    job = await ann.call(ann.processing.ProcessMedia, request)
+    watch = processing_service_pb2.WatchJobRequest(job_id=job.job_id)
+    return [job async for job in ann.processing.WatchJob(watch, metadata=ann.metadata)][-1]
+
+
+async def content(ann: Caller, job: Job) -> bytes:
+    request = download_service_pb2.DownloadRequest(
+        media_id=job.media_id, rendition=job.rendition.name
+    )
+    call = ann.downloads.Download(request, metadata=ann.metadata)
+    return b"".join([message.data async for message in call])
+
+
+async def test_a_page_is_a_picture_like_others(ann: Caller, report: media_pb2.Media) -> None:
+    job = await made(ann, report.media_id, "page:2,resize:100x")
+    assert (job.state, job.rendition.content_type) == (Job.SUCCEEDED, "image/jpeg")
+    with Image.open(io.BytesIO(await content(ann, job))) as image:
+        assert image.size == (job.rendition.width, job.rendition.height) == (100, 150)
+        red, green, _ = image.getpixel((10, 140))
+        assert red > 200
+        assert green < 50
+    job = await made(ann, report.media_id, "page:1:size=64,convert:WEBP")
+    assert (job.rendition.content_type, job.rendition.height) == ("image/webp", 64)
+
+
+async def test_the_text_is_a_rendition(ann: Caller, report: media_pb2.Media) -> None:
+    job = await made(ann, report.media_id, "extract_text", rendition="words")
+    assert job.rendition.content_type == "text/plain; charset=utf-8"
+    assert (await content(ann, job)).decode() == "Grüße\f\f"
+
+
+async def test_what_is_not_there_is_told(ann: Caller, report: media_pb2.Media) -> None:
+    job = await made(ann, report.media_id, "page:3")
+    assert job.state == Job.FAILED
+    info = error_details_pb2.ErrorInfo()
+    assert job.error.details[0].Unpack(info)
+    assert info.reason == "OPERATION_NOT_APPLICABLE"
+    assert "the document has 2" in job.error.message
