@@ -2,7 +2,7 @@
 
 import re
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from media_service.processing.ffmpeg.coder import coding, opened
 from media_service.processing.film.edits import Edits
@@ -16,15 +16,15 @@ from media_service.processing.told import Told, between, seconds
 # (0.4 s), has no loudness: it stays as it is.
 GATE = -70.0
 MEASURED = re.compile(r"\bI:\s*(\S+) LUFS.*\bPeak:\s*(\S+) dBFS", re.DOTALL)
-# A limiter takes loudness away, so what comes out is measured again, so often or until it is so
-# near.
-ATTEMPTS = 4
+# A limiter takes loudness away, and the way back from its rate adds to peaks: so what comes out is
+# measured again, so often or until it is so near.
+ATTEMPTS = 5
 NEAR = 0.1
 # What only limiting more would make louder, but would be nothing but distortion, in dB.
 MOST_LIMITED = 20.0
-# True peaks lie between the samples of a sound, so they are limited at a rate that shows them; the
-# way back adds so little to them, in dB.
+# True peaks lie between the samples of a sound, so they are limited at a rate that shows them.
 PEAK_RATE = 192_000
+# What the way back adds to them as a rule, in dB.
 BACK = 0.2
 
 
@@ -38,21 +38,21 @@ class Loudness:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What makes a sound as loud as wanted. `gain` in dB; `peak` in dBTP, to which it is limited;
-    None: its dynamics stay as they are. `rate`: of the sound, in Hz."""
+    """What makes a sound as loud as wanted. `gain` in dB; `limit` in dB of full scale; None: its
+    dynamics stay as they are. `rate`: of the sound, in Hz."""
 
     gain: float = 0.0
-    peak: float | None = None
+    limit: float | None = None
     rate: int = 48_000
 
     def applied(self, stream: Node) -> Node:
         if self.gain:
             stream = stream.filter("volume", f"{self.gain:.4f}dB")
-        if self.peak is None:
+        if self.limit is None:
             return stream
         return (
             stream.filter("aresample", max(self.rate, PEAK_RATE))
-            .filter("alimiter", limit=amplitude(self.peak - BACK), level=0, latency=1)
+            .filter("alimiter", limit=amplitude(self.limit), level=0, latency=1)
             .filter("aresample", self.rate)
         )
 
@@ -80,15 +80,15 @@ async def correction(
         return Correction(gain)
     most = gain + MOST_LIMITED
     rate = film.tracks[0].get("audio_sample_rate_hz") or 48_000
-    limiting = Correction(gain, wanted.peak, rate)
+    limit = wanted.peak - BACK
     for attempt in range(1, ATTEMPTS):
         part = between(told, 1 - 0.5**attempt, 1 - 0.5 ** (attempt + 1))
-        reached = await measured(film, edits, channels, limiting, part)
-        missing = wanted.lufs - reached.integrated
-        if abs(missing) <= NEAR:
+        reached = await measured(film, edits, channels, Correction(gain, limit, rate), part)
+        missing, above = wanted.lufs - reached.integrated, reached.peak - wanted.peak
+        if abs(missing) <= NEAR and above <= NEAR:
             break
-        limiting = replace(limiting, gain=min(limiting.gain + missing, most))
-    return limiting
+        gain, limit = min(gain + missing, most), limit - max(0.0, above)
+    return Correction(gain, limit, rate)
 
 
 async def measured(
