@@ -23,6 +23,8 @@ Peaks: TypeAlias = npt.NDArray[np.int16]
 SAMPLE = np.dtype("<i2")
 # Bytes that are looked at in one go, and that wait in the pipe: ffmpeg decodes on meanwhile.
 LOOK = 1 << 20
+# Samples that ffmpeg gives out in one go.
+FRAME = 1 << 16
 
 
 async def read_peaks(
@@ -44,16 +46,17 @@ async def read_peaks(
     tell = seconds(between(told, begin, 1), edits.seconds)
     async with AsyncExitStack() as stack:
         file = stack.enter_context(opened(film.path))
-        stream = louder.applied(edited(film, edits, file)).filter(
-            "aformat", sample_fmts="s16", sample_rates=rate, channel_layouts="mono"
+        stream = (
+            louder.applied(edited(film, edits, file))
+            .filter("aformat", sample_fmts="s16", sample_rates=rate, channel_layouts="mono")
+            # A frame of most codecs lasts 20 ms. So many of them, from thread to thread and from
+            # one process to the other, cost more than to decode them.
+            .filter("asetnsamples", n=FRAME, p=0)
         )
         come, go = os.pipe()
         with os.fdopen(go, "wb"):  # ours is closed as soon as ffmpeg has it, or it would never end
             reader = await stack.enter_async_context(reading(come))
-            # In large pieces, or the switching between two processes costs more than both do.
-            output = stream.output(
-                f"pipe:{go}", format="s16le", flush_packets=0, blocksize=LOOK // 4
-            )
+            output = stream.output(f"pipe:{go}", format="s16le", blocksize=LOOK // 4)
             work = coding(output, [file, go], progress=tell)
             program = await stack.enter_async_context(work)
         await together(program.wait(), peaks_of(reader, samples, take))
