@@ -27,6 +27,7 @@ from benchmarks.render import render
 from benchmarks.report import Outcome, save, show
 from benchmarks.s3 import s3
 from benchmarks.small import small
+from benchmarks.sound import sound
 from benchmarks.stack import MESSAGE, running
 from benchmarks.uploads import uploads
 
@@ -47,6 +48,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "many": many,
     "images": images,
     "films": films,
+    "sound": sound,
 }
 
 

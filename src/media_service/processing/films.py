@@ -1,6 +1,6 @@
 """Makes films, sounds and pictures of films, in confined children."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from media_service.processing.film.edits import edits
@@ -8,10 +8,10 @@ from media_service.processing.film.film import Film
 from media_service.processing.film.frame import frame
 from media_service.processing.made import Made
 from media_service.processing.pipeline.way import Step
+from media_service.processing.sound.audio import audio
+from media_service.processing.sound.waveform import waveform
 from media_service.processing.source import Source
-
-# Is told how much is done, 0 to 1.
-Told = Callable[[float], None]
+from media_service.processing.told import Told
 
 
 class Films:
@@ -35,3 +35,7 @@ class Films:
                 match name:
                     case "frame":
                         yield [await frame(stack, film, kept, message)]
+                    case "waveform":
+                        yield [await waveform(stack, film, kept, message, told)]
+            if not rest and (kept.audio or not film.has_pictures):
+                yield [await audio(stack, film, kept, told)]

@@ -11,19 +11,21 @@ from media_service.processing.pipeline.way import Step
 @dataclass(frozen=True, slots=True)
 class Edits:
     """`start`, `end`: what is kept, in seconds of the original. `factor`: how much faster it plays.
-    `normalize`, `watermarks`, `silence`: messages of these operations."""
+    `normalize`, `watermarks`, `audio`: messages of these operations. `later`: what takes silence
+    away, and the clips and changes of speed behind that, in order; only of sounds."""
 
     start: float
     end: float
     factor: float = 1.0
     mute: bool = False
     normalize: Any = None
-    silence: Any = None
+    audio: Any = None
     watermarks: tuple[Any, ...] = field(default=())
+    later: tuple[Step, ...] = field(default=())
 
     @property
     def seconds(self) -> float:
-        """How long the result is, silence not yet removed."""
+        """How long the result is, before what is done `later`."""
         return max(0.0, self.end - self.start) / self.factor
 
     @property
@@ -41,27 +43,31 @@ def edits(steps: Sequence[Step], duration: float) -> tuple[Edits, Sequence[Step]
     found = Edits(0.0, duration)
     for place, (name, message) in enumerate(steps):
         match name:
+            case "clip" | "speed" | "remove_silence" if found.later or name == "remove_silence":
+                found = replace(found, later=(*found.later, (name, message)))
             case "clip":
-                start = found.start + message.start_seconds * found.factor
-                end = found.end
-                if message.HasField("end_seconds"):
-                    end = min(end, found.start + message.end_seconds * found.factor)
-                if start >= end:
-                    raise nothing_left(found.seconds)
-                found = replace(found, start=start, end=end)
+                found = clipped(found, message)
             case "speed":
                 found = replace(found, factor=found.factor * message.factor)
             case "mute":
                 found = replace(found, mute=True)
-            case "normalize":
-                found = replace(found, normalize=message)
-            case "remove_silence":
-                found = replace(found, silence=message)
+            case "normalize" | "audio":
+                found = replace(found, **{name: message})
             case "watermark":
                 found = replace(found, watermarks=(*found.watermarks, message))
             case _:
                 return found, steps[place:]
     return found, ()
+
+
+def clipped(found: Edits, message: Any) -> Edits:
+    start = found.start + message.start_seconds * found.factor
+    end = found.end
+    if message.HasField("end_seconds"):
+        end = min(end, found.start + message.end_seconds * found.factor)
+    if start >= end:
+        raise nothing_left(found.seconds)
+    return replace(found, start=start, end=end)
 
 
 def nothing_left(seconds: float) -> FailedPrecondition:

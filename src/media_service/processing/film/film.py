@@ -25,7 +25,7 @@ NEAR = 0.002
 class Film:
     """Also a sound, which is a film without pictures. `width`, `height`: as shown, upright, with
     square pixels; 0 without pictures. `dynamic_range`: as in VideoInfo. `tracks`: of sound, as in
-    VideoInfo, with at least one if there is sound."""
+    VideoInfo, with at least one if there is sound. `bit_rate_bps`: of the whole file."""
 
     path: Path
     content_type: str
@@ -36,12 +36,12 @@ class Film:
     dynamic_range: str
     tracks: Sequence[Mapping[str, Any]]
     subtitles: Sequence[Mapping[str, Any]]
+    bit_rate_bps: int = 0
 
     @classmethod
     def of(cls, path: Path, content_type: str, info: Mapping[str, Any]) -> Self:
         """`info`: what inspection found, as it is kept."""
-        sound = {"audio_codec": info["audio_codec"]} if info.get("audio_codec") else None
-        tracks = info.get("audio_tracks") or ([sound] if sound else [])
+        tracks = info.get("audio_tracks") or ([info] if info.get("audio_codec") else [])
         return cls(
             path,
             content_type,
@@ -52,6 +52,7 @@ class Film:
             info.get("dynamic_range", "SDR"),
             tracks,
             info.get("subtitle_tracks", ()),
+            info.get("bit_rate_bps", 0),
         )
 
     @property

@@ -1,0 +1,50 @@
+"""What a pipeline makes of a sound, or of a film."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from media_service.media.model import Kind
+from media_service.processing.film.film import Film
+from media_service.processing.films import Films
+from media_service.processing.inspector import Inspector
+from media_service.processing.made import Made
+from media_service.processing.pipeline.way import way
+
+TYPES = {
+    ".mp3": "audio/mpeg",
+    ".m4a": "audio/mp4",
+    ".ogg": "audio/ogg",
+    ".flac": "audio/flac",
+    ".wav": "audio/wav",
+    ".mkv": "video/x-matroska",
+}
+
+# Takes a file and a pipeline. What it makes is there until the test ends.
+Make = Callable[[Path, str], Awaitable[Made]]
+
+
+@pytest.fixture
+async def make(inspector: Inspector) -> AsyncIterator[Make]:
+    async with AsyncExitStack() as stack:
+
+        async def one(path: Path, ops: str) -> Made:
+            told: list[float] = []
+            film, kind = await filmed(inspector, path)
+            made = Films().make(film, way(ops, kind).steps, {}, told.append)
+            (only,) = await stack.enter_async_context(made)
+            assert told == sorted(told)
+            assert all(0 <= part <= 1 for part in told)
+            return only
+
+        yield one
+
+
+async def filmed(inspector: Inspector, path: Path) -> tuple[Film, Kind]:
+    """A file as inspection finds it."""
+    content_type = TYPES[path.suffix]
+    kind = Kind.VIDEO if content_type.startswith("video") else Kind.AUDIO
+    found = await inspector.inspect(path, kind, content_type)
+    return Film.of(path, content_type, found.info), kind
