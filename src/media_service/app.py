@@ -276,7 +276,7 @@ async def work(config: Config, ready: Callable[[], None], opener: Opener = open_
     ):
         renditions = Renditions(parts.database, parts.notifier, parts.stores)
         files = Files(parts.stores, inspector)
-        makers = Makers(renderer, Films(), Documents())
+        makers = Makers(renderer, Films(renderer, config.video_profiles), Documents())
         segments = Segments(parts.database, parts.notifier, parts.raw)
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
         streams = StreamMaker(

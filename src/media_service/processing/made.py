@@ -1,7 +1,11 @@
 """What came out of a pipeline."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+# Is told how much is done, 0 to 1.
+Told = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from media_service.errors import FailedPrecondition, Reason
@@ -11,7 +12,8 @@ from media_service.processing.pipeline.way import Step
 @dataclass(frozen=True, slots=True)
 class Edits:
     """`start`, `end`: what is kept, in seconds of the original. `factor`: how much faster it plays.
-    `normalize`, `watermarks`, `silence`: messages of these operations."""
+    `normalize`, `watermarks`, `silence`: messages of these operations. `mark`: a PNG as large as
+    the film, with all watermarks."""
 
     start: float
     end: float
@@ -20,6 +22,7 @@ class Edits:
     normalize: Any = None
     silence: Any = None
     watermarks: tuple[Any, ...] = field(default=())
+    mark: Path | None = None
 
     @property
     def seconds(self) -> float:
