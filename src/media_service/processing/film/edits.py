@@ -37,21 +37,17 @@ class Edits:
 
 def edits(steps: Sequence[Step], duration: float) -> tuple[Edits, Sequence[Step]]:
     """The edits, and the steps that follow them. Clips and changes of speed follow one another: a
-    clip's times are those of what there is by then.
+    clip's times are those of what there is by then. What says how it is encoded does so wherever it
+    is, unless something else is made in the end.
 
     Raises FailedPrecondition (OPERATION_NOT_APPLICABLE) if nothing is left.
     """
     found = Edits(0.0, duration)
+    encoded: Sequence[Step] = ()
     for place, (name, message) in enumerate(steps):
         match name:
             case "clip":
-                start = found.start + message.start_seconds * found.factor
-                end = found.end
-                if message.HasField("end_seconds"):
-                    end = min(end, found.start + message.end_seconds * found.factor)
-                if start >= end:
-                    raise nothing_left(found.seconds)
-                found = replace(found, start=start, end=end)
+                found = clipped(found, message)
             case "speed":
                 found = replace(found, factor=found.factor * message.factor)
             case "mute":
@@ -62,9 +58,22 @@ def edits(steps: Sequence[Step], duration: float) -> tuple[Edits, Sequence[Step]
                 found = replace(found, silence=message)
             case "watermark":
                 found = replace(found, watermarks=(*found.watermarks, message))
+            case "transcode" | "audio":
+                encoded = [(name, message)]
             case _:
                 return found, steps[place:]
-    return found, ()
+    return found, encoded
+
+
+def clipped(found: Edits, message: Any) -> Edits:
+    """Raises FailedPrecondition (OPERATION_NOT_APPLICABLE)."""
+    start = found.start + message.start_seconds * found.factor
+    end = found.end
+    if message.HasField("end_seconds"):
+        end = min(end, found.start + message.end_seconds * found.factor)
+    if start >= end:
+        raise nothing_left(found.seconds)
+    return replace(found, start=start, end=end)
 
 
 def nothing_left(seconds: float) -> FailedPrecondition:
