@@ -16,13 +16,15 @@ PNG = "image/png"
 NAME = "frame.png"
 # Of so many pictures that can be shown without others, spread over the film, one is chosen.
 CANDIDATES = 100
+# Percent of black from which a picture is none of them.
+BLACK = 98
 # Before the end, for the last picture: as long as one lasts in the slowest films.
 LAST_SECONDS = 1.0
 
 
 async def frame(stack: AsyncExitStack, film: Film, edits: Edits, message: Any) -> Made:
     """A PNG, of the film's own size: at a time, or the one of many that is most like them all
-    (ffmpeg's `thumbnail`), which no black picture is.
+    (ffmpeg's `thumbnail`), and not black unless they all are.
 
     Raises as `Program.wait`.
     """
@@ -62,9 +64,11 @@ async def taken(
 
 async def telling(stack: AsyncExitStack, film: Film, edits: Edits, size: graph.Size) -> Made | None:
     """Looks at key frames only, which is a hundredth of the work."""
-    drawn = graph.drawn(stack, film, edits, size, pixels="rgb24", skip_frame="nokey")
-    stream = drawn.pictures.filter("thumbnail", CANDIDATES)
-    return await written(stack, stream, drawn.files, size)
+    drawn = graph.drawn(stack, film, edits, size, skip_frame="nokey")
+    stream = drawn.pictures.filter("blackframe", 0)
+    black = {"key": "lavfi.blackframe.pblack", "value": BLACK, "function": "less"}
+    stream = stream.filter("metadata", "select", **black).filter("thumbnail", CANDIDATES)
+    return await written(stack, stream.filter("format", "rgb24"), drawn.files, size)
 
 
 async def written(

@@ -72,7 +72,9 @@ def played(
     drawn = [
         graph.drawn(stack, film, part, size, rate={"fps": rate}, pixels=pixels) for part in parts
     ]
-    pictures = ffmpeg.concat(*(part.pictures for part in drawn))
+    # The last picture of a part may last longer than is left of it.
+    most = max(1, round(parts[0].seconds * rate))
+    pictures = ffmpeg.concat(*(part.pictures.filter("trim", end_frame=most) for part in drawn))
     return pictures, [file for part in drawn for file in part.files]
 
 
