@@ -72,9 +72,10 @@ def played(
     drawn = [
         graph.drawn(stack, film, part, size, rate={"fps": rate}, pixels=pixels) for part in parts
     ]
-    # The last picture of a part may last longer than is left of it.
+    # The first picture of a part may come late, and the last go on beyond its end.
     most = max(1, round(parts[0].seconds * rate))
-    pictures = ffmpeg.concat(*(part.pictures.filter("trim", end_frame=most) for part in drawn))
+    cut = [part.pictures.filter("trim", end_frame=most) for part in drawn]
+    pictures = ffmpeg.concat(*(each.filter("setpts", "PTS-STARTPTS") for each in cut))
     return pictures, [file for part in drawn for file in part.files]
 
 
