@@ -57,6 +57,14 @@ async def test_a_storyboard_has_its_times_beside_it(working: Running, film: byte
     assert "\n../board/content#xywh=0,0,160,120\n" in text
 
 
+async def test_a_storyboard_leaves_room_in_its_name(ann: Caller, film: bytes) -> None:
+    media = await ann.store(film, "film.mp4")
+    told = await refused(process(ann, media.media_id, "storyboard", rendition="a" * 61))
+    assert (told.reason, told.fields) == ("INVALID_FIELD", ["rendition"])
+    await process(ann, media.media_id, "storyboard", rendition="a" * 60)
+    await process(ann, media.media_id, "frames", rendition="a" * 64)
+
+
 async def test_films_are_not_made_into_what_they_are_not(working: Running, film: bytes) -> None:
     ann = await working.caller()
     media = await ann.store(film, "film.mp4")

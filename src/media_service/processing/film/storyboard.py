@@ -11,6 +11,7 @@ from media_service.processing.film.edits import Edits
 from media_service.processing.film.film import Film
 from media_service.processing.film.shots import Series
 from media_service.processing.made import Made, Told
+from media_service.processing.pipeline.plan import BESIDE
 from media_service.processing.sandbox.death import corrupt
 from media_service.scratch import scratch_file
 
@@ -50,7 +51,7 @@ async def storyboard(
     text.write(cues(name, size, columns, count, interval, edits.seconds).encode())
     text.flush()
     return [
-        Made(Path(text.name), "text/vtt", suffix=".vtt"),
+        Made(Path(text.name), "text/vtt", suffix=BESIDE["storyboard"]),
         Made(sheet, "image/jpeg", size[0] * grid[0], size[1] * grid[1]),
     ]
 
