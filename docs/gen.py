@@ -40,10 +40,30 @@ A pipeline is a list of operations. In the short text form they are separated by
 (`crop:300x200:gravity=NORTH`), or both; `tile` alone is `tile=true`. `WxH` stands for a width and a height, of which one may be missing. The name of a filter alone
 stands for `filter:NAME`. In text, `%2C`, `%3A`, `%3D` and `%25` stand for a comma, a colon, an equals sign and a percent sign. ListOperations tells all of this to programs.
 
+An operation takes media of certain kinds, and gives the same kind, unless it says what it makes: `frame:5,resize:400x` makes a picture of a film, and then a smaller one.
+"""
+# What is said of the media of each kind, before the operations that are foremost for it.
+KINDS = {
+    "IMAGE": """
+# Pictures
+
 Every picture begins upright and in sRGB. This one is the original:
 
 ![the original](operations/original.webp)
-"""
+""",
+    "VIDEO": """
+# Films
+
+Times are in seconds. What only changes a film (`clip`, `speed`, `mute`, `normalize`, `watermark`) is followed by a `transcode` with its defaults, if nothing else follows; a `transcode` says how the
+film is encoded, wherever in the pipeline it is. A `clip` behind a `speed` counts the seconds as they are played then.
+""",
+    "AUDIO": """
+# Sounds
+""",
+    "DOCUMENT": """
+# Documents
+""",
+}
 FILTERS = """
 ## Filters
 
@@ -55,13 +75,22 @@ a browser shows of it. `amount` mixes a filter with the original: `moon:0.5`.
 
 def pictures() -> dict[str, str]:
     """The pipeline of each picture, by its name."""
-    shown = {m.name: SHOWN.get(m.name, m.example) for m in catalogue() if m.name not in ONCE}
+    shown = {m.name: SHOWN.get(m.name, m.example) for m in catalogue() if has_picture(m)}
     names = [name.lower() for name in fields.values(fields.FILTERS.DESCRIPTOR)]
     return {"original": "", **shown, **{f"filter_{name}": name for name in names}}
 
 
 def manual() -> str:
-    parts = [HEAD, *(section(operation) for operation in catalogue()), FILTERS]
+    parts = [HEAD]
+    for kind, about in KINDS.items():
+        parts += [about, *(section(each) for each in catalogue() if each.kinds[0] == kind)]
+        if kind == "IMAGE":
+            parts += filters()
+    return "".join(parts)
+
+
+def filters() -> list[str]:
+    parts = [FILTERS]
     names = [name for name in pictures() if name.startswith("filter_")]
     for start in range(0, len(names), 3):
         row = names[start : start + 3]
@@ -69,18 +98,33 @@ def manual() -> str:
         cells = [f"![{name}](operations/{name}.webp)" for name in row]
         rule = ["|---|---|---|"] if start == 0 else []
         parts.append("\n".join([line(titles), *rule, line(cells)]) + "\n")
-    return "".join(parts)
+    return parts
+
+
+def has_picture(operation: OperationManual) -> bool:
+    """Whether what it does can be seen in a picture."""
+    return "IMAGE" in operation.kinds and operation.name not in ONCE
 
 
 def section(operation: OperationManual) -> str:
     shown = SHOWN.get(operation.name, operation.example)
     lines = [f"\n## {operation.name}", "", operation.description, "", f"`{shown}`", ""]
-    if operation.name not in ONCE:
+    if operation.kinds != ("IMAGE",):
+        lines += [kinds(operation), ""]
+    if has_picture(operation):
         lines += [f"![{operation.name}](operations/{operation.name}.webp)", ""]
     if operation.parameters:
         lines += [line(["parameter", "what it is", "values", "default"]), "|---|---|---|---|"]
         lines += [parameter(each) for each in operation.parameters]
     return "\n".join(lines) + "\n"
+
+
+def kinds(operation: OperationManual) -> str:
+    """What it takes and gives, where that is not just a picture."""
+    said = f"Takes {' or '.join(operation.kinds)}"
+    if operation.makes:
+        said += f", makes {operation.makes}"
+    return f"{said}; nothing can follow it." if operation.last else f"{said}."
 
 
 def parameter(each: Parameter) -> str:

@@ -278,7 +278,7 @@ async def work(config: Config, ready: Callable[[], None], opener: Opener = open_
     ):
         renditions = Renditions(parts.database, parts.notifier, parts.stores)
         files = Files(parts.stores, inspector)
-        makers = Makers(renderer, Films(), documents)
+        makers = Makers(renderer, Films(renderer, config.video_profiles), documents)
         segments = Segments(parts.database, parts.notifier, parts.raw)
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
         streams = StreamMaker(

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from media_service.cli import output
 from media_service.cli.connection import INTERRUPTED, client_command, fail
-from media_service.client import Client, Job, OperationInfo
+from media_service.client import Client, Job, Media, OperationInfo
 
 PRIORITIES = [value.name for value in Job.Priority.DESCRIPTOR.values if value.number]
 
@@ -19,6 +19,8 @@ Examples:
   media-service process ID resize:800x600 compress:85 --watch
   media-service process ID crop:600x600:gravity=attention clarendon --name square
   media-service process ID resize:300x300:cover convert:avif --watch | cut -f6
+  media-service process FILM clip:10:25.5 transcode:h264:720 --watch
+  media-service process FILM frame:12.5 resize:400x
   media-service operations
 """
 )
@@ -77,8 +79,9 @@ def report(job: Job) -> None:
         click.echo(output.job_line(job))
     elif job.state == Job.SUCCEEDED:
         made = job.rendition
-        size = f"{made.width}x{made.height}  {decimal(made.size_bytes)}"
-        click.echo(f"made {made.name}  {made.content_type}  {size}")
+        shape = f"{made.width}x{made.height}  " if made.width else ""
+        size = decimal(made.size_bytes)
+        click.echo(f"made {made.name}  {made.content_type}  {shape}{size}")
         click.echo(f"  media-service download {job.media_id} --rendition {made.name}")
     else:
         click.echo(f"{Job.State.Name(job.state).lower()} job {job.job_id}")
@@ -107,18 +110,24 @@ def operations(client: Client, name: str) -> None:
             fail(f"there is no operation {name!r}; there are {', '.join(known)}")
         explain(known[name])
     elif output.on_terminal():
-        grid = Table("Operation", "What it does", "Example", box=None, pad_edge=False)
+        grid = Table("Operation", "Of", "What it does", "Example", box=None, pad_edge=False)
         for each in known.values():
-            grid.add_row(each.name, escape(each.description), escape(each.example))
+            grid.add_row(each.name, kinds(each), escape(each.description), escape(each.example))
         Console().print(grid)
     else:
         for each in known.values():
             click.echo(f"{each.name}\t{each.example}\t{each.description}")
 
 
+def kinds(info: OperationInfo) -> str:
+    """What it takes, and what it makes of that if it is something else."""
+    takes = ", ".join(Media.Kind.Name(kind).lower() for kind in info.kinds)
+    return f"{takes} → {Media.Kind.Name(info.makes).lower()}" if info.makes else takes
+
+
 def explain(info: OperationInfo) -> None:
     """One operation, with its parameters."""
-    click.echo(f"{info.name}: {info.description}\n\n  {info.example}\n")
+    click.echo(f"{info.name} ({kinds(info)}): {info.description}\n\n  {info.example}\n")
     for each in info.parameters:
         range_ = f"{each.min} to {each.max}" if each.min or each.max else each.type
         allowed = ", ".join(each.values) or range_

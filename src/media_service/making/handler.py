@@ -59,7 +59,9 @@ class ProcessHandler:
                 return
             laid = {each.media_id: await self._files.picture(opened, each) for each in overlays}
             progress.report("render", BEGIN)
-            *others, made = await self._makers.make(opened, original, way, laid, progress)
+            *others, made = await self._makers.make(
+                opened, original, way, laid, progress, name=claim.rendition
+            )
             failpoint("process.store.before")
             progress.report("store", STORE)
             for other in others:

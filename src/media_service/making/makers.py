@@ -38,14 +38,17 @@ class Makers:
         way: Way,
         overlays: Mapping[str, Source],
         progress: Progress,
+        *,
+        name: str,
     ) -> Sequence[Made]:
-        """What a pipeline makes, the main thing last; the files are there for as long as the stack
-        lasts. Raises as `Renderer.render`, `Films.make` and `Documents.make`."""
+        """What a pipeline makes, the main thing last, which will be called `name`; the files are
+        there for as long as the stack lasts. Raises as `Renderer.render`,
+        `Films.make` and `Documents.make`."""
         begin, deliver = BEGIN, NOTHING
         if original.media.kind is Kind.IMAGE:
             source = original.picture
         else:
-            made = await self._before(stack, original, way, overlays, progress)
+            made = await self._before(stack, original, way, overlays, progress, name)
             if way.pictures is None:
                 return made
             picture = made[-1]
@@ -68,6 +71,7 @@ class Makers:
         way: Way,
         overlays: Mapping[str, Source],
         progress: Progress,
+        name: str,
     ) -> Sequence[Made]:
         """What is made of a film, a sound or a document."""
         media, path = original.media, original.path
@@ -76,7 +80,7 @@ class Makers:
             making = self.documents.make(path, media.content_type, way.steps, told)
         else:
             film = Film.of(path, media.content_type, original.info)
-            making = self.films.make(film, way.steps, overlays, told)
+            making = self.films.make(film, way.steps, overlays, told, name=name)
         return await stack.enter_async_context(making)
 
 

@@ -2,40 +2,88 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
+from media.v1.operation_pb2 import Operation
+
+from media_service.errors import FailedPrecondition, Reason
 from media_service.processing.film.edits import edits
 from media_service.processing.film.film import Film
 from media_service.processing.film.frame import frame
+from media_service.processing.film.frames import frames
+from media_service.processing.film.mark import mark
+from media_service.processing.film.preview import preview
+from media_service.processing.film.storyboard import storyboard
+from media_service.processing.film.transcode import transcode
 from media_service.processing.made import Made
+from media_service.processing.pipeline import fields
 from media_service.processing.pipeline.way import Step
+from media_service.processing.renderer import Renderer
 from media_service.processing.sound.audio import audio
 from media_service.processing.sound.waveform import waveform
 from media_service.processing.source import Source
 from media_service.processing.told import Told
 
+# What ends a pipeline that only edits a film; a sound; and what needs no pictures.
+TRANSCODE: Step = fields.step(fields.filled(Operation(transcode=Operation.Transcode())))
+AUDIO: Step = ("audio", None)
+SOUNDS = {"audio", "waveform"}
+
 
 class Films:
-    """Of films and sounds."""
+    """Of films and sounds. `renderer`: makes what is laid over them. `profiles`: what the pictures
+    of a film may take, in kilobits per second, by its shorter side."""
+
+    def __init__(self, renderer: Renderer, profiles: Mapping[int, int]) -> None:
+        self._renderer = renderer
+        self._profiles = profiles
 
     @asynccontextmanager
     async def make(
-        self, film: Film, steps: Sequence[Step], overlays: Mapping[str, Source], told: Told
+        self,
+        film: Film,
+        steps: Sequence[Step],
+        overlays: Mapping[str, Source],
+        told: Told,
+        *,
+        name: str,
     ) -> AsyncIterator[Sequence[Made]]:
         """What a pipeline makes of a film, up to where pictures begin, the main thing last;
-        `overlays`: the pictures it names, by media id. The files are there for as
-        long as the context lasts; leaving it kills what still runs.
+        `overlays`: the pictures it names, by media id. `name`: of the rendition. The files are
+        there for as long as the context lasts; leaving it kills what still runs.
 
         Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (OPERATION_NOT_APPLICABLE),
         TooLarge (PROCESSING_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING), Unavailable
         (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE).
         """
         kept, rest = edits(steps, film.duration_seconds)
+        sound = kept.audio or not film.has_pictures
+        ending, message = rest[0] if rest else AUDIO if sound else TRANSCODE
+        if not film.has_pictures and ending not in SOUNDS:
+            raise no_pictures(ending)
         async with AsyncExitStack() as stack:
-            for name, message in rest[:1]:
-                match name:
-                    case "frame":
-                        yield [await frame(stack, film, kept, message)]
-                    case "waveform":
-                        yield [await waveform(stack, film, kept, message, told)]
-            if not rest and (kept.audio or not film.has_pictures):
-                yield [await audio(stack, film, kept, told)]
+            marks = await mark(stack, self._renderer, film, kept.watermarks, overlays)
+            kept = replace(kept, mark=marks)
+            match ending:
+                case "audio":
+                    yield [await audio(stack, film, kept, told)]
+                case "waveform":
+                    yield [await waveform(stack, film, kept, message, told)]
+                case "transcode":
+                    yield [await transcode(stack, film, kept, message, self._profiles, told)]
+                case "frame":
+                    yield [await frame(stack, film, kept, message)]
+                case "frames":
+                    yield [await frames(stack, film, kept, message, told)]
+                case "storyboard":
+                    yield await storyboard(stack, film, kept, message, name, told)
+                case "preview":
+                    yield [await preview(stack, film, kept, message, told)]
+
+
+def no_pictures(name: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        Reason.OPERATION_NOT_APPLICABLE,
+        f"The film has no pictures, which {name} takes.",
+        operation=name,
+    )

@@ -35,6 +35,9 @@ JOB_KEY = [datetime, UUID]
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
+# Of a rendition's name.
+MOST_LETTERS = 64
+
 
 class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
     """`public_url`: what stands before keys of the public store. `standard`: names of renditions
@@ -123,6 +126,9 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
             raise invalid_fields(
                 [("rendition", f"must be none of {names}, which media get by themselves")]
             )
+        if len(request.rendition + plan.beside) > MOST_LETTERS:
+            what = f"may have {MOST_LETTERS - len(plan.beside)} letters: another will be called as"
+            raise invalid_fields([("rendition", f"{what} it with {plan.beside} behind it")])
         return Order(
             media_id=request.media_id.lower(),
             plan=plan,

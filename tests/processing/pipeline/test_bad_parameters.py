@@ -58,6 +58,16 @@ BY_HAND = [
     ("filter", "filter:NAME_UNSPECIFIED", "name"),
     ("compress", "compress:80:max_bytes=1000", "takes one of"),
     ("compress", "compress:similarity=1", "similarity"),
+    ("clip", "clip:5:5", "ends after it begins"),
+    ("clip", "clip:5:2", "ends after it begins"),
+    ("clip", "clip:end_seconds=0", "ends after it begins"),
+    ("mute", "mute:true", "takes no more parameters"),
+    ("stream", "stream:480:720", "min_height is at most max_height"),
+    ("frame", "frame:5:50", "takes one of time_seconds and percent"),
+    ("preview", "preview:format=JPEG", "format"),
+    ("preview", "preview:format=AVIF", "format"),
+    ("waveform", "waveform:PNG:color=blue", "color"),
+    ("waveform", "waveform:PNG:background=none", "background"),
 ]
 
 

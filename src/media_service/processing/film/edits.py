@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from media_service.errors import FailedPrecondition, Reason
@@ -11,8 +12,9 @@ from media_service.processing.pipeline.way import Step
 @dataclass(frozen=True, slots=True)
 class Edits:
     """`start`, `end`: what is kept, in seconds of the original. `factor`: how much faster it plays.
-    `normalize`, `watermarks`, `audio`: messages of these operations. `later`: what takes silence
-    away, and the clips and changes of speed behind that, in order; only of sounds."""
+    `normalize`, `watermarks`, `audio`: messages of these operations. `mark`: a PNG as large as the
+    film, with all watermarks. `later`: what takes silence away, and the clips and changes of speed
+    behind that, in order; only of sounds."""
 
     start: float
     end: float
@@ -21,6 +23,7 @@ class Edits:
     normalize: Any = None
     audio: Any = None
     watermarks: tuple[Any, ...] = field(default=())
+    mark: Path | None = None
     later: tuple[Step, ...] = field(default=())
 
     @property
@@ -36,11 +39,13 @@ class Edits:
 
 def edits(steps: Sequence[Step], duration: float) -> tuple[Edits, Sequence[Step]]:
     """The edits, and the steps that follow them. Clips and changes of speed follow one another: a
-    clip's times are those of what there is by then.
+    clip's times are those of what there is by then. What says how it is encoded does so wherever it
+    is, unless something else is made in the end.
 
     Raises FailedPrecondition (OPERATION_NOT_APPLICABLE) if nothing is left.
     """
     found = Edits(0.0, duration)
+    encoded: Sequence[Step] = ()
     for place, (name, message) in enumerate(steps):
         match name:
             case "clip" | "speed" | "remove_silence" if found.later or name == "remove_silence":
@@ -55,12 +60,15 @@ def edits(steps: Sequence[Step], duration: float) -> tuple[Edits, Sequence[Step]
                 found = replace(found, **{name: message})
             case "watermark":
                 found = replace(found, watermarks=(*found.watermarks, message))
+            case "transcode":
+                encoded = [(name, message)]
             case _:
                 return found, steps[place:]
-    return found, ()
+    return found, encoded
 
 
 def clipped(found: Edits, message: Any) -> Edits:
+    """Raises FailedPrecondition (OPERATION_NOT_APPLICABLE)."""
     start = found.start + message.start_seconds * found.factor
     end = found.end
     if message.HasField("end_seconds"):

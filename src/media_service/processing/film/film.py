@@ -19,6 +19,7 @@ USUAL = tuple(
 # More than these are shown by few, and are most often a clock that is no frame rate.
 FASTEST, SLOWEST = Fraction(60), Fraction(1)
 NEAR = 0.002
+LEAST_UNEVEN = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Film:
             info.get("width", 0),
             info.get("height", 0),
             info["duration_seconds"],
-            usual_rate(info.get("frame_rate", 0)),
+            usual_rate(info.get("frame_rate", 0), uneven=info.get("variable_frame_rate", False)),
             info.get("dynamic_range", "SDR"),
             tracks,
             info.get("subtitle_tracks", ()),
@@ -68,8 +69,11 @@ class Film:
         return bool(self.tracks)
 
 
-def usual_rate(measured: float) -> Fraction:
-    """The frame rate that films made of this one have, all pictures evenly spaced."""
+def usual_rate(measured: float, *, uneven: bool = False) -> Fraction:
+    """The frame rate that films made of this one have, all pictures evenly spaced. Of `uneven`
+    ones, where it moves there are more than was measured."""
+    if uneven:
+        measured = max(measured, LEAST_UNEVEN)
     if not measured > 0:
         return Fraction(25)
     near = min(USUAL, key=lambda rate: abs(rate - measured))

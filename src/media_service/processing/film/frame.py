@@ -1,9 +1,11 @@
 """One picture of a film."""
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
-from media_service.processing.ffmpeg.coder import coding, opened
+from media_service.processing.ffmpeg.coder import coding
 from media_service.processing.film import graph
 from media_service.processing.film.edits import Edits
 from media_service.processing.film.film import Film
@@ -14,13 +16,15 @@ PNG = "image/png"
 NAME = "frame.png"
 # Of so many pictures that can be shown without others, spread over the film, one is chosen.
 CANDIDATES = 100
+# Percent of black from which a picture is none of them.
+BLACK = 98
 # Before the end, for the last picture: as long as one lasts in the slowest films.
 LAST_SECONDS = 1.0
 
 
 async def frame(stack: AsyncExitStack, film: Film, edits: Edits, message: Any) -> Made:
     """A PNG, of the film's own size: at a time, or the one of many that is most like them all
-    (ffmpeg's `thumbnail`), which no black picture is.
+    (ffmpeg's `thumbnail`), and not black unless they all are.
 
     Raises as `Program.wait`.
     """
@@ -29,10 +33,10 @@ async def frame(stack: AsyncExitStack, film: Film, edits: Edits, message: Any) -
     if at is not None:
         # The time may be behind the last picture, or none may be decodable there.
         for start in dict.fromkeys((at, max(edits.start, at - LAST_SECONDS), edits.start)):
-            if made := await taken(stack, film, size, start):
+            if made := await taken(stack, film, edits, size, start):
                 return made
     elif (made := await telling(stack, film, edits, size)) or (
-        made := await taken(stack, film, size, edits.start)
+        made := await taken(stack, film, edits, size, edits.start)
     ):
         return made
     raise corrupt("The film has no picture that can be decoded.")
@@ -49,26 +53,29 @@ def moment(edits: Edits, message: Any) -> float | None:
     return min(edits.start + wanted, edits.end)
 
 
-async def taken(stack: AsyncExitStack, film: Film, size: graph.Size, start: float) -> Made | None:
+async def taken(
+    stack: AsyncExitStack, film: Film, edits: Edits, size: graph.Size, start: float
+) -> Made | None:
     """The first picture from `start` on."""
-    file = stack.enter_context(opened(film.path))
-    stream = graph.opened(film, Edits(start, film.duration_seconds), file).video
-    return await written(stack, graph.shown(stream, film, size, "rgb24"), file, size)
+    rest = replace(edits, start=start, end=film.duration_seconds, factor=1.0)
+    drawn = graph.drawn(stack, film, rest, size, pixels="rgb24")
+    return await written(stack, drawn.pictures, drawn.files, size)
 
 
 async def telling(stack: AsyncExitStack, film: Film, edits: Edits, size: graph.Size) -> Made | None:
     """Looks at key frames only, which is a hundredth of the work."""
-    file = stack.enter_context(opened(film.path))
-    stream = graph.opened(film, edits, file, skip_frame="nokey").video
-    stream = stream.filter("thumbnail", CANDIDATES)
-    return await written(stack, graph.shown(stream, film, size, "rgb24"), file, size)
+    drawn = graph.drawn(stack, film, edits, size, skip_frame="nokey")
+    stream = drawn.pictures.filter("blackframe", 0)
+    black = {"key": "lavfi.blackframe.pblack", "value": BLACK, "function": "less"}
+    stream = stream.filter("metadata", "select", **black).filter("thumbnail", CANDIDATES)
+    return await written(stack, stream.filter("format", "rgb24"), drawn.files, size)
 
 
 async def written(
-    stack: AsyncExitStack, stream: graph.Node, file: int, size: graph.Size
+    stack: AsyncExitStack, stream: graph.Node, files: Sequence[int], size: graph.Size
 ) -> Made | None:
     output = stream.output(NAME, vframes=1, vcodec="png", pred="none", compression_level=1)
-    program = await stack.enter_async_context(coding(output, [file]))
+    program = await stack.enter_async_context(coding(output, files))
     await program.wait()
     path = program.folder / NAME
     return Made(path, PNG, *size) if path.exists() else None

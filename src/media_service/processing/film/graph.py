@@ -1,7 +1,12 @@
 """The parts of which the graphs of ffmpeg are made."""
 
+import math
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from media_service.processing.ffmpeg import coder
 from media_service.processing.ffmpeg.coder import source
 from media_service.processing.film.edits import Edits
 from media_service.processing.film.film import Film
@@ -10,7 +15,10 @@ from media_service.processing.film.film import Film
 Node: TypeAlias = Any
 Size: TypeAlias = tuple[int, int]
 
-HDR = ("HDR_PQ", "HDR_HLG")
+# What the two kinds of HDR are called by FFmpeg.
+TRANSFERS = {"HDR_PQ": "smpte2084", "HDR_HLG": "arib-std-b67"}
+# Sound is stretched by no more at a time: beyond that, atempo leaves some of it out.
+SLOWEST, FASTEST = 0.5, 2.0
 
 
 def opened(film: Film, edits: Edits, file: int, **options: Any) -> Node:
@@ -22,13 +30,50 @@ def opened(film: Film, edits: Edits, file: int, **options: Any) -> Node:
     return source(file, film.demuxer, **options)
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A film in a graph: its pictures as they are to be seen, and its sounds. `files`: what the
+    program needs for it."""
+
+    pictures: Node
+    sounds: list[Node]
+    files: list[int]
+
+
+def drawn(
+    stack: AsyncExitStack,
+    film: Film,
+    edits: Edits,
+    size: Size,
+    *,
+    rate: Mapping[str, Any] | None = None,
+    pixels: str = "yuv420p",
+    **options: Any,
+) -> Drawn:
+    """Opens a film, for as long as the stack lasts, and does to it what all that is made of it has
+    in common. `rate`: how many pictures there are (ffmpeg's `fps`). `options`: of the input."""
+    files = [stack.enter_context(coder.opened(film.path))]
+    media = opened(film, edits, files[0], **options)
+    # Cover art is no picture of a film; what was filmed for old television is no longer interlaced.
+    pictures = media["V:0"].filter("bwdif", "send_frame", deint="interlaced")
+    pictures = faster(pictures, edits)
+    if rate:
+        pictures = pictures.filter("fps", **rate)
+    pictures = shown(pictures, film, size, pixels)
+    if edits.mark:
+        files.append(stack.enter_context(coder.opened(edits.mark)))
+        mark = source(files[1], "png_pipe").filter("scale", *size)
+        pictures = pictures.overlay(mark, format="auto").filter("format", pixels)
+    tracks = range(0 if edits.mute else len(film.tracks))
+    sounds = [sound_faster(media[f"a:{track}"], edits) for track in tracks]
+    return Drawn(pictures, sounds, files)
+
+
 def scaled(size: Size, short_side: int | None) -> Size:
     """The size of a film whose shorter side is at most that; even, as most encoders want it."""
-    width, height = size
-    if short_side and min(size) > short_side:
-        factor = short_side / min(size)
-        return max(2, round(width * factor / 2) * 2), max(2, round(height * factor / 2) * 2)
-    return max(2, width // 2 * 2), max(2, height // 2 * 2)
+    factor = min(1.0, (short_side or math.inf) / min(size))
+    width, height = (max(2, min(round(side * factor / 2), side // 2) * 2) for side in size)
+    return width, height
 
 
 def within(size: Size, width: int) -> Size:
@@ -43,10 +88,14 @@ def shown(stream: Node, film: Film, size: Size, pixels: str = "yuv420p") -> Node
     ffmpeg has turned them upright by then."""
     width, height = size
     stream = stream.filter("scale", width, height, out_range="tv").filter("setsar", 1)
-    if film.dynamic_range in HDR:
+    if transfer := TRANSFERS.get(film.dynamic_range):
         stream = (
+            # Not all that is HDR says in which colours, but there is one way to it in practice.
+            stream.filter(
+                "setparams", colorspace="bt2020nc", color_primaries="bt2020", color_trc=transfer
+            )
             # Light as it is, then brought down to what a screen of 100 cd/m² can show (Hable).
-            stream.filter("zscale", t="linear", npl=100)
+            .filter("zscale", t="linear", npl=100)
             .filter("format", "gbrpf32le")
             .filter("zscale", p="bt709")
             .filter("tonemap", "hable", desat=0)
@@ -64,9 +113,9 @@ def sound_faster(stream: Node, edits: Edits) -> Node:
 
 
 def paced(sound: Node, factor: float) -> Node:
-    """Played faster, at the same pitch. More than twice as fast at once would leave pieces out."""
-    while factor > 2:
-        sound, factor = sound.filter("atempo", 2), factor / 2
-    while factor < 0.5:
-        sound, factor = sound.filter("atempo", 0.5), factor * 2
+    """Played faster, at the same pitch."""
+    while factor > FASTEST:
+        sound, factor = sound.filter("atempo", FASTEST), factor / FASTEST
+    while factor < SLOWEST:
+        sound, factor = sound.filter("atempo", SLOWEST), factor / SLOWEST
     return sound.filter("atempo", f"{factor:.9g}") if factor != 1 else sound

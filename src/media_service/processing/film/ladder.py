@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, Self
 
+from media_service.processing.film.codecs import kbps
 from media_service.processing.film.edits import Edits
 from media_service.processing.film.film import Film
 from media_service.processing.film.graph import scaled
@@ -125,15 +126,9 @@ def rungs(film: Film, profiles: Mapping[int, int], least: int, most: int) -> Seq
     if not heights or (wanted and side < min(wanted)):
         heights = [min(side, most)]
     return tuple(
-        Rung(f"{height}p", *scaled((film.width, film.height), height), kbps_of(height, profiles))
+        Rung(f"{height}p", *scaled((film.width, film.height), height), kbps(profiles, height))
         for height in heights
     )
-
-
-def kbps_of(height: int, profiles: Mapping[int, int]) -> int:
-    """Of a profile of this size; of a size between, that of the next larger one."""
-    larger = [kbps for side, kbps in sorted(profiles.items()) if side >= height]
-    return larger[0] if larger else max(profiles.values())
 
 
 def tracks(letter: str, found: Sequence[Mapping[str, Any]]) -> Sequence[Track]:

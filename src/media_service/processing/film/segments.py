@@ -54,7 +54,9 @@ async def encode_pictures(
         file = stack.enter_context(opened(film.path))
         seek = max(0.0, begin - BEFORE_SECONDS)
         # The times of the original stay, so that all chunks count the same pictures.
-        stream = source(file, film.demuxer, copyts=None, start_at_zero=None, ss=f"{seek:.6f}").video
+        stream = source(file, film.demuxer, copyts=None, start_at_zero=None, ss=f"{seek:.6f}")[
+            "V:0"
+        ]
         stream = even(stream, edits, ladder, chunk)
         largest = ladder.rungs[0]
         stream = graph.shown(stream, film, (largest.width, largest.height))
@@ -76,6 +78,7 @@ def even(stream: graph.Node, edits: Edits, ladder: Ladder, chunk: int) -> graph.
     """The pictures of a chunk, evenly spaced and counted from 0. All chunks but the last are as
     long as they ought to be, whatever is missing."""
     first, frames = chunk * ladder.chunk_frames, ladder.chunk_frames
+    stream = stream.filter("bwdif", "send_frame", deint="interlaced")
     stream = stream.filter("setpts", f"(PTS-{edits.start:.6f}/TB)/{edits.factor:.9g}")
     stream = stream.filter(
         "fps", f"{ladder.rate[0]}/{ladder.rate[1]}", start_time=f"{first / rate(ladder):.6f}"

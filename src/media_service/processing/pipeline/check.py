@@ -40,6 +40,12 @@ def validator() -> protovalidate.Validator:
     return protovalidate.Validator()
 
 
+def is_of_the_whole(violation: protovalidate.Violation) -> bool:
+    """Of an operation, and not of one parameter."""
+    field = violation.proto.field
+    return field is None or len(field.elements) < 2
+
+
 def check(operations: Sequence[Operation], field: str = "ops") -> None:
     """Holds operations against the contract's rules. `field`: what they came in.
 
@@ -48,8 +54,9 @@ def check(operations: Sequence[Operation], field: str = "ops") -> None:
     if len(operations) > MOST_OPERATIONS:
         raise invalid(field, f"may have {MOST_OPERATIONS} operations")
     for place, operation in enumerate(operations):
-        violations = validator().collect_violations(operation, fail_fast=True)
-        for violation in violations:
+        violations = validator().collect_violations(operation)
+        # What one parameter may be says more than what several may be together.
+        for violation in sorted(violations, key=is_of_the_whole):
             elements = violation.proto.field.elements if violation.proto.field else []
             name = ".".join([f"{field}[{place}]", *(element.field_name for element in elements)])
             raise invalid(name, violation.proto.message)

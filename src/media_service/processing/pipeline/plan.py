@@ -15,17 +15,21 @@ from media_service.processing.pipeline.text import canonical, invalid, normal, r
 FORMATS = Operation.Format.DESCRIPTOR
 # What names another media, in whatever operation.
 OVERLAY = "media_id"
+# What makes two renditions, and how the name of the second ends.
+BESIDE = {"storyboard": ".vtt"}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A pipeline that was checked. `text`: its canonical form. `format`: empty if it does not say
-    one. `overlays`: media ids. `streams`: it makes a stream."""
+    one. `overlays`: media ids. `streams`: it makes a stream. `beside`: what the name of a second
+    rendition ends in; empty: there is none."""
 
     text: str
     format: str
     overlays: tuple[str, ...]
     streams: bool = False
+    beside: str = ""
 
 
 def plan(operations: Iterable[Operation], field: str = "ops") -> Plan:
@@ -57,10 +61,11 @@ def described(operations: Iterable[Operation]) -> Plan:
     operations = list(operations)
     format_ = 0
     overlays = []
-    streams = False
+    streams, beside = False, ""
     for operation in operations:
         name, message = fields.step(operation)
         streams = streams or name == "stream"
+        beside = BESIDE.get(name, beside)
         if name == "convert":
             format_ = message.format
         if OVERLAY in message.DESCRIPTOR.fields_by_name:
@@ -70,6 +75,7 @@ def described(operations: Iterable[Operation]) -> Plan:
         FORMATS.values_by_number[format_].name if format_ else "",
         tuple(dict.fromkeys(overlays)),
         streams,
+        beside,
     )
 
 

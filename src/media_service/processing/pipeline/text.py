@@ -128,8 +128,8 @@ def normal_color(text: str) -> str:
 
 
 def normal_degrees(degrees: float) -> float:
-    """Above -180, up to 180."""
-    turned = math.remainder(degrees, 360)
+    """Above -180, up to 180; of the two zeros the one without a sign."""
+    turned = math.remainder(degrees, 360) + 0.0
     return 180.0 if turned == -180 else turned
 
 

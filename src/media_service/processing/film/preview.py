@@ -1,0 +1,92 @@
+"""A short animation out of moments of a whole film."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+from media.v1.operation_pb2 import Operation
+
+from media_service.processing.ffmpeg.coder import Seconds, coding, opened, source
+from media_service.processing.film import graph
+from media_service.processing.film.edits import Edits
+from media_service.processing.film.film import Film
+from media_service.processing.made import Made
+from media_service.processing.told import Told
+
+# How long a moment is, about, and how many there are at most.
+MOMENT_SECONDS, MOST = 0.8, 8
+WEBP = {"vcodec": "libwebp_anim", "quality": 65, "compression_level": 4, "loop": 0}
+
+
+async def preview(
+    stack: AsyncExitStack, film: Film, edits: Edits, message: Any, told: Told
+) -> Made:
+    """Plays again and again. Raises as `Program.wait`."""
+    size = graph.within((film.width, film.height), message.width)
+    parts = moments(edits, message.seconds)
+    seconds = sum(part.seconds for part in parts)
+
+    def progress(done: float) -> None:
+        told(min(1.0, done / max(seconds, 0.001)))
+
+    if message.format != Operation.GIF:
+        pictures, files = played(stack, film, parts, size, message.frame_rate, "yuv420p")
+        output = pictures.output("preview.webp", **WEBP)
+        path = await written(stack, output, files, "preview.webp", progress)
+        return Made(path, "image/webp", *size)
+    # Its 256 colours are found first: otherwise all pictures would wait for them in memory.
+    pictures, files = played(stack, film, parts, size, message.frame_rate, "rgb24")
+    output = pictures.filter("palettegen", stats_mode="diff").output("palette.png", vframes=1)
+    palette = stack.enter_context(opened(await written(stack, output, files, "palette.png")))
+    pictures, files = played(stack, film, parts, size, message.frame_rate, "rgb24")
+    pictures = ffmpeg.filter(
+        [pictures, source(palette, "png_pipe")], "paletteuse", dither="bayer", bayer_scale=4
+    )
+    output = pictures.output("preview.gif", loop=0)
+    path = await written(stack, output, [*files, palette], "preview.gif", progress)
+    return Made(path, "image/gif", *size)
+
+
+def moments(edits: Edits, seconds: float) -> list[Edits]:
+    """Spread evenly, each in the middle of what it stands for; a short film as a whole."""
+    if edits.seconds <= seconds:
+        return [edits]
+    count = max(1, min(MOST, round(seconds / MOMENT_SECONDS)))
+    each = (edits.end - edits.start) / count
+    length = seconds * edits.factor / count
+    starts = [edits.start + number * each + (each - length) / 2 for number in range(count)]
+    return [replace(edits, start=start, end=start + length) for start in starts]
+
+
+def played(
+    stack: AsyncExitStack,
+    film: Film,
+    parts: Sequence[Edits],
+    size: graph.Size,
+    rate: int,
+    pixels: str,
+) -> tuple[graph.Node, list[int]]:
+    """The pictures of all parts, one after another, and the files they come from."""
+    drawn = [
+        graph.drawn(stack, film, part, size, rate={"fps": rate}, pixels=pixels) for part in parts
+    ]
+    # The first picture of a part may come late, and the last go on beyond its end.
+    most = max(1, round(parts[0].seconds * rate))
+    cut = [part.pictures.filter("trim", end_frame=most) for part in drawn]
+    pictures = ffmpeg.concat(*(each.filter("setpts", "PTS-STARTPTS") for each in cut))
+    return pictures, [file for part in drawn for file in part.files]
+
+
+async def written(
+    stack: AsyncExitStack,
+    output: graph.Node,
+    files: Sequence[int],
+    name: str,
+    progress: Seconds | None = None,
+) -> Path:
+    program = await stack.enter_async_context(coding(output, files, progress=progress))
+    await program.wait()
+    return program.folder / name
