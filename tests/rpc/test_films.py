@@ -33,6 +33,12 @@ def long_film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return filmed(path, "mandelbrot=s=640x360:r=25,trim=duration=20", "", *X264).read_bytes()
 
 
+@pytest.fixture
+async def working(start: Start) -> Running:
+    """A server with a worker, where films get nothing by themselves."""
+    return await start(work=True, video_presets="-")
+
+
 async def test_a_film_becomes_another_and_a_picture(working: Running, film: bytes) -> None:
     ann = await working.caller()
     media = await ann.store(film, "film.mp4")
@@ -122,7 +128,7 @@ async def test_cancelling_a_film_kills_its_coder_and_leaves_nothing(
 ) -> None:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    working = await start(work=True)
+    working = await start(work=True, video_presets="-")
     ann = await working.caller()
     media = await ann.store_all(long_film)
     await ended(ann, (await process(ann, media.media_id, "frame:0,resize:16x")).job_id)
