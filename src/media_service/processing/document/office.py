@@ -6,6 +6,7 @@ its own, which as a program it does, and is confined like all that opens media.
 
 import os
 import shutil
+import tempfile
 from ctypes import CDLL, CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_size_t, c_void_p
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,8 @@ def convert(media: int, output: int, *, programs: str, suffix: str) -> None:
     fonts = here / "fonts.conf"
     fonts.write_text(FONT_CONFIG.format(ours=escape(str(font_folder()))))
     os.environ["FONTCONFIG_FILE"] = str(fonts)
-    kit = started(Path(programs), here / "profile")
+    # It writes there until it is killed, so not where the child removes what a task has left.
+    kit = started(Path(programs), Path(tempfile.gettempdir()) / "profile")
     document = kit.contents.of.contents.load_with_options(kit, url(original), OPTIONS)
     if not document:
         raise corrupt("LibreOffice cannot open it; it may be damaged, or need a password.")
