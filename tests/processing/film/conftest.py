@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,9 @@ from media_service.processing.made import Made
 from media_service.processing.pipeline.check import parse
 from media_service.processing.pipeline.text import canonical
 from media_service.processing.pipeline.way import way
-from media_service.processing.renderer import Renderer
 from media_service.processing.source import Source
 from tests.tools import require_tool
 
-PROFILES = {240: 400, 480: 1400, 1080: 5000}
 TYPES = {".mp4": "video/mp4", ".webm": "video/webm", ".mkv": "video/x-matroska"}
 LOGO = "0190163d-8694-739b-aea5-966c26f8ad91"
 
@@ -127,12 +125,6 @@ class Studio:
                 shutil.copy(each.path, copy)
                 kept.append(Made(copy, each.content_type, each.width, each.height, each.suffix))
         return kept
-
-
-@pytest.fixture(scope="session")
-async def films() -> AsyncIterator[Films]:
-    async with Renderer(1, 10_000_000, 1 << 28) as renderer:
-        yield Films(renderer, PROFILES)
 
 
 @pytest.fixture

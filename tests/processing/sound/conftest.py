@@ -27,13 +27,13 @@ Make = Callable[[Path, str], Awaitable[Made]]
 
 
 @pytest.fixture
-async def make(inspector: Inspector) -> AsyncIterator[Make]:
+async def make(inspector: Inspector, films: Films) -> AsyncIterator[Make]:
     async with AsyncExitStack() as stack:
 
         async def one(path: Path, ops: str) -> Made:
             told: list[float] = []
             film, kind = await filmed(inspector, path)
-            made = Films().make(film, way(ops, kind).steps, {}, told.append)
+            made = films.make(film, way(ops, kind).steps, {}, told.append, name="made")
             (only,) = await stack.enter_async_context(made)
             assert told == sorted(told)
             assert all(0 <= part <= 1 for part in told)

@@ -223,7 +223,7 @@ async def test_of_a_cut_off_file_what_is_there_is_taken(
     assert pitch(sound[44100 : 44100 * 2]) == pytest.approx(2000, abs=5)
 
 
-async def test_a_file_without_a_sample_is_refused(tmp_path: Path, make: Make) -> None:
+async def test_a_file_without_a_sample_is_refused(tmp_path: Path, make: Make, films: Films) -> None:
     whole = generated(tmp_path / "whole.wav", "sine=d=1")
     (none := tmp_path / "none.wav").write_bytes(whole.read_bytes()[:44])
     with pytest.raises(InvalidArgument) as refused:
@@ -231,8 +231,9 @@ async def test_a_file_without_a_sample_is_refused(tmp_path: Path, make: Make) ->
     assert refused.value.reason is Reason.MEDIA_CORRUPT
     film = Film.of(none, "audio/wav", {"duration_seconds": 0, "audio_codec": "pcm_s16le"})
     for ops in ("audio", "normalize", "waveform", "waveform:PNG"):
+        making = films.make(film, way(ops, Kind.AUDIO).steps, {}, lambda _: None, name="made")
         with pytest.raises(InvalidArgument) as refused:
-            async with Films().make(film, way(ops, Kind.AUDIO).steps, {}, lambda _: None):
+            async with making:
                 pass
         assert refused.value.reason is Reason.MEDIA_CORRUPT
 
@@ -247,6 +248,7 @@ async def test_who_cancels_leaves_nothing_behind(
     long: Path,
     tmp_path: Path,
     inspector: Inspector,
+    films: Films,
     monkeypatch: pytest.MonkeyPatch,
     ops: str,
 ) -> None:
@@ -256,7 +258,8 @@ async def test_who_cancels_leaves_nothing_behind(
     begun = asyncio.Event()
 
     async def work() -> None:
-        async with Films().make(film, way(ops, kind).steps, {}, lambda _: begun.set()):
+        steps = way(ops, kind).steps
+        async with films.make(film, steps, {}, lambda _: begun.set(), name="made"):
             pass
 
     before = {child.pid for child in psutil.Process().children()}
