@@ -8,7 +8,11 @@ from media_service.processing.pipeline.text import ONCE
 from tests.processing.image.conftest import OVERLAY, Make
 from tests.processing.image.goldens import FOLDER, golden
 
-CHANGING = [manual for manual in catalogue() if manual.name not in {"filter", *ONCE}]
+CHANGING = [
+    manual
+    for manual in catalogue()
+    if "IMAGE" in manual.kinds and manual.name not in {"filter", *ONCE}
+]
 # The example of each operation, or what suits a small picture better, and some more.
 PIPELINES = {manual.name: manual.example for manual in CHANGING} | {
     "blur": "blur:3",
