@@ -230,7 +230,7 @@ async def server(
         )
         reader = MediaReader(parts.database)
         downloads = DownloadService(reader, PublicReader(parts.database), parts.stores)
-        playing = StreamService(parts.database)
+        playing = StreamService(parts.database, MediaReader(parts.database, bare=True))
         services = Services(
             uploads,
             upload_parts,

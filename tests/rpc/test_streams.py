@@ -11,7 +11,7 @@ import grpc
 import psutil
 import pytest
 from google.protobuf import duration_pb2
-from media.v1 import download_service_pb2, job_pb2, media_service_pb2
+from media.v1 import download_service_pb2, job_pb2, media_pb2, media_service_pb2
 
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
@@ -359,3 +359,36 @@ async def test_films_get_their_presets_by_themselves(start: Start) -> None:
             await asyncio.sleep(0.1)
     refusal = await refused(process(ann, media.media_id, "frame", rendition="poster"))
     assert refusal.reason == "INVALID_FIELD"
+
+
+async def test_anybody_plays_a_public_stream_and_nobody_once_it_is_private(
+    streaming: Running,
+) -> None:
+    ann = await streaming.caller()
+    media_id, job = await streamed(ann, counted(4, "5", "256x144"))
+    assert job.rendition.public_url == ""
+
+    async def public(path: str) -> bytes:
+        request = download_service_pb2.GetPublicRequest(path=path)
+        return b"".join([message.data async for message in ann.downloads.GetPublic(request)])
+
+    async def show(visibility: media_pb2.Media.Visibility) -> media_pb2.Media:
+        media = media_pb2.Media(media_id=media_id, visibility=visibility)
+        request = media_service_pb2.UpdateMediaRequest(
+            media=media, update_mask={"paths": ["visibility"]}
+        )
+        return await ann.call(ann.media.UpdateMedia, request)
+
+    path = f"streams/{media_id}/"
+    assert (await refused(public(f"{path}master.m3u8"))).reason == "MEDIA_NOT_FOUND"
+    (stream,) = (await show(media_pb2.Media.PUBLIC)).renditions
+    assert stream.public_url.endswith(f"/v1/public/{path}master.m3u8")
+    for name in ("master.m3u8", "manifest.mpd", *await playlists(ann, media_id)):
+        assert await public(path + name) == await read(ann, media_id, name)
+    (playlist,) = await playlists(ann, media_id)
+    segment = playlist.replace("playlist.m3u8", "1.m4s")
+    assert await public(path + segment) == await read(ann, media_id, segment)
+    for nothing in ("streams", "streams/", "streams/x/master.m3u8", f"streams/{media_id}"):
+        assert (await refused(public(nothing))).reason in {"MEDIA_NOT_FOUND", "RENDITION_NOT_FOUND"}
+    await show(media_pb2.Media.PRIVATE)
+    assert (await refused(public(path + segment))).reason == "MEDIA_NOT_FOUND"

@@ -156,10 +156,11 @@ class DownloadServiceServicer:
 
     def GetPublic(self, request, context):
         """Reads a rendition of a PUBLIC media, by the path in its `public_url`; HTTP as in GetContent, and
-        anybody may keep it. A CDN in front (MEDIA_CDN_BASE_URL) reads the public store itself.
+        anybody may keep it. A CDN in front (MEDIA_CDN_BASE_URL) reads the public store itself. A stream is put together
+        here, at `streams/{media_id}/master.m3u8`; playlists must be asked for again.
 
-        Public. Errors: MEDIA_NOT_FOUND, RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to
-        retry.
+        Public. Errors: MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED,
+        BLOB_MISSING. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

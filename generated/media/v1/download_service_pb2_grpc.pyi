@@ -89,10 +89,11 @@ class DownloadServiceStub:
     """
     GetPublic: _grpc.UnaryStreamMultiCallable[_download_service_pb2.GetPublicRequest, _httpbody_pb2.HttpBody]
     """Reads a rendition of a PUBLIC media, by the path in its `public_url`; HTTP as in GetContent, and
-    anybody may keep it. A CDN in front (MEDIA_CDN_BASE_URL) reads the public store itself.
+    anybody may keep it. A CDN in front (MEDIA_CDN_BASE_URL) reads the public store itself. A stream is put together
+    here, at `streams/{media_id}/master.m3u8`; playlists must be asked for again.
 
-    Public. Errors: MEDIA_NOT_FOUND, RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to
-    retry.
+    Public. Errors: MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED,
+    BLOB_MISSING. Safe to retry.
     """
 
 @_typing.type_check_only
@@ -155,10 +156,11 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
     """
     GetPublic: _aio.UnaryStreamMultiCallable[_download_service_pb2.GetPublicRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Reads a rendition of a PUBLIC media, by the path in its `public_url`; HTTP as in GetContent, and
-    anybody may keep it. A CDN in front (MEDIA_CDN_BASE_URL) reads the public store itself.
+    anybody may keep it. A CDN in front (MEDIA_CDN_BASE_URL) reads the public store itself. A stream is put together
+    here, at `streams/{media_id}/master.m3u8`; playlists must be asked for again.
 
-    Public. Errors: MEDIA_NOT_FOUND, RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to
-    retry.
+    Public. Errors: MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED,
+    BLOB_MISSING. Safe to retry.
     """
 
 class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -260,10 +262,11 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
         """Reads a rendition of a PUBLIC media, by the path in its `public_url`; HTTP as in GetContent, and
-        anybody may keep it. A CDN in front (MEDIA_CDN_BASE_URL) reads the public store itself.
+        anybody may keep it. A CDN in front (MEDIA_CDN_BASE_URL) reads the public store itself. A stream is put together
+        here, at `streams/{media_id}/master.m3u8`; playlists must be asked for again.
 
-        Public. Errors: MEDIA_NOT_FOUND, RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING. Safe to
-        retry.
+        Public. Errors: MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED,
+        BLOB_MISSING. Safe to retry.
         """
 
 def add_DownloadServiceServicer_to_server(servicer: DownloadServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

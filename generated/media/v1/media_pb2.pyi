@@ -656,7 +656,7 @@ class DocumentInfo(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     AUTHOR_FIELD_NUMBER: _builtins.int
     page_count: _builtins.int
-    """0 if it is not known."""
+    """0 if it is not known, as of documents that need a password."""
     page_width: _builtins.float
     """Of the first page, in points (1/72 inch); 0 if it is not known."""
     page_height: _builtins.float

@@ -11,12 +11,16 @@ from media_service.downloads.model import Content, stored
 from media_service.errors import FailedPrecondition, MediaError, NotFound, Reason
 from media_service.jobs import queries as jobs
 from media_service.media.model import STREAM, Media, MediaState
+from media_service.media.reader import MediaReader
 from media_service.media.service import readable
 from media_service.media.streams import dash, hls, queries
 from media_service.media.streams.model import HEAD, Overview, Stream, Timeline
 from media_service.types import Checksums, now
 
 MASTER, MANIFEST = "master.m3u8", "manifest.mpd"
+# What public paths of streams begin with.
+STREAMS = "streams"
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PART = re.compile(r"([0-9a-f-]{36})/([a-z0-9]{1,16})/([a-z0-9]{1,16}\.(?:m3u8|mp4|m4s|vtt))")
 SEGMENT = re.compile(r"([1-9][0-9]{0,8})\.(m4s|vtt)")
 VTT = "text/vtt; charset=utf-8"
@@ -25,9 +29,21 @@ KEPT = 512
 
 
 class StreamService:
-    def __init__(self, database: Database) -> None:
+    """`reader`: finds media, which need not have their renditions."""
+
+    def __init__(self, database: Database, reader: MediaReader) -> None:
         self._database = database
+        self._reader = reader
         self._final: dict[tuple[str, str], Content] = {}
+
+    async def public(self, path: str) -> Content:
+        """As `open`, of a media that anybody may see: its id, and behind it the path. Raises
+        NotFound (MEDIA_NOT_FOUND, RENDITION_NOT_FOUND), FailedPrecondition (MEDIA_NOT_READY)."""
+        media_id, _, rest = path.partition("/")
+        media = await self._reader.find(media_id) if UUID.fullmatch(media_id) else None
+        if media is None or not media.published:
+            raise NotFound(Reason.MEDIA_NOT_FOUND, "There is nothing public here.")
+        return await self.open(media, rest)
 
     async def check(self, media: Media) -> None:
         """Raises NotFound (RENDITION_NOT_FOUND) unless there is a stream, or will be soon."""

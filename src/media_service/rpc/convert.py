@@ -7,7 +7,8 @@ from google.protobuf import timestamp_pb2
 from google.type import latlng_pb2
 from media.v1 import checksums_pb2, media_pb2, upload_pb2, upload_service_pb2
 
-from media_service.media.model import PUBLIC, Kind, Media, Rendition, Visibility
+from media_service.media.model import Kind, Media, Rendition, Visibility
+from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.status import fault_status
 from media_service.types import Checksums, new_id
 from media_service.uploads.model import Part, UploadResult, UploadSpec, UploadState
@@ -31,8 +32,10 @@ def checksums_from(message: checksums_pb2.Checksums) -> Checksums:
     return Checksums(crc32c, message.sha256 or None)
 
 
-def media_to_message(media: Media, public_url: str, *, full: bool = False) -> media_pb2.Media:
-    """`public_url`: what stands before keys of the public store. `full`: with EXIF and location."""
+def media_to_message(
+    media: Media, public_urls: PublicUrls, *, full: bool = False
+) -> media_pb2.Media:
+    """`public_urls`: where anybody reads what is public. `full`: with EXIF and location."""
     message = media_pb2.Media(
         media_id=media.media_id,
         owner=media_pb2.Owner(type=media.owner.type, id=media.owner.id, org_id=media.owner.org_id),
@@ -49,7 +52,7 @@ def media_to_message(media: Media, public_url: str, *, full: bool = False) -> me
         create_time=timestamp(media.create_time),
         update_time=timestamp(media.update_time),
         visibility=media_pb2.Media.Visibility.Value(media.visibility),
-        renditions=[rendition_to_message(media, r, public_url) for r in media.renditions],
+        renditions=[rendition_to_message(media, r, public_urls) for r in media.renditions],
     )
     if media.fault:
         message.error.CopyFrom(fault_status(media.fault.reason, media.fault.message))
@@ -69,14 +72,13 @@ def visibility_from(message: media_pb2.Media) -> Visibility:
 
 
 def rendition_to_message(
-    media: Media, rendition: Rendition, public_url: str
+    media: Media, rendition: Rendition, public_urls: PublicUrls
 ) -> media_pb2.Rendition:
-    readable = media.published and rendition.blob.store == PUBLIC
     return media_pb2.Rendition(
         name=rendition.name,
         content_type=rendition.content_type,
         size_bytes=rendition.blob.size_bytes,
-        public_url=f"{public_url}/{rendition.blob.key}" if readable else "",
+        public_url=public_urls.of(media, rendition),
         checksums=checksums_to_message(rendition.blob.checksums),
         width=rendition.width,
         height=rendition.height,
@@ -110,8 +112,8 @@ def spec_from(message: upload_pb2.UploadSpec, request_id: str = "") -> UploadSpe
     )
 
 
-def upload_to_message(result: UploadResult, public_url: str) -> upload_pb2.Upload:
-    """`public_url`: as in `media_to_message`."""
+def upload_to_message(result: UploadResult, public_urls: PublicUrls) -> upload_pb2.Upload:
+    """`public_urls`: as in `media_to_message`."""
     upload, spec = result.upload, result.upload.spec
     message = upload_pb2.Upload(
         upload_id=spec.upload_id,
@@ -135,7 +137,7 @@ def upload_to_message(result: UploadResult, public_url: str) -> upload_pb2.Uploa
     if upload.fault:
         message.error.CopyFrom(fault_status(upload.fault.reason, upload.fault.message))
     if result.media:
-        message.media.CopyFrom(media_to_message(result.media, public_url))
+        message.media.CopyFrom(media_to_message(result.media, public_urls))
     return message
 
 

@@ -11,13 +11,14 @@ from media_service.downloads.links import LIFETIME, ReadLinks
 from media_service.downloads.renders.model import Picture
 from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService, resolve
-from media_service.downloads.streams import StreamService
+from media_service.downloads.streams import STREAMS, StreamService
 from media_service.media.model import Blob
 from media_service.processing.pipeline.check import parse
 from media_service.processing.pipeline.plan import plan
 from media_service.rpc import http, http_content, wire
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import media_to_message, timestamp
+from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.render_request import plan_of
 from media_service.types import now
 
@@ -29,12 +30,13 @@ SEGMENT = (("cache-control", "private, max-age=3600, immutable"), ("vary", "auth
 PRIVATE_NEGOTIATED = (PRIVATE[0], ("vary", "authorization, accept"))
 # Bytes under a key never change, but may cease to be public: then caches keep them an hour more.
 PUBLIC = (("cache-control", "public, max-age=3600"),)
+PUBLIC_PLAYLIST = (("cache-control", "public, no-cache"),)
 # How long the answer to a link may be kept, though what it leads to be deleted meanwhile.
 LINK_SECONDS = 300
 
 
 class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
-    """`public_url`: what stands before keys of the public store."""
+    """`public_urls`: where anybody reads what is public."""
 
     def __init__(
         self,
@@ -42,13 +44,13 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         renders: RenderService,
         streams: StreamService,
         links: ReadLinks,
-        public_url: str,
+        public_urls: PublicUrls,
     ) -> None:
         self._downloads = downloads
         self._renders = renders
         self._streams = streams
         self._links = links
-        self._public_url = public_url
+        self._public_urls = public_urls
 
     async def Download(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.DownloadRequest, context: Context
@@ -59,7 +61,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         start, end = resolve(request.offset, request.limit, size)
         await context.write(
             download_service_pb2.DownloadResponse(
-                media=media_to_message(media, self._public_url),
+                media=media_to_message(media, self._public_urls),
                 content_range=download_service_pb2.ContentRange(
                     start=start, end=end, complete_size=size
                 ),
@@ -157,9 +159,15 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     async def GetPublic(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.GetPublicRequest, context: Context
     ) -> None:
-        content = await self._downloads.public(request.path)
+        first, _, rest = request.path.partition("/")
+        if first == STREAMS:
+            content = await self._streams.public(rest)
+        else:
+            content = await self._downloads.public(request.path)
+        # What is put together here may become another.
+        caching = PUBLIC if isinstance(content.source, Blob) else PUBLIC_PLAYLIST
         await http_content.serve(
-            context, self._downloads, content, caching=PUBLIC, attachment=False
+            context, self._downloads, content, caching=caching, attachment=False
         )
 
 

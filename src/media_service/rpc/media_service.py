@@ -12,6 +12,7 @@ from media_service.rpc import http
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import media_to_message, timestamp, visibility_from
 from media_service.rpc.pages import page
+from media_service.rpc.public_urls import PublicUrls
 
 DEFAULT_PAGE = 50
 
@@ -19,12 +20,12 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
-    """`public_url`: what stands before keys of the public store."""
+    """`public_urls`: where anybody reads what is public."""
 
-    def __init__(self, media: MediaService, links: ReadLinks, public_url: str) -> None:
+    def __init__(self, media: MediaService, links: ReadLinks, public_urls: PublicUrls) -> None:
         self._media = media
         self._links = links
-        self._public_url = public_url
+        self._public_urls = public_urls
 
     async def GetMedia(  # noqa: N802
         self, request: media_service_pb2.GetMediaRequest, context: Context
@@ -32,7 +33,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         media = await self._media.get(caller(), request.media_id)
         await send_etag(context, media.etag)
         full = request.view == media_service_pb2.FULL
-        message = media_to_message(media, self._public_url, full=full)
+        message = media_to_message(media, self._public_urls, full=full)
         if request.sign_read_url and (link := self._links.to_original(media)):
             message.read_url = link.url
             message.read_url_expire_time.CopyFrom(timestamp(link.expire_time))
@@ -51,7 +52,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
             limit=size + 1,
         )
         media, next_page_token = await page(
-            found, size, lambda media: media_to_message(media, self._public_url), token
+            found, size, lambda media: media_to_message(media, self._public_urls), token
         )
         return media_service_pb2.ListMediaResponse(media=media, next_page_token=next_page_token)
 
@@ -73,20 +74,20 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         etag = wanted.etag or http.request_headers(context).get("if-match", "")
         media = await self._media.update(caller(), wanted.media_id, values, etag)
         await send_etag(context, media.etag)
-        return media_to_message(media, self._public_url)
+        return media_to_message(media, self._public_urls)
 
     async def DeleteMedia(  # noqa: N802
         self, request: media_service_pb2.DeleteMediaRequest, context: Context
     ) -> media_pb2.Media:
         etag = request.etag or http.request_headers(context).get("if-match", "")
         media = await self._media.delete(caller(), request.media_id, etag)
-        return media_to_message(media, self._public_url)
+        return media_to_message(media, self._public_urls)
 
     async def UndeleteMedia(  # noqa: N802
         self, request: media_service_pb2.UndeleteMediaRequest, context: Context
     ) -> media_pb2.Media:
         media = await self._media.undelete(caller(), request.media_id)
-        return media_to_message(media, self._public_url)
+        return media_to_message(media, self._public_urls)
 
     async def DeleteRendition(  # noqa: N802
         self, request: media_service_pb2.DeleteRenditionRequest, context: Context
@@ -95,7 +96,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         media = await self._media.delete_rendition(
             caller(), request.media_id.lower(), request.rendition, etag
         )
-        return media_to_message(media, self._public_url)
+        return media_to_message(media, self._public_urls)
 
     async def PurgeMedia(  # noqa: N802
         self, request: media_service_pb2.PurgeMediaRequest, context: Context

@@ -28,6 +28,7 @@ from media_service.rpc.caller import caller
 from media_service.rpc.checks import invalid_fields
 from media_service.rpc.convert import rendition_to_message, timestamp
 from media_service.rpc.pages import each, page
+from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.status import fault_status
 
 DEFAULT_PAGE = 50
@@ -40,12 +41,14 @@ MOST_LETTERS = 64
 
 
 class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
-    """`public_url`: what stands before keys of the public store. `standard`: names of renditions
+    """`public_urls`: where anybody reads what is public. `standard`: names of renditions
     that media get by themselves."""
 
-    def __init__(self, jobs: JobService, public_url: str, standard: Collection[str]) -> None:
+    def __init__(
+        self, jobs: JobService, public_urls: PublicUrls, standard: Collection[str]
+    ) -> None:
         self._jobs = jobs
-        self._public_url = public_url
+        self._public_urls = public_urls
         self._standard = standard
 
     async def ProcessMedia(  # noqa: N802
@@ -114,7 +117,7 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
         )
 
     def _message(self, view: JobView) -> job_pb2.Job:
-        return job_to_message(view, self._public_url)
+        return job_to_message(view, self._public_urls)
 
     def _order(self, request: processing_service_pb2.ProcessMediaRequest) -> Order:
         """Raises as `plan_from`, and InvalidArgument (INVALID_FIELD)."""
@@ -170,8 +173,8 @@ def plan_from(request: processing_service_pb2.ProcessMediaRequest) -> Plan:
     return plan(parse(request.ops)) if request.ops else plan(request.operations, "operations")
 
 
-def job_to_message(view: JobView, public_url: str) -> job_pb2.Job:
-    """`public_url`: as in `media_to_message`."""
+def job_to_message(view: JobView, public_urls: PublicUrls) -> job_pb2.Job:
+    """`public_urls`: as in `media_to_message`."""
     job = view.job
     message = job_pb2.Job(
         job_id=job.job_id,
@@ -195,7 +198,7 @@ def job_to_message(view: JobView, public_url: str) -> job_pb2.Job:
         message.operations.extend(filled(operation) for operation in read(job.pipeline))
         message.rendition.name = job.rendition
     if view.media and view.rendition:
-        message.rendition.CopyFrom(rendition_to_message(view.media, view.rendition, public_url))
+        message.rendition.CopyFrom(rendition_to_message(view.media, view.rendition, public_urls))
     return message
 
 

@@ -24,13 +24,14 @@ from media_service.access.tokens import TokenVerifier
 from media_service.downloads.links import ReadLinks
 from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService
-from media_service.downloads.streams import StreamService
+from media_service.downloads.streams import STREAMS, StreamService
 from media_service.making.service import JobService
 from media_service.media.service import MediaService
 from media_service.rpc.download_service import DownloadServicer
 from media_service.rpc.gate import Gate
 from media_service.rpc.media_service import MediaServicer
 from media_service.rpc.processing_service import ProcessingServicer
+from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.rules import read_rules
 from media_service.rpc.upload_service import UploadServicer
 from media_service.uploads.parts.service import PartService
@@ -97,24 +98,25 @@ class RpcServer:
     ) -> None:
         self._health = health.aio.HealthServicer()
         server = grpc.aio.server(options=list(OPTIONS))
+        public_urls = PublicUrls(public_url, f"{rest_url}/v1/public/{STREAMS}")
         gate = cast("grpc.aio.Server", Gate(server, read_rules(SERVICES), verifier))
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(
             UploadServicer(
-                services.uploads, services.upload_parts, rest_url, public_url, stream_timeout
+                services.uploads, services.upload_parts, rest_url, public_urls, stream_timeout
             ),
             gate,
         )
         download_service_pb2_grpc.add_DownloadServiceServicer_to_server(
             DownloadServicer(
-                services.downloads, services.renders, services.streams, services.links, public_url
+                services.downloads, services.renders, services.streams, services.links, public_urls
             ),
             gate,
         )
         media_service_pb2_grpc.add_MediaServiceServicer_to_server(
-            MediaServicer(services.media, services.links, public_url), gate
+            MediaServicer(services.media, services.links, public_urls), gate
         )
         processing_service_pb2_grpc.add_ProcessingServiceServicer_to_server(
-            ProcessingServicer(services.jobs, public_url, standard), gate
+            ProcessingServicer(services.jobs, public_urls, standard), gate
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.full_name for service in SERVICES]

@@ -25,6 +25,7 @@ from media_service.rpc.convert import (
 )
 from media_service.rpc.multipart import MultipartFile, boundary_of, plain_type
 from media_service.rpc.pages import page
+from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.stream_body import body_chunks
 from media_service.rpc.wire import Piece
 from media_service.types import Checksums, new_id
@@ -54,13 +55,13 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         uploads: UploadService,
         parts: PartService,
         rest_url: str,
-        public_url: str,
+        public_urls: PublicUrls,
         timeout: timedelta,
     ) -> None:
         self._uploads = uploads
         self._parts = parts
         self._rest_url = rest_url
-        self._public_url = public_url
+        self._public_urls = public_urls
         self._timeout = timeout.total_seconds()
 
     async def _in_time(self, beginning: Awaitable[T]) -> T:
@@ -82,7 +83,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         await context.send_initial_metadata(
             (("x-http-status", "201"), ("location", location), *progress(result))
         )
-        return upload_to_message(result, self._public_url)
+        return upload_to_message(result, self._public_urls)
 
     async def BatchCreateUploads(  # noqa: N802
         self, request: upload_service_pb2.BatchCreateUploadsRequest, context: Context
@@ -90,7 +91,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         specs = [spec_from(item.spec, item.request_id) for item in request.requests]
         results = await self._uploads.create(caller(), specs)
         return upload_service_pb2.BatchCreateUploadsResponse(
-            uploads=[upload_to_message(result, self._public_url) for result in results]
+            uploads=[upload_to_message(result, self._public_urls) for result in results]
         )
 
     async def WriteUpload(  # type: ignore[override]  # noqa: N802
@@ -124,7 +125,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
                 chunks = write_chunks(first, pieces)
                 del first
                 result = await self._uploads.write_new(caller(), spec, chunks, on_created=tell)
-        return upload_to_message(result, self._public_url)
+        return upload_to_message(result, self._public_urls)
 
     async def AppendUpload(  # type: ignore[override]  # noqa: N802
         self,
@@ -155,7 +156,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             atomic=digest != Checksums(),
         )
         await context.send_initial_metadata(progress(result))
-        return upload_to_message(result, self._public_url)
+        return upload_to_message(result, self._public_urls)
 
     async def PutPart(  # type: ignore[override]  # noqa: N802
         self, request_iterator: AsyncIterator[Piece], context: Context
@@ -250,14 +251,14 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         await context.send_initial_metadata(
             (("x-http-status", "201"), ("location", location), ("etag", result.media.etag))
         )
-        return media_to_message(result.media, self._public_url)
+        return media_to_message(result.media, self._public_urls)
 
     async def GetUpload(  # noqa: N802
         self, request: upload_service_pb2.GetUploadRequest, context: Context
     ) -> upload_pb2.Upload:
         result = await self._uploads.get(caller(), request.upload_id.lower())
         await context.send_initial_metadata((*progress(result), ("cache-control", "no-store")))
-        return upload_to_message(result, self._public_url)
+        return upload_to_message(result, self._public_urls)
 
     async def ListUploads(  # noqa: N802
         self, request: upload_service_pb2.ListUploadsRequest, context: Context
@@ -272,7 +273,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         uploads, next_page_token = await page(
             results,
             size,
-            lambda result: upload_to_message(result, self._public_url),
+            lambda result: upload_to_message(result, self._public_urls),
             lambda r: encode_token(query, [r.upload.create_time, r.upload.upload_id]),
         )
         return upload_service_pb2.ListUploadsResponse(
@@ -283,7 +284,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self, request: upload_service_pb2.WatchUploadRequest, context: Context
     ) -> None:
         async for result in self._uploads.watch(caller(), request.upload_id.lower()):
-            await context.write(upload_to_message(result, self._public_url))
+            await context.write(upload_to_message(result, self._public_urls))
 
     async def CompleteUpload(  # noqa: N802
         self, request: upload_service_pb2.CompleteUploadRequest, context: Context
@@ -294,13 +295,13 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             checksums_from(request.checksums),
             [listed_part_from(part) for part in request.parts],
         )
-        return upload_to_message(result, self._public_url)
+        return upload_to_message(result, self._public_urls)
 
     async def AbortUpload(  # noqa: N802
         self, request: upload_service_pb2.AbortUploadRequest, context: Context
     ) -> upload_pb2.Upload:
         return upload_to_message(
-            await self._uploads.abort(caller(), request.upload_id.lower()), self._public_url
+            await self._uploads.abort(caller(), request.upload_id.lower()), self._public_urls
         )
 
 
