@@ -1,0 +1,59 @@
+"""What is streamed is what was filmed, as programs see it that did not make it."""
+
+import subprocess
+from pathlib import Path
+
+import httpx
+import imageio_ffmpeg
+import pytest
+
+from tests.e2e.rest import store
+from tests.e2e.test_rest_uploads import events
+from tests.films import flashes
+from tests.media_truth import likeness, probe, sync_offsets
+from tests.tools import require_tool
+
+# Longer than is encoded in one piece.
+LONG = 100
+
+
+def streamed(client: httpx.Client, film: Path, ops: str, folder: Path) -> Path:
+    """The largest size of a film and its sound, as they came over REST from a link, in one file."""
+    media_id = store(client, film.read_bytes(), film.name)["mediaId"]
+    job = client.post(f"/v1/media/{media_id}:process", json={"ops": ops}).json()["jobId"]
+    with client.stream("GET", f"/v1/jobs/{job}:watch", timeout=120) as watch:
+        assert list(events(watch))[-1]["state"] == "SUCCEEDED"
+    url = client.post(f"/v1/media/{media_id}:signUrl", json={"rendition": "stream"}).json()["url"]
+    made = folder / "played.mkv"
+    # As a player that is not the one that was used to make it reads HLS.
+    command = [require_tool("ffmpeg"), "-v", "error", "-y", "-i", url, "-map", "0:v:0"]
+    subprocess.run([*command, "-map", "0:a:0", "-c", "copy", str(made)], check=True)
+    return made
+
+
+def test_light_and_sound_stay_together_to_the_end_of_a_film_in_chunks(
+    alice: httpx.Client, tmp_path: Path
+) -> None:
+    film = flashes(tmp_path, seconds=LONG)
+    offsets = sync_offsets(streamed(alice, film, "stream:min_height=144", tmp_path))
+    assert len(offsets) == LONG
+    before = sync_offsets(film)
+    assert all(abs(after - was) < 0.04 for after, was in zip(offsets, before, strict=True)), offsets
+
+
+def test_a_stream_looks_like_its_film(alice: httpx.Client, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    picture = "testsrc2=s=1280x720:r=30:d=5,noise=alls=6:allf=t,rotate=0.05*sin(t)"
+    inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", "sine=d=5"]
+    options = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-pix_fmt", "yuv420p"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *inputs, *options, str(film)]
+    subprocess.run(command, check=True)
+    made = streamed(alice, film, "stream:min_height=720", tmp_path)
+    found = probe(made)
+    assert found.only("video").frames == 150
+    assert found.only("video").rate == 30
+    like = likeness(made, film)
+    assert like.psnr > 30, like
+    assert like.ssim > 0.94
+    assert like.vmaf > 75
+    assert found.duration == pytest.approx(5, abs=0.05)
