@@ -22,6 +22,7 @@ from media_service.downloads.streams import StreamService
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.model import JobKind
 from media_service.jobs.worker import Worker
+from media_service.making.copies import Copies
 from media_service.making.files import Files
 from media_service.making.handler import ProcessHandler
 from media_service.making.makers import Makers
@@ -274,10 +275,11 @@ async def work(config: Config, ready: Callable[[], None], opener: Opener = open_
         base(config, opener) as parts,
         Inspector(config.max_pixels, config.worker_slots) as inspector,
         Renderer(config.worker_slots, config.max_pixels, WORKER_RENDER_BYTES) as renderer,
+        Copies() as copies,
         Documents(config.worker_slots, installed()) as documents,
     ):
         renditions = Renditions(parts.database, parts.notifier, parts.stores)
-        files = Files(parts.stores, inspector)
+        files = Files(parts.stores, copies, inspector)
         makers = Makers(renderer, Films(renderer, config.video_profiles), documents)
         segments = Segments(parts.database, parts.notifier, parts.raw)
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)

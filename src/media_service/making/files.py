@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from media_service.making.copies import Copies
 from media_service.media.model import Media
 from media_service.processing.inspector import Inspector
 from media_service.processing.source import Source
@@ -29,8 +30,11 @@ class Original:
 class Files:
     """`stores`: by name, as blobs name theirs."""
 
-    def __init__(self, stores: Mapping[str, BlobStore], inspector: Inspector) -> None:
+    def __init__(
+        self, stores: Mapping[str, BlobStore], copies: Copies, inspector: Inspector
+    ) -> None:
         self._stores = stores
+        self._copies = copies
         self._inspector = inspector
 
     async def open(self, opened: AsyncExitStack, media: Media) -> Original:
@@ -40,8 +44,7 @@ class Files:
         `Inspector.inspect`.
         """
         blob, info = media.blob, media.info
-        file = self._stores[blob.store].as_file(blob.key, blob.size_bytes)
-        path = await opened.enter_async_context(file)
+        path = await opened.enter_async_context(self._copies.open(self._stores[blob.store], blob))
         if info is None:  # its own job has not come to it yet, or could make nothing of it
             info = (await self._inspector.inspect(path, media.kind, media.content_type)).info
         return Original(media, path, info)
