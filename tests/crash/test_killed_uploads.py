@@ -99,6 +99,30 @@ def test_an_upload_goes_on_where_it_was_when_the_service_is_killed(
         require_stored(client, other["uploadId"], data)
 
 
+def test_what_is_listed_after_the_service_was_killed_is_what_completes(machine: Machine) -> None:
+    data = film(3 * MIB)
+    with client_of(machine.service, "bob") as bob:
+        upload = create(bob, sizeBytes=len(data))
+        path = f"/v1/uploads/{upload}/content"
+        with open_request(
+            machine.service, "bob", "PATCH", path, Upload_Offset=0, Content_Length=len(data)
+        ) as connection:
+            connection.sendall(data[: 2 * MIB])
+            eventually(lambda: offset_of(bob, upload) > 0)
+            machine.kill()
+    machine.restart()
+    with client_of(machine.service, "bob") as bob:
+        now = bob.get(f"/v1/uploads/{upload}").json()
+        kept, number = int(now["committedSize"]), now["nextPartNumber"]
+        rest = bob.put(f"/v1/uploads/{upload}/parts/{number}", content=data[kept:])
+        assert rest.status_code == 200, rest.text
+        parts = bob.get(f"/v1/uploads/{upload}/parts").json()["parts"]
+        assert sum(int(part["sizeBytes"]) for part in parts) == len(data)
+        done = bob.post(f"/v1/uploads/{upload}:complete", json={"parts": parts})
+        assert done.json().get("state") == "FINISHED", done.text
+        require_stored(bob, upload, data)
+
+
 def test_nothing_remains_of_a_file_in_one_request_when_the_server_is_killed(
     machine: Machine,
 ) -> None:

@@ -207,10 +207,10 @@ async def confirm(db: Connection, upload: Upload, parts: Sequence[Part], expiry:
     )
 
 
-async def sealed_page(db: Connection, upload_id: str, after: int, limit: int) -> list[Part]:
-    """Durable parts that are final, by number, those after `after`."""
+async def stored_page(db: Connection, upload_id: str, after: int, limit: int) -> list[Part]:
+    """Durable parts, by number, those after `after`."""
     rows = await db.execute(
-        SELECT + "where upload_id = %s and stored and sealed and number > %s"
+        SELECT + "where upload_id = %s and stored and number > %s"
         " order by number limit %s",
         (upload_id, after, limit),
     )
