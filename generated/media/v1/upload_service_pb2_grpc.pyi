@@ -108,7 +108,8 @@ class UploadServiceStub:
     """
     ListParts: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.ListPartsRequest, _upload_service_pb2.ListPartsResponse]
     """Lists the parts that are durable, by number; those that streams wrote as well. Together they are
-    what CompleteUpload would make a media of. One that a stream is still writing grows.
+    what CompleteUpload would make a media of. One that a stream is still writing grows. What is only
+    `claimed` stands beside them.
 
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
     """
@@ -256,7 +257,8 @@ class UploadServiceAsyncStub(UploadServiceStub):
     """
     ListParts: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.ListPartsRequest, _upload_service_pb2.ListPartsResponse]  # type: ignore[assignment]
     """Lists the parts that are durable, by number; those that streams wrote as well. Together they are
-    what CompleteUpload would make a media of. One that a stream is still writing grows.
+    what CompleteUpload would make a media of. One that a stream is still writing grows. What is only
+    `claimed` stands beside them.
 
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
     """
@@ -437,7 +439,8 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.ListPartsResponse, _abc.Awaitable[_upload_service_pb2.ListPartsResponse]]:
         """Lists the parts that are durable, by number; those that streams wrote as well. Together they are
-        what CompleteUpload would make a media of. One that a stream is still writing grows.
+        what CompleteUpload would make a media of. One that a stream is still writing grows. What is only
+        `claimed` stands beside them.
 
         Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
         """
