@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from media_service.types import new_id
 from tests.crash.conftest import Machine, command, held_line, output
@@ -40,8 +41,9 @@ def require_stored(client: httpx.Client, media: str, data: bytes) -> None:
     assert sha256(settled(client, media)) == hashlib.sha256(data).digest()
 
 
+@pytest.mark.parametrize("parallel", ["1", "4"])
 def test_an_upload_whose_client_was_killed_is_resumed_by_another(
-    machine: Machine, tmp_path: Path
+    machine: Machine, tmp_path: Path, parallel: str
 ) -> None:
     data, user = film(8 * MIB), f"user-{new_id()}"
     file = tmp_path / "film.mp4"
@@ -52,10 +54,13 @@ def test_an_upload_whose_client_was_killed_is_resumed_by_another(
             first = command(service, "upload", str(file), address=line.address, user=user)
             upload = eventually(lambda: begun(client))["uploadId"]
             first.kill()
-            first.communicate()
+            printed, said = first.communicate()
+            assert not printed
+            assert f"--resume {upload} " in said
         kept = offset_of(client, upload)
         assert 0 < kept < len(data)
-        second = command(service, "upload", "--resume", upload, str(file), user=user)
+        again = ("--resume", upload, "--parallel", parallel, str(file))
+        second = command(service, "upload", *again, user=user)
         assert output(second).split("\t")[:2] == [upload, str(len(data))]
         require_stored(client, upload, data)
 

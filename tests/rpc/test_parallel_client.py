@@ -161,6 +161,17 @@ async def test_what_was_claimed_and_did_not_come_is_sent(
     assert media.checksums.crc32c == crc32c_of(data)
 
 
+async def test_what_was_claimed_and_did_not_come_is_sent_to_s3(
+    s3_service: Running, data: bytes
+) -> None:
+    ann = await s3_service.caller("ann")
+    upload_id = (await ann.create(size_bytes=SIZE)).upload_id
+    await sign(ann, upload_id, named(2, data[PART : 2 * PART]))
+    media = await store("sync", s3_service, data, upload_id=upload_id, parallel=3)
+    assert media.checksums.crc32c == crc32c_of(data)
+    assert await ann.content(upload_id) == data
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
 async def test_a_file_that_is_not_what_was_begun_is_told_before_anything_is_sent(
     kind: str, service: Running, data: bytes

@@ -78,9 +78,9 @@ def complain(message: str) -> None:
 
 @contextmanager
 def progress(title: str, hint: str = "") -> Iterator[Advance]:
-    """A bar of bytes, rate and time left on a terminal's stderr; what is printed meanwhile goes above
-    it, on the same terminal, or to where standard output leads. In a pipe nothing but `hint`, once,
-    if there is more to do than is done in one step."""
+    """A bar of bytes, rate and time left on a terminal's stderr. What is printed meanwhile goes
+    above it, on the same terminal, or to where standard output leads. In a pipe only `hint` is
+    said, once, if there is more to do than is done in one step."""
     if not sys.stderr.isatty():
         hints = iter([hint])
 
