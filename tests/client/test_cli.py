@@ -43,10 +43,20 @@ def picture(tmp_path: Path) -> Path:
 def test_upload_prints_a_line_for_each_file(run, fake, picture):
     result = run("upload", picture, picture)
     assert result.exit_code == 0
-    assert result.stderr == ""
     ids = list(fake.stored)
     assert result.stdout.splitlines() == [f"{i}\t2304000\timage/png\ta b.png" for i in ids]
     assert fake.stored[ids[0]][1] == picture.read_bytes()
+
+
+def test_in_a_pipe_upload_says_once_how_to_go_on_if_it_is_killed(run, fake, picture):
+    result = run("upload", picture)
+    (upload_id,) = fake.stored
+    assert result.stderr == (
+        f"media-service: {picture}: to go on if it is stopped:"
+        f" media-service upload --resume {upload_id} '{picture}'\n"
+    )
+    picture.write_bytes(b"done in one step")
+    assert run("upload", picture).stderr == ""
 
 
 def test_upload_takes_standard_input(run, fake):
@@ -56,6 +66,7 @@ def test_upload_takes_standard_input(run, fake):
 
 
 def test_upload_goes_on_with_the_next_file_when_one_is_bad(run, fake, picture):
+    picture.write_bytes(b"done in one step")
     fake.inject("WriteUpload", Fault("TYPE_NOT_ALLOWED"))
     result = run("upload", picture, "/nowhere", picture)
     assert result.exit_code == 1
@@ -94,7 +105,8 @@ def test_ctrl_c_keeps_the_upload_and_says_how_to_go_on(fake, environment, pictur
     assert process.returncode == 130
     assert stdout == ""
     (upload_id,) = fake.sessions
-    assert f"media-service upload --resume {upload_id} '{picture}'" in stderr
+    again = f"media-service upload --resume {upload_id} '{picture}'"
+    assert f"stopped; what was stored is kept. To go on:\n  {again}" in stderr
     assert "Traceback" not in stderr
     assert not fake.stored
 

@@ -20,7 +20,7 @@ from media_service.client.upload import upload, upload_spec
 from tests.client.fake import status
 
 SERVICE = upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"]
-WRITE, GET = SERVICE.methods_by_name["WriteUpload"], SERVICE.methods_by_name["GetUpload"]
+WRITE = SERVICE.methods_by_name["WriteUpload"]
 WATCH = SERVICE.methods_by_name["WatchUpload"]
 DATA = bytes(range(256)) * 8192  # four pieces
 ID = "0199c7a5-6c1e-7cc3-98ab-4a61f21a3a0b"
@@ -36,10 +36,11 @@ class Wire:
             grpc_testing.strict_real_time(),
         )
 
-    def client(self) -> media_pb2.Media:
+    def client(self, parallel: int = 1) -> media_pb2.Media:
         with open_source(DATA) as source:
             spec = upload_spec(source, "a.png", None, ID)
-            steps = upload(source, spec, Backoff(first_seconds=0, attempts=3))
+            backoff = Backoff(first_seconds=0, attempts=3)
+            steps = upload(source, spec, backoff, parallel=parallel)
             return SyncTransport(rpcs(self.channel), (("authorization", "Bearer t"),)).run(steps)
 
     def write(self, messages: int, answer: Upload | str | StatusCode) -> list[Any]:
@@ -50,11 +51,23 @@ class Wire:
         call.terminate(*self._end(answer))
         return taken
 
+    def put(self, messages: int) -> list[Any]:
+        _, call = self.channel.take_stream_unary(SERVICE.methods_by_name["PutPart"])
+        taken = [call.take_request() for _ in range(messages)]
+        call.requests_closed()
+        call.send_initial_metadata(())
+        call.terminate(upload_pb2.Part(), (), StatusCode.OK, "")
+        return taken
+
     def get(self, answer: Upload | str | StatusCode) -> None:
-        _, request, call = self.channel.take_unary_unary(GET)
-        assert request.upload_id == ID
+        assert self.answer("GetUpload", answer).upload_id == ID
+
+    def answer(self, method: str, answer: Any) -> Any:
+        """Answers a call of one message, which is returned."""
+        _, request, call = self.channel.take_unary_unary(SERVICE.methods_by_name[method])
         call.send_initial_metadata(())
         call.terminate(*self._end(answer))
+        return request
 
     def watch(self, *uploads: Upload) -> None:
         _, request, call = self.channel.take_unary_stream(WATCH)
@@ -65,7 +78,7 @@ class Wire:
         call.terminate((), StatusCode.OK, "")
 
     @staticmethod
-    def _end(answer: Upload | str | StatusCode) -> tuple[Any, ...]:
+    def _end(answer: Any) -> tuple[Any, ...]:
         if isinstance(answer, str):
             end = rpc_status.to_status(status(answer, "it failed"))
             return None, end.trailing_metadata, end.code, end.details
@@ -81,7 +94,9 @@ def finished() -> Upload:
 
 
 def active(committed: int) -> Upload:
-    return Upload(upload_id=ID, state=Upload.ACTIVE, committed_size=committed)
+    return Upload(
+        upload_id=ID, state=Upload.ACTIVE, committed_size=committed, max_part_size=1 << 30
+    )
 
 
 @pytest.fixture
@@ -93,6 +108,25 @@ def wire() -> Wire:
 def outcome(wire: Wire) -> Iterator[Future[media_pb2.Media]]:
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(wire.client)
+
+
+@pytest.fixture
+def in_parts(wire: Wire) -> Iterator[Future[media_pb2.Media]]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(wire.client, 2)
+
+
+def parts(*ends: int) -> upload_service_pb2.ListPartsResponse:
+    """The file, cut there."""
+    starts = [0, *ends]
+    return upload_service_pb2.ListPartsResponse(
+        parts=[
+            upload_pb2.Part(
+                part_number=number, size_bytes=end - start, crc32c=crc32c_of(DATA[start:end])
+            )
+            for number, (start, end) in enumerate(zip(starts, ends, strict=False), 1)
+        ]
+    )
 
 
 def test_the_stream_carries_the_spec_offsets_and_checksums(wire, outcome):
@@ -194,3 +228,30 @@ def test_a_media_with_other_bytes_is_no_success(wire, outcome):
     with pytest.raises(MediaServiceError) as caught:
         outcome.result()
     assert caught.value.code is StatusCode.DATA_LOSS
+
+
+def test_parts_are_completed_with_a_list_and_the_checksum_of_the_whole(wire, in_parts):
+    wire.answer("CreateUpload", active(0))
+    messages = wire.put(4)
+    assert (messages[0].part_number, messages[0].size_bytes) == (1, len(DATA))
+    assert b"".join(message.body.data for message in messages) == DATA
+    request = wire.answer("CompleteUpload", finished())
+    assert request.checksums.crc32c == crc32c_of(DATA)
+    assert list(request.parts) == list(parts(len(DATA)).parts)
+    assert in_parts.result().media_id == ID
+
+
+def test_parts_begin_where_a_stream_ended_that_still_wrote(wire, in_parts):
+    wire.answer("CreateUpload", "UPLOAD_EXISTS")
+    wire.get(active(1000))
+    wire.answer("ListParts", parts(1000))
+    (message,) = wire.write(1, "OFFSET_MISMATCH")
+    assert (message.upload_id, message.offset, message.data) == (ID, 1000, b"")
+    wire.answer("ListParts", parts(2000))
+    messages = wire.put(4)
+    assert messages[0].part_number == 2
+    assert b"".join(message.body.data for message in messages) == DATA[2000:]
+    request = wire.answer("CompleteUpload", finished())
+    assert request.checksums.crc32c == crc32c_of(DATA)
+    assert list(request.parts) == list(parts(2000, len(DATA)).parts)
+    assert in_parts.result().media_id == ID

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from media_service.types import new_id
 from tests.crash.conftest import Machine, command, held_line, output
@@ -40,8 +41,9 @@ def require_stored(client: httpx.Client, media: str, data: bytes) -> None:
     assert sha256(settled(client, media)) == hashlib.sha256(data).digest()
 
 
+@pytest.mark.parametrize("parallel", ["1", "4"])
 def test_an_upload_whose_client_was_killed_is_resumed_by_another(
-    machine: Machine, tmp_path: Path
+    machine: Machine, tmp_path: Path, parallel: str
 ) -> None:
     data, user = film(8 * MIB), f"user-{new_id()}"
     file = tmp_path / "film.mp4"
@@ -52,10 +54,13 @@ def test_an_upload_whose_client_was_killed_is_resumed_by_another(
             first = command(service, "upload", str(file), address=line.address, user=user)
             upload = eventually(lambda: begun(client))["uploadId"]
             first.kill()
-            first.communicate()
+            printed, said = first.communicate()
+            assert not printed
+            assert f"--resume {upload} " in said
         kept = offset_of(client, upload)
         assert 0 < kept < len(data)
-        second = command(service, "upload", "--resume", upload, str(file), user=user)
+        again = ("--resume", upload, "--parallel", parallel, str(file))
+        second = command(service, "upload", *again, user=user)
         assert output(second).split("\t")[:2] == [upload, str(len(data))]
         require_stored(client, upload, data)
 
@@ -97,6 +102,29 @@ def test_an_upload_goes_on_where_it_was_when_the_service_is_killed(
         assert resume(bob, upload, data).json()["state"] == "FINISHED"
         require_stored(bob, upload, data)
         require_stored(client, other["uploadId"], data)
+
+
+def test_what_is_listed_after_the_service_was_killed_is_what_completes(machine: Machine) -> None:
+    data = film(3 * MIB)
+    with client_of(machine.service, "bob") as bob:
+        upload = create(bob, sizeBytes=len(data))
+        path = f"/v1/uploads/{upload}/content"
+        with open_request(
+            machine.service, "bob", "PATCH", path, Upload_Offset=0, Content_Length=len(data)
+        ) as connection:
+            connection.sendall(data[: 2 * MIB])
+            eventually(lambda: offset_of(bob, upload) > 0)
+            machine.kill_part("serve")
+        eventually(lambda: bob.get("/v1/media").status_code == 200)
+        now = bob.get(f"/v1/uploads/{upload}").json()
+        kept, number = int(now["committedSize"]), now["nextPartNumber"]
+        rest = bob.put(f"/v1/uploads/{upload}/parts/{number}", content=data[kept:])
+        assert rest.status_code == 200, rest.text
+        parts = bob.get(f"/v1/uploads/{upload}/parts").json()["parts"]
+        assert sum(int(part["sizeBytes"]) for part in parts) == len(data)
+        done = bob.post(f"/v1/uploads/{upload}:complete", json={"parts": parts})
+        assert done.json().get("state") == "FINISHED", done.text
+        require_stored(bob, upload, data)
 
 
 def test_nothing_remains_of_a_file_in_one_request_when_the_server_is_killed(

@@ -178,6 +178,9 @@ def test_a_part_that_was_signed_and_never_came_is_missing(alice: httpx.Client) -
     refused = complete(alice, upload)
     assert refusal(refused) == (409, "UPLOAD_INCOMPLETE")
     assert "2" in refused.json()["message"]
+    answer = alice.get(f"/v1/uploads/{upload}/parts").json()
+    assert [part["partNumber"] for part in answer["parts"]] == [1]
+    assert [part["partNumber"] for part in answer["claimed"]] == [2]
     # Unless the caller says that it was not to be.
     assert complete(alice, upload, parts=[named(1, jpeg())]).json()["state"] == "FINISHED"
 

@@ -5,15 +5,20 @@ from pathlib import Path
 
 import pytest
 from crc32c import crc32c as crc32c_of
+from media.v1 import upload_pb2
 
 from media_service.client import AsyncClient, Client, MediaServiceError
-from media_service.client.parallel import PART
+from media_service.client.plan import PART
 from media_service.types import new_id
 from tests.media_files import film
 from tests.rpc.conftest import Running, token
-from tests.rpc.test_parts import put
+from tests.rpc.test_part_races import sign
+from tests.rpc.test_parts import listed, named, put
 from tests.rpc.test_sessions import write
+from tests.rpc.test_succession import Held
 
+MIB = 1 << 20
+Upload = upload_pb2.Upload
 SIZE = 2 * PART + 12345
 
 
@@ -72,23 +77,142 @@ async def test_it_goes_on_behind_what_a_stream_wrote(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_a_file_that_is_not_what_was_begun_is_refused(
+async def test_it_takes_over_from_a_stream_that_still_writes(
     kind: str, service: Running, data: bytes
 ) -> None:
     ann = await service.caller("ann")
     upload_id = (await ann.create(size_bytes=SIZE)).upload_id
-    await put(ann, upload_id, 2, b"x" * PART)
-    with pytest.raises(MediaServiceError) as caught:
-        await store(kind, service, b"y" * SIZE, upload_id=upload_id, parallel=3)
-    assert caught.value.reason in {"CHECKSUM_MISMATCH", "TYPE_NOT_ALLOWED"}
-    assert caught.value.upload_id == upload_id
+    stream = Held(ann, upload_id, 0, data[:MIB], data[MIB : 2 * MIB])
+    await stream.counted(MIB)
+    media = await store(kind, service, data, upload_id=upload_id, parallel=2)
+    assert media.checksums.crc32c == crc32c_of(data)
+    assert (await stream.refused()).reason in {"SUPERSEDED", "UPLOAD_NOT_ACTIVE"}
+
+
+async def test_it_goes_on_behind_what_a_stream_wrote_on_s3(
+    s3_service: Running, data: bytes
+) -> None:
+    ann = await s3_service.caller("ann")
+    upload_id = (await ann.create(size_bytes=SIZE)).upload_id
+    stream = Held(ann, upload_id, 0, data[: 9 * MIB])
+    await stream.counted(8 * MIB)
+    media = await store("sync", s3_service, data, upload_id=upload_id, parallel=2)
+    assert (await stream.refused()).reason in {"SUPERSEDED", "UPLOAD_NOT_ACTIVE"}
+    assert media.checksums.crc32c == crc32c_of(data)
+    assert await ann.content(upload_id) == data
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_the_first_failure_ends_all(kind: str, service: Running, data: bytes) -> None:
+async def test_parts_of_another_size_are_gone_on_with_in_that_size(
+    kind: str, service: Running, data: bytes
+) -> None:
     ann = await service.caller("ann")
     upload_id = (await ann.create(size_bytes=SIZE)).upload_id
-    await put(ann, upload_id, 2, data[:1000])  # of another cut: no room is left for the rest
+    await write(ann, upload_id, data[:1000])
+    rest = data[1000:]
+    await put(ann, upload_id, 3, rest[4 * MIB : 8 * MIB])
+    await put(ann, upload_id, 10, rest[32 * MIB :])
+    media = await store(kind, service, data, upload_id=upload_id, parallel=2)
+    assert media.checksums.crc32c == crc32c_of(data)
+    assert await ann.content(upload_id) == data
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("size", [PART, 1000], ids=["of our size", "of another size"])
+async def test_a_part_that_lies_elsewhere_is_told_before_anything_is_sent(
+    kind: str, size: int, service: Running, data: bytes
+) -> None:
+    ann = await service.caller("ann")
+    upload_id = (await ann.create(size_bytes=SIZE)).upload_id
+    await put(ann, upload_id, 2, data[PART + MIB :][:size])
+    before = await listed(ann, upload_id)
     with pytest.raises(MediaServiceError) as caught:
-        await store(kind, service, data, upload_id=upload_id, parallel=2)
-    assert caught.value.reason in {"SIZE_EXCEEDED", "CHECKSUM_MISMATCH", "UPLOAD_INCOMPLETE"}
+        await store(kind, service, data, upload_id=upload_id, parallel=3)
+    assert (caught.value.reason, caught.value.metadata) == ("PART_CONFLICT", {"part_number": "2"})
+    assert caught.value.upload_id == upload_id
+    assert await listed(ann, upload_id) == before
+    assert (await ann.get_upload(upload_id)).state == Upload.ACTIVE
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_claim_to_other_bytes_is_told_before_anything_is_sent(
+    kind: str, service: Running, data: bytes
+) -> None:
+    ann = await service.caller("ann")
+    upload_id = (await ann.create(size_bytes=SIZE)).upload_id
+    await sign(ann, upload_id, named(2, data[PART:][:MIB]))
+    with pytest.raises(MediaServiceError) as caught:
+        await store(kind, service, data, upload_id=upload_id, parallel=3)
+    assert (caught.value.reason, caught.value.metadata) == ("PART_CONFLICT", {"part_number": "2"})
+    assert "Go on without parallel parts" in caught.value.message
+    assert await listed(ann, upload_id) == []
+    media = await store(kind, service, data, upload_id=upload_id)
+    assert media.checksums.crc32c == crc32c_of(data)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_what_was_claimed_and_did_not_come_is_sent(
+    kind: str, service: Running, data: bytes
+) -> None:
+    ann = await service.caller("ann")
+    upload_id = (await ann.create(size_bytes=SIZE)).upload_id
+    await sign(ann, upload_id, named(2, data[PART : 2 * PART]))
+    media = await store(kind, service, data, upload_id=upload_id, parallel=3)
+    assert media.checksums.crc32c == crc32c_of(data)
+
+
+async def test_what_was_claimed_and_did_not_come_is_sent_to_s3(
+    s3_service: Running, data: bytes
+) -> None:
+    ann = await s3_service.caller("ann")
+    upload_id = (await ann.create(size_bytes=SIZE)).upload_id
+    await sign(ann, upload_id, named(2, data[PART : 2 * PART]))
+    media = await store("sync", s3_service, data, upload_id=upload_id, parallel=3)
+    assert media.checksums.crc32c == crc32c_of(data)
+    assert await ann.content(upload_id) == data
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_file_that_is_not_what_was_begun_is_told_before_anything_is_sent(
+    kind: str, service: Running, data: bytes
+) -> None:
+    ann = await service.caller("ann")
+    upload_id = (await ann.create(size_bytes=SIZE)).upload_id
+    await put(ann, upload_id, 1, data[:PART])
+    with pytest.raises(MediaServiceError, match="its part 1 has other bytes") as caught:
+        await store(kind, service, b"x" + data[1:], upload_id=upload_id, parallel=3)
+    assert caught.value.reason == "SOURCE_CHANGED"
+    assert await listed(ann, upload_id) == [named(1, data[:PART])]
+    media = await store(kind, service, data, upload_id=upload_id, parallel=3)
+    assert media.checksums.crc32c == crc32c_of(data)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_stream_behind_other_bytes_makes_no_media(
+    kind: str, service: Running, data: bytes
+) -> None:
+    ann = await service.caller("ann")
+    upload_id = (await ann.create(size_bytes=SIZE)).upload_id
+    await put(ann, upload_id, 1, b"x" + data[1:PART])
+    with pytest.raises(MediaServiceError) as caught:
+        await store(kind, service, data, upload_id=upload_id)
+    assert caught.value.reason == "CHECKSUM_MISMATCH"
+    assert (await ann.get_upload(upload_id)).state == Upload.FAILED
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_the_first_failure_ends_all(
+    kind: str, service: Running, data: bytes, tmp_path: Path
+) -> None:
+    file = tmp_path / "film.mp4"
+    file.write_bytes(data)
+
+    def cut_off(done: int, total: int) -> None:
+        with file.open("r+b") as opened:
+            opened.truncate(1000)
+
+    with pytest.raises(MediaServiceError) as caught:
+        await store(kind, service, file, parallel=2, progress=cut_off)
+    assert caught.value.reason == "SOURCE_CHANGED"
+    ann = await service.caller("ann")
+    assert (await ann.get_upload(caught.value.upload_id)).state == Upload.ACTIVE

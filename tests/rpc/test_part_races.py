@@ -48,6 +48,22 @@ async def sign(caller: Caller, upload_id: str, *parts: upload_pb2.Part) -> Any:
     return await caller.call(caller.uploads.SignUpload, request)
 
 
+async def test_what_was_signed_and_is_not_here_is_listed_as_claimed(ann: Caller) -> None:
+    upload_id = (await ann.create()).upload_id
+    parts = [named(number, b"a" * number) for number in (1, 2, 4)]
+    await sign(ann, upload_id, *parts)
+    await put(ann, upload_id, 2, b"aa")
+    claimed, stored = [], []
+    request = upload_service_pb2.ListPartsRequest(upload_id=upload_id, page_size=1)
+    for _ in parts:
+        page = await ann.call(ann.uploads.ListParts, request)
+        claimed += page.claimed
+        stored += page.parts
+        request.page_token = page.next_page_token
+    assert not request.page_token
+    assert (stored, claimed) == ([parts[1]], [parts[0], parts[2]])
+
+
 async def tried(call: Awaitable[Any]) -> Any:
     """What it gave; None if it was refused."""
     try:
@@ -192,8 +208,7 @@ async def test_a_part_that_may_not_be_put_does_not_end_a_stream(ann: Caller) -> 
     await ann.until_upload(upload_id, lambda it: it.committed_size == 1000)
     assert (await refused(put(ann, upload_id, 1, b"c"))).reason == "PART_CONFLICT"
     assert (await refused(sign(ann, upload_id, named(1, b"c")))).reason == "PART_CONFLICT"
-    # What a stream is writing is not final, and so not listed.
-    assert await listed(ann, upload_id) == []
+    assert await listed(ann, upload_id) == [named(1, b"a" * 1000)]  # what counts of it by now
     go_on.set()
     assert (await streaming).committed_size == 2000
     (part,) = await listed(ann, upload_id)

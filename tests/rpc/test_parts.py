@@ -257,6 +257,28 @@ async def test_a_part_takes_the_upload_from_a_stream(ann: Caller) -> None:
     assert (await ann.get_upload(upload_id)).committed_size == 2000
 
 
+async def test_what_counts_of_a_stream_that_never_ended_is_a_part(ann: Caller) -> None:
+    upload_id = (await ann.create()).upload_id
+    data = film(3 * MIB)
+    sent = asyncio.Event()
+
+    async def endless() -> AsyncIterator[upload_service_pb2.WriteUploadRequest]:
+        yield upload_service_pb2.WriteUploadRequest(upload_id=upload_id, data=data[:MIB])
+        sent.set()
+        await asyncio.Event().wait()
+
+    streaming = asyncio.create_task(ann.call(ann.uploads.WriteUpload, endless()))
+    await sent.wait()
+    await ann.until_upload(upload_id, lambda it: it.committed_size == MIB)
+    assert await listed(ann, upload_id) == [named(1, data[:MIB])]
+    await put(ann, upload_id, 2, data[MIB:])
+    assert (await refused(streaming)).reason == "SUPERSEDED"
+    parts = await listed(ann, upload_id)
+    assert parts == [named(1, data[:MIB]), named(2, data[MIB:])]
+    assert (await complete(ann, upload_id, parts)).state == Upload.FINISHED
+    assert await ann.content(upload_id) == data
+
+
 async def test_a_stream_takes_the_upload_from_a_part(ann: Caller, service: Running) -> None:
     upload_id = (await ann.create()).upload_id
     go_on = asyncio.Event()

@@ -257,19 +257,28 @@ class ListPartsResponse(_message.Message):
 
     PARTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CLAIMED_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[_upload_pb2.Part]: ...
+    @_builtins.property
+    def claimed(self) -> _containers.RepeatedCompositeFieldContainer[_upload_pb2.Part]:
+        """Parts that are not here, whose size and bytes are decided all the same: by a signed URL, or by a
+        put that did not end. Each page has those whose numbers belong there, and they count for its
+        size.
+        """
+
     def __init__(
         self,
         *,
         parts: _abc.Iterable[_upload_pb2.Part] | None = ...,
         next_page_token: _builtins.str = ...,
+        claimed: _abc.Iterable[_upload_pb2.Part] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "parts", b"parts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claimed", b"claimed", "next_page_token", b"next_page_token", "parts", b"parts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

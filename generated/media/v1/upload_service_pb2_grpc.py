@@ -215,7 +215,9 @@ class UploadServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListParts(self, request, context):
-        """Lists the parts that are durable, by number; those that streams wrote as well.
+        """Lists the parts that are durable, by number; those that streams wrote as well. Together they are
+        what CompleteUpload would make a media of. One that a stream is still writing grows. What is only
+        `claimed` stands beside them.
 
         Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
         """

@@ -107,7 +107,9 @@ class UploadServiceStub:
     STREAM_TOO_SLOW, SUPERSEDED (a stream began meanwhile), SERVER_BUSY. Safe to retry.
     """
     ListParts: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.ListPartsRequest, _upload_service_pb2.ListPartsResponse]
-    """Lists the parts that are durable, by number; those that streams wrote as well.
+    """Lists the parts that are durable, by number; those that streams wrote as well. Together they are
+    what CompleteUpload would make a media of. One that a stream is still writing grows. What is only
+    `claimed` stands beside them.
 
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
     """
@@ -254,7 +256,9 @@ class UploadServiceAsyncStub(UploadServiceStub):
     STREAM_TOO_SLOW, SUPERSEDED (a stream began meanwhile), SERVER_BUSY. Safe to retry.
     """
     ListParts: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.ListPartsRequest, _upload_service_pb2.ListPartsResponse]  # type: ignore[assignment]
-    """Lists the parts that are durable, by number; those that streams wrote as well.
+    """Lists the parts that are durable, by number; those that streams wrote as well. Together they are
+    what CompleteUpload would make a media of. One that a stream is still writing grows. What is only
+    `claimed` stands beside them.
 
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
     """
@@ -434,7 +438,9 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.ListPartsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.ListPartsResponse, _abc.Awaitable[_upload_service_pb2.ListPartsResponse]]:
-        """Lists the parts that are durable, by number; those that streams wrote as well.
+        """Lists the parts that are durable, by number; those that streams wrote as well. Together they are
+        what CompleteUpload would make a media of. One that a stream is still writing grows. What is only
+        `claimed` stands beside them.
 
         Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
         """

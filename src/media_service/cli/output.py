@@ -24,6 +24,7 @@ from rich.table import Table
 from media_service.client import Job, Media
 
 Advance = Callable[[int, int], None]
+ONE_STEP = 1 << 20  # bytes
 
 
 def on_terminal() -> bool:
@@ -70,17 +71,24 @@ def report(media: Media, done: str) -> None:
 
 
 def complain(message: str) -> None:
-    """One error, on stderr."""
+    """An error, or what else is not a result, on stderr."""
     lines = [printable(part) for part in message.splitlines()]
     click.echo("media-service: " + "\n".join(lines), err=True)
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Advance]:
-    """A bar of bytes, rate and time left on a terminal's stderr; nothing in a pipe. What is printed
-    meanwhile goes above it, on the same terminal, or to where standard output leads."""
+def progress(title: str, hint: str = "") -> Iterator[Advance]:
+    """A bar of bytes, rate and time left on a terminal's stderr. What is printed meanwhile goes
+    above it, on the same terminal, or to where standard output leads. In a pipe only `hint` is
+    said, once, if there is more to do than is done in one step."""
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        hints = iter([hint])
+
+        def say(done: int, total: int) -> None:
+            if total > ONE_STEP and (once := next(hints, "")):
+                complain(once)
+
+        yield say
         return
     columns = (
         TextColumn("{task.description}", markup=False),

@@ -51,7 +51,7 @@ def upload(
 
     Breaks of the connection and restarts of the service are survived: the upload goes on where
     the stored bytes end. In a pipe, one line per file: id, size in bytes, content type and name,
-    separated by tabs.
+    separated by tabs; how to go on with a file that takes longer is said on standard error.
     """
     if len(files) > 1 and (name or resume):
         raise click.UsageError("--name and --resume are for one file")
@@ -73,7 +73,10 @@ def _upload(
     source = sys.stdin.buffer if file == "-" else Path(file)
     again = f"media-service upload --resume {upload_id} {shlex.quote(file)}"
     try:
-        with output.progress(name or file) as advance:
+        # Who is killed can say nothing any more.
+        with output.progress(
+            name or file, f"{file}: to go on if it is stopped: {again}"
+        ) as advance:
             media = client.upload(
                 source,
                 filename=name,

@@ -1,56 +1,70 @@
 """An upload as parts, several at a time: fast where one stream is held back by the way it goes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+from google.protobuf.message import Message
 from media.v1 import media_pb2, upload_pb2, upload_service_pb2
 
 from media_service.client.calls import call
 from media_service.client.errors import MediaServiceError
+from media_service.client.plan import Known, Slice, slices_of
 from media_service.client.retry import Backoff, Retries, is_transient
 from media_service.client.source import PIECE, Source
 from media_service.client.state import Upload, refused, require_same
-from media_service.client.steps import Progress, Send, Settle, Sleep, Steps, Together
-
-PART = 16 << 20  # bytes
-MIB = 1 << 20
-MOST_PARTS = 10_000
+from media_service.client.steps import Compute, Progress, Send, Settle, Sleep, Steps, Together
+from media_service.storage.crc32c import combine
 
 
-@dataclass
-class Plan:
-    """The parts that are left: numbers from `first` on, `size` bytes each, from `offset` on."""
+class Sending:
+    """A file on its way: which of its slices are here, and what is known of their bytes."""
 
-    source: Source
-    upload: Upload
-    here: set[int]  # numbers that need not be sent
-    progress: Progress
-    done: dict[int, int] = field(default_factory=dict)
+    def __init__(
+        self,
+        source: Source,
+        upload_id: str,
+        slices: Sequence[Slice],
+        known: Known,
+        report: Progress,
+    ) -> None:
+        self.source = source
+        self.upload_id = upload_id
+        self._slices = slices
+        self._report = report
+        self._crcs = {number: part.crc32c for number, part in known.stored.items()}
+        self._done = {one.number: one.size for one in slices if one.number in known.stored}
 
     @property
-    def offset(self) -> int:
-        return int(self.upload.committed_size)
+    def missing(self) -> list[Slice]:
+        return [one for one in self._slices if one.number not in self._done]
 
     @property
-    def size(self) -> int:
-        first = self.upload.next_part_number
-        least = -(-(self.source.size - self.offset) // (MOST_PARTS - first + 1))
-        rounded = -(-max(PART, least) // MIB) * MIB
-        return min(rounded, self.upload.max_part_size)
+    def parts(self) -> list[upload_pb2.Part]:
+        """All of them, once they are here."""
+        return [
+            upload_pb2.Part(
+                part_number=one.number, size_bytes=one.size, crc32c=self._crcs[one.number]
+            )
+            for one in self._slices
+        ]
 
-    def ranges(self) -> Iterator[tuple[int, int, int]]:
-        """(number, start, end) of each part that is to be sent."""
-        offsets = range(self.offset, self.source.size, self.size)
-        for number, start in enumerate(offsets, self.upload.next_part_number):
-            end = min(start + self.size, self.source.size)
-            if number in self.here:
-                self.report(number, end - start)
-            else:
-                yield number, start, end
+    def messages(self, part: Slice) -> Iterator[upload_service_pb2.PutPartRequest]:
+        message = upload_service_pb2.PutPartRequest(
+            upload_id=self.upload_id, part_number=part.number, size_bytes=part.size
+        )
+        for at in range(part.start, part.end, PIECE):
+            message.body.data = self.source.read(at)[: part.end - at]
+            self.report(part, at - part.start)
+            yield message
+            message = upload_service_pb2.PutPartRequest()
 
-    def report(self, number: int, sent: int) -> None:
-        self.done[number] = sent
-        self.progress(self.offset + sum(list(self.done.values())), self.source.size)
+    def sent(self, part: Slice, crc32c: int) -> None:
+        self._crcs[part.number] = crc32c
+        self.report(part, part.size)
+
+    def report(self, part: Slice, sent: int) -> None:
+        self._done[part.number] = sent
+        self._report(sum(list(self._done.values())), self.source.size)
 
 
 def upload_parts(
@@ -61,15 +75,16 @@ def upload_parts(
     progress: Progress,
 ) -> Steps[media_pb2.Media]:
     """Opens or goes on with the upload, sends what is missing of it, and completes it."""
-    upload = yield from _open(spec, backoff)
+    upload, known = yield from _open(spec, backoff)
     if upload.state == Upload.ACTIVE:
         require_same(upload, source)
-        here = yield from _stored(upload, backoff)
-        plan = Plan(source, upload, here, progress)
-        yield Together((_put(plan, *part, backoff) for part in plan.ranges()), parallel)
+        if known is None:
+            known = yield from _known(upload, source, backoff)
+        slices = yield Compute(lambda: slices_of(source, upload, known))
+        sending = Sending(source, upload.upload_id, slices, known, progress)
+        yield Together((_put(sending, part, backoff) for part in sending.missing), parallel)
         source.require_unchanged()
-        request = upload_service_pb2.CompleteUploadRequest(upload_id=spec.upload_id)
-        upload = yield from call("CompleteUpload", request, backoff)
+        upload = yield from _complete(sending, backoff)
     retries = Retries(backoff)
     while upload.state == Upload.VERIFYING:
         try:
@@ -83,59 +98,80 @@ def upload_parts(
     return upload.media
 
 
-def _open(spec: upload_pb2.UploadSpec, backoff: Backoff) -> Steps[Upload]:
-    """The upload as it is, opened if it was not there."""
+def _open(spec: upload_pb2.UploadSpec, backoff: Backoff) -> Steps[tuple[Upload, Known | None]]:
+    """The upload as it is, opened if it was not there; and what it has, if that is nothing."""
     asked = upload_service_pb2.GetUploadRequest(upload_id=spec.upload_id)
-    upload: Upload
     try:
         opening = upload_service_pb2.CreateUploadRequest(spec=spec)
-        upload = yield from call("CreateUpload", opening, backoff)
+        return (yield from call("CreateUpload", opening, backoff)), Known({}, {})
     except MediaServiceError as error:
         if error.reason != "UPLOAD_EXISTS":
             raise
         try:
-            upload = yield from call("GetUpload", asked, backoff)
+            return (yield from call("GetUpload", asked, backoff)), None
         except MediaServiceError as missing:
             if missing.reason == "UPLOAD_NOT_FOUND":  # the id belongs to someone else
                 raise error from missing
             raise
-    return upload
 
 
-def _stored(upload: Upload, backoff: Backoff) -> Steps[set[int]]:
-    """Numbers of parts behind the contiguous bytes that are stored already."""
-    found: set[int] = set()
-    request = upload_service_pb2.ListPartsRequest(upload_id=upload.upload_id)
+def _known(upload: Upload, source: Source, backoff: Backoff) -> Steps[Known]:
+    """What an upload has, which no stream adds to any more."""
+    known = yield from _listed(upload.upload_id, backoff)
+    at = known.first[-1].end if known.first else 0
+    if known.waiting or at >= source.size:
+        return known  # a stream has nowhere to go
+    # One may still write, or what came of it be counted: then parts would begin behind what is
+    # listed. It ends with a stream of our own.
+    message = upload_service_pb2.WriteUploadRequest(upload_id=upload.upload_id, offset=at)
+    try:
+        yield from _send("WriteUpload", lambda: iter([message]), backoff)
+    except MediaServiceError as error:
+        # More was counted, or others put parts; either way it has ended.
+        if error.reason not in {"OFFSET_MISMATCH", "PARTS_OUTSTANDING"}:
+            raise
+    return (yield from _listed(upload.upload_id, backoff))
+
+
+def _listed(upload_id: str, backoff: Backoff) -> Steps[Known]:
+    known = Known({}, {})
+    request = upload_service_pb2.ListPartsRequest(upload_id=upload_id)
     while True:
         page = yield from call("ListParts", request, backoff)
-        found |= {part.part_number for part in page.parts}
+        known.stored.update((part.part_number, part) for part in page.parts)
+        known.claimed.update((part.part_number, part) for part in page.claimed)
         if not page.next_page_token:
-            return {number for number in found if number >= upload.next_part_number}
+            return known
         request.page_token = page.next_page_token
 
 
-def _put(plan: Plan, number: int, start: int, end: int, backoff: Backoff) -> Steps[None]:
+def _complete(sending: Sending, backoff: Backoff) -> Steps[Upload]:
+    """Makes a media of exactly the bytes that were read. The list of parts is compared first, and
+    what it finds leaves the upload as it is."""
+    request = upload_service_pb2.CompleteUploadRequest(
+        upload_id=sending.upload_id, parts=sending.parts
+    )
+    crc = 0
+    for part in request.parts:
+        crc = combine(crc, part.crc32c, part.size_bytes)
+    request.checksums.crc32c = crc
+    sending.source.mark(sending.source.size, crc)
+    return call("CompleteUpload", request, backoff)
+
+
+def _put(sending: Sending, part: Slice, backoff: Backoff) -> Steps[None]:
+    yield from _send("PutPart", lambda: sending.messages(part), backoff)
+    # Read again, out of the page cache: what is still read of an earlier try is in nobody's way.
+    crc = yield Compute(lambda: sending.source.crc32c_of(part.start, part.end))
+    sending.sent(part, crc)
+
+
+def _send(method: str, messages: Callable[[], Iterator[Message]], backoff: Backoff) -> Steps[Any]:
     retries = Retries(backoff)
     while True:
         try:
-            yield Send("PutPart", _messages(plan, number, start, end))
+            return (yield Send(method, messages()))
         except MediaServiceError as error:
             if not is_transient(error):
                 raise
             yield Sleep(retries.pause(error))
-        else:
-            plan.report(number, end - start)
-            return
-
-
-def _messages(
-    plan: Plan, number: int, start: int, end: int
-) -> Iterator[upload_service_pb2.PutPartRequest]:
-    message = upload_service_pb2.PutPartRequest(
-        upload_id=plan.upload.upload_id, part_number=number, size_bytes=end - start
-    )
-    for at in range(start, end, PIECE):
-        message.body.data = plan.source.read(at)[: end - at]
-        plan.report(number, at - start)
-        yield message
-        message = upload_service_pb2.PutPartRequest()

@@ -96,11 +96,14 @@ class Source:
     def crc32c(self, offset: int) -> int:
         """CRC32C of the first `offset` bytes."""
         position = max(mark for mark in self._marks.copy() if mark <= offset)
-        crc = self._marks[position]
-        while position < offset:
-            data = self.read(position)[: offset - position]
+        return self.crc32c_of(position, offset, self._marks[position])
+
+    def crc32c_of(self, start: int, end: int, crc: int = 0) -> int:
+        """CRC32C of bytes [start, end), behind those whose CRC32C is `crc`."""
+        while start < end:
+            data = self.read(start)[: end - start]
             crc = crc32c_of(data, crc)
-            position += len(data)
+            start += len(data)
         return crc
 
     def require_unchanged(self) -> None:

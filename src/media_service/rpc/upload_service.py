@@ -202,7 +202,8 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         size = request.page_size or DEFAULT_PARTS_PAGE
         parts = await self._parts.list_parts(caller(), upload_id, after, size + 1)
         response = upload_service_pb2.ListPartsResponse(
-            parts=[part_to_message(part) for part in parts[:size]]
+            parts=[part_to_message(part) for part in parts[:size] if part.stored],
+            claimed=[part_to_message(part) for part in parts[:size] if not part.stored],
         )
         if len(parts) > size:
             response.next_page_token = encode_token(query, [parts[size - 1].number])

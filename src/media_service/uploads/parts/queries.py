@@ -207,11 +207,10 @@ async def confirm(db: Connection, upload: Upload, parts: Sequence[Part], expiry:
     )
 
 
-async def sealed_page(db: Connection, upload_id: str, after: int, limit: int) -> list[Part]:
-    """Durable parts that are final, by number, those after `after`."""
+async def page(db: Connection, upload_id: str, after: int, limit: int) -> list[Part]:
+    """Parts, stored or claimed, by number, those after `after`."""
     rows = await db.execute(
-        SELECT + "where upload_id = %s and stored and sealed and number > %s"
-        " order by number limit %s",
+        SELECT + "where upload_id = %s and number > %s order by number limit %s",
         (upload_id, after, limit),
     )
     return [part_of(row) async for row in rows]

@@ -123,11 +123,12 @@ class PartService:
     async def list_parts(
         self, principal: Principal, upload_id: str, after: int, limit: int
     ) -> list[Part]:
-        """Durable parts that are final, by number, those after `after`."""
+        """Parts, stored or claimed, by number, those after `after`. Of one that a stream is still
+        writing: what is counted."""
         upload = await self._load(principal, upload_id)
         await self._collector.collect(upload)
         async with self._database.connection() as db:
-            return await part_queries.sealed_page(db, upload_id, after, limit)
+            return await part_queries.page(db, upload_id, after, limit)
 
     async def sign(
         self,
