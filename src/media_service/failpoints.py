@@ -37,6 +37,7 @@ STAYS = "The upload is FINISHED, its media whole; completing again gives the sam
 RESENT = "The part is not acknowledged; the same bytes again are taken as that part."
 MADE_AGAIN = "It is made again when somebody asks; what is left of it goes within an hour or so."
 AGAIN = "The job's lease ends, another worker does it again, and the outcome is the same."
+GOES_ON = "Another worker goes on; parts that are done are not encoded again."
 UNMOVED = "The rendition is where it was; it is moved by another worker, and the copy is removed."
 
 REGISTRY = (
@@ -220,6 +221,25 @@ REGISTRY = (
         "work",
         "committed, nobody was woken",
         "It is EXPIRED; a job removes its bytes.",
+    ),
+    # A film that is made ready for streaming.
+    Failpoint("stream.begin.before", "work", "planned, with its parts, not committed", AGAIN),
+    Failpoint("stream.begin.after", "work", "committed, nothing is encoded", GOES_ON),
+    Failpoint("segment.take.after", "work", "a segment is there, its part is not done", GOES_ON),
+    Failpoint("chunk.finish.before", "work", "a part is encoded, its job is not ended", GOES_ON),
+    Failpoint("chunk.finish.after", "work", "a part has ended, nobody was told", GOES_ON),
+    Failpoint("stream.publish.before", "work", "whole, in the transaction that ends it", GOES_ON),
+    Failpoint(
+        "stream.publish.after",
+        "work",
+        "committed, nobody was told",
+        "The job SUCCEEDED, its stream is whole.",
+    ),
+    Failpoint(
+        "stream.abandon.after",
+        "work",
+        "what was encoded of a cancelled stream is removed, nobody was woken",
+        "Jobs remove its bytes.",
     ),
 )
 NAMES = frozenset(failpoint.name for failpoint in REGISTRY)

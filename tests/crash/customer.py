@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ from media.v1 import (
 
 from media_service.types import new_id
 from tests.media_files import jpeg
+from tests.moving import counted
 from tests.rpc.conftest import token
 from tests.tools import eventually
 
@@ -42,7 +44,17 @@ def picture(size: int) -> bytes:
     return PICTURE + random.randbytes(size)  # noqa: S311
 
 
-RENDITION = "mine"
+RENDITION, SMALLER = "mine", "resize:16x,convert:WEBP"
+# Of a film of counted pictures; a job of a few parts, and one of twice as many.
+PICTURES = 500
+STREAM = "stream:min_height=144"
+SLOWLY = f"speed:0.5,{STREAM}"
+# Percent of the slow one, of which there is something then.
+ONE_PART = 12
+
+
+def film() -> bytes:
+    return counted(PICTURES / 5, "5", "96x64")
 
 
 class Killed(Exception):
@@ -64,7 +76,8 @@ class Attempt:
     """An upload, what was asked of it, and what the service said: nothing of that may get lost.
 
     `committed` is the most that was acknowledged, `parts` the numbers of acknowledged parts, if it
-    goes `by_parts`. `wanted`: a rendition, too, by the job `job_id`, once that is acknowledged.
+    goes `by_parts`. `wanted`: what is to be made of it, by the job `job_id`, once that is
+    acknowledged; `cancelled`: no more.
     `renditions`: others it was given. `visibility`: the one its media is to have, if anybody cares.
     `picture`: what was made of it while somebody waited. `end`: what it was to come to. `fate`:
     where the service was killed that it was under way with.
@@ -83,9 +96,14 @@ class Attempt:
     finished: bool = False
     ended: bool = False
     picture: bytes = b""
-    wanted: bool = False
+    wanted: str = ""
+    cancelled: bool = False
     request_id: str = field(default_factory=new_id)
     job_id: str = ""
+
+    @property
+    def streamed(self) -> bool:
+        return STREAM in self.wanted
 
     def told(self, upload: upload_pb2.Upload) -> None:
         self.created = True
@@ -271,16 +289,39 @@ class Customer:
         self._call(self._media.PurgeMedia, request)
         attempt.ended = True
 
-    def order(self, attempt: Attempt, ops: str = "resize:16x,convert:WEBP") -> job_pb2.Job:
+    def order(self, attempt: Attempt, ops: str) -> job_pb2.Job:
         """Wants a rendition; the same one, if it is asked again."""
-        attempt.wanted = True
+        attempt.wanted = ops
         request = processing_service_pb2.ProcessMediaRequest(
-            media_id=attempt.upload_id, ops=ops, rendition=RENDITION, request_id=attempt.request_id
+            media_id=attempt.upload_id, ops=ops, request_id=attempt.request_id
         )
+        if not attempt.streamed:
+            request.rendition = RENDITION
         job: job_pb2.Job = self._call(self._processing.ProcessMedia, request)
         assert attempt.job_id in {"", job.job_id}, "another job for the same request"
         attempt.job_id = job.job_id
         return job
+
+    def cancel(self, attempt: Attempt) -> None:
+        request = processing_service_pb2.CancelJobRequest(job_id=attempt.job_id)
+        attempt.cancelled = True
+        self._call(self._processing.CancelJob, request)
+
+    def stream(self, media_id: str, path: str) -> bytes:
+        request = download_service_pb2.GetStreamRequest(media_id=media_id, path=path)
+        with unless_killed():
+            pieces = self._downloads.GetStream(request, metadata=self._metadata, timeout=60)
+            return b"".join(piece.data for piece in pieces)
+
+    def film(self, media_id: str) -> bytes:
+        """The pictures of its stream, as a player puts them together."""
+        (playlist,) = re.findall(
+            r"^(?!#).+$", self.stream(media_id, "master.m3u8").decode(), re.MULTILINE
+        )
+        place = playlist.rpartition("/")[0]
+        found = self.stream(media_id, playlist).decode()
+        names = re.findall(r"^\d+\.m4s$", found, re.MULTILINE)
+        return b"".join(self.stream(media_id, f"{place}/{name}") for name in ["init.mp4", *names])
 
     def job(self, job_id: str) -> job_pb2.Job | None:
         request = processing_service_pb2.GetJobRequest(job_id=job_id)
@@ -397,4 +438,25 @@ def rendered(customer: Customer, attempt: Attempt) -> None:
 
 def processed(customer: Customer, attempt: Attempt) -> None:
     at_once(customer, attempt)
-    customer.order(attempt)
+    customer.order(attempt, SMALLER)
+
+
+def filmed(customer: Customer, attempt: Attempt) -> None:
+    """A film is to be streamed."""
+    attempt.data = film()
+    at_once(customer, attempt)
+    customer.order(attempt, STREAM)
+
+
+def film_given_up(customer: Customer, attempt: Attempt) -> None:
+    """A film is being made ready for streaming, by a worker, and then nobody wants it."""
+    attempt.data = film()
+    at_once(customer, attempt)
+    customer.order(attempt, SLOWLY)
+
+    def begun() -> bool:
+        job = customer.job(attempt.job_id)
+        return job is not None and job.progress_percent > ONE_PART
+
+    eventually(begun)
+    customer.cancel(attempt)

@@ -1,16 +1,19 @@
 """Whether what the service promised is so, after it was killed."""
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from media.v1 import job_pb2, media_pb2, upload_pb2
 from psycopg.rows import dict_row
 
-from tests.crash.customer import RENDITION, Attempt, Customer, at_once
+from tests.crash.customer import PICTURES, RENDITION, Attempt, Customer, at_once
 from tests.crash.site import Site
+from tests.moving import pictures, shade
 from tests.tools import eventually
 
 State = upload_pb2.Upload.State
@@ -39,12 +42,28 @@ INVARIANTS = {
         where reference_count
               <> (select count(*) from media_versions v where v.blob_id = b.blob_id)
                + (select count(*) from renditions r where r.blob_id = b.blob_id)
-               + (select count(*) from renders p where p.blob_id = b.blob_id)""",
+               + (select count(*) from renders p where p.blob_id = b.blob_id)
+               + (select count(*) from stream_segments g where g.blob_id = b.blob_id)""",
     "a job that SUCCEEDED without a rendition": """
         select subject_id as id from jobs j where kind = 'PROCESS' and state = 'SUCCEEDED'
         and not exists (
             select from renditions r where r.media_id = j.subject_id and r.name = j.rendition
         )""",
+    "a stream that nobody makes": "select media_id as id from streams where not ready",
+    "a stream that is not whole": """
+        select s.media_id as id from streams s cross join lateral
+            jsonb_to_recordset(s.ladder -> 'rungs' || (s.ladder -> 'sounds')) as t (name text)
+        where (select count(*) from stream_segments g
+               where g.stream_id = s.stream_id and g.track = t.name)
+              is distinct from
+              (select max(number) + 1 from stream_segments g
+               where g.stream_id = s.stream_id and g.track = t.name)""",
+    "a stream and no rendition, or the other way round": """
+        select media_id as id from (select * from streams where ready) s
+        full join (select * from renditions where name = 'stream') r using (media_id)
+        where s.media_id is null or r.media_id is null""",
+    "a part of a job that has ended": """
+        select subject_id as id from jobs where parent_id is not null""",
     # But those by which `reconcile` keeps an id from being used again.
     "a blob that nothing refers to": """
         select b.blob_id as id from blobs b where reference_count = 0 and not exists (
@@ -144,12 +163,30 @@ def look_at_job(customer: Customer, attempt: Attempt) -> str:
     demand(job is not None, "an acknowledged job is unknown", attempt)
     assert job is not None
     state = job_pb2.Job.State.Name(job.state)
-    demand(state not in {"FAILED", "CANCELLED"}, f"a job is {state}", attempt)
-    if state == "SUCCEEDED":
+    allowed = not attempt.cancelled or state == "CANCELLED"
+    demand(state != "FAILED" and allowed, f"a job is {state}", attempt)
+    demand(state != "CANCELLED" or attempt.cancelled, "cancelled by nobody", attempt)
+    if state == "SUCCEEDED" and attempt.streamed:
+        look_at_stream(customer, attempt)
+    elif state == "SUCCEEDED":
         made = customer.content(attempt.upload_id, RENDITION)
         whole = len(made) == job.rendition.size_bytes and made[8:12] == b"WEBP"
         demand(whole, "a job SUCCEEDED, and what it made is not there", attempt)
     return state
+
+
+def look_at_stream(customer: Customer, attempt: Attempt) -> None:
+    """Every picture of the film is in it, once and in order."""
+    with tempfile.NamedTemporaryFile(prefix="media-crash-") as file:
+        file.write(customer.film(attempt.upload_id))
+        file.flush()
+        shown = pictures(Path(file.name))
+    wanted = [(number / 5, shade(number)) for number in range(PICTURES)]
+    same = len(shown) == len(wanted) and all(
+        abs(time - at) < 0.001 and abs(luma - shade) <= 2
+        for (time, luma), (at, shade) in zip(shown, wanted, strict=True)
+    )
+    demand(same, "a job SUCCEEDED, and other pictures are in its stream", attempt)
 
 
 def look_at_media(customer: Customer, attempt: Attempt) -> None:
@@ -211,7 +248,7 @@ def use(customer: Customer, attempt: Attempt) -> None:
     if attempt.visibility:
         customer.show(attempt, attempt.visibility)
     if attempt.wanted:
-        customer.order(attempt)
+        customer.order(attempt, attempt.wanted)
 
 
 def close_case(customer: Customer, attempt: Attempt) -> None:
@@ -220,7 +257,8 @@ def close_case(customer: Customer, attempt: Attempt) -> None:
     demand(state not in UNFINISHED, f"still {state}", attempt)
     if attempt.job_id:
         ended = look_at_job(customer, attempt)
-        demand(ended == "SUCCEEDED", f"a job that was accepted is {ended}", attempt)
+        wanted = "CANCELLED" if attempt.cancelled else "SUCCEEDED"
+        demand(ended == wanted, f"a job that was accepted is {ended}", attempt)
     if state != "FINISHED" or attempt.end == "purged":
         return
     media = customer.media(attempt.upload_id)

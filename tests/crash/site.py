@@ -83,6 +83,7 @@ class Site:
             "MEDIA_DATABASE_URL": database_url,
             "MEDIA_DATABASE_POOL_SIZE": "6",
             "MEDIA_JWT_SECRET": JWT_SECRET,
+            "MEDIA_VIDEO_PRESETS": "-",
             **settings,
         }
 
@@ -134,10 +135,15 @@ class Site:
 
     def keep_leases(self) -> None:
         """Those of the dead end only when time is passed on, however slow this machine is: who
-        claims their jobs would die of them once more, until they are given up."""
+        claims their jobs would die of them once more, until they are given up. The parts of their
+        jobs wait as long."""
         with psycopg.connect(self.database_url, autocommit=True) as db:
             db.execute(
                 "update jobs set lease_until = now() + interval '1 hour' where state = 'RUNNING'"
+            )
+            db.execute(
+                "update jobs set run_time = now() + interval '1 hour', ready = false"
+                " where state = 'QUEUED' and parent_id is not null"
             )
 
     def expire(self, upload_ids: Sequence[str]) -> None:

@@ -46,6 +46,7 @@ SCENARIOS = (
     customers.taken_over,
     customers.checked,
     customers.processed,
+    customers.filmed,
     customers.abandoned,
     customers.left_alone,
     customers.purged,

@@ -41,6 +41,9 @@ SECOND_PART = Way(customers.in_a_session, nth=2, size=LARGE)
 TAKEN_OVER = Way(customers.taken_over, size=LARGE)
 # Elsewhere nothing can come late, and no session is begun.
 ALSO_ON_S3 = ["upload.succeed.before", "upload.succeed.after"]
+FILMED = Way(customers.filmed)
+# In the middle of a part.
+AMID_FILM = Way(customers.filmed, nth=20)
 
 RENDERED = Way(customers.rendered, worker=True)
 
@@ -124,6 +127,14 @@ WAYS: Mapping[str, Way] = {
     "render.forget.after": RENDERED,
     "upload.expire.before": Way(customers.left_alone),
     "upload.expire.after": Way(customers.left_alone),
+    "stream.begin.before": FILMED,
+    "stream.begin.after": FILMED,
+    "segment.take.after": AMID_FILM,
+    "chunk.finish.before": FILMED,
+    "chunk.finish.after": FILMED,
+    "stream.publish.before": FILMED,
+    "stream.publish.after": FILMED,
+    "stream.abandon.after": Way(customers.film_given_up, worker=True),
 }
 
 
@@ -170,7 +181,7 @@ class Case:
             self.site.expire([attempt.upload_id])
             if way.worn_out:
                 self.site.wear_out(attempt.upload_id)
-            self.site.start("work", failpoint).await_death()
+            self.site.start("work", f"{failpoint}@{way.nth}").await_death()
             self.site.keep_leases()
             self._look(customer)
 

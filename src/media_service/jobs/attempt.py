@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from media_service.db.database import Database
+from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import (
     MediaError,
@@ -52,6 +53,27 @@ def to_fault(error: BaseException) -> Fault:
     error_id = new_id()
     log.error("job failed, error %s", error_id, exc_info=error)
     return Fault(Reason.INTERNAL, f"An internal error happened; its id is {error_id}.")
+
+
+async def take(
+    database: Database, claiming: Callable[[Connection], Awaitable[Claim | None]]
+) -> Claim | None:
+    """Claims a job. Who is stopped just then puts back what it got, or nobody would do that until
+    its lease ends."""
+
+    async def claimed() -> Claim | None:
+        async with database.connection() as db:
+            return await claiming(db)
+
+    task = asyncio.create_task(claimed())
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        claim = await task
+        if claim is not None:
+            async with database.connection() as db:
+                await queries.put_back(db, claim)
+        raise
 
 
 class Attempt:

@@ -248,13 +248,16 @@ async def claim_of_owners(db: Connection, lease: timedelta, after: Owner) -> Cla
 
 
 async def claim_part(db: Connection, parent_id: str, lease: timedelta) -> Claim | None:
-    """Takes the first part of a job that nobody does yet; None if there is none."""
+    """Takes the first part of a job that nobody does, or whose worker died; None if there is none.
+    It waits for nobody to release it: there may be nobody but who does the job."""
     rows = await db.execute(
         SQL(
             """
             with chosen as (
                 select job_id from jobs
-                where parent_id = %(parent_id)s and state = 'QUEUED' and ready
+                where parent_id = %(parent_id)s
+                  and (state = 'QUEUED' and run_time <= now()
+                       or state = 'RUNNING' and lease_until < now())
                 order by part limit 1 for update skip locked
             )
             {}

@@ -10,12 +10,12 @@ import logging
 from collections.abc import Mapping
 from datetime import timedelta
 
-from media_service.db.database import Database
+from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import Unavailable
 from media_service.failpoints import failpoint
 from media_service.jobs import queries
-from media_service.jobs.attempt import CHANGES, Attempt
+from media_service.jobs.attempt import CHANGES, Attempt, take
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind
 from media_service.jobs.turns import Turns
@@ -79,19 +79,26 @@ class Worker:
             if len(self._running) < self._slots:
                 await self._release()
             while len(self._running) < self._slots:
-                async with self._database.connection() as db:
-                    claim = await self._turns.claim(db, self._lease, self._running.values())
-                    if claim is None:
-                        due = await queries.seconds_until_due(db)
-                        # A job that is due and was not got is being claimed by another worker.
-                        return POLL_SECONDS if due is None else min(max(due, 0.1), POLL_SECONDS)
-                    failpoint("job.claim.after")
-                    self._start(claim)
+                claim = await take(self._database, self._claim)
+                if claim is None:
+                    return await self._pause()
+                failpoint("job.claim.after")
+                self._start(claim)
         except Exception as error:  # whatever it is, tomorrow's jobs need this loop
             known = isinstance(error, Unavailable)
             log.warning("no jobs can be claimed: %s", error, exc_info=None if known else error)
             return OUTAGE_SECONDS
         return None
+
+    async def _claim(self, db: Connection) -> Claim | None:
+        return await self._turns.claim(db, self._lease, self._running.values())
+
+    async def _pause(self) -> float:
+        """How long until there may be a job."""
+        async with self._database.connection() as db:
+            due = await queries.seconds_until_due(db)
+        # A job that is due and was not got is being claimed by another worker.
+        return POLL_SECONDS if due is None else min(max(due, 0.1), POLL_SECONDS)
 
     async def _release(self) -> None:
         """Lets jobs be claimed whose time has come, or whose worker died."""

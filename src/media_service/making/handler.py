@@ -46,7 +46,7 @@ class ProcessHandler:
         plan = read_plan(claim.pipeline)
         media, overlays = await self._load(claim, plan)
         if media.made(claim.rendition, claim.pipeline):  # by another job, meanwhile
-            await self._finish(claim)
+            await self._end(claim, JobState.SUCCEEDED)
             return
         check_room(media, claim.rendition)
         progress.report("fetch", 5)
@@ -76,15 +76,15 @@ class ProcessHandler:
         failpoint("process.finish.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
+        await self._end(claim, JobState.FAILED, fault)
+
+    async def _end(self, claim: Claim, state: JobState, fault: Fault | None = None) -> None:
+        """With whatever is still done for it, unless that is for another worker."""
         async with self._database.transaction() as db:
-            await jobs.finish(db, claim, JobState.FAILED, fault)
-            parts = await jobs.cancel_parts(db, claim.job_id)
+            ended = await jobs.finish(db, claim, state, fault)
+            parts = await jobs.cancel_parts(db, claim.job_id) if ended else []
         for part in parts:
             self._notifier.publish(CHANGES, part)
-
-    async def _finish(self, claim: Claim) -> None:
-        async with self._database.connection() as db:
-            await jobs.finish(db, claim, JobState.SUCCEEDED)
 
     async def _load(self, claim: Claim, plan: Plan) -> tuple[Media, list[Media]]:
         """The media, and those that are laid over it: all may have changed since it was asked."""

@@ -7,10 +7,12 @@ from crc32c import crc32c
 
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
+from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim
 from media_service.media.model import Blob
 from media_service.media.placing import Placer
+from media_service.media.reader import not_found
 from media_service.media.renditions import write_to
 from media_service.media.streams import queries
 from media_service.media.streams.model import HEAD, NewSegment, Stream
@@ -25,6 +27,7 @@ class Segments:
     """`store`: where they lie, whoever may see them."""
 
     def __init__(self, database: Database, notifier: Notifier, store: BlobStore) -> None:
+        self._database = database
         self._placer = Placer(database, notifier)
         self._store = store
 
@@ -58,7 +61,16 @@ class Segments:
         decoded by itself."""
         write = partial(write_to, self._store, data, len(data), kind)
         take = partial(self._take, claim, stream, new)
-        await self._placer.place(self._store, len(data), Checksums(crc32c(data)), write, take)
+        checksums = Checksums(crc32c(data))
+        if not await self._placer.place(self._store, len(data), checksums, write, take):
+            await self._check(stream)
+        failpoint("segment.take.after")
+
+    async def _check(self, stream: Stream) -> None:
+        """Raises NotFound (MEDIA_NOT_FOUND) if nothing can be added: the media was purged."""
+        async with self._database.connection() as db:
+            if await queries.of_job(db, stream.job_id) is None:
+                raise not_found(stream.media_id)
 
     async def _take(
         self, claim: Claim, stream: Stream, new: NewSegment, db: Connection, blob: Blob

@@ -16,7 +16,7 @@ from media_service.db.notify import Notifier
 from media_service.errors import FailedPrecondition, MediaError, Reason
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
-from media_service.jobs.attempt import Attempt
+from media_service.jobs.attempt import Attempt, take
 from media_service.jobs.model import Claim, JobKind, JobState, NewJob, Part
 from media_service.jobs.progress import Progress
 from media_service.making.files import Files
@@ -84,6 +84,8 @@ class StreamMaker:
         kept, ((_, message),) = edits(steps.steps, film.duration_seconds)
         check_edits(kept)
         stream = await self._begin(claim, media, ladder(film, kept, self._profiles, message))
+        if stream is None:
+            return
         progress.report("encode", BEGIN)
         await together(
             self._sounds(claim, stream, film, kept),
@@ -93,20 +95,25 @@ class StreamMaker:
         progress.report("publish", END)
         await self._publish(claim, media, stream)
 
-    async def _begin(self, claim: Claim, media: Media, wanted: Ladder) -> Stream:
+    async def _begin(self, claim: Claim, media: Media, wanted: Ladder) -> Stream | None:
         """The stream of this job, and its parts: as an earlier attempt left them, if there was
-        one."""
+        one. None if the job is no longer this worker's: nothing is begun for one that was
+        cancelled. Raises NotFound (MEDIA_NOT_FOUND)."""
         async with self._database.transaction() as db:
-            if await queries.add(db, new_id(), media.media_id, claim.job_id, wanted):
+            if not await jobs.hold(db, claim):
+                return None
+            stream = await queries.of_job(db, claim.job_id, lock=True)
+            if stream is not None:
+                await jobs.restart_parts(db, claim.job_id)
+            else:
+                stream = await queries.add(db, new_id(), media.media_id, claim.job_id, wanted)
+                if stream is None:
+                    raise not_found(media.media_id)
                 await jobs.forget_parts(db, claim.job_id)
                 if wanted.chunks > 1:
                     await jobs.accept(db, parts_of(claim, wanted))
-            else:
-                await jobs.restart_parts(db, claim.job_id)
-            stream = await queries.of_job(db, claim.job_id)
+            failpoint("stream.begin.before")
         failpoint("stream.begin.after")
-        if stream is None:
-            raise not_found(media.media_id)
         self._notifier.publish("jobs", claim.job_id)
         return stream
 
@@ -133,8 +140,9 @@ class StreamMaker:
         watching = asyncio.create_task(self._watch(claim, progress))
         try:
             while not watching.done():
-                async with self._database.connection() as db:
-                    part = await jobs.claim_part(db, claim.job_id, LEASE)
+                part = await take(
+                    self._database, partial(jobs.claim_part, parent_id=claim.job_id, lease=LEASE)
+                )
                 if part is None:
                     await asyncio.wait({watching}, timeout=LOOK_SECONDS)
                     continue
@@ -157,6 +165,8 @@ class StreamMaker:
         while True:
             async with self._database.connection() as db:
                 parts = await jobs.parts(db, claim.job_id)
+            if not parts:  # the media was purged
+                raise not_found(claim.subject_id)
             done = sum(
                 100 if part.state is JobState.SUCCEEDED else part.progress_percent for part in parts
             )
@@ -299,11 +309,13 @@ async def together(*works: Awaitable[None]) -> None:
 
 
 async def remove_abandoned(database: Database, notifier: Notifier) -> int:
-    """Removes what was encoded of streams whose jobs ended without them; returns how many
-    segments."""
+    """Removes what was encoded of streams whose jobs ended without them, and parts of streams that
+    are gone; returns how many segments."""
     async with database.transaction() as db:
         unlink = await queries.remove_abandoned(db, BATCH)
+        await queries.forget_parts(db)
         await jobs.enqueue(db, JobKind.UNLINK, *unlink)
     if unlink:
+        failpoint("stream.abandon.after")
         notifier.publish("jobs", "unlink")
     return len(unlink)

@@ -221,6 +221,7 @@ class MediaService:
 
 async def remove(db: Connection, media_id: str) -> None:
     """The first phase of a purge: the media goes, and jobs to unlink its bytes come."""
+    await streams.lock_all(db, media_id)
     await jobs.enqueue(db, JobKind.UNLINK, *await queries.remove(db, media_id))
 
 

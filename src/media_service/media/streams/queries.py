@@ -17,6 +17,12 @@ SELECT = """
     from streams s
 """
 
+ABANDONED = """
+    not ready and not exists (
+        select from jobs j where j.job_id = streams.job_id and j.state in ('QUEUED', 'RUNNING')
+    )
+"""
+
 
 def record(row: Mapping[str, Any]) -> Stream:
     return Stream(
@@ -29,18 +35,22 @@ def record(row: Mapping[str, Any]) -> Stream:
     )
 
 
-async def add(db: Connection, stream_id: str, media_id: str, job_id: str, ladder: Ladder) -> bool:
-    """False if the job has made one already."""
-    done = await db.execute(
-        "insert into streams (stream_id, media_id, job_id, ladder) values (%s, %s, %s, %s)"
-        " on conflict (job_id) do nothing",
-        (stream_id, media_id, job_id, Jsonb(ladder.as_json())),
+async def add(
+    db: Connection, stream_id: str, media_id: str, job_id: str, ladder: Ladder
+) -> Stream | None:
+    """None if the media is gone."""
+    await db.execute(
+        "insert into streams (stream_id, media_id, job_id, ladder)"
+        " select %s, media_id, %s, %s from media where media_id = %s for key share",
+        (stream_id, job_id, Jsonb(ladder.as_json()), media_id),
     )
-    return done.rowcount == 1
+    return await of_job(db, job_id)
 
 
-async def of_job(db: Connection, job_id: str) -> Stream | None:
-    rows = await db.execute(SELECT + "where s.job_id = %s", (job_id,))
+async def of_job(db: Connection, job_id: str, *, lock: bool = False) -> Stream | None:
+    """`lock`: nobody removes it until the transaction ends."""
+    which = "where s.job_id = %s" + (" for update" if lock else "")
+    rows = await db.execute((SELECT + which).encode(), (job_id,))
     row = await rows.fetchone()
     return record(row) if row else None
 
@@ -69,7 +79,7 @@ async def put_segment(db: Connection, stream_id: str, new: NewSegment, blob_id: 
     done = await db.execute(
         "insert into stream_segments (stream_id, track, number, blob_id, duration, first_bytes,"
         " codec) select stream_id, %s, %s, %s, %s, %s, %s from streams where stream_id = %s"
-        " on conflict do nothing",
+        " for key share on conflict do nothing",
         (
             new.track,
             new.number,
@@ -164,13 +174,27 @@ async def remove_ready(db: Connection, media_id: str) -> list[str]:
 
 async def remove_abandoned(db: Connection, limit: int) -> list[str]:
     """Removes those whose jobs ended without them; returns as `publish`."""
-    return await remove(
-        db,
-        "stream_id in (select s.stream_id from streams s where not s.ready and not exists"
-        " (select from jobs j where j.job_id = s.job_id and j.state in ('QUEUED', 'RUNNING'))"
-        " limit %s)",
+    rows = await db.execute(
+        f"select stream_id from streams where {ABANDONED} limit %s for update skip locked".encode(),  # noqa: S608 - made of constants
         (limit,),
     )
+    found = [row["stream_id"] async for row in rows]
+    # Looked at again, now that they are locked: a job may have been begun again.
+    return await remove(db, f"{ABANDONED} and stream_id = any(%s)", (found,))
+
+
+async def forget_parts(db: Connection) -> None:
+    """Removes parts of jobs whose streams are gone."""
+    await db.execute(
+        "delete from jobs where parent_id is not null"
+        " and not exists (select from streams where job_id = parent_id)"
+    )
+
+
+async def lock_all(db: Connection, media_id: str) -> None:
+    """Nobody adds to the streams of a media until the transaction ends: what is added meanwhile is
+    seen by no statement that has begun."""
+    await db.execute("select from streams where media_id = %s for update", (media_id,))
 
 
 async def remove(db: Connection, which: str, values: Sequence[Any]) -> list[str]:

@@ -1,0 +1,417 @@
+"""Streams whose workers, owners and media go away at the wrong moment."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from media.v1 import job_pb2, media_service_pb2
+
+from media_service import app
+from media_service.config import load
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
+from media_service.errors import NotFound, Reason
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import Claim, JobState, Part
+from media_service.jobs.progress import Progress
+from media_service.making.files import Files
+from media_service.making.handler import ProcessHandler
+from media_service.making.makers import Makers
+from media_service.making.segments import Segments
+from media_service.making.streaming import ChunkHandler, StreamMaker, remove_abandoned
+from media_service.media import queries as catalogue
+from media_service.media.model import Blob
+from media_service.media.renditions import Renditions
+from media_service.media.service import remove
+from media_service.media.streams import queries
+from media_service.media.streams.model import NewSegment, Stream
+from media_service.processing.documents import Documents
+from media_service.processing.films import Films
+from media_service.processing.inspector import Inspector
+from media_service.processing.renderer import Renderer
+from media_service.types import Checksums, Fault, new_id
+from tests.claims import claim as claim_next
+from tests.crash.judge import INVARIANTS
+from tests.moving import counted, made
+from tests.rpc.conftest import Caller, Running, Start
+from tests.rpc.test_jobs import cancel, ended, execute, process, reason, retry
+from tests.rpc.test_streams import encoders, playlists, text
+from tests.tools import eventually_async
+
+Job = job_pb2.Job
+OPS = "stream:min_height=144"
+LEASE = timedelta(minutes=1)
+FAULT = Fault(Reason.INTERNAL, "it broke")
+# A worker that died with them.
+DEAD = "lease_until = now() - interval '1 second'"
+# What failed for the moment, and whose time has come.
+DUE = "state = 'QUEUED', ready = false, run_time = now(), lease_until = null"
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What does jobs in a worker, in the hands of a test."""
+
+    database: Database
+    notifier: Notifier
+    segments: Segments
+    process: ProcessHandler
+    chunks: ChunkHandler
+
+    async def claim(self, job_id: str) -> Claim:
+        """This job, which waits, or whose worker died."""
+        async with self.database.connection() as db:
+            while (claim := await claim_next(db, LEASE)) is not None:
+                if claim.job_id == job_id:
+                    return claim
+        raise AssertionError("it cannot be claimed")
+
+    async def claim_part(self, job_id: str) -> Claim:
+        async with self.database.connection() as db:
+            claim = await jobs.claim_part(db, job_id, LEASE)
+        assert claim is not None
+        return claim
+
+    async def parts(self, job_id: str) -> list[Part]:
+        async with self.database.connection() as db:
+            return await jobs.parts(db, job_id)
+
+    async def states(self, job_id: str) -> set[JobState]:
+        return {part.state for part in await self.parts(job_id)}
+
+    async def stream(self, job_id: str) -> Stream | None:
+        async with self.database.connection() as db:
+            return await queries.of_job(db, job_id)
+
+    async def begin(self, claim: Claim) -> Stream:
+        """Begins a stream, and is then stopped."""
+        async with at_work(self.process.run(claim, Progress())):
+            stream = await eventually_async(lambda: self.stream(claim.job_id))
+        assert stream is not None
+        return stream
+
+
+@asynccontextmanager
+async def at_work(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
+    """Is stopped in the end, if it has not ended by itself."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+async def hands(service: Running) -> AsyncIterator[Hands]:
+    config = load(service.environ)
+    async with (
+        app.base(config) as parts,
+        Inspector(config.max_pixels, 1) as inspector,
+        Renderer(1, config.max_pixels, 1 << 30) as renderer,
+    ):
+        database, notifier = parts.database, parts.notifier
+        renditions = Renditions(database, notifier, parts.stores)
+        files = Files(parts.stores, inspector)
+        segments = Segments(database, notifier, parts.raw)
+        chunks = ChunkHandler(database, files, segments, 1)
+        streams = StreamMaker(
+            database, notifier, renditions, segments, chunks, config.video_profiles
+        )
+        makers = Makers(renderer, Films(), Documents())
+        handler = ProcessHandler(database, notifier, renditions, files, makers, streams)
+        yield Hands(database, notifier, segments, handler, chunks)
+
+
+@asynccontextmanager
+async def worker(service: Running, **settings: str) -> AsyncIterator[None]:
+    """Stopped as by SIGTERM."""
+    own = {f"MEDIA_{name.upper()}": value for name, value in settings.items()}
+    ready = asyncio.Event()
+    async with at_work(app.work(load({**service.environ, **own}), ready.set)):
+        await ready.wait()
+        yield
+
+
+async def ordered(caller: Caller, ops: str = OPS) -> tuple[str, str]:
+    """A film of four parts, and the job that streams it."""
+    media = await caller.store_all(counted(101))
+    return media.media_id, (await process(caller, media.media_id, ops)).job_id
+
+
+async def wrong(service: Running) -> list[str]:
+    """What may never be, once nothing is being made."""
+    names = [name for name in INVARIANTS if "stream" in name or "part of a job" in name]
+    names.append("a blob whose references are counted wrong")
+    async with service.database() as db:
+        return [
+            name for name in names if await (await db.execute(INVARIANTS[name].encode())).fetchall()
+        ]
+
+
+async def change(service: Running, job_id: str, state: str) -> None:
+    await execute(service, f"update jobs set {state} where job_id = %s", job_id)  # noqa: S608
+
+
+async def others_done(hands: Hands, job_id: str) -> None:
+    """Until all parts are but one."""
+
+    async def are() -> bool:
+        running = [part for part in await hands.parts(job_id) if part.state is JobState.RUNNING]
+        return await hands.states(job_id) == {JobState.SUCCEEDED, JobState.RUNNING} and (
+            len(running) == 1
+        )
+
+    await eventually_async(are, 60)
+
+
+async def purge(caller: Caller, media_id: str) -> None:
+    delete = media_service_pb2.DeleteMediaRequest(media_id=media_id)
+    await caller.call(caller.media.DeleteMedia, delete)
+    request = media_service_pb2.PurgeMediaRequest(media_id=media_id)
+    await caller.call(caller.media.PurgeMedia, request)
+
+
+async def until_blocked(service: Running, task: asyncio.Task[Any]) -> None:
+    """Until it waits for a lock, or has ended."""
+    waiting = (
+        "select from pg_locks l join pg_stat_activity a using (pid)"
+        " where not granted and datname = current_database()"
+    )
+    async with service.database() as db:
+        while not task.done() and not (await db.execute(waiting)).rowcount:
+            await asyncio.sleep(0.01)
+
+
+# The job, and who does it
+
+
+async def test_nothing_is_begun_of_a_job_that_was_cancelled(ann: Caller, hands: Hands) -> None:
+    _, job_id = await ordered(ann)
+    claim = await hands.claim(job_id)
+    await cancel(ann, job_id)
+    await hands.process.run(claim, Progress())
+    assert await hands.stream(job_id) is None
+    assert await hands.parts(job_id) == []
+
+
+async def test_who_lost_the_job_does_not_end_the_parts_of_who_has_it(
+    ann: Caller, hands: Hands, service: Running
+) -> None:
+    _, job_id = await ordered(ann)
+    lost = await hands.claim(job_id)
+    await hands.begin(lost)
+    await change(service, job_id, DEAD)
+    await hands.claim(job_id)
+    await hands.process.give_up(lost, FAULT)
+    assert await hands.states(job_id) == {JobState.QUEUED}
+
+
+async def test_parts_end_with_a_job_that_has_nothing_left_to_do(
+    ann: Caller, hands: Hands, service: Running
+) -> None:
+    media_id, first_id = await ordered(ann)
+    await hands.begin(await hands.claim(first_id))
+    second_id = (await process(ann, media_id, OPS)).job_id
+    await hands.process.run(await hands.claim(second_id), Progress())
+    assert (await ended(ann, second_id)).state == Job.SUCCEEDED
+    await change(service, first_id, DEAD)
+    await hands.process.run(await hands.claim(first_id), Progress())
+    assert (await ended(ann, first_id)).state == Job.SUCCEEDED
+    assert await hands.states(first_id) == {JobState.CANCELLED}
+    await remove_abandoned(hands.database, hands.notifier)
+    assert await wrong(service) == []
+
+
+@pytest.mark.parametrize("state", [DEAD, DUE])
+async def test_who_does_the_job_takes_over_a_part_though_no_slot_is_free(
+    ann: Caller, hands: Hands, service: Running, state: str
+) -> None:
+    _, job_id = await ordered(ann)
+    claim = await hands.claim(job_id)
+    await hands.begin(claim)
+    part = await hands.claim_part(job_id)
+    async with hands.database.connection() as db:
+        await jobs.put_back(db, claim)
+    async with worker(service, worker_slots="1"):
+        await others_done(hands, job_id)
+        await change(service, part.job_id, state)
+        assert (await ended(ann, job_id)).state == Job.SUCCEEDED
+    assert await wrong(service) == []
+
+
+async def test_a_worker_that_is_stopped_puts_the_job_and_its_part_back(
+    ann: Caller, hands: Hands, service: Running
+) -> None:
+    _, job_id = await ordered(ann)
+    async with worker(service):
+
+        async def under_way() -> bool:
+            return JobState.RUNNING in await hands.states(job_id)
+
+        await eventually_async(under_way, 60)
+    async with service.database() as db:
+        rows = await db.execute(
+            "select kind, state, attempt from jobs where state <> 'SUCCEEDED'"
+            " and (job_id = %(id)s or parent_id = %(id)s)",
+            {"id": job_id},
+        )
+        assert set(await rows.fetchall()) == {("PROCESS", "QUEUED", 0), ("CHUNK", "QUEUED", 0)}
+    assert not encoders()
+    async with worker(service):
+        done = await ended(ann, job_id)
+    assert (done.state, done.attempt) == (Job.SUCCEEDED, 1)
+    assert await wrong(service) == []
+
+
+async def test_a_job_fails_with_a_part_that_was_tried_too_often_and_can_be_done_again(
+    ann: Caller, hands: Hands, service: Running
+) -> None:
+    _, job_id = await ordered(ann)
+    claim = await hands.claim(job_id)
+    await hands.begin(claim)
+    part = await hands.claim_part(job_id)
+    async with hands.database.connection() as db:
+        await jobs.put_back(db, claim)
+    async with worker(service):
+        await others_done(hands, job_id)
+        await change(service, part.job_id, f"attempt = 5, {DEAD}")
+        failed = await ended(ann, job_id)
+        assert (failed.state, reason(failed)) == (Job.FAILED, Reason.INTERNAL)
+        assert not await hands.states(job_id) & {JobState.QUEUED, JobState.RUNNING}
+        await retry(ann, job_id)
+        assert (await ended(ann, job_id)).state == Job.SUCCEEDED
+    assert await wrong(service) == []
+
+
+async def test_a_part_that_ends_after_its_job_was_cancelled_adds_nothing(
+    ann: Caller, hands: Hands, service: Running
+) -> None:
+    _, job_id = await ordered(ann)
+    stream = await hands.begin(await hands.claim(job_id))
+    part = await hands.claim_part(job_id)
+    before = await segments_of(hands, stream)
+    await cancel(ann, job_id)
+    await hands.chunks.run(part, Progress())
+    assert await segments_of(hands, stream) == before
+    assert JobState.SUCCEEDED not in await hands.states(job_id)
+    await remove_abandoned(hands.database, hands.notifier)
+    assert await wrong(service) == []
+
+
+async def segments_of(hands: Hands, stream: Stream) -> int:
+    async with hands.database.connection() as db:
+        rows = await db.execute(
+            "select from stream_segments where stream_id = %s", (stream.stream_id,)
+        )
+    return rows.rowcount
+
+
+async def test_a_stream_that_is_begun_again_is_not_swept_away(
+    ann: Caller, hands: Hands, service: Running
+) -> None:
+    _, job_id = await ordered(ann)
+    await hands.begin(await hands.claim(job_id))
+    await cancel(ann, job_id)
+    async with hands.database.transaction() as db:
+        await jobs.restart(db, job_id)
+        assert await queries.of_job(db, job_id, lock=True)
+        sweeping = asyncio.create_task(remove_abandoned(hands.database, hands.notifier))
+        await until_blocked(service, sweeping)
+    await sweeping
+    assert await hands.stream(job_id) is not None
+    async with worker(service):
+        assert (await ended(ann, job_id)).state == Job.SUCCEEDED
+    assert await wrong(service) == []
+
+
+# The media, and its other streams
+
+
+async def test_a_purge_takes_a_segment_with_it_that_is_just_being_added(
+    ann: Caller, hands: Hands, service: Running
+) -> None:
+    media_id, job_id = await ordered(ann)
+    stream = await hands.begin(await hands.claim(job_id))
+    blob_id = new_id()
+    async with hands.database.transaction() as db:
+        await catalogue.reserve_blob(db, Blob(blob_id, "raw", blob_id, 1, Checksums(0)))
+        await catalogue.take_blob(db, blob_id)
+        assert await queries.put_segment(db, stream.stream_id, NewSegment("x", 1), blob_id)
+        purging = asyncio.create_task(purge(ann, media_id))
+        await until_blocked(service, purging)
+    await purging
+    assert "a blob whose references are counted wrong" not in await wrong(service)
+
+
+async def test_a_segment_of_a_media_that_is_just_being_purged_is_not_added(
+    ann: Caller, hands: Hands, service: Running
+) -> None:
+    media_id, job_id = await ordered(ann)
+    claim = await hands.claim(job_id)
+    stream = await hands.begin(claim)
+    async with hands.database.transaction() as db:
+        await remove(db, media_id)
+        adding = asyncio.create_task(hands.segments.keep_text(claim, stream, "s1", b"WEBVTT"))
+        await until_blocked(service, adding)
+    with pytest.raises(NotFound) as refused:
+        await adding
+    assert refused.value.reason == Reason.MEDIA_NOT_FOUND
+    assert "a blob whose references are counted wrong" not in await wrong(service)
+
+
+async def test_a_purge_ends_the_stream_that_is_being_made(
+    start: Start, database: Database, notifier: Notifier
+) -> None:
+    service = await start(work=True)
+    ann = await service.caller()
+    media = await ann.store_all(made(["testsrc2=s=640x360:r=30:d=100", "sine=d=100"]))
+    job_id = (await process(ann, media.media_id, OPS)).job_id
+
+    async def begun() -> bool:
+        async with database.connection() as db:
+            return (await db.execute("select from stream_segments where number > 0")).rowcount > 3
+
+    await eventually_async(begun, 60)
+    await purge(ann, media.media_id)
+    failed = await ended(ann, job_id)
+    assert (failed.state, reason(failed)) == (Job.FAILED, Reason.MEDIA_NOT_FOUND)
+
+    async def at_rest() -> bool:
+        return not encoders()
+
+    await eventually_async(at_rest)
+    await remove_abandoned(database, notifier)
+    assert await wrong(service) == []
+
+
+async def test_a_deleted_stream_does_not_take_the_next_one_with_it(
+    ann: Caller, hands: Hands, service: Running
+) -> None:
+    media_id, job_id = await ordered(ann)
+    await hands.process.run(await hands.claim(job_id), Progress())
+    next_id = (await process(ann, media_id, f"mute,{OPS}")).job_id
+    claim = await hands.claim(next_id)
+    await hands.begin(claim)
+    request = media_service_pb2.DeleteRenditionRequest(media_id=media_id, rendition="stream")
+    await ann.call(ann.media.DeleteRendition, request)
+    await hands.process.run(claim, Progress())
+    (playlist,) = await playlists(ann, media_id)
+    assert "#EXT-X-ENDLIST" in await text(ann, media_id, playlist)
+    assert "AUDIO" not in await text(ann, media_id, "master.m3u8")
+    assert await wrong(service) == []
+
+
+async def test_of_two_streams_made_at_the_same_time_one_stays(start: Start) -> None:
+    service = await start(work=True, worker_slots="2")
+    ann = await service.caller()
+    media_id, job_id = await ordered(ann)
+    other_id = (await process(ann, media_id, f"mute,{OPS}")).job_id
+    states = {(await ended(ann, each)).state for each in (job_id, other_id)}
+    assert states == {Job.SUCCEEDED}
+    assert len(await playlists(ann, media_id)) == 1
+    assert await wrong(service) == []
