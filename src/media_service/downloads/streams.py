@@ -2,12 +2,13 @@
 
 import hashlib
 import re
-from datetime import datetime
+from functools import partial
 
 from crc32c import crc32c
 
 from media_service.db.database import Connection, Database
 from media_service.downloads.model import Content, stored
+from media_service.downloads.playlists import Playlists
 from media_service.errors import FailedPrecondition, MediaError, NotFound, Reason
 from media_service.jobs import queries as jobs
 from media_service.media.model import STREAM, Media, MediaState
@@ -17,15 +18,13 @@ from media_service.media.streams import dash, hls, queries
 from media_service.media.streams.model import HEAD, Overview, Stream, Timeline
 from media_service.types import Checksums, now
 
-MASTER, MANIFEST = "master.m3u8", "manifest.mpd"
+MASTER, MANIFEST, FRAMES = "master.m3u8", "manifest.mpd", "iframes.m3u8"
 # What public paths of streams begin with.
 STREAMS = "streams"
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-PART = re.compile(r"([0-9a-f-]{36})/([a-z0-9]{1,16})/([a-z0-9]{1,16}\.(?:m3u8|mp4|m4s|vtt))")
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+PART = re.compile(rf"({UUID.pattern})/([a-z0-9]{{1,16}})/([a-z0-9]{{1,16}}\.(?:m3u8|mp4|m4s|vtt))")
 SEGMENT = re.compile(r"([1-9][0-9]{0,8})\.(m4s|vtt)")
 VTT = "text/vtt; charset=utf-8"
-# Of final playlists, so many are kept in memory.
-KEPT = 512
 
 
 class StreamService:
@@ -34,7 +33,7 @@ class StreamService:
     def __init__(self, database: Database, reader: MediaReader) -> None:
         self._database = database
         self._reader = reader
-        self._final: dict[tuple[str, str], Content] = {}
+        self._playlists = Playlists()
 
     async def public(self, path: str) -> Content:
         """As `open`, of a media that anybody may see: its id, and behind it the path. Raises
@@ -65,45 +64,66 @@ class StreamService:
             return await self._part(media, *part.groups())
         if path not in {MASTER, MANIFEST}:
             raise no_such(media)
+        stream = await self._current(media)
+        key = (media.media_id, stream.stream_id, path)
+        make = partial(self._whole, media, stream, path)
+        return await self._playlists.get(key, final=stream.ready, make=make)
+
+    async def _current(self, media: Media) -> Stream:
         async with self._database.connection() as db:
             stream = (await queries.current(db, [media.media_id])).get(media.media_id)
             if stream is None:
                 raise await missing(db, media)
-            if content := self._final.get((stream.stream_id, path)):
-                return content
+        return stream
+
+    async def _whole(self, media: Media, stream: Stream, path: str) -> Content:
+        """The playlist of playlists, or the manifest."""
+        async with self._database.connection() as db:
             overview = Overview(stream, await queries.states(db, stream))
             check_begun(overview)
             if path == MASTER:
-                text, kind = hls.master(overview, stream.stream_id), hls.CONTENT_TYPE
-            else:
-                text, kind = await manifest(db, overview), dash.CONTENT_TYPE
-        return self._content(stream, path, text, kind)
+                text = hls.master(overview, stream.stream_id)
+                return in_memory(text, hls.CONTENT_TYPE, stream)
+            if not stream.ready:
+                raise not_ready("The manifest is there once the stream is whole; HLS plays sooner.")
+            timelines = {
+                name: await queries.timeline(db, stream.stream_id, name)
+                for name in stream.ladder.names
+                if name in overview.tracks
+            }
+        if not all(timelines.values()):  # it was removed just now
+            raise no_such(media)
+        text = dash.manifest(overview, timelines, stream.stream_id)
+        return in_memory(text, dash.CONTENT_TYPE, stream)
 
     async def _part(self, media: Media, stream_id: str, track: str, name: str) -> Content:
         if found := SEGMENT.fullmatch(name):
             return await self._segment(media, stream_id, track, int(found[1]), found[2])
         if name == "init.mp4":
             return await self._segment(media, stream_id, track, HEAD, "mp4")
-        if name not in {"playlist.m3u8", "iframes.m3u8"}:
+        if name not in {"playlist.m3u8", FRAMES}:
             raise no_such(media)
-        path = f"{track}/{name}"
-        if content := self._final.get((stream_id, path)):
-            return content
         async with self._database.connection() as db:
             stream = await queries.get(db, media.media_id, stream_id)
-            if stream is None:
-                raise no_such(media)
-            segments = await queries.timeline(db, stream_id, track)
+        if stream is None:
+            raise no_such(media)
+        key = (media.media_id, stream_id, f"{track}/{name}")
+        make = partial(self._track, media, stream, track, name)
+        return await self._playlists.get(key, final=stream.ready, make=make)
+
+    async def _track(self, media: Media, stream: Stream, track: str, name: str) -> Content:
+        """The playlist of one track."""
+        async with self._database.connection() as db:
+            segments = await queries.timeline(db, stream.stream_id, track)
         timeline = Timeline(stream, track, segments)
         pictures = {rung.name for rung in stream.ladder.rungs}
-        sounds = {sound.name for sound in stream.ladder.sounds}
-        if not segments or (name == "iframes.m3u8" and track not in pictures):
+        if not segments or (name == FRAMES and track not in pictures):
             raise no_such(media)
-        if track not in pictures | sounds:
+        if track not in stream.ladder.names:
             text = hls.subtitles(timeline)
         else:
-            text = hls.media(timeline) if name == "playlist.m3u8" else hls.frames(timeline)
-        return self._content(stream, path, text, hls.CONTENT_TYPE)
+            text = hls.frames(timeline) if name == FRAMES else hls.media(timeline)
+        return in_memory(text, hls.CONTENT_TYPE, stream)
 
     async def _segment(
         self, media: Media, stream_id: str, track: str, number: int, extension: str
@@ -115,27 +135,6 @@ class StreamService:
         sound = "audio/mp4" if track.startswith("a") else "video/mp4"
         kind = VTT if extension == "vtt" else sound
         return stored(blob, kind, "", media.create_time)
-
-    def _content(self, stream: Stream, path: str, text: str, kind: str) -> Content:
-        modified = stream.create_time if stream.ready else now()
-        content = in_memory(text.encode(), kind, modified)
-        if stream.ready:
-            while len(self._final) >= KEPT:
-                del self._final[next(iter(self._final))]
-            self._final[stream.stream_id, path] = content
-        return content
-
-
-async def manifest(db: Connection, overview: Overview) -> str:
-    stream = overview.stream
-    if not stream.ready:
-        raise not_ready("The manifest is there once the stream is whole; HLS plays sooner.")
-    timelines = {
-        name: await queries.timeline(db, stream.stream_id, name)
-        for name in stream.ladder.names
-        if name in overview.tracks
-    }
-    return dash.manifest(overview, timelines, stream.stream_id)
 
 
 def check_begun(overview: Overview) -> None:
@@ -169,7 +168,9 @@ def not_ready(message: str) -> FailedPrecondition:
     return FailedPrecondition(Reason.MEDIA_NOT_READY, message)
 
 
-def in_memory(data: bytes, kind: str, modified: datetime) -> Content:
+def in_memory(text: str, kind: str, stream: Stream) -> Content:
+    data = text.encode()
     digest = hashlib.sha256(data).digest()
     checksums = Checksums(crc32c(data), digest)
+    modified = stream.create_time if stream.ready else now()
     return Content(data, f'"{digest.hex()[:32]}"', len(data), checksums, kind, "", modified)

@@ -43,7 +43,7 @@ class Priority(IntEnum):
 class NewJob:
     """A job to be accepted. `owner` None: the service's own. `pipeline` and `rendition`: see `Job`.
     `done`: there is nothing left to do for it. `parent_id`: of the job that this is a part of, the
-    one of number `part`, from 0."""
+    one of number `part`, from 0. `heavy`: it takes long, and all of a machine."""
 
     kind: JobKind
     subject_id: str
@@ -56,6 +56,7 @@ class NewJob:
     done: bool = False
     parent_id: str | None = None
     part: int = 0
+    heavy: bool = False
     job_id: str = field(default_factory=new_id)
 
 
@@ -74,6 +75,7 @@ class Claim:
     rendition: str
     parent_id: str | None = None
     part: int = 0
+    heavy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,23 +71,24 @@ async def accept(db: Connection, added: Sequence[NewJob]) -> Rows:
             "rendition": job.rendition,
             "parent_id": job.parent_id,
             "part": job.part,
+            "heavy": job.heavy,
         }
         for job in added
     ]
     return await db.execute(
         """
         insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
-                          ready, run_time, request_id, pipeline, rendition, parent_id, part,
+                          ready, run_time, request_id, pipeline, rendition, parent_id, part, heavy,
                           progress_percent, end_time)
         select job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
                delay <= 0, now() + make_interval(secs => delay), request_id, pipeline, rendition,
-               parent_id, part,
+               parent_id, part, heavy,
                case state when 'SUCCEEDED' then 100 else 0 end,
                case state when 'SUCCEEDED' then now() end
         from json_to_recordset(%s::json) as added (
             job_id uuid, kind text, subject_id uuid, state text, org_id text, owner_type text,
             owner_id text, priority smallint, delay float8, request_id uuid, pipeline text,
-            rendition text, parent_id uuid, part integer
+            rendition text, parent_id uuid, part integer, heavy boolean
         )
         on conflict (org_id, owner_type, owner_id, request_id) where request_id is not null
         do nothing
@@ -147,7 +148,8 @@ CLAIM = SQL("""
         stage = '', progress_percent = 0, error_reason = null, error_message = null
     where job_id = (select job_id from chosen)
     returning job_id::text as job_id, kind, subject_id::text as subject_id, attempt, token, org_id,
-              owner_type, owner_id, pipeline, rendition, parent_id::text as parent_id, part
+              owner_type, owner_id, pipeline, rendition, parent_id::text as parent_id, part,
+              heavy
 """)
 
 
@@ -165,6 +167,7 @@ def to_claim(row: Mapping[str, Any] | None) -> Claim | None:
         row["rendition"],
         row["parent_id"],
         row["part"],
+        row["heavy"],
     )
 
 
@@ -185,9 +188,12 @@ async def claim_of_service(db: Connection, lease: timedelta) -> Claim | None:
     return to_claim(await rows.fetchone())
 
 
-async def claim_of_owners(db: Connection, lease: timedelta, after: Owner) -> Claim | None:
+async def claim_of_owners(
+    db: Connection, lease: timedelta, after: Owner, *, heavy: bool = True
+) -> Claim | None:
     """Takes a job of the owner of whose jobs the fewest run; among such owners, of the next one
     `after` that; and of that owner's jobs the most urgent, then the oldest. None if there is none.
+    `heavy`: those that are heavy, too.
 
     Goes from owner to owner in the index, and no further than to the first of whom nothing runs:
     what it costs grows with the jobs that run, and not with those that wait, or with their owners.
@@ -234,7 +240,7 @@ async def claim_of_owners(db: Connection, lease: timedelta, after: Owner) -> Cla
                 select job_id from jobs j
                 where j.state = 'QUEUED' and j.ready and j.owner_type is not null
                   and j.org_id = o.org_id and j.owner_type = o.owner_type
-                  and j.owner_id = o.owner_id
+                  and j.owner_id = o.owner_id and (not j.heavy or %(heavy)s)
                 order by j.priority desc, j.run_time, j.job_id
                 limit 1 for update skip locked
             ) job
@@ -242,7 +248,7 @@ async def claim_of_owners(db: Connection, lease: timedelta, after: Owner) -> Cla
         )
         {}
         """).format(CLAIM),
-        {"lease": lease, "org": after.org_id, "type": after.type, "id": after.id},
+        {"lease": lease, "org": after.org_id, "type": after.type, "id": after.id, "heavy": heavy},
     )
     return to_claim(await rows.fetchone())
 
@@ -268,13 +274,14 @@ async def claim_part(db: Connection, parent_id: str, lease: timedelta) -> Claim 
     return to_claim(await rows.fetchone())
 
 
-async def seconds_until_due(db: Connection) -> float | None:
-    """How long until the next job can be claimed; None if none waits."""
+async def seconds_until_due(db: Connection, *, heavy: bool = True) -> float | None:
+    """How long until the next job can be claimed; None if none waits. `heavy`: also a heavy one."""
     rows = await db.execute(
         """
         select extract(epoch from min(due) - now())::float8 as seconds from (
             (select run_time as due from jobs
-             where state = 'QUEUED' and ready and owner_type is not null limit 1)
+             where state = 'QUEUED' and ready and owner_type is not null
+               and (not heavy or %(heavy)s) limit 1)
             union all
             (select run_time from jobs
              where state = 'QUEUED' and ready and owner_type is null limit 1)
@@ -283,7 +290,8 @@ async def seconds_until_due(db: Connection) -> float | None:
             union all
             select min(lease_until) from jobs where state = 'RUNNING'
         ) as waiting
-        """
+        """,
+        {"heavy": heavy},
     )
     row = await rows.fetchone()
     return row["seconds"] if row else None

@@ -20,9 +20,10 @@ class Turns:
         self._last = NOBODY
 
     async def claim(
-        self, db: Connection, lease: timedelta, running: Collection[Claim]
+        self, db: Connection, lease: timedelta, running: Collection[Claim], *, heavy: bool = True
     ) -> Claim | None:
-        """The next job, by what this worker runs now; None if there is none."""
+        """The next job, by what this worker runs now; None if there is none. `heavy`: it may be a
+        heavy one."""
         of_service = sum(claim.owner is None for claim in running)
         of_owners = len(running) - of_service
         service_first = of_service < of_owners or (of_service == of_owners and self._service_next)
@@ -30,7 +31,7 @@ class Turns:
             claim = (
                 await queries.claim_of_service(db, lease)
                 if service
-                else await queries.claim_of_owners(db, lease, self._last)
+                else await queries.claim_of_owners(db, lease, self._last, heavy=heavy)
             )
             if claim is not None:
                 self._service_next = claim.owner is not None

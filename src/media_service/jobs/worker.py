@@ -91,12 +91,18 @@ class Worker:
         return None
 
     async def _claim(self, db: Connection) -> Claim | None:
-        return await self._turns.claim(db, self._lease, self._running.values())
+        running = self._running.values()
+        return await self._turns.claim(db, self._lease, running, heavy=self._takes_heavy)
+
+    @property
+    def _takes_heavy(self) -> bool:
+        """One place is left to jobs that are soon done, if there is more than one."""
+        return sum(claim.heavy for claim in self._running.values()) < max(1, self._slots - 1)
 
     async def _pause(self) -> float:
         """How long until there may be a job."""
         async with self._database.connection() as db:
-            due = await queries.seconds_until_due(db)
+            due = await queries.seconds_until_due(db, heavy=self._takes_heavy)
         # A job that is due and was not got is being claimed by another worker.
         return POLL_SECONDS if due is None else min(max(due, 0.1), POLL_SECONDS)
 

@@ -49,9 +49,11 @@ class Copies:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     @asynccontextmanager
-    async def open(self, store: BlobStore, blob: Blob) -> AsyncIterator[Path]:
-        """A blob as a file to read. Raises DataLoss (BLOB_MISSING), Unavailable
-        (STORAGE_UNAVAILABLE)."""
+    async def open(self, store: BlobStore, blob: Blob, *, keep: bool = True) -> AsyncIterator[Path]:
+        """A blob as a file to read. `keep`: others may want it soon.
+
+        Raises DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE).
+        """
         if path := store.driver.local_path(blob.key):
             yield path
             return
@@ -66,11 +68,15 @@ class Copies:
         finally:
             copy.users -= 1
             if not copy.users:
-                self._leave(blob.key, copy)
+                self._leave(blob.key, copy, keep=keep)
 
-    def _leave(self, key: str, copy: Copy) -> None:
-        """Nobody reads it any more. One that is not there yet, or never will be, goes at once."""
-        if copy.made.done() and not copy.made.cancelled() and not copy.made.exception():
+    def _leave(self, key: str, copy: Copy, *, keep: bool) -> None:
+        """Nobody reads it any more. One that is not there yet, or never will be, goes at once; of
+        those that do not, there is one at a time."""
+        there = copy.made.done() and not copy.made.cancelled() and not copy.made.exception()
+        if keep and there:
+            for other in [k for k, c in self._copies.items() if not c.users and k != key]:
+                self._drop(other)
             loop = asyncio.get_running_loop()
             copy.going = loop.call_later(self._kept_seconds, self._drop, key)
         else:

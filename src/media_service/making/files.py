@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from media_service.making.copies import Copies
-from media_service.media.model import Media
+from media_service.media.model import Kind, Media
 from media_service.processing.inspector import Inspector
 from media_service.processing.source import Source
 from media_service.storage.blobs import BlobStore
@@ -44,7 +44,9 @@ class Files:
         `Inspector.inspect`.
         """
         blob, info = media.blob, media.info
-        path = await opened.enter_async_context(self._copies.open(self._stores[blob.store], blob))
+        path = await opened.enter_async_context(
+            self._copies.open(self._stores[blob.store], blob, keep=media.kind is Kind.VIDEO)
+        )
         if info is None:  # its own job has not come to it yet, or could make nothing of it
             info = (await self._inspector.inspect(path, media.kind, media.content_type)).info
         return Original(media, path, info)

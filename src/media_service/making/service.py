@@ -89,7 +89,7 @@ class JobService:
         ):
             return known
         media = await load(db, principal, order.media_id)
-        way_of(media, order.plan.text)
+        way = way_of(media, order.plan.text)
         check_room(media, order.name)
         for overlay_id in order.plan.overlays:
             overlay_of(media, await catalogue.get(db, overlay_id), overlay_id)
@@ -102,6 +102,7 @@ class JobService:
             pipeline=order.plan.text,
             rendition=order.name,
             done=media.made(order.name, order.plan.text) is not None,
+            heavy=way.heavy,
         )
         added = await (await queries.accept(db, [new])).fetchone()
         if added is None and order.request_id:  # the same request came at the same time

@@ -8,6 +8,7 @@ than the chunk it was at. What is encoded can be played at once.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -17,7 +18,7 @@ from media_service.errors import FailedPrecondition, MediaError, Reason
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.attempt import Attempt, take
-from media_service.jobs.model import Claim, JobKind, JobState, NewJob, Part
+from media_service.jobs.model import Claim, JobKind, JobState, NewJob, Part, Priority
 from media_service.jobs.progress import Progress
 from media_service.making.files import Files
 from media_service.making.segments import Segments
@@ -186,14 +187,14 @@ class StreamMaker:
         new = NewRendition(
             STREAM, hls.CONTENT_TYPE, claim.pipeline, media.version, largest.width, largest.height
         )
-        playlist = hls.master(Overview(stream, found), stream.stream_id)
+        whole = Overview(replace(stream, ready=True), found)
+        playlist = hls.master(whole, f"../../stream/{stream.stream_id}")  # from its own address
 
         async def ending(db: Connection) -> bool:
             if not await jobs.finish(db, claim, JobState.SUCCEEDED):
                 return False
             await jobs.forget_parts(db, claim.job_id)
-            unlink = await queries.publish(db, stream)
-            await jobs.enqueue(db, JobKind.UNLINK, *unlink)
+            await queries.publish(db, stream)
             failpoint("stream.publish.before")
             return True
 
@@ -251,9 +252,12 @@ def parts_of(claim: Claim, wanted: Ladder) -> list[NewJob]:
             JobKind.CHUNK,
             claim.subject_id,
             claim.owner,
+            # What else its owner wants, new uploads above all, does not wait for an hour of film.
+            Priority.LOW,
             pipeline=claim.pipeline,
             parent_id=claim.job_id,
             part=part,
+            heavy=True,
         )
         for part in range(wanted.chunks)
     ]

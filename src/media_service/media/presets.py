@@ -17,6 +17,7 @@ class Preset:
 
     name: str
     plan: Plan
+    heavy: bool
 
 
 class Presets:
@@ -46,6 +47,7 @@ class Presets:
                 pipeline=preset.plan.text,
                 rendition=preset.name,
                 done=media.made(preset.name, preset.plan.text) is not None,
+                heavy=preset.heavy,
             )
             for preset in self._presets.get(kind_of(media, info), ())
         ]
@@ -58,7 +60,7 @@ def kind_of(media: Media, info: Mapping[str, Any]) -> Kind:
 
 def preset(kind: Kind, name: str, text: str) -> Preset:
     found = plan(parse(text))
-    way(found.text, kind)
+    heavy = way(found.text, kind).heavy
     if found.streams is not (name == STREAM):
         raise ValueError(f"a stream, and nothing else, is called {STREAM!r}")
-    return Preset(name, found)
+    return Preset(name, found, heavy)

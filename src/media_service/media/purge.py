@@ -53,11 +53,16 @@ class UnlinkHandler:
 
 async def purge_due(database: Database, notifier: Notifier) -> int:
     """Purges deleted media past their purge_time; returns how many."""
-    async with database.transaction() as db:
-        due = await queries.due_for_purge(db, BATCH)
-        for media_id in due:
-            await remove(db, media_id)
-    if due:
+    purged = 0
+    for _ in range(BATCH):
+        # Each by itself: a long film has thousands of segments.
+        async with database.transaction() as db:
+            due = await queries.due_for_purge(db, 1)
+            for media_id in due:
+                await remove(db, media_id)
+        if not due:
+            break
         failpoint("media.purge-due.after")
         notifier.publish("jobs", "unlink")
-    return len(due)
+        purged += 1
+    return purged

@@ -6,6 +6,8 @@ create table streams (
     -- What makes it.
     job_id uuid not null unique,
     ready boolean not null default false,
+    -- Since when another is played in its place: who plays it may come to its end.
+    replace_time timestamptz,
     -- Sizes, sounds, and how it is cut: see Ladder.
     ladder jsonb not null,
     create_time timestamptz not null default now()
@@ -32,5 +34,7 @@ create index stream_segments_by_blob on stream_segments (blob_id);
 -- A job may have parts, which any worker can do. Nobody sees them but who does the job.
 alter table jobs
     add column parent_id uuid,
-    add column part integer not null default 0;
+    add column part integer not null default 0,
+    -- Takes a worker for long: there is always a place for others.
+    add column heavy boolean not null default false;
 create unique index jobs_by_parent on jobs (parent_id, part) where parent_id is not null;

@@ -1,6 +1,6 @@
 """Playlists of HLS: RFC 8216, and of its second edition what every player reads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from media_service.media.streams.model import Overview, Timeline
 from media_service.processing.film.ladder import Rung, Track
@@ -11,9 +11,14 @@ SOUND, SUBTITLES = "sound", "subtitles"
 FULL = 1.5
 
 
+def plain(text: str) -> str:
+    """Without what cannot stand in an attribute."""
+    return "".join(c for c in text if c.isprintable() and c != '"').strip()
+
+
 def quoted(text: str) -> str:
-    """As an attribute: what cannot stand in one goes."""
-    return '"' + "".join(c for c in text if c.isprintable() and c != '"') + '"'
+    """As an attribute."""
+    return f'"{plain(text)}"'
 
 
 def master(overview: Overview, folder: str) -> str:
@@ -22,8 +27,8 @@ def master(overview: Overview, folder: str) -> str:
     sounds = [sound for sound in ladder.sounds if sound.name in tracks]
     texts = [text for text in ladder.subtitles if text.name in tracks]
     lines = ["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS"]
-    lines += [alternative("AUDIO", SOUND, sound, sound == sounds[0], folder) for sound in sounds]
-    lines += [alternative("SUBTITLES", SUBTITLES, text, False, folder) for text in texts]
+    lines += alternatives("AUDIO", SOUND, sounds, folder)
+    lines += alternatives("SUBTITLES", SUBTITLES, texts, folder)
     groups = (f",AUDIO={quoted(SOUND)}" if sounds else "") + (
         f",SUBTITLES={quoted(SUBTITLES)}" if texts else ""
     )
@@ -39,31 +44,39 @@ def master(overview: Overview, folder: str) -> str:
         ]
     for rung in sizes:
         lines.append(
-            f"#EXT-X-I-FRAME-STREAM-INF:{bandwidth(overview, rung, [])},CODECS="
+            f"#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={tracks[rung.name].frames},CODECS="
             f"{quoted(tracks[rung.name].codec)},RESOLUTION={rung.width}x{rung.height}"
             f",URI={quoted(f'{folder}/{rung.name}/iframes.m3u8')}"
         )
     return "\n".join(lines) + "\n"
 
 
-def alternative(kind: str, group: str, track: Track, default: bool, folder: str) -> str:
-    """A sound, or subtitles, of which one can be chosen."""
-    name = track.title or track.language or f"{group.capitalize()} {track.name[1:]}"
-    return (
-        f"#EXT-X-MEDIA:TYPE={kind},GROUP-ID={quoted(group)},NAME={quoted(name)}"
-        + (f",LANGUAGE={quoted(track.language)}" if track.language else "")
-        + f",DEFAULT={'YES' if default else 'NO'},AUTOSELECT=YES"
-        + (',CHANNELS="2"' if kind == "AUDIO" else "")
-        + f",URI={quoted(f'{folder}/{track.name}/playlist.m3u8')}"
-    )
+def alternatives(kind: str, group: str, tracks: Sequence[Track], folder: str) -> Iterator[str]:
+    """Sounds, or subtitles, of which one can be chosen; of sounds, the first if nobody does."""
+    names: set[str] = set()
+    for track in tracks:
+        name = plain(track.title) or track.language or group.capitalize()
+        if name in names:  # they must differ
+            name = f"{name} {track.name[1:]}"
+        names.add(name)
+        default = "YES" if kind == "AUDIO" and track == tracks[0] else "NO"
+        yield (
+            f"#EXT-X-MEDIA:TYPE={kind},GROUP-ID={quoted(group)},NAME={quoted(name)}"
+            + (f",LANGUAGE={quoted(track.language)}" if track.language else "")
+            + f",DEFAULT={default},AUTOSELECT=YES"
+            + (',CHANNELS="2"' if kind == "AUDIO" else "")
+            + f",URI={quoted(f'{folder}/{track.name}/playlist.m3u8')}"
+        )
 
 
 def bandwidth(overview: Overview, rung: Rung, sounds: Sequence[Track]) -> str:
     """What it takes to play it: of what is not whole yet, what it may take."""
-    states = [overview.tracks[rung.name], *(overview.tracks[sound.name] for sound in sounds[:1])]
-    peak = sum(state.peak for state in states)
+    shown = overview.tracks[rung.name]
+    heard = [overview.tracks[sound.name] for sound in sounds]
+    peak = shown.peak + max((state.peak for state in heard), default=0)
     if overview.stream.ready:
-        return f"BANDWIDTH={peak},AVERAGE-BANDWIDTH={sum(state.average for state in states)}"
+        average = shown.average + max((state.average for state in heard), default=0)
+        return f"BANDWIDTH={peak},AVERAGE-BANDWIDTH={average}"
     return f"BANDWIDTH={max(peak, int(rung.kbps * 1000 * FULL))}"
 
 
@@ -97,7 +110,7 @@ def subtitles(timeline: Timeline) -> str:
         [
             "#EXTM3U",
             "#EXT-X-VERSION:7",
-            f"#EXT-X-TARGETDURATION:{max(1, round(seconds))}",
+            f"#EXT-X-TARGETDURATION:{max(1, whole(seconds))}",
             "#EXT-X-PLAYLIST-TYPE:VOD",
             f"#EXTINF:{seconds:.6f},",
             "1.vtt",
@@ -116,6 +129,8 @@ def header(timeline: Timeline, scale: int) -> list[str]:
         "#EXT-X-MEDIA-SEQUENCE:1",
         f"#EXT-X-PLAYLIST-TYPE:{kind}",
         "#EXT-X-INDEPENDENT-SEGMENTS",
+        # Else players begin where it ends just now.
+        *([] if timeline.stream.ready else ["#EXT-X-START:TIME-OFFSET=0"]),
         '#EXT-X-MAP:URI="init.mp4"',
     ]
 
@@ -125,10 +140,15 @@ def target(timeline: Timeline, scale: int) -> int:
     ladder = timeline.stream.ladder
     usual = ladder.segment_frames * ladder.rate[1] / ladder.rate[0]
     longest = max((segment.duration / scale for segment in timeline.segments), default=0)
-    return max(1, round(max(usual, longest)))
+    return max(1, whole(max(usual, longest)))
 
 
 def ended(lines: list[str], timeline: Timeline) -> str:
     if timeline.stream.ready:
         lines.append("#EXT-X-ENDLIST")
     return "\n".join(lines) + "\n"
+
+
+def whole(seconds: float) -> int:
+    """The nearest whole number; of a half, the larger one."""
+    return int(seconds + 0.5)

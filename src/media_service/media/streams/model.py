@@ -53,13 +53,15 @@ class Segment:
 @dataclass(frozen=True, slots=True)
 class TrackState:
     """What there is of a track: its codec, how many segments from the first on without a gap, and
-    how many there are in all. `peak`, `average`: bits per second."""
+    the number of the last. Bits per second: at most (`peak`; a segment of less than half the usual
+    length does not count), on `average`, and at most of what fast forward shows (`frames`)."""
 
     codec: str
     segments: int
     last: int
     peak: int
     average: int
+    frames: int
 
 
 @dataclass(frozen=True, slots=True)

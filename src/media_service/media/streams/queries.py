@@ -17,10 +17,11 @@ SELECT = """
     from streams s
 """
 
+# Those whose jobs ended without them, and those in whose place others are played for long.
 ABANDONED = """
-    not ready and not exists (
+    (not ready and not exists (
         select from jobs j where j.job_id = streams.job_id and j.state in ('QUEUED', 'RUNNING')
-    )
+    ) or replace_time < now() - interval '6 hours')
 """
 
 
@@ -67,7 +68,8 @@ async def get(db: Connection, media_id: str, stream_id: str) -> Stream | None:
 async def current(db: Connection, media_ids: Sequence[str]) -> dict[str, Stream]:
     """By media id: the one that is ready, or else the newest that is being made."""
     rows = await db.execute(
-        SELECT + "where s.media_id = any(%s::uuid[]) order by s.ready, s.create_time",
+        SELECT + "where s.media_id = any(%s::uuid[]) and s.replace_time is null"
+        " order by s.ready, s.create_time",
         (list(media_ids),),
     )
     # The last one counts.
@@ -100,11 +102,15 @@ async def states(db: Connection, stream: Stream) -> dict[str, TrackState]:
         select track, max(codec) as codec,
                count(*) filter (where number > 0 and number = place - 1) as segments,
                max(number) as last,
-               coalesce(max(8.0 * size_bytes / nullif(duration, 0)), 0)::float8 as peak,
+               coalesce(max(8.0 * size_bytes / nullif(duration, 0))
+                        filter (where 2 * duration >= longest), 0)::float8 as peak,
+               coalesce(max(8.0 * first_bytes / nullif(duration, 0))
+                        filter (where 2 * duration >= longest), 0)::float8 as frames,
                coalesce(8.0 * sum(size_bytes) / nullif(sum(duration), 0), 0)::float8 as average
         from (
             select g.*, b.size_bytes,
-                   row_number() over (partition by track order by number) as place
+                   row_number() over (partition by track order by number) as place,
+                   max(duration) over (partition by track) as longest
             from stream_segments g join blobs b on b.blob_id = g.blob_id
             where g.stream_id = %s
         ) numbered
@@ -119,6 +125,7 @@ async def states(db: Connection, stream: Stream) -> dict[str, TrackState]:
             row["last"],
             round(row["peak"] * stream.timescale(row["track"])),
             round(row["average"] * stream.timescale(row["track"])),
+            round(row["frames"] * stream.timescale(row["track"])),
         )
         async for row in rows
     }
@@ -158,22 +165,23 @@ async def segment(
     return Blob(row["blob_id"], row["store"], row["key"], row["size_bytes"], checksums)
 
 
-async def publish(db: Connection, stream: Stream) -> list[str]:
-    """Makes it the one that is played; returns the blobs of older ones, to which nothing refers any
-    more."""
-    await db.execute("update streams set ready = true where stream_id = %s", (stream.stream_id,))
-    return await remove(
-        db, "media_id = %s and stream_id <> %s and ready", (stream.media_id, stream.stream_id)
+async def publish(db: Connection, stream: Stream) -> None:
+    """Makes it the one that is played. Who plays an older one may come to its end."""
+    await db.execute(
+        "update streams set replace_time = now()"
+        " where media_id = %s and ready and replace_time is null",
+        (stream.media_id,),
     )
+    await db.execute("update streams set ready = true where stream_id = %s", (stream.stream_id,))
 
 
 async def remove_ready(db: Connection, media_id: str) -> list[str]:
-    """Removes what is played of a media; returns as `publish`."""
+    """Removes what is played of a media; returns the blobs to which nothing refers any more."""
     return await remove(db, "media_id = %s and ready", (media_id,))
 
 
 async def remove_abandoned(db: Connection, limit: int) -> list[str]:
-    """Removes those whose jobs ended without them; returns as `publish`."""
+    """Removes those that nobody plays, or will; returns as `remove_ready`."""
     rows = await db.execute(
         f"select stream_id from streams where {ABANDONED} limit %s for update skip locked".encode(),  # noqa: S608 - made of constants
         (limit,),

@@ -1,10 +1,12 @@
 """Which sizes a film is streamed in, and how it is cut into segments."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, Self
 
+from media_service.errors import Reason, TooLarge
 from media_service.processing.film.codecs import kbps
 from media_service.processing.film.edits import Edits
 from media_service.processing.film.film import Film
@@ -21,6 +23,9 @@ SAMPLE_RATE = 48_000
 # Sounds and subtitles that a stream has, at most.
 MOST_TRACKS = 16
 TEXT = "text"
+LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,5}")
+# No film is longer; a header may say what it likes.
+MOST_SECONDS = 48 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,9 @@ class Ladder:
 
 def ladder(film: Film, edits: Edits, profiles: Mapping[int, int], message: Any) -> Ladder:
     """For a film of which `edits` are kept. `profiles`: the kbps of each size, by its shorter side.
-    `message`: the operation `stream`."""
+    `message`: the operation `stream`. Raises TooLarge (PROCESSING_LIMIT_EXCEEDED)."""
+    if edits.seconds > MOST_SECONDS:
+        raise too_long(edits.seconds)
     rate = min(film.frame_rate * Fraction(edits.factor).limit_denominator(1000), Fraction(60))
     segment_frames = max(1, round(SEGMENT_SECONDS * rate))
     segment = segment_frames / rate
@@ -115,6 +122,14 @@ def ladder(film: Film, edits: Edits, profiles: Mapping[int, int], message: Any) 
         rungs(film, profiles, message.min_height, message.max_height),
         () if edits.mute else tracks("a", film.tracks),
         tracks("s", film.subtitles) if edits.factor == 1 else (),
+    )
+
+
+def too_long(seconds: float) -> TooLarge:
+    hours = MOST_SECONDS // 3600
+    return TooLarge(
+        Reason.PROCESSING_LIMIT_EXCEEDED,
+        f"The film has {seconds:.0f} seconds by its header; at most {hours} hours are streamed.",
     )
 
 
@@ -135,6 +150,12 @@ def tracks(letter: str, found: Sequence[Mapping[str, Any]]) -> Sequence[Track]:
     """Those that can be part of a stream; subtitles are, if they are text."""
     wanted = [(place, each) for place, each in enumerate(found) if each.get(TEXT, True)]
     return tuple(
-        Track(f"{letter}{number}", place, each.get("language", ""), each.get("title", ""))
+        Track(f"{letter}{number}", place, language(each), each.get("title", ""))
         for number, (place, each) in enumerate(wanted[:MOST_TRACKS], 1)
     )
+
+
+def language(track: Mapping[str, Any]) -> str:
+    """As BCP 47 has it; empty if the file says none that fits."""
+    found = str(track.get("language", ""))
+    return found if LANGUAGE.fullmatch(found) else ""

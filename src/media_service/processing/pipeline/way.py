@@ -9,7 +9,8 @@ from media_service.errors import FailedPrecondition, Reason
 from media_service.processing.pipeline import fields
 from media_service.processing.pipeline.text import canonical, read
 
-IMAGE = "IMAGE"
+IMAGE, VIDEO = "IMAGE", "VIDEO"
+STREAM = "stream"
 # An operation by its name, and its message with all defaults.
 Step: TypeAlias = tuple[str, Any]
 
@@ -18,10 +19,11 @@ Step: TypeAlias = tuple[str, Any]
 class Way:
     """A pipeline in two parts. `steps`: what is done to a film, a sound or a document, in order.
     `pictures`: what is done to the picture that it is, or that came out of it, in the canonical
-    text form; None: there is none."""
+    text form; None: there is none. `heavy`: a film is encoded, which takes long."""
 
     steps: tuple[Step, ...]
     pictures: str | None
+    heavy: bool = False
 
 
 def way(text: str, kind: str) -> Way:
@@ -46,7 +48,8 @@ def way(text: str, kind: str) -> Way:
             steps.append((name, message))
         kind = fields.makes(message.DESCRIPTOR) or kind
         ended = name if fields.is_last(message.DESCRIPTOR) else ""
-    return Way(tuple(steps), canonical(pictures) if kind == IMAGE else None)
+    heavy = kind == VIDEO and ended in {"", STREAM}
+    return Way(tuple(steps), canonical(pictures) if kind == IMAGE else None, heavy)
 
 
 def not_applicable(message: str, name: str) -> FailedPrecondition:
