@@ -19,6 +19,8 @@ USUAL = tuple(
 # More than these are shown by few, and are most often a clock that is no frame rate.
 FASTEST, SLOWEST = Fraction(60), Fraction(1)
 NEAR = 0.002
+# Nobody knows where their key frames are; more than this is rare between two of them.
+UNINDEXED, BLIND_SECONDS = {"mpegts", "mpeg"}, 15.0
 LEAST_UNEVEN = 30.0
 
 
@@ -59,6 +61,11 @@ class Film:
     @property
     def demuxer(self) -> str:
         return DEMUXERS[self.content_type]
+
+    @property
+    def blind_seconds(self) -> float:
+        """How long before a time one has to begin to read so as to find a key frame."""
+        return BLIND_SECONDS if self.demuxer in UNINDEXED else 0.0
 
     @property
     def has_pictures(self) -> bool:

@@ -30,8 +30,6 @@ Deliver = Callable[[str, Head | Fragment], Awaitable[None]]
 FRAGMENTED = "+delay_moov+default_base_moof+cmaf"
 PRESET, QUALITY = "veryfast", 23
 AUDIO_KBPS = 128
-# Before the chunk, so that what is seen where it begins is known, even if it began a while before.
-BEFORE_SECONDS = 1.0
 
 
 async def encode_pictures(
@@ -52,11 +50,18 @@ async def encode_pictures(
     begin = edits.start + first / rate(ladder) * edits.factor
     async with AsyncExitStack() as stack:
         file = stack.enter_context(opened(film.path))
-        seek = max(0.0, begin - BEFORE_SECONDS)
-        # The times of the original stay, so that all chunks count the same pictures.
-        stream = source(file, film.demuxer, copyts=None, start_at_zero=None, ss=f"{seek:.6f}")[
-            "V:0"
-        ]
+        stream = source(
+            file,
+            film.demuxer,
+            ss=f"{max(0.0, begin - film.blind_seconds):.6f}",
+            # From the key frame before on, since what is seen where the chunk begins may have begun
+            # long before; the times of the original stay, so all chunks count the same pictures.
+            noaccurate_seek=None,
+            copyts=None,
+            start_at_zero=None,
+        )
+        others = stream["a?"]
+        stream = stream["V:0"]
         stream = even(stream, edits, ladder, chunk)
         largest = ladder.rungs[0]
         stream = graph.shown(stream, film, (largest.width, largest.height))
@@ -67,7 +72,14 @@ async def encode_pictures(
             outputs.append(
                 node.output(f"pipe:{into.file}", **picture_options(rung, ladder, threads))
             )
+        outputs.append(unheard(others))
         await deliver_all(stack, outputs, file, pipes, deliver, told)
+
+
+def unheard(stream: graph.Node) -> graph.Node:
+    """An output for what is not wanted: time begins with the first stream that is used, and is to
+    begin at the same place for all that is made of a film."""
+    return stream.output("-", format="null", codec="copy")
 
 
 def rate(ladder: Ladder) -> float:
@@ -78,16 +90,16 @@ def even(stream: graph.Node, edits: Edits, ladder: Ladder, chunk: int) -> graph.
     """The pictures of a chunk, evenly spaced and counted from 0. All chunks but the last are as
     long as they ought to be, whatever is missing."""
     first, frames = chunk * ladder.chunk_frames, ladder.chunk_frames
+    per_second = f"{ladder.rate[0]}/{ladder.rate[1]}"
     stream = stream.filter("bwdif", "send_frame", deint="interlaced")
     stream = stream.filter("setpts", f"(PTS-{edits.start:.6f}/TB)/{edits.factor:.9g}")
-    stream = stream.filter(
-        "fps", f"{ladder.rate[0]}/{ladder.rate[1]}", start_time=f"{first / rate(ladder):.6f}"
-    )
+    stream = stream.filter("fps", per_second)
     if chunk == ladder.chunks - 1:
-        left = round(ladder.seconds * rate(ladder)) - first
-        frames = max(left, 1)
+        frames = max(round(ladder.seconds * rate(ladder)) - first, 1)
     else:
         stream = stream.filter("tpad", stop=-1, stop_mode="clone")
+    # What begins later is seen from the beginning of the chunk on.
+    stream = stream.filter("fps", per_second, start_time=f"{first / rate(ladder):.6f}")
     stream = stream.filter("trim", start_pts=first, end_pts=first + frames)
     return stream.filter("setpts", f"PTS-{first}")
 
@@ -134,8 +146,8 @@ async def encode_sounds(
     `encode_pictures`."""
     async with AsyncExitStack() as stack:
         file = stack.enter_context(opened(film.path))
-        streams = graph.opened(film, edits, file, vn=None)
-        outputs, pipes = [], []
+        streams = graph.opened(film, edits, file)
+        outputs, pipes = [unheard(streams["V?"])], []
         for track in tracks:
             into = await stack.enter_async_context(pipe())
             pipes.append((track.name, into))
