@@ -417,7 +417,14 @@ async def test_pictures_that_last_long_are_seen_to_their_end(
     ffmpeg(*keep, "-pix_fmt", "yuv420p", str(film.with_name("even.mp4")))
     # The same with each picture stored once.
     ffmpeg(
-        *("-i", str(film.with_name("even.mp4")), "-vf", "mpdecimate=hi=64:lo=32:frac=0.1", "-fps_mode", "vfr"),
+        *(
+            "-i",
+            str(film.with_name("even.mp4")),
+            "-vf",
+            "mpdecimate=hi=64:lo=32:frac=0.1",
+            "-fps_mode",
+            "vfr",
+        ),
         *("-c:v", "libx264", "-crf", "5", str(slides)),
     )
     ann = await streaming.caller()

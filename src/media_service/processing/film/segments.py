@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ffmpeg
 
-from media_service.processing.ffmpeg.coder import Seconds, coding, opened, source
+from media_service.processing.ffmpeg.coder import LIMITS, Seconds, coding, opened, source
 from media_service.processing.ffmpeg.pipes import Pipe, pipe
 from media_service.processing.film import graph
 from media_service.processing.film.edits import Edits
@@ -28,6 +29,8 @@ Deliver = Callable[[str, Head | Fragment], Awaitable[None]]
 # One moov before the first fragment, with the edit list that B-frames and the encoder's delay ask
 # for; a fragment begins with each key frame.
 FRAGMENTED = "+delay_moov+default_base_moof+cmaf"
+# Subtitles are read into memory.
+TEXT_LIMITS = replace(LIMITS, file_bytes=16 << 20)
 PRESET, QUALITY = "veryfast", 23
 AUDIO_KBPS = 128
 
@@ -182,7 +185,9 @@ async def encode_subtitles(
         streams[f"s:{track.index}"].output(f"{track.name}.vtt", format="webvtt", map_metadata=-1)
         for track in tracks
     ]
-    program = await stack.enter_async_context(coding(ffmpeg.merge_outputs(*outputs), [file]))
+    program = await stack.enter_async_context(
+        coding(ffmpeg.merge_outputs(*outputs), [file], limits=TEXT_LIMITS)
+    )
     await program.wait()
     return [program.folder / f"{track.name}.vtt" for track in tracks]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ def main() -> None:
     limits, program = Limits(**setup["limits"]), Path(setup["program"])
     confine(limits, Path.cwd(), program)  # what this system lacks, the pools have told
     allow_cpu(limits.cpu_seconds)
+    for ignored in (signal.SIGXFSZ, signal.SIGPIPE):  # by Python, and so by what it becomes
+        signal.signal(ignored, signal.SIG_DFL)
     os.execv(program, [str(program), *setup["arguments"]])  # noqa: S606 - named by the service
 
 

@@ -128,8 +128,11 @@ class Program:
 
     async def _listen(self) -> None:
         while True:
-            async with asyncio.timeout(self._stall_seconds):
-                line = await opened(self._process.stdout).readline()
+            try:
+                async with asyncio.timeout(self._stall_seconds):
+                    line = await opened(self._process.stdout).readline()
+            except ValueError:  # a line without an end, which no honest program prints
+                raise crashed() from None
             if not line:
                 return
             self._said(line.decode(errors="replace").strip())
