@@ -20,6 +20,7 @@ from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService
 from media_service.downloads.streams import StreamService
 from media_service.errors import MediaError, Reason, Unavailable
+from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import JobKind
 from media_service.jobs.worker import Worker
 from media_service.making.copies import Copies
@@ -269,10 +270,10 @@ async def serve(config: Config, ready: Callable[[], None]) -> None:
         await asyncio.Event().wait()
 
 
-async def work(config: Config, ready: Callable[[], None], opener: Opener = open_store) -> None:
-    """Runs the jobs, and the sweeps that belong to no caller, until cancelled."""
+@asynccontextmanager
+async def handlers(config: Config, parts: Base) -> AsyncIterator[Mapping[JobKind, JobHandler]]:
+    """What does jobs, by their kind."""
     async with (
-        base(config, opener) as parts,
         Inspector(config.max_pixels, config.worker_slots) as inspector,
         Renderer(config.worker_slots, config.max_pixels, WORKER_RENDER_BYTES) as renderer,
         Copies() as copies,
@@ -286,30 +287,30 @@ async def work(config: Config, ready: Callable[[], None], opener: Opener = open_
         streams = StreamMaker(
             parts.database, parts.notifier, renditions, segments, chunks, config.video_profiles
         )
-        worker = Worker(
-            parts.database,
-            parts.notifier,
-            {
-                JobKind.INGEST: IngestHandler(
-                    parts.database,
-                    parts.notifier,
-                    parts.raw,
-                    inspector,
-                    Thumbnails(renderer, renditions, config.thumbnails),
-                    presets(config),
-                ),
-                JobKind.PROCESS: ProcessHandler(
-                    parts.database, parts.notifier, renditions, files, makers, streams
-                ),
-                JobKind.CHUNK: chunks,
-                JobKind.FINISH: FinishHandler(parts.finisher),
-                JobKind.DISCARD: DiscardHandler(parts.database, parts.raw),
-                JobKind.PUBLISH: PublishHandler(parts.database, parts.notifier, parts.stores),
-                JobKind.UNLINK: UnlinkHandler(parts.database, parts.stores),
-            },
-            config.worker_slots,
-            LIMITS,
-        )
+        yield {
+            JobKind.INGEST: IngestHandler(
+                parts.database,
+                parts.notifier,
+                parts.raw,
+                inspector,
+                Thumbnails(renderer, renditions, config.thumbnails),
+                presets(config),
+            ),
+            JobKind.PROCESS: ProcessHandler(
+                parts.database, parts.notifier, renditions, files, makers, streams
+            ),
+            JobKind.CHUNK: chunks,
+            JobKind.FINISH: FinishHandler(parts.finisher),
+            JobKind.DISCARD: DiscardHandler(parts.database, parts.raw),
+            JobKind.PUBLISH: PublishHandler(parts.database, parts.notifier, parts.stores),
+            JobKind.UNLINK: UnlinkHandler(parts.database, parts.stores),
+        }
+
+
+async def work(config: Config, ready: Callable[[], None], opener: Opener = open_store) -> None:
+    """Runs the jobs, and the sweeps that belong to no caller, until cancelled."""
+    async with base(config, opener) as parts, handlers(config, parts) as found:
+        worker = Worker(parts.database, parts.notifier, found, config.worker_slots, LIMITS)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())
             tasks.create_task(sweep(parts.database, parts.notifier))

@@ -135,15 +135,26 @@ class Site:
 
     def keep_leases(self) -> None:
         """Those of the dead end only when time is passed on, however slow this machine is: who
-        claims their jobs would die of them once more, until they are given up. The parts of their
-        jobs wait as long."""
+        claims their jobs would die of them once more, until they are given up."""
         with psycopg.connect(self.database_url, autocommit=True) as db:
             db.execute(
                 "update jobs set lease_until = now() + interval '1 hour' where state = 'RUNNING'"
             )
+
+    def put_off_parts(self) -> None:
+        """Those of jobs whose workers died wait as long."""
+        with psycopg.connect(self.database_url, autocommit=True) as db:
             db.execute(
                 "update jobs set run_time = now() + interval '1 hour', ready = false"
                 " where state = 'QUEUED' and parent_id is not null"
+            )
+
+    def end_lease(self, job_id: str, part: int) -> None:
+        """As if the worker that did this part of a job were long dead."""
+        with psycopg.connect(self.database_url, autocommit=True) as db:
+            db.execute(
+                "update jobs set lease_until = now() where parent_id = %s and part = %s",
+                (job_id, part),
             )
 
     def expire(self, upload_ids: Sequence[str]) -> None:

@@ -1,13 +1,15 @@
 """A worker is killed while its codec computes: the job is delayed, and not lost."""
 
+import contextlib
 from collections.abc import Iterator
 
 import psutil
 import pytest
 from media.v1 import job_pb2
 
-from tests.crash.customer import RENDITION, Attempt, at_once, picture
-from tests.crash.site import Site, new_site
+from tests.crash.customer import RENDITION, STREAM, Attempt, Customer, at_once, film, picture
+from tests.crash.judge import look_at_stream, rows
+from tests.crash.site import Running, Site, new_site
 from tests.tools import eventually
 
 Job = job_pb2.Job
@@ -17,7 +19,7 @@ SLOW = "resize:5000x5000:fit=FILL:enlarge=true,blur:20,convert:WEBP:effort=6"
 
 @pytest.fixture
 def site(postgres: str, template: str) -> Iterator[Site]:
-    with new_site(postgres, template) as site:
+    with new_site(postgres, template, MEDIA_WORKER_SLOTS="1") as site:
         yield site
 
 
@@ -49,3 +51,135 @@ def test_a_job_whose_worker_is_killed_in_the_middle_is_done_once_more_and_ends_o
         assert len(customer.content(attempt.upload_id, RENDITION)) == done.rendition.size_bytes
         second.stop()
     server.stop()
+
+
+# A film whose pictures alone are streamed, in seven parts.
+FILM = f"mute,speed:0.5,{STREAM}"
+PARTS = "select part, state, attempt, token from jobs where parent_id is not null order by part"
+KEPT = "select number, blob_id::text as blob_id from stream_segments"
+
+
+def encoders(worker: Running) -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process(worker.process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "ffmpeg" in child.name():
+                found.append(child)
+    return found
+
+
+def parts(site: Site, state: str) -> dict[int, int]:
+    """The attempt of each part in this state, by its number."""
+    return {row["part"]: row["attempt"] for row in rows(site, PARTS) if row["state"] == state}
+
+
+def kept(site: Site) -> dict[int, str]:
+    """The blob of each segment, by its number."""
+    return {row["number"]: row["blob_id"] for row in rows(site, KEPT)}
+
+
+def kill_encoding(site: Site, worker: Running) -> None:
+    """Kills it while it encodes one part, after others are done."""
+    process = psutil.Process(worker.process.pid)
+
+    def caught() -> list[psutil.Process]:
+        if len(parts(site, "SUCCEEDED")) < 2 or not encoders(worker):
+            return []
+        process.suspend()
+        if found := encoders(worker):
+            return found
+        process.resume()
+        return []
+
+    running = eventually(caught, 60)
+    worker.kill()
+    _, alive = psutil.wait_procs(running, 10)
+    assert alive == []
+
+
+@pytest.fixture
+def streamed(site: Site) -> Iterator[tuple[Customer, Attempt]]:
+    """A customer who wants a film to be streamed."""
+    server = site.start("serve")
+    attempt = Attempt(film())
+    with site.customer(server) as customer:
+        at_once(customer, attempt)
+        customer.order(attempt, FILM)
+        yield customer, attempt
+    server.stop()
+
+
+def job_of(customer: Customer, attempt: Attempt) -> Job:
+    found = customer.job(attempt.job_id)
+    assert found is not None
+    return found
+
+
+def test_a_worker_that_is_killed_while_it_leads_a_stream_costs_what_it_was_at(
+    site: Site, streamed: tuple[Customer, Attempt]
+) -> None:
+    customer, attempt = streamed
+    kill_encoding(site, site.start("work"))
+    before, segments = parts(site, "SUCCEEDED"), kept(site)
+    assert set(before.values()) == {1}
+    assert parts(site, "RUNNING")
+    site.pass_time("31 seconds")
+    # One that comes to the end, and no further.
+    site.start("work", "stream.publish.before").await_death()
+    after = parts(site, "SUCCEEDED")
+    assert len(after) == 7
+    assert after.items() >= before.items(), "what was done is not done again"
+    assert kept(site).items() >= segments.items()
+    site.pass_time("31 seconds")
+    third = site.start("work")
+    eventually(lambda: job_of(customer, attempt).state == Job.SUCCEEDED, 60)
+    assert job_of(customer, attempt).attempt == 3
+    assert kept(site).items() >= segments.items()
+    look_at_stream(customer, attempt)
+    third.stop()
+
+
+def test_a_worker_that_is_killed_while_it_helps_with_a_stream_costs_its_part(
+    site: Site, streamed: tuple[Customer, Attempt]
+) -> None:
+    customer, attempt = streamed
+    leader = site.start("work")
+    eventually(lambda: parts(site, "RUNNING"))
+    leading = psutil.Process(leader.process.pid)
+    leading.suspend()
+    site.keep_leases()
+    kill_encoding(site, site.start("work"))
+    leading.resume()
+
+    def alone() -> bool:
+        return len(parts(site, "SUCCEEDED")) == 6 and len(parts(site, "RUNNING")) == 1
+
+    eventually(alone, 60)
+    before, segments = parts(site, "SUCCEEDED"), kept(site)
+    assert set(before.values()) == {1}
+    (lost,) = parts(site, "RUNNING")
+    site.end_lease(attempt.job_id, lost)
+    eventually(lambda: job_of(customer, attempt).state == Job.SUCCEEDED, 60)
+    assert job_of(customer, attempt).attempt == 1
+    assert kept(site).items() >= segments.items()
+    look_at_stream(customer, attempt)
+    leader.stop()
+
+
+def test_two_workers_share_the_parts_of_a_film(
+    site: Site, streamed: tuple[Customer, Attempt]
+) -> None:
+    customer, attempt = streamed
+    workers = [site.launch("work"), site.launch("work")]
+    busy: set[int] = set()
+
+    def done() -> bool:
+        busy.update(place for place, worker in enumerate(workers) if encoders(worker))
+        return job_of(customer, attempt).state == Job.SUCCEEDED
+
+    eventually(done, 60)
+    assert busy == {0, 1}
+    assert job_of(customer, attempt).attempt == 1
+    look_at_stream(customer, attempt)
+    for worker in workers:
+        worker.stop()

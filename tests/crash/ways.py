@@ -183,6 +183,7 @@ class Case:
                 self.site.wear_out(attempt.upload_id)
             self.site.start("work", f"{failpoint}@{way.nth}").await_death()
             self.site.keep_leases()
+            self.site.put_off_parts()
             self._look(customer)
 
     def settle(self) -> None:

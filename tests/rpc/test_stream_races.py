@@ -16,23 +16,16 @@ from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.errors import NotFound, Reason
 from media_service.jobs import queries as jobs
-from media_service.jobs.model import Claim, JobState, Part
+from media_service.jobs.handler import JobHandler
+from media_service.jobs.model import Claim, JobKind, JobState, Part
 from media_service.jobs.progress import Progress
-from media_service.making.files import Files
-from media_service.making.handler import ProcessHandler
-from media_service.making.makers import Makers
 from media_service.making.segments import Segments
-from media_service.making.streaming import ChunkHandler, StreamMaker, remove_abandoned
+from media_service.making.streaming import remove_abandoned
 from media_service.media import queries as catalogue
 from media_service.media.model import Blob
-from media_service.media.renditions import Renditions
 from media_service.media.service import remove
 from media_service.media.streams import queries
 from media_service.media.streams.model import NewSegment, Stream
-from media_service.processing.documents import Documents
-from media_service.processing.films import Films
-from media_service.processing.inspector import Inspector
-from media_service.processing.renderer import Renderer
 from media_service.types import Checksums, Fault, new_id
 from tests.claims import claim as claim_next
 from tests.crash.judge import INVARIANTS
@@ -59,8 +52,8 @@ class Hands:
     database: Database
     notifier: Notifier
     segments: Segments
-    process: ProcessHandler
-    chunks: ChunkHandler
+    process: JobHandler
+    chunks: JobHandler
 
     async def claim(self, job_id: str) -> Claim:
         """This job, which waits, or whose worker died."""
@@ -109,22 +102,10 @@ async def at_work(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[
 @pytest.fixture
 async def hands(service: Running) -> AsyncIterator[Hands]:
     config = load(service.environ)
-    async with (
-        app.base(config) as parts,
-        Inspector(config.max_pixels, 1) as inspector,
-        Renderer(1, config.max_pixels, 1 << 30) as renderer,
-    ):
-        database, notifier = parts.database, parts.notifier
-        renditions = Renditions(database, notifier, parts.stores)
-        files = Files(parts.stores, inspector)
-        segments = Segments(database, notifier, parts.raw)
-        chunks = ChunkHandler(database, files, segments, 1)
-        streams = StreamMaker(
-            database, notifier, renditions, segments, chunks, config.video_profiles
-        )
-        makers = Makers(renderer, Films(), Documents())
-        handler = ProcessHandler(database, notifier, renditions, files, makers, streams)
-        yield Hands(database, notifier, segments, handler, chunks)
+    async with app.base(config) as parts, app.handlers(config, parts) as handlers:
+        segments = Segments(parts.database, parts.notifier, parts.raw)
+        process, chunks = handlers[JobKind.PROCESS], handlers[JobKind.CHUNK]
+        yield Hands(parts.database, parts.notifier, segments, process, chunks)
 
 
 @asynccontextmanager
