@@ -37,4 +37,5 @@ async def test_every_table_of_the_first_migration_is_there(database: Database) -
         "0004_renditions",
         "0005_jobs",
         "0006_renders",
+        "0007_streams",
     ]

@@ -12,6 +12,7 @@ from media_service.media import queries as catalogue
 from media_service.media.ingest import IngestHandler
 from media_service.media.model import Blob, MediaState, NewMedia
 from media_service.media.model import Kind as MediaKind
+from media_service.media.presets import Presets
 from media_service.media.purge import UnlinkHandler
 from media_service.media.renditions import Renditions
 from media_service.media.service import remove
@@ -140,7 +141,9 @@ async def test_what_was_never_inspected_is_inspected_when_it_comes_back(on_disk:
         store = on_disk.store
         renditions = Renditions(on_disk.database, on_disk.notifier, {store.name: store})
         thumbnails = Thumbnails(renderer, renditions, {"small": 16})
-        ingest = IngestHandler(on_disk.database, on_disk.notifier, store, inspector, thumbnails)
+        ingest = IngestHandler(
+            on_disk.database, on_disk.notifier, store, inspector, thumbnails, Presets({})
+        )
         # The job of the upload leaves what is in quarantine alone, and ends.
         await ingest.run(await on_disk.claim(JobKind.INGEST), Progress())
         assert (await on_disk.known(media_id)).state is MediaState.QUARANTINED
