@@ -218,6 +218,34 @@ async def test_a_clip_begins_and_ends_with_the_right_picture(studio: Studio, tmp
         assert picture(made, frame / 25)(32, 24)[0] == pytest.approx(expected, abs=2.5)
 
 
+@pytest.mark.parametrize(
+    ("name", "codecs"),
+    [
+        ("a.ts", ("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")),
+        ("a.mpg", ("-c:v", "mpeg2video", "-c:a", "mp2")),
+    ],
+)
+async def test_a_clip_is_exact_where_no_index_says_what_can_be_shown(
+    studio: Studio, tmp_path: Path, name: str, codecs: tuple[str, ...]
+):
+    """It gets brighter from second to second, and its tone higher; ten seconds need one another."""
+    path = filmed(
+        tmp_path / name,
+        "nullsrc=s=128x96:r=25:d=28,geq=lum='20+8*floor(T)+4*random(1)':cb=128:cr=128",
+        "aevalsrc='0.5*sin(2*PI*100*(2+floor(t))*t)':s=44100:d=28",
+        *(*codecs, "-crf", "5", "-q:v", "2", "-g", "250", "-sc_threshold", "1000000000"),
+    )
+    made = await studio.make(path, "clip:17:22")
+    assert int(stream(made, "video")["nb_read_frames"]) == 125
+    assert float(probe(made)["format"]["duration"]) == pytest.approx(5, abs=0.1)
+    for second in range(5):
+        seen = picture(made, second + 0.5).avg()
+        assert seen == pytest.approx((6 + 8 * (17 + second)) / 219 * 255, abs=3)
+        assert pitch(made, after=second + 0.3) == pytest.approx(100 * (19 + second), rel=0.02)
+    seen = shown(await studio.make(path, "frame:17")).avg()
+    assert seen == pytest.approx((6 + 8 * 17) / 219 * 255, abs=3)
+
+
 @pytest.mark.parametrize("factor", [0.25, 0.5, 2, 4])
 async def test_what_is_seen_is_heard_at_the_same_time_at_any_speed(
     studio: Studio, tmp_path: Path, factor: float
