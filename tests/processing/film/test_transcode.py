@@ -204,6 +204,26 @@ async def test_every_language_is_kept(studio: Studio, tmp_path: Path):
     assert [each["tags"]["language"] for each in sounds] == ["eng", "deu"]
 
 
+async def test_a_sound_of_a_codec_that_nobody_knows_is_left_out(studio: Studio, tmp_path: Path):
+    """As phones write beside the usual one; here as the first of three."""
+    path = tmp_path / "phone.mkv"
+    inputs = [
+        *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1", "-f", "lavfi", "-i", "sine=220:d=1"),
+        *("-f", "lavfi", "-i", "sine=440:d=1", "-f", "lavfi", "-i", "sine=880:d=1"),
+    ]
+    codecs = ("-c:a:0", "ac3", "-c:a:1", "aac", "-c:a:2", "aac")
+    languages = ("-metadata:s:a:1", "language=eng", "-metadata:s:a:2", "language=deu")
+    maps = ("-map", "0", "-map", "1", "-map", "2", "-map", "3")
+    ffmpeg(*inputs, *maps, *codecs, *languages, str(path))
+    path.write_bytes(path.read_bytes().replace(b"A_AC3", b"A_???"))
+    made = probe(await studio.make(path, "normalize:-20,transcode"))
+    sounds = [each for each in made["streams"] if each["codec_type"] == "audio"]
+    assert [each["tags"]["language"] for each in sounds] == ["eng", "deu"]
+    sound = await studio.make(path, "audio:FLAC")
+    assert pitch(sound, after=0.3) == pytest.approx(440, rel=0.03)
+    assert stream(await studio.make(path, "waveform:PNG"), "video")["codec_name"] == "png"
+
+
 # Edits
 
 

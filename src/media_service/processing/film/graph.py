@@ -108,8 +108,8 @@ def drawn(
         files.append(stack.enter_context(coder.opened(edits.mark)))
         mark = source(files[1], "png_pipe").filter("scale", *size)
         pictures = pictures.overlay(mark, format="auto").filter("format", pixels)
-    tracks = range(0 if edits.mute else len(film.tracks))
-    sounds = [sound_faster(part.sound(track), edits) for track in tracks]
+    heard = () if edits.mute else film.sounds
+    sounds = [sound_faster(part.sound(index), edits) for index, _ in heard]
     return Drawn(pictures, sounds, files)
 
 

@@ -14,9 +14,9 @@ def edited(film: Film, edits: Edits, file: int, channels: int | None = None) -> 
 
     Raises FailedPrecondition (OPERATION_NOT_APPLICABLE) if there is none.
     """
-    if not film.has_sound or edits.mute:
+    if not film.sounds or edits.mute:
         raise no_sound()
-    stream = graph.Part.of(film, edits, file).sound(0)
+    stream = graph.Part.of(film, edits, file).sound(film.sounds[0][0])
     if film.has_pictures:  # it may begin later than they do, or pause
         stream = stream.filter("aresample", **{"async": 1, "first_pts": 0})
     if channels:

@@ -29,8 +29,7 @@ async def waveform(
 ) -> Made:
     """Raises as `Program.wait`, and FailedPrecondition (OPERATION_NOT_APPLICABLE) if there is no
     sound, or nothing is left of it."""
-    track = film.tracks[0] if film.tracks else {}
-    rate = track.get("audio_sample_rate_hz") or RATE
+    rate = film.sound.get("audio_sample_rate_hz") or RATE
     if message.form == Operation.Waveform.JSON:
         return await as_json(stack, film, edits, message, rate, told)
     return await as_picture(stack, film, edits, message, rate, told)
