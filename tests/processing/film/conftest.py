@@ -22,7 +22,13 @@ from media_service.processing.pipeline.way import way
 from media_service.processing.source import Source
 from tests.tools import require_tool
 
-TYPES = {".mp4": "video/mp4", ".webm": "video/webm", ".mkv": "video/x-matroska"}
+TYPES = {
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+    ".mkv": "video/x-matroska",
+    ".ts": "video/mp2t",
+    ".mpg": "video/mpeg",
+}
 LOGO = "0190163d-8694-739b-aea5-966c26f8ad91"
 
 

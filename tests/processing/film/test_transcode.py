@@ -204,6 +204,26 @@ async def test_every_language_is_kept(studio: Studio, tmp_path: Path):
     assert [each["tags"]["language"] for each in sounds] == ["eng", "deu"]
 
 
+async def test_a_sound_of_a_codec_that_nobody_knows_is_left_out(studio: Studio, tmp_path: Path):
+    """As phones write beside the usual one; here as the first of three."""
+    path = tmp_path / "phone.mkv"
+    inputs = [
+        *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1", "-f", "lavfi", "-i", "sine=220:d=1"),
+        *("-f", "lavfi", "-i", "sine=440:d=1", "-f", "lavfi", "-i", "sine=880:d=1"),
+    ]
+    codecs = ("-c:a:0", "ac3", "-c:a:1", "aac", "-c:a:2", "aac")
+    languages = ("-metadata:s:a:1", "language=eng", "-metadata:s:a:2", "language=deu")
+    maps = ("-map", "0", "-map", "1", "-map", "2", "-map", "3")
+    ffmpeg(*inputs, *maps, *codecs, *languages, str(path))
+    path.write_bytes(path.read_bytes().replace(b"A_AC3", b"A_???"))
+    made = probe(await studio.make(path, "normalize:-20,transcode"))
+    sounds = [each for each in made["streams"] if each["codec_type"] == "audio"]
+    assert [each["tags"]["language"] for each in sounds] == ["eng", "deu"]
+    sound = await studio.make(path, "audio:FLAC")
+    assert pitch(sound, after=0.3) == pytest.approx(440, rel=0.03)
+    assert stream(await studio.make(path, "waveform:PNG"), "video")["codec_name"] == "png"
+
+
 # Edits
 
 
@@ -216,6 +236,34 @@ async def test_a_clip_begins_and_ends_with_the_right_picture(studio: Studio, tmp
     for frame in (0, 9):
         expected = (4 * (20 + frame) + 4) / 219 * 255
         assert picture(made, frame / 25)(32, 24)[0] == pytest.approx(expected, abs=2.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "codecs"),
+    [
+        ("a.ts", ("-c:v", "libx264", "-preset", "ultrafast", "-sc_threshold", "0", "-c:a", "aac")),
+        ("a.mpg", ("-c:v", "mpeg2video", "-sc_threshold", "1000000000", "-c:a", "mp2")),
+    ],
+)
+async def test_a_clip_is_exact_where_no_index_says_what_can_be_shown(
+    studio: Studio, tmp_path: Path, name: str, codecs: tuple[str, ...]
+):
+    """It gets brighter from second to second, and its tone higher; ten seconds need one another."""
+    path = filmed(
+        tmp_path / name,
+        "nullsrc=s=128x96:r=25:d=28,geq=lum='20+8*floor(T)+4*random(1)':cb=128:cr=128",
+        "aevalsrc='0.5*sin(2*PI*100*(2+floor(t))*t)':s=44100:d=28",
+        *(*codecs, "-crf", "5", "-q:v", "2", "-g", "250"),
+    )
+    made = await studio.make(path, "clip:17:22")
+    assert int(stream(made, "video")["nb_read_frames"]) == 125
+    assert float(probe(made)["format"]["duration"]) == pytest.approx(5, abs=0.1)
+    for second in range(5):
+        seen = picture(made, second + 0.5).avg()
+        assert seen == pytest.approx((6 + 8 * (17 + second)) / 219 * 255, abs=3)
+        assert pitch(made, after=second + 0.3) == pytest.approx(100 * (19 + second), rel=0.02)
+    seen = shown(await studio.make(path, "frame:17")).avg()
+    assert seen == pytest.approx((6 + 8 * 17) / 219 * 255, abs=3)
 
 
 @pytest.mark.parametrize("factor", [0.25, 0.5, 2, 4])

@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from media_service.media.model import Kind
+from media_service.processing.film.film import Film
+from media_service.processing.films import Films
+from media_service.processing.pipeline.way import way
 from tests.processing.sound.conftest import Make
 from tests.processing.sound.sources import generated, samples
 
@@ -80,6 +84,26 @@ async def test_an_hour_of_silence_takes_little_memory(tmp_path: Path, make: Make
     assert found["length"] == 7200
     assert set(found["data"]) == {0}
     assert most < 16 << 20
+
+
+async def test_a_sound_that_says_it_is_short_takes_no_more_memory(
+    tmp_path: Path, films: Films
+) -> None:
+    """Ten minutes, getting louder, by a header of a tenth of a second."""
+    source = generated(tmp_path / "a.flac", "aevalsrc='t/600*sin(2*PI*300*t)':s=44100:d=600")
+    info = {"duration_seconds": 0.1, "audio_codec": "flac", "audio_sample_rate_hz": 44100}
+    film = Film.of(source, "audio/flac", info)
+    steps = way("waveform:PNG:width=300:height=200", Kind.AUDIO).steps
+    tracemalloc.start()
+    try:
+        async with films.make(film, steps, {}, lambda _: None, name="made") as (made,):
+            _, most = tracemalloc.get_traced_memory()
+            picture = np.array(Image.open(made.path).convert("RGBA"))
+    finally:
+        tracemalloc.stop()
+    assert most < 16 << 20
+    heights = (picture[..., 3] > 127).sum(axis=0)
+    assert heights == pytest.approx(np.arange(300) / 300 * 200, abs=2)
 
 
 @pytest.fixture

@@ -72,8 +72,15 @@ class Film:
         return self.width > 0
 
     @property
-    def has_sound(self) -> bool:
-        return bool(self.tracks)
+    def sounds(self) -> Sequence[tuple[int, Mapping[str, Any]]]:
+        """Those of the tracks that can be decoded, each with its place among all of them. Phones
+        write some beside the usual one that only they know."""
+        return [(at, each) for at, each in enumerate(self.tracks) if each.get("audio_codec") != ""]
+
+    @property
+    def sound(self) -> Mapping[str, Any]:
+        """The first of them; empty without one."""
+        return self.sounds[0][1] if self.sounds else {}
 
 
 def usual_rate(measured: float, *, uneven: bool = False) -> Fraction:

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeAlias
 
 from media_service.processing.ffmpeg import coder
 from media_service.processing.ffmpeg.coder import source
@@ -19,6 +19,12 @@ Size: TypeAlias = tuple[int, int]
 TRANSFERS = {"HDR_PQ": "smpte2084", "HDR_HLG": "arib-std-b67"}
 # Sound is stretched by no more at a time: beyond that, atempo leaves some of it out.
 SLOWEST, FASTEST = 0.5, 2.0
+# What comes before a wanted time is opened with it, in seconds: decoders of sound need it to get
+# it right, and the place they are put at is not always exact.
+BEFORE = 0.5
+# These have no index, so they are opened amid pictures that need others. Few films go on for
+# longer before there is one again that can be shown without.
+WITHOUT_INDEX = {"mpegts": 15.0, "mpeg": 15.0}
 
 
 def opened(film: Film, edits: Edits, file: int, **options: Any) -> Node:
@@ -28,6 +34,39 @@ def opened(film: Film, edits: Edits, file: int, **options: Any) -> Node:
     if edits.end < film.duration_seconds:
         options["t"] = f"{edits.end - edits.start:.6f}"
     return source(file, film.demuxer, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is kept of a film, exactly. `media`: the input, which begins earlier by `begin` seconds;
+    it is kept until `end`, if that is not the end of the film."""
+
+    media: Node
+    begin: float
+    end: float | None
+
+    @classmethod
+    def of(cls, film: Film, edits: Edits, file: int, **options: Any) -> Self:
+        begin = min(edits.start, WITHOUT_INDEX.get(film.demuxer, BEFORE))
+        media = opened(film, replace(edits, start=edits.start - begin), file, **options)
+        whole = edits.end >= film.duration_seconds
+        return cls(media, begin, None if whole else begin + edits.end - edits.start)
+
+    def pictures(self) -> Node:
+        # Cover art is no picture of a film.
+        return self._kept(self.media["V:0"], "trim", "setpts")
+
+    def sound(self, index: int) -> Node:
+        """The one of this `index` among all that the film has."""
+        return self._kept(self.media[f"a:{index}"], "atrim", "asetpts")
+
+    def _kept(self, stream: Node, trim: str, setpts: str) -> Node:
+        """Its time begins at 0, also if the stream itself does later."""
+        if self.end is not None:
+            stream = stream.filter(trim, start=f"{self.begin:.6f}", end=f"{self.end:.6f}")
+        elif self.begin:
+            stream = stream.filter(trim, start=f"{self.begin:.6f}")
+        return stream.filter(setpts, f"PTS-{self.begin:.6f}/TB") if self.begin else stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +87,19 @@ def drawn(
     *,
     rate: Mapping[str, Any] | None = None,
     pixels: str = "yuv420p",
+    rough: bool = False,
     **options: Any,
 ) -> Drawn:
     """Opens a film, for as long as the stack lasts, and does to it what all that is made of it has
-    in common. `rate`: how many pictures there are (ffmpeg's `fps`). `options`: of the input."""
+    in common. `rate`: how many pictures there are (ffmpeg's `fps`). `rough`: it begins where that
+    takes least work, before the time wanted. `options`: of the input."""
     files = [stack.enter_context(coder.opened(film.path))]
-    media = opened(film, edits, files[0], **options)
-    # Cover art is no picture of a film; what was filmed for old television is no longer interlaced.
-    pictures = media["V:0"].filter("bwdif", "send_frame", deint="interlaced")
+    if rough:
+        part = Part(opened(film, edits, files[0], noaccurate_seek=None, **options), 0.0, None)
+    else:
+        part = Part.of(film, edits, files[0], **options)
+    # What was filmed for old television is no longer interlaced.
+    pictures = part.pictures().filter("bwdif", "send_frame", deint="interlaced")
     pictures = faster(pictures, edits)
     if rate:
         pictures = pictures.filter("fps", **rate)
@@ -64,8 +108,8 @@ def drawn(
         files.append(stack.enter_context(coder.opened(edits.mark)))
         mark = source(files[1], "png_pipe").filter("scale", *size)
         pictures = pictures.overlay(mark, format="auto").filter("format", pixels)
-    tracks = range(0 if edits.mute else len(film.tracks))
-    sounds = [sound_faster(media[f"a:{track}"], edits) for track in tracks]
+    heard = () if edits.mute else film.sounds
+    sounds = [sound_faster(part.sound(index), edits) for index, _ in heard]
     return Drawn(pictures, sounds, files)
 
 

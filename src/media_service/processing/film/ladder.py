@@ -120,8 +120,8 @@ def ladder(film: Film, edits: Edits, profiles: Mapping[int, int], message: Any) 
         chunk_segments,
         1 if whole else max(1, round(segments / chunk_segments)),
         rungs(film, profiles, message.min_height, message.max_height),
-        () if edits.mute else tracks("a", film.tracks),
-        tracks("s", film.subtitles) if edits.factor == 1 else (),
+        () if edits.mute else tracks("a", film.sounds),
+        tracks("s", list(enumerate(film.subtitles))) if edits.factor == 1 else (),
     )
 
 
@@ -146,9 +146,9 @@ def rungs(film: Film, profiles: Mapping[int, int], least: int, most: int) -> Seq
     )
 
 
-def tracks(letter: str, found: Sequence[Mapping[str, Any]]) -> Sequence[Track]:
+def tracks(letter: str, found: Sequence[tuple[int, Mapping[str, Any]]]) -> Sequence[Track]:
     """Those that can be part of a stream; subtitles are, if they are text."""
-    wanted = [(place, each) for place, each in enumerate(found) if each.get(TEXT, True)]
+    wanted = [(place, each) for place, each in found if each.get(TEXT, True)]
     return tuple(
         Track(f"{letter}{number}", place, language(each), each.get("title", ""))
         for number, (place, each) in enumerate(wanted[:MOST_TRACKS], 1)

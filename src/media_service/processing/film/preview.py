@@ -70,10 +70,9 @@ def played(
     pixels: str,
 ) -> tuple[graph.Node, list[int]]:
     """The pictures of all parts, one after another, and the files they come from."""
-    drawn = [
-        graph.drawn(stack, film, part, size, rate={"fps": rate}, pixels=pixels) for part in parts
-    ]
     # The first picture of a part may come late, and the last go on beyond its end.
+    even = {"fps": rate, "start_time": 0}
+    drawn = [graph.drawn(stack, film, part, size, rate=even, pixels=pixels) for part in parts]
     most = max(1, round(parts[0].seconds * rate))
     cut = [part.pictures.filter("trim", end_frame=most) for part in drawn]
     pictures = ffmpeg.concat(*(each.filter("setpts", "PTS-STARTPTS") for each in cut))

@@ -48,7 +48,7 @@ class Series:
             told(numbers.stop / self.count)
 
     async def _some(self, film: Film, edits: Edits, numbers: range) -> list[bytes | None]:
-        how: dict[str, Any] = {} if self.exact else {"skip_frame": "nokey", "noaccurate_seek": None}
+        how: dict[str, Any] = {} if self.exact else {"skip_frame": "nokey", "rough": True}
         async with AsyncExitStack() as stack:
             outputs = []
             files: list[int] = []

@@ -50,7 +50,7 @@ async def transcode(
     }
     if sounds:
         options["b:a"] = f"{message.audio_kbps}k"
-    for number, track in enumerate(film.tracks[: len(sounds)]):
+    for number, (_, track) in enumerate(film.sounds[: len(sounds)]):
         if language := track.get("language"):
             options[f"metadata:s:a:{number}"] = f"language={language}"
     progress = seconds(between(told, begin, 1), edits.seconds)

@@ -1,7 +1,7 @@
 """Films and sounds: what their headers say, and whether they begin to play. Runs in a child."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,9 +45,9 @@ def inspect_video(media: int, content_type: str, max_pixels: int) -> dict[str, A
     with open_media(media, content_type) as container:
         pictures = [s for s in container.streams.video if not is_cover(s)]
         video = pictures[0] if pictures else None
-        audio = container.streams.audio[0] if container.streams.audio else None
+        audio = decodable(container.streams.audio)
         if video is None and audio is None:
-            raise corrupt("The film has neither pictures nor sound.")
+            raise corrupt("The film has neither pictures nor sound that can be decoded.")
         info = common(container, audio, media) | {
             "audio_tracks": audio_tracks(list(container.streams.audio)),
             "subtitle_tracks": subtitle_tracks(list(container.streams.subtitles)),
@@ -64,9 +64,9 @@ def inspect_audio(media: int, content_type: str) -> dict[str, Any]:
     Raises InvalidArgument (MEDIA_CORRUPT).
     """
     with open_media(media, content_type) as container:
-        if not container.streams.audio:
-            raise corrupt("The file has no sound.")
-        audio = container.streams.audio[0]
+        audio = decodable(container.streams.audio)
+        if audio is None:
+            raise corrupt("The file has no sound that can be decoded.")
         info = common(container, audio, media) | {"tags": tags(container, audio)}
         return {"info": info, "private_info": {}}
 
@@ -83,6 +83,11 @@ def open_media(media: int, content_type: str) -> Iterator[Any]:
             yield container
     except av.FFmpegError as error:
         raise corrupt(f"The file is not readable as {content_type}: {error.strerror}.") from None
+
+
+def decodable(sounds: Iterable[Any]) -> Any:
+    """The first of which the codec is known."""
+    return next((sound for sound in sounds if sound.codec_context), None)
 
 
 def is_cover(stream: Any) -> bool:

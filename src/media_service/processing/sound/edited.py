@@ -1,7 +1,6 @@
 """A sound as it is after all that a pipeline does to it, but for its loudness."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from media_service.errors import FailedPrecondition, Reason
@@ -9,23 +8,17 @@ from media_service.processing.film import graph
 from media_service.processing.film.edits import Edits
 from media_service.processing.film.film import Film
 
-# Decoders need what was before to get it right, and the place they are put at is not always exact.
-BEFORE = 0.5
-
 
 def edited(film: Film, edits: Edits, file: int, channels: int | None = None) -> graph.Node:
     """The first sound of a film. `channels`: 1 or 2, what it is mixed down to.
 
     Raises FailedPrecondition (OPERATION_NOT_APPLICABLE) if there is none.
     """
-    if not film.has_sound or edits.mute:
+    if not film.sounds or edits.mute:
         raise no_sound()
-    before = min(edits.start, BEFORE)
-    stream = graph.opened(film, replace(edits, start=edits.start - before), file)["a:0"]
+    stream = graph.Part.of(film, edits, file).sound(film.sounds[0][0])
     if film.has_pictures:  # it may begin later than they do, or pause
         stream = stream.filter("aresample", **{"async": 1, "first_pts": 0})
-    if before:
-        stream = trimmed(stream, start=f"{before:.6f}")
     if channels:
         stream = stream.filter("aformat", channel_layouts="mono" if channels == 1 else "stereo")
     stream = graph.sound_faster(stream, edits)

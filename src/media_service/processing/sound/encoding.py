@@ -34,8 +34,7 @@ class Encoding:
 
 def encoding(film: Film, message: Any) -> Encoding:
     """`message`: of `audio`; None: like the original, if it is written in one of its codecs."""
-    track = film.tracks[0] if film.tracks else {}
-    original, has = track.get("audio_codec", ""), track.get("audio_channels", 0)
+    original, has = film.sound.get("audio_codec", ""), film.sound.get("audio_channels", 0)
     codec = message.codec if message else like(original)
     channels = message.channels if message and message.HasField("channels") else None
     kbps = message.kbps if message else kbps_of(film)

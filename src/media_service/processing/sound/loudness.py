@@ -79,7 +79,7 @@ async def correction(
     if found.peak + gain <= wanted.peak:
         return Correction(gain)
     most = gain + MOST_LIMITED
-    rate = film.tracks[0].get("audio_sample_rate_hz") or 48_000
+    rate = film.sound.get("audio_sample_rate_hz") or 48_000
     limit = wanted.peak - BACK
     for attempt in range(1, ATTEMPTS):
         part = between(told, 1 - 0.5**attempt, 1 - 0.5 ** (attempt + 1))

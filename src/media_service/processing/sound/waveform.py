@@ -10,6 +10,7 @@ from media.v1.operation_pb2 import Operation
 from media_service.processing.film.edits import Edits
 from media_service.processing.film.film import Film
 from media_service.processing.made import Made
+from media_service.processing.sound.coarse import Coarse
 from media_service.processing.sound.drawing import Drawing, drawn
 from media_service.processing.sound.edited import no_sound
 from media_service.processing.sound.peaks import Peaks, read_peaks
@@ -20,6 +21,8 @@ JSON = "application/json"
 RATE = 48_000
 # As audiowaveform has it.
 LEAST_SAMPLES = 2
+# They are looked at together, so they are held in memory: for longer sounds, peaks are merged.
+MOST_SAMPLES = 1 << 19
 # Peaks of a picture, for each of its columns: the sound may be longer or shorter than was thought.
 FINER = 8
 
@@ -29,8 +32,7 @@ async def waveform(
 ) -> Made:
     """Raises as `Program.wait`, and FailedPrecondition (OPERATION_NOT_APPLICABLE) if there is no
     sound, or nothing is left of it."""
-    track = film.tracks[0] if film.tracks else {}
-    rate = track.get("audio_sample_rate_hz") or RATE
+    rate = film.sound.get("audio_sample_rate_hz") or RATE
     if message.form == Operation.Waveform.JSON:
         return await as_json(stack, film, edits, message, rate, told)
     return await as_picture(stack, film, edits, message, rate, told)
@@ -66,10 +68,13 @@ async def as_json(
 async def as_picture(
     stack: AsyncExitStack, film: Film, edits: Edits, message: Any, rate: int, told: Told
 ) -> Made:
-    samples = max(LEAST_SAMPLES, round(edits.seconds * rate / (message.width * FINER)))
-    found: list[Peaks] = []
-    await read_peaks(film, edits, rate, samples, between(told, 0, 0.95), found.append)
-    if not found:
+    columns = message.width * FINER
+    samples = round(edits.seconds * rate / columns)
+    samples = min(max(LEAST_SAMPLES, samples), MOST_SAMPLES)
+    coarse = Coarse(2 * columns)
+    await read_peaks(film, edits, rate, samples, between(told, 0, 0.95), coarse.take)
+    peaks = coarse.peaks()
+    if not len(peaks):
         raise no_sound()
     drawing = Drawing(
         message.width,
@@ -78,4 +83,4 @@ async def as_picture(
         message.background,
         webp=message.form == Operation.Waveform.WEBP,
     )
-    return await drawn(stack, drawing, np.concatenate(found))
+    return await drawn(stack, drawing, peaks)
