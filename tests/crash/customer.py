@@ -45,9 +45,10 @@ def picture(size: int) -> bytes:
 
 
 RENDITION, SMALLER = "mine", "resize:16x,convert:WEBP"
-# Of a film of counted pictures; a job of a few parts, and one of twice as many.
+# Of a film of counted pictures; a job of a few parts, and one of twice as many. Sounds are of one
+# part, and would take most of the time.
 PICTURES = 500
-STREAM = "stream:min_height=144"
+STREAM = "mute,stream:min_height=144"
 SLOWLY = f"speed:0.5,{STREAM}"
 # Percent of the slow one, of which there is something then.
 ONE_PART = 12

@@ -336,7 +336,7 @@ def settle(site: Site, attempts: Sequence[Attempt], report: Report = raise_it) -
             site.expire(ended)
             worker.stop()  # a sweep comes with the next one's start
             worker = site.start("work")
-        eventually(lambda: idle(site), 60)
+        eventually(lambda: idle(site), 120)
         for attempt in attempts:
             with reported(report):
                 close_case(customer, attempt)

@@ -7,7 +7,7 @@ import psutil
 import pytest
 from media.v1 import job_pb2
 
-from tests.crash.customer import RENDITION, STREAM, Attempt, Customer, at_once, film, picture
+from tests.crash.customer import RENDITION, SLOWLY, Attempt, Customer, at_once, film, picture
 from tests.crash.judge import look_at_stream, rows
 from tests.crash.site import Running, Site, new_site
 from tests.tools import eventually
@@ -53,8 +53,6 @@ def test_a_job_whose_worker_is_killed_in_the_middle_is_done_once_more_and_ends_o
     server.stop()
 
 
-# A film whose pictures alone are streamed, in seven parts.
-FILM = f"mute,speed:0.5,{STREAM}"
 PARTS = "select part, state, attempt, token from jobs where parent_id is not null order by part"
 KEPT = "select number, blob_id::text as blob_id from stream_segments"
 
@@ -99,12 +97,12 @@ def kill_encoding(site: Site, worker: Running) -> None:
 
 @pytest.fixture
 def streamed(site: Site) -> Iterator[tuple[Customer, Attempt]]:
-    """A customer who wants a film to be streamed."""
+    """A customer who wants a film to be streamed, in seven parts."""
     server = site.start("serve")
     attempt = Attempt(film())
     with site.customer(server) as customer:
         at_once(customer, attempt)
-        customer.order(attempt, FILM)
+        customer.order(attempt, SLOWLY)
         yield customer, attempt
     server.stop()
 
