@@ -122,9 +122,9 @@ def test_a_large_rendition_moves_whole(
     """More than one part's worth."""
     data = hashlib.shake_256(b"a stream").digest(20 << 20)
     media_id = str(store(alice, jpeg())["mediaId"])
-    add_rendition(service, media_id, "large", data)
+    add_rendition(service, media_id, "film", data)
     show(alice, media_id, "PUBLIC")
-    assert http.get(urlsplit(public_url(alice, media_id, "large")).path).content == data
+    assert http.get(urlsplit(public_url(alice, media_id, "film")).path).content == data
 
 
 def test_the_folder_is_closed_to_other_users_of_the_machine(service: Service) -> None:
