@@ -7,6 +7,7 @@ from dataclasses import replace
 from media.v1.operation_pb2 import Operation
 
 from media_service.errors import FailedPrecondition, Reason
+from media_service.processing.film import presence
 from media_service.processing.film.edits import edits
 from media_service.processing.film.film import Film
 from media_service.processing.film.frame import frame
@@ -61,6 +62,7 @@ class Films:
         ending, message = rest[0] if rest else AUDIO if sound else TRANSCODE
         if not film.has_pictures and ending not in SOUNDS:
             raise no_pictures(ending)
+        film = await presence.kept(film, kept, pictures=ending not in SOUNDS)
         async with AsyncExitStack() as stack:
             marks = await mark(stack, self._renderer, film, kept.watermarks, overlays)
             kept = replace(kept, mark=marks)

@@ -126,6 +126,16 @@ async def test_a_preview_of_a_short_film_is_all_of_it(studio: Studio, ordinary: 
     assert film.get("n-pages") == 20
 
 
+@pytest.mark.parametrize("form", ["WEBP", "GIF"])
+async def test_a_preview_of_a_sound_with_one_picture_is_that_picture(
+    studio: Studio, tmp_path: Path, form: str
+):
+    codecs = ("-c:v", "libx264", "-c:a", "aac")
+    path = filmed(tmp_path / "talk.mp4", "color=white:s=64x48:r=25:d=0.04", "sine=d=60", *codecs)
+    made = await studio.make(path, f"preview:3:format={form}")
+    assert shown(made).avg() > 250
+
+
 async def test_the_picture_of_a_film_that_begins_black_is_not(studio: Studio, tmp_path: Path):
     dark = "testsrc2=s=160x120:r=25:d=3,drawbox=color=black:t=fill:enable='lt(t,2)'"
     options = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "10")

@@ -266,6 +266,37 @@ async def test_a_clip_is_exact_where_no_index_says_what_can_be_shown(
     assert seen == pytest.approx((6 + 8 * 17) / 219 * 255, abs=3)
 
 
+def lasting(path: Path, pictures: float, sound: float) -> Path:
+    """A film whose pictures and sound end at different times."""
+    options = ("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")
+    seen = f"testsrc2=s=64x48:r=25:d={pictures}"
+    return filmed(path, seen, f"sine=440:d={sound}", *options)
+
+
+async def test_a_clip_behind_the_end_of_its_sound_has_none(studio: Studio, tmp_path: Path):
+    path = lasting(tmp_path / "quiet.mp4", 6, 2)
+    made = probe(await studio.make(path, "clip:3:5,normalize,transcode"))
+    assert [each["codec_name"] for each in made["streams"]] == ["h264"]
+    assert float(made["format"]["duration"]) == pytest.approx(2, abs=FRAME)
+    for ops in ("clip:3:5,audio:AAC", "clip:3:5,waveform"):
+        with pytest.raises(FailedPrecondition, match="Nothing is left of its sound") as refused:
+            await studio.make(path, ops)
+        assert refused.value.reason == "OPERATION_NOT_APPLICABLE"
+
+
+ENDS = ("transcode", "mute,transcode", "frame", "frame:0", "frames", "storyboard")
+
+
+@pytest.mark.parametrize("end", [*ENDS, "preview", "preview:3:format=GIF"])
+async def test_of_a_clip_behind_the_end_of_the_pictures_nothing_is_left(
+    studio: Studio, tmp_path: Path, end: str
+):
+    path = lasting(tmp_path / "dark.mp4", 2, 6)
+    with pytest.raises(FailedPrecondition, match="Nothing is left of its pictures") as refused:
+        await studio.make(path, f"clip:3:5,{end}")
+    assert refused.value.reason == "OPERATION_NOT_APPLICABLE"
+
+
 @pytest.mark.parametrize("factor", [0.25, 0.5, 2, 4])
 async def test_what_is_seen_is_heard_at_the_same_time_at_any_speed(
     studio: Studio, tmp_path: Path, factor: float

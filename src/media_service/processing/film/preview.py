@@ -10,10 +10,11 @@ import ffmpeg
 from media.v1.operation_pb2 import Operation
 
 from media_service.processing.ffmpeg.coder import Seconds, coding, opened, source
-from media_service.processing.film import graph
+from media_service.processing.film import graph, presence
 from media_service.processing.film.edits import Edits
 from media_service.processing.film.film import Film
 from media_service.processing.made import Made
+from media_service.processing.sandbox.death import corrupt
 from media_service.processing.told import Told
 
 # How long a moment is, about, and how many there are at most.
@@ -27,6 +28,12 @@ async def preview(
     """Plays again and again. Raises as `Program.wait`."""
     size = graph.within((film.width, film.height), message.width)
     parts = moments(edits, message.seconds)
+    if not await any_picture(film, parts, size, message.frame_rate):
+        # Its pictures end soon, as those of a sound that has one.
+        end = min(edits.end, edits.start + message.seconds * edits.factor)
+        parts = [replace(edits, end=end)]
+        if not await any_picture(film, parts, size, message.frame_rate):
+            raise corrupt("The film has no picture that can be decoded.")
     seconds = sum(part.seconds for part in parts)
 
     def progress(done: float) -> None:
@@ -61,6 +68,13 @@ def moments(edits: Edits, seconds: float) -> list[Edits]:
     return [replace(edits, start=start, end=start + length) for start in starts]
 
 
+async def any_picture(film: Film, parts: Sequence[Edits], size: graph.Size, rate: int) -> bool:
+    async with AsyncExitStack() as stack:
+        pictures, files = played(stack, film, parts, size, rate, "yuv420p")
+        outputs = {"pictures": pictures.output("pictures", **presence.PICTURES)}
+        return bool(await presence.present(outputs, files))
+
+
 def played(
     stack: AsyncExitStack,
     film: Film,
@@ -70,8 +84,8 @@ def played(
     pixels: str,
 ) -> tuple[graph.Node, list[int]]:
     """The pictures of all parts, one after another, and the files they come from."""
-    # The first picture of a part may come late, and the last go on beyond its end.
-    even = {"fps": rate, "start_time": 0}
+    # The first picture of a part may come late, the last go on beyond its end, or be the only one.
+    even = {"fps": rate, "start_time": 0, "eof_action": "pass"}
     drawn = [graph.drawn(stack, film, part, size, rate=even, pixels=pixels) for part in parts]
     most = max(1, round(parts[0].seconds * rate))
     cut = [part.pictures.filter("trim", end_frame=most) for part in drawn]
