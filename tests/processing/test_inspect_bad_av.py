@@ -1,6 +1,7 @@
 """Films and sounds that are broken, or made to do harm."""
 
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,23 @@ async def test_a_frame_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
     async with Inspector(max_pixels=1000, children=1) as strict:
         reason = await refusal(strict, path, "VIDEO", "video/mp4")
     assert reason is Reason.PIXEL_LIMIT_EXCEEDED
+
+
+async def test_a_frame_that_is_shown_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
+    """128 × 72 are 9216, and shown twice as wide 18432."""
+    path = film(tmp_path / "a.mp4", "libx264", "", aspect=Fraction(2, 1))
+    async with Inspector(max_pixels=10_000, children=1) as strict:
+        reason = await refusal(strict, path, "VIDEO", "video/mp4")
+    assert reason is Reason.PIXEL_LIMIT_EXCEEDED
+
+
+@pytest.mark.parametrize("aspect", [Fraction(60, 1), Fraction(1, 60)])
+async def test_pixels_of_a_form_that_nobody_films_are_square(
+    inspector: Inspector, tmp_path: Path, aspect: Fraction
+) -> None:
+    path = film(tmp_path / "a.mp4", "libx264", "", aspect=aspect)
+    info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
+    assert (info["width"], info["height"]) == (128, 72)
 
 
 @pytest.mark.parametrize(
