@@ -1,6 +1,7 @@
 """Films and sounds that are broken, or made to do harm."""
 
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from media_service.errors import InvalidArgument, MediaError, Reason
 from media_service.processing.inspect.av import DEMUXERS, inspect_audio, inspect_video
 from media_service.processing.inspector import Inspector
-from tests.processing.media_files import film, moving, picture, sound
+from tests.processing.media_files import ffmpeg, film, moving, picture, sound
 
 
 async def refusal(inspector: Inspector, path: Path, kind: str, content_type: str) -> Reason:
@@ -58,6 +59,54 @@ async def test_a_frame_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
     async with Inspector(max_pixels=1000, children=1) as strict:
         reason = await refusal(strict, path, "VIDEO", "video/mp4")
     assert reason is Reason.PIXEL_LIMIT_EXCEEDED
+
+
+async def test_a_frame_that_is_shown_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
+    """128 × 72 are 9216, and shown twice as wide 18432."""
+    path = film(tmp_path / "a.mp4", "libx264", "", aspect=Fraction(2, 1))
+    async with Inspector(max_pixels=10_000, children=1) as strict:
+        reason = await refusal(strict, path, "VIDEO", "video/mp4")
+    assert reason is Reason.PIXEL_LIMIT_EXCEEDED
+
+
+@pytest.mark.parametrize("aspect", [Fraction(60, 1), Fraction(1, 60)])
+async def test_pixels_of_a_form_that_nobody_films_are_square(
+    inspector: Inspector, tmp_path: Path, aspect: Fraction
+) -> None:
+    path = film(tmp_path / "a.mp4", "libx264", "", aspect=aspect)
+    info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
+    assert (info["width"], info["height"]) == (128, 72)
+
+
+@pytest.mark.parametrize("said", [30.0, 3600.0, 1e9, 0.01])
+async def test_a_duration_that_is_not_true_is_not_believed(
+    inspector: Inspector, tmp_path: Path, said: float
+) -> None:
+    path = moving(tmp_path / "a.mkv", "-c:v", "libx264", seconds=5)
+    data = path.read_bytes()
+    at = data.index(b"\x44\x89\x88") + 3  # Duration, 8 bytes, in milliseconds
+    path.write_bytes(data[:at] + struct.pack(">d", said * 1000) + data[at + 8 :])
+    info = (await inspector.inspect(path, "VIDEO", "video/x-matroska")).info
+    assert info["duration_seconds"] == pytest.approx(5, abs=0.1)
+
+
+async def test_a_sound_that_says_it_is_short_is_as_long_as_it_is(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = ffmpeg(tmp_path / "a.flac", "-f", "lavfi", "-i", "sine=d=20:r=44100")
+    data = bytearray(path.read_bytes())
+    data[22:26] = struct.pack(">I", 4410)  # how many samples there are, in STREAMINFO
+    path.write_bytes(data)
+    info = (await inspector.inspect(path, "AUDIO", "audio/flac")).info
+    assert info["duration_seconds"] == pytest.approx(20, abs=0.1)
+
+
+async def test_a_film_of_more_than_a_week_has_a_wrong_clock(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    slow = ("-vf", "setpts=N*100000/TB", "-fps_mode", "vfr", "-c:v", "libx264")
+    path = moving(tmp_path / "a.mkv", *slow)
+    assert await refusal(inspector, path, "VIDEO", "video/x-matroska") is Reason.MEDIA_CORRUPT
 
 
 @pytest.mark.parametrize(

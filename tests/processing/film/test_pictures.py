@@ -136,6 +136,15 @@ async def test_a_preview_of_a_sound_with_one_picture_is_that_picture(
     assert shown(made).avg() > 250
 
 
+@pytest.mark.parametrize("ops", ["frame:29", "frame:percent=100", "clip:1:28,frame:20"])
+async def test_behind_the_last_picture_it_is_seen_on(studio: Studio, tmp_path: Path, ops: str):
+    """Five a second for ten seconds, and a sound that goes on for twenty more."""
+    brighter = "nullsrc=s=64x48:r=5:d=10,geq=lum=20+N:cb=128:cr=128"
+    codecs = ("-c:v", "libx264", "-crf", "5", "-c:a", "aac")
+    path = filmed(tmp_path / "talk.mp4", brighter, "sine=d=30", *codecs)
+    assert number(shown(await studio.make(path, ops)).avg()) == pytest.approx(49, abs=1)
+
+
 async def test_the_picture_of_a_film_that_begins_black_is_not(studio: Studio, tmp_path: Path):
     dark = "testsrc2=s=160x120:r=25:d=3,drawbox=color=black:t=fill:enable='lt(t,2)'"
     options = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "10")

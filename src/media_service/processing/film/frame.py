@@ -18,7 +18,7 @@ NAME = "frame.png"
 CANDIDATES = 100
 # Percent of black from which a picture is none of them.
 BLACK = 98
-# Before the end, for the last picture: as long as one lasts in the slowest films.
+# Before the end, where the last picture is looked for first.
 LAST_SECONDS = 1.0
 
 
@@ -31,10 +31,10 @@ async def frame(stack: AsyncExitStack, film: Film, edits: Edits, message: Any) -
     size = (film.width, film.height)
     at = moment(edits, message)
     if at is not None:
-        # The time may be behind the last picture, or none may be decodable there.
-        for start in dict.fromkeys((at, max(edits.start, at - LAST_SECONDS), edits.start)):
-            if made := await taken(stack, film, edits, size, start):
-                return made
+        if made := await taken(stack, film, edits, size, at) or await last(
+            stack, film, edits, size, at
+        ):
+            return made
     elif (made := await telling(stack, film, edits, size)) or (
         made := await taken(stack, film, edits, size, edits.start)
     ):
@@ -60,6 +60,27 @@ async def taken(
     rest = replace(edits, start=start, end=film.duration_seconds, factor=1.0)
     drawn = graph.drawn(stack, film, rest, size, pixels="rgb24")
     return await written(stack, drawn.pictures, drawn.files, size)
+
+
+async def last(
+    stack: AsyncExitStack, film: Film, edits: Edits, size: graph.Size, end: float
+) -> Made | None:
+    """The last picture before `end`, behind which there is none: looked for from further and
+    further back."""
+    back = LAST_SECONDS
+    while True:
+        start = max(edits.start, end - back)
+        rest = replace(edits, start=start, end=film.duration_seconds, factor=1.0)
+        # With a rate, without which what follows would not know how long pictures last.
+        rate = {"fps": film.frame_rate}
+        drawn = graph.drawn(stack, film, rest, size, rate=rate, pixels="rgb24")
+        # The last goes on for ever, and so until the end.
+        stream = drawn.pictures.filter("tpad", stop=-1, stop_mode="clone")
+        stream = stream.filter("trim", start=f"{end - start:.6f}")
+        made = await written(stack, stream, drawn.files, size)
+        if made or start == edits.start:
+            return made
+        back *= 2
 
 
 async def telling(stack: AsyncExitStack, film: Film, edits: Edits, size: graph.Size) -> Made | None:

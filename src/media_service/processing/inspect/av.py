@@ -25,6 +25,8 @@ from media_service.processing.inspect.wholeness import check_whole
 
 # FFmpeg names these demuxers by all they read.
 CONTAINERS = {"mov": "mov,mp4,m4a,3gp,3g2,mj2", "matroska": "matroska,webm"}
+# How much wider or higher than a square a pixel may be.
+MOST_ASPECT = 10
 # A stream of which this many packets give no frame does not play.
 PATIENCE = 300
 # Transfer characteristics (ITU-T H.273) beyond the standard range: SMPTE ST 2084, ARIB STD-B67.
@@ -121,11 +123,14 @@ def common(container: Any, audio: Any, media: int) -> dict[str, Any]:
 def describe(video: Any, max_pixels: int) -> dict[str, Any]:
     """What only films have; proves that the pictures can be decoded."""
     decoder = decoder_of(video)
-    check_pixels(decoder, max_pixels)
+    check_pixels(decoder.width, decoder.height, max_pixels)
     frame = first_frame(video.container, video)
-    check_pixels(frame, max_pixels)  # the header may have said less
+    check_pixels(frame.width, frame.height, max_pixels)  # the header may have said less
     aspect = float(video.sample_aspect_ratio or 1)
+    if not 1 / MOST_ASPECT <= aspect <= MOST_ASPECT:  # nobody films so
+        aspect = 1.0
     width, height = round(frame.width * aspect), frame.height
+    check_pixels(width, height, max_pixels)
     # FFmpeg counts counter-clockwise, from -180 to 180; players know quarter turns only.
     rotation = round(-frame.rotation / 90) * 90 % 360
     if rotation in {90, 270}:
@@ -141,8 +146,8 @@ def describe(video: Any, max_pixels: int) -> dict[str, Any]:
     }
 
 
-def check_pixels(picture: Any, max_pixels: int) -> None:
-    pixels = picture.width * picture.height
+def check_pixels(width: int, height: int, max_pixels: int) -> None:
+    pixels = width * height
     if pixels > max_pixels:
         raise TooLarge(
             Reason.PIXEL_LIMIT_EXCEEDED,

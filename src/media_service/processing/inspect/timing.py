@@ -1,10 +1,13 @@
 """How long a film or a sound is, and whether its pictures are evenly spaced."""
 
+import math
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
 import av
+
+from media_service.errors import InvalidArgument, Reason
 
 # Looked at for the spaces between pictures: more than ten seconds, of less than these bytes.
 PACKETS = 500
@@ -13,6 +16,13 @@ BYTES = 32 << 20
 REORDERED = 16
 # Spaces differ by so much of themselves without being another rate: clocks of cameras shake.
 SHAKE = 0.1
+# A header is believed if it says less than so many times what there is, and the other way round.
+TIMES = 2
+# What is looked at to find out: from so long before the end, and no more than this.
+BEFORE_SECONDS = 1.0
+END_PACKETS, END_BYTES = 5000, 32 << 20
+# A week: beyond that it is a clock that is wrong.
+MOST_SECONDS = 7 * 24 * 3600
 
 
 def rewind(container: Any) -> None:
@@ -23,14 +33,45 @@ def rewind(container: Any) -> None:
 
 
 def duration_seconds(container: Any) -> float:
-    """As the header says; else, as in films that a browser recorded, by reading to the end."""
-    if container.duration is not None:
-        return max(0.0, float(container.duration / av.time_base))
-    end = 0.0
-    for packet in container.demux():
+    """As the header says, if it looks so where it says that the end is. Else, and of films without
+    it, as browsers record them, by reading to the end. Raises InvalidArgument (MEDIA_CORRUPT)."""
+    said = container.duration
+    if said is not None and is_true(container, seconds := max(0.0, float(said / av.time_base))):
+        return seconds
+    rewind(container)
+    seconds, _ = last_seconds(container)
+    if seconds > MOST_SECONDS:
+        raise InvalidArgument(Reason.MEDIA_CORRUPT, f"By its clock it lasts {seconds:.0f} seconds.")
+    return seconds
+
+
+def is_true(container: Any, said: float) -> bool:
+    """Whether the end is about where it is said to be. Where that takes long to find out it is."""
+    if said > MOST_SECONDS:
+        return False
+    try:
+        near = max(0.0, said - BEFORE_SECONDS)
+        container.seek((container.start_time or 0) + round(near * av.time_base))
+    except av.FFmpegError:
+        return True
+    end, all_read = last_seconds(container, END_PACKETS, END_BYTES)
+    return end <= TIMES * said + 1 and (said <= TIMES * end + 1 or not all_read)
+
+
+def last_seconds(
+    container: Any, most_packets: float = math.inf, most_bytes: float = math.inf
+) -> tuple[float, bool]:
+    """The end of the last of what follows, and whether that was all."""
+    start = (container.start_time or 0) / av.time_base
+    end, size = 0.0, 0
+    for number, packet in enumerate(container.demux()):
         if packet.pts is not None:
-            end = max(end, float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0)))
-    return end
+            time = float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0))
+            end = max(end, time - start)
+        size += packet.size
+        if number >= most_packets or size > most_bytes:
+            return end, False
+    return end, True
 
 
 def is_uneven(container: Any, video: Any) -> bool:
