@@ -7,7 +7,7 @@ import pytest
 
 from media_service.errors import MediaError, Reason
 from media_service.processing.inspector import Inspector
-from tests.processing.media_files import film, sound, turn
+from tests.processing.media_files import ffmpeg, film, sound, turn
 
 
 async def refusal(inspector: Inspector, path: Path, kind: str, content_type: str) -> Reason:
@@ -83,6 +83,33 @@ async def test_a_webm_film(inspector: Inspector, tmp_path: Path) -> None:
     assert (info["video_codec"], info["audio_codec"]) == ("vp8", "opus")
     assert info["container"] == "matroska,webm"
     assert info["duration_seconds"] == pytest.approx(1.2, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content_type"),
+    [
+        ("avi", "video/vnd.avi"),
+        ("flv", "video/x-flv"),
+        ("wmv", "video/x-ms-wmv"),
+        ("ts", "video/mp2t"),
+        ("mpg", "video/mpeg"),
+        ("mov", "video/quicktime"),
+        ("aac", "audio/aac"),
+        ("amr", "audio/amr"),
+        ("aiff", "audio/aiff"),
+    ],
+)
+async def test_the_duration_of_every_type(
+    inspector: Inspector, tmp_path: Path, suffix: str, content_type: str
+) -> None:
+    path, kind = tmp_path / f"a.{suffix}", content_type.partition("/")[0].upper()
+    inputs = ["-f", "lavfi", "-i", "sine=d=40:r=8000"]
+    if kind == "VIDEO":
+        inputs += ["-f", "lavfi", "-i", "testsrc2=s=128x72:r=25:d=40", "-ar", "44100"]
+    info = (await inspector.inspect(ffmpeg(path, *inputs), kind, content_type)).info
+    # Some only guess it by the bits of their beginning.
+    assert info["duration_seconds"] == pytest.approx(40, abs=2)
+    assert info["audio_codec"]
 
 
 async def test_a_film_whose_header_has_no_duration(inspector: Inspector, tmp_path: Path) -> None:

@@ -44,13 +44,14 @@ def inspect_video(media: int, content_type: str, max_pixels: int) -> dict[str, A
 
     Raises InvalidArgument (MEDIA_CORRUPT) and TooLarge (PIXEL_LIMIT_EXCEEDED).
     """
+    duration = measured(media, content_type)
     with open_media(media, content_type) as container:
         pictures = [s for s in container.streams.video if not is_cover(s)]
         video = pictures[0] if pictures else None
         audio = decodable(container.streams.audio)
         if video is None and audio is None:
             raise corrupt("The film has neither pictures nor sound that can be decoded.")
-        info = common(container, audio, media) | {
+        info = common(container, audio, media, duration) | {
             "audio_tracks": audio_tracks(list(container.streams.audio)),
             "subtitle_tracks": subtitle_tracks(list(container.streams.subtitles)),
         }
@@ -65,12 +66,20 @@ def inspect_audio(media: int, content_type: str) -> dict[str, Any]:
 
     Raises InvalidArgument (MEDIA_CORRUPT).
     """
+    duration = measured(media, content_type)
     with open_media(media, content_type) as container:
         audio = decodable(container.streams.audio)
         if audio is None:
             raise corrupt("The file has no sound that can be decoded.")
-        info = common(container, audio, media) | {"tags": tags(container, audio)}
+        info = common(container, audio, media, duration) | {"tags": tags(container, audio)}
         return {"info": info, "private_info": {}}
+
+
+def measured(media: int, content_type: str) -> float:
+    """Its duration, by a container of its own: not all find their way back from the end. Raises
+    InvalidArgument (MEDIA_CORRUPT)."""
+    with open_media(media, content_type) as container:
+        return duration_seconds(container)
 
 
 @contextmanager
@@ -101,9 +110,8 @@ def locations(metadata: dict[str, str]) -> list[str]:
     return [metadata[tag] for tag in LOCATION_TAGS if tag in metadata]
 
 
-def common(container: Any, audio: Any, media: int) -> dict[str, Any]:
+def common(container: Any, audio: Any, media: int, duration: float) -> dict[str, Any]:
     """What films and sounds share; proves that the sound can be decoded."""
-    duration = duration_seconds(container)
     size = os.fstat(media).st_size
     info: dict[str, Any] = {
         "duration_seconds": round(duration, 6),
