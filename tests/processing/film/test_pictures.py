@@ -136,6 +136,19 @@ async def test_a_preview_of_a_sound_with_one_picture_is_that_picture(
     assert shown(made).avg() > 250
 
 
+@pytest.mark.parametrize("ops", ["frame", "clip:3,frame", "speed:2,frame"])
+async def test_the_picture_of_a_film_is_one_of_those_that_are_most(
+    studio: Studio, tmp_path: Path, ops: str
+):
+    """Dark for four seconds, then bright for six."""
+    gray = "color=0x303030:s=640x360:r=10:d=10,drawbox=color=0xC0C0C0:t=fill:enable='gte(t,4)'"
+    options = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "10")
+    path = filmed(tmp_path / "gray.mp4", gray, "", *options)
+    seen = shown(await studio.make(path, ops))
+    assert (seen.width, seen.height) == (640, 360)
+    assert seen.avg() == pytest.approx(0xC0, abs=4)
+
+
 @pytest.mark.parametrize("ops", ["frame:29", "frame:percent=100", "clip:1:28,frame:20"])
 async def test_behind_the_last_picture_it_is_seen_on(studio: Studio, tmp_path: Path, ops: str):
     """Five a second for ten seconds, and a sound that goes on for twenty more."""

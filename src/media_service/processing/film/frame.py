@@ -1,14 +1,17 @@
 """One picture of a film."""
 
+import re
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
+from media_service.errors import MediaError
 from media_service.processing.ffmpeg.coder import coding
 from media_service.processing.film import graph
 from media_service.processing.film.edits import Edits
 from media_service.processing.film.film import Film
+from media_service.processing.film.presence import PICTURES
 from media_service.processing.made import Made
 from media_service.processing.sandbox.death import corrupt
 
@@ -18,6 +21,10 @@ NAME = "frame.png"
 CANDIDATES = 100
 # Percent of black from which a picture is none of them.
 BLACK = 98
+# How wide they are when it is chosen.
+SMALL = 320
+# Less than any picture lasts: a clock that is rounded up would lead to the next one.
+SHORT = 0.001
 # Before the end, where the last picture is looked for first.
 LAST_SECONDS = 1.0
 
@@ -35,11 +42,15 @@ async def frame(stack: AsyncExitStack, film: Film, edits: Edits, message: Any) -
             stack, film, edits, size, at
         ):
             return made
-    elif (made := await telling(stack, film, edits, size)) or (
-        made := await taken(stack, film, edits, size, edits.start)
-    ):
+        raise unseen()
+    at = await telling(film, edits)
+    if made := await taken(stack, film, edits, size, edits.start if at is None else at):
         return made
-    raise corrupt("The film has no picture that can be decoded.")
+    raise unseen()
+
+
+def unseen() -> MediaError:
+    return corrupt("The film has no picture that can be decoded.")
 
 
 def moment(edits: Edits, message: Any) -> float | None:
@@ -83,13 +94,26 @@ async def last(
         back *= 2
 
 
-async def telling(stack: AsyncExitStack, film: Film, edits: Edits, size: graph.Size) -> Made | None:
-    """Looks at key frames only, which is a hundredth of the work."""
-    drawn = graph.drawn(stack, film, edits, size, skip_frame="nokey")
-    stream = drawn.pictures.filter("blackframe", 0)
-    black = {"key": "lavfi.blackframe.pblack", "value": BLACK, "function": "less"}
-    stream = stream.filter("metadata", "select", **black).filter("thumbnail", CANDIDATES)
-    return await written(stack, stream.filter("format", "rgb24"), drawn.files, size)
+async def telling(film: Film, edits: Edits) -> float | None:
+    """When it is seen, in seconds of the original. Looks at key frames only, which is a hundredth
+    of the work, and at small copies, for they are all held until one is chosen."""
+    size = graph.scaled(graph.within((film.width, film.height), SMALL), None)
+    async with AsyncExitStack() as stack:
+        rest = replace(edits, factor=1.0, mark=None)
+        drawn = graph.drawn(stack, film, rest, size, skip_frame="nokey")
+        stream = drawn.pictures.filter("blackframe", 0)
+        black = {"key": "lavfi.blackframe.pblack", "value": BLACK, "function": "less"}
+        stream = stream.filter("metadata", "select", **black).filter("thumbnail", CANDIDATES)
+        output = stream.output(NAME, **PICTURES, fps_mode="passthrough")
+        program = await stack.enter_async_context(coding(output, drawn.files))
+        await program.wait()
+        text = (program.folder / NAME).read_text()
+    base = re.search(r"^#tb 0: (\d+)/(\d+)$", text, re.MULTILINE)
+    found = re.search(r"^0, +-?\d+, +(-?\d+),", text, re.MULTILINE)
+    if not (base and found):
+        return None
+    seconds = int(found[1]) * int(base[1]) / int(base[2])
+    return max(edits.start, edits.start + seconds - SHORT)
 
 
 async def written(
