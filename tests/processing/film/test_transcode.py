@@ -22,6 +22,7 @@ from tests.processing.film.conftest import (
     stream,
 )
 from tests.processing.media_files import turn
+from tests.processing.sound.sources import loudness
 
 FRAME = 1 / 25
 
@@ -156,6 +157,16 @@ async def test_many_channels_become_two(studio: Studio, tmp_path: Path):
         levels = [float(line.split()[-1]) for line in said.splitlines() if "RMS level" in line]
         assert levels[0] == pytest.approx(levels[1], abs=0.5)
         assert levels[0] > -25
+
+
+async def test_many_channels_become_two_that_are_as_loud_as_wanted(studio: Studio, tmp_path: Path):
+    channels = "|".join(f"0.2*random({n})-0.1" for n in range(6))
+    options = ("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-b:a", "384k")
+    sound = f"aevalsrc='{channels}':c=5.1:d=6"
+    path = filmed(tmp_path / "around.mp4", "testsrc2=s=64x48:r=25:d=6", sound, *options)
+    for lufs in (-23, -12):
+        made = await studio.make(path, f"normalize:{lufs},transcode:audio_kbps=256")
+        assert loudness(made)[0] == pytest.approx(lufs, abs=0.7)
 
 
 async def test_what_is_brighter_than_a_screen_can_show_is_brought_down_to_it(

@@ -35,8 +35,11 @@ async def transcode(
     size = graph.scaled((film.width, film.height), height)
     drawn = graph.drawn(stack, film, edits, size, rate={"fps": film.frame_rate})
     begin = 0.3 if edits.normalize and drawn.sounds else 0.0
-    louder = await correction(film, edits, between(told, 0, begin)) if begin else Correction()
-    sounds = [ordinary(louder.applied(sound)) for sound in drawn.sounds]
+    louder = Correction()
+    if begin:  # what comes out of the mix is what is heard
+        mixed = 2 if film.sound.get("audio_channels", 0) > 2 else None
+        louder = await correction(film, edits, between(told, 0, begin), mixed)
+    sounds = [ordinary(louder.applied(ordinary(sound))) for sound in drawn.sounds]
     codec = CODECS[message.codec]
     most = message.video_kbps or kbps(profiles, min(size))
     options = {
