@@ -39,7 +39,7 @@ class Documents:
     of LibreOffice, if there are any. An async context manager: leaving it ends the children."""
 
     def __init__(self, children: int, programs: Path | None, *, limits: Limits = LIMITS) -> None:
-        self._pdf = Sandbox([PAGE, TEXT], limits, children, 1, warm=True)
+        self._pdf = Sandbox([PAGE, TEXT], limits, children, 1)
         self._programs = programs
         readable = office.needed(programs) if programs else ()
         self._office = Sandbox([CONVERT], limits, children, 1, readable=readable)

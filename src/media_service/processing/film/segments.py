@@ -149,12 +149,12 @@ async def encode_sounds(
     `encode_pictures`."""
     async with AsyncExitStack() as stack:
         file = stack.enter_context(opened(film.path))
-        streams = graph.opened(film, edits, file)
-        outputs, pipes = [unheard(streams["V?"])], []
+        part = graph.Part.of(film, edits, file)
+        outputs, pipes = [unheard(part.media["V?"])], []
         for track in tracks:
             into = await stack.enter_async_context(pipe())
             pipes.append((track.name, into))
-            stream = graph.sound_faster(streams[f"a:{track.index}"], edits)
+            stream = graph.sound_faster(part.sound(track.index), edits)
             # From 0 on without a gap, so that it stays with the pictures.
             stream = stream.filter(
                 "aresample", SAMPLE_RATE, **{"async": SAMPLE_RATE}, first_pts=0
