@@ -60,7 +60,6 @@ BY_HAND = [
     ("compress", "compress:similarity=1", "similarity"),
     ("clip", "clip:5:5", "ends after it begins"),
     ("clip", "clip:5:2", "ends after it begins"),
-    ("clip", "clip:end_seconds=0", "ends after it begins"),
     ("mute", "mute:true", "takes no more parameters"),
     ("stream", "stream:480:720", "min_height is at most max_height"),
     ("frame", "frame:5:50", "takes one of time_seconds and percent"),
