@@ -29,7 +29,8 @@ from benchmarks.measure import Bench, say
 from benchmarks.report import Outcome, Row
 from benchmarks.stack import MESSAGE
 from benchmarks.transfer import Client, client
-from media_service.processing.film.segments import AUDIO_KBPS, PRESET, QUALITY
+from media_service.processing.film.ladder import Rung
+from media_service.processing.film.segments import AUDIO_KBPS, QUALITY, preset
 from media_service.types import new_id
 
 RATE = 30
@@ -59,6 +60,7 @@ def film(path: Path, seconds: int, size: str) -> Path:
         *("-i", str(picture), "-f", "lavfi", "-i", f"sine=f=440:b=2:d={seconds}"),
         *("-filter_complex", f"[0:v]{move}[v]", "-map", "[v]", "-map", "1:a"),
         *("-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-g", "250", "-c:a", "aac"),
+        *("-maxrate", "15M", "-bufsize", "30M"),  # as a telephone films
         *("-t", str(seconds), "-movflags", "+faststart", str(path)),
     )
     return path
@@ -71,21 +73,33 @@ def ffmpeg(*arguments: str) -> None:
 
 def bare(source: Path, folder: Path) -> None:
     """The same sizes with the same settings, decoded once, into files."""
-    names = [f"v{height}" for height in LADDER]
-    split = f"[0:v]split={len(names)}" + "".join(f"[{name}in]" for name in names)
-    scale = [
-        f"[{name}in]scale=-2:{height}[{name}]" for name, height in zip(names, LADDER, strict=True)
-    ]
+    graph = "[0:v]split[v1080][a];[a]scale=-2:720,split[v720][b];[b]scale=-2:480[v480]"
     outputs: list[str] = []
-    for name, (height, kbps) in zip(names, LADDER.items(), strict=True):
+    for height, kbps in LADDER.items():
         outputs += [
-            *("-map", f"[{name}]", "-c:v", "libx264", "-preset", PRESET, "-profile:v", "high"),
-            *("-crf", str(QUALITY), "-maxrate", f"{kbps}k", "-bufsize", f"{2 * kbps}k"),
+            *(
+                "-map",
+                f"[v{height}]",
+                "-c:v",
+                "libx264",
+                "-preset",
+                preset(Rung("", 2 * height, height, kbps)),
+            ),
+            *(
+                "-profile:v",
+                "high",
+                "-crf",
+                str(QUALITY),
+                "-maxrate",
+                f"{kbps}k",
+                "-bufsize",
+                f"{2 * kbps}k",
+            ),
             *("-g", str(SEGMENT), "-keyint_min", str(SEGMENT), "-sc_threshold", "0"),
             *("-movflags", "+frag_keyframe+empty_moov", str(folder / f"bare{height}.mp4")),
         ]
     outputs += ["-map", "0:a", "-c:a", "aac", "-b:a", f"{AUDIO_KBPS}k", str(folder / "bare.m4a")]
-    ffmpeg("-i", str(source), "-filter_complex", ";".join([split, *scale]), *outputs)
+    ffmpeg("-i", str(source), "-filter_complex", graph, *outputs)
 
 
 @contextmanager

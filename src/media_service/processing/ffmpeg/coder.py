@@ -26,6 +26,8 @@ LIMITS = Limits(
 )
 # It tells how far it is four times a second. What comes no further for so long hangs.
 STALL_SECONDS = 120.0
+# Somebody may wait to see the first seconds of a film; nobody does for the rest.
+NICE = 10
 TOLD = ("-nostdin", "-hide_banner", "-loglevel", "error", "-nostats", "-stats_period", "0.25")
 
 # Is told how many seconds of the result are there.
@@ -61,6 +63,7 @@ async def coding(
     *,
     limits: Limits = LIMITS,
     progress: Seconds | None = None,
+    nice: int = NICE,
 ) -> AsyncIterator[Program]:
     """ffmpeg at work on `output`, a node of ffmpeg-python or several, whose inputs and outputs are
     `files` or names in the program's folder. Await its `wait()`. Raises as `Program.wait`."""
@@ -78,5 +81,6 @@ async def coding(
         limits,
         stall_seconds=STALL_SECONDS,
         said=said,
+        nice=nice,
     ) as program:
         yield program

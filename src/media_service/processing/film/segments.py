@@ -31,7 +31,9 @@ Deliver = Callable[[str, Head | Fragment], Awaitable[None]]
 FRAGMENTED = "+delay_moov+default_base_moof+cmaf"
 # Subtitles are read into memory.
 TEXT_LIMITS = replace(LIMITS, file_bytes=16 << 20)
-PRESET, QUALITY = "veryfast", 23
+QUALITY = 23
+# Two cores keep up with a film of 30 pictures a second in 1080p, 720p and 480p so.
+PRESET, LARGE, PRESET_OF_LARGE = "veryfast", 1080, "superfast"
 AUDIO_KBPS = 128
 
 
@@ -108,21 +110,20 @@ def even(stream: graph.Node, edits: Edits, ladder: Ladder, chunk: int) -> graph.
 
 
 def copies(stream: graph.Node, rungs: Sequence[Rung]) -> list[graph.Node]:
-    """The pictures in the size of each rung."""
-    if len(rungs) == 1:
-        return [stream]
-    split = stream.filter_multi_output("split", len(rungs))
-    return [
-        split[place] if place == 0 else split[place].filter("scale", rung.width, rung.height)
-        for place, rung in enumerate(rungs)
-    ]
+    """The pictures in the size of each rung, each made of the one before."""
+    found = []
+    for smaller in rungs[1:]:
+        split = stream.filter_multi_output("split", 2)
+        found.append(split[0])
+        stream = split[1].filter("scale", smaller.width, smaller.height)
+    return [*found, stream]
 
 
 def picture_options(rung: Rung, ladder: Ladder, threads: int) -> dict[str, Any]:
     return {
         "format": "mp4",
         "vcodec": "libx264",
-        "preset": PRESET,
+        "preset": preset(rung),
         "profile:v": "high",
         "crf": QUALITY,
         "maxrate": f"{rung.kbps}k",
@@ -140,6 +141,10 @@ def picture_options(rung: Rung, ladder: Ladder, threads: int) -> dict[str, Any]:
         "movflags": FRAGMENTED + "+frag_keyframe",
         "flush_packets": 1,
     }
+
+
+def preset(rung: Rung) -> str:
+    return PRESET_OF_LARGE if min(rung.width, rung.height) >= LARGE else PRESET
 
 
 async def encode_sounds(
@@ -203,7 +208,7 @@ async def deliver_all(
     """Until all is delivered."""
     files = [file, *(into.file for _, into in pipes)]
     program = await stack.enter_async_context(
-        coding(ffmpeg.merge_outputs(*outputs), files, progress=told)
+        coding(ffmpeg.merge_outputs(*outputs), files, progress=told, nice=0)
     )
     for _, into in pipes:
         into.hand_over()

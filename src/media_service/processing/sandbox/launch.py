@@ -13,6 +13,7 @@ from media_service.processing.sandbox.limits import Limits
 def main() -> None:
     setup = json.loads(sys.argv[1])
     die_with_parent(setup["parent"])
+    os.nice(setup["nice"])
     limits, program = Limits(**setup["limits"]), Path(setup["program"])
     confine(limits, Path.cwd(), program)  # what this system lacks, the pools have told
     allow_cpu(limits.cpu_seconds)

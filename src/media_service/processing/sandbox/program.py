@@ -42,16 +42,18 @@ async def confined(
     *,
     stall_seconds: float,
     said: Callable[[str], None],
+    nice: int = 0,
 ) -> AsyncIterator["Program"]:
     """Runs `program` in a private folder, where it may write, with `files` open and nothing else
     in sight; leaving the context kills it and removes the folder.
 
     `said` gets each line it prints on its standard output; if it prints none for `stall_seconds`
-    it is taken to hang.
+    it is taken to hang. `nice`: how much it leaves to others.
     """
     folder = ScratchFolder("media-program-")
     setup = {
         "parent": os.getpid(),
+        "nice": nice,
         "program": str(program),
         "arguments": list(arguments),
         "limits": dataclasses.asdict(limits),
