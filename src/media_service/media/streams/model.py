@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from media_service.media.model import Blob
 from media_service.processing.film.ladder import SAMPLE_RATE, Ladder
 
 # The number of the segment that a player needs before any other.
@@ -79,11 +78,3 @@ class Timeline:
     stream: Stream
     track: str
     segments: Sequence[Segment]
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A segment's bytes."""
-
-    blob: Blob
-    number: int

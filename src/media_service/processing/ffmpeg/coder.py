@@ -30,7 +30,7 @@ STALL_SECONDS = 120.0
 NICE = 10
 TOLD = ("-nostdin", "-hide_banner", "-loglevel", "error", "-nostats", "-stats_period", "0.25")
 
-# Is told how many seconds of the result are there.
+# Is told how many seconds of the result are there, which rise.
 Seconds = Callable[[float], None]
 
 
@@ -68,10 +68,15 @@ async def coding(
     """ffmpeg at work on `output`, a node of ffmpeg-python or several, whose inputs and outputs are
     `files` or names in the program's folder. Await its `wait()`. Raises as `Program.wait`."""
 
+    there = 0
+
     def said(line: str) -> None:
+        nonlocal there
         name, _, value = line.partition("=")
-        if progress and name == "out_time_us" and value.isdigit():
-            progress(int(value) / 1e6)
+        # It may say less than before, when it hears of another stream.
+        if progress and name == "out_time_us" and value.isdigit() and int(value) > there:
+            there = int(value)
+            progress(there / 1e6)
 
     arguments = [*TOLD, "-progress", "pipe:1", *ffmpeg.get_args(output, overwrite_output=True)]
     async with confined(

@@ -31,11 +31,6 @@ class Edits:
         """How long the result is, before what is done `later`."""
         return max(0.0, self.end - self.start) / self.factor
 
-    @property
-    def cut(self) -> bool:
-        """Whether something of the beginning or the end goes."""
-        return self.start > 0 or self.end != float("inf")
-
 
 def edits(steps: Sequence[Step], duration: float) -> tuple[Edits, Sequence[Step]]:
     """The edits, and the steps that follow them. Clips and changes of speed follow one another: a

@@ -19,7 +19,8 @@ USUAL = tuple(
 # More than these are shown by few, and are most often a clock that is no frame rate.
 FASTEST, SLOWEST = Fraction(60), Fraction(1)
 NEAR = 0.002
-# Nobody knows where their key frames are; more than this is rare between two of them.
+# They have no index, so they are opened amid pictures that need others. Few films go on for longer
+# before there is one again that can be shown without.
 UNINDEXED, BLIND_SECONDS = {"mpegts", "mpeg"}, 15.0
 LEAST_UNEVEN = 30.0
 

@@ -22,9 +22,6 @@ SLOWEST, FASTEST = 0.5, 2.0
 # What comes before a wanted time is opened with it, in seconds: decoders of sound need it to get
 # it right, and the place they are put at is not always exact.
 BEFORE = 0.5
-# These have no index, so they are opened amid pictures that need others. Few films go on for
-# longer before there is one again that can be shown without.
-WITHOUT_INDEX = {"mpegts": 15.0, "mpeg": 15.0}
 
 
 def opened(film: Film, edits: Edits, file: int, **options: Any) -> Node:
@@ -47,7 +44,7 @@ class Part:
 
     @classmethod
     def of(cls, film: Film, edits: Edits, file: int, **options: Any) -> Self:
-        begin = min(edits.start, WITHOUT_INDEX.get(film.demuxer, BEFORE))
+        begin = min(edits.start, film.blind_seconds or BEFORE)
         media = opened(film, replace(edits, start=edits.start - begin), file, **options)
         whole = edits.end >= film.duration_seconds
         return cls(media, begin, None if whole else begin + edits.end - edits.start)
