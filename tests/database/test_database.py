@@ -1,8 +1,11 @@
 """Connections are as good as new for whoever comes next."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from psycopg_pool.pool_async import WaitingClient
 
 from media_service.db.database import Database, Duplicate
 
@@ -37,3 +40,35 @@ async def test_statements_go_on_after_a_duplicate(single: Database) -> None:
             await fail()
         for _ in range(3):
             assert await pipelined(single) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("later", range(6))
+async def test_who_is_cancelled_just_when_a_connection_is_there_is_cancelled(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, later: int
+) -> None:
+    """`later`: so many turns of the event loop."""
+    given = WaitingClient.set
+    waiting: list[asyncio.Task[None]] = []
+
+    async def cancel() -> None:
+        for _ in range(later):
+            await asyncio.sleep(0)
+        waiting[0].cancel()
+
+    async def give(client: WaitingClient[Any], connection: Any) -> bool:
+        waiting.append(asyncio.create_task(cancel()))
+        return await given(client, connection)
+
+    async def connect(database: Database) -> None:
+        async with database.connection():
+            pass
+        await asyncio.sleep(60)
+
+    # Two connections are there, a third is made when it is asked for.
+    async with Database(database_url, 3) as database:
+        async with database.connection(), database.connection():
+            waiting.append(asyncio.create_task(connect(database)))
+            monkeypatch.setattr(WaitingClient, "set", give)
+            await asyncio.wait(waiting, timeout=5)
+            assert waiting[0].cancelled()
+            await asyncio.gather(*waiting, return_exceptions=True)

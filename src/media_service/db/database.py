@@ -32,6 +32,12 @@ def json_bytes(value: bytes | None) -> str | None:
     return None if value is None else f"\\x{value.hex()}"
 
 
+def cancelled_times() -> int:
+    """How often this task was asked to end."""
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
+
+
 class Database:
     """A pool of connections to one PostgreSQL."""
 
@@ -87,9 +93,14 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection on which every statement commits by itself."""
+        cancels = cancelled_times()
         try:
             async with self._turn(), self._pool.connection() as connection:
                 self._moved = time.monotonic()
+                if cancelled_times() > cancels:
+                    # Until Python 3.12, `wait_for`, by which the pool waits, forgets to be
+                    # cancelled in the moment in which what it waits for is there.
+                    raise asyncio.CancelledError
                 yield connection
         except (psycopg.OperationalError, PoolTimeout) as error:
             log.warning("database unavailable: %s", error)
