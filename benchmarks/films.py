@@ -30,7 +30,7 @@ from benchmarks.report import Outcome, Row
 from benchmarks.stack import MESSAGE
 from benchmarks.transfer import Client, client
 from media_service.processing.film.ladder import Rung
-from media_service.processing.film.segments import AUDIO_KBPS, QUALITY, preset
+from media_service.processing.film.segments import AUDIO_KBPS, QUALITY, WITHOUT_DELAY, preset
 from media_service.types import new_id
 
 RATE = 30
@@ -95,7 +95,8 @@ def bare(source: Path, folder: Path) -> None:
                 "-bufsize",
                 f"{2 * kbps}k",
             ),
-            *("-g", str(SEGMENT), "-keyint_min", str(SEGMENT), "-sc_threshold", "0"),
+            *("-x264-params", WITHOUT_DELAY, "-g", str(SEGMENT), "-keyint_min", str(SEGMENT)),
+            *("-sc_threshold", "0"),
             *("-movflags", "+frag_keyframe+empty_moov", str(folder / f"bare{height}.mp4")),
         ]
     outputs += ["-map", "0:a", "-c:a", "aac", "-b:a", f"{AUDIO_KBPS}k", str(folder / "bare.m4a")]
@@ -173,7 +174,7 @@ async def first_segment(to: Client, path: Path) -> float:
             master = (await read("master.m3u8")).decode()
             break
         except grpc.RpcError:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)  # as a player would, and not to be what it waits for
     first = next(line for line in master.splitlines() if not line.startswith("#"))
     assert await read(first)
     assert await read(first.replace("playlist.m3u8", "init.mp4"))

@@ -65,10 +65,13 @@ async def test_who_is_cancelled_just_when_a_connection_is_there_is_cancelled(
         await asyncio.sleep(60)
 
     # Two connections are there, a third is made when it is asked for.
-    async with Database(database_url, 3) as database:
-        async with database.connection(), database.connection():
-            waiting.append(asyncio.create_task(connect(database)))
-            monkeypatch.setattr(WaitingClient, "set", give)
-            await asyncio.wait(waiting, timeout=5)
-            assert waiting[0].cancelled()
-            await asyncio.gather(*waiting, return_exceptions=True)
+    async with (
+        Database(database_url, 3) as database,
+        database.connection(),
+        database.connection(),
+    ):
+        waiting.append(asyncio.create_task(connect(database)))
+        monkeypatch.setattr(WaitingClient, "set", give)
+        await asyncio.wait(waiting, timeout=5)
+        assert waiting[0].cancelled()
+        await asyncio.gather(*waiting, return_exceptions=True)

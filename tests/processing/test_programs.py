@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -11,6 +12,7 @@ import pytest
 from media_service.errors import MediaError, Reason
 from media_service.processing.sandbox.limits import Limits
 from media_service.processing.sandbox.program import confined
+from tests.tools import eventually_async
 
 LIMITS = Limits(
     memory_bytes=2 << 30,
@@ -54,6 +56,23 @@ async def test_it_sees_no_files_of_others(tmp_path: Path) -> None:
     assert await reason(str(secret), program="cat") is Reason.MEDIA_CORRUPT
     assert await reason("/etc/passwd", program="cat") is Reason.MEDIA_CORRUPT
     assert await reason("/proc/self/environ", program="cat") is Reason.MEDIA_CORRUPT
+
+
+@pytest.mark.parametrize("nice", [0, 10])
+async def test_it_leaves_the_processors_to_others_as_much_as_it_is_told(nice: int) -> None:
+    sleep = Path(shutil.which("sleep") or "").resolve()
+    async with confined(sleep, ["20"], [], LIMITS, stall_seconds=20, said=print, nice=nice):
+        (child,) = psutil.Process().children()
+        await eventually_async(partial(runs, child, "sleep"))
+        assert child.nice() == nice
+        # Between sessions, and it has one of its own, only this counts.
+        group = Path(f"/proc/{child.pid}/autogroup")
+        if group.exists():
+            assert group.read_text().endswith(f" nice {nice}\n")
+
+
+async def runs(child: psutil.Process, name: str) -> bool:
+    return child.name() == name
 
 
 async def test_it_starts_no_process() -> None:

@@ -23,6 +23,11 @@ def test_an_id_begins_with_its_time_and_so_sorts_by_it() -> None:
     assert before <= times[0] <= times[-1] <= after
 
 
+def test_ids_sort_as_they_were_made_within_a_millisecond_too() -> None:
+    ids = [new_id() for _ in range(10_000)]
+    assert ids == sorted(ids)
+
+
 def test_ids_do_not_repeat_and_their_ends_are_spread() -> None:
     ids = {new_id() for _ in range(10_000)}
     assert len(ids) == 10_000

@@ -6,7 +6,7 @@ than the chunk it was at. What is encoded can be played at once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -38,6 +38,7 @@ from media_service.processing.film.segments import (
 )
 from media_service.processing.pipeline.way import Way, way
 from media_service.processing.sandbox.death import corrupt
+from media_service.together import together
 from media_service.types import Fault, new_id
 
 # How often the parts are looked at.
@@ -240,7 +241,7 @@ class ChunkHandler:
         deliver = self._segments.deliver(
             claim,
             stream,
-            chunk * shape.chunk_segments + 1,
+            shape.first_segment(chunk),
             chunk * shape.chunk_frames * shape.frame_ticks,
         )
         await encode_pictures(film, kept, shape, chunk, deliver, threads=self._threads, told=told)
@@ -299,21 +300,6 @@ def check_whole(stream: Stream, found: Mapping[str, TrackState]) -> None:
             continue  # there was nothing to be heard
         if state is None or not state.segments or state.segments != state.last or len(ends) > 1:
             raise corrupt("Not all of it can be decoded: parts of the stream are missing.")
-
-
-async def together(*works: Awaitable[None]) -> None:
-    """All of them; if one fails, the others end, and then that is raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        # Not by `gather`, which is cancelled with them: they would be cancelled once more below,
-        # while they put back what they had.
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
 
 
 async def remove_abandoned(database: Database, notifier: Notifier) -> int:

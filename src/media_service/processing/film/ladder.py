@@ -12,8 +12,9 @@ from media_service.processing.film.edits import Edits
 from media_service.processing.film.film import Film
 from media_service.processing.film.graph import scaled
 
-# Players switch sizes between segments; two seconds are what one waits for the first.
+# Players switch sizes between segments. Of the first it is a part: somebody waits for it.
 SEGMENT_SECONDS = 2
+OPENING = 3
 # A longer film is cut into chunks that are encoded side by side, each of so many segments.
 WHOLE_SECONDS = 90
 CHUNK_SEGMENTS = 15
@@ -56,6 +57,7 @@ class Ladder:
     rate: tuple[int, int]
     seconds: float
     segment_frames: int
+    opening_frames: int
     chunk_segments: int
     chunks: int
     rungs: Sequence[Rung]
@@ -80,6 +82,11 @@ class Ladder:
     def chunk_frames(self) -> int:
         return self.segment_frames * self.chunk_segments
 
+    def first_segment(self, chunk: int) -> int:
+        """The number of the first segment of a chunk (from 0); they are counted from 1."""
+        opening = chunk > 0 and self.opening_frames > 0
+        return chunk * self.chunk_segments + opening + 1
+
     @property
     def names(self) -> Sequence[str]:
         """Of the sizes and the sounds: what is to be played."""
@@ -94,6 +101,7 @@ class Ladder:
             (found["rate"][0], found["rate"][1]),
             found["seconds"],
             found["segment_frames"],
+            found.get("opening_frames", 0),
             found["chunk_segments"],
             found["chunks"],
             tuple(Rung(**rung) for rung in found["rungs"]),
@@ -117,6 +125,7 @@ def ladder(film: Film, edits: Edits, profiles: Mapping[int, int], message: Any) 
         (rate.numerator, rate.denominator),
         edits.seconds,
         segment_frames,
+        segment_frames // OPENING,
         chunk_segments,
         1 if whole else max(1, round(segments / chunk_segments)),
         rungs(film, profiles, message.min_height, message.max_height),

@@ -9,7 +9,7 @@ from typing import Any
 
 import ffmpeg
 
-from media_service.processing.ffmpeg.coder import LIMITS, Seconds, coding, opened, source
+from media_service.processing.ffmpeg.coder import LIMITS, NICE, Seconds, coding, opened, source
 from media_service.processing.ffmpeg.pipes import Pipe, pipe
 from media_service.processing.film import graph
 from media_service.processing.film.edits import Edits
@@ -22,6 +22,7 @@ from media_service.processing.film.ladder import (
     Rung,
     Track,
 )
+from media_service.together import together
 
 # Is given each piece of a track, in order.
 Deliver = Callable[[str, Head | Fragment], Awaitable[None]]
@@ -34,7 +35,11 @@ TEXT_LIMITS = replace(LIMITS, file_bytes=16 << 20)
 QUALITY = 23
 # Two cores keep up with a film of 30 pictures a second in 1080p, 720p and 480p so.
 PRESET, LARGE, PRESET_OF_LARGE = "veryfast", 1080, "superfast"
+# Looking ahead in a thread of its own takes pictures that the first segment waits for.
+WITHOUT_DELAY = "sync-lookahead=0"
 AUDIO_KBPS = 128
+# Pieces of a track that are kept at the same time.
+AT_ONCE = 4
 
 
 async def encode_pictures(
@@ -75,10 +80,10 @@ async def encode_pictures(
             into = await stack.enter_async_context(pipe())
             pipes.append((rung.name, into))
             outputs.append(
-                node.output(f"pipe:{into.file}", **picture_options(rung, ladder, threads))
+                node.output(f"pipe:{into.file}", **picture_options(rung, ladder, chunk, threads))
             )
         outputs.append(unheard(others))
-        await deliver_all(stack, outputs, file, pipes, deliver, told)
+        await deliver_all(stack, outputs, file, pipes, deliver, told, nice=0)
 
 
 def unheard(stream: graph.Node) -> graph.Node:
@@ -119,7 +124,7 @@ def copies(stream: graph.Node, rungs: Sequence[Rung]) -> list[graph.Node]:
     return [*found, stream]
 
 
-def picture_options(rung: Rung, ladder: Ladder, threads: int) -> dict[str, Any]:
+def picture_options(rung: Rung, ladder: Ladder, chunk: int, threads: int) -> dict[str, Any]:
     return {
         "format": "mp4",
         "vcodec": "libx264",
@@ -132,6 +137,8 @@ def picture_options(rung: Rung, ladder: Ladder, threads: int) -> dict[str, Any]:
         "g": ladder.segment_frames,
         "keyint_min": ladder.segment_frames,
         "sc_threshold": 0,
+        "x264-params": WITHOUT_DELAY,
+        "force_key_frames": key_frames(ladder, chunk),
         "flags": "+cgop",
         "threads": threads,
         "map_metadata": -1,
@@ -141,6 +148,12 @@ def picture_options(rung: Rung, ladder: Ladder, threads: int) -> dict[str, Any]:
         "movflags": FRAGMENTED + "+frag_keyframe",
         "flush_packets": 1,
     }
+
+
+def key_frames(ladder: Ladder, chunk: int) -> str:
+    """Which pictures of a chunk begin a segment, counted from 0, as an expression of ffmpeg."""
+    opening = f"+eq(n,{ladder.opening_frames})" if chunk == 0 and ladder.opening_frames else ""
+    return f"expr:not(mod(n,{ladder.segment_frames})){opening}"
 
 
 def preset(rung: Rung) -> str:
@@ -177,7 +190,8 @@ async def encode_sounds(
                     flush_packets=1,
                 )
             )
-        await deliver_all(stack, outputs, file, pipes, deliver, told)
+        # The first of it is soon there, and who waits to begin waits for pictures.
+        await deliver_all(stack, outputs, file, pipes, deliver, told, nice=NICE)
 
 
 async def encode_subtitles(
@@ -204,11 +218,13 @@ async def deliver_all(
     pipes: Sequence[tuple[str, Pipe]],
     deliver: Deliver,
     told: Seconds | None,
+    *,
+    nice: int,
 ) -> None:
     """Until all is delivered."""
     files = [file, *(into.file for _, into in pipes)]
     program = await stack.enter_async_context(
-        coding(ffmpeg.merge_outputs(*outputs), files, progress=told, nice=0)
+        coding(ffmpeg.merge_outputs(*outputs), files, progress=told, nice=nice)
     )
     for _, into in pipes:
         into.hand_over()
@@ -227,7 +243,9 @@ async def deliver_all(
 
 
 async def deliver_track(name: str, into: Pipe, deliver: Deliver) -> None:
+    """Begun in order: what is kept is waited for, and the head comes with the first fragment."""
     cutter = Cutter()
     async for piece in into.pieces():
-        for made in cutter.feed(piece):
-            await deliver(name, made)
+        found = list(cutter.feed(piece))
+        for at in range(0, len(found), AT_ONCE):
+            await together(*(deliver(name, made) for made in found[at : at + AT_ONCE]))

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from media_service.processing.sandbox.confine import allow_cpu, confine, die_with_parent
@@ -13,13 +14,22 @@ from media_service.processing.sandbox.limits import Limits
 def main() -> None:
     setup = json.loads(sys.argv[1])
     die_with_parent(setup["parent"])
-    os.nice(setup["nice"])
+    if setup["nice"]:
+        give_way(setup["nice"])
     limits, program = Limits(**setup["limits"]), Path(setup["program"])
     confine(limits, Path.cwd(), program)  # what this system lacks, the pools have told
     allow_cpu(limits.cpu_seconds)
     for ignored in (signal.SIGXFSZ, signal.SIGPIPE):  # by Python, and so by what it becomes
         signal.signal(ignored, signal.SIG_DFL)
     os.execv(program, [str(program), *setup["arguments"]])  # noqa: S606 - named by the service
+
+
+def give_way(nice: int) -> None:
+    """Leaves more to others by so many steps. By itself that counts only within a session, which
+    is our own: Linux shares processors between sessions first (sched(7), autogroup)."""
+    os.nice(nice)
+    with suppress(OSError):  # there are none, or it was asked too often
+        Path("/proc/self/autogroup").write_text(str(nice))
 
 
 if __name__ == "__main__":
