@@ -35,8 +35,8 @@ TEXT_LIMITS = replace(LIMITS, file_bytes=16 << 20)
 QUALITY = 23
 # Two cores keep up with a film of 30 pictures a second in 1080p, 720p and 480p so.
 PRESET, LARGE, PRESET_OF_LARGE = "veryfast", 1080, "superfast"
-# Looking ahead in a thread of its own takes pictures that the first segment waits for.
-WITHOUT_DELAY = "sync-lookahead=0"
+# Of the chunk that somebody waits for: each picture that is looked ahead delays the first segment.
+SOON = "sync-lookahead=0:rc-lookahead=5"
 AUDIO_KBPS = 128
 # Pieces of a track that are kept at the same time.
 AT_ONCE = 4
@@ -137,7 +137,7 @@ def picture_options(rung: Rung, ladder: Ladder, chunk: int, threads: int) -> dic
         "g": ladder.segment_frames,
         "keyint_min": ladder.segment_frames,
         "sc_threshold": 0,
-        "x264-params": WITHOUT_DELAY,
+        "x264-params": SOON if chunk == 0 else "",
         "force_key_frames": key_frames(ladder, chunk),
         "flags": "+cgop",
         "threads": threads,
