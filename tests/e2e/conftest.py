@@ -72,7 +72,7 @@ class Service:
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those that still run, given a moment to end. A zombie is init's, not ours."""
-    _, left = psutil.wait_procs(processes, timeout=STOP_SECONDS / 4)
+    _, left = psutil.wait_procs(processes, timeout=STOP_SECONDS / 2)
     return [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 

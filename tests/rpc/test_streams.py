@@ -139,12 +139,17 @@ async def test_a_film_plays_before_it_is_whole(streaming: Running, tmp_path: Pat
 
     async with asyncio.timeout(60):
         found = await begun()
+    working = encoders()
+    for encoder in working:  # so that it is still at work while it is played
+        encoder.suspend()
     played = await play(ann, media.media_id, found[0], tmp_path)
     assert "#EXT-X-ENDLIST" not in played.playlist
     assert "#EXT-X-PLAYLIST-TYPE:EVENT" in played.playlist
     assert 0 < len(pictures(played.path)) < 1200
     refusal = await refused(text(ann, media.media_id, "manifest.mpd"))
     assert refusal.reason == "MEDIA_NOT_READY"
+    for encoder in working:
+        encoder.resume()
     assert (await ended(ann, job.job_id)).state == Job.SUCCEEDED
     assert "#EXT-X-ENDLIST" in await text(ann, media.media_id, found[0])
     assert 'type="static"' in await text(ann, media.media_id, "manifest.mpd")

@@ -38,6 +38,14 @@ def cancelled_times() -> int:
     return task.cancelling() if task else 0
 
 
+def heed(before: int) -> None:
+    """Raises CancelledError if this task was asked to end since `before`. Until Python 3.12,
+    `wait_for`, by which the pool waits, forgets that in the moment in which what it waits for is
+    there."""
+    if cancelled_times() > before:
+        raise asyncio.CancelledError
+
+
 class Database:
     """A pool of connections to one PostgreSQL."""
 
@@ -56,8 +64,13 @@ class Database:
         self._moved = time.monotonic()
 
     async def __aenter__(self) -> Self:
+        cancels = cancelled_times()
         try:
             await self._pool.open(wait=True, timeout=OPEN_SECONDS)
+            heed(cancels)
+        except asyncio.CancelledError:
+            await self._pool.close()
+            raise
         except PoolTimeout as error:
             await self._pool.close()
             raise Unavailable(
@@ -97,10 +110,7 @@ class Database:
         try:
             async with self._turn(), self._pool.connection() as connection:
                 self._moved = time.monotonic()
-                if cancelled_times() > cancels:
-                    # Until Python 3.12, `wait_for`, by which the pool waits, forgets to be
-                    # cancelled in the moment in which what it waits for is there.
-                    raise asyncio.CancelledError
+                heed(cancels)
                 yield connection
         except (psycopg.OperationalError, PoolTimeout) as error:
             log.warning("database unavailable: %s", error)
