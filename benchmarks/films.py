@@ -30,7 +30,7 @@ from benchmarks.report import Outcome, Row
 from benchmarks.stack import MESSAGE
 from benchmarks.transfer import Client, client
 from media_service.processing.film.ladder import Rung
-from media_service.processing.film.segments import AUDIO_KBPS, QUALITY, SOON, preset
+from media_service.processing.film.segments import AUDIO_KBPS, QUALITY, looking_ahead, preset
 from media_service.processing.sandbox.pool import WARM_UP_SECONDS
 from media_service.types import new_id
 
@@ -77,6 +77,7 @@ def bare(source: Path, folder: Path) -> None:
     graph = "[0:v]split[v1080][a];[a]scale=-2:720,split[v720][b];[b]scale=-2:480[v480]"
     outputs: list[str] = []
     for height, kbps in LADDER.items():
+        rung = Rung("", 2 * height, height, kbps)
         outputs += [
             *(
                 "-map",
@@ -84,7 +85,7 @@ def bare(source: Path, folder: Path) -> None:
                 "-c:v",
                 "libx264",
                 "-preset",
-                preset(Rung("", 2 * height, height, kbps)),
+                preset(rung),
             ),
             *(
                 "-profile:v",
@@ -96,8 +97,8 @@ def bare(source: Path, folder: Path) -> None:
                 "-bufsize",
                 f"{2 * kbps}k",
             ),
-            *("-x264-params", SOON, "-g", str(SEGMENT), "-keyint_min", str(SEGMENT)),
-            *("-sc_threshold", "0"),
+            *("-x264-params", looking_ahead(rung)["x264-params"]),
+            *("-g", str(SEGMENT), "-keyint_min", str(SEGMENT), "-sc_threshold", "0"),
             *("-movflags", "+frag_keyframe+empty_moov", str(folder / f"bare{height}.mp4")),
         ]
     outputs += ["-map", "0:a", "-c:a", "aac", "-b:a", f"{AUDIO_KBPS}k", str(folder / "bare.m4a")]

@@ -38,7 +38,8 @@ class Fault:
 
 def new_id() -> str:
     """A UUIDv7 (RFC 9562, with the fraction of method 3 in section 6.2): 48 bits of milliseconds,
-    12 of a fraction of one, then random. Those of a process sort as they were made."""
+    12 of a fraction of one, then random. Those of a process sort as they were made, unless its
+    clock is set back."""
     milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     fraction = (nanoseconds << 12) // 1_000_000
     random = int.from_bytes(os.urandom(8)) >> 2

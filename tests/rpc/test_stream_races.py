@@ -1,6 +1,8 @@
 """Streams whose workers, owners and media go away at the wrong moment."""
 
 import asyncio
+import re
+import struct
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from media_service.media.model import Blob
 from media_service.media.service import remove
 from media_service.media.streams import queries
 from media_service.media.streams.model import NewSegment, Stream
+from media_service.processing.film.fmp4 import Fragment, Head
 from media_service.types import Checksums, Fault, new_id
 from tests.claims import claim as claim_next
 from tests.crash.judge import INVARIANTS
@@ -119,8 +122,8 @@ async def worker(service: Running, **settings: str) -> AsyncIterator[None]:
 
 
 async def ordered(caller: Caller, ops: str = OPS) -> tuple[str, str]:
-    """A film of four parts, and the job that streams it."""
-    media = await caller.store_all(counted(101))
+    """A film of four parts, and the job that streams it. Without sound, which takes longest."""
+    media = await caller.store_all(counted(101, sounds=0))
     return media.media_id, (await process(caller, media.media_id, ops)).job_id
 
 
@@ -343,6 +346,22 @@ async def test_a_segment_of_a_media_that_is_just_being_purged_is_not_added(
         await adding
     assert refused.value.reason == Reason.MEDIA_NOT_FOUND
     assert "a blob whose references are counted wrong" not in await wrong(service)
+
+
+async def test_what_is_there_first_does_not_say_what_a_size_takes(
+    ann: Caller, hands: Hands
+) -> None:
+    media_id, job_id = await ordered(ann)
+    claim = await hands.claim(job_id)
+    stream = await hands.begin(claim)
+    keep = hands.segments.deliver(claim, stream, 1, 0)
+    short, box = stream.ladder.timescale // 2, struct.pack(">I4s", 1 << 20, b"free").ljust(1 << 20)
+    for name in stream.ladder.names:
+        await keep(name, Head(b"avcC\1\x64\0\x0b"))
+        await keep(name, Fragment(box, 0, short, 1 << 19))
+    master = await text(ann, media_id, "master.m3u8")
+    promised = {1500 * rung.kbps for rung in stream.ladder.rungs}
+    assert {int(found) for found in re.findall(r"[:,]BANDWIDTH=(\d+)", master)} == promised
 
 
 async def test_a_purge_ends_the_stream_that_is_being_made(

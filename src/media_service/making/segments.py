@@ -34,8 +34,9 @@ class Segments:
     def deliver(
         self, claim: Claim, stream: Stream, first: int, ticks: int
     ) -> Callable[[str, Head | Fragment], Awaitable[None]]:
-        """What keeps the pieces of each track in order. The first segment has the number `first`,
-        and begins at `ticks`. Nothing is kept once the job is no longer this worker's."""
+        """What keeps the pieces of each track, numbered in the order of the calls. The first
+        segment has the number `first`, and begins at `ticks`. Nothing is kept once the job is no
+        longer this worker's."""
         numbers: dict[str, int] = {}
 
         async def keep(track: str, piece: Head | Fragment) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from media_service.processing.inspect.office import FOLDERS, ODF, OOXML
 
 ZIP = "application/zip"
-# Every part has such a header, whose name stands behind its 30 bytes.
+# Every part has such a header, whose name stands behind its 30 bytes (APPNOTE, 4.3.7).
 HEADER = b"PK\x03\x04"
 HEADER_SIZE = 30
+# Among its flags: how long the part is stands behind it.
+STREAMED = 0x0008
 # The first part, not compressed, for who looks at first bytes (OpenDocument 1.3, part 2, 3.3).
 MIMETYPE = re.compile(rb"mimetype(" + re.escape(ODF.encode()) + rb"[a-z]+)(?=PK|$)")
 
@@ -33,9 +35,11 @@ def detect(head: bytes) -> str:
 
 
 def parts(head: bytes) -> Iterator[str]:
-    for found in re.finditer(re.escape(HEADER), head):
-        header = head[found.start() : found.start() + HEADER_SIZE]
-        if len(header) == HEADER_SIZE:
-            (size,) = struct.unpack_from("<H", header, 26)
-            start = found.start() + HEADER_SIZE
-            yield head[start : start + size].decode(errors="replace")
+    """The names of the parts; what a part contains is passed over, if it says how long it is."""
+    at = 0
+    while (at := head.find(HEADER, at)) >= 0 and len(head) >= at + HEADER_SIZE:
+        (flags,) = struct.unpack_from("<H", head, at + 6)
+        packed, _, name, extra = struct.unpack_from("<IIHH", head, at + 18)
+        at += HEADER_SIZE
+        yield head[at : at + name].decode(errors="replace")
+        at += name + extra + (0 if flags & STREAMED else packed)

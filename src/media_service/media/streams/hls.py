@@ -44,7 +44,7 @@ def master(overview: Overview, folder: str) -> str:
         ]
     for rung in sizes:
         lines.append(
-            f"#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={tracks[rung.name].frames},CODECS="
+            f"#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={shown_fast(overview, rung)},CODECS="
             f"{quoted(tracks[rung.name].codec)},RESOLUTION={rung.width}x{rung.height}"
             f",URI={quoted(f'{folder}/{rung.name}/iframes.m3u8')}"
         )
@@ -78,6 +78,11 @@ def bandwidth(overview: Overview, rung: Rung, sounds: Sequence[Track]) -> str:
         average = shown.average + max((state.average for state in heard), default=0)
         return f"BANDWIDTH={peak},AVERAGE-BANDWIDTH={average}"
     return f"BANDWIDTH={max(peak, int(rung.kbps * 1000 * FULL))}"
+
+
+def shown_fast(overview: Overview, rung: Rung) -> int:
+    """Bits per second of fast forward, as `bandwidth`."""
+    return overview.tracks[rung.name].frames or int(rung.kbps * 1000 * FULL)
 
 
 def media(timeline: Timeline) -> str:

@@ -53,7 +53,8 @@ class Segment:
 class TrackState:
     """What there is of a track: its codec, how many segments from the first on without a gap, and
     the number of the last. Bits per second: at most (`peak`; a segment of less than half the usual
-    length does not count), on `average`, and at most of what fast forward shows (`frames`)."""
+    length, or the longest once all is there, does not count), on `average`, and at most of what
+    fast forward shows (`frames`)."""
 
     codec: str
     segments: int

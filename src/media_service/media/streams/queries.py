@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 from media_service.db.database import Connection
 from media_service.media.model import Blob
 from media_service.media.streams.model import HEAD, NewSegment, Segment, Stream, TrackState
-from media_service.processing.film.ladder import Ladder
+from media_service.processing.film.ladder import SAMPLE_RATE, SEGMENT_SECONDS, Ladder
 from media_service.types import Checksums
 
 SELECT = """
@@ -103,20 +103,28 @@ async def states(db: Connection, stream: Stream) -> dict[str, TrackState]:
                count(*) filter (where number > 0 and number = place - 1) as segments,
                max(number) as last,
                coalesce(max(8.0 * size_bytes / nullif(duration, 0))
-                        filter (where 2 * duration >= longest), 0)::float8 as peak,
+                        filter (where duration >= usual / 2), 0)::float8 as peak,
                coalesce(max(8.0 * first_bytes / nullif(duration, 0))
-                        filter (where 2 * duration >= longest), 0)::float8 as frames,
+                        filter (where duration >= usual / 2), 0)::float8 as frames,
                coalesce(8.0 * sum(size_bytes) / nullif(sum(duration), 0), 0)::float8 as average
         from (
             select g.*, b.size_bytes,
                    row_number() over (partition by track order by number) as place,
-                   max(duration) over (partition by track) as longest
+                   case when %(ready)s then max(duration) over (partition by track)
+                        when track = any(%(sounds)s) then %(sound)s
+                        else %(picture)s end as usual
             from stream_segments g join blobs b on b.blob_id = g.blob_id
-            where g.stream_id = %s
+            where g.stream_id = %(id)s
         ) numbered
         group by track
         """,
-        (stream.stream_id,),
+        {
+            "id": stream.stream_id,
+            "ready": stream.ready,
+            "sounds": [sound.name for sound in stream.ladder.sounds],
+            "sound": SEGMENT_SECONDS * SAMPLE_RATE,
+            "picture": SEGMENT_SECONDS * stream.ladder.timescale,
+        },
     )
     return {
         row["track"]: TrackState(

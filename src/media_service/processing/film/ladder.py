@@ -52,7 +52,9 @@ class Track:
 @dataclass(frozen=True, slots=True)
 class Ladder:
     """`rate`: pictures per second, all evenly spaced, as numerator and denominator. `seconds`: of
-    the whole film, about. `chunks`: how many there are; all but the last have `chunk_segments`."""
+    the whole film, about. `opening_frames`: of the first segment, and the rest of what would be it
+    is the second; 0: it is as long as others. `chunks`: how many there are, all but the last as
+    long as `chunk_segments`."""
 
     rate: tuple[int, int]
     seconds: float
@@ -101,7 +103,7 @@ class Ladder:
             (found["rate"][0], found["rate"][1]),
             found["seconds"],
             found["segment_frames"],
-            found.get("opening_frames", 0),
+            found.get("opening_frames", 0),  # of streams from before there were any
             found["chunk_segments"],
             found["chunks"],
             tuple(Rung(**rung) for rung in found["rungs"]),

@@ -24,7 +24,7 @@ from media_service.processing.film.ladder import (
 )
 from media_service.together import together
 
-# Is given each piece of a track, in order.
+# Is given each piece of a track. It is called in order, and may be called again before it returns.
 Deliver = Callable[[str, Head | Fragment], Awaitable[None]]
 
 # One moov before the first fragment, with the edit list that B-frames and the encoder's delay ask
@@ -35,8 +35,6 @@ TEXT_LIMITS = replace(LIMITS, file_bytes=16 << 20)
 QUALITY = 23
 # Two cores keep up with a film of 30 pictures a second in 1080p, 720p and 480p so.
 PRESET, LARGE, PRESET_OF_LARGE = "veryfast", 1080, "superfast"
-# Of the chunk that somebody waits for: each picture that is looked ahead delays the first segment.
-SOON = "sync-lookahead=0:rc-lookahead=5"
 AUDIO_KBPS = 128
 # Pieces of a track that are kept at the same time.
 AT_ONCE = 4
@@ -137,7 +135,7 @@ def picture_options(rung: Rung, ladder: Ladder, chunk: int, threads: int) -> dic
         "g": ladder.segment_frames,
         "keyint_min": ladder.segment_frames,
         "sc_threshold": 0,
-        "x264-params": SOON if chunk == 0 else "",
+        **(looking_ahead(rung) if chunk == 0 else {}),
         "force_key_frames": key_frames(ladder, chunk),
         "flags": "+cgop",
         "threads": threads,
@@ -157,7 +155,18 @@ def key_frames(ladder: Ladder, chunk: int) -> str:
 
 
 def preset(rung: Rung) -> str:
-    return PRESET_OF_LARGE if min(rung.width, rung.height) >= LARGE else PRESET
+    return PRESET_OF_LARGE if is_large(rung) else PRESET
+
+
+def is_large(rung: Rung) -> bool:
+    return min(rung.width, rung.height) >= LARGE
+
+
+def looking_ahead(rung: Rung) -> dict[str, str]:
+    """In the chunk that somebody waits for: each picture that is looked ahead delays the first
+    segment. The preset of large sizes hardly does it."""
+    few = "" if is_large(rung) else ":rc-lookahead=5"
+    return {"x264-params": f"sync-lookahead=0{few}"}
 
 
 async def encode_sounds(

@@ -4,11 +4,13 @@ import json
 import os
 import signal
 import sys
-from contextlib import suppress
+import time
 from pathlib import Path
 
 from media_service.processing.sandbox.confine import allow_cpu, confine, die_with_parent
 from media_service.processing.sandbox.limits import Limits
+
+TRIES, PAUSE_SECONDS = 20, 0.05
 
 
 def main() -> None:
@@ -28,8 +30,15 @@ def give_way(nice: int) -> None:
     """Leaves more to others by so many steps. By itself that counts only within a session, which
     is our own: Linux shares processors between sessions first (sched(7), autogroup)."""
     os.nice(nice)
-    with suppress(OSError):  # there are none, or it was asked too often
-        Path("/proc/self/autogroup").write_text(str(nice))
+    for _ in range(TRIES):
+        try:
+            Path("/proc/self/autogroup").write_text(str(nice))
+        except BlockingIOError:  # who is not root may do so ten times a second, all together
+            time.sleep(PAUSE_SECONDS)
+        except OSError:  # there are none
+            return
+        else:
+            return
 
 
 if __name__ == "__main__":
