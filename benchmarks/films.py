@@ -30,7 +30,13 @@ from benchmarks.report import Outcome, Row
 from benchmarks.stack import MESSAGE
 from benchmarks.transfer import Client, client
 from media_service.processing.film.ladder import Rung
-from media_service.processing.film.segments import AUDIO_KBPS, QUALITY, looking_ahead, preset
+from media_service.processing.film.segments import (
+    AAC_CODER,
+    AUDIO_KBPS,
+    QUALITY,
+    looking_ahead,
+    preset,
+)
 from media_service.processing.sandbox.pool import WARM_UP_SECONDS
 from media_service.types import new_id
 
@@ -101,7 +107,8 @@ def bare(source: Path, folder: Path) -> None:
             *("-g", str(SEGMENT), "-keyint_min", str(SEGMENT), "-sc_threshold", "0"),
             *("-movflags", "+frag_keyframe+empty_moov", str(folder / f"bare{height}.mp4")),
         ]
-    outputs += ["-map", "0:a", "-c:a", "aac", "-b:a", f"{AUDIO_KBPS}k", str(folder / "bare.m4a")]
+    outputs += ["-map", "0:a", "-c:a", "aac", "-aac_coder", AAC_CODER]
+    outputs += ["-b:a", f"{AUDIO_KBPS}k", str(folder / "bare.m4a")]
     ffmpeg("-i", str(source), "-filter_complex", graph, *outputs)
 
 

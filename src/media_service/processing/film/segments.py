@@ -9,7 +9,15 @@ from typing import Any
 
 import ffmpeg
 
-from media_service.processing.ffmpeg.coder import LIMITS, NICE, Seconds, coding, opened, source
+from media_service.processing.ffmpeg.coder import (
+    LIMITS,
+    NICE,
+    NICE_IF_AWAITED,
+    Seconds,
+    coding,
+    opened,
+    source,
+)
 from media_service.processing.ffmpeg.pipes import Pipe, pipe
 from media_service.processing.film import graph
 from media_service.processing.film.edits import Edits
@@ -35,7 +43,8 @@ TEXT_LIMITS = replace(LIMITS, file_bytes=16 << 20)
 QUALITY = 23
 # Two cores keep up with a film of 30 pictures a second in 1080p, 720p and 480p so.
 PRESET, LARGE, PRESET_OF_LARGE = "veryfast", 1080, "superfast"
-AUDIO_KBPS = 128
+# Half as much work as the usual one, which is better below 64 kbit/s.
+AUDIO_KBPS, AAC_CODER = 128, "fast"
 # Pieces of a track that are kept at the same time.
 AT_ONCE = 4
 
@@ -81,7 +90,7 @@ async def encode_pictures(
                 node.output(f"pipe:{into.file}", **picture_options(rung, ladder, chunk, threads))
             )
         outputs.append(unheard(others))
-        await deliver_all(stack, outputs, file, pipes, deliver, told, nice=0)
+        await deliver_all(stack, outputs, file, pipes, deliver, told, nice=NICE_IF_AWAITED)
 
 
 def unheard(stream: graph.Node) -> graph.Node:
@@ -165,7 +174,7 @@ def is_large(rung: Rung) -> bool:
 def looking_ahead(rung: Rung) -> dict[str, str]:
     """In the chunk that somebody waits for: each picture that is looked ahead delays the first
     segment. The preset of large sizes hardly does it."""
-    few = "" if is_large(rung) else ":rc-lookahead=5"
+    few = "" if is_large(rung) else ":rc-lookahead=3"
     return {"x264-params": f"sync-lookahead=0{few}"}
 
 
@@ -191,6 +200,7 @@ async def encode_sounds(
                     f"pipe:{into.file}",
                     format="mp4",
                     acodec="aac",
+                    aac_coder=AAC_CODER,
                     audio_bitrate=f"{AUDIO_KBPS}k",
                     map_metadata=-1,
                     map_chapters=-1,
