@@ -75,3 +75,20 @@ async def test_who_is_cancelled_just_when_a_connection_is_there_is_cancelled(
         await asyncio.wait(waiting, timeout=5)
         assert waiting[0].cancelled()
         await asyncio.gather(*waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("milliseconds", range(0, 20, 2))
+async def test_a_start_that_is_cancelled_leaves_nothing_behind(
+    database_url: str, milliseconds: int
+) -> None:
+    """What it left might not hear that it is to end, and keep a process from ending."""
+    before = asyncio.all_tasks()
+    starting = asyncio.create_task(Database(database_url, 2).__aenter__())
+    await asyncio.sleep(milliseconds / 1000)
+    starting.cancel()
+    try:
+        started = await starting
+    except asyncio.CancelledError:
+        assert asyncio.all_tasks() - before == set()
+    else:
+        await started.__aexit__()
