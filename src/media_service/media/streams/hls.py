@@ -77,12 +77,17 @@ def bandwidth(overview: Overview, rung: Rung, sounds: Sequence[Track]) -> str:
     if overview.stream.ready:
         average = shown.average + max((state.average for state in heard), default=0)
         return f"BANDWIDTH={peak},AVERAGE-BANDWIDTH={average}"
-    return f"BANDWIDTH={max(peak, int(rung.kbps * 1000 * FULL))}"
+    return f"BANDWIDTH={max(peak, full(rung))}"
 
 
 def shown_fast(overview: Overview, rung: Rung) -> int:
     """Bits per second of fast forward, as `bandwidth`."""
-    return overview.tracks[rung.name].frames or int(rung.kbps * 1000 * FULL)
+    return overview.tracks[rung.name].frames or full(rung)
+
+
+def full(rung: Rung) -> int:
+    """Bits per second that a size may have at most."""
+    return int(rung.kbps * 1000 * FULL)
 
 
 def media(timeline: Timeline) -> str:

@@ -52,8 +52,8 @@ class Segment:
 @dataclass(frozen=True, slots=True)
 class TrackState:
     """What there is of a track: its codec, how many segments from the first on without a gap, and
-    the number of the last. Bits per second: at most (`peak`; a segment of less than half the usual
-    length, or the longest once all is there, does not count), on `average`, and at most of what
+    the number of the last. Bits per second: at most (`peak`; a segment shorter than half a usual
+    one, once all is there than half the longest, does not count), on `average`, and at most of what
     fast forward shows (`frames`)."""
 
     codec: str

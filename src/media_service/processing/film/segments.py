@@ -43,7 +43,7 @@ TEXT_LIMITS = replace(LIMITS, file_bytes=16 << 20)
 QUALITY = 23
 # Two cores keep up with a film of 30 pictures a second in 1080p, 720p and 480p so.
 PRESET, LARGE, PRESET_OF_LARGE = "veryfast", 1080, "superfast"
-# Half as much work as the usual one, which is better below 64 kbit/s.
+# Two fifths less work than the usual one, whose search is for low bitrates.
 AUDIO_KBPS, AAC_CODER = 128, "fast"
 # Pieces of a track that are kept at the same time.
 AT_ONCE = 4
