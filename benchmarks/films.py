@@ -29,13 +29,12 @@ from benchmarks.measure import Bench, say
 from benchmarks.report import Outcome, Row
 from benchmarks.stack import MESSAGE
 from benchmarks.transfer import Client, client
-from media_service.processing.film.ladder import Rung
 from media_service.processing.film.segments import (
     AAC_CODER,
     AUDIO_KBPS,
+    PRESET,
     QUALITY,
-    looking_ahead,
-    preset,
+    X264,
 )
 from media_service.processing.sandbox.pool import WARM_UP_SECONDS
 from media_service.types import new_id
@@ -83,16 +82,8 @@ def bare(source: Path, folder: Path) -> None:
     graph = "[0:v]split[v1080][a];[a]scale=-2:720,split[v720][b];[b]scale=-2:480[v480]"
     outputs: list[str] = []
     for height, kbps in LADDER.items():
-        rung = Rung("", 2 * height, height, kbps)
         outputs += [
-            *(
-                "-map",
-                f"[v{height}]",
-                "-c:v",
-                "libx264",
-                "-preset",
-                preset(rung),
-            ),
+            *("-map", f"[v{height}]", "-c:v", "libx264", "-preset", PRESET),
             *(
                 "-profile:v",
                 "high",
@@ -103,7 +94,7 @@ def bare(source: Path, folder: Path) -> None:
                 "-bufsize",
                 f"{2 * kbps}k",
             ),
-            *("-x264-params", looking_ahead(rung)["x264-params"]),
+            *("-x264-params", X264),
             *("-g", str(SEGMENT), "-keyint_min", str(SEGMENT), "-sc_threshold", "0"),
             *("-movflags", "+frag_keyframe+empty_moov", str(folder / f"bare{height}.mp4")),
         ]
@@ -130,7 +121,8 @@ def workers(bench: Bench, count: int, **settings: str) -> Iterator[None]:
             )
             stack.callback(process.wait)
             stack.callback(process.terminate)
-        time.sleep(3)  # until they are up
+        # As a worker is that has been there for a while, which most have when a film comes.
+        time.sleep(WARM_UP_SECONDS + 3)
         yield
 
 
@@ -251,10 +243,8 @@ async def chunks(bench: Bench, to: Client, long: Path) -> Row:
 
 
 async def starts(bench: Bench, to: Client, source: Path) -> Row:
-    """Of a worker that has been there for a while, as most have when a film comes."""
     took = []
     with workers(bench, 1):
-        await asyncio.sleep(WARM_UP_SECONDS + 3)
         for _ in range(2 * ROUNDS - 1):
             took.append(await first_segment(to, source))
             say(f"  first segment: {took[-1]:.2f} s")

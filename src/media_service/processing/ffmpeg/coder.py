@@ -26,9 +26,9 @@ LIMITS = Limits(
 )
 # It tells how far it is four times a second. What comes no further for so long hangs.
 STALL_SECONDS = 120.0
-# Somebody may wait to see the first seconds of a film, and nobody for the rest; but first come
-# those who store and serve them.
-NICE_IF_AWAITED, NICE = 5, 15
+# Somebody may wait to see the first seconds of a film, and for nothing else that is made of it:
+# beside that, the rest has a thirtieth of the processors, and what is idle.
+NICE_IF_AWAITED, NICE = 0, 15
 TOLD = ("-nostdin", "-hide_banner", "-loglevel", "error", "-nostats", "-stats_period", "0.25")
 
 # Is told how many seconds of the result are there, which rise.

@@ -41,8 +41,10 @@ FRAGMENTED = "+delay_moov+default_base_moof+cmaf"
 # Subtitles are read into memory.
 TEXT_LIMITS = replace(LIMITS, file_bytes=16 << 20)
 QUALITY = 23
-# Two cores keep up with a film of 30 pictures a second in 1080p, 720p and 480p so.
-PRESET, LARGE, PRESET_OF_LARGE = "veryfast", 1080, "superfast"
+# Two cores keep up with a film of 30 pictures a second in 1080p, 720p and 480p so: the preset's
+# search, but bits go where later pictures use them, as with slower ones (docs/performance.md). Each
+# picture that is looked ahead delays the first segment: those, and no more for its own thread.
+PRESET, X264 = "superfast", "mbtree=1:rc-lookahead=10:b-adapt=0:sync-lookahead=0"
 # Two fifths less work than the usual one, whose search is for low bitrates.
 AUDIO_KBPS, AAC_CODER = 128, "fast"
 # Pieces of a track that are kept at the same time.
@@ -135,7 +137,8 @@ def picture_options(rung: Rung, ladder: Ladder, chunk: int, threads: int) -> dic
     return {
         "format": "mp4",
         "vcodec": "libx264",
-        "preset": preset(rung),
+        "preset": PRESET,
+        "x264-params": X264,
         "profile:v": "high",
         "crf": QUALITY,
         "maxrate": f"{rung.kbps}k",
@@ -144,7 +147,6 @@ def picture_options(rung: Rung, ladder: Ladder, chunk: int, threads: int) -> dic
         "g": ladder.segment_frames,
         "keyint_min": ladder.segment_frames,
         "sc_threshold": 0,
-        **(looking_ahead(rung) if chunk == 0 else {}),
         "force_key_frames": key_frames(ladder, chunk),
         "flags": "+cgop",
         "threads": threads,
@@ -161,21 +163,6 @@ def key_frames(ladder: Ladder, chunk: int) -> str:
     """Which pictures of a chunk begin a segment, counted from 0, as an expression of ffmpeg."""
     opening = f"+eq(n,{ladder.opening_frames})" if chunk == 0 and ladder.opening_frames else ""
     return f"expr:not(mod(n,{ladder.segment_frames})){opening}"
-
-
-def preset(rung: Rung) -> str:
-    return PRESET_OF_LARGE if is_large(rung) else PRESET
-
-
-def is_large(rung: Rung) -> bool:
-    return min(rung.width, rung.height) >= LARGE
-
-
-def looking_ahead(rung: Rung) -> dict[str, str]:
-    """In the chunk that somebody waits for: each picture that is looked ahead delays the first
-    segment. The preset of large sizes hardly does it."""
-    few = "" if is_large(rung) else ":rc-lookahead=3"
-    return {"x264-params": f"sync-lookahead=0{few}"}
 
 
 async def encode_sounds(
