@@ -6,8 +6,10 @@ import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import av
 import grpc
@@ -37,6 +39,26 @@ async def read(caller: Caller, media_id: str, path: str) -> bytes:
 
 async def text(caller: Caller, media_id: str, path: str) -> str:
     return (await read(caller, media_id, path)).decode()
+
+
+async def by_link(caller: Caller, token: str, path: str) -> bytes:
+    request = download_service_pb2.GetSignedRequest(token=token, path=path)
+    return b"".join([message.data async for message in caller.downloads.GetSigned(request)])
+
+
+async def in_public(caller: Caller, path: str) -> bytes:
+    request = download_service_pb2.GetPublicRequest(path=path)
+    return b"".join([message.data async for message in caller.downloads.GetPublic(request)])
+
+
+async def show(
+    caller: Caller, media_id: str, visibility: media_pb2.Media.Visibility
+) -> media_pb2.Media:
+    media = media_pb2.Media(media_id=media_id, visibility=visibility)
+    request = media_service_pb2.UpdateMediaRequest(
+        media=media, update_mask={"paths": ["visibility"]}
+    )
+    return await caller.call(caller.media.UpdateMedia, request)
 
 
 @dataclass(frozen=True)
@@ -266,10 +288,7 @@ async def test_a_link_plays_all_of_a_stream_and_nothing_else(streaming: Running)
     assert url.endswith("/master.m3u8")
     token = url.split("/")[-2]
 
-    async def signed(path: str) -> bytes:
-        request = download_service_pb2.GetSignedRequest(token=token, path=path)
-        return b"".join([message.data async for message in ann.downloads.GetSigned(request)])
-
+    signed = partial(by_link, ann, token)
     for path in ("master.m3u8", "manifest.mpd", *await playlists(ann, media_id)):
         assert await signed(path) == await read(ann, media_id, path)
     (playlist,) = await playlists(ann, media_id)
@@ -278,6 +297,31 @@ async def test_a_link_plays_all_of_a_stream_and_nothing_else(streaming: Running)
     assert (await refused(signed("master.m3u9"))).reason == "LINK_INVALID"
     await ann.call(ann.media.DeleteMedia, media_service_pb2.DeleteMediaRequest(media_id=media_id))
     assert (await refused(signed(segment))).reason == "LINK_INVALID"
+
+
+async def test_who_may_see_a_stream_may_see_its_storyboard_and_no_other_rendition(
+    streaming: Running,
+) -> None:
+    ann = await streaming.caller()
+    media_id, _ = await streamed(ann, counted(4, "5", "256x144"))
+    for name, ops in (("storyboard", "storyboard"), ("board", "mute,storyboard:1"), ("p", "frame")):
+        await ended(ann, (await process(ann, media_id, ops, rendition=name)).job_id)
+    sign = download_service_pb2.SignUrlRequest(media_id=media_id, rendition="stream")
+    token = (await ann.call(ann.downloads.SignUrl, sign)).url.split("/")[-2]
+    await show(ann, media_id, media_pb2.Media.PUBLIC)
+
+    async def public(path: str) -> bytes:
+        return await in_public(ann, f"streams/{media_id}/{path}")
+
+    for get in (partial(by_link, ann, token), public, partial(read, ann, media_id)):
+        for name in ("storyboard", "board"):
+            times = (await get(f"{name}.vtt/content")).decode()
+            (line, *_) = [line for line in times.splitlines() if "#xywh=" in line]
+            # As a player finds the pictures.
+            pictures = urljoin(f"{name}.vtt/content", line.partition("#")[0])
+            assert (await get(pictures)).startswith(b"\xff\xd8"), get
+        for other in ("p/content", "none.vtt/content"):
+            assert (await refused(get(other))).reason in {"RENDITION_NOT_FOUND", "LINK_INVALID"}
 
 
 async def test_there_is_no_link_to_a_stream_that_is_none(streaming: Running) -> None:
@@ -380,20 +424,10 @@ async def test_anybody_plays_a_public_stream_and_nobody_once_it_is_private(
     media_id, job = await streamed(ann, counted(4, "5", "256x144"))
     assert job.rendition.public_url == ""
 
-    async def public(path: str) -> bytes:
-        request = download_service_pb2.GetPublicRequest(path=path)
-        return b"".join([message.data async for message in ann.downloads.GetPublic(request)])
-
-    async def show(visibility: media_pb2.Media.Visibility) -> media_pb2.Media:
-        media = media_pb2.Media(media_id=media_id, visibility=visibility)
-        request = media_service_pb2.UpdateMediaRequest(
-            media=media, update_mask={"paths": ["visibility"]}
-        )
-        return await ann.call(ann.media.UpdateMedia, request)
-
+    public = partial(in_public, ann)
     path = f"streams/{media_id}/"
     assert (await refused(public(f"{path}master.m3u8"))).reason == "MEDIA_NOT_FOUND"
-    (stream,) = (await show(media_pb2.Media.PUBLIC)).renditions
+    (stream,) = (await show(ann, media_id, media_pb2.Media.PUBLIC)).renditions
     assert stream.public_url.endswith(f"/v1/public/{path}master.m3u8")
     for name in ("master.m3u8", "manifest.mpd", *await playlists(ann, media_id)):
         assert await public(path + name) == await read(ann, media_id, name)
@@ -402,7 +436,7 @@ async def test_anybody_plays_a_public_stream_and_nobody_once_it_is_private(
     assert await public(path + segment) == await read(ann, media_id, segment)
     for nothing in ("streams", "streams/", "streams/x/master.m3u8", f"streams/{media_id}"):
         assert (await refused(public(nothing))).reason in {"MEDIA_NOT_FOUND", "RENDITION_NOT_FOUND"}
-    await show(media_pb2.Media.PRIVATE)
+    await show(ann, media_id, media_pb2.Media.PRIVATE)
     assert (await refused(public(path + segment))).reason == "MEDIA_NOT_FOUND"
 
 

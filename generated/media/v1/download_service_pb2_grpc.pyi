@@ -68,13 +68,16 @@ class DownloadServiceStub:
     playlists grow; the DASH manifest is there once all is. Segments may be kept for ever, playlists must be asked for
     again. Ranges, conditions and HEAD as in GetContent.
 
+    For the timeline of a player, storyboards of the media are here, too: `storyboard.vtt/content` is the WebVTT of the
+    rendition "storyboard", and names its pictures beside it.
+
     Permission: media.read. Errors: as GetContent; RENDITION_NOT_FOUND if there is no stream, or no such path in it;
     MEDIA_NOT_READY while it is being made, of what is not there yet (retry soon). Safe to retry.
     """
     SignUrl: _grpc.UnaryUnaryMultiCallable[_download_service_pb2.SignUrlRequest, _download_service_pb2.SignUrlResponse]
     """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
     expires. Of the rendition "stream" it is that of the HLS playlist, and reads whatever that names; the DASH manifest
-    has the same URL but for its name, `manifest.mpd`.
+    has the same URL but for its name, `manifest.mpd`, and so have storyboards (see GetStream).
 
     Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND,
     INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
@@ -135,13 +138,16 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
     playlists grow; the DASH manifest is there once all is. Segments may be kept for ever, playlists must be asked for
     again. Ranges, conditions and HEAD as in GetContent.
 
+    For the timeline of a player, storyboards of the media are here, too: `storyboard.vtt/content` is the WebVTT of the
+    rendition "storyboard", and names its pictures beside it.
+
     Permission: media.read. Errors: as GetContent; RENDITION_NOT_FOUND if there is no stream, or no such path in it;
     MEDIA_NOT_READY while it is being made, of what is not there yet (retry soon). Safe to retry.
     """
     SignUrl: _aio.UnaryUnaryMultiCallable[_download_service_pb2.SignUrlRequest, _download_service_pb2.SignUrlResponse]  # type: ignore[assignment]
     """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
     expires. Of the rendition "stream" it is that of the HLS playlist, and reads whatever that names; the DASH manifest
-    has the same URL but for its name, `manifest.mpd`.
+    has the same URL but for its name, `manifest.mpd`, and so have storyboards (see GetStream).
 
     Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND,
     INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
@@ -223,6 +229,9 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         playlists grow; the DASH manifest is there once all is. Segments may be kept for ever, playlists must be asked for
         again. Ranges, conditions and HEAD as in GetContent.
 
+        For the timeline of a player, storyboards of the media are here, too: `storyboard.vtt/content` is the WebVTT of the
+        rendition "storyboard", and names its pictures beside it.
+
         Permission: media.read. Errors: as GetContent; RENDITION_NOT_FOUND if there is no stream, or no such path in it;
         MEDIA_NOT_READY while it is being made, of what is not there yet (retry soon). Safe to retry.
         """
@@ -235,7 +244,7 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_download_service_pb2.SignUrlResponse, _abc.Awaitable[_download_service_pb2.SignUrlResponse]]:
         """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
         expires. Of the rendition "stream" it is that of the HLS playlist, and reads whatever that names; the DASH manifest
-        has the same URL but for its name, `manifest.mpd`.
+        has the same URL but for its name, `manifest.mpd`, and so have storyboards (see GetStream).
 
         Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND,
         INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.

@@ -45,9 +45,9 @@ class Opened:
     expire_time: datetime
 
     @property
-    def grows(self) -> bool:
-        """Whether it is a playlist, which may become longer."""
-        return isinstance(self.content, Content) and isinstance(self.content.source, bytes)
+    def followed(self) -> bool:
+        """Whether the same link may lead to something else soon, as to a playlist that grows."""
+        return isinstance(self.content, Content) and self.content.followed
 
 
 class ReadLinks:

@@ -13,7 +13,8 @@ class Content:
     be called.
 
     `source`: where they are, or they themselves. `modified`: when it became what it is; content
-    never changes, what is another has another etag.
+    never changes, what is another has another etag. `followed`: at the same address there may be
+    another soon.
     """
 
     source: Blob | bytes
@@ -23,6 +24,7 @@ class Content:
     content_type: str
     filename: str
     modified: datetime
+    followed: bool = False
 
 
 def stored(blob: Blob, content_type: str, filename: str, modified: datetime) -> Content:

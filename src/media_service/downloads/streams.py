@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import replace
 from functools import partial
 
 from crc32c import crc32c
@@ -11,11 +12,13 @@ from media_service.downloads.model import Content, stored
 from media_service.downloads.playlists import Playlists
 from media_service.errors import FailedPrecondition, MediaError, NotFound, Reason
 from media_service.jobs import queries as jobs
+from media_service.media import queries as catalogue
 from media_service.media.model import STREAM, Media, MediaState
 from media_service.media.reader import MediaReader
 from media_service.media.service import readable
 from media_service.media.streams import dash, hls, queries
 from media_service.media.streams.model import HEAD, Overview, Stream, Timeline
+from media_service.processing.pipeline.plan import read_plan
 from media_service.types import Checksums, now
 
 MASTER, MANIFEST, FRAMES = "master.m3u8", "manifest.mpd", "iframes.m3u8"
@@ -23,6 +26,8 @@ MASTER, MANIFEST, FRAMES = "master.m3u8", "manifest.mpd", "iframes.m3u8"
 STREAMS = "streams"
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PART = re.compile(rf"({UUID.pattern})/([a-z0-9]{{1,16}})/([a-z0-9]{{1,16}}\.(?:m3u8|mp4|m4s|vtt))")
+# Of a storyboard: its times name the pictures as they lie beside each other in `renditions/`, too.
+BOARD = re.compile(r"([a-z0-9][a-z0-9_.-]{0,63})/content")
 SEGMENT = re.compile(r"([1-9][0-9]{0,8})\.(m4s|vtt)")
 VTT = "text/vtt; charset=utf-8"
 
@@ -54,7 +59,8 @@ class StreamService:
             raise error
 
     async def open(self, media: Media, path: str) -> Content:
-        """What lies at this path of the stream of a media: a playlist, a manifest, or a segment.
+        """What lies at this path of the stream of a media: a playlist, a manifest, a segment, or a
+        storyboard: what players show of a film.
 
         Raises NotFound (RENDITION_NOT_FOUND), FailedPrecondition (MEDIA_NOT_READY,
         MEDIA_QUARANTINED), Gone (MEDIA_DELETED).
@@ -62,6 +68,8 @@ class StreamService:
         readable(media)
         if part := PART.fullmatch(path):
             return await self._part(media, *part.groups())
+        if board := BOARD.fullmatch(path):
+            return await self._board(media, board[1])
         if path not in {MASTER, MANIFEST}:
             raise no_such(media)
         stream = await self._current(media)
@@ -125,6 +133,17 @@ class StreamService:
             text = hls.frames(timeline) if name == FRAMES else hls.media(timeline)
         return in_memory(text, hls.CONTENT_TYPE, stream)
 
+    async def _board(self, media: Media, name: str) -> Content:
+        """The times or the pictures of a storyboard. Nothing else that was made of the media: who
+        may see the stream may not see all."""
+        async with self._database.connection() as db:
+            whole = (await catalogue.get_many(db, [media.media_id])).get(media.media_id)
+        for found in whole.renditions if whole else ():
+            if found.name == name and found.pipeline and read_plan(found.pipeline).beside:
+                content = stored(found.blob, found.content_type, "", found.create_time)
+                return replace(content, followed=True)
+        raise no_such(media)
+
     async def _segment(
         self, media: Media, stream_id: str, track: str, number: int, extension: str
     ) -> Content:
@@ -173,4 +192,5 @@ def in_memory(text: str, kind: str, stream: Stream) -> Content:
     digest = hashlib.sha256(data).digest()
     checksums = Checksums(crc32c(data), digest)
     modified = stream.create_time if stream.ready else now()
-    return Content(data, f'"{digest.hex()[:32]}"', len(data), checksums, kind, "", modified)
+    etag = f'"{digest.hex()[:32]}"'
+    return Content(data, etag, len(data), checksums, kind, "", modified, followed=True)

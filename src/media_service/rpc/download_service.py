@@ -12,7 +12,6 @@ from media_service.downloads.renders.model import Picture
 from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService, resolve
 from media_service.downloads.streams import STREAMS, StreamService
-from media_service.media.model import Blob
 from media_service.processing.pipeline.check import parse
 from media_service.processing.pipeline.plan import plan
 from media_service.rpc import http, http_content, wire
@@ -100,7 +99,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         media = await self._downloads.media(caller(), request.media_id)
         content = await self._streams.open(media, request.path)
         # A segment never becomes another; a playlist grows.
-        caching = SEGMENT if isinstance(content.source, Blob) else PRIVATE
+        caching = PRIVATE if content.followed else SEGMENT
         await http_content.serve(
             context, self._downloads, content, caching=caching, attachment=False
         )
@@ -136,7 +135,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         opened = await self._links.open(request.token, request.path, accepted(context))
         left = int((opened.expire_time - now()).total_seconds())
         caching = [("cache-control", f"private, max-age={max(0, min(left, LINK_SECONDS))}")]
-        if opened.grows:
+        if opened.followed:
             caching = [("cache-control", "private, no-cache")]
         if isinstance(opened.content, Picture):
             await http_content.serve_picture(
@@ -164,8 +163,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
             content = await self._streams.public(rest)
         else:
             content = await self._downloads.public(request.path)
-        # What is put together here may become another.
-        caching = PUBLIC if isinstance(content.source, Blob) else PUBLIC_PLAYLIST
+        caching = PUBLIC_PLAYLIST if content.followed else PUBLIC
         await http_content.serve(
             context, self._downloads, content, caching=caching, attachment=False
         )
