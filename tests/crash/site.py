@@ -52,7 +52,11 @@ class Running:
 
     def await_death(self) -> None:
         """Returns once it was killed, by nobody else and nowhere else than at its failpoint."""
-        status = self.process.wait(STOP_SECONDS)
+        try:
+            status = self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()  # or it would do what is meant for the next
+            pytest.fail(f"{self.role} did not come to {self.failpoint}: {self.log.read_text()}")
         assert status == -signal.SIGKILL, f"{self.role} ended with {status}: {self.log.read_text()}"
         assert self.died_there
 

@@ -11,6 +11,7 @@ from media_service.processing.document.office import SUFFIXES, installed
 from media_service.processing.documents import Documents
 from media_service.processing.pipeline.way import way
 from tests.processing.office_files import MAKERS, OPEN, odt, opendocument
+from tests.tools import missing
 
 ODT = OPEN + "text"
 WORDS = "Grüße aus dem Büro"
@@ -19,7 +20,7 @@ WORDS = "Grüße aus dem Büro"
 @pytest.fixture(scope="module")
 async def documents() -> AsyncIterator[Documents]:
     if not (programs := installed()):
-        pytest.skip("LibreOffice, which takes half a gigabyte, is not installed")
+        missing("LibreOffice")
     async with Documents(2, programs) as documents:
         yield documents
 
