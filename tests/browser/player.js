@@ -13,6 +13,8 @@ const failed = new Promise((_, reject) => {
 });
 failed.catch(() => {});
 let stalls = 0;
+let end;
+const ended = new Promise((resolve) => (end = resolve));
 
 // Each attaches the film, and answers with the levels of its pictures and how one is chosen.
 const players = {
@@ -55,6 +57,8 @@ const players = {
     });
     dash.on(events.ERROR, ({ error }) => fail(`dash.js: ${error.code}: ${error.message}`));
     dash.on(events.PLAYBACK_ERROR, ({ error }) => fail(`dash.js: ${error?.message}`));
+    // It stops at the end by itself, before the video says so, when that takes long.
+    dash.on(events.PLAYBACK_ENDED, end);
     dash.on(events.PLAYBACK_STALLED, () => (stalls += 1));
     dash.addRequestInterceptor(async (request) => {
       request.headers = { ...request.headers, ...headers };
@@ -141,9 +145,10 @@ async function play({ kind, url, headers, rate }) {
   video.addEventListener("error", () => fail(`video: ${MEDIA_ERRORS[video.error.code]}: ${video.error.message}`));
   const player = await players[kind](url, headers);
   video.playbackRate = rate;
-  const ended = once("ended");
+  video.addEventListener("ended", end);
+  const over = progress("ended", ended);
   await progress("play", video.play());
-  await ended;
+  await over;
 
   const { totalVideoFrames: decoded, droppedVideoFrames: dropped } = video.getVideoPlaybackQuality();
   const played = {

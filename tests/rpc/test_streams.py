@@ -417,6 +417,27 @@ async def test_films_get_their_presets_by_themselves(start: Start) -> None:
     assert refusal.reason == "INVALID_FIELD"
 
 
+async def test_who_asks_for_a_stream_at_once_gets_that_and_not_the_preset(start: Start) -> None:
+    ann = await (await start(**SIZES)).caller()
+    media = await ann.store_all(counted(4, "5", "256x144"))
+    job = await process(ann, media.media_id, "clip:0:2,stream:min_height=144")
+    await start(work=True, video_presets="stream=stream;poster=frame", **SIZES)
+    assert (await ended(ann, job.job_id)).state == Job.SUCCEEDED
+
+    async def jobs() -> list[Job]:
+        return [each for each in await listed(ann, media_id=media.media_id) if each.operations]
+
+    async with asyncio.timeout(60):
+        while len(await jobs()) < 2 or not all(each.HasField("end_time") for each in await jobs()):
+            await asyncio.sleep(0.1)
+    assert {each.rendition.name for each in await jobs()} == {"stream", "poster"}
+    (playlist,) = await playlists(ann, media.media_id)
+    assert (
+        sum(map(float, re.findall(r"#EXTINF:([\d.]+)", await text(ann, media.media_id, playlist))))
+        == 2
+    )
+
+
 async def test_anybody_plays_a_public_stream_and_nobody_once_it_is_private(
     streaming: Running,
 ) -> None:

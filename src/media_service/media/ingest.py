@@ -51,7 +51,12 @@ class IngestHandler:
             if not await jobs.finish(db, claim, JobState.SUCCEEDED):
                 return
             await queries.set_info(db, media.media_id, {**found.info, **look}, found.private_info)
-            await jobs.accept(db, self._presets.jobs(media, found.info))
+            presets = self._presets.jobs(media, found.info)
+            # What somebody asked for meanwhile is not to be replaced by what comes by itself.
+            asked = {
+                p.rendition for p in presets if await jobs.is_making(db, p.subject_id, p.rendition)
+            }
+            await jobs.accept(db, [p for p in presets if p.rendition not in asked])
         failpoint("ingest.finish.after")
         self._notifier.publish("media", media.media_id, MediaState.READY)
         self._notifier.publish("jobs", media.media_id)
