@@ -27,8 +27,9 @@ LIMITS = Limits(
 # It tells how far it is four times a second. What comes no further for so long hangs.
 STALL_SECONDS = 120.0
 # Somebody may wait to see the first seconds of a film, and for nothing else that is made of it:
-# beside that, the rest has a thirtieth of the processors, and what is idle.
-NICE_IF_AWAITED, NICE = 0, 15
+# beside that, the rest has a thirtieth of the processors, and what is idle. The sound of a stream
+# has a quarter: it is soon ahead of the pictures, and is not to be what is left in the end.
+NICE_IF_AWAITED, NICE_OF_SOUND, NICE = 0, 5, 15
 TOLD = ("-nostdin", "-hide_banner", "-loglevel", "error", "-nostats", "-stats_period", "0.25")
 
 # Is told how many seconds of the result are there, which rise.

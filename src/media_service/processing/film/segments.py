@@ -11,8 +11,8 @@ import ffmpeg
 
 from media_service.processing.ffmpeg.coder import (
     LIMITS,
-    NICE,
     NICE_IF_AWAITED,
+    NICE_OF_SOUND,
     Seconds,
     coding,
     opened,
@@ -196,8 +196,7 @@ async def encode_sounds(
                     flush_packets=1,
                 )
             )
-        # The first of it is soon there, and who waits to begin waits for pictures.
-        await deliver_all(stack, outputs, file, pipes, deliver, told, nice=NICE)
+        await deliver_all(stack, outputs, file, pipes, deliver, told, nice=NICE_OF_SOUND)
 
 
 async def encode_subtitles(
