@@ -314,6 +314,31 @@ async def test_stopping_puts_jobs_back_at_once_and_uncounted(
     assert (await claim(database)).token > handler.ran[0].token
 
 
+async def test_work_is_cancelled_once_so_that_it_can_clean_up(
+    database: Database, notifier: Notifier
+) -> None:
+    """Also when its worker stops just when the job was lost."""
+    cleaning, cleaned = asyncio.Event(), asyncio.Event()
+
+    async def tidy(claim: Claim) -> None:
+        try:
+            await forever(claim)
+        finally:
+            cleaning.set()
+            await asyncio.sleep(0.2)
+            cleaned.set()
+
+    job_id = await enqueue(database)
+    async with working(database, notifier, Handler(database, tidy), lease=timedelta(seconds=0.6)):
+        await in_state(database, job_id, JobState.RUNNING)
+        await change(database, job_id, "token = token + 1, lease_until = now() + '1 hour'")
+        async with asyncio.timeout(20):
+            await cleaning.wait()
+    assert cleaned.is_set()
+    row = await job(database, job_id)
+    assert (row["state"], row["token"]) == ("RUNNING", 2), "the other worker's claim stands"
+
+
 async def test_the_worker_outlives_the_database(
     database: Database, database_url: str, notifier: Notifier
 ) -> None:

@@ -2,6 +2,10 @@
 
 import asyncio
 import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -116,6 +120,18 @@ async def test_a_line_without_an_end_is_no_honest_program() -> None:
     assert await reason("-c", command, program="bash") is Reason.MEDIA_CORRUPT
 
 
+async def test_what_says_more_than_anybody_reads_ends_as_well() -> None:
+    bash = Path(shutil.which("bash") or "").resolve()
+    command = "while :; do printf '%900000d' 1; done"
+    async with asyncio.timeout(15):
+        async with confined(
+            bash, ["-c", command], [], LIMITS, stall_seconds=20, said=print
+        ) as running:
+            with pytest.raises(MediaError):
+                await running.wait()
+            await asyncio.sleep(0.3)
+
+
 async def test_cancelling_kills_it_and_removes_its_folder() -> None:
     before = set(psutil.Process().children(recursive=True))
     task = asyncio.create_task(run("60", program="sleep"))
@@ -125,3 +141,39 @@ async def test_cancelling_kills_it_and_removes_its_folder() -> None:
     await asyncio.wait({task})
     assert task.cancelled()
     assert not any(each.is_running() for each in running)
+
+
+async def test_who_is_cancelled_again_meanwhile_leaves_nothing_either() -> None:
+    folders: list[Path] = []
+
+    async def sleep() -> None:
+        path = Path(shutil.which("sleep") or "").resolve()
+        async with confined(path, ["60"], [], LIMITS, stall_seconds=60, said=print) as running:
+            folders.append(running.folder)
+            await running.wait()
+
+    task = asyncio.create_task(sleep())
+    while not folders:
+        await asyncio.sleep(0.01)
+    with no_threads():
+        while not task.done():
+            task.cancel()
+            await asyncio.sleep(0)
+
+    async def gone() -> bool:
+        return not folders[0].exists()
+
+    await eventually_async(gone)
+    assert not [child for child in psutil.Process().children() if child.name() == "sleep"]
+
+
+@contextmanager
+def no_threads() -> Iterator[None]:
+    """All threads of this loop have something else to do."""
+    free, threads = threading.Event(), ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(threads)
+    threads.submit(free.wait)
+    try:
+        yield
+    finally:
+        free.set()

@@ -335,7 +335,12 @@ async def test_there_is_no_link_to_a_stream_that_is_none(streaming: Running) -> 
 
 def encoders() -> list[Any]:
     """The ffmpegs of this process's workers."""
-    return [c for c in psutil.Process().children(recursive=True) if "ffmpeg" in c.name()]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            if "ffmpeg" in child.name():
+                found.append(child)
+    return found
 
 
 async def test_cancelling_kills_the_encoders_at_once_and_leaves_nothing(

@@ -125,7 +125,8 @@ class Attempt:
         try:
             held = await self._hold(work)
         except BaseException:
-            work.cancel()
+            if not work.cancelling():  # it may have begun to put back what it had
+                work.cancel()
             await asyncio.wait({work})
             await self._put_back()
             raise

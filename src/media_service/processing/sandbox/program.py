@@ -70,13 +70,15 @@ async def confined(
             pass_fds=files,
             start_new_session=True,
         )
-        running = Program(process, folder.path, limits, stall_seconds, said)
-        try:
-            yield running
-        finally:
-            await running.close()
+    except BaseException:
+        folder.remove()
+        raise
+    running = Program(process, folder, limits, stall_seconds, said)
+    try:
+        yield running
     finally:
-        await asyncio.to_thread(folder.remove)
+        # Also for who is cancelled once more meanwhile.
+        await asyncio.shield(running.close())
 
 
 class Program:
@@ -85,12 +87,13 @@ class Program:
     def __init__(
         self,
         process: asyncio.subprocess.Process,
-        folder: Path,
+        folder: ScratchFolder,
         limits: Limits,
         stall_seconds: float,
         said: Callable[[str], None],
     ) -> None:
-        self.folder = folder
+        self.folder = folder.path
+        self._scratch = folder
         self._process = process
         self._limits = limits
         self._stall_seconds = stall_seconds
@@ -115,13 +118,14 @@ class Program:
             raise self._failure(code)
 
     async def close(self) -> None:
-        """Kills it, if it still runs."""
+        """Kills it, if it still runs, and removes its folder."""
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._hearing.cancel()
         await asyncio.gather(self._hearing, return_exceptions=True)
-        await self._process.wait()
+        await self._process.communicate()  # it has not ended before all that it said is read
+        await asyncio.to_thread(self._scratch.remove)
 
     @property
     def words(self) -> str:
