@@ -3,9 +3,7 @@
 import asyncio
 import shutil
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -143,7 +141,14 @@ async def test_cancelling_kills_it_and_removes_its_folder() -> None:
     assert not any(each.is_running() for each in running)
 
 
-async def test_who_is_cancelled_again_meanwhile_leaves_nothing_either() -> None:
+def test_who_is_cancelled_again_meanwhile_leaves_nothing_either() -> None:
+    asyncio.run(cancelled_again())
+
+
+async def cancelled_again() -> None:
+    """In a loop of its own, whose threads all have something else to do."""
+    free, threads = threading.Event(), ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(threads)
     folders: list[Path] = []
 
     async def sleep() -> None:
@@ -155,25 +160,16 @@ async def test_who_is_cancelled_again_meanwhile_leaves_nothing_either() -> None:
     task = asyncio.create_task(sleep())
     while not folders:
         await asyncio.sleep(0.01)
-    with no_threads():
+    threads.submit(free.wait)
+    try:
         while not task.done():
             task.cancel()
             await asyncio.sleep(0)
+    finally:
+        free.set()
 
     async def gone() -> bool:
         return not folders[0].exists()
 
     await eventually_async(gone)
     assert not [child for child in psutil.Process().children() if child.name() == "sleep"]
-
-
-@contextmanager
-def no_threads() -> Iterator[None]:
-    """All threads of this loop have something else to do."""
-    free, threads = threading.Event(), ThreadPoolExecutor(1)
-    asyncio.get_running_loop().set_default_executor(threads)
-    threads.submit(free.wait)
-    try:
-        yield
-    finally:
-        free.set()
