@@ -19,6 +19,8 @@ WORKDIR /app
 COPY --from=build /venv /venv
 COPY generated generated
 COPY src src
+# Else each process would compile all it imports.
+RUN /venv/bin/python -m compileall -q generated src
 COPY envoy envoy
 ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 MEDIA_DATA_DIR=/data MEDIA_HOST=0.0.0.0
 USER media
