@@ -375,6 +375,19 @@ async def test_another_site_is_not_copied_from(s3: S3Driver, far: S3Driver, key:
     assert await s3.stat(key) is None
 
 
+async def test_two_may_check_it_at_once(s3: S3Driver, s3_endpoint: str) -> None:
+    """As a server and a worker that are started together do, in a bucket that is still empty; `s3`
+    has set the credentials."""
+    driver = S3Driver(S3Location(BUCKET, f"{new_id()}/b/c/d/e/", s3_endpoint, "us-east-1", True))
+
+    async def often() -> None:
+        for _ in range(60):
+            await driver.check()
+
+    await asyncio.gather(often(), often())
+    await driver.close()
+
+
 async def test_a_check_says_what_is_wrong(s3: S3Driver, s3_endpoint: str) -> None:
     await s3.check()
     for location, says in (

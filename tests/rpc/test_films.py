@@ -120,7 +120,8 @@ def coders() -> set[int]:
 
 def scratch() -> set[Path]:
     """What the service keeps in TMPDIR while it works, of those that are not pools."""
-    return set(Path(tempfile.gettempdir()).glob("media-*"))
+    found = Path(tempfile.gettempdir()).glob("media-*")
+    return {path for path in found if not path.name.startswith("media-child-")}
 
 
 async def test_cancelling_a_film_kills_its_coder_and_leaves_nothing(

@@ -11,6 +11,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
@@ -68,7 +69,7 @@ MAX_SIGNED = 5 << 30
 ALGORITHM = "CRC32C"
 # Multipart uploads of one blob that are ended at once.
 PARALLEL = 8
-# Waits before a download is gone on with that was cut.
+# Waits before a download is gone on with that was cut, or a refused check is repeated.
 RETRY_SECONDS = (0.1, 0.4, 1.6)
 # How long an answer may take.
 READ_SECONDS = 60.0
@@ -150,16 +151,27 @@ class S3Driver:
 
     async def check(self) -> None:
         """Raises Unavailable, saying why, unless the bucket can be read and written."""
+        waits = iter(RETRY_SECONDS)
+        while True:
+            try:
+                return await self._probe()
+            except MediaError as error:
+                seconds = next(waits, None)
+                # A store that keeps objects in folders may refuse one while the last of a folder is
+                # removed, as another process does that starts at the same time.
+                if seconds is None or not isinstance(error.__cause__, ClientError):
+                    why = error.message.removeprefix("The object store failed: ").rstrip(".")
+                    what = f"bucket {self._bucket} cannot be read and written, {why}"
+                    raise unavailable(what) from error
+            await asyncio.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311
+
+    async def _probe(self) -> None:
         probe = f"check/{token_hex(8)}"
-        try:
-            await self.put(probe, b"ok")
-            found = b"".join([piece async for piece in self.read(probe, 0, 2, 2)])
-            await self.delete(probe)
-        except MediaError as error:
-            why = error.message.removeprefix("The object store failed: ")
-            raise unavailable(f"bucket {self._bucket} cannot be read and written, {why}") from error
+        await self.put(probe, b"ok")
+        found = b"".join([piece async for piece in self.read(probe, 0, 2, 2)])
+        await self.delete(probe)
         if found != b"ok":
-            raise unavailable(f"bucket {self._bucket} gives back other bytes than it was given")
+            raise unavailable("it gives back other bytes than it was given")
 
     async def put(self, key: str, data: Octets, content_type: str = "") -> None:
         client, body = await self._client(), bytes(data)
