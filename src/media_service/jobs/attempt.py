@@ -95,6 +95,7 @@ class Attempt:
         self._lease = lease
         self._limit = limit
         self._progress = Progress()
+        self._lost = False
         self.claim = claim
 
     async def run(self) -> None:
@@ -125,7 +126,7 @@ class Attempt:
         try:
             held = await self._hold(work)
         except BaseException:
-            if not work.cancelling():  # it may have begun to put back what it had
+            if not self._lost:  # else it is cancelled already, and may be putting things in order
                 work.cancel()
             await asyncio.wait({work})
             await self._put_back()
@@ -188,6 +189,7 @@ class Attempt:
                     continue
                 pause = self._lease / 3
                 if not held and not work.done():
+                    self._lost = True
                     work.cancel()
                     await asyncio.wait({work})
                     return False
