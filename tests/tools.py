@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import httpx
+import psutil
 import pytest
 
 T = TypeVar("T")
@@ -83,3 +85,13 @@ def go_programs() -> str:
         binaries, path = done.stdout.splitlines()
         folder = binaries or str(Path(path) / "bin")
     return folder or str(Path.home() / "go/bin")
+
+
+def encoders(pid: int | None = None) -> list[psutil.Process]:
+    """The ffmpegs of a worker; without `pid` of those in this process."""
+    found = []
+    for child in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            if "ffmpeg" in child.name():
+                found.append(child)
+    return found

@@ -1,6 +1,5 @@
 """A worker is killed while its codec computes: the job is delayed, and not lost."""
 
-import contextlib
 from collections.abc import Iterator
 
 import psutil
@@ -10,7 +9,7 @@ from media.v1 import job_pb2
 from tests.crash.customer import RENDITION, SLOWLY, Attempt, Customer, at_once, film, picture
 from tests.crash.judge import look_at_stream, rows
 from tests.crash.site import Running, Site, new_site
-from tests.tools import eventually
+from tests.tools import encoders, eventually
 
 Job = job_pb2.Job
 # Takes a core for some seconds.
@@ -57,15 +56,6 @@ PARTS = "select part, state, attempt, token from jobs where parent_id is not nul
 KEPT = "select number, blob_id::text as blob_id from stream_segments"
 
 
-def encoders(worker: Running) -> list[psutil.Process]:
-    found = []
-    for child in psutil.Process(worker.process.pid).children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if "ffmpeg" in child.name():
-                found.append(child)
-    return found
-
-
 def parts(site: Site, state: str) -> dict[int, int]:
     """The attempt of each part in this state, by its number."""
     return {row["part"]: row["attempt"] for row in rows(site, PARTS) if row["state"] == state}
@@ -81,10 +71,10 @@ def kill_encoding(site: Site, worker: Running) -> None:
     process = psutil.Process(worker.process.pid)
 
     def caught() -> list[psutil.Process]:
-        if len(parts(site, "SUCCEEDED")) < 2 or not encoders(worker):
+        if len(parts(site, "SUCCEEDED")) < 2 or not encoders(worker.process.pid):
             return []
         process.suspend()
-        if found := encoders(worker):
+        if found := encoders(worker.process.pid):
             return found
         process.resume()
         return []
@@ -172,7 +162,7 @@ def test_two_workers_share_the_parts_of_a_film(
     busy: set[int] = set()
 
     def done() -> bool:
-        busy.update(place for place, worker in enumerate(workers) if encoders(worker))
+        busy.update(place for place, worker in enumerate(workers) if encoders(worker.process.pid))
         return job_of(customer, attempt).state == Job.SUCCEEDED
 
     eventually(done, 60)

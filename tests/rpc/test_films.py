@@ -5,16 +5,15 @@ import os
 import tempfile
 from pathlib import Path
 
-import psutil
 import pytest
 from media.v1 import job_pb2, media_service_pb2
 
-from media_service.processing.ffmpeg.coder import binary
 from tests.media_files import jpeg
 from tests.processing.film.conftest import filmed
 from tests.rpc.conftest import Caller, Running, Start, refused
 from tests.rpc.test_jobs import cancel, ended, process, reason, rendition, until
 from tests.rpc.test_render import render
+from tests.tools import encoders
 
 Job = job_pb2.Job
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "50")
@@ -106,18 +105,6 @@ async def test_pictures_are_not_made_by_what_is_for_films(ann: Caller) -> None:
         assert told.reason == "OPERATION_NOT_APPLICABLE", ops
 
 
-def coders() -> set[int]:
-    """Every ffmpeg of this process."""
-    found = set()
-    for child in psutil.Process().children(recursive=True):
-        try:
-            if child.name() in binary().name:
-                found.add(child.pid)
-        except psutil.NoSuchProcess:
-            continue
-    return found
-
-
 def scratch() -> set[Path]:
     """What the service keeps in TMPDIR while it works, of those that are not pools."""
     found = Path(tempfile.gettempdir()).glob("media-*")
@@ -136,12 +123,12 @@ async def test_cancelling_a_film_kills_its_coder_and_leaves_nothing(
     before = scratch()
     job = await process(ann, media.media_id, "transcode:VP9")
     await until(ann, job.job_id, lambda j: j.stage == "render" and j.progress_percent > 20)
-    assert coders()
+    assert encoders()
     assert scratch() - before
     cancelled = await cancel(ann, job.job_id)
     assert cancelled.state == Job.CANCELLED
     async with asyncio.timeout(8):  # sooner than the next look at the lease
-        while coders() or scratch() - before:
+        while encoders() or scratch() - before:
             await asyncio.sleep(0.01)
     job = await process(ann, media.media_id, "frame:1,resize:16x")
     assert (await ended(ann, job.job_id)).state == Job.SUCCEEDED

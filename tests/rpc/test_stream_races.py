@@ -35,8 +35,8 @@ from tests.crash.judge import INVARIANTS
 from tests.moving import counted, made
 from tests.rpc.conftest import Caller, Running, Start
 from tests.rpc.test_jobs import cancel, ended, execute, process, reason, retry
-from tests.rpc.test_streams import encoders, playlists, text
-from tests.tools import eventually_async
+from tests.rpc.test_streams import playlists, text
+from tests.tools import encoders, eventually_async
 
 Job = job_pb2.Job
 OPS = "stream:min_height=144"

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import urljoin
 
 import av
@@ -24,7 +23,7 @@ from media_service.making.streaming import remove_abandoned
 from tests.moving import counted, ffmpeg, made, pictures, seconds_of_sound, shade
 from tests.rpc.conftest import Caller, Running, Start, refused
 from tests.rpc.test_jobs import cancel, ended, listed, process, reason, retry, until
-from tests.tools import eventually
+from tests.tools import encoders, eventually
 
 Job = job_pb2.Job
 SIZES = {"video_profiles": "144=200,240=400,480=1400"}
@@ -331,16 +330,6 @@ async def test_there_is_no_link_to_a_stream_that_is_none(streaming: Running) -> 
     await ended(ann, (await listed(ann, media_id=media.media_id))[0].job_id)
     refusal = await refused(ann.call(ann.downloads.SignUrl, request))
     assert refusal.reason == "RENDITION_NOT_FOUND"
-
-
-def encoders() -> list[Any]:
-    """The ffmpegs of this process's workers."""
-    found = []
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # it has just ended
-            if "ffmpeg" in child.name():
-                found.append(child)
-    return found
 
 
 async def test_cancelling_kills_the_encoders_at_once_and_leaves_nothing(
