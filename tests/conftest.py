@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from media_service.db.database import Database
 from media_service.db.embedded import embedded_postgres
@@ -20,6 +21,12 @@ from media_service.types import new_id
 from tests.browser.browser import Browser
 from tests.browser.chromium import running_browser
 from tests.ports import free_port
+
+# As where CI is set: how long an example takes says how busy the machine is.
+settings.register_profile(
+    "untimed", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("untimed")
 
 # What the databases of all tests that run at the same time have room in, several times over.
 MEMORY_BYTES = 4 << 30

@@ -383,9 +383,7 @@ def test_jobs_are_as_a_model_says(database_url: str) -> None:
         try:
             run_state_machine_as_test(
                 Machine,
-                settings=settings(
-                    max_examples=30, stateful_step_count=40, deadline=None, database=None
-                ),
+                settings=settings(max_examples=30, stateful_step_count=40, database=None),
             )
         finally:
             runner.run(database.__aexit__())

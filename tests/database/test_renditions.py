@@ -446,7 +446,6 @@ async def act(house: House, media_id: str, action: tuple[str, ...], data: bytes)
 
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

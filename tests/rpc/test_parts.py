@@ -21,9 +21,7 @@ MIB = 1 << 20
 Upload = upload_pb2.Upload
 Part = upload_pb2.Part
 Put = upload_service_pb2.PutPartRequest
-FEW = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FEW = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 async def pieces(upload_id: str, number: int, data: bytes, size: int) -> AsyncIterator[Put]:

@@ -23,19 +23,16 @@ def meant(pipeline: list[Operation]) -> list[Operation]:
     return sorted(steps, key=late)
 
 
-@settings(deadline=None)
 @given(st.lists(OPERATIONS, max_size=4))
 def test_what_is_written_is_read_again(pipeline: list[Operation]):
     assert meant(read(canonical(pipeline))) == meant(pipeline)
 
 
-@settings(deadline=None)
 @given(OPERATIONS)
 def test_what_is_written_is_allowed_like_what_was_given(operation: Operation):
     assert meant(parse(canonical([operation]))) == meant([operation])
 
 
-@settings(deadline=None)
 @given(st.lists(OPERATIONS, max_size=4))
 def test_a_pipeline_has_one_text(pipeline: list[Operation]):
     text = canonical(pipeline)
@@ -43,14 +40,13 @@ def test_a_pipeline_has_one_text(pipeline: list[Operation]):
     assert canonical(meant(pipeline)) == text
 
 
-@settings(deadline=None)
 @given(st.lists(OPERATIONS, min_size=1, max_size=3), SPACES, SPACES)
 def test_spaces_around_commas_mean_nothing(pipeline: list[Operation], before: str, after: str):
     spaced = f"{before},{after}".join(canonical([operation]) for operation in pipeline)
     assert canonical(read(spaced)) == canonical(pipeline)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.text()
     | st.lists(
