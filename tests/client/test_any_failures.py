@@ -75,7 +75,7 @@ def download(kind: str, address: str, target: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(size=positions, writes=write_faults, gets=other_faults, watches=other_faults)
 def test_an_upload_is_right_once_or_refused(served, kind, size, writes, gets, watches):
     fake, address = served
@@ -95,7 +95,7 @@ def test_an_upload_is_right_once_or_refused(served, kind, size, writes, gets, wa
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(size=st.integers(1, len(DATA)), reads=read_faults)
 def test_a_downloaded_file_is_right_or_not_there(served, kind, size, reads):
     fake, address = served

@@ -49,9 +49,7 @@ class Ledger:
 PIECES = st.lists(st.lists(st.binary(max_size=40), max_size=4), max_size=12)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(writes=PIECES, syncs=st.sets(st.integers(0, 11)), breaks=st.sets(st.integers(0, 11)))
 async def test_parts_are_the_stream(
     driver: Driver,

@@ -18,7 +18,6 @@ from tests.conformance.parts import content, keys, put, store, whole
 
 MANY_EXAMPLES = settings(
     max_examples=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

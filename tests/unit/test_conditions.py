@@ -225,7 +225,7 @@ LIKELY = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(st.sampled_from([*NAMES, "range"]), st.one_of(st.text(), LIKELY)))
 def test_any_headers_get_an_answer(headers: dict[str, str]) -> None:
     try:

@@ -129,7 +129,7 @@ def test_variables_of_others_do_not_matter() -> None:
     assert load({"PATH": "/bin", "MEDIAN": "3"}) == load({})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from([f.name for f in fields(Config)]), st.text(max_size=40))
 def test_any_value_is_taken_or_named(name: str, text: str) -> None:
     try:

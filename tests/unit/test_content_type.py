@@ -386,7 +386,7 @@ BEGINNINGS = [
 TYPES = ["image/avif", "image/heic", "image/jpeg", "image/svg+xml", "image/tiff"]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.sampled_from(BEGINNINGS), st.binary(max_size=400), st.sampled_from(TYPES))
 def test_any_bytes_have_a_type_and_pixels(beginning: bytes, rest: bytes, other: str) -> None:
     head = beginning + rest
@@ -396,7 +396,7 @@ def test_any_bytes_have_a_type_and_pixels(beginning: bytes, rest: bytes, other: 
     assert pixels(head, other) >= 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 4), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255))))
 def test_a_picture_with_wrong_bytes_has_a_type_and_pixels(
     which: int, changes: list[tuple[int, int]]

@@ -180,7 +180,7 @@ LIKELY = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.one_of(st.text(max_size=200), LIKELY, LIKELY.map(lambda text: f"kind=IMAGE {text}")))
 def test_any_text_is_a_condition_or_an_invalid_filter(text: str) -> None:
     try:

@@ -108,7 +108,7 @@ async def test_who_is_cancelled_while_waiting_loses_nothing(side: str) -> None:
     assert await intake.take(FOREVER) == [FULL]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from([0, 1, 1000, CAPACITY // 3, CAPACITY, CAPACITY * 2]), max_size=20))
 async def test_nothing_is_lost_and_no_more_is_held_than_fits(sizes: list[int]) -> None:
     intake, taken = Intake(), []

@@ -64,7 +64,7 @@ TRICKY = st.lists(
 ).map(b"".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     data=st.one_of(st.binary(max_size=300), TRICKY),
     places=st.lists(st.integers(0, 2000), max_size=30),
@@ -85,7 +85,7 @@ async def test_a_body_of_single_bytes() -> None:
     assert (await read(*[body[n : n + 1] for n in range(len(body))]))[1] == b"the bytes"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 2000), max_size=5))
 async def test_a_body_that_breaks_off_never_finishes(end: int, places: list[int]) -> None:
     body = form(FILE, end=b"--")
@@ -195,7 +195,7 @@ async def test_what_is_no_form_is_refused(body: bytes) -> None:
 FRAGMENTS = cut(form(FILE), range(0, 200, 9))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.binary(max_size=50) | st.sampled_from(FRAGMENTS), min_size=1))
 async def test_any_bytes_are_a_file_or_refused(pieces: list[bytes]) -> None:
     try:

@@ -200,7 +200,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.one_of(
         st.text(max_size=100),
@@ -213,7 +213,7 @@ def test_any_other_token_is_refused(token: str) -> None:
     refused(token)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(JSON, min_size=4, max_size=4))
 def test_made_up_values_are_of_the_right_kinds_or_refused(values: list[Any]) -> None:
     token = raw(json.dumps([QUERY, values]).encode())

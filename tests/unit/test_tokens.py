@@ -301,7 +301,7 @@ async def test_a_good_token_that_is_too_long_is_refused() -> None:
     assert await refused(verifier(), long) is Reason.TOKEN_INVALID
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.one_of(
         st.text(max_size=100),
