@@ -18,8 +18,8 @@ lint: $(READY)
 	$(BIN)/mypy && $(BIN)/mypy benchmarks docs
 	$(BIN)/lint-imports
 	$(BIN)/python protos/gen.py --check
-	$(BIN)/buf lint generated/media.binpb --config buf.yaml --path media
-	$(BIN)/buf breaking generated/media.binpb --against protos/released.binpb --config buf.yaml --path media
+	$(BIN)/buf lint generated/mediaservice.binpb --config buf.yaml --path mediaservice
+	$(BIN)/buf breaking generated/mediaservice.binpb --against protos/released.binpb --config buf.yaml --path mediaservice
 
 gen: $(READY)
 	$(BIN)/python protos/gen.py
@@ -30,7 +30,7 @@ docs: $(READY)
 
 # The contract as callers have it: what `make lint` holds changes against.
 release-contract: gen
-	cp generated/media.binpb protos/released.binpb
+	cp generated/mediaservice.binpb protos/released.binpb
 
 bench: compiled
 	$(BIN)/python -m benchmarks

@@ -13,9 +13,9 @@ from typing import Any
 
 import uvloop
 
+from benchmarks.audio import sound
 from benchmarks.calls import calls
 from benchmarks.downloads import downloads
-from benchmarks.films import films
 from benchmarks.images import images
 from benchmarks.jobs import jobs
 from benchmarks.many import many
@@ -27,9 +27,9 @@ from benchmarks.render import render
 from benchmarks.report import Outcome, save, show
 from benchmarks.s3 import s3
 from benchmarks.small import small
-from benchmarks.sound import sound
 from benchmarks.stack import MESSAGE, running
 from benchmarks.uploads import uploads
+from benchmarks.videos import films
 
 # On the disk that `dev` stores on by default; git ignores it.
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -21,7 +21,7 @@ import psycopg
 import uvloop
 from google.api import httpbody_pb2
 from grpc_health.v1 import health, health_pb2_grpc
-from media.v1 import download_service_pb2, upload_service_pb2
+from mediaservice.v1 import download_service_pb2, upload_service_pb2
 
 from media_service.rpc.server import OPTIONS
 
@@ -30,7 +30,7 @@ KEEP = "/bare.Limit/Keep"
 SOURCE = "/bare.Limit/Source"
 EMPTY = "/bare.Limit/Empty"
 STORE = "/bare.Limit/Store"
-GET_CONTENT = "/media.v1.DownloadService/GetContent"
+GET_CONTENT = "/mediaservice.v1.DownloadService/GetContent"
 CONTENT_TYPE = "video/mp4"
 # Small uploads at the same time.
 AT_ONCE = 32

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from media.v1 import media_service_pb2, media_service_pb2_grpc
+from mediaservice.v1 import media_service_pb2, media_service_pb2_grpc
 
 from benchmarks.bare import EMPTY
 from benchmarks.measure import Bench, take_turns

@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 import uvloop
 from crc32c import crc32c as crc32c_of
-from media.v1 import checksums_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
+from mediaservice.v1 import checksums_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from benchmarks.payload import HEADER
 from media_service.client.channel import OPTIONS

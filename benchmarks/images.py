@@ -17,8 +17,8 @@ import pyvips
 
 from benchmarks.measure import MIB, Bench
 from benchmarks.report import Outcome, Row
-from media_service.processing.renderer import Renderer
-from media_service.processing.source import Source
+from media_service.codecs.image.source import Source
+from media_service.codecs.image_renderer import Renderer
 
 SMALL = "resize:300x,convert:WEBP"
 TEN = (

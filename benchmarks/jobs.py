@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import psycopg
-from media.v1 import (
+from mediaservice.v1 import (
     processing_service_pb2,
     processing_service_pb2_grpc,
     upload_pb2,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crc32c import crc32c as crc32c_of
-from media.v1 import checksums_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
+from mediaservice.v1 import checksums_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from benchmarks.measure import GIB, MIB, Bench, Work, take_turns
 from benchmarks.payload import Payload

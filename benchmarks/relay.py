@@ -15,7 +15,7 @@ import uvloop
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from grpc_health.v1 import health, health_pb2_grpc
-from media.v1 import download_service_pb2, upload_service_pb2
+from mediaservice.v1 import download_service_pb2, upload_service_pb2
 
 from benchmarks.bare import SINK, SOURCE
 from media_service.rpc.server import OPTIONS

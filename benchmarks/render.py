@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 import pyvips
-from media.v1 import (
+from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
     media_pb2,

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 from crc32c import crc32c as crc32c_of
-from media.v1 import checksums_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
+from mediaservice.v1 import checksums_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from benchmarks.bare import AT_ONCE, STORE, DurableLoop
 from benchmarks.calls import SMALL, Latencies, at_once

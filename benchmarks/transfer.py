@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 from crc32c import crc32c as crc32c_of
-from media.v1 import (
+from mediaservice.v1 import (
     checksums_pb2,
     download_service_pb2,
     download_service_pb2_grpc,

@@ -12,12 +12,12 @@ from pathlib import Path
 import pyvips
 
 from docs.scene import logo, scene
-from media_service.processing.pipeline import fields
-from media_service.processing.pipeline.catalogue import OperationManual, Parameter, catalogue
-from media_service.processing.pipeline.check import parse
-from media_service.processing.pipeline.text import ONCE, canonical
-from media_service.processing.renderer import Renderer
-from media_service.processing.source import Source
+from media_service.codecs.image.source import Source
+from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.pipeline import operation_fields as fields
+from media_service.codecs.pipeline.catalogue import OperationManual, Parameter, catalogue
+from media_service.codecs.pipeline.text_form import ONCE, canonical
+from media_service.codecs.pipeline.validation import parse
 
 DOCS = Path(__file__).parent
 SIZE = (240, 160)

@@ -54,7 +54,7 @@ def generate(out: Path) -> None:
         services = [name for name in ours if name.endswith("_service.proto")]
         protoc(f"--grpc_python_out={out}", f"--mypy_grpc_out=quiet:{out}", *services)
         image = ["--include_imports", "--include_source_info"]
-        protoc(*image, f"--descriptor_set_out={out / 'media.binpb'}", *ours, *ERROR_DETAILS)
+        protoc(*image, f"--descriptor_set_out={out / 'mediaservice.binpb'}", *ours, *ERROR_DETAILS)
 
 
 def stale(fresh: Path) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from media_service import app
 from media_service.config import load
 from media_service.media.model import NewRendition
-from media_service.media.renditions import Renditions
+from media_service.renditions.keep import Renditions
 
 
 async def give(environ: Mapping[str, str], media_id: str, name: str, data: bytes) -> None:

@@ -11,45 +11,47 @@ from datetime import timedelta
 
 from media_service.access.links import LinkSigner, key_from
 from media_service.access.tokens import TokenVerifier
+from media_service.blobs.model import PUBLIC, RAW
+from media_service.blobs.unlink import UnlinkHandler
+from media_service.codecs.av_renderer import Films
+from media_service.codecs.document.office import installed
+from media_service.codecs.document_renderer import Documents
+from media_service.codecs.image_renderer import AT_ONCE, AT_ONCE_PIXELS, Renderer
+from media_service.codecs.inspector import Inspector
 from media_service.config import Config, ConfigError
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.downloads.links import ReadLinks
-from media_service.downloads.renders.cache import RenderCache, forget_unused
-from media_service.downloads.renders.service import RenderService
+from media_service.downloads.playback import StreamService
 from media_service.downloads.service import DownloadService
-from media_service.downloads.streams import StreamService
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import JobKind
 from media_service.jobs.worker import Worker
-from media_service.making.copies import Copies
-from media_service.making.files import Files
-from media_service.making.handler import ProcessHandler
-from media_service.making.makers import Makers
-from media_service.making.segments import Segments
-from media_service.making.service import JobService, forget_ended
-from media_service.making.streaming import ChunkHandler, StreamMaker, remove_abandoned
-from media_service.media.ingest import IngestHandler
-from media_service.media.model import PUBLIC, RAW, Kind
-from media_service.media.presets import Presets
-from media_service.media.publish import PublishHandler
-from media_service.media.purge import UnlinkHandler, purge_due
+from media_service.media.model import Kind
 from media_service.media.reader import MediaReader, PublicReader
-from media_service.media.renditions import Renditions
 from media_service.media.service import MediaService
-from media_service.media.thumbnails import Thumbnails
-from media_service.processing.document.office import installed
-from media_service.processing.documents import Documents
-from media_service.processing.films import Films
-from media_service.processing.inspector import Inspector
-from media_service.processing.renderer import AT_ONCE, AT_ONCE_PIXELS, Renderer
 from media_service.reconcile.model import GRACE
 from media_service.reconcile.service import Reconciler
+from media_service.renders.cache import RenderCache, forget_unused
+from media_service.renders.service import RenderService
+from media_service.renditions.copies import Copies
+from media_service.renditions.ingest import IngestHandler
+from media_service.renditions.keep import Renditions
+from media_service.renditions.makers import Makers
+from media_service.renditions.originals import Files
+from media_service.renditions.presets import Presets
+from media_service.renditions.process import ProcessHandler
+from media_service.renditions.publish import PublishHandler
+from media_service.renditions.purge import purge_due
+from media_service.renditions.service import JobService, forget_ended
+from media_service.renditions.streams.packager import ChunkHandler, StreamMaker, remove_abandoned
+from media_service.renditions.streams.segments import Segments
+from media_service.renditions.thumbnails import Thumbnails
 from media_service.rpc.server import RpcServer, Services
-from media_service.scratch import remove_left_over
 from media_service.storage.blobs import BlobStore, open_store
 from media_service.storage.overlap import overlap
+from media_service.storage.scratch import remove_left_over
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.admission import Admission, most_streams
 from media_service.uploads.discard import DiscardHandler, expire_uploads

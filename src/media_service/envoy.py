@@ -21,7 +21,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet, ServiceDescriptorP
 from media_service.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = "media.v1"
+PACKAGE = "mediaservice.v1"
 TYPES = "type.googleapis.com/envoy.extensions"
 REQUEST_HEADERS = (
     "authorization,content-type,content-digest,repr-digest,range,if-match,if-none-match,if-range,"
@@ -59,7 +59,7 @@ def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) ->
 
 def contract() -> FileDescriptorSet:
     """The descriptors, without the comments, which are most of their size."""
-    files = FileDescriptorSet.FromString((ROOT / "generated/media.binpb").read_bytes())
+    files = FileDescriptorSet.FromString((ROOT / "generated/mediaservice.binpb").read_bytes())
     for file in files.file:
         file.ClearField("source_code_info")
     return files

@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.browser import Browser, PlaybackError, Played, Size
 from tests.browser.file_server import FileServer, file_server
-from tests.films import RATE, SECONDS, mp4, stream
+from tests.videos import RATE, SECONDS, mp4, stream
 
 TOKEN = "Bearer of-a-token"
 # Either the player or the browser is the first to say so.

@@ -12,7 +12,7 @@ from crc32c import crc32c as crc32c_of
 from google.protobuf import empty_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
-from media.v1 import (
+from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
     job_pb2,
@@ -68,7 +68,9 @@ CODES = {
 
 def status(reason: str, message: str = "", retry_after: float | None = None) -> status_pb2.Status:
     result = status_pb2.Status(code=CODES[reason], message=message or f"it is {reason}")
-    info = error_details_pb2.ErrorInfo(reason=reason, domain="media.v1", metadata={"key": "value"})
+    info = error_details_pb2.ErrorInfo(
+        reason=reason, domain="mediaservice", metadata={"key": "value"}
+    )
     result.details.add().Pack(info)
     if retry_after is not None:
         retry = error_details_pb2.RetryInfo()

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from media.v1 import media_pb2, upload_pb2
+from mediaservice.v1 import media_pb2, upload_pb2
 
 from media_service.client import AsyncClient, Client, MediaServiceError
 from media_service.types import new_id

@@ -10,7 +10,7 @@ import pytest
 from crc32c import crc32c as crc32c_of
 from grpc import StatusCode
 from grpc_status import rpc_status
-from media.v1 import media_pb2, upload_pb2, upload_service_pb2
+from mediaservice.v1 import media_pb2, upload_pb2, upload_service_pb2
 
 from media_service.client import Backoff, MediaServiceError
 from media_service.client.channel import rpcs

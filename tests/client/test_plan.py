@@ -7,7 +7,7 @@ import pytest
 from crc32c import crc32c as crc32c_of
 from hypothesis import given
 from hypothesis import strategies as st
-from media.v1 import upload_pb2
+from mediaservice.v1 import upload_pb2
 
 from media_service.client import MediaServiceError
 from media_service.client.plan import Known, slices_of

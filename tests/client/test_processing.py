@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from media.v1 import job_pb2
+from mediaservice.v1 import job_pb2
 
 from media_service.cli.main import cli
 from media_service.client import MediaServiceError

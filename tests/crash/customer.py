@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
-from media.v1 import (
+from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
     job_pb2,

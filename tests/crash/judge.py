@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from media.v1 import job_pb2, media_pb2, upload_pb2
+from mediaservice.v1 import job_pb2, media_pb2, upload_pb2
 from psycopg.rows import dict_row
 
 from tests.crash.customer import PICTURES, RENDITION, Attempt, Customer, at_once

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from media.v1 import job_pb2
+from mediaservice.v1 import job_pb2
 
 from tests.crash.customer import RENDITION, SLOWLY, Attempt, Customer, at_once, film, picture
 from tests.crash.judge import look_at_stream, rows

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from media.v1 import media_pb2
+from mediaservice.v1 import media_pb2
 
 from media_service.client import Client
 from media_service.client.retry import Backoff

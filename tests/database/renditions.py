@@ -10,17 +10,18 @@ from typing import Any
 from crc32c import crc32c
 
 from media_service.access.principal import Principal
+from media_service.blobs.model import Blob
+from media_service.blobs.unlink import UnlinkHandler
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.jobs.model import JobKind
 from media_service.jobs.progress import Progress
 from media_service.media import queries
-from media_service.media.model import Blob, Kind, Media, NewMedia, NewRendition
-from media_service.media.publish import PublishHandler
-from media_service.media.purge import UnlinkHandler
+from media_service.media.model import Kind, Media, NewMedia, NewRendition
 from media_service.media.reader import MediaReader
-from media_service.media.renditions import Renditions
 from media_service.media.service import MediaService
+from media_service.renditions.keep import Renditions
+from media_service.renditions.publish import PublishHandler
 from media_service.storage.blobs import BlobStore
 from media_service.storage.memory import MemoryDriver
 from media_service.types import Checksums, new_id

@@ -19,8 +19,8 @@ from hypothesis.stateful import (
 
 from media_service.db.database import Database
 from media_service.jobs import queries
+from media_service.jobs.fair_queue import Turns
 from media_service.jobs.model import Claim, JobKind, JobState, NewJob, Priority
-from media_service.jobs.turns import Turns
 from media_service.types import Fault, Owner, new_id
 
 LEASE = timedelta(hours=1)

@@ -11,6 +11,9 @@ import psycopg
 import pytest
 import pyvips
 
+from media_service.blobs.model import Blob
+from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.errors import Reason, ResourceExhausted
@@ -19,13 +22,11 @@ from media_service.jobs.model import Claim, JobKind, JobState, NewJob
 from media_service.jobs.progress import Progress
 from media_service.jobs.worker import Worker
 from media_service.media import queries
-from media_service.media.ingest import IngestHandler
-from media_service.media.model import Blob, Kind, Media, MediaState, NewMedia
-from media_service.media.presets import Presets
-from media_service.media.renditions import Renditions
-from media_service.media.thumbnails import Thumbnails
-from media_service.processing.inspector import Inspector
-from media_service.processing.renderer import Renderer
+from media_service.media.model import Kind, Media, MediaState, NewMedia
+from media_service.renditions.ingest import IngestHandler
+from media_service.renditions.keep import Renditions
+from media_service.renditions.presets import Presets
+from media_service.renditions.thumbnails import Thumbnails
 from media_service.storage.blobs import BlobStore
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.memory import MemoryDriver

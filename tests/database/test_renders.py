@@ -4,20 +4,13 @@ import asyncio
 
 import pytest
 
+from media_service.blobs.writing import measure
+from media_service.codecs.pipeline.pipeline import plan
+from media_service.codecs.pipeline.validation import parse
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
-from media_service.downloads.renders.cache import (
-    BATCH,
-    LARGE,
-    MOST,
-    MOST_BYTES,
-    RenderCache,
-    forget_unused,
-)
-from media_service.downloads.renders.model import Picture, Render
-from media_service.media.renditions import measure
-from media_service.processing.pipeline.check import parse
-from media_service.processing.pipeline.plan import plan
+from media_service.renders.cache import BATCH, LARGE, MOST, MOST_BYTES, RenderCache, forget_unused
+from media_service.renders.model import Picture, Render
 from tests.database.renditions import ANN, House, KillableDatabase, Killed, objects
 
 ORIGINAL = b"the original"

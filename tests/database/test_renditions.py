@@ -8,15 +8,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from media_service.blobs import queries as blob_queries
+from media_service.blobs.model import Blob
 from media_service.db.notify import Notifier
 from media_service.errors import FailedPrecondition, Gone, NotFound, Reason, Unavailable
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.jobs.progress import Progress
 from media_service.media import queries
-from media_service.media.model import Blob, MediaState, NewRendition
+from media_service.media.model import MediaState, NewRendition
 from media_service.media.reader import PublicReader
-from media_service.media.renditions import MOST
+from media_service.renditions.keep import MOST
 from media_service.storage.driver import PartName
 from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
@@ -407,7 +409,7 @@ async def test_a_write_that_died_halfway_leaves_no_parts(house: House, tmp_path:
     blob_id = new_id()
     blob = Blob(blob_id, "public", house.public.key(blob_id), 5, Checksums(0))
     async with house.database.transaction() as db:
-        await queries.reserve_blob(db, blob)
+        await blob_queries.reserve(db, blob)
         await jobs.enqueue(db, JobKind.UNLINK, blob_id)
     part = await driver.open_part(blob.key, await driver.begin(blob.key), PartName(1, 1))
     await part.write([b"bytes"])

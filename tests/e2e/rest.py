@@ -40,7 +40,7 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
 def reason_of(status: dict[str, Any]) -> str:
     assert status["message"]
     (info,) = [d for d in status["details"] if d["@type"].endswith("google.rpc.ErrorInfo")]
-    assert info["domain"] == "media.v1"
+    assert info["domain"] == "mediaservice"
     return str(info["reason"])
 
 

@@ -13,7 +13,7 @@ import grpc
 import httpx
 import psutil
 import pytest
-from media.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
+from mediaservice.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from tests.e2e.conftest import Service, environment, running
 from tests.e2e.rest import refusal

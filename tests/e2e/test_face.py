@@ -19,7 +19,7 @@ def reason(answer: httpx.Response) -> str:
     assert set(status) == {"code", "message", "details"}
     assert status["message"]
     (info,) = [d for d in status["details"] if d["@type"].endswith("google.rpc.ErrorInfo")]
-    assert info["domain"] == "media.v1"
+    assert info["domain"] == "mediaservice"
     return str(info["reason"])
 
 

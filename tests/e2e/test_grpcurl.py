@@ -13,7 +13,7 @@ from tests.media_files import jpeg
 from tests.tools import require_tool
 
 Grpcurl = Callable[..., str]
-API = "media.v1"
+API = "mediaservice.v1"
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from media_service.types import new_id
+from tests.codecs.media_files import ffmpeg, film_with_everything, pdf, picture, with_tags
+from tests.codecs.media_files import film as real_film
 from tests.e2e.conftest import Service
 from tests.e2e.rest import client_of, files_with, refusal, settled, store
 from tests.media_files import film, jpeg, png
-from tests.processing.media_files import ffmpeg, film_with_everything, pdf, picture, with_tags
-from tests.processing.media_files import film as real_film
 from tests.tools import eventually
 
 CAMERA = {

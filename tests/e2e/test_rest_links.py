@@ -189,6 +189,6 @@ def test_no_log_has_a_link(
     ids = [answer.headers["x-request-id"] for answer in asked if "x-request-id" in answer.headers]
     assert len(ids) > len(asked) / 2
     eventually(lambda: all(name in log.read_text() for name in ids))
-    assert "/media.v1.DownloadService/GetSigned" in log.read_text()
+    assert "/mediaservice.v1.DownloadService/GetSigned" in log.read_text()
     # What is not the same in all tokens.
     assert not any(piece[:12] in log.read_text() for piece in token.split(".")[1:])

@@ -9,9 +9,9 @@ import pytest
 
 from tests.e2e.rest import store
 from tests.e2e.test_rest_uploads import events
-from tests.films import flashes
 from tests.media_truth import likeness, probe, sync_offsets
 from tests.tools import require_tool
+from tests.videos import flashes
 
 # Longer than is encoded in one piece.
 LONG = 100

@@ -4,23 +4,24 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from media_service.blobs.model import Blob
+from media_service.blobs.unlink import UnlinkHandler
+from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.jobs.model import JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.media import queries as catalogue
-from media_service.media.ingest import IngestHandler
-from media_service.media.model import Blob, MediaState, NewMedia
 from media_service.media.model import Kind as MediaKind
-from media_service.media.presets import Presets
-from media_service.media.purge import UnlinkHandler
-from media_service.media.renditions import Renditions
+from media_service.media.model import MediaState, NewMedia
 from media_service.media.service import remove
-from media_service.media.thumbnails import Thumbnails
-from media_service.processing.inspector import Inspector
-from media_service.processing.renderer import Renderer
 from media_service.reconcile.compare import BATCH
 from media_service.reconcile.model import Kind
+from media_service.renditions.ingest import IngestHandler
+from media_service.renditions.keep import Renditions
+from media_service.renditions.presets import Presets
+from media_service.renditions.thumbnails import Thumbnails
 from media_service.storage.blobs import BlobStore
 from media_service.storage.driver import ObjectInfo
 from media_service.storage.memory import MemoryDriver

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from media.v1 import (
+from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
     media_pb2,
@@ -252,7 +252,7 @@ def refusal(error: grpc.RpcError) -> Refusal:
     for detail in status.details:
         detail.Unpack(info)
         detail.Unpack(request)
-    assert info.domain == "media.v1"
+    assert info.domain == "mediaservice"
     headers = {k: v for k, v in error.trailing_metadata() or () if isinstance(v, str)}
     fields = [violation.field for violation in request.field_violations]
     return Refusal(error.code(), info.reason, dict(info.metadata), fields, headers, status.message)

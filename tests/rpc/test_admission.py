@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from media.v1 import upload_pb2, upload_service_pb2
+from mediaservice.v1 import upload_pb2, upload_service_pb2
 
 from media_service.client import AsyncClient
 from tests.media_files import film, jpeg

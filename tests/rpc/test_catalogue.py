@@ -5,11 +5,11 @@ from typing import Any
 
 import grpc
 import pytest
-from media.v1 import media_pb2, media_service_pb2
+from mediaservice.v1 import media_pb2, media_service_pb2
 
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
-from media_service.media.purge import purge_due
+from media_service.renditions.purge import purge_due
 from tests.media_files import film, jpeg, png
 from tests.rpc.conftest import Caller, Running, refused, unknown_id
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from google.rpc import error_details_pb2
-from media.v1 import download_service_pb2, job_pb2, media_pb2, processing_service_pb2
+from mediaservice.v1 import download_service_pb2, job_pb2, media_pb2, processing_service_pb2
 from PIL import Image
 
-from tests.processing.pdf_files import RED, Page, pdf, square, text
+from tests.codecs.pdf_files import RED, Page, pdf, square, text
 from tests.rpc.conftest import Caller, Running
 
 Job = job_pb2.Job

@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 import pytest
 from crc32c import crc32c as crc32c_of
-from media.v1 import download_service_pb2
+from mediaservice.v1 import download_service_pb2
 
 from tests.media_files import film, jpeg
 from tests.rpc.conftest import Caller, Running, refused, unknown_id

@@ -9,7 +9,7 @@ import jwt
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from media.v1 import (
+from mediaservice.v1 import (
     media_pb2,
     media_service_pb2,
     media_service_pb2_grpc,
@@ -78,7 +78,7 @@ async def test_no_method_can_be_called_with_another_scope(
     assert told.metadata["permission"]
 
 
-@pytest.mark.parametrize("scope", ["media.read", "media.*", "uploads.write media.read", "*"])
+@pytest.mark.parametrize("scope", ["media.read", "mediaservice.*", "uploads.write media.read", "*"])
 async def test_a_scope_that_covers_the_permission_is_enough(service: Running, scope: str) -> None:
     caller = await service.caller("ann", scope=scope)
     await caller.call(caller.media.ListMedia, LIST)
@@ -186,7 +186,7 @@ async def test_of_many_wrong_elements_one_violation_is_told(
     request = upload_service_pb2.CompleteUploadRequest(upload_id=new_id())
     raw = request.SerializeToString() + b"\x1a\x00" * count
     assert upload_service_pb2.CompleteUploadRequest.FromString(raw).parts
-    complete = ann.channel.unary_unary("/media.v1.UploadService/CompleteUpload")
+    complete = ann.channel.unary_unary("/mediaservice.v1.UploadService/CompleteUpload")
     told = await refused(complete(raw, metadata=ann.metadata))
     assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
     assert told.fields == [field]
@@ -227,6 +227,6 @@ def test_a_method_without_a_rule_does_not_start() -> None:
     health = health_pb2.DESCRIPTOR.services_by_name["Health"]
     with pytest.raises(ValueError, match="set either permission or public"):
         read_rules([health])
-    assert RULES["/media.v1.MediaService/PurgeMedia"] == MethodRule(
+    assert RULES["/mediaservice.v1.MediaService/PurgeMedia"] == MethodRule(
         "media.purge", "media.purge", media_service_pb2.PurgeMediaRequest
     )

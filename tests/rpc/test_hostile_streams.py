@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from google.api import httpbody_pb2
-from media.v1 import upload_pb2, upload_service_pb2
+from mediaservice.v1 import upload_pb2, upload_service_pb2
 
 from tests.media_files import jpeg
 from tests.rpc.conftest import Caller, Running, Start, refused

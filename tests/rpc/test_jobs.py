@@ -9,7 +9,7 @@ import grpc
 import psutil
 import pytest
 from google.rpc import error_details_pb2
-from media.v1 import (
+from mediaservice.v1 import (
     download_service_pb2,
     job_pb2,
     media_pb2,
@@ -21,7 +21,7 @@ from media.v1 import (
 )
 
 from media_service.db.database import Database
-from media_service.making.service import forget_ended
+from media_service.renditions.service import forget_ended
 from tests.media_files import film, jpeg
 from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import grpc
 import jwt
 import pytest
-from media.v1 import (
+from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
     media_pb2,

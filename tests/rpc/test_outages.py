@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import grpc
 import psycopg
-from media.v1 import upload_service_pb2, upload_service_pb2_grpc
+from mediaservice.v1 import upload_service_pb2, upload_service_pb2_grpc
 
 from media_service import app
 from media_service.config import load

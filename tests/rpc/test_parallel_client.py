@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from crc32c import crc32c as crc32c_of
-from media.v1 import upload_pb2
+from mediaservice.v1 import upload_pb2
 
 from media_service.client import AsyncClient, Client, MediaServiceError
 from media_service.client.plan import PART

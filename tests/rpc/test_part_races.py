@@ -9,7 +9,7 @@ import grpc
 import httpx
 import pytest
 from crc32c import crc32c as crc32c_of
-from media.v1 import upload_pb2, upload_service_pb2
+from mediaservice.v1 import upload_pb2, upload_service_pb2
 
 from tests.gcs_server import GCS_BUCKET, gcs_server
 from tests.media_files import film, jpeg

@@ -10,7 +10,7 @@ import pytest
 from crc32c import crc32c as crc32c_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from media.v1 import upload_pb2, upload_service_pb2
+from mediaservice.v1 import upload_pb2, upload_service_pb2
 
 from tests.media_files import film, jpeg
 from tests.rpc.conftest import Caller, Refusal, Running, Start, refused

@@ -4,7 +4,12 @@ from typing import Any
 
 import grpc
 import pytest
-from media.v1 import download_service_pb2, download_service_pb2_grpc, media_pb2, media_service_pb2
+from mediaservice.v1 import (
+    download_service_pb2,
+    download_service_pb2_grpc,
+    media_pb2,
+    media_service_pb2,
+)
 
 from tests.media_files import jpeg
 from tests.renditions import give

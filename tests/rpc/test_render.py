@@ -10,14 +10,14 @@ from typing import Any
 
 import grpc
 import pytest
-from media.v1 import download_service_pb2, media_service_pb2
-from media.v1.operation_pb2 import Operation
+from mediaservice.v1 import download_service_pb2, media_service_pb2
+from mediaservice.v1.operation_pb2 import Operation
 from PIL import Image
 
-from media_service.downloads.renders import cache
-from media_service.downloads.renders.memory import Memory
-from media_service.downloads.renders.turns import Turns
-from media_service.processing.renderer import Rendered, Renderer
+from media_service.codecs.image_renderer import Rendered, Renderer
+from media_service.renders import cache
+from media_service.renders.fair_queue import Turns
+from media_service.renders.memory import Memory
 from media_service.types import Owner
 from tests.media_files import film, gif, jpeg, noise, png
 from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id

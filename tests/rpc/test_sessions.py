@@ -6,7 +6,7 @@ import hashlib
 import grpc
 import pytest
 from crc32c import crc32c as crc32c_of
-from media.v1 import media_service_pb2, upload_pb2, upload_service_pb2
+from mediaservice.v1 import media_service_pb2, upload_pb2, upload_service_pb2
 
 from media_service.db.database import Database
 from media_service.db.notify import Notifier

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from media.v1 import media_pb2
+from mediaservice.v1 import media_pb2
 
 from media_service.storage.blobs import BlobStore, open_store
 from media_service.storage.gcs import GcsDriver

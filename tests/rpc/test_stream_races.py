@@ -10,9 +10,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from media.v1 import job_pb2, media_service_pb2
+from mediaservice.v1 import job_pb2, media_service_pb2
 
 from media_service import app
+from media_service.blobs import queries as blob_queries
+from media_service.blobs.model import Blob
+from media_service.codecs.video.fmp4 import Fragment, Head
 from media_service.config import load
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
@@ -21,14 +24,11 @@ from media_service.jobs import queries as jobs
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState, Part
 from media_service.jobs.progress import Progress
-from media_service.making.segments import Segments
-from media_service.making.streaming import remove_abandoned
-from media_service.media import queries as catalogue
-from media_service.media.model import Blob
 from media_service.media.service import remove
-from media_service.media.streams import queries
-from media_service.media.streams.model import NewSegment, Stream
-from media_service.processing.film.fmp4 import Fragment, Head
+from media_service.renditions.streams import queries
+from media_service.renditions.streams.model import NewSegment, Stream
+from media_service.renditions.streams.packager import remove_abandoned
+from media_service.renditions.streams.segments import Segments
 from media_service.types import Checksums, Fault, new_id
 from tests.claims import claim as claim_next
 from tests.crash.judge import INVARIANTS
@@ -323,8 +323,8 @@ async def test_a_purge_takes_a_segment_with_it_that_is_just_being_added(
     stream = await hands.begin(await hands.claim(job_id))
     blob_id = new_id()
     async with hands.database.transaction() as db:
-        await catalogue.reserve_blob(db, Blob(blob_id, "raw", blob_id, 1, Checksums(0)))
-        await catalogue.take_blob(db, blob_id)
+        await blob_queries.reserve(db, Blob(blob_id, "raw", blob_id, 1, Checksums(0)))
+        await blob_queries.take(db, blob_id)
         assert await queries.put_segment(db, stream.stream_id, NewSegment("x", 1), blob_id)
         purging = asyncio.create_task(purge(ann, media_id))
         await until_blocked(service, purging)

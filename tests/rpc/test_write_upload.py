@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 from crc32c import crc32c as crc32c_of
-from media.v1 import upload_pb2, upload_service_pb2
+from mediaservice.v1 import upload_pb2, upload_service_pb2
 
 from tests.media_files import film, jpeg
 from tests.rpc.conftest import Caller, Running, Start, refusal, refused, unknown_id

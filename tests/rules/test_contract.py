@@ -8,7 +8,7 @@ import pytest
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import MethodDescriptor
-from media.v1 import rule_pb2
+from mediaservice.v1 import rule_pb2
 
 from media_service import errors
 from media_service.errors import MediaError, Reason
@@ -25,7 +25,7 @@ each_reason = pytest.mark.parametrize("reason", list(Reason))
 def comments() -> dict[str, str]:
     """The comment of every method, by full name, from the descriptor set."""
     files = descriptor_pb2.FileDescriptorSet()
-    files.ParseFromString((ROOT / "generated/media.binpb").read_bytes())
+    files.ParseFromString((ROOT / "generated/mediaservice.binpb").read_bytes())
     found = {}
     for file in files.file:
         for place in file.source_code_info.location:

@@ -4,10 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from media_service.processing.image import operations
-from media_service.processing.image.colours.filters import FILTERS
-from media_service.processing.pipeline import fields
-from media_service.processing.pipeline.text import ONCE
+from media_service.codecs.image import operations
+from media_service.codecs.image.colors.filters import FILTERS
+from media_service.codecs.pipeline import operation_fields as fields
+from media_service.codecs.pipeline.text_form import ONCE
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from media_service.blobs.model import Blob
 from media_service.errors import DataLoss
-from media_service.making.copies import Copies
-from media_service.media.model import Blob
+from media_service.renditions.copies import Copies
 from media_service.storage.blobs import BlobStore
 from media_service.storage.memory import MemoryDriver
 from media_service.types import Checksums

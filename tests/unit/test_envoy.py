@@ -77,8 +77,8 @@ def test_envoy_accepts_it_with_no_setting(tmp_path: Path) -> None:
 def test_every_service_of_the_contract_is_served() -> None:
     filters = {f["name"]: f["typed_config"] for f in connection_manager(rendered())["http_filters"]}
     transcoder = filters["envoy.filters.http.grpc_json_transcoder"]
-    assert transcoder["services"] == [f"media.v1.{s.name}" for s in services(contract())]
-    assert "media.v1.UploadService" in transcoder["services"]
+    assert transcoder["services"] == [f"mediaservice.v1.{s.name}" for s in services(contract())]
+    assert "mediaservice.v1.UploadService" in transcoder["services"]
 
 
 def test_every_path_refuses_the_methods_it_does_not_take() -> None:

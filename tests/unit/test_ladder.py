@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from media_service.processing.film.ladder import Ladder
+from media_service.codecs.video.ladder import Ladder
 
 LADDER = Ladder((30, 1), 300.0, 60, 20, 15, 10, (), (), ())
 

@@ -4,7 +4,7 @@ rest would each hold a message otherwise."""
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import pytest
-from media.v1 import upload_service_pb2
+from mediaservice.v1 import upload_service_pb2
 
 from media_service.rpc.stream_body import body_chunks
 from media_service.rpc.upload_service import write_chunks

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from media_service.scratch import ScratchFolder, remove_left_over, scratch_file
+from media_service.storage.scratch import ScratchFolder, remove_left_over, scratch_file
 
 HOUR = timedelta(hours=1)
 HOLDER = """
-from media_service.scratch import ScratchFolder, scratch_file
+from media_service.storage.scratch import ScratchFolder, scratch_file
 folder = ScratchFolder("media-child-")
 (folder.path / "inside").write_text("something")
 with scratch_file("media-blob-") as file:

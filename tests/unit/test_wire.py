@@ -7,7 +7,7 @@ from google.api import httpbody_pb2
 from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
-from media.v1 import checksums_pb2, download_service_pb2, upload_pb2, upload_service_pb2
+from mediaservice.v1 import checksums_pb2, download_service_pb2, upload_pb2, upload_service_pb2
 
 from media_service.rpc import wire
 

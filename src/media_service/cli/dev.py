@@ -264,7 +264,7 @@ Store a file, fetch it (ID is the `mediaId` of the first answer), list what is s
 
   {curl} -H {bearer} -F file=@photo.jpg {rest}/v1/media:upload
   {curl} -H {bearer} -o copy.jpg {rest}/v1/media/ID/content
-  {grpcurl} -H {bearer} {grpc} media.v1.MediaService/ListMedia
+  {grpcurl} -H {bearer} {grpc} mediaservice.v1.MediaService/ListMedia
 
 On this machine also, without a token:
 

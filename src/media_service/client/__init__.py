@@ -9,9 +9,9 @@
 `AsyncClient` has the same methods as coroutines.
 """
 
-from media.v1.job_pb2 import Job
-from media.v1.media_pb2 import Media
-from media.v1.processing_service_pb2 import OperationInfo
+from mediaservice.v1.job_pb2 import Job
+from mediaservice.v1.media_pb2 import Media
+from mediaservice.v1.processing_service_pb2 import OperationInfo
 
 from media_service.client.async_client import AsyncClient
 from media_service.client.errors import MediaServiceError

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import grpc
 from google.protobuf.message import Message
-from media.v1 import (
+from mediaservice.v1 import (
     download_service_pb2,
     job_pb2,
     media_pb2,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 from grpc import aio
-from media.v1 import download_service_pb2, upload_pb2, upload_service_pb2
+from mediaservice.v1 import download_service_pb2, upload_pb2, upload_service_pb2
 
 from media_service.client.channel import UNARY_TIMEOUT_SECONDS, rpcs
 from media_service.client.errors import MediaServiceError, from_rpc

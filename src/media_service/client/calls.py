@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from media.v1 import (
+from mediaservice.v1 import (
     download_service_pb2,
     job_pb2,
     media_pb2,

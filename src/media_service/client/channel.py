@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from media.v1 import (
+from mediaservice.v1 import (
     download_service_pb2_grpc,
     media_service_pb2_grpc,
     processing_service_pb2_grpc,

@@ -2,7 +2,7 @@
 
 from crc32c import crc32c as crc32c_of
 from grpc import StatusCode
-from media.v1 import download_service_pb2, media_pb2
+from mediaservice.v1 import download_service_pb2, media_pb2
 
 from media_service.client.errors import MediaServiceError
 from media_service.client.retry import Backoff, Retries, is_transient

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from google.protobuf.message import Message
-from media.v1 import media_pb2, upload_pb2, upload_service_pb2
+from mediaservice.v1 import media_pb2, upload_pb2, upload_service_pb2
 
 from media_service.client.calls import call
 from media_service.client.errors import MediaServiceError

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from grpc import StatusCode
-from media.v1 import upload_pb2
+from mediaservice.v1 import upload_pb2
 
 from media_service.client.errors import MediaServiceError
 from media_service.client.source import Source

@@ -1,7 +1,7 @@
 """What the state of an upload, or a job, means to whoever waits for it."""
 
 from grpc import StatusCode
-from media.v1 import job_pb2, upload_pb2
+from mediaservice.v1 import job_pb2, upload_pb2
 
 from media_service.client.errors import MediaServiceError, from_status
 from media_service.client.source import Source

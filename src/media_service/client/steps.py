@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
-from media.v1 import download_service_pb2
+from mediaservice.v1 import download_service_pb2
 
 Result = TypeVar("Result")
 

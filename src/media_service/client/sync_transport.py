@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
-from media.v1 import upload_pb2, upload_service_pb2
+from mediaservice.v1 import upload_pb2, upload_service_pb2
 
 from media_service.client.channel import UNARY_TIMEOUT_SECONDS
 from media_service.client.errors import MediaServiceError, from_rpc

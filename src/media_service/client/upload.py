@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from crc32c import crc32c as crc32c_of
 from grpc import StatusCode
-from media.v1 import media_pb2, upload_pb2, upload_service_pb2
+from mediaservice.v1 import media_pb2, upload_pb2, upload_service_pb2
 
 from media_service.client.errors import MediaServiceError
 from media_service.client.parallel import upload_parts

@@ -8,17 +8,17 @@ from urllib.parse import quote
 
 from media_service.access.links import LinkSigner, invalid
 from media_service.access.principal import Principal
-from media_service.downloads.filenames import with_extension
-from media_service.downloads.model import Content
-from media_service.downloads.renders.model import Picture
-from media_service.downloads.renders.service import RenderService
+from media_service.codecs.pipeline.pipeline import Plan, read_plan
+from media_service.downloads.playback import MASTER, StreamService
 from media_service.downloads.service import DownloadService
-from media_service.downloads.streams import MASTER, StreamService
 from media_service.errors import FailedPrecondition, Gone, InvalidArgument, NotFound, Reason
+from media_service.media.content import Content
+from media_service.media.filenames import with_extension
 from media_service.media.model import STREAM, Media
 from media_service.media.reader import MediaReader
 from media_service.media.service import readable
-from media_service.processing.pipeline.plan import Plan, read_plan
+from media_service.renders.model import Picture
+from media_service.renders.service import RenderService
 from media_service.types import now
 
 PURPOSE = "read"

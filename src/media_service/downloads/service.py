@@ -5,9 +5,9 @@ from datetime import timedelta
 
 from media_service.access.principal import Principal
 from media_service.downloads.disposition import content_disposition
-from media_service.downloads.filenames import with_extension
-from media_service.downloads.model import Content, stored
 from media_service.errors import OutOfRange, Reason
+from media_service.media.content import Content, stored
+from media_service.media.filenames import with_extension
 from media_service.media.model import Media
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import find_rendition, readable

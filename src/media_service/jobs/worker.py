@@ -16,9 +16,9 @@ from media_service.errors import Unavailable
 from media_service.failpoints import failpoint
 from media_service.jobs import queries
 from media_service.jobs.attempt import CHANGES, Attempt, take
+from media_service.jobs.fair_queue import Turns
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind
-from media_service.jobs.turns import Turns
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ import struct
 import filetype
 import imagesize
 
-from media_service.media import office
+from media_service.codecs.inspect.office import FOLDERS
+from media_service.media import office_type as office
 from media_service.media.model import Kind
-from media_service.processing.inspect.office import FOLDERS
 
 # As much as is ever looked at. A JPEG's size stands behind its EXIF and ICC data.
 HEAD = 1 << 20

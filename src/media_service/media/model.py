@@ -5,11 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from media_service.types import Checksums, Fault, Owner
+from media_service.blobs.model import PUBLIC, RAW, Blob
+from media_service.types import Fault, Owner
 
-# The stores: of what only its owner may read, and of what anybody may.
-RAW = "raw"
-PUBLIC = "public"
 # What the rendition of a film is called that GetStream plays.
 STREAM = "stream"
 
@@ -34,17 +32,6 @@ class Kind(StrEnum):
     VIDEO = "VIDEO"
     AUDIO = "AUDIO"
     DOCUMENT = "DOCUMENT"
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """Bytes in a store."""
-
-    blob_id: str
-    store: str
-    key: str
-    size_bytes: int
-    checksums: Checksums
 
 
 @dataclass(frozen=True, slots=True)

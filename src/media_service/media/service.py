@@ -7,6 +7,7 @@ from uuid import UUID
 
 from media_service.access.principal import Principal
 from media_service.access.require import own
+from media_service.blobs.placing import release
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import (
@@ -31,10 +32,8 @@ from media_service.media.paging import (
     order_sql,
     parse_order,
 )
-from media_service.media.placing import release
 from media_service.media.reader import MediaReader, permit
-from media_service.media.renditions import follow
-from media_service.media.streams import queries as streams
+from media_service.renditions.streams import queries as streams
 
 CHANGEABLE = ("filename", "title", "description", "tags", "visibility")
 TYPES: dict[str, type] = {
@@ -217,6 +216,12 @@ class MediaService:
         """Wakes who watches the media, and who does the jobs that follow."""
         self._notifier.publish("media", media_id)
         self._notifier.publish("jobs", media_id)
+
+
+async def follow(db: Connection, before: Media, after: Media) -> None:
+    """Accepts a job that moves the renditions, if a change of the media asks for that."""
+    if before.home != after.home:
+        await jobs.enqueue(db, JobKind.PUBLISH, after.media_id)
 
 
 async def remove(db: Connection, media_id: str) -> None:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
+from media_service.blobs.placing import release
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind, NewJob
 from media_service.media.model import MediaState
-from media_service.media.placing import release
 from media_service.reconcile import queries
 from media_service.reconcile.model import GRACE, Finding, Kind
 from media_service.reconcile.verify import fault_of

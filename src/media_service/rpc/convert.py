@@ -5,7 +5,7 @@ from typing import Any
 
 from google.protobuf import timestamp_pb2
 from google.type import latlng_pb2
-from media.v1 import checksums_pb2, media_pb2, upload_pb2, upload_service_pb2
+from mediaservice.v1 import checksums_pb2, media_pb2, upload_pb2, upload_service_pb2
 
 from media_service.media.model import Kind, Media, Rendition, Visibility
 from media_service.rpc.public_urls import PublicUrls

@@ -5,15 +5,15 @@ from typing import Any, TypeAlias
 
 import grpc
 from crc32c import crc32c as crc32c_of
-from media.v1 import download_service_pb2, download_service_pb2_grpc
+from mediaservice.v1 import download_service_pb2, download_service_pb2_grpc
 
+from media_service.codecs.pipeline.pipeline import plan
+from media_service.codecs.pipeline.validation import parse
 from media_service.downloads.links import LIFETIME, ReadLinks
-from media_service.downloads.renders.model import Picture
-from media_service.downloads.renders.service import RenderService
+from media_service.downloads.playback import STREAMS, StreamService
 from media_service.downloads.service import DownloadService, resolve
-from media_service.downloads.streams import STREAMS, StreamService
-from media_service.processing.pipeline.check import parse
-from media_service.processing.pipeline.plan import plan
+from media_service.renders.model import Picture
+from media_service.renders.service import RenderService
 from media_service.rpc import http, http_content, wire
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import media_to_message, timestamp

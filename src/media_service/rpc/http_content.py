@@ -11,11 +11,11 @@ from google.api import httpbody_pb2
 
 from media_service.downloads.conditions import plan, unchanged
 from media_service.downloads.disposition import content_disposition
-from media_service.downloads.model import Content
-from media_service.downloads.renders.model import Picture
-from media_service.downloads.renders.service import RenderService
 from media_service.downloads.service import DownloadService
 from media_service.errors import DataLoss, MediaError
+from media_service.media.content import Content
+from media_service.renders.model import Picture
+from media_service.renders.service import RenderService
 from media_service.rpc import http, wire
 
 Caching: TypeAlias = Sequence[tuple[str, str]]

@@ -4,7 +4,7 @@ from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf import empty_pb2
-from media.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
+from mediaservice.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
 
 from media_service.downloads.links import ReadLinks
 from media_service.media.service import CHANGEABLE, MediaService, check_changeable

@@ -7,23 +7,23 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import grpc
-from media.v1 import (
+from mediaservice.v1 import (
     job_pb2,
     media_pb2,
     processing_service_pb2,
     processing_service_pb2_grpc,
 )
 
+from media_service.codecs.pipeline.catalogue import OperationManual, catalogue
+from media_service.codecs.pipeline.operation_fields import filled
+from media_service.codecs.pipeline.pipeline import Plan, plan
+from media_service.codecs.pipeline.text_form import read
+from media_service.codecs.pipeline.validation import parse
 from media_service.errors import InvalidArgument, MediaError, Reason
 from media_service.jobs.model import JobKind, JobState, Priority
-from media_service.making.service import JobService, JobView, Order
 from media_service.media.model import STREAM
 from media_service.media.paging import decode_token, encode_token, fingerprint
-from media_service.processing.pipeline.catalogue import OperationManual, catalogue
-from media_service.processing.pipeline.check import parse
-from media_service.processing.pipeline.fields import filled
-from media_service.processing.pipeline.plan import Plan, plan
-from media_service.processing.pipeline.text import read
+from media_service.renditions.service import JobService, JobView, Order
 from media_service.rpc.caller import caller
 from media_service.rpc.checks import invalid_fields
 from media_service.rpc.convert import rendition_to_message, timestamp

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from media_service.media.model import PUBLIC, STREAM, Media, Rendition
+from media_service.blobs.model import PUBLIC
+from media_service.media.model import STREAM, Media, Rendition
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from functools import lru_cache
 from typing import Any
 
-from media.v1 import download_service_pb2
-from media.v1.operation_pb2 import Operation
+from mediaservice.v1 import download_service_pb2
+from mediaservice.v1.operation_pb2 import Operation
 
-from media_service.processing.pipeline.check import parse
-from media_service.processing.pipeline.plan import Plan, plan
-from media_service.processing.pipeline.text import invalid
+from media_service.codecs.pipeline.pipeline import Plan, plan
+from media_service.codecs.pipeline.text_form import invalid
+from media_service.codecs.pipeline.validation import parse
 
 SIZE = ("width", "height", "fit", "gravity", "dpr")
 ENCODING = ("format", "quality")

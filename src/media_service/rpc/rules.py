@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from media.v1 import rule_pb2
+from mediaservice.v1 import rule_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class MethodRule:
 
 
 def read_rules(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodRule]:
-    """Rules by method path, such as "/media.v1.MediaService/GetMedia".
+    """Rules by method path, such as "/mediaservice.v1.MediaService/GetMedia".
 
     Raises `ValueError` for a method that has no rule: such a server does not start.
     """

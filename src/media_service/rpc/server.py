@@ -9,7 +9,7 @@ from typing import cast
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from media.v1 import (
+from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
     media_service_pb2,
@@ -22,11 +22,11 @@ from media.v1 import (
 
 from media_service.access.tokens import TokenVerifier
 from media_service.downloads.links import ReadLinks
-from media_service.downloads.renders.service import RenderService
+from media_service.downloads.playback import STREAMS, StreamService
 from media_service.downloads.service import DownloadService
-from media_service.downloads.streams import STREAMS, StreamService
-from media_service.making.service import JobService
 from media_service.media.service import MediaService
+from media_service.renders.service import RenderService
+from media_service.renditions.service import JobService
 from media_service.rpc.download_service import DownloadServicer
 from media_service.rpc.gate import Gate
 from media_service.rpc.media_service import MediaServicer

@@ -14,7 +14,7 @@ from media_service.types import new_id
 
 log = logging.getLogger(__name__)
 
-DOMAIN = "media.v1"
+DOMAIN = "mediaservice"
 RETRY_SECONDS = 1
 # Bytes of metadata. Clients refuse more than 8 KiB in all, as they please: the message, which is
 # there twice, once in base64, the error's metadata, and the violations, by field.

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import grpc
 from crc32c import crc32c as crc32c_of
-from media.v1 import media_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
+from mediaservice.v1 import media_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from media_service.errors import InvalidArgument, Reason, Timeout, TooLarge
 from media_service.media.paging import decode_token, encode_token, fingerprint

@@ -15,7 +15,7 @@ from typing import Any
 from google.api import httpbody_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
-from media.v1 import download_service_pb2
+from mediaservice.v1 import download_service_pb2
 
 from media_service.types import Octets
 

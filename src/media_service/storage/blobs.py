@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from media_service.errors import MediaError
-from media_service.scratch import scratch_file
 from media_service.storage.bucket_url import bucket_url
 from media_service.storage.driver import Driver, PartName, StoredPart
 from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
 from media_service.storage.s3_location import s3_location
+from media_service.storage.scratch import scratch_file
 
 # Down, messages of 256 KiB to 1 MiB are fastest over gRPC; measured again by `make bench`.
 READ_CHUNK = 512 << 10

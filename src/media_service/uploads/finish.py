@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from crc32c import crc32c as crc32c_of
 
+from media_service.blobs.model import Blob
 from media_service.db.batch import Batcher
 from media_service.db.database import Connection, Database, Duplicate
 from media_service.db.notify import Notifier
@@ -23,7 +24,7 @@ from media_service.jobs.model import Claim, JobKind, JobState, NewJob
 from media_service.jobs.progress import Progress
 from media_service.media import queries as catalogue
 from media_service.media.content_type import HEAD
-from media_service.media.model import Blob, NewMedia
+from media_service.media.model import NewMedia
 from media_service.storage.blobs import BlobStore
 from media_service.storage.crc32c import combine
 from media_service.types import Checksums, Fault, Octets, Owner

@@ -1,0 +1,48 @@
+"""The second phase of a purge: the bytes of a blob that nothing refers to any more."""
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+
+from media_service.blobs import queries
+from media_service.db.database import Database
+from media_service.failpoints import failpoint
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import Claim, JobKind, JobState
+from media_service.jobs.progress import Progress
+from media_service.storage.blobs import BlobStore
+from media_service.types import Fault
+
+log = logging.getLogger(__name__)
+
+# After a job was given up. Nothing that was to go stays for good, in the public store least of all.
+AGAIN = timedelta(hours=1)
+
+
+class UnlinkHandler:
+    """The UNLINK job: removes the bytes of a blob, if still nothing refers to it, then its row.
+    `stores`: by name, as blobs name theirs."""
+
+    def __init__(self, database: Database, stores: Mapping[str, BlobStore]) -> None:
+        self._database = database
+        self._stores = stores
+
+    async def run(self, claim: Claim, progress: Progress) -> None:
+        async with self._database.connection() as db:
+            blob = await queries.doom(db, claim.subject_id)
+        if blob is not None:
+            driver = self._stores[blob.store].driver
+            failpoint("unlink.before")
+            await driver.abort(blob.key, "")  # of a write that died halfway
+            await driver.delete(blob.key)
+            failpoint("unlink.removed")
+        async with self._database.transaction() as db:
+            if await jobs.finish(db, claim, JobState.SUCCEEDED):
+                await queries.remove(db, claim.subject_id)
+        failpoint("unlink.after")
+
+    async def give_up(self, claim: Claim, fault: Fault) -> None:
+        log.error("blob %s could not be unlinked: %s", claim.subject_id, fault.message)
+        async with self._database.transaction() as db:
+            if await jobs.finish(db, claim, JobState.FAILED, fault):
+                await jobs.enqueue(db, JobKind.UNLINK, claim.subject_id, delay=AGAIN)

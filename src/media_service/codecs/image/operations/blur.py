@@ -1,0 +1,11 @@
+"""Blurred."""
+
+from mediaservice.v1.operation_pb2 import Operation
+
+from media_service.codecs.image.gaussian_blur import blurred
+from media_service.codecs.image.operations import Context, Image, operation
+
+
+@operation("blur")
+def blur(image: Image, p: Operation.Blur, _: Context) -> Image:
+    return blurred(image, p.sigma)

@@ -1,0 +1,14 @@
+"""Mirrored."""
+
+from mediaservice.v1.operation_pb2 import Operation
+
+from media_service.codecs.image.operations import Context, Image, operation
+
+
+@operation("flip")
+def flip(image: Image, p: Operation.Flip, _: Context) -> Image:
+    if p.direction in {Operation.Flip.HORIZONTAL, Operation.Flip.BOTH}:
+        image = image.fliphor()
+    if p.direction in {Operation.Flip.VERTICAL, Operation.Flip.BOTH}:
+        image = image.copy_memory().flipver()
+    return image

@@ -1,0 +1,12 @@
+"""No colours."""
+
+from mediaservice.v1.operation_pb2 import Operation
+
+from media_service.codecs.image.colors import effects
+from media_service.codecs.image.colors.steps import run
+from media_service.codecs.image.operations import Context, Image, operation
+
+
+@operation("grayscale")
+def grayscale(image: Image, _: Operation.Grayscale, __: Context) -> Image:
+    return run(image, [effects.grayscale()])

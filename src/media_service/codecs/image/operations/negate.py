@@ -1,0 +1,12 @@
+"""Colours into their opposites."""
+
+from mediaservice.v1.operation_pb2 import Operation
+
+from media_service.codecs.image.colors import effects
+from media_service.codecs.image.colors.steps import run
+from media_service.codecs.image.operations import Context, Image, operation
+
+
+@operation("negate")
+def negate(image: Image, _: Operation.Negate, __: Context) -> Image:
+    return run(image, [effects.negate()])

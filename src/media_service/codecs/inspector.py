@@ -1,0 +1,75 @@
+"""Says what a media file is and whether it is whole, without ever opening it in this process."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
+
+from media_service.codecs.inspection import Inspection, checked
+from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.sandbox.pool import Sandbox
+
+INSPECT = "media_service.codecs.inspect"
+IMAGE = f"{INSPECT}.image:inspect"
+VIDEO = f"{INSPECT}.av:inspect_video"
+AUDIO = f"{INSPECT}.av:inspect_audio"
+DOCUMENT = f"{INSPECT}.document:inspect"
+
+LIMITS = Limits(
+    # A progressive JPEG of 250 megapixels needs 1.5 GiB: all its coefficients at once.
+    memory_bytes=2 << 30,
+    # The largest picture taken decodes in some ten seconds on one slow core.
+    cpu_seconds=60,
+    # A film without a duration in its header is read to the end, from a disk that others use.
+    wall_seconds=120,
+    # Inspection writes nothing; what a library logs fits.
+    file_bytes=1 << 20,
+    # 200 tags of 1000 characters and 500 chapters' titles of 200, escaped.
+    result_bytes=4 << 20,
+)
+# A child starts in a quarter of a second: spread over this many pictures that is nothing, and what
+# a hostile one left behind is soon gone.
+IMAGES_PER_CHILD = 50
+
+
+class Inspector:
+    """Inspects files in child processes, at most `children` at once for each of pictures and
+    other media. An async context manager: leaving it ends the children."""
+
+    def __init__(self, max_pixels: int, children: int) -> None:
+        self._max_pixels = max_pixels
+        self._images = Sandbox([IMAGE], LIMITS, children, IMAGES_PER_CHILD)
+        # Demuxers are the larger target, and their files the larger work: a fresh child for each,
+        # started before it is needed, since to start one takes longer than most inspections.
+        self._others = Sandbox([VIDEO, AUDIO, DOCUMENT], LIMITS, children, 1, warm=True)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._images)
+        await self._stack.enter_async_context(self._others)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def inspect(self, path: Path, kind: str, content_type: str) -> Inspection:
+        """What the file at `path` is: `kind` IMAGE, VIDEO, AUDIO or DOCUMENT, of `content_type`.
+
+        Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (PIXEL_LIMIT_EXCEEDED,
+        INSPECTION_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE).
+        """
+        match kind:
+            case "IMAGE":
+                answer = await self._images.run(
+                    IMAGE, path, content_type=content_type, max_pixels=self._max_pixels
+                )
+            case "VIDEO":
+                answer = await self._others.run(
+                    VIDEO, path, content_type=content_type, max_pixels=self._max_pixels
+                )
+            case "AUDIO":
+                answer = await self._others.run(AUDIO, path, content_type=content_type)
+            case "DOCUMENT":
+                answer = await self._others.run(DOCUMENT, path, content_type=content_type)
+            case _:
+                raise ValueError(f"unknown kind {kind}")
+        return checked(answer, kind)

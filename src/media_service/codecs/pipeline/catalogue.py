@@ -1,0 +1,126 @@
+"""What the contract tells of its operations: their comments, examples and rules are the manual."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from buf.validate import validate_pb2
+from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor import FieldDescriptor
+from mediaservice.v1.operation_pb2 import Operation
+
+from media_service.codecs.image.formats import FORMATS
+from media_service.codecs.pipeline import operation_fields as fields
+
+DESCRIPTORS = Path(__file__).parents[4] / "generated/mediaservice.binpb"
+FILE = "mediaservice/v1/operation.proto"
+# Where comments are in a file: `nested_type` and `field` of a message, by their numbers.
+MESSAGE, NESTED, FIELD = 4, 3, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """`default`, `least` and `most` as in the text form; empty: there is none."""
+
+    name: str
+    kind: str
+    description: str
+    default: str
+    least: str
+    most: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationManual:
+    """`kinds`, `makes`, `last`: see `fields`."""
+
+    name: str
+    description: str
+    example: str
+    parameters: tuple[Parameter, ...]
+    kinds: tuple[str, ...]
+    makes: str
+    last: bool
+
+
+@cache
+def catalogue() -> tuple[OperationManual, ...]:
+    """All operations, in the order of the contract."""
+    comments = read_comments()
+    return tuple(
+        OperationManual(
+            name,
+            comments.get(message.full_name, ""),
+            fields.example(message),
+            tuple(
+                parameter(field, comments.get(field.full_name, ""))
+                for field in fields.parameters(message)
+            ),
+            tuple(fields.kinds(message)),
+            fields.makes(message),
+            fields.is_last(message),
+        )
+        for name, message in fields.operations().items()
+    )
+
+
+def parameter(field: FieldDescriptor, comment: str) -> Parameter:
+    least, most = bounds(field)
+    return Parameter(
+        field.name,
+        fields.kind(field),
+        comment,
+        fields.default_text(field),
+        least,
+        most,
+        choices(field),
+    )
+
+
+def choices(field: FieldDescriptor) -> tuple[str, ...]:
+    """The values of an enum that can be asked for; of formats, those that can be written."""
+    enum = fields.enum_of(field)
+    if enum is None:
+        return ()
+    refused = field.GetOptions().Extensions[validate_pb2.field].enum.not_in
+    names = [value.name for value in enum.values if value.number and value.number not in refused]
+    return tuple(name for name in names if enum != Operation.Format.DESCRIPTOR or name in FORMATS)
+
+
+def bounds(field: FieldDescriptor) -> tuple[str, str]:
+    """The contract has only bounds that are themselves allowed."""
+    rules = field.GetOptions().Extensions[validate_pb2.field]
+    numbers = getattr(rules, rules.WhichOneof("type") or "", None)
+    if fields.kind(field) not in {"int", "float"} or numbers is None:
+        return "", ""
+    least = f"{numbers.gte:.15g}" if numbers.HasField("gte") else ""
+    most = f"{numbers.lte:.15g}" if numbers.HasField("lte") else ""
+    return least, most
+
+
+def read_comments() -> dict[str, str]:
+    """The comment of every operation and parameter, by full name, as one line."""
+    files = descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS.read_bytes())
+    file = next(file for file in files.file if file.name == FILE)
+    found = {}
+    for place in file.source_code_info.location:
+        names = [file.package]
+        message: descriptor_pb2.DescriptorProto | None = None
+        path = list(place.path)
+        while path:
+            kind, index, *path = [*path, 0] if len(path) == 1 else path
+            if kind == MESSAGE and message is None:
+                message = file.message_type[index]
+            elif kind == NESTED and message is not None:
+                message = message.nested_type[index]
+            elif kind == FIELD and message is not None and not path:
+                names.append(message.field[index].name)
+                break
+            else:
+                names = []
+                break
+            names.append(message.name)
+        if names and place.leading_comments:
+            found[".".join(names)] = " ".join(place.leading_comments.split())
+    return found

@@ -1,0 +1,135 @@
+"""What the contract says of operations and their parameters."""
+
+import re
+from functools import cache
+from typing import Any, Literal
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from mediaservice.v1 import operation_pb2
+from mediaservice.v1.media_pb2 import Media
+from mediaservice.v1.operation_pb2 import Operation
+
+ONEOF: Literal["operation"] = "operation"
+FILTERS = Operation.Filter.Name
+
+# Python would take more for a number: "1_000", "infinity", digits of other scripts.
+WHOLE = re.compile(r"-?[0-9]{1,18}")
+NUMBER = re.compile(
+    r"-?([0-9]{1,18}(\.[0-9]{0,30})?|\.[0-9]{1,30})(e[+-]?[0-9]{1,3})?", re.IGNORECASE
+)
+
+
+@cache
+def operations() -> dict[str, Descriptor]:
+    """The message of each operation, by its name in the text form."""
+    oneof = Operation.DESCRIPTOR.oneofs_by_name[ONEOF]
+    return {field.name: field.message_type for field in oneof.fields if field.message_type}
+
+
+@cache
+def parameters(operation: Descriptor) -> tuple[FieldDescriptor, ...]:
+    """In the order in which they can be given without their names."""
+    return tuple(sorted(operation.fields, key=lambda field: field.number))
+
+
+def enum_of(field: FieldDescriptor) -> EnumDescriptor | None:
+    return field.enum_type if field.type == FieldDescriptor.TYPE_ENUM else None
+
+
+def values(enum: EnumDescriptor) -> list[str]:
+    """Without the one that stands for none."""
+    return [value.name for value in enum.values if value.number]
+
+
+def example(operation: Descriptor) -> str:
+    text: str = operation.GetOptions().Extensions[operation_pb2.example]
+    return text
+
+
+def kinds(operation: Descriptor) -> list[str]:
+    """What it can be done to, by the names of Media.Kind."""
+    numbers = operation.GetOptions().Extensions[operation_pb2.kinds]
+    return [Media.Kind.Name(number) for number in numbers] or [Media.Kind.Name(Media.IMAGE)]
+
+
+def makes(operation: Descriptor) -> str:
+    """What comes out of it; empty: the same as went in."""
+    number = operation.GetOptions().Extensions[operation_pb2.makes]
+    return Media.Kind.Name(number) if number else ""
+
+
+def is_last(operation: Descriptor) -> bool:
+    """Whether nothing can follow it."""
+    return bool(operation.GetOptions().Extensions[operation_pb2.last])
+
+
+def default_text(field: FieldDescriptor) -> str:
+    """As in the text form; empty: there is none."""
+    text: str = field.GetOptions().Extensions[operation_pb2.default_value]
+    return text
+
+
+def kind(field: FieldDescriptor) -> str:
+    """What a value is, in words."""
+    match field.type:
+        case FieldDescriptor.TYPE_ENUM:
+            return "enum"
+        case FieldDescriptor.TYPE_BOOL:
+            return "bool"
+        case FieldDescriptor.TYPE_DOUBLE | FieldDescriptor.TYPE_FLOAT:
+            return "float"
+        case FieldDescriptor.TYPE_STRING:
+            return "string"
+    return "int"
+
+
+def given(message: Any, field: FieldDescriptor) -> bool:
+    """Whether a parameter is set."""
+    if field.has_presence:
+        return bool(message.HasField(field.name))
+    return bool(getattr(message, field.name))
+
+
+def step(operation: Operation) -> tuple[str, Any]:
+    """The name of an operation and its message."""
+    name = operation.WhichOneof(ONEOF) or ""
+    return name, getattr(operation, name) if name else None
+
+
+def filled(operation: Operation) -> Operation:
+    """The same, with the contract's defaults where nothing is given."""
+    whole = Operation()
+    whole.CopyFrom(operation)
+    name, message = step(whole)
+    message.SetInParent()
+    for field in parameters(operations()[name]):
+        text = default_text(field)
+        if text and not given(message, field):
+            setattr(message, field.name, parsed(field, text))
+    return whole
+
+
+def parsed(field: FieldDescriptor, text: str) -> Any:
+    """A value of the text form. Raises ValueError, saying what it must be."""
+    if enum := enum_of(field):
+        known = enum.values_by_name.get(text.upper())
+        if known is None or not known.number:
+            raise ValueError(f"must be one of {', '.join(values(enum))}")
+        return known.number
+    match kind(field):
+        case "bool":
+            if text.lower() not in {"true", "false", "1", "0"}:
+                raise ValueError("must be true or false")
+            return text.lower() in {"true", "1"}
+        case "int":
+            if not WHOLE.fullmatch(text):
+                raise ValueError("must be a whole number")
+            number = int(text)
+            if field.type == FieldDescriptor.TYPE_INT32 and abs(number) >= 1 << 31:
+                raise ValueError("must be a smaller number")
+            return number
+        case "float":
+            if not NUMBER.fullmatch(text):
+                raise ValueError("must be a number")
+            return float(text)
+    return text

@@ -1,0 +1,196 @@
+"""Use cases of playing films."""
+
+import hashlib
+import re
+from dataclasses import replace
+from functools import partial
+
+from crc32c import crc32c
+
+from media_service.codecs.pipeline.pipeline import read_plan
+from media_service.db.database import Connection, Database
+from media_service.downloads.playlist_cache import Playlists
+from media_service.errors import FailedPrecondition, MediaError, NotFound, Reason
+from media_service.jobs import queries as jobs
+from media_service.media import queries as catalogue
+from media_service.media.content import Content, stored
+from media_service.media.model import STREAM, Media, MediaState
+from media_service.media.reader import MediaReader
+from media_service.media.service import readable
+from media_service.renditions.streams import dash, hls, queries
+from media_service.renditions.streams.model import HEAD, Overview, Stream, Timeline
+from media_service.types import Checksums, now
+
+MASTER, MANIFEST, FRAMES = "master.m3u8", "manifest.mpd", "iframes.m3u8"
+# What public paths of streams begin with.
+STREAMS = "streams"
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+PART = re.compile(rf"({UUID.pattern})/([a-z0-9]{{1,16}})/([a-z0-9]{{1,16}}\.(?:m3u8|mp4|m4s|vtt))")
+# Of a storyboard: its times name the pictures as they lie beside each other in `renditions/`, too.
+BOARD = re.compile(r"([a-z0-9][a-z0-9_.-]{0,63})/content")
+SEGMENT = re.compile(r"([1-9][0-9]{0,8})\.(m4s|vtt)")
+VTT = "text/vtt; charset=utf-8"
+
+
+class StreamService:
+    """`reader`: finds media, which need not have their renditions."""
+
+    def __init__(self, database: Database, reader: MediaReader) -> None:
+        self._database = database
+        self._reader = reader
+        self._playlists = Playlists()
+
+    async def public(self, path: str) -> Content:
+        """As `open`, of a media that anybody may see: its id, and behind it the path. Raises
+        NotFound (MEDIA_NOT_FOUND, RENDITION_NOT_FOUND), FailedPrecondition (MEDIA_NOT_READY)."""
+        media_id, _, rest = path.partition("/")
+        media = await self._reader.find(media_id) if UUID.fullmatch(media_id) else None
+        if media is None or not media.published:
+            raise NotFound(Reason.MEDIA_NOT_FOUND, "There is nothing public here.")
+        return await self.open(media, rest)
+
+    async def check(self, media: Media) -> None:
+        """Raises NotFound (RENDITION_NOT_FOUND) unless there is a stream, or will be soon."""
+        async with self._database.connection() as db:
+            if media.media_id in await queries.current(db, [media.media_id]):
+                return
+            error = await missing(db, media)
+        if error.reason is not Reason.MEDIA_NOT_READY:
+            raise error
+
+    async def open(self, media: Media, path: str) -> Content:
+        """What lies at this path of the stream of a media: a playlist, a manifest, a segment, or a
+        storyboard: what players show of a film.
+
+        Raises NotFound (RENDITION_NOT_FOUND), FailedPrecondition (MEDIA_NOT_READY,
+        MEDIA_QUARANTINED), Gone (MEDIA_DELETED).
+        """
+        readable(media)
+        if part := PART.fullmatch(path):
+            return await self._part(media, *part.groups())
+        if board := BOARD.fullmatch(path):
+            return await self._board(media, board[1])
+        if path not in {MASTER, MANIFEST}:
+            raise no_such(media)
+        stream = await self._current(media)
+        key = (media.media_id, stream.stream_id, path)
+        make = partial(self._whole, media, stream, path)
+        return await self._playlists.get(key, final=stream.ready, make=make)
+
+    async def _current(self, media: Media) -> Stream:
+        async with self._database.connection() as db:
+            stream = (await queries.current(db, [media.media_id])).get(media.media_id)
+            if stream is None:
+                raise await missing(db, media)
+        return stream
+
+    async def _whole(self, media: Media, stream: Stream, path: str) -> Content:
+        """The playlist of playlists, or the manifest."""
+        async with self._database.connection() as db:
+            overview = Overview(stream, await queries.states(db, stream))
+            check_begun(overview)
+            if path == MASTER:
+                text = hls.master(overview, stream.stream_id)
+                return in_memory(text, hls.CONTENT_TYPE, stream)
+            if not stream.ready:
+                raise not_ready("The manifest is there once the stream is whole; HLS plays sooner.")
+            timelines = {
+                name: await queries.timeline(db, stream.stream_id, name)
+                for name in stream.ladder.names
+                if name in overview.tracks
+            }
+        if not all(timelines.values()):  # it was removed just now
+            raise no_such(media)
+        text = dash.manifest(overview, timelines, stream.stream_id)
+        return in_memory(text, dash.CONTENT_TYPE, stream)
+
+    async def _part(self, media: Media, stream_id: str, track: str, name: str) -> Content:
+        if found := SEGMENT.fullmatch(name):
+            return await self._segment(media, stream_id, track, int(found[1]), found[2])
+        if name == "init.mp4":
+            return await self._segment(media, stream_id, track, HEAD, "mp4")
+        if name not in {"playlist.m3u8", FRAMES}:
+            raise no_such(media)
+        async with self._database.connection() as db:
+            stream = await queries.get(db, media.media_id, stream_id)
+        if stream is None:
+            raise no_such(media)
+        key = (media.media_id, stream_id, f"{track}/{name}")
+        make = partial(self._track, media, stream, track, name)
+        return await self._playlists.get(key, final=stream.ready, make=make)
+
+    async def _track(self, media: Media, stream: Stream, track: str, name: str) -> Content:
+        """The playlist of one track."""
+        async with self._database.connection() as db:
+            segments = await queries.timeline(db, stream.stream_id, track)
+        timeline = Timeline(stream, track, segments)
+        pictures = {rung.name for rung in stream.ladder.rungs}
+        if not segments or (name == FRAMES and track not in pictures):
+            raise no_such(media)
+        if track not in stream.ladder.names:
+            text = hls.subtitles(timeline)
+        else:
+            text = hls.frames(timeline) if name == FRAMES else hls.media(timeline)
+        return in_memory(text, hls.CONTENT_TYPE, stream)
+
+    async def _board(self, media: Media, name: str) -> Content:
+        """The times or the pictures of a storyboard. Nothing else that was made of the media: who
+        may see the stream may not see all."""
+        async with self._database.connection() as db:
+            whole = (await catalogue.get_many(db, [media.media_id])).get(media.media_id)
+        for found in whole.renditions if whole else ():
+            if found.name == name and found.pipeline and read_plan(found.pipeline).beside:
+                content = stored(found.blob, found.content_type, "", found.create_time)
+                return replace(content, followed=True)
+        raise no_such(media)
+
+    async def _segment(
+        self, media: Media, stream_id: str, track: str, number: int, extension: str
+    ) -> Content:
+        async with self._database.connection() as db:
+            blob = await queries.segment(db, media.media_id, stream_id, track, number)
+        if blob is None:
+            raise no_such(media)
+        sound = "audio/mp4" if track.startswith("a") else "video/mp4"
+        kind = VTT if extension == "vtt" else sound
+        return stored(blob, kind, "", media.create_time)
+
+
+def check_begun(overview: Overview) -> None:
+    """Raises FailedPrecondition (MEDIA_NOT_READY) unless every size and sound can be begun."""
+    if overview.stream.ready:
+        return
+    for name in overview.stream.ladder.names:
+        state = overview.tracks.get(name)
+        if not state or not state.codec or not state.segments:
+            raise not_ready("The stream is being made, and does not play yet; ask again soon.")
+
+
+async def missing(db: Connection, media: Media) -> MediaError:
+    """Why there is no stream."""
+    waiting = media.state in {MediaState.PENDING, MediaState.PROCESSING}
+    if waiting or await jobs.is_making(db, media.media_id, STREAM):
+        return not_ready("The stream is about to be made; ask again soon.")
+    return no_such(media)
+
+
+def no_such(media: Media) -> NotFound:
+    return NotFound(
+        Reason.RENDITION_NOT_FOUND,
+        "There is no such stream, or no such part of it; ProcessMedia with `stream` makes one.",
+        media_id=media.media_id,
+        rendition=STREAM,
+    )
+
+
+def not_ready(message: str) -> FailedPrecondition:
+    return FailedPrecondition(Reason.MEDIA_NOT_READY, message)
+
+
+def in_memory(text: str, kind: str, stream: Stream) -> Content:
+    data = text.encode()
+    digest = hashlib.sha256(data).digest()
+    checksums = Checksums(crc32c(data), digest)
+    modified = stream.create_time if stream.ready else now()
+    etag = f'"{digest.hex()[:32]}"'
+    return Content(data, etag, len(data), checksums, kind, "", modified, followed=True)

@@ -1,0 +1,107 @@
+"""SQL of pictures that were made for a request, and kept."""
+
+from datetime import datetime, timedelta
+
+from media_service.blobs.model import Blob
+from media_service.db.database import Connection
+from media_service.renders.model import Render
+from media_service.types import Checksums
+
+
+async def find(db: Connection, media_id: str, key: bytes) -> tuple[Render, datetime] | None:
+    """A render, and when it was last used, to the day."""
+    rows = await db.execute(
+        """
+        select r.content_type, r.use_time, b.blob_id::text as blob_id, b.store, b.key,
+               b.size_bytes, b.crc32c, b.sha256
+        from renders r join blobs b on b.blob_id = r.blob_id
+        where r.media_id = %s and r.key = %s
+        """,
+        (media_id, key),
+    )
+    row = await rows.fetchone()
+    if row is None:
+        return None
+    checksums = Checksums(row["crc32c"], row["sha256"])
+    blob = Blob(row["blob_id"], row["store"], row["key"], row["size_bytes"], checksums)
+    return Render(blob, row["content_type"], blob.size_bytes, checksums), row["use_time"]
+
+
+async def hold_media(db: Connection, media_id: str) -> bool:
+    """Keeps a media from being removed until the transaction ends; False if it is gone."""
+    rows = await db.execute("select from media where media_id = %s for key share", (media_id,))
+    return rows.rowcount == 1
+
+
+async def put(
+    db: Connection, media_id: str, key: bytes, content_type: str, blob_id: str
+) -> str | None:
+    """Lets a render lie in a blob. Returns the blob that is of no use now: an older one, or this
+    one, if the older one is just being removed."""
+    added = await db.execute(
+        "insert into renders (media_id, key, blob_id, content_type) values (%s, %s, %s, %s)"
+        " on conflict do nothing",
+        (media_id, key, blob_id, content_type),
+    )
+    if added.rowcount == 1:
+        return None
+    rows = await db.execute(
+        """
+        with older as (
+            select blob_id from renders where media_id = %(media_id)s and key = %(key)s for update
+        )
+        update renders r set blob_id = %(blob_id)s, content_type = %(type)s, use_time = now()
+        from older where r.media_id = %(media_id)s and r.key = %(key)s
+        returning older.blob_id::text as blob_id
+        """,
+        {"media_id": media_id, "key": key, "blob_id": blob_id, "type": content_type},
+    )
+    row = await rows.fetchone()
+    return row["blob_id"] if row else blob_id
+
+
+async def used(db: Connection, media_id: str, key: bytes) -> None:
+    await db.execute(
+        "update renders set use_time = now() where media_id = %s and key = %s", (media_id, key)
+    )
+
+
+async def remove_surplus(db: Connection, media_id: str, most: int, most_bytes: int) -> list[str]:
+    """Removes renders of a media but those that were used last: `most` of them, and of `most_bytes`
+    together. Returns their blobs."""
+    rows = await db.execute(
+        """
+        delete from renders where (media_id, key) in (
+            select media_id, key from renders where (media_id, key) in (
+                select media_id, key from (
+                    select r.media_id, r.key, count(*) over later as place,
+                           sum(b.size_bytes) over later as bytes
+                    from renders r join blobs b on b.blob_id = r.blob_id
+                    where r.media_id = %s
+                    window later as (order by r.use_time desc, r.key rows unbounded preceding)
+                ) ranked
+                where place > %s or bytes > %s
+            )
+            for update skip locked
+        )
+        returning blob_id::text as blob_id
+        """,
+        (media_id, most, most_bytes),
+    )
+    return [row["blob_id"] async for row in rows]
+
+
+async def remove_unused(db: Connection, kept: timedelta, limit: int) -> list[str]:
+    """Removes renders that were not used for so long; returns their blobs."""
+    rows = await db.execute(
+        """
+        delete from renders where (media_id, key) in (
+            select media_id, key from renders where use_time < now() - %s
+            order by use_time limit %s
+            for update skip locked
+        )
+        returning blob_id::text as blob_id
+        """,
+        (kept, limit),
+    )
+    return [row["blob_id"] async for row in rows]

@@ -1,0 +1,97 @@
+"""The job that makes stored bytes known: hashed, inspected, and READY or FAILED."""
+
+from media_service.codecs.inspector import Inspector
+from media_service.db.database import Database
+from media_service.db.notify import Notifier
+from media_service.failpoints import failpoint
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import Claim, JobState
+from media_service.jobs.progress import Progress
+from media_service.media import queries
+from media_service.media.model import Media, MediaState
+from media_service.renditions.presets import Presets
+from media_service.renditions.thumbnails import Thumbnails
+from media_service.storage.blobs import BlobStore
+from media_service.types import Fault
+
+
+class IngestHandler:
+    """Does INGEST jobs; their subject is a media id. The original stays, whatever comes out."""
+
+    def __init__(
+        self,
+        database: Database,
+        notifier: Notifier,
+        store: BlobStore,
+        inspector: Inspector,
+        thumbnails: Thumbnails,
+        presets: Presets,
+    ) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._store = store
+        self._inspector = inspector
+        self._thumbnails = thumbnails
+        self._presets = presets
+
+    async def run(self, claim: Claim, progress: Progress) -> None:
+        media = await self._begin(claim)
+        if media is None:
+            return
+        progress.report("hash", 0)
+        await self._hash(media)
+        blob = media.blob
+        progress.report("inspect", 30)
+        async with self._store.as_file(blob.key, blob.size_bytes) as path:
+            found = await self._inspector.inspect(path, media.kind, media.content_type)
+            progress.report("thumbnails", 60)
+            look = await self._thumbnails.make(media, path, found.info)
+        failpoint("ingest.finish.before")
+        async with self._database.transaction() as db:
+            if not await jobs.finish(db, claim, JobState.SUCCEEDED):
+                return
+            await queries.set_info(db, media.media_id, {**found.info, **look}, found.private_info)
+            presets = self._presets.jobs(media, found.info)
+            # What somebody asked for meanwhile is not to be replaced by what comes by itself.
+            asked = {
+                p.rendition for p in presets if await jobs.is_making(db, p.subject_id, p.rendition)
+            }
+            await jobs.accept(db, [p for p in presets if p.rendition not in asked])
+        failpoint("ingest.finish.after")
+        self._notifier.publish("media", media.media_id, MediaState.READY)
+        self._notifier.publish("jobs", media.media_id)
+
+    async def give_up(self, claim: Claim, fault: Fault) -> None:
+        async with self._database.transaction() as db:
+            if not await jobs.finish(db, claim, JobState.FAILED, fault):
+                return
+            await queries.set_state(db, claim.subject_id, MediaState.FAILED, fault)
+        self._notifier.publish("media", claim.subject_id, MediaState.FAILED)
+
+    async def _begin(self, claim: Claim) -> Media | None:
+        """The media, now PROCESSING; None, and the job ended, if it was purged or put into
+        quarantine meanwhile. Who ends a quarantine adds the job again.
+
+        None too if the job is another worker's by now, which may have ended it: nobody would take
+        the media out of PROCESSING again.
+        """
+        async with self._database.transaction() as db:
+            if not await jobs.hold(db, claim):
+                return None
+            media = await queries.lock(db, claim.subject_id)
+            if media is None or media.state is MediaState.QUARANTINED:
+                await jobs.finish(db, claim, JobState.SUCCEEDED)
+                return None
+            if media.state in {MediaState.PENDING, MediaState.FAILED}:
+                await queries.set_state(db, media.media_id, MediaState.PROCESSING)
+        self._notifier.publish("media", media.media_id, MediaState.PROCESSING)
+        return media
+
+    async def _hash(self, media: Media) -> None:
+        """Records the SHA-256 if it is not known yet, by itself: it is true however this ends."""
+        blob = media.blob
+        if blob.checksums.sha256 is None:
+            sha256 = await self._store.sha256(blob.key, blob.size_bytes)
+            async with self._database.connection() as db:
+                await queries.set_sha256(db, blob.blob_id, sha256)
+            failpoint("ingest.hash.after")

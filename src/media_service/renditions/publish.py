@@ -1,0 +1,100 @@
+"""The job that lets the renditions of a media lie where they belong."""
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+
+from media_service.blobs.model import Blob
+from media_service.blobs.placing import Placer
+from media_service.db.database import Connection, Database
+from media_service.db.notify import Notifier
+from media_service.errors import MediaError, Reason
+from media_service.failpoints import failpoint
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import Claim, JobKind, JobState
+from media_service.jobs.progress import Progress
+from media_service.media import queries
+from media_service.media.model import Media, Rendition
+from media_service.renditions.keep import retire
+from media_service.storage.blobs import BlobStore
+from media_service.types import Fault
+
+log = logging.getLogger(__name__)
+
+# After a job was given up. What should be private is not left in the public store for good.
+AGAIN = timedelta(minutes=10)
+
+
+class PublishHandler:
+    """Does PUBLISH jobs; their subject is a media id.
+
+    A rendition moves by a copy under a new key, then one transaction that refers to the copy, then
+    the removal of what was copied. So readers find it at any moment, and what is killed halfway
+    leaves nothing behind.
+    """
+
+    def __init__(
+        self, database: Database, notifier: Notifier, stores: Mapping[str, BlobStore]
+    ) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._stores = stores
+        self._placer = Placer(database, notifier)
+
+    async def run(self, claim: Claim, progress: Progress) -> None:
+        while media := await self._unfinished(claim):
+            failed: MediaError | None = None
+            for rendition in media.misplaced:
+                try:
+                    await self._move(media, rendition)
+                except MediaError as error:
+                    failed = error  # the others move all the same
+            if failed is not None and await self._unfinished(claim):
+                raise failed
+        self._notifier.publish("media", claim.subject_id)
+
+    async def give_up(self, claim: Claim, fault: Fault) -> None:
+        log.error("renditions of media %s not moved: %s", claim.subject_id, fault.message)
+        async with self._database.transaction() as db:
+            ended = await jobs.finish(db, claim, JobState.FAILED, fault)
+            if ended and fault.reason != Reason.BLOB_MISSING:  # what is lost does not come back
+                await jobs.enqueue(db, JobKind.PUBLISH, claim.subject_id, delay=AGAIN)
+        failpoint("publish.give-up.after")
+
+    async def _unfinished(self, claim: Claim) -> Media | None:
+        """The media that still has misplaced renditions; None, and the job ended, if it has none.
+
+        Whoever changes where they belong holds the same lock, and accepts a job of their own.
+        """
+        async with self._database.transaction() as db:
+            media = await queries.lock(db, claim.subject_id)
+            if media is not None and media.misplaced:
+                return media
+            failpoint("publish.finish.before")
+            await jobs.finish(db, claim, JobState.SUCCEEDED)
+        failpoint("publish.finish.after")
+        return None
+
+    async def _move(self, media: Media, rendition: Rendition) -> None:
+        """Nothing, if the rendition, or the media's visibility, changed meanwhile."""
+        blob = rendition.blob
+        source, target = self._stores[blob.store], self._stores[media.home]
+
+        async def write(key: str) -> None:
+            kind = rendition.content_type
+            await target.copy_from(source, blob.key, key, blob.size_bytes, kind)
+
+        take = partial(self._take, media.media_id, rendition)
+        await self._placer.place(target, blob.size_bytes, blob.checksums, write, take)
+        self._notifier.publish("jobs", "unlink")  # what it was copied from
+
+    async def _take(self, media_id: str, rendition: Rendition, db: Connection, copy: Blob) -> bool:
+        media = await queries.lock(db, media_id)
+        if media is None or media.home != copy.store:
+            return False
+        if not await queries.move_rendition(db, media_id, rendition, copy.blob_id):
+            return False
+        await retire(db, media, rendition.blob)
+        await queries.touch(db, media_id)
+        return True

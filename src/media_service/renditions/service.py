@@ -1,0 +1,231 @@
+"""Use cases of jobs: what is to be made of media, and what becomes of it."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from media_service.access.principal import Principal
+from media_service.access.require import own, require
+from media_service.codecs.pipeline.pipeline import Plan
+from media_service.codecs.pipeline.text_form import digest
+from media_service.db.batch import Batcher
+from media_service.db.database import Connection, Database
+from media_service.db.notify import Notifier
+from media_service.db.watch import watch
+from media_service.errors import FailedPrecondition, NotFound, Reason
+from media_service.failpoints import failpoint
+from media_service.jobs import queries
+from media_service.jobs.attempt import CHANGES
+from media_service.jobs.model import Job, JobKind, JobState, NewJob, Priority
+from media_service.media import queries as catalogue
+from media_service.media.model import STREAM, Media, Rendition
+from media_service.media.reader import MediaReader
+from media_service.media.service import load
+from media_service.renditions.inputs import overlay_of, way_of
+from media_service.renditions.keep import check_room
+
+# How long jobs that ended can be looked at.
+KEPT = timedelta(days=30)
+# The service's own, which only operators look at. There are many.
+OWN_KEPT = timedelta(days=1)
+BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A rendition that somebody wants. `rendition` empty: named after the pipeline."""
+
+    media_id: str
+    plan: Plan
+    rendition: str
+    priority: Priority
+    request_id: str | None
+
+    @property
+    def name(self) -> str:
+        if self.plan.streams:
+            return STREAM
+        return self.rendition or f"p-{digest(self.plan.text).hex()[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job, and what it made, as long as that is there."""
+
+    job: Job
+    media: Media | None = None
+    rendition: Rendition | None = None
+
+
+class JobService:
+    """Of the jobs of callers; the service's own are nobody's to see."""
+
+    def __init__(self, database: Database, notifier: Notifier, reader: MediaReader) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._reader = reader
+        self._read = Batcher(self._read_many)
+
+    async def order(self, principal: Principal, orders: Sequence[Order]) -> list[JobView]:
+        """Accepts jobs, all or none. A known request id gives the job it stood for before.
+
+        Raises NotFound (MEDIA_NOT_FOUND), Gone (MEDIA_DELETED), FailedPrecondition
+        (MEDIA_QUARANTINED, OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED).
+        """
+        own(principal)
+        async with self._database.transaction() as db:
+            jobs = [await self._order(db, principal, order) for order in orders]
+            failpoint("job.order.before")
+        failpoint("job.order.after")
+        for job in jobs:
+            if not job.state.final:
+                self._notifier.publish("jobs", job.job_id)
+        return [await self._view(job) for job in jobs]
+
+    async def _order(self, db: Connection, principal: Principal, order: Order) -> Job:
+        if order.request_id and (
+            known := await queries.by_request(db, principal.owner, order.request_id)
+        ):
+            return known
+        media = await load(db, principal, order.media_id)
+        way = way_of(media, order.plan.text)
+        check_room(media, order.name)
+        for overlay_id in order.plan.overlays:
+            overlay_of(media, await catalogue.get(db, overlay_id), overlay_id)
+        new = NewJob(
+            JobKind.PROCESS,
+            media.media_id,
+            media.owner,
+            order.priority,
+            request_id=order.request_id,
+            pipeline=order.plan.text,
+            rendition=order.name,
+            done=media.made(order.name, order.plan.text) is not None,
+            heavy=way.heavy,
+        )
+        added = await (await queries.accept(db, [new])).fetchone()
+        if added is None and order.request_id:  # the same request came at the same time
+            found = await queries.by_request(db, media.owner, order.request_id)
+        else:
+            found = await queries.lock(db, new.job_id)
+        if found is None:
+            raise RuntimeError("a job was accepted and is not there")
+        return found
+
+    async def get(self, principal: Principal, job_id: str) -> JobView:
+        """Raises NotFound (JOB_NOT_FOUND)."""
+        return await self._view(permit(principal, await self._read(job_id), job_id))
+
+    async def list_jobs(
+        self,
+        principal: Principal,
+        *,
+        media_id: str | None,
+        state: JobState | None,
+        kind: JobKind | None,
+        after: tuple[datetime, str] | None,
+        limit: int,
+    ) -> list[JobView]:
+        """The caller's jobs, newest first, older than `after` (create_time, job_id)."""
+        owner = own(principal)
+        async with self._database.connection() as db:
+            jobs = await queries.page(
+                db, owner, media_id=media_id, state=state, kind=kind, after=after, limit=limit
+            )
+            made = {job.media_id for job in jobs if job.state is JobState.SUCCEEDED}
+            media = await catalogue.get_many(db, list(made)) if made else {}
+        return [view(job, media.get(job.media_id)) for job in jobs]
+
+    def watch(self, principal: Principal, job_id: str) -> AsyncIterator[JobView]:
+        """The job now, after every change, and every 15 seconds; ends with a final state."""
+        read = partial(self.get, principal, job_id)
+        return watch(self._notifier, CHANGES, job_id, read, lambda seen: seen.job.state.final)
+
+    async def cancel(self, principal: Principal, job_id: str) -> JobView:
+        """Ends a job, at once: whoever runs it can no longer bring it to another end, and is told
+        to stop. Idempotent.
+
+        Raises NotFound (JOB_NOT_FOUND), FailedPrecondition (JOB_NOT_CANCELLABLE).
+        """
+        async with self._database.transaction() as db:
+            job = permit(principal, await queries.lock(db, job_id), job_id)
+            if job.state is JobState.CANCELLED:
+                return JobView(job)
+            if job.kind is not JobKind.PROCESS or job.state.final:
+                raise not_cancellable(job)
+            await queries.cancel(db, job_id)
+            parts = await queries.cancel_parts(db, job_id)
+            job = permit(principal, await queries.lock(db, job_id), job_id)
+        for each in (job_id, *parts):
+            self._notifier.publish(CHANGES, each)
+        return JobView(job)
+
+    async def retry(self, principal: Principal, job_id: str) -> JobView:
+        """Queues a job again that FAILED or was CANCELLED.
+
+        Raises NotFound (JOB_NOT_FOUND), FailedPrecondition (JOB_NOT_RETRYABLE).
+        """
+        async with self._database.transaction() as db:
+            job = permit(principal, await queries.lock(db, job_id), job_id)
+            if job.state not in {JobState.FAILED, JobState.CANCELLED}:
+                raise FailedPrecondition(
+                    Reason.JOB_NOT_RETRYABLE,
+                    f"Only what failed or was cancelled can be done again; this is {job.state}.",
+                    job_id=job_id,
+                    state=job.state,
+                )
+            await queries.restart(db, job_id)
+            job = permit(principal, await queries.lock(db, job_id), job_id)
+        self._notifier.publish(CHANGES, job_id)
+        self._notifier.publish("jobs", job_id)
+        return JobView(job)
+
+    async def _view(self, job: Job) -> JobView:
+        if job.state is not JobState.SUCCEEDED or job.kind is not JobKind.PROCESS:
+            return JobView(job)
+        return view(job, await self._reader.find(job.media_id))
+
+    async def _read_many(self, job_ids: Sequence[str]) -> list[Job | None]:
+        async with self._database.connection() as db:
+            found = await queries.get_many(db, job_ids)
+        return [found.get(job_id) for job_id in job_ids]
+
+
+def view(job: Job, media: Media | None) -> JobView:
+    if media is None or job.state is not JobState.SUCCEEDED:
+        return JobView(job)
+    return JobView(job, media, media.made(job.rendition, job.pipeline))
+
+
+def permit(principal: Principal, job: Job | None, job_id: str) -> Job:
+    """The job, if it is the caller's. Raises NotFound (JOB_NOT_FOUND)."""
+    missing = NotFound(
+        Reason.JOB_NOT_FOUND, "There is no such job, or it is not yours.", job_id=job_id
+    )
+    require(principal, job.owner if job else None, missing)
+    if job is None:
+        raise missing
+    return job
+
+
+def not_cancellable(job: Job) -> FailedPrecondition:
+    why = (
+        f"The job has ended, it is {job.state}."
+        if job.state.final
+        else "Every media is inspected; only PROCESS jobs can be cancelled."
+    )
+    return FailedPrecondition(
+        Reason.JOB_NOT_CANCELLABLE, why, job_id=job.job_id, state=job.state, type=job.kind
+    )
+
+
+async def forget_ended(database: Database) -> int:
+    """Removes jobs that ended long ago; returns how many."""
+    total = 0
+    while True:
+        async with database.connection() as db:
+            removed = await queries.forget_ended(db, BATCH, owned=KEPT, own=OWN_KEPT)
+        total += removed
+        if removed < BATCH:
+            return total

@@ -1,0 +1,81 @@
+"""Keeps the pieces of a stream as they are encoded."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from crc32c import crc32c
+
+from media_service.blobs.model import Blob
+from media_service.blobs.placing import Placer
+from media_service.blobs.writing import write_to
+from media_service.codecs.video.fmp4 import Fragment, Head
+from media_service.db.database import Connection, Database
+from media_service.db.notify import Notifier
+from media_service.failpoints import failpoint
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import Claim
+from media_service.media.reader import not_found
+from media_service.renditions.streams import queries
+from media_service.renditions.streams.model import HEAD, NewSegment, Stream
+from media_service.storage.blobs import BlobStore
+from media_service.types import Checksums
+
+VIDEO, TEXT = "video/mp4", "text/vtt"
+
+
+class Segments:
+    """`store`: where they lie, whoever may see them."""
+
+    def __init__(self, database: Database, notifier: Notifier, store: BlobStore) -> None:
+        self._database = database
+        self._placer = Placer(database, notifier)
+        self._store = store
+
+    def deliver(
+        self, claim: Claim, stream: Stream, first: int, ticks: int
+    ) -> Callable[[str, Head | Fragment], Awaitable[None]]:
+        """What keeps the pieces of each track, numbered in the order of the calls. The first
+        segment has the number `first`, and begins at `ticks`. Nothing is kept once the job is no
+        longer this worker's."""
+        numbers: dict[str, int] = {}
+
+        async def keep(track: str, piece: Head | Fragment) -> None:
+            if isinstance(piece, Head):
+                new = NewSegment(track, HEAD, codec=piece.codec)
+                await self._add(claim, stream, new, piece.data, VIDEO)
+                return
+            number = numbers.get(track, first)
+            numbers[track] = number + 1
+            new = NewSegment(track, number, piece.duration, piece.first_bytes)
+            await self._add(claim, stream, new, piece.moved(ticks, number), VIDEO)
+
+        return keep
+
+    async def keep_text(self, claim: Claim, stream: Stream, track: str, data: bytes) -> None:
+        """Subtitles, which are one piece."""
+        await self._add(claim, stream, NewSegment(track, 1), data, TEXT)
+
+    async def _add(
+        self, claim: Claim, stream: Stream, new: NewSegment, data: bytes, kind: str
+    ) -> None:
+        """What is there already stays: pieces of two encodings go together, since each can be
+        decoded by itself."""
+        write = partial(write_to, self._store, data, len(data), kind)
+        take = partial(self._take, claim, stream, new)
+        checksums = Checksums(crc32c(data))
+        if not await self._placer.place(self._store, len(data), checksums, write, take):
+            await self._check(stream)
+        failpoint("segment.take.after")
+
+    async def _check(self, stream: Stream) -> None:
+        """Raises NotFound (MEDIA_NOT_FOUND) if nothing can be added: the media was purged."""
+        async with self._database.connection() as db:
+            if await queries.of_job(db, stream.job_id) is None:
+                raise not_found(stream.media_id)
+
+    async def _take(
+        self, claim: Claim, stream: Stream, new: NewSegment, db: Connection, blob: Blob
+    ) -> bool:
+        return await jobs.hold(db, claim) and await queries.put_segment(
+            db, stream.stream_id, new, blob.blob_id
+        )

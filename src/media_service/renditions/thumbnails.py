@@ -1,0 +1,49 @@
+"""The small pictures that every picture gets, and how it looks in a few characters."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from media_service.codecs.image.source import Source
+from media_service.codecs.image_renderer import Renderer
+from media_service.errors import MediaError
+from media_service.jobs.attempt import TRANSIENT
+from media_service.media.model import Kind, Media, NewRendition
+from media_service.renditions.keep import Renditions
+
+log = logging.getLogger(__name__)
+
+
+class Thumbnails:
+    """`sizes`: the longest side of each, in pixels, by the name of the rendition."""
+
+    def __init__(
+        self, renderer: Renderer, renditions: Renditions, sizes: Mapping[str, int]
+    ) -> None:
+        self._renderer = renderer
+        self._renditions = renditions
+        self._sizes = sizes
+
+    async def make(self, media: Media, path: Path, info: Mapping[str, Any]) -> dict[str, Any]:
+        """Adds them; returns what `info` is to have besides.
+
+        A picture of which none can be made is usable all the same: nothing is raised but what may
+        work later (`TRANSIENT`).
+        """
+        if media.kind is not Kind.IMAGE:
+            return {}
+        original = Source.of(path, media.content_type, info)
+        try:
+            async with self._renderer.standard(original, self._sizes) as made:
+                for name, picture in made.thumbnails.items():
+                    new = NewRendition(
+                        name, picture.content_type, width=picture.width, height=picture.height
+                    )
+                    await self._renditions.add(media.media_id, new, picture.path)
+                return {"blurhash": made.blurhash, "dominant_color": made.dominant_color}
+        except TRANSIENT:
+            raise
+        except MediaError as error:
+            log.warning("media %s has no thumbnails: %s", media.media_id, error.message)
+            return {}

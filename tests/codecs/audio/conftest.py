@@ -1,0 +1,50 @@
+"""What a pipeline makes of a sound, or of a film."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from media_service.codecs.av_renderer import Films
+from media_service.codecs.inspector import Inspector
+from media_service.codecs.output import Made
+from media_service.codecs.pipeline.route import way
+from media_service.codecs.video.source import Film
+from media_service.media.model import Kind
+
+TYPES = {
+    ".mp3": "audio/mpeg",
+    ".m4a": "audio/mp4",
+    ".ogg": "audio/ogg",
+    ".flac": "audio/flac",
+    ".wav": "audio/wav",
+    ".mkv": "video/x-matroska",
+}
+
+# Takes a file and a pipeline. What it makes is there until the test ends.
+Make = Callable[[Path, str], Awaitable[Made]]
+
+
+@pytest.fixture
+async def make(inspector: Inspector, films: Films) -> AsyncIterator[Make]:
+    async with AsyncExitStack() as stack:
+
+        async def one(path: Path, ops: str) -> Made:
+            told: list[float] = []
+            film, kind = await filmed(inspector, path)
+            made = films.make(film, way(ops, kind).steps, {}, told.append, name="made")
+            (only,) = await stack.enter_async_context(made)
+            assert told == sorted(told)
+            assert all(0 <= part <= 1 for part in told)
+            return only
+
+        yield one
+
+
+async def filmed(inspector: Inspector, path: Path) -> tuple[Film, Kind]:
+    """A file as inspection finds it."""
+    content_type = TYPES[path.suffix]
+    kind = Kind.VIDEO if content_type.startswith("video") else Kind.AUDIO
+    found = await inspector.inspect(path, kind, content_type)
+    return Film.of(path, content_type, found.info), kind

@@ -1,0 +1,52 @@
+"""Sounds made here, and what others than the service say of what it makes of them."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from media_service.codecs.ffmpeg.run import binary
+from tests.tools import require_tool
+
+
+def generated(path: Path, graph: str, *options: str) -> Path:
+    """A file by ffmpeg's generators."""
+    inputs = ["-f", "lavfi", "-i", graph]
+    command = [str(binary()), "-nostdin", "-loglevel", "error", *inputs, *options, str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+def probed(path: Path) -> Any:
+    """What ffprobe finds."""
+    command = [require_tool("ffprobe"), "-v", "error", "-show_format", "-show_streams"]
+    done = subprocess.run([*command, "-of", "json", path], check=True, capture_output=True)
+    return json.loads(done.stdout)
+
+
+def samples(path: Path, rate: int = 44100, channels: int = 1) -> np.ndarray:
+    """All samples, -1 to 1, as another ffmpeg than the service's decodes them."""
+    command = [require_tool("ffmpeg"), "-nostdin", "-loglevel", "error", "-i", path]
+    wanted = ["-ac", str(channels), "-ar", str(rate), "-f", "f32le", "-"]
+    done = subprocess.run([*command, *wanted], check=True, capture_output=True)
+    sound = np.frombuffer(done.stdout, "<f4")
+    return sound.reshape(-1, channels) if channels > 1 else sound
+
+
+def loudness(path: Path) -> tuple[float, float]:
+    """In LUFS, and the true peak in dBTP, as another ffmpeg than the service's measures them."""
+    command = [require_tool("ffmpeg"), "-nostdin", "-hide_banner", "-nostats", "-i", path]
+    graph = ["-map", "a:0", "-af", "ebur128=peak=true:framelog=verbose", "-f", "null", "-"]
+    done = subprocess.run([*command, *graph], check=True, capture_output=True, text=True)
+    summary = done.stderr.rpartition("Summary:")[2]
+    found = [re.search(rf"{name}:\s*(\S+) ", summary) for name in ("I", "Peak")]
+    return float(found[0][1]), float(found[1][1])
+
+
+def pitch(sound: np.ndarray, rate: int = 44100) -> float:
+    """The frequency that is strongest, in Hz."""
+    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
+    return float(np.argmax(spectrum)) * rate / len(sound)

@@ -1,0 +1,23 @@
+"""What inspects media, and what makes films and sounds of them, with real child processes."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from media_service.codecs.av_renderer import Films
+from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.inspector import Inspector
+
+PROFILES = {240: 400, 480: 1400, 1080: 5000}
+
+
+@pytest.fixture(scope="session")
+async def inspector() -> AsyncIterator[Inspector]:
+    async with Inspector(max_pixels=1_000_000, children=2) as inspector:
+        yield inspector
+
+
+@pytest.fixture(scope="session")
+async def films() -> AsyncIterator[Films]:
+    async with Renderer(1, 10_000_000, 1 << 28) as renderer:
+        yield Films(renderer, PROFILES)

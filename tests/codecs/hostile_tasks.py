@@ -1,0 +1,152 @@
+"""What a media file that took over its child might try. Each runs in a child of the tests."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from media_service.codecs.sandbox.messages import encode
+from media_service.errors import FailedPrecondition, Reason
+
+
+def read(media: int) -> str:
+    return os.pread(media, 1000, 0).decode()
+
+
+def process_id(media: int) -> int:
+    return os.getpid()
+
+
+def environment(media: int) -> dict[str, str]:
+    return dict(os.environ)
+
+
+def attempt(media: int, what: str, target: str = "") -> str:
+    """Tries something forbidden; returns how it ended."""
+    attempts = {
+        "open a socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).close(),
+        "open a unix socket": lambda: socket.socket(socket.AF_UNIX).close(),
+        "read a file": lambda: Path(target).read_bytes(),
+        "list a directory": lambda: os.listdir(target),  # noqa: PTH208
+        "write a file": lambda: Path(target).write_text("was here"),
+        "change a mode": lambda: Path(target).chmod(0o777),
+        "reopen the media for writing": lambda: os.open(f"/proc/self/fd/{media}", os.O_WRONLY),
+        "write to the media": lambda: os.write(media, b"was here"),
+        "fork": os.fork,
+        "run a program": lambda: subprocess.run([sys.executable, "-V"], check=True),
+        "kill the service": lambda: os.kill(os.getppid(), signal.SIGKILL),
+        "limit the service": lambda: limit_open_files(os.getppid()),
+    }
+    try:
+        attempts[what]()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+
+
+def limit_open_files(pid: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prlimit(pid, 7, (ctypes.c_ulong * 2)(0, 0), None) != 0:
+        raise OSError(ctypes.get_errno(), "prlimit")
+
+
+def use_own_folder(media: int) -> list[str]:
+    """Returns what was there before."""
+    before = os.listdir(".")  # noqa: PTH208
+    Path("scratch").write_text("mine")
+    return before
+
+
+def use_threads(media: int) -> int:
+    done: list[int] = []
+    threads = [threading.Thread(target=done.append, args=[n]) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(done)
+
+
+def hog_memory(media: int) -> int:
+    return len(bytearray(8 << 30))
+
+
+def loop_forever(media: int) -> None:
+    while True:
+        pass
+
+
+def hang(media: int) -> None:
+    time.sleep(3600)
+
+
+def crash(media: int) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def give_up_in_silence(media: int) -> None:
+    """As some libraries do that get no memory."""
+    os.abort()
+
+
+def be_killed(media: int) -> None:
+    """As by the kernel when there is no memory left."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def go_silent(media: int) -> None:
+    """Closes the socket, and stays."""
+    os.closerange(3, 4096)
+    time.sleep(3600)
+
+
+def fail_with(media: int, number: int) -> None:
+    raise OSError(number, os.strerror(number))
+
+
+def refuse(media: int) -> None:
+    raise FailedPrecondition(Reason.OPERATION_NOT_APPLICABLE, "Not with this one.")
+
+
+def have_a_fault(media: int) -> None:
+    raise KeyError("a fault of ours")
+
+
+def tell(media: int, percents: list[int], progress: Callable[[float], None]) -> str:
+    for percent in percents:
+        progress(percent)
+    return "done"
+
+
+def answer_too_much(media: int) -> str:
+    return "x" * (8 << 20)
+
+
+def write_too_much(media: int) -> None:
+    with Path("big").open("wb") as file:
+        for _ in range(1000):
+            file.write(bytes(1 << 20))
+
+
+def answer_nonsense(media: int) -> None:
+    speak(b"\0\0\0\x0a[[[[[[[[[[")
+
+
+def speak_of_progress(media: int, percent: object, progress: Callable[[float], None]) -> None:
+    speak(encode({"progress": percent}))
+
+
+def speak(data: bytes) -> None:
+    """On the socket itself, past the protocol."""
+    for descriptor in range(3, 4096):
+        try:
+            os.write(descriptor, data)
+        except OSError:
+            continue
+    time.sleep(3600)

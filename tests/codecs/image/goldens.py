@@ -1,0 +1,33 @@
+"""Pictures that were looked at and found right: what is made today must still look like them.
+
+`RENEW_GOLDENS=1 pytest tests/codecs/image` writes them anew; look at them before committing.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pyvips
+
+FOLDER = Path(__file__).parent / "goldens"
+# Versions of libvips round differently, and scale differently along edges.
+MEAN, MOST = 0.75, 8
+
+
+def golden(name: str, image: pyvips.Image) -> None:
+    """Fails if a picture differs from the golden of this name by more than anybody sees."""
+    path = FOLDER / f"{name}.png"
+    if os.environ.get("RENEW_GOLDENS"):
+        FOLDER.mkdir(exist_ok=True)
+        image.pngsave(str(path), compression=9, filter="all")
+    assert path.exists(), f"there is no golden {name}: make it with RENEW_GOLDENS=1, and look at it"
+    difference = apart(image, pyvips.Image.new_from_file(str(path)))
+    assert difference.mean() <= MEAN, f"{name} differs by {difference.mean():.2f} on average"
+    most = np.percentile(difference, 99)
+    assert most <= MOST, f"a hundredth of {name} differs by {most}"
+
+
+def apart(one: pyvips.Image, other: pyvips.Image) -> np.ndarray:
+    """How much each value of two pictures differs."""
+    assert (one.width, one.height, one.bands) == (other.width, other.height, other.bands)
+    return np.abs(one.numpy().astype(int) - other.numpy().astype(int))

@@ -1,0 +1,63 @@
+"""Whose fault it was: the picture's, the limits', or ours."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pyvips
+
+from media_service.codecs.image_renderer import LIMITS, Renderer
+from media_service.codecs.sandbox.errors import SandboxBroken
+from media_service.codecs.sandbox.pool import Sandbox
+from media_service.errors import InvalidArgument, Reason
+from tests.codecs.image import broken_tasks
+from tests.codecs.image.sources import corners, look, refusal
+
+TASKS = [f"{broken_tasks.__name__}:{name}" for name in ("bad_graph", "missing_package")]
+
+
+@pytest.mark.parametrize("task", TASKS)
+async def test_what_fails_with_a_good_picture_is_our_fault(
+    tmp_path: Path, task: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "good.png"
+    corners().write_to_file(str(path))
+    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=9) as sandbox:
+        with pytest.raises(SandboxBroken):
+            await sandbox.run(task, path, content_type="image/png")
+    assert [r.levelname for r in caplog.records if "failed in its child" in r.message] == ["ERROR"]
+
+
+async def test_what_fails_with_a_broken_picture_is_the_fault_of_that(tmp_path: Path) -> None:
+    path = tmp_path / "cut.png"
+    pyvips.Image.gaussnoise(200, 200).cast("uchar").write_to_file(str(path))
+    path.write_bytes(path.read_bytes()[:9000])
+    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=9) as sandbox:
+        with pytest.raises(InvalidArgument) as refused:
+            await sandbox.run(TASKS[0], path, content_type="image/png")
+    assert refused.value.reason is Reason.MEDIA_CORRUPT
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("large.jpg", {"interlace": True, "subsample_mode": "off"}),
+        ("large.png", {"interlace": True, "compression": 1}),
+        ("large.tiff", {"compression": "lzw"}),
+    ],
+)
+async def test_too_little_memory_is_told_as_such(
+    tmp_path: Path, name: str, options: dict[str, Any]
+) -> None:
+    """Each library that runs out of it says so in its own words."""
+    path = tmp_path / name
+    image = pyvips.Image.black(8000, 6000, bands=3).copy(interpretation="srgb")
+    image.write_to_file(str(path), **options)
+    limits = replace(LIMITS, memory_bytes=400 << 20)
+    async with Renderer(1, 50_000_000, 1 << 30, limits=limits) as renderer:
+        reason = await refusal(renderer, path, "rotate:degrees=90.0,convert:format=WEBP")
+        assert reason is Reason.PROCESSING_LIMIT_EXCEEDED
+        small = tmp_path / "small.png"
+        corners().write_to_file(str(small))
+        assert (await look(renderer, small)).width == 80

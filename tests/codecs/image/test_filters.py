@@ -1,0 +1,64 @@
+"""The named filters beside an independent implementation of the same recipes, in Pillow."""
+
+import numpy as np
+import pilgram
+import pytest
+import pyvips
+from PIL import Image
+
+from docs.scene import scene
+from media_service.codecs.pipeline import operation_fields as fields
+from tests.codecs.image.conftest import Make
+from tests.codecs.image.goldens import apart
+
+FILTERS = [name.lower() for name in fields.values(fields.FILTERS.DESCRIPTOR)]
+ELSEWHERE = [name for name in FILTERS if hasattr(pilgram, name)]
+# Mean and 99th percentile of the difference, of 255. Pillow rounds after every step.
+CLOSE = (2.5, 7)
+# It mixes the colours of a layer with the picture before it burns, where browsers mix afterwards.
+UNLIKE = {"xpro2": (5, 25)}
+
+
+def photo(kind: str) -> pyvips.Image:
+    """Square: its sideways gradients are right for squares only."""
+    if kind == "scene":
+        return scene(300, 300)
+    noise = np.random.default_rng(1).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    smooth = pyvips.Image.new_from_array(noise).copy(interpretation="srgb").gaussblur(2)
+    return (smooth - 128).linear(4, 128).cast("uchar").copy_memory()
+
+
+@pytest.mark.parametrize("kind", ["scene", "every colour"])
+@pytest.mark.parametrize("name", ELSEWHERE)
+async def test_filters_look_as_elsewhere(make: Make, name: str, kind: str):
+    image = photo(kind)
+    theirs = getattr(pilgram, name)(Image.fromarray(image.numpy()))
+    difference = apart(await make(name, image), pyvips.Image.new_from_array(np.asarray(theirs)))
+    mean, most = UNLIKE.get(name, CLOSE)
+    assert difference.mean(axis=(0, 1)).max() <= mean
+    assert np.percentile(difference, 99) <= most
+
+
+@pytest.mark.parametrize("name", FILTERS)
+async def test_filters_differ_from_the_original_and_from_one_another(
+    make: Make, sample: pyvips.Image, name: str
+):
+    image = await make(name)
+    assert apart(image, sample).mean() > 3
+    other = FILTERS[FILTERS.index(name) - 1]
+    assert apart(image, await make(other)).mean() > 3
+
+
+@pytest.mark.parametrize("name", FILTERS)
+async def test_amount_is_how_much_of_a_filter_is_seen(make: Make, sample: pyvips.Image, name: str):
+    full, half = await make(name), await make(f"{name}:0.5")
+    assert apart(await make(f"{name}:0"), sample).max() == 0
+    between = ((sample + full) / 2).cast("uchar")
+    assert apart(half, between).max() <= 1
+
+
+async def test_filters_leave_alpha_alone(make: Make, sample: pyvips.Image):
+    alpha = (pyvips.Image.xyz(120, 80)[0] * 2).cast("uchar")
+    image = await make("sutro", sample.bandjoin(alpha))
+    assert apart(image[3], alpha).max() == 0
+    assert apart(image[0:3], await make("sutro")).max() == 0

@@ -1,0 +1,294 @@
+"""What is too much, or broken, fails by itself, and nothing else does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+import pyvips
+
+from media_service.codecs.image.source import Source
+from media_service.codecs.image_renderer import AFTER_OTHERS, Renderer
+from media_service.codecs.memory_budget import Budget
+from media_service.codecs.memory_estimate import charge
+from media_service.codecs.pipeline.pipeline import read_plan
+from media_service.codecs.pipeline.sizes import course
+from media_service.codecs.pipeline.text_form import canonical
+from media_service.codecs.pipeline.validation import parse
+from media_service.errors import DataLoss, Reason
+from tests.codecs.image.sources import corners, look, refusal, render, source
+
+
+@pytest.fixture
+async def small() -> AsyncIterator[Renderer]:
+    """Takes a million pixels."""
+    async with Renderer(1, 1_000_000, 1 << 24) as renderer:
+        yield renderer
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    corners(400, 300).write_to_file(str(path))
+    return path
+
+
+async def test_a_picture_too_large_is_not_even_opened(small: Renderer, photo: Path) -> None:
+    told = replace(source(photo), width=40_000)
+    assert await refusal(small, told, "resize:10x") is Reason.PROCESSING_LIMIT_EXCEEDED
+
+
+async def test_a_header_that_lies_is_found_out(small: Renderer, tmp_path: Path) -> None:
+    """What the service knows of the picture is not what the file says."""
+    path = tmp_path / "bomb.png"
+    pyvips.Image.black(20_000, 20_000).write_to_file(str(path), compression=1)
+    told = Source(path, "image/png", 10, 10, 1)
+    for pipeline in ("", "resize:10x"):
+        assert await refusal(small, told, pipeline) is Reason.PROCESSING_LIMIT_EXCEEDED
+
+
+async def test_all_frames_count(small: Renderer, tmp_path: Path) -> None:
+    frames = [(pyvips.Image.black(400, 300) + 20 * n).cast("uchar") for n in range(9)]
+    strip = pyvips.Image.arrayjoin(frames, across=1).copy()
+    strip.set_type(pyvips.GValue.gint_type, "page-height", 300)
+    path = tmp_path / "long.gif"
+    strip.write_to_file(str(path))
+    honest = source(path)
+    assert honest.frames == 9
+    for told in (honest, replace(honest, frames=1)):
+        assert await refusal(small, told, "convert:GIF") is Reason.PROCESSING_LIMIT_EXCEEDED
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "resize:16000x16000:fit=FILL:enlarge",
+        "resize:16000x16000:fit=CONTAIN",
+        "pad:4000",
+        "resize:1000x:enlarge,resize:4000x:enlarge,rotate:45",
+        "resize:990x:enlarge,rotate:90,pad:2000,trim",
+    ],
+)
+async def test_a_result_too_large_is_refused(small: Renderer, photo: Path, pipeline: str) -> None:
+    assert await refusal(small, photo, pipeline) is Reason.PROCESSING_LIMIT_EXCEEDED
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "tiff", "avif"])
+async def test_what_is_cut_off_is_corrupt_and_the_next_is_made(
+    small: Renderer, tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"cut.{suffix}"
+    noise = pyvips.Image.gaussnoise(400, 300, mean=128, sigma=40).cast("uchar")
+    noise.write_to_file(str(path))
+    told = source(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    assert await refusal(small, told, "rotate:90") is Reason.MEDIA_CORRUPT
+    whole = tmp_path / "whole.png"
+    corners().write_to_file(str(whole))
+    assert (await look(small, whole)).width == 80
+
+
+async def test_bytes_of_another_type_are_not_looked_at(small: Renderer, photo: Path) -> None:
+    told = replace(source(photo), content_type="image/webp")
+    assert await refusal(small, told, "") is Reason.MEDIA_CORRUPT
+
+
+async def test_bytes_that_are_gone_are_told_as_such(small: Renderer, photo: Path) -> None:
+    told = source(photo)
+    photo.unlink()
+    with pytest.raises(DataLoss):
+        async with small.render(told, ""):
+            pass
+
+
+async def test_cancelling_kills_the_child_and_another_takes_its_place(
+    tmp_path: Path, photo: Path
+) -> None:
+    path = tmp_path / "slow.png"
+    noise = pyvips.Image.gaussnoise(1000, 900).cast("uchar")
+    noise.write_to_file(str(path))
+    others = renderers()
+    async with Renderer(1, 1_000_000, 1 << 24) as renderer:
+        await render(renderer, photo)
+        [child] = renderers() - others
+        slow = asyncio.create_task(render(renderer, path, "blur:200,convert:AVIF:effort=9"))
+        used = child.cpu_times().user
+        async with asyncio.timeout(20):
+            while child.cpu_times().user < used + 0.3:  # it is at it
+                await asyncio.sleep(0.01)
+        slow.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await slow
+        assert not psutil.pid_exists(child.pid)
+        assert (await render(renderer, photo))[0] == "image/png"
+
+
+def renderers() -> set[psutil.Process]:
+    """Those of all renderers in this process."""
+    children = psutil.Process().children()
+    return {c for c in children if any("image.render" in word for word in c.cmdline())}
+
+
+async def test_children_are_there_before_they_are_needed(photo: Path) -> None:
+    others = renderers()
+    async with Renderer(2, 1_000_000, 1 << 24) as renderer:
+        mine: set[psutil.Process] = set()
+        async with asyncio.timeout(60):
+            while len(mine) < 2:
+                mine = renderers() - others
+                await asyncio.sleep(0.01)
+        await render(renderer, photo)
+        assert renderers() - others == mine
+    assert not [child for child in mine if child.is_running()]
+
+
+async def test_who_opened_what_is_less_trusted_serves_few_others(
+    tmp_path: Path, photo: Path
+) -> None:
+    drawing = tmp_path / "drawing.svg"
+    drawing.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+    others = renderers()
+
+    async def child() -> psutil.Process:
+        """Which is there, once those are that are to be."""
+        async with asyncio.timeout(60):
+            while len(mine := renderers() - others) != 1:
+                await asyncio.sleep(0.01)
+        return mine.pop()
+
+    async with Renderer(1, 1_000_000, 1 << 24) as renderer:
+        for _ in range(3):
+            await render(renderer, photo, "resize:9x")
+        first = await child()
+        await render(renderer, drawing, "convert:PNG")
+        for _ in range(AFTER_OTHERS - 1):
+            await render(renderer, photo, "resize:9x")
+        assert await child() == first
+        await render(renderer, photo, "resize:9x")
+        assert await child() != first
+
+
+async def test_memory_stays_flat(photo: Path) -> None:
+    others = renderers()
+    async with Renderer(1, 1_000_000, 1 << 24) as renderer:
+        sizes = []
+        for _ in range(3):
+            for _ in range(60):
+                await render(renderer, photo, "resize:200x,blur:2,rotate:10,convert:WEBP")
+            [child] = renderers() - others
+            sizes.append(child.memory_info().rss)
+    # The heap goes up and down by 20 MiB; 120 decoded pictures that were kept would be 41 MiB.
+    assert sizes[2] < sizes[0] + (32 << 20)
+
+
+async def test_a_budget_is_given_in_turn() -> None:
+    budget = Budget(10)
+    order = []
+
+    async def take(name: str, amount: int, until: asyncio.Event) -> None:
+        async with budget.of(amount):
+            order.append(name)
+            await until.wait()
+
+    first, rest = asyncio.Event(), asyncio.Event()
+    rest.set()
+    holder = asyncio.create_task(take("holder", 6, first))
+    await asyncio.sleep(0)
+    waiting = [
+        asyncio.create_task(take(name, amount, rest))
+        for name, amount in (("given up", 9), ("large", 100), ("small", 1))
+    ]
+    await asyncio.sleep(0)
+    assert order == ["holder"], "the small one does not overtake for ever"
+    waiting[0].cancel()
+    first.set()
+    await asyncio.gather(holder, *waiting, return_exceptions=True)
+    assert order == ["holder", "large", "small"]
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "resize:3000x2000:fit=FILL:enlarge,flip:VERTICAL,flip:VERTICAL,convert:JPEG",
+        "resize:3000x2000:fit=FILL:enlarge,rotate:90,flip:BOTH,convert:JPEG:chroma=FULL",
+        "resize:4000x:enlarge,convert:AVIF:effort=0",
+        "resize:2500x2500:fit=COVER:gravity=ENTROPY:enlarge,convert:WEBP",
+        "resize:2000x2000:fit=CONTAIN,convert:GIF",
+        "pad:1200,compress:max_bytes=100000000,convert:PNG",
+        "trim,resize:2500x2000:fit=FILL:enlarge,flip:VERTICAL,convert:JPEG",
+        "text:tiled:tile:margin=1500,convert:PNG",
+    ],
+)
+async def test_what_a_picture_takes_is_charged_before_it_is_begun(
+    tmp_path: Path, photo: Path, pipeline: str
+) -> None:
+    """A small file may become a large picture: its child takes no more than was charged for it."""
+    original = source(photo)
+    text = canonical(parse(pipeline))
+    way = course(text, (original.width, original.height))
+    charged = charge(original, [], way, [read_plan(text).format or "PNG"])
+    others = renderers()
+    async with Renderer(1, 20_000_000, 1 << 30) as renderer:
+        # Buffers for lines, which do not grow with the picture.
+        await render(renderer, photo, "negate,convert:JPEG")
+        [child] = renderers() - others
+        before = peak(child)
+        await render(renderer, photo, text)
+        grown = peak(child) - before
+    assert grown < charged + LINES
+    assert charged < 4 * grown + LINES, "and not much more than it takes"
+
+
+# What a child needs beside the picture: a few hundred lines of it for each thread and step.
+LINES = 48 << 20
+
+
+def peak(child: psutil.Process) -> int:
+    status = Path(f"/proc/{child.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) << 10
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "resize:333x",
+        "resize:x77:dpr=1.3,rotate:90",
+        "resize:1999x500:fit=COVER:enlarge,crop:77x99",
+        "resize:1000x1000:fit=COVER",
+        "resize:9x1000:fit=OUTSIDE,resize:700x:enlarge",
+        "resize:500x100:fit=CONTAIN,pad:3:5:7",
+        "crop:100x100:x=350:y=10,rotate:33,resize:640x480:fit=FILL:enlarge",
+        "resize:10x10,rotate:180,pad:1,resize:x800:enlarge",
+        "trim:0,resize:800x600:enlarge",
+        "rotate:12.5,flip,blur:2,rotate:270",
+    ],
+)
+async def test_how_large_it_becomes_is_told_beforehand(
+    renderer: Renderer, photo: Path, pipeline: str
+) -> None:
+    told = course(canonical(parse(pipeline)), (400, 300))
+    image = await look(renderer, photo, pipeline)
+    smooth = 4 if "33" in pipeline or "12.5" in pipeline else 0
+    for side, actual in zip(told.size, (image.width, image.height), strict=True):
+        assert actual <= side <= actual + (smooth if told.known else 1000)
+
+
+async def test_what_would_become_too_large_is_not_even_begun(tmp_path: Path) -> None:
+    path = tmp_path / "one.png"
+    pyvips.Image.black(1, 1).write_to_file(str(path))
+    others = renderers()
+    async with Renderer(1, 1 << 30, 1 << 30, most_pixels=1_000_000) as renderer:
+        await render(renderer, path, "resize:1000x1000:fit=FILL:enlarge")
+        [child] = renderers() - others
+        used = child.cpu_times().user
+        for pipeline in (
+            "resize:1001x1000:fit=FILL:enlarge",
+            "resize:16384x16384:fit=FILL:enlarge,compress",
+            "resize:900x900:fit=FILL:enlarge,pad:100,crop:10x10",
+        ):
+            reason = await refusal(renderer, path, pipeline)
+            assert reason is Reason.PROCESSING_LIMIT_EXCEEDED
+        assert child.cpu_times().user == used

@@ -1,0 +1,215 @@
+"""Whatever a picture comes as, operations get it upright and in sRGB."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pyvips
+
+from media_service.codecs import image_renderer as renderer_module
+from media_service.codecs.image_renderer import Renderer
+from tests.codecs.image.sources import corners, four, look, render
+from tests.codecs.media_files import heic
+
+# How the pixels of an upright picture are stored, for a viewer to turn them back.
+STORED = {
+    1: lambda image: image,
+    2: lambda image: image.fliphor(),
+    3: lambda image: image.rot180(),
+    4: lambda image: image.flipver(),
+    5: lambda image: image.rot90().fliphor(),
+    6: lambda image: image.rot270(),
+    7: lambda image: image.rot270().fliphor(),
+    8: lambda image: image.rot90(),
+}
+PIPELINES = ["", "resize:40x", "resize:40x40:fit=COVER", "negate,negate,resize:x33", "rotate:360"]
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "tiff"])
+async def test_every_orientation_is_made_upright(
+    renderer: Renderer, tmp_path: Path, orientation: int, suffix: str
+) -> None:
+    stored = STORED[orientation](corners(640, 480)).copy()
+    stored.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    path = tmp_path / f"turned.{suffix}"
+    stored.write_to_file(str(path))
+    upright = tmp_path / "upright.png"
+    corners(640, 480).write_to_file(str(upright))
+    for pipeline in PIPELINES:
+        image, wanted = (
+            await look(renderer, path, pipeline),
+            await look(renderer, upright, pipeline),
+        )
+        assert four(image) == four(wanted), pipeline
+        assert (image.width, image.height) == (wanted.width, wanted.height)
+
+
+def save(image: Any, path: Path, **options: Any) -> Path:
+    image.write_to_file(str(path), **options)
+    return path
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+async def test_colours_of_every_kind(renderer: Renderer, tmp_path: Path, pipeline: str) -> None:
+    image = corners(160, 120)
+    files = [
+        save(image.colourspace("cmyk"), tmp_path / "cmyk.jpg"),
+        save(image.colourspace("rgb16"), tmp_path / "deep.png"),
+        save(image.colourspace("lab"), tmp_path / "lab.tiff"),
+        save(image.icc_transform("p3", input_profile="srgb"), tmp_path / "wide.png"),
+        save(image, tmp_path / "palette.png", palette=True),
+        save(image, tmp_path / "new.avif"),
+        save(image, tmp_path / "moving.gif"),
+        save(image, tmp_path / "small.webp"),
+    ]
+    for file in files:
+        made = await look(renderer, file, pipeline)
+        # So pure a green cannot be printed.
+        assert four(made) == ("rybw" if file.stem == "cmyk" else "rgbw"), file.name
+        assert (made.format, made.interpretation) == ("uchar", "srgb"), file.name
+
+
+async def test_a_wide_profile_is_converted_and_not_kept(renderer: Renderer, tmp_path: Path) -> None:
+    image = corners(160, 120).linear(0.5, 40).cast("uchar")
+    path = save(image.icc_transform("p3", input_profile="srgb"), tmp_path / "wide.png")
+    made = await look(renderer, path)
+    assert made.get_typeof("icc-profile-data") == 0
+    assert (made - image).abs().max() <= 3
+    assert (pyvips.Image.new_from_file(str(path)) - image).abs().max() > 3
+
+
+async def test_gray_becomes_three_bands_and_alpha_stays(renderer: Renderer, tmp_path: Path) -> None:
+    gray = (pyvips.Image.black(50, 40) + 77).cast("uchar")
+    made = await look(renderer, save(gray, tmp_path / "gray.png"))
+    assert made(10, 10) == [77, 77, 77]
+    clear = gray.bandjoin(128).copy(interpretation="b-w")
+    made = await look(renderer, save(clear, tmp_path / "clear.png"), "resize:20x")
+    assert made(10, 10) == [77, 77, 77, 128]
+    deep = save(gray.colourspace("grey16"), tmp_path / "deep.png")
+    assert (await look(renderer, deep))(10, 10) == [77, 77, 77]
+
+
+async def test_what_is_transparent_leaves_no_edge_when_it_becomes_smaller(
+    renderer: Renderer, tmp_path: Path
+) -> None:
+    """Black that is not seen would show between white and nothing."""
+    white = pyvips.Image.black(100, 100, bands=4).copy(interpretation="srgb")
+    white = white.draw_rect([255, 255, 255, 255], 33, 33, 34, 34, fill=True)
+    made = await look(renderer, save(white, tmp_path / "white.png"), "resize:30x")
+    seen = (made[3] > 8).ifthenelse(made[0:3], 255)
+    assert seen.min() >= 250
+
+
+async def test_a_heic(renderer: Renderer, tmp_path: Path) -> None:
+    path = heic(tmp_path / "phone.heic")
+    assert (await render(renderer, path))[0] == "image/jpeg"
+    whole, small = await look(renderer, path), await look(renderer, path, "resize:64x")
+    assert (whole.width, whole.height) == (128, 72)
+    assert (small.width, small.height) == (64, 36)
+    reference = whole.resize(0.5)
+    assert (reference - small).abs().avg() < 3
+
+
+async def test_a_tiff_with_pages_shows_the_first(renderer: Renderer, tmp_path: Path) -> None:
+    pages = pyvips.Image.arrayjoin([corners(), corners().invert()], across=1).copy()
+    pages.set_type(pyvips.GValue.gint_type, "page-height", 60)
+    path = save(pages, tmp_path / "scan.tiff")
+    image = await look(renderer, path)
+    assert (image.width, image.height, four(image)) == (80, 60, "rgbw")
+
+
+def moving(path: Path, frames: int = 4) -> Path:
+    """Frames that differ everywhere, each as long as its number says."""
+    pictures = [corners().linear(1 - 0.1 * number, 0).cast("uchar") for number in range(frames)]
+    strip = pyvips.Image.arrayjoin(pictures, across=1).copy()
+    strip.set_type(pyvips.GValue.gint_type, "page-height", 60)
+    strip.set_type(pyvips.GValue.gint_type, "loop", 3)
+    delays = [100 + 20 * number for number in range(frames)]
+    strip.set_type(pyvips.GValue.array_int_type, "delay", delays)
+    strip.write_to_file(str(path), **({"lossless": True} if path.suffix == ".webp" else {}))
+    return path
+
+
+@pytest.mark.parametrize("orientation", STORED)
+async def test_an_animation_is_made_upright(
+    renderer: Renderer, tmp_path: Path, orientation: int
+) -> None:
+    pictures = [corners(), corners().linear(0.8, 0).cast("uchar")]
+    stored = [STORED[orientation](picture) for picture in pictures]
+    strip = pyvips.Image.arrayjoin(stored, across=1).copy()
+    strip.set_type(pyvips.GValue.gint_type, "page-height", stored[0].height)
+    strip.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    path = save(strip, tmp_path / "turned.webp", lossless=True)
+    for pipeline, size in (("", (80, 60)), ("resize:40x", (40, 30))):
+        _, data = await render(renderer, path, f"{pipeline},convert:WEBP:lossless".strip(","))
+        made = pyvips.Image.new_from_buffer(data, "", n=-1)
+        assert (made.width, made.get("page-height"), made.get("n-pages")) == (*size, 2)
+        for number in range(2):
+            assert four(made.crop(0, number * size[1], *size)) == "rgbw"
+
+
+async def test_an_animation_takes_no_room_on_a_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libvips would put what is decoded into a temporary file, beyond 100 MB."""
+    limits = replace(renderer_module.LIMITS, file_bytes=1 << 20)
+    monkeypatch.setattr(renderer_module, "LIMITS", limits)
+    frames = [(pyvips.Image.black(2000, 2000) + 20 * n).cast("uchar") for n in range(8)]
+    strip = pyvips.Image.arrayjoin(frames, across=1).copy()
+    strip.set_type(pyvips.GValue.gint_type, "page-height", 2000)
+    path = save(strip, tmp_path / "large.gif")
+    async with Renderer(1, 50_000_000, 1 << 30) as renderer:
+        _, data = await render(renderer, path, "resize:20x,convert:GIF")
+    assert pyvips.Image.new_from_buffer(data, "").get("n-pages") == 8
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+@pytest.mark.parametrize("target", ["GIF", "WEBP"])
+@pytest.mark.parametrize(
+    "pipeline",
+    ["resize:40x", "flip", "crop:30x30:gravity=ATTENTION", "rotate:90,pad:3:background=000"],
+)
+async def test_an_animation_stays_one(
+    renderer: Renderer, tmp_path: Path, suffix: str, target: str, pipeline: str
+) -> None:
+    path = moving(tmp_path / f"moving.{suffix}")
+    still = save(corners(), tmp_path / "still.png")
+    _, data = await render(renderer, path, f"{pipeline},convert:{target}:lossless")
+    made = pyvips.Image.new_from_buffer(data, "", n=-1)
+    first = await look(renderer, still, pipeline)
+    assert made.get("n-pages") == 4
+    assert made.get("delay") == [100, 120, 140, 160]
+    assert made.get("loop") == 3
+    assert (made.width, made.get("page-height")) == (first.width, first.height)
+    for number in range(4):
+        frame = made.crop(0, number * first.height, first.width, first.height)[0:3]
+        dimmed = first[0:3].linear(1 - 0.1 * number, 0)
+        assert (frame - dimmed).abs().avg() < 6, number
+
+
+async def test_an_animation_gives_its_first_frame_where_nothing_moves(
+    renderer: Renderer, tmp_path: Path
+) -> None:
+    path = moving(tmp_path / "moving.gif")
+    image = await look(renderer, path, "resize:40x")
+    assert (image.width, image.height, four(image)) == (40, 30, "rgbw")
+
+
+async def test_the_place_of_a_cut_is_that_of_the_first_frame(
+    renderer: Renderer, tmp_path: Path
+) -> None:
+    """The bright thing moves; what is shown does not follow it."""
+    dark = (pyvips.Image.black(200, 50, bands=3) + 30).cast("uchar").copy(interpretation="srgb")
+    frames = [dark.draw_circle([240, 160, 130], x, 25, 15, fill=True) for x in (170, 50, 30)]
+    strip = pyvips.Image.arrayjoin(frames, across=1).copy()
+    strip.set_type(pyvips.GValue.gint_type, "page-height", 50)
+    path = save(strip, tmp_path / "ball.webp", lossless=True)
+    _, data = await render(
+        renderer, path, "crop:50x50:gravity=ATTENTION,convert:WEBP:lossless=true"
+    )
+    made = pyvips.Image.new_from_buffer(data, "", n=-1)
+    # Frames that are the same become one.
+    bright = [made[0].crop(0, 50 * n, 50, 50).max() > 200 for n in range(made.height // 50)]
+    assert bright == [True, False]

@@ -1,0 +1,107 @@
+"""How a picture looks, in a few characters."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pyvips
+
+from media_service.codecs.image.blurhash import DIGITS
+from media_service.codecs.image_renderer import Renderer
+from tests.codecs.image.sources import corners, source
+from tests.codecs.media_files import animation, heic
+
+SIZES = {"large": 100, "small": 20}
+
+
+def decoded(text: str, width: int, height: int) -> Any:
+    """The picture that a BlurHash stands for, as https://blurha.sh has it."""
+
+    def number(piece: str) -> int:
+        return sum(DIGITS.index(c) * 83**n for n, c in enumerate(reversed(piece)))
+
+    def linear(value: int) -> float:
+        part = value / 255
+        return part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+
+    def signed(value: int) -> float:
+        return math.copysign(((value - 9) / 9) ** 2, value - 9)
+
+    across, down = number(text[0]) % 9 + 1, number(text[0]) // 9 + 1
+    most = (number(text[1]) + 1) / 166
+    average = number(text[2:6])
+    colours = [[linear(average >> shift & 255) for shift in (16, 8, 0)]]
+    for at in range(6, len(text), 2):
+        value = number(text[at : at + 2])
+        colours.append([signed(v) * most for v in (value // 361, value // 19 % 19, value % 19)])
+    assert len(colours) == across * down
+    pixels = bytearray()
+    for y in range(height):
+        for x in range(width):
+            for band in range(3):
+                value = sum(
+                    colour[band]
+                    * math.cos(math.pi * x * (n % across) / width)
+                    * math.cos(math.pi * y * (n // across) / height)
+                    for n, colour in enumerate(colours)
+                )
+                value = min(max(0.0, value), 1.0)
+                part = value * 12.92 if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055
+                pixels.append(round(part * 255))
+    return pyvips.Image.new_from_memory(bytes(pixels), width, height, 3, "uchar")
+
+
+def slow_colours(width: int, height: int) -> Any:
+    place = pyvips.Image.xyz(width, height)
+    image = (place[0] * 255 / width).bandjoin(
+        [place[1] * 255 / height, 255 - place[0] * 100 / width]
+    )
+    return image.cast("uchar").copy(interpretation="srgb")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "waves"), [(160, 90, (4, 2)), (90, 160, (2, 4)), (100, 100, (4, 4))]
+)
+async def test_a_blurhash_is_the_picture_blurred(
+    renderer: Renderer, tmp_path: Path, width: int, height: int, waves: tuple[int, int]
+) -> None:
+    path = tmp_path / "photo.png"
+    slow_colours(width, height).write_to_file(str(path))
+    async with renderer.standard(source(path), SIZES) as made:
+        text = made.blurhash
+    assert DIGITS.index(text[0]) == waves[0] - 1 + 9 * (waves[1] - 1)
+    shown = decoded(text, 32, 32)
+    wanted = slow_colours(width, height).thumbnail_image(32, height=32, size="force")
+    assert (shown - wanted).abs().avg() < 12
+
+
+@pytest.mark.parametrize(("color", "told"), [([255, 0, 0], "#ff0000"), ([12, 200, 77], "#0cc84d")])
+async def test_the_dominant_colour_is_what_most_has(
+    renderer: Renderer, tmp_path: Path, color: list[int], told: str
+) -> None:
+    image = corners().draw_rect(color, 0, 0, 70, 50, fill=True)
+    image.write_to_file(str(tmp_path / "photo.png"))
+    async with renderer.standard(source(tmp_path / "photo.png"), SIZES) as made:
+        assert made.dominant_color == told
+
+
+async def test_what_cannot_be_seen_does_not_count(renderer: Renderer, tmp_path: Path) -> None:
+    image = pyvips.Image.black(100, 100, bands=4).copy(interpretation="srgb")
+    image = image.draw_rect([0, 0, 255, 255], 40, 40, 20, 20, fill=True)
+    image.write_to_file(str(tmp_path / "logo.png"))
+    async with renderer.standard(source(tmp_path / "logo.png"), SIZES) as made:
+        assert made.dominant_color == "#0000ff"
+        thumbnail = pyvips.Image.webpload_buffer(made.thumbnails["small"].path.read_bytes())
+        assert thumbnail(1, 1)[3] == 0
+
+
+async def test_thumbnails_of_what_moves_and_of_a_phone(renderer: Renderer, tmp_path: Path) -> None:
+    async with renderer.standard(source(animation(tmp_path / "a.gif")), SIZES) as made:
+        sizes = {name: (t.width, t.height) for name, t in made.thumbnails.items()}
+        assert sizes == {"large": (64, 48), "small": (20, 15)}
+        still = pyvips.Image.webpload_buffer(made.thumbnails["large"].path.read_bytes())
+        assert not still.get_typeof("n-pages") or still.get("n-pages") == 1
+    async with renderer.standard(source(heic(tmp_path / "b.heic")), SIZES) as made:
+        sizes = {name: (t.width, t.height) for name, t in made.thumbnails.items()}
+        assert sizes == {"large": (100, 56), "small": (20, 11)}

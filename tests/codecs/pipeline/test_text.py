@@ -1,0 +1,175 @@
+"""The short text form: what people write, and what it stands for."""
+
+import pytest
+from mediaservice.v1.operation_pb2 import Operation
+
+from media_service.codecs.pipeline import operation_fields as fields
+from media_service.codecs.pipeline.catalogue import catalogue
+from media_service.codecs.pipeline.text_form import canonical, copied, read
+from media_service.codecs.pipeline.validation import check, parse
+from media_service.errors import InvalidArgument
+
+MEDIA = "0190163d-8694-739b-aea5-966c26f8ad91"
+# Parameters that go together.
+PAIRS = (("x", "y"), ("focal_x", "focal_y"))
+# Operations that take one parameter, or of which one is a bound of another.
+ONE = {"clip", "compress", "frame", "stream"}
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(InvalidArgument) as refused:
+        parse(text)
+    assert refused.value.reason == "INVALID_OPERATIONS"
+    return refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("written", "stands_for"),
+    [
+        ("resize:800x600", "resize:width=800:height=600"),
+        ("resize:800x", "resize:width=800"),
+        ("resize:x600", "resize:height=600"),
+        ("resize:800", "resize:width=800"),
+        ("resize:800:600", "resize:width=800:height=600"),
+        ("resize:height=5:800x", "resize:width=800:height=5"),
+        ("resize:fit=cover:40x30", "resize:width=40:height=30:fit=COVER"),
+        ("Resize : 800x600 , GRAYSCALE", "resize:width=800:height=600,grayscale"),
+        ("clarendon", "filter:name=CLARENDON"),
+        ("XPRO2:0.5", "filter:name=XPRO2:amount=0.5"),
+        ("filter:moon:amount=.25", "filter:name=MOON:amount=0.25"),
+        ("text:Hello%2C world%3A 100%25", "text:text=Hello%2C%20world%3A%20100%25"),
+        ("text: a = b ", "text:text=a%20%3D%20b"),
+        ("text:%20a%20", "text:text=%20a%20"),
+        ("text:text=tile:tile", "text:text=tile:tile=true"),
+        (
+            f"watermark:{MEDIA}:tile:opacity=0.5",
+            f"watermark:media_id={MEDIA}:opacity=0.5:tile=true",
+        ),
+        (f"compose:{MEDIA}:-5:6:300x", f"compose:media_id={MEDIA}:x=-5:y=6:width=300"),
+        ("blur:3", "blur"),
+        ("blur:1E1", "blur:sigma=10.0"),
+        ("rotate:-0.0", "rotate"),
+        ("rotate:360", "rotate"),
+        ("rotate:270:F80", "rotate:degrees=-90.0:background=ff8800"),
+        ("rotate:-180", "rotate:degrees=180.0"),
+        ("hue:-270", "hue"),
+        ("text:a:color=FFF:degrees=-360", "text:text=a"),
+        ("pad:1:background=FFFFFFFF", "pad:top=1"),
+        ("pad:1:background=0000ff80", "pad:top=1:background=0000ff80"),
+        ("round_corners:background=FFFFFF", "round_corners:background=ffffff"),
+        ("tint:ABC", "tint:color=aabbcc"),
+        (f"watermark:{MEDIA.upper()}", f"watermark:media_id={MEDIA}"),
+        (
+            "metadata:keep,blur,compress:5,flip,convert:PNG",
+            "blur,flip,convert:format=PNG,compress:quality=5,metadata:policy=KEEP",
+        ),
+        ("flip:horizontal,flip:VERTICAL", "flip,flip:direction=VERTICAL"),
+        ("", ""),
+        ("  ", ""),
+    ],
+)
+def test_what_people_write(written: str, stands_for: str):
+    assert canonical(parse(written)) == stands_for
+
+
+@pytest.mark.parametrize(
+    ("written", "what_is_wrong"),
+    [
+        ("resize:100x100,", "there is no operation ''"),
+        ("resizes:100", "did you mean resize?"),
+        ("clarendo", "did you mean clarendon?"),
+        ("qqqqqqqqq", "ListOperations has them all"),
+        ("name_unspecified", "there is no operation"),
+        ("blur:1:2", "ops[0].blur takes no more parameters than sigma"),
+        ("grayscale:1", "takes no more parameters than none"),
+        ("blur:sigma=1:sigma=2", "ops[0].blur.sigma is given twice"),
+        ("resize:800x600:height=5", "ops[0].resize.height is given twice"),
+        ("resize:height=5:800x600", "ops[0].resize.height is given twice"),
+        ("resize:height=5:800x:width=1", "ops[0].resize.width is given twice"),
+        ("resize:800x:x600", "ops[0].resize.fit must be one of INSIDE"),
+        ("blur:sgima=2", "ops[0].blur.sigma must be a number"),
+        ("blur:1_0", "must be a number"),
+        ("blur:nan", "must be a number"),
+        ("blur:infinity", "must be a number"),
+        ("blur:1e400", "ops[0].blur.sigma"),
+        ("resize:٣", "must be a whole number"),
+        ("resize:+5", "must be a whole number"),
+        ("resize:3000000000", "must be a smaller number"),
+        ("text:tile=maybe", "ops[0].text.tile must be true or false"),
+        ("text:a:tile=maybe", "must be true or false"),
+        ("text:%FF", "escaped character that is none in UTF-8"),
+        ("text:\udc80", "must be text"),
+        ("text:a%00b", "ops[0].text.text"),
+        ("grayscale,flip:sideways", "ops[1].flip.direction must be one of HORIZONTAL, VERTICAL"),
+        ("convert:png,convert:webp", "may have one convert"),
+        ("compress:1,grayscale,compress:2", "may have one compress"),
+        ("metadata,metadata:keep", "may have one metadata"),
+        (",".join(["negate"] * 33), "may have 32 operations"),
+        ("text:" + "x" * 4000, "may have 4000 characters"),
+    ],
+)
+def test_what_is_wrong_is_told(written: str, what_is_wrong: str):
+    assert what_is_wrong in refusal(written)
+
+
+def test_operations_that_came_as_messages_are_counted_too():
+    with pytest.raises(InvalidArgument, match="may have 32 operations"):
+        check([Operation(negate=Operation.Negate())] * 33)
+
+
+def test_an_operation_that_says_nothing_is_refused():
+    with pytest.raises(InvalidArgument, match=r"ops\[0\]"):
+        check([Operation()])
+
+
+def test_what_was_checked_as_messages_is_read_however_long_its_text():
+    pipeline = [Operation(text=Operation.Text(text=", " * 250))] * 32
+    check(pipeline)
+    assert read(canonical(pipeline)) == pipeline
+
+
+def test_a_caller_may_change_what_it_was_given():
+    parse("blur:7")[0].blur.sigma = 1
+    assert parse("blur:7")[0].blur.sigma == 7
+
+
+@pytest.mark.parametrize("manual", catalogue(), ids=lambda manual: manual.name)
+def test_every_operation_has_a_manual_whose_example_works(manual):
+    [operation] = parse(manual.example)
+    assert fields.step(operation)[0] == manual.name
+    assert manual.description.endswith(".")
+
+
+@pytest.mark.parametrize("manual", catalogue(), ids=lambda manual: manual.name)
+def test_every_bound_that_is_told_is_allowed_itself(manual):
+    [operation] = parse(manual.example)
+    name, _ = fields.step(operation)
+    for parameter in manual.parameters:
+        for bound in filter(None, (parameter.least, parameter.most)):
+            if (parameter.name, bound) == ("end_seconds", "0"):
+                continue  # where nothing can begin before
+            tried = copied(operation)
+            message = getattr(tried, name)
+            if name in ONE:
+                message.Clear()
+            field = message.DESCRIPTOR.fields_by_name[parameter.name]
+            setattr(message, parameter.name, fields.parsed(field, bound))
+            for pair in PAIRS:
+                if parameter.name in pair:
+                    for other in pair:
+                        setattr(message, other, getattr(message, parameter.name))
+            check([tried])
+
+
+def test_every_number_has_its_bounds():
+    for manual in catalogue():
+        for parameter in manual.parameters:
+            if parameter.kind in {"int", "float"}:
+                assert parameter.least, (manual.name, parameter.name)
+                assert parameter.most, (manual.name, parameter.name)
+
+
+@pytest.mark.parametrize("manual", catalogue(), ids=lambda manual: manual.name)
+def test_every_default_is_allowed(manual):
+    [operation] = parse(manual.example)
+    check([fields.filled(operation)])

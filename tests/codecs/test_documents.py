@@ -1,0 +1,318 @@
+"""Pictures and text of documents, made by real children."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pypdfium2
+import pytest
+from PIL import Image
+
+from media_service.codecs.document_renderer import LIMITS, Documents
+from media_service.codecs.pipeline.route import way
+from media_service.errors import MediaError, Reason
+from tests.codecs.pdf_files import (
+    BLUE,
+    GREEN,
+    RED,
+    Page,
+    assembled,
+    bomb,
+    locked,
+    pdf,
+    square,
+    stream,
+    text,
+)
+
+PDF = "application/pdf"
+# So that a test that goes to the end of them takes seconds.
+TIGHT = replace(LIMITS, memory_bytes=512 << 20, cpu_seconds=3, wall_seconds=30)
+
+
+@pytest.fixture(scope="module")
+async def documents() -> AsyncIterator[Documents]:
+    async with Documents(2, None, limits=TIGHT) as documents:
+        yield documents
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "document"
+
+
+async def picture(documents: Documents, path: Path, data: bytes, ops: str) -> Image.Image:
+    """What a page looks like."""
+    path.write_bytes(data)
+    steps = way(ops, "DOCUMENT").steps
+    async with documents.make(path, PDF, steps, lambda _: None) as [made]:
+        with Image.open(made.path) as image:
+            assert (made.content_type, image.format) == ("image/png", "PNG")
+            assert (made.width, made.height) == image.size
+            return image.convert("RGB")
+
+
+async def words(
+    documents: Documents,
+    path: Path,
+    data: bytes,
+    ops: str = "extract_text",
+    told: list[float] | None = None,
+) -> str:
+    path.write_bytes(data)
+    steps = way(ops, "DOCUMENT").steps
+    heard = told.append if told is not None else lambda _: None
+    async with documents.make(path, PDF, steps, heard) as [made]:
+        assert (made.content_type, made.width) == ("text/plain; charset=utf-8", 0)
+        return made.path.read_text()
+
+
+async def refusal(documents: Documents, path: Path, data: bytes, ops: str) -> MediaError:
+    """Why nothing is made."""
+    path.write_bytes(data)
+    with pytest.raises(MediaError) as error:
+        async with documents.make(path, PDF, way(ops, "DOCUMENT").steps, lambda _: None):
+            pass
+    return error.value
+
+
+# Pages as pictures
+
+
+async def test_a_page_is_a_picture_on_white(documents: Documents, path: Path) -> None:
+    data = pdf(Page(square(RED, 0, 0)), Page(square(BLUE, 160, 260)))
+    first = await picture(documents, path, data, "page:1:size=300")
+    assert first.size == (200, 300)
+    assert first.getpixel((20, 280)) == (255, 0, 0), "its origin is at the bottom"
+    assert first.getpixel((100, 100)) == (255, 255, 255)
+    second = await picture(documents, path, data, "page:2:size=300")
+    assert second.getpixel((180, 20)) == (0, 0, 255)
+    assert second.getpixel((20, 280)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("box", "ops", "size"),
+    [
+        ("[0 0 200 300]", "page", (1067, 1600)),
+        ("[0 0 300 200]", "page:size=333", (333, 222)),
+        ("[0 0 595.276 841.89]", "page:size=8192", (5793, 8192)),
+        ("[-100 -100 100 200]", "page:size=16", (11, 16)),
+    ],
+)
+async def test_the_longer_side_is_as_asked_for(
+    documents: Documents, path: Path, box: str, ops: str, size: tuple[int, int]
+) -> None:
+    assert (await picture(documents, path, pdf(Page(box=box)), ops)).size == size
+
+
+@pytest.mark.parametrize(
+    ("angle", "size", "place"),
+    [
+        (90, (300, 200), (20, 20)),
+        (180, (200, 300), (180, 20)),
+        (270, (300, 200), (280, 180)),
+    ],
+)
+async def test_a_rotated_page_is_upright(
+    documents: Documents, path: Path, angle: int, size: tuple[int, int], place: tuple[int, int]
+) -> None:
+    data = pdf(Page(square(RED, 0, 0), more=f"/Rotate {angle}"))
+    image = await picture(documents, path, data, "page:1:size=300")
+    assert image.size == size
+    assert image.getpixel(place) == (255, 0, 0)
+
+
+async def test_what_is_cropped_is_not_shown(documents: Documents, path: Path) -> None:
+    content = square(RED, 0, 0) + square(GREEN, 100, 100, 50)
+    data = pdf(Page(content, more="/CropBox[100 100 150 150]"))
+    image = await picture(documents, path, data, "page:1:size=50")
+    assert image.getcolors() == [(2500, (0, 255, 0))]
+
+
+async def test_forms_and_notes_are_drawn(documents: Documents, path: Path) -> None:
+    def appearance(color: str) -> bytes:
+        return stream(square(color, 0, 0), "/Type/XObject/Subtype/Form/BBox[0 0 40 40]")
+
+    data = pdf(
+        Page(more="/Annots[100 0 R 102 0 R]"),
+        catalog="/AcroForm<</Fields[100 0 R]>>",
+        objects={
+            100: b"<</Type/Annot/Subtype/Widget/FT/Tx/T(name)/V(x)/F 4/Rect[0 0 40 40]"
+            b"/AP<</N 101 0 R>>>>",
+            101: appearance(RED),
+            102: b"<</Type/Annot/Subtype/Square/F 4/Rect[160 260 200 300]/AP<</N 103 0 R>>>>",
+            103: appearance(BLUE),
+        },
+    )
+    image = await picture(documents, path, data, "page:1:size=300")
+    red, _, blue = image.getpixel((20, 280))
+    assert red > blue, "a field is lit up where it can be filled in"
+    assert image.getpixel((180, 20)) == (0, 0, 255)
+
+
+async def test_a_document_that_another_program_wrote(documents: Documents, path: Path) -> None:
+    with pypdfium2.PdfDocument.new() as made:
+        for width in (100, 200):
+            made.new_page(width, 100).close()
+        made.save(path)
+    data = path.read_bytes()
+    assert (await picture(documents, path, data, "page:2:size=200")).size == (200, 100)
+    assert await words(documents, path, data) == "\f\f"
+
+
+# Text
+
+
+async def test_each_page_of_text_ends_with_a_form_feed(documents: Documents, path: Path) -> None:
+    first = text("Grüße (aus) Köln") + text("eine Zeile weiter", y=200)
+    data = pdf(Page(first), Page(), Page(text("the end")))
+    whole = "Grüße (aus) Köln\neine Zeile weiter\f\fthe end\f"
+    assert await words(documents, path, data) == whole
+    assert await words(documents, path, data, "extract_text:3") == "the end\f"
+
+
+async def test_text_tells_how_far_it_is(documents: Documents, path: Path) -> None:
+    told: list[float] = []
+    pages = [Page(text(f"page {number}")) for number in range(1, 11)]
+    found = await words(documents, path, pdf(*pages), told=told)
+    assert found.split("\f")[9] == "page 10"
+    assert told == [number / 10 for number in range(1, 11)]
+
+
+@pytest.mark.parametrize(
+    ("letters", "drawn", "meant"),
+    [
+        ({"a": "ﬁ", "b": "ffl"}, "axb", "fixffl"),
+        ({"a": "o\u0308", "b": "日本", "c": "🙂"}, "abc", "o\u0308日本🙂"),
+        # A line from right to left lies on the page as it is seen, and is told as it is read.
+        ({"a": "ש", "b": "ל", "c": "ו", "d": "ם"}, "dcba", "שלום"),
+        ({"a": "\f", "b": "\x00", "c": "\ud83d"}, "xaxbxcx", "xxxx"),
+    ],
+)
+async def test_text_is_unicode(
+    documents: Documents, path: Path, letters: dict[str, str], drawn: str, meant: str
+) -> None:
+    assert await words(documents, path, pdf(Page(text(drawn)), letters=letters)) == f"{meant}\f"
+
+
+async def test_a_word_that_a_line_breaks_is_one(documents: Documents, path: Path) -> None:
+    lines = b"(an exam-) Tj 0 -14 Td (ple of it) Tj ET"
+    upright = Page(b"BT /F 12 Tf 20 250 Td " + lines)
+    on_its_side = Page(b"BT /F 12 Tf 0 1 -1 0 50 50 Tm " + lines, more="/Rotate 90")
+    assert await words(documents, path, pdf(upright, on_its_side)) == "an example of it\f" * 2
+
+
+# What cannot be done
+
+
+@pytest.mark.parametrize("ops", ["page:4", "extract_text:4"])
+async def test_a_page_beyond_the_end(documents: Documents, path: Path, ops: str) -> None:
+    error = await refusal(documents, path, pdf(Page(), Page(), Page()), ops)
+    assert error.reason is Reason.OPERATION_NOT_APPLICABLE
+    assert error.message == "There is no page 4: the document has 3."
+
+
+async def test_a_document_with_a_password_stays_closed(documents: Documents, path: Path) -> None:
+    page = Page(text("secret"))
+    for ops in ("page", "extract_text"):
+        error = await refusal(documents, path, locked(page, b"opensesame"), ops)
+        assert error.reason is Reason.DOCUMENT_ENCRYPTED
+    assert await words(documents, path, locked(page)) == "secret\f", "this one anybody may open"
+
+
+async def test_a_document_that_was_cut_off(documents: Documents, path: Path) -> None:
+    data = pdf(Page(text("whole")))
+    for size in (0, 5, 200):
+        error = await refusal(documents, path, data[:size], "page")
+        assert error.reason is Reason.MEDIA_CORRUPT
+    misled = data.replace(b"startxref\n", b"startxref\n1")
+    assert await words(documents, path, misled) == "whole\f", "nothing of it is lost"
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        *("[0 0 1000000 1000000]", "[0 0 4000000000 3]", "[0 0 1e30 1e39]", "[0 0 0.001 1000]"),
+        *("[0 0 0 0]", "[0 0 nan inf]", "[]", "[0 0 -9 -9]"),
+    ],
+)
+async def test_no_page_is_too_large(documents: Documents, path: Path, box: str) -> None:
+    image = await picture(documents, path, pdf(Page(box=box)), "page:1:size=400")
+    assert max(image.size) == 400
+    assert min(image.size) >= 1
+
+
+async def test_nothing_in_a_document_is_run_or_fetched(documents: Documents, path: Path) -> None:
+    data = pdf(
+        Page(text("words"), more="/Annots[100 0 R]/AA<</O<</S/JavaScript/JS(app.alert\\(1\\))>>>>"),
+        catalog="/OpenAction<</S/JavaScript/JS(while\\(true\\){})>>"
+        "/Names<</EmbeddedFiles<</Names[(a.txt) 101 0 R]>>>>",
+        objects={
+            100: b"<</Type/Annot/Subtype/Link/Rect[0 0 9 9]/A<</S/URI/URI(http://127.0.0.1/)>>>>",
+            101: b"<</Type/Filespec/F(a.txt)/EF<</F 102 0 R>>>>",
+            102: stream(b"a file within", "/Type/EmbeddedFile"),
+            103: b"<</S/Launch/F(/bin/sh)>>",
+        },
+    )
+    assert await words(documents, path, data) == "words\f"
+    assert (await picture(documents, path, data, "page:1:size=300")).size == (200, 300)
+
+
+def nested() -> bytes:
+    """Arrays in arrays."""
+    return pdf(Page(more=f"/Annots {'[' * 500_000}{']' * 500_000}"))
+
+
+def circular() -> bytes:
+    """A drawing that draws itself."""
+    form = stream(b"/X Do /X Do", "/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</X 100 0 R>>>>")
+    page = "/Resources<</XObject<</X 100 0 R>>>>"
+    return pdf(Page(b"/X Do", more=page), objects={100: form})
+
+
+def pages(count: int) -> bytes:
+    """One page, many times."""
+    return pdf(Page()).replace(b"[10 0 R]/Count 1", b"[%s]/Count %d" % (b"10 0 R " * count, count))
+
+
+def endless() -> bytes:
+    """Pages that are their own parents."""
+    return assembled(
+        {1: b"<</Type/Catalog/Pages 2 0 R>>", 2: b"<</Type/Pages/Kids[2 0 R 2 0 R]/Count 9>>"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "ops", "reason"),
+    [
+        (pdf(bomb(b"0 0 m 9 9 l S ", 2_000_000)), "page", Reason.PROCESSING_LIMIT_EXCEEDED),
+        (
+            pdf(bomb(b"9 0 Td(much)Tj ", 2_000_000, b"BT /F 9 Tf ")),
+            "extract_text",
+            Reason.PROCESSING_LIMIT_EXCEEDED,
+        ),
+        (pdf(bomb(b" ", 400 << 20)), "page", Reason.PROCESSING_LIMIT_EXCEEDED),
+        (circular(), "page", Reason.PROCESSING_LIMIT_EXCEEDED),
+        (endless(), "extract_text", Reason.MEDIA_CORRUPT),
+        (pages(100_001), "extract_text", Reason.PROCESSING_LIMIT_EXCEEDED),
+    ],
+    ids=["lines", "text", "space", "circular", "endless", "pages"],
+)
+async def test_what_is_made_to_harm_is_given_up(
+    documents: Documents, path: Path, data: bytes, ops: str, reason: Reason
+) -> None:
+    error = await refusal(documents, path, data, ops)
+    assert error.reason is reason
+
+
+async def test_text_has_an_end(path: Path) -> None:
+    data = pdf(*[Page(text("a line of words"))] * 100)
+    async with Documents(1, None, limits=replace(TIGHT, file_bytes=1000)) as documents:
+        error = await refusal(documents, path, data, "extract_text")
+        assert error.reason is Reason.PROCESSING_LIMIT_EXCEEDED
+        assert await words(documents, path, data, "extract_text:100") == "a line of words\f"
+
+
+async def test_what_is_made_to_harm_may_do_none(documents: Documents, path: Path) -> None:
+    for data in (nested(), pdf(Page()).replace(b"/Count 1", b"/Count 2000000000")):
+        assert await words(documents, path, data) == "\f"

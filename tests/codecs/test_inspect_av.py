@@ -1,0 +1,141 @@
+"""What is told of films, sounds and documents."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from media_service.codecs.inspector import Inspector
+from media_service.errors import MediaError, Reason
+from tests.codecs.media_files import ffmpeg, film, sound, turn
+
+
+async def refusal(inspector: Inspector, path: Path, kind: str, content_type: str) -> Reason:
+    with pytest.raises(MediaError) as error:
+        await inspector.inspect(path, kind, content_type)
+    return error.value.reason
+
+
+async def test_an_mp4_film(inspector: Inspector, tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", "libx264", "aac")
+    found = await inspector.inspect(path, "VIDEO", "video/mp4")
+    info = dict(found.info)
+    assert info.pop("duration_seconds") == pytest.approx(1.2, abs=0.1)
+    assert info.pop("bit_rate_bps") > 1000
+    assert info == {
+        "width": 128,
+        "height": 72,
+        "rotation_degrees": 0,
+        "frame_rate": 25.0,
+        "video_codec": "h264",
+        "audio_codec": "aac",
+        "audio_channels": 2,
+        "audio_sample_rate_hz": 44100,
+        "container": "mov,mp4,m4a,3gp,3g2,mj2",
+        "dynamic_range": "SDR",
+        "variable_frame_rate": False,
+        "audio_tracks": [
+            {
+                "audio_codec": "aac",
+                "audio_channels": 2,
+                "audio_sample_rate_hz": 44100,
+                "language": "",
+                "title": "",
+            }
+        ],
+        "subtitle_tracks": [],
+        "chapters": [],
+    }
+    assert found.private_info == {}
+
+
+@pytest.mark.parametrize("clockwise", [90, 180, 270])
+async def test_a_turned_film(inspector: Inspector, tmp_path: Path, clockwise: int) -> None:
+    path = turn(film(tmp_path / "phone.mp4", "libx264", ""), clockwise)
+    info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
+    assert info["rotation_degrees"] == clockwise
+    upright = clockwise == 180
+    assert (info["width"], info["height"]) == ((128, 72) if upright else (72, 128))
+
+
+async def test_pixels_that_are_not_square(inspector: Inspector, tmp_path: Path) -> None:
+    path = film(tmp_path / "wide.mp4", "libx264", "", aspect=Fraction(2, 1))
+    info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
+    assert (info["width"], info["height"]) == (256, 72)
+
+
+async def test_where_a_film_was_taken(inspector: Inspector, tmp_path: Path) -> None:
+    place = {"com.apple.quicktime.location.ISO6709": "+37.3318-122.0312+010.5/"}
+    path = film(
+        tmp_path / "a.mov",
+        "libx264",
+        "",
+        metadata=place,
+        options={"movflags": "use_metadata_tags"},
+    )
+    found = await inspector.inspect(path, "VIDEO", "video/quicktime")
+    assert found.private_info == {"location": {"latitude": 37.3318, "longitude": -122.0312}}
+
+
+async def test_a_webm_film(inspector: Inspector, tmp_path: Path) -> None:
+    path = film(tmp_path / "a.webm", "libvpx", "libopus")
+    info = (await inspector.inspect(path, "VIDEO", "video/webm")).info
+    assert (info["video_codec"], info["audio_codec"]) == ("vp8", "opus")
+    assert info["container"] == "matroska,webm"
+    assert info["duration_seconds"] == pytest.approx(1.2, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content_type"),
+    [
+        ("avi", "video/vnd.avi"),
+        ("flv", "video/x-flv"),
+        ("wmv", "video/x-ms-wmv"),
+        ("ts", "video/mp2t"),
+        ("mpg", "video/mpeg"),
+        ("mov", "video/quicktime"),
+        ("aac", "audio/aac"),
+        ("amr", "audio/amr"),
+        ("aiff", "audio/aiff"),
+    ],
+)
+async def test_the_duration_of_every_type(
+    inspector: Inspector, tmp_path: Path, suffix: str, content_type: str
+) -> None:
+    path, kind = tmp_path / f"a.{suffix}", content_type.partition("/")[0].upper()
+    inputs = ["-f", "lavfi", "-i", "sine=d=40:r=8000"]
+    if kind == "VIDEO":
+        inputs += ["-f", "lavfi", "-i", "testsrc2=s=128x72:r=25:d=40", "-ar", "44100"]
+    info = (await inspector.inspect(ffmpeg(path, *inputs), kind, content_type)).info
+    # Some only guess it by the bits of their beginning.
+    assert info["duration_seconds"] == pytest.approx(40, abs=2)
+    assert info["audio_codec"]
+
+
+async def test_a_film_whose_header_has_no_duration(inspector: Inspector, tmp_path: Path) -> None:
+    path = film(tmp_path / "browser.webm", "libvpx", "", options={"live": "1"})
+    info = (await inspector.inspect(path, "VIDEO", "video/webm")).info
+    assert info["duration_seconds"] == pytest.approx(1.2, abs=0.1)
+    assert info["bit_rate_bps"] > 0
+
+
+@pytest.mark.parametrize(
+    ("suffix", "encoder", "content_type", "codec"),
+    [
+        ("mp3", "libmp3lame", "audio/mpeg", "mp3"),
+        ("ogg", "libopus", "audio/ogg", "opus"),
+        ("wav", "pcm_s16le", "audio/wav", "pcm_s16le"),
+        ("flac", "flac", "audio/flac", "flac"),
+        ("m4a", "aac", "audio/mp4", "aac"),
+    ],
+)
+async def test_sounds(
+    inspector: Inspector, tmp_path: Path, suffix: str, encoder: str, content_type: str, codec: str
+) -> None:
+    path = sound(tmp_path / f"a.{suffix}", encoder)
+    info = (await inspector.inspect(path, "AUDIO", content_type)).info
+    assert info["audio_codec"] == codec
+    assert info["audio_channels"] == 2
+    assert info["audio_sample_rate_hz"] == (48000 if codec == "opus" else 44100)
+    assert info["duration_seconds"] == pytest.approx(1.2, abs=0.15)
+    assert info["bit_rate_bps"] > 0

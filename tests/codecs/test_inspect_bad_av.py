@@ -1,0 +1,261 @@
+"""Films and sounds that are broken, or made to do harm."""
+
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from media_service.codecs.inspect.av import DEMUXERS, inspect_audio, inspect_video
+from media_service.codecs.inspector import Inspector
+from media_service.errors import InvalidArgument, MediaError, Reason
+from tests.codecs.media_files import ffmpeg, film, moving, picture, sound
+
+
+async def refusal(inspector: Inspector, path: Path, kind: str, content_type: str) -> Reason:
+    with pytest.raises(MediaError) as error:
+        await inspector.inspect(path, kind, content_type)
+    return error.value.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type"),
+    [
+        ("VIDEO", "video/mp4"),
+        ("VIDEO", "video/webm"),
+        ("AUDIO", "audio/mpeg"),
+        ("AUDIO", "audio/midi"),
+        ("DOCUMENT", "application/pdf"),
+    ],
+)
+async def test_random_bytes_are_corrupt(
+    inspector: Inspector, tmp_path: Path, kind: str, content_type: str
+) -> None:
+    path = tmp_path / "noise"
+    path.write_bytes(bytes(n * n * 7919 % 251 for n in range(100_000)))
+    assert await refusal(inspector, path, kind, content_type) is Reason.MEDIA_CORRUPT
+
+
+async def test_a_film_without_its_index_is_corrupt(inspector: Inspector, tmp_path: Path) -> None:
+    path = film(tmp_path / "cut.mp4", "libx264", "aac")
+    path.write_bytes(path.read_bytes()[:2000])
+    assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
+
+
+async def test_a_film_whose_pictures_cannot_be_decoded_is_corrupt(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = film(tmp_path / "overwritten.mp4", "libx264", "")
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 4
+    end = data.index(b"moov") - 4
+    data[start:end] = bytes(end - start)
+    path.write_bytes(data)
+    assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
+
+
+async def test_a_frame_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", "libx264", "")
+    async with Inspector(max_pixels=1000, children=1) as strict:
+        reason = await refusal(strict, path, "VIDEO", "video/mp4")
+    assert reason is Reason.PIXEL_LIMIT_EXCEEDED
+
+
+async def test_a_frame_that_is_shown_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
+    """128 × 72 are 9216, and shown twice as wide 18432."""
+    path = film(tmp_path / "a.mp4", "libx264", "", aspect=Fraction(2, 1))
+    async with Inspector(max_pixels=10_000, children=1) as strict:
+        reason = await refusal(strict, path, "VIDEO", "video/mp4")
+    assert reason is Reason.PIXEL_LIMIT_EXCEEDED
+
+
+@pytest.mark.parametrize("aspect", [Fraction(60, 1), Fraction(1, 60)])
+async def test_pixels_of_a_form_that_nobody_films_are_square(
+    inspector: Inspector, tmp_path: Path, aspect: Fraction
+) -> None:
+    path = film(tmp_path / "a.mp4", "libx264", "", aspect=aspect)
+    info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
+    assert (info["width"], info["height"]) == (128, 72)
+
+
+@pytest.mark.parametrize("said", [30.0, 3600.0, 1e9, 0.01])
+async def test_a_duration_that_is_not_true_is_not_believed(
+    inspector: Inspector, tmp_path: Path, said: float
+) -> None:
+    path = moving(tmp_path / "a.mkv", "-c:v", "libx264", seconds=5)
+    data = path.read_bytes()
+    at = data.index(b"\x44\x89\x88") + 3  # Duration, 8 bytes, in milliseconds
+    path.write_bytes(data[:at] + struct.pack(">d", said * 1000) + data[at + 8 :])
+    info = (await inspector.inspect(path, "VIDEO", "video/x-matroska")).info
+    assert info["duration_seconds"] == pytest.approx(5, abs=0.1)
+
+
+async def test_a_sound_that_says_it_is_short_is_as_long_as_it_is(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = ffmpeg(tmp_path / "a.flac", "-f", "lavfi", "-i", "sine=d=20:r=44100")
+    data = bytearray(path.read_bytes())
+    data[22:26] = struct.pack(">I", 4410)  # how many samples there are, in STREAMINFO
+    path.write_bytes(data)
+    info = (await inspector.inspect(path, "AUDIO", "audio/flac")).info
+    assert info["duration_seconds"] == pytest.approx(20, abs=0.1)
+
+
+async def test_a_film_of_more_than_a_week_has_a_wrong_clock(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    slow = ("-vf", "setpts=N*100000/TB", "-fps_mode", "vfr", "-c:v", "libx264")
+    path = moving(tmp_path / "a.mkv", *slow)
+    assert await refusal(inspector, path, "VIDEO", "video/x-matroska") is Reason.MEDIA_CORRUPT
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "options"),
+    [
+        ("index_first.mp4", "video/mp4", ["-movflags", "faststart"]),
+        ("index_last.mp4", "video/mp4", []),
+        ("pieces.mp4", "video/mp4", ["-movflags", "frag_keyframe+empty_moov", "-g", "10"]),
+        ("a.mkv", "video/x-matroska", []),
+        ("a.webm", "video/webm", ["-c:v", "libvpx"]),
+    ],
+)
+async def test_a_film_that_was_cut_off_is_corrupt_though_it_begins_to_play(
+    inspector: Inspector, tmp_path: Path, name: str, content_type: str, options: list[str]
+) -> None:
+    path = moving(tmp_path / name, "-c:v", "libx264", *options)
+    await inspector.inspect(path, "VIDEO", content_type)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(MediaError, match="not whole") as error:
+        await inspector.inspect(path, "VIDEO", content_type)
+    assert error.value.reason is Reason.MEDIA_CORRUPT
+
+
+async def test_a_film_with_something_behind_it_is_whole(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = moving(tmp_path / "a.mp4", "-c:v", "libx264")
+    path.write_bytes(path.read_bytes() + bytes(100))
+    await inspector.inspect(path, "VIDEO", "video/mp4")
+
+
+async def test_a_sound_that_was_cut_off_is_a_shorter_sound(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    """Nothing in an MP3 tells its end; a broken piece in it is passed over, as players do."""
+    path = sound(tmp_path / "a.mp3", "libmp3lame")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    await inspector.inspect(path, "AUDIO", "audio/mpeg")
+    path.write_bytes(data[: len(data) // 2] + b"?" * 500 + data[len(data) // 2 :])
+    await inspector.inspect(path, "AUDIO", "audio/mpeg")
+
+
+async def test_an_index_that_points_elsewhere_is_corrupt(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = film(tmp_path / "a.mp4", "libx264", "")
+    data = bytearray(path.read_bytes())
+    chunks = data.index(b"stco") + 8
+    (number,) = struct.unpack_from(">I", data, chunks)
+    struct.pack_into(f">{number}I", data, chunks + 4, *[0xFFFFFFF0] * number)
+    path.write_bytes(data)
+    assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
+
+
+async def test_a_film_without_a_single_picture_is_corrupt(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = moving(tmp_path / "a.mp4", "-frames:v", "0", "-c:v", "libx264")
+    assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
+
+
+async def test_a_film_that_claims_another_codec_is_corrupt(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = moving(tmp_path / "a.mkv", "-c:v", "mjpeg")
+    path.write_bytes(path.read_bytes().replace(b"V_MJPEG", b"V_MPEG2"))
+    assert await refusal(inspector, path, "VIDEO", "video/x-matroska") is Reason.MEDIA_CORRUPT
+
+
+async def test_a_picture_with_the_name_of_a_film_is_corrupt(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = tmp_path / "picture.mp4"
+    picture().write_to_file(str(path.with_suffix(".png")))
+    path.with_suffix(".png").rename(path)
+    assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
+
+
+async def test_pictures_of_8k_are_read(tmp_path: Path) -> None:
+    path = moving(tmp_path / "a.mp4", "-c:v", "libx264", size="7680x4320", seconds=0.04)
+    async with Inspector(max_pixels=1 << 28, children=1) as inspector:
+        info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
+    assert (info["width"], info["height"]) == (7680, 4320)
+
+
+async def test_a_million_pictures_a_second(inspector: Inspector, tmp_path: Path) -> None:
+    """Told as it is: what is made of it has a rate of its own."""
+    fast = [
+        "-vf",
+        "settb=1/1000000,setpts=N",
+        "-enc_time_base",
+        "1/1000000",
+        "-bsf:v",
+        "setts=duration=1",
+    ]
+    path = moving(tmp_path / "a.mp4", *fast, "-fps_mode", "vfr", "-c:v", "libx264")
+    info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
+    assert info["frame_rate"] == pytest.approx(1e6, rel=0.1)
+    assert info["duration_seconds"] == pytest.approx(25e-6, abs=5e-6)
+
+
+def test_a_sound_of_ten_hours_is_not_read_whole(tmp_path: Path) -> None:
+    seconds, rate = 36_000, 8000
+    size = seconds * rate * 2
+    path = tmp_path / "silence.wav"
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16)
+    head = b"RIFF" + struct.pack("<I", size + 36) + b"WAVE" + form
+    path.write_bytes(head + b"data" + struct.pack("<I", size))
+    with path.open("r+b") as file:
+        file.truncate(size + 44)
+        before = bytes_read()
+        found = inspect_audio(file.fileno(), "audio/wav")
+        assert bytes_read() - before < 10 << 20
+    assert found["info"]["duration_seconds"] == seconds
+
+
+def bytes_read() -> int:
+    """By this process so far."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+PLAYLISTS = {
+    "m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{}\n#EXT-X-ENDLIST\n",
+    "ffconcat": "ffconcat version 1.0\nfile {}\n",
+    "mpd": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static">'
+    '<Period><AdaptationSet mimeType="video/mp4"><Representation id="0"><BaseURL>{}</BaseURL>'
+    "</Representation></AdaptationSet></Period></MPD>\n",
+    "sdp": "v=0\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n# {}\n",
+}
+
+
+@pytest.mark.parametrize("playlist", PLAYLISTS.values(), ids=PLAYLISTS)
+@pytest.mark.parametrize("content_type", DEMUXERS)
+def test_a_playlist_is_never_followed(tmp_path: Path, playlist: str, content_type: str) -> None:
+    """It would have the service read, and tell about, files and hosts of the caller's choice."""
+    other = film(tmp_path / "other.mp4", "libx264", "aac")
+    path = tmp_path / "playlist.mp4"
+    path.write_text(playlist.format(other))
+    with path.open("rb") as reader, pytest.raises(InvalidArgument) as error:
+        inspect_video(reader.fileno(), content_type, 1 << 20)
+    assert error.value.reason is Reason.MEDIA_CORRUPT
+
+
+async def test_after_all_these_the_children_are_healthy(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = tmp_path / "noise"
+    path.write_bytes(b"\0" * 100_000)
+    for content_type in DEMUXERS:
+        assert await refusal(inspector, path, "VIDEO", content_type) is Reason.MEDIA_CORRUPT
+    await inspector.inspect(film(tmp_path / "a.mp4", "libx264", "aac"), "VIDEO", "video/mp4")

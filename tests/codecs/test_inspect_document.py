@@ -1,0 +1,130 @@
+"""What is told of documents."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from media_service.codecs.inspector import Inspector
+from media_service.errors import MediaError, Reason
+from tests.codecs.media_files import pdf
+
+OOXML = "application/vnd.openxmlformats-officedocument."
+ODF = "application/vnd.oasis.opendocument."
+NOTHING = bytes(32).replace(b"\0", b"\\000")
+# Of a document that only a password opens.
+LOCK = b"/Encrypt<</Filter/Standard/V 1/R 2/P -4/O(" + NOTHING + b")/U(" + NOTHING + b")>>/ID[()()]"
+
+
+async def refusal(inspector: Inspector, path: Path, content_type: str) -> str:
+    with pytest.raises(MediaError) as error:
+        await inspector.inspect(path, "DOCUMENT", content_type)
+    assert error.value.reason is Reason.MEDIA_CORRUPT
+    return error.value.message
+
+
+async def test_a_document(inspector: Inspector, tmp_path: Path) -> None:
+    path = pdf(tmp_path / "a.pdf", pages=3, info=b"/Title(A tale)/Author<FEFF004A00F6>")
+    found = await inspector.inspect(path, "DOCUMENT", "application/pdf")
+    assert found.private_info == {}
+    assert found.info == {
+        "page_count": 3,
+        "page_width": 200.0,
+        "page_height": 100.0,
+        "title": "A tale",
+        "author": "Jö",
+    }
+
+
+async def test_a_title_that_is_no_text_is_told_as_far_as_it_is(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = pdf(tmp_path / "a.pdf", info=b"/Title<FEFF0041D8000042>/Author(" + b"x" * 5000 + b")")
+    info = (await inspector.inspect(path, "DOCUMENT", "application/pdf")).info
+    assert info["title"].startswith("A")
+    assert info["author"] == "x" * 1000
+
+
+async def test_a_document_with_a_password_is_taken_and_tells_nothing(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = pdf(tmp_path / "a.pdf", info=b"/Title(Secret)", trailer=LOCK)
+    found = await inspector.inspect(path, "DOCUMENT", "application/pdf")
+    assert (found.info, found.private_info) == ({}, {})
+
+
+async def test_a_document_whose_table_is_broken_is_read_as_readers_do(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = pdf(tmp_path / "a.pdf", pages=2)
+    path.write_bytes(path.read_bytes().replace(b"startxref\n", b"startxref\n9"))
+    info = (await inspector.inspect(path, "DOCUMENT", "application/pdf")).info
+    assert info["page_count"] == 2
+
+
+async def test_a_document_that_was_cut_off(inspector: Inspector, tmp_path: Path) -> None:
+    path = pdf(tmp_path / "a.pdf", pages=100)
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "not whole" in await refusal(inspector, path, "application/pdf")
+
+
+async def test_a_document_without_pages(inspector: Inspector, tmp_path: Path) -> None:
+    path = pdf(tmp_path / "a.pdf", pages=0)
+    assert "cannot be read" in await refusal(inspector, path, "application/pdf")
+
+
+async def test_a_document_with_nothing_between_its_ends(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(b"%PDF-1.7\n" + bytes(5000) + b"\n%%EOF\n")
+    assert "cannot be read" in await refusal(inspector, path, "application/pdf")
+
+
+async def test_pages_that_go_round_in_circles(inspector: Inspector, tmp_path: Path) -> None:
+    path = pdf(tmp_path / "a.pdf")
+    data = path.read_bytes().replace(b"/Count 1/Kids[4 0 R]", b"/Count 9/Kids[2 0 R]")
+    path.write_bytes(data)
+    assert "no page" in await refusal(inspector, path, "application/pdf")
+    await inspector.inspect(pdf(tmp_path / "b.pdf"), "DOCUMENT", "application/pdf")
+
+
+OFFICE = {
+    OOXML + "wordprocessingml.document": "word/document.xml",
+    OOXML + "spreadsheetml.sheet": "xl/workbook.xml",
+    OOXML + "presentationml.presentation": "ppt/presentation.xml",
+    ODF + "text": "content.xml",
+    ODF + "spreadsheet": "content.xml",
+    ODF + "presentation": "content.xml",
+}
+
+
+@pytest.mark.parametrize(("content_type", "part"), OFFICE.items())
+async def test_an_office_document(
+    inspector: Inspector, tmp_path: Path, content_type: str, part: str
+) -> None:
+    path = tmp_path / "document"
+    with zipfile.ZipFile(path, "w") as parts:
+        parts.writestr(part, "<x/>")
+    found = await inspector.inspect(path, "DOCUMENT", content_type)
+    assert (found.info, found.private_info) == ({}, {})
+    path.write_bytes(path.read_bytes()[:-30])
+    assert "not whole" in await refusal(inspector, path, content_type)
+    with zipfile.ZipFile(path, "w") as parts:
+        parts.writestr("else", "<x/>")
+    assert "no content" in await refusal(inspector, path, content_type)
+
+
+async def test_a_rich_text(inspector: Inspector, tmp_path: Path) -> None:
+    path = tmp_path / "a.rtf"
+    path.write_bytes(rb"{\rtf1 {\b Hello}}" + b"\r\n\0")
+    assert (await inspector.inspect(path, "DOCUMENT", "application/rtf")).info == {}
+    path.write_bytes(rb"{\rtf1 {\b Hello} and")
+    assert "not whole" in await refusal(inspector, path, "application/rtf")
+
+
+async def test_a_document_of_which_nothing_is_known(inspector: Inspector, tmp_path: Path) -> None:
+    """It is taken only where the settings name its type, and then as it is."""
+    path = tmp_path / "a.zip"
+    path.write_bytes(b"PK")
+    assert (await inspector.inspect(path, "DOCUMENT", "application/zip")).info == {}

@@ -1,0 +1,239 @@
+"""What is told of pictures."""
+
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+import pyvips
+from PIL import Image
+
+from media_service.codecs.inspect.exif import plain
+from media_service.codecs.inspection import Inspection
+from media_service.codecs.inspector import Inspector
+from media_service.errors import MediaError, Reason
+from tests.codecs.media_files import animation, heic, picture, with_tags
+
+CAMERA = {
+    "ifd0-Make": "Fujifilm",
+    "ifd0-Model": "X100",
+    "ifd2-ExposureTime": "1/60",
+    "ifd3-GPSLatitude": "43/1 28/1 281/100",
+    "ifd3-GPSLatitudeRef": "S",
+    "ifd3-GPSLongitude": "11/1 53/1 645/100",
+    "ifd3-GPSLongitudeRef": "E",
+}
+
+
+async def inspect(inspector: Inspector, path: Path, content_type: str) -> Inspection:
+    return await inspector.inspect(path, "IMAGE", content_type)
+
+
+async def refusal(inspector: Inspector, path: Path, content_type: str) -> Reason:
+    with pytest.raises(MediaError) as error:
+        await inspect(inspector, path, content_type)
+    return error.value.reason
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    with_tags(picture(), CAMERA, orientation=6).write_to_file(str(path))
+    return path
+
+
+async def test_a_jpeg_has_the_size_that_a_viewer_shows(inspector: Inspector, photo: Path) -> None:
+    found = await inspect(inspector, photo, "image/jpeg")
+    assert found.info == {
+        "width": 48,
+        "height": 64,
+        "orientation": 6,
+        "page_count": 1,
+        "has_alpha": False,
+        "color_space": "srgb",
+        "has_icc_profile": False,
+    }
+
+
+async def test_exif_has_plain_values(inspector: Inspector, photo: Path) -> None:
+    found = await inspect(inspector, photo, "image/jpeg")
+    exif = found.private_info["exif"]
+    assert exif["Make"] == "Fujifilm"
+    assert exif["Model"] == "X100"
+    assert exif["ExposureTime"] == "1/60"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Canon (Canon, ASCII, 6 components, 6 bytes)", "Canon"),
+        ("1/60 (1/60 sec., Rational, 1 components, 8 bytes)", "1/60"),
+        ("9/5 (1.70 EV (f/1.8), Rational, 1 components, 8 bytes)", "9/5"),
+        ("CS2 (Mac) (CS2 (Mac), ASCII, 10 components, 10 bytes)", "CS2 (Mac)"),
+        ("[ ([, ASCII, 1 components, 1 bytes)", "["),
+        (" (, ASCII, 1 components, 1 bytes)", ""),
+        ("without a rendering", "without a rendering"),
+    ],
+)
+def test_libexifs_rendering_is_left_out(text: str, value: str) -> None:
+    assert plain(text) == value
+
+
+async def test_the_position_is_told_apart_from_exif(inspector: Inspector, photo: Path) -> None:
+    found = await inspect(inspector, photo, "image/jpeg")
+    location = found.private_info["location"]
+    assert location["latitude"] == pytest.approx(-43.467447, abs=1e-6)
+    assert location["longitude"] == pytest.approx(11.885125, abs=1e-6)
+    assert not [name for name in found.private_info["exif"] if "GPS" in name]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+async def test_every_orientation(inspector: Inspector, tmp_path: Path, orientation: int) -> None:
+    path = tmp_path / "turned.jpg"
+    with_tags(picture(), {}, orientation).write_to_file(str(path))
+    info = (await inspect(inspector, path, "image/jpeg")).info
+    assert info["orientation"] == orientation
+    assert (info["width"], info["height"]) == ((48, 64) if orientation >= 5 else (64, 48))
+
+
+async def test_long_and_unprintable_exif_is_cut_and_cleaned(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = tmp_path / "wordy.jpg"
+    with_tags(picture(), {"ifd0-ImageDescription": "long " * 4000}).write_to_file(str(path))
+    found = await inspect(inspector, path, "image/jpeg")
+    assert len(found.private_info["exif"]["ImageDescription"]) == 1000
+    assert "\\u0000" not in json.dumps(found.private_info)
+
+
+async def test_a_png_with_alpha(inspector: Inspector, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    picture(bands=4).write_to_file(str(path))
+    info = (await inspect(inspector, path, "image/png")).info
+    assert info["has_alpha"]
+    assert info["color_space"] == "srgb"
+
+
+async def test_an_icc_profile_is_seen(inspector: Inspector, tmp_path: Path) -> None:
+    path = tmp_path / "profile.png"
+    picture().icc_transform("p3", input_profile="srgb").write_to_file(str(path))
+    assert (await inspect(inspector, path, "image/png")).info["has_icc_profile"]
+
+
+@pytest.mark.parametrize(("suffix", "content_type"), [("gif", "image/gif"), ("webp", "image/webp")])
+async def test_an_animation_counts_its_frames(
+    inspector: Inspector, tmp_path: Path, suffix: str, content_type: str
+) -> None:
+    path = animation(tmp_path / f"moving.{suffix}")
+    info = (await inspect(inspector, path, content_type)).info
+    assert (info["width"], info["height"], info["page_count"]) == (64, 48, 5)
+
+
+async def test_a_cmyk_jpeg(inspector: Inspector, tmp_path: Path) -> None:
+    path = tmp_path / "print.jpg"
+    picture(bands=4).copy(interpretation="cmyk").write_to_file(str(path))
+    info = (await inspect(inspector, path, "image/jpeg")).info
+    assert info["color_space"] == "cmyk"
+    assert not info["has_alpha"]
+
+
+async def test_an_avif(inspector: Inspector, tmp_path: Path) -> None:
+    path = tmp_path / "new.avif"
+    picture().write_to_file(str(path), compression="av1")
+    info = (await inspect(inspector, path, "image/avif")).info
+    assert (info["width"], info["height"]) == (64, 48)
+
+
+async def test_a_heic(inspector: Inspector, tmp_path: Path) -> None:
+    path = heic(tmp_path / "phone.heic")
+    info = (await inspect(inspector, path, "image/heic")).info
+    assert (info["width"], info["height"]) == (128, 72)
+
+
+async def test_a_heic_whose_pixels_are_gone_is_corrupt(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = heic(tmp_path / "phone.heic")
+    data = path.read_bytes()
+    start = data.index(b"mdat") + 4
+    path.write_bytes(data[:start] + bytes(len(data) - start))
+    assert await refusal(inspector, path, "image/heic") is Reason.MEDIA_CORRUPT
+    path.write_bytes(data[: start + 20])
+    assert await refusal(inspector, path, "image/heic") is Reason.MEDIA_CORRUPT
+
+
+async def test_a_tiff_with_pages_of_different_sizes(inspector: Inspector, tmp_path: Path) -> None:
+    path = tmp_path / "scan.tiff"
+    first, second = Image.new("RGB", (64, 48)), Image.new("L", (30, 20))
+    first.save(path, save_all=True, append_images=[second] * 99)
+    info = (await inspect(inspector, path, "image/tiff")).info
+    assert (info["width"], info["height"], info["page_count"]) == (64, 48, 100)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content_type"),
+    [
+        ("jpg", "image/jpeg"),
+        ("png", "image/png"),
+        ("webp", "image/webp"),
+        ("gif", "image/gif"),
+        ("tiff", "image/tiff"),
+        ("avif", "image/avif"),
+    ],
+)
+async def test_a_truncated_picture_is_corrupt(
+    inspector: Inspector, tmp_path: Path, suffix: str, content_type: str
+) -> None:
+    path = tmp_path / f"cut.{suffix}"
+    picture(400, 300).write_to_file(str(path))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    assert await refusal(inspector, path, content_type) is Reason.MEDIA_CORRUPT
+
+
+async def test_random_bytes_are_corrupt(inspector: Inspector, tmp_path: Path) -> None:
+    path = tmp_path / "noise.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xe0" + zlib.compress(bytes(range(256))) * 100)
+    assert await refusal(inspector, path, "image/jpeg") is Reason.MEDIA_CORRUPT
+
+
+async def test_bytes_of_another_type_are_not_looked_at(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = tmp_path / "really.png"
+    picture().write_to_file(str(path))
+    assert await refusal(inspector, path, "image/jpeg") is Reason.MEDIA_CORRUPT
+
+
+async def test_a_type_that_cannot_be_decoded(inspector: Inspector, tmp_path: Path) -> None:
+    path = tmp_path / "old.bmp"
+    path.write_bytes(b"BM" + bytes(100))
+    assert await refusal(inspector, path, "image/bmp") is Reason.MEDIA_CORRUPT
+
+
+def promise(width: int, height: int) -> bytes:
+    """A PNG whose header promises a size that its bytes do not hold."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    data = b"IDAT" + zlib.compress(bytes(1000))
+    chunk += struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+    return b"\x89PNG\r\n\x1a\n" + chunk
+
+
+async def test_a_decompression_bomb_is_refused_by_its_header(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(promise(65536, 65536))
+    assert await refusal(inspector, path, "image/png") is Reason.PIXEL_LIMIT_EXCEEDED
+
+
+async def test_all_frames_count_for_the_pixel_limit(inspector: Inspector, tmp_path: Path) -> None:
+    path = tmp_path / "long.gif"
+    strip = pyvips.Image.black(400, 400 * 7).copy()
+    for frame in range(7):  # frames must differ, or they are one
+        strip = strip.draw_rect([255], frame, 400 * frame, 10, 10, fill=True)
+    strip.set_type(pyvips.GValue.gint_type, "page-height", 400)
+    strip.write_to_file(str(path))
+    assert await refusal(inspector, path, "image/gif") is Reason.PIXEL_LIMIT_EXCEEDED

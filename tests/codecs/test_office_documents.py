@@ -1,0 +1,93 @@
+"""Office documents, by LibreOffice in a real child; where there is none, it is told."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from media_service.codecs.document.office import SUFFIXES, installed
+from media_service.codecs.document_renderer import Documents
+from media_service.codecs.pipeline.route import way
+from media_service.errors import FailedPrecondition, MediaError, Reason
+from tests.codecs.office_files import MAKERS, OPEN, odt, opendocument
+from tests.tools import missing
+
+ODT = OPEN + "text"
+WORDS = "Grüße aus dem Büro"
+
+
+@pytest.fixture(scope="module")
+async def documents() -> AsyncIterator[Documents]:
+    if not (programs := installed()):
+        missing("LibreOffice")
+    async with Documents(2, programs) as documents:
+        yield documents
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "document"
+
+
+async def made(documents: Documents, path: Path, content_type: str, data: bytes, ops: str) -> bytes:
+    path.write_bytes(data)
+    steps = way(ops, "DOCUMENT").steps
+    async with documents.make(path, content_type, steps, lambda _: None) as [result]:
+        return result.path.read_bytes()
+
+
+async def picture(documents: Documents, path: Path, data: bytes) -> Image.Image:
+    steps = way("page:1:size=400", "DOCUMENT").steps
+    path.write_bytes(data)
+    async with documents.make(path, ODT, steps, lambda _: None) as [result]:
+        with Image.open(result.path) as image:
+            return image.convert("RGB")
+
+
+def test_each_format_is_tried() -> None:
+    assert set(MAKERS) == set(SUFFIXES) - {"text/rtf"}
+
+
+@pytest.mark.parametrize("content_type", MAKERS, ids=SUFFIXES.get)
+async def test_a_document_of_an_office_has_its_text(
+    documents: Documents, path: Path, content_type: str
+) -> None:
+    data = MAKERS[content_type](WORDS)
+    text = await made(documents, path, content_type, data, "extract_text:1")
+    assert WORDS in text.decode()
+
+
+async def test_a_page_of_an_office_is_a_picture(documents: Documents, path: Path) -> None:
+    image = await picture(documents, path, odt(WORDS * 20))
+    assert max(image.size) == 400
+    assert image.getpixel((0, 0)) == (255, 255, 255)
+    assert min(level for level, _ in enumerate(image.convert("L").histogram()) if _) < 128
+
+
+async def test_a_document_sees_no_files_of_others(documents: Documents, path: Path) -> None:
+    other = path.parent / "other.png"
+    Image.new("RGB", (64, 64), "red").save(other)
+    place = 'text:anchor-type="as-char" svg:width="5cm" svg:height="5cm"'
+    link = f'<draw:image xlink:href="{other.as_uri()}" xlink:type="simple" xlink:actuate="onLoad"/>'
+    data = opendocument("text", f"<text:p><draw:frame {place}>{link}</draw:frame></text:p>")
+    image = await picture(documents, path, data)
+    reddest = max(red - green for _, (red, green, _) in image.getcolors(1 << 20))
+    assert reddest < 100
+
+
+async def test_what_is_no_document_is_told(documents: Documents, path: Path) -> None:
+    with pytest.raises(MediaError) as error:
+        await made(documents, path, ODT, odt(WORDS)[:200], "page")
+    assert error.value.reason is Reason.MEDIA_CORRUPT
+
+
+async def test_without_libreoffice_it_is_told_what_to_install(path: Path) -> None:
+    async with Documents(1, None) as documents:
+        with pytest.raises(FailedPrecondition) as error:
+            await made(documents, path, ODT, odt(WORDS), "page")
+        assert error.value.reason is Reason.MISSING_TOOL
+        assert "install libreoffice-writer" in error.value.message
+        with pytest.raises(FailedPrecondition) as error:
+            await made(documents, path, "application/zip", odt(WORDS), "page")
+        assert error.value.reason is Reason.OPERATION_NOT_APPLICABLE

@@ -1,0 +1,175 @@
+"""A program in a child of its own: confined like one of ours, and told apart when it ends."""
+
+import asyncio
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.sandbox.program import confined
+from media_service.errors import MediaError, Reason
+from tests.tools import eventually_async
+
+LIMITS = Limits(
+    memory_bytes=2 << 30,
+    cpu_seconds=20,
+    wall_seconds=20,
+    file_bytes=1 << 20,
+    result_bytes=0,
+    exceeded=Reason.PROCESSING_LIMIT_EXCEEDED,
+)
+
+
+async def run(
+    *arguments: str, program: str = "dd", limits: Limits = LIMITS, stall: float = 10
+) -> tuple[list[str], Path]:
+    """What it prints, and the folder that it had."""
+    said: list[str] = []
+    path = Path(shutil.which(program) or "")
+    async with confined(
+        path.resolve(), arguments, [], limits, stall_seconds=stall, said=said.append
+    ) as running:
+        await running.wait()
+        assert running.folder.exists()
+    return said, running.folder
+
+
+async def reason(*arguments: str, **options: object) -> Reason:
+    with pytest.raises(MediaError) as error:
+        await run(*arguments, **options)  # type: ignore[arg-type]
+    return error.value.reason
+
+
+async def test_what_it_prints_is_heard_and_its_folder_goes(tmp_path: Path) -> None:
+    said, folder = await run("one\ntwo", program="echo")
+    assert said == ["one", "two"]
+    assert not folder.exists()
+
+
+async def test_it_sees_no_files_of_others(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the bytes of another owner")
+    assert await reason(str(secret), program="cat") is Reason.MEDIA_CORRUPT
+    assert await reason("/etc/passwd", program="cat") is Reason.MEDIA_CORRUPT
+    assert await reason("/proc/self/environ", program="cat") is Reason.MEDIA_CORRUPT
+
+
+@pytest.mark.parametrize("nice", [0, 10])
+async def test_it_leaves_the_processors_to_others_as_much_as_it_is_told(nice: int) -> None:
+    sleep = Path(shutil.which("sleep") or "").resolve()
+    before = psutil.Process().children()
+    async with confined(sleep, ["20"], [], LIMITS, stall_seconds=20, said=print, nice=nice):
+        (child,) = set(psutil.Process().children()) - set(before)
+        await eventually_async(partial(runs, child, "sleep"))
+        assert child.nice() == nice
+        # Between sessions, and it has one of its own, only this counts.
+        group = Path(f"/proc/{child.pid}/autogroup")
+        if group.exists():
+            assert group.read_text().endswith(f" nice {nice}\n")
+
+
+async def runs(child: psutil.Process, name: str) -> bool:
+    return child.name() == name
+
+
+async def test_it_starts_no_process() -> None:
+    assert (await run("-c", "echo alone", program="bash"))[0] == ["alone"]
+    assert await reason("-c", "(exit 0); echo both", program="bash") is Reason.MEDIA_CORRUPT
+
+
+async def test_it_has_no_network() -> None:
+    met = asyncio.Event()
+
+    async def meet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        met.set()
+        writer.close()
+
+    async with await asyncio.start_server(meet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        command = f"echo hello > /dev/tcp/127.0.0.1/{port}"
+        assert await reason("-c", command, program="bash") is Reason.MEDIA_CORRUPT
+        await asyncio.sleep(0.1)
+    assert not met.is_set()
+
+
+async def test_a_file_that_becomes_too_large_is_told_apart() -> None:
+    arguments = ["if=/dev/urandom", "of=large", "bs=1M", "count=4"]
+    assert await reason(*arguments) is Reason.PROCESSING_LIMIT_EXCEEDED
+
+
+async def test_processor_time_ends() -> None:
+    arguments = ["if=/dev/urandom", "of=/dev/null", "bs=1M", "count=1000000"]
+    limits = replace(LIMITS, cpu_seconds=1)
+    assert await reason(*arguments, limits=limits) is Reason.PROCESSING_LIMIT_EXCEEDED
+
+
+async def test_what_says_nothing_for_long_hangs() -> None:
+    assert await reason("30", program="sleep", stall=0.3) is Reason.PROCESSING_LIMIT_EXCEEDED
+
+
+async def test_a_line_without_an_end_is_no_honest_program() -> None:
+    command = "printf '%200000d' 1"
+    assert await reason("-c", command, program="bash") is Reason.MEDIA_CORRUPT
+
+
+async def test_what_says_more_than_anybody_reads_ends_as_well() -> None:
+    bash = Path(shutil.which("bash") or "").resolve()
+    command = "while :; do printf '%900000d' 1; done"
+    async with asyncio.timeout(15):
+        async with confined(
+            bash, ["-c", command], [], LIMITS, stall_seconds=20, said=print
+        ) as running:
+            with pytest.raises(MediaError):
+                await running.wait()
+            await asyncio.sleep(0.3)
+
+
+async def test_cancelling_kills_it_and_removes_its_folder() -> None:
+    before = set(psutil.Process().children(recursive=True))
+    task = asyncio.create_task(run("60", program="sleep"))
+    while not (running := set(psutil.Process().children(recursive=True)) - before):
+        await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert not any(each.is_running() for each in running)
+
+
+def test_who_is_cancelled_again_meanwhile_leaves_nothing_either() -> None:
+    asyncio.run(cancelled_again())
+
+
+async def cancelled_again() -> None:
+    """In a loop of its own, whose threads all have something else to do."""
+    free, threads = threading.Event(), ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(threads)
+    folders: list[Path] = []
+
+    async def sleep() -> None:
+        path = Path(shutil.which("sleep") or "").resolve()
+        async with confined(path, ["60"], [], LIMITS, stall_seconds=60, said=print) as running:
+            folders.append(running.folder)
+            await running.wait()
+
+    task = asyncio.create_task(sleep())
+    while not folders:
+        await asyncio.sleep(0.01)
+    threads.submit(free.wait)
+    try:
+        while not task.done():
+            task.cancel()
+            await asyncio.sleep(0)
+    finally:
+        free.set()
+
+    async def gone() -> bool:
+        return not folders[0].exists()
+
+    await eventually_async(gone)
+    assert not [child for child in psutil.Process().children() if child.name() == "sleep"]

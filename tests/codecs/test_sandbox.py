@@ -1,0 +1,300 @@
+"""A hostile file hurts only the child that opens it."""
+
+import asyncio
+import errno
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from media_service.codecs.sandbox import landlock
+from media_service.codecs.sandbox.errors import SandboxBroken
+from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.sandbox.pool import Sandbox
+from media_service.errors import DataLoss, MediaError, Reason, Unavailable
+from tests.codecs import hostile_tasks
+
+LIMITS = Limits(
+    memory_bytes=1 << 30,
+    cpu_seconds=20,
+    wall_seconds=20,
+    file_bytes=1 << 20,
+    result_bytes=1 << 20,
+)
+TASKS = [
+    f"{hostile_tasks.__name__}:{name}"
+    for name, value in vars(hostile_tasks).items()
+    if getattr(value, "__module__", "") == hostile_tasks.__name__
+]
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    path = tmp_path / "media"
+    path.write_text("the bytes")
+    return path
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(TASKS, LIMITS, children=2, tasks_per_child=50) as sandbox:
+        yield sandbox
+
+
+async def reason_of(sandbox: Sandbox, task: str, media: Path) -> Reason:
+    with pytest.raises(MediaError) as error:
+        await sandbox.run(f"{hostile_tasks.__name__}:{task}", media)
+    return error.value.reason
+
+
+async def attempt(sandbox: Sandbox, media: Path, what: str, target: Path | str = "") -> str:
+    return await sandbox.run(
+        "tests.codecs.hostile_tasks:attempt", media, what=what, target=str(target)
+    )
+
+
+async def process_id(sandbox: Sandbox, media: Path) -> int:
+    return await sandbox.run("tests.codecs.hostile_tasks:process_id", media)
+
+
+async def test_a_task_reads_the_media_it_is_given(sandbox: Sandbox, media: Path) -> None:
+    assert await sandbox.run("tests.codecs.hostile_tasks:read", media) == "the bytes"
+
+
+async def test_a_missing_media_is_data_loss(sandbox: Sandbox, tmp_path: Path) -> None:
+    with pytest.raises(DataLoss):
+        await sandbox.run("tests.codecs.hostile_tasks:read", tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "open a socket",
+        "open a unix socket",
+        "fork",
+        "run a program",
+        "kill the service",
+        "limit the service",
+    ],
+)
+async def test_the_child_has_no_network_and_no_other_processes(
+    sandbox: Sandbox, media: Path, what: str
+) -> None:
+    assert await attempt(sandbox, media, what) == "PermissionError"
+
+
+async def test_the_child_sees_no_other_files(sandbox: Sandbox, media: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other owner"
+    other.write_text("secret")
+    # Where the kernel has no Landlock the service says so when it starts its first child.
+    closed = "PermissionError" if landlock.version() else "done"
+    assert await attempt(sandbox, media, "read a file", "/etc/passwd") == closed
+    assert await attempt(sandbox, media, "read a file", other) == closed
+    assert await attempt(sandbox, media, "list a directory", tmp_path) == closed
+
+
+async def test_the_child_changes_no_files(sandbox: Sandbox, media: Path, tmp_path: Path) -> None:
+    assert await attempt(sandbox, media, "write a file", tmp_path / "new") == "PermissionError"
+    assert await attempt(sandbox, media, "change a mode", media) == "PermissionError"
+    reopened = await attempt(sandbox, media, "reopen the media for writing")
+    assert reopened == "PermissionError"
+    assert await attempt(sandbox, media, "write to the media") == "OSError"
+    assert media.read_text() == "the bytes"
+
+
+async def test_the_child_gets_nothing_of_the_environment(
+    sandbox: Sandbox, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDIA_JWT_SECRET", "a secret that no file may see")
+    seen = await sandbox.run("tests.codecs.hostile_tasks:environment", media)
+    assert set(seen) <= {
+        *("PYTHONPATH", "LANG", "LC_CTYPE", "HOME", "TMPDIR", "LD_LIBRARY_PATH"),
+        *("MALLOC_ARENA_MAX", "VIPS_CONCURRENCY", "FONTCONFIG_FILE"),
+    }
+
+
+async def test_codecs_may_use_threads(sandbox: Sandbox, media: Path) -> None:
+    assert await sandbox.run("tests.codecs.hostile_tasks:use_threads", media) == 4
+
+
+async def test_what_a_task_writes_is_gone_before_the_next(sandbox: Sandbox, media: Path) -> None:
+    assert await sandbox.run("tests.codecs.hostile_tasks:use_own_folder", media) == []
+    assert await sandbox.run("tests.codecs.hostile_tasks:use_own_folder", media) == []
+
+
+async def test_a_task_tells_how_far_it_is(sandbox: Sandbox, media: Path) -> None:
+    told: list[int] = []
+    task = "tests.codecs.hostile_tasks:tell"
+    assert await sandbox.run(task, media, progress=told.append, percents=[3, 40, 20, 41, 150, 7])
+    assert told == [3, 40, 41, 100]
+
+
+@pytest.mark.parametrize("percent", [0, -1, 101, True, "half", None])
+async def test_progress_that_cannot_be_is_no_answer(
+    sandbox: Sandbox, media: Path, percent: object
+) -> None:
+    told: list[int] = []
+    task = "tests.codecs.hostile_tasks:speak_of_progress"
+    with pytest.raises(MediaError) as error:
+        await sandbox.run(task, media, progress=told.append, percent=percent)
+    assert error.value.reason is Reason.MEDIA_CORRUPT
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        ("hog_memory", Reason.INSPECTION_LIMIT_EXCEEDED),
+        ("give_up_in_silence", Reason.INSPECTION_LIMIT_EXCEEDED),
+        ("answer_too_much", Reason.INSPECTION_LIMIT_EXCEEDED),
+        ("write_too_much", Reason.INSPECTION_LIMIT_EXCEEDED),
+        ("crash", Reason.MEDIA_CORRUPT),
+        ("answer_nonsense", Reason.MEDIA_CORRUPT),
+        ("go_silent", Reason.MEDIA_CORRUPT),
+        ("be_killed", Reason.PROCESSING_UNAVAILABLE),
+    ],
+)
+async def test_each_failure_has_its_reason_and_the_next_file_is_served(
+    sandbox: Sandbox, media: Path, task: str, reason: Reason
+) -> None:
+    before = await process_id(sandbox, media)
+    assert await reason_of(sandbox, task, media) is reason
+    assert not psutil.pid_exists(before)
+    assert await sandbox.run("tests.codecs.hostile_tasks:read", media) == "the bytes"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE])
+async def test_what_the_machine_lacks_is_not_the_files_fault(
+    sandbox: Sandbox, media: Path, number: int
+) -> None:
+    with pytest.raises(Unavailable) as error:
+        await sandbox.run("tests.codecs.hostile_tasks:fail_with", media, number=number)
+    assert error.value.reason is Reason.PROCESSING_UNAVAILABLE
+    assert os.strerror(number) in error.value.message
+
+
+async def test_a_fault_of_ours_is_told_as_such(sandbox: Sandbox, media: Path) -> None:
+    before = await process_id(sandbox, media)
+    with pytest.raises(SandboxBroken, match="a fault of ours"):
+        await sandbox.run("tests.codecs.hostile_tasks:have_a_fault", media)
+    assert await process_id(sandbox, media) != before
+
+
+async def test_a_child_whose_task_refused_serves_the_next(sandbox: Sandbox, media: Path) -> None:
+    before = await process_id(sandbox, media)
+    assert await reason_of(sandbox, "refuse", media) is Reason.OPERATION_NOT_APPLICABLE
+    assert await process_id(sandbox, media) == before
+
+
+async def test_what_is_less_trusted_shortens_the_life_of_its_child(media: Path) -> None:
+    task = "tests.codecs.hostile_tasks:process_id"
+    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
+        served = [await sandbox.run(task, media, then=n) for n in (None, 2, 2, None, None)]
+        assert len(set(served[:4])) == 1
+        assert served[4] != served[3], "the third did not make it longer again"
+
+
+@pytest.mark.parametrize(
+    ("task", "limits"),
+    [
+        ("hang", replace(LIMITS, wall_seconds=3)),
+        ("loop_forever", replace(LIMITS, wall_seconds=3)),
+        ("loop_forever", replace(LIMITS, cpu_seconds=1)),
+    ],
+)
+async def test_time_is_limited(media: Path, task: str, limits: Limits) -> None:
+    async with Sandbox(TASKS, limits, children=1, tasks_per_child=50) as sandbox:
+        assert await reason_of(sandbox, task, media) is Reason.INSPECTION_LIMIT_EXCEEDED
+        assert await sandbox.run("tests.codecs.hostile_tasks:read", media) == "the bytes"
+
+
+async def test_a_child_serves_many_tasks_and_then_is_replaced(media: Path) -> None:
+    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=2) as sandbox:
+        first, second, third = [await process_id(sandbox, media) for _ in range(3)]
+    assert first == second
+    assert third != first
+
+
+async def test_children_run_side_by_side_up_to_their_number(media: Path) -> None:
+    async with Sandbox(TASKS, LIMITS, children=2, tasks_per_child=50) as sandbox:
+        served = await asyncio.gather(*(process_id(sandbox, media) for _ in range(6)))
+    assert len(set(served)) == 2
+
+
+async def test_cancelling_kills_the_child(sandbox: Sandbox, media: Path) -> None:
+    child = await process_id(sandbox, media)
+    hanging = asyncio.create_task(sandbox.run("tests.codecs.hostile_tasks:hang", media))
+    await until_sleeping(child)
+    hanging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hanging
+    assert not psutil.pid_exists(child)
+    assert await sandbox.run("tests.codecs.hostile_tasks:read", media) == "the bytes"
+
+
+async def until_sleeping(pid: int) -> None:
+    """Until the child is in `hang`, which is where it first uses a scratch folder and stays."""
+    process = psutil.Process(pid)
+    folder = Path(process.environ()["TMPDIR"])
+    async with asyncio.timeout(20):
+        while Path(process.cwd()) == folder:
+            await asyncio.sleep(0.01)
+
+
+async def test_leaving_ends_the_children_and_their_folders(media: Path) -> None:
+    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
+        child = await process_id(sandbox, media)
+        folder = (await sandbox.run("tests.codecs.hostile_tasks:environment", media))["TMPDIR"]
+    assert not psutil.pid_exists(child)
+    assert not Path(folder).exists()
+
+
+async def test_a_child_that_died_while_idle_is_replaced(sandbox: Sandbox, media: Path) -> None:
+    child = psutil.Process(await process_id(sandbox, media))
+    child.kill()
+    async with asyncio.timeout(20):
+        while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(0.01)
+    assert await sandbox.run("tests.codecs.hostile_tasks:read", media) == "the bytes"
+
+
+async def test_a_child_that_cannot_start_is_the_services_fault(media: Path) -> None:
+    async with Sandbox(["no_such_module:task"], LIMITS, children=1, tasks_per_child=1) as sandbox:
+        with pytest.raises(SandboxBroken):
+            await sandbox.run("no_such_module:task", media)
+
+
+async def test_children_die_with_the_service(media: Path) -> None:
+    """A service that is killed cannot clean up: the kernel does."""
+    program = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from tests.codecs.test_sandbox import LIMITS, TASKS, Sandbox\n"
+        "async def main():\n"
+        "    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:\n"
+        "        media = Path(sys.argv[1])\n"
+        "        tasks = 'tests.codecs.hostile_tasks:'\n"
+        "        print(await sandbox.run(tasks + 'process_id', media), flush=True)\n"
+        "        await sandbox.run(tasks + 'loop_forever', media)\n"
+        "asyncio.run(main())\n"
+    )
+    service = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, str(media)),
+        stdout=asyncio.subprocess.PIPE,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "TMPDIR": str(media.parent),
+        },
+    )
+    assert service.stdout is not None
+    child = psutil.Process(int(await service.stdout.readline()))
+    service.kill()
+    await service.wait()
+    async with asyncio.timeout(20):
+        while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(0.01)

@@ -1,0 +1,167 @@
+"""What makes films, with its real children, and what looks at what was made."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pyvips
+
+from media_service.codecs.av_renderer import Films
+from media_service.codecs.ffmpeg.run import binary
+from media_service.codecs.image.source import Source
+from media_service.codecs.inspector import Inspector
+from media_service.codecs.output import Made
+from media_service.codecs.pipeline.route import way
+from media_service.codecs.pipeline.text_form import canonical
+from media_service.codecs.pipeline.validation import parse
+from media_service.codecs.video.source import Film
+from tests.tools import require_tool
+
+TYPES = {
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+    ".mkv": "video/x-matroska",
+    ".ts": "video/mp2t",
+    ".mpg": "video/mpeg",
+}
+LOGO = "0190163d-8694-739b-aea5-966c26f8ad91"
+
+
+def ffmpeg(*arguments: str) -> str:
+    """What ffmpeg says."""
+    command = [str(binary()), "-hide_banner", "-nostdin", "-y", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stderr
+
+
+def filmed(path: Path, pictures: str, sound: str = "", *options: str) -> Path:
+    """A film of what ffmpeg's generators show."""
+    inputs = ["-f", "lavfi", "-i", pictures]
+    if sound:
+        inputs += ["-f", "lavfi", "-i", sound]
+    chosen = options or ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "15")
+    ffmpeg(*inputs, *chosen, str(path))
+    return path
+
+
+def probe(path: Path) -> dict[str, Any]:
+    """What Debian's ffprobe says, which is not the ffmpeg that made it. Its frames are counted."""
+    command = [require_tool("ffprobe"), "-v", "error", "-of", "json", "-count_frames"]
+    command += ["-show_format", "-show_streams", "-show_chapters", str(path)]
+    done = subprocess.run(command, capture_output=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def stream(path: Path, kind: str) -> dict[str, Any]:
+    """The only one of a kind."""
+    [found] = [each for each in probe(path)["streams"] if each["codec_type"] == kind]
+    return dict(found)
+
+
+def similarity(made: Path, original: Path) -> float:
+    """SSIM, 1 for the same."""
+    said = ffmpeg("-i", str(made), "-i", str(original), "-lavfi", "ssim", "-f", "null", "-")
+    return float(said.rsplit("All:", 1)[1].split()[0])
+
+
+def picture(film: Path, seconds: float) -> Any:
+    """What is seen at a time."""
+    path = film.with_suffix(f".{seconds}.png")
+    ffmpeg("-ss", f"{seconds}", "-i", str(film), "-frames:v", "1", str(path))
+    return shown(path)
+
+
+def shown(path: Path) -> Any:
+    """A picture, as it is now: libvips would remember what a file of that name was."""
+    return pyvips.Image.new_from_buffer(path.read_bytes(), "")
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Makes films of films, as jobs do, and keeps them in a folder."""
+
+    films: Films
+    inspector: Inspector
+    folder: Path
+
+    async def make(
+        self,
+        path: Path,
+        ops: str,
+        overlays: Mapping[str, Source] | None = None,
+        told: Callable[[float], None] = lambda _: None,
+        **known: Any,
+    ) -> Path:
+        """The main thing. `known`: of the film, beside what inspection finds."""
+        return (await self.all(path, ops, overlays, told, **known))[-1].path
+
+    async def all(
+        self,
+        path: Path,
+        ops: str,
+        overlays: Mapping[str, Source] | None = None,
+        told: Callable[[float], None] = lambda _: None,
+        **known: Any,
+    ) -> Sequence[Made]:
+        info = (await self.inspector.inspect(path, "VIDEO", TYPES[path.suffix])).info
+        return await self.known(path, ops, {**(info or {}), **known}, overlays, told)
+
+    async def known(
+        self,
+        path: Path,
+        ops: str,
+        info: Mapping[str, Any],
+        overlays: Mapping[str, Source] | None = None,
+        told: Callable[[float], None] = lambda _: None,
+    ) -> Sequence[Made]:
+        """Of a film of which all is known."""
+        film = Film.of(path, TYPES[path.suffix], info)
+        steps = way(canonical(parse(ops)), "VIDEO").steps
+        kept = []
+        async with self.films.make(film, steps, overlays or {}, told, name="made") as made:
+            for number, each in enumerate(made):
+                copy = self.folder / f"{path.stem}-made-{number}"
+                shutil.copy(each.path, copy)
+                kept.append(Made(copy, each.content_type, each.width, each.height, each.suffix))
+        return kept
+
+
+@pytest.fixture
+def studio(films: Films, inspector: Inspector, tmp_path: Path) -> Studio:
+    return Studio(films, inspector, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Texture that moves, with sound: two seconds of 320 × 240, 25 pictures a second."""
+    return filmed(
+        tmp_path_factory.mktemp("film") / "ordinary.mp4",
+        "testsrc2=s=320x240:r=25:d=2",
+        "sine=440:d=2",
+        *("-c:v", "libx264", "-preset", "ultrafast", "-crf", "15", "-c:a", "aac"),
+        *("-metadata", "title=secret", "-metadata:s:a:0", "language=eng"),
+    )
+
+
+@pytest.fixture(scope="session")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty seconds, five pictures a second, each brighter than the one before. Few of them can be
+    shown without others."""
+    return filmed(
+        tmp_path_factory.mktemp("film") / "counted.mp4",
+        "nullsrc=s=64x48:r=5:d=40,geq=lum=20+N:cb=128:cr=128",
+        "",
+        *("-c:v", "libx264", "-preset", "ultrafast", "-crf", "5", "-g", "60"),
+    )
+
+
+def number(gray: float) -> int:
+    """Of a picture of `counted`, by how bright it is shown."""
+    return round(gray / 255 * 219 + 16) - 20
