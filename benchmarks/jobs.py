@@ -28,8 +28,8 @@ from benchmarks.report import Outcome, Row
 from benchmarks.transfer import channel, client
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
+from media_service.ids import new_id
 from media_service.jobs.attempt import CHANGES
-from media_service.types import new_id
 
 UPLOADS = 100
 WATCHERS = 1000

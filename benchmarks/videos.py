@@ -31,7 +31,7 @@ from benchmarks.stack import MESSAGE
 from benchmarks.transfer import Client, client
 from media_service.codecs.sandbox.pool import WARM_UP_SECONDS
 from media_service.codecs.video.segment_encoder import AAC_CODER, AUDIO_KBPS, PRESET, QUALITY, X264
-from media_service.types import new_id
+from media_service.ids import new_id
 
 RATE = 30
 SEGMENT = 2 * RATE

@@ -15,9 +15,9 @@ from media_service.db.database import Database
 from media_service.db.embedded import embedded_postgres
 from media_service.db.migrate import migrate
 from media_service.db.notify import Notifier
+from media_service.ids import new_id
 from media_service.storage.blobs import BlobStore
 from media_service.storage.local import LocalDriver
-from media_service.types import new_id
 from tests.browser.browser import Browser
 from tests.browser.chromium import running_browser
 from tests.ports import free_port

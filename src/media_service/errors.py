@@ -5,6 +5,7 @@ documented in docs/errors.md. `rpc/status.py` is the one table from class to gRP
 status.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -173,3 +174,11 @@ class Unavailable(MediaError):
 
 class DataLoss(MediaError):
     """Bytes that should be there are not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why an upload, a media or a job FAILED: a `Reason`, and a message for people."""
+
+    reason: str
+    message: str

@@ -25,7 +25,7 @@ from mediaservice.v1 import (
     upload_service_pb2_grpc,
 )
 
-from media_service.types import new_id
+from media_service.ids import new_id
 
 Upload = upload_pb2.Upload
 CHECKPOINT = 300_000  # bytes: what lies beyond the last one is lost when a stream breaks

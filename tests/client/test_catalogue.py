@@ -6,7 +6,7 @@ import pytest
 from mediaservice.v1 import media_pb2, upload_pb2
 
 from media_service.client import AsyncClient, Client, MediaServiceError
-from media_service.types import new_id
+from media_service.ids import new_id
 from tests.client.fake import Fake, Fault
 
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from media_service.cli.main import COMMANDS, cli
-from media_service.types import new_id
+from media_service.ids import new_id
 from tests.client.fake import Fault
 
 KEY = "0123456789abcdef" * 4

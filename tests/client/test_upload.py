@@ -12,7 +12,7 @@ import pytest
 from grpc import StatusCode
 
 from media_service.client import AsyncClient, MediaServiceError
-from media_service.types import new_id
+from media_service.ids import new_id
 from tests.client.fake import Fake, Fault
 
 DATA = random.Random(1).randbytes(3_000_000)  # noqa: S311

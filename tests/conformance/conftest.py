@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from media_service.ids import new_id
 from media_service.storage.driver import Driver
 from media_service.storage.gcs import GcsDriver
 from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
 from media_service.storage.s3 import S3Driver, S3Location
-from media_service.types import new_id
 from tests.conformance.whole_parts import WholePartDriver
 from tests.gcs_server import GCS_BUCKET, gcs_server
 from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server

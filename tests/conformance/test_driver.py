@@ -11,9 +11,9 @@ from crc32c import crc32c
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from media_service.clock import now
 from media_service.errors import DataLoss, Reason
 from media_service.storage.driver import Driver, PartName, PartWriter, StoredPart
-from media_service.types import now
 from tests.conformance.parts import content, keys, put, store, whole
 
 MANY_EXAMPLES = settings(

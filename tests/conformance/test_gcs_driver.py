@@ -9,10 +9,10 @@ import pytest
 from aiohttp import web
 
 from media_service.errors import DataLoss, Unavailable
+from media_service.ids import new_id
 from media_service.storage import gcs_bucket, gcs_client
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.gcs import GcsDriver
-from media_service.types import new_id
 from tests.conformance.network import Network, network_before
 from tests.conformance.parts import content, keys, put, store
 from tests.conformance.service_account import service_account

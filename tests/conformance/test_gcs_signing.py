@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from media_service.errors import Unavailable
+from media_service.ids import new_id
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.gcs import GcsDriver
-from media_service.types import new_id
 from tests.conformance.parts import content, put, store
 from tests.conformance.service_account import EMAIL, service_account
 from tests.gcs_server import GCS_BUCKET

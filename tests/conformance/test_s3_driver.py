@@ -9,10 +9,10 @@ import pytest
 from aiohttp import web
 
 from media_service.errors import DataLoss, InvalidArgument, MediaError, Reason, Unavailable
+from media_service.ids import new_id
 from media_service.storage import s3_client, s3_copy, s3_sending
 from media_service.storage.driver import PartName
 from media_service.storage.s3 import S3Driver, S3Location
-from media_service.types import new_id
 from tests.conformance.network import Network, network_before
 from tests.conformance.parts import content, put, store
 from tests.s3_server import BUCKET

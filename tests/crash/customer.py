@@ -25,7 +25,7 @@ from mediaservice.v1 import (
     upload_service_pb2_grpc,
 )
 
-from media_service.types import new_id
+from media_service.ids import new_id
 from tests.media_files import jpeg
 from tests.moving import counted
 from tests.rpc.conftest import token

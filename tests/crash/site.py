@@ -17,7 +17,7 @@ import pytest
 
 from media_service import app
 from media_service.config import load
-from media_service.types import new_id
+from media_service.ids import new_id
 from tests.conftest import with_database
 from tests.crash.customer import Customer
 from tests.e2e.conftest import STOP_SECONDS

@@ -14,6 +14,7 @@ from media_service.blobs.model import Blob
 from media_service.blobs.unlink import UnlinkHandler
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
+from media_service.ids import new_id
 from media_service.jobs.model import JobKind
 from media_service.jobs.progress import Progress
 from media_service.media import queries
@@ -23,8 +24,8 @@ from media_service.media.service import MediaService
 from media_service.renditions.keep import Renditions
 from media_service.renditions.publish import PublishHandler
 from media_service.storage.blobs import BlobStore
+from media_service.storage.checksums import Checksums
 from media_service.storage.memory import MemoryDriver
-from media_service.types import Checksums, new_id
 from tests.claims import claim as claim_next
 
 ANN = Principal("ann")

@@ -17,11 +17,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from media_service.access.owner import Owner
 from media_service.db.database import Database
+from media_service.errors import Fault
+from media_service.ids import new_id
 from media_service.jobs import queries
 from media_service.jobs.fair_queue import Turns
 from media_service.jobs.model import Claim, JobKind, JobState, NewJob, Priority
-from media_service.types import Fault, Owner, new_id
 
 LEASE = timedelta(hours=1)
 LATER = timedelta(hours=2)

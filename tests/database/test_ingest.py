@@ -11,12 +11,14 @@ import psycopg
 import pytest
 import pyvips
 
+from media_service.access.owner import Owner
 from media_service.blobs.model import Blob
 from media_service.codecs.image_renderer import Renderer
 from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
-from media_service.errors import Reason, ResourceExhausted
+from media_service.errors import Fault, Reason, ResourceExhausted
+from media_service.ids import new_id
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState, NewJob
 from media_service.jobs.progress import Progress
@@ -28,9 +30,10 @@ from media_service.renditions.keep import Renditions
 from media_service.renditions.presets import Presets
 from media_service.renditions.thumbnails import Thumbnails
 from media_service.storage.blobs import BlobStore
+from media_service.storage.buffer import Buffer
+from media_service.storage.checksums import Checksums
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.memory import MemoryDriver
-from media_service.types import Checksums, Fault, Octets, Owner, new_id
 from tests import claims
 
 ALICE = Owner("user", "alice")
@@ -290,7 +293,7 @@ async def test_a_store_that_is_full_for_now_leaves_no_picture_without_thumbnails
     renderer: Renderer,
 ) -> None:
     class Full(MemoryDriver):
-        async def put(self, key: str, data: Octets, content_type: str = "") -> None:
+        async def put(self, key: str, data: Buffer, content_type: str = "") -> None:
             raise ResourceExhausted(Reason.STORAGE_FULL, "No space is left.")
 
     full = BlobStore("raw", Full())

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from media_service.blobs import queries as blob_queries
 from media_service.blobs.model import Blob
 from media_service.db.notify import Notifier
-from media_service.errors import FailedPrecondition, Gone, NotFound, Reason, Unavailable
+from media_service.errors import FailedPrecondition, Fault, Gone, NotFound, Reason, Unavailable
+from media_service.ids import new_id
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.jobs.progress import Progress
@@ -19,10 +20,10 @@ from media_service.media import queries
 from media_service.media.model import MediaState, NewRendition
 from media_service.media.reader import PublicReader
 from media_service.renditions.keep import MOST
+from media_service.storage.checksums import Checksums
 from media_service.storage.driver import PartName
 from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
-from media_service.types import Checksums, Fault, new_id
 from tests.claims import claim as claim_next
 from tests.database.renditions import (
     ANN,

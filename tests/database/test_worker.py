@@ -11,15 +11,16 @@ import psycopg
 import pytest
 from psycopg.sql import SQL
 
+from media_service.access.owner import Owner
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
-from media_service.errors import InvalidArgument, Reason, Unavailable
+from media_service.errors import Fault, InvalidArgument, Reason, Unavailable
+from media_service.ids import new_id
 from media_service.jobs import queries
 from media_service.jobs.attempt import ATTEMPTS, CHANGES
 from media_service.jobs.model import Claim, JobKind, JobState, NewJob
 from media_service.jobs.progress import Progress
 from media_service.jobs.worker import LEASE, Worker
-from media_service.types import Fault, Owner, new_id
 from tests import claims
 
 ANN = Owner("user", "ann")

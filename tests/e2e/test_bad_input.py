@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from media_service.types import new_id
+from media_service.ids import new_id
 from tests.e2e.conftest import Service
 from tests.e2e.rest import (
     client_of,

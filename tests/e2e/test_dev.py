@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from media_service.types import now
+from media_service.clock import now
 from tests.e2e.conftest import STOP_SECONDS, Service, alive, environment, running, start
 from tests.e2e.rest import client_of, settled, store
 from tests.media_files import jpeg

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from media_service.types import new_id
+from media_service.ids import new_id
 from tests.e2e.conftest import Service
 
 ORIGIN = "https://app.example"

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from media_service.types import new_id
+from media_service.ids import new_id
 from tests.codecs.media_files import ffmpeg, film_with_everything, pdf, picture, with_tags
 from tests.codecs.media_files import film as real_film
 from tests.e2e.conftest import Service

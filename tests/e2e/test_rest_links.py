@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from media_service.access.links import LinkSigner, key_from
-from media_service.types import now
+from media_service.clock import now
 from tests.e2e.conftest import Service
 from tests.e2e.rest import digest, refusal, store
 from tests.media_files import film, jpeg

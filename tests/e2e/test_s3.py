@@ -15,7 +15,8 @@ import httpx
 import pytest
 from aiobotocore.session import get_session
 
-from media_service.types import new_id, now
+from media_service.clock import now
+from media_service.ids import new_id
 from tests.e2e.conftest import S3_KEYS as KEYS
 from tests.e2e.conftest import Service, bucket
 from tests.e2e.rest import (

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from crc32c import crc32c as crc32c_of
 
-from media_service.types import new_id
+from media_service.ids import new_id
 from tests.e2e.conftest import Service
 from tests.e2e.rest import client_of, content, create, offset_of, patch, refusal, resume
 from tests.e2e.test_rest_parts import complete, named, put, send, sign

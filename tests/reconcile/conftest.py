@@ -8,22 +8,24 @@ from pathlib import Path
 
 import pytest
 
+from media_service.access.owner import Owner
 from media_service.access.principal import Principal
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
+from media_service.ids import new_id
 from media_service.jobs.model import Claim, JobKind
 from media_service.media import queries as catalogue
 from media_service.media.model import Media
 from media_service.reconcile.model import Finding, Kind
 from media_service.reconcile.service import Reconciler
 from media_service.storage.blobs import BlobStore
+from media_service.storage.checksums import Checksums
 from media_service.storage.driver import Driver
 from media_service.storage.gcs import GcsDriver
 from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
 from media_service.storage.s3 import S3Driver
 from media_service.storage.s3_location import S3Location
-from media_service.types import Checksums, Owner, new_id
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.admission import Admission
 from media_service.uploads.finish import Finisher

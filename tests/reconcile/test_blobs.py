@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from media_service.access.owner import Owner
 from media_service.blobs.model import Blob
 from media_service.blobs.unlink import UnlinkHandler
 from media_service.codecs.image_renderer import Renderer
 from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
+from media_service.ids import new_id
 from media_service.jobs.model import JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.media import queries as catalogue
@@ -23,9 +25,9 @@ from media_service.renditions.keep import Renditions
 from media_service.renditions.presets import Presets
 from media_service.renditions.thumbnails import Thumbnails
 from media_service.storage.blobs import BlobStore
+from media_service.storage.checksums import Checksums
 from media_service.storage.driver import ObjectInfo
 from media_service.storage.memory import MemoryDriver
-from media_service.types import Checksums, Owner, new_id
 from tests.media_files import jpeg
 from tests.reconcile.conftest import Service
 

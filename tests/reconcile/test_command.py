@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from media_service.ids import new_id
 from media_service.media.model import MediaState
-from media_service.types import new_id
 from tests.media_files import jpeg
 from tests.reconcile.conftest import Service
 

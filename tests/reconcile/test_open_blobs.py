@@ -5,13 +5,14 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from media_service.errors import AlreadyExists
+from media_service.ids import new_id
 from media_service.jobs.model import JobKind
 from media_service.jobs.progress import Progress
 from media_service.media.model import MediaState
 from media_service.reconcile.model import GRACE, Kind
+from media_service.storage.checksums import Checksums
 from media_service.storage.driver import OpenBlob
 from media_service.storage.local import LocalDriver
-from media_service.types import Checksums, new_id
 from media_service.uploads import queries
 from media_service.uploads.discard import DiscardHandler, expire_uploads
 from media_service.uploads.model import Chunk, UploadSpec, UploadState

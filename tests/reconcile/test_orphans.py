@@ -10,12 +10,13 @@ import pytest
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.errors import AlreadyExists, MediaError
+from media_service.ids import new_id
 from media_service.reconcile.compare import STRANGERS
 from media_service.reconcile.model import GRACE, Kind, NotTheSame
 from media_service.storage.blobs import BlobStore
+from media_service.storage.buffer import Buffer
 from media_service.storage.local import LocalDriver
 from media_service.storage.memory import MemoryDriver
-from media_service.types import Octets, new_id
 from tests.media_files import jpeg
 from tests.reconcile.conftest import Service
 
@@ -89,7 +90,7 @@ class HeldDriver(MemoryDriver):
         self.stored = asyncio.Event()
         self.go_on = asyncio.Event()
 
-    async def put(self, key: str, data: Octets, content_type: str = "") -> None:
+    async def put(self, key: str, data: Buffer, content_type: str = "") -> None:
         await super().put(key, data)
         self.stored.set()
         await self.go_on.wait()

@@ -1,8 +1,8 @@
 """Pieces of a blob that lie beside it until it is whole: they are their upload's while it lives."""
 
 from media_service.reconcile.model import Kind
+from media_service.storage.checksums import Checksums
 from media_service.storage.driver import piece_key
-from media_service.types import Checksums
 from media_service.uploads import queries
 from tests.conformance.parts import put, whole
 from tests.media_files import film

@@ -26,9 +26,10 @@ from mediaservice.v1 import (
 )
 
 from media_service import app
+from media_service.clock import now
 from media_service.config import load
+from media_service.ids import new_id
 from media_service.storage.blobs import open_store
-from media_service.types import new_id, now
 from tests.s3_server import ACCESS, BUCKET, s3_server
 from tests.s3_server import SECRET as S3_SECRET
 

@@ -18,10 +18,11 @@ from mediaservice.v1 import (
 )
 
 from media_service.access.tokens import TokenVerifier
+from media_service.clock import now
+from media_service.ids import new_id
 from media_service.rpc.gate import Gate
 from media_service.rpc.rules import MethodRule, read_rules
 from media_service.rpc.server import SERVICES
-from media_service.types import new_id, now
 from tests.media_files import jpeg
 from tests.rpc.conftest import SECRET, Caller, Running, refused, token
 

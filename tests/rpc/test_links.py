@@ -19,8 +19,9 @@ from mediaservice.v1 import (
 )
 
 from media_service.access.links import LinkSigner, key_from
+from media_service.clock import now
 from media_service.config import ConfigError
-from media_service.types import new_id, now
+from media_service.ids import new_id
 from tests.media_files import jpeg
 from tests.rpc.conftest import SECRET, Caller, Running, Start, refused
 from tests.rpc.conftest import token as access_token

@@ -14,11 +14,11 @@ from mediaservice.v1 import download_service_pb2, media_service_pb2
 from mediaservice.v1.operation_pb2 import Operation
 from PIL import Image
 
+from media_service.access.owner import Owner
 from media_service.codecs.image_renderer import Rendered, Renderer
 from media_service.renders import cache
 from media_service.renders.fair_queue import Turns
 from media_service.renders.memory import Memory
-from media_service.types import Owner
 from tests.media_files import film, gif, jpeg, noise, png
 from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
 from tests.rpc.test_links import Anybody, link, somebody

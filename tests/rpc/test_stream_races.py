@@ -19,7 +19,8 @@ from media_service.codecs.video.fmp4 import Fragment, Head
 from media_service.config import load
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
-from media_service.errors import NotFound, Reason
+from media_service.errors import Fault, NotFound, Reason
+from media_service.ids import new_id
 from media_service.jobs import queries as jobs
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState, Part
@@ -29,7 +30,7 @@ from media_service.renditions.streams import queries
 from media_service.renditions.streams.model import NewSegment, Stream
 from media_service.renditions.streams.packager import remove_abandoned
 from media_service.renditions.streams.segments import Segments
-from media_service.types import Checksums, Fault, new_id
+from media_service.storage.checksums import Checksums
 from tests.claims import claim as claim_next
 from tests.crash.judge import INVARIANTS
 from tests.moving import counted, made

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from media_service.types import new_id
+from media_service.ids import new_id
 from tests.media_files import film
 from tests.rpc.conftest import Start
 from tests.rpc.test_write_upload import Message

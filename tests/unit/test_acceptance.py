@@ -14,7 +14,7 @@ from media_service.errors import (
     Unsupported,
 )
 from media_service.media.model import Kind
-from media_service.types import Checksums
+from media_service.storage.checksums import Checksums
 from media_service.uploads.acceptance import (
     Acceptance,
     check_checksums,

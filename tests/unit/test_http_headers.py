@@ -21,7 +21,7 @@ from media_service.rpc.http import (
     repr_digest,
     request_headers,
 )
-from media_service.types import Checksums
+from media_service.storage.checksums import Checksums
 
 SHA256 = hashlib.sha256(b"data").digest()
 SHA256_TEXT = base64.b64encode(SHA256).decode()

@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from media_service.access.links import LinkSigner
+from media_service.clock import now
 from media_service.downloads.links import path_name
 from media_service.errors import PermissionDenied
-from media_service.types import new_id, now
+from media_service.ids import new_id
 
 SIGNER = LinkSigner(["a key of at least thirty-two bytes"])
 GOOD = SIGNER.sign("read", {"media": new_id()}, now() + timedelta(hours=1))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from media_service.access.owner import Owner
 from media_service.errors import InvalidArgument, Reason
 from media_service.media.paging import (
     SORTABLE,
@@ -21,7 +22,6 @@ from media_service.media.paging import (
     order_sql,
     parse_order,
 )
-from media_service.types import Owner
 
 QUERY = fingerprint(Owner("user", "ada"), "kind=IMAGE", "size_bytes", False)
 TYPES = [datetime, int, str, UUID]

@@ -2,10 +2,10 @@
 
 import pytest
 
+from media_service.access.owner import Owner
 from media_service.access.principal import Principal
 from media_service.access.require import Guard, current_guard, own, require
 from media_service.errors import NotFound, Reason
-from media_service.types import Owner
 
 MISSING = NotFound(Reason.MEDIA_NOT_FOUND, "There is no such media.")
 ADA = Principal("ada")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from media_service.types import Owner
+from media_service.access.owner import Owner
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ and fails the call if nothing was decided in it: a forgotten check is an error, 
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from media_service.access.owner import Owner
 from media_service.access.principal import Principal
 from media_service.errors import NotFound
-from media_service.types import Owner
 
 
 @dataclass

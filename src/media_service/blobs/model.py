@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from media_service.types import Checksums
+from media_service.storage.checksums import Checksums
 
 # The stores: of what only its owner may read, and of what anybody may.
 RAW = "raw"

@@ -14,10 +14,11 @@ from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import Reason, Unavailable
 from media_service.failpoints import failpoint
+from media_service.ids import new_id
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.storage.blobs import BlobStore
-from media_service.types import Checksums, new_id
+from media_service.storage.checksums import Checksums
 
 # How long bytes are kept that nobody has taken yet.
 KEPT = timedelta(hours=1)

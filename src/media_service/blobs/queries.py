@@ -2,7 +2,7 @@
 
 from media_service.blobs.model import Blob
 from media_service.db.database import Connection
-from media_service.types import Checksums
+from media_service.storage.checksums import Checksums
 
 
 async def reserve(db: Connection, blob: Blob) -> None:

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 from media_service.blobs import queries
 from media_service.db.database import Database
+from media_service.errors import Fault
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.storage.blobs import BlobStore
-from media_service.types import Fault
 
 log = logging.getLogger(__name__)
 

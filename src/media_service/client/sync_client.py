@@ -30,7 +30,7 @@ from media_service.client.steps import Progress, ignore_progress
 from media_service.client.sync_transport import SyncTransport
 from media_service.client.target import Downloadable, open_target
 from media_service.client.upload import upload, upload_spec
-from media_service.types import new_id
+from media_service.ids import new_id
 
 
 class Client:

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
-from media_service.types import new_id
+from media_service.ids import new_id
 
 
 class Target(Protocol):

@@ -22,7 +22,7 @@ from media_service.client.steps import (
     Steps,
     ignore_progress,
 )
-from media_service.types import new_id
+from media_service.ids import new_id
 
 # After these only the service knows where the upload stands; GetUpload tells.
 RESYNC = frozenset(

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from media_service.access.links import LinkSigner, invalid
 from media_service.access.principal import Principal
+from media_service.clock import now
 from media_service.codecs.pipeline.pipeline import Plan, read_plan
 from media_service.downloads.playback import MASTER, StreamService
 from media_service.downloads.service import DownloadService
@@ -19,7 +20,6 @@ from media_service.media.reader import MediaReader
 from media_service.media.service import readable
 from media_service.renders.model import Picture
 from media_service.renders.service import RenderService
-from media_service.types import now
 
 PURPOSE = "read"
 LIFETIME = timedelta(minutes=15)

@@ -7,6 +7,7 @@ from functools import partial
 
 from crc32c import crc32c
 
+from media_service.clock import now
 from media_service.codecs.pipeline.pipeline import read_plan
 from media_service.db.database import Connection, Database
 from media_service.downloads.playlist_cache import Playlists
@@ -19,7 +20,7 @@ from media_service.media.reader import MediaReader
 from media_service.media.service import readable
 from media_service.renditions.streams import dash, hls, queries
 from media_service.renditions.streams.model import HEAD, Overview, Stream, Timeline
-from media_service.types import Checksums, now
+from media_service.storage.checksums import Checksums
 
 MASTER, MANIFEST, FRAMES = "master.m3u8", "manifest.mpd", "iframes.m3u8"
 # What public paths of streams begin with.

@@ -9,6 +9,7 @@ from datetime import timedelta
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import (
+    Fault,
     MediaError,
     Reason,
     ResourceExhausted,
@@ -16,11 +17,11 @@ from media_service.errors import (
     TooLarge,
     Unavailable,
 )
+from media_service.ids import new_id
 from media_service.jobs import queries
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim
 from media_service.jobs.progress import Progress
-from media_service.types import Fault, new_id
 
 log = logging.getLogger(__name__)
 

@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from datetime import timedelta
 
+from media_service.access.owner import Owner
 from media_service.db.database import Connection
 from media_service.jobs import queries
 from media_service.jobs.model import Claim
-from media_service.types import Owner
 
 NOBODY = Owner("", "")
 

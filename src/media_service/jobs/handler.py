@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
+from media_service.errors import Fault
 from media_service.jobs.model import Claim
 from media_service.jobs.progress import Progress
-from media_service.types import Fault
 
 
 class JobHandler(Protocol):

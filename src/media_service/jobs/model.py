@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 
-from media_service.types import Fault, Owner, new_id
+from media_service.access.owner import Owner
+from media_service.errors import Fault
+from media_service.ids import new_id
 
 
 class JobKind(StrEnum):

@@ -7,9 +7,10 @@ from typing import Any
 
 from psycopg.sql import SQL
 
+from media_service.access.owner import Owner
 from media_service.db.database import Connection, Rows
+from media_service.errors import Fault
 from media_service.jobs.model import Claim, Job, JobKind, JobState, NewJob, Part, Priority
-from media_service.types import Fault, Owner
 
 SELECT = """
     select j.*, j.job_id::text as job_id, j.subject_id::text as subject_id

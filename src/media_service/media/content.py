@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from media_service.blobs.model import Blob
-from media_service.types import Checksums
+from media_service.storage.checksums import Checksums
 
 
 @dataclass(frozen=True, slots=True)

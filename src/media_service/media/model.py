@@ -5,8 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from media_service.access.owner import Owner
 from media_service.blobs.model import PUBLIC, RAW, Blob
-from media_service.types import Fault, Owner
+from media_service.errors import Fault
 
 # What the rendition of a film is called that GetStream plays.
 STREAM = "stream"

@@ -8,8 +8,10 @@ from typing import Any
 from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
+from media_service.access.owner import Owner
 from media_service.blobs.model import PUBLIC, Blob
 from media_service.db.database import Connection, json_bytes
+from media_service.errors import Fault
 from media_service.media.model import (
     Kind,
     Media,
@@ -19,7 +21,7 @@ from media_service.media.model import (
     Rendition,
     Visibility,
 )
-from media_service.types import Checksums, Fault, Owner
+from media_service.storage.checksums import Checksums
 
 RENDITIONS = """
     (

@@ -11,6 +11,7 @@ from contextlib import aclosing
 from datetime import timedelta
 from typing import TypeVar
 
+from media_service.clock import now
 from media_service.db.database import Database
 from media_service.errors import Reason
 from media_service.reconcile import queries
@@ -25,7 +26,6 @@ from media_service.reconcile.model import (
 from media_service.reconcile.verify import fault_of
 from media_service.storage.blobs import BlobStore
 from media_service.storage.driver import ObjectInfo, OpenBlob
-from media_service.types import now
 
 # Rows of a page, and objects that are looked up at a time.
 BATCH = 1000

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from media_service.errors import Reason
 from media_service.storage.blobs import BlobStore
+from media_service.storage.checksums import Checksums
 from media_service.storage.driver import whole_key
-from media_service.types import Checksums
 
 # An upload in one step stores its bytes before its row, and an open blob may be older than its
 # row: what nobody names is left alone for so long.

@@ -5,9 +5,12 @@ from typing import Any
 
 from psycopg import Rollback
 
+from media_service.access.owner import Owner
 from media_service.db.database import Connection
+from media_service.errors import Fault
+from media_service.ids import new_id
 from media_service.reconcile.model import REASONS, NamedBlob
-from media_service.types import Checksums, Fault, Owner, new_id
+from media_service.storage.checksums import Checksums
 
 # A key, and the id of the blob whose it is, if it is one's.
 Key = tuple[str, str | None]

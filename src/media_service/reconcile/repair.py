@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from media_service.blobs.placing import release
+from media_service.clock import now
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.jobs import queries as jobs
@@ -13,7 +14,6 @@ from media_service.reconcile import queries
 from media_service.reconcile.model import GRACE, Finding, Kind
 from media_service.reconcile.verify import fault_of
 from media_service.storage.blobs import BlobStore
-from media_service.types import now
 
 
 class Repairer:

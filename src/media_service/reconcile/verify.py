@@ -5,10 +5,10 @@ import hashlib
 
 from crc32c import crc32c as crc32c_of
 
-from media_service.errors import DataLoss, Reason
+from media_service.errors import DataLoss, Fault, Reason
 from media_service.reconcile.model import NamedBlob
 from media_service.storage.blobs import HASH_CHUNK, BlobStore
-from media_service.types import Checksums, Fault
+from media_service.storage.checksums import Checksums
 
 
 async def fault_of(store: BlobStore, blob: NamedBlob, *, read: bool) -> Fault | None:

@@ -14,6 +14,7 @@ from typing import Any
 from media_service.blobs.model import Blob
 from media_service.blobs.placing import LINGER, Placer, release
 from media_service.blobs.writing import measure, write_to
+from media_service.clock import now
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import MediaError
@@ -23,7 +24,6 @@ from media_service.renders import queries
 from media_service.renders.memory import Memory
 from media_service.renders.model import Identity, Picture, Render
 from media_service.storage.blobs import BlobStore
-from media_service.types import now
 
 log = logging.getLogger(__name__)
 

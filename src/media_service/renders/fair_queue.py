@@ -5,8 +5,8 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from media_service.access.owner import Owner
 from media_service.errors import Reason, ResourceExhausted
-from media_service.types import Owner
 
 
 class Turns:

@@ -10,7 +10,7 @@ from functools import cached_property
 from media_service.blobs.model import Blob
 from media_service.codecs.pipeline.pipeline import Plan
 from media_service.media.model import Media
-from media_service.types import Checksums
+from media_service.storage.checksums import Checksums
 
 # Of the code that makes pictures. Raise it when the same pipeline gives other bytes than before.
 ENGINE = 1

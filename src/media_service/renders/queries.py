@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from media_service.blobs.model import Blob
 from media_service.db.database import Connection
 from media_service.renders.model import Render
-from media_service.types import Checksums
+from media_service.storage.checksums import Checksums
 
 
 async def find(db: Connection, media_id: str, key: bytes) -> tuple[Render, datetime] | None:

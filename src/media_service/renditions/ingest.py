@@ -3,6 +3,7 @@
 from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
+from media_service.errors import Fault
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobState
@@ -12,7 +13,6 @@ from media_service.media.model import Media, MediaState
 from media_service.renditions.presets import Presets
 from media_service.renditions.thumbnails import Thumbnails
 from media_service.storage.blobs import BlobStore
-from media_service.types import Fault
 
 
 class IngestHandler:

@@ -7,6 +7,7 @@ from media_service.codecs.pipeline.pipeline import Plan, read_plan
 from media_service.codecs.video.source import Film
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
+from media_service.errors import Fault
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.attempt import CHANGES
@@ -20,7 +21,6 @@ from media_service.renditions.keep import Renditions, check_room
 from media_service.renditions.makers import BEGIN, STORE, Makers
 from media_service.renditions.originals import Files
 from media_service.renditions.streams.packager import StreamMaker
-from media_service.types import Fault
 
 
 class ProcessHandler:

@@ -9,7 +9,7 @@ from media_service.blobs.model import Blob
 from media_service.blobs.placing import Placer
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
-from media_service.errors import MediaError, Reason
+from media_service.errors import Fault, MediaError, Reason
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
@@ -18,7 +18,6 @@ from media_service.media import queries
 from media_service.media.model import Media, Rendition
 from media_service.renditions.keep import retire
 from media_service.storage.blobs import BlobStore
-from media_service.types import Fault
 
 log = logging.getLogger(__name__)
 

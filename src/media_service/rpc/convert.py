@@ -7,10 +7,11 @@ from google.protobuf import timestamp_pb2
 from google.type import latlng_pb2
 from mediaservice.v1 import checksums_pb2, media_pb2, upload_pb2, upload_service_pb2
 
+from media_service.ids import new_id
 from media_service.media.model import Kind, Media, Rendition, Visibility
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.status import fault_status
-from media_service.types import Checksums, new_id
+from media_service.storage.checksums import Checksums
 from media_service.uploads.model import Part, UploadResult, UploadSpec, UploadState
 from media_service.uploads.parts.check import ListedPart
 from media_service.uploads.parts.service import SignedPart

@@ -7,6 +7,7 @@ import grpc
 from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import download_service_pb2, download_service_pb2_grpc
 
+from media_service.clock import now
 from media_service.codecs.pipeline.pipeline import plan
 from media_service.codecs.pipeline.validation import parse
 from media_service.downloads.links import LIFETIME, ReadLinks
@@ -19,7 +20,6 @@ from media_service.rpc.caller import caller
 from media_service.rpc.convert import media_to_message, timestamp
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.render_request import plan_of
-from media_service.types import now
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from media_service.errors import InvalidArgument, MediaError, Reason
 from media_service.rpc.status import codes, message_of
-from media_service.types import Checksums
+from media_service.storage.checksums import Checksums
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,9 @@ from email.message import Message
 from python_multipart.multipart import MultipartParser
 
 from media_service.errors import InvalidArgument, Reason
+from media_service.ids import new_id
 from media_service.rpc.http import LONGEST_HEADER
-from media_service.types import Octets, new_id
+from media_service.storage.buffer import Buffer
 from media_service.uploads.model import KIB, Chunk, UploadSpec
 
 # Bounds everything that is held in memory: headers and fields, not the file.
@@ -76,7 +77,7 @@ class MultipartFile:
         )
 
     async def open(
-        self, first: Octets, rest: AsyncIterator[Octets]
+        self, first: Buffer, rest: AsyncIterator[Buffer]
     ) -> tuple[UploadSpec, AsyncGenerator[Chunk, None]]:
         """Reads up to the file. Raises InvalidArgument (INVALID_MULTIPART, INCOMPLETE_BODY)."""
         self._parse(first)
@@ -87,7 +88,7 @@ class MultipartFile:
             self._parse(data)
         return self._spec, self._chunks(rest)
 
-    async def _chunks(self, rest: AsyncIterator[Octets]) -> AsyncGenerator[Chunk, None]:
+    async def _chunks(self, rest: AsyncIterator[Buffer]) -> AsyncGenerator[Chunk, None]:
         while True:
             pieces, self._data = self._data, []
             for piece in pieces:
@@ -105,7 +106,7 @@ class MultipartFile:
             Reason.INCOMPLETE_BODY, "The form broke off before its closing boundary."
         )
 
-    def _parse(self, data: Octets) -> None:
+    def _parse(self, data: Buffer) -> None:
         try:
             self._parser.write(bytes(data))
         except ValueError as error:  # the parser's own, or a name in an encoding that is none

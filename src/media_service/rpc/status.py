@@ -10,7 +10,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from media_service import errors
 from media_service.errors import MediaError, Reason
-from media_service.types import new_id
+from media_service.ids import new_id
 
 log = logging.getLogger(__name__)
 

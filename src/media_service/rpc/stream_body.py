@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from crc32c import crc32c as crc32c_of
 
 from media_service.errors import InvalidArgument, Reason
-from media_service.types import Checksums, Octets
+from media_service.storage.buffer import Buffer
+from media_service.storage.checksums import Checksums
 from media_service.uploads.acceptance import check_checksums
 from media_service.uploads.model import Chunk
 
@@ -16,8 +17,8 @@ VANISH_SECONDS = 0.1
 
 
 async def body_chunks(
-    first: Octets,
-    rest: AsyncIterator[Octets],
+    first: Buffer,
+    rest: AsyncIterator[Buffer],
     *,
     offset: int,
     length: int | None,
@@ -31,7 +32,7 @@ async def body_chunks(
     """
     sha256 = hashlib.sha256() if digest.sha256 is not None else None
     crc32c, position = 0, offset
-    data: Octets | None = first
+    data: Buffer | None = first
     del first
     while data is not None:
         if sha256:

@@ -11,6 +11,7 @@ from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import media_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from media_service.errors import InvalidArgument, Reason, Timeout, TooLarge
+from media_service.ids import new_id
 from media_service.media.paging import decode_token, encode_token, fingerprint
 from media_service.rpc import http
 from media_service.rpc.caller import caller
@@ -28,7 +29,7 @@ from media_service.rpc.pages import page
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.stream_body import body_chunks
 from media_service.rpc.wire import Piece
-from media_service.types import Checksums, new_id
+from media_service.storage.checksums import Checksums
 from media_service.uploads.acceptance import merge
 from media_service.uploads.model import MIB, Chunk, UploadResult, UploadSpec, UploadState
 from media_service.uploads.parts.service import PartService

@@ -17,7 +17,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from mediaservice.v1 import download_service_pb2
 
-from media_service.types import Octets
+from media_service.storage.buffer import Buffer
 
 LENGTH_DELIMITED, FIXED32 = 2, 5
 # Fields of one message. Ours have fewer; a million of them would hold up everybody else.
@@ -76,7 +76,7 @@ class Piece:
     `message` the rest."""
 
     message: Any
-    data: Octets
+    data: Buffer
 
 
 def content_path(message: Any) -> tuple[int, ...]:
@@ -104,7 +104,7 @@ def deserializer(message: type[Message]) -> Deserializer:
     return deserialize
 
 
-def let_go(data: memoryview, raw: bytes) -> Octets:
+def let_go(data: memoryview, raw: bytes) -> Buffer:
     """A view, or a copy where a view would keep much more than itself in memory: all of `raw`."""
     return bytes(data) if len(data) <= max(SMALL, len(raw) // 2) else data
 
@@ -112,7 +112,7 @@ def let_go(data: memoryview, raw: bytes) -> Octets:
 def detach(raw: memoryview, path: Sequence[int]) -> tuple[bytes, memoryview | None]:
     """A serialized message without the field at `path`, and what that held; the last one counts, as
     everywhere in protobuf."""
-    kept: list[Octets] = []
+    kept: list[Buffer] = []
     data: memoryview | None = None
     at, end, fields = 0, len(raw), 0
     while at < end:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from media_service.errors import DataLoss, InvalidArgument, Reason
-from media_service.types import Octets
+from media_service.storage.buffer import Buffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ async def expect(driver: "Driver", key: str, size: int) -> None:
 class PartWriter(Protocol):
     """Writes one part, front to back. Not safe for concurrent calls."""
 
-    async def write(self, buffers: Sequence[Octets]) -> None:
+    async def write(self, buffers: Sequence[Buffer]) -> None:
         """Appends. Nothing is promised before `sync` or `seal`."""
 
     async def sync(self) -> int:
@@ -165,7 +165,7 @@ class Driver(Protocol):
     async def check(self) -> None:
         """Raises Unavailable, which says why, if the store cannot be read and written."""
 
-    async def put(self, key: str, data: Octets, content_type: str = "") -> None:
+    async def put(self, key: str, data: Buffer, content_type: str = "") -> None:
         """Stores a small blob at once, durably. Idempotent. `content_type`: what the store itself
         says it is, to those who read it past this service."""
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from media_service.errors import MediaError, Reason, ResourceExhausted, Unavailable
+from media_service.storage.buffer import Buffer
 from media_service.storage.driver import missing
-from media_service.types import Octets
 
 COPY_CHUNK = 64 << 20
 
@@ -49,7 +49,7 @@ def make_directories(path: Path, root: Path) -> None:
     sync_directory(path.parent)
 
 
-def write_all(fd: int, buffers: Sequence[Octets]) -> None:
+def write_all(fd: int, buffers: Sequence[Buffer]) -> None:
     views = [memoryview(b) for b in buffers if b]
     while views:
         written = os.writev(fd, views[:1024])

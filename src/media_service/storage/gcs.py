@@ -25,6 +25,7 @@ from gcloud.aio.storage import StreamResponse
 
 from media_service.errors import MediaError, Unavailable
 from media_service.failpoints import failpoint
+from media_service.storage.buffer import Buffer
 from media_service.storage.crc32c import checksum, decoded, encoded
 from media_service.storage.driver import (
     Driver,
@@ -49,7 +50,6 @@ from media_service.storage.gcs_requests import (
 from media_service.storage.held_part import HeldPart
 from media_service.storage.parallel import for_each
 from media_service.storage.unique_names import UniqueNames
-from media_service.types import Octets
 
 # A part waits in memory until it is whole; 50 GiB are 6400 parts.
 PART = 8 << 20
@@ -129,7 +129,7 @@ class GcsDriver(UniqueNames):
                 error.reason, f"Bucket {self.bucket.name} cannot be written to. {why}"
             ) from error
 
-    async def put(self, key: str, data: Octets, content_type: str = "") -> None:
+    async def put(self, key: str, data: Buffer, content_type: str = "") -> None:
         await self.bucket.upload(self.name(key), bytes(data), content_type)
 
     async def copy(

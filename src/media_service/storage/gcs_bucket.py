@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 import aiohttp
 from gcloud.aio.storage import StreamResponse
 
+from media_service.clock import now
 from media_service.storage.crc32c import checksum
 from media_service.storage.gcs_client import GcsClient
 from media_service.storage.gcs_requests import NOT_FOUND, RequestError, persist, translate
 from media_service.storage.gcs_signing import GOOGLE
-from media_service.types import now
 
 T = TypeVar("T")
 

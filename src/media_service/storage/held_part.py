@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from media_service.types import Octets
+from media_service.storage.buffer import Buffer
 
 # Pieces below this are put together: each would take as much again to be held.
 SMALL = 1024
@@ -12,10 +12,10 @@ class HeldPart:
     """What writers of such parts share; they send what they `take`."""
 
     def __init__(self) -> None:
-        self._buffers: list[Octets | bytearray] = []
+        self._buffers: list[Buffer | bytearray] = []
         self._closed = False
 
-    async def write(self, buffers: Sequence[Octets]) -> None:
+    async def write(self, buffers: Sequence[Buffer]) -> None:
         if self._closed:
             raise RuntimeError("a sealed part was written to")
         for data in buffers:

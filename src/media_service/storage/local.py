@@ -23,6 +23,7 @@ from typing import ParamSpec, TypeVar
 
 from media_service.errors import DataLoss, MediaError, Reason, Unavailable
 from media_service.failpoints import failpoint
+from media_service.storage.buffer import Buffer
 from media_service.storage.closed_store import ClosedStore
 from media_service.storage.driver import (
     Driver,
@@ -46,7 +47,6 @@ from media_service.storage.files import (
 from media_service.storage.join import join
 from media_service.storage.slots import Slot
 from media_service.storage.unique_names import UniqueNames
-from media_service.types import Octets
 
 # Threads wait for the disk, not for a processor: many small uploads sync at the same time.
 THREADS = 32
@@ -102,14 +102,14 @@ class LocalPartWriter:
         # it, or its bytes would land in whatever file gets the same number next.
         self._writing = threading.Lock()
 
-    async def write(self, buffers: Sequence[Octets]) -> None:
+    async def write(self, buffers: Sequence[Buffer]) -> None:
         size = self._size + sum(map(len, buffers))
         if self._slot and size > self._slot.place.size:
             raise RuntimeError("a part is larger than its slot")
         await self._driver.run(self._write, buffers)
         self._size = size
 
-    def _write(self, buffers: Sequence[Octets]) -> None:
+    def _write(self, buffers: Sequence[Buffer]) -> None:
         with self._writing:
             write_all(self._fd, buffers)
         failpoint("local.part.written")
@@ -188,10 +188,10 @@ class LocalDriver(ClosedStore, UniqueNames):
     def _part(self, key: str, name: PartName) -> Path:
         return self._parts(key) / name.file
 
-    async def put(self, key: str, data: Octets, content_type: str = "") -> None:
+    async def put(self, key: str, data: Buffer, content_type: str = "") -> None:
         await self.run(self._put, key, data)
 
-    def _put(self, key: str, data: Octets) -> None:
+    def _put(self, key: str, data: Buffer) -> None:
         final = self.root / key
         folder = self._shard(final.parent)
         fresh = f"{final.name}.{token_hex(8)}.new"  # many may put the same at once

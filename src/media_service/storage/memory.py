@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from media_service.clock import now
+from media_service.storage.buffer import Buffer
 from media_service.storage.closed_store import ClosedStore
 from media_service.storage.driver import (
     Driver,
@@ -20,7 +22,6 @@ from media_service.storage.driver import (
     missing,
 )
 from media_service.storage.unique_names import UniqueNames
-from media_service.types import Octets, now
 
 
 class MemoryPartWriter:
@@ -30,7 +31,7 @@ class MemoryPartWriter:
         self._data = parts[name] = bytearray()
         self._sealed = False
 
-    async def write(self, buffers: Sequence[Octets]) -> None:
+    async def write(self, buffers: Sequence[Buffer]) -> None:
         if self._sealed:
             raise RuntimeError("a sealed part was written to")
         for data in buffers:
@@ -58,7 +59,7 @@ class MemoryDriver(ClosedStore, UniqueNames):
     async def check(self) -> None:
         """It is always there."""
 
-    async def put(self, key: str, data: Octets, content_type: str = "") -> None:
+    async def put(self, key: str, data: Buffer, content_type: str = "") -> None:
         self._blobs[key] = bytes(data), ObjectInfo(key, len(data), now())
 
     async def copy(

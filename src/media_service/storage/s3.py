@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from botocore.exceptions import ClientError
 
+from media_service.clock import now
 from media_service.errors import DataLoss, MediaError, Unavailable
 from media_service.failpoints import failpoint
 from media_service.storage import s3_copy
+from media_service.storage.buffer import Buffer
 from media_service.storage.crc32c import checksum, decoded, encoded
 from media_service.storage.driver import (
     Driver,
@@ -54,7 +56,6 @@ from media_service.storage.s3_join import MIB, MIN_PART, join, stored
 from media_service.storage.s3_location import S3Location
 from media_service.storage.s3_sending import Sending
 from media_service.storage.s3_sessions import Session, holding, sessions_of, shared_out, told
-from media_service.types import Octets, now
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -173,7 +174,7 @@ class S3Driver:
         if found != b"ok":
             raise unavailable("it gives back other bytes than it was given")
 
-    async def put(self, key: str, data: Octets, content_type: str = "") -> None:
+    async def put(self, key: str, data: Buffer, content_type: str = "") -> None:
         client, body = await self._client(), bytes(data)
         async with self._sending(key):
             await client.put_object(

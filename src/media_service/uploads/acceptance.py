@@ -13,7 +13,7 @@ from media_service.errors import (
 )
 from media_service.media import content_type
 from media_service.media.model import Kind
-from media_service.types import Checksums
+from media_service.storage.checksums import Checksums
 from media_service.uploads.model import UploadSpec
 
 

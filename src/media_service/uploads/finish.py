@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 
 from crc32c import crc32c as crc32c_of
 
+from media_service.access.owner import Owner
 from media_service.blobs.model import Blob
 from media_service.db.batch import Batcher
 from media_service.db.database import Connection, Database, Duplicate
 from media_service.db.notify import Notifier
-from media_service.errors import DataLoss, MediaError, Reason, ResourceExhausted, Unavailable
+from media_service.errors import DataLoss, Fault, MediaError, Reason, ResourceExhausted, Unavailable
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState, NewJob
@@ -26,8 +27,9 @@ from media_service.media import queries as catalogue
 from media_service.media.content_type import HEAD
 from media_service.media.model import NewMedia
 from media_service.storage.blobs import BlobStore
+from media_service.storage.buffer import Buffer
+from media_service.storage.checksums import Checksums
 from media_service.storage.crc32c import combine
-from media_service.types import Checksums, Fault, Octets, Owner
 from media_service.uploads import queries
 from media_service.uploads.acceptance import (
     Acceptance,
@@ -137,7 +139,7 @@ class Finisher:
         await self._settle(upload, declared, sha256)
 
     async def finish_in_one_step(
-        self, spec: UploadSpec, owner: Owner, blob_id: str, data: Octets, declared: Checksums
+        self, spec: UploadSpec, owner: Owner, blob_id: str, data: Buffer, declared: Checksums
     ) -> UploadResult:
         """Finishes an upload that has no session: checks all its bytes, then stores them, then adds
         it as FINISHED, with its media.

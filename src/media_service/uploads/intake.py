@@ -6,7 +6,7 @@ Bounded in bytes, so that a caller who is faster than the disk waits, and memory
 import asyncio
 from contextlib import suppress
 
-from media_service.types import Octets
+from media_service.storage.buffer import Buffer
 from media_service.uploads.model import MIB, Chunk
 
 CAPACITY = 2 * MIB
@@ -16,7 +16,7 @@ LINGER_SECONDS = 0.02
 OVERHEAD = 256
 
 
-def held(data: Octets) -> int:
+def held(data: Buffer) -> int:
     """Bytes of memory that data takes: a view keeps all that it is a part of."""
     return memoryview(data.obj).nbytes if isinstance(data, memoryview) else len(data)
 

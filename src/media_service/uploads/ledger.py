@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+from media_service.access.owner import Owner
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
 from media_service.errors import AlreadyExists, Conflict, FailedPrecondition, NotFound, Reason
 from media_service.failpoints import failpoint
-from media_service.types import Owner
 from media_service.uploads import queries
 from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
 

@@ -4,9 +4,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from media_service.access.owner import Owner
+from media_service.errors import Fault
 from media_service.media.model import Media
+from media_service.storage.buffer import Buffer
+from media_service.storage.checksums import Checksums
 from media_service.storage.driver import PartName, StoredPart
-from media_service.types import Checksums, Fault, Octets, Owner
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -102,7 +105,7 @@ class Chunk:
     """A piece of the whole as it arrives. `offset` None: wherever the stream is. `crc32c`: of
     `data`, if it is known."""
 
-    data: Octets
+    data: Buffer
     offset: int | None = None
     crc32c: int | None = None
     finish: bool = False

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from media_service.access.owner import Owner
 from media_service.db.database import Connection, Rows, json_bytes
+from media_service.errors import Fault
 from media_service.media.model import NewMedia
-from media_service.types import Checksums, Fault, Owner
+from media_service.storage.checksums import Checksums
 from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
 
 SELECT = """

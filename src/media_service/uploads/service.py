@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from media_service.access.owner import Owner
 from media_service.access.principal import Principal
 from media_service.access.require import own, require
 from media_service.db.database import Connection, Database
@@ -13,12 +14,13 @@ from media_service.db.notify import Notifier
 from media_service.db.watch import watch
 from media_service.errors import DataLoss, FailedPrecondition, Reason
 from media_service.failpoints import failpoint
+from media_service.ids import new_id
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries as catalogue
 from media_service.storage.blobs import BlobStore
+from media_service.storage.checksums import Checksums
 from media_service.storage.driver import part_too_small
-from media_service.types import Checksums, Owner, new_id
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, merge
 from media_service.uploads.admission import Place

@@ -18,8 +18,8 @@ from media_service.errors import (
     Reason,
     TooLarge,
 )
+from media_service.storage.checksums import Checksums
 from media_service.storage.crc32c import combine
-from media_service.types import Checksums
 from media_service.uploads.acceptance import Acceptance, merge
 from media_service.uploads.intake import Intake
 from media_service.uploads.ledger import Ledger

@@ -10,9 +10,9 @@ from dataclasses import replace
 from crc32c import crc32c as crc32c_of
 
 from media_service.errors import MediaError
+from media_service.storage.buffer import Buffer
 from media_service.storage.crc32c import combine
 from media_service.storage.driver import Driver, PartName, PartWriter
-from media_service.types import Octets
 from media_service.uploads.model import KIB, Part
 
 # What is hashed in less time than it takes to ask a thread.
@@ -69,7 +69,7 @@ class BlobWriter:
         """Of the whole, after `seal_last`; None if it is not known."""
         return self._hash.digest() if self._hash else None
 
-    async def write(self, buffers: Sequence[Octets], crc32c: int | None = None) -> None:
+    async def write(self, buffers: Sequence[Buffer], crc32c: int | None = None) -> None:
         """Appends; hashing and writing run side by side, both outside of the event loop.
         `crc32c`: of all the buffers, if it is known."""
         buffers = [b for b in buffers if b]
@@ -94,7 +94,7 @@ class BlobWriter:
             if limit and size >= limit:
                 await self._seal_meanwhile(self._writer)
 
-    async def _update_hash(self, buffers: Sequence[Octets]) -> None:
+    async def _update_hash(self, buffers: Sequence[Buffer]) -> None:
         """Hashes in a thread, one batch at a time, while the next one is written and received."""
         if self._hashing is not None:
             await self._hashing
@@ -192,12 +192,12 @@ class BlobWriter:
             self._unrecorded.append(part)
 
 
-def update(digest: "hashlib._Hash", buffers: Sequence[Octets]) -> None:
+def update(digest: "hashlib._Hash", buffers: Sequence[Buffer]) -> None:
     for data in buffers:
         digest.update(data)
 
 
-def split(buffers: list[Octets], room: int | None) -> tuple[list[Octets], list[Octets]]:
+def split(buffers: list[Buffer], room: int | None) -> tuple[list[Buffer], list[Buffer]]:
     """The first `room` bytes, and the rest; None: no limit."""
     if room is None:
         return buffers, []

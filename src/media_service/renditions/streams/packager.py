@@ -25,8 +25,9 @@ from media_service.codecs.video.segment_encoder import (
 from media_service.codecs.video.source import Film
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
-from media_service.errors import FailedPrecondition, MediaError, Reason
+from media_service.errors import FailedPrecondition, Fault, MediaError, Reason
 from media_service.failpoints import failpoint
+from media_service.ids import new_id
 from media_service.jobs import queries as jobs
 from media_service.jobs.attempt import Attempt, take
 from media_service.jobs.model import Claim, JobKind, JobState, NewJob, Part, Priority
@@ -39,7 +40,6 @@ from media_service.renditions.originals import Files
 from media_service.renditions.streams import hls, queries
 from media_service.renditions.streams.model import Overview, Stream, TrackState
 from media_service.renditions.streams.segments import Segments
-from media_service.types import Fault, new_id
 
 # How often the parts are looked at.
 LOOK_SECONDS = 0.5

@@ -9,7 +9,7 @@ from media_service.blobs.model import Blob
 from media_service.codecs.video.ladder import SAMPLE_RATE, SEGMENT_SECONDS, Ladder
 from media_service.db.database import Connection
 from media_service.renditions.streams.model import HEAD, NewSegment, Segment, Stream, TrackState
-from media_service.types import Checksums
+from media_service.storage.checksums import Checksums
 
 SELECT = """
     select s.stream_id::text as stream_id, s.media_id::text as media_id, s.job_id::text as job_id,

@@ -9,6 +9,7 @@ from typing import Any
 from media_service.access.links import LinkSigner, invalid
 from media_service.access.principal import Principal
 from media_service.access.require import require
+from media_service.clock import now
 from media_service.db.database import Database
 from media_service.errors import (
     DataLoss,
@@ -20,8 +21,8 @@ from media_service.errors import (
 )
 from media_service.failpoints import failpoint
 from media_service.storage.blobs import BlobStore
+from media_service.storage.checksums import Checksums
 from media_service.storage.driver import PartName, PartWriter, Place, SignedRequest
-from media_service.types import Checksums, now
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, check_checksums
 from media_service.uploads.ledger import not_active, upload_not_found

@@ -1,10 +1,9 @@
-"""Ids and times."""
+"""Ids."""
 
 import time
 import uuid
-from datetime import UTC
 
-from media_service.types import new_id, now
+from media_service.ids import new_id
 
 
 def test_an_id_is_a_uuid_of_version_7() -> None:
@@ -32,7 +31,3 @@ def test_ids_do_not_repeat_and_their_ends_are_spread() -> None:
     ids = {new_id() for _ in range(10_000)}
     assert len(ids) == 10_000
     assert len({value[-2:] for value in ids}) == 256
-
-
-def test_now_has_a_zone() -> None:
-    assert now().tzinfo is UTC
