@@ -11,11 +11,11 @@ from typing import Any
 
 from benchmarks.measure import Bench, say
 from benchmarks.report import Outcome, Row
-from media_service.codecs.av_renderer import Films
+from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.ffmpeg.run import binary
-from media_service.codecs.image_renderer import Renderer
-from media_service.codecs.pipeline.route import way
-from media_service.codecs.video.source import Film
+from media_service.codecs.image_renderer import ImageRenderer
+from media_service.codecs.pipeline.route import find_route
+from media_service.codecs.video.source import AvSource
 
 HOUR, SHORT = 3600, 360
 RATE = 44100
@@ -34,8 +34,8 @@ async def sound(bench: Bench) -> Outcome:
     seconds = SHORT if quick else HOUR
     long = await asyncio.to_thread(speech, folder / "long.mp3", seconds)
     short = await asyncio.to_thread(speech, folder / "short.mp3", 60)
-    async with Renderer(1, 1 << 20, 1 << 20) as renderer:  # no picture is laid over a sound
-        films = Films(renderer, {})
+    async with ImageRenderer(1, 1 << 20, 1 << 20) as renderer:  # no picture is laid over a sound
+        films = AvRenderer(renderer, {})
         rows = [await waveform(films, long, seconds, rounds=2 if quick else bench.rounds)]
         rows += [await loudness(films, short, target) for target in TARGETS]
     return Outcome(rows, notes=["sound: an MP3 of noise as loud as speech is, 128 kbit/s, stereo"])
@@ -49,12 +49,12 @@ def speech(path: Path, seconds: int) -> Path:
     return path
 
 
-async def waveform(films: Films, path: Path, seconds: int, rounds: int) -> Row:
+async def waveform(films: AvRenderer, path: Path, seconds: int, rounds: int) -> Row:
     """In turns, so that what else the machine does hits both."""
     film, ours, theirs = filmed(path, seconds), [], []
     for _ in range(rounds + 1):
         begin = time.perf_counter()
-        async with films.make(film, steps("waveform"), {}, lambda _: None, name="made"):
+        async with films.render(film, steps("waveform"), {}, lambda _: None, name="made"):
             ours.append(time.perf_counter() - begin)
         theirs.append(await asyncio.to_thread(decoded, path))
         say(f"  waveform {ours[-1]:.2f} s, bare decode {theirs[-1]:.2f} s")
@@ -77,9 +77,9 @@ def decoded(path: Path) -> float:
     return time.perf_counter() - begin
 
 
-async def loudness(films: Films, path: Path, target: int) -> Row:
+async def loudness(films: AvRenderer, path: Path, target: int) -> Row:
     """How far from the target, beside half a loudness unit."""
-    making = films.make(
+    making = films.render(
         filmed(path, 60), steps(f"normalize:{target}"), {}, lambda _: None, name="made"
     )
     async with making as (made,):
@@ -105,10 +105,10 @@ def integrated(path: Path) -> float:
     return float(found[-1])
 
 
-def filmed(path: Path, seconds: int) -> Film:
+def filmed(path: Path, seconds: int) -> AvSource:
     about = {"audio_codec": "mp3", "audio_channels": 2, "audio_sample_rate_hz": RATE}
-    return Film.of(path, "audio/mpeg", {**about, "duration_seconds": float(seconds)})
+    return AvSource.of(path, "audio/mpeg", {**about, "duration_seconds": float(seconds)})
 
 
 def steps(ops: str) -> Any:
-    return way(ops, "AUDIO").steps
+    return find_route(ops, "AUDIO").steps

@@ -17,8 +17,8 @@ import pyvips
 
 from benchmarks.measure import MIB, Bench
 from benchmarks.report import Outcome, Row
-from media_service.codecs.image.source import Source
-from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.image.source import ImageSource
+from media_service.codecs.image_renderer import ImageRenderer
 
 SMALL = "resize:300x,convert:WEBP"
 TEN = (
@@ -94,7 +94,7 @@ async def images(bench: Bench) -> Outcome:
     pyvips.cache_set_max(0)
     cores = len(os.sched_getaffinity(0))
     pyvips.concurrency_set(cores)
-    async with Renderer(1, PIXELS, 1 << 31) as renderer:
+    async with ImageRenderer(1, PIXELS, 1 << 31) as renderer:
         rows = [
             await compared(renderer, four, (3840, 2160), SMALL, bare_small, 3 * rounds, 1.3),
             await compared(renderer, large, (6000, 4000), TEN, bare_ten, rounds, 1.2),
@@ -124,7 +124,7 @@ async def images(bench: Bench) -> Outcome:
 
 
 async def compared(
-    renderer: Renderer,
+    renderer: ImageRenderer,
     path: Path,
     size: tuple[int, int],
     pipeline: str,
@@ -133,7 +133,7 @@ async def compared(
     target: float,
 ) -> Row:
     """In turns, so that what else the machine does hits both."""
-    source = Source(path, "image/jpeg", *size, 1)
+    source = ImageSource(path, "image/jpeg", *size, 1)
     ours, theirs = [], []
     for _ in range(rounds + 1):
         begin = time.perf_counter()
@@ -159,9 +159,9 @@ async def compared(
 
 async def soak(path: Path, renders: int) -> Row:
     """What the children and this process hold, at the end and after a tenth."""
-    source = Source(path, "image/jpeg", 3840, 2160, 1)
+    source = ImageSource(path, "image/jpeg", 3840, 2160, 1)
     held = []
-    async with Renderer(2, PIXELS, 1 << 31) as renderer:
+    async with ImageRenderer(2, PIXELS, 1 << 31) as renderer:
 
         async def one(number: int) -> None:
             width = 200 + number % 200

@@ -12,11 +12,11 @@ from pathlib import Path
 import pyvips
 
 from docs.scene import logo, scene
-from media_service.codecs.image.source import Source
-from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.image.source import ImageSource
+from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.codecs.pipeline.catalogue import OperationManual, Parameter, catalogue
-from media_service.codecs.pipeline.text_form import ONCE, canonical
+from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS, canonical_text
 from media_service.codecs.pipeline.validation import parse
 
 DOCS = Path(__file__).parent
@@ -76,7 +76,7 @@ a browser shows of it. `amount` mixes a filter with the original: `moon:0.5`.
 def pictures() -> dict[str, str]:
     """The pipeline of each picture, by its name."""
     shown = {m.name: SHOWN.get(m.name, m.example) for m in catalogue() if has_picture(m)}
-    names = [name.lower() for name in fields.values(fields.FILTERS.DESCRIPTOR)]
+    names = [name.lower() for name in fields.enum_names(fields.FILTERS.DESCRIPTOR)]
     return {"original": "", **shown, **{f"filter_{name}": name for name in names}}
 
 
@@ -103,7 +103,7 @@ def filters() -> list[str]:
 
 def has_picture(operation: OperationManual) -> bool:
     """Whether what it does can be seen in a picture."""
-    return "IMAGE" in operation.kinds and operation.name not in ONCE
+    return "IMAGE" in operation.kinds and operation.name not in OUTPUT_OPERATIONS
 
 
 def section(operation: OperationManual) -> str:
@@ -147,10 +147,10 @@ async def draw(folder: Path) -> None:
     for name, image in (("original", scene(*SIZE)), ("logo", logo())):
         path = folder / f"{name}.png"
         image.pngsave(str(path))
-        sources[name] = Source(path, "image/png", image.width, image.height, 1)
-    async with Renderer(2, 10_000_000, 1 << 28) as renderer:
+        sources[name] = ImageSource(path, "image/png", image.width, image.height, 1)
+    async with ImageRenderer(2, 10_000_000, 1 << 28) as renderer:
         for name, pipeline in pictures().items():
-            text = canonical(parse(f"{pipeline},convert:WEBP:75:effort=6".removeprefix(",")))
+            text = canonical_text(parse(f"{pipeline},convert:WEBP:75:effort=6".removeprefix(",")))
             overlays = {LOGO: sources["logo"]} if LOGO in text else {}
             async with renderer.render(sources["original"], text, overlays=overlays) as made:
                 (folder / f"{name}.webp").write_bytes(made.path.read_bytes())

@@ -13,10 +13,14 @@ from media_service.access.links import LinkSigner, key_from
 from media_service.access.tokens import TokenVerifier
 from media_service.blobs.model import PUBLIC, RAW
 from media_service.blobs.unlink import UnlinkHandler
-from media_service.codecs.av_renderer import Films
+from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.document.office import installed
-from media_service.codecs.document_renderer import Documents
-from media_service.codecs.image_renderer import AT_ONCE, AT_ONCE_PIXELS, Renderer
+from media_service.codecs.document_renderer import DocumentRenderer
+from media_service.codecs.image_renderer import (
+    ON_DEMAND_LIMITS,
+    ON_DEMAND_MAX_PIXELS,
+    ImageRenderer,
+)
 from media_service.codecs.inspector import Inspector
 from media_service.config import Config, ConfigError
 from media_service.db.database import Database
@@ -176,8 +180,12 @@ async def renders(config: Config, parts: Base) -> AsyncIterator[RenderService]:
     """What makes pictures while somebody waits for them, and keeps them."""
     children = config.render_children or len(os.sched_getaffinity(0))
     cache = RenderCache(parts.database, parts.notifier, parts.raw)
-    async with Renderer(
-        children, config.max_pixels, RENDER_BYTES, limits=AT_ONCE, most_pixels=AT_ONCE_PIXELS
+    async with ImageRenderer(
+        children,
+        config.max_pixels,
+        RENDER_BYTES,
+        limits=ON_DEMAND_LIMITS,
+        max_output_pixels=ON_DEMAND_MAX_PIXELS,
     ) as renderer:
         reader = MediaReader(parts.database, bare=True)
         service = RenderService(reader, renderer, cache, parts.stores, children)
@@ -277,13 +285,13 @@ async def handlers(config: Config, parts: Base) -> AsyncIterator[Mapping[JobKind
     """What does jobs, by their kind."""
     async with (
         Inspector(config.max_pixels, config.worker_slots) as inspector,
-        Renderer(config.worker_slots, config.max_pixels, WORKER_RENDER_BYTES) as renderer,
+        ImageRenderer(config.worker_slots, config.max_pixels, WORKER_RENDER_BYTES) as renderer,
         Copies() as copies,
-        Documents(config.worker_slots, installed()) as documents,
+        DocumentRenderer(config.worker_slots, installed()) as documents,
     ):
         renditions = Renditions(parts.database, parts.notifier, parts.stores)
         files = Files(parts.stores, copies, inspector)
-        makers = Makers(renderer, Films(renderer, config.video_profiles), documents)
+        makers = Makers(renderer, AvRenderer(renderer, config.video_profiles), documents)
         segments = Segments(parts.database, parts.notifier, parts.raw)
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
         streams = StreamMaker(

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from media_service.codecs.av_renderer import Films
-from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.av_renderer import AvRenderer
+from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspector import Inspector
 
 PROFILES = {240: 400, 480: 1400, 1080: 5000}
@@ -18,6 +18,6 @@ async def inspector() -> AsyncIterator[Inspector]:
 
 
 @pytest.fixture(scope="session")
-async def films() -> AsyncIterator[Films]:
-    async with Renderer(1, 10_000_000, 1 << 28) as renderer:
-        yield Films(renderer, PROFILES)
+async def films() -> AsyncIterator[AvRenderer]:
+    async with ImageRenderer(1, 10_000_000, 1 << 28) as renderer:
+        yield AvRenderer(renderer, PROFILES)

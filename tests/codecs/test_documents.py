@@ -8,8 +8,8 @@ import pypdfium2
 import pytest
 from PIL import Image
 
-from media_service.codecs.document_renderer import LIMITS, Documents
-from media_service.codecs.pipeline.route import way
+from media_service.codecs.document_renderer import LIMITS, DocumentRenderer
+from media_service.codecs.pipeline.route import find_route
 from media_service.errors import MediaError, Reason
 from tests.codecs.pdf_files import (
     BLUE,
@@ -31,8 +31,8 @@ TIGHT = replace(LIMITS, memory_bytes=512 << 20, cpu_seconds=3, wall_seconds=30)
 
 
 @pytest.fixture(scope="module")
-async def documents() -> AsyncIterator[Documents]:
-    async with Documents(2, None, limits=TIGHT) as documents:
+async def documents() -> AsyncIterator[DocumentRenderer]:
+    async with DocumentRenderer(2, None, limits=TIGHT) as documents:
         yield documents
 
 
@@ -41,11 +41,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "document"
 
 
-async def picture(documents: Documents, path: Path, data: bytes, ops: str) -> Image.Image:
+async def picture(documents: DocumentRenderer, path: Path, data: bytes, ops: str) -> Image.Image:
     """What a page looks like."""
     path.write_bytes(data)
-    steps = way(ops, "DOCUMENT").steps
-    async with documents.make(path, PDF, steps, lambda _: None) as [made]:
+    steps = find_route(ops, "DOCUMENT").steps
+    async with documents.render(path, PDF, steps, lambda _: None) as [made]:
         with Image.open(made.path) as image:
             assert (made.content_type, image.format) == ("image/png", "PNG")
             assert (made.width, made.height) == image.size
@@ -53,25 +53,25 @@ async def picture(documents: Documents, path: Path, data: bytes, ops: str) -> Im
 
 
 async def words(
-    documents: Documents,
+    documents: DocumentRenderer,
     path: Path,
     data: bytes,
     ops: str = "extract_text",
     told: list[float] | None = None,
 ) -> str:
     path.write_bytes(data)
-    steps = way(ops, "DOCUMENT").steps
+    steps = find_route(ops, "DOCUMENT").steps
     heard = told.append if told is not None else lambda _: None
-    async with documents.make(path, PDF, steps, heard) as [made]:
+    async with documents.render(path, PDF, steps, heard) as [made]:
         assert (made.content_type, made.width) == ("text/plain; charset=utf-8", 0)
         return made.path.read_text()
 
 
-async def refusal(documents: Documents, path: Path, data: bytes, ops: str) -> MediaError:
+async def refusal(documents: DocumentRenderer, path: Path, data: bytes, ops: str) -> MediaError:
     """Why nothing is made."""
     path.write_bytes(data)
     with pytest.raises(MediaError) as error:
-        async with documents.make(path, PDF, way(ops, "DOCUMENT").steps, lambda _: None):
+        async with documents.render(path, PDF, find_route(ops, "DOCUMENT").steps, lambda _: None):
             pass
     return error.value
 
@@ -79,7 +79,7 @@ async def refusal(documents: Documents, path: Path, data: bytes, ops: str) -> Me
 # Pages as pictures
 
 
-async def test_a_page_is_a_picture_on_white(documents: Documents, path: Path) -> None:
+async def test_a_page_is_a_picture_on_white(documents: DocumentRenderer, path: Path) -> None:
     data = pdf(Page(square(RED, 0, 0)), Page(square(BLUE, 160, 260)))
     first = await picture(documents, path, data, "page:1:size=300")
     assert first.size == (200, 300)
@@ -100,7 +100,7 @@ async def test_a_page_is_a_picture_on_white(documents: Documents, path: Path) ->
     ],
 )
 async def test_the_longer_side_is_as_asked_for(
-    documents: Documents, path: Path, box: str, ops: str, size: tuple[int, int]
+    documents: DocumentRenderer, path: Path, box: str, ops: str, size: tuple[int, int]
 ) -> None:
     assert (await picture(documents, path, pdf(Page(box=box)), ops)).size == size
 
@@ -114,7 +114,11 @@ async def test_the_longer_side_is_as_asked_for(
     ],
 )
 async def test_a_rotated_page_is_upright(
-    documents: Documents, path: Path, angle: int, size: tuple[int, int], place: tuple[int, int]
+    documents: DocumentRenderer,
+    path: Path,
+    angle: int,
+    size: tuple[int, int],
+    place: tuple[int, int],
 ) -> None:
     data = pdf(Page(square(RED, 0, 0), more=f"/Rotate {angle}"))
     image = await picture(documents, path, data, "page:1:size=300")
@@ -122,14 +126,14 @@ async def test_a_rotated_page_is_upright(
     assert image.getpixel(place) == (255, 0, 0)
 
 
-async def test_what_is_cropped_is_not_shown(documents: Documents, path: Path) -> None:
+async def test_what_is_cropped_is_not_shown(documents: DocumentRenderer, path: Path) -> None:
     content = square(RED, 0, 0) + square(GREEN, 100, 100, 50)
     data = pdf(Page(content, more="/CropBox[100 100 150 150]"))
     image = await picture(documents, path, data, "page:1:size=50")
     assert image.getcolors() == [(2500, (0, 255, 0))]
 
 
-async def test_forms_and_notes_are_drawn(documents: Documents, path: Path) -> None:
+async def test_forms_and_notes_are_drawn(documents: DocumentRenderer, path: Path) -> None:
     def appearance(color: str) -> bytes:
         return stream(square(color, 0, 0), "/Type/XObject/Subtype/Form/BBox[0 0 40 40]")
 
@@ -150,7 +154,9 @@ async def test_forms_and_notes_are_drawn(documents: Documents, path: Path) -> No
     assert image.getpixel((180, 20)) == (0, 0, 255)
 
 
-async def test_a_document_that_another_program_wrote(documents: Documents, path: Path) -> None:
+async def test_a_document_that_another_program_wrote(
+    documents: DocumentRenderer, path: Path
+) -> None:
     with pypdfium2.PdfDocument.new() as made:
         for width in (100, 200):
             made.new_page(width, 100).close()
@@ -163,7 +169,9 @@ async def test_a_document_that_another_program_wrote(documents: Documents, path:
 # Text
 
 
-async def test_each_page_of_text_ends_with_a_form_feed(documents: Documents, path: Path) -> None:
+async def test_each_page_of_text_ends_with_a_form_feed(
+    documents: DocumentRenderer, path: Path
+) -> None:
     first = text("Grüße (aus) Köln") + text("eine Zeile weiter", y=200)
     data = pdf(Page(first), Page(), Page(text("the end")))
     whole = "Grüße (aus) Köln\neine Zeile weiter\f\fthe end\f"
@@ -171,7 +179,7 @@ async def test_each_page_of_text_ends_with_a_form_feed(documents: Documents, pat
     assert await words(documents, path, data, "extract_text:3") == "the end\f"
 
 
-async def test_text_tells_how_far_it_is(documents: Documents, path: Path) -> None:
+async def test_text_tells_how_far_it_is(documents: DocumentRenderer, path: Path) -> None:
     told: list[float] = []
     pages = [Page(text(f"page {number}")) for number in range(1, 11)]
     found = await words(documents, path, pdf(*pages), told=told)
@@ -190,12 +198,12 @@ async def test_text_tells_how_far_it_is(documents: Documents, path: Path) -> Non
     ],
 )
 async def test_text_is_unicode(
-    documents: Documents, path: Path, letters: dict[str, str], drawn: str, meant: str
+    documents: DocumentRenderer, path: Path, letters: dict[str, str], drawn: str, meant: str
 ) -> None:
     assert await words(documents, path, pdf(Page(text(drawn)), letters=letters)) == f"{meant}\f"
 
 
-async def test_a_word_that_a_line_breaks_is_one(documents: Documents, path: Path) -> None:
+async def test_a_word_that_a_line_breaks_is_one(documents: DocumentRenderer, path: Path) -> None:
     lines = b"(an exam-) Tj 0 -14 Td (ple of it) Tj ET"
     upright = Page(b"BT /F 12 Tf 20 250 Td " + lines)
     on_its_side = Page(b"BT /F 12 Tf 0 1 -1 0 50 50 Tm " + lines, more="/Rotate 90")
@@ -206,13 +214,15 @@ async def test_a_word_that_a_line_breaks_is_one(documents: Documents, path: Path
 
 
 @pytest.mark.parametrize("ops", ["page:4", "extract_text:4"])
-async def test_a_page_beyond_the_end(documents: Documents, path: Path, ops: str) -> None:
+async def test_a_page_beyond_the_end(documents: DocumentRenderer, path: Path, ops: str) -> None:
     error = await refusal(documents, path, pdf(Page(), Page(), Page()), ops)
     assert error.reason is Reason.OPERATION_NOT_APPLICABLE
     assert error.message == "There is no page 4: the document has 3."
 
 
-async def test_a_document_with_a_password_stays_closed(documents: Documents, path: Path) -> None:
+async def test_a_document_with_a_password_stays_closed(
+    documents: DocumentRenderer, path: Path
+) -> None:
     page = Page(text("secret"))
     for ops in ("page", "extract_text"):
         error = await refusal(documents, path, locked(page, b"opensesame"), ops)
@@ -220,7 +230,7 @@ async def test_a_document_with_a_password_stays_closed(documents: Documents, pat
     assert await words(documents, path, locked(page)) == "secret\f", "this one anybody may open"
 
 
-async def test_a_document_that_was_cut_off(documents: Documents, path: Path) -> None:
+async def test_a_document_that_was_cut_off(documents: DocumentRenderer, path: Path) -> None:
     data = pdf(Page(text("whole")))
     for size in (0, 5, 200):
         error = await refusal(documents, path, data[:size], "page")
@@ -236,13 +246,15 @@ async def test_a_document_that_was_cut_off(documents: Documents, path: Path) -> 
         *("[0 0 0 0]", "[0 0 nan inf]", "[]", "[0 0 -9 -9]"),
     ],
 )
-async def test_no_page_is_too_large(documents: Documents, path: Path, box: str) -> None:
+async def test_no_page_is_too_large(documents: DocumentRenderer, path: Path, box: str) -> None:
     image = await picture(documents, path, pdf(Page(box=box)), "page:1:size=400")
     assert max(image.size) == 400
     assert min(image.size) >= 1
 
 
-async def test_nothing_in_a_document_is_run_or_fetched(documents: Documents, path: Path) -> None:
+async def test_nothing_in_a_document_is_run_or_fetched(
+    documents: DocumentRenderer, path: Path
+) -> None:
     data = pdf(
         Page(text("words"), more="/Annots[100 0 R]/AA<</O<</S/JavaScript/JS(app.alert\\(1\\))>>>>"),
         catalog="/OpenAction<</S/JavaScript/JS(while\\(true\\){})>>"
@@ -299,7 +311,7 @@ def endless() -> bytes:
     ids=["lines", "text", "space", "circular", "endless", "pages"],
 )
 async def test_what_is_made_to_harm_is_given_up(
-    documents: Documents, path: Path, data: bytes, ops: str, reason: Reason
+    documents: DocumentRenderer, path: Path, data: bytes, ops: str, reason: Reason
 ) -> None:
     error = await refusal(documents, path, data, ops)
     assert error.reason is reason
@@ -307,12 +319,12 @@ async def test_what_is_made_to_harm_is_given_up(
 
 async def test_text_has_an_end(path: Path) -> None:
     data = pdf(*[Page(text("a line of words"))] * 100)
-    async with Documents(1, None, limits=replace(TIGHT, file_bytes=1000)) as documents:
+    async with DocumentRenderer(1, None, limits=replace(TIGHT, file_bytes=1000)) as documents:
         error = await refusal(documents, path, data, "extract_text")
         assert error.reason is Reason.PROCESSING_LIMIT_EXCEEDED
         assert await words(documents, path, data, "extract_text:100") == "a line of words\f"
 
 
-async def test_what_is_made_to_harm_may_do_none(documents: Documents, path: Path) -> None:
+async def test_what_is_made_to_harm_may_do_none(documents: DocumentRenderer, path: Path) -> None:
     for data in (nested(), pdf(Page()).replace(b"/Count 1", b"/Count 2000000000")):
         assert await words(documents, path, data) == "\f"

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from media_service.codecs.document.office import SUFFIXES, installed
-from media_service.codecs.document_renderer import Documents
-from media_service.codecs.pipeline.route import way
+from media_service.codecs.document_renderer import DocumentRenderer
+from media_service.codecs.pipeline.route import find_route
 from media_service.errors import FailedPrecondition, MediaError, Reason
 from tests.codecs.office_files import MAKERS, OPEN, odt, opendocument
 from tests.tools import missing
@@ -18,10 +18,10 @@ WORDS = "Grüße aus dem Büro"
 
 
 @pytest.fixture(scope="module")
-async def documents() -> AsyncIterator[Documents]:
+async def documents() -> AsyncIterator[DocumentRenderer]:
     if not (programs := installed()):
         missing("LibreOffice")
-    async with Documents(2, programs) as documents:
+    async with DocumentRenderer(2, programs) as documents:
         yield documents
 
 
@@ -30,17 +30,19 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "document"
 
 
-async def made(documents: Documents, path: Path, content_type: str, data: bytes, ops: str) -> bytes:
+async def made(
+    documents: DocumentRenderer, path: Path, content_type: str, data: bytes, ops: str
+) -> bytes:
     path.write_bytes(data)
-    steps = way(ops, "DOCUMENT").steps
-    async with documents.make(path, content_type, steps, lambda _: None) as [result]:
+    steps = find_route(ops, "DOCUMENT").steps
+    async with documents.render(path, content_type, steps, lambda _: None) as [result]:
         return result.path.read_bytes()
 
 
-async def picture(documents: Documents, path: Path, data: bytes) -> Image.Image:
-    steps = way("page:1:size=400", "DOCUMENT").steps
+async def picture(documents: DocumentRenderer, path: Path, data: bytes) -> Image.Image:
+    steps = find_route("page:1:size=400", "DOCUMENT").steps
     path.write_bytes(data)
-    async with documents.make(path, ODT, steps, lambda _: None) as [result]:
+    async with documents.render(path, ODT, steps, lambda _: None) as [result]:
         with Image.open(result.path) as image:
             return image.convert("RGB")
 
@@ -51,21 +53,21 @@ def test_each_format_is_tried() -> None:
 
 @pytest.mark.parametrize("content_type", MAKERS, ids=SUFFIXES.get)
 async def test_a_document_of_an_office_has_its_text(
-    documents: Documents, path: Path, content_type: str
+    documents: DocumentRenderer, path: Path, content_type: str
 ) -> None:
     data = MAKERS[content_type](WORDS)
     text = await made(documents, path, content_type, data, "extract_text:1")
     assert WORDS in text.decode()
 
 
-async def test_a_page_of_an_office_is_a_picture(documents: Documents, path: Path) -> None:
+async def test_a_page_of_an_office_is_a_picture(documents: DocumentRenderer, path: Path) -> None:
     image = await picture(documents, path, odt(WORDS * 20))
     assert max(image.size) == 400
     assert image.getpixel((0, 0)) == (255, 255, 255)
     assert min(level for level, _ in enumerate(image.convert("L").histogram()) if _) < 128
 
 
-async def test_a_document_sees_no_files_of_others(documents: Documents, path: Path) -> None:
+async def test_a_document_sees_no_files_of_others(documents: DocumentRenderer, path: Path) -> None:
     other = path.parent / "other.png"
     Image.new("RGB", (64, 64), "red").save(other)
     place = 'text:anchor-type="as-char" svg:width="5cm" svg:height="5cm"'
@@ -76,14 +78,14 @@ async def test_a_document_sees_no_files_of_others(documents: Documents, path: Pa
     assert reddest < 100
 
 
-async def test_what_is_no_document_is_told(documents: Documents, path: Path) -> None:
+async def test_what_is_no_document_is_told(documents: DocumentRenderer, path: Path) -> None:
     with pytest.raises(MediaError) as error:
         await made(documents, path, ODT, odt(WORDS)[:200], "page")
     assert error.value.reason is Reason.MEDIA_CORRUPT
 
 
 async def test_without_libreoffice_it_is_told_what_to_install(path: Path) -> None:
-    async with Documents(1, None) as documents:
+    async with DocumentRenderer(1, None) as documents:
         with pytest.raises(FailedPrecondition) as error:
             await made(documents, path, ODT, odt(WORDS), "page")
         assert error.value.reason is Reason.MISSING_TOOL

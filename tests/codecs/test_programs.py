@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.program import confined
 from media_service.errors import MediaError, Reason
 from tests.tools import eventually_async
 
-LIMITS = Limits(
+LIMITS = ResourceLimits(
     memory_bytes=2 << 30,
     cpu_seconds=20,
     wall_seconds=20,
@@ -27,7 +27,7 @@ LIMITS = Limits(
 
 
 async def run(
-    *arguments: str, program: str = "dd", limits: Limits = LIMITS, stall: float = 10
+    *arguments: str, program: str = "dd", limits: ResourceLimits = LIMITS, stall: float = 10
 ) -> tuple[list[str], Path]:
     """What it prints, and the folder that it had."""
     said: list[str] = []

@@ -13,12 +13,12 @@ import pytest
 
 from media_service.codecs.sandbox import landlock
 from media_service.codecs.sandbox.errors import SandboxBroken
-from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox
 from media_service.errors import DataLoss, MediaError, Reason, Unavailable
 from tests.codecs import hostile_tasks
 
-LIMITS = Limits(
+LIMITS = ResourceLimits(
     memory_bytes=1 << 30,
     cpu_seconds=20,
     wall_seconds=20,
@@ -206,7 +206,7 @@ async def test_what_is_less_trusted_shortens_the_life_of_its_child(media: Path) 
         ("loop_forever", replace(LIMITS, cpu_seconds=1)),
     ],
 )
-async def test_time_is_limited(media: Path, task: str, limits: Limits) -> None:
+async def test_time_is_limited(media: Path, task: str, limits: ResourceLimits) -> None:
     async with Sandbox(TASKS, limits, children=1, tasks_per_child=50) as sandbox:
         assert await reason_of(sandbox, task, media) is Reason.INSPECTION_LIMIT_EXCEEDED
         assert await sandbox.run("tests.codecs.hostile_tasks:read", media) == "the bytes"

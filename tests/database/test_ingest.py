@@ -13,7 +13,7 @@ import pyvips
 
 from media_service.access.owner import Owner
 from media_service.blobs.model import Blob
-from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
@@ -47,8 +47,8 @@ async def inspector() -> AsyncIterator[Inspector]:
 
 
 @pytest.fixture(scope="module")
-async def renderer() -> AsyncIterator[Renderer]:
-    async with Renderer(1, 1_000_000, 1 << 26) as renderer:
+async def renderer() -> AsyncIterator[ImageRenderer]:
+    async with ImageRenderer(1, 1_000_000, 1 << 26) as renderer:
         yield renderer
 
 
@@ -58,7 +58,7 @@ def handler(
     notifier: Notifier,
     store: BlobStore,
     inspector: Inspector,
-    renderer: Renderer,
+    renderer: ImageRenderer,
 ) -> IngestHandler:
     renditions = Renditions(database, notifier, {store.name: store})
     thumbnails = Thumbnails(renderer, renditions, SIZES)
@@ -179,7 +179,7 @@ async def test_a_picture_without_thumbnails_is_ready_all_the_same(
     database: Database, notifier: Notifier, store: BlobStore, inspector: Inspector
 ) -> None:
     """Inspected as the settings were, and then too large for what makes pictures."""
-    async with Renderer(1, 1000, 1 << 26) as renderer:
+    async with ImageRenderer(1, 1000, 1 << 26) as renderer:
         renditions = Renditions(database, notifier, {store.name: store})
         thumbnails = Thumbnails(renderer, renditions, SIZES)
         handler = IngestHandler(database, notifier, store, inspector, thumbnails, Presets({}))
@@ -290,7 +290,7 @@ async def test_a_store_that_is_full_for_now_leaves_no_picture_without_thumbnails
     notifier: Notifier,
     store: BlobStore,
     inspector: Inspector,
-    renderer: Renderer,
+    renderer: ImageRenderer,
 ) -> None:
     class Full(MemoryDriver):
         async def put(self, key: str, data: Buffer, content_type: str = "") -> None:

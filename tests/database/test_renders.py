@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from media_service.blobs.writing import measure
-from media_service.codecs.pipeline.pipeline import plan
+from media_service.codecs.pipeline.pipeline import requested_pipeline
 from media_service.codecs.pipeline.validation import parse
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
@@ -22,7 +22,9 @@ def house(database: Database, notifier: Notifier) -> House:
 
 
 async def picture(house: House, media_id: str, ops: str = "resize:20x") -> Picture:
-    return Picture(await house.there(media_id), {}, plan(parse(ops)), negotiated=False)
+    return Picture(
+        await house.there(media_id), {}, requested_pipeline(parse(ops)), negotiated=False
+    )
 
 
 def made(data: bytes) -> Render:
@@ -98,7 +100,7 @@ async def test_of_a_media_that_is_purged_nothing_stays(house: House) -> None:
 
 
 async def gone(asked: Picture) -> Picture:
-    return Picture(asked.media, {}, plan(parse("resize:22x")), negotiated=False)
+    return Picture(asked.media, {}, requested_pipeline(parse("resize:22x")), negotiated=False)
 
 
 async def test_what_nobody_asks_for_goes_after_a_month(house: House) -> None:

@@ -7,7 +7,7 @@ import pytest
 from media_service.access.owner import Owner
 from media_service.blobs.model import Blob
 from media_service.blobs.unlink import UnlinkHandler
-from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
@@ -140,7 +140,10 @@ async def test_what_was_never_inspected_is_inspected_when_it_comes_back(on_disk:
     key = (await on_disk.known(media_id)).blob.key
     await on_disk.driver.delete(key)
     await on_disk.reconcile(repair=True)
-    async with Inspector(1_000_000, 1) as inspector, Renderer(1, 1_000_000, 1 << 26) as renderer:
+    async with (
+        Inspector(1_000_000, 1) as inspector,
+        ImageRenderer(1, 1_000_000, 1 << 26) as renderer,
+    ):
         store = on_disk.store
         renditions = Renditions(on_disk.database, on_disk.notifier, {store.name: store})
         thumbnails = Thumbnails(renderer, renditions, {"small": 16})

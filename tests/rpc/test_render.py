@@ -15,7 +15,7 @@ from mediaservice.v1.operation_pb2 import Operation
 from PIL import Image
 
 from media_service.access.owner import Owner
-from media_service.codecs.image_renderer import Rendered, Renderer
+from media_service.codecs.image_renderer import ImageRenderer, RenderedImage
 from media_service.renders import cache
 from media_service.renders.fair_queue import Turns
 from media_service.renders.memory import Memory
@@ -83,17 +83,17 @@ async def media_id(cat: Caller) -> str:
 def renders(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The pipelines of all pictures that are made from now on."""
     made: list[str] = []
-    really = Renderer.render
+    really = ImageRenderer.render
 
     @asynccontextmanager
     async def counted(
-        self: Renderer, original: Any, pipeline: str, **how: Any
-    ) -> AsyncIterator[Rendered]:
+        self: ImageRenderer, original: Any, pipeline: str, **how: Any
+    ) -> AsyncIterator[RenderedImage]:
         made.append(pipeline)
         async with really(self, original, pipeline, **how) as rendered:
             yield rendered
 
-    monkeypatch.setattr(Renderer, "render", counted)
+    monkeypatch.setattr(ImageRenderer, "render", counted)
     return made
 
 
@@ -339,7 +339,7 @@ class Held:
         self.go_on = asyncio.Event()
         self.asked = self.waiting = self.cancelled = 0
         self.made: list[str] = []
-        really, turn = Renderer.render, Turns.of
+        really, turn = ImageRenderer.render, Turns.of
 
         def ask(turns: Turns, owner: Owner) -> AbstractAsyncContextManager[None]:
             self.asked += 1
@@ -347,8 +347,8 @@ class Held:
 
         @asynccontextmanager
         async def wait(
-            renderer: Renderer, original: Any, pipeline: str, **how: Any
-        ) -> AsyncIterator[Rendered]:
+            renderer: ImageRenderer, original: Any, pipeline: str, **how: Any
+        ) -> AsyncIterator[RenderedImage]:
             self.waiting += 1
             try:
                 await self.go_on.wait()
@@ -359,7 +359,7 @@ class Held:
                 self.made.append(pipeline)
                 yield rendered
 
-        monkeypatch.setattr(Renderer, "render", wait)
+        monkeypatch.setattr(ImageRenderer, "render", wait)
         monkeypatch.setattr(Turns, "of", ask)
 
     async def until(self, is_it: Callable[[], bool]) -> None:

@@ -15,7 +15,7 @@ from mediaservice.v1 import job_pb2, media_service_pb2
 from media_service import app
 from media_service.blobs import queries as blob_queries
 from media_service.blobs.model import Blob
-from media_service.codecs.video.fmp4 import Fragment, Head
+from media_service.codecs.video.fmp4 import Fragment, InitSegment
 from media_service.config import load
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
@@ -358,7 +358,7 @@ async def test_what_is_there_first_does_not_say_what_a_size_takes(
     keep = hands.segments.deliver(claim, stream, 1, 0)
     short, box = stream.ladder.timescale // 2, struct.pack(">I4s", 1 << 20, b"free").ljust(1 << 20)
     for name in stream.ladder.names:
-        await keep(name, Head(b"avcC\1\x64\0\x0b"))
+        await keep(name, InitSegment(b"avcC\1\x64\0\x0b"))
         await keep(name, Fragment(box, 0, short, 1 << 19))
     master = await text(ann, media_id, "master.m3u8")
     promised = {1500 * rung.kbps for rung in stream.ladder.rungs}

@@ -7,19 +7,21 @@ from pathlib import Path
 from media_service.codecs.image import operations
 from media_service.codecs.image.colors.filters import FILTERS
 from media_service.codecs.pipeline import operation_fields as fields
-from media_service.codecs.pipeline.text_form import ONCE
+from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_every_operation_of_pictures_has_a_function():
-    pictures = {name for name, made in fields.operations().items() if "IMAGE" in fields.kinds(made)}
-    assert set(operations.load()) == pictures - set(ONCE)
+    pictures = {
+        name for name, made in fields.operations().items() if "IMAGE" in fields.input_kinds(made)
+    }
+    assert set(operations.load()) == pictures - set(OUTPUT_OPERATIONS)
 
 
 def test_every_filter_has_a_recipe():
     assert {fields.FILTERS.Name(name) for name in FILTERS} == set(
-        fields.values(fields.FILTERS.DESCRIPTOR)
+        fields.enum_names(fields.FILTERS.DESCRIPTOR)
     )
 
 

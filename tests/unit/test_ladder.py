@@ -1,23 +1,29 @@
-"""How the segments of a stream are numbered."""
+"""How the segments of a stream are numbered, and how a stored ladder is read."""
 
 from dataclasses import replace
 
-from media_service.codecs.video.ladder import Ladder
+from media_service.codecs.video.ladder import Ladder, Track
 
-LADDER = Ladder((30, 1), 300.0, 60, 20, 15, 10, (), (), ())
+LADDER = Ladder((30, 1), 300.0, 60, 20, 15, 10, (), (Track("a1", 0, "en", ""),), ())
 
 
-def test_the_first_chunk_has_a_segment_more_since_its_first_is_short() -> None:
+def test_the_first_chunk_has_one_more_segment_because_its_first_segment_is_short() -> None:
     assert [LADDER.first_segment(chunk) for chunk in range(3)] == [1, 17, 32]
 
 
-def test_without_an_opening_all_chunks_are_alike() -> None:
+def test_without_an_opening_segment_all_chunks_have_the_same_number_of_segments() -> None:
     plain = replace(LADDER, opening_frames=0)
     assert [plain.first_segment(chunk) for chunk in range(3)] == [1, 16, 31]
 
 
-def test_a_ladder_that_was_kept_before_there_were_openings_has_none() -> None:
-    found = LADDER.as_json()
-    assert Ladder.from_json(found) == LADDER
-    del found["opening_frames"]
-    assert Ladder.from_json(found) == replace(LADDER, opening_frames=0)
+def test_a_ladder_stored_before_opening_segments_existed_has_none() -> None:
+    stored = LADDER.as_json()
+    assert Ladder.from_json(stored) == LADDER
+    del stored["opening_frames"]
+    assert Ladder.from_json(stored) == replace(LADDER, opening_frames=0)
+
+
+def test_a_ladder_stored_under_the_earlier_field_name_keeps_its_audio_tracks() -> None:
+    stored = LADDER.as_json()
+    stored["sounds"] = stored.pop("audio_tracks")
+    assert Ladder.from_json(stored) == LADDER

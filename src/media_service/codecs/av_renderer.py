@@ -8,47 +8,47 @@ from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.audio.encode import audio
 from media_service.codecs.audio.waveform import waveform
-from media_service.codecs.image.source import Source
-from media_service.codecs.image_renderer import Renderer
-from media_service.codecs.output import Made
+from media_service.codecs.image.source import ImageSource
+from media_service.codecs.image_renderer import ImageRenderer
+from media_service.codecs.output import Output
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.codecs.pipeline.route import Step
-from media_service.codecs.progress import Told
+from media_service.codecs.progress import ProgressCallback
 from media_service.codecs.video import track_coverage as presence
-from media_service.codecs.video.edits import edits
+from media_service.codecs.video.edits import collect_edits
 from media_service.codecs.video.frame import frame
 from media_service.codecs.video.frames import frames
 from media_service.codecs.video.preview import preview
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 from media_service.codecs.video.storyboard import storyboard
 from media_service.codecs.video.transcode import transcode
 from media_service.codecs.video.watermark import mark
 from media_service.errors import FailedPrecondition, Reason
 
 # What ends a pipeline that only edits a film; a sound; and what needs no pictures.
-TRANSCODE: Step = fields.step(fields.filled(Operation(transcode=Operation.Transcode())))
+TRANSCODE: Step = fields.unpack(fields.with_defaults(Operation(transcode=Operation.Transcode())))
 AUDIO: Step = ("audio", None)
 SOUNDS = {"audio", "waveform"}
 
 
-class Films:
+class AvRenderer:
     """Of films and sounds. `renderer`: makes what is laid over them. `profiles`: what the pictures
     of a film may take, in kilobits per second, by its shorter side."""
 
-    def __init__(self, renderer: Renderer, profiles: Mapping[int, int]) -> None:
+    def __init__(self, renderer: ImageRenderer, profiles: Mapping[int, int]) -> None:
         self._renderer = renderer
         self._profiles = profiles
 
     @asynccontextmanager
-    async def make(
+    async def render(
         self,
-        film: Film,
+        film: AvSource,
         steps: Sequence[Step],
-        overlays: Mapping[str, Source],
-        told: Told,
+        overlays: Mapping[str, ImageSource],
+        told: ProgressCallback,
         *,
         name: str,
-    ) -> AsyncIterator[Sequence[Made]]:
+    ) -> AsyncIterator[Sequence[Output]]:
         """What a pipeline makes of a film, up to where pictures begin, the main thing last;
         `overlays`: the pictures it names, by media id. `name`: of the rendition. The files are
         there for as long as the context lasts; leaving it kills what still runs.
@@ -57,10 +57,10 @@ class Films:
         TooLarge (PROCESSING_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING), Unavailable
         (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE).
         """
-        kept, rest = edits(steps, film.duration_seconds)
-        sound = kept.audio or not film.has_pictures
+        kept, rest = collect_edits(steps, film.duration_seconds)
+        sound = kept.audio or not film.has_video
         ending, message = rest[0] if rest else AUDIO if sound else TRANSCODE
-        if not film.has_pictures and ending not in SOUNDS:
+        if not film.has_video and ending not in SOUNDS:
             raise no_pictures(ending)
         film = await presence.kept(film, kept, pictures=ending not in SOUNDS)
         async with AsyncExitStack() as stack:

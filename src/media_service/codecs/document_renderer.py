@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from media_service.codecs.document import office
-from media_service.codecs.output import Made
+from media_service.codecs.output import Output
 from media_service.codecs.pipeline.route import Step
 from media_service.codecs.sandbox.exit_cause import corrupt
-from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox
 from media_service.errors import FailedPrecondition, Reason
 from media_service.storage.scratch import scratch_file
@@ -19,7 +19,7 @@ PAGE = "media_service.codecs.document.page:draw"
 TEXT = "media_service.codecs.document.text:extract"
 CONVERT = "media_service.codecs.document.office:convert"
 
-LIMITS = Limits(
+LIMITS = ResourceLimits(
     # A page of 67 megapixels, and transparent groups of the same size on it. LibreOffice takes one
     # half of it before it opens anything.
     memory_bytes=2 << 30,
@@ -34,11 +34,13 @@ LIMITS = Limits(
 SCRATCH = "media-render-"
 
 
-class Documents:
+class DocumentRenderer:
     """Opens each document in a fresh child of its own, up to `children` at once. `programs`: those
     of LibreOffice, if there are any. An async context manager: leaving it ends the children."""
 
-    def __init__(self, children: int, programs: Path | None, *, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, children: int, programs: Path | None, *, limits: ResourceLimits = LIMITS
+    ) -> None:
         self._pdf = Sandbox([PAGE, TEXT], limits, children, 1)
         self._programs = programs
         readable = office.needed(programs) if programs else ()
@@ -54,9 +56,9 @@ class Documents:
         await self._stack.aclose()
 
     @asynccontextmanager
-    async def make(
+    async def render(
         self, path: Path, content_type: str, steps: Sequence[Step], told: Callable[[float], None]
-    ) -> AsyncIterator[Sequence[Made]]:
+    ) -> AsyncIterator[Sequence[Output]]:
         """What a pipeline makes of a document, up to where pictures begin. The files are there for
         as long as the context lasts.
 
@@ -89,15 +91,15 @@ class Documents:
             CONVERT, path, outputs=[pdf.fileno()], programs=str(self._programs), suffix=suffix
         )
 
-    async def _page(self, path: Path, result: IO[bytes], message: Any) -> Made:
+    async def _page(self, path: Path, result: IO[bytes], message: Any) -> Output:
         answer = await self._pdf.run(
             PAGE, path, outputs=[result.fileno()], number=message.number, size=message.size
         )
-        return Made(Path(result.name), "image/png", *checked(answer, message.size))
+        return Output(Path(result.name), "image/png", *checked(answer, message.size))
 
     async def _text(
         self, path: Path, result: IO[bytes], message: Any, told: Callable[[float], None]
-    ) -> Made:
+    ) -> Output:
         await self._pdf.run(
             TEXT,
             path,
@@ -105,7 +107,7 @@ class Documents:
             progress=lambda percent: told(percent / 100),
             page=message.page if message.HasField("page") else None,
         )
-        return Made(Path(result.name), "text/plain; charset=utf-8")
+        return Output(Path(result.name), "text/plain; charset=utf-8")
 
 
 def checked(answer: Any, size: int) -> tuple[int, int]:

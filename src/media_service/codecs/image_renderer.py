@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from media_service.codecs.image.formats import FORMATS
-from media_service.codecs.image.source import Source
-from media_service.codecs.memory_budget import Budget
-from media_service.codecs.memory_estimate import charge, formats
-from media_service.codecs.pipeline.pipeline import read_plan
-from media_service.codecs.pipeline.sizes import course
-from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.image.source import ImageSource
+from media_service.codecs.memory_budget import MemoryBudget
+from media_service.codecs.memory_estimate import estimate_memory, formats
+from media_service.codecs.pipeline.pipeline import stored_pipeline
+from media_service.codecs.pipeline.sizes import trace_sizes
+from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox
 from media_service.errors import InvalidArgument, Reason, TooLarge
 from media_service.storage.scratch import scratch_file
@@ -21,7 +21,7 @@ from media_service.storage.scratch import scratch_file
 RENDER = "media_service.codecs.image.render:render"
 STANDARD = "media_service.codecs.image.thumbnails:standard"
 
-LIMITS = Limits(
+LIMITS = ResourceLimits(
     # The largest picture taken, decoded, twice; and what libraries take.
     memory_bytes=4 << 30,
     cpu_seconds=120,
@@ -31,9 +31,9 @@ LIMITS = Limits(
     exceeded=Reason.PROCESSING_LIMIT_EXCEEDED,
 )
 # While somebody waits for it. What takes longer is for a job.
-AT_ONCE = replace(LIMITS, cpu_seconds=30, wall_seconds=15, file_bytes=64 << 20)
+ON_DEMAND_LIMITS = replace(LIMITS, cpu_seconds=30, wall_seconds=15, file_bytes=64 << 20)
 # That are made of a picture while somebody waits, in any step, all frames together.
-AT_ONCE_PIXELS = 100_000_000
+ON_DEMAND_MAX_PIXELS = 100_000_000
 # The start of a child takes half a second of a processor, as much as twelve thumbnails: spread over
 # this many it is a fortieth of the work.
 PICTURES_PER_CHILD = 500
@@ -47,7 +47,7 @@ COLOR = re.compile("#[0-9a-f]{6}")
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderedImage:
     """A picture that was made. The file is there for as long as the context that gave it."""
 
     path: Path
@@ -58,17 +58,17 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
-class Standard:
+class ThumbnailSet:
     """What a picture gets when it arrives: its thumbnails, by name, and how it looks."""
 
-    thumbnails: Mapping[str, Rendered]
+    thumbnails: Mapping[str, RenderedImage]
     blurhash: str
     dominant_color: str
 
 
-class Renderer:
+class ImageRenderer:
     """Renders in `children` child processes, which are kept warm. `max_pixels`: of a picture that
-    is taken, and `most_pixels` of what is made of it, if that is less. `budget_bytes` is for all
+    is taken, and `max_output_pixels` of its renditions, if that is less. `budget_bytes` is for all
     pictures together: what does not fit in at once waits. An async context manager: leaving it
     ends the children."""
 
@@ -78,12 +78,12 @@ class Renderer:
         max_pixels: int,
         budget_bytes: int,
         *,
-        limits: Limits = LIMITS,
-        most_pixels: int | None = None,
+        limits: ResourceLimits = LIMITS,
+        max_output_pixels: int | None = None,
     ) -> None:
         self._max_pixels = max_pixels
-        self._most_pixels = min(max_pixels, most_pixels or max_pixels)
-        self._budget = Budget(budget_bytes)
+        self._most_pixels = min(max_pixels, max_output_pixels or max_pixels)
+        self._budget = MemoryBudget(budget_bytes)
         self._sandbox = Sandbox([RENDER, STANDARD], limits, children, PICTURES_PER_CHILD, warm=True)
 
     async def __aenter__(self) -> Self:
@@ -96,13 +96,13 @@ class Renderer:
     @asynccontextmanager
     async def render(
         self,
-        original: Source,
+        original: ImageSource,
         pipeline: str,
         *,
-        overlays: Mapping[str, Source] | None = None,
+        overlays: Mapping[str, ImageSource] | None = None,
         deliver: Sequence[str] = (),
         progress: Callable[[int], None] | None = None,
-    ) -> AsyncIterator[Rendered]:
+    ) -> AsyncIterator[RenderedImage]:
         """A picture made by `pipeline`, in its canonical form.
 
         `overlays`: the pictures it names, by media id. `deliver`: names of formats, best first,
@@ -132,12 +132,14 @@ class Renderer:
                     pipeline=pipeline,
                     deliver=list(deliver),
                     max_pixels=self._max_pixels,
-                    most_pixels=self._most_pixels,
+                    max_output_pixels=self._most_pixels,
                 )
             yield checked(answer, Path(output.name))
 
     @asynccontextmanager
-    async def standard(self, original: Source, sizes: Mapping[str, int]) -> AsyncIterator[Standard]:
+    async def render_thumbnails(
+        self, original: ImageSource, sizes: Mapping[str, int]
+    ) -> AsyncIterator[ThumbnailSet]:
         """Thumbnails of a picture, none larger than itself: `sizes` has their longest sides, by
         name. All of them come from one decoding. Raises as `render`."""
         self._check(still := replace(original, frames=1))
@@ -155,25 +157,29 @@ class Renderer:
                 )
             yield checked_standard(answer, {n: Path(file.name) for n, file in files.items()})
 
-    def _check(self, source: Source) -> None:
+    def _check(self, source: ImageSource) -> None:
         """Raises TooLarge (PROCESSING_LIMIT_EXCEEDED)."""
         if source.pixels > self._max_pixels:
             raise too_large(source.pixels, self._max_pixels)
 
     def _charge(
-        self, original: Source, overlays: Sequence[Source], pipeline: str, deliver: Sequence[str]
+        self,
+        original: ImageSource,
+        overlays: Sequence[ImageSource],
+        pipeline: str,
+        deliver: Sequence[str],
     ) -> int:
         """Bytes that it needs. Raises TooLarge (PROCESSING_LIMIT_EXCEEDED)."""
-        way = course(pipeline, (original.width, original.height), original.content_type)
-        names = formats(original, read_plan(pipeline).format, deliver)
+        way = trace_sizes(pipeline, (original.width, original.height), original.content_type)
+        names = formats(original, stored_pipeline(pipeline).format, deliver)
         animated = any(FORMATS[name].animated for name in names)
         largest = way.largest * (original.moving if animated else 1)
         if way.known and largest > self._most_pixels:
             raise too_large(largest, self._most_pixels)
-        return charge(original, overlays, way, names)
+        return estimate_memory(original, overlays, way, names)
 
 
-def after(sources: Sequence[Source]) -> int | None:
+def after(sources: Sequence[ImageSource]) -> int | None:
     """How many others a child may serve that opened these."""
     return None if all(s.content_type in SAFER for s in sources) else AFTER_OTHERS
 
@@ -185,7 +191,7 @@ def too_large(pixels: int, most: int) -> TooLarge:
     )
 
 
-def checked(answer: Any, path: Path) -> Rendered:
+def checked(answer: Any, path: Path) -> RenderedImage:
     """The child that answered may have been taken over by the file it read. Raises InvalidArgument
     (MEDIA_CORRUPT)."""
     try:
@@ -195,7 +201,7 @@ def checked(answer: Any, path: Path) -> Rendered:
         raise unreadable() from None
 
 
-def checked_standard(answer: Any, paths: Mapping[str, Path]) -> Standard:
+def checked_standard(answer: Any, paths: Mapping[str, Path]) -> ThumbnailSet:
     """As `checked`."""
     try:
         thumbnails = {
@@ -205,15 +211,15 @@ def checked_standard(answer: Any, paths: Mapping[str, Path]) -> Standard:
         look = answer["blurhash"], answer["dominant_color"]
         if not (BLURHASH.fullmatch(look[0]) and COLOR.fullmatch(look[1])):
             raise ValueError
-        return Standard(thumbnails, *look)
+        return ThumbnailSet(thumbnails, *look)
     except (KeyError, TypeError, ValueError):
         raise unreadable() from None
 
 
-def made(path: Path, content_type: str, width: int, height: int) -> Rendered:
+def made(path: Path, content_type: str, width: int, height: int) -> RenderedImage:
     if not all(type(side) is int and 0 < side < 1 << 31 for side in (width, height)):
         raise ValueError
-    return Rendered(path, content_type, width, height, path.stat().st_size)
+    return RenderedImage(path, content_type, width, height, path.stat().st_size)
 
 
 def unreadable() -> InvalidArgument:

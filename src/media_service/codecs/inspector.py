@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from media_service.codecs.inspection import Inspection, checked
-from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox
 
 INSPECT = "media_service.codecs.inspect"
@@ -14,7 +14,7 @@ VIDEO = f"{INSPECT}.av:inspect_video"
 AUDIO = f"{INSPECT}.av:inspect_audio"
 DOCUMENT = f"{INSPECT}.document:inspect"
 
-LIMITS = Limits(
+LIMITS = ResourceLimits(
     # A progressive JPEG of 250 megapixels needs 1.5 GiB: all its coefficients at once.
     memory_bytes=2 << 30,
     # The largest picture taken decodes in some ten seconds on one slow core.

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 
-class Budget:
+class MemoryBudget:
     """Those who wait get their turn in the order they came, so that a large one gets its own."""
 
     def __init__(self, total: int) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Output:
     """A file. It is there for as long as the context that gave it. `suffix`: what is behind the
     rendition's name, of what goes along with another."""
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 
 
-async def together(*works: Awaitable[None]) -> None:
+async def run_together(*works: Awaitable[None]) -> None:
     """All of them; if one fails, the others end, and then that is raised."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from media_service.access.links import LinkSigner, invalid
 from media_service.access.principal import Principal
 from media_service.clock import now
-from media_service.codecs.pipeline.pipeline import Plan, read_plan
+from media_service.codecs.pipeline.pipeline import Pipeline, stored_pipeline
 from media_service.downloads.playback import MASTER, StreamService
 from media_service.downloads.service import DownloadService
 from media_service.errors import FailedPrecondition, Gone, InvalidArgument, NotFound, Reason
@@ -100,7 +100,7 @@ class ReadLinks:
         self,
         principal: Principal,
         media_id: str,
-        plan: Plan,
+        plan: Pipeline,
         *,
         lifetime: timedelta = LIFETIME,
         attachment: bool = False,
@@ -158,7 +158,7 @@ class ReadLinks:
         content: Content | Picture
         try:
             if "ops" in claims:
-                plan = read_plan(claims["ops"])
+                plan = stored_pipeline(claims["ops"])
                 content = await self._renders.find_linked(media, plan, accept)
             elif claims["rendition"] == STREAM:
                 content = await self._streams.open(media, path)

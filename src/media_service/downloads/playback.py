@@ -8,7 +8,7 @@ from functools import partial
 from crc32c import crc32c
 
 from media_service.clock import now
-from media_service.codecs.pipeline.pipeline import read_plan
+from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.db.database import Connection, Database
 from media_service.downloads.playlist_cache import Playlists
 from media_service.errors import FailedPrecondition, MediaError, NotFound, Reason
@@ -140,7 +140,11 @@ class StreamService:
         async with self._database.connection() as db:
             whole = (await catalogue.get_many(db, [media.media_id])).get(media.media_id)
         for found in whole.renditions if whole else ():
-            if found.name == name and found.pipeline and read_plan(found.pipeline).beside:
+            if (
+                found.name == name
+                and found.pipeline
+                and stored_pipeline(found.pipeline).companion_suffix
+            ):
                 content = stored(found.blob, found.content_type, "", found.create_time)
                 return replace(content, followed=True)
         raise no_such(media)

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 
 from media_service.blobs.model import Blob
-from media_service.codecs.pipeline.pipeline import Plan
+from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.media.model import Media
 from media_service.storage.checksums import Checksums
 
@@ -25,7 +25,7 @@ class Picture:
 
     media: Media
     overlays: Mapping[str, Media]
-    plan: Plan
+    plan: Pipeline
     negotiated: bool
 
     @cached_property

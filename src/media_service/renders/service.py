@@ -7,10 +7,10 @@ from functools import partial
 
 from media_service.access.principal import Principal
 from media_service.blobs.writing import measure
-from media_service.codecs.image.source import Source
-from media_service.codecs.image_renderer import Renderer
-from media_service.codecs.pipeline.pipeline import Plan, with_format
-from media_service.codecs.pipeline.sizes import course
+from media_service.codecs.image.source import ImageSource
+from media_service.codecs.image_renderer import ImageRenderer
+from media_service.codecs.pipeline.pipeline import Pipeline, with_format
+from media_service.codecs.pipeline.sizes import trace_sizes
 from media_service.errors import FailedPrecondition, MediaError, Reason, TooLarge
 from media_service.media.content import Content
 from media_service.media.filenames import with_extension
@@ -43,7 +43,7 @@ class RenderService:
     def __init__(
         self,
         reader: MediaReader,
-        renderer: Renderer,
+        renderer: ImageRenderer,
         cache: RenderCache,
         stores: Mapping[str, BlobStore],
         children: int,
@@ -62,7 +62,9 @@ class RenderService:
         """Ends what is being made."""
         await self._flights.close()
 
-    async def find(self, principal: Principal, media_id: str, plan: Plan, accept: str) -> Picture:
+    async def find(
+        self, principal: Principal, media_id: str, plan: Pipeline, accept: str
+    ) -> Picture:
         """What is to be made of the caller's media. `accept`: which formats the client takes, if
         the pipeline does not say one.
 
@@ -72,7 +74,7 @@ class RenderService:
         return asked(*await self.media(principal, media_id, plan), plan, accept)
 
     async def media(
-        self, principal: Principal, media_id: str, plan: Plan
+        self, principal: Principal, media_id: str, plan: Pipeline
     ) -> tuple[Media, Sequence[Media]]:
         """The caller's media, and the others that a pipeline takes: pictures that the caller may
         read, ready or not. Raises as `find`."""
@@ -81,7 +83,7 @@ class RenderService:
         overlays = [await self._reader.get(principal, each) for each in plan.overlays]
         return media, [overlay_of(media, overlay, overlay.media_id) for overlay in overlays]
 
-    async def find_linked(self, media: Media, plan: Plan, accept: str) -> Picture:
+    async def find_linked(self, media: Media, plan: Pipeline, accept: str) -> Picture:
         """As `find`, of a media that its owner made a link to, with other media of that owner."""
         overlays = []
         for overlay_id in plan.overlays:
@@ -94,7 +96,7 @@ class RenderService:
         """The picture, kept or made now, for as long as the context lasts: it may be in memory.
         Its bytes may turn out to be gone: see `content_anew`.
 
-        Raises ResourceExhausted (RENDER_BUSY), and as `Renderer.render`.
+        Raises ResourceExhausted (RENDER_BUSY), and as `ImageRenderer.render`.
         """
         render = self._cache.known(picture)
         if render is None:
@@ -144,12 +146,12 @@ class RenderService:
         self._cache.keep_later(picture, render, data)
         return render
 
-    async def _open(self, opened: AsyncExitStack, media: Media) -> Source:
+    async def _open(self, opened: AsyncExitStack, media: Media) -> ImageSource:
         """A media's bytes as a file, for as long as the stack lasts."""
         blob = media.blob
         file = self._stores[blob.store].as_file(blob.key, blob.size_bytes)
         path = await opened.enter_async_context(file)
-        return Source.of(path, media.content_type, media.info or {})
+        return ImageSource.of(path, media.content_type, media.info or {})
 
 
 @contextmanager
@@ -162,7 +164,7 @@ def hinted() -> Iterator[None]:
         raise TooLarge(error.reason, message, **error.metadata) from None
 
 
-def asked(media: Media, overlays: Sequence[Media], plan: Plan, accept: str) -> Picture:
+def asked(media: Media, overlays: Sequence[Media], plan: Pipeline, accept: str) -> Picture:
     """Raises FailedPrecondition (MEDIA_NOT_READY, MEDIA_FAILED)."""
     for each in (media, *overlays):
         check_ready(each)
@@ -192,10 +194,10 @@ def check_ready(media: Media) -> None:
         )
 
 
-def longest_side(media: Media, plan: Plan) -> int:
+def longest_side(media: Media, plan: Pipeline) -> int:
     """Of what is to be made of it, in pixels, at most."""
     info = media.info or {}
-    return max(course(plan.text, (info["width"], info["height"]), media.content_type).size)
+    return max(trace_sizes(plan.text, (info["width"], info["height"]), media.content_type).size)
 
 
 def is_animated(media: Media) -> bool:

@@ -1,6 +1,6 @@
 """Which media others can be made of."""
 
-from media_service.codecs.pipeline.route import Way, way
+from media_service.codecs.pipeline.route import Route, find_route
 from media_service.errors import FailedPrecondition, Reason
 from media_service.media.model import Kind, Media
 from media_service.media.reader import not_found
@@ -20,10 +20,10 @@ def picture_of(media: Media) -> Media:
     return readable(media)
 
 
-def way_of(media: Media, text: str) -> Way:
+def way_of(media: Media, text: str) -> Route:
     """Which way a pipeline takes through a media that may be read. Raises FailedPrecondition
     (OPERATION_NOT_APPLICABLE, MEDIA_QUARANTINED), Gone (MEDIA_DELETED)."""
-    return way(text, readable(media).kind)
+    return find_route(text, readable(media).kind)
 
 
 def overlay_of(media: Media, overlay: Media | None, media_id: str) -> Media:

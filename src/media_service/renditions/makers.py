@@ -5,13 +5,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from media_service.codecs.av_renderer import Films
-from media_service.codecs.document_renderer import Documents
-from media_service.codecs.image.source import Source
-from media_service.codecs.image_renderer import Renderer
-from media_service.codecs.output import Made
-from media_service.codecs.pipeline.route import Way
-from media_service.codecs.video.source import Film
+from media_service.codecs.av_renderer import AvRenderer
+from media_service.codecs.document_renderer import DocumentRenderer
+from media_service.codecs.image.source import ImageSource
+from media_service.codecs.image_renderer import ImageRenderer
+from media_service.codecs.output import Output
+from media_service.codecs.pipeline.route import Route
+from media_service.codecs.video.source import AvSource
 from media_service.jobs.progress import Progress
 from media_service.media.model import Kind
 from media_service.renditions.originals import Original
@@ -27,60 +27,60 @@ NOTHING: Sequence[str] = ()
 
 @dataclass(frozen=True, slots=True)
 class Makers:
-    renderer: Renderer
-    films: Films
-    documents: Documents
+    renderer: ImageRenderer
+    films: AvRenderer
+    documents: DocumentRenderer
 
     async def make(
         self,
         stack: AsyncExitStack,
         original: Original,
-        way: Way,
-        overlays: Mapping[str, Source],
+        way: Route,
+        overlays: Mapping[str, ImageSource],
         progress: Progress,
         *,
         name: str,
-    ) -> Sequence[Made]:
+    ) -> Sequence[Output]:
         """What a pipeline makes, the main thing last, which will be called `name`; the files are
-        there for as long as the stack lasts. Raises as `Renderer.render`,
-        `Films.make` and `Documents.make`."""
+        there for as long as the stack lasts. Raises as `ImageRenderer.render`,
+        `AvRenderer.render` and `DocumentRenderer.render`."""
         begin, deliver = BEGIN, NOTHING
         if original.media.kind is Kind.IMAGE:
             source = original.picture
         else:
             made = await self._before(stack, original, way, overlays, progress, name)
-            if way.pictures is None:
+            if way.image_pipeline is None:
                 return made
             picture = made[-1]
-            source = Source(picture.path, picture.content_type, picture.width, picture.height)
+            source = ImageSource(picture.path, picture.content_type, picture.width, picture.height)
             begin, deliver = PICTURE, DELIVER
         rendering = self.renderer.render(
             source,
-            way.pictures or "",
+            way.image_pipeline or "",
             overlays=overlays,
             deliver=deliver,
             progress=partial(tell_pixels, progress, begin),
         )
         rendered = await stack.enter_async_context(rendering)
-        return [Made(rendered.path, rendered.content_type, rendered.width, rendered.height)]
+        return [Output(rendered.path, rendered.content_type, rendered.width, rendered.height)]
 
     async def _before(
         self,
         stack: AsyncExitStack,
         original: Original,
-        way: Way,
-        overlays: Mapping[str, Source],
+        way: Route,
+        overlays: Mapping[str, ImageSource],
         progress: Progress,
         name: str,
-    ) -> Sequence[Made]:
+    ) -> Sequence[Output]:
         """What is made of a film, a sound or a document."""
         media, path = original.media, original.path
-        told = partial(tell, progress, PICTURE if way.pictures is not None else STORE)
+        told = partial(tell, progress, PICTURE if way.image_pipeline is not None else STORE)
         if media.kind is Kind.DOCUMENT:
-            making = self.documents.make(path, media.content_type, way.steps, told)
+            making = self.documents.render(path, media.content_type, way.steps, told)
         else:
-            film = Film.of(path, media.content_type, original.info)
-            making = self.films.make(film, way.steps, overlays, told, name=name)
+            film = AvSource.of(path, media.content_type, original.info)
+            making = self.films.render(film, way.steps, overlays, told, name=name)
         return await stack.enter_async_context(making)
 
 

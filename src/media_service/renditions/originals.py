@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from media_service.codecs.image.source import Source
+from media_service.codecs.image.source import ImageSource
 from media_service.codecs.inspector import Inspector
 from media_service.media.model import Kind, Media
 from media_service.renditions.copies import Copies
@@ -22,9 +22,9 @@ class Original:
     info: Mapping[str, Any]
 
     @property
-    def picture(self) -> Source:
+    def picture(self) -> ImageSource:
         """As a picture."""
-        return Source.of(self.path, self.media.content_type, self.info)
+        return ImageSource.of(self.path, self.media.content_type, self.info)
 
 
 class Files:
@@ -51,6 +51,6 @@ class Files:
             info = (await self._inspector.inspect(path, media.kind, media.content_type)).info
         return Original(media, path, info)
 
-    async def picture(self, opened: AsyncExitStack, media: Media) -> Source:
+    async def picture(self, opened: AsyncExitStack, media: Media) -> ImageSource:
         """As `open`, of a picture."""
         return (await self.open(opened, media)).picture

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from media_service.codecs.pipeline.pipeline import Plan, plan
-from media_service.codecs.pipeline.route import way
+from media_service.codecs.pipeline.pipeline import Pipeline, requested_pipeline
+from media_service.codecs.pipeline.route import find_route
 from media_service.codecs.pipeline.validation import parse
 from media_service.jobs.model import JobKind, NewJob
 from media_service.media.model import STREAM, Kind, Media
@@ -16,7 +16,7 @@ class Preset:
     """A rendition, and the pipeline that makes it."""
 
     name: str
-    plan: Plan
+    plan: Pipeline
     heavy: bool
 
 
@@ -59,8 +59,8 @@ def kind_of(media: Media, info: Mapping[str, Any]) -> Kind:
 
 
 def preset(kind: Kind, name: str, text: str) -> Preset:
-    found = plan(parse(text))
-    heavy = way(found.text, kind).heavy
-    if found.streams is not (name == STREAM):
+    found = requested_pipeline(parse(text))
+    heavy = find_route(found.text, kind).heavy
+    if found.makes_stream is not (name == STREAM):
         raise ValueError(f"a stream, and nothing else, is called {STREAM!r}")
     return Preset(name, found, heavy)

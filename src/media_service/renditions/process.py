@@ -2,9 +2,9 @@
 
 from contextlib import AsyncExitStack
 
-from media_service.codecs.output import Made
-from media_service.codecs.pipeline.pipeline import Plan, read_plan
-from media_service.codecs.video.source import Film
+from media_service.codecs.output import Output
+from media_service.codecs.pipeline.pipeline import Pipeline, stored_pipeline
+from media_service.codecs.video.source import AvSource
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import Fault
@@ -43,7 +43,7 @@ class ProcessHandler:
         self._streams = streams
 
     async def run(self, claim: Claim, progress: Progress) -> None:
-        plan = read_plan(claim.pipeline)
+        plan = stored_pipeline(claim.pipeline)
         media, overlays = await self._load(claim, plan)
         if media.made(claim.rendition, claim.pipeline):  # by another job, meanwhile
             await self._end(claim, JobState.SUCCEEDED)
@@ -53,8 +53,8 @@ class ProcessHandler:
         async with AsyncExitStack() as opened:
             original = await self._files.open(opened, media)
             way = way_of(media, claim.pipeline)
-            if plan.streams:
-                film = Film.of(original.path, media.content_type, original.info)
+            if plan.makes_stream:
+                film = AvSource.of(original.path, media.content_type, original.info)
                 await self._streams.run(claim, media, film, way, progress)
                 return
             laid = {each.media_id: await self._files.picture(opened, each) for each in overlays}
@@ -86,7 +86,7 @@ class ProcessHandler:
         for part in parts:
             self._notifier.publish(CHANGES, part)
 
-    async def _load(self, claim: Claim, plan: Plan) -> tuple[Media, list[Media]]:
+    async def _load(self, claim: Claim, plan: Pipeline) -> tuple[Media, list[Media]]:
         """The media, and those that are laid over it: all may have changed since it was asked."""
         wanted = (claim.subject_id, *plan.overlays)
         async with self._database.connection() as db:
@@ -98,7 +98,7 @@ class ProcessHandler:
         return media, overlays
 
 
-def new(claim: Claim, media: Media, made: Made) -> NewRendition:
+def new(claim: Claim, media: Media, made: Output) -> NewRendition:
     return NewRendition(
         claim.rendition + made.suffix,
         made.content_type,

@@ -7,7 +7,7 @@ from functools import partial
 
 from media_service.access.principal import Principal
 from media_service.access.require import own, require
-from media_service.codecs.pipeline.pipeline import Plan
+from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.codecs.pipeline.text_form import digest
 from media_service.db.batch import Batcher
 from media_service.db.database import Connection, Database
@@ -37,14 +37,14 @@ class Order:
     """A rendition that somebody wants. `rendition` empty: named after the pipeline."""
 
     media_id: str
-    plan: Plan
+    plan: Pipeline
     rendition: str
     priority: Priority
     request_id: str | None
 
     @property
     def name(self) -> str:
-        if self.plan.streams:
+        if self.plan.makes_stream:
             return STREAM
         return self.rendition or f"p-{digest(self.plan.text).hex()[:16]}"
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from media_service.codecs.image.source import Source
-from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.image.source import ImageSource
+from media_service.codecs.image_renderer import ImageRenderer
 from media_service.errors import MediaError
 from media_service.jobs.attempt import TRANSIENT
 from media_service.media.model import Kind, Media, NewRendition
@@ -19,7 +19,7 @@ class Thumbnails:
     """`sizes`: the longest side of each, in pixels, by the name of the rendition."""
 
     def __init__(
-        self, renderer: Renderer, renditions: Renditions, sizes: Mapping[str, int]
+        self, renderer: ImageRenderer, renditions: Renditions, sizes: Mapping[str, int]
     ) -> None:
         self._renderer = renderer
         self._renditions = renditions
@@ -33,9 +33,9 @@ class Thumbnails:
         """
         if media.kind is not Kind.IMAGE:
             return {}
-        original = Source.of(path, media.content_type, info)
+        original = ImageSource.of(path, media.content_type, info)
         try:
-            async with self._renderer.standard(original, self._sizes) as made:
+            async with self._renderer.render_thumbnails(original, self._sizes) as made:
                 for name, picture in made.thumbnails.items():
                     new = NewRendition(
                         name, picture.content_type, width=picture.width, height=picture.height

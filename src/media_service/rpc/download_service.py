@@ -8,7 +8,7 @@ from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import download_service_pb2, download_service_pb2_grpc
 
 from media_service.clock import now
-from media_service.codecs.pipeline.pipeline import plan
+from media_service.codecs.pipeline.pipeline import requested_pipeline
 from media_service.codecs.pipeline.validation import parse
 from media_service.downloads.links import LIFETIME, ReadLinks
 from media_service.downloads.playback import STREAMS, StreamService
@@ -112,7 +112,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
             link = await self._links.sign_picture(
                 caller(),
                 request.media_id,
-                plan(parse(request.ops)),
+                requested_pipeline(parse(request.ops)),
                 lifetime=wanted,
                 attachment=request.attachment,
             )

@@ -15,9 +15,9 @@ from mediaservice.v1 import (
 )
 
 from media_service.codecs.pipeline.catalogue import OperationManual, catalogue
-from media_service.codecs.pipeline.operation_fields import filled
-from media_service.codecs.pipeline.pipeline import Plan, plan
-from media_service.codecs.pipeline.text_form import read
+from media_service.codecs.pipeline.operation_fields import with_defaults
+from media_service.codecs.pipeline.pipeline import Pipeline, requested_pipeline
+from media_service.codecs.pipeline.text_form import parse_text
 from media_service.codecs.pipeline.validation import parse
 from media_service.errors import InvalidArgument, MediaError, Reason
 from media_service.jobs.model import JobKind, JobState, Priority
@@ -122,16 +122,18 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
     def _order(self, request: processing_service_pb2.ProcessMediaRequest) -> Order:
         """Raises as `plan_from`, and InvalidArgument (INVALID_FIELD)."""
         plan = plan_from(request)
-        if plan.streams and request.rendition not in {"", STREAM}:
+        if plan.makes_stream and request.rendition not in {"", STREAM}:
             raise invalid_fields([("rendition", f"must be {STREAM}, or left out, of a stream")])
-        if not plan.streams and request.rendition in {*self._standard, STREAM}:
+        if not plan.makes_stream and request.rendition in {*self._standard, STREAM}:
             names = ", ".join([*self._standard, STREAM])
             raise invalid_fields(
                 [("rendition", f"must be none of {names}, which media get by themselves")]
             )
-        if len(request.rendition + plan.beside) > MOST_LETTERS:
-            what = f"may have {MOST_LETTERS - len(plan.beside)} letters: another will be called as"
-            raise invalid_fields([("rendition", f"{what} it with {plan.beside} behind it")])
+        suffix = plan.companion_suffix
+        if len(request.rendition + suffix) > MOST_LETTERS:
+            what = f"must have at most {MOST_LETTERS - len(suffix)} characters"
+            why = f"a second rendition gets the same name with {suffix} appended"
+            raise invalid_fields([("rendition", f"{what}: {why}")])
         return Order(
             media_id=request.media_id.lower(),
             plan=plan,
@@ -160,7 +162,7 @@ def telling(place: str) -> Iterator[None]:
         raise
 
 
-def plan_from(request: processing_service_pb2.ProcessMediaRequest) -> Plan:
+def plan_from(request: processing_service_pb2.ProcessMediaRequest) -> Pipeline:
     """The pipeline, in one of its two forms. Raises InvalidArgument (INVALID_OPERATIONS),
     FailedPrecondition (OPERATION_NOT_APPLICABLE)."""
     if bool(request.ops) == bool(request.operations):
@@ -170,7 +172,11 @@ def plan_from(request: processing_service_pb2.ProcessMediaRequest) -> Plan:
             "Give the pipeline either as `operations` or as `ops`.",
             (("ops", why),),
         )
-    return plan(parse(request.ops)) if request.ops else plan(request.operations, "operations")
+    return (
+        requested_pipeline(parse(request.ops))
+        if request.ops
+        else requested_pipeline(request.operations, "operations")
+    )
 
 
 def job_to_message(view: JobView, public_urls: PublicUrls) -> job_pb2.Job:
@@ -195,7 +201,9 @@ def job_to_message(view: JobView, public_urls: PublicUrls) -> job_pb2.Job:
     if job.end_time:
         message.end_time.CopyFrom(timestamp(job.end_time))
     if job.kind is JobKind.PROCESS:
-        message.operations.extend(filled(operation) for operation in read(job.pipeline))
+        message.operations.extend(
+            with_defaults(operation) for operation in parse_text(job.pipeline)
+        )
         message.rendition.name = job.rendition
     if view.media and view.rendition:
         message.rendition.CopyFrom(rendition_to_message(view.media, view.rendition, public_urls))

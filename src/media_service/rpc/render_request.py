@@ -6,7 +6,7 @@ from typing import Any
 from mediaservice.v1 import download_service_pb2
 from mediaservice.v1.operation_pb2 import Operation
 
-from media_service.codecs.pipeline.pipeline import Plan, plan
+from media_service.codecs.pipeline.pipeline import Pipeline, requested_pipeline
 from media_service.codecs.pipeline.text_form import invalid
 from media_service.codecs.pipeline.validation import parse
 
@@ -14,18 +14,18 @@ SIZE = ("width", "height", "fit", "gravity", "dpr")
 ENCODING = ("format", "quality")
 
 
-def plan_of(request: download_service_pb2.RenderImageRequest) -> Plan:
+def plan_of(request: download_service_pb2.RenderImageRequest) -> Pipeline:
     """Raises InvalidArgument (INVALID_OPERATIONS)."""
     asked = {name: getattr(request, name) for name in (*SIZE, *ENCODING)}
     return plan_from(request.ops, **{name: value for name, value in asked.items() if value})
 
 
 @lru_cache(maxsize=1024)
-def plan_from(ops: str, **asked: Any) -> Plan:
+def plan_from(ops: str, **asked: Any) -> Pipeline:
     size = {name: asked[name] for name in SIZE if name in asked}
     encoding = {name: asked[name] for name in ENCODING if name in asked}
     if size and not size.keys() & {"width", "height"}:
         raise invalid("width", "or height is what the others of size need")
     first = [Operation(resize=Operation.Resize(**size))] if size else []
     last = [Operation(convert=Operation.Convert(**encoding))] if encoding else []
-    return plan([*first, *parse(ops), *last])
+    return requested_pipeline([*first, *parse(ops), *last])

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from media_service.codecs.av_renderer import Films
+from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.inspector import Inspector
-from media_service.codecs.output import Made
-from media_service.codecs.pipeline.route import way
-from media_service.codecs.video.source import Film
+from media_service.codecs.output import Output
+from media_service.codecs.pipeline.route import find_route
+from media_service.codecs.video.source import AvSource
 from media_service.media.model import Kind
 
 TYPES = {
@@ -23,17 +23,17 @@ TYPES = {
 }
 
 # Takes a file and a pipeline. What it makes is there until the test ends.
-Make = Callable[[Path, str], Awaitable[Made]]
+Make = Callable[[Path, str], Awaitable[Output]]
 
 
 @pytest.fixture
-async def make(inspector: Inspector, films: Films) -> AsyncIterator[Make]:
+async def make(inspector: Inspector, films: AvRenderer) -> AsyncIterator[Make]:
     async with AsyncExitStack() as stack:
 
-        async def one(path: Path, ops: str) -> Made:
+        async def one(path: Path, ops: str) -> Output:
             told: list[float] = []
             film, kind = await filmed(inspector, path)
-            made = films.make(film, way(ops, kind).steps, {}, told.append, name="made")
+            made = films.render(film, find_route(ops, kind).steps, {}, told.append, name="made")
             (only,) = await stack.enter_async_context(made)
             assert told == sorted(told)
             assert all(0 <= part <= 1 for part in told)
@@ -42,9 +42,9 @@ async def make(inspector: Inspector, films: Films) -> AsyncIterator[Make]:
         yield one
 
 
-async def filmed(inspector: Inspector, path: Path) -> tuple[Film, Kind]:
+async def filmed(inspector: Inspector, path: Path) -> tuple[AvSource, Kind]:
     """A file as inspection finds it."""
     content_type = TYPES[path.suffix]
     kind = Kind.VIDEO if content_type.startswith("video") else Kind.AUDIO
     found = await inspector.inspect(path, kind, content_type)
-    return Film.of(path, content_type, found.info), kind
+    return AvSource.of(path, content_type, found.info), kind

@@ -9,10 +9,10 @@ import numpy as np
 import psutil
 import pytest
 
-from media_service.codecs.av_renderer import Films
+from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.inspector import Inspector
-from media_service.codecs.pipeline.route import way
-from media_service.codecs.video.source import Film
+from media_service.codecs.pipeline.route import find_route
+from media_service.codecs.video.source import AvSource
 from media_service.errors import FailedPrecondition, InvalidArgument, Reason
 from media_service.media.model import Kind
 from tests.codecs.audio.conftest import Make, filmed
@@ -182,9 +182,9 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seconds; two sounds, of which the first begins when half a second has passed."""
     path = tmp_path_factory.mktemp("film") / "film.mkv"
     inputs = ("-f", "lavfi", "-i", "sine=f=880:d=2", "-itsoffset", "0.5")
-    late = ("-f", "lavfi", "-i", "sine=f=440:r=44100:d=1.5")
+    output_order = ("-f", "lavfi", "-i", "sine=f=440:r=44100:d=1.5")
     maps = ("-map", "0", "-map", "2", "-map", "1", "-c:v", "mpeg4", "-c:a", "flac")
-    return generated(path, "testsrc=d=2:s=64x48", *inputs, *late, *maps)
+    return generated(path, "testsrc=d=2:s=64x48", *inputs, *output_order, *maps)
 
 
 async def test_the_sound_of_a_film_is_its_first_in_time_with_its_pictures(
@@ -223,15 +223,19 @@ async def test_of_a_cut_off_file_what_is_there_is_taken(
     assert pitch(sound[44100 : 44100 * 2]) == pytest.approx(2000, abs=5)
 
 
-async def test_a_file_without_a_sample_is_refused(tmp_path: Path, make: Make, films: Films) -> None:
+async def test_a_file_without_a_sample_is_refused(
+    tmp_path: Path, make: Make, films: AvRenderer
+) -> None:
     whole = generated(tmp_path / "whole.wav", "sine=d=1")
     (none := tmp_path / "none.wav").write_bytes(whole.read_bytes()[:44])
     with pytest.raises(InvalidArgument) as refused:
         await make(none, "audio")
     assert refused.value.reason is Reason.MEDIA_CORRUPT
-    film = Film.of(none, "audio/wav", {"duration_seconds": 0, "audio_codec": "pcm_s16le"})
+    film = AvSource.of(none, "audio/wav", {"duration_seconds": 0, "audio_codec": "pcm_s16le"})
     for ops in ("audio", "normalize", "waveform", "waveform:PNG"):
-        making = films.make(film, way(ops, Kind.AUDIO).steps, {}, lambda _: None, name="made")
+        making = films.render(
+            film, find_route(ops, Kind.AUDIO).steps, {}, lambda _: None, name="made"
+        )
         with pytest.raises(InvalidArgument) as refused:
             async with making:
                 pass
@@ -248,7 +252,7 @@ async def test_who_cancels_leaves_nothing_behind(
     long: Path,
     tmp_path: Path,
     inspector: Inspector,
-    films: Films,
+    films: AvRenderer,
     monkeypatch: pytest.MonkeyPatch,
     ops: str,
 ) -> None:
@@ -258,8 +262,8 @@ async def test_who_cancels_leaves_nothing_behind(
     begun = asyncio.Event()
 
     async def work() -> None:
-        steps = way(ops, kind).steps
-        async with films.make(film, steps, {}, lambda _: begun.set(), name="made"):
+        steps = find_route(ops, kind).steps
+        async with films.render(film, steps, {}, lambda _: begun.set(), name="made"):
             pass
 
     before = {child.pid for child in psutil.Process().children()}

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from media_service.codecs.av_renderer import Films
-from media_service.codecs.pipeline.route import way
-from media_service.codecs.video.source import Film
+from media_service.codecs.av_renderer import AvRenderer
+from media_service.codecs.pipeline.route import find_route
+from media_service.codecs.video.source import AvSource
 from media_service.media.model import Kind
 from tests.codecs.audio.conftest import Make
 from tests.codecs.audio.sources import generated, samples
@@ -87,16 +87,16 @@ async def test_an_hour_of_silence_takes_little_memory(tmp_path: Path, make: Make
 
 
 async def test_a_sound_that_says_it_is_short_takes_no_more_memory(
-    tmp_path: Path, films: Films
+    tmp_path: Path, films: AvRenderer
 ) -> None:
     """Ten minutes, getting louder, by a header of a tenth of a second."""
     source = generated(tmp_path / "a.flac", "aevalsrc='t/600*sin(2*PI*300*t)':s=44100:d=600")
     info = {"duration_seconds": 0.1, "audio_codec": "flac", "audio_sample_rate_hz": 44100}
-    film = Film.of(source, "audio/flac", info)
-    steps = way("waveform:PNG:width=300:height=200", Kind.AUDIO).steps
+    film = AvSource.of(source, "audio/flac", info)
+    steps = find_route("waveform:PNG:width=300:height=200", Kind.AUDIO).steps
     tracemalloc.start()
     try:
-        async with films.make(film, steps, {}, lambda _: None, name="made") as (made,):
+        async with films.render(film, steps, {}, lambda _: None, name="made") as (made,):
             _, most = tracemalloc.get_traced_memory()
             picture = np.array(Image.open(made.path).convert("RGBA"))
     finally:

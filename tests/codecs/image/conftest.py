@@ -7,9 +7,9 @@ import pytest
 import pyvips
 
 from docs.scene import logo, scene
-from media_service.codecs.image.source import Source
-from media_service.codecs.image_renderer import Renderer
-from media_service.codecs.pipeline.text_form import canonical
+from media_service.codecs.image.source import ImageSource
+from media_service.codecs.image_renderer import ImageRenderer
+from media_service.codecs.pipeline.text_form import canonical_text
 from media_service.codecs.pipeline.validation import parse
 
 Make = Callable[..., Awaitable[pyvips.Image]]
@@ -17,8 +17,8 @@ OVERLAY = "0190163d-8694-739b-aea5-966c26f8ad91"
 
 
 @pytest.fixture(scope="session")
-async def renderer() -> AsyncIterator[Renderer]:
-    async with Renderer(2, 50_000_000, 1 << 30) as renderer:
+async def renderer() -> AsyncIterator[ImageRenderer]:
+    async with ImageRenderer(2, 50_000_000, 1 << 30) as renderer:
         yield renderer
 
 
@@ -29,13 +29,13 @@ def sample() -> pyvips.Image:
 
 
 @pytest.fixture
-def make(renderer: Renderer, sample: pyvips.Image, tmp_path: Path) -> Make:
+def make(renderer: ImageRenderer, sample: pyvips.Image, tmp_path: Path) -> Make:
     """Makes a picture by a pipeline, without loss: of the sample, with the logo to lay over it."""
 
-    def source(image: pyvips.Image, name: str) -> Source:
+    def source(image: pyvips.Image, name: str) -> ImageSource:
         path = tmp_path / f"{name}.png"
         image.pngsave(str(path), compression=1)
-        return Source(path, "image/png", image.width, image.height, 1)
+        return ImageSource(path, "image/png", image.width, image.height, 1)
 
     async def make(
         pipeline: str,
@@ -44,7 +44,7 @@ def make(renderer: Renderer, sample: pyvips.Image, tmp_path: Path) -> Make:
     ) -> pyvips.Image:
         named = {OVERLAY: logo()} if overlays is None else overlays
         used = {name: source(layer, name) for name, layer in named.items() if name in pipeline}
-        text = canonical(parse(f"{pipeline},convert:PNG".removeprefix(",")))
+        text = canonical_text(parse(f"{pipeline},convert:PNG".removeprefix(",")))
         async with renderer.render(source(image, "image"), text, overlays=used) as rendered:
             return pyvips.Image.new_from_buffer(rendered.path.read_bytes(), "").copy_memory()
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import pyvips
 
-from media_service.codecs.image.source import Source
-from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.image.source import ImageSource
+from media_service.codecs.image_renderer import ImageRenderer
 from media_service.errors import MediaError, Reason
 
 TYPES = {
@@ -23,18 +23,18 @@ TYPES = {
 }
 
 
-def source(path: Path) -> Source:
+def source(path: Path) -> ImageSource:
     """A file, with what inspection would say of it."""
     image = pyvips.Image.new_from_file(str(path))
     size = image.width, image.height
     if image.get_typeof("orientation") and image.get("orientation") >= 5:
         size = size[1], size[0]
     frames = image.get("n-pages") if image.get_typeof("n-pages") else 1
-    return Source(path, TYPES[path.suffix[1:]], *size, frames)
+    return ImageSource(path, TYPES[path.suffix[1:]], *size, frames)
 
 
 async def render(
-    renderer: Renderer, path: Path, pipeline: str = "", deliver: Sequence[str] = ()
+    renderer: ImageRenderer, path: Path, pipeline: str = "", deliver: Sequence[str] = ()
 ) -> tuple[str, bytes]:
     """Content type and bytes of a picture that was made."""
     async with renderer.render(source(path), pipeline, deliver=deliver) as made:
@@ -44,13 +44,13 @@ async def render(
         return made.content_type, data
 
 
-async def look(renderer: Renderer, path: Path, pipeline: str = "") -> Any:
+async def look(renderer: ImageRenderer, path: Path, pipeline: str = "") -> Any:
     """The picture that was made, without loss."""
     _, data = await render(renderer, path, f"{pipeline},convert:PNG".removeprefix(","))
     return pyvips.Image.new_from_buffer(data, "").copy_memory()
 
 
-async def refusal(renderer: Renderer, original: Path | Source, pipeline: str) -> Reason:
+async def refusal(renderer: ImageRenderer, original: Path | ImageSource, pipeline: str) -> Reason:
     given = source(original) if isinstance(original, Path) else original
     with pytest.raises(MediaError) as error:
         async with renderer.render(given, pipeline):

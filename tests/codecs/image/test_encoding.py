@@ -9,7 +9,7 @@ import pyvips
 from PIL import ExifTags, Image
 
 from media_service.codecs.image.ssim import Similarity
-from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.image_renderer import ImageRenderer
 from media_service.errors import Reason
 from tests.codecs.image.sources import corners, refusal, render
 from tests.codecs.media_files import with_tags
@@ -56,7 +56,7 @@ def path(tmp_path: Path) -> Path:
     ],
 )
 async def test_every_format(
-    renderer: Renderer, path: Path, name: str, content_type: str, loader: str
+    renderer: ImageRenderer, path: Path, name: str, content_type: str, loader: str
 ) -> None:
     told, data = await render(renderer, path, f"resize:100x,convert:{name}")
     image = pyvips.Image.new_from_buffer(data, "")
@@ -65,17 +65,19 @@ async def test_every_format(
     assert (image.width, image.height) == (100, 120)
 
 
-async def test_a_format_that_cannot_be_written_is_told(renderer: Renderer, path: Path) -> None:
+async def test_a_format_that_cannot_be_written_is_told(renderer: ImageRenderer, path: Path) -> None:
     assert await refusal(renderer, path, "convert:HEIC") is Reason.OPERATION_NOT_APPLICABLE
 
 
-async def test_a_picture_too_long_for_its_format_is_refused(renderer: Renderer, tmp_path: Path):
+async def test_a_picture_too_long_for_its_format_is_refused(
+    renderer: ImageRenderer, tmp_path: Path
+):
     (pyvips.Image.black(16384, 4)).write_to_file(str(tmp_path / "long.png"))
     reason = await refusal(renderer, tmp_path / "long.png", "convert:WEBP")
     assert reason is Reason.PROCESSING_LIMIT_EXCEEDED
 
 
-async def test_options_reach_the_encoder(renderer: Renderer, path: Path) -> None:
+async def test_options_reach_the_encoder(renderer: ImageRenderer, path: Path) -> None:
     async def size(pipeline: str) -> int:
         return len((await render(renderer, path, pipeline))[1])
 
@@ -92,7 +94,7 @@ async def test_options_reach_the_encoder(renderer: Renderer, path: Path) -> None
     assert (half.get("jpeg-chroma-subsample"), half.get_typeof("interlaced")) == ("4:2:0", 0)
 
 
-async def test_without_loss_is_without_loss(renderer: Renderer, path: Path) -> None:
+async def test_without_loss_is_without_loss(renderer: ImageRenderer, path: Path) -> None:
     exact = pyvips.Image.new_from_buffer((await render(renderer, path, "convert:PNG"))[1], "")
     for convert in ("WEBP:lossless", "AVIF:lossless", "TIFF"):
         _, data = await render(renderer, path, f"convert:{convert}")
@@ -115,12 +117,12 @@ async def test_without_loss_is_without_loss(renderer: Renderer, path: Path) -> N
     ],
 )
 async def test_the_format_is_the_first_that_holds_the_picture(
-    renderer: Renderer, path: Path, pipeline: str, deliver: tuple[str, ...], content_type: str
+    renderer: ImageRenderer, path: Path, pipeline: str, deliver: tuple[str, ...], content_type: str
 ) -> None:
     assert (await render(renderer, path, pipeline, deliver))[0] == content_type
 
 
-async def test_what_a_jpeg_cannot_show_is_white(renderer: Renderer, tmp_path: Path) -> None:
+async def test_what_a_jpeg_cannot_show_is_white(renderer: ImageRenderer, tmp_path: Path) -> None:
     pyvips.Image.black(40, 30, bands=4).copy(interpretation="srgb").write_to_file(
         str(tmp_path / "clear.png")
     )
@@ -134,14 +136,16 @@ def tags(data: bytes) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF"])
-async def test_metadata_is_stripped(renderer: Renderer, path: Path, name: str) -> None:
+async def test_metadata_is_stripped(renderer: ImageRenderer, path: Path, name: str) -> None:
     _, data = await render(renderer, path, f"convert:{name}")
     assert not tags(data)
     assert b"X100" not in data
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "AVIF"])
-async def test_metadata_is_kept_without_places(renderer: Renderer, path: Path, name: str) -> None:
+async def test_metadata_is_kept_without_places(
+    renderer: ImageRenderer, path: Path, name: str
+) -> None:
     _, data = await render(renderer, path, f"resize:50x,convert:{name},metadata:KEEP")
     image = pyvips.Image.new_from_buffer(data, "")
     assert image.get("exif-ifd0-Model").startswith("X100")
@@ -162,13 +166,13 @@ async def test_metadata_is_kept_without_places(renderer: Renderer, path: Path, n
 @pytest.mark.parametrize("name", ["JPEG", "WEBP", "PNG", "GIF"])
 @pytest.mark.parametrize("max_bytes", [30_000, 60_000])
 async def test_compress_to_a_number_of_bytes(
-    renderer: Renderer, path: Path, name: str, max_bytes: int
+    renderer: ImageRenderer, path: Path, name: str, max_bytes: int
 ) -> None:
     _, data = await render(renderer, path, f"convert:{name},compress:max_bytes={max_bytes}")
     assert len(data) <= max_bytes
 
 
-async def test_of_what_fits_the_best_is_taken(renderer: Renderer, path: Path) -> None:
+async def test_of_what_fits_the_best_is_taken(renderer: ImageRenderer, path: Path) -> None:
     _, data = await render(renderer, path, "convert:JPEG,compress:max_bytes=40000")
     sizes = [
         len((await render(renderer, path, f"convert:JPEG:quality={quality}"))[1])
@@ -177,7 +181,7 @@ async def test_of_what_fits_the_best_is_taken(renderer: Renderer, path: Path) ->
     assert len(data) == max(size for size in sizes if size <= 40_000)
 
 
-async def test_what_cannot_be_made_so_small_is_told(renderer: Renderer, path: Path) -> None:
+async def test_what_cannot_be_made_so_small_is_told(renderer: ImageRenderer, path: Path) -> None:
     for name in ("JPEG", "PNG", "TIFF"):
         reason = await refusal(renderer, path, f"convert:{name},compress:max_bytes=500")
         assert reason is Reason.MAX_BYTES_TOO_SMALL
@@ -185,7 +189,7 @@ async def test_what_cannot_be_made_so_small_is_told(renderer: Renderer, path: Pa
 
 @pytest.mark.parametrize("name", ["JPEG", "WEBP"])
 async def test_compress_to_a_similarity_takes_the_lowest_quality(
-    renderer: Renderer, path: Path, name: str
+    renderer: ImageRenderer, path: Path, name: str
 ) -> None:
     async def made(pipeline: str) -> bytes:
         return (await render(renderer, path, pipeline))[1]
@@ -198,7 +202,9 @@ async def test_compress_to_a_similarity_takes_the_lowest_quality(
     assert exact.of(pyvips.Image.new_from_buffer(below, "")) < 0.97
 
 
-async def test_compress_alone_is_smaller_and_looks_the_same(renderer: Renderer, path: Path) -> None:
+async def test_compress_alone_is_smaller_and_looks_the_same(
+    renderer: ImageRenderer, path: Path
+) -> None:
     plain = (await render(renderer, path, "convert:JPEG:quality=95"))[1]
     _, data = await render(renderer, path, "compress")
     assert len(data) < len(plain) / 2

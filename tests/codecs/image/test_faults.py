@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import pyvips
 
-from media_service.codecs.image_renderer import LIMITS, Renderer
+from media_service.codecs.image_renderer import LIMITS, ImageRenderer
 from media_service.codecs.sandbox.errors import SandboxBroken
 from media_service.codecs.sandbox.pool import Sandbox
 from media_service.errors import InvalidArgument, Reason
@@ -55,7 +55,7 @@ async def test_too_little_memory_is_told_as_such(
     image = pyvips.Image.black(8000, 6000, bands=3).copy(interpretation="srgb")
     image.write_to_file(str(path), **options)
     limits = replace(LIMITS, memory_bytes=400 << 20)
-    async with Renderer(1, 50_000_000, 1 << 30, limits=limits) as renderer:
+    async with ImageRenderer(1, 50_000_000, 1 << 30, limits=limits) as renderer:
         reason = await refusal(renderer, path, "rotate:degrees=90.0,convert:format=WEBP")
         assert reason is Reason.PROCESSING_LIMIT_EXCEEDED
         small = tmp_path / "small.png"

@@ -11,7 +11,7 @@ from media_service.codecs.pipeline import operation_fields as fields
 from tests.codecs.image.conftest import Make
 from tests.codecs.image.goldens import apart
 
-FILTERS = [name.lower() for name in fields.values(fields.FILTERS.DESCRIPTOR)]
+FILTERS = [name.lower() for name in fields.enum_names(fields.FILTERS.DESCRIPTOR)]
 ELSEWHERE = [name for name in FILTERS if hasattr(pilgram, name)]
 # Mean and 99th percentile of the difference, of 255. Pillow rounds after every step.
 CLOSE = (2.5, 7)

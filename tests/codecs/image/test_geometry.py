@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pyvips
 
-from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.image_renderer import ImageRenderer
 from media_service.errors import Reason
 from tests.codecs.image.sources import corners, four, look, refusal
 
@@ -54,7 +54,9 @@ def photo(tmp_path: Path) -> Path:
         ("round_corners:10", (80, 60)),
     ],
 )
-async def test_sizes(renderer: Renderer, photo: Path, pipeline: str, size: tuple[int, int]) -> None:
+async def test_sizes(
+    renderer: ImageRenderer, photo: Path, pipeline: str, size: tuple[int, int]
+) -> None:
     image = await look(renderer, photo, pipeline)
     assert (image.width, image.height) == size
 
@@ -89,12 +91,12 @@ async def test_sizes(renderer: Renderer, photo: Path, pipeline: str, size: tuple
         ("round_corners:30:background=00f", "bbbb"),
     ],
 )
-async def test_places(renderer: Renderer, photo: Path, pipeline: str, colours: str) -> None:
+async def test_places(renderer: ImageRenderer, photo: Path, pipeline: str, colours: str) -> None:
     assert four(await look(renderer, photo, pipeline)) == colours
 
 
 async def test_what_is_scaled_as_it_is_read_is_as_large_as_what_is_scaled_later(
-    renderer: Renderer, tmp_path: Path
+    renderer: ImageRenderer, tmp_path: Path
 ) -> None:
     dice = random.Random(4)  # noqa: S311 (no secret)
     cases = [(1793, 3766, "resize:1387x:dpr=1.25")]
@@ -115,13 +117,13 @@ async def test_what_is_scaled_as_it_is_read_is_as_large_as_what_is_scaled_later(
 
 
 async def test_a_crop_outside_of_the_picture_cannot_be_done(
-    renderer: Renderer, photo: Path
+    renderer: ImageRenderer, photo: Path
 ) -> None:
     reason = await refusal(renderer, photo, "crop:10x10:x=80:y=0")
     assert reason is Reason.OPERATION_NOT_APPLICABLE
 
 
-async def test_a_line_of_one_pixel_is_no_border(renderer: Renderer, tmp_path: Path) -> None:
+async def test_a_line_of_one_pixel_is_no_border(renderer: ImageRenderer, tmp_path: Path) -> None:
     for name, ground, line in (("opaque", [255] * 3, [0] * 3), ("clear", [0] * 4, [0, 0, 0, 255])):
         image = (pyvips.Image.black(80, 60, bands=len(ground)) + ground).cast("uchar")
         image = image.copy(interpretation="srgb").draw_line(line, 20, 15, 49, 15)
@@ -130,12 +132,12 @@ async def test_a_line_of_one_pixel_is_no_border(renderer: Renderer, tmp_path: Pa
         assert (made.width, made.height) == (30, 30), name
 
 
-async def test_nothing_but_border_stays_as_it_is(renderer: Renderer, photo: Path) -> None:
+async def test_nothing_but_border_stays_as_it_is(renderer: ImageRenderer, photo: Path) -> None:
     image = await look(renderer, photo, "crop:20x20:x=0:y=0,trim")
     assert (image.width, image.height) == (20, 20)
 
 
-async def test_attention_is_where_people_look(renderer: Renderer, tmp_path: Path) -> None:
+async def test_attention_is_where_people_look(renderer: ImageRenderer, tmp_path: Path) -> None:
     image = corners(400, 100).linear(0, 90).cast("uchar")
     for number in range(10):
         image = image.draw_circle([230, 150 + 5 * number, 120], 330, 50, 30 - 3 * number, fill=True)

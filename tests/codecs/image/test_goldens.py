@@ -4,14 +4,14 @@ import pytest
 
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.codecs.pipeline.catalogue import catalogue
-from media_service.codecs.pipeline.text_form import ONCE
+from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS
 from tests.codecs.image.conftest import OVERLAY, Make
 from tests.codecs.image.goldens import FOLDER, golden
 
 CHANGING = [
     manual
     for manual in catalogue()
-    if "IMAGE" in manual.kinds and manual.name not in {"filter", *ONCE}
+    if "IMAGE" in manual.kinds and manual.name not in {"filter", *OUTPUT_OPERATIONS}
 ]
 # The example of each operation, or what suits a small picture better, and some more.
 PIPELINES = {manual.name: manual.example for manual in CHANGING} | {
@@ -36,7 +36,7 @@ PIPELINES = {manual.name: manual.example for manual in CHANGING} | {
     "watermark": f"watermark:{OVERLAY}:scale=0.4:opacity=0.7:margin=4",
     "watermark_tiled": f"watermark:{OVERLAY}:scale=0.25:tile:margin=6",
 }
-FILTERS = [name.lower() for name in fields.values(fields.FILTERS.DESCRIPTOR)]
+FILTERS = [name.lower() for name in fields.enum_names(fields.FILTERS.DESCRIPTOR)]
 
 
 @pytest.mark.parametrize("name", PIPELINES)

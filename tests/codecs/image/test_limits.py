@@ -9,22 +9,22 @@ import psutil
 import pytest
 import pyvips
 
-from media_service.codecs.image.source import Source
-from media_service.codecs.image_renderer import AFTER_OTHERS, Renderer
-from media_service.codecs.memory_budget import Budget
-from media_service.codecs.memory_estimate import charge
-from media_service.codecs.pipeline.pipeline import read_plan
-from media_service.codecs.pipeline.sizes import course
-from media_service.codecs.pipeline.text_form import canonical
+from media_service.codecs.image.source import ImageSource
+from media_service.codecs.image_renderer import AFTER_OTHERS, ImageRenderer
+from media_service.codecs.memory_budget import MemoryBudget
+from media_service.codecs.memory_estimate import estimate_memory
+from media_service.codecs.pipeline.pipeline import stored_pipeline
+from media_service.codecs.pipeline.sizes import trace_sizes
+from media_service.codecs.pipeline.text_form import canonical_text
 from media_service.codecs.pipeline.validation import parse
 from media_service.errors import DataLoss, Reason
 from tests.codecs.image.sources import corners, look, refusal, render, source
 
 
 @pytest.fixture
-async def small() -> AsyncIterator[Renderer]:
+async def small() -> AsyncIterator[ImageRenderer]:
     """Takes a million pixels."""
-    async with Renderer(1, 1_000_000, 1 << 24) as renderer:
+    async with ImageRenderer(1, 1_000_000, 1 << 24) as renderer:
         yield renderer
 
 
@@ -35,21 +35,21 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-async def test_a_picture_too_large_is_not_even_opened(small: Renderer, photo: Path) -> None:
+async def test_a_picture_too_large_is_not_even_opened(small: ImageRenderer, photo: Path) -> None:
     told = replace(source(photo), width=40_000)
     assert await refusal(small, told, "resize:10x") is Reason.PROCESSING_LIMIT_EXCEEDED
 
 
-async def test_a_header_that_lies_is_found_out(small: Renderer, tmp_path: Path) -> None:
+async def test_a_header_that_lies_is_found_out(small: ImageRenderer, tmp_path: Path) -> None:
     """What the service knows of the picture is not what the file says."""
     path = tmp_path / "bomb.png"
     pyvips.Image.black(20_000, 20_000).write_to_file(str(path), compression=1)
-    told = Source(path, "image/png", 10, 10, 1)
+    told = ImageSource(path, "image/png", 10, 10, 1)
     for pipeline in ("", "resize:10x"):
         assert await refusal(small, told, pipeline) is Reason.PROCESSING_LIMIT_EXCEEDED
 
 
-async def test_all_frames_count(small: Renderer, tmp_path: Path) -> None:
+async def test_all_frames_count(small: ImageRenderer, tmp_path: Path) -> None:
     frames = [(pyvips.Image.black(400, 300) + 20 * n).cast("uchar") for n in range(9)]
     strip = pyvips.Image.arrayjoin(frames, across=1).copy()
     strip.set_type(pyvips.GValue.gint_type, "page-height", 300)
@@ -71,13 +71,15 @@ async def test_all_frames_count(small: Renderer, tmp_path: Path) -> None:
         "resize:990x:enlarge,rotate:90,pad:2000,trim",
     ],
 )
-async def test_a_result_too_large_is_refused(small: Renderer, photo: Path, pipeline: str) -> None:
+async def test_a_result_too_large_is_refused(
+    small: ImageRenderer, photo: Path, pipeline: str
+) -> None:
     assert await refusal(small, photo, pipeline) is Reason.PROCESSING_LIMIT_EXCEEDED
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "tiff", "avif"])
 async def test_what_is_cut_off_is_corrupt_and_the_next_is_made(
-    small: Renderer, tmp_path: Path, suffix: str
+    small: ImageRenderer, tmp_path: Path, suffix: str
 ) -> None:
     path = tmp_path / f"cut.{suffix}"
     noise = pyvips.Image.gaussnoise(400, 300, mean=128, sigma=40).cast("uchar")
@@ -91,12 +93,12 @@ async def test_what_is_cut_off_is_corrupt_and_the_next_is_made(
     assert (await look(small, whole)).width == 80
 
 
-async def test_bytes_of_another_type_are_not_looked_at(small: Renderer, photo: Path) -> None:
+async def test_bytes_of_another_type_are_not_looked_at(small: ImageRenderer, photo: Path) -> None:
     told = replace(source(photo), content_type="image/webp")
     assert await refusal(small, told, "") is Reason.MEDIA_CORRUPT
 
 
-async def test_bytes_that_are_gone_are_told_as_such(small: Renderer, photo: Path) -> None:
+async def test_bytes_that_are_gone_are_told_as_such(small: ImageRenderer, photo: Path) -> None:
     told = source(photo)
     photo.unlink()
     with pytest.raises(DataLoss):
@@ -111,7 +113,7 @@ async def test_cancelling_kills_the_child_and_another_takes_its_place(
     noise = pyvips.Image.gaussnoise(1000, 900).cast("uchar")
     noise.write_to_file(str(path))
     others = renderers()
-    async with Renderer(1, 1_000_000, 1 << 24) as renderer:
+    async with ImageRenderer(1, 1_000_000, 1 << 24) as renderer:
         await render(renderer, photo)
         [child] = renderers() - others
         slow = asyncio.create_task(render(renderer, path, "blur:200,convert:AVIF:effort=9"))
@@ -134,7 +136,7 @@ def renderers() -> set[psutil.Process]:
 
 async def test_children_are_there_before_they_are_needed(photo: Path) -> None:
     others = renderers()
-    async with Renderer(2, 1_000_000, 1 << 24) as renderer:
+    async with ImageRenderer(2, 1_000_000, 1 << 24) as renderer:
         mine: set[psutil.Process] = set()
         async with asyncio.timeout(60):
             while len(mine) < 2:
@@ -159,7 +161,7 @@ async def test_who_opened_what_is_less_trusted_serves_few_others(
                 await asyncio.sleep(0.01)
         return mine.pop()
 
-    async with Renderer(1, 1_000_000, 1 << 24) as renderer:
+    async with ImageRenderer(1, 1_000_000, 1 << 24) as renderer:
         for _ in range(3):
             await render(renderer, photo, "resize:9x")
         first = await child()
@@ -173,7 +175,7 @@ async def test_who_opened_what_is_less_trusted_serves_few_others(
 
 async def test_memory_stays_flat(photo: Path) -> None:
     others = renderers()
-    async with Renderer(1, 1_000_000, 1 << 24) as renderer:
+    async with ImageRenderer(1, 1_000_000, 1 << 24) as renderer:
         sizes = []
         for _ in range(3):
             for _ in range(60):
@@ -185,7 +187,7 @@ async def test_memory_stays_flat(photo: Path) -> None:
 
 
 async def test_a_budget_is_given_in_turn() -> None:
-    budget = Budget(10)
+    budget = MemoryBudget(10)
     order = []
 
     async def take(name: str, amount: int, until: asyncio.Event) -> None:
@@ -227,11 +229,11 @@ async def test_what_a_picture_takes_is_charged_before_it_is_begun(
 ) -> None:
     """A small file may become a large picture: its child takes no more than was charged for it."""
     original = source(photo)
-    text = canonical(parse(pipeline))
-    way = course(text, (original.width, original.height))
-    charged = charge(original, [], way, [read_plan(text).format or "PNG"])
+    text = canonical_text(parse(pipeline))
+    way = trace_sizes(text, (original.width, original.height))
+    charged = estimate_memory(original, [], way, [stored_pipeline(text).format or "PNG"])
     others = renderers()
-    async with Renderer(1, 20_000_000, 1 << 30) as renderer:
+    async with ImageRenderer(1, 20_000_000, 1 << 30) as renderer:
         # Buffers for lines, which do not grow with the picture.
         await render(renderer, photo, "negate,convert:JPEG")
         [child] = renderers() - others
@@ -267,9 +269,9 @@ def peak(child: psutil.Process) -> int:
     ],
 )
 async def test_how_large_it_becomes_is_told_beforehand(
-    renderer: Renderer, photo: Path, pipeline: str
+    renderer: ImageRenderer, photo: Path, pipeline: str
 ) -> None:
-    told = course(canonical(parse(pipeline)), (400, 300))
+    told = trace_sizes(canonical_text(parse(pipeline)), (400, 300))
     image = await look(renderer, photo, pipeline)
     smooth = 4 if "33" in pipeline or "12.5" in pipeline else 0
     for side, actual in zip(told.size, (image.width, image.height), strict=True):
@@ -280,7 +282,7 @@ async def test_what_would_become_too_large_is_not_even_begun(tmp_path: Path) -> 
     path = tmp_path / "one.png"
     pyvips.Image.black(1, 1).write_to_file(str(path))
     others = renderers()
-    async with Renderer(1, 1 << 30, 1 << 30, most_pixels=1_000_000) as renderer:
+    async with ImageRenderer(1, 1 << 30, 1 << 30, max_output_pixels=1_000_000) as renderer:
         await render(renderer, path, "resize:1000x1000:fit=FILL:enlarge")
         [child] = renderers() - others
         used = child.cpu_times().user

@@ -8,7 +8,7 @@ import pytest
 import pyvips
 
 from media_service.codecs import image_renderer as renderer_module
-from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.image_renderer import ImageRenderer
 from tests.codecs.image.sources import corners, four, look, render
 from tests.codecs.media_files import heic
 
@@ -29,7 +29,7 @@ PIPELINES = ["", "resize:40x", "resize:40x40:fit=COVER", "negate,negate,resize:x
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("suffix", ["jpg", "webp", "tiff"])
 async def test_every_orientation_is_made_upright(
-    renderer: Renderer, tmp_path: Path, orientation: int, suffix: str
+    renderer: ImageRenderer, tmp_path: Path, orientation: int, suffix: str
 ) -> None:
     stored = STORED[orientation](corners(640, 480)).copy()
     stored.set_type(pyvips.GValue.gint_type, "orientation", orientation)
@@ -52,7 +52,9 @@ def save(image: Any, path: Path, **options: Any) -> Path:
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
-async def test_colours_of_every_kind(renderer: Renderer, tmp_path: Path, pipeline: str) -> None:
+async def test_colours_of_every_kind(
+    renderer: ImageRenderer, tmp_path: Path, pipeline: str
+) -> None:
     image = corners(160, 120)
     files = [
         save(image.colourspace("cmyk"), tmp_path / "cmyk.jpg"),
@@ -71,7 +73,9 @@ async def test_colours_of_every_kind(renderer: Renderer, tmp_path: Path, pipelin
         assert (made.format, made.interpretation) == ("uchar", "srgb"), file.name
 
 
-async def test_a_wide_profile_is_converted_and_not_kept(renderer: Renderer, tmp_path: Path) -> None:
+async def test_a_wide_profile_is_converted_and_not_kept(
+    renderer: ImageRenderer, tmp_path: Path
+) -> None:
     image = corners(160, 120).linear(0.5, 40).cast("uchar")
     path = save(image.icc_transform("p3", input_profile="srgb"), tmp_path / "wide.png")
     made = await look(renderer, path)
@@ -80,7 +84,9 @@ async def test_a_wide_profile_is_converted_and_not_kept(renderer: Renderer, tmp_
     assert (pyvips.Image.new_from_file(str(path)) - image).abs().max() > 3
 
 
-async def test_gray_becomes_three_bands_and_alpha_stays(renderer: Renderer, tmp_path: Path) -> None:
+async def test_gray_becomes_three_bands_and_alpha_stays(
+    renderer: ImageRenderer, tmp_path: Path
+) -> None:
     gray = (pyvips.Image.black(50, 40) + 77).cast("uchar")
     made = await look(renderer, save(gray, tmp_path / "gray.png"))
     assert made(10, 10) == [77, 77, 77]
@@ -92,7 +98,7 @@ async def test_gray_becomes_three_bands_and_alpha_stays(renderer: Renderer, tmp_
 
 
 async def test_what_is_transparent_leaves_no_edge_when_it_becomes_smaller(
-    renderer: Renderer, tmp_path: Path
+    renderer: ImageRenderer, tmp_path: Path
 ) -> None:
     """Black that is not seen would show between white and nothing."""
     white = pyvips.Image.black(100, 100, bands=4).copy(interpretation="srgb")
@@ -102,7 +108,7 @@ async def test_what_is_transparent_leaves_no_edge_when_it_becomes_smaller(
     assert seen.min() >= 250
 
 
-async def test_a_heic(renderer: Renderer, tmp_path: Path) -> None:
+async def test_a_heic(renderer: ImageRenderer, tmp_path: Path) -> None:
     path = heic(tmp_path / "phone.heic")
     assert (await render(renderer, path))[0] == "image/jpeg"
     whole, small = await look(renderer, path), await look(renderer, path, "resize:64x")
@@ -112,7 +118,7 @@ async def test_a_heic(renderer: Renderer, tmp_path: Path) -> None:
     assert (reference - small).abs().avg() < 3
 
 
-async def test_a_tiff_with_pages_shows_the_first(renderer: Renderer, tmp_path: Path) -> None:
+async def test_a_tiff_with_pages_shows_the_first(renderer: ImageRenderer, tmp_path: Path) -> None:
     pages = pyvips.Image.arrayjoin([corners(), corners().invert()], across=1).copy()
     pages.set_type(pyvips.GValue.gint_type, "page-height", 60)
     path = save(pages, tmp_path / "scan.tiff")
@@ -134,7 +140,7 @@ def moving(path: Path, frames: int = 4) -> Path:
 
 @pytest.mark.parametrize("orientation", STORED)
 async def test_an_animation_is_made_upright(
-    renderer: Renderer, tmp_path: Path, orientation: int
+    renderer: ImageRenderer, tmp_path: Path, orientation: int
 ) -> None:
     pictures = [corners(), corners().linear(0.8, 0).cast("uchar")]
     stored = [STORED[orientation](picture) for picture in pictures]
@@ -160,7 +166,7 @@ async def test_an_animation_takes_no_room_on_a_disk(
     strip = pyvips.Image.arrayjoin(frames, across=1).copy()
     strip.set_type(pyvips.GValue.gint_type, "page-height", 2000)
     path = save(strip, tmp_path / "large.gif")
-    async with Renderer(1, 50_000_000, 1 << 30) as renderer:
+    async with ImageRenderer(1, 50_000_000, 1 << 30) as renderer:
         _, data = await render(renderer, path, "resize:20x,convert:GIF")
     assert pyvips.Image.new_from_buffer(data, "").get("n-pages") == 8
 
@@ -172,7 +178,7 @@ async def test_an_animation_takes_no_room_on_a_disk(
     ["resize:40x", "flip", "crop:30x30:gravity=ATTENTION", "rotate:90,pad:3:background=000"],
 )
 async def test_an_animation_stays_one(
-    renderer: Renderer, tmp_path: Path, suffix: str, target: str, pipeline: str
+    renderer: ImageRenderer, tmp_path: Path, suffix: str, target: str, pipeline: str
 ) -> None:
     path = moving(tmp_path / f"moving.{suffix}")
     still = save(corners(), tmp_path / "still.png")
@@ -190,7 +196,7 @@ async def test_an_animation_stays_one(
 
 
 async def test_an_animation_gives_its_first_frame_where_nothing_moves(
-    renderer: Renderer, tmp_path: Path
+    renderer: ImageRenderer, tmp_path: Path
 ) -> None:
     path = moving(tmp_path / "moving.gif")
     image = await look(renderer, path, "resize:40x")
@@ -198,7 +204,7 @@ async def test_an_animation_gives_its_first_frame_where_nothing_moves(
 
 
 async def test_the_place_of_a_cut_is_that_of_the_first_frame(
-    renderer: Renderer, tmp_path: Path
+    renderer: ImageRenderer, tmp_path: Path
 ) -> None:
     """The bright thing moves; what is shown does not follow it."""
     dark = (pyvips.Image.black(200, 50, bands=3) + 30).cast("uchar").copy(interpretation="srgb")

@@ -9,7 +9,7 @@ from media_service.errors import FailedPrecondition
 from tests.codecs.image.conftest import OVERLAY, Make
 from tests.codecs.image.goldens import apart
 
-BLENDS = fields.values(
+BLENDS = fields.enum_names(
     fields.operations()["compose"].fields_by_name["blend"].enum_type  # type: ignore[arg-type]
 )
 

@@ -8,7 +8,7 @@ import pytest
 import pyvips
 
 from media_service.codecs.image.blurhash import DIGITS
-from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.image_renderer import ImageRenderer
 from tests.codecs.image.sources import corners, source
 from tests.codecs.media_files import animation, heic
 
@@ -64,11 +64,11 @@ def slow_colours(width: int, height: int) -> Any:
     ("width", "height", "waves"), [(160, 90, (4, 2)), (90, 160, (2, 4)), (100, 100, (4, 4))]
 )
 async def test_a_blurhash_is_the_picture_blurred(
-    renderer: Renderer, tmp_path: Path, width: int, height: int, waves: tuple[int, int]
+    renderer: ImageRenderer, tmp_path: Path, width: int, height: int, waves: tuple[int, int]
 ) -> None:
     path = tmp_path / "photo.png"
     slow_colours(width, height).write_to_file(str(path))
-    async with renderer.standard(source(path), SIZES) as made:
+    async with renderer.render_thumbnails(source(path), SIZES) as made:
         text = made.blurhash
     assert DIGITS.index(text[0]) == waves[0] - 1 + 9 * (waves[1] - 1)
     shown = decoded(text, 32, 32)
@@ -78,30 +78,32 @@ async def test_a_blurhash_is_the_picture_blurred(
 
 @pytest.mark.parametrize(("color", "told"), [([255, 0, 0], "#ff0000"), ([12, 200, 77], "#0cc84d")])
 async def test_the_dominant_colour_is_what_most_has(
-    renderer: Renderer, tmp_path: Path, color: list[int], told: str
+    renderer: ImageRenderer, tmp_path: Path, color: list[int], told: str
 ) -> None:
     image = corners().draw_rect(color, 0, 0, 70, 50, fill=True)
     image.write_to_file(str(tmp_path / "photo.png"))
-    async with renderer.standard(source(tmp_path / "photo.png"), SIZES) as made:
+    async with renderer.render_thumbnails(source(tmp_path / "photo.png"), SIZES) as made:
         assert made.dominant_color == told
 
 
-async def test_what_cannot_be_seen_does_not_count(renderer: Renderer, tmp_path: Path) -> None:
+async def test_what_cannot_be_seen_does_not_count(renderer: ImageRenderer, tmp_path: Path) -> None:
     image = pyvips.Image.black(100, 100, bands=4).copy(interpretation="srgb")
     image = image.draw_rect([0, 0, 255, 255], 40, 40, 20, 20, fill=True)
     image.write_to_file(str(tmp_path / "logo.png"))
-    async with renderer.standard(source(tmp_path / "logo.png"), SIZES) as made:
+    async with renderer.render_thumbnails(source(tmp_path / "logo.png"), SIZES) as made:
         assert made.dominant_color == "#0000ff"
         thumbnail = pyvips.Image.webpload_buffer(made.thumbnails["small"].path.read_bytes())
         assert thumbnail(1, 1)[3] == 0
 
 
-async def test_thumbnails_of_what_moves_and_of_a_phone(renderer: Renderer, tmp_path: Path) -> None:
-    async with renderer.standard(source(animation(tmp_path / "a.gif")), SIZES) as made:
+async def test_thumbnails_of_what_moves_and_of_a_phone(
+    renderer: ImageRenderer, tmp_path: Path
+) -> None:
+    async with renderer.render_thumbnails(source(animation(tmp_path / "a.gif")), SIZES) as made:
         sizes = {name: (t.width, t.height) for name, t in made.thumbnails.items()}
         assert sizes == {"large": (64, 48), "small": (20, 15)}
         still = pyvips.Image.webpload_buffer(made.thumbnails["large"].path.read_bytes())
         assert not still.get_typeof("n-pages") or still.get("n-pages") == 1
-    async with renderer.standard(source(heic(tmp_path / "b.heic")), SIZES) as made:
+    async with renderer.render_thumbnails(source(heic(tmp_path / "b.heic")), SIZES) as made:
         sizes = {name: (t.width, t.height) for name, t in made.thumbnails.items()}
         assert sizes == {"large": (100, 56), "small": (20, 11)}

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import pyvips
 
-from media_service.codecs.image.source import Source
-from media_service.codecs.image_renderer import Renderer
+from media_service.codecs.image.source import ImageSource
+from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspector import Inspector
 from media_service.errors import MediaError, Reason
 from tests.codecs.image.sources import four, refusal
@@ -24,19 +24,21 @@ DRAWING = (
 )
 
 
-def drawing(tmp_path: Path, text: str = DRAWING, size: tuple[int, int] = (80, 60)) -> Source:
+def drawing(tmp_path: Path, text: str = DRAWING, size: tuple[int, int] = (80, 60)) -> ImageSource:
     path = tmp_path / "drawing.svg"
     path.write_text(text)
-    return Source(path, "image/svg+xml", *size, 1)
+    return ImageSource(path, "image/svg+xml", *size, 1)
 
 
-async def seen(renderer: Renderer, source: Source, pipeline: str = "convert:PNG") -> pyvips.Image:
+async def seen(
+    renderer: ImageRenderer, source: ImageSource, pipeline: str = "convert:PNG"
+) -> pyvips.Image:
     async with renderer.render(source, pipeline) as made:
         return pyvips.Image.pngload_buffer(made.path.read_bytes()).copy_memory()
 
 
 async def test_a_drawing_is_a_picture(
-    renderer: Renderer, inspector: Inspector, tmp_path: Path
+    renderer: ImageRenderer, inspector: Inspector, tmp_path: Path
 ) -> None:
     source = drawing(tmp_path)
     info = (await inspector.inspect(source.path, "IMAGE", source.content_type)).info
@@ -57,7 +59,7 @@ async def test_a_drawing_is_a_picture(
     ],
 )
 async def test_a_drawing_is_drawn_in_the_size_it_is_wanted_in(
-    renderer: Renderer, tmp_path: Path, pipeline: str, size: tuple[int, int]
+    renderer: ImageRenderer, tmp_path: Path, pipeline: str, size: tuple[int, int]
 ) -> None:
     """Not scaled up: between two colours nothing is blurred."""
     image = await seen(renderer, drawing(tmp_path), f"{pipeline},convert:PNG")
@@ -69,7 +71,7 @@ async def test_a_drawing_is_drawn_in_the_size_it_is_wanted_in(
 
 
 async def test_a_drawing_becomes_no_larger_than_pictures_may_be(tmp_path: Path) -> None:
-    async with Renderer(1, 1_000_000, 1 << 24) as small:
+    async with ImageRenderer(1, 1_000_000, 1 << 24) as small:
         reason = await refusal(small, drawing(tmp_path), "resize:4000x")
         assert reason is Reason.PROCESSING_LIMIT_EXCEEDED
         # Out of proportion, it would be larger on the way.
@@ -77,13 +79,15 @@ async def test_a_drawing_becomes_no_larger_than_pictures_may_be(tmp_path: Path) 
         assert (flat.width, flat.height) == (4000, 10)
 
 
-async def test_it_goes_out_as_png(renderer: Renderer, tmp_path: Path) -> None:
+async def test_it_goes_out_as_png(renderer: ImageRenderer, tmp_path: Path) -> None:
     async with renderer.render(drawing(tmp_path), "") as made:
         assert made.content_type == "image/png"
 
 
 @pytest.mark.parametrize("scheme", ["file", "path", "http"])
-async def test_references_lead_nowhere(renderer: Renderer, tmp_path: Path, scheme: str) -> None:
+async def test_references_lead_nowhere(
+    renderer: ImageRenderer, tmp_path: Path, scheme: str
+) -> None:
     """Neither to a file, whatever it is called, nor to a host; what is around them is drawn."""
     asked = asyncio.Event()
 
@@ -110,14 +114,16 @@ async def test_references_lead_nowhere(renderer: Renderer, tmp_path: Path, schem
         assert not asked.is_set()
 
 
-async def test_scripts_do_not_run(renderer: Renderer, tmp_path: Path) -> None:
+async def test_scripts_do_not_run(renderer: ImageRenderer, tmp_path: Path) -> None:
     paint = 'document.querySelector("rect").setAttribute("fill", "#f00");'
     head = HEAD.replace("<svg", "<svg onload='paint()'")
     hostile = f"{head}{GREEN}<script>function paint() {{{paint}}} paint();</script></svg>"
     assert four(await seen(renderer, drawing(tmp_path, hostile))) == "gggg"
 
 
-async def test_entities_that_lead_to_files_are_not_read(renderer: Renderer, tmp_path: Path) -> None:
+async def test_entities_that_lead_to_files_are_not_read(
+    renderer: ImageRenderer, tmp_path: Path
+) -> None:
     (tmp_path / "secret").write_text('<rect width="80" height="60" fill="#f00"/>')
     entity = f'<!DOCTYPE svg [<!ENTITY x SYSTEM "{(tmp_path / "secret").as_uri()}">]>'
     source = drawing(tmp_path, f"{entity}{HEAD}{GREEN}&x;</svg>")
@@ -125,7 +131,7 @@ async def test_entities_that_lead_to_files_are_not_read(renderer: Renderer, tmp_
 
 
 async def test_an_entity_bomb_is_refused_and_the_next_is_drawn(
-    renderer: Renderer, tmp_path: Path
+    renderer: ImageRenderer, tmp_path: Path
 ) -> None:
     bomb = '<!ENTITY a "lol">' + "".join(
         f'<!ENTITY {chr(98 + n)} "{f"&{chr(97 + n)};" * 10}">' for n in range(12)
@@ -139,7 +145,7 @@ async def test_an_entity_bomb_is_refused_and_the_next_is_drawn(
 
 
 async def test_a_huge_drawing_is_refused(
-    renderer: Renderer, inspector: Inspector, tmp_path: Path
+    renderer: ImageRenderer, inspector: Inspector, tmp_path: Path
 ) -> None:
     huge = drawing(
         tmp_path,
@@ -159,7 +165,7 @@ def letters(text: str, style: str = "") -> str:
 async def test_letters_of_a_drawing_are_roboto_whatever_was_drawn_before(
     tmp_path: Path, before: str
 ) -> None:
-    async with Renderer(1, 1_000_000, 1 << 24) as fresh:
+    async with ImageRenderer(1, 1_000_000, 1 << 24) as fresh:
 
         async def drawn(text: str, style: str = "") -> pyvips.Image:
             return await seen(fresh, drawing(tmp_path, letters(text, style)))

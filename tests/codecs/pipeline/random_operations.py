@@ -41,7 +41,7 @@ def strings(field: FieldDescriptor) -> st.SearchStrategy[str]:
 
 
 def values(field: FieldDescriptor) -> st.SearchStrategy[Any]:
-    kind = fields.kind(field)
+    kind = fields.type_name(field)
     if enum := fields.enum_of(field):
         return st.sampled_from([value.number for value in enum.values])
     if kind == "bool":

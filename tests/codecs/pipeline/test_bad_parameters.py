@@ -7,7 +7,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.codecs.pipeline.text_form import write_value
-from media_service.codecs.pipeline.validation import check, parse
+from media_service.codecs.pipeline.validation import parse, validate
 from media_service.errors import InvalidArgument
 from tests.codecs.pipeline.random_operations import rules
 
@@ -17,18 +17,18 @@ MEDIA = "0190163d-8694-739b-aea5-966c26f8ad91"
 def needed(operation: str) -> dict[str, str]:
     """What an operation cannot do without: what cannot be taken away from its example."""
     [example] = parse(fields.example(fields.operations()[operation]))
-    _, message = fields.step(example)
+    _, message = fields.unpack(example)
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
         message.ClearField(field.name)
         try:
-            check([example])
+            validate([example])
         except InvalidArgument:
             setattr(message, field.name, value)
     return {
         field.name: write_value(field, getattr(message, field.name))
         for field in message.DESCRIPTOR.fields
-        if fields.given(message, field)
+        if fields.is_set(message, field)
     }
 
 
@@ -82,7 +82,7 @@ def written(operation: str, **parameters: str) -> str:
 
 
 def out_of_range(field: FieldDescriptor) -> Iterator[str]:
-    kind = fields.kind(field)
+    kind = fields.type_name(field)
     bounds = getattr(rules(field), str(rules(field).WhichOneof("type")))
     assert bounds.HasField("gte") or bounds.HasField("gt"), f"{field.full_name} has no least value"
     assert bounds.HasField("lte") or bounds.HasField("lt"), f"{field.full_name} has no most value"
@@ -99,7 +99,7 @@ def cases() -> Iterator[tuple[str, str, str]]:
         if not fields.parameters(message):
             yield operation, f"{operation}:1", "takes no more parameters"
         for field in fields.parameters(message):
-            kind = fields.kind(field)
+            kind = fields.type_name(field)
             if kind == "string":
                 yield operation, written(operation, **{field.name: "%01"}), field.name
             if kind in {"int", "float"}:

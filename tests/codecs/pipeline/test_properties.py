@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.pipeline import operation_fields as fields
-from media_service.codecs.pipeline.text_form import canonical, late, normal, read
+from media_service.codecs.pipeline.text_form import (
+    canonical_text,
+    normalized,
+    output_order,
+    parse_text,
+)
 from media_service.codecs.pipeline.validation import parse
 from media_service.errors import InvalidArgument
 from tests.codecs.pipeline.random_operations import allowed, operations
@@ -19,31 +24,31 @@ SPACES = st.text(" \t", max_size=2)
 def meant(pipeline: list[Operation]) -> list[Operation]:
     """With the defaults, where a parameter can be told from being left out, in the one way in which
     it is written."""
-    steps = [fields.filled(normal(operation)) for operation in pipeline]
-    return sorted(steps, key=late)
+    steps = [fields.with_defaults(normalized(operation)) for operation in pipeline]
+    return sorted(steps, key=output_order)
 
 
 @given(st.lists(OPERATIONS, max_size=4))
 def test_what_is_written_is_read_again(pipeline: list[Operation]):
-    assert meant(read(canonical(pipeline))) == meant(pipeline)
+    assert meant(parse_text(canonical_text(pipeline))) == meant(pipeline)
 
 
 @given(OPERATIONS)
 def test_what_is_written_is_allowed_like_what_was_given(operation: Operation):
-    assert meant(parse(canonical([operation]))) == meant([operation])
+    assert meant(parse(canonical_text([operation]))) == meant([operation])
 
 
 @given(st.lists(OPERATIONS, max_size=4))
 def test_a_pipeline_has_one_text(pipeline: list[Operation]):
-    text = canonical(pipeline)
-    assert canonical(read(text)) == text
-    assert canonical(meant(pipeline)) == text
+    text = canonical_text(pipeline)
+    assert canonical_text(parse_text(text)) == text
+    assert canonical_text(meant(pipeline)) == text
 
 
 @given(st.lists(OPERATIONS, min_size=1, max_size=3), SPACES, SPACES)
 def test_spaces_around_commas_mean_nothing(pipeline: list[Operation], before: str, after: str):
-    spaced = f"{before},{after}".join(canonical([operation]) for operation in pipeline)
-    assert canonical(read(spaced)) == canonical(pipeline)
+    spaced = f"{before},{after}".join(canonical_text([operation]) for operation in pipeline)
+    assert canonical_text(parse_text(spaced)) == canonical_text(pipeline)
 
 
 @settings(max_examples=300)
@@ -57,4 +62,4 @@ def test_spaces_around_commas_mean_nothing(pipeline: list[Operation], before: st
 def test_whatever_is_written_is_read_or_refused(text: str):
     with contextlib.suppress(InvalidArgument):
         pipeline = parse(text)
-        assert canonical(parse(canonical(pipeline))) == canonical(pipeline)
+        assert canonical_text(parse(canonical_text(pipeline))) == canonical_text(pipeline)

@@ -5,8 +5,8 @@ from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.codecs.pipeline.catalogue import catalogue
-from media_service.codecs.pipeline.text_form import canonical, copied, read
-from media_service.codecs.pipeline.validation import check, parse
+from media_service.codecs.pipeline.text_form import canonical_text, copy_of, parse_text
+from media_service.codecs.pipeline.validation import parse, validate
 from media_service.errors import InvalidArgument
 
 MEDIA = "0190163d-8694-739b-aea5-966c26f8ad91"
@@ -69,7 +69,7 @@ def refusal(text: str) -> str:
     ],
 )
 def test_what_people_write(written: str, stands_for: str):
-    assert canonical(parse(written)) == stands_for
+    assert canonical_text(parse(written)) == stands_for
 
 
 @pytest.mark.parametrize(
@@ -114,18 +114,18 @@ def test_what_is_wrong_is_told(written: str, what_is_wrong: str):
 
 def test_operations_that_came_as_messages_are_counted_too():
     with pytest.raises(InvalidArgument, match="may have 32 operations"):
-        check([Operation(negate=Operation.Negate())] * 33)
+        validate([Operation(negate=Operation.Negate())] * 33)
 
 
 def test_an_operation_that_says_nothing_is_refused():
     with pytest.raises(InvalidArgument, match=r"ops\[0\]"):
-        check([Operation()])
+        validate([Operation()])
 
 
 def test_what_was_checked_as_messages_is_read_however_long_its_text():
     pipeline = [Operation(text=Operation.Text(text=", " * 250))] * 32
-    check(pipeline)
-    assert read(canonical(pipeline)) == pipeline
+    validate(pipeline)
+    assert parse_text(canonical_text(pipeline)) == pipeline
 
 
 def test_a_caller_may_change_what_it_was_given():
@@ -136,29 +136,29 @@ def test_a_caller_may_change_what_it_was_given():
 @pytest.mark.parametrize("manual", catalogue(), ids=lambda manual: manual.name)
 def test_every_operation_has_a_manual_whose_example_works(manual):
     [operation] = parse(manual.example)
-    assert fields.step(operation)[0] == manual.name
+    assert fields.unpack(operation)[0] == manual.name
     assert manual.description.endswith(".")
 
 
 @pytest.mark.parametrize("manual", catalogue(), ids=lambda manual: manual.name)
 def test_every_bound_that_is_told_is_allowed_itself(manual):
     [operation] = parse(manual.example)
-    name, _ = fields.step(operation)
+    name, _ = fields.unpack(operation)
     for parameter in manual.parameters:
         for bound in filter(None, (parameter.least, parameter.most)):
             if (parameter.name, bound) == ("end_seconds", "0"):
                 continue  # where nothing can begin before
-            tried = copied(operation)
+            tried = copy_of(operation)
             message = getattr(tried, name)
             if name in ONE:
                 message.Clear()
             field = message.DESCRIPTOR.fields_by_name[parameter.name]
-            setattr(message, parameter.name, fields.parsed(field, bound))
+            setattr(message, parameter.name, fields.parse_value(field, bound))
             for pair in PAIRS:
                 if parameter.name in pair:
                     for other in pair:
                         setattr(message, other, getattr(message, parameter.name))
-            check([tried])
+            validate([tried])
 
 
 def test_every_number_has_its_bounds():
@@ -172,4 +172,4 @@ def test_every_number_has_its_bounds():
 @pytest.mark.parametrize("manual", catalogue(), ids=lambda manual: manual.name)
 def test_every_default_is_allowed(manual):
     [operation] = parse(manual.example)
-    check([fields.filled(operation)])
+    validate([fields.with_defaults(operation)])

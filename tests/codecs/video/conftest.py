@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import pyvips
 
-from media_service.codecs.av_renderer import Films
+from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.ffmpeg.run import binary
-from media_service.codecs.image.source import Source
+from media_service.codecs.image.source import ImageSource
 from media_service.codecs.inspector import Inspector
-from media_service.codecs.output import Made
-from media_service.codecs.pipeline.route import way
-from media_service.codecs.pipeline.text_form import canonical
+from media_service.codecs.output import Output
+from media_service.codecs.pipeline.route import find_route
+from media_service.codecs.pipeline.text_form import canonical_text
 from media_service.codecs.pipeline.validation import parse
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 from tests.tools import require_tool
 
 TYPES = {
@@ -87,7 +87,7 @@ def shown(path: Path) -> Any:
 class Studio:
     """Makes films of films, as jobs do, and keeps them in a folder."""
 
-    films: Films
+    films: AvRenderer
     inspector: Inspector
     folder: Path
 
@@ -95,7 +95,7 @@ class Studio:
         self,
         path: Path,
         ops: str,
-        overlays: Mapping[str, Source] | None = None,
+        overlays: Mapping[str, ImageSource] | None = None,
         told: Callable[[float], None] = lambda _: None,
         **known: Any,
     ) -> Path:
@@ -106,10 +106,10 @@ class Studio:
         self,
         path: Path,
         ops: str,
-        overlays: Mapping[str, Source] | None = None,
+        overlays: Mapping[str, ImageSource] | None = None,
         told: Callable[[float], None] = lambda _: None,
         **known: Any,
-    ) -> Sequence[Made]:
+    ) -> Sequence[Output]:
         info = (await self.inspector.inspect(path, "VIDEO", TYPES[path.suffix])).info
         return await self.known(path, ops, {**(info or {}), **known}, overlays, told)
 
@@ -118,23 +118,23 @@ class Studio:
         path: Path,
         ops: str,
         info: Mapping[str, Any],
-        overlays: Mapping[str, Source] | None = None,
+        overlays: Mapping[str, ImageSource] | None = None,
         told: Callable[[float], None] = lambda _: None,
-    ) -> Sequence[Made]:
+    ) -> Sequence[Output]:
         """Of a film of which all is known."""
-        film = Film.of(path, TYPES[path.suffix], info)
-        steps = way(canonical(parse(ops)), "VIDEO").steps
+        film = AvSource.of(path, TYPES[path.suffix], info)
+        steps = find_route(canonical_text(parse(ops)), "VIDEO").steps
         kept = []
-        async with self.films.make(film, steps, overlays or {}, told, name="made") as made:
+        async with self.films.render(film, steps, overlays or {}, told, name="made") as made:
             for number, each in enumerate(made):
                 copy = self.folder / f"{path.stem}-made-{number}"
                 shutil.copy(each.path, copy)
-                kept.append(Made(copy, each.content_type, each.width, each.height, each.suffix))
+                kept.append(Output(copy, each.content_type, each.width, each.height, each.suffix))
         return kept
 
 
 @pytest.fixture
-def studio(films: Films, inspector: Inspector, tmp_path: Path) -> Studio:
+def studio(films: AvRenderer, inspector: Inspector, tmp_path: Path) -> Studio:
     return Studio(films, inspector, tmp_path)
 
 

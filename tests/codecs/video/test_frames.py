@@ -81,8 +81,8 @@ async def test_a_storyboard_says_where_each_moment_is(studio: Studio, counted: P
         assert (width, height) == (32, 24)
         part = image.crop(int(x) + 4, int(y) + 4, 24, 16)
         # Key frames, of which a seeker takes the last, are twelve seconds apart.
-        late = 12 if interval >= 8 else 0
-        assert 5 * (start - late) - 3 <= number(part[0].avg()) <= 5 * end + 3
+        output_order = 12 if interval >= 8 else 0
+        assert 5 * (start - output_order) - 3 <= number(part[0].avg()) <= 5 * end + 3
         seen.add((x, y))
     assert len(seen) == len(cues)
 

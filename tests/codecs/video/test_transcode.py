@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pyvips
 
-from media_service.codecs.image.source import Source
+from media_service.codecs.image.source import ImageSource
 from media_service.errors import FailedPrecondition
 from tests.codecs.audio.sources import loudness
 from tests.codecs.media_files import turn
@@ -356,7 +356,7 @@ async def test_a_watermark_is_where_it_would_be_in_a_picture(studio: Studio, tmp
         str(logo)
     )
     path = filmed(tmp_path / "dark.mp4", "color=blue:s=320x240:r=25:d=0.4")
-    overlays = {LOGO: Source(logo, "image/png", 40, 20)}
+    overlays = {LOGO: ImageSource(logo, "image/png", 40, 20)}
     mark = f"watermark:{LOGO}:gravity=NORTH_WEST:scale=0.25:margin=20"
     made = picture(await studio.make(path, mark, overlays), 0)
     # 80 × 40, from 20, 20.

@@ -5,11 +5,11 @@ from typing import Any
 
 from media_service.codecs.video import filter_graph as graph
 from media_service.codecs.video.edits import Edits
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 from media_service.errors import FailedPrecondition, Reason
 
 
-def edited(film: Film, edits: Edits, file: int, channels: int | None = None) -> graph.Node:
+def edited(film: AvSource, edits: Edits, file: int, channels: int | None = None) -> graph.Node:
     """The first sound of a film. `channels`: 1 or 2, what it is mixed down to.
 
     Raises FailedPrecondition (OPERATION_NOT_APPLICABLE) if there is none.
@@ -17,7 +17,7 @@ def edited(film: Film, edits: Edits, file: int, channels: int | None = None) -> 
     if not film.sounds or edits.mute:
         raise no_sound()
     stream = graph.Part.of(film, edits, file).sound(film.sounds[0][0])
-    if film.has_pictures:  # it may begin later than they do, or pause
+    if film.has_video:  # it may begin later than they do, or pause
         stream = stream.filter("aresample", **{"async": 1, "first_pts": 0})
     if channels:
         stream = stream.filter("aformat", channel_layouts="mono" if channels == 1 else "stereo")

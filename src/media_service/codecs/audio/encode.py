@@ -6,10 +6,10 @@ from media_service.codecs.audio.edit_chain import edited, no_sound
 from media_service.codecs.audio.encoder_settings import encoding
 from media_service.codecs.audio.loudness import correction
 from media_service.codecs.ffmpeg.run import coding, opened
-from media_service.codecs.output import Made
-from media_service.codecs.progress import Told, between, seconds
+from media_service.codecs.output import Output
+from media_service.codecs.progress import ProgressCallback, between, seconds
 from media_service.codecs.video.edits import Edits
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 
 # What the original says of itself stays behind: tags, chapters, pictures of its cover.
 BARE = {
@@ -20,7 +20,9 @@ BARE = {
 }
 
 
-async def audio(stack: AsyncExitStack, film: Film, edits: Edits, told: Told) -> Made:
+async def audio(
+    stack: AsyncExitStack, film: AvSource, edits: Edits, told: ProgressCallback
+) -> Output:
     """A sound, or the first one of a film, as `edits.audio` says, or else like the original.
 
     Raises as `Program.wait`, and FailedPrecondition (OPERATION_NOT_APPLICABLE) if nothing is left.
@@ -45,4 +47,4 @@ async def audio(stack: AsyncExitStack, film: Film, edits: Edits, told: Told) -> 
     await program.wait()
     if not heard:
         raise no_sound()
-    return Made(program.folder / form.name, form.content_type)
+    return Output(program.folder / form.name, form.content_type)

@@ -6,7 +6,7 @@ from typing import Any
 
 from mediaservice.v1.operation_pb2 import Operation
 
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 
 Audio = Operation.Audio
 
@@ -32,7 +32,7 @@ class Encoding:
     options: Mapping[str, Any]
 
 
-def encoding(film: Film, message: Any) -> Encoding:
+def encoding(film: AvSource, message: Any) -> Encoding:
     """`message`: of `audio`; None: like the original, if it is written in one of its codecs."""
     original, has = film.sound.get("audio_codec", ""), film.sound.get("audio_channels", 0)
     codec = message.codec if message else like(original)
@@ -68,7 +68,7 @@ def like(codec: str) -> Any:
     return Audio.WAV if codec.startswith("pcm_") else LIKE.get(codec, Audio.MP3)
 
 
-def kbps_of(film: Film) -> int:
+def kbps_of(film: AvSource) -> int:
     """As the original has it, so that little is lost."""
     kbps = round(film.bit_rate_bps / 1000) or KBPS
     return min(max(kbps, LEAST_KBPS), MOST_KBPS)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from media_service.codecs.audio.edit_chain import edited
 from media_service.codecs.ffmpeg.run import coding, opened
-from media_service.codecs.progress import Told, between, seconds
+from media_service.codecs.progress import ProgressCallback, between, seconds
 from media_service.codecs.sandbox.exit_cause import corrupt
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.filter_graph import Node
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 
 # In LUFS. What is not louder than the absolute gate of R128, and what is shorter than a block of it
 # (0.4 s), has no loudness: it stays as it is.
@@ -62,7 +62,7 @@ def amplitude(decibels: float) -> str:
 
 
 async def correction(
-    film: Film, edits: Edits, told: Told, channels: int | None = None
+    film: AvSource, edits: Edits, told: ProgressCallback, channels: int | None = None
 ) -> Correction:
     """What `edits.normalize`, if there is one, does to the edited sound of a film. `channels`: as
     of `edited`.
@@ -92,7 +92,11 @@ async def correction(
 
 
 async def measured(
-    film: Film, edits: Edits, channels: int | None, correction: Correction, told: Told
+    film: AvSource,
+    edits: Edits,
+    channels: int | None,
+    correction: Correction,
+    told: ProgressCallback,
 ) -> Loudness:
     """What comes out of a correction."""
     async with AsyncExitStack() as stack:

@@ -5,7 +5,7 @@ import numpy as np
 from media_service.codecs.audio.peaks import Peaks
 
 
-class Coarse:
+class PeakDownsampler:
     """Takes peaks as they come and holds at most so many, an even number: when there are that many,
     each is merged with its neighbour."""
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from media_service.codecs.audio.edit_chain import edited
 from media_service.codecs.audio.loudness import correction
 from media_service.codecs.ffmpeg.run import coding, opened
-from media_service.codecs.progress import Told, between, seconds
+from media_service.codecs.progress import ProgressCallback, between, seconds
 from media_service.codecs.video.edits import Edits
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 
 # Pairs of the smallest and the largest sample.
 Peaks: TypeAlias = npt.NDArray[np.int16]
@@ -28,11 +28,11 @@ FRAME = 1 << 16
 
 
 async def read_peaks(
-    film: Film,
+    film: AvSource,
     edits: Edits,
     rate: int,
     samples: int,
-    told: Told,
+    told: ProgressCallback,
     take: Callable[[Peaks], None],
 ) -> None:
     """Gives `take` the peaks of the edited sound, its channels mixed into one, at `rate`, as they
@@ -59,7 +59,7 @@ async def read_peaks(
             output = stream.output(f"pipe:{go}", format="s16le", blocksize=LOOK // 4)
             work = coding(output, [file, go], progress=tell)
             program = await stack.enter_async_context(work)
-        await together(program.wait(), peaks_of(reader, samples, take))
+        await run_together(program.wait(), peaks_of(reader, samples, take))
 
 
 @asynccontextmanager
@@ -100,7 +100,7 @@ def smallest_and_largest(pieces: npt.NDArray[np.int16]) -> Peaks:
     return np.stack([pieces.min(axis=1), pieces.max(axis=1)], axis=1)
 
 
-async def together(*work: Coroutine[Any, Any, None]) -> None:
+async def run_together(*work: Coroutine[Any, Any, None]) -> None:
     """Until all is done; what fails ends the others."""
     tasks = [asyncio.ensure_future(each) for each in work]
     try:

@@ -8,13 +8,13 @@ import numpy as np
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.audio.edit_chain import no_sound
-from media_service.codecs.audio.peak_downsampler import Coarse
+from media_service.codecs.audio.peak_downsampler import PeakDownsampler
 from media_service.codecs.audio.peaks import Peaks, read_peaks
 from media_service.codecs.audio.waveform_image import Drawing, drawn
-from media_service.codecs.output import Made
-from media_service.codecs.progress import Told, between
+from media_service.codecs.output import Output
+from media_service.codecs.progress import ProgressCallback, between
 from media_service.codecs.video.edits import Edits
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 from media_service.storage.scratch import scratch_file
 
 JSON = "application/json"
@@ -28,8 +28,8 @@ FINER = 8
 
 
 async def waveform(
-    stack: AsyncExitStack, film: Film, edits: Edits, message: Any, told: Told
-) -> Made:
+    stack: AsyncExitStack, film: AvSource, edits: Edits, message: Any, told: ProgressCallback
+) -> Output:
     """Raises as `Program.wait`, and FailedPrecondition (OPERATION_NOT_APPLICABLE) if there is no
     sound, or nothing is left of it."""
     rate = film.sound.get("audio_sample_rate_hz") or RATE
@@ -39,8 +39,13 @@ async def waveform(
 
 
 async def as_json(
-    stack: AsyncExitStack, film: Film, edits: Edits, message: Any, rate: int, told: Told
-) -> Made:
+    stack: AsyncExitStack,
+    film: AvSource,
+    edits: Edits,
+    message: Any,
+    rate: int,
+    told: ProgressCallback,
+) -> Output:
     """Version 2 of audiowaveform's format. Its length comes last, for it is known last."""
     samples = max(LEAST_SAMPLES, rate // message.points_per_second)
     file = stack.enter_context(scratch_file("media-render-"))
@@ -62,16 +67,21 @@ async def as_json(
         raise no_sound()
     file.write(b'],"length":%d}\n' % length)
     file.flush()
-    return Made(Path(file.name), JSON)
+    return Output(Path(file.name), JSON)
 
 
 async def as_picture(
-    stack: AsyncExitStack, film: Film, edits: Edits, message: Any, rate: int, told: Told
-) -> Made:
+    stack: AsyncExitStack,
+    film: AvSource,
+    edits: Edits,
+    message: Any,
+    rate: int,
+    told: ProgressCallback,
+) -> Output:
     columns = message.width * FINER
     samples = round(edits.seconds * rate / columns)
     samples = min(max(LEAST_SAMPLES, samples), MOST_SAMPLES)
-    coarse = Coarse(2 * columns)
+    coarse = PeakDownsampler(2 * columns)
     await read_peaks(film, edits, rate, samples, between(told, 0, 0.95), coarse.take)
     peaks = coarse.peaks()
     if not len(peaks):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from media_service.codecs.audio.peaks import Peaks
 from media_service.codecs.ffmpeg.run import coding, opened, source
-from media_service.codecs.output import Made
+from media_service.codecs.output import Output
 from media_service.storage.scratch import scratch_file
 
 # Rows that are drawn in one go.
@@ -32,7 +32,7 @@ class Drawing:
     webp: bool
 
 
-async def drawn(stack: AsyncExitStack, drawing: Drawing, peaks: Peaks) -> Made:
+async def drawn(stack: AsyncExitStack, drawing: Drawing, peaks: Peaks) -> Output:
     """ffmpeg only writes it: it gets pixels, each a number of a colour, and then the colours."""
     raw = stack.enter_context(scratch_file("media-render-"))
     pixels = await asyncio.to_thread(painted, columns(peaks, drawing.width), drawing.height)
@@ -49,7 +49,7 @@ async def drawn(stack: AsyncExitStack, drawing: Drawing, peaks: Peaks) -> Made:
     output = stream.output(name, vframes=1, fflags="+bitexact", **options)
     program = await stack.enter_async_context(coding(output, [file]))
     await program.wait()
-    return Made(program.folder / name, kind, drawing.width, drawing.height)
+    return Output(program.folder / name, kind, drawing.width, drawing.height)
 
 
 def columns(peaks: Peaks, width: int) -> npt.NDArray[np.float64]:

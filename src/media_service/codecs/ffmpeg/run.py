@@ -10,12 +10,12 @@ from typing import Any
 import ffmpeg
 import imageio_ffmpeg
 
-from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import open_media
 from media_service.codecs.sandbox.program import Program, confined
 from media_service.errors import Reason
 
-LIMITS = Limits(
+LIMITS = ResourceLimits(
     # 8K takes 50 MiB for a picture, and decoder, filters and encoders hold some dozens.
     memory_bytes=8 << 30,
     cpu_seconds=24 * 3600,
@@ -63,7 +63,7 @@ async def coding(
     output: Any,
     files: Sequence[int],
     *,
-    limits: Limits = LIMITS,
+    limits: ResourceLimits = LIMITS,
     progress: Seconds | None = None,
     nice: int = NICE,
 ) -> AsyncIterator[Program]:

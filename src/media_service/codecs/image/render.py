@@ -17,15 +17,15 @@ from media_service.codecs.image.load import Picture, check_size, load
 from media_service.codecs.image.metadata import with_exif
 from media_service.codecs.image.operations import Context
 from media_service.codecs.image.operations.resize import SIZES
-from media_service.codecs.pipeline.operation_fields import filled, step
+from media_service.codecs.pipeline.operation_fields import unpack, with_defaults
 from media_service.codecs.pipeline.sizes import sizes
-from media_service.codecs.pipeline.text_form import ONCE, read
+from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS, parse_text
 from media_service.errors import FailedPrecondition, Reason
 
 FUNCTIONS = operations.load()
 # How a picture is written if nothing is said.
 DRAWING = "image/svg+xml"
-PLAIN = filled(Operation(convert=Operation.Convert())).convert
+PLAIN = with_defaults(Operation(convert=Operation.Convert())).convert
 
 
 @told
@@ -36,21 +36,24 @@ def render(
     pipeline: str,
     deliver: Sequence[str],
     max_pixels: int,
-    most_pixels: int,
+    max_output_pixels: int,
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
     """Makes a picture, and writes it to the last of `files`.
 
     The first is the original, of `content_type`, and between them are `overlays` (media id and
     content type). `deliver` names formats, best first, if the pipeline names none.
-    `max_pixels` may be opened, and `most_pixels` made of them. `progress`: is told how many
+    `max_pixels` may be opened, and `max_output_pixels` made of them. `progress`: is told how many
     percent of the pixels are computed. Returns {"format": …, "width": …, "height": …}.
     """
     media, *others, output = files
     pyvips.cache_set_max(0)
-    steps = [step(filled(operation)) for operation in read(pipeline)]
-    drawing = [(name, message) for name, message in steps if name not in ONCE]
-    writing = {"convert": PLAIN, **{name: message for name, message in steps if name in ONCE}}
+    steps = [unpack(with_defaults(operation)) for operation in parse_text(pipeline)]
+    drawing = [(name, message) for name, message in steps if name not in OUTPUT_OPERATIONS]
+    writing = {
+        "convert": PLAIN,
+        **{name: message for name, message in steps if name in OUTPUT_OPERATIONS},
+    }
     laid = {
         media_id: load(file, kind, max_pixels, animated=False).frames[0].copy_memory()
         for file, (media_id, kind) in zip(others, overlays, strict=True)
@@ -66,7 +69,7 @@ def render(
     if first:
         contexts[0].decided[SIZES] = sizes(first, picture.size)
     count = len(picture.frames)
-    frames = [draw(frame, drawing, contexts, count, most_pixels) for frame in picture.frames]
+    frames = [draw(frame, drawing, contexts, count, max_output_pixels) for frame in picture.frames]
     data, about = write(frames, picture, names, writing, progress)
     with os.fdopen(os.dup(output), "wb") as file:
         file.write(data)
@@ -83,12 +86,12 @@ def draw(
     drawing: Sequence[tuple[str, Any]],
     contexts: Sequence[Context],
     count: int,
-    most_pixels: int,
+    max_output_pixels: int,
 ) -> Image:
     """One frame through all operations. What would become too large is not begun."""
     for (name, message), context in zip(drawing, contexts, strict=True):
         image = FUNCTIONS[name](image, message, context)
-        check_size(image.width, image.height, count, most_pixels)
+        check_size(image.width, image.height, count, max_output_pixels)
     return image
 
 

@@ -16,7 +16,7 @@ ANIMATED = {"image/gif", "image/webp"}
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ImageSource:
     """`frames` and `color_space`: page_count and color_space of ImageInfo."""
 
     path: Path

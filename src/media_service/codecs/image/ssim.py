@@ -27,9 +27,9 @@ class Similarity:
         image = luminance(other)
         mean = blurred(image)
         variance = blurred(image**2) - mean**2
-        together = blurred(image * self._image) - mean * self._mean
+        run_together = blurred(image * self._image) - mean * self._mean
         light = (2 * mean * self._mean + C1) / (mean**2 + self._mean**2 + C1)
-        structure = (2 * together + C2) / (variance + self._variance + C2)
+        structure = (2 * run_together + C2) / (variance + self._variance + C2)
         return float((light * structure).avg())
 
 

@@ -15,13 +15,17 @@ from media_service.codecs.image.formats import FORMATS
 from media_service.codecs.image.geometry import WHITE, Image, Size, resized
 from media_service.codecs.image.libvips_errors import told
 from media_service.codecs.image.load import load
-from media_service.codecs.pipeline.operation_fields import filled
+from media_service.codecs.pipeline.operation_fields import with_defaults
 
 # The longest side of what is looked at.
 TINY = 32
 WEBP = FORMATS["WEBP"]
 ENCODING = Encoding(
-    WEBP, WEBP.quality or 0, None, filled(Operation(convert=Operation.Convert())).convert, False
+    WEBP,
+    WEBP.quality or 0,
+    None,
+    with_defaults(Operation(convert=Operation.Convert())).convert,
+    False,
 )
 # Colours that differ by less than this in each channel are counted as one.
 SHADE = 32

@@ -57,9 +57,9 @@ def catalogue() -> tuple[OperationManual, ...]:
                 parameter(field, comments.get(field.full_name, ""))
                 for field in fields.parameters(message)
             ),
-            tuple(fields.kinds(message)),
-            fields.makes(message),
-            fields.is_last(message),
+            tuple(fields.input_kinds(message)),
+            fields.output_kind(message),
+            fields.ends_pipeline(message),
         )
         for name, message in fields.operations().items()
     )
@@ -69,7 +69,7 @@ def parameter(field: FieldDescriptor, comment: str) -> Parameter:
     least, most = bounds(field)
     return Parameter(
         field.name,
-        fields.kind(field),
+        fields.type_name(field),
         comment,
         fields.default_text(field),
         least,
@@ -92,7 +92,7 @@ def bounds(field: FieldDescriptor) -> tuple[str, str]:
     """The contract has only bounds that are themselves allowed."""
     rules = field.GetOptions().Extensions[validate_pb2.field]
     numbers = getattr(rules, rules.WhichOneof("type") or "", None)
-    if fields.kind(field) not in {"int", "float"} or numbers is None:
+    if fields.type_name(field) not in {"int", "float"} or numbers is None:
         return "", ""
     least = f"{numbers.gte:.15g}" if numbers.HasField("gte") else ""
     most = f"{numbers.lte:.15g}" if numbers.HasField("lte") else ""

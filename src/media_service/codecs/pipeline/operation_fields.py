@@ -36,7 +36,7 @@ def enum_of(field: FieldDescriptor) -> EnumDescriptor | None:
     return field.enum_type if field.type == FieldDescriptor.TYPE_ENUM else None
 
 
-def values(enum: EnumDescriptor) -> list[str]:
+def enum_names(enum: EnumDescriptor) -> list[str]:
     """Without the one that stands for none."""
     return [value.name for value in enum.values if value.number]
 
@@ -46,19 +46,19 @@ def example(operation: Descriptor) -> str:
     return text
 
 
-def kinds(operation: Descriptor) -> list[str]:
+def input_kinds(operation: Descriptor) -> list[str]:
     """What it can be done to, by the names of Media.Kind."""
     numbers = operation.GetOptions().Extensions[operation_pb2.kinds]
     return [Media.Kind.Name(number) for number in numbers] or [Media.Kind.Name(Media.IMAGE)]
 
 
-def makes(operation: Descriptor) -> str:
+def output_kind(operation: Descriptor) -> str:
     """What comes out of it; empty: the same as went in."""
     number = operation.GetOptions().Extensions[operation_pb2.makes]
     return Media.Kind.Name(number) if number else ""
 
 
-def is_last(operation: Descriptor) -> bool:
+def ends_pipeline(operation: Descriptor) -> bool:
     """Whether nothing can follow it."""
     return bool(operation.GetOptions().Extensions[operation_pb2.last])
 
@@ -69,7 +69,7 @@ def default_text(field: FieldDescriptor) -> str:
     return text
 
 
-def kind(field: FieldDescriptor) -> str:
+def type_name(field: FieldDescriptor) -> str:
     """What a value is, in words."""
     match field.type:
         case FieldDescriptor.TYPE_ENUM:
@@ -83,40 +83,40 @@ def kind(field: FieldDescriptor) -> str:
     return "int"
 
 
-def given(message: Any, field: FieldDescriptor) -> bool:
+def is_set(message: Any, field: FieldDescriptor) -> bool:
     """Whether a parameter is set."""
     if field.has_presence:
         return bool(message.HasField(field.name))
     return bool(getattr(message, field.name))
 
 
-def step(operation: Operation) -> tuple[str, Any]:
+def unpack(operation: Operation) -> tuple[str, Any]:
     """The name of an operation and its message."""
     name = operation.WhichOneof(ONEOF) or ""
     return name, getattr(operation, name) if name else None
 
 
-def filled(operation: Operation) -> Operation:
+def with_defaults(operation: Operation) -> Operation:
     """The same, with the contract's defaults where nothing is given."""
     whole = Operation()
     whole.CopyFrom(operation)
-    name, message = step(whole)
+    name, message = unpack(whole)
     message.SetInParent()
     for field in parameters(operations()[name]):
         text = default_text(field)
-        if text and not given(message, field):
-            setattr(message, field.name, parsed(field, text))
+        if text and not is_set(message, field):
+            setattr(message, field.name, parse_value(field, text))
     return whole
 
 
-def parsed(field: FieldDescriptor, text: str) -> Any:
+def parse_value(field: FieldDescriptor, text: str) -> Any:
     """A value of the text form. Raises ValueError, saying what it must be."""
     if enum := enum_of(field):
         known = enum.values_by_name.get(text.upper())
         if known is None or not known.number:
-            raise ValueError(f"must be one of {', '.join(values(enum))}")
+            raise ValueError(f"must be one of {', '.join(enum_names(enum))}")
         return known.number
-    match kind(field):
+    match type_name(field):
         case "bool":
             if text.lower() not in {"true", "false", "1", "0"}:
                 raise ValueError("must be true or false")

@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 from mediaservice.v1.operation_pb2 import Operation
 
-from media_service.codecs.pipeline.operation_fields import filled, step
-from media_service.codecs.pipeline.text_form import ONCE, read
+from media_service.codecs.pipeline.operation_fields import unpack, with_defaults
+from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS, parse_text
 
 Size: TypeAlias = tuple[int, int]
 
@@ -23,7 +23,7 @@ ANY = (1 << 24, 1 << 24)
 
 
 @dataclass(slots=True)
-class Course:
+class SizeTrace:
     """Of one frame. `size`: of the result, at most; `known`: exactly that. `largest`: pixels of the
     largest step. `held`: pixels that lie in memory as a whole at the same time."""
 
@@ -33,13 +33,13 @@ class Course:
     held: int = 0
 
 
-def course(pipeline: str, size: Size, content_type: str = "") -> Course:
+def trace_sizes(pipeline: str, size: Size, content_type: str = "") -> SizeTrace:
     """What becomes of an upright picture of this size by a pipeline in its canonical form."""
-    steps = [step(filled(operation)) for operation in read(pipeline)]
-    drawing = [(name, message) for name, message in steps if name not in ONCE]
+    steps = [unpack(with_defaults(operation)) for operation in parse_text(pipeline)]
+    drawing = [(name, message) for name, message in steps if name not in OUTPUT_OPERATIONS]
     if drawing and drawing[0][0] == "resize" and content_type == SVG:
         drawing[0][1].enlarge = True  # it has no pixels of its own
-    way = Course(size)
+    way = SizeTrace(size)
     if not drawing or drawing[0][0] != "resize":  # otherwise it is opened in the size wanted
         way.largest = pixels(size)
     tiles = whole = 0
@@ -58,7 +58,7 @@ def course(pipeline: str, size: Size, content_type: str = "") -> Course:
     return way
 
 
-def follow(way: Course, name: str, p: Any) -> Size:
+def follow(way: SizeTrace, name: str, p: Any) -> Size:
     """Takes one step; returns the size of what it is cut from."""
     width, height = inner = way.size
     match name:

@@ -1,6 +1,6 @@
 """The short text form of pipelines, which people write: `resize:800x600,clarendon,compress:85`.
 
-Its grammar is described at `Operation` in the contract. What `canonical` writes is the one form
+Its grammar is described at `Operation` in the contract. `canonical_text` writes the one form
 that is stored, signed, hashed, and handed to the child that does the work.
 """
 
@@ -19,15 +19,15 @@ from media_service.codecs.pipeline import operation_fields as fields
 from media_service.errors import InvalidArgument, Reason
 
 # These say how the result is written: once.
-ONCE = ("convert", "compress", "metadata")
+OUTPUT_OPERATIONS = ("convert", "compress", "metadata")
 SIZE = re.compile(r"(\d{0,9})x(\d{0,9})")
 # Space too: around what is written it means nothing.
 ESCAPED = re.compile(r"[%,:=\s]")
 
 
-def read(text: str) -> list[Operation]:
+def parse_text(text: str) -> list[Operation]:
     """The operations of a pipeline; held against no rules but those of the grammar, which
-    `canonical` keeps to. Raises InvalidArgument (INVALID_OPERATIONS)."""
+    `canonical_text` keeps to. Raises InvalidArgument (INVALID_OPERATIONS)."""
     steps = text.split(",") if text.strip() else []
     return [read_step(f"ops[{place}]", step.strip()) for place, step in enumerate(steps)]
 
@@ -36,7 +36,7 @@ def read_step(place: str, text: str) -> Operation:
     name, *arguments = text.split(":")
     name = name.strip().lower()
     if name not in fields.operations():
-        if name.upper() not in fields.values(fields.FILTERS.DESCRIPTOR):
+        if name.upper() not in fields.enum_names(fields.FILTERS.DESCRIPTOR):
             raise unknown(place, name)
         name, arguments = "filter", [name, *arguments]
     operation = Operation()
@@ -44,7 +44,7 @@ def read_step(place: str, text: str) -> Operation:
     message.SetInParent()
     for field, value in read_arguments(f"{place}.{name}", message.DESCRIPTOR, arguments):
         try:
-            setattr(message, field.name, fields.parsed(field, value))
+            setattr(message, field.name, fields.parse_value(field, value))
         except ValueError as error:
             raise invalid(f"{place}.{name}.{field.name}", str(error)) from None
     return operation
@@ -80,7 +80,7 @@ def assigned(
     named = operation.fields_by_name.get(name.strip())
     if named is not None and equals:
         return [(named.name, unescaped(place, value))]
-    if named is not None and fields.kind(named) == "bool":
+    if named is not None and fields.type_name(named) == "bool":
         return [(named.name, "true")]
     if not free:
         names = ", ".join(operation.fields_by_name) or "none"
@@ -97,24 +97,24 @@ def unescaped(place: str, text: str) -> str:
         raise invalid(place, "has an escaped character that is none in UTF-8") from None
 
 
-def canonical(operations: Iterable[Operation]) -> str:
+def canonical_text(operations: Iterable[Operation]) -> str:
     """The one text form of a pipeline: parameters in order, and none that has its default; behind
     the steps that change the picture those that say how it is written, wherever they were."""
-    steps = [normal(operation) for operation in operations]
-    return ",".join(write_step(operation) for operation in sorted(steps, key=late))
+    steps = [normalized(operation) for operation in operations]
+    return ",".join(write_step(operation) for operation in sorted(steps, key=output_order))
 
 
-def late(operation: Operation) -> int:
-    name, _ = fields.step(operation)
-    return ONCE.index(name) + 1 if name in ONCE else 0
+def output_order(operation: Operation) -> int:
+    name, _ = fields.unpack(operation)
+    return OUTPUT_OPERATIONS.index(name) + 1 if name in OUTPUT_OPERATIONS else 0
 
 
-def normal(operation: Operation) -> Operation:
+def normalized(operation: Operation) -> Operation:
     """The same, in the one of several ways in which it can be said."""
-    operation = copied(operation)
-    _, message = fields.step(operation)
+    operation = copy_of(operation)
+    _, message = fields.unpack(operation)
     for field in fields.parameters(message.DESCRIPTOR):
-        if fields.given(message, field) and field.name in NORMAL:
+        if fields.is_set(message, field) and field.name in NORMAL:
             setattr(message, field.name, NORMAL[field.name](getattr(message, field.name)))
     return operation
 
@@ -143,13 +143,13 @@ NORMAL: dict[str, Callable[[Any], Any]] = {
 
 
 def write_step(operation: Operation) -> str:
-    name, message = fields.step(operation)
+    name, message = fields.unpack(operation)
     words = [name]
     for field in fields.parameters(message.DESCRIPTOR):
-        if fields.given(message, field):
+        if fields.is_set(message, field):
             value = getattr(message, field.name)
             default = fields.default_text(field)
-            if not default or fields.parsed(field, default) != value:
+            if not default or fields.parse_value(field, default) != value:
                 words.append(f"{field.name}={write_value(field, value)}")
     return ":".join(words)
 
@@ -169,14 +169,14 @@ def digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def copied(operation: Operation) -> Operation:
+def copy_of(operation: Operation) -> Operation:
     copy = Operation()
     copy.CopyFrom(operation)
     return copy
 
 
 def unknown(place: str, name: str) -> InvalidArgument:
-    filters = [name.lower() for name in fields.values(fields.FILTERS.DESCRIPTOR)]
+    filters = [name.lower() for name in fields.enum_names(fields.FILTERS.DESCRIPTOR)]
     near = difflib.get_close_matches(name[:40], [*fields.operations(), *filters], n=1)
     hint = f"; did you mean {near[0]}?" if near else "; ListOperations has them all"
     return invalid(place, f"there is no operation {name[:40]!r}{hint}")

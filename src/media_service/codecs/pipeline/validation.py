@@ -9,10 +9,10 @@ import protovalidate
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.pipeline import operation_fields as fields
-from media_service.codecs.pipeline.text_form import ONCE, copied, invalid, read
+from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS, copy_of, invalid, parse_text
 
-MOST_OPERATIONS = 32
-MOST_CHARACTERS = 4000
+MAX_OPERATIONS = 32
+MAX_CHARACTERS = 4000
 
 
 def parse(text: str) -> list[Operation]:
@@ -20,17 +20,17 @@ def parse(text: str) -> list[Operation]:
 
     Raises InvalidArgument (INVALID_OPERATIONS).
     """
-    if len(text) > MOST_CHARACTERS:
-        raise invalid("ops", f"may have {MOST_CHARACTERS} characters")
+    if len(text) > MAX_CHARACTERS:
+        raise invalid("ops", f"may have {MAX_CHARACTERS} characters")
     if re.search("[\ud800-\udfff]", text):  # of an argument of the command line that is not UTF-8
         raise invalid("ops", "must be text")
-    return [copied(operation) for operation in parse_checked(text)]
+    return [copy_of(operation) for operation in parse_checked(text)]
 
 
 @lru_cache(maxsize=1024)
 def parse_checked(text: str) -> tuple[Operation, ...]:
-    operations = read(text)
-    check(operations)
+    operations = parse_text(text)
+    validate(operations)
     return tuple(operations)
 
 
@@ -46,13 +46,13 @@ def is_of_the_whole(violation: protovalidate.Violation) -> bool:
     return field is None or len(field.elements) < 2
 
 
-def check(operations: Sequence[Operation], field: str = "ops") -> None:
+def validate(operations: Sequence[Operation], field: str = "ops") -> None:
     """Holds operations against the contract's rules. `field`: what they came in.
 
     Raises InvalidArgument (INVALID_OPERATIONS).
     """
-    if len(operations) > MOST_OPERATIONS:
-        raise invalid(field, f"may have {MOST_OPERATIONS} operations")
+    if len(operations) > MAX_OPERATIONS:
+        raise invalid(field, f"may have {MAX_OPERATIONS} operations")
     for place, operation in enumerate(operations):
         violations = validator().collect_violations(operation)
         # What one parameter may be says more than what several may be together.
@@ -60,7 +60,7 @@ def check(operations: Sequence[Operation], field: str = "ops") -> None:
             elements = violation.proto.field.elements if violation.proto.field else []
             name = ".".join([f"{field}[{place}]", *(element.field_name for element in elements)])
             raise invalid(name, violation.proto.message)
-    names = [fields.step(operation)[0] for operation in operations]
-    for name in ONCE:
+    names = [fields.unpack(operation)[0] for operation in operations]
+    for name in OUTPUT_OPERATIONS:
         if names.count(name) > 1:
             raise invalid(field, f"may have one {name}")

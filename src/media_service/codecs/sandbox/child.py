@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from media_service.codecs.sandbox.confine import allow_cpu, confine, die_with_parent
-from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.messages import HEADER, MOST_FILES, encode
 from media_service.errors import MediaError, Reason
 
@@ -92,7 +92,7 @@ def refusal(reason: Reason, message: str, *, sound: bool = False) -> bytes:
 def main() -> None:
     setup = json.loads(sys.argv[1])
     die_with_parent(setup["parent"])
-    limits, folder = Limits(**setup["limits"]), Path(setup["folder"])
+    limits, folder = ResourceLimits(**setup["limits"]), Path(setup["folder"])
     os.chdir(folder)
     tasks = {name: load(name) for name in setup["tasks"]}
     missing = confine(limits, folder, readable=map(Path, setup["readable"]))

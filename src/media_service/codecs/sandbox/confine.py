@@ -12,7 +12,7 @@ from pathlib import Path
 
 import media_service
 from media_service.codecs.sandbox import landlock, seccomp
-from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.syscalls import PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, prctl
 
 OPEN_FILES = 64
@@ -33,7 +33,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def confine(
-    limits: Limits, folder: Path, program: Path | None = None, readable: Iterable[Path] = ()
+    limits: ResourceLimits, folder: Path, program: Path | None = None, readable: Iterable[Path] = ()
 ) -> list[str]:
     """Applies every restriction; returns the names of those this system does not have. `program`:
     what the process is to become. `readable`: folders it needs beside its libraries."""
@@ -57,7 +57,7 @@ def python() -> set[Path]:
     return {*libraries, Path(media_service.__file__).parent}
 
 
-def limit_resources(limits: Limits) -> list[str]:
+def limit_resources(limits: ResourceLimits) -> list[str]:
     missing = []
     try:
         resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))

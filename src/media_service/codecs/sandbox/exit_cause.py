@@ -2,7 +2,7 @@
 
 import signal
 
-from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.errors import InvalidArgument, MediaError, Reason, TooLarge, Unavailable
 
 # What libraries print when an allocation fails, before they abort.
@@ -15,7 +15,7 @@ OVER = {-signal.SIGXCPU: "processor time", -signal.SIGXFSZ: "space"}
 MESSAGE = 300
 
 
-def cause_of_death(code: int | None, words: bytes, limits: Limits) -> MediaError | None:
+def cause_of_death(code: int | None, words: bytes, limits: ResourceLimits) -> MediaError | None:
     """`code`: negative if a signal ended it. `words`: its last. None: it is not known."""
     if code == -signal.SIGKILL:  # by the kernel, as a rule, when the machine has no memory left
         return unavailable("The program that read it was killed; the machine may be out of memory.")
@@ -33,7 +33,7 @@ def unavailable(message: str) -> MediaError:
     return Unavailable(Reason.PROCESSING_UNAVAILABLE, message)
 
 
-def exceeded(limits: Limits, what: str) -> MediaError:
+def exceeded(limits: ResourceLimits, what: str) -> MediaError:
     return TooLarge(limits.exceeded, f"It takes too much {what}.")
 
 

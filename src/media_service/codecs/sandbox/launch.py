@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from media_service.codecs.sandbox.confine import allow_cpu, confine, die_with_parent
-from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.sandbox.limits import ResourceLimits
 
 TRIES, PAUSE_SECONDS = 20, 0.05
 
@@ -18,7 +18,7 @@ def main() -> None:
     die_with_parent(setup["parent"])
     if setup["nice"]:
         give_way(setup["nice"])
-    limits, program = Limits(**setup["limits"]), Path(setup["program"])
+    limits, program = ResourceLimits(**setup["limits"]), Path(setup["program"])
     confine(limits, Path.cwd(), program)  # what this system lacks, the pools have told
     allow_cpu(limits.cpu_seconds)
     for ignored in (signal.SIGXFSZ, signal.SIGPIPE):  # by Python, and so by what it becomes

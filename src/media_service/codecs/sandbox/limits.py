@@ -6,7 +6,7 @@ from media_service.errors import Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ResourceLimits:
     """What one child may use. Time is counted for each task anew."""
 
     # Address space of the process: code, heap and stacks together.

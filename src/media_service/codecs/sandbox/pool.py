@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from media_service.codecs.sandbox.errors import SandboxBroken
-from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.process import Child
 from media_service.errors import DataLoss, Reason, Unavailable
 
@@ -30,7 +30,7 @@ class Sandbox:
     def __init__(
         self,
         tasks: Sequence[str],
-        limits: Limits,
+        limits: ResourceLimits,
         children: int,
         tasks_per_child: int,
         *,

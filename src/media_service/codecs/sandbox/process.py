@@ -24,7 +24,7 @@ from media_service.codecs.sandbox.exit_cause import (
     printable,
 )
 from media_service.codecs.sandbox.fonts import write_config
-from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.messages import HEADER, encode
 from media_service.errors import (
     FailedPrecondition,
@@ -88,7 +88,7 @@ class Child:
         channel: socket.socket,
         folder: ScratchFolder,
         last_words: IO[bytes],
-        limits: Limits,
+        limits: ResourceLimits,
         left: int,
     ) -> None:
         self._process = process
@@ -104,7 +104,7 @@ class Child:
 
     @classmethod
     async def start(
-        cls, tasks: Sequence[str], limits: Limits, left: int, readable: Sequence[Path] = ()
+        cls, tasks: Sequence[str], limits: ResourceLimits, left: int, readable: Sequence[Path] = ()
     ) -> Self:
         """Starts a process that can do `tasks`, and waits until it is confined. `left`: how many
         it is to do. `readable`: folders it needs.

@@ -20,7 +20,7 @@ from media_service.codecs.sandbox.exit_cause import (
     exceeded,
     printable,
 )
-from media_service.codecs.sandbox.limits import Limits
+from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.process import environment
 from media_service.errors import MediaError
 from media_service.storage.scratch import ScratchFolder
@@ -38,7 +38,7 @@ async def confined(
     program: Path,
     arguments: Sequence[str],
     files: Sequence[int],
-    limits: Limits,
+    limits: ResourceLimits,
     *,
     stall_seconds: float,
     said: Callable[[str], None],
@@ -88,7 +88,7 @@ class Program:
         self,
         process: asyncio.subprocess.Process,
         folder: ScratchFolder,
-        limits: Limits,
+        limits: ResourceLimits,
         stall_seconds: float,
         said: Callable[[str], None],
     ) -> None:

@@ -32,7 +32,7 @@ class Edits:
         return max(0.0, self.end - self.start) / self.factor
 
 
-def edits(steps: Sequence[Step], duration: float) -> tuple[Edits, Sequence[Step]]:
+def collect_edits(steps: Sequence[Step], duration: float) -> tuple[Edits, Sequence[Step]]:
     """The edits, and the steps that follow them. Clips and changes of speed follow one another: a
     clip's times are those of what there is by then. What says how it is encoded does so wherever it
     is, unless something else is made in the end.

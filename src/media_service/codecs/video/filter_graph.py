@@ -9,7 +9,7 @@ from typing import Any, Self, TypeAlias
 from media_service.codecs.ffmpeg import run as coder
 from media_service.codecs.ffmpeg.run import source
 from media_service.codecs.video.edits import Edits
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 
 # A stream of ffmpeg-python.
 Node: TypeAlias = Any
@@ -24,7 +24,7 @@ SLOWEST, FASTEST = 0.5, 2.0
 BEFORE = 0.5
 
 
-def opened(film: Film, edits: Edits, file: int, **options: Any) -> Node:
+def opened(film: AvSource, edits: Edits, file: int, **options: Any) -> Node:
     """What is kept of a film, as an input whose time begins at 0."""
     if edits.start > 0:
         options["ss"] = f"{edits.start:.6f}"
@@ -43,7 +43,7 @@ class Part:
     end: float | None
 
     @classmethod
-    def of(cls, film: Film, edits: Edits, file: int, **options: Any) -> Self:
+    def of(cls, film: AvSource, edits: Edits, file: int, **options: Any) -> Self:
         begin = min(edits.start, film.blind_seconds or BEFORE)
         media = opened(film, replace(edits, start=edits.start - begin), file, **options)
         whole = edits.end >= film.duration_seconds
@@ -78,7 +78,7 @@ class Drawn:
 
 def drawn(
     stack: AsyncExitStack,
-    film: Film,
+    film: AvSource,
     edits: Edits,
     size: Size,
     *,
@@ -124,7 +124,7 @@ def within(size: Size, width: int) -> Size:
     return width, max(1, round(size[1] * width / size[0]))
 
 
-def shown(stream: Node, film: Film, size: Size, pixels: str = "yuv420p") -> Node:
+def shown(stream: Node, film: AvSource, size: Size, pixels: str = "yuv420p") -> Node:
     """Pictures as they are to be seen: with square pixels, and in the range of an ordinary screen.
     ffmpeg has turned them upright by then."""
     width, height = size

@@ -20,7 +20,7 @@ TRUN_DURATION, TRUN_SIZE, TRUN_FLAGS, TRUN_CTS = 0x100, 0x200, 0x400, 0x800
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class InitSegment:
     """The initialisation segment: what a player needs before any fragment."""
 
     data: bytes
@@ -46,7 +46,7 @@ class Fragment:
     duration: int
     first_bytes: int
 
-    def moved(self, ticks: int, number: int) -> bytes:
+    def shifted(self, ticks: int, number: int) -> bytes:
         """The same, so much later, as the one of this number (from 1)."""
         data = bytearray(self.data)
         for kind, start, _ in walk(data, 0, len(data)):
@@ -116,7 +116,7 @@ def run(data: bytes, at: int, each_duration: int, each_size: int) -> tuple[int, 
     return duration, first
 
 
-class Cutter:
+class FragmentParser:
     """Cuts what comes, in whatever pieces, into a head and fragments."""
 
     def __init__(self) -> None:
@@ -124,7 +124,7 @@ class Cutter:
         self._head = b""
         self._moof = b""
 
-    def feed(self, piece: bytes) -> Iterator[Head | Fragment]:
+    def feed(self, piece: bytes) -> Iterator[InitSegment | Fragment]:
         """What became whole by this piece. Raises InvalidArgument (MEDIA_CORRUPT)."""
         self._data += piece
         while (box := self._next()) is not None:
@@ -132,7 +132,7 @@ class Cutter:
             if kind in {b"ftyp", b"moov"}:
                 self._head += box
                 if kind == b"moov":
-                    yield Head(self._head)
+                    yield InitSegment(self._head)
             elif kind == b"moof":
                 self._moof = box
             elif kind == b"mdat" and self._moof:

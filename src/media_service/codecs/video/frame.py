@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from media_service.codecs.ffmpeg.run import coding
-from media_service.codecs.output import Made
+from media_service.codecs.output import Output
 from media_service.codecs.sandbox.exit_cause import corrupt
 from media_service.codecs.video import filter_graph as graph
 from media_service.codecs.video.edits import Edits
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 from media_service.codecs.video.track_coverage import PICTURES
 from media_service.errors import MediaError
 
@@ -29,7 +29,7 @@ SHORT = 0.001
 LAST_SECONDS = 1.0
 
 
-async def frame(stack: AsyncExitStack, film: Film, edits: Edits, message: Any) -> Made:
+async def frame(stack: AsyncExitStack, film: AvSource, edits: Edits, message: Any) -> Output:
     """A PNG, of the film's own size: at a time, or the one of many that is most like them all
     (ffmpeg's `thumbnail`), and not black unless they all are.
 
@@ -65,8 +65,8 @@ def moment(edits: Edits, message: Any) -> float | None:
 
 
 async def taken(
-    stack: AsyncExitStack, film: Film, edits: Edits, size: graph.Size, start: float
-) -> Made | None:
+    stack: AsyncExitStack, film: AvSource, edits: Edits, size: graph.Size, start: float
+) -> Output | None:
     """The first picture from `start` on."""
     rest = replace(edits, start=start, end=film.duration_seconds, factor=1.0)
     drawn = graph.drawn(stack, film, rest, size, pixels="rgb24")
@@ -74,8 +74,8 @@ async def taken(
 
 
 async def last(
-    stack: AsyncExitStack, film: Film, edits: Edits, size: graph.Size, end: float
-) -> Made | None:
+    stack: AsyncExitStack, film: AvSource, edits: Edits, size: graph.Size, end: float
+) -> Output | None:
     """The last picture before `end`, behind which there is none: looked for from further and
     further back."""
     back = LAST_SECONDS
@@ -94,7 +94,7 @@ async def last(
         back *= 2
 
 
-async def telling(film: Film, edits: Edits) -> float | None:
+async def telling(film: AvSource, edits: Edits) -> float | None:
     """When it is seen, in seconds of the original. Looks at key frames only, which is a hundredth
     of the work, and at small copies, for they are all held until one is chosen."""
     size = graph.scaled(graph.within((film.width, film.height), SMALL), None)
@@ -118,9 +118,9 @@ async def telling(film: Film, edits: Edits) -> float | None:
 
 async def written(
     stack: AsyncExitStack, stream: graph.Node, files: Sequence[int], size: graph.Size
-) -> Made | None:
+) -> Output | None:
     output = stream.output(NAME, vframes=1, vcodec="png", pred="none", compression_level=1)
     program = await stack.enter_async_context(coding(output, files))
     await program.wait()
     path = program.folder / NAME
-    return Made(path, PNG, *size) if path.exists() else None
+    return Output(path, PNG, *size) if path.exists() else None

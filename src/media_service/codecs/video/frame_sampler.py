@@ -8,10 +8,10 @@ from typing import Any
 import ffmpeg
 
 from media_service.codecs.ffmpeg.run import coding
-from media_service.codecs.progress import Told
+from media_service.codecs.progress import ProgressCallback
 from media_service.codecs.video import filter_graph as graph
 from media_service.codecs.video.edits import Edits
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 
 # That one program seeks, each with a decoder of its own.
 AT_ONCE = 8
@@ -20,7 +20,7 @@ NEAR_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class FrameSampler:
     """`interval`: seconds of the result. `pixels` and `options`: what each picture is written as.
     `exact`: it is the one that is seen when its interval begins. Otherwise it is from about the
     middle: where that is seen sooner, the last before that is there without others."""
@@ -32,14 +32,16 @@ class Series:
     options: Mapping[str, Any]
     exact: bool
 
-    def shots(self, film: Film, edits: Edits, told: Told) -> AsyncGenerator[bytes | None, None]:
+    def shots(
+        self, film: AvSource, edits: Edits, told: ProgressCallback
+    ) -> AsyncGenerator[bytes | None, None]:
         """The files of the pictures; None for those that are not there, such as at the end of a
         film whose sound is longer. Raises as `Program.wait`."""
         far = self.interval * edits.factor >= NEAR_SECONDS
         return self._sought(film, edits, told) if far else self._decoded(film, edits, told)
 
     async def _sought(
-        self, film: Film, edits: Edits, told: Told
+        self, film: AvSource, edits: Edits, told: ProgressCallback
     ) -> AsyncGenerator[bytes | None, None]:
         for first in range(0, self.count, AT_ONCE):
             numbers = range(first, min(first + AT_ONCE, self.count))
@@ -47,7 +49,7 @@ class Series:
                 yield shot
             told(numbers.stop / self.count)
 
-    async def _some(self, film: Film, edits: Edits, numbers: range) -> list[bytes | None]:
+    async def _some(self, film: AvSource, edits: Edits, numbers: range) -> list[bytes | None]:
         how: dict[str, Any] = {} if self.exact else {"skip_frame": "nokey", "rough": True}
         async with AsyncExitStack() as stack:
             outputs = []
@@ -67,7 +69,7 @@ class Series:
             return [path.read_bytes() if path.exists() else None for path in paths]
 
     async def _decoded(
-        self, film: Film, edits: Edits, told: Told
+        self, film: AvSource, edits: Edits, told: ProgressCallback
     ) -> AsyncGenerator[bytes | None, None]:
         rate = {"fps": f"1/{self.interval:.9g}", "start_time": 0}
         if self.exact:  # the last picture until then

@@ -9,7 +9,7 @@ from typing import Any, Self
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.encoder_settings import kbps
 from media_service.codecs.video.filter_graph import scaled
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 from media_service.errors import Reason, TooLarge
 
 # Players switch sizes between segments. Of the first it is a part: somebody waits for it.
@@ -63,7 +63,7 @@ class Ladder:
     chunk_segments: int
     chunks: int
     rungs: Sequence[Rung]
-    sounds: Sequence[Track]
+    audio_tracks: Sequence[Track]
     subtitles: Sequence[Track]
 
     @property
@@ -92,13 +92,15 @@ class Ladder:
     @property
     def names(self) -> Sequence[str]:
         """Of the sizes and the sounds: what is to be played."""
-        return [*(rung.name for rung in self.rungs), *(sound.name for sound in self.sounds)]
+        return [*(rung.name for rung in self.rungs), *(sound.name for sound in self.audio_tracks)]
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Self:
+        # Rows written before this field was renamed have `sounds`.
+        audio_tracks = found["audio_tracks"] if "audio_tracks" in found else found["sounds"]
         return cls(
             (found["rate"][0], found["rate"][1]),
             found["seconds"],
@@ -107,12 +109,12 @@ class Ladder:
             found["chunk_segments"],
             found["chunks"],
             tuple(Rung(**rung) for rung in found["rungs"]),
-            tuple(Track(**track) for track in found["sounds"]),
+            tuple(Track(**track) for track in audio_tracks),
             tuple(Track(**track) for track in found["subtitles"]),
         )
 
 
-def ladder(film: Film, edits: Edits, profiles: Mapping[int, int], message: Any) -> Ladder:
+def build_ladder(film: AvSource, edits: Edits, profiles: Mapping[int, int], message: Any) -> Ladder:
     """For a film of which `edits` are kept. `profiles`: the kbps of each size, by its shorter side.
     `message`: the operation `stream`. Raises TooLarge (PROCESSING_LIMIT_EXCEEDED)."""
     if edits.seconds > MOST_SECONDS:
@@ -144,7 +146,7 @@ def too_long(seconds: float) -> TooLarge:
     )
 
 
-def rungs(film: Film, profiles: Mapping[int, int], least: int, most: int) -> Sequence[Rung]:
+def rungs(film: AvSource, profiles: Mapping[int, int], least: int, most: int) -> Sequence[Rung]:
     """Largest first. A film that is smaller than all sizes wanted has its own."""
     side = min(film.width, film.height)
     wanted = [height for height in sorted(profiles, reverse=True) if least <= height <= most]

@@ -10,13 +10,13 @@ import ffmpeg
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.ffmpeg.run import Seconds, coding, opened, source
-from media_service.codecs.output import Made
-from media_service.codecs.progress import Told
+from media_service.codecs.output import Output
+from media_service.codecs.progress import ProgressCallback
 from media_service.codecs.sandbox.exit_cause import corrupt
 from media_service.codecs.video import filter_graph as graph
 from media_service.codecs.video import track_coverage as presence
 from media_service.codecs.video.edits import Edits
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 
 # How long a moment is, about, and how many there are at most.
 MOMENT_SECONDS, MOST = 0.8, 8
@@ -24,8 +24,8 @@ WEBP = {"vcodec": "libwebp_anim", "quality": 65, "compression_level": 4, "loop":
 
 
 async def preview(
-    stack: AsyncExitStack, film: Film, edits: Edits, message: Any, told: Told
-) -> Made:
+    stack: AsyncExitStack, film: AvSource, edits: Edits, message: Any, told: ProgressCallback
+) -> Output:
     """Plays again and again. Raises as `Program.wait`."""
     size = graph.within((film.width, film.height), message.width)
     parts = moments(edits, message.seconds)
@@ -44,7 +44,7 @@ async def preview(
         pictures, files = played(stack, film, parts, size, message.frame_rate, "yuv420p")
         output = pictures.output("preview.webp", **WEBP)
         path = await written(stack, output, files, "preview.webp", progress)
-        return Made(path, "image/webp", *size)
+        return Output(path, "image/webp", *size)
     # Its 256 colours are found first: otherwise all pictures would wait for them in memory.
     pictures, files = played(stack, film, parts, size, message.frame_rate, "rgb24")
     output = pictures.filter("palettegen", stats_mode="diff").output("palette.png", vframes=1)
@@ -55,7 +55,7 @@ async def preview(
     )
     output = pictures.output("preview.gif", loop=0)
     path = await written(stack, output, [*files, palette], "preview.gif", progress)
-    return Made(path, "image/gif", *size)
+    return Output(path, "image/gif", *size)
 
 
 def moments(edits: Edits, seconds: float) -> list[Edits]:
@@ -69,7 +69,7 @@ def moments(edits: Edits, seconds: float) -> list[Edits]:
     return [replace(edits, start=start, end=start + length) for start in starts]
 
 
-async def any_picture(film: Film, parts: Sequence[Edits], size: graph.Size, rate: int) -> bool:
+async def any_picture(film: AvSource, parts: Sequence[Edits], size: graph.Size, rate: int) -> bool:
     async with AsyncExitStack() as stack:
         pictures, files = played(stack, film, parts, size, rate, "yuv420p")
         outputs = {"pictures": pictures.output("pictures", **presence.PICTURES)}
@@ -78,7 +78,7 @@ async def any_picture(film: Film, parts: Sequence[Edits], size: graph.Size, rate
 
 def played(
     stack: AsyncExitStack,
-    film: Film,
+    film: AvSource,
     parts: Sequence[Edits],
     size: graph.Size,
     rate: int,

@@ -19,15 +19,15 @@ from media_service.codecs.ffmpeg.run import (
     opened,
     source,
 )
-from media_service.codecs.task_group import together
+from media_service.codecs.task_group import run_together
 from media_service.codecs.video import filter_graph as graph
 from media_service.codecs.video.edits import Edits
-from media_service.codecs.video.fmp4 import Cutter, Fragment, Head
+from media_service.codecs.video.fmp4 import Fragment, FragmentParser, InitSegment
 from media_service.codecs.video.ladder import SAMPLE_RATE, SEGMENT_SECONDS, Ladder, Rung, Track
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 
 # Is given each piece of a track. It is called in order, and may be called again before it returns.
-Deliver = Callable[[str, Head | Fragment], Awaitable[None]]
+Deliver = Callable[[str, InitSegment | Fragment], Awaitable[None]]
 
 # One moov before the first fragment, with the edit list that B-frames and the encoder's delay ask
 # for; a fragment begins with each key frame.
@@ -45,8 +45,8 @@ AUDIO_KBPS, AAC_CODER = 128, "fast"
 AT_ONCE = 4
 
 
-async def encode_pictures(
-    film: Film,
+async def encode_video(
+    film: AvSource,
     edits: Edits,
     ladder: Ladder,
     chunk: int,
@@ -159,11 +159,15 @@ def key_frames(ladder: Ladder, chunk: int) -> str:
     return f"expr:not(mod(n,{ladder.segment_frames})){opening}"
 
 
-async def encode_sounds(
-    film: Film, edits: Edits, tracks: Sequence[Track], deliver: Deliver, told: Seconds | None = None
+async def encode_audio(
+    film: AvSource,
+    edits: Edits,
+    tracks: Sequence[Track],
+    deliver: Deliver,
+    told: Seconds | None = None,
 ) -> None:
     """All sounds, each as a whole: what is cut has no seams to be heard. Raises as
-    `encode_pictures`."""
+    `encode_video`."""
     async with AsyncExitStack() as stack:
         file = stack.enter_context(opened(film.path))
         part = graph.Part.of(film, edits, file)
@@ -194,7 +198,7 @@ async def encode_sounds(
 
 
 async def encode_subtitles(
-    stack: AsyncExitStack, film: Film, edits: Edits, tracks: Sequence[Track]
+    stack: AsyncExitStack, film: AvSource, edits: Edits, tracks: Sequence[Track]
 ) -> list[Path]:
     """WebVTT of each, for as long as the stack lasts."""
     file = stack.enter_context(opened(film.path))
@@ -243,8 +247,8 @@ async def deliver_all(
 
 async def deliver_track(name: str, into: Pipe, deliver: Deliver) -> None:
     """Begun in order: what is kept is waited for, and the head comes with the first fragment."""
-    cutter = Cutter()
+    cutter = FragmentParser()
     async for piece in into.pieces():
         found = list(cutter.feed(piece))
         for at in range(0, len(found), AT_ONCE):
-            await together(*(deliver(name, made) for made in found[at : at + AT_ONCE]))
+            await run_together(*(deliver(name, made) for made in found[at : at + AT_ONCE]))

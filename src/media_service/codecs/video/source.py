@@ -26,7 +26,7 @@ LEAST_UNEVEN = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class AvSource:
     """Also a sound, which is a film without pictures. `width`, `height`: as shown, upright, with
     square pixels; 0 without pictures. `dynamic_range`: as in VideoInfo. `tracks`: of sound, as in
     VideoInfo, with at least one if there is sound. `bit_rate_bps`: of the whole file."""
@@ -69,7 +69,7 @@ class Film:
         return BLIND_SECONDS if self.demuxer in UNINDEXED else 0.0
 
     @property
-    def has_pictures(self) -> bool:
+    def has_video(self) -> bool:
         return self.width > 0
 
     @property

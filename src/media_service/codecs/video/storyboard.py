@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from media_service.codecs.ffmpeg.run import coding, opened, source
-from media_service.codecs.output import Made
-from media_service.codecs.pipeline.pipeline import BESIDE
-from media_service.codecs.progress import Told
+from media_service.codecs.output import Output
+from media_service.codecs.pipeline.pipeline import COMPANION_SUFFIXES
+from media_service.codecs.progress import ProgressCallback
 from media_service.codecs.sandbox.exit_cause import corrupt
 from media_service.codecs.video import filter_graph as graph
 from media_service.codecs.video.edits import Edits
-from media_service.codecs.video.frame_sampler import Series
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.frame_sampler import FrameSampler
+from media_service.codecs.video.source import AvSource
 from media_service.storage.scratch import scratch_file
 
 # Pictures, if nothing is said, and at most.
@@ -24,15 +24,20 @@ SHEET = "sheet.jpg"
 
 
 async def storyboard(
-    stack: AsyncExitStack, film: Film, edits: Edits, message: Any, name: str, told: Told
-) -> list[Made]:
+    stack: AsyncExitStack,
+    film: AvSource,
+    edits: Edits,
+    message: Any,
+    name: str,
+    told: ProgressCallback,
+) -> list[Output]:
     """The times (WebVTT), which name the rendition of the pictures, and the pictures (JPEG).
     Raises as `Program.wait`."""
     wanted = message.interval_seconds or max(1.0, edits.seconds / USUAL)
     interval = max(wanted, edits.seconds / MOST)
     count = max(1, min(MOST, -int(-edits.seconds // interval)))
     size = graph.scaled(graph.within((film.width, film.height), message.width), None)
-    series = Series(size, interval, count, PIXELS, RAW, exact=False)
+    series = FrameSampler(size, interval, count, PIXELS, RAW, exact=False)
     columns = math.ceil(math.sqrt(count * size[1] / size[0]))
     grid = (columns, math.ceil(count / columns))
 
@@ -52,8 +57,8 @@ async def storyboard(
     text.write(cues(name, size, columns, count, interval, edits.seconds).encode())
     text.flush()
     return [
-        Made(Path(text.name), "text/vtt", suffix=BESIDE["storyboard"]),
-        Made(sheet, "image/jpeg", size[0] * grid[0], size[1] * grid[1]),
+        Output(Path(text.name), "text/vtt", suffix=COMPANION_SUFFIXES["storyboard"]),
+        Output(sheet, "image/jpeg", size[0] * grid[0], size[1] * grid[1]),
     ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from media_service.codecs.ffmpeg import run as coder
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.filter_graph import Node, Part
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 from media_service.errors import FailedPrecondition, Reason
 
 # Writes a line for each picture or piece of sound; lines of its header begin with #.
@@ -17,7 +17,7 @@ PICTURES = {"vcodec": "wrapped_avframe", "vframes": 1, **LINES}
 SOUND = {"acodec": "pcm_s16le", "aframes": 1, **LINES}
 
 
-async def kept(film: Film, edits: Edits, *, pictures: bool) -> Film:
+async def kept(film: AvSource, edits: Edits, *, pictures: bool) -> AvSource:
     """A film without the sounds of which a clip leaves nothing. `pictures`: they are wanted, too.
 
     Raises as `Program.wait`, and FailedPrecondition (OPERATION_NOT_APPLICABLE) if nothing is left

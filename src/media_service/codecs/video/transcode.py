@@ -8,24 +8,24 @@ import ffmpeg
 
 from media_service.codecs.audio.loudness import Correction, correction
 from media_service.codecs.ffmpeg.run import coding
-from media_service.codecs.output import Made
-from media_service.codecs.progress import Told, between, seconds
+from media_service.codecs.output import Output
+from media_service.codecs.progress import ProgressCallback, between, seconds
 from media_service.codecs.video import filter_graph as graph
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.encoder_settings import CODECS, KEY_SECONDS, kbps
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 
 NAME = "film"
 
 
 async def transcode(
     stack: AsyncExitStack,
-    film: Film,
+    film: AvSource,
     edits: Edits,
     message: Any,
     profiles: Mapping[int, int],
-    told: Told,
-) -> Made:
+    told: ProgressCallback,
+) -> Output:
     """Pictures are evenly spaced, sound is mono or stereo, and of what the original says about
     itself only the languages stay.
 
@@ -60,7 +60,7 @@ async def transcode(
     output = ffmpeg.output(drawn.pictures, *sounds, NAME, **options)
     program = await stack.enter_async_context(coding(output, drawn.files, progress=progress))
     await program.wait()
-    return Made(program.folder / NAME, codec.content_type, *size)
+    return Output(program.folder / NAME, codec.content_type, *size)
 
 
 def ordinary(sound: graph.Node) -> graph.Node:

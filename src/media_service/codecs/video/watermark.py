@@ -9,10 +9,10 @@ from typing import Any
 
 from mediaservice.v1.operation_pb2 import Operation
 
-from media_service.codecs.image.source import Source
-from media_service.codecs.image_renderer import Renderer
-from media_service.codecs.pipeline.text_form import canonical
-from media_service.codecs.video.source import Film
+from media_service.codecs.image.source import ImageSource
+from media_service.codecs.image_renderer import ImageRenderer
+from media_service.codecs.pipeline.text_form import canonical_text
+from media_service.codecs.video.source import AvSource
 from media_service.storage.scratch import scratch_file
 
 PNG = "image/png"
@@ -20,13 +20,13 @@ PNG = "image/png"
 
 async def mark(
     stack: AsyncExitStack,
-    renderer: Renderer,
-    film: Film,
+    renderer: ImageRenderer,
+    film: AvSource,
     watermarks: Sequence[Any],
-    overlays: Mapping[str, Source],
+    overlays: Mapping[str, ImageSource],
 ) -> Path | None:
     """A PNG as large as the film; its marks are where those of a picture of this size would be.
-    Raises as `Renderer.render`."""
+    Raises as `ImageRenderer.render`."""
     if not watermarks:
         return None
     blank = stack.enter_context(scratch_file("media-render-"))
@@ -38,7 +38,7 @@ async def mark(
     steps = [Operation(resize=size), *(Operation(watermark=each) for each in watermarks)]
     steps.append(Operation(convert=Operation.Convert(format=Operation.PNG)))
     rendering = renderer.render(
-        Source(Path(blank.name), PNG, 1, 1), canonical(steps), overlays=overlays
+        ImageSource(Path(blank.name), PNG, 1, 1), canonical_text(steps), overlays=overlays
     )
     return (await stack.enter_async_context(rendering)).path
 

@@ -40,7 +40,7 @@ def manifest(overview: Overview, timelines: Mapping[str, Sequence[Segment]], fol
         }
         shown = representation(pictures, rung.name, tracks[rung.name], size)
         template(shown, rung.name, timelines[rung.name], stream.timescale(rung.name), folder)
-    for sound in ladder.sounds:
+    for sound in ladder.audio_tracks:
         if sound.name in tracks:
             scale = stream.timescale(sound.name)
             heard = adaptation(period, "audio", "audio/mp4", sound.language)

@@ -24,7 +24,7 @@ def quoted(text: str) -> str:
 def master(overview: Overview, folder: str) -> str:
     """The playlist of playlists. `folder`: where the tracks are, from here."""
     ladder, tracks = overview.stream.ladder, overview.tracks
-    sounds = [sound for sound in ladder.sounds if sound.name in tracks]
+    sounds = [sound for sound in ladder.audio_tracks if sound.name in tracks]
     texts = [text for text in ladder.subtitles if text.name in tracks]
     lines = ["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS"]
     lines += alternatives("AUDIO", SOUND, sounds, folder)

@@ -23,7 +23,7 @@ class Stream:
 
     def timescale(self, track: str) -> int:
         """Ticks per second of a track."""
-        sounds = {sound.name for sound in self.ladder.sounds}
+        sounds = {sound.name for sound in self.ladder.audio_tracks}
         return SAMPLE_RATE if track in sounds else self.ladder.timescale
 
 

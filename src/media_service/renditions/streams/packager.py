@@ -12,17 +12,17 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from media_service.codecs.pipeline.route import Way, way
+from media_service.codecs.pipeline.route import Route, find_route
 from media_service.codecs.sandbox.exit_cause import corrupt
-from media_service.codecs.task_group import together
-from media_service.codecs.video.edits import Edits, edits
-from media_service.codecs.video.ladder import Ladder, ladder
+from media_service.codecs.task_group import run_together
+from media_service.codecs.video.edits import Edits, collect_edits
+from media_service.codecs.video.ladder import Ladder, build_ladder
 from media_service.codecs.video.segment_encoder import (
-    encode_pictures,
-    encode_sounds,
+    encode_audio,
     encode_subtitles,
+    encode_video,
 )
-from media_service.codecs.video.source import Film
+from media_service.codecs.video.source import AvSource
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import FailedPrecondition, Fault, MediaError, Reason
@@ -75,21 +75,21 @@ class StreamMaker:
         self._profiles = profiles
 
     async def run(
-        self, claim: Claim, media: Media, film: Film, steps: Way, progress: Progress
+        self, claim: Claim, media: Media, film: AvSource, steps: Route, progress: Progress
     ) -> None:
         """Makes the stream, and ends the job in the transaction that publishes it. Raises as
-        `encode_pictures`."""
-        if not film.has_pictures:
+        `encode_video`."""
+        if not film.has_video:
             raise FailedPrecondition(
                 Reason.OPERATION_NOT_APPLICABLE, "The film has no pictures to be streamed."
             )
-        kept, ((_, message),) = edits(steps.steps, film.duration_seconds)
+        kept, ((_, message),) = collect_edits(steps.steps, film.duration_seconds)
         check_edits(kept)
-        stream = await self._begin(claim, media, ladder(film, kept, self._profiles, message))
+        stream = await self._begin(claim, media, build_ladder(film, kept, self._profiles, message))
         if stream is None:
             return
         progress.report("encode", BEGIN)
-        await together(
+        await run_together(
             self._sounds(claim, stream, film, kept),
             self._subtitles(claim, stream, film, kept),
             self._pictures(claim, stream, film, kept, progress),
@@ -119,12 +119,12 @@ class StreamMaker:
         self._notifier.publish("jobs", claim.job_id)
         return stream
 
-    async def _sounds(self, claim: Claim, stream: Stream, film: Film, kept: Edits) -> None:
-        if stream.ladder.sounds:
+    async def _sounds(self, claim: Claim, stream: Stream, film: AvSource, kept: Edits) -> None:
+        if stream.ladder.audio_tracks:
             deliver = self._segments.deliver(claim, stream, 1, 0)
-            await encode_sounds(film, kept, stream.ladder.sounds, deliver)
+            await encode_audio(film, kept, stream.ladder.audio_tracks, deliver)
 
-    async def _subtitles(self, claim: Claim, stream: Stream, film: Film, kept: Edits) -> None:
+    async def _subtitles(self, claim: Claim, stream: Stream, film: AvSource, kept: Edits) -> None:
         if not stream.ladder.subtitles:
             return
         async with AsyncExitStack() as stack:
@@ -134,7 +134,7 @@ class StreamMaker:
                 await self._segments.keep_text(claim, stream, track.name, data)
 
     async def _pictures(
-        self, claim: Claim, stream: Stream, film: Film, kept: Edits, progress: Progress
+        self, claim: Claim, stream: Stream, film: AvSource, kept: Edits, progress: Progress
     ) -> None:
         if stream.ladder.chunks == 1:
             await self._chunks.encode(claim, stream, film, kept, 0, partial(tell, progress, stream))
@@ -220,8 +220,10 @@ class ChunkHandler:
             raise not_found(claim.subject_id)
         async with AsyncExitStack() as opened:
             original = await self._files.open(opened, media)
-            film = Film.of(original.path, media.content_type, original.info)
-            kept, _ = edits(way(claim.pipeline, media.kind).steps, film.duration_seconds)
+            film = AvSource.of(original.path, media.content_type, original.info)
+            kept, _ = collect_edits(
+                find_route(claim.pipeline, media.kind).steps, film.duration_seconds
+            )
             told = partial(tell, progress, stream)
             await self.encode(claim, stream, film, kept, claim.part, told)
         failpoint("chunk.finish.before")
@@ -234,9 +236,9 @@ class ChunkHandler:
             await jobs.finish(db, claim, JobState.FAILED, fault)
 
     async def encode(
-        self, claim: Claim, stream: Stream, film: Film, kept: Edits, chunk: int, told: Told
+        self, claim: Claim, stream: Stream, film: AvSource, kept: Edits, chunk: int, told: Told
     ) -> None:
-        """One chunk of a stream. Raises as `encode_pictures`."""
+        """One chunk of a stream. Raises as `encode_video`."""
         shape = stream.ladder
         deliver = self._segments.deliver(
             claim,
@@ -244,7 +246,7 @@ class ChunkHandler:
             shape.first_segment(chunk),
             chunk * shape.chunk_frames * shape.frame_ticks,
         )
-        await encode_pictures(film, kept, shape, chunk, deliver, threads=self._threads, told=told)
+        await encode_video(film, kept, shape, chunk, deliver, threads=self._threads, told=told)
 
 
 def parts_of(claim: Claim, wanted: Ladder) -> list[NewJob]:
@@ -293,7 +295,7 @@ def check_whole(stream: Stream, found: Mapping[str, TrackState]) -> None:
     """Raises InvalidArgument (MEDIA_CORRUPT) if a segment is missing."""
     shape = stream.ladder
     ends = {found[rung.name].last if rung.name in found else 0 for rung in shape.rungs}
-    sounds = {sound.name for sound in shape.sounds}
+    sounds = {sound.name for sound in shape.audio_tracks}
     for name in shape.names:
         state = found.get(name)
         if name in sounds and state is None:

@@ -121,7 +121,7 @@ async def states(db: Connection, stream: Stream) -> dict[str, TrackState]:
         {
             "id": stream.stream_id,
             "ready": stream.ready,
-            "sounds": [sound.name for sound in stream.ladder.sounds],
+            "sounds": [sound.name for sound in stream.ladder.audio_tracks],
             "sound": SEGMENT_SECONDS * SAMPLE_RATE,
             "picture": SEGMENT_SECONDS * stream.ladder.timescale,
         },

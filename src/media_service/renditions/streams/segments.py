@@ -8,7 +8,7 @@ from crc32c import crc32c
 from media_service.blobs.model import Blob
 from media_service.blobs.placing import Placer
 from media_service.blobs.writing import write_to
-from media_service.codecs.video.fmp4 import Fragment, Head
+from media_service.codecs.video.fmp4 import Fragment, InitSegment
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.failpoints import failpoint
@@ -33,21 +33,21 @@ class Segments:
 
     def deliver(
         self, claim: Claim, stream: Stream, first: int, ticks: int
-    ) -> Callable[[str, Head | Fragment], Awaitable[None]]:
+    ) -> Callable[[str, InitSegment | Fragment], Awaitable[None]]:
         """What keeps the pieces of each track, numbered in the order of the calls. The first
         segment has the number `first`, and begins at `ticks`. Nothing is kept once the job is no
         longer this worker's."""
         numbers: dict[str, int] = {}
 
-        async def keep(track: str, piece: Head | Fragment) -> None:
-            if isinstance(piece, Head):
+        async def keep(track: str, piece: InitSegment | Fragment) -> None:
+            if isinstance(piece, InitSegment):
                 new = NewSegment(track, HEAD, codec=piece.codec)
                 await self._add(claim, stream, new, piece.data, VIDEO)
                 return
             number = numbers.get(track, first)
             numbers[track] = number + 1
             new = NewSegment(track, number, piece.duration, piece.first_bytes)
-            await self._add(claim, stream, new, piece.moved(ticks, number), VIDEO)
+            await self._add(claim, stream, new, piece.shifted(ticks, number), VIDEO)
 
         return keep
 
