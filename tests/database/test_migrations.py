@@ -1,10 +1,15 @@
 """Migrations bring any database to the same schema, once."""
 
+from collections.abc import Iterator
+from typing import LiteralString, cast
+
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from media_service.db.database import Database
 from media_service.db.migrate import migrate, migrations
+from tests.conftest import with_database
 
 
 async def test_a_migrated_database_has_nothing_left_to_apply(database_url: str) -> None:
@@ -38,4 +43,63 @@ async def test_every_table_of_the_first_migration_is_there(database: Database) -
         "0005_jobs",
         "0006_renders",
         "0007_streams",
+        "0008_media_fields",
     ]
+
+
+@pytest.fixture
+def empty_database(postgres: str) -> Iterator[str]:
+    """URL of a database without a schema."""
+    name = "empty"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"create database {name}".encode())
+    yield with_database(postgres, name)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)".encode())
+
+
+async def migrate_with_rows(
+    url: str, before: str, rows: str
+) -> psycopg.Connection[dict[str, object]]:
+    """Adds rows to the schema that migration `before` finds, then migrates to the newest."""
+    connection = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+    connection.execute(
+        "create table schema_migrations (name text primary key,"
+        " digest text not null, apply_time timestamptz not null default now())"
+    )
+    for migration in migrations():
+        if migration.name >= before:
+            break
+        connection.execute(cast(LiteralString, migration.sql))
+        connection.execute(
+            "insert into schema_migrations values (%s, %s)", (migration.name, migration.digest)
+        )
+    connection.execute(cast(LiteralString, rows))
+    await migrate(url)
+    return connection
+
+
+async def test_existing_media_get_the_new_fields(empty_database: str) -> None:
+    rows = """
+        insert into media (media_id, owner_type, owner_id, state, kind, content_type, size_bytes,
+                           filename, info)
+        values
+            ('00000000-0000-7000-8000-000000000001', 'user', 'a', 'READY', 'IMAGE', 'image/png', 1,
+             'a.jpg', '{"width": 8, "height": 6, "blurhash": "L00", "dominant_color": "#a0522d"}'),
+            ('00000000-0000-7000-8000-000000000002', 'user', 'a', 'READY', 'AUDIO', 'audio/wav', 1,
+             '', '{"duration_seconds": 1.5}'),
+            ('00000000-0000-7000-8000-000000000003', 'user', 'a', 'PENDING', 'IMAGE', 'image/x', 1,
+             '', null);
+        insert into jobs (job_id, kind, subject_id, state, end_time)
+        values (gen_random_uuid(), 'INGEST', '00000000-0000-7000-8000-000000000001', 'SUCCEEDED',
+                '2026-01-02T03:04:05Z');
+    """
+    with await migrate_with_rows(empty_database, "0008", rows) as connection:
+        image, audio, pending = connection.execute("select * from media order by media_id")
+    assert image["info"] == {"width": 8, "height": 6}
+    assert (image["blurhash"], image["dominant_color"]) == ("L00", "a0522d")
+    assert (image["width"], image["height"], image["duration_seconds"]) == (8, 6, None)
+    assert image["original_filename"] == "a.jpg"
+    assert str(image["ready_time"]).startswith("2026-01-02 03:04:05")
+    assert (audio["width"], audio["duration_seconds"]) == (None, 1.5)
+    assert (pending["info"], pending["ready_time"], pending["labels"]) == (None, None, {})

@@ -74,7 +74,7 @@ async def test_the_same_user_name_in_another_organisation_is_another_owner(
     ann = await service.caller("ann", org="acme")
     other = await service.caller("ann", org="globex")
     stored = await ann.store(jpeg())
-    assert stored.owner.org_id == "acme"
+    assert stored.owner.organization_id == "acme"
     assert (await refused(get(other, stored.media_id))).reason == "MEDIA_NOT_FOUND"
     assert await listed(other) == []
 

@@ -25,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Media(_message.Message):
-    """One picture, film, sound or document, and what is known about it."""
+    """One image, video, audio file or document, and what is known about it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -37,28 +37,30 @@ class Media(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: Media._State.ValueType  # 0
         PENDING: Media._State.ValueType  # 1
-        """Stored; inspection has not begun."""
+        """Stored; inspection has not started."""
         PROCESSING: Media._State.ValueType  # 2
-        """A worker is looking at it."""
+        """A worker inspects it."""
         READY: Media._State.ValueType  # 3
         """Inspected and usable."""
         FAILED: Media._State.ValueType  # 4
-        """The bytes are kept, but they could not be understood; `error` says why."""
+        """Inspection failed; `error` says why. The original is kept."""
         QUARANTINED: Media._State.ValueType  # 5
-        """Held back because it may harm those who open it."""
+        """Held back: its bytes are damaged, missing or harmful. Its content is not served."""
 
-    class State(_State, metaclass=_StateEnumTypeWrapper): ...
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Where a media is in its life."""
+
     STATE_UNSPECIFIED: Media.State.ValueType  # 0
     PENDING: Media.State.ValueType  # 1
-    """Stored; inspection has not begun."""
+    """Stored; inspection has not started."""
     PROCESSING: Media.State.ValueType  # 2
-    """A worker is looking at it."""
+    """A worker inspects it."""
     READY: Media.State.ValueType  # 3
     """Inspected and usable."""
     FAILED: Media.State.ValueType  # 4
-    """The bytes are kept, but they could not be understood; `error` says why."""
+    """Inspection failed; `error` says why. The original is kept."""
     QUARANTINED: Media.State.ValueType  # 5
-    """Held back because it may harm those who open it."""
+    """Held back: its bytes are damaged, missing or harmful. Its content is not served."""
 
     class _Kind:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -68,16 +70,26 @@ class Media(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         KIND_UNSPECIFIED: Media._Kind.ValueType  # 0
         IMAGE: Media._Kind.ValueType  # 1
+        """A still or animated image."""
         VIDEO: Media._Kind.ValueType  # 2
+        """A video, with or without audio tracks."""
         AUDIO: Media._Kind.ValueType  # 3
+        """Audio without a video track."""
         DOCUMENT: Media._Kind.ValueType  # 4
+        """A PDF or office document."""
 
-    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What a media is, which decides the operations that apply to it."""
+
     KIND_UNSPECIFIED: Media.Kind.ValueType  # 0
     IMAGE: Media.Kind.ValueType  # 1
+    """A still or animated image."""
     VIDEO: Media.Kind.ValueType  # 2
+    """A video, with or without audio tracks."""
     AUDIO: Media.Kind.ValueType  # 3
+    """Audio without a video track."""
     DOCUMENT: Media.Kind.ValueType  # 4
+    """A PDF or office document."""
 
     class _Visibility:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -87,77 +99,172 @@ class Media(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         VISIBILITY_UNSPECIFIED: Media._Visibility.ValueType  # 0
         PRIVATE: Media._Visibility.ValueType  # 1
-        """Only its owner sees it. The default."""
+        """Nobody. The default."""
         PUBLIC: Media._Visibility.ValueType  # 2
-        """Its renditions, not its original, can be read by anybody who has their URL."""
+        """Everybody who has the URL can read its renditions, but not its original."""
+        PUBLIC_ORIGINAL: Media._Visibility.ValueType  # 3
+        """Everybody who has the URL can read its renditions and its original."""
 
-    class Visibility(_Visibility, metaclass=_VisibilityEnumTypeWrapper): ...
+    class Visibility(_Visibility, metaclass=_VisibilityEnumTypeWrapper):
+        """Who can read a media without a token."""
+
     VISIBILITY_UNSPECIFIED: Media.Visibility.ValueType  # 0
     PRIVATE: Media.Visibility.ValueType  # 1
-    """Only its owner sees it. The default."""
+    """Nobody. The default."""
     PUBLIC: Media.Visibility.ValueType  # 2
-    """Its renditions, not its original, can be read by anybody who has their URL."""
+    """Everybody who has the URL can read its renditions, but not its original."""
+    PUBLIC_ORIGINAL: Media.Visibility.ValueType  # 3
+    """Everybody who has the URL can read its renditions and its original."""
+
+    class _View:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Media._View.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        VIEW_UNSPECIFIED: Media._View.ValueType  # 0
+        BASIC: Media._View.ValueType  # 1
+        """Everything except EXIF tags and locations. The default."""
+        FULL: Media._View.ValueType  # 2
+        """Everything."""
+
+    class View(_View, metaclass=_ViewEnumTypeWrapper):
+        """How much of a media a read returns."""
+
+    VIEW_UNSPECIFIED: Media.View.ValueType  # 0
+    BASIC: Media.View.ValueType  # 1
+    """Everything except EXIF tags and locations. The default."""
+    FULL: Media.View.ValueType  # 2
+    """Everything."""
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     CHECKSUMS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     FILENAME_FIELD_NUMBER: _builtins.int
+    ORIGINAL_FILENAME_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    VISIBILITY_FIELD_NUMBER: _builtins.int
+    CAPTURE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     VIDEO_FIELD_NUMBER: _builtins.int
     AUDIO_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
+    BLURHASH_FIELD_NUMBER: _builtins.int
+    DOMINANT_COLOR_FIELD_NUMBER: _builtins.int
+    SCAN_FIELD_NUMBER: _builtins.int
+    RENDITIONS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    READY_TIME_FIELD_NUMBER: _builtins.int
     DELETE_TIME_FIELD_NUMBER: _builtins.int
     PURGE_TIME_FIELD_NUMBER: _builtins.int
-    VISIBILITY_FIELD_NUMBER: _builtins.int
-    RENDITIONS_FIELD_NUMBER: _builtins.int
+    PUBLIC_URL_FIELD_NUMBER: _builtins.int
     READ_URL_FIELD_NUMBER: _builtins.int
     READ_URL_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    VIEW_COUNT_FIELD_NUMBER: _builtins.int
+    DOWNLOAD_COUNT_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
-    """UUID; the id of the upload that created it. Output only."""
+    """UUID of the media. It stays the same in all versions."""
+    project_id: _builtins.str
+    """The project that contains the media; empty if none."""
     state: Global___Media.State.ValueType
-    """Output only."""
     kind: Global___Media.Kind.ValueType
-    """Output only."""
     content_type: _builtins.str
-    """Decided from the bytes, never from the name, e.g. "image/jpeg". Output only."""
+    """MIME type, detected from the bytes and never from the name: "image/jpeg"."""
     size_bytes: _builtins.int
-    """Length of the original. Output only."""
+    """Size of the original."""
+    version: _builtins.int
+    """The current version of the original: 1 after the first upload. Replacing the file increments it."""
     filename: _builtins.str
-    """A name for downloads: no path characters, no control characters."""
+    """The name that downloads get. Without path characters and control characters."""
+    original_filename: _builtins.str
+    """The file name as it was uploaded. Renaming the media does not change it."""
     title: _builtins.str
+    """A title for people."""
     description: _builtins.str
-    etag: _builtins.str
-    """Changes with every change of this resource. Send it back to update or delete only what you saw."""
+    """A description for people."""
     visibility: Global___Media.Visibility.ValueType
-    read_url: _builtins.str
-    """A URL that reads the original without a token, for 15 minutes. Only where it was asked for. Output
-    only.
+    """Who can read it without a token."""
+    blurhash: _builtins.str
+    """A few characters that a client can draw as a blurred preview (https://blurha.sh): of an image, of a
+    video's poster, of a document's first page.
     """
+    dominant_color: _builtins.str
+    """The colour that most of the image has, as RRGGBB: "a0522d"."""
+    etag: _builtins.str
+    """Changes when a field of this resource changes, other than the counters and `read_url`. Send it back to
+    change or delete only what you saw.
+    """
+    public_url: _builtins.str
+    """A URL at which everybody reads the original. Set while `visibility` is PUBLIC_ORIGINAL."""
+    read_url: _builtins.str
+    """A URL that reads the original without a token until `read_url_expire_time`. Set if the request asks for it."""
+    view_count: _builtins.int
+    """How often a rendition or an image of the media was served. Approximate, and delayed by a minute or more."""
+    download_count: _builtins.int
+    """How often the original was served. Approximate, and delayed by a minute or more."""
     @_builtins.property
     def owner(self) -> Global___Owner:
-        """Output only."""
+        """Who owns the media."""
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why `state` is FAILED. Output only."""
+        """Why `state` is FAILED."""
 
     @_builtins.property
     def checksums(self) -> _checksums_pb2.Checksums:
-        """Checksums of the original. Output only."""
+        """Checksums of the original."""
 
     @_builtins.property
-    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words that group media. The order is kept."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Keys and values that programs attach: {"campaign": "spring"}. A key has at most 63 characters and
+        starts with a lowercase letter, followed by lowercase letters, digits, `_`, `-`, `.` and `/`.
+        """
+
+    @_builtins.property
+    def capture_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was taken or recorded: read from the file by inspection unless it was set by a caller."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the service deletes it by itself. Unset: never."""
+
     @_builtins.property
     def image(self) -> Global___ImageInfo: ...
     @_builtins.property
@@ -167,61 +274,80 @@ class Media(_message.Message):
     @_builtins.property
     def document(self) -> Global___DocumentInfo: ...
     @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only."""
-
-    @_builtins.property
-    def update_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only."""
-
-    @_builtins.property
-    def delete_time(self) -> _timestamp_pb2.Timestamp:
-        """Set while soft-deleted. Output only."""
-
-    @_builtins.property
-    def purge_time(self) -> _timestamp_pb2.Timestamp:
-        """When a soft-deleted media will be purged by itself. Output only."""
+    def scan(self) -> Global___Scan:
+        """What the virus scan of the current version found."""
 
     @_builtins.property
     def renditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rendition]:
-        """What was made of the original. Output only."""
+        """The other forms of the media: thumbnails, posters, streams, and what jobs made."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When the resource last changed, as `etag` does."""
+
+    @_builtins.property
+    def ready_time(self) -> _timestamp_pb2.Timestamp:
+        """When it became READY."""
+
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was deleted. Set while the media can be undeleted."""
+
+    @_builtins.property
+    def purge_time(self) -> _timestamp_pb2.Timestamp:
+        """When the service purges the deleted media."""
 
     @_builtins.property
     def read_url_expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When `read_url` ends. Output only."""
+        """When `read_url`, and those of the renditions, stop working."""
 
     def __init__(
         self,
         *,
         media_id: _builtins.str = ...,
         owner: Global___Owner | None = ...,
+        project_id: _builtins.str = ...,
         state: Global___Media.State.ValueType = ...,
         error: _status_pb2.Status | None = ...,
         kind: Global___Media.Kind.ValueType = ...,
         content_type: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
         checksums: _checksums_pb2.Checksums | None = ...,
+        version: _builtins.int = ...,
         filename: _builtins.str = ...,
+        original_filename: _builtins.str = ...,
         title: _builtins.str = ...,
         description: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        visibility: Global___Media.Visibility.ValueType = ...,
+        capture_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
         image: Global___ImageInfo | None = ...,
         video: Global___VideoInfo | None = ...,
         audio: Global___AudioInfo | None = ...,
         document: Global___DocumentInfo | None = ...,
+        blurhash: _builtins.str = ...,
+        dominant_color: _builtins.str = ...,
+        scan: Global___Scan | None = ...,
+        renditions: _abc.Iterable[Global___Rendition] | None = ...,
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        ready_time: _timestamp_pb2.Timestamp | None = ...,
         delete_time: _timestamp_pb2.Timestamp | None = ...,
         purge_time: _timestamp_pb2.Timestamp | None = ...,
-        visibility: Global___Media.Visibility.ValueType = ...,
-        renditions: _abc.Iterable[Global___Rendition] | None = ...,
+        public_url: _builtins.str = ...,
         read_url: _builtins.str = ...,
         read_url_expire_time: _timestamp_pb2.Timestamp | None = ...,
+        view_count: _builtins.int = ...,
+        download_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "create_time", b"create_time", "delete_time", b"delete_time", "document", b"document", "error", b"error", "image", b"image", "info", b"info", "owner", b"owner", "purge_time", b"purge_time", "read_url_expire_time", b"read_url_expire_time", "update_time", b"update_time", "video", b"video"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "capture_time", b"capture_time", "checksums", b"checksums", "create_time", b"create_time", "delete_time", b"delete_time", "document", b"document", "error", b"error", "expire_time", b"expire_time", "image", b"image", "info", b"info", "owner", b"owner", "purge_time", b"purge_time", "read_url_expire_time", b"read_url_expire_time", "ready_time", b"ready_time", "scan", b"scan", "update_time", b"update_time", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "document", b"document", "error", b"error", "etag", b"etag", "filename", b"filename", "image", b"image", "info", b"info", "kind", b"kind", "media_id", b"media_id", "owner", b"owner", "purge_time", b"purge_time", "read_url", b"read_url", "read_url_expire_time", b"read_url_expire_time", "renditions", b"renditions", "size_bytes", b"size_bytes", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "video", b"video", "visibility", b"visibility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "blurhash", b"blurhash", "capture_time", b"capture_time", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "document", b"document", "dominant_color", b"dominant_color", "download_count", b"download_count", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "filename", b"filename", "image", b"image", "info", b"info", "kind", b"kind", "labels", b"labels", "media_id", b"media_id", "original_filename", b"original_filename", "owner", b"owner", "project_id", b"project_id", "public_url", b"public_url", "purge_time", b"purge_time", "read_url", b"read_url", "read_url_expire_time", b"read_url_expire_time", "ready_time", b"ready_time", "renditions", b"renditions", "scan", b"scan", "size_bytes", b"size_bytes", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "version", b"version", "video", b"video", "view_count", b"view_count", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_info: _TypeAlias = _typing.Literal["image", "video", "audio", "document"]  # noqa: Y015
     _WhichOneofArgType_info: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
@@ -230,46 +356,228 @@ class Media(_message.Message):
 Global___Media: _TypeAlias = Media  # noqa: Y015
 
 @_typing.final
+class MediaVersion(_message.Message):
+    """One version of a media's original. Replacing the file of a media makes the next one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    CHECKSUMS_FIELD_NUMBER: _builtins.int
+    ORIGINAL_FILENAME_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    VIDEO_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    SCAN_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    media_id: _builtins.str
+    """UUID of the media."""
+    version: _builtins.int
+    """1 for the first."""
+    content_type: _builtins.str
+    """MIME type, detected from the bytes."""
+    size_bytes: _builtins.int
+    original_filename: _builtins.str
+    """The file name as it was uploaded."""
+    @_builtins.property
+    def checksums(self) -> _checksums_pb2.Checksums: ...
+    @_builtins.property
+    def image(self) -> Global___ImageInfo: ...
+    @_builtins.property
+    def video(self) -> Global___VideoInfo: ...
+    @_builtins.property
+    def audio(self) -> Global___AudioInfo: ...
+    @_builtins.property
+    def document(self) -> Global___DocumentInfo: ...
+    @_builtins.property
+    def scan(self) -> Global___Scan:
+        """What the virus scan of this version found."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        media_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        content_type: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        checksums: _checksums_pb2.Checksums | None = ...,
+        original_filename: _builtins.str = ...,
+        image: Global___ImageInfo | None = ...,
+        video: Global___VideoInfo | None = ...,
+        audio: Global___AudioInfo | None = ...,
+        document: Global___DocumentInfo | None = ...,
+        scan: Global___Scan | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "create_time", b"create_time", "document", b"document", "image", b"image", "info", b"info", "scan", b"scan", "video", b"video"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "document", b"document", "image", b"image", "info", b"info", "media_id", b"media_id", "original_filename", b"original_filename", "scan", b"scan", "size_bytes", b"size_bytes", "version", b"version", "video", b"video"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_info: _TypeAlias = _typing.Literal["image", "video", "audio", "document"]  # noqa: Y015
+    _WhichOneofArgType_info: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_info) -> _WhichOneofReturnType_info | None: ...
+
+Global___MediaVersion: _TypeAlias = MediaVersion  # noqa: Y015
+
+@_typing.final
+class Scan(_message.Message):
+    """What a virus scan found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Scan._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Scan._State.ValueType  # 0
+        NOT_SCANNED: Scan._State.ValueType  # 1
+        """This installation does not scan."""
+        PENDING: Scan._State.ValueType  # 2
+        """Not scanned yet."""
+        CLEAN: Scan._State.ValueType  # 3
+        """Nothing was found."""
+        INFECTED: Scan._State.ValueType  # 4
+        """Something harmful was found; `threat` names it."""
+        FAILED: Scan._State.ValueType  # 5
+        """The scan failed; `reason` says why."""
+        TOO_LARGE: Scan._State.ValueType  # 6
+        """The file is larger than the engine scans. It may be harmful."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """How a scan ended."""
+
+    STATE_UNSPECIFIED: Scan.State.ValueType  # 0
+    NOT_SCANNED: Scan.State.ValueType  # 1
+    """This installation does not scan."""
+    PENDING: Scan.State.ValueType  # 2
+    """Not scanned yet."""
+    CLEAN: Scan.State.ValueType  # 3
+    """Nothing was found."""
+    INFECTED: Scan.State.ValueType  # 4
+    """Something harmful was found; `threat` names it."""
+    FAILED: Scan.State.ValueType  # 5
+    """The scan failed; `reason` says why."""
+    TOO_LARGE: Scan.State.ValueType  # 6
+    """The file is larger than the engine scans. It may be harmful."""
+
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    THREAT_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    state: Global___Scan.State.ValueType
+    reason: _builtins.str
+    """Why `state` is FAILED, as a reason of ErrorReason."""
+    threat: _builtins.str
+    """The engine's name of what it found: "Win.Test.EICAR_HDB-1"."""
+    engine: _builtins.str
+    """The engine and its signatures: "ClamAV 1.0.9/27500"."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When the scan ended."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___Scan.State.ValueType = ...,
+        reason: _builtins.str = ...,
+        threat: _builtins.str = ...,
+        engine: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "reason", b"reason", "state", b"state", "threat", b"threat", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Scan: _TypeAlias = Scan  # noqa: Y015
+
+@_typing.final
 class Rendition(_message.Message):
-    """Another form of a media, such as a smaller picture. It has no metadata of the original's, unless a pipeline
-    asked for it.
+    """Another form of a media, such as a smaller image or a stream. It carries none of the original's metadata
+    unless its pipeline keeps it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Rendition._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Rendition._State.ValueType  # 0
+        READY: Rendition._State.ValueType  # 1
+        """Readable as a whole."""
+        PARTIAL: Rendition._State.ValueType  # 2
+        """A stream that is still being encoded: it plays as far as it has come."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Whether a rendition can be read."""
+
+    STATE_UNSPECIFIED: Rendition.State.ValueType  # 0
+    READY: Rendition.State.ValueType  # 1
+    """Readable as a whole."""
+    PARTIAL: Rendition.State.ValueType  # 2
+    """A stream that is still being encoded: it plays as far as it has come."""
+
     NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
-    PUBLIC_URL_FIELD_NUMBER: _builtins.int
+    CHECKSUMS_FIELD_NUMBER: _builtins.int
     WIDTH_FIELD_NUMBER: _builtins.int
     HEIGHT_FIELD_NUMBER: _builtins.int
-    CHECKSUMS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    PUBLIC_URL_FIELD_NUMBER: _builtins.int
+    READ_URL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What it is called, e.g. "small": part of its address."""
+    """The name, which is part of its address: "small"."""
+    state: Global___Rendition.State.ValueType
     content_type: _builtins.str
+    """MIME type: "image/webp"."""
     size_bytes: _builtins.int
-    public_url: _builtins.str
-    """Where anybody can read it; only while the media is PUBLIC."""
     width: _builtins.int
-    """Pixels, of a picture."""
+    """Pixels; 0 if it has none."""
     height: _builtins.int
-    """Pixels, of a picture."""
+    """Pixels; 0 if it has none."""
+    version: _builtins.int
+    """The version of the original that it was made from."""
+    public_url: _builtins.str
+    """A URL at which everybody reads it. Set while the media is public."""
+    read_url: _builtins.str
+    """A URL that reads it without a token until the media's `read_url_expire_time`. Set if the request asks for it."""
     @_builtins.property
     def checksums(self) -> _checksums_pb2.Checksums: ...
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        state: Global___Rendition.State.ValueType = ...,
         content_type: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
-        public_url: _builtins.str = ...,
+        checksums: _checksums_pb2.Checksums | None = ...,
         width: _builtins.int = ...,
         height: _builtins.int = ...,
-        checksums: _checksums_pb2.Checksums | None = ...,
+        version: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        public_url: _builtins.str = ...,
+        read_url: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["checksums", b"checksums"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checksums", b"checksums", "create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checksums", b"checksums", "content_type", b"content_type", "height", b"height", "name", b"name", "public_url", b"public_url", "size_bytes", b"size_bytes", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "height", b"height", "name", b"name", "public_url", b"public_url", "read_url", b"read_url", "size_bytes", b"size_bytes", "state", b"state", "version", b"version", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -277,28 +585,31 @@ Global___Rendition: _TypeAlias = Rendition  # noqa: Y015
 
 @_typing.final
 class Owner(_message.Message):
-    """Who a media belongs to."""
+    """Who owns a resource."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TYPE_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
-    ORG_ID_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """"user", or another thing that owns media, such as "event"."""
+    """What kind of owner it is: "user"."""
     id: _builtins.str
-    org_id: _builtins.str
-    """The organisation; empty for a user without one."""
+    """Identifies the owner among those of its type: the subject of a user's token, or ISSUER|SUBJECT for a user
+    of an additional issuer.
+    """
+    organization_id: _builtins.str
+    """The organization; empty for a user without one."""
     def __init__(
         self,
         *,
         type: _builtins.str = ...,
         id: _builtins.str = ...,
-        org_id: _builtins.str = ...,
+        organization_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "org_id", b"org_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "organization_id", b"organization_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -306,6 +617,8 @@ Global___Owner: _TypeAlias = Owner  # noqa: Y015
 
 @_typing.final
 class ImageInfo(_message.Message):
+    """What inspection found in an image."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -337,31 +650,26 @@ class ImageInfo(_message.Message):
     HAS_ICC_PROFILE_FIELD_NUMBER: _builtins.int
     EXIF_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
-    BLURHASH_FIELD_NUMBER: _builtins.int
-    DOMINANT_COLOR_FIELD_NUMBER: _builtins.int
     width: _builtins.int
-    """Pixels, after `orientation` is applied: what a viewer shows."""
+    """Pixels as shown, after `orientation` is applied."""
     height: _builtins.int
+    """Pixels as shown, after `orientation` is applied."""
     orientation: _builtins.int
-    """EXIF orientation as stored, 1–8."""
+    """EXIF orientation as stored, 1 to 8."""
     page_count: _builtins.int
-    """Frames of an animation or pages of a document; 1 for a still."""
+    """Frames of an animation or pages of a file; 1 for a still image."""
     has_alpha: _builtins.bool
     color_space: _builtins.str
-    """The libvips interpretation, e.g. "srgb", "cmyk", "b-w", "rgb16"."""
+    """Color space: "srgb", "cmyk", "gray", "rgb16", "gray16", "lab"."""
     has_icc_profile: _builtins.bool
     """Whether an ICC profile is embedded."""
-    blurhash: _builtins.str
-    """A few characters that a client can draw as a blurred preview: https://blurha.sh."""
-    dominant_color: _builtins.str
-    """The colour most of it has, e.g. "#a0522d"."""
     @_builtins.property
     def exif(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """EXIF tags by name, e.g. "Model". View FULL only; never holds GPS tags."""
+        """EXIF tags by name: "Model". In view FULL only, and never with GPS tags."""
 
     @_builtins.property
     def location(self) -> _latlng_pb2.LatLng:
-        """Where the picture was taken. View FULL only."""
+        """Where the image was taken. In view FULL only."""
 
     def __init__(
         self,
@@ -375,12 +683,10 @@ class ImageInfo(_message.Message):
         has_icc_profile: _builtins.bool = ...,
         exif: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         location: _latlng_pb2.LatLng | None = ...,
-        blurhash: _builtins.str = ...,
-        dominant_color: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blurhash", b"blurhash", "color_space", b"color_space", "dominant_color", b"dominant_color", "exif", b"exif", "has_alpha", b"has_alpha", "has_icc_profile", b"has_icc_profile", "height", b"height", "location", b"location", "orientation", b"orientation", "page_count", b"page_count", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["color_space", b"color_space", "exif", b"exif", "has_alpha", b"has_alpha", "has_icc_profile", b"has_icc_profile", "height", b"height", "location", b"location", "orientation", b"orientation", "page_count", b"page_count", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -388,6 +694,8 @@ Global___ImageInfo: _TypeAlias = ImageInfo  # noqa: Y015
 
 @_typing.final
 class VideoInfo(_message.Message):
+    """What inspection found in a video."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     class _DynamicRange:
@@ -398,14 +706,18 @@ class VideoInfo(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         DYNAMIC_RANGE_UNSPECIFIED: VideoInfo._DynamicRange.ValueType  # 0
         SDR: VideoInfo._DynamicRange.ValueType  # 1
+        """Standard dynamic range."""
         HDR_PQ: VideoInfo._DynamicRange.ValueType  # 2
         """Perceptual quantizer: SMPTE ST 2084."""
         HDR_HLG: VideoInfo._DynamicRange.ValueType  # 3
         """Hybrid log-gamma: ARIB STD-B67."""
 
-    class DynamicRange(_DynamicRange, metaclass=_DynamicRangeEnumTypeWrapper): ...
+    class DynamicRange(_DynamicRange, metaclass=_DynamicRangeEnumTypeWrapper):
+        """How bright the video can become."""
+
     DYNAMIC_RANGE_UNSPECIFIED: VideoInfo.DynamicRange.ValueType  # 0
     SDR: VideoInfo.DynamicRange.ValueType  # 1
+    """Standard dynamic range."""
     HDR_PQ: VideoInfo.DynamicRange.ValueType  # 2
     """Perceptual quantizer: SMPTE ST 2084."""
     HDR_HLG: VideoInfo.DynamicRange.ValueType  # 3
@@ -416,51 +728,56 @@ class VideoInfo(_message.Message):
     HEIGHT_FIELD_NUMBER: _builtins.int
     ROTATION_DEGREES_FIELD_NUMBER: _builtins.int
     FRAME_RATE_FIELD_NUMBER: _builtins.int
+    VARIABLE_FRAME_RATE_FIELD_NUMBER: _builtins.int
     VIDEO_CODEC_FIELD_NUMBER: _builtins.int
     AUDIO_CODEC_FIELD_NUMBER: _builtins.int
     AUDIO_CHANNELS_FIELD_NUMBER: _builtins.int
     AUDIO_SAMPLE_RATE_HZ_FIELD_NUMBER: _builtins.int
-    BIT_RATE_BPS_FIELD_NUMBER: _builtins.int
+    BIT_RATE_KBPS_FIELD_NUMBER: _builtins.int
     CONTAINER_FIELD_NUMBER: _builtins.int
-    LOCATION_FIELD_NUMBER: _builtins.int
     DYNAMIC_RANGE_FIELD_NUMBER: _builtins.int
-    VARIABLE_FRAME_RATE_FIELD_NUMBER: _builtins.int
     AUDIO_TRACKS_FIELD_NUMBER: _builtins.int
     SUBTITLE_TRACKS_FIELD_NUMBER: _builtins.int
     CHAPTERS_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
     duration_seconds: _builtins.float
     width: _builtins.int
-    """Pixels as shown: rotation and pixel aspect ratio applied."""
+    """Pixels as shown: rotation and pixel aspect ratio are applied."""
     height: _builtins.int
+    """Pixels as shown: rotation and pixel aspect ratio are applied."""
     rotation_degrees: _builtins.int
-    """Clockwise degrees the stored frames are turned for display: 0, 90, 180 or 270."""
+    """Clockwise rotation of the stored frames for display: 0, 90, 180 or 270."""
     frame_rate: _builtins.float
-    """Average frames per second."""
-    video_codec: _builtins.str
-    """FFmpeg's name, e.g. "h264"."""
-    audio_codec: _builtins.str
-    """Empty if there is no sound."""
-    audio_channels: _builtins.int
-    audio_sample_rate_hz: _builtins.int
-    bit_rate_bps: _builtins.int
-    container: _builtins.str
-    """FFmpeg's name of the container, e.g. "mov,mp4,m4a,3gp,3g2,mj2"."""
-    dynamic_range: Global___VideoInfo.DynamicRange.ValueType
-    """How bright it can become."""
+    """Average number of frames per second."""
     variable_frame_rate: _builtins.bool
-    """Whether its pictures are not evenly spaced."""
-    @_builtins.property
-    def location(self) -> _latlng_pb2.LatLng:
-        """Where the film was taken. View FULL only."""
-
+    """Whether frames are not evenly spaced."""
+    video_codec: _builtins.str
+    """Video codec: "h264", "hevc", "vp9", "av1"."""
+    audio_codec: _builtins.str
+    """Codec of the first audio track: "aac", "opus". Empty without audio."""
+    audio_channels: _builtins.int
+    """Channels of the first audio track."""
+    audio_sample_rate_hz: _builtins.int
+    """Sample rate of the first audio track, in Hz."""
+    bit_rate_kbps: _builtins.int
+    """Average bit rate of the file, in kbit/s."""
+    container: _builtins.str
+    """Container format: "mp4", "mov", "webm", "matroska", "avi", "mpegts", "ogg", "flv", "3gp"."""
+    dynamic_range: Global___VideoInfo.DynamicRange.ValueType
     @_builtins.property
     def audio_tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___AudioTrack]:
-        """Its sounds, in order; the first is the one described above."""
+        """All audio tracks, in the order of the file."""
 
     @_builtins.property
-    def subtitle_tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubtitleTrack]: ...
+    def subtitle_tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubtitleTrack]:
+        """All subtitle tracks, in the order of the file."""
+
     @_builtins.property
     def chapters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Chapter]: ...
+    @_builtins.property
+    def location(self) -> _latlng_pb2.LatLng:
+        """Where the video was recorded. In view FULL only."""
+
     def __init__(
         self,
         *,
@@ -469,22 +786,22 @@ class VideoInfo(_message.Message):
         height: _builtins.int = ...,
         rotation_degrees: _builtins.int = ...,
         frame_rate: _builtins.float = ...,
+        variable_frame_rate: _builtins.bool = ...,
         video_codec: _builtins.str = ...,
         audio_codec: _builtins.str = ...,
         audio_channels: _builtins.int = ...,
         audio_sample_rate_hz: _builtins.int = ...,
-        bit_rate_bps: _builtins.int = ...,
+        bit_rate_kbps: _builtins.int = ...,
         container: _builtins.str = ...,
-        location: _latlng_pb2.LatLng | None = ...,
         dynamic_range: Global___VideoInfo.DynamicRange.ValueType = ...,
-        variable_frame_rate: _builtins.bool = ...,
         audio_tracks: _abc.Iterable[Global___AudioTrack] | None = ...,
         subtitle_tracks: _abc.Iterable[Global___SubtitleTrack] | None = ...,
         chapters: _abc.Iterable[Global___Chapter] | None = ...,
+        location: _latlng_pb2.LatLng | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_channels", b"audio_channels", "audio_codec", b"audio_codec", "audio_sample_rate_hz", b"audio_sample_rate_hz", "audio_tracks", b"audio_tracks", "bit_rate_bps", b"bit_rate_bps", "chapters", b"chapters", "container", b"container", "duration_seconds", b"duration_seconds", "dynamic_range", b"dynamic_range", "frame_rate", b"frame_rate", "height", b"height", "location", b"location", "rotation_degrees", b"rotation_degrees", "subtitle_tracks", b"subtitle_tracks", "variable_frame_rate", b"variable_frame_rate", "video_codec", b"video_codec", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_channels", b"audio_channels", "audio_codec", b"audio_codec", "audio_sample_rate_hz", b"audio_sample_rate_hz", "audio_tracks", b"audio_tracks", "bit_rate_kbps", b"bit_rate_kbps", "chapters", b"chapters", "container", b"container", "duration_seconds", b"duration_seconds", "dynamic_range", b"dynamic_range", "frame_rate", b"frame_rate", "height", b"height", "location", b"location", "rotation_degrees", b"rotation_degrees", "subtitle_tracks", b"subtitle_tracks", "variable_frame_rate", b"variable_frame_rate", "video_codec", b"video_codec", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -492,34 +809,34 @@ Global___VideoInfo: _TypeAlias = VideoInfo  # noqa: Y015
 
 @_typing.final
 class AudioTrack(_message.Message):
-    """One of the sounds of a film."""
+    """One audio track of a video."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    AUDIO_CODEC_FIELD_NUMBER: _builtins.int
-    AUDIO_CHANNELS_FIELD_NUMBER: _builtins.int
-    AUDIO_SAMPLE_RATE_HZ_FIELD_NUMBER: _builtins.int
+    CODEC_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    SAMPLE_RATE_HZ_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
-    audio_codec: _builtins.str
-    """FFmpeg's name, e.g. "aac"."""
-    audio_channels: _builtins.int
-    audio_sample_rate_hz: _builtins.int
+    codec: _builtins.str
+    """Audio codec: "aac"."""
+    channels: _builtins.int
+    sample_rate_hz: _builtins.int
     language: _builtins.str
-    """As the file says it: ISO 639-2 or BCP 47; empty if it does not."""
+    """Language as the file states it, ISO 639-2 or BCP 47; empty if it states none."""
     title: _builtins.str
     def __init__(
         self,
         *,
-        audio_codec: _builtins.str = ...,
-        audio_channels: _builtins.int = ...,
-        audio_sample_rate_hz: _builtins.int = ...,
+        codec: _builtins.str = ...,
+        channels: _builtins.int = ...,
+        sample_rate_hz: _builtins.int = ...,
         language: _builtins.str = ...,
         title: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_channels", b"audio_channels", "audio_codec", b"audio_codec", "audio_sample_rate_hz", b"audio_sample_rate_hz", "language", b"language", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "codec", b"codec", "language", b"language", "sample_rate_hz", b"sample_rate_hz", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -527,6 +844,8 @@ Global___AudioTrack: _TypeAlias = AudioTrack  # noqa: Y015
 
 @_typing.final
 class SubtitleTrack(_message.Message):
+    """One subtitle track of a video."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CODEC_FIELD_NUMBER: _builtins.int
@@ -534,12 +853,12 @@ class SubtitleTrack(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     codec: _builtins.str
-    """FFmpeg's name, e.g. "mov_text"."""
+    """Subtitle format: "mov_text", "subrip", "webvtt", "ass", "pgs"."""
     language: _builtins.str
-    """As of AudioTrack."""
+    """Language as the file states it, ISO 639-2 or BCP 47; empty if it states none."""
     title: _builtins.str
     text: _builtins.bool
-    """Whether it is text, and so is part of streams."""
+    """Whether it is text, which streams include, and not images."""
     def __init__(
         self,
         *,
@@ -558,6 +877,8 @@ Global___SubtitleTrack: _TypeAlias = SubtitleTrack  # noqa: Y015
 
 @_typing.final
 class Chapter(_message.Message):
+    """A chapter of a video or audio file."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     START_SECONDS_FIELD_NUMBER: _builtins.int
@@ -583,6 +904,8 @@ Global___Chapter: _TypeAlias = Chapter  # noqa: Y015
 
 @_typing.final
 class AudioInfo(_message.Message):
+    """What inspection found in an audio file."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -609,20 +932,22 @@ class AudioInfo(_message.Message):
     AUDIO_CODEC_FIELD_NUMBER: _builtins.int
     AUDIO_CHANNELS_FIELD_NUMBER: _builtins.int
     AUDIO_SAMPLE_RATE_HZ_FIELD_NUMBER: _builtins.int
-    BIT_RATE_BPS_FIELD_NUMBER: _builtins.int
+    BIT_RATE_KBPS_FIELD_NUMBER: _builtins.int
     CONTAINER_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     CHAPTERS_FIELD_NUMBER: _builtins.int
     duration_seconds: _builtins.float
     audio_codec: _builtins.str
-    """FFmpeg's name, e.g. "mp3"."""
+    """Audio codec: "mp3", "aac", "opus", "vorbis", "flac", "pcm"."""
     audio_channels: _builtins.int
     audio_sample_rate_hz: _builtins.int
-    bit_rate_bps: _builtins.int
+    bit_rate_kbps: _builtins.int
+    """Average bit rate of the file, in kbit/s."""
     container: _builtins.str
+    """Container format: "mp3", "mp4", "ogg", "flac", "wav", "webm"."""
     @_builtins.property
     def tags(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Title, artist, album and so on, by FFmpeg's names, e.g. "artist"."""
+        """Title, artist, album and so on, by their common names: "artist"."""
 
     @_builtins.property
     def chapters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Chapter]: ...
@@ -633,14 +958,14 @@ class AudioInfo(_message.Message):
         audio_codec: _builtins.str = ...,
         audio_channels: _builtins.int = ...,
         audio_sample_rate_hz: _builtins.int = ...,
-        bit_rate_bps: _builtins.int = ...,
+        bit_rate_kbps: _builtins.int = ...,
         container: _builtins.str = ...,
         tags: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         chapters: _abc.Iterable[Global___Chapter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_channels", b"audio_channels", "audio_codec", b"audio_codec", "audio_sample_rate_hz", b"audio_sample_rate_hz", "bit_rate_bps", b"bit_rate_bps", "chapters", b"chapters", "container", b"container", "duration_seconds", b"duration_seconds", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_channels", b"audio_channels", "audio_codec", b"audio_codec", "audio_sample_rate_hz", b"audio_sample_rate_hz", "bit_rate_kbps", b"bit_rate_kbps", "chapters", b"chapters", "container", b"container", "duration_seconds", b"duration_seconds", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -648,6 +973,8 @@ Global___AudioInfo: _TypeAlias = AudioInfo  # noqa: Y015
 
 @_typing.final
 class DocumentInfo(_message.Message):
+    """What inspection found in a document."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_COUNT_FIELD_NUMBER: _builtins.int
@@ -656,10 +983,11 @@ class DocumentInfo(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     AUTHOR_FIELD_NUMBER: _builtins.int
     page_count: _builtins.int
-    """0 if it is not known, as of documents that need a password."""
+    """0 if unknown, as in documents that need a password."""
     page_width: _builtins.float
-    """Of the first page, in points (1/72 inch); 0 if it is not known."""
+    """Width of the first page in points (1/72 inch); 0 if unknown."""
     page_height: _builtins.float
+    """Height of the first page in points (1/72 inch); 0 if unknown."""
     title: _builtins.str
     author: _builtins.str
     def __init__(

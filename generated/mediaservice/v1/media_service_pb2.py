@@ -30,7 +30,7 @@ from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
 from mediaservice.v1 import rule_pb2 as mediaservice_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediaservice/v1/media_service.proto\x12\x0fmediaservice.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1amediaservice/v1/rule.proto\"x\n\x0fGetMediaRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x32\n\x04view\x18\x02 \x01(\x0e\x32\x1a.mediaservice.v1.MediaViewB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x15\n\rsign_read_url\x18\x03 \x01(\x08\"\x9b\x01\n\x10ListMediaRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x18\n\x06\x66ilter\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x1a\n\x08order_by\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x14\n\x0cshow_deleted\x18\x05 \x01(\x08\"S\n\x11ListMediaResponse\x12%\n\x05media\x18\x01 \x03(\x0b\x32\x16.mediaservice.v1.Media\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x12UpdateMediaRequest\x12-\n\x05media\x18\x01 \x01(\x0b\x32\x16.mediaservice.v1.MediaB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"G\n\x12\x44\x65leteMediaRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"2\n\x14UndeleteMediaRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"i\n\x16\x44\x65leteRenditionRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\trendition\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"/\n\x11PurgeMediaRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01*<\n\tMediaView\x12\x1a\n\x16MEDIA_VIEW_UNSPECIFIED\x10\x00\x12\t\n\x05\x42\x41SIC\x10\x01\x12\x08\n\x04\x46ULL\x10\x02\x32\xfa\x07\n\x0cMediaService\x12r\n\x08GetMedia\x12 .mediaservice.v1.GetMediaRequest\x1a\x16.mediaservice.v1.Media\",\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/media/{media_id}\x12u\n\tListMedia\x12!.mediaservice.v1.ListMediaRequest\x1a\".mediaservice.v1.ListMediaResponse\"!\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/media\x12\x94\x01\n\x0bUpdateMedia\x12#.mediaservice.v1.UpdateMediaRequest\x1a\x16.mediaservice.v1.Media\"H\x92\xf6\x18\x1b\n\x0bmedia.write\x1a\x0cmedia.update\x82\xd3\xe4\x93\x02#2\x1a/v1/media/{media.media_id}:\x05media\x12\x88\x01\n\x0b\x44\x65leteMedia\x12#.mediaservice.v1.DeleteMediaRequest\x1a\x16.mediaservice.v1.Media\"<\x92\xf6\x18\x1c\n\x0cmedia.delete\x1a\x0cmedia.delete\x82\xd3\xe4\x93\x02\x16*\x14/v1/media/{media_id}\x12\x9a\x01\n\rUndeleteMedia\x12%.mediaservice.v1.UndeleteMediaRequest\x1a\x16.mediaservice.v1.Media\"J\x92\xf6\x18\x1e\n\x0cmedia.delete\x1a\x0emedia.undelete\x82\xd3\xe4\x93\x02\"\"\x1d/v1/media/{media_id}:undelete:\x01*\x12\xaf\x01\n\x0f\x44\x65leteRendition\x12\'.mediaservice.v1.DeleteRenditionRequest\x1a\x16.mediaservice.v1.Media\"[\x92\xf6\x18$\n\x0bmedia.write\x1a\x15media.deleteRendition\x82\xd3\xe4\x93\x02-*+/v1/media/{media_id}/renditions/{rendition}\x12\x8d\x01\n\nPurgeMedia\x12\".mediaservice.v1.PurgeMediaRequest\x1a\x16.google.protobuf.Empty\"C\x92\xf6\x18\x1a\n\x0bmedia.purge\x1a\x0bmedia.purge\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/media/{media_id}:purge:\x01*B]\n\x13\x64\x65v.mediaservice.v1P\x01Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediaservice/v1/media_service.proto\x12\x0fmediaservice.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1amediaservice/v1/rule.proto\"y\n\x0fGetMediaRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x33\n\x04view\x18\x02 \x01(\x0e\x32\x1b.mediaservice.v1.Media.ViewB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x15\n\rsign_read_url\x18\x03 \x01(\x08\"\x9b\x01\n\x10ListMediaRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x18\n\x06\x66ilter\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x1a\n\x08order_by\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x14\n\x0cshow_deleted\x18\x05 \x01(\x08\"S\n\x11ListMediaResponse\x12%\n\x05media\x18\x01 \x03(\x0b\x32\x16.mediaservice.v1.Media\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x12UpdateMediaRequest\x12-\n\x05media\x18\x01 \x01(\x0b\x32\x16.mediaservice.v1.MediaB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"G\n\x12\x44\x65leteMediaRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"2\n\x14UndeleteMediaRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"i\n\x16\x44\x65leteRenditionRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\trendition\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x15\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"/\n\x11PurgeMediaRequest\x12\x1a\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x32\xfa\x07\n\x0cMediaService\x12r\n\x08GetMedia\x12 .mediaservice.v1.GetMediaRequest\x1a\x16.mediaservice.v1.Media\",\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/media/{media_id}\x12u\n\tListMedia\x12!.mediaservice.v1.ListMediaRequest\x1a\".mediaservice.v1.ListMediaResponse\"!\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/media\x12\x94\x01\n\x0bUpdateMedia\x12#.mediaservice.v1.UpdateMediaRequest\x1a\x16.mediaservice.v1.Media\"H\x92\xf6\x18\x1b\n\x0bmedia.write\x1a\x0cmedia.update\x82\xd3\xe4\x93\x02#2\x1a/v1/media/{media.media_id}:\x05media\x12\x88\x01\n\x0b\x44\x65leteMedia\x12#.mediaservice.v1.DeleteMediaRequest\x1a\x16.mediaservice.v1.Media\"<\x92\xf6\x18\x1c\n\x0cmedia.delete\x1a\x0cmedia.delete\x82\xd3\xe4\x93\x02\x16*\x14/v1/media/{media_id}\x12\x9a\x01\n\rUndeleteMedia\x12%.mediaservice.v1.UndeleteMediaRequest\x1a\x16.mediaservice.v1.Media\"J\x92\xf6\x18\x1e\n\x0cmedia.delete\x1a\x0emedia.undelete\x82\xd3\xe4\x93\x02\"\"\x1d/v1/media/{media_id}:undelete:\x01*\x12\xaf\x01\n\x0f\x44\x65leteRendition\x12\'.mediaservice.v1.DeleteRenditionRequest\x1a\x16.mediaservice.v1.Media\"[\x92\xf6\x18$\n\x0bmedia.write\x1a\x15media.deleteRendition\x82\xd3\xe4\x93\x02-*+/v1/media/{media_id}/renditions/{rendition}\x12\x8d\x01\n\nPurgeMedia\x12\".mediaservice.v1.PurgeMediaRequest\x1a\x16.google.protobuf.Empty\"C\x92\xf6\x18\x1a\n\x0bmedia.purge\x1a\x0bmedia.purge\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/media/{media_id}:purge:\x01*B]\n\x13\x64\x65v.mediaservice.v1P\x01Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -80,24 +80,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEDIASERVICE'].methods_by_name['DeleteRendition']._serialized_options = b'\222\366\030$\n\013media.write\032\025media.deleteRendition\202\323\344\223\002-*+/v1/media/{media_id}/renditions/{rendition}'
   _globals['_MEDIASERVICE'].methods_by_name['PurgeMedia']._loaded_options = None
   _globals['_MEDIASERVICE'].methods_by_name['PurgeMedia']._serialized_options = b'\222\366\030\032\n\013media.purge\032\013media.purge\202\323\344\223\002\037\"\032/v1/media/{media_id}:purge:\001*'
-  _globals['_MEDIAVIEW']._serialized_start=999
-  _globals['_MEDIAVIEW']._serialized_end=1059
   _globals['_GETMEDIAREQUEST']._serialized_start=235
-  _globals['_GETMEDIAREQUEST']._serialized_end=355
-  _globals['_LISTMEDIAREQUEST']._serialized_start=358
-  _globals['_LISTMEDIAREQUEST']._serialized_end=513
-  _globals['_LISTMEDIARESPONSE']._serialized_start=515
-  _globals['_LISTMEDIARESPONSE']._serialized_end=598
-  _globals['_UPDATEMEDIAREQUEST']._serialized_start=600
-  _globals['_UPDATEMEDIAREQUEST']._serialized_end=716
-  _globals['_DELETEMEDIAREQUEST']._serialized_start=718
-  _globals['_DELETEMEDIAREQUEST']._serialized_end=789
-  _globals['_UNDELETEMEDIAREQUEST']._serialized_start=791
-  _globals['_UNDELETEMEDIAREQUEST']._serialized_end=841
-  _globals['_DELETERENDITIONREQUEST']._serialized_start=843
-  _globals['_DELETERENDITIONREQUEST']._serialized_end=948
-  _globals['_PURGEMEDIAREQUEST']._serialized_start=950
-  _globals['_PURGEMEDIAREQUEST']._serialized_end=997
-  _globals['_MEDIASERVICE']._serialized_start=1062
-  _globals['_MEDIASERVICE']._serialized_end=2080
+  _globals['_GETMEDIAREQUEST']._serialized_end=356
+  _globals['_LISTMEDIAREQUEST']._serialized_start=359
+  _globals['_LISTMEDIAREQUEST']._serialized_end=514
+  _globals['_LISTMEDIARESPONSE']._serialized_start=516
+  _globals['_LISTMEDIARESPONSE']._serialized_end=599
+  _globals['_UPDATEMEDIAREQUEST']._serialized_start=601
+  _globals['_UPDATEMEDIAREQUEST']._serialized_end=717
+  _globals['_DELETEMEDIAREQUEST']._serialized_start=719
+  _globals['_DELETEMEDIAREQUEST']._serialized_end=790
+  _globals['_UNDELETEMEDIAREQUEST']._serialized_start=792
+  _globals['_UNDELETEMEDIAREQUEST']._serialized_end=842
+  _globals['_DELETERENDITIONREQUEST']._serialized_start=844
+  _globals['_DELETERENDITIONREQUEST']._serialized_end=949
+  _globals['_PURGEMEDIAREQUEST']._serialized_start=951
+  _globals['_PURGEMEDIAREQUEST']._serialized_end=998
+  _globals['_MEDIASERVICE']._serialized_start=1001
+  _globals['_MEDIASERVICE']._serialized_end=2019
 # @@protoc_insertion_point(module_scope)

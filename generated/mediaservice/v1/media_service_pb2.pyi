@@ -8,7 +8,6 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from mediaservice.v1 import media_pb2 as _media_pb2
 import builtins as _builtins
 import sys
@@ -21,28 +20,6 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _MediaView:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _MediaViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MediaView.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    MEDIA_VIEW_UNSPECIFIED: _MediaView.ValueType  # 0
-    BASIC: _MediaView.ValueType  # 1
-    """Everything but EXIF tags and locations. The default."""
-    FULL: _MediaView.ValueType  # 2
-    """Everything."""
-
-class MediaView(_MediaView, metaclass=_MediaViewEnumTypeWrapper):
-    """How much of a media a read returns."""
-
-MEDIA_VIEW_UNSPECIFIED: MediaView.ValueType  # 0
-BASIC: MediaView.ValueType  # 1
-"""Everything but EXIF tags and locations. The default."""
-FULL: MediaView.ValueType  # 2
-"""Everything."""
-Global___MediaView: _TypeAlias = MediaView  # noqa: Y015
-
 @_typing.final
 class GetMediaRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -51,14 +28,14 @@ class GetMediaRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     SIGN_READ_URL_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
-    view: Global___MediaView.ValueType
+    view: _media_pb2.Media.View.ValueType
     sign_read_url: _builtins.bool
     """Whether to give a `read_url`."""
     def __init__(
         self,
         *,
         media_id: _builtins.str = ...,
-        view: Global___MediaView.ValueType = ...,
+        view: _media_pb2.Media.View.ValueType = ...,
         sign_read_url: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015

@@ -32,7 +32,7 @@ def call(method: str, request: Message, backoff: Backoff) -> Steps[Any]:
 
 
 def get(media_id: str, backoff: Backoff, *, full: bool) -> Steps[media_pb2.Media]:
-    view = media_service_pb2.FULL if full else media_service_pb2.BASIC
+    view = media_pb2.Media.FULL if full else media_pb2.Media.BASIC
     request = media_service_pb2.GetMediaRequest(media_id=media_id, view=view)
     return call("GetMedia", request, backoff)
 

@@ -1,5 +1,6 @@
 """The catalogue's records."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -9,7 +10,7 @@ from media_service.access.owner import Owner
 from media_service.blobs.model import PUBLIC, RAW, Blob
 from media_service.errors import Fault
 
-# What the rendition of a film is called that GetStream plays.
+# The name of the rendition that GetStream plays.
 STREAM = "stream"
 
 
@@ -22,10 +23,12 @@ class MediaState(StrEnum):
 
 
 class Visibility(StrEnum):
-    """PUBLIC: its renditions, not its original, can be read by anybody who has their URL."""
+    """What everybody who has the URL can read: nothing, the renditions, or the renditions and the
+    original."""
 
     PRIVATE = "PRIVATE"
     PUBLIC = "PUBLIC"
+    PUBLIC_ORIGINAL = "PUBLIC_ORIGINAL"
 
 
 class Kind(StrEnum):
@@ -37,21 +40,22 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewRendition:
-    """A rendition to be added. `pipeline`: what it was made by, in the canonical text form, of
-    which `version` of the media; empty: by something else. `width`, `height`: of a picture."""
+    """A rendition to be added. `pipeline`: the pipeline that made it, in the canonical text form;
+    empty if none did. `version`: the version of the media it was made from. `width`, `height`: in
+    pixels; 0 if it has none."""
 
     name: str
     content_type: str
     pipeline: str = ""
-    version: int = 0
+    version: int = 1
     width: int = 0
     height: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """Another form of a media. `create_time`: when these bytes got this name. The rest: see
-    `NewRendition`."""
+    """Another form of a media. `create_time`: when these bytes got this name. For the other fields
+    see `NewRendition`."""
 
     name: str
     content_type: str
@@ -65,7 +69,7 @@ class Rendition:
 
 @dataclass(frozen=True, slots=True)
 class NewMedia:
-    """A media as it comes into being."""
+    """A media to be created."""
 
     media_id: str
     owner: Owner
@@ -73,9 +77,17 @@ class NewMedia:
     content_type: str
     filename: str
     blob: Blob
+    project_id: str = ""
+    title: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    visibility: Visibility = Visibility.PRIVATE
+    capture_time: datetime | None = None
+    expire_time: datetime | None = None
 
-    def born(self, time: datetime) -> "Media":
-        """The media that this is from `time` on."""
+    def created(self, time: datetime) -> "Media":
+        """The media as it is after its creation at `time`."""
         return Media(
             media_id=self.media_id,
             owner=self.owner,
@@ -89,6 +101,15 @@ class NewMedia:
             update_time=time,
             blob=self.blob,
             filename=self.filename,
+            original_filename=self.filename,
+            project_id=self.project_id,
+            title=self.title,
+            description=self.description,
+            tags=self.tags,
+            labels=self.labels,
+            visibility=self.visibility,
+            capture_time=self.capture_time,
+            expire_time=self.expire_time,
         )
 
 
@@ -112,10 +133,20 @@ class Media:
     update_time: datetime
     blob: Blob
     fault: Fault | None = None
+    project_id: str = ""
     filename: str = ""
+    original_filename: str = ""
     title: str = ""
     description: str = ""
     tags: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    capture_time: datetime | None = None
+    expire_time: datetime | None = None
+    ready_time: datetime | None = None
+    blurhash: str = ""
+    dominant_color: str = ""
+    view_count: int = 0
+    download_count: int = 0
     info: dict[str, Any] | None = None
     private_info: dict[str, Any] = field(default_factory=dict)
     delete_time: datetime | None = None
@@ -125,35 +156,35 @@ class Media:
 
     @property
     def published(self) -> bool:
-        """Whether anybody may read its renditions now."""
+        """Whether everybody may read its renditions now."""
         return (
-            self.visibility is Visibility.PUBLIC
+            self.visibility is not Visibility.PRIVATE
             and self.delete_time is None
             and self.state is not MediaState.QUARANTINED
         )
 
     @property
     def home(self) -> str:
-        """The name of the store where its renditions belong."""
+        """The name of the store that its renditions belong in."""
         return PUBLIC if self.published else RAW
 
     @property
     def misplaced(self) -> tuple[Rendition, ...]:
-        """The renditions that lie in the other store."""
+        """The renditions that are in the other store."""
         return tuple(r for r in self.renditions if r.blob.store != self.home)
 
     @property
     def made_by_pipelines(self) -> tuple[Rendition, ...]:
-        """The renditions that somebody asked for."""
+        """The renditions that pipelines made."""
         return tuple(r for r in self.renditions if r.pipeline)
 
     def made(self, name: str, pipeline: str) -> Rendition | None:
-        """The rendition of this name, if it was made of this version by this pipeline."""
+        """The rendition of this name, if this pipeline made it from the current version."""
         wanted = (name, pipeline, self.version)
         found = (r for r in self.renditions if (r.name, r.pipeline, r.version) == wanted)
         return next(found, None)
 
     @property
     def etag(self) -> str:
-        """Of the resource; the content's is its blob."""
+        """The etag of the resource. The content has its own: the id of its blob."""
         return f'"{self.revision}"'

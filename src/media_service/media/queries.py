@@ -79,10 +79,20 @@ def record(row: Mapping[str, Any]) -> Media:
             Checksums(row["crc32c"], row["sha256"]),
         ),
         fault=fault,
+        project_id=row["project_id"],
         filename=row["filename"],
+        original_filename=row["original_filename"],
         title=row["title"],
         description=row["description"],
         tags=tuple(row["tags"]),
+        labels=row["labels"],
+        capture_time=row["capture_time"],
+        expire_time=row["expire_time"],
+        ready_time=row["ready_time"],
+        blurhash=row["blurhash"],
+        dominant_color=row["dominant_color"],
+        view_count=row["view_count"],
+        download_count=row["download_count"],
         info=row["info"],
         private_info=row["private_info"] or {},
         delete_time=row["delete_time"],
@@ -158,6 +168,11 @@ async def page(
     return [record(row) async for row in rows]
 
 
+def json_time(time: datetime | None) -> str | None:
+    """As `json_to_recordset` reads a timestamptz."""
+    return time.isoformat() if time else None
+
+
 async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
     """Adds media, each with the blob that is its first version, in one statement."""
     rows = [
@@ -169,6 +184,14 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
             "kind": media.kind,
             "content_type": media.content_type,
             "filename": media.filename,
+            "project_id": media.project_id,
+            "title": media.title,
+            "description": media.description,
+            "tags": media.tags,
+            "labels": dict(media.labels),
+            "visibility": media.visibility,
+            "capture_time": json_time(media.capture_time),
+            "expire_time": json_time(media.expire_time),
             "blob_id": media.blob.blob_id,
             "store": media.blob.store,
             "key": media.blob.key,
@@ -183,7 +206,9 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
         with added as (
             select * from json_to_recordset(%s::json) as added (
                 media_id uuid, org_id text, owner_type text, owner_id text, kind text,
-                content_type text, filename text, blob_id uuid, store text, key text, size bigint,
+                content_type text, filename text, project_id text, title text, description text,
+                tags text[], labels jsonb, visibility text, capture_time timestamptz,
+                expire_time timestamptz, blob_id uuid, store text, key text, size bigint,
                 crc32c bigint, sha256 bytea
             )
         ), new_blobs as (
@@ -191,9 +216,11 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
             select blob_id, store, key, size, crc32c, sha256 from added
         ), new_media as (
             insert into media (media_id, org_id, owner_type, owner_id, state, kind, content_type,
-                               size_bytes, filename)
+                               size_bytes, filename, original_filename, project_id, title,
+                               description, tags, labels, visibility, capture_time, expire_time)
             select media_id, org_id, owner_type, owner_id, 'PENDING', kind, content_type, size,
-                   filename
+                   filename, filename, project_id, title, description, tags, labels, visibility,
+                   capture_time, expire_time
             from added
         )
         insert into media_versions (media_id, version, blob_id, content_type)
@@ -237,14 +264,20 @@ async def set_state(
 
 
 async def set_info(
-    db: Connection, media_id: str, info: Mapping[str, Any], private_info: Mapping[str, Any]
+    db: Connection,
+    media_id: str,
+    info: Mapping[str, Any],
+    private_info: Mapping[str, Any],
+    blurhash: str,
+    dominant_color: str,
 ) -> None:
-    """Records what inspection found, and so makes the media READY, unless it is in quarantine."""
+    """Records what inspection found and makes the media READY, unless it is in quarantine."""
     await db.execute(
         "update media set state = 'READY', error_reason = null, error_message = null, info = %s,"
-        " private_info = %s, revision = revision + 1, update_time = now()"
+        " private_info = %s, blurhash = %s, dominant_color = %s, ready_time = now(),"
+        " revision = revision + 1, update_time = now()"
         " where media_id = %s and state <> 'QUARANTINED'",
-        (Jsonb(info), Jsonb(private_info), media_id),
+        (Jsonb(info), Jsonb(private_info), blurhash, dominant_color, media_id),
     )
 
 

@@ -50,7 +50,7 @@ class IngestHandler:
         async with self._database.transaction() as db:
             if not await jobs.finish(db, claim, JobState.SUCCEEDED):
                 return
-            await queries.set_info(db, media.media_id, {**found.info, **look}, found.private_info)
+            await queries.set_info(db, media.media_id, found.info, found.private_info, *look)
             presets = self._presets.jobs(media, found.info)
             # What somebody asked for meanwhile is not to be replaced by what comes by itself.
             asked = {

@@ -25,25 +25,29 @@ class Thumbnails:
         self._renditions = renditions
         self._sizes = sizes
 
-    async def make(self, media: Media, path: Path, info: Mapping[str, Any]) -> dict[str, Any]:
-        """Adds them; returns what `info` is to have besides.
+    async def make(self, media: Media, path: Path, info: Mapping[str, Any]) -> tuple[str, str]:
+        """Adds them; returns the BlurHash and the dominant color, empty if unknown.
 
-        A picture of which none can be made is usable all the same: nothing is raised but what may
-        work later (`TRANSIENT`).
+        An image that cannot be rendered is usable all the same: this raises only what may work
+        later (`TRANSIENT`).
         """
         if media.kind is not Kind.IMAGE:
-            return {}
+            return "", ""
         original = ImageSource.of(path, media.content_type, info)
         try:
             async with self._renderer.render_thumbnails(original, self._sizes) as made:
                 for name, picture in made.thumbnails.items():
                     new = NewRendition(
-                        name, picture.content_type, width=picture.width, height=picture.height
+                        name,
+                        picture.content_type,
+                        version=media.version,
+                        width=picture.width,
+                        height=picture.height,
                     )
                     await self._renditions.add(media.media_id, new, picture.path)
-                return {"blurhash": made.blurhash, "dominant_color": made.dominant_color}
+                return made.blurhash, made.dominant_color.removeprefix("#")
         except TRANSIENT:
             raise
         except MediaError as error:
             log.warning("media %s has no thumbnails: %s", media.media_id, error.message)
-            return {}
+            return "", ""

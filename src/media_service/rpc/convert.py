@@ -7,6 +7,7 @@ from google.protobuf import timestamp_pb2
 from google.type import latlng_pb2
 from mediaservice.v1 import checksums_pb2, media_pb2, upload_pb2, upload_service_pb2
 
+from media_service.access.owner import Owner
 from media_service.ids import new_id
 from media_service.media.model import Kind, Media, Rendition, Visibility
 from media_service.rpc.public_urls import PublicUrls
@@ -19,6 +20,10 @@ from media_service.uploads.parts.service import SignedPart
 
 def timestamp(time: datetime) -> timestamp_pb2.Timestamp:
     return timestamp_pb2.Timestamp(seconds=int(time.timestamp()), nanos=time.microsecond * 1000)
+
+
+def optional_timestamp(time: datetime | None) -> timestamp_pb2.Timestamp | None:
+    return timestamp(time) if time else None
 
 
 def checksums_to_message(checksums: Checksums) -> checksums_pb2.Checksums | None:
@@ -39,28 +44,38 @@ def media_to_message(
     """`public_urls`: where anybody reads what is public. `full`: with EXIF and location."""
     message = media_pb2.Media(
         media_id=media.media_id,
-        owner=media_pb2.Owner(type=media.owner.type, id=media.owner.id, org_id=media.owner.org_id),
+        owner=owner_to_message(media.owner),
+        project_id=media.project_id,
         state=media_pb2.Media.State.Value(media.state),
         kind=media_pb2.Media.Kind.Value(media.kind),
         content_type=media.content_type,
         size_bytes=media.size_bytes,
         checksums=checksums_to_message(media.blob.checksums),
+        version=media.version,
         filename=media.filename,
+        original_filename=media.original_filename,
         title=media.title,
         description=media.description,
         tags=media.tags,
+        labels=media.labels,
+        visibility=media_pb2.Media.Visibility.Value(media.visibility),
+        capture_time=optional_timestamp(media.capture_time),
+        expire_time=optional_timestamp(media.expire_time),
+        blurhash=media.blurhash,
+        dominant_color=media.dominant_color,
+        scan=media_pb2.Scan(state=media_pb2.Scan.NOT_SCANNED),
         etag=media.etag,
         create_time=timestamp(media.create_time),
         update_time=timestamp(media.update_time),
-        visibility=media_pb2.Media.Visibility.Value(media.visibility),
+        ready_time=optional_timestamp(media.ready_time),
+        delete_time=optional_timestamp(media.delete_time),
+        purge_time=optional_timestamp(media.purge_time),
+        view_count=media.view_count,
+        download_count=media.download_count,
         renditions=[rendition_to_message(media, r, public_urls) for r in media.renditions],
     )
     if media.fault:
         message.error.CopyFrom(fault_status(media.fault.reason, media.fault.message))
-    if media.delete_time:
-        message.delete_time.CopyFrom(timestamp(media.delete_time))
-    if media.purge_time:
-        message.purge_time.CopyFrom(timestamp(media.purge_time))
     if media.info is not None:
         set_info(message, media.kind, media.info, media.private_info if full else {})
     return message
@@ -68,8 +83,13 @@ def media_to_message(
 
 def visibility_from(message: media_pb2.Media) -> Visibility:
     """PRIVATE, the default, if it is not set."""
-    public = message.visibility == media_pb2.Media.PUBLIC
-    return Visibility.PUBLIC if public else Visibility.PRIVATE
+    if message.visibility == media_pb2.Media.VISIBILITY_UNSPECIFIED:
+        return Visibility.PRIVATE
+    return Visibility(media_pb2.Media.Visibility.Name(message.visibility))
+
+
+def owner_to_message(owner: Owner) -> media_pb2.Owner:
+    return media_pb2.Owner(type=owner.type, id=owner.id, organization_id=owner.org_id)
 
 
 def rendition_to_message(
@@ -77,12 +97,15 @@ def rendition_to_message(
 ) -> media_pb2.Rendition:
     return media_pb2.Rendition(
         name=rendition.name,
+        state=media_pb2.Rendition.READY,
         content_type=rendition.content_type,
         size_bytes=rendition.blob.size_bytes,
         public_url=public_urls.of(media, rendition),
         checksums=checksums_to_message(rendition.blob.checksums),
         width=rendition.width,
         height=rendition.height,
+        version=rendition.version,
+        create_time=timestamp(rendition.create_time),
     )
 
 
@@ -95,11 +118,23 @@ def set_info(
             image = media_pb2.ImageInfo(**info, exif=private.get("exif", {}), location=location)
             message.image.CopyFrom(image)
         case Kind.VIDEO:
-            message.video.CopyFrom(media_pb2.VideoInfo(**info, location=location))
+            message.video.CopyFrom(media_pb2.VideoInfo(**played(info), location=location))
         case Kind.AUDIO:
-            message.audio.CopyFrom(media_pb2.AudioInfo(**info))
+            message.audio.CopyFrom(media_pb2.AudioInfo(**played(info)))
         case Kind.DOCUMENT:
             message.document.CopyFrom(media_pb2.DocumentInfo(**info))
+
+
+def played(info: dict[str, Any]) -> dict[str, Any]:
+    """Audio and video by the names of the contract."""
+    fields = dict(info)
+    fields["bit_rate_kbps"] = round(fields.pop("bit_rate_bps", 0) / 1000)
+    if "audio_tracks" in fields:
+        fields["audio_tracks"] = [
+            {name.removeprefix("audio_"): value for name, value in track.items()}
+            for track in fields["audio_tracks"]
+        ]
+    return fields
 
 
 def spec_from(message: upload_pb2.UploadSpec, request_id: str = "") -> UploadSpec:

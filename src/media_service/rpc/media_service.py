@@ -32,7 +32,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
     ) -> media_pb2.Media:
         media = await self._media.get(caller(), request.media_id)
         await send_etag(context, media.etag)
-        full = request.view == media_service_pb2.FULL
+        full = request.view == media_pb2.Media.FULL
         message = media_to_message(media, self._public_urls, full=full)
         if request.sign_read_url and (link := self._links.to_original(media)):
             message.read_url = link.url

@@ -167,7 +167,7 @@ class Finisher:
             raise
         failpoint("upload.one-step.after")
         self._notifier.publish("jobs", "ingest")
-        return UploadResult(upload, media.born(upload.create_time))
+        return UploadResult(upload, media.created(upload.create_time))
 
     async def _add_many(self, finished: Sequence[Finished]) -> list[Upload]:
         """Adds uploads and their media, in one transaction. Raises `Duplicate`."""
