@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CONTRACT := generated/mediaservice/mediaservice.binpb
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --no-annotate --no-header --python-version 3.11
 
 .PHONY: dev test lint gen docs bench soak lock clean release-contract compiled
 
@@ -18,11 +20,14 @@ lint: $(READY)
 	$(BIN)/mypy && $(BIN)/mypy benchmarks docs
 	$(BIN)/lint-imports
 	$(BIN)/python protos/gen.py --check
-	$(BIN)/buf lint generated/mediaservice.binpb --config buf.yaml --path mediaservice
-	$(BIN)/buf breaking generated/mediaservice.binpb --against protos/released.binpb --config buf.yaml --path mediaservice
+	$(BIN)/python clients/python/async_to_sync.py --check
+	$(BIN)/buf lint $(CONTRACT) --config buf.yaml --path mediaservice
+	$(BIN)/buf breaking $(CONTRACT) --against protos/released.binpb --config buf.yaml --path mediaservice --exclude-imports
 
+# Stubs from the contract, and the blocking client from the asyncio one.
 gen: $(READY)
 	$(BIN)/python protos/gen.py
+	$(BIN)/python clients/python/async_to_sync.py
 
 # docs/operations.md and its pictures, from the contract.
 docs: $(READY)
@@ -30,7 +35,7 @@ docs: $(READY)
 
 # The contract as callers have it: what `make lint` holds changes against.
 release-contract: gen
-	cp generated/mediaservice.binpb protos/released.binpb
+	cp $(CONTRACT) protos/released.binpb
 
 bench: compiled
 	$(BIN)/python -m benchmarks
@@ -41,20 +46,25 @@ soak: compiled
 
 # The service is many processes, and confined ones write nothing: each would compile all it imports.
 compiled: $(READY)
-	@$(BIN)/python -m compileall -q src generated
+	@$(BIN)/python -m compileall -q src generated clients
 
+# Everything, for development; what the image installs, of the same versions; and the compiler.
 lock: $(READY)
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --all-extras --universal --no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements.lock
+	$(LOCK) --all-extras --no-emit-package media-service-client pyproject.toml -o requirements.lock
+	$(LOCK) --no-emit-package media-service-client --constraint requirements.lock pyproject.toml -o requirements-runtime.lock
+	echo grpcio-tools==1.66.2 | $(LOCK) --no-deps - -o protos/requirements.lock
 
 clean:
-	find src generated -name __pycache__ -prune -exec rm -r {} +
+	find src generated clients -name __pycache__ -prune -exec rm -r {} +
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # pyvips ships as source only: the build tools come from the same hash-locked list.
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock protos/requirements.lock pyproject.toml clients/python/pyproject.toml
 	@echo "Setting up $(VENV) (about a minute the first time) ..."
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	rm -rf $(VENV)/protoc
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target $(VENV)/protoc -r protos/requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e clients/python -e .
 	@touch $@

@@ -21,7 +21,7 @@ from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import checksums_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from benchmarks.payload import HEADER
-from media_service.client.channel import OPTIONS
+from media_service_client.channel import OPTIONS
 
 Message = upload_service_pb2.WriteUploadRequest
 # What is durable before the upload is held open, and what follows.

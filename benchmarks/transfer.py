@@ -22,7 +22,7 @@ from mediaservice.v1 import (
 from benchmarks.bare import SINK, SOURCE
 from benchmarks.payload import Payload
 from benchmarks.stack import MESSAGE, Addresses, Stack
-from media_service.client.channel import OPTIONS
+from media_service_client.channel import OPTIONS
 
 
 @asynccontextmanager

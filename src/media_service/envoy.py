@@ -1,4 +1,4 @@
-"""Renders `envoy/envoy.yaml`, the REST face, from the settings and the contract.
+"""Renders `envoy.yaml`, the REST face, from the settings and the contract.
 
 The result is one self-contained file. Everything that follows from the contract (the services, and
 which methods a path takes) is read from the descriptors, so a new RPC needs no change here.
@@ -11,7 +11,7 @@ import re
 import ssl
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from importlib.resources import files
 from string import Template
 from typing import Any
 
@@ -19,8 +19,9 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorSet, ServiceDescriptorProto
 
 from media_service.config import Config
+from media_service.contract import descriptor_set
 
-ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = files("media_service") / "envoy_templates"
 PACKAGE = "mediaservice.v1"
 TYPES = "type.googleapis.com/envoy.extensions"
 REQUEST_HEADERS = (
@@ -42,7 +43,7 @@ def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) ->
         "port": config.rest_port,
         "downstream_tls": downstream_tls(config),
         "upstream_tls": upstream_tls(config),
-        "lua": (ROOT / "envoy/face.lua").read_text(),
+        "lua": (TEMPLATES / "face.lua").read_text(),
         "descriptors": base64.b64encode(descriptors.SerializeToString()).decode(),
         "services": [f"{PACKAGE}.{service.name}" for service in services(descriptors)],
         "cors": cors(config.cors_origins),
@@ -53,16 +54,16 @@ def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) ->
             for host, port in upstreams
         ],
     }
-    template = Template((ROOT / "envoy/envoy.yaml").read_text())
+    template = Template((TEMPLATES / "envoy.yaml").read_text())
     return template.substitute({name: json.dumps(value) for name, value in values.items()})
 
 
 def contract() -> FileDescriptorSet:
     """The descriptors, without the comments, which are most of their size."""
-    files = FileDescriptorSet.FromString((ROOT / "generated/mediaservice.binpb").read_bytes())
-    for file in files.file:
+    found = descriptor_set()
+    for file in found.file:
         file.ClearField("source_code_info")
-    return files
+    return found
 
 
 def services(descriptors: FileDescriptorSet) -> list[ServiceDescriptorProto]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from media_service.client import AsyncClient, Backoff, Client
+from media_service_client import AsyncClient, Backoff, Client
 from tests.client.fake import Fake, serving
 
 QUICK = Backoff(first_seconds=0.001, ceiling_seconds=0.002, attempts=4)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media_service.client import AsyncClient, Backoff, Client, MediaServiceError
+from media_service_client import AsyncClient, Backoff, Client, MediaServiceError
 from tests.client.fake import Fake, Fault, serving
 
 DATA = random.Random(3).randbytes(2_500_000)  # noqa: S311

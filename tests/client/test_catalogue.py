@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from mediaservice.v1 import media_pb2, upload_pb2
 
-from media_service.client import AsyncClient, Client, MediaServiceError
 from media_service.ids import new_id
+from media_service_client import AsyncClient, Client, MediaServiceError
 from tests.client.fake import Fake, Fault
 
 

@@ -12,11 +12,10 @@ from grpc import StatusCode
 from grpc_status import rpc_status
 from mediaservice.v1 import media_pb2, upload_pb2, upload_service_pb2
 
-from media_service.client import Backoff, MediaServiceError
-from media_service.client.channel import rpcs
-from media_service.client.source import PIECE, open_source
-from media_service.client.sync_transport import SyncTransport
-from media_service.client.upload import upload, upload_spec
+from media_service_client import Backoff, MediaServiceError
+from media_service_client.source import PIECE, open_source
+from media_service_client.sync_transport import SyncTransport
+from media_service_client.upload import upload, upload_spec
 from tests.client.fake import status
 
 SERVICE = upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"]
@@ -41,7 +40,7 @@ class Wire:
             spec = upload_spec(source, "a.png", None, ID)
             backoff = Backoff(first_seconds=0, attempts=3)
             steps = upload(source, spec, backoff, parallel=parallel)
-            return SyncTransport(rpcs(self.channel), (("authorization", "Bearer t"),)).run(steps)
+            return SyncTransport(self.channel, (("authorization", "Bearer t"),)).run(steps)
 
     def write(self, messages: int, answer: Upload | str | StatusCode) -> list[Any]:
         metadata, call = self.channel.take_stream_unary(WRITE)

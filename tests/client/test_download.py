@@ -9,8 +9,8 @@ import pytest
 from crc32c import crc32c as crc32c_of
 from grpc import StatusCode
 
-from media_service.client import AsyncClient, MediaServiceError
 from media_service.ids import new_id
+from media_service_client import AsyncClient, MediaServiceError
 from tests.client.fake import Fake, Fault
 
 DATA = random.Random(2).randbytes(2_500_000)  # noqa: S311

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mediaservice.v1 import upload_pb2
 
-from media_service.client import MediaServiceError
-from media_service.client.plan import Known, slices_of
-from media_service.client.source import open_source
+from media_service_client import MediaServiceError
+from media_service_client.plan import Known, slices_of
+from media_service_client.source import open_source
 
 OURS = 50  # bytes: as large as a part may be
 

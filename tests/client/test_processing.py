@@ -7,8 +7,8 @@ from click.testing import CliRunner
 from mediaservice.v1 import job_pb2
 
 from media_service.cli.main import cli
-from media_service.client import MediaServiceError
 from media_service.ids import new_id
+from media_service_client import MediaServiceError
 from tests.client.fake import Fake, Fault
 
 Job = job_pb2.Job

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from grpc import StatusCode
 
-from media_service.client import AsyncClient, MediaServiceError
 from media_service.ids import new_id
+from media_service_client import AsyncClient, MediaServiceError
 from tests.client.fake import Fake, Fault
 
 DATA = random.Random(1).randbytes(3_000_000)  # noqa: S311

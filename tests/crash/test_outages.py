@@ -15,8 +15,8 @@ import grpc
 import pytest
 from mediaservice.v1 import media_pb2
 
-from media_service.client import Client
-from media_service.client.retry import Backoff
+from media_service_client import Client
+from media_service_client.retry import Backoff
 from tests.conformance.network import Network, network_before
 from tests.crash.conftest import Line, held_line
 from tests.crash.customer import (

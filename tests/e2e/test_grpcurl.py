@@ -50,7 +50,6 @@ def test_reflection_lists_the_services_and_their_methods(
 
 
 def test_a_file_is_stored_found_and_read(service: Service, grpcurl: Grpcurl) -> None:
-    """grpcurl names fields as the contract does, not as JSON over REST does."""
     data = jpeg()
     half = len(data) // 2
 
@@ -65,11 +64,11 @@ def test_a_file_is_stored_found_and_read(service: Service, grpcurl: Grpcurl) -> 
         {"offset": half, "data": base64.b64encode(data[half:]).decode(), "finish": True},
     )
     assert upload["state"] == "FINISHED"
-    media = upload["media"]["media_id"]
+    media = upload["media"]["mediaId"]
     (found,) = call("MediaService/GetMedia", {"media_id": media})
-    assert (found["filename"], found["content_type"]) == ("a.jpg", "image/jpeg")
+    assert (found["filename"], found["contentType"]) == ("a.jpg", "image/jpeg")
     (listed,) = call("MediaService/ListMedia", {})
-    assert media in [one["media_id"] for one in listed["media"]]
+    assert media in [one["mediaId"] for one in listed["media"]]
     pieces = call("DownloadService/Download", {"media_id": media})
     assert b"".join(base64.b64decode(piece.get("data", "")) for piece in pieces) == data
 

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from media_service.client import Client, MediaServiceError
-from media_service.client.retry import Backoff
+from media_service_client import Client, MediaServiceError
+from media_service_client.retry import Backoff
 from tests.e2e.conftest import Service, environment, running
 from tests.e2e.rest import trusting
 from tests.media_files import jpeg

@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
-from media_service.client import AsyncClient
+from media_service_client import AsyncClient
 from tests.media_files import film, jpeg
 from tests.rpc.conftest import Caller, Running, Start, refused
 from tests.rpc.test_write_upload import chunks

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import jwt
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from mediaservice.v1 import (
@@ -118,6 +119,21 @@ async def test_health_and_reflection_need_no_token(service: Running) -> None:
         async for reply in reflection.ServerReflectionInfo(iter([request])):
             names = {service_.name for service_ in reply.list_services_response.service}
     assert {service_.full_name for service_ in SERVICES} <= names
+
+
+async def test_reflection_shows_the_field_rules_that_stubs_leave_out(service: Running) -> None:
+    symbols = ("mediaservice.v1.MediaService", "grpc.health.v1.Health", "buf.validate.FieldRules")
+    requests = [
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol) for symbol in symbols
+    ]
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+        shown = [
+            FileDescriptorProto.FromString(reply.file_descriptor_response.file_descriptor_proto[0])
+            async for reply in reflection.ServerReflectionInfo(iter(requests))
+        ]
+    assert [file.package for file in shown] == [name.rpartition(".")[0] for name in symbols]
+    assert "buf/validate/validate.proto" in shown[0].dependency
 
 
 class Forgetful(media_service_pb2_grpc.MediaServiceServicer):

@@ -7,9 +7,9 @@ import pytest
 from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import upload_pb2
 
-from media_service.client import AsyncClient, Client, MediaServiceError
-from media_service.client.plan import PART
 from media_service.ids import new_id
+from media_service_client import AsyncClient, Client, MediaServiceError
+from media_service_client.plan import PART
 from tests.media_files import film
 from tests.rpc.conftest import Running, token
 from tests.rpc.test_part_races import sign

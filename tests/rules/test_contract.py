@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from google.api import annotations_pb2
-from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from mediaservice.v1 import rule_pb2
 
 from media_service import errors
+from media_service.contract import descriptor_set
 from media_service.errors import MediaError, Reason
 from media_service.rpc.server import SERVICES
 from media_service.rpc.status import BY_REASON, FAULTS, INTERNAL, TABLE
@@ -24,10 +24,8 @@ each_reason = pytest.mark.parametrize("reason", list(Reason))
 
 def comments() -> dict[str, str]:
     """The comment of every method, by full name, from the descriptor set."""
-    files = descriptor_pb2.FileDescriptorSet()
-    files.ParseFromString((ROOT / "generated/mediaservice.binpb").read_bytes())
     found = {}
-    for file in files.file:
+    for file in descriptor_set().file:
         for place in file.source_code_info.location:
             if len(place.path) == 4 and place.path[0] == 6 and place.path[2] == 2:
                 service = file.service[place.path[1]]

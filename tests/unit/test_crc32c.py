@@ -1,22 +1,33 @@
 """CRC32C of a whole from those of its pieces."""
 
+from collections.abc import Callable
 from functools import reduce
 
+import pytest
 from crc32c import crc32c as crc32c_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+import media_service_client.crc32c
 from media_service.storage.crc32c import combine, zeros
 
+Combine = Callable[[int, int, int], int]
+# The client must not import the server, and the server's storage must not import gRPC.
+each = pytest.mark.parametrize(
+    "combine", [combine, media_service_client.crc32c.combine], ids=["server", "client"]
+)
 
-@given(st.binary(max_size=2000), st.binary(max_size=2000))
-def test_two_pieces_joined(first: bytes, second: bytes) -> None:
+
+@each
+@given(first=st.binary(max_size=2000), second=st.binary(max_size=2000))
+def test_two_pieces_joined(combine: Combine, first: bytes, second: bytes) -> None:
     crcs = crc32c_of(first), crc32c_of(second)
     assert combine(*crcs, len(second)) == crc32c_of(first + second)
 
 
-@given(st.lists(st.binary(max_size=300), max_size=10))
-def test_any_number_of_pieces(pieces: list[bytes]) -> None:
+@each
+@given(pieces=st.lists(st.binary(max_size=300), max_size=10))
+def test_any_number_of_pieces(combine: Combine, pieces: list[bytes]) -> None:
     crc = reduce(lambda c, p: combine(c, crc32c_of(p), len(p)), pieces, 0)
     assert crc == crc32c_of(b"".join(pieces))
 
@@ -33,7 +44,8 @@ def test_the_grouping_does_not_matter(a: int, b: int, c: int, b_size: int, c_siz
     assert left == combine(a, combine(b, c, c_size), b_size + c_size)
 
 
-def test_a_large_piece() -> None:
+@each
+def test_a_large_piece(combine: Combine) -> None:
     large = bytes(5 << 20)
     crc = combine(crc32c_of(b"head"), crc32c_of(large), len(large))
     assert crc == crc32c_of(b"head" + large)

@@ -6,7 +6,7 @@ import warnings
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from mediaservice.v1 import download_service_pb2 as mediaservice_dot_v1_dot_download__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.66.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -19,14 +19,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in mediaservice/v1/download_service_pb2_grpc.py depends on'
+        + f' but the generated code in mediaservice/v1/download_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class DownloadServiceStub:
+class DownloadServiceStub(object):
     """Gives bytes out. A caller reads only their own media; anything else is MEDIA_NOT_FOUND, and the
     content of a soft-deleted media is MEDIA_DELETED.
     """
@@ -74,7 +74,7 @@ class DownloadServiceStub:
                 _registered_method=True)
 
 
-class DownloadServiceServicer:
+class DownloadServiceServicer(object):
     """Gives bytes out. A caller reads only their own media; anything else is MEDIA_NOT_FOUND, and the
     content of a soft-deleted media is MEDIA_DELETED.
     """
@@ -215,7 +215,7 @@ def add_DownloadServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class DownloadService:
+class DownloadService(object):
     """Gives bytes out. A caller reads only their own media; anything else is MEDIA_NOT_FOUND, and the
     content of a soft-deleted media is MEDIA_DELETED.
     """

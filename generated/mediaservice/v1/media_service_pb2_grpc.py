@@ -7,7 +7,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
 from mediaservice.v1 import media_service_pb2 as mediaservice_dot_v1_dot_media__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.66.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -20,14 +20,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in mediaservice/v1/media_service_pb2_grpc.py depends on'
+        + f' but the generated code in mediaservice/v1/media_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class MediaServiceStub:
+class MediaServiceStub(object):
     """The catalogue of what is stored.
 
     A caller sees only their own media; anything else is NOT_FOUND (`MEDIA_NOT_FOUND`).
@@ -76,7 +76,7 @@ class MediaServiceStub:
                 _registered_method=True)
 
 
-class MediaServiceServicer:
+class MediaServiceServicer(object):
     """The catalogue of what is stored.
 
     A caller sees only their own media; anything else is NOT_FOUND (`MEDIA_NOT_FOUND`).
@@ -197,7 +197,7 @@ def add_MediaServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class MediaService:
+class MediaService(object):
     """The catalogue of what is stored.
 
     A caller sees only their own media; anything else is NOT_FOUND (`MEDIA_NOT_FOUND`).

@@ -6,7 +6,7 @@ import warnings
 from mediaservice.v1 import job_pb2 as mediaservice_dot_v1_dot_job__pb2
 from mediaservice.v1 import processing_service_pb2 as mediaservice_dot_v1_dot_processing__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.66.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -19,14 +19,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in mediaservice/v1/processing_service_pb2_grpc.py depends on'
+        + f' but the generated code in mediaservice/v1/processing_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class ProcessingServiceStub:
+class ProcessingServiceStub(object):
     """Makes other forms of media, as jobs: what was accepted ends, whatever dies meanwhile. A caller sees only jobs on
     their own media; anything else is JOB_NOT_FOUND. For a picture at once, without a job, see
     DownloadService.RenderImage.
@@ -80,7 +80,7 @@ class ProcessingServiceStub:
                 _registered_method=True)
 
 
-class ProcessingServiceServicer:
+class ProcessingServiceServicer(object):
     """Makes other forms of media, as jobs: what was accepted ends, whatever dies meanwhile. A caller sees only jobs on
     their own media; anything else is JOB_NOT_FOUND. For a picture at once, without a job, see
     DownloadService.RenderImage.
@@ -214,7 +214,7 @@ def add_ProcessingServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class ProcessingService:
+class ProcessingService(object):
     """Makes other forms of media, as jobs: what was accepted ends, whatever dies meanwhile. A caller sees only jobs on
     their own media; anything else is JOB_NOT_FOUND. For a picture at once, without a job, see
     DownloadService.RenderImage.

@@ -7,7 +7,7 @@ from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
 from mediaservice.v1 import upload_pb2 as mediaservice_dot_v1_dot_upload__pb2
 from mediaservice.v1 import upload_service_pb2 as mediaservice_dot_v1_dot_upload__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.66.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -20,14 +20,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in mediaservice/v1/upload_service_pb2_grpc.py depends on'
+        + f' but the generated code in mediaservice/v1/upload_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class UploadServiceStub:
+class UploadServiceStub(object):
     """Takes bytes in.
 
     An upload is a session; its bytes come one after the other over WriteUpload (gRPC) or AppendUpload
@@ -120,7 +120,7 @@ class UploadServiceStub:
                 _registered_method=True)
 
 
-class UploadServiceServicer:
+class UploadServiceServicer(object):
     """Takes bytes in.
 
     An upload is a session; its bytes come one after the other over WriteUpload (gRPC) or AppendUpload
@@ -403,7 +403,7 @@ def add_UploadServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class UploadService:
+class UploadService(object):
     """Takes bytes in.
 
     An upload is a session; its bytes come one after the other over WriteUpload (gRPC) or AppendUpload

@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToDict
 
 from media_service.cli import output
 from media_service.cli.connection import client_command
-from media_service.client import Client, Media, MediaServiceError
+from media_service_client import Client, Media, MediaServiceError
 
 PAGE = 50
 

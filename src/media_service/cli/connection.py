@@ -14,7 +14,7 @@ import click
 
 from media_service import config
 from media_service.cli import output
-from media_service.client import Client, MediaServiceError
+from media_service_client import Client, MediaServiceError
 
 # Of the server's settings only these matter to a client on the same machine.
 SHARED = (

@@ -8,7 +8,7 @@ import click
 
 from media_service.cli import output
 from media_service.cli.connection import client_command
-from media_service.client import Client, Media
+from media_service_client import Client, Media
 
 
 @click.command(

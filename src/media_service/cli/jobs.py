@@ -7,7 +7,7 @@ import click
 
 from media_service.cli import output
 from media_service.cli.connection import client_command
-from media_service.client import Client, Job, MediaServiceError
+from media_service_client import Client, Job, MediaServiceError
 
 PAGE = 50
 STATES = [value.name for value in Job.State.DESCRIPTOR.values if value.number]

@@ -6,7 +6,7 @@ import click
 
 from media_service.cli.connection import client_command
 from media_service.cli.span import Span
-from media_service.client import Client
+from media_service_client import Client
 
 
 @click.command(

@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from media_service.client import Job, Media
+from media_service_client import Job, Media
 
 Advance = Callable[[int, int], None]
 ONE_STEP = 1 << 20  # bytes

@@ -8,9 +8,9 @@ import click
 
 from media_service.cli import output
 from media_service.cli.connection import INTERRUPTED, client_command
-from media_service.client import Client, MediaServiceError
-from media_service.client.retry import is_transient
 from media_service.ids import new_id
+from media_service_client import Client, MediaServiceError
+from media_service_client.retry import is_transient
 
 
 @click.command(

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import protovalidate
-from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from media_service.contract import field_rules
 from media_service.errors import InvalidArgument, Reason
 
 # Elements of a repeated field that has no max_items.
@@ -63,10 +63,10 @@ class Checks:
 
 def most_elements(field: FieldDescriptor) -> int:
     """How many elements a repeated field, or a map, may have."""
-    rules = field.GetOptions().Extensions[validate_pb2.field]
+    rules = field_rules(field)
     if rules.repeated.HasField("max_items"):
-        return rules.repeated.max_items
-    return rules.map.max_pairs if rules.map.HasField("max_pairs") else MOST_ELEMENTS
+        return int(rules.repeated.max_items)
+    return int(rules.map.max_pairs) if rules.map.HasField("max_pairs") else MOST_ELEMENTS
 
 
 def messages(field: FieldDescriptor, value: Any) -> Iterable[Any]:

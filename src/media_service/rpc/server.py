@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import cast
 
 import grpc
+from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
@@ -21,6 +22,7 @@ from mediaservice.v1 import (
 )
 
 from media_service.access.tokens import TokenVerifier
+from media_service.contract import descriptor_pool
 from media_service.downloads.links import ReadLinks
 from media_service.downloads.playback import STREAMS, StreamService
 from media_service.downloads.service import DownloadService
@@ -121,7 +123,7 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.full_name for service in SERVICES]
         reflection.enable_server_reflection(
-            [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
+            [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server, reflected()
         )
         if tls:
             pair = (tls[1].read_bytes(), tls[0].read_bytes())
@@ -139,3 +141,11 @@ class RpcServer:
         """No new calls; running ones have `grace` seconds."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
+
+
+def reflected() -> DescriptorPool:
+    """What reflection shows: the contract with its field rules, and the standard services."""
+    pool = descriptor_pool()
+    for module in (health_pb2, reflection_pb2):
+        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+    return pool

@@ -3,23 +3,18 @@
 from typing import Any
 
 import protovalidate
-from buf.validate import validate_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import strategies as st
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.pipeline import operation_fields as fields
+from media_service.contract import field_rules
 
 VALIDATOR = protovalidate.Validator()
 
 
-def rules(field: FieldDescriptor) -> validate_pb2.FieldRules:
-    found: validate_pb2.FieldRules = field.GetOptions().Extensions[validate_pb2.field]
-    return found
-
-
 def numbers(field: FieldDescriptor, kind: str) -> st.SearchStrategy[Any]:
-    bounds = getattr(rules(field), str(rules(field).WhichOneof("type")))
+    bounds = getattr(field_rules(field), str(field_rules(field).WhichOneof("type")))
     least = bounds.gte if bounds.HasField("gte") else bounds.gt
     most = bounds.lte if bounds.HasField("lte") else bounds.lt
     return (
@@ -32,7 +27,7 @@ def numbers(field: FieldDescriptor, kind: str) -> st.SearchStrategy[Any]:
 
 
 def strings(field: FieldDescriptor) -> st.SearchStrategy[str]:
-    rule = rules(field).string
+    rule = field_rules(field).string
     if rule.uuid:
         return st.uuids().map(str)
     if rule.max_len:

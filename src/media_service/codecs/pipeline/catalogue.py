@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-from buf.validate import validate_pb2
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.image.formats import FORMATS
 from media_service.codecs.pipeline import operation_fields as fields
+from media_service.contract import descriptor_set, field_rules
 
-DESCRIPTORS = Path(__file__).parents[4] / "generated/mediaservice.binpb"
 FILE = "mediaservice/v1/operation.proto"
 # Where comments are in a file: `nested_type` and `field` of a message, by their numbers.
 MESSAGE, NESTED, FIELD = 4, 3, 2
@@ -83,14 +81,14 @@ def choices(field: FieldDescriptor) -> tuple[str, ...]:
     enum = fields.enum_of(field)
     if enum is None:
         return ()
-    refused = field.GetOptions().Extensions[validate_pb2.field].enum.not_in
+    refused = field_rules(field).enum.not_in
     names = [value.name for value in enum.values if value.number and value.number not in refused]
     return tuple(name for name in names if enum != Operation.Format.DESCRIPTOR or name in FORMATS)
 
 
 def bounds(field: FieldDescriptor) -> tuple[str, str]:
     """The contract has only bounds that are themselves allowed."""
-    rules = field.GetOptions().Extensions[validate_pb2.field]
+    rules = field_rules(field)
     numbers = getattr(rules, rules.WhichOneof("type") or "", None)
     if fields.type_name(field) not in {"int", "float"} or numbers is None:
         return "", ""
@@ -101,8 +99,7 @@ def bounds(field: FieldDescriptor) -> tuple[str, str]:
 
 def read_comments() -> dict[str, str]:
     """The comment of every operation and parameter, by full name, as one line."""
-    files = descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS.read_bytes())
-    file = next(file for file in files.file if file.name == FILE)
+    file = next(file for file in descriptor_set().file if file.name == FILE)
     found = {}
     for place in file.source_code_info.location:
         names = [file.package]

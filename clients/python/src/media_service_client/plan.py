@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from grpc import StatusCode
 from mediaservice.v1 import upload_pb2
 
-from media_service.client.errors import MediaServiceError
-from media_service.client.source import Source
+from media_service_client.errors import MediaServiceError
+from media_service_client.source import Source
 
 PART = 16 << 20  # bytes
 MIB = 1 << 20

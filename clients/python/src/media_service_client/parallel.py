@@ -6,14 +6,14 @@ from typing import Any
 from google.protobuf.message import Message
 from mediaservice.v1 import media_pb2, upload_pb2, upload_service_pb2
 
-from media_service.client.calls import call
-from media_service.client.errors import MediaServiceError
-from media_service.client.plan import Known, Slice, slices_of
-from media_service.client.retry import Backoff, Retries, is_transient
-from media_service.client.source import PIECE, Source
-from media_service.client.state import Upload, refused, require_same
-from media_service.client.steps import Compute, Progress, Send, Settle, Sleep, Steps, Together
-from media_service.storage.crc32c import combine
+from media_service_client.calls import call
+from media_service_client.crc32c import combine
+from media_service_client.errors import MediaServiceError
+from media_service_client.plan import Known, Slice, slices_of
+from media_service_client.retry import Backoff, Retries, is_transient
+from media_service_client.source import PIECE, Source
+from media_service_client.state import Upload, refused, require_same
+from media_service_client.steps import Compute, Progress, Send, Settle, Sleep, Steps, Together
 
 
 class Sending:

@@ -1,6 +1,6 @@
 """The Python client.
 
-    from media_service.client import Client
+    from media_service_client import Client
 
     with Client("127.0.0.1:50051", token=token) as client:
         media = client.upload("holiday.mp4")
@@ -13,9 +13,9 @@ from mediaservice.v1.job_pb2 import Job
 from mediaservice.v1.media_pb2 import Media
 from mediaservice.v1.processing_service_pb2 import OperationInfo
 
-from media_service.client.async_client import AsyncClient
-from media_service.client.errors import MediaServiceError
-from media_service.client.retry import Backoff
-from media_service.client.sync_client import Client
+from media_service_client.async_client import AsyncClient
+from media_service_client.errors import MediaServiceError
+from media_service_client.retry import Backoff
+from media_service_client.sync_client import Client
 
 __all__ = ["AsyncClient", "Backoff", "Client", "Job", "Media", "MediaServiceError", "OperationInfo"]

@@ -3,8 +3,8 @@
 from grpc import StatusCode
 from mediaservice.v1 import job_pb2, upload_pb2
 
-from media_service.client.errors import MediaServiceError, from_status
-from media_service.client.source import Source
+from media_service_client.errors import MediaServiceError, from_status
+from media_service_client.source import Source
 
 Upload = upload_pb2.Upload
 OPEN = frozenset({Upload.ACTIVE, Upload.VERIFYING})  # every other state is final

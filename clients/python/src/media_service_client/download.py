@@ -4,10 +4,10 @@ from crc32c import crc32c as crc32c_of
 from grpc import StatusCode
 from mediaservice.v1 import download_service_pb2, media_pb2
 
-from media_service.client.errors import MediaServiceError
-from media_service.client.retry import Backoff, Retries, is_transient
-from media_service.client.steps import Compute, Progress, Receive, Sleep, Steps, ignore_progress
-from media_service.client.target import Target
+from media_service_client.errors import MediaServiceError
+from media_service_client.retry import Backoff, Retries, is_transient
+from media_service_client.steps import Compute, Progress, Receive, Sleep, Steps, ignore_progress
+from media_service_client.target import Target
 
 
 class Damaged(MediaServiceError):

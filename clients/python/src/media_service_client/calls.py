@@ -14,9 +14,9 @@ from mediaservice.v1 import (
     processing_service_pb2,
 )
 
-from media_service.client.errors import MediaServiceError
-from media_service.client.retry import Backoff, Retries, is_transient
-from media_service.client.steps import Call, Sleep, Steps
+from media_service_client.errors import MediaServiceError
+from media_service_client.retry import Backoff, Retries, is_transient
+from media_service_client.steps import Call, Sleep, Steps
 
 
 def call(method: str, request: Message, backoff: Backoff) -> Steps[Any]:

@@ -1,6 +1,7 @@
-"""The blocking client."""
+"""The blocking client. Written by async_to_sync.py."""
 
 import time
+import uuid
 from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -19,22 +20,22 @@ from mediaservice.v1 import (
     upload_service_pb2,
 )
 
-from media_service.client import calls
-from media_service.client.channel import OPTIONS, Endpoint, rpcs
-from media_service.client.download import Reception, download
-from media_service.client.errors import MediaServiceError
-from media_service.client.retry import DEFAULT, Backoff, Retries, is_transient
-from media_service.client.source import Uploadable, open_source
-from media_service.client.state import OPEN, UNFINISHED
-from media_service.client.steps import Progress, ignore_progress
-from media_service.client.sync_transport import SyncTransport
-from media_service.client.target import Downloadable, open_target
-from media_service.client.upload import upload, upload_spec
-from media_service.ids import new_id
+from media_service_client import calls
+from media_service_client.channel import OPTIONS, Endpoint
+from media_service_client.download import Reception, download
+from media_service_client.errors import MediaServiceError
+from media_service_client.retry import DEFAULT, Backoff, Retries, is_transient
+from media_service_client.source import Uploadable, open_source
+from media_service_client.state import OPEN, UNFINISHED
+from media_service_client.steps import Progress, ignore_progress
+from media_service_client.sync_transport import SyncTransport
+from media_service_client.target import Downloadable, open_target
+from media_service_client.upload import upload, upload_spec
 
 
 class Client:
-    """A connection to a media service. Safe to share between threads; close it or use `with`.
+    """A connection to a media service; close it or use `with`.
+    Threads may share it.
 
     `ca_file` (PEM) or `tls=True` (public authorities) turns TLS on. Failures that may pass are
     tried again by `backoff`; every other one is raised as `MediaServiceError`.
@@ -56,7 +57,7 @@ class Client:
             if credentials
             else grpc.insecure_channel(address, OPTIONS)
         )
-        self._transport = SyncTransport(rpcs(self._channel), endpoint.metadata)
+        self._transport = SyncTransport(self._channel, endpoint.metadata)
         self._backoff = backoff
 
     def close(self) -> None:
@@ -135,7 +136,8 @@ class Client:
         )
         while True:
             response = self._transport.run(calls.page(request, self._backoff))
-            yield from response.media
+            for media in response.media:
+                yield media
             if not response.next_page_token:
                 return
             request.page_token = response.next_page_token
@@ -194,7 +196,8 @@ class Client:
     def watch_upload(self, upload_id: str) -> Iterator[upload_pb2.Upload]:
         """The upload now and after every change, until it is in a final state."""
         request = upload_service_pb2.WatchUploadRequest(upload_id=upload_id)
-        yield from self._watch("WatchUpload", request, OPEN)
+        for seen in self._watch("WatchUpload", request, OPEN):
+            yield seen
 
     def _watch(self, method: str, request: Message, unfinished: Container[int]) -> Iterator[Any]:
         """What is watched, again after each break, until it is in a final state."""
@@ -224,7 +227,11 @@ class Client:
         """Accepts a job that makes a rendition by a pipeline in the short text form, such as
         "resize:800x600,compress:85"; without a name, the rendition gets one."""
         request = processing_service_pb2.ProcessMediaRequest(
-            media_id=media_id, ops=ops, rendition=rendition, priority=priority, request_id=new_id()
+            media_id=media_id,
+            ops=ops,
+            rendition=rendition,
+            priority=priority,
+            request_id=str(uuid.uuid4()),
         )
         job: job_pb2.Job = self._transport.run(calls.call("ProcessMedia", request, self._backoff))
         return job
@@ -246,7 +253,8 @@ class Client:
         )
         while True:
             response = self._transport.run(calls.call("ListJobs", request, self._backoff))
-            yield from response.jobs
+            for job in response.jobs:
+                yield job
             if not response.next_page_token:
                 return
             request.page_token = response.next_page_token
@@ -254,7 +262,8 @@ class Client:
     def watch_job(self, job_id: str) -> Iterator[job_pb2.Job]:
         """The job now and after every change, until it has ended."""
         request = processing_service_pb2.WatchJobRequest(job_id=job_id)
-        yield from self._watch("WatchJob", request, UNFINISHED)
+        for seen in self._watch("WatchJob", request, UNFINISHED):
+            yield seen
 
     def cancel_job(self, job_id: str) -> job_pb2.Job:
         """Ends a job, also one that runs."""

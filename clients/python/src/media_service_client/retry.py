@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from grpc import StatusCode
 
-from media_service.client.errors import MediaServiceError
+from media_service_client.errors import MediaServiceError
 
 TRANSIENT = frozenset({StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.CANCELLED})
 # The service gives every error of its own a reason; without one these come from the transport:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
@@ -10,10 +10,10 @@ import grpc
 from google.protobuf.message import Message
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
-from media_service.client.channel import UNARY_TIMEOUT_SECONDS
-from media_service.client.errors import MediaServiceError, from_rpc
-from media_service.client.state import OPEN
-from media_service.client.steps import (
+from media_service_client.channel import UNARY_TIMEOUT_SECONDS, rpcs
+from media_service_client.errors import MediaServiceError, from_rpc
+from media_service_client.state import OPEN
+from media_service_client.steps import (
     Call,
     Compute,
     Receive,
@@ -31,10 +31,9 @@ Result = TypeVar("Result")
 class SyncTransport:
     """A channel, and the metadata every call carries."""
 
-    def __init__(
-        self, methods: Mapping[str, Any], metadata: tuple[tuple[str, str], ...] = ()
-    ) -> None:
-        self._rpcs = methods
+    def __init__(self, channel: grpc.Channel, metadata: tuple[tuple[str, str], ...] = ()) -> None:
+        self._channel = channel
+        self._rpcs = rpcs(channel)
         self._metadata = metadata
         self._sending: set[Any] = set()
 
@@ -69,7 +68,7 @@ class SyncTransport:
             case Send(method, messages):
                 return self._send(method, messages)
             case Together(protocols, limit):
-                return Threads(self._rpcs, self._metadata, protocols).run_all(limit)
+                return Threads(self._channel, self._metadata, protocols).run_all(limit)
             case Settle(upload_id):
                 last = upload_pb2.Upload(state=upload_pb2.Upload.VERIFYING)
                 request = upload_service_pb2.WatchUploadRequest(upload_id=upload_id)
@@ -135,11 +134,11 @@ class Threads(SyncTransport):
 
     def __init__(
         self,
-        methods: Mapping[str, Any],
+        channel: grpc.Channel,
         metadata: tuple[tuple[str, str], ...],
         protocols: Iterator[Steps[Any]],
     ) -> None:
-        super().__init__(methods, metadata)
+        super().__init__(channel, metadata)
         self._protocols = protocols
         self._lock = threading.Lock()
         self._over = False

@@ -11,10 +11,10 @@ from google.protobuf.message import Message
 from grpc import aio
 from mediaservice.v1 import download_service_pb2, upload_pb2, upload_service_pb2
 
-from media_service.client.channel import UNARY_TIMEOUT_SECONDS, rpcs
-from media_service.client.errors import MediaServiceError, from_rpc
-from media_service.client.state import OPEN
-from media_service.client.steps import (
+from media_service_client.channel import UNARY_TIMEOUT_SECONDS, rpcs
+from media_service_client.errors import MediaServiceError, from_rpc
+from media_service_client.state import OPEN
+from media_service_client.steps import (
     Call,
     Compute,
     Receive,

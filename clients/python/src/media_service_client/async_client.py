@@ -1,6 +1,7 @@
-"""The asyncio client: the same protocols and promises as the blocking one."""
+"""The asyncio client. `sync_client.py` is written from it: `make gen`."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Container, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -19,22 +20,22 @@ from mediaservice.v1 import (
     upload_service_pb2,
 )
 
-from media_service.client import calls
-from media_service.client.async_transport import AsyncTransport
-from media_service.client.channel import OPTIONS, Endpoint
-from media_service.client.download import Reception, download
-from media_service.client.errors import MediaServiceError
-from media_service.client.retry import DEFAULT, Backoff, Retries, is_transient
-from media_service.client.source import Uploadable, open_source
-from media_service.client.state import OPEN, UNFINISHED
-from media_service.client.steps import Progress, ignore_progress
-from media_service.client.target import Downloadable, open_target
-from media_service.client.upload import upload, upload_spec
-from media_service.ids import new_id
+from media_service_client import calls
+from media_service_client.async_transport import AsyncTransport
+from media_service_client.channel import OPTIONS, Endpoint
+from media_service_client.download import Reception, download
+from media_service_client.errors import MediaServiceError
+from media_service_client.retry import DEFAULT, Backoff, Retries, is_transient
+from media_service_client.source import Uploadable, open_source
+from media_service_client.state import OPEN, UNFINISHED
+from media_service_client.steps import Progress, ignore_progress
+from media_service_client.target import Downloadable, open_target
+from media_service_client.upload import upload, upload_spec
 
 
 class AsyncClient:
-    """A connection to a media service; close it or use `async with`. Make it in a running loop.
+    """A connection to a media service; close it or use `async with`.
+    Open it in a running event loop.
 
     `ca_file` (PEM) or `tls=True` (public authorities) turns TLS on. Failures that may pass are
     tried again by `backoff`; every other one is raised as `MediaServiceError`.
@@ -232,9 +233,16 @@ class AsyncClient:
         """Accepts a job that makes a rendition by a pipeline in the short text form, such as
         "resize:800x600,compress:85"; without a name, the rendition gets one."""
         request = processing_service_pb2.ProcessMediaRequest(
-            media_id=media_id, ops=ops, rendition=rendition, priority=priority, request_id=new_id()
+            media_id=media_id,
+            ops=ops,
+            rendition=rendition,
+            priority=priority,
+            request_id=str(uuid.uuid4()),
         )
-        return await self._transport.run(calls.call("ProcessMedia", request, self._backoff))
+        job: job_pb2.Job = await self._transport.run(
+            calls.call("ProcessMedia", request, self._backoff)
+        )
+        return job
 
     async def job(self, job_id: str) -> job_pb2.Job:
         """A job as it is now."""

@@ -1,17 +1,18 @@
 """The upload protocol: what to send next, whatever has happened so far."""
 
+import uuid
 from collections.abc import Iterator
 
 from crc32c import crc32c as crc32c_of
 from grpc import StatusCode
 from mediaservice.v1 import media_pb2, upload_pb2, upload_service_pb2
 
-from media_service.client.errors import MediaServiceError
-from media_service.client.parallel import upload_parts
-from media_service.client.retry import Backoff, Retries, is_transient
-from media_service.client.source import Source
-from media_service.client.state import Upload, refused, require_same
-from media_service.client.steps import (
+from media_service_client.errors import MediaServiceError
+from media_service_client.parallel import upload_parts
+from media_service_client.retry import Backoff, Retries, is_transient
+from media_service_client.source import Source
+from media_service_client.state import Upload, refused, require_same
+from media_service_client.steps import (
     Call,
     Compute,
     Progress,
@@ -22,7 +23,6 @@ from media_service.client.steps import (
     Steps,
     ignore_progress,
 )
-from media_service.ids import new_id
 
 # After these only the service knows where the upload stands; GetUpload tells.
 RESYNC = frozenset(
@@ -75,7 +75,7 @@ def upload_spec(
 ) -> upload_pb2.UploadSpec:
     """What is declared of `source`; the id is chosen here, so that every try has the same one."""
     return upload_pb2.UploadSpec(
-        upload_id=upload_id or new_id(),
+        upload_id=upload_id or str(uuid.uuid4()),
         filename=source.filename if filename is None else filename,
         content_type=content_type or "",
         size_bytes=source.size,

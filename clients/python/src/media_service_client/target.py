@@ -1,11 +1,10 @@
 """Where a download goes: a file that is either whole or not there, or a stream."""
 
 import os
+import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
-
-from media_service.ids import new_id
 
 
 class Target(Protocol):
@@ -54,7 +53,7 @@ class FileTarget:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._part = path.with_name(f"{path.name[:60]}.{new_id()[-12:]}.part")
+        self._part = path.with_name(f"{path.name[:60]}.{uuid.uuid4().hex[-12:]}.part")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         self._file = open(os.open(self._part, flags, 0o666), "wb", buffering=0)  # noqa: PTH123, SIM115
 

@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol, Self
 from crc32c import crc32c as crc32c_of
 from grpc import StatusCode
 
-from media_service.client.errors import MediaServiceError
+from media_service_client.errors import MediaServiceError
 
 PIECE = 1 << 19  # bytes; larger messages are slower over gRPC, as are smaller ones
 MARK_EVERY = 1 << 23  # bytes between two remembered checksums

@@ -1,0 +1,42 @@
+"""What the contract says beyond its stubs: comments, and rules for fields.
+
+Stubs carry the rules as bytes that they do not understand (`protos/gen.py`), so they are read here
+by the descriptors of `buf.validate`, which come with the contract's own.
+"""
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+
+def descriptor_set() -> FileDescriptorSet:
+    """Every file of the contract with its comments, and every file that these import."""
+    return FileDescriptorSet.FromString((files("mediaservice") / "mediaservice.binpb").read_bytes())
+
+
+def descriptor_pool() -> DescriptorPool:
+    """The same files in a pool of their own: in the process's pool, fields have no rules."""
+    pool = DescriptorPool()
+    for file in descriptor_set().file:
+        pool.Add(file)
+    return pool
+
+
+@cache
+def _field_options() -> tuple[type[Message], Any]:
+    """The class of a field's options, and its extension `buf.validate.field`."""
+    pool = descriptor_pool()
+    options = GetMessageClass(pool.FindMessageTypeByName("google.protobuf.FieldOptions"))
+    return options, pool.FindExtensionByName("buf.validate.field")
+
+
+def field_rules(field: FieldDescriptor) -> Any:
+    """The `buf.validate.FieldRules` of a field; without rules, an empty message."""
+    options, rules = _field_options()
+    return options.FromString(field.GetOptions().SerializeToString()).Extensions[rules]
