@@ -15,8 +15,8 @@ from typing import Any
 
 import psycopg
 from mediaservice.v1 import (
-    processing_service_pb2,
-    processing_service_pb2_grpc,
+    job_service_pb2,
+    job_service_pb2_grpc,
     upload_pb2,
     upload_service_pb2,
     upload_service_pb2_grpc,
@@ -106,7 +106,7 @@ class Crowd:
         self.seconds: list[float] = []
 
     async def watch(self, stub: Any, job_id: str, metadata: Any) -> None:
-        request = processing_service_pb2.WatchJobRequest(job_id=job_id)
+        request = job_service_pb2.WatchJobRequest(job_id=job_id)
         last = ""
         async for job in stub.WatchJob(request, metadata=metadata):
             if not job.stage:
@@ -123,7 +123,7 @@ async def crowd(bench: Bench, job_ids: Sequence[str]) -> AsyncIterator[Crowd]:
     metadata = (("authorization", f"Bearer {bench.stack.token}"),)
     async with AsyncExitStack() as stack:
         stubs: list[Any] = [
-            processing_service_pb2_grpc.ProcessingServiceStub(
+            job_service_pb2_grpc.JobServiceStub(
                 await stack.enter_async_context(channel(bench.stack.grpc))
             )
             for _ in range(CHANNELS)

@@ -18,6 +18,8 @@ from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
     job_pb2,
+    job_service_pb2,
+    job_service_pb2_grpc,
     processing_service_pb2,
     processing_service_pb2_grpc,
     upload_pb2,
@@ -144,8 +146,9 @@ async def streamed(to: Client, media_id: str, ops: str) -> float:
     stub: Any = processing_service_pb2_grpc.ProcessingServiceStub(to.service)
     request = processing_service_pb2.ProcessMediaRequest(media_id=media_id, ops=ops)
     job = await stub.ProcessMedia(request, metadata=to.metadata)
-    watched = stub.WatchJob(
-        processing_service_pb2.WatchJobRequest(job_id=job.job_id), metadata=to.metadata
+    jobs: Any = job_service_pb2_grpc.JobServiceStub(to.service)
+    watched = jobs.WatchJob(
+        job_service_pb2.WatchJobRequest(job_id=job.job_id), metadata=to.metadata
     )
     async for seen in watched:
         job = seen
@@ -254,11 +257,11 @@ async def starts(bench: Bench, to: Client, source: Path) -> Row:
 
 
 async def cancel_all(to: Client) -> None:
-    stub: Any = processing_service_pb2_grpc.ProcessingServiceStub(to.service)
+    stub: Any = job_service_pb2_grpc.JobServiceStub(to.service)
     for state in (job_pb2.Job.RUNNING, job_pb2.Job.QUEUED):
-        request = processing_service_pb2.ListJobsRequest(state=state, type=job_pb2.Job.PROCESS)
+        request = job_service_pb2.ListJobsRequest(state=state, type=job_pb2.Job.PROCESS)
         for job in (await stub.ListJobs(request, metadata=to.metadata)).jobs:
-            cancel = processing_service_pb2.CancelJobRequest(job_id=job.job_id)
+            cancel = job_service_pb2.CancelJobRequest(job_id=job.job_id)
             await stub.CancelJob(cancel, metadata=to.metadata)
 
 

@@ -16,6 +16,8 @@ from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
     job_pb2,
+    job_service_pb2,
+    job_service_pb2_grpc,
     media_pb2,
     media_service_pb2,
     media_service_pb2_grpc,
@@ -104,6 +106,7 @@ class Fake(
     download_service_pb2_grpc.DownloadServiceServicer,
     media_service_pb2_grpc.MediaServiceServicer,
     processing_service_pb2_grpc.ProcessingServiceServicer,
+    job_service_pb2_grpc.JobServiceServicer,
 ):
     def __init__(self) -> None:
         self.sessions: dict[str, Session] = {}
@@ -365,10 +368,10 @@ class Fake(
         if request.ops == "nonsense":
             abort(context, "INVALID_OPERATIONS")
         job_id = self.requests.setdefault(request.request_id, new_id())
-        name = request.rendition or "p-1"
+        name = request.rendition_name or "p-1"
         job = job_pb2.Job(job_id=job_id, media_id=request.media_id, type=job_pb2.Job.PROCESS)
         job.state, job.priority = job_pb2.Job.QUEUED, request.priority
-        job.rendition.name = name
+        job.rendition_name = name
         job.create_time.GetCurrentTime()
         self.jobs[job_id] = job
         if fault:
@@ -384,12 +387,12 @@ class Fake(
         self._unary("GetJob", context)
         return self._job(request, context)
 
-    def ListJobs(self, request, context) -> processing_service_pb2.ListJobsResponse:  # noqa: N802
+    def ListJobs(self, request, context) -> job_service_pb2.ListJobsResponse:  # noqa: N802
         self._unary("ListJobs", context)
         jobs = [job for job in self.jobs.values() if request.state in {0, job.state}]
         start, size = int(request.page_token or 0), request.page_size or 2
         more = start + size < len(jobs)
-        return processing_service_pb2.ListJobsResponse(
+        return job_service_pb2.ListJobsResponse(
             jobs=jobs[start : start + size], next_page_token=str(start + size) if more else ""
         )
 
@@ -431,14 +434,18 @@ class Fake(
         )
         blur.parameters.add(
             name="sigma",
-            type="float",
+            type=processing_service_pb2.ParameterInfo.NUMBER,
             description="In pixels.",
             default_value="3",
-            min="0.3",
-            max="200",
+            min_value="0.3",
+            max_value="200",
         )
         flip = processing_service_pb2.OperationInfo(name="flip", description="Mirrors it.")
-        flip.parameters.add(name="direction", type="enum", values=["HORIZONTAL", "VERTICAL"])
+        flip.parameters.add(
+            name="direction",
+            type=processing_service_pb2.ParameterInfo.ENUM,
+            values=["HORIZONTAL", "VERTICAL"],
+        )
         return processing_service_pb2.ListOperationsResponse(operations=[blur, flip])
 
 
@@ -452,6 +459,7 @@ def serving(fake: Fake) -> Iterator[str]:
     download_service_pb2_grpc.add_DownloadServiceServicer_to_server(fake, server)
     media_service_pb2_grpc.add_MediaServiceServicer_to_server(fake, server)
     processing_service_pb2_grpc.add_ProcessingServiceServicer_to_server(fake, server)
+    job_service_pb2_grpc.add_JobServiceServicer_to_server(fake, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

@@ -39,7 +39,7 @@ async def test_a_job_is_accepted_once_although_its_answer_is_lost(client, fake, 
     fake.inject("ProcessMedia", Fault("UNAVAILABLE", at_finish=True))
     job = await client.process(media_id, "resize:10x", rendition="tiny", priority=Job.HIGH)
     assert list(fake.jobs) == [job.job_id]
-    assert (job.rendition.name, job.priority) == ("tiny", Job.HIGH)
+    assert (job.rendition_name, job.priority) == ("tiny", Job.HIGH)
 
 
 async def test_a_watch_survives_a_break_and_ends_with_the_job(client, fake, media_id):

@@ -15,6 +15,8 @@ from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
     job_pb2,
+    job_service_pb2,
+    job_service_pb2_grpc,
     media_pb2,
     media_service_pb2,
     media_service_pb2_grpc,
@@ -128,6 +130,7 @@ class Customer:
         self._media = media_service_pb2_grpc.MediaServiceStub(self._channel)
         self._downloads = download_service_pb2_grpc.DownloadServiceStub(self._channel)
         self._processing = processing_service_pb2_grpc.ProcessingServiceStub(self._channel)
+        self._jobs = job_service_pb2_grpc.JobServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -297,16 +300,16 @@ class Customer:
             media_id=attempt.upload_id, ops=ops, request_id=attempt.request_id
         )
         if not attempt.streamed:
-            request.rendition = RENDITION
+            request.rendition_name = RENDITION
         job: job_pb2.Job = self._call(self._processing.ProcessMedia, request)
         assert attempt.job_id in {"", job.job_id}, "another job for the same request"
         attempt.job_id = job.job_id
         return job
 
     def cancel(self, attempt: Attempt) -> None:
-        request = processing_service_pb2.CancelJobRequest(job_id=attempt.job_id)
+        request = job_service_pb2.CancelJobRequest(job_id=attempt.job_id)
         attempt.cancelled = True
-        self._call(self._processing.CancelJob, request)
+        self._call(self._jobs.CancelJob, request)
 
     def stream(self, media_id: str, path: str) -> bytes:
         request = download_service_pb2.GetStreamRequest(media_id=media_id, path=path)
@@ -325,8 +328,8 @@ class Customer:
         return b"".join(self.stream(media_id, f"{place}/{name}") for name in ["init.mp4", *names])
 
     def job(self, job_id: str) -> job_pb2.Job | None:
-        request = processing_service_pb2.GetJobRequest(job_id=job_id)
-        return self._find(self._processing.GetJob, request)
+        request = job_service_pb2.GetJobRequest(job_id=job_id)
+        return self._find(self._jobs.GetJob, request)
 
 
 # What customers do, each with an attempt of its own.

@@ -35,16 +35,8 @@ async def test_every_table_of_the_first_migration_is_there(database: Database) -
         rows = await db.execute("select tablename from pg_tables where schemaname = 'public'")
         names = {row["tablename"] async for row in rows}
     assert names >= {"blobs", "media", "media_versions", "uploads", "upload_parts", "jobs"}
-    assert [m.name for m in migrations()] == [
-        "0001_initial",
-        "0002_part_numbers",
-        "0003_parts",
-        "0004_renditions",
-        "0005_jobs",
-        "0006_renders",
-        "0007_streams",
-        "0008_media_fields",
-    ]
+    numbers = [int(migration.name[:4]) for migration in migrations()]
+    assert numbers == list(range(1, len(numbers) + 1))
 
 
 @pytest.fixture

@@ -73,7 +73,15 @@ def test_a_batch_and_the_manual(alice: httpx.Client, http: httpx.Client) -> None
     media = store(alice, jpeg())["mediaId"]
     requests = [{"mediaId": media, "ops": ops} for ops in ("negate", "resize:10x")]
     answer = alice.post("/v1/media:batchProcess", json={"requests": requests})
-    assert [job["mediaId"] for job in answer.json()["jobs"]] == [media, media]
+    jobs = [result["job"] for result in answer.json()["results"]]
+    assert [job["mediaId"] for job in jobs] == [media, media]
+    mixed = {"requests": [{"mediaId": media, "ops": ops} for ops in ("negate", "fly")]}
+    answer = alice.post("/v1/media:batchProcess", json=mixed)
+    good, bad = answer.json()["results"]
+    assert good["job"]["mediaId"] == media
+    assert bad["error"]["details"][0]["reason"] == "INVALID_OPERATIONS"
+    answer = alice.post("/v1/media:batchProcess", json={**mixed, "atomic": True})
+    assert refusal(answer) == (400, "INVALID_OPERATIONS")
     manual = http.get("/v1/operations").json()
     assert {"resize", "crop", "filter"} <= {one["name"] for one in manual["operations"]}
 
@@ -84,7 +92,7 @@ def test_grpcurl_watches_a_job_to_its_end(
     media = store(alice, jpeg())["mediaId"]
     job = alice.post(f"/v1/media/{media}:process", json={"ops": "resize:20x"}).json()
     request = json.dumps({"job_id": job["jobId"]})
-    method = f"{API}.ProcessingService/WatchJob"
+    method = f"{API}.JobService/WatchJob"
     seen = many(grpcurl("-d", request, service.grpc_address, method, user="alice"))
     assert seen[-1]["state"] == "SUCCEEDED"
     percents = [one.get("progress_percent", 0) for one in seen]

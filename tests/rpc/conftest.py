@@ -17,6 +17,7 @@ from grpc_status import rpc_status
 from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
+    job_service_pb2_grpc,
     media_pb2,
     media_service_pb2_grpc,
     processing_service_pb2_grpc,
@@ -59,6 +60,7 @@ class Caller:
         self.downloads = download_service_pb2_grpc.DownloadServiceStub(self.channel)
         self.media = media_service_pb2_grpc.MediaServiceStub(self.channel)
         self.processing = processing_service_pb2_grpc.ProcessingServiceStub(self.channel)
+        self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)
 
     async def call(
         self, method: Callable[..., Any], request: Any, *headers: tuple[str, str]

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 from google.rpc import error_details_pb2
-from mediaservice.v1 import download_service_pb2, job_pb2, media_pb2, processing_service_pb2
+from mediaservice.v1 import (
+    download_service_pb2,
+    job_pb2,
+    job_service_pb2,
+    media_pb2,
+    processing_service_pb2,
+)
 from PIL import Image
 
 from tests.codecs.pdf_files import RED, Page, pdf, square, text
@@ -29,8 +35,8 @@ async def made(ann: Caller, media_id: str, ops: str, **fields: Any) -> Job:
     """The job, once it has ended."""
     request = processing_service_pb2.ProcessMediaRequest(media_id=media_id, ops=ops, **fields)
     job = await ann.call(ann.processing.ProcessMedia, request)
-    watch = processing_service_pb2.WatchJobRequest(job_id=job.job_id)
-    return [job async for job in ann.processing.WatchJob(watch, metadata=ann.metadata)][-1]
+    watch = job_service_pb2.WatchJobRequest(job_id=job.job_id)
+    return [job async for job in ann.jobs.WatchJob(watch, metadata=ann.metadata)][-1]
 
 
 async def content(ann: Caller, job: Job) -> bytes:
@@ -54,7 +60,7 @@ async def test_a_page_is_a_picture_like_others(ann: Caller, report: media_pb2.Me
 
 
 async def test_the_text_is_a_rendition(ann: Caller, report: media_pb2.Media) -> None:
-    job = await made(ann, report.media_id, "extract_text", rendition="words")
+    job = await made(ann, report.media_id, "extract_text", rendition_name="words")
     assert job.rendition.content_type == "text/plain; charset=utf-8"
     assert (await content(ann, job)).decode() == "Grüße\f\f"
 

@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2
 from mediaservice.v1 import (
     download_service_pb2,
     job_pb2,
+    job_service_pb2,
     media_pb2,
     media_service_pb2,
     operation_pb2,
@@ -28,6 +29,7 @@ from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
 Job = job_pb2.Job
 Operation = operation_pb2.Operation
 Request = processing_service_pb2.ProcessMediaRequest
+Result = processing_service_pb2.BatchProcessMediaResponse.Result
 # Takes a core for seconds.
 SLOW = "resize:11000x11000:enlarge=true:fit=fill,blur:100,rotate:33,blur:90,convert:AVIF:effort=9"
 
@@ -37,34 +39,34 @@ async def process(caller: Caller, media_id: str, ops: str, **fields: Any) -> Job
     return await caller.call(caller.processing.ProcessMedia, request)
 
 
-async def batch(caller: Caller, *requests: Request) -> list[Job]:
-    request = processing_service_pb2.BatchProcessMediaRequest(requests=requests)
-    return list((await caller.call(caller.processing.BatchProcessMedia, request)).jobs)
+async def batch(caller: Caller, *requests: Request, atomic: bool = False) -> list[Result]:
+    request = processing_service_pb2.BatchProcessMediaRequest(requests=requests, atomic=atomic)
+    return list((await caller.call(caller.processing.BatchProcessMedia, request)).results)
 
 
 async def get(caller: Caller, job_id: str) -> Job:
-    request = processing_service_pb2.GetJobRequest(job_id=job_id)
-    return await caller.call(caller.processing.GetJob, request)
+    request = job_service_pb2.GetJobRequest(job_id=job_id)
+    return await caller.call(caller.jobs.GetJob, request)
 
 
 async def listed(caller: Caller, **fields: Any) -> list[Job]:
-    request = processing_service_pb2.ListJobsRequest(**fields)
-    return list((await caller.call(caller.processing.ListJobs, request)).jobs)
+    request = job_service_pb2.ListJobsRequest(**fields)
+    return list((await caller.call(caller.jobs.ListJobs, request)).jobs)
 
 
 async def cancel(caller: Caller, job_id: str) -> Job:
-    request = processing_service_pb2.CancelJobRequest(job_id=job_id)
-    return await caller.call(caller.processing.CancelJob, request)
+    request = job_service_pb2.CancelJobRequest(job_id=job_id)
+    return await caller.call(caller.jobs.CancelJob, request)
 
 
 async def retry(caller: Caller, job_id: str) -> Job:
-    request = processing_service_pb2.RetryJobRequest(job_id=job_id)
-    return await caller.call(caller.processing.RetryJob, request)
+    request = job_service_pb2.RetryJobRequest(job_id=job_id)
+    return await caller.call(caller.jobs.RetryJob, request)
 
 
 async def watch(caller: Caller, job_id: str) -> AsyncIterator[Job]:
-    request = processing_service_pb2.WatchJobRequest(job_id=job_id)
-    async for job in caller.processing.WatchJob(request, metadata=caller.metadata):
+    request = job_service_pb2.WatchJobRequest(job_id=job_id)
+    async for job in caller.jobs.WatchJob(request, metadata=caller.metadata):
         yield job
 
 
@@ -86,10 +88,10 @@ async def rendition(caller: Caller, media_id: str, name: str) -> bytes:
     return b"".join([message.data async for message in call])
 
 
-def reason(job: Job) -> str:
+def reason(failed: Job | Result) -> str:
     """Why it failed."""
     info = error_details_pb2.ErrorInfo()
-    assert job.error.details[0].Unpack(info)
+    assert failed.error.details[0].Unpack(info)
     return info.reason
 
 
@@ -106,7 +108,7 @@ async def test_a_pipeline_becomes_a_rendition(working: Running) -> None:
     media = await ann.store(jpeg(width=64, height=48))
     accepted = await process(ann, media.media_id, "resize:32x,convert:WEBP")
     assert (accepted.type, accepted.priority, accepted.attempt) == (Job.PROCESS, Job.NORMAL, 0)
-    assert accepted.rendition.name.startswith("p-")
+    assert accepted.rendition_name.startswith("p-")
     seen = [job async for job in watch(ann, accepted.job_id)]
     done = seen[-1]
     assert (done.state, done.progress_percent, done.stage) == (Job.SUCCEEDED, 100, "")
@@ -155,7 +157,7 @@ async def test_what_was_made_before_is_taken_as_it_is(working: Running) -> None:
     assert again.job_id != first.job_id
     assert (again.state, again.attempt) == (Job.SUCCEEDED, 0)
     assert again.rendition == first.rendition
-    other = await process(ann, media.media_id, "negate", rendition="negative")
+    other = await process(ann, media.media_id, "negate", rendition_name="negative")
     assert other.state == Job.QUEUED
 
 
@@ -163,11 +165,11 @@ async def test_a_name_is_given_to_what_is_made_last(working: Running) -> None:
     ann = await working.caller()
     media = await ann.store(jpeg(width=64, height=48))
     for width in (32, 16):
-        job = await process(ann, media.media_id, f"resize:{width}x", rendition="mine")
+        job = await process(ann, media.media_id, f"resize:{width}x", rendition_name="mine")
         assert (await ended(ann, job.job_id)).rendition.width == width
     first = (await listed(ann, type=Job.PROCESS))[1]
     assert first.state == Job.SUCCEEDED
-    assert (first.rendition.name, first.rendition.width) == ("mine", 0), "it is not there any more"
+    assert (first.rendition_name, first.HasField("rendition")) == ("mine", False), "it was replaced"
 
 
 async def test_a_picture_that_cannot_be_read_fails_the_job_with_a_reason(working: Running) -> None:
@@ -207,7 +209,7 @@ async def test_a_rendition_is_deleted_and_can_be_made_again(
     caplog.set_level(logging.INFO, "media_service.audit")
     ann = await working.caller()
     media_id = (await ann.store(jpeg())).media_id
-    job = await ended(ann, (await process(ann, media_id, "negate", rendition="mine")).job_id)
+    job = await ended(ann, (await process(ann, media_id, "negate", rendition_name="mine")).job_id)
     (ingest,) = await listed(ann, type=Job.INGEST)
     await ended(ann, ingest.job_id)
     request = media_service_pb2.GetMediaRequest(media_id=media_id)
@@ -220,7 +222,7 @@ async def test_a_rendition_is_deleted_and_can_be_made_again(
     assert line in caplog.text
     assert (await refused(rendition(ann, media_id, "mine"))).reason == "RENDITION_NOT_FOUND"
     assert (await get(ann, job.job_id)).rendition.width == 0, "it is not there any more"
-    again = await process(ann, media_id, "negate", rendition="mine")
+    again = await process(ann, media_id, "negate", rendition_name="mine")
     assert again.state == Job.QUEUED
     assert (await ended(ann, again.job_id)).rendition.width > 0
 
@@ -257,8 +259,8 @@ async def test_which_renditions_cannot_be_deleted(
         ({"operations": [Operation()]}, "INVALID_OPERATIONS"),
         ({"operations": [Operation(blur=Operation.Blur(sigma=-1))]}, "INVALID_OPERATIONS"),
         ({"operations": [Operation(negate=Operation.Negate())] * 33}, "INVALID_OPERATIONS"),
-        ({"ops": "negate", "rendition": "small"}, "INVALID_FIELD"),
-        ({"ops": "negate", "rendition": "../x"}, "INVALID_FIELD"),
+        ({"ops": "negate", "rendition_name": "small"}, "INVALID_FIELD"),
+        ({"ops": "negate", "rendition_name": "../x"}, "INVALID_FIELD"),
         ({"ops": "negate", "request_id": "x"}, "INVALID_FIELD"),
         ({"ops": "negate", "priority": 9}, "INVALID_FIELD"),
     ],
@@ -329,15 +331,15 @@ async def crowd(service: Running, media_id: str, first: int, last: int) -> None:
 async def test_a_media_has_so_many_renditions_and_no_more(ann: Caller, service: Running) -> None:
     media = await ann.store(jpeg())
     await crowd(service, media.media_id, 1, 199)
-    assert (await process(ann, media.media_id, "blur:2", rendition="more")).state == Job.QUEUED
+    assert (await process(ann, media.media_id, "blur:2", rendition_name="more")).state == Job.QUEUED
     await crowd(service, media.media_id, 200, 200)
-    told = await refused(process(ann, media.media_id, "blur:2", rendition="more"))
+    told = await refused(process(ann, media.media_id, "blur:2", rendition_name="more"))
     assert (told.code, told.reason) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         "RENDITION_LIMIT_EXCEEDED",
     )
     assert told.metadata["limit"] == "200"
-    assert (await process(ann, media.media_id, "blur:2", rendition="r-7")).state == Job.QUEUED
+    assert (await process(ann, media.media_id, "blur:2", rendition_name="r-7")).state == Job.QUEUED
 
 
 async def test_a_job_whose_media_is_full_by_then_fails_with_a_reason(start: Start) -> None:
@@ -425,51 +427,88 @@ async def test_a_request_id_stands_for_one_job_however_many_ask_at_once(ann: Cal
     assert len({job.job_id for job in jobs}) == 1
 
 
-async def test_a_batch_is_taken_whole_or_not_at_all(ann: Caller, bob: Caller) -> None:
+async def test_each_request_of_a_batch_succeeds_or_fails_on_its_own(
+    ann: Caller, bob: Caller
+) -> None:
     mine, theirs = await ann.store(jpeg()), await bob.store(jpeg())
-    orders = [Request(media_id=mine.media_id, ops=f"blur:{n}") for n in (1, 2)]
-    told = await refused(batch(ann, *orders, Request(media_id=theirs.media_id, ops="negate")))
-    assert told.reason == "MEDIA_NOT_FOUND"
+    results = await batch(
+        ann,
+        Request(media_id=mine.media_id, ops="blur:1"),
+        Request(media_id=theirs.media_id, ops="negate"),
+        Request(media_id=mine.media_id, ops="blur:-1"),
+        Request(media_id=mine.media_id, ops="blur:2"),
+    )
+    started = [result.job for result in results if result.WhichOneof("result") == "job"]
+    assert [result.WhichOneof("result") for result in results] == ["job", "error", "error", "job"]
+    assert [job.operations[0].blur.sigma for job in started] == [1, 2]
+    assert [reason(result) for result in results[1:3]] == ["MEDIA_NOT_FOUND", "INVALID_OPERATIONS"]
+    assert results[1].error.code == grpc.StatusCode.NOT_FOUND.value[0]
+    bad = error_details_pb2.BadRequest()
+    assert results[2].error.details[1].Unpack(bad)
+    assert [each.field for each in bad.field_violations] == ["ops[0].blur.sigma"]
+    listed_ids = {job.job_id for job in await listed(ann, type=Job.PROCESS)}
+    assert listed_ids == {job.job_id for job in started}
+
+
+async def test_an_atomic_batch_starts_all_jobs_or_none(ann: Caller, bob: Caller) -> None:
+    mine, theirs = await ann.store(jpeg()), await bob.store(jpeg())
+    requests = [Request(media_id=mine.media_id, ops=f"blur:{n}") for n in (1, 2)]
+    not_mine = Request(media_id=theirs.media_id, ops="negate")
+    refusal = await refused(batch(ann, *requests, not_mine, atomic=True))
+    assert refusal.reason == "MEDIA_NOT_FOUND"
     assert await listed(ann, type=Job.PROCESS) == []
-    jobs = await batch(ann, *orders)
+    jobs = [result.job for result in await batch(ann, *requests, atomic=True)]
     assert [job.operations[0].blur.sigma for job in jobs] == [1, 2]
     assert {job.job_id for job in await listed(ann, type=Job.PROCESS)} == {j.job_id for j in jobs}
 
 
-async def test_a_batch_that_is_sent_again_is_the_same(ann: Caller) -> None:
+@pytest.mark.parametrize("atomic", [False, True])
+async def test_a_repeated_batch_returns_the_same_jobs(ann: Caller, atomic: bool) -> None:
     media = await ann.store(jpeg())
-    orders = [
+    requests = [
         Request(media_id=media.media_id, ops="negate", request_id=unknown_id()) for _ in range(3)
     ]
-    assert await batch(ann, *orders) == await batch(ann, *orders)
+    first = await batch(ann, *requests, atomic=atomic)
+    assert await batch(ann, *requests, atomic=atomic) == first
 
 
-async def test_what_is_wrong_in_a_batch_is_told_with_its_place(ann: Caller) -> None:
+async def test_an_atomic_batch_names_the_request_that_is_invalid(ann: Caller) -> None:
     media = await ann.store(jpeg())
     good = Request(media_id=media.media_id, ops="negate")
     for fields, wrong in (
         ({"media_id": "x"}, ["requests[1].media_id"]),
         ({"ops": "negate,blur:-1"}, ["requests[1].ops[1].blur.sigma"]),
-        ({"rendition": "small"}, ["requests[1].rendition"]),
+        ({"rendition_name": "small"}, ["requests[1].rendition_name"]),
         ({"ops": "convert:HEIC"}, []),
     ):
         bad = Request(**({"media_id": media.media_id, "ops": "negate"} | fields))
-        told = await refused(batch(ann, good, bad))
-        assert told.fields == wrong
-        assert "requests[1]" in told.message
+        refusal = await refused(batch(ann, good, bad, atomic=True))
+        assert refusal.fields == wrong
+        assert "requests[1]" in refusal.message
     assert await listed(ann, type=Job.PROCESS) == []
 
 
-async def test_a_batch_is_audited_by_its_jobs(
-    ann: Caller, caplog: pytest.LogCaptureFixture
+async def test_a_batch_has_up_to_a_thousand_requests(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    requests = [Request(media_id=media.media_id, ops=f"resize:{n}x") for n in range(1, 1002)]
+    assert (await refused(batch(ann, *requests))).reason == "INVALID_FIELD"
+    results = await batch(ann, *requests[:1000])
+    assert [result.job.operations[0].resize.width for result in results] == list(range(1, 1001))
+    assert len({result.job.job_id for result in results}) == 1000
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+async def test_the_audit_log_names_the_jobs_of_a_batch(
+    ann: Caller, caplog: pytest.LogCaptureFixture, atomic: bool
 ) -> None:
     caplog.set_level(logging.INFO, "media_service.audit")
     media = await ann.store(jpeg())
-    order = Request(media_id=media.media_id, ops="negate")
-    jobs = await batch(ann, order, order)
-    ids = ",".join(job.job_id for job in jobs)
-    assert f"action=media.process user='ann' org='' subject={ids} outcome=OK" in caplog.text
-    await refused(batch(ann, order, Request(media_id=unknown_id(), ops="fly")))
+    request = Request(media_id=media.media_id, ops="negate")
+    results = await batch(ann, request, request, atomic=atomic)
+    ids = ",".join(result.job.job_id for result in results)
+    assert f"action=renditions.create user='ann' org='' subject={ids} outcome=OK" in caplog.text
+    bad = Request(media_id=unknown_id(), ops="fly")
+    await refused(batch(ann, request, bad, atomic=True))
     async with asyncio.timeout(10):  # a refusal is written down once it is sent
         while f"subject={media.media_id}," not in caplog.text:
             await asyncio.sleep(0.01)
@@ -492,16 +531,16 @@ async def test_lists_are_filtered_and_paged(ann: Caller) -> None:
     assert [job.job_id for job in await listed(ann, state=Job.CANCELLED)] == [jobs[0].job_id]
     assert [job.type for job in await listed(ann, media_id=other.media_id)] == [Job.INGEST]
     seen: list[str] = []
-    request = processing_service_pb2.ListJobsRequest(page_size=2, type=Job.PROCESS)
+    request = job_service_pb2.ListJobsRequest(page_size=2, type=Job.PROCESS)
     while True:
-        page = await ann.call(ann.processing.ListJobs, request)
+        page = await ann.call(ann.jobs.ListJobs, request)
         seen += [job.job_id for job in page.jobs]
         if not page.next_page_token:
             break
         request.page_token = page.next_page_token
     assert seen == newest_first
     request.type = Job.INGEST
-    told = await refused(ann.call(ann.processing.ListJobs, request))
+    told = await refused(ann.call(ann.jobs.ListJobs, request))
     assert told.reason == "INVALID_PAGE_TOKEN"
 
 
@@ -515,11 +554,11 @@ async def test_a_page_ends_before_it_is_too_large_to_be_sent(ann: Caller, servic
         " owner_id, %s, 'r' from jobs, generate_series(1, 500)",
         texts,
     )
-    request = processing_service_pb2.ListJobsRequest(page_size=1000, type=Job.PROCESS)
+    request = job_service_pb2.ListJobsRequest(page_size=1000, type=Job.PROCESS)
     seen: list[str] = []
     pages = 0
     while True:
-        page = await ann.call(ann.processing.ListJobs, request)
+        page = await ann.call(ann.jobs.ListJobs, request)
         assert page.ByteSize() < 1.1 * (1 << 20)
         seen += [job.job_id for job in page.jobs]
         pages += 1

@@ -304,7 +304,7 @@ async def test_who_may_see_a_stream_may_see_its_storyboard_and_no_other_renditio
     ann = await streaming.caller()
     media_id, _ = await streamed(ann, counted(4, "5", "256x144"))
     for name, ops in (("storyboard", "storyboard"), ("board", "mute,storyboard:1"), ("p", "frame")):
-        await ended(ann, (await process(ann, media_id, ops, rendition=name)).job_id)
+        await ended(ann, (await process(ann, media_id, ops, rendition_name=name)).job_id)
     sign = download_service_pb2.SignUrlRequest(media_id=media_id, rendition="stream")
     token = (await ann.call(ann.downloads.SignUrl, sign)).url.split("/")[-2]
     await show(ann, media_id, media_pb2.Media.PUBLIC)
@@ -381,8 +381,8 @@ async def test_a_stream_has_no_other_name_and_nothing_else_has_its(streaming: Ru
     ann = await streaming.caller()
     media = await ann.store_all(counted(4, "5", "256x144"))
     for ops, name in (("stream", "mine"), ("frame", "stream")):
-        refusal = await refused(process(ann, media.media_id, ops, rendition=name))
-        assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["rendition"])
+        refusal = await refused(process(ann, media.media_id, ops, rendition_name=name))
+        assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["rendition_name"])
 
 
 async def test_sounds_alone_are_not_streamed(streaming: Running) -> None:
@@ -407,7 +407,7 @@ async def test_films_get_their_presets_by_themselves(start: Start) -> None:
     async with asyncio.timeout(60):
         while await names() != {"stream", "poster"}:
             await asyncio.sleep(0.1)
-    refusal = await refused(process(ann, media.media_id, "frame", rendition="poster"))
+    refusal = await refused(process(ann, media.media_id, "frame", rendition_name="poster"))
     assert refusal.reason == "INVALID_FIELD"
 
 
@@ -424,7 +424,7 @@ async def test_who_asks_for_a_stream_at_once_gets_that_and_not_the_preset(start:
     async with asyncio.timeout(60):
         while len(await jobs()) < 2 or not all(each.HasField("end_time") for each in await jobs()):
             await asyncio.sleep(0.1)
-    assert {each.rendition.name for each in await jobs()} == {"stream", "poster"}
+    assert {each.rendition_name for each in await jobs()} == {"stream", "poster"}
     (playlist,) = await playlists(ann, media.media_id)
     assert (
         sum(map(float, re.findall(r"#EXTINF:([\d.]+)", await text(ann, media.media_id, playlist))))

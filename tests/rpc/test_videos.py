@@ -52,7 +52,7 @@ async def test_a_film_becomes_another_and_a_picture(working: Running, film: byte
 async def test_a_storyboard_has_its_times_beside_it(working: Running, film: bytes) -> None:
     ann = await working.caller()
     media = await ann.store(film, "film.mp4")
-    job = await process(ann, media.media_id, "storyboard:1", rendition="board")
+    job = await process(ann, media.media_id, "storyboard:1", rendition_name="board")
     done = await ended(ann, job.job_id)
     assert (done.rendition.name, done.rendition.content_type) == ("board", "image/jpeg")
     request = media_service_pb2.GetMediaRequest(media_id=media.media_id)
@@ -64,10 +64,10 @@ async def test_a_storyboard_has_its_times_beside_it(working: Running, film: byte
 
 async def test_a_storyboard_leaves_room_in_its_name(ann: Caller, film: bytes) -> None:
     media = await ann.store(film, "film.mp4")
-    told = await refused(process(ann, media.media_id, "storyboard", rendition="a" * 61))
-    assert (told.reason, told.fields) == ("INVALID_FIELD", ["rendition"])
-    await process(ann, media.media_id, "storyboard", rendition="a" * 60)
-    await process(ann, media.media_id, "frames", rendition="a" * 64)
+    told = await refused(process(ann, media.media_id, "storyboard", rendition_name="a" * 61))
+    assert (told.reason, told.fields) == ("INVALID_FIELD", ["rendition_name"])
+    await process(ann, media.media_id, "storyboard", rendition_name="a" * 60)
+    await process(ann, media.media_id, "frames", rendition_name="a" * 64)
 
 
 async def test_films_are_not_made_into_what_they_are_not(working: Running, film: bytes) -> None:

@@ -22,13 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
 from mediaservice.v1 import operation_pb2 as mediaservice_dot_v1_dot_operation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mediaservice/v1/job.proto\x12\x0fmediaservice.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1fmediaservice/v1/operation.proto\"\x99\x07\n\x03Job\x12\x15\n\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x19\n\x08media_id\x18\x02 \x01(\tR\x07mediaId\x12-\n\x04type\x18\x03 \x01(\x0e\x32\x19.mediaservice.v1.Job.TypeR\x04type\x12\x30\n\x05state\x18\x04 \x01(\x0e\x32\x1a.mediaservice.v1.Job.StateR\x05state\x12\x39\n\x08priority\x18\x05 \x01(\x0e\x32\x1d.mediaservice.v1.Job.PriorityR\x08priority\x12)\n\x10progress_percent\x18\x06 \x01(\x05R\x0fprogressPercent\x12\x14\n\x05stage\x18\x07 \x01(\tR\x05stage\x12\x18\n\x07\x61ttempt\x18\x08 \x01(\x05R\x07\x61ttempt\x12(\n\x05\x65rror\x18\t \x01(\x0b\x32\x12.google.rpc.StatusR\x05\x65rror\x12:\n\noperations\x18\n \x03(\x0b\x32\x1a.mediaservice.v1.OperationR\noperations\x12\x38\n\trendition\x18\x0b \x01(\x0b\x32\x1a.mediaservice.v1.RenditionR\trendition\x12;\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x39\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12;\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x35\n\x08\x65nd_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\"5\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\n\n\x06INGEST\x10\x01\x12\x0b\n\x07PROCESS\x10\x02\"a\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06QUEUED\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tCANCELLED\x10\x05\"C\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x07\n\x03LOW\x10\x01\x12\n\n\x06NORMAL\x10\x02\x12\x08\n\x04HIGH\x10\x03\x42]\n\x13\x64\x65v.mediaservice.v1P\x01Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mediaservice/v1/job.proto\x12\x0fmediaservice.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1fmediaservice/v1/operation.proto\"\xa3\x0b\n\x03Job\x12\x1b\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x05jobId\x12\x32\n\x05owner\x18\x02 \x01(\x0b\x32\x16.mediaservice.v1.OwnerB\x04\xe2\x41\x01\x03R\x05owner\x12#\n\nproject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\tprojectId\x12\x36\n\x05\x61\x63tor\x18\x04 \x01(\x0b\x32\x1a.mediaservice.v1.Job.ActorB\x04\xe2\x41\x01\x03R\x05\x61\x63tor\x12\x33\n\x04type\x18\x05 \x01(\x0e\x32\x19.mediaservice.v1.Job.TypeB\x04\xe2\x41\x01\x03R\x04type\x12\x36\n\x05state\x18\x06 \x01(\x0e\x32\x1a.mediaservice.v1.Job.StateB\x04\xe2\x41\x01\x03R\x05state\x12?\n\x08priority\x18\x07 \x01(\x0e\x32\x1d.mediaservice.v1.Job.PriorityB\x04\xe2\x41\x01\x03R\x08priority\x12!\n\x08media_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x07mediaId\x12!\n\x08\x62\x61tch_id\x18\t \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x07\x62\x61tchId\x12\x34\n\x12subject_project_id\x18\n \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x10subjectProjectId\x12;\n\x06system\x18\x0b \x01(\x0b\x32\x1b.mediaservice.v1.Job.SystemB\x04\xe2\x41\x01\x03H\x00R\x06system\x12/\n\x10progress_percent\x18\x0c \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0fprogressPercent\x12\x1a\n\x05stage\x18\r \x01(\tB\x04\xe2\x41\x01\x03R\x05stage\x12\x1e\n\x07\x61ttempt\x18\x0e \x01(\x05\x42\x04\xe2\x41\x01\x03R\x07\x61ttempt\x12.\n\x05\x65rror\x18\x0f \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03R\x05\x65rror\x12@\n\noperations\x18\x10 \x03(\x0b\x32\x1a.mediaservice.v1.OperationB\x04\xe2\x41\x01\x03R\noperations\x12+\n\x0erendition_name\x18\x11 \x01(\tB\x04\xe2\x41\x01\x03R\rrenditionName\x12@\n\trendition\x18\x12 \x01(\x0b\x32\x1a.mediaservice.v1.RenditionB\x04\xe2\x41\x01\x03H\x01R\trendition\x12\x41\n\x0b\x63reate_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12?\n\nstart_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\tstartTime\x12\x41\n\x0bupdate_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12;\n\x08\x65nd_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x07\x65ndTime\x1a\x37\n\x05\x41\x63tor\x12\x18\n\x04type\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x04type\x12\x14\n\x02id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x02id\x1a\x08\n\x06System\"5\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\n\n\x06INGEST\x10\x01\x12\x0b\n\x07PROCESS\x10\x02\"a\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06QUEUED\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tCANCELLED\x10\x05\"C\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x07\n\x03LOW\x10\x01\x12\n\n\x06NORMAL\x10\x02\x12\x08\n\x04HIGH\x10\x03\x42\t\n\x07subjectB\x08\n\x06resultB]\n\x13\x64\x65v.mediaservice.v1P\x01Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,12 +37,64 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mediaservice.v1.job_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.mediaservice.v1P\001Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\252\002\017MediaService.V1'
-  _globals['_JOB']._serialized_start=167
-  _globals['_JOB']._serialized_end=1088
-  _globals['_JOB_TYPE']._serialized_start=867
-  _globals['_JOB_TYPE']._serialized_end=920
-  _globals['_JOB_STATE']._serialized_start=922
-  _globals['_JOB_STATE']._serialized_end=1019
-  _globals['_JOB_PRIORITY']._serialized_start=1021
-  _globals['_JOB_PRIORITY']._serialized_end=1088
+  _globals['_JOB_ACTOR'].fields_by_name['type']._loaded_options = None
+  _globals['_JOB_ACTOR'].fields_by_name['type']._serialized_options = b'\342A\001\003'
+  _globals['_JOB_ACTOR'].fields_by_name['id']._loaded_options = None
+  _globals['_JOB_ACTOR'].fields_by_name['id']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['job_id']._loaded_options = None
+  _globals['_JOB'].fields_by_name['job_id']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['owner']._loaded_options = None
+  _globals['_JOB'].fields_by_name['owner']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['project_id']._loaded_options = None
+  _globals['_JOB'].fields_by_name['project_id']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['actor']._loaded_options = None
+  _globals['_JOB'].fields_by_name['actor']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['type']._loaded_options = None
+  _globals['_JOB'].fields_by_name['type']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['state']._loaded_options = None
+  _globals['_JOB'].fields_by_name['state']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['priority']._loaded_options = None
+  _globals['_JOB'].fields_by_name['priority']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['media_id']._loaded_options = None
+  _globals['_JOB'].fields_by_name['media_id']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['batch_id']._loaded_options = None
+  _globals['_JOB'].fields_by_name['batch_id']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['subject_project_id']._loaded_options = None
+  _globals['_JOB'].fields_by_name['subject_project_id']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['system']._loaded_options = None
+  _globals['_JOB'].fields_by_name['system']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['progress_percent']._loaded_options = None
+  _globals['_JOB'].fields_by_name['progress_percent']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['stage']._loaded_options = None
+  _globals['_JOB'].fields_by_name['stage']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['attempt']._loaded_options = None
+  _globals['_JOB'].fields_by_name['attempt']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['error']._loaded_options = None
+  _globals['_JOB'].fields_by_name['error']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['operations']._loaded_options = None
+  _globals['_JOB'].fields_by_name['operations']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['rendition_name']._loaded_options = None
+  _globals['_JOB'].fields_by_name['rendition_name']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['rendition']._loaded_options = None
+  _globals['_JOB'].fields_by_name['rendition']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['create_time']._loaded_options = None
+  _globals['_JOB'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['start_time']._loaded_options = None
+  _globals['_JOB'].fields_by_name['start_time']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['update_time']._loaded_options = None
+  _globals['_JOB'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['end_time']._loaded_options = None
+  _globals['_JOB'].fields_by_name['end_time']._serialized_options = b'\342A\001\003'
+  _globals['_JOB']._serialized_start=200
+  _globals['_JOB']._serialized_end=1643
+  _globals['_JOB_ACTOR']._serialized_start=1334
+  _globals['_JOB_ACTOR']._serialized_end=1389
+  _globals['_JOB_SYSTEM']._serialized_start=1391
+  _globals['_JOB_SYSTEM']._serialized_end=1399
+  _globals['_JOB_TYPE']._serialized_start=1401
+  _globals['_JOB_TYPE']._serialized_end=1454
+  _globals['_JOB_STATE']._serialized_start=1456
+  _globals['_JOB_STATE']._serialized_end=1553
+  _globals['_JOB_PRIORITY']._serialized_start=1555
+  _globals['_JOB_PRIORITY']._serialized_end=1622
 # @@protoc_insertion_point(module_scope)

@@ -25,7 +25,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Job(_message.Message):
-    """Work on a media that was accepted, and so ends."""
+    """Asynchronous work that the service has accepted. Every job ends as SUCCEEDED, FAILED or CANCELLED, even if
+    the process that runs it dies.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -37,16 +39,18 @@ class Job(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         TYPE_UNSPECIFIED: Job._Type.ValueType  # 0
         INGEST: Job._Type.ValueType  # 1
-        """Inspects what was uploaded, and makes its standard renditions."""
+        """Inspects an uploaded file and renders its standard renditions. Every upload starts one."""
         PROCESS: Job._Type.ValueType  # 2
-        """Makes a rendition by a pipeline (ProcessMedia)."""
+        """Renders a rendition with a pipeline of operations. ProcessMedia starts one."""
 
-    class Type(_Type, metaclass=_TypeEnumTypeWrapper): ...
+    class Type(_Type, metaclass=_TypeEnumTypeWrapper):
+        """What a job does."""
+
     TYPE_UNSPECIFIED: Job.Type.ValueType  # 0
     INGEST: Job.Type.ValueType  # 1
-    """Inspects what was uploaded, and makes its standard renditions."""
+    """Inspects an uploaded file and renders its standard renditions. Every upload starts one."""
     PROCESS: Job.Type.ValueType  # 2
-    """Makes a rendition by a pipeline (ProcessMedia)."""
+    """Renders a rendition with a pipeline of operations. ProcessMedia starts one."""
 
     class _State:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -56,22 +60,30 @@ class Job(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: Job._State.ValueType  # 0
         QUEUED: Job._State.ValueType  # 1
-        """Waits for a worker, also between two attempts."""
+        """Waits for a worker: for the first time, or between two attempts."""
         RUNNING: Job._State.ValueType  # 2
+        """A worker runs it."""
         SUCCEEDED: Job._State.ValueType  # 3
+        """Ended; `result` is set if the job renders a rendition."""
         FAILED: Job._State.ValueType  # 4
-        """`error` says why."""
+        """Ended; `error` says why."""
         CANCELLED: Job._State.ValueType  # 5
+        """Ended by CancelJob."""
 
-    class State(_State, metaclass=_StateEnumTypeWrapper): ...
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Where a job is in its life."""
+
     STATE_UNSPECIFIED: Job.State.ValueType  # 0
     QUEUED: Job.State.ValueType  # 1
-    """Waits for a worker, also between two attempts."""
+    """Waits for a worker: for the first time, or between two attempts."""
     RUNNING: Job.State.ValueType  # 2
+    """A worker runs it."""
     SUCCEEDED: Job.State.ValueType  # 3
+    """Ended; `result` is set if the job renders a rendition."""
     FAILED: Job.State.ValueType  # 4
-    """`error` says why."""
+    """Ended; `error` says why."""
     CANCELLED: Job.State.ValueType  # 5
+    """Ended by CancelJob."""
 
     class _Priority:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -81,103 +93,180 @@ class Job(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         PRIORITY_UNSPECIFIED: Job._Priority.ValueType  # 0
         LOW: Job._Priority.ValueType  # 1
-        """When nothing else is to be done."""
+        """After all others."""
         NORMAL: Job._Priority.ValueType  # 2
+        """The default."""
         HIGH: Job._Priority.ValueType  # 3
-        """Before all NORMAL ones."""
+        """Before all others."""
 
     class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
-        """How soon, among the jobs of one owner. Between owners, workers take turns."""
+        """The order among the queued jobs of one owner. Workers take turns between owners."""
 
     PRIORITY_UNSPECIFIED: Job.Priority.ValueType  # 0
     LOW: Job.Priority.ValueType  # 1
-    """When nothing else is to be done."""
+    """After all others."""
     NORMAL: Job.Priority.ValueType  # 2
+    """The default."""
     HIGH: Job.Priority.ValueType  # 3
-    """Before all NORMAL ones."""
+    """Before all others."""
+
+    @_typing.final
+    class Actor(_message.Message):
+        """Who started a job."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        TYPE_FIELD_NUMBER: _builtins.int
+        ID_FIELD_NUMBER: _builtins.int
+        type: _builtins.str
+        """What kind of actor it is: "user", or "service" for jobs that the service starts itself."""
+        id: _builtins.str
+        """Identifies the actor among those of its type, as in Owner. Empty for "service"."""
+        def __init__(
+            self,
+            *,
+            type: _builtins.str = ...,
+            id: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "type", b"type"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class System(_message.Message):
+        """The service itself, as the subject of a job."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        def __init__(
+            self,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     JOB_ID_FIELD_NUMBER: _builtins.int
-    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_PROJECT_ID_FIELD_NUMBER: _builtins.int
+    SYSTEM_FIELD_NUMBER: _builtins.int
     PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     OPERATIONS_FIELD_NUMBER: _builtins.int
+    RENDITION_NAME_FIELD_NUMBER: _builtins.int
     RENDITION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """UUID. Output only."""
-    media_id: _builtins.str
-    """Output only."""
+    """UUID of the job."""
+    project_id: _builtins.str
+    """The project that contains the job's subject; empty if none."""
     type: Global___Job.Type.ValueType
-    """Output only."""
     state: Global___Job.State.ValueType
-    """Output only."""
     priority: Global___Job.Priority.ValueType
-    """Output only."""
+    media_id: _builtins.str
+    """UUID of a media."""
+    batch_id: _builtins.str
+    """UUID of a batch of media."""
+    subject_project_id: _builtins.str
+    """A whole project."""
     progress_percent: _builtins.int
-    """How much of it is done, 0 to 100. Never less than before in the same attempt. Output only."""
+    """How much of the work is done, from 0 to 100. It never decreases during one attempt."""
     stage: _builtins.str
-    """What is being done, e.g. "inspect", "thumbnails", "render". Empty unless RUNNING. Output only."""
+    """The current step: "inspect", "thumbnails", "render", "encode". Empty unless `state` is RUNNING."""
     attempt: _builtins.int
-    """How often it was begun. Output only."""
+    """The number of the current attempt; 0 until a worker takes the job for the first time."""
+    rendition_name: _builtins.str
+    """The name of the rendition that a PROCESS job renders."""
+    @_builtins.property
+    def owner(self) -> _media_pb2.Owner:
+        """Who owns the job: the owner of its subject."""
+
+    @_builtins.property
+    def actor(self) -> Global___Job.Actor:
+        """Who started the job."""
+
+    @_builtins.property
+    def system(self) -> Global___Job.System:
+        """The service itself."""
+
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why it is FAILED, or why the attempt before failed while it is QUEUED again. Output only."""
+        """Why `state` is FAILED; while it is QUEUED again, why the previous attempt failed."""
 
     @_builtins.property
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[_operation_pb2.Operation]:
-        """The pipeline of a PROCESS job, as it is run: with all defaults. Output only."""
+        """The pipeline of a PROCESS job, with all defaults filled in."""
 
     @_builtins.property
     def rendition(self) -> _media_pb2.Rendition:
-        """What a PROCESS job makes: its name, and the rest once SUCCEEDED, for as long as it is there. Output only."""
+        """The rendition that a PROCESS job rendered. Unset once it is deleted or replaced."""
 
     @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only."""
-
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When the last attempt began. Output only."""
+        """When the current attempt started."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only."""
+        """When the job last changed."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only."""
+        """When the job ended."""
 
     def __init__(
         self,
         *,
         job_id: _builtins.str = ...,
-        media_id: _builtins.str = ...,
+        owner: _media_pb2.Owner | None = ...,
+        project_id: _builtins.str = ...,
+        actor: Global___Job.Actor | None = ...,
         type: Global___Job.Type.ValueType = ...,
         state: Global___Job.State.ValueType = ...,
         priority: Global___Job.Priority.ValueType = ...,
+        media_id: _builtins.str = ...,
+        batch_id: _builtins.str = ...,
+        subject_project_id: _builtins.str = ...,
+        system: Global___Job.System | None = ...,
         progress_percent: _builtins.int = ...,
         stage: _builtins.str = ...,
         attempt: _builtins.int = ...,
         error: _status_pb2.Status | None = ...,
         operations: _abc.Iterable[_operation_pb2.Operation] | None = ...,
+        rendition_name: _builtins.str = ...,
         rendition: _media_pb2.Rendition | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "rendition", b"rendition", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "batch_id", b"batch_id", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "media_id", b"media_id", "owner", b"owner", "rendition", b"rendition", "result", b"result", "start_time", b"start_time", "subject", b"subject", "subject_project_id", b"subject_project_id", "system", b"system", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "job_id", b"job_id", "media_id", b"media_id", "operations", b"operations", "priority", b"priority", "progress_percent", b"progress_percent", "rendition", b"rendition", "stage", b"stage", "start_time", b"start_time", "state", b"state", "type", b"type", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "attempt", b"attempt", "batch_id", b"batch_id", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "job_id", b"job_id", "media_id", b"media_id", "operations", b"operations", "owner", b"owner", "priority", b"priority", "progress_percent", b"progress_percent", "project_id", b"project_id", "rendition", b"rendition", "rendition_name", b"rendition_name", "result", b"result", "stage", b"stage", "start_time", b"start_time", "state", b"state", "subject", b"subject", "subject_project_id", b"subject_project_id", "system", b"system", "type", b"type", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["rendition"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["media_id", "batch_id", "subject_project_id", "system"]  # noqa: Y015
+    _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_subject) -> _WhichOneofReturnType_subject | None: ...
 
 Global___Job: _TypeAlias = Job  # noqa: Y015

@@ -23,13 +23,15 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from mediaservice.v1 import job_pb2 as mediaservice_dot_v1_dot_job__pb2
 from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
 from mediaservice.v1 import operation_pb2 as mediaservice_dot_v1_dot_operation__pb2
 from mediaservice.v1 import rule_pb2 as mediaservice_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(mediaservice/v1/processing_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19mediaservice/v1/job.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1fmediaservice/v1/operation.proto\x1a\x1amediaservice/v1/rule.proto\"\xd0\x02\n\x13ProcessMediaRequest\x12#\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12\x42\n\noperations\x18\x02 \x03(\x0b\x32\x1a.mediaservice.v1.OperationB\x06\xbaH\x03\xd8\x01\x03R\noperations\x12\x1a\n\x03ops\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fR\x03ops\x12\x43\n\trendition\x18\x04 \x01(\tB%\xbaH\"r\x1d\x32\x1b^[a-z0-9][a-z0-9_.-]{0,63}$\xd8\x01\x01R\trendition\x12\x43\n\x08priority\x18\x05 \x01(\x0e\x32\x1d.mediaservice.v1.Job.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x08priority\x12*\n\nrequest_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"h\n\x18\x42\x61tchProcessMediaRequest\x12L\n\x08requests\x18\x01 \x03(\x0b\x32$.mediaservice.v1.ProcessMediaRequestB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64R\x08requests\"E\n\x19\x42\x61tchProcessMediaResponse\x12(\n\x04jobs\x18\x01 \x03(\x0b\x32\x14.mediaservice.v1.JobR\x04jobs\"0\n\rGetJobRequest\x12\x1f\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\"\x80\x02\n\x0fListJobsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\x12&\n\x08media_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07mediaId\x12:\n\x05state\x18\x04 \x01(\x0e\x32\x1a.mediaservice.v1.Job.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12\x37\n\x04type\x18\x05 \x01(\x0e\x32\x19.mediaservice.v1.Job.TypeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x04type\"d\n\x10ListJobsResponse\x12(\n\x04jobs\x18\x01 \x03(\x0b\x32\x14.mediaservice.v1.JobR\x04jobs\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"2\n\x0fWatchJobRequest\x12\x1f\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\"3\n\x10\x43\x61ncelJobRequest\x12\x1f\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\"2\n\x0fRetryJobRequest\x12\x1f\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\"\x17\n\x15ListOperationsRequest\"X\n\x16ListOperationsResponse\x12>\n\noperations\x18\x01 \x03(\x0b\x32\x1e.mediaservice.v1.OperationInfoR\noperations\"\x99\x02\n\rOperationInfo\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12 \n\x0b\x64\x65scription\x18\x02 \x01(\tR\x0b\x64\x65scription\x12\x18\n\x07\x65xample\x18\x03 \x01(\tR\x07\x65xample\x12\x31\n\x05kinds\x18\x04 \x03(\x0e\x32\x1b.mediaservice.v1.Media.KindR\x05kinds\x12>\n\nparameters\x18\x05 \x03(\x0b\x32\x1e.mediaservice.v1.ParameterInfoR\nparameters\x12\x31\n\x05makes\x18\x06 \x01(\x0e\x32\x1b.mediaservice.v1.Media.KindR\x05makes\x12\x12\n\x04last\x18\x07 \x01(\x08R\x04last\"\xba\x01\n\rParameterInfo\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04type\x18\x02 \x01(\tR\x04type\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12#\n\rdefault_value\x18\x04 \x01(\tR\x0c\x64\x65\x66\x61ultValue\x12\x10\n\x03min\x18\x05 \x01(\tR\x03min\x12\x10\n\x03max\x18\x06 \x01(\tR\x03max\x12\x16\n\x06values\x18\x07 \x03(\tR\x06values2\xbf\x08\n\x11ProcessingService\x12\x93\x01\n\x0cProcessMedia\x12$.mediaservice.v1.ProcessMediaRequest\x1a\x14.mediaservice.v1.Job\"G\x92\xf6\x18\x1c\n\x0bmedia.write\x1a\rmedia.process\x82\xd3\xe4\x93\x02!\"\x1c/v1/media/{media_id}:process:\x01*\x12\xad\x01\n\x11\x42\x61tchProcessMedia\x12).mediaservice.v1.BatchProcessMediaRequest\x1a*.mediaservice.v1.BatchProcessMediaResponse\"A\x92\xf6\x18\x1c\n\x0bmedia.write\x1a\rmedia.process\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/media:batchProcess:\x01*\x12i\n\x06GetJob\x12\x1e.mediaservice.v1.GetJobRequest\x1a\x14.mediaservice.v1.Job\")\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/jobs/{job_id}\x12q\n\x08ListJobs\x12 .mediaservice.v1.ListJobsRequest\x1a!.mediaservice.v1.ListJobsResponse\" \x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\n\x12\x08/v1/jobs\x12u\n\x08WatchJob\x12 .mediaservice.v1.WatchJobRequest\x1a\x14.mediaservice.v1.Job\"/\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/jobs/{job_id}:watch0\x01\x12\x87\x01\n\tCancelJob\x12!.mediaservice.v1.CancelJobRequest\x1a\x14.mediaservice.v1.Job\"A\x92\xf6\x18\x1a\n\x0bmedia.write\x1a\x0bjobs.cancel\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/jobs/{job_id}:cancel:\x01*\x12\x83\x01\n\x08RetryJob\x12 .mediaservice.v1.RetryJobRequest\x1a\x14.mediaservice.v1.Job\"?\x92\xf6\x18\x19\n\x0bmedia.write\x1a\njobs.retry\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/jobs/{job_id}:retry:\x01*\x12\x7f\n\x0eListOperations\x12&.mediaservice.v1.ListOperationsRequest\x1a\'.mediaservice.v1.ListOperationsResponse\"\x1c\x92\xf6\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/operationsB]\n\x13\x64\x65v.mediaservice.v1P\x01Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(mediaservice/v1/processing_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/rpc/status.proto\x1a\x19mediaservice/v1/job.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1fmediaservice/v1/operation.proto\x1a\x1amediaservice/v1/rule.proto\"\xf1\x02\n\x13ProcessMediaRequest\x12\'\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12\x46\n\noperations\x18\x02 \x03(\x0b\x32\x1a.mediaservice.v1.OperationB\n\xe2\x41\x01\x01\xbaH\x03\xd8\x01\x03R\noperations\x12\x1e\n\x03ops\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xa0\x1fR\x03ops\x12P\n\x0erendition_name\x18\x04 \x01(\tB)\xe2\x41\x01\x01\xbaH\"r\x1d\x32\x1b^[a-z0-9][a-z0-9_.-]{0,63}$\xd8\x01\x01R\rrenditionName\x12G\n\x08priority\x18\x05 \x01(\x0e\x32\x1d.mediaservice.v1.Job.PriorityB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x08priority\x12.\n\nrequest_id\x18\x06 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"\x8b\x01\n\x18\x42\x61tchProcessMediaRequest\x12Q\n\x08requests\x18\x01 \x03(\x0b\x32$.mediaservice.v1.ProcessMediaRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x08requests\x12\x1c\n\x06\x61tomic\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x61tomic\"\xe4\x01\n\x19\x42\x61tchProcessMediaResponse\x12Q\n\x07results\x18\x01 \x03(\x0b\x32\x31.mediaservice.v1.BatchProcessMediaResponse.ResultB\x04\xe2\x41\x01\x03R\x07results\x1at\n\x06Result\x12.\n\x03job\x18\x01 \x01(\x0b\x32\x14.mediaservice.v1.JobB\x04\xe2\x41\x01\x03H\x00R\x03job\x12\x30\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03H\x00R\x05\x65rrorB\x08\n\x06result\"\x17\n\x15ListOperationsRequest\"^\n\x16ListOperationsResponse\x12\x44\n\noperations\x18\x01 \x03(\x0b\x32\x1e.mediaservice.v1.OperationInfoB\x04\xe2\x41\x01\x03R\noperations\"\xcd\x02\n\rOperationInfo\x12\x18\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x04name\x12&\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x64\x65scription\x12\x1e\n\x07\x65xample\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x65xample\x12\x37\n\x05kinds\x18\x04 \x03(\x0e\x32\x1b.mediaservice.v1.Media.KindB\x04\xe2\x41\x01\x03R\x05kinds\x12\x44\n\nparameters\x18\x05 \x03(\x0b\x32\x1e.mediaservice.v1.ParameterInfoB\x04\xe2\x41\x01\x03R\nparameters\x12\x39\n\x06output\x18\x06 \x01(\x0e\x32\x1b.mediaservice.v1.Media.KindB\x04\xe2\x41\x01\x03R\x06output\x12 \n\x08terminal\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x08terminal\"\xf9\x02\n\rParameterInfo\x12\x18\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x04name\x12=\n\x04type\x18\x02 \x01(\x0e\x32#.mediaservice.v1.ParameterInfo.TypeB\x04\xe2\x41\x01\x03R\x04type\x12&\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x64\x65scription\x12)\n\rdefault_value\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x0c\x64\x65\x66\x61ultValue\x12!\n\tmin_value\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03R\x08minValue\x12!\n\tmax_value\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\x08maxValue\x12\x1c\n\x06values\x18\x07 \x03(\tB\x04\xe2\x41\x01\x03R\x06values\"X\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07INTEGER\x10\x01\x12\n\n\x06NUMBER\x10\x02\x12\x0b\n\x07\x42OOLEAN\x10\x03\x12\n\n\x06STRING\x10\x04\x12\x08\n\x04\x45NUM\x10\x05\x32\xfd\x03\n\x11ProcessingService\x12\x97\x01\n\x0cProcessMedia\x12$.mediaservice.v1.ProcessMediaRequest\x1a\x14.mediaservice.v1.Job\"K\x92\xf6\x18 \n\x0bmedia.write\x1a\x11renditions.create\x82\xd3\xe4\x93\x02!\"\x1c/v1/media/{media_id}:process:\x01*\x12\xb1\x01\n\x11\x42\x61tchProcessMedia\x12).mediaservice.v1.BatchProcessMediaRequest\x1a*.mediaservice.v1.BatchProcessMediaResponse\"E\x92\xf6\x18 \n\x0bmedia.write\x1a\x11renditions.create\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/media:batchProcess:\x01*\x12\x99\x01\n\x0eListOperations\x12&.mediaservice.v1.ListOperationsRequest\x1a\'.mediaservice.v1.ListOperationsResponse\"6\x92\xf6\x18\x02\x10\x01\x82\xd3\xe4\x93\x02*\x12\x0e/v1/operationsZ\x18\x42\x16\n\x04HEAD\x12\x0e/v1/operationsB]\n\x13\x64\x65v.mediaservice.v1P\x01Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,79 +40,81 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.mediaservice.v1P\001Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\252\002\017MediaService.V1'
   _globals['_PROCESSMEDIAREQUEST'].fields_by_name['media_id']._loaded_options = None
-  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['media_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_PROCESSMEDIAREQUEST'].fields_by_name['operations']._loaded_options = None
-  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['operations']._serialized_options = b'\272H\003\330\001\003'
+  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['operations']._serialized_options = b'\342A\001\001\272H\003\330\001\003'
   _globals['_PROCESSMEDIAREQUEST'].fields_by_name['ops']._loaded_options = None
-  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['ops']._serialized_options = b'\272H\005r\003\030\240\037'
-  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['rendition']._loaded_options = None
-  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['rendition']._serialized_options = b'\272H\"r\0352\033^[a-z0-9][a-z0-9_.-]{0,63}$\330\001\001'
+  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['ops']._serialized_options = b'\342A\001\001\272H\005r\003\030\240\037'
+  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['rendition_name']._loaded_options = None
+  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['rendition_name']._serialized_options = b'\342A\001\001\272H\"r\0352\033^[a-z0-9][a-z0-9_.-]{0,63}$\330\001\001'
   _globals['_PROCESSMEDIAREQUEST'].fields_by_name['priority']._loaded_options = None
-  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['priority']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['priority']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
   _globals['_PROCESSMEDIAREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_BATCHPROCESSMEDIAREQUEST'].fields_by_name['requests']._loaded_options = None
-  _globals['_BATCHPROCESSMEDIAREQUEST'].fields_by_name['requests']._serialized_options = b'\272H\007\222\001\004\010\001\020d'
-  _globals['_GETJOBREQUEST'].fields_by_name['job_id']._loaded_options = None
-  _globals['_GETJOBREQUEST'].fields_by_name['job_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_LISTJOBSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTJOBSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
-  _globals['_LISTJOBSREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTJOBSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\350\007'
-  _globals['_LISTJOBSREQUEST'].fields_by_name['media_id']._loaded_options = None
-  _globals['_LISTJOBSREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_LISTJOBSREQUEST'].fields_by_name['state']._loaded_options = None
-  _globals['_LISTJOBSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_LISTJOBSREQUEST'].fields_by_name['type']._loaded_options = None
-  _globals['_LISTJOBSREQUEST'].fields_by_name['type']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_WATCHJOBREQUEST'].fields_by_name['job_id']._loaded_options = None
-  _globals['_WATCHJOBREQUEST'].fields_by_name['job_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_CANCELJOBREQUEST'].fields_by_name['job_id']._loaded_options = None
-  _globals['_CANCELJOBREQUEST'].fields_by_name['job_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_RETRYJOBREQUEST'].fields_by_name['job_id']._loaded_options = None
-  _globals['_RETRYJOBREQUEST'].fields_by_name['job_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_BATCHPROCESSMEDIAREQUEST'].fields_by_name['requests']._serialized_options = b'\342A\001\002\272H\010\222\001\005\010\001\020\350\007'
+  _globals['_BATCHPROCESSMEDIAREQUEST'].fields_by_name['atomic']._loaded_options = None
+  _globals['_BATCHPROCESSMEDIAREQUEST'].fields_by_name['atomic']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHPROCESSMEDIARESPONSE_RESULT'].fields_by_name['job']._loaded_options = None
+  _globals['_BATCHPROCESSMEDIARESPONSE_RESULT'].fields_by_name['job']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHPROCESSMEDIARESPONSE_RESULT'].fields_by_name['error']._loaded_options = None
+  _globals['_BATCHPROCESSMEDIARESPONSE_RESULT'].fields_by_name['error']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHPROCESSMEDIARESPONSE'].fields_by_name['results']._loaded_options = None
+  _globals['_BATCHPROCESSMEDIARESPONSE'].fields_by_name['results']._serialized_options = b'\342A\001\003'
+  _globals['_LISTOPERATIONSRESPONSE'].fields_by_name['operations']._loaded_options = None
+  _globals['_LISTOPERATIONSRESPONSE'].fields_by_name['operations']._serialized_options = b'\342A\001\003'
+  _globals['_OPERATIONINFO'].fields_by_name['name']._loaded_options = None
+  _globals['_OPERATIONINFO'].fields_by_name['name']._serialized_options = b'\342A\001\003'
+  _globals['_OPERATIONINFO'].fields_by_name['description']._loaded_options = None
+  _globals['_OPERATIONINFO'].fields_by_name['description']._serialized_options = b'\342A\001\003'
+  _globals['_OPERATIONINFO'].fields_by_name['example']._loaded_options = None
+  _globals['_OPERATIONINFO'].fields_by_name['example']._serialized_options = b'\342A\001\003'
+  _globals['_OPERATIONINFO'].fields_by_name['kinds']._loaded_options = None
+  _globals['_OPERATIONINFO'].fields_by_name['kinds']._serialized_options = b'\342A\001\003'
+  _globals['_OPERATIONINFO'].fields_by_name['parameters']._loaded_options = None
+  _globals['_OPERATIONINFO'].fields_by_name['parameters']._serialized_options = b'\342A\001\003'
+  _globals['_OPERATIONINFO'].fields_by_name['output']._loaded_options = None
+  _globals['_OPERATIONINFO'].fields_by_name['output']._serialized_options = b'\342A\001\003'
+  _globals['_OPERATIONINFO'].fields_by_name['terminal']._loaded_options = None
+  _globals['_OPERATIONINFO'].fields_by_name['terminal']._serialized_options = b'\342A\001\003'
+  _globals['_PARAMETERINFO'].fields_by_name['name']._loaded_options = None
+  _globals['_PARAMETERINFO'].fields_by_name['name']._serialized_options = b'\342A\001\003'
+  _globals['_PARAMETERINFO'].fields_by_name['type']._loaded_options = None
+  _globals['_PARAMETERINFO'].fields_by_name['type']._serialized_options = b'\342A\001\003'
+  _globals['_PARAMETERINFO'].fields_by_name['description']._loaded_options = None
+  _globals['_PARAMETERINFO'].fields_by_name['description']._serialized_options = b'\342A\001\003'
+  _globals['_PARAMETERINFO'].fields_by_name['default_value']._loaded_options = None
+  _globals['_PARAMETERINFO'].fields_by_name['default_value']._serialized_options = b'\342A\001\003'
+  _globals['_PARAMETERINFO'].fields_by_name['min_value']._loaded_options = None
+  _globals['_PARAMETERINFO'].fields_by_name['min_value']._serialized_options = b'\342A\001\003'
+  _globals['_PARAMETERINFO'].fields_by_name['max_value']._loaded_options = None
+  _globals['_PARAMETERINFO'].fields_by_name['max_value']._serialized_options = b'\342A\001\003'
+  _globals['_PARAMETERINFO'].fields_by_name['values']._loaded_options = None
+  _globals['_PARAMETERINFO'].fields_by_name['values']._serialized_options = b'\342A\001\003'
   _globals['_PROCESSINGSERVICE'].methods_by_name['ProcessMedia']._loaded_options = None
-  _globals['_PROCESSINGSERVICE'].methods_by_name['ProcessMedia']._serialized_options = b'\222\366\030\034\n\013media.write\032\rmedia.process\202\323\344\223\002!\"\034/v1/media/{media_id}:process:\001*'
+  _globals['_PROCESSINGSERVICE'].methods_by_name['ProcessMedia']._serialized_options = b'\222\366\030 \n\013media.write\032\021renditions.create\202\323\344\223\002!\"\034/v1/media/{media_id}:process:\001*'
   _globals['_PROCESSINGSERVICE'].methods_by_name['BatchProcessMedia']._loaded_options = None
-  _globals['_PROCESSINGSERVICE'].methods_by_name['BatchProcessMedia']._serialized_options = b'\222\366\030\034\n\013media.write\032\rmedia.process\202\323\344\223\002\033\"\026/v1/media:batchProcess:\001*'
-  _globals['_PROCESSINGSERVICE'].methods_by_name['GetJob']._loaded_options = None
-  _globals['_PROCESSINGSERVICE'].methods_by_name['GetJob']._serialized_options = b'\222\366\030\014\n\nmedia.read\202\323\344\223\002\023\022\021/v1/jobs/{job_id}'
-  _globals['_PROCESSINGSERVICE'].methods_by_name['ListJobs']._loaded_options = None
-  _globals['_PROCESSINGSERVICE'].methods_by_name['ListJobs']._serialized_options = b'\222\366\030\014\n\nmedia.read\202\323\344\223\002\n\022\010/v1/jobs'
-  _globals['_PROCESSINGSERVICE'].methods_by_name['WatchJob']._loaded_options = None
-  _globals['_PROCESSINGSERVICE'].methods_by_name['WatchJob']._serialized_options = b'\222\366\030\014\n\nmedia.read\202\323\344\223\002\031\022\027/v1/jobs/{job_id}:watch'
-  _globals['_PROCESSINGSERVICE'].methods_by_name['CancelJob']._loaded_options = None
-  _globals['_PROCESSINGSERVICE'].methods_by_name['CancelJob']._serialized_options = b'\222\366\030\032\n\013media.write\032\013jobs.cancel\202\323\344\223\002\035\"\030/v1/jobs/{job_id}:cancel:\001*'
-  _globals['_PROCESSINGSERVICE'].methods_by_name['RetryJob']._loaded_options = None
-  _globals['_PROCESSINGSERVICE'].methods_by_name['RetryJob']._serialized_options = b'\222\366\030\031\n\013media.write\032\njobs.retry\202\323\344\223\002\034\"\027/v1/jobs/{job_id}:retry:\001*'
+  _globals['_PROCESSINGSERVICE'].methods_by_name['BatchProcessMedia']._serialized_options = b'\222\366\030 \n\013media.write\032\021renditions.create\202\323\344\223\002\033\"\026/v1/media:batchProcess:\001*'
   _globals['_PROCESSINGSERVICE'].methods_by_name['ListOperations']._loaded_options = None
-  _globals['_PROCESSINGSERVICE'].methods_by_name['ListOperations']._serialized_options = b'\222\366\030\002\020\001\202\323\344\223\002\020\022\016/v1/operations'
-  _globals['_PROCESSMEDIAREQUEST']._serialized_start=209
-  _globals['_PROCESSMEDIAREQUEST']._serialized_end=545
-  _globals['_BATCHPROCESSMEDIAREQUEST']._serialized_start=547
-  _globals['_BATCHPROCESSMEDIAREQUEST']._serialized_end=651
-  _globals['_BATCHPROCESSMEDIARESPONSE']._serialized_start=653
-  _globals['_BATCHPROCESSMEDIARESPONSE']._serialized_end=722
-  _globals['_GETJOBREQUEST']._serialized_start=724
-  _globals['_GETJOBREQUEST']._serialized_end=772
-  _globals['_LISTJOBSREQUEST']._serialized_start=775
-  _globals['_LISTJOBSREQUEST']._serialized_end=1031
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1033
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1133
-  _globals['_WATCHJOBREQUEST']._serialized_start=1135
-  _globals['_WATCHJOBREQUEST']._serialized_end=1185
-  _globals['_CANCELJOBREQUEST']._serialized_start=1187
-  _globals['_CANCELJOBREQUEST']._serialized_end=1238
-  _globals['_RETRYJOBREQUEST']._serialized_start=1240
-  _globals['_RETRYJOBREQUEST']._serialized_end=1290
-  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1292
-  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1315
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1317
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1405
-  _globals['_OPERATIONINFO']._serialized_start=1408
-  _globals['_OPERATIONINFO']._serialized_end=1689
-  _globals['_PARAMETERINFO']._serialized_start=1692
-  _globals['_PARAMETERINFO']._serialized_end=1878
-  _globals['_PROCESSINGSERVICE']._serialized_start=1881
-  _globals['_PROCESSINGSERVICE']._serialized_end=2968
+  _globals['_PROCESSINGSERVICE'].methods_by_name['ListOperations']._serialized_options = b'\222\366\030\002\020\001\202\323\344\223\002*\022\016/v1/operationsZ\030B\026\n\004HEAD\022\016/v1/operations'
+  _globals['_PROCESSMEDIAREQUEST']._serialized_start=267
+  _globals['_PROCESSMEDIAREQUEST']._serialized_end=636
+  _globals['_BATCHPROCESSMEDIAREQUEST']._serialized_start=639
+  _globals['_BATCHPROCESSMEDIAREQUEST']._serialized_end=778
+  _globals['_BATCHPROCESSMEDIARESPONSE']._serialized_start=781
+  _globals['_BATCHPROCESSMEDIARESPONSE']._serialized_end=1009
+  _globals['_BATCHPROCESSMEDIARESPONSE_RESULT']._serialized_start=893
+  _globals['_BATCHPROCESSMEDIARESPONSE_RESULT']._serialized_end=1009
+  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1011
+  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1034
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1036
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1130
+  _globals['_OPERATIONINFO']._serialized_start=1133
+  _globals['_OPERATIONINFO']._serialized_end=1466
+  _globals['_PARAMETERINFO']._serialized_start=1469
+  _globals['_PARAMETERINFO']._serialized_end=1846
+  _globals['_PARAMETERINFO_TYPE']._serialized_start=1758
+  _globals['_PARAMETERINFO_TYPE']._serialized_end=1846
+  _globals['_PROCESSINGSERVICE']._serialized_start=1849
+  _globals['_PROCESSINGSERVICE']._serialized_end=2358
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,8 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 from mediaservice.v1 import job_pb2 as _job_pb2
 from mediaservice.v1 import media_pb2 as _media_pb2
 from mediaservice.v1 import operation_pb2 as _operation_pb2
@@ -23,29 +25,33 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ProcessMediaRequest(_message.Message):
+    """Which rendition ProcessMedia renders."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     OPERATIONS_FIELD_NUMBER: _builtins.int
     OPS_FIELD_NUMBER: _builtins.int
-    RENDITION_FIELD_NUMBER: _builtins.int
+    RENDITION_NAME_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
+    """UUID of the media."""
     ops: _builtins.str
-    """The pipeline in the short text form, instead of `operations`: "resize:800x600,compress:85"."""
-    rendition: _builtins.str
-    """What the rendition is called; one that has this name is replaced. Without: a name made from the pipeline.
-    INVALID_FIELD for those of the standard renditions ("small", "poster", …), which every media of a kind gets, and for
-    "stream" unless the pipeline makes one, which is always called so.
+    """The pipeline in text form: "resize:800x600,compress:85"."""
+    rendition_name: _builtins.str
+    """The name of the rendition, which replaces an existing rendition of this name. Empty: a name derived from the
+    pipeline. The names of standard renditions ("small", "poster") are reserved, and "stream" is the name of every
+    rendition whose pipeline ends with `stream`.
     """
     priority: _job_pb2.Job.Priority.ValueType
+    """The order among the caller's queued jobs. Unset: NORMAL."""
     request_id: _builtins.str
-    """A UUID of your own: a second request with it returns the job of the first."""
+    """A UUID that identifies the request: a second call with the same UUID returns the job of the first."""
     @_builtins.property
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[_operation_pb2.Operation]:
-        """The pipeline: at most 32 operations, 4000 characters in the short text form. It is held against the rules of
-        Operation with that form's errors, INVALID_OPERATIONS, so not by those of this message.
+        """The pipeline as messages: at most 32 operations, and at most 4000 characters in text form. Set either
+        `operations` or `ops`. An invalid pipeline is INVALID_OPERATIONS in both forms.
         """
 
     def __init__(
@@ -54,13 +60,13 @@ class ProcessMediaRequest(_message.Message):
         media_id: _builtins.str = ...,
         operations: _abc.Iterable[_operation_pb2.Operation] | None = ...,
         ops: _builtins.str = ...,
-        rendition: _builtins.str = ...,
+        rendition_name: _builtins.str = ...,
         priority: _job_pb2.Job.Priority.ValueType = ...,
         request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["media_id", b"media_id", "operations", b"operations", "ops", b"ops", "priority", b"priority", "rendition", b"rendition", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["media_id", b"media_id", "operations", b"operations", "ops", b"ops", "priority", b"priority", "rendition_name", b"rendition_name", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -68,19 +74,27 @@ Global___ProcessMediaRequest: _TypeAlias = ProcessMediaRequest  # noqa: Y015
 
 @_typing.final
 class BatchProcessMediaRequest(_message.Message):
+    """The renditions that BatchProcessMedia renders."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUESTS_FIELD_NUMBER: _builtins.int
+    ATOMIC_FIELD_NUMBER: _builtins.int
+    atomic: _builtins.bool
+    """Whether to start all jobs or none: the first error then fails the call."""
     @_builtins.property
-    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProcessMediaRequest]: ...
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProcessMediaRequest]:
+        """From 1 to 1000 requests."""
+
     def __init__(
         self,
         *,
         requests: _abc.Iterable[Global___ProcessMediaRequest] | None = ...,
+        atomic: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["atomic", b"atomic", "requests", b"requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -88,166 +102,62 @@ Global___BatchProcessMediaRequest: _TypeAlias = BatchProcessMediaRequest  # noqa
 
 @_typing.final
 class BatchProcessMediaResponse(_message.Message):
+    """What became of each request."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
-    JOBS_FIELD_NUMBER: _builtins.int
+    @_typing.final
+    class Result(_message.Message):
+        """What became of one request."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        JOB_FIELD_NUMBER: _builtins.int
+        ERROR_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def job(self) -> _job_pb2.Job:
+            """The job that was started."""
+
+        @_builtins.property
+        def error(self) -> _status_pb2.Status:
+            """Why no job was started."""
+
+        def __init__(
+            self,
+            *,
+            job: _job_pb2.Job | None = ...,
+            error: _status_pb2.Status | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "job", b"job", "result", b"result"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "job", b"job", "result", b"result"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["job", "error"]  # noqa: Y015
+        _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+    RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def jobs(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]:
-        """In the order of the requests."""
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchProcessMediaResponse.Result]:
+        """One result per request, in the order of the requests."""
 
     def __init__(
         self,
         *,
-        jobs: _abc.Iterable[_job_pb2.Job] | None = ...,
+        results: _abc.Iterable[Global___BatchProcessMediaResponse.Result] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs", b"jobs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchProcessMediaResponse: _TypeAlias = BatchProcessMediaResponse  # noqa: Y015
 
 @_typing.final
-class GetJobRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    JOB_ID_FIELD_NUMBER: _builtins.int
-    job_id: _builtins.str
-    def __init__(
-        self,
-        *,
-        job_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetJobRequest: _TypeAlias = GetJobRequest  # noqa: Y015
-
-@_typing.final
-class ListJobsRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    MEDIA_ID_FIELD_NUMBER: _builtins.int
-    STATE_FIELD_NUMBER: _builtins.int
-    TYPE_FIELD_NUMBER: _builtins.int
-    page_size: _builtins.int
-    """At most 1000; 0 means 50."""
-    page_token: _builtins.str
-    """`next_page_token` of the previous page, with the same other fields."""
-    media_id: _builtins.str
-    """Only jobs on this media."""
-    state: _job_pb2.Job.State.ValueType
-    """Only jobs in this state."""
-    type: _job_pb2.Job.Type.ValueType
-    """Only jobs of this type."""
-    def __init__(
-        self,
-        *,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
-        media_id: _builtins.str = ...,
-        state: _job_pb2.Job.State.ValueType = ...,
-        type: _job_pb2.Job.Type.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["media_id", b"media_id", "page_size", b"page_size", "page_token", b"page_token", "state", b"state", "type", b"type"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListJobsRequest: _TypeAlias = ListJobsRequest  # noqa: Y015
-
-@_typing.final
-class ListJobsResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    JOBS_FIELD_NUMBER: _builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    next_page_token: _builtins.str
-    """Empty on the last page."""
-    @_builtins.property
-    def jobs(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]:
-        """Fewer than `page_size` also where a page would be larger than a mebibyte."""
-
-    def __init__(
-        self,
-        *,
-        jobs: _abc.Iterable[_job_pb2.Job] | None = ...,
-        next_page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs", b"jobs", "next_page_token", b"next_page_token"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListJobsResponse: _TypeAlias = ListJobsResponse  # noqa: Y015
-
-@_typing.final
-class WatchJobRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    JOB_ID_FIELD_NUMBER: _builtins.int
-    job_id: _builtins.str
-    def __init__(
-        self,
-        *,
-        job_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___WatchJobRequest: _TypeAlias = WatchJobRequest  # noqa: Y015
-
-@_typing.final
-class CancelJobRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    JOB_ID_FIELD_NUMBER: _builtins.int
-    job_id: _builtins.str
-    def __init__(
-        self,
-        *,
-        job_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CancelJobRequest: _TypeAlias = CancelJobRequest  # noqa: Y015
-
-@_typing.final
-class RetryJobRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    JOB_ID_FIELD_NUMBER: _builtins.int
-    job_id: _builtins.str
-    def __init__(
-        self,
-        *,
-        job_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RetryJobRequest: _TypeAlias = RetryJobRequest  # noqa: Y015
-
-@_typing.final
 class ListOperationsRequest(_message.Message):
+    """ListOperations takes no parameters."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
@@ -263,11 +173,15 @@ Global___ListOperationsRequest: _TypeAlias = ListOperationsRequest  # noqa: Y015
 
 @_typing.final
 class ListOperationsResponse(_message.Message):
+    """All operations."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     OPERATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperationInfo]: ...
+    def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperationInfo]:
+        """In the order of the fields of Operation."""
+
     def __init__(
         self,
         *,
@@ -283,7 +197,7 @@ Global___ListOperationsResponse: _TypeAlias = ListOperationsResponse  # noqa: Y0
 
 @_typing.final
 class OperationInfo(_message.Message):
-    """What an operation does, and how it is asked for."""
+    """What an operation does, and how a pipeline uses it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -292,23 +206,26 @@ class OperationInfo(_message.Message):
     EXAMPLE_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
-    MAKES_FIELD_NUMBER: _builtins.int
-    LAST_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    TERMINAL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """As in the text form, e.g. "round_corners"."""
+    """The name in text form: "round_corners"."""
     description: _builtins.str
+    """What it does."""
     example: _builtins.str
-    """In the text form."""
-    makes: _media_pb2.Media.Kind.ValueType
-    """What comes out of it, if that is something else than what went in."""
-    last: _builtins.bool
-    """Whether it ends its pipeline."""
+    """An example in text form: "round_corners:20"."""
+    output: _media_pb2.Media.Kind.ValueType
+    """The kind of media that it produces, if it differs from its input: IMAGE for `frame`."""
+    terminal: _builtins.bool
+    """Whether it must be the last operation of its pipeline."""
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[_media_pb2.Media.Kind.ValueType]:
-        """What it can be done to."""
+        """The kinds of media that it applies to."""
 
     @_builtins.property
-    def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___ParameterInfo]: ...
+    def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___ParameterInfo]:
+        """Its parameters, in the order of the text form."""
+
     def __init__(
         self,
         *,
@@ -317,12 +234,12 @@ class OperationInfo(_message.Message):
         example: _builtins.str = ...,
         kinds: _abc.Iterable[_media_pb2.Media.Kind.ValueType] | None = ...,
         parameters: _abc.Iterable[Global___ParameterInfo] | None = ...,
-        makes: _media_pb2.Media.Kind.ValueType = ...,
-        last: _builtins.bool = ...,
+        output: _media_pb2.Media.Kind.ValueType = ...,
+        terminal: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "example", b"example", "kinds", b"kinds", "last", b"last", "makes", b"makes", "name", b"name", "parameters", b"parameters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "example", b"example", "kinds", b"kinds", "name", b"name", "output", b"output", "parameters", b"parameters", "terminal", b"terminal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -330,44 +247,79 @@ Global___OperationInfo: _TypeAlias = OperationInfo  # noqa: Y015
 
 @_typing.final
 class ParameterInfo(_message.Message):
+    """A parameter of an operation."""
+
     DESCRIPTOR: _descriptor.Descriptor
+
+    class _Type:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _TypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ParameterInfo._Type.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        TYPE_UNSPECIFIED: ParameterInfo._Type.ValueType  # 0
+        INTEGER: ParameterInfo._Type.ValueType  # 1
+        """A whole number: "85"."""
+        NUMBER: ParameterInfo._Type.ValueType  # 2
+        """A decimal number: "0.5"."""
+        BOOLEAN: ParameterInfo._Type.ValueType  # 3
+        """"true" or "false"."""
+        STRING: ParameterInfo._Type.ValueType  # 4
+        """Text, with the characters `,`, `:`, `=` and `~` escaped."""
+        ENUM: ParameterInfo._Type.ValueType  # 5
+        """One of `values`."""
+
+    class Type(_Type, metaclass=_TypeEnumTypeWrapper):
+        """The type of a parameter's value."""
+
+    TYPE_UNSPECIFIED: ParameterInfo.Type.ValueType  # 0
+    INTEGER: ParameterInfo.Type.ValueType  # 1
+    """A whole number: "85"."""
+    NUMBER: ParameterInfo.Type.ValueType  # 2
+    """A decimal number: "0.5"."""
+    BOOLEAN: ParameterInfo.Type.ValueType  # 3
+    """"true" or "false"."""
+    STRING: ParameterInfo.Type.ValueType  # 4
+    """Text, with the characters `,`, `:`, `=` and `~` escaped."""
+    ENUM: ParameterInfo.Type.ValueType  # 5
+    """One of `values`."""
 
     NAME_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     DEFAULT_VALUE_FIELD_NUMBER: _builtins.int
-    MIN_FIELD_NUMBER: _builtins.int
-    MAX_FIELD_NUMBER: _builtins.int
+    MIN_VALUE_FIELD_NUMBER: _builtins.int
+    MAX_VALUE_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """As in the text form."""
-    type: _builtins.str
-    """"int", "float", "bool", "string", or "enum"."""
+    """The name in text form: "width"."""
+    type: Global___ParameterInfo.Type.ValueType
     description: _builtins.str
+    """What it sets."""
     default_value: _builtins.str
-    """What it is if it is not given; empty: nothing."""
-    min: _builtins.str
-    """The smallest value allowed, as text; empty: none."""
-    max: _builtins.str
-    """The largest."""
+    """The value if the parameter is not given; empty if there is none."""
+    min_value: _builtins.str
+    """The smallest valid value, as text; empty if there is none."""
+    max_value: _builtins.str
+    """The largest valid value, as text; empty if there is none."""
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The values of an enum."""
+        """The valid values of an ENUM."""
 
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
-        type: _builtins.str = ...,
+        type: Global___ParameterInfo.Type.ValueType = ...,
         description: _builtins.str = ...,
         default_value: _builtins.str = ...,
-        min: _builtins.str = ...,
-        max: _builtins.str = ...,
+        min_value: _builtins.str = ...,
+        max_value: _builtins.str = ...,
         values: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_value", b"default_value", "description", b"description", "max", b"max", "min", b"min", "name", b"name", "type", b"type", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_value", b"default_value", "description", b"description", "max_value", b"max_value", "min_value", b"min_value", "name", b"name", "type", b"type", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,8 +27,7 @@ if _version_not_supported:
 
 
 class ProcessingServiceStub(object):
-    """Makes other forms of media, as jobs: what was accepted ends, whatever dies meanwhile. A caller sees only jobs on
-    their own media; anything else is JOB_NOT_FOUND. For a picture at once, without a job, see
+    """Renders other forms of media, as jobs. To render an image while the caller waits, without a job, use
     DownloadService.RenderImage.
     """
 
@@ -48,31 +47,6 @@ class ProcessingServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_processing__service__pb2.BatchProcessMediaRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_processing__service__pb2.BatchProcessMediaResponse.FromString,
                 _registered_method=True)
-        self.GetJob = channel.unary_unary(
-                '/mediaservice.v1.ProcessingService/GetJob',
-                request_serializer=mediaservice_dot_v1_dot_processing__service__pb2.GetJobRequest.SerializeToString,
-                response_deserializer=mediaservice_dot_v1_dot_job__pb2.Job.FromString,
-                _registered_method=True)
-        self.ListJobs = channel.unary_unary(
-                '/mediaservice.v1.ProcessingService/ListJobs',
-                request_serializer=mediaservice_dot_v1_dot_processing__service__pb2.ListJobsRequest.SerializeToString,
-                response_deserializer=mediaservice_dot_v1_dot_processing__service__pb2.ListJobsResponse.FromString,
-                _registered_method=True)
-        self.WatchJob = channel.unary_stream(
-                '/mediaservice.v1.ProcessingService/WatchJob',
-                request_serializer=mediaservice_dot_v1_dot_processing__service__pb2.WatchJobRequest.SerializeToString,
-                response_deserializer=mediaservice_dot_v1_dot_job__pb2.Job.FromString,
-                _registered_method=True)
-        self.CancelJob = channel.unary_unary(
-                '/mediaservice.v1.ProcessingService/CancelJob',
-                request_serializer=mediaservice_dot_v1_dot_processing__service__pb2.CancelJobRequest.SerializeToString,
-                response_deserializer=mediaservice_dot_v1_dot_job__pb2.Job.FromString,
-                _registered_method=True)
-        self.RetryJob = channel.unary_unary(
-                '/mediaservice.v1.ProcessingService/RetryJob',
-                request_serializer=mediaservice_dot_v1_dot_processing__service__pb2.RetryJobRequest.SerializeToString,
-                response_deserializer=mediaservice_dot_v1_dot_job__pb2.Job.FromString,
-                _registered_method=True)
         self.ListOperations = channel.unary_unary(
                 '/mediaservice.v1.ProcessingService/ListOperations',
                 request_serializer=mediaservice_dot_v1_dot_processing__service__pb2.ListOperationsRequest.SerializeToString,
@@ -81,83 +55,51 @@ class ProcessingServiceStub(object):
 
 
 class ProcessingServiceServicer(object):
-    """Makes other forms of media, as jobs: what was accepted ends, whatever dies meanwhile. A caller sees only jobs on
-    their own media; anything else is JOB_NOT_FOUND. For a picture at once, without a job, see
+    """Renders other forms of media, as jobs. To render an image while the caller waits, without a job, use
     DownloadService.RenderImage.
     """
 
     def ProcessMedia(self, request, context):
-        """Accepts a job that makes a rendition. What was made before by the same pipeline of the same original is
-        taken as it is, and the job ends at once.
+        """Starts a job that renders a rendition of a media. If the media already has a rendition of this name that
+        the same pipeline rendered, the job ends at once and keeps it.
 
         Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
-        OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (200 by pipelines). Safe to retry with a `request_id`.
+        OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines).
+        Safe to retry with a `request_id`.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" -d '{"ops": "resize:800x600,compress:85"}' $REST/v1/media/$MEDIA:process
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\", \"ops\": \"resize:800x600\"}" $GRPC mediaservice.v1.ProcessingService/ProcessMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchProcessMedia(self, request, context):
-        """Accepts several jobs, all or none.
+        """Starts up to 1000 jobs. Each request succeeds or fails on its own unless `atomic` is set.
 
-        Permission: media.write. Errors: as ProcessMedia. Safe to retry with request ids.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        Permission: media.write. Errors: as ProcessMedia; in the results, or of the call if `atomic` is set. Safe to
+        retry with a `request_id` in each request.
 
-    def GetJob(self, request, context):
-        """Returns a job as it is now.
+        Example:
 
-        Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ListJobs(self, request, context):
-        """Lists jobs on the caller's media, newest first. Jobs that ended are kept for 30 days.
-
-        Permission: media.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def WatchJob(self, request, context):
-        """Sends the job as it is, then again after every change, until it has ended. States in between may be
-        left out.
-
-        Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def CancelJob(self, request, context):
-        """Ends a job, also one that runs: its codec is killed. Cancelling a job that is CANCELLED returns it unchanged. Only
-        PROCESS jobs can be cancelled.
-
-        Permission: media.write. Errors: JOB_NOT_FOUND, JOB_NOT_CANCELLABLE. Safe to retry.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def RetryJob(self, request, context):
-        """Queues a job that is FAILED or CANCELLED again, with all its attempts.
-
-        Permission: media.write. Errors: JOB_NOT_FOUND, JOB_NOT_RETRYABLE. Not safe to retry blindly: look
-        whether it is QUEUED.
+        curl -H "Authorization: Bearer $TOKEN" -d "{\"requests\": [{\"mediaId\": \"$MEDIA\", \"ops\": \"negate\"}, {\"mediaId\": \"$MEDIA\", \"ops\": \"blur:4\"}]}" $REST/v1/media:batchProcess
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"requests\": [{\"media_id\": \"$MEDIA\", \"ops\": \"negate\"}]}" $GRPC mediaservice.v1.ProcessingService/BatchProcessMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOperations(self, request, context):
-        """Lists the operations of pipelines, with their parameters and an example of each.
+        """Lists the operations that a pipeline can contain, with their parameters and an example of each.
 
         Public. Errors: none of its own. Safe to retry.
+
+        Example:
+
+        curl $REST/v1/operations
+        grpcurl -plaintext $GRPC mediaservice.v1.ProcessingService/ListOperations
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -176,31 +118,6 @@ def add_ProcessingServiceServicer_to_server(servicer, server):
                     request_deserializer=mediaservice_dot_v1_dot_processing__service__pb2.BatchProcessMediaRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_processing__service__pb2.BatchProcessMediaResponse.SerializeToString,
             ),
-            'GetJob': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetJob,
-                    request_deserializer=mediaservice_dot_v1_dot_processing__service__pb2.GetJobRequest.FromString,
-                    response_serializer=mediaservice_dot_v1_dot_job__pb2.Job.SerializeToString,
-            ),
-            'ListJobs': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListJobs,
-                    request_deserializer=mediaservice_dot_v1_dot_processing__service__pb2.ListJobsRequest.FromString,
-                    response_serializer=mediaservice_dot_v1_dot_processing__service__pb2.ListJobsResponse.SerializeToString,
-            ),
-            'WatchJob': grpc.unary_stream_rpc_method_handler(
-                    servicer.WatchJob,
-                    request_deserializer=mediaservice_dot_v1_dot_processing__service__pb2.WatchJobRequest.FromString,
-                    response_serializer=mediaservice_dot_v1_dot_job__pb2.Job.SerializeToString,
-            ),
-            'CancelJob': grpc.unary_unary_rpc_method_handler(
-                    servicer.CancelJob,
-                    request_deserializer=mediaservice_dot_v1_dot_processing__service__pb2.CancelJobRequest.FromString,
-                    response_serializer=mediaservice_dot_v1_dot_job__pb2.Job.SerializeToString,
-            ),
-            'RetryJob': grpc.unary_unary_rpc_method_handler(
-                    servicer.RetryJob,
-                    request_deserializer=mediaservice_dot_v1_dot_processing__service__pb2.RetryJobRequest.FromString,
-                    response_serializer=mediaservice_dot_v1_dot_job__pb2.Job.SerializeToString,
-            ),
             'ListOperations': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOperations,
                     request_deserializer=mediaservice_dot_v1_dot_processing__service__pb2.ListOperationsRequest.FromString,
@@ -215,8 +132,7 @@ def add_ProcessingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProcessingService(object):
-    """Makes other forms of media, as jobs: what was accepted ends, whatever dies meanwhile. A caller sees only jobs on
-    their own media; anything else is JOB_NOT_FOUND. For a picture at once, without a job, see
+    """Renders other forms of media, as jobs. To render an image while the caller waits, without a job, use
     DownloadService.RenderImage.
     """
 
@@ -264,141 +180,6 @@ class ProcessingService(object):
             '/mediaservice.v1.ProcessingService/BatchProcessMedia',
             mediaservice_dot_v1_dot_processing__service__pb2.BatchProcessMediaRequest.SerializeToString,
             mediaservice_dot_v1_dot_processing__service__pb2.BatchProcessMediaResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetJob(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/mediaservice.v1.ProcessingService/GetJob',
-            mediaservice_dot_v1_dot_processing__service__pb2.GetJobRequest.SerializeToString,
-            mediaservice_dot_v1_dot_job__pb2.Job.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ListJobs(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/mediaservice.v1.ProcessingService/ListJobs',
-            mediaservice_dot_v1_dot_processing__service__pb2.ListJobsRequest.SerializeToString,
-            mediaservice_dot_v1_dot_processing__service__pb2.ListJobsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def WatchJob(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
-            target,
-            '/mediaservice.v1.ProcessingService/WatchJob',
-            mediaservice_dot_v1_dot_processing__service__pb2.WatchJobRequest.SerializeToString,
-            mediaservice_dot_v1_dot_job__pb2.Job.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def CancelJob(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/mediaservice.v1.ProcessingService/CancelJob',
-            mediaservice_dot_v1_dot_processing__service__pb2.CancelJobRequest.SerializeToString,
-            mediaservice_dot_v1_dot_job__pb2.Job.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def RetryJob(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/mediaservice.v1.ProcessingService/RetryJob',
-            mediaservice_dot_v1_dot_processing__service__pb2.RetryJobRequest.SerializeToString,
-            mediaservice_dot_v1_dot_job__pb2.Job.FromString,
             options,
             channel_credentials,
             insecure,

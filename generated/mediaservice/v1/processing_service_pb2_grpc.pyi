@@ -28,8 +28,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ProcessingServiceStub:
-    """Makes other forms of media, as jobs: what was accepted ends, whatever dies meanwhile. A caller sees only jobs on
-    their own media; anything else is JOB_NOT_FOUND. For a picture at once, without a job, see
+    """Renders other forms of media, as jobs. To render an image while the caller waits, without a job, use
     DownloadService.RenderImage.
     """
 
@@ -38,108 +37,84 @@ class ProcessingServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProcessingServiceAsyncStub: ...
     ProcessMedia: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.ProcessMediaRequest, _job_pb2.Job]
-    """Accepts a job that makes a rendition. What was made before by the same pipeline of the same original is
-    taken as it is, and the job ends at once.
+    """Starts a job that renders a rendition of a media. If the media already has a rendition of this name that
+    the same pipeline rendered, the job ends at once and keeps it.
 
     Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
-    OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (200 by pipelines). Safe to retry with a `request_id`.
+    OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines).
+    Safe to retry with a `request_id`.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" -d '{"ops": "resize:800x600,compress:85"}' $REST/v1/media/$MEDIA:process
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"resize:800x600\\"}" $GRPC mediaservice.v1.ProcessingService/ProcessMedia
     """
     BatchProcessMedia: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.BatchProcessMediaRequest, _processing_service_pb2.BatchProcessMediaResponse]
-    """Accepts several jobs, all or none.
+    """Starts up to 1000 jobs. Each request succeeds or fails on its own unless `atomic` is set.
 
-    Permission: media.write. Errors: as ProcessMedia. Safe to retry with request ids.
-    """
-    GetJob: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.GetJobRequest, _job_pb2.Job]
-    """Returns a job as it is now.
+    Permission: media.write. Errors: as ProcessMedia; in the results, or of the call if `atomic` is set. Safe to
+    retry with a `request_id` in each request.
 
-    Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry.
-    """
-    ListJobs: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.ListJobsRequest, _processing_service_pb2.ListJobsResponse]
-    """Lists jobs on the caller's media, newest first. Jobs that ended are kept for 30 days.
+    Example:
 
-    Permission: media.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
-    """
-    WatchJob: _grpc.UnaryStreamMultiCallable[_processing_service_pb2.WatchJobRequest, _job_pb2.Job]
-    """Sends the job as it is, then again after every change, until it has ended. States in between may be
-    left out.
-
-    Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry.
-    """
-    CancelJob: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.CancelJobRequest, _job_pb2.Job]
-    """Ends a job, also one that runs: its codec is killed. Cancelling a job that is CANCELLED returns it unchanged. Only
-    PROCESS jobs can be cancelled.
-
-    Permission: media.write. Errors: JOB_NOT_FOUND, JOB_NOT_CANCELLABLE. Safe to retry.
-    """
-    RetryJob: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.RetryJobRequest, _job_pb2.Job]
-    """Queues a job that is FAILED or CANCELLED again, with all its attempts.
-
-    Permission: media.write. Errors: JOB_NOT_FOUND, JOB_NOT_RETRYABLE. Not safe to retry blindly: look
-    whether it is QUEUED.
+        curl -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}, {\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"blur:4\\"}]}" $REST/v1/media:batchProcess
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}]}" $GRPC mediaservice.v1.ProcessingService/BatchProcessMedia
     """
     ListOperations: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.ListOperationsRequest, _processing_service_pb2.ListOperationsResponse]
-    """Lists the operations of pipelines, with their parameters and an example of each.
+    """Lists the operations that a pipeline can contain, with their parameters and an example of each.
 
     Public. Errors: none of its own. Safe to retry.
+
+    Example:
+
+        curl $REST/v1/operations
+        grpcurl -plaintext $GRPC mediaservice.v1.ProcessingService/ListOperations
     """
 
 @_typing.type_check_only
 class ProcessingServiceAsyncStub(ProcessingServiceStub):
-    """Makes other forms of media, as jobs: what was accepted ends, whatever dies meanwhile. A caller sees only jobs on
-    their own media; anything else is JOB_NOT_FOUND. For a picture at once, without a job, see
+    """Renders other forms of media, as jobs. To render an image while the caller waits, without a job, use
     DownloadService.RenderImage.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ProcessMedia: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.ProcessMediaRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Accepts a job that makes a rendition. What was made before by the same pipeline of the same original is
-    taken as it is, and the job ends at once.
+    """Starts a job that renders a rendition of a media. If the media already has a rendition of this name that
+    the same pipeline rendered, the job ends at once and keeps it.
 
     Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
-    OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (200 by pipelines). Safe to retry with a `request_id`.
+    OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines).
+    Safe to retry with a `request_id`.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" -d '{"ops": "resize:800x600,compress:85"}' $REST/v1/media/$MEDIA:process
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"resize:800x600\\"}" $GRPC mediaservice.v1.ProcessingService/ProcessMedia
     """
     BatchProcessMedia: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.BatchProcessMediaRequest, _processing_service_pb2.BatchProcessMediaResponse]  # type: ignore[assignment]
-    """Accepts several jobs, all or none.
+    """Starts up to 1000 jobs. Each request succeeds or fails on its own unless `atomic` is set.
 
-    Permission: media.write. Errors: as ProcessMedia. Safe to retry with request ids.
-    """
-    GetJob: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.GetJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Returns a job as it is now.
+    Permission: media.write. Errors: as ProcessMedia; in the results, or of the call if `atomic` is set. Safe to
+    retry with a `request_id` in each request.
 
-    Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry.
-    """
-    ListJobs: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.ListJobsRequest, _processing_service_pb2.ListJobsResponse]  # type: ignore[assignment]
-    """Lists jobs on the caller's media, newest first. Jobs that ended are kept for 30 days.
+    Example:
 
-    Permission: media.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
-    """
-    WatchJob: _aio.UnaryStreamMultiCallable[_processing_service_pb2.WatchJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Sends the job as it is, then again after every change, until it has ended. States in between may be
-    left out.
-
-    Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry.
-    """
-    CancelJob: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.CancelJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Ends a job, also one that runs: its codec is killed. Cancelling a job that is CANCELLED returns it unchanged. Only
-    PROCESS jobs can be cancelled.
-
-    Permission: media.write. Errors: JOB_NOT_FOUND, JOB_NOT_CANCELLABLE. Safe to retry.
-    """
-    RetryJob: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.RetryJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Queues a job that is FAILED or CANCELLED again, with all its attempts.
-
-    Permission: media.write. Errors: JOB_NOT_FOUND, JOB_NOT_RETRYABLE. Not safe to retry blindly: look
-    whether it is QUEUED.
+        curl -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}, {\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"blur:4\\"}]}" $REST/v1/media:batchProcess
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}]}" $GRPC mediaservice.v1.ProcessingService/BatchProcessMedia
     """
     ListOperations: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.ListOperationsRequest, _processing_service_pb2.ListOperationsResponse]  # type: ignore[assignment]
-    """Lists the operations of pipelines, with their parameters and an example of each.
+    """Lists the operations that a pipeline can contain, with their parameters and an example of each.
 
     Public. Errors: none of its own. Safe to retry.
+
+    Example:
+
+        curl $REST/v1/operations
+        grpcurl -plaintext $GRPC mediaservice.v1.ProcessingService/ListOperations
     """
 
 class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Makes other forms of media, as jobs: what was accepted ends, whatever dies meanwhile. A caller sees only jobs on
-    their own media; anything else is JOB_NOT_FOUND. For a picture at once, without a job, see
+    """Renders other forms of media, as jobs. To render an image while the caller waits, without a job, use
     DownloadService.RenderImage.
     """
 
@@ -149,11 +124,17 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processing_service_pb2.ProcessMediaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Accepts a job that makes a rendition. What was made before by the same pipeline of the same original is
-        taken as it is, and the job ends at once.
+        """Starts a job that renders a rendition of a media. If the media already has a rendition of this name that
+        the same pipeline rendered, the job ends at once and keeps it.
 
         Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
-        OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (200 by pipelines). Safe to retry with a `request_id`.
+        OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines).
+        Safe to retry with a `request_id`.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" -d '{"ops": "resize:800x600,compress:85"}' $REST/v1/media/$MEDIA:process
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"resize:800x600\\"}" $GRPC mediaservice.v1.ProcessingService/ProcessMedia
         """
 
     @_abc_1.abstractmethod
@@ -162,67 +143,15 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processing_service_pb2.BatchProcessMediaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processing_service_pb2.BatchProcessMediaResponse, _abc.Awaitable[_processing_service_pb2.BatchProcessMediaResponse]]:
-        """Accepts several jobs, all or none.
+        """Starts up to 1000 jobs. Each request succeeds or fails on its own unless `atomic` is set.
 
-        Permission: media.write. Errors: as ProcessMedia. Safe to retry with request ids.
-        """
+        Permission: media.write. Errors: as ProcessMedia; in the results, or of the call if `atomic` is set. Safe to
+        retry with a `request_id` in each request.
 
-    @_abc_1.abstractmethod
-    def GetJob(
-        self,
-        request: _processing_service_pb2.GetJobRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Returns a job as it is now.
+        Example:
 
-        Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry.
-        """
-
-    @_abc_1.abstractmethod
-    def ListJobs(
-        self,
-        request: _processing_service_pb2.ListJobsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_processing_service_pb2.ListJobsResponse, _abc.Awaitable[_processing_service_pb2.ListJobsResponse]]:
-        """Lists jobs on the caller's media, newest first. Jobs that ended are kept for 30 days.
-
-        Permission: media.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
-        """
-
-    @_abc_1.abstractmethod
-    def WatchJob(
-        self,
-        request: _processing_service_pb2.WatchJobRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_job_pb2.Job], _abc.AsyncIterator[_job_pb2.Job]]:
-        """Sends the job as it is, then again after every change, until it has ended. States in between may be
-        left out.
-
-        Permission: media.read. Errors: JOB_NOT_FOUND. Safe to retry.
-        """
-
-    @_abc_1.abstractmethod
-    def CancelJob(
-        self,
-        request: _processing_service_pb2.CancelJobRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Ends a job, also one that runs: its codec is killed. Cancelling a job that is CANCELLED returns it unchanged. Only
-        PROCESS jobs can be cancelled.
-
-        Permission: media.write. Errors: JOB_NOT_FOUND, JOB_NOT_CANCELLABLE. Safe to retry.
-        """
-
-    @_abc_1.abstractmethod
-    def RetryJob(
-        self,
-        request: _processing_service_pb2.RetryJobRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Queues a job that is FAILED or CANCELLED again, with all its attempts.
-
-        Permission: media.write. Errors: JOB_NOT_FOUND, JOB_NOT_RETRYABLE. Not safe to retry blindly: look
-        whether it is QUEUED.
+            curl -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}, {\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"blur:4\\"}]}" $REST/v1/media:batchProcess
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}]}" $GRPC mediaservice.v1.ProcessingService/BatchProcessMedia
         """
 
     @_abc_1.abstractmethod
@@ -231,9 +160,14 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processing_service_pb2.ListOperationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processing_service_pb2.ListOperationsResponse, _abc.Awaitable[_processing_service_pb2.ListOperationsResponse]]:
-        """Lists the operations of pipelines, with their parameters and an example of each.
+        """Lists the operations that a pipeline can contain, with their parameters and an example of each.
 
         Public. Errors: none of its own. Safe to retry.
+
+        Example:
+
+            curl $REST/v1/operations
+            grpcurl -plaintext $GRPC mediaservice.v1.ProcessingService/ListOperations
         """
 
 def add_ProcessingServiceServicer_to_server(servicer: ProcessingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -133,7 +133,7 @@ def job_line(job: Job) -> str:
     """One job in a pipe: id, state, type, percent, media id, name of the rendition, with tabs."""
     state, kind = Job.State.Name(job.state), Job.Type.Name(job.type)
     return "\t".join(
-        [job.job_id, state, kind, str(job.progress_percent), job.media_id, job.rendition.name]
+        [job.job_id, state, kind, str(job.progress_percent), job.media_id, job.rendition_name]
     )
 
 
@@ -143,7 +143,7 @@ def job_table(rows: Iterable[Job]) -> None:
     grid.columns[3].justify = "right"
     grid.columns[0].no_wrap = True
     for job in rows:
-        what = job.error.message or job.stage or job.rendition.name
+        what = job.error.message or job.stage or job.rendition_name
         grid.add_row(
             job.job_id,
             Job.State.Name(job.state),

@@ -63,7 +63,7 @@ def process(
 def follow(client: Client, job: Job) -> Job:
     """Shows a job until it has ended."""
     try:
-        with output.job_progress(job.rendition.name or "job") as show:
+        with output.job_progress(job.rendition_name or "job") as show:
             for seen in client.watch_job(job.job_id):
                 show(seen)
                 job = seen
@@ -122,14 +122,16 @@ def operations(client: Client, name: str) -> None:
 def kinds(info: OperationInfo) -> str:
     """What it takes, and what it makes of that if it is something else."""
     takes = ", ".join(Media.Kind.Name(kind).lower() for kind in info.kinds)
-    return f"{takes} → {Media.Kind.Name(info.makes).lower()}" if info.makes else takes
+    return f"{takes} → {Media.Kind.Name(info.output).lower()}" if info.output else takes
 
 
 def explain(info: OperationInfo) -> None:
     """One operation, with its parameters."""
     click.echo(f"{info.name} ({kinds(info)}): {info.description}\n\n  {info.example}\n")
     for each in info.parameters:
-        range_ = f"{each.min} to {each.max}" if each.min or each.max else each.type
+        kind = each.Type.Name(each.type).lower()
+        bounded = each.min_value or each.max_value
+        range_ = f"{each.min_value} to {each.max_value}" if bounded else kind
         allowed = ", ".join(each.values) or range_
         default = f"; default {each.default_value}" if each.default_value else ""
         click.echo(f"  {each.name}  ({allowed}{default})")

@@ -59,6 +59,7 @@ class NewJob:
     parent_id: str | None = None
     part: int = 0
     heavy: bool = False
+    project_id: str = ""
     job_id: str = field(default_factory=new_id)
 
 
@@ -107,6 +108,7 @@ class Job:
     fault: Fault | None
     pipeline: str
     rendition: str
+    project_id: str
     create_time: datetime
     start_time: datetime | None
     update_time: datetime

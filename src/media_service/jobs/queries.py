@@ -43,6 +43,7 @@ def record(row: Mapping[str, Any]) -> Job:
         fault=fault,
         pipeline=row["pipeline"],
         rendition=row["rendition"],
+        project_id=row["project_id"],
         create_time=row["create_time"],
         start_time=row["start_time"],
         update_time=row["update_time"],
@@ -73,6 +74,7 @@ async def accept(db: Connection, added: Sequence[NewJob]) -> Rows:
             "parent_id": job.parent_id,
             "part": job.part,
             "heavy": job.heavy,
+            "project_id": job.project_id,
         }
         for job in added
     ]
@@ -80,16 +82,16 @@ async def accept(db: Connection, added: Sequence[NewJob]) -> Rows:
         """
         insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
                           ready, run_time, request_id, pipeline, rendition, parent_id, part, heavy,
-                          progress_percent, end_time)
+                          project_id, progress_percent, end_time)
         select job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
                delay <= 0, now() + make_interval(secs => delay), request_id, pipeline, rendition,
-               parent_id, part, heavy,
+               parent_id, part, heavy, project_id,
                case state when 'SUCCEEDED' then 100 else 0 end,
                case state when 'SUCCEEDED' then now() end
         from json_to_recordset(%s::json) as added (
             job_id uuid, kind text, subject_id uuid, state text, org_id text, owner_type text,
             owner_id text, priority smallint, delay float8, request_id uuid, pipeline text,
-            rendition text, parent_id uuid, part integer, heavy boolean
+            rendition text, parent_id uuid, part integer, heavy boolean, project_id text
         )
         on conflict (org_id, owner_type, owner_id, request_id) where request_id is not null
         do nothing
@@ -464,13 +466,15 @@ async def page(
     media_id: str | None,
     state: JobState | None,
     kind: JobKind | None,
+    project_id: str | None,
     after: tuple[datetime, str] | None,
     limit: int,
 ) -> list[Job]:
     """The owner's jobs, newest first, older than `after` (create_time, job_id)."""
     where = ["(j.org_id, j.owner_type, j.owner_id) = (%s, %s, %s)", SEEN]
     params: list[Any] = [owner.org_id, owner.type, owner.id]
-    for column, value in (("subject_id", media_id), ("state", state), ("kind", kind)):
+    filters = {"subject_id": media_id, "state": state, "kind": kind, "project_id": project_id}
+    for column, value in filters.items():
         if value is not None:
             where.append(f"j.{column} = %s")
             params.append(value)

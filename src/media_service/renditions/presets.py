@@ -48,6 +48,7 @@ class Presets:
                 rendition=preset.name,
                 done=media.made(preset.name, preset.plan.text) is not None,
                 heavy=preset.heavy,
+                project_id=media.project_id,
             )
             for preset in self._presets.get(kind_of(media, info), ())
         ]

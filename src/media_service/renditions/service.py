@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
+from media_service.access.owner import Owner
 from media_service.access.principal import Principal
 from media_service.access.require import own, require
 from media_service.codecs.pipeline.pipeline import Pipeline
@@ -103,6 +104,7 @@ class JobService:
             rendition=order.name,
             done=media.made(order.name, order.plan.text) is not None,
             heavy=way.heavy,
+            project_id=media.project_id,
         )
         added = await (await queries.accept(db, [new])).fetchone()
         if added is None and order.request_id:  # the same request came at the same time
@@ -124,14 +126,26 @@ class JobService:
         media_id: str | None,
         state: JobState | None,
         kind: JobKind | None,
+        owner: Owner | None,
+        project_id: str | None,
         after: tuple[datetime, str] | None,
         limit: int,
     ) -> list[JobView]:
-        """The caller's jobs, newest first, older than `after` (create_time, job_id)."""
-        owner = own(principal)
+        """The caller's jobs, newest first, older than `after` (create_time, job_id). `owner`: none
+        but theirs."""
+        mine = own(principal)
+        if owner not in {None, mine}:
+            return []
         async with self._database.connection() as db:
             jobs = await queries.page(
-                db, owner, media_id=media_id, state=state, kind=kind, after=after, limit=limit
+                db,
+                mine,
+                media_id=media_id,
+                state=state,
+                kind=kind,
+                project_id=project_id,
+                after=after,
+                limit=limit,
             )
             made = {job.media_id for job in jobs if job.state is JobState.SUCCEEDED}
             media = await catalogue.get_many(db, list(made)) if made else {}

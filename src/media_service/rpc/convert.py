@@ -92,6 +92,10 @@ def owner_to_message(owner: Owner) -> media_pb2.Owner:
     return media_pb2.Owner(type=owner.type, id=owner.id, organization_id=owner.org_id)
 
 
+def owner_from(message: media_pb2.Owner) -> Owner:
+    return Owner(message.type, message.id, message.organization_id)
+
+
 def rendition_to_message(
     media: Media, rendition: Rendition, public_urls: PublicUrls
 ) -> media_pb2.Rendition:

@@ -29,7 +29,7 @@ audit_log = logging.getLogger("media_service.audit")
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 # That one line of the audit log names: as many as a batch may have.
-MOST_SUBJECTS = 100
+MOST_SUBJECTS = 1000
 
 
 @dataclass
@@ -63,7 +63,14 @@ class Record:
 def subject_of(message: Message) -> str:
     """The id of what a message is about; empty if it does not say."""
     ids = (getattr(message, name, "") for name in ("job_id", "upload_id", "media_id"))
-    return next(filter(None, ids), "")
+    return next(filter(None, ids), "") or subject_of_result(message)
+
+
+def subject_of_result(message: Message) -> str:
+    """The id in the one result of a request of a batch."""
+    oneof = message.DESCRIPTOR.oneofs_by_name.get("result")
+    name = message.WhichOneof("result") if oneof else None
+    return subject_of(getattr(message, name)) if name else ""
 
 
 def subjects_of_parts(message: Message) -> list[str]:

@@ -13,6 +13,8 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
+    job_service_pb2,
+    job_service_pb2_grpc,
     media_service_pb2,
     media_service_pb2_grpc,
     processing_service_pb2,
@@ -31,6 +33,7 @@ from media_service.renders.service import RenderService
 from media_service.renditions.service import JobService
 from media_service.rpc.download_service import DownloadServicer
 from media_service.rpc.gate import Gate
+from media_service.rpc.job_service import JobServicer
 from media_service.rpc.media_service import MediaServicer
 from media_service.rpc.processing_service import ProcessingServicer
 from media_service.rpc.public_urls import PublicUrls
@@ -44,6 +47,7 @@ SERVICES = [
     download_service_pb2.DESCRIPTOR.services_by_name["DownloadService"],
     media_service_pb2.DESCRIPTOR.services_by_name["MediaService"],
     processing_service_pb2.DESCRIPTOR.services_by_name["ProcessingService"],
+    job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
 ]
 
 # 2 MiB of data and its framing.
@@ -119,6 +123,9 @@ class RpcServer:
         )
         processing_service_pb2_grpc.add_ProcessingServiceServicer_to_server(
             ProcessingServicer(services.jobs, public_urls, standard), gate
+        )
+        job_service_pb2_grpc.add_JobServiceServicer_to_server(
+            JobServicer(services.jobs, public_urls), gate
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.full_name for service in SERVICES]

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from mediaservice.v1 import (
     download_service_pb2,
     job_pb2,
+    job_service_pb2,
     media_pb2,
     media_service_pb2,
     processing_service_pb2,
@@ -235,7 +236,7 @@ class AsyncClient:
         request = processing_service_pb2.ProcessMediaRequest(
             media_id=media_id,
             ops=ops,
-            rendition=rendition,
+            rendition_name=rendition,
             priority=priority,
             request_id=str(uuid.uuid4()),
         )
@@ -256,7 +257,7 @@ class AsyncClient:
         page_size: int = 0,
     ) -> AsyncIterator[job_pb2.Job]:
         """Jobs on the caller's media, newest first, fetched page by page as they are consumed."""
-        request = processing_service_pb2.ListJobsRequest(
+        request = job_service_pb2.ListJobsRequest(
             media_id=media_id, state=state, page_size=page_size
         )
         while True:
@@ -269,7 +270,7 @@ class AsyncClient:
 
     async def watch_job(self, job_id: str) -> AsyncIterator[job_pb2.Job]:
         """The job now and after every change, until it has ended."""
-        request = processing_service_pb2.WatchJobRequest(job_id=job_id)
+        request = job_service_pb2.WatchJobRequest(job_id=job_id)
         async for seen in self._watch("WatchJob", request, UNFINISHED):
             yield seen
 

@@ -9,9 +9,9 @@ from google.protobuf.message import Message
 from mediaservice.v1 import (
     download_service_pb2,
     job_pb2,
+    job_service_pb2,
     media_pb2,
     media_service_pb2,
-    processing_service_pb2,
 )
 
 from media_service_client.errors import MediaServiceError
@@ -112,8 +112,8 @@ def delete_rendition(
 
 
 JOB_REQUESTS = {
-    "GetJob": processing_service_pb2.GetJobRequest,
-    "CancelJob": processing_service_pb2.CancelJobRequest,
+    "GetJob": job_service_pb2.GetJobRequest,
+    "CancelJob": job_service_pb2.CancelJobRequest,
 }
 
 
@@ -122,6 +122,6 @@ def job(method: str, job_id: str, backoff: Backoff) -> Steps[job_pb2.Job]:
 
 
 def retry_job(job_id: str, backoff: Backoff) -> Steps[job_pb2.Job]:
-    request = processing_service_pb2.RetryJobRequest(job_id=job_id)
+    request = job_service_pb2.RetryJobRequest(job_id=job_id)
     queued: job_pb2.Job | None = yield from once("RetryJob", request, "JOB_NOT_RETRYABLE", backoff)
     return queued or (yield from job("GetJob", job_id, backoff))

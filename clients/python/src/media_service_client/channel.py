@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 from mediaservice.v1 import (
     download_service_pb2_grpc,
+    job_service_pb2_grpc,
     media_service_pb2_grpc,
     processing_service_pb2_grpc,
     upload_service_pb2_grpc,
@@ -60,4 +61,5 @@ def rpcs(channel: Any) -> Mapping[str, Any]:
         **vars(download_service_pb2_grpc.DownloadServiceStub(channel)),
         **vars(media_service_pb2_grpc.MediaServiceStub(channel)),
         **vars(processing_service_pb2_grpc.ProcessingServiceStub(channel)),
+        **vars(job_service_pb2_grpc.JobServiceStub(channel)),
     }

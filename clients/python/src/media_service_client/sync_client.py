@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from mediaservice.v1 import (
     download_service_pb2,
     job_pb2,
+    job_service_pb2,
     media_pb2,
     media_service_pb2,
     processing_service_pb2,
@@ -229,7 +230,7 @@ class Client:
         request = processing_service_pb2.ProcessMediaRequest(
             media_id=media_id,
             ops=ops,
-            rendition=rendition,
+            rendition_name=rendition,
             priority=priority,
             request_id=str(uuid.uuid4()),
         )
@@ -248,7 +249,7 @@ class Client:
         page_size: int = 0,
     ) -> Iterator[job_pb2.Job]:
         """Jobs on the caller's media, newest first, fetched page by page as they are consumed."""
-        request = processing_service_pb2.ListJobsRequest(
+        request = job_service_pb2.ListJobsRequest(
             media_id=media_id, state=state, page_size=page_size
         )
         while True:
@@ -261,7 +262,7 @@ class Client:
 
     def watch_job(self, job_id: str) -> Iterator[job_pb2.Job]:
         """The job now and after every change, until it has ended."""
-        request = processing_service_pb2.WatchJobRequest(job_id=job_id)
+        request = job_service_pb2.WatchJobRequest(job_id=job_id)
         for seen in self._watch("WatchJob", request, UNFINISHED):
             yield seen
 

@@ -1,0 +1,44 @@
+"""Jobs as messages."""
+
+from mediaservice.v1 import job_pb2
+
+from media_service.codecs.pipeline.operation_fields import with_defaults
+from media_service.codecs.pipeline.text_form import parse_text
+from media_service.jobs.model import JobKind
+from media_service.renditions.service import JobView
+from media_service.rpc.convert import owner_to_message, rendition_to_message, timestamp
+from media_service.rpc.public_urls import PublicUrls
+from media_service.rpc.status import fault_status
+
+
+def job_to_message(view: JobView, public_urls: PublicUrls) -> job_pb2.Job:
+    """`public_urls`: as in `media_to_message`."""
+    job = view.job
+    message = job_pb2.Job(
+        job_id=job.job_id,
+        owner=owner_to_message(job.owner),
+        project_id=job.project_id,
+        type=job_pb2.Job.Type.Value(job.kind),
+        state=job_pb2.Job.State.Value(job.state),
+        priority=job_pb2.Job.Priority.Value(job.priority.name),
+        media_id=job.media_id,
+        progress_percent=job.progress_percent,
+        stage=job.stage,
+        attempt=job.attempt,
+        rendition_name=job.rendition,
+        create_time=timestamp(job.create_time),
+        update_time=timestamp(job.update_time),
+    )
+    if job.fault:
+        message.error.CopyFrom(fault_status(job.fault.reason, job.fault.message))
+    if job.start_time:
+        message.start_time.CopyFrom(timestamp(job.start_time))
+    if job.end_time:
+        message.end_time.CopyFrom(timestamp(job.end_time))
+    if job.kind is JobKind.PROCESS:
+        message.operations.extend(
+            with_defaults(operation) for operation in parse_text(job.pipeline)
+        )
+    if view.media and view.rendition:
+        message.rendition.CopyFrom(rendition_to_message(view.media, view.rendition, public_urls))
+    return message

@@ -1,0 +1,85 @@
+"""JobService: messages in, service calls, messages out."""
+
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import grpc
+from mediaservice.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
+
+from media_service.jobs.model import JobKind, JobState
+from media_service.media.paging import decode_token, encode_token, fingerprint
+from media_service.renditions.service import JobService
+from media_service.rpc.caller import caller
+from media_service.rpc.convert import owner_from
+from media_service.rpc.job_message import job_to_message
+from media_service.rpc.pages import page
+from media_service.rpc.public_urls import PublicUrls
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+DEFAULT_PAGE, LARGEST_PAGE = 50, 1000
+PAGE_KEY = [datetime, UUID]
+
+
+class JobServicer(job_service_pb2_grpc.JobServiceServicer):
+    """`public_urls`: where anybody reads what is public."""
+
+    def __init__(self, jobs: JobService, public_urls: PublicUrls) -> None:
+        self._jobs = jobs
+        self._public_urls = public_urls
+
+    async def GetJob(  # noqa: N802
+        self, request: job_service_pb2.GetJobRequest, context: Context
+    ) -> job_pb2.Job:
+        view = await self._jobs.get(caller(), request.job_id.lower())
+        return job_to_message(view, self._public_urls)
+
+    async def ListJobs(  # noqa: N802
+        self, request: job_service_pb2.ListJobsRequest, context: Context
+    ) -> job_service_pb2.ListJobsResponse:
+        media_id = request.media_id.lower() or None
+        state = JobState(job_pb2.Job.State.Name(request.state)) if request.state else None
+        kind = JobKind(job_pb2.Job.Type.Name(request.type)) if request.type else None
+        owner = owner_from(request.owner) if request.HasField("owner") else None
+        project_id = request.project_id or None
+        query = fingerprint("jobs", caller().owner, media_id, state, kind, owner, project_id)
+        after = None
+        if request.page_token:
+            after = tuple(decode_token(request.page_token, query, PAGE_KEY))
+        size = min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE)
+        found = await self._jobs.list_jobs(
+            caller(),
+            media_id=media_id,
+            state=state,
+            kind=kind,
+            owner=owner,
+            project_id=project_id,
+            after=after,
+            limit=size + 1,
+        )
+        jobs, next_page_token = await page(
+            found,
+            size,
+            lambda view: job_to_message(view, self._public_urls),
+            lambda view: encode_token(query, [view.job.create_time, view.job.job_id]),
+        )
+        return job_service_pb2.ListJobsResponse(jobs=jobs, next_page_token=next_page_token)
+
+    async def WatchJob(  # type: ignore[override]  # noqa: N802
+        self, request: job_service_pb2.WatchJobRequest, context: Context
+    ) -> None:
+        async for view in self._jobs.watch(caller(), request.job_id.lower()):
+            await context.write(job_to_message(view, self._public_urls))
+
+    async def CancelJob(  # noqa: N802
+        self, request: job_service_pb2.CancelJobRequest, context: Context
+    ) -> job_pb2.Job:
+        view = await self._jobs.cancel(caller(), request.job_id.lower())
+        return job_to_message(view, self._public_urls)
+
+    async def RetryJob(  # noqa: N802
+        self, request: job_service_pb2.RetryJobRequest, context: Context
+    ) -> job_pb2.Job:
+        view = await self._jobs.retry(caller(), request.job_id.lower())
+        return job_to_message(view, self._public_urls)
