@@ -57,7 +57,7 @@ def whole_crc32c(parts: list[Part]) -> int:
 
 
 def ingest_of(media: NewMedia) -> NewJob:
-    return NewJob(JobKind.INGEST, media.media_id, media.owner)
+    return NewJob(JobKind.INGEST, media.media_id, media.owner, project_id=media.project_id)
 
 
 @dataclass(frozen=True, slots=True)
