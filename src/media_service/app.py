@@ -4,12 +4,13 @@ import asyncio
 import logging
 import os
 import resource
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from media_service.access.links import LinkSigner, key_from
+from media_service.access.page_tokens import PageTokens
 from media_service.access.tokens import TokenVerifier
 from media_service.blobs.model import PUBLIC, RAW
 from media_service.blobs.unlink import UnlinkHandler
@@ -149,11 +150,15 @@ async def check(opened: BlobStore) -> None:
         raise Unavailable(Reason.STORAGE_UNAVAILABLE, what) from error
 
 
-def link_signer(config: Config) -> LinkSigner:
-    """Signs links, by keys of their own, or by one made from the key of tokens."""
-    keys = config.link_keys
-    if not keys and config.jwt_secret:
-        keys = (key_from(config.jwt_secret),)
+def link_keys(config: Config) -> Sequence[str]:
+    """The keys that links and page tokens are sealed with: their own, or one derived from the
+    secret of access tokens."""
+    if not config.link_keys and config.jwt_secret:
+        return (key_from(config.jwt_secret),)
+    return config.link_keys
+
+
+def link_signer(keys: Sequence[str]) -> LinkSigner:
     try:
         return LinkSigner(keys)
     except ValueError as error:
@@ -211,7 +216,8 @@ async def server(
         )
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    signer = link_signer(config)
+    keys = link_keys(config)
+    signer, page_tokens = link_signer(keys), PageTokens(keys)
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with base(config, opener) as parts, renders(config, parts) as rendering:
         admission = Admission(most_streams(config.max_streams, parts.raw.driver.limits, open_files))
@@ -250,13 +256,14 @@ async def server(
             rendering,
             playing,
             ReadLinks(reader, downloads, rendering, playing, signer, config.rest_url),
-            MediaService(parts.database, parts.notifier, reader, config.purge_after),
+            MediaService(parts.database, parts.notifier, reader, page_tokens, config.purge_after),
             JobService(parts.database, parts.notifier, reader),
         )
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
         rpc = RpcServer(
             services,
             verifier,
+            page_tokens,
             address=f"{config.host}:{config.grpc_port if port is None else port}",
             rest_url=config.rest_url,
             public_url=config.public_base_url,

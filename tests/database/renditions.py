@@ -9,6 +9,7 @@ from typing import Any
 
 from crc32c import crc32c
 
+from media_service.access.page_tokens import PageTokens
 from media_service.access.principal import Principal
 from media_service.blobs.model import Blob
 from media_service.blobs.unlink import UnlinkHandler
@@ -122,7 +123,9 @@ class House:
         self.stores: Mapping[str, BlobStore] = {"raw": self.raw, "public": self.public}
         self.renditions = Renditions(self.database, self.notifier, self.stores)
         reader = MediaReader(self.database)
-        self.media = MediaService(self.database, self.notifier, reader, timedelta(days=30))
+        self.media = MediaService(
+            self.database, self.notifier, reader, PageTokens(["secret"]), timedelta(days=30)
+        )
         self.handlers = {
             JobKind.PUBLISH: PublishHandler(self.database, self.notifier, self.stores),
             JobKind.UNLINK: UnlinkHandler(self.database, self.stores),

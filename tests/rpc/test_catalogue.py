@@ -125,6 +125,11 @@ async def test_pages_hold_every_media_once(ann: Caller, order_by: str) -> None:
     assert len(set(seen)) == 7
 
 
+async def test_a_page_size_above_the_maximum_is_coerced_to_it(ann: Caller) -> None:
+    await ann.store(jpeg(), "a.jpg")
+    assert await names(ann, page_size=2**31 - 1) == ["a.jpg"]
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
@@ -136,7 +141,6 @@ async def test_pages_hold_every_media_once(ann: Caller, order_by: str) -> None:
         ({"order_by": "filename sideways"}, "INVALID_ORDER_BY"),
         ({"page_token": "nonsense"}, "INVALID_PAGE_TOKEN"),
         ({"page_size": -1}, "INVALID_FIELD"),
-        ({"page_size": 1001}, "INVALID_FIELD"),
         ({"filter": "x" * 3000}, "INVALID_FIELD"),
     ],
 )

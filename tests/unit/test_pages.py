@@ -2,9 +2,10 @@
 
 import asyncio
 
+import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from media_service.rpc.pages import PAGE_BYTES, each, page
+from media_service.rpc.pages import PAGE_BYTES, each, page, page_size
 
 
 def text(size: int) -> StringValue:
@@ -44,3 +45,8 @@ async def test_a_page_of_large_messages_ends_before() -> None:
 async def test_a_page_has_at_least_one() -> None:
     messages, token = await page([2 * PAGE_BYTES, 1], 2, text, lambda n: f"after {n}")
     assert (len(messages), token) == (1, f"after {2 * PAGE_BYTES}")
+
+
+@pytest.mark.parametrize(("requested", "size"), [(0, 50), (1, 1), (1000, 1000), (1001, 1000)])
+def test_a_page_size_is_coerced_to_the_maximum(requested: int, size: int) -> None:
+    assert page_size(requested) == size

@@ -56,7 +56,7 @@ class ListMediaRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     SHOW_DELETED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most 1000; 0 means 50."""
+    """The most media to return: 0 means 50, and values above 1000 mean 1000."""
     page_token: _builtins.str
     """`next_page_token` of the previous page, with the same other fields."""
     filter: _builtins.str

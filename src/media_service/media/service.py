@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from media_service.access.page_tokens import PageTokens
 from media_service.access.principal import Principal
 from media_service.access.require import own
 from media_service.blobs.placing import release
@@ -24,14 +25,7 @@ from media_service.jobs.model import JobKind
 from media_service.media import queries
 from media_service.media.filter import parse_filter
 from media_service.media.model import STREAM, Media, MediaState, Rendition
-from media_service.media.paging import (
-    after_sql,
-    decode_token,
-    encode_token,
-    fingerprint,
-    order_sql,
-    parse_order,
-)
+from media_service.media.paging import after_sql, order_sql, parse_order
 from media_service.media.reader import MediaReader, permit
 from media_service.renditions.streams import queries as streams
 
@@ -95,8 +89,14 @@ class MediaService:
     """`purge_after`: how long a deleted media can be undeleted."""
 
     def __init__(
-        self, database: Database, notifier: Notifier, reader: MediaReader, purge_after: timedelta
+        self,
+        database: Database,
+        notifier: Notifier,
+        reader: MediaReader,
+        page_tokens: PageTokens,
+        purge_after: timedelta,
     ) -> None:
+        self._page_tokens = page_tokens
         self._database = database
         self._reader = reader
         self._notifier = notifier
@@ -120,7 +120,7 @@ class MediaService:
         owner = own(principal)
         keys = parse_order(order_by)
         condition = parse_filter(filter_text)
-        query = fingerprint(owner, filter_text, order_by, show_deleted)
+        query = ("media", owner, filter_text, order_by, show_deleted)
         where = ["(m.org_id, m.owner_type, m.owner_id) = (%s, %s, %s)"]
         params: list[Any] = [owner.org_id, owner.type, owner.id]
         if not show_deleted:
@@ -129,13 +129,15 @@ class MediaService:
             where.append(condition.sql)
             params += condition.params
         if page_token:
-            values = decode_token(page_token, query, [TYPES[key.name] for key in keys])
+            types = [TYPES[key.name] for key in keys]
+            values = self._page_tokens.open(query, page_token, types)
             after = after_sql(keys, values)
             where.append(after.sql)
             params += after.params
         async with self._database.connection() as db:
             found = await queries.page(db, " and ".join(where), order_sql(keys), limit, params)
-        return found, lambda m: encode_token(query, [getattr(m, key.name) for key in keys])
+        seal = self._page_tokens.seal
+        return found, lambda m: seal(query, [getattr(m, key.name) for key in keys])
 
     async def update(
         self, principal: Principal, media_id: str, values: Mapping[str, Any], etag: str

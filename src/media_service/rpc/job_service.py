@@ -7,26 +7,26 @@ from uuid import UUID
 import grpc
 from mediaservice.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 
+from media_service.access.page_tokens import PageTokens
 from media_service.jobs.model import JobKind, JobState
-from media_service.media.paging import decode_token, encode_token, fingerprint
 from media_service.renditions.service import JobService
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import owner_from
 from media_service.rpc.job_message import job_to_message
-from media_service.rpc.pages import page
+from media_service.rpc.pages import page, page_size
 from media_service.rpc.public_urls import PublicUrls
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
-DEFAULT_PAGE, LARGEST_PAGE = 50, 1000
 PAGE_KEY = [datetime, UUID]
 
 
 class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     """`public_urls`: where anybody reads what is public."""
 
-    def __init__(self, jobs: JobService, public_urls: PublicUrls) -> None:
+    def __init__(self, jobs: JobService, page_tokens: PageTokens, public_urls: PublicUrls) -> None:
         self._jobs = jobs
+        self._page_tokens = page_tokens
         self._public_urls = public_urls
 
     async def GetJob(  # noqa: N802
@@ -43,11 +43,11 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         kind = JobKind(job_pb2.Job.Type.Name(request.type)) if request.type else None
         owner = owner_from(request.owner) if request.HasField("owner") else None
         project_id = request.project_id or None
-        query = fingerprint("jobs", caller().owner, media_id, state, kind, owner, project_id)
+        query = ("jobs", caller().owner, media_id, state, kind, owner, project_id)
         after = None
         if request.page_token:
-            after = tuple(decode_token(request.page_token, query, PAGE_KEY))
-        size = min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE)
+            after = tuple(self._page_tokens.open(query, request.page_token, PAGE_KEY))
+        size = page_size(request.page_size)
         found = await self._jobs.list_jobs(
             caller(),
             media_id=media_id,
@@ -62,7 +62,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
             found,
             size,
             lambda view: job_to_message(view, self._public_urls),
-            lambda view: encode_token(query, [view.job.create_time, view.job.job_id]),
+            lambda view: self._page_tokens.seal(query, [view.job.create_time, view.job.job_id]),
         )
         return job_service_pb2.ListJobsResponse(jobs=jobs, next_page_token=next_page_token)
 

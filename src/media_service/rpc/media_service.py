@@ -11,10 +11,8 @@ from media_service.media.service import CHANGEABLE, MediaService, check_changeab
 from media_service.rpc import http
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import media_to_message, timestamp, visibility_from
-from media_service.rpc.pages import page
+from media_service.rpc.pages import page, page_size
 from media_service.rpc.public_urls import PublicUrls
-
-DEFAULT_PAGE = 50
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -42,7 +40,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
     async def ListMedia(  # noqa: N802
         self, request: media_service_pb2.ListMediaRequest, context: Context
     ) -> media_service_pb2.ListMediaResponse:
-        size = request.page_size or DEFAULT_PAGE
+        size = page_size(request.page_size)
         found, token = await self._media.list_media(
             caller(),
             filter_text=request.filter,

@@ -15,6 +15,11 @@ M = TypeVar("M", bound=Message)
 PAGE_BYTES = 1 << 20
 
 
+def page_size(requested: int, default: int = 50, maximum: int = 1000) -> int:
+    """How many a page has: 0 asks for the default, too many for the maximum (AIP-158)."""
+    return min(requested or default, maximum)
+
+
 async def each(items: Iterable[T], convert: Callable[[T], R]) -> list[R]:
     """All of them; others have their turns in between."""
     made = []

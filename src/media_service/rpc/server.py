@@ -23,6 +23,7 @@ from mediaservice.v1 import (
     upload_service_pb2_grpc,
 )
 
+from media_service.access.page_tokens import PageTokens
 from media_service.access.tokens import TokenVerifier
 from media_service.contract import descriptor_pool
 from media_service.downloads.links import ReadLinks
@@ -94,6 +95,7 @@ class RpcServer:
         self,
         services: Services,
         verifier: TokenVerifier,
+        page_tokens: PageTokens,
         *,
         address: str,
         rest_url: str,
@@ -108,7 +110,12 @@ class RpcServer:
         gate = cast("grpc.aio.Server", Gate(server, read_rules(SERVICES), verifier))
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(
             UploadServicer(
-                services.uploads, services.upload_parts, rest_url, public_urls, stream_timeout
+                services.uploads,
+                services.upload_parts,
+                page_tokens,
+                rest_url,
+                public_urls,
+                stream_timeout,
             ),
             gate,
         )
@@ -125,7 +132,7 @@ class RpcServer:
             ProcessingServicer(services.jobs, public_urls, standard), gate
         )
         job_service_pb2_grpc.add_JobServiceServicer_to_server(
-            JobServicer(services.jobs, public_urls), gate
+            JobServicer(services.jobs, page_tokens, public_urls), gate
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.full_name for service in SERVICES]

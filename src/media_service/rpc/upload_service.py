@@ -10,9 +10,9 @@ import grpc
 from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import media_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
+from media_service.access.page_tokens import PageTokens
 from media_service.errors import InvalidArgument, Reason, Timeout, TooLarge
 from media_service.ids import new_id
-from media_service.media.paging import decode_token, encode_token, fingerprint
 from media_service.rpc import http
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import (
@@ -25,7 +25,7 @@ from media_service.rpc.convert import (
     upload_to_message,
 )
 from media_service.rpc.multipart import MultipartFile, boundary_of, plain_type
-from media_service.rpc.pages import page
+from media_service.rpc.pages import page, page_size
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.stream_body import body_chunks
 from media_service.rpc.wire import Piece
@@ -38,8 +38,7 @@ from media_service.uploads.service import UploadService
 T = TypeVar("T")
 
 MAX_CHUNK = 2 * MIB
-DEFAULT_PAGE = 50
-DEFAULT_PARTS_PAGE = 1000
+DEFAULT_PARTS_PAGE, MAX_PARTS_PAGE = 1000, 10_000
 DEFAULT_LIFETIME = timedelta(minutes=15)
 UPLOAD_KEY = [datetime, UUID]
 # What curl sends when it is not told a type.
@@ -55,12 +54,14 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self,
         uploads: UploadService,
         parts: PartService,
+        page_tokens: PageTokens,
         rest_url: str,
         public_urls: PublicUrls,
         timeout: timedelta,
     ) -> None:
         self._uploads = uploads
         self._parts = parts
+        self._page_tokens = page_tokens
         self._rest_url = rest_url
         self._public_urls = public_urls
         self._timeout = timeout.total_seconds()
@@ -196,18 +197,18 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self, request: upload_service_pb2.ListPartsRequest, context: Context
     ) -> upload_service_pb2.ListPartsResponse:
         upload_id = request.upload_id.lower()
-        query = fingerprint(caller().owner, upload_id)
+        query = ("parts", caller().owner, upload_id)
         after = 0
         if request.page_token:
-            (after,) = decode_token(request.page_token, query, [int])
-        size = request.page_size or DEFAULT_PARTS_PAGE
+            (after,) = self._page_tokens.open(query, request.page_token, [int])
+        size = page_size(request.page_size, DEFAULT_PARTS_PAGE, MAX_PARTS_PAGE)
         parts = await self._parts.list_parts(caller(), upload_id, after, size + 1)
         response = upload_service_pb2.ListPartsResponse(
             parts=[part_to_message(part) for part in parts[:size] if part.stored],
             claimed=[part_to_message(part) for part in parts[:size] if not part.stored],
         )
         if len(parts) > size:
-            response.next_page_token = encode_token(query, [parts[size - 1].number])
+            response.next_page_token = self._page_tokens.seal(query, [parts[size - 1].number])
         return response
 
     async def SignUpload(  # noqa: N802
@@ -266,17 +267,17 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self, request: upload_service_pb2.ListUploadsRequest, context: Context
     ) -> upload_service_pb2.ListUploadsResponse:
         state = UploadState(upload_pb2.Upload.State.Name(request.state)) if request.state else None
-        query = fingerprint(caller().owner, state)
+        query = ("uploads", caller().owner, state)
         after = None
         if request.page_token:
-            after = tuple(decode_token(request.page_token, query, UPLOAD_KEY))
-        size = request.page_size or DEFAULT_PAGE
+            after = tuple(self._page_tokens.open(query, request.page_token, UPLOAD_KEY))
+        size = page_size(request.page_size)
         results = await self._uploads.list_uploads(caller(), state, after, size + 1)
         uploads, next_page_token = await page(
             results,
             size,
             lambda result: upload_to_message(result, self._public_urls),
-            lambda r: encode_token(query, [r.upload.create_time, r.upload.upload_id]),
+            lambda r: self._page_tokens.seal(query, [r.upload.create_time, r.upload.upload_id]),
         )
         return upload_service_pb2.ListUploadsResponse(
             uploads=uploads, next_page_token=next_page_token
