@@ -17,10 +17,11 @@ test: compiled lint
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/mypy && $(BIN)/mypy benchmarks docs
+	$(BIN)/mypy && $(BIN)/mypy benchmarks contract docs
 	$(BIN)/lint-imports
 	$(BIN)/python protos/gen.py --check
 	$(BIN)/python clients/python/async_to_sync.py --check
+	$(BIN)/python -m contract --check
 	$(BIN)/buf lint $(CONTRACT) --config buf.yaml --path mediaservice
 	$(BIN)/buf breaking $(CONTRACT) --against protos/released.binpb --config buf.yaml --path mediaservice --exclude-imports
 
@@ -28,6 +29,7 @@ lint: $(READY)
 gen: $(READY)
 	$(BIN)/python protos/gen.py
 	$(BIN)/python clients/python/async_to_sync.py
+	$(BIN)/python -m contract
 
 # docs/operations.md and its pictures, from the contract.
 docs: $(READY)

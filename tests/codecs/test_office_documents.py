@@ -9,7 +9,7 @@ from PIL import Image
 from media_service.codecs.document.office import SUFFIXES, installed
 from media_service.codecs.document_renderer import DocumentRenderer
 from media_service.codecs.pipeline.route import find_route
-from media_service.errors import FailedPrecondition, MediaError, Reason
+from media_service.errors import FailedPrecondition, MediaError, Reason, Unimplemented
 from tests.codecs.office_files import MAKERS, OPEN, odt, opendocument
 from tests.tools import missing
 
@@ -86,7 +86,7 @@ async def test_what_is_no_document_is_told(documents: DocumentRenderer, path: Pa
 
 async def test_without_libreoffice_it_is_told_what_to_install(path: Path) -> None:
     async with DocumentRenderer(1, None) as documents:
-        with pytest.raises(FailedPrecondition) as error:
+        with pytest.raises(Unimplemented) as error:
             await made(documents, path, ODT, odt(WORDS), "page")
         assert error.value.reason is Reason.MISSING_TOOL
         assert "install libreoffice-writer" in error.value.message

@@ -199,7 +199,7 @@ async def test_parts_that_are_too_small_are_never_joined(s3: S3Driver, key: str)
     with pytest.raises(InvalidArgument) as caught:
         await s3.complete(key, session, parts)
     assert caught.value.reason == Reason.PART_TOO_SMALL
-    assert caught.value.metadata == {"part_number": "2", "min_part_size": f"{5 * MIB}"}
+    assert caught.value.metadata == {"part_number": "2", "min_part_size_bytes": f"{5 * MIB}"}
     assert await s3.stat(key) is None
 
 

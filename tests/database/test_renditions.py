@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from media_service.blobs import queries as blob_queries
 from media_service.blobs.model import Blob
 from media_service.db.notify import Notifier
-from media_service.errors import FailedPrecondition, Fault, Gone, NotFound, Reason, Unavailable
+from media_service.errors import FailedPrecondition, Fault, NotFound, Reason, Unavailable
 from media_service.ids import new_id
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
@@ -471,7 +471,7 @@ async def test_whatever_happens_and_dies_the_stores_hold_what_they_should(
         house.steps.left = kill_at
         try:
             await act(house, media_id, action, data)
-        except (Killed, NotFound, Gone, FailedPrecondition):
+        except (Killed, NotFound, FailedPrecondition):
             pass
         finally:
             house.steps.left = None

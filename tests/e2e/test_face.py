@@ -1,13 +1,20 @@
 """The REST face itself: what Envoy answers, and how it looks."""
 
 import socket
+import subprocess
+import sysconfig
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from media_service.config import load
+from media_service.envoy import render
 from media_service.ids import new_id
 from tests.e2e.conftest import Service
+from tests.ports import free_port
+from tests.tools import eventually
 
 ORIGIN = "https://app.example"
 
@@ -211,3 +218,28 @@ def test_neither_tokens_nor_queries_are_logged(alice: httpx.Client, service: Ser
     log = (service.data_dir / "envoy.log").read_text()
     assert "very-secret" not in log
     assert "Bearer" not in log
+
+
+def test_an_unreachable_service_is_503_and_asks_for_a_retry(tmp_path: Path) -> None:
+    port = free_port()
+    config = load({"MEDIA_REST_PORT": str(port)})
+    file = tmp_path / "envoy.yaml"
+    file.write_text(render(config, [("127.0.0.1", free_port())], "127.0.0.1"))
+    program = Path(sysconfig.get_path("scripts")) / "envoy"
+    command = [program, "-c", file, "--use-dynamic-base-id", "--concurrency", "1", "-l", "off"]
+    with subprocess.Popen(command) as envoy:
+        try:
+            answer = eventually(lambda: answered(f"http://127.0.0.1:{port}/v1/media"))
+        finally:
+            envoy.terminate()
+    assert (answer.status_code, reason(answer)) == (503, "UPSTREAM_UNAVAILABLE")
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json()["details"][1]["retryDelay"] == "1s"
+
+
+def answered(url: str) -> httpx.Response | None:
+    """The answer; None while nothing listens there."""
+    try:
+        return httpx.get(url)
+    except httpx.ConnectError:
+        return None

@@ -141,7 +141,7 @@ async def test_a_part_has_the_size_that_was_said(ann: Caller) -> None:
         more = await refused(put(ann, upload_id, number, part, size=MIB - 1))
         assert (more.code, more.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "SIZE_EXCEEDED")
         less = await refused(put(ann, upload_id, number, part, size=MIB + 1))
-        assert (less.code, less.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INCOMPLETE_BODY")
+        assert (less.code, less.reason) == (grpc.StatusCode.UNAVAILABLE, "INCOMPLETE_BODY")
         assert len(await listed(ann, upload_id)) == number - 1
         await put(ann, upload_id, number, part)
     await complete(ann, upload_id)
@@ -224,7 +224,7 @@ async def test_a_stream_does_not_pass_parts_that_wait_behind_a_gap(ann: Caller) 
     await put(ann, upload_id, 3, parts[2])
     told = await refused(write(ann, upload_id, parts[1], offset=1000))
     assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "PARTS_OUTSTANDING")
-    assert (told.metadata["missing_parts"], told.metadata["committed_size"]) == ("2", "1000")
+    assert (told.metadata["missing_parts"], told.metadata["committed_size_bytes"]) == ("2", "1000")
     await put(ann, upload_id, 2, parts[1])
     now = await write(ann, upload_id, parts[3], offset=3000)
     assert now.committed_size == 4000

@@ -278,8 +278,8 @@ async def test_a_pipeline_that_is_not_valid_is_refused(
 async def test_what_is_not_inspected_yet_is_not_ready(ann: Caller) -> None:
     media = await ann.store(jpeg())
     told = await refused(render(ann, media.media_id, width=20))
-    assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MEDIA_NOT_READY")
-    assert told.headers["x-http-status"] == "409"
+    assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "MEDIA_NOT_READY")
+    assert told.headers["x-http-status"] == "503"
     assert told.headers["retry-after"] == "1"
 
 

@@ -126,7 +126,11 @@ async def test_completing_too_early_names_what_is_missing_and_changes_nothing(an
         grpc.StatusCode.FAILED_PRECONDITION,
         "UPLOAD_INCOMPLETE",
     )
-    assert told.metadata == {"committed_size": "400", "size_bytes": "1000"}
+    assert told.metadata == {
+        "committed_size_bytes": "400",
+        "size_bytes": "1000",
+        "missing_parts": "",
+    }
     assert (await ann.get_upload(upload.upload_id)).state == Upload.ACTIVE
 
 
@@ -215,7 +219,7 @@ async def test_bytes_that_are_not_taken_fail_the_upload_and_are_removed(
     assert failed.state == Upload.FAILED
     assert failed.error.message == told.message
     told = await refused(complete(ann, upload.upload_id))
-    assert (told.reason, told.metadata["fault"]) == ("UPLOAD_NOT_ACTIVE", reason)
+    assert (told.reason, told.metadata["cause"]) == ("UPLOAD_NOT_ACTIVE", reason)
     await nothing_left(working)
 
 

@@ -147,10 +147,7 @@ async def test_a_film_plays_before_it_is_whole(streaming: Running, tmp_path: Pat
     media = await ann.store_all(made(["testsrc2=s=426x240:r=30:d=40", "sine=d=40"]))
     job = await process(ann, media.media_id, OPS)
     refusal = await refused(text(ann, media.media_id, "master.m3u8"))
-    assert (refusal.code, refusal.reason) == (
-        grpc.StatusCode.FAILED_PRECONDITION,
-        "MEDIA_NOT_READY",
-    )
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "MEDIA_NOT_READY")
 
     async def begun() -> list[str]:
         while True:

@@ -123,7 +123,7 @@ async def test_a_wrong_offset_is_refused_and_told_the_right_one(ann: Caller) -> 
         message = Message(upload_id=upload.upload_id, offset=offset, data=b"x")
         told = await refused(ann.write([message]))
         assert (told.code, told.reason) == (grpc.StatusCode.OUT_OF_RANGE, "OFFSET_MISMATCH")
-        assert told.metadata["committed_size"] == str(MIB)
+        assert told.metadata["committed_size_bytes"] == str(MIB)
         assert told.headers["upload-offset"] == str(MIB)
         assert told.headers["x-http-status"] == "409"
     assert (await ann.get_upload(upload.upload_id)).committed_size == MIB
@@ -226,7 +226,7 @@ async def test_fewer_bytes_than_declared_do_not_finish_and_can_be_completed(ann:
         grpc.StatusCode.FAILED_PRECONDITION,
         "UPLOAD_INCOMPLETE",
     )
-    assert told.metadata["committed_size"] == "100"
+    assert told.metadata["committed_size_bytes"] == "100"
     rest = Message(upload_id=upload.upload_id, offset=100, data=data[100:], finish=True)
     assert (await ann.write([rest])).state == Upload.FINISHED
 

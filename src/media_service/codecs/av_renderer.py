@@ -54,7 +54,7 @@ class AvRenderer:
         there for as long as the context lasts; leaving it kills what still runs.
 
         Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (OPERATION_NOT_APPLICABLE),
-        TooLarge (PROCESSING_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING), Unavailable
+        InvalidArgument (PROCESSING_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING), Unavailable
         (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE).
         """
         kept, rest = collect_edits(steps, film.duration_seconds)
@@ -87,5 +87,4 @@ def no_pictures(name: str) -> FailedPrecondition:
     return FailedPrecondition(
         Reason.OPERATION_NOT_APPLICABLE,
         f"The film has no pictures, which {name} takes.",
-        operation=name,
     )

@@ -11,7 +11,7 @@ from media_service.codecs.pipeline.route import Step
 from media_service.codecs.sandbox.exit_cause import corrupt
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox
-from media_service.errors import FailedPrecondition, Reason
+from media_service.errors import FailedPrecondition, Reason, Unimplemented
 from media_service.storage.scratch import scratch_file
 
 PDF = "application/pdf"
@@ -63,7 +63,7 @@ class DocumentRenderer:
         as long as the context lasts.
 
         Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (OPERATION_NOT_APPLICABLE,
-        DOCUMENT_ENCRYPTED, MISSING_TOOL), TooLarge (PROCESSING_LIMIT_EXCEEDED), DataLoss
+        DOCUMENT_ENCRYPTED, MISSING_TOOL), InvalidArgument (PROCESSING_LIMIT_EXCEEDED), DataLoss
         (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE).
         """
         [(name, message)] = steps  # each of them ends what is done to a document
@@ -86,7 +86,7 @@ class DocumentRenderer:
                 "Office documents are read by LibreOffice, which the worker's machine does not "
                 "have: install libreoffice-writer, libreoffice-calc and libreoffice-impress."
             )
-            raise FailedPrecondition(Reason.MISSING_TOOL, message)
+            raise Unimplemented(Reason.MISSING_TOOL, message)
         await self._office.run(
             CONVERT, path, outputs=[pdf.fileno()], programs=str(self._programs), suffix=suffix
         )

@@ -15,7 +15,7 @@ from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.pipeline.sizes import trace_sizes
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox
-from media_service.errors import InvalidArgument, Reason, TooLarge
+from media_service.errors import InvalidArgument, Reason
 from media_service.storage.scratch import scratch_file
 
 RENDER = "media_service.codecs.image.render:render"
@@ -111,7 +111,7 @@ class ImageRenderer:
         how many percent of the pixels are computed, which rises.
 
         Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (OPERATION_NOT_APPLICABLE,
-        MAX_BYTES_TOO_SMALL), TooLarge (PROCESSING_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING),
+        MAX_BYTES_TOO_SMALL), InvalidArgument (PROCESSING_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING),
         Unavailable (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE). Cancelling it kills the child.
         """
         laid = dict(overlays or {})
@@ -158,7 +158,7 @@ class ImageRenderer:
             yield checked_standard(answer, {n: Path(file.name) for n, file in files.items()})
 
     def _check(self, source: ImageSource) -> None:
-        """Raises TooLarge (PROCESSING_LIMIT_EXCEEDED)."""
+        """Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED)."""
         if source.pixels > self._max_pixels:
             raise too_large(source.pixels, self._max_pixels)
 
@@ -169,7 +169,7 @@ class ImageRenderer:
         pipeline: str,
         deliver: Sequence[str],
     ) -> int:
-        """Bytes that it needs. Raises TooLarge (PROCESSING_LIMIT_EXCEEDED)."""
+        """Bytes that it needs. Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED)."""
         way = trace_sizes(pipeline, (original.width, original.height), original.content_type)
         names = formats(original, stored_pipeline(pipeline).format, deliver)
         animated = any(FORMATS[name].animated for name in names)
@@ -184,8 +184,8 @@ def after(sources: Sequence[ImageSource]) -> int | None:
     return None if all(s.content_type in SAFER for s in sources) else AFTER_OTHERS
 
 
-def too_large(pixels: int, most: int) -> TooLarge:
-    return TooLarge(
+def too_large(pixels: int, most: int) -> InvalidArgument:
+    return InvalidArgument(
         Reason.PROCESSING_LIMIT_EXCEEDED,
         f"A picture would have {pixels} pixels on the way, and at most {most} are processed.",
     )

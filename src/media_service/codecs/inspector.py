@@ -54,7 +54,7 @@ class Inspector:
     async def inspect(self, path: Path, kind: str, content_type: str) -> Inspection:
         """What the file at `path` is: `kind` IMAGE, VIDEO, AUDIO or DOCUMENT, of `content_type`.
 
-        Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (PIXEL_LIMIT_EXCEEDED,
+        Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED,
         INSPECTION_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE).
         """
         match kind:

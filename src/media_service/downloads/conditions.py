@@ -7,7 +7,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from media_service.downloads.service import not_satisfiable
-from media_service.errors import PreconditionFailed, Reason
+from media_service.errors import Aborted, Reason
 
 # Possessive: thousands of spaces are not tried in every division between two places.
 RANGE = r"\s*+bytes\s*+=\s*+(\d{0,19}+)\s*+-\s*+(\d{0,19}+)\s*+"
@@ -25,7 +25,7 @@ class Plan:
 def plan(headers: Mapping[str, str], etag: str, modified: datetime, size: int) -> Plan:
     """Evaluates the preconditions in the order of RFC 9110, section 13.2.2.
 
-    `headers` have lower-case names. Raises PreconditionFailed (412) and OutOfRange (416).
+    `headers` have lower-case names. Raises Aborted (412) and OutOfRange (416).
     """
     if unchanged(headers, etag, modified):
         return Plan(304, 0, 0)
@@ -39,7 +39,7 @@ def plan(headers: Mapping[str, str], etag: str, modified: datetime, size: int) -
 def unchanged(headers: Mapping[str, str], etag: str, modified: datetime) -> bool:
     """Whether the client has it already (304): all that can be said before the size is known.
 
-    Raises PreconditionFailed (412).
+    Raises Aborted (412).
     """
     modified = modified.replace(microsecond=0)
     if "if-match" in headers:
@@ -53,8 +53,8 @@ def unchanged(headers: Mapping[str, str], etag: str, modified: datetime) -> bool
     return date is not None and modified <= date
 
 
-def failed(header: str) -> PreconditionFailed:
-    return PreconditionFailed(
+def failed(header: str) -> Aborted:
+    return Aborted(
         Reason.PRECONDITION_FAILED, f"The condition in {header} does not hold.", header=header
     )
 

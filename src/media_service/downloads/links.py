@@ -12,7 +12,7 @@ from media_service.clock import now
 from media_service.codecs.pipeline.pipeline import Pipeline, stored_pipeline
 from media_service.downloads.playback import MASTER, StreamService
 from media_service.downloads.service import DownloadService
-from media_service.errors import FailedPrecondition, Gone, InvalidArgument, NotFound, Reason
+from media_service.errors import FailedPrecondition, InvalidArgument, NotFound, Reason
 from media_service.media.content import Content
 from media_service.media.filenames import with_extension
 from media_service.media.model import STREAM, Media
@@ -123,7 +123,7 @@ class ReadLinks:
         """A link to a media that was loaded for its owner; None if its content is not served."""
         try:
             content = self._downloads.original(readable(media))
-        except (Gone, FailedPrecondition):
+        except FailedPrecondition:
             return None
         return self._sign(media, {"rendition": ""}, content.filename, LIFETIME, attachment=False)
 
@@ -148,8 +148,8 @@ class ReadLinks:
         `RenderService.find`.
 
         Raises PermissionDenied (LINK_INVALID), the same whether the link was changed, has expired,
-        or what it led to is gone; of a picture also FailedPrecondition (MEDIA_NOT_READY) and
-        InvalidArgument (MEDIA_CORRUPT).
+        or what it led to is gone; Unavailable (MEDIA_NOT_READY); of a picture also InvalidArgument
+        (MEDIA_CORRUPT).
         """
         claims = self._signer.open(PURPOSE, token)
         media = await self._reader.find(claims["media"])
@@ -164,9 +164,7 @@ class ReadLinks:
                 content = await self._streams.open(media, path)
             else:
                 content = self._downloads.content(readable(media), claims["rendition"])
-        except (NotFound, Gone, FailedPrecondition) as error:
-            if error.reason == Reason.MEDIA_NOT_READY:
-                raise
+        except (NotFound, FailedPrecondition):
             raise invalid() from None
         return Opened(content, claims["attachment"], datetime.fromtimestamp(claims["exp"], UTC))
 

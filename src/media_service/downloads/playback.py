@@ -11,7 +11,7 @@ from media_service.clock import now
 from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.db.database import Connection, Database
 from media_service.downloads.playlist_cache import Playlists
-from media_service.errors import FailedPrecondition, MediaError, NotFound, Reason
+from media_service.errors import MediaError, NotFound, Reason, Unavailable
 from media_service.jobs import queries as jobs
 from media_service.media import queries as catalogue
 from media_service.media.content import Content, stored
@@ -47,7 +47,7 @@ class StreamService:
         media_id, _, rest = path.partition("/")
         media = await self._reader.find(media_id) if UUID.fullmatch(media_id) else None
         if media is None or not media.published:
-            raise NotFound(Reason.MEDIA_NOT_FOUND, "There is nothing public here.")
+            raise NotFound(Reason.MEDIA_NOT_FOUND, "There is nothing public here.", media_id="")
         return await self.open(media, rest)
 
     async def check(self, media: Media) -> None:
@@ -64,7 +64,7 @@ class StreamService:
         storyboard: what players show of a film.
 
         Raises NotFound (RENDITION_NOT_FOUND), FailedPrecondition (MEDIA_NOT_READY,
-        MEDIA_QUARANTINED), Gone (MEDIA_DELETED).
+        MEDIA_QUARANTINED, MEDIA_DELETED).
         """
         readable(media)
         if part := PART.fullmatch(path):
@@ -94,7 +94,10 @@ class StreamService:
                 text = hls.master(overview, stream.stream_id)
                 return in_memory(text, hls.CONTENT_TYPE, stream)
             if not stream.ready:
-                raise not_ready("The manifest is there once the stream is whole; HLS plays sooner.")
+                raise not_ready(
+                    media.media_id,
+                    "The DASH manifest is ready when the stream is complete; HLS plays sooner.",
+                )
             timelines = {
                 name: await queries.timeline(db, stream.stream_id, name)
                 for name in stream.ladder.names
@@ -162,20 +165,22 @@ class StreamService:
 
 
 def check_begun(overview: Overview) -> None:
-    """Raises FailedPrecondition (MEDIA_NOT_READY) unless every size and sound can be begun."""
+    """Raises Unavailable (MEDIA_NOT_READY) unless every size and sound can be begun."""
     if overview.stream.ready:
         return
     for name in overview.stream.ladder.names:
         state = overview.tracks.get(name)
         if not state or not state.codec or not state.segments:
-            raise not_ready("The stream is being made, and does not play yet; ask again soon.")
+            raise not_ready(
+                overview.stream.media_id, "The stream has no playable segments yet; try again soon."
+            )
 
 
 async def missing(db: Connection, media: Media) -> MediaError:
     """Why there is no stream."""
     waiting = media.state in {MediaState.PENDING, MediaState.PROCESSING}
     if waiting or await jobs.is_making(db, media.media_id, STREAM):
-        return not_ready("The stream is about to be made; ask again soon.")
+        return not_ready(media.media_id, "The stream does not exist yet; try again soon.")
     return no_such(media)
 
 
@@ -188,8 +193,8 @@ def no_such(media: Media) -> NotFound:
     )
 
 
-def not_ready(message: str) -> FailedPrecondition:
-    return FailedPrecondition(Reason.MEDIA_NOT_READY, message)
+def not_ready(media_id: str, message: str) -> Unavailable:
+    return Unavailable(Reason.MEDIA_NOT_READY, message, media_id=media_id)
 
 
 def in_memory(text: str, kind: str, stream: Stream) -> Content:

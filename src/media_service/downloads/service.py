@@ -27,8 +27,8 @@ class DownloadService:
     async def open(self, principal: Principal, media_id: str, rendition: str = "") -> Content:
         """What the caller wants to read; `rendition` empty: the original.
 
-        Raises NotFound (MEDIA_NOT_FOUND, RENDITION_NOT_FOUND), Gone (MEDIA_DELETED) and
-        FailedPrecondition (MEDIA_QUARANTINED).
+        Raises NotFound (MEDIA_NOT_FOUND, RENDITION_NOT_FOUND), FailedPrecondition
+        (MEDIA_DELETED, MEDIA_QUARANTINED).
         """
         return self.content(await self.media(principal, media_id), rendition)
 
@@ -82,7 +82,7 @@ def not_satisfiable(size: int) -> OutOfRange:
     return OutOfRange(
         Reason.RANGE_NOT_SATISFIABLE,
         f"The range lies outside of the content, which has {size} bytes.",
-        complete_size=size,
+        complete_size_bytes=size,
     )
 
 

@@ -9,12 +9,12 @@ from datetime import timedelta
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import (
+    DeadlineExceeded,
     Fault,
+    InvalidArgument,
     MediaError,
     Reason,
     ResourceExhausted,
-    Timeout,
-    TooLarge,
     Unavailable,
 )
 from media_service.ids import new_id
@@ -38,7 +38,7 @@ NEXT_LOOK = timedelta(seconds=0.2)
 CHANGES = "job_changes"
 
 # What may work later.
-TRANSIENT = (Unavailable, ResourceExhausted, Timeout)
+TRANSIENT = (Unavailable, ResourceExhausted, DeadlineExceeded)
 
 
 def backoff(attempt: int) -> timedelta:
@@ -141,7 +141,7 @@ class Attempt:
             log.info("job %s was cancelled, or another worker has it", self.claim.job_id)
 
     async def _work(self) -> None:
-        """Raises TooLarge (PROCESSING_LIMIT_EXCEEDED) if it takes too long."""
+        """Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED) if it takes too long."""
         seconds = self._limit.total_seconds() if self._limit else None
         try:
             async with asyncio.timeout(seconds) as limit:
@@ -149,7 +149,7 @@ class Attempt:
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise TooLarge(
+            raise InvalidArgument(
                 Reason.PROCESSING_LIMIT_EXCEEDED, f"The work takes longer than {seconds:g} seconds."
             ) from None
 

@@ -41,7 +41,7 @@ class PublicReader:
         """
         media = await self._read(key) if "\0" not in key else None  # which is no text to PostgreSQL
         if media is None or not media.published:
-            raise NotFound(Reason.MEDIA_NOT_FOUND, "There is nothing public here.")
+            raise NotFound(Reason.MEDIA_NOT_FOUND, "There is nothing public here.", media_id="")
         return next(r for r in media.renditions if r.blob.key == key)
 
     async def _read_many(self, keys: Sequence[str]) -> list[Media | None]:

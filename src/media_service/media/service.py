@@ -12,11 +12,10 @@ from media_service.blobs.placing import release
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import (
+    Aborted,
     FailedPrecondition,
-    Gone,
     InvalidArgument,
     NotFound,
-    PreconditionFailed,
     Reason,
 )
 from media_service.failpoints import failpoint
@@ -39,12 +38,14 @@ TYPES: dict[str, type] = {
 }
 
 
-def gone(media_id: str) -> Gone:
-    return Gone(Reason.MEDIA_DELETED, "The media is deleted; undelete it first.", media_id=media_id)
+def gone(media_id: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        Reason.MEDIA_DELETED, "The media is deleted; undelete it first.", media_id=media_id
+    )
 
 
 def readable(media: Media) -> Media:
-    """The media itself. Raises Gone (MEDIA_DELETED) and FailedPrecondition (MEDIA_QUARANTINED)."""
+    """The media itself. Raises FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED)."""
     if media.delete_time is not None:
         raise gone(media.media_id)
     if media.state == MediaState.QUARANTINED:
@@ -76,9 +77,9 @@ def find_rendition(media: Media, name: str) -> Rendition:
 
 
 def check_etag(media: Media, etag: str) -> None:
-    """`etag` empty or "*": whatever it is. Raises PreconditionFailed (ETAG_MISMATCH)."""
+    """`etag` empty or "*": whatever it is. Raises Aborted (ETAG_MISMATCH)."""
     if etag and etag not in {"*", media.etag, media.etag.strip('"')}:
-        raise PreconditionFailed(
+        raise Aborted(
             Reason.ETAG_MISMATCH,
             "The media has changed since you read it; read it again.",
             etag=media.etag,

@@ -4,13 +4,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Hashable
 
-from media_service.errors import FailedPrecondition, InvalidArgument, MediaError, TooLarge
+from media_service.errors import FailedPrecondition, InvalidArgument, MediaError
 
 # Time is for the limits: on a busy machine, what takes too long now may not in a minute.
 KEPT_SECONDS = 60.0
 MOST = 10_000
 # What is the picture's or the pipeline's fault, and not the moment's.
-LASTING = (InvalidArgument, FailedPrecondition, TooLarge)
+LASTING = (InvalidArgument, FailedPrecondition)
 
 
 class Failures:

@@ -11,7 +11,13 @@ from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.pipeline.pipeline import Pipeline, with_format
 from media_service.codecs.pipeline.sizes import trace_sizes
-from media_service.errors import FailedPrecondition, MediaError, Reason, TooLarge
+from media_service.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    MediaError,
+    Reason,
+    Unavailable,
+)
 from media_service.media.content import Content
 from media_service.media.filenames import with_extension
 from media_service.media.model import Media, MediaState
@@ -68,8 +74,8 @@ class RenderService:
         """What is to be made of the caller's media. `accept`: which formats the client takes, if
         the pipeline does not say one.
 
-        Raises NotFound (MEDIA_NOT_FOUND), Gone (MEDIA_DELETED), FailedPrecondition
-        (MEDIA_QUARANTINED, MEDIA_NOT_READY, MEDIA_FAILED, OPERATION_NOT_APPLICABLE).
+        Raises NotFound (MEDIA_NOT_FOUND), FailedPrecondition (MEDIA_DELETED,
+        MEDIA_QUARANTINED, MEDIA_FAILED, OPERATION_NOT_APPLICABLE), Unavailable (MEDIA_NOT_READY).
         """
         return asked(*await self.media(principal, media_id, plan), plan, accept)
 
@@ -156,16 +162,17 @@ class RenderService:
 
 @contextmanager
 def hinted() -> Iterator[None]:
-    """Raises TooLarge (PROCESSING_LIMIT_EXCEEDED) with what else can be done."""
+    """PROCESSING_LIMIT_EXCEEDED says what else can be done."""
     try:
         yield
-    except TooLarge as error:
-        message = f"{error.message} A job may take more, and longer: ProcessMedia."
-        raise TooLarge(error.reason, message, **error.metadata) from None
+    except InvalidArgument as error:
+        if error.reason is Reason.PROCESSING_LIMIT_EXCEEDED:
+            error.message += " A job may take more, and longer: ProcessMedia."
+        raise
 
 
 def asked(media: Media, overlays: Sequence[Media], plan: Pipeline, accept: str) -> Picture:
-    """Raises FailedPrecondition (MEDIA_NOT_READY, MEDIA_FAILED)."""
+    """Raises Unavailable (MEDIA_NOT_READY), FailedPrecondition (MEDIA_FAILED)."""
     for each in (media, *overlays):
         check_ready(each)
     by_id = {overlay.media_id: overlay for overlay in overlays}
@@ -187,7 +194,7 @@ def check_ready(media: Media) -> None:
             cause=fault.reason if fault else Reason.INTERNAL,
         )
     if media.state is not MediaState.READY:
-        raise FailedPrecondition(
+        raise Unavailable(
             Reason.MEDIA_NOT_READY,
             "The media is still being looked at; try again in a moment.",
             media_id=media.media_id,

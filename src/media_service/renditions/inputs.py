@@ -9,20 +9,18 @@ from media_service.media.service import readable
 
 def picture_of(media: Media) -> Media:
     """The media itself, a picture that may be read. Raises FailedPrecondition
-    (OPERATION_NOT_APPLICABLE, MEDIA_QUARANTINED), Gone (MEDIA_DELETED)."""
+    (OPERATION_NOT_APPLICABLE, MEDIA_QUARANTINED, MEDIA_DELETED)."""
     if media.kind is not Kind.IMAGE:
         raise FailedPrecondition(
             Reason.OPERATION_NOT_APPLICABLE,
             "The media is no picture; pictures are made of pictures.",
-            media_id=media.media_id,
-            kind=media.kind,
         )
     return readable(media)
 
 
 def way_of(media: Media, text: str) -> Route:
     """Which way a pipeline takes through a media that may be read. Raises FailedPrecondition
-    (OPERATION_NOT_APPLICABLE, MEDIA_QUARANTINED), Gone (MEDIA_DELETED)."""
+    (OPERATION_NOT_APPLICABLE, MEDIA_QUARANTINED, MEDIA_DELETED)."""
     return find_route(text, readable(media).kind)
 
 

@@ -100,7 +100,7 @@ def check_room(media: Media, name: str) -> None:
             Reason.RENDITION_LIMIT_EXCEEDED,
             f"A media has at most {MOST} renditions by pipelines; delete one first.",
             media_id=media.media_id,
-            limit=MOST,
+            max_renditions=MOST,
         )
 
 

@@ -71,8 +71,8 @@ class JobService:
     async def order(self, principal: Principal, orders: Sequence[Order]) -> list[JobView]:
         """Accepts jobs, all or none. A known request id gives the job it stood for before.
 
-        Raises NotFound (MEDIA_NOT_FOUND), Gone (MEDIA_DELETED), FailedPrecondition
-        (MEDIA_QUARANTINED, OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED).
+        Raises NotFound (MEDIA_NOT_FOUND), FailedPrecondition (MEDIA_DELETED,
+        MEDIA_QUARANTINED, OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED).
         """
         own(principal)
         async with self._database.transaction() as db:

@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from typing import Any
 
 from media_service.errors import InvalidArgument, MediaError, Reason
-from media_service.rpc.status import codes, message_of
+from media_service.rpc.status import grpc_code, message_of
 from media_service.storage.checksums import Checksums
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ async def cut(context: Any, error: MediaError) -> None:
     """
     log.error("an answer broke off: %s", error.message)
     excess = tuple((f"x-cut-{number}", "1") for number in range(110))
-    await context.abort(codes(error)[0], message_of(error), excess)
+    await context.abort(grpc_code(error), message_of(error), excess)
 
 
 def http_date(time: datetime) -> str:

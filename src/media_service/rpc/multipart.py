@@ -5,7 +5,7 @@ from email.message import Message
 
 from python_multipart.multipart import MultipartParser
 
-from media_service.errors import InvalidArgument, Reason
+from media_service.errors import InvalidArgument, Reason, Unavailable
 from media_service.ids import new_id
 from media_service.rpc.http import LONGEST_HEADER
 from media_service.storage.buffer import Buffer
@@ -79,7 +79,8 @@ class MultipartFile:
     async def open(
         self, first: Buffer, rest: AsyncIterator[Buffer]
     ) -> tuple[UploadSpec, AsyncGenerator[Chunk, None]]:
-        """Reads up to the file. Raises InvalidArgument (INVALID_MULTIPART, INCOMPLETE_BODY)."""
+        """Reads up to the file. Raises InvalidArgument (INVALID_MULTIPART), Unavailable
+        (INCOMPLETE_BODY)."""
         self._parse(first)
         while self._spec is None:
             data = await anext(rest, None)
@@ -101,8 +102,8 @@ class MultipartFile:
             raise self._broken()
         yield Chunk(b"", finish=True)
 
-    def _broken(self) -> InvalidArgument:
-        return InvalidArgument(
+    def _broken(self) -> Unavailable:
+        return Unavailable(
             Reason.INCOMPLETE_BODY, "The form broke off before its closing boundary."
         )
 

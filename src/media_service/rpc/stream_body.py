@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from crc32c import crc32c as crc32c_of
 
-from media_service.errors import InvalidArgument, Reason
+from media_service.errors import Reason, Unavailable
 from media_service.storage.buffer import Buffer
 from media_service.storage.checksums import Checksums
 from media_service.uploads.acceptance import check_checksums
@@ -52,10 +52,7 @@ async def body_chunks(
     yield Chunk(b"", position, finish=finish)
 
 
-def incomplete(received: int, length: int) -> InvalidArgument:
-    return InvalidArgument(
-        Reason.INCOMPLETE_BODY,
-        f"The body broke off after {received} of {length} bytes.",
-        received_bytes=received,
-        content_length=length,
+def incomplete(received: int, length: int) -> Unavailable:
+    return Unavailable(
+        Reason.INCOMPLETE_BODY, f"The body ended after {received} of {length} bytes; send it again."
     )

@@ -11,7 +11,7 @@ from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import media_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from media_service.access.page_tokens import PageTokens
-from media_service.errors import InvalidArgument, Reason, Timeout, TooLarge
+from media_service.errors import DeadlineExceeded, InvalidArgument, Reason
 from media_service.ids import new_id
 from media_service.rpc import http
 from media_service.rpc.caller import caller
@@ -72,7 +72,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             async with asyncio.timeout(self._timeout):
                 return await beginning
         except TimeoutError:
-            raise Timeout(
+            raise DeadlineExceeded(
                 Reason.STREAM_TOO_SLOW, f"The stream did not begin in {self._timeout:g} seconds."
             ) from None
 
@@ -339,18 +339,20 @@ async def write_chunks(first: Piece, rest: AsyncIterator[Piece]) -> AsyncGenerat
 def write_chunk(piece: Piece) -> Chunk:
     message, data = piece.message, piece.data
     if len(data) > MAX_CHUNK:
-        raise TooLarge(
+        raise InvalidArgument(
             Reason.CHUNK_TOO_LARGE,
             f"A message may carry {MAX_CHUNK} bytes; 256–512 KiB is fastest.",
-            max_chunk_bytes=MAX_CHUNK,
+            max_chunk_size_bytes=MAX_CHUNK,
         )
     crc32c = message.crc32c if message.HasField("crc32c") else None
-    if crc32c is not None and crc32c_of(data) != crc32c:
+    if crc32c is not None and (actual := crc32c_of(data)) != crc32c:
         raise InvalidArgument(
             Reason.CHECKSUM_MISMATCH,
             f"The crc32c of the bytes at offset {message.offset} is not the one sent with them;"
             " ask for the upload and go on at its committed_size.",
             checksum="crc32c",
+            declared=crc32c,
+            actual=actual,
             offset=message.offset,
         )
     checksums = checksums_from(message.checksums) if message.finish else Checksums()

@@ -125,7 +125,7 @@ def part_too_small(number: int, least: int) -> InvalidArgument:
         Reason.PART_TOO_SMALL,
         f"Part {number} has less than the {least} bytes that a part needs which others follow.",
         part_number=number,
-        min_part_size=least,
+        min_part_size_bytes=least,
     )
 
 
@@ -224,7 +224,7 @@ class Driver(Protocol):
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         """Joins the parts, in order, into the blob `key`, durably. Idempotent, also after a crash
         halfway; afterwards the parts may be gone. Raises InvalidArgument (PART_TOO_SMALL) if the
-        store wants more of a part than it has, and MediaError (INTERNAL) if it will never take
+        store wants more of a part than it has, and Internal if it will never take
         them for another reason."""
 
     async def abort(self, key: str, session: str) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from gcloud.aio.storage import StreamResponse
 
-from media_service.errors import MediaError, Unavailable
+from media_service.errors import MediaError, Reason, Unavailable
 from media_service.failpoints import failpoint
 from media_service.storage.buffer import Buffer
 from media_service.storage.crc32c import checksum, decoded, encoded
@@ -126,7 +126,7 @@ class GcsDriver(UniqueNames):
         except MediaError as error:
             why = f"{error.message} ({error.__cause__})"
             raise Unavailable(
-                error.reason, f"Bucket {self.bucket.name} cannot be written to. {why}"
+                Reason.STORAGE_UNAVAILABLE, f"Bucket {self.bucket.name} cannot be written to. {why}"
             ) from error
 
     async def put(self, key: str, data: Buffer, content_type: str = "") -> None:

@@ -1,5 +1,6 @@
 """How an S3 store is reached, and what its errors mean."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,15 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from media_service.errors import MediaError, Reason, Unavailable
+from media_service.errors import Internal, Reason, Unavailable
+from media_service.ids import new_id
 from media_service.storage.driver import missing
 from media_service.storage.s3_location import S3Location
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
+
+log = logging.getLogger(__name__)
 
 # A slow download holds its connection for long: there are to be enough for others.
 CONNECTIONS = 512
@@ -90,8 +94,12 @@ def wrong_parts_told() -> Iterator[None]:
     except ClientError as error:
         if code_of(error) not in WRONG:
             raise
-        raise MediaError(
-            Reason.INTERNAL, f"The object store does not take these parts: {code_of(error)}."
+        error_id = new_id()
+        log.error("error %s: the object store refused parts: %s", error_id, error)
+        raise Internal(
+            Reason.INTERNAL,
+            f"The object store does not take these parts: {code_of(error)}.",
+            error_id=error_id,
         ) from error
 
 

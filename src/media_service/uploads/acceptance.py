@@ -8,8 +8,6 @@ from media_service.errors import (
     InvalidArgument,
     MediaError,
     Reason,
-    TooLarge,
-    Unsupported,
 )
 from media_service.media import content_type
 from media_service.media.model import Kind
@@ -37,7 +35,7 @@ class Acceptance:
 
     def check_size(self, size: int) -> None:
         if size > self.max_size:
-            raise TooLarge(
+            raise InvalidArgument(
                 Reason.FILE_TOO_LARGE,
                 f"The file is larger than the {self.max_size} bytes that are taken.",
                 max_size_bytes=self.max_size,
@@ -46,11 +44,11 @@ class Acceptance:
     def check_content(self, head: bytes, declared: str) -> tuple[str, Kind]:
         """The content type and kind of the bytes that begin with `head`.
 
-        Raises Unsupported (TYPE_MISMATCH, TYPE_NOT_ALLOWED) or TooLarge (PIXEL_LIMIT_EXCEEDED).
+        Raises InvalidArgument (TYPE_MISMATCH, TYPE_NOT_ALLOWED, PIXEL_LIMIT_EXCEEDED).
         """
         found = content_type.detect(head)
         if declared and content_type.normalize(declared) != found:
-            raise Unsupported(
+            raise InvalidArgument(
                 Reason.TYPE_MISMATCH,
                 f"The file was declared as {declared}, but its bytes are {found}.",
                 declared_type=declared,
@@ -60,15 +58,14 @@ class Acceptance:
             raise self._not_allowed(found)
         kind = content_type.kind_of(found)
         if kind is Kind.IMAGE and content_type.pixels(head, found) > self.max_pixels:
-            raise TooLarge(
+            raise InvalidArgument(
                 Reason.PIXEL_LIMIT_EXCEEDED,
                 f"The picture has more than the {self.max_pixels} pixels that are taken.",
-                max_pixels=self.max_pixels,
             )
         return found, kind
 
     def _not_allowed(self, name: str) -> MediaError:
-        return Unsupported(
+        return InvalidArgument(
             Reason.TYPE_NOT_ALLOWED,
             f"Files of type {name} are not taken. Taken are: {', '.join(self.types)}.",
             content_type=name,
@@ -115,8 +112,9 @@ def check_complete(spec: UploadSpec, committed_size: int) -> None:
         raise FailedPrecondition(
             Reason.UPLOAD_INCOMPLETE,
             f"{committed_size} of {spec.size_bytes} bytes are here; send the rest, then finish.",
-            committed_size=committed_size,
+            committed_size_bytes=committed_size,
             size_bytes=spec.size_bytes,
+            missing_parts="",
         )
 
 
@@ -136,6 +134,7 @@ def check_checksums(declared: Checksums, actual: Checksums) -> None:
                 checksum=name,
                 declared=wanted.hex() if isinstance(wanted, bytes) else wanted,
                 actual=found.hex() if isinstance(found, bytes) else found,
+                offset=0,
             )
 
 

@@ -112,7 +112,7 @@ class Finisher:
         otherwise a declared one is checked by the worker, and the upload is left VERIFYING.
         `listed`: the parts as the caller has them.
 
-        Raises what makes the upload FAILED; Conflict (SUPERSEDED); FailedPrecondition
+        Raises what makes the upload FAILED; Aborted (SUPERSEDED); FailedPrecondition
         (UPLOAD_NOT_ACTIVE, UPLOAD_INCOMPLETE); AlreadyExists (PART_CONFLICT).
         """
         failpoint("upload.verify.before")

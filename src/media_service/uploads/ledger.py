@@ -6,7 +6,7 @@ from datetime import timedelta
 from media_service.access.owner import Owner
 from media_service.db.database import Database
 from media_service.db.notify import Notifier
-from media_service.errors import AlreadyExists, Conflict, FailedPrecondition, NotFound, Reason
+from media_service.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound, Reason
 from media_service.failpoints import failpoint
 from media_service.uploads import queries
 from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
@@ -36,12 +36,12 @@ def not_active(upload: Upload) -> FailedPrecondition:
         Reason.UPLOAD_NOT_ACTIVE,
         f"The upload takes no more bytes, it is {upload.state}{why}",
         state=upload.state,
-        **({"fault": upload.fault.reason} if upload.fault else {}),
+        cause=upload.fault.reason if upload.fault else "",
     )
 
 
-def superseded(upload_id: str) -> Conflict:
-    return Conflict(
+def superseded(upload_id: str) -> Aborted:
+    return Aborted(
         Reason.SUPERSEDED,
         "Another stream writes to this upload now. Ask for it and go on at its committed_size.",
         upload_id=upload_id,
@@ -78,7 +78,7 @@ class Ledger:
 
     async def count(self, committed_size: int, parts: list[Part], *, last: bool = False) -> None:
         """Counts bytes that are durable; `last`: nothing follows. Raises if this writer may not:
-        AlreadyExists, Conflict (SUPERSEDED), FailedPrecondition (UPLOAD_NOT_ACTIVE)."""
+        AlreadyExists, Aborted (SUPERSEDED), FailedPrecondition (UPLOAD_NOT_ACTIVE)."""
         upload_id = self.spec.upload_id
         created = not self.exists
         self.exists = True  # or may, if the database goes away while it answers

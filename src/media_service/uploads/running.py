@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from media_service.errors import InvalidArgument, MediaError, Reason, Unavailable
+from media_service.errors import MediaError, Reason, Unavailable
 from media_service.uploads.admission import Admission, Place
 from media_service.uploads.model import Chunk
 
@@ -83,7 +83,7 @@ class Running:
         finally:
             feeding.cancel()
             stream.interrupt(
-                InvalidArgument(Reason.INCOMPLETE_BODY, "The stream broke off; resume it.")
+                Unavailable(Reason.INCOMPLETE_BODY, "The stream broke off; resume it.")
             )
             await asyncio.wait([feeding])
 

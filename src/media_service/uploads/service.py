@@ -324,7 +324,10 @@ class UploadService:
             elif state in {UploadState.ABORTED, UploadState.EXPIRED}:
                 stream.interrupt(
                     FailedPrecondition(
-                        Reason.UPLOAD_NOT_ACTIVE, f"The upload takes no more bytes, it is {state}."
+                        Reason.UPLOAD_NOT_ACTIVE,
+                        f"The upload takes no more bytes, it is {state}.",
+                        state=state,
+                        cause="",
                     )
                 )
 

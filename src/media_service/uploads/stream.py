@@ -14,9 +14,8 @@ from datetime import timedelta
 from media_service.errors import (
     InvalidArgument,
     MediaError,
-    OffsetMismatch,
+    OutOfRange,
     Reason,
-    TooLarge,
 )
 from media_service.storage.checksums import Checksums
 from media_service.storage.crc32c import combine
@@ -42,11 +41,11 @@ def check_chunk(
 ) -> None:
     """Whether a chunk may come next, at `position`."""
     if chunk.offset is not None and chunk.offset != position:
-        raise OffsetMismatch(
+        raise OutOfRange(
             Reason.OFFSET_MISMATCH,
             f"The bytes are for offset {chunk.offset}, but {position} comes next."
             " Ask for the upload and go on at its committed_size.",
-            committed_size=committed_size,
+            committed_size_bytes=committed_size,
             expected_offset=position,
         )
     end = position + len(chunk.data)
@@ -55,8 +54,8 @@ def check_chunk(
     acceptance.check_size(end)
 
 
-def size_exceeded(size: int) -> TooLarge:
-    return TooLarge(
+def size_exceeded(size: int) -> InvalidArgument:
+    return InvalidArgument(
         Reason.SIZE_EXCEEDED,
         f"More bytes came than the {size} that were declared.",
         size_bytes=size,
@@ -68,7 +67,7 @@ def too_small(least: int) -> InvalidArgument:
         Reason.APPEND_TOO_SMALL,
         f"The store keeps parts of {least} bytes or more; nothing of what came counts. Append more"
         " at once, or complete the upload with it.",
-        min_append_size=least,
+        min_append_size_bytes=least,
     )
 
 

@@ -17,7 +17,7 @@ async def succeed(database: Database, store: BlobStore, upload: Upload) -> Uploa
     comes late. Whoever dies on the way leaves it as it was, not settled, and perhaps a session that
     no row names.
 
-    Raises Conflict (SUPERSEDED), FailedPrecondition (UPLOAD_NOT_ACTIVE) and Unavailable.
+    Raises Aborted (SUPERSEDED), FailedPrecondition (UPLOAD_NOT_ACTIVE) and Unavailable.
     """
     key, driver, before = store.key(upload.blob_id), store.driver, upload.store_session
     fresh = await driver.succeed(key, before, upload.next_part)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from media_service.codecs.document.pdf import opened, page_of
-from media_service.errors import Reason, TooLarge
+from media_service.errors import InvalidArgument, Reason
 
 MOST_PAGES = 100_000
 PAGE_END = b"\f"
@@ -25,13 +25,13 @@ def extract(
     """Writes the text of a page (the first is 1), or of all, each ended by a form feed.
 
     Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (OPERATION_NOT_APPLICABLE,
-    DOCUMENT_ENCRYPTED), TooLarge (PROCESSING_LIMIT_EXCEEDED).
+    DOCUMENT_ENCRYPTED), InvalidArgument (PROCESSING_LIMIT_EXCEEDED).
     """
     with opened(media) as document, os.fdopen(os.dup(output), "wb") as file:
         numbers = [page] if page else range(1, len(document) + 1)
         if len(numbers) > MOST_PAGES:
             message = f"The document has {len(numbers)} pages, and at most {MOST_PAGES} are read."
-            raise TooLarge(Reason.PROCESSING_LIMIT_EXCEEDED, message)
+            raise InvalidArgument(Reason.PROCESSING_LIMIT_EXCEEDED, message)
         for done, number in enumerate(numbers, 1):
             file.write(text_of(document, number))
             if progress:

@@ -7,7 +7,7 @@ from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.image.formats import Format
 from media_service.codecs.image.geometry import WHITE, Image
-from media_service.errors import Reason, TooLarge
+from media_service.errors import InvalidArgument, Reason
 
 Chroma = Operation.Convert
 SUBSAMPLING: dict[int, str] = {Chroma.AUTO: "auto", Chroma.HALF: "on", Chroma.FULL: "off"}
@@ -93,10 +93,10 @@ def encode(image: Image, encoding: Encoding) -> bytes:
 
 
 def suited(image: Image, form: Format, height: int) -> Image:
-    """Without what the format cannot hold; `height`: of one frame. Raises TooLarge
+    """Without what the format cannot hold; `height`: of one frame. Raises InvalidArgument
     (PROCESSING_LIMIT_EXCEEDED)."""
     if max(image.width, height) > form.side:
-        raise TooLarge(
+        raise InvalidArgument(
             Reason.PROCESSING_LIMIT_EXCEEDED,
             f"{form.name} has at most {form.side} pixels on a side, not {image.width} × {height}.",
         )

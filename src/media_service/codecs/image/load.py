@@ -10,7 +10,7 @@ import pyvips
 from media_service.codecs.image import heic
 from media_service.codecs.image.geometry import Image, Size, resized
 from media_service.codecs.image.loaders import ANIMATED, is_hevc, loader_of, open_page, value
-from media_service.errors import Reason, TooLarge
+from media_service.errors import InvalidArgument, Reason
 
 # A size for a picture of a size: what a pipeline begins with.
 Scale: TypeAlias = Callable[[Size], Size]
@@ -40,7 +40,7 @@ def load(
 
     With `scale` it comes in that size, if that is smaller, which spares decoding and converting
     what is thrown away; a drawing (SVG) comes in it if it is larger, too. Raises InvalidArgument
-    (MEDIA_CORRUPT), TooLarge (PROCESSING_LIMIT_EXCEEDED).
+    (MEDIA_CORRUPT), InvalidArgument (PROCESSING_LIMIT_EXCEEDED).
     """
     loader = loader_of(content_type)
     header = open_page(media, loader)
@@ -83,12 +83,12 @@ def fits(size: Size, room: Size) -> bool:
 
 def check_size(width: int, height: int, frames: int, max_pixels: int) -> None:
     if frames > MOST_FRAMES:
-        raise TooLarge(
+        raise InvalidArgument(
             Reason.PROCESSING_LIMIT_EXCEEDED,
             f"The picture has {frames} frames, and at most {MOST_FRAMES} are processed.",
         )
     if width * height * frames > max_pixels:
-        raise TooLarge(
+        raise InvalidArgument(
             Reason.PROCESSING_LIMIT_EXCEEDED,
             f"{width} × {height} pixels"
             + (f" in {frames} frames" if frames > 1 else "")

@@ -21,7 +21,7 @@ from media_service.codecs.inspect.tracks import (
     tags,
 )
 from media_service.codecs.inspect.truncation import check_whole
-from media_service.errors import InvalidArgument, Reason, TooLarge
+from media_service.errors import InvalidArgument, Reason
 
 # FFmpeg names these demuxers by all they read.
 CONTAINERS = {"mov": "mov,mp4,m4a,3gp,3g2,mj2", "matroska": "matroska,webm"}
@@ -42,7 +42,7 @@ def corrupt(message: str) -> InvalidArgument:
 def inspect_video(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
     """{"info": …, "private_info": …} of the open file `media`.
 
-    Raises InvalidArgument (MEDIA_CORRUPT) and TooLarge (PIXEL_LIMIT_EXCEEDED).
+    Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED).
     """
     duration = measured(media, content_type)
     with open_media(media, content_type) as container:
@@ -157,7 +157,7 @@ def describe(video: Any, max_pixels: int) -> dict[str, Any]:
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
     pixels = width * height
     if pixels > max_pixels:
-        raise TooLarge(
+        raise InvalidArgument(
             Reason.PIXEL_LIMIT_EXCEEDED,
             f"A frame has {pixels} pixels, and at most {max_pixels} are taken.",
         )

@@ -9,14 +9,14 @@ from media_service.codecs.image.libvips_errors import reading
 from media_service.codecs.image.loaders import ANIMATED, is_hevc, loader_of, open_page, value
 from media_service.codecs.inspect import exif
 from media_service.codecs.inspect.location import from_exif
-from media_service.errors import Reason, TooLarge
+from media_service.errors import InvalidArgument, Reason
 
 
 @reading()
 def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
     """{"info": …, "private_info": …} of the open file `media`.
 
-    Raises InvalidArgument (MEDIA_CORRUPT) and TooLarge (PIXEL_LIMIT_EXCEEDED).
+    Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED).
     """
     # Each picture is looked at once: a cache would only keep one owner's pixels for the next.
     pyvips.cache_set_max(0)
@@ -46,7 +46,7 @@ def decode(media: int, loader: str, pages: int, max_pixels: int) -> None:
 
 def check_pixels(pixels: int, max_pixels: int) -> None:
     if pixels > max_pixels:
-        raise TooLarge(
+        raise InvalidArgument(
             Reason.PIXEL_LIMIT_EXCEEDED,
             f"The picture has {pixels} pixels, and at most {max_pixels} are taken.",
         )

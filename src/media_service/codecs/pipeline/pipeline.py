@@ -44,7 +44,6 @@ def requested_pipeline(operations: Iterable[Operation], field: str = "ops") -> P
         raise FailedPrecondition(
             Reason.OPERATION_NOT_APPLICABLE,
             f"{asked.format} cannot be written here; there are {', '.join(WRITTEN)}.",
-            format=asked.format,
         )
     return asked
 

@@ -53,4 +53,4 @@ def find_route(text: str, kind: str) -> Route:
 
 
 def not_applicable(message: str, name: str) -> FailedPrecondition:
-    return FailedPrecondition(Reason.OPERATION_NOT_APPLICABLE, message, operation=name)
+    return FailedPrecondition(Reason.OPERATION_NOT_APPLICABLE, message)

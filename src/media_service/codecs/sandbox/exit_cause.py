@@ -3,7 +3,7 @@
 import signal
 
 from media_service.codecs.sandbox.limits import ResourceLimits
-from media_service.errors import InvalidArgument, MediaError, Reason, TooLarge, Unavailable
+from media_service.errors import InvalidArgument, MediaError, Reason, Unavailable
 
 # What libraries print when an allocation fails, before they abort.
 MEMORY_WORDS = (b"allocate", b"out of memory", b"MemoryError", b"bad_alloc")
@@ -34,7 +34,7 @@ def unavailable(message: str) -> MediaError:
 
 
 def exceeded(limits: ResourceLimits, what: str) -> MediaError:
-    return TooLarge(limits.exceeded, f"It takes too much {what}.")
+    return InvalidArgument(limits.exceeded, f"It takes too much {what}.")
 
 
 def corrupt(message: str) -> MediaError:

@@ -79,8 +79,8 @@ class Sandbox:
         behind them `outputs`, open files for it to write to. `then`: the child serves at most so
         many others. `progress`: is told percents, which rise, by a task that has such a parameter.
 
-        Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (PIXEL_LIMIT_EXCEEDED, and what the limits
-        say), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE),
+        Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED, and what the limits say),
+        DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE),
         SandboxBroken, and what the task refuses. Cancelling it kills the child.
         """
         async with self._slots:
@@ -161,7 +161,7 @@ def open_media(path: Path) -> int:
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.") from None
+        raise DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key="") from None
     except OSError as error:
         message = f"The storage failed: {error.strerror}."
         raise Unavailable(Reason.STORAGE_UNAVAILABLE, message) from error

@@ -28,9 +28,9 @@ from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.messages import HEADER, encode
 from media_service.errors import (
     FailedPrecondition,
+    InvalidArgument,
     MediaError,
     Reason,
-    TooLarge,
     Unavailable,
 )
 from media_service.storage.scratch import ScratchFolder
@@ -45,9 +45,9 @@ LAST_WORDS = 2000
 
 # What a child may answer, beside that the media is corrupt.
 REFUSALS: dict[str, type[MediaError]] = {
-    Reason.PIXEL_LIMIT_EXCEEDED: TooLarge,
-    Reason.INSPECTION_LIMIT_EXCEEDED: TooLarge,
-    Reason.PROCESSING_LIMIT_EXCEEDED: TooLarge,
+    Reason.PIXEL_LIMIT_EXCEEDED: InvalidArgument,
+    Reason.INSPECTION_LIMIT_EXCEEDED: InvalidArgument,
+    Reason.PROCESSING_LIMIT_EXCEEDED: InvalidArgument,
     Reason.OPERATION_NOT_APPLICABLE: FailedPrecondition,
     Reason.DOCUMENT_ENCRYPTED: FailedPrecondition,
     Reason.MAX_BYTES_TOO_SMALL: FailedPrecondition,
@@ -162,7 +162,7 @@ class Child:
         """Has a task done on open files; returns its result. `progress`: is told percents, which
         rise, by a task that knows them.
 
-        Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (what the limits say), Unavailable
+        Raises InvalidArgument (MEDIA_CORRUPT, or what the limits say), Unavailable
         (PROCESSING_UNAVAILABLE), SandboxBroken, and what the task refuses (REFUSALS). Afterwards,
         and when cancelled, the child must be closed if it is not `sound`.
         """

@@ -104,7 +104,7 @@ class Program:
     async def wait(self) -> None:
         """Until it has ended well.
 
-        Raises InvalidArgument (MEDIA_CORRUPT), TooLarge (what the limits say), Unavailable
+        Raises InvalidArgument (MEDIA_CORRUPT, or what the limits say), Unavailable
         (PROCESSING_UNAVAILABLE).
         """
         try:

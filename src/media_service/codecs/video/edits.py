@@ -77,5 +77,4 @@ def nothing_left(seconds: float) -> FailedPrecondition:
     return FailedPrecondition(
         Reason.OPERATION_NOT_APPLICABLE,
         f"The clip begins behind the end: there are {seconds:.3f} seconds.",
-        seconds=f"{seconds:.3f}",
     )

@@ -10,7 +10,7 @@ from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.encoder_settings import kbps
 from media_service.codecs.video.filter_graph import scaled
 from media_service.codecs.video.source import AvSource
-from media_service.errors import Reason, TooLarge
+from media_service.errors import InvalidArgument, Reason
 
 # Players switch sizes between segments. Of the first it is a part: somebody waits for it.
 SEGMENT_SECONDS = 2
@@ -116,7 +116,7 @@ class Ladder:
 
 def build_ladder(film: AvSource, edits: Edits, profiles: Mapping[int, int], message: Any) -> Ladder:
     """For a film of which `edits` are kept. `profiles`: the kbps of each size, by its shorter side.
-    `message`: the operation `stream`. Raises TooLarge (PROCESSING_LIMIT_EXCEEDED)."""
+    `message`: the operation `stream`. Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED)."""
     if edits.seconds > MOST_SECONDS:
         raise too_long(edits.seconds)
     rate = min(film.frame_rate * Fraction(edits.factor).limit_denominator(1000), Fraction(60))
@@ -138,9 +138,9 @@ def build_ladder(film: AvSource, edits: Edits, profiles: Mapping[int, int], mess
     )
 
 
-def too_long(seconds: float) -> TooLarge:
+def too_long(seconds: float) -> InvalidArgument:
     hours = MOST_SECONDS // 3600
-    return TooLarge(
+    return InvalidArgument(
         Reason.PROCESSING_LIMIT_EXCEEDED,
         f"The film has {seconds:.0f} seconds by its header; at most {hours} hours are streamed.",
     )

@@ -277,7 +277,7 @@ def tell(progress: Progress, stream: Stream, seconds: float) -> None:
 def failure(part: Part) -> MediaError:
     """What a part failed of, for good."""
     fault = part.fault or Fault(Reason.INTERNAL, "A part of it failed.")
-    return FailedPrecondition(Reason(fault.reason), fault.message)
+    return MediaError(Reason(fault.reason), fault.message)
 
 
 def check_edits(kept: Edits) -> None:
@@ -287,7 +287,6 @@ def check_edits(kept: Edits) -> None:
         raise FailedPrecondition(
             Reason.OPERATION_NOT_APPLICABLE,
             f"A stream cannot have {name} before it; transcode first.",
-            operation=name,
         )
 
 

@@ -87,8 +87,9 @@ def incomplete(upload: Upload, missing: Collection[int]) -> FailedPrecondition:
     return FailedPrecondition(
         Reason.UPLOAD_INCOMPLETE,
         f"Parts are missing: {ranges(missing)}. Send them, then complete the upload.",
+        committed_size_bytes=upload.committed_size,
+        size_bytes="" if upload.spec.size_bytes is None else upload.spec.size_bytes,
         missing_parts=ranges(missing),
-        committed_size=upload.committed_size,
     )
 
 
@@ -100,7 +101,7 @@ def outstanding(upload: Upload, parts: Iterable[Part]) -> FailedPrecondition:
         Reason.PARTS_OUTSTANDING,
         f"Parts are stored behind a gap; send parts {ranges(missing)} first.",
         missing_parts=ranges(missing),
-        committed_size=upload.committed_size,
+        committed_size_bytes=upload.committed_size,
     )
 
 

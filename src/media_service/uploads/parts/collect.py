@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
-from media_service.errors import Conflict, FailedPrecondition
+from media_service.errors import Aborted, FailedPrecondition
 from media_service.failpoints import failpoint
 from media_service.storage.blobs import BlobStore
 from media_service.storage.driver import part_too_small
@@ -46,8 +46,8 @@ class Collector:
         """Decides for good which bytes these numbers have; returns those that keep a name they had
         before. `upload` is as its caller's epoch began; `lifetime`: of signed URLs.
 
-        Raises AlreadyExists (PART_CONFLICT), InvalidArgument (PART_TOO_SMALL), TooLarge, Conflict
-        (SUPERSEDED) and FailedPrecondition (UPLOAD_NOT_ACTIVE).
+        Raises AlreadyExists (PART_CONFLICT), InvalidArgument (PART_TOO_SMALL, SIZE_EXCEEDED,
+        FILE_TOO_LARGE), Aborted (SUPERSEDED) and FailedPrecondition (UPLOAD_NOT_ACTIVE).
         """
         upload_id = upload.upload_id
         async with self._database.pipeline() as db:
@@ -118,7 +118,7 @@ class Collector:
         came = [part for part in claimed if found.get(part.name) == (part.size, part.crc32c)]
         if came:
             # Whoever was faster has it by now, or there is nothing more to collect.
-            with suppress(Conflict, FailedPrecondition):
+            with suppress(Aborted, FailedPrecondition):
                 await self.confirm(upload, came)
 
     def superseded(self, upload: Upload) -> None:

@@ -16,7 +16,6 @@ from media_service.errors import (
     InvalidArgument,
     MediaError,
     Reason,
-    TooLarge,
     Unavailable,
 )
 from media_service.failpoints import failpoint
@@ -280,13 +279,13 @@ class PartService:
         most = upload.spec.size_bytes or self._acceptance.max_size
         return Place(offset, size) if 0 <= offset <= most - size else None
 
-    def _excess(self, upload: Upload, limit: int) -> TooLarge:
+    def _excess(self, upload: Upload, limit: int) -> InvalidArgument:
         if limit == upload.spec.size_bytes:
             return size_exceeded(limit)
-        return TooLarge(
+        return InvalidArgument(
             Reason.CHUNK_TOO_LARGE,
             f"A part may have {limit} bytes here; send more parts, or use SignUpload.",
-            max_chunk_bytes=limit,
+            max_chunk_size_bytes=limit,
         )
 
 
@@ -337,10 +336,8 @@ def check_claim(stream: PartStream, claimed: Part | None) -> None:
     if claimed is None:
         return
     if stream.size != claimed.size:
-        raise InvalidArgument(
+        raise Unavailable(
             Reason.INCOMPLETE_BODY,
             f"The body has {stream.size} of the {claimed.size} bytes the link is for.",
-            received_bytes=stream.size,
-            content_length=claimed.size,
         )
     check_checksums(Checksums(claimed.crc32c), Checksums(stream.crc32c))

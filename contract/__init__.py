@@ -1,0 +1,1 @@
+"""Tools of the contract: what is written and checked from the descriptors in `generated/`."""

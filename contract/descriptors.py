@@ -1,0 +1,77 @@
+"""The contract's descriptors together with their comments."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2
+from mediaservice.v1 import error_reason_pb2, operation_pb2, rule_pb2
+
+from media_service.contract import descriptor_set
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "mediaservice.v1"
+# Options are parsed only if the modules that define them are imported.
+OPTIONS = (error_reason_pb2, operation_pb2, rule_pb2)
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """The comment of one element; `detached`: the comments that stand by themselves before it."""
+
+    text: str
+    detached: tuple[str, ...] = ()
+
+
+class Contract:
+    """A descriptor set with source info: the files of our package, and the comments in them."""
+
+    def __init__(self, files: descriptor_pb2.FileDescriptorSet) -> None:
+        self.files = [file for file in files.file if file.package == PACKAGE]
+        self._comments: dict[str, Comment] = {}
+        for file in self.files:
+            self._comments.update(comments(file))
+
+    @classmethod
+    def current(cls) -> "Contract":
+        return cls(descriptor_set())
+
+    def comment(self, name: str) -> Comment:
+        """By full name, such as "mediaservice.v1.Media.media_id"."""
+        return self._comments.get(name, Comment(""))
+
+
+def comments(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[str, Comment]]:
+    """The comments in a file, by the full names of what they describe."""
+    for location in file.source_code_info.location:
+        if location.leading_comments or location.leading_detached_comments:
+            name = name_at(file, location.path)
+            if name:
+                detached = tuple(map(dedent, location.leading_detached_comments))
+                yield f"{file.package}.{name}", Comment(dedent(location.leading_comments), detached)
+
+
+def name_at(file: descriptor_pb2.FileDescriptorProto, path: Sequence[int]) -> str:
+    """The name of the element that a path of numbers leads to; empty if it has none."""
+    element: Any = file
+    names = []
+    for number, index in zip(path[::2], path[1::2], strict=False):
+        field = element.DESCRIPTOR.fields_by_number[number]
+        if not field.is_repeated or not field.message_type:
+            return ""
+        element = getattr(element, field.name)[index]
+        if not hasattr(element, "name"):
+            return ""
+        names.append(element.name)
+    return ".".join(names) if names and len(path) % 2 == 0 else ""
+
+
+def dedent(comment: str) -> str:
+    """A comment without the space that follows each `//`."""
+    return "\n".join(line.removeprefix(" ").rstrip() for line in comment.splitlines()).strip()
+
+
+def prose(comment: str) -> str:
+    """A comment on one line."""
+    return " ".join(comment.split())
