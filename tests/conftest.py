@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, settings
 from media_service.db.database import Database
 from media_service.db.embedded import embedded_postgres
 from media_service.db.migrate import migrate
-from media_service.db.notify import Notifier
 from media_service.ids import new_id
 from media_service.storage.blobs import BlobStore
 from media_service.storage.local import LocalDriver
@@ -94,12 +93,6 @@ def database_url(postgres: str, template: str) -> Iterator[str]:
 async def database(database_url: str) -> AsyncIterator[Database]:
     async with Database(database_url, 4) as database:
         yield database
-
-
-@pytest.fixture
-async def notifier(database_url: str) -> AsyncIterator[Notifier]:
-    async with Notifier(database_url) as notifier:
-        yield notifier
 
 
 @pytest.fixture

@@ -11,5 +11,5 @@ from media_service.renditions.keep import Renditions
 async def give(environ: Mapping[str, str], media_id: str, name: str, data: bytes) -> None:
     """Adds a rendition, by the database and the stores that the settings name."""
     async with app.base(load(environ)) as parts:
-        renditions = Renditions(parts.database, parts.notifier, parts.stores)
+        renditions = Renditions(parts.database, parts.stores)
         await renditions.add(media_id, NewRendition(name, "image/webp"), data)

@@ -25,7 +25,6 @@ from media_service.codecs.image_renderer import (
 from media_service.codecs.inspector import Inspector
 from media_service.config import Config, ConfigError
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
 from media_service.downloads.links import ReadLinks
 from media_service.downloads.playback import StreamService
 from media_service.downloads.service import DownloadService
@@ -90,7 +89,6 @@ class Base:
     """What server and worker both stand on."""
 
     database: Database
-    notifier: Notifier
     raw: BlobStore
     public: BlobStore
     acceptance: Acceptance
@@ -115,12 +113,9 @@ async def base(config: Config, opener: Opener = open_store) -> AsyncIterator[Bas
             )
         await check(raw)
         await check(public)
-        async with (
-            Database(config.database_url, config.database_pool_size) as database,
-            Notifier(config.database_url) as notifier,
-        ):
-            finisher = Finisher(database, notifier, raw, acceptance)
-            yield Base(database, notifier, raw, public, acceptance, finisher)
+        async with Database(config.database_url, config.database_pool_size) as database:
+            finisher = Finisher(database, raw, acceptance)
+            yield Base(database, raw, public, acceptance, finisher)
 
 
 def setting(name: str) -> str:
@@ -184,7 +179,7 @@ def presets(config: Config) -> Presets:
 async def renders(config: Config, parts: Base) -> AsyncIterator[RenderService]:
     """What makes pictures while somebody waits for them, and keeps them."""
     children = config.render_children or len(os.sched_getaffinity(0))
-    cache = RenderCache(parts.database, parts.notifier, parts.raw)
+    cache = RenderCache(parts.database, parts.raw)
     async with ImageRenderer(
         children,
         config.max_pixels,
@@ -222,12 +217,9 @@ async def server(
     async with base(config, opener) as parts, renders(config, parts) as rendering:
         admission = Admission(most_streams(config.max_streams, parts.raw.driver.limits, open_files))
         running = Running(admission)
-        collector = Collector(
-            parts.database, parts.notifier, parts.raw, parts.acceptance, config.upload_expiry
-        )
+        collector = Collector(parts.database, parts.raw, parts.acceptance, config.upload_expiry)
         uploads = UploadService(
             parts.database,
-            parts.notifier,
             parts.raw,
             parts.finisher,
             parts.acceptance,
@@ -256,8 +248,8 @@ async def server(
             rendering,
             playing,
             ReadLinks(reader, downloads, rendering, playing, signer, config.rest_url),
-            MediaService(parts.database, parts.notifier, reader, page_tokens, config.purge_after),
-            JobService(parts.database, parts.notifier, reader),
+            MediaService(parts.database, reader, page_tokens, config.purge_after),
+            JobService(parts.database, reader),
         )
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
         rpc = RpcServer(
@@ -296,30 +288,25 @@ async def handlers(config: Config, parts: Base) -> AsyncIterator[Mapping[JobKind
         Copies() as copies,
         DocumentRenderer(config.worker_slots, installed()) as documents,
     ):
-        renditions = Renditions(parts.database, parts.notifier, parts.stores)
+        renditions = Renditions(parts.database, parts.stores)
         files = Files(parts.stores, copies, inspector)
         makers = Makers(renderer, AvRenderer(renderer, config.video_profiles), documents)
-        segments = Segments(parts.database, parts.notifier, parts.raw)
+        segments = Segments(parts.database, parts.raw)
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
-        streams = StreamMaker(
-            parts.database, parts.notifier, renditions, segments, chunks, config.video_profiles
-        )
+        streams = StreamMaker(parts.database, renditions, segments, chunks, config.video_profiles)
         yield {
             JobKind.INGEST: IngestHandler(
                 parts.database,
-                parts.notifier,
                 parts.raw,
                 inspector,
                 Thumbnails(renderer, renditions, config.thumbnails),
                 presets(config),
             ),
-            JobKind.PROCESS: ProcessHandler(
-                parts.database, parts.notifier, renditions, files, makers, streams
-            ),
+            JobKind.PROCESS: ProcessHandler(parts.database, renditions, files, makers, streams),
             JobKind.CHUNK: chunks,
             JobKind.FINISH: FinishHandler(parts.finisher),
             JobKind.DISCARD: DiscardHandler(parts.database, parts.raw),
-            JobKind.PUBLISH: PublishHandler(parts.database, parts.notifier, parts.stores),
+            JobKind.PUBLISH: PublishHandler(parts.database, parts.stores),
             JobKind.UNLINK: UnlinkHandler(parts.database, parts.stores),
         }
 
@@ -327,11 +314,11 @@ async def handlers(config: Config, parts: Base) -> AsyncIterator[Mapping[JobKind
 async def work(config: Config, ready: Callable[[], None], opener: Opener = open_store) -> None:
     """Runs the jobs, and the sweeps that belong to no caller, until cancelled."""
     async with base(config, opener) as parts, handlers(config, parts) as found:
-        worker = Worker(parts.database, parts.notifier, found, config.worker_slots, LIMITS)
+        worker = Worker(parts.database, found, config.worker_slots, LIMITS)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())
-            tasks.create_task(sweep(parts.database, parts.notifier))
-            tasks.create_task(tidy(Reconciler(parts.database, parts.notifier, parts.stores)))
+            tasks.create_task(sweep(parts.database))
+            tasks.create_task(tidy(Reconciler(parts.database, parts.stores)))
             ready()
 
 
@@ -339,18 +326,18 @@ async def work(config: Config, ready: Callable[[], None], opener: Opener = open_
 async def reconciler(config: Config, older_than: timedelta) -> AsyncIterator[Reconciler]:
     """What compares rows with bytes."""
     async with base(config) as parts:
-        yield Reconciler(parts.database, parts.notifier, parts.stores, older_than)
+        yield Reconciler(parts.database, parts.stores, older_than)
 
 
-async def sweep(database: Database, notifier: Notifier) -> None:
+async def sweep(database: Database) -> None:
     """Ends what rested too long, for ever."""
     while True:
         try:
-            expired = await expire_uploads(database, notifier)
-            purged = await purge_due(database, notifier)
-            unused = await forget_unused(database, notifier)
+            expired = await expire_uploads(database)
+            purged = await purge_due(database)
+            unused = await forget_unused(database)
             jobs = await forget_ended(database)
-            segments = await remove_abandoned(database, notifier)
+            segments = await remove_abandoned(database)
             if expired or purged or unused or jobs or segments:
                 log.info(
                     "expired %d uploads, purged %d media, removed %d unused pictures, %d old jobs,"

@@ -17,6 +17,7 @@ import pytest
 
 from media_service import app
 from media_service.config import load
+from media_service.db.events import JobRunnable, channel, encode
 from media_service.ids import new_id
 from tests.conftest import with_database
 from tests.crash.customer import Customer
@@ -135,7 +136,8 @@ class Site:
                 " for update skip locked)",
                 {"span": span},
             )
-            db.execute("select pg_notify('media_jobs', 'due:')")
+            event = JobRunnable()
+            db.execute("select pg_notify(%s, %s)", (channel(type(event)), encode(event)))
 
     def keep_leases(self) -> None:
         """Those of the dead end only when time is passed on, however slow this machine is: who

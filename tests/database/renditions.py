@@ -13,8 +13,8 @@ from media_service.access.page_tokens import PageTokens
 from media_service.access.principal import Principal
 from media_service.blobs.model import Blob
 from media_service.blobs.unlink import UnlinkHandler
-from media_service.db.database import Connection, Database
-from media_service.db.notify import Notifier
+from media_service.db.database import Database
+from media_service.db.transaction import Transaction
 from media_service.ids import new_id
 from media_service.jobs.model import JobKind
 from media_service.jobs.progress import Progress
@@ -58,10 +58,10 @@ class KillableDatabase(Database):
         self._steps = steps
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self) -> AsyncIterator[Transaction]:
         self._steps.step()
-        async with super().transaction() as connection:
-            yield connection
+        async with super().transaction() as tx:
+            yield tx
         self._steps.step()
 
 
@@ -114,20 +114,23 @@ class House:
     """Everything that renditions need, over two stores in memory."""
 
     database: Database
-    notifier: Notifier
     steps: Steps = field(default_factory=Steps)
 
     def __post_init__(self) -> None:
         self.raw = BlobStore("raw", KillableDriver(self.steps))
         self.public = BlobStore("public", KillableDriver(self.steps))
         self.stores: Mapping[str, BlobStore] = {"raw": self.raw, "public": self.public}
-        self.renditions = Renditions(self.database, self.notifier, self.stores)
+        self.renditions = Renditions(self.database, self.stores)
         reader = MediaReader(self.database)
+<<<<<<< HEAD
         self.media = MediaService(
             self.database, self.notifier, reader, PageTokens(["secret"]), timedelta(days=30)
         )
+=======
+        self.media = MediaService(self.database, reader, timedelta(days=30))
+>>>>>>> 5e5df2f (Let transactions carry their jobs and events)
         self.handlers = {
-            JobKind.PUBLISH: PublishHandler(self.database, self.notifier, self.stores),
+            JobKind.PUBLISH: PublishHandler(self.database, self.stores),
             JobKind.UNLINK: UnlinkHandler(self.database, self.stores),
         }
 

@@ -19,11 +19,12 @@ from hypothesis.stateful import (
 
 from media_service.access.owner import Owner
 from media_service.db.database import Database
+from media_service.db.new_job import NewJob
 from media_service.errors import Fault
 from media_service.ids import new_id
 from media_service.jobs import queries
 from media_service.jobs.fair_queue import Turns
-from media_service.jobs.model import Claim, JobKind, JobState, NewJob, Priority
+from media_service.jobs.model import Claim, JobKind, JobState, Priority
 
 LEASE = timedelta(hours=1)
 LATER = timedelta(hours=2)
@@ -37,9 +38,9 @@ def job(owner: Owner | None, **options: Any) -> NewJob:
 
 
 async def accept(database: Database, *jobs: NewJob) -> None:
-    async with database.connection() as db:
-        for one in jobs:
-            await queries.accept(db, [one])
+    for one in jobs:
+        async with database.transaction() as tx:
+            await tx.enqueue(one)
 
 
 async def claimed(database: Database, turns: Turns, running: list[Claim]) -> Claim | None:
@@ -69,8 +70,8 @@ def owners(claims: list[Claim]) -> list[str]:
 
 async def test_many_jobs_of_one_owner_do_not_delay_the_one_of_another(database: Database) -> None:
     ann, bob, _ = OWNERS
-    async with database.connection() as db:
-        await queries.accept(db, [job(ann) for _ in range(10_000)])
+    async with database.transaction() as tx:
+        await tx.enqueue(*(job(ann) for _ in range(10_000)))
     await accept(database, job(bob))
     assert "bob" in owners(await drain(database, 2))
 
@@ -223,7 +224,7 @@ class Jobs(RuleBasedStateMachine):
     )
     def accept(self, owner: Owner | None, priority: Priority, delayed: bool) -> None:
         new = job(owner, priority=priority, delay=LATER if delayed else timedelta())
-        self.do(queries.accept, [new])
+        self.run(accept(self.database, new))
         self.jobs[new.job_id] = Model(new, due=not delayed, place=self.place())
 
     @rule()

@@ -17,11 +17,11 @@ from media_service.blobs.model import Blob
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
+from media_service.db.events import MediaChanged
+from media_service.db.new_job import NewJob
 from media_service.errors import Fault, Reason, ResourceExhausted
 from media_service.ids import new_id
-from media_service.jobs import queries as jobs
-from media_service.jobs.model import Claim, JobKind, JobState, NewJob
+from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.jobs.worker import Worker
 from media_service.media import queries
@@ -56,14 +56,13 @@ async def renderer() -> AsyncIterator[ImageRenderer]:
 @pytest.fixture
 def handler(
     database: Database,
-    notifier: Notifier,
     store: BlobStore,
     inspector: Inspector,
     renderer: ImageRenderer,
 ) -> IngestHandler:
-    renditions = Renditions(database, notifier, {store.name: store})
+    renditions = Renditions(database, {store.name: store})
     thumbnails = Thumbnails(renderer, renditions, SIZES)
-    return IngestHandler(database, notifier, store, inspector, thumbnails, Presets({}))
+    return IngestHandler(database, store, inspector, thumbnails, Presets({}))
 
 
 def jpeg(**options: int) -> bytes:
@@ -88,7 +87,7 @@ async def stored(
     async with database.transaction() as db:
         new = NewMedia(media_id, ALICE, Kind.IMAGE, "image/jpeg", "a.jpg", blob)
         await queries.insert(db, [new])
-        await jobs.accept(db, [NewJob(JobKind.INGEST, media_id, ALICE)])
+        await db.enqueue(NewJob(JobKind.INGEST, media_id, ALICE))
     return media_id
 
 
@@ -115,10 +114,8 @@ async def claim(database: Database) -> Claim:
 
 
 @asynccontextmanager
-async def working(
-    database: Database, notifier: Notifier, handler: IngestHandler
-) -> AsyncIterator[None]:
-    task = asyncio.create_task(Worker(database, notifier, {JobKind.INGEST: handler}, 1, {}).run())
+async def working(database: Database, handler: IngestHandler) -> AsyncIterator[None]:
+    task = asyncio.create_task(Worker(database, {JobKind.INGEST: handler}, 1, {}).run())
     try:
         yield
     finally:
@@ -127,23 +124,22 @@ async def working(
 
 
 @asynccontextmanager
-async def told(notifier: Notifier, media_id: str, *states: MediaState) -> AsyncIterator[None]:
-    """Waits at its end until watchers of the media were told of these states, in order."""
-    heard: asyncio.Queue[str] = asyncio.Queue()
-    with notifier.listen("media", media_id, heard.put_nowait):
+async def reaches(database: Database, media_id: str, state: MediaState) -> AsyncIterator[None]:
+    """Waits at its end for an event after which the media is in this state."""
+    heard: asyncio.Queue[MediaChanged] = asyncio.Queue()
+    with database.listen(MediaChanged, media_id, heard.put_nowait):
         yield
         async with asyncio.timeout(30):
-            for state in states:
-                while await heard.get() != state:
-                    pass
+            while (await read(database, media_id)).state is not state:
+                await heard.get()
 
 
 async def test_a_good_picture_becomes_ready(
-    database: Database, notifier: Notifier, store: BlobStore, handler: IngestHandler
+    database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     data = jpeg()
     media_id = await stored(database, store, data)
-    async with working(database, notifier, handler), told(notifier, media_id, MediaState.READY):
+    async with working(database, handler), reaches(database, media_id, MediaState.READY):
         pass
     media = await read(database, media_id)
     assert media.state is MediaState.READY
@@ -177,13 +173,13 @@ async def test_every_picture_gets_thumbnails_and_tells_how_it_looks(
 
 
 async def test_a_picture_without_thumbnails_is_ready_all_the_same(
-    database: Database, notifier: Notifier, store: BlobStore, inspector: Inspector
+    database: Database, store: BlobStore, inspector: Inspector
 ) -> None:
     """Inspected as the settings were, and then too large for what makes pictures."""
     async with ImageRenderer(1, 1000, 1 << 26) as renderer:
-        renditions = Renditions(database, notifier, {store.name: store})
+        renditions = Renditions(database, {store.name: store})
         thumbnails = Thumbnails(renderer, renditions, SIZES)
-        handler = IngestHandler(database, notifier, store, inspector, thumbnails, Presets({}))
+        handler = IngestHandler(database, store, inspector, thumbnails, Presets({}))
         media_id = await stored(database, store, jpeg())
         await handler.run(await claim(database), Progress())
     media = await read(database, media_id)
@@ -195,12 +191,12 @@ async def test_a_picture_without_thumbnails_is_ready_all_the_same(
 
 
 async def test_a_broken_picture_becomes_failed_and_is_kept(
-    database: Database, notifier: Notifier, store: BlobStore, handler: IngestHandler
+    database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     data = jpeg()
     data = data[: len(data) // 2]
     media_id = await stored(database, store, data)
-    async with working(database, notifier, handler), told(notifier, media_id, MediaState.FAILED):
+    async with working(database, handler), reaches(database, media_id, MediaState.FAILED):
         pass
     media = await read(database, media_id)
     assert media.state is MediaState.FAILED
@@ -212,11 +208,11 @@ async def test_a_broken_picture_becomes_failed_and_is_kept(
 
 
 async def test_missing_bytes_are_told_as_such(
-    database: Database, notifier: Notifier, store: BlobStore, handler: IngestHandler
+    database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     media_id = await stored(database, store, jpeg())
     await store.driver.delete((await read(database, media_id)).blob.key)
-    async with working(database, notifier, handler), told(notifier, media_id, MediaState.FAILED):
+    async with working(database, handler), reaches(database, media_id, MediaState.FAILED):
         pass
     fault = (await read(database, media_id)).fault
     assert fault is not None
@@ -288,7 +284,6 @@ async def test_who_comes_late_does_not_begin_what_has_ended(
 
 async def test_a_store_that_is_full_for_now_leaves_no_picture_without_thumbnails(
     database: Database,
-    notifier: Notifier,
     store: BlobStore,
     inspector: Inspector,
     renderer: ImageRenderer,
@@ -298,8 +293,8 @@ async def test_a_store_that_is_full_for_now_leaves_no_picture_without_thumbnails
             raise ResourceExhausted(Reason.STORAGE_FULL, "No space is left.")
 
     full = BlobStore("raw", Full())
-    thumbnails = Thumbnails(renderer, Renditions(database, notifier, {"raw": full}), SIZES)
-    handler = IngestHandler(database, notifier, store, inspector, thumbnails, Presets({}))
+    thumbnails = Thumbnails(renderer, Renditions(database, {"raw": full}), SIZES)
+    handler = IngestHandler(database, store, inspector, thumbnails, Presets({}))
     media_id = await stored(database, store, jpeg())
     held = await claim(database)
     with pytest.raises(ResourceExhausted):
@@ -309,16 +304,16 @@ async def test_a_store_that_is_full_for_now_leaves_no_picture_without_thumbnails
 
 
 async def test_stopping_in_the_middle_loses_nothing(
-    database: Database, notifier: Notifier, store: BlobStore, handler: IngestHandler
+    database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     media_id = await stored(database, store, jpeg())
     async with (
-        working(database, notifier, handler),
-        told(notifier, media_id, MediaState.PROCESSING),
+        working(database, handler),
+        reaches(database, media_id, MediaState.PROCESSING),
     ):
         pass
     assert await job_state(database, media_id) == JobState.QUEUED
-    async with working(database, notifier, handler), told(notifier, media_id, MediaState.READY):
+    async with working(database, handler), reaches(database, media_id, MediaState.READY):
         pass
     assert (await read(database, media_id)).state is MediaState.READY
 

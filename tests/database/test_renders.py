@@ -8,7 +8,6 @@ from media_service.blobs.writing import measure
 from media_service.codecs.pipeline.pipeline import requested_pipeline
 from media_service.codecs.pipeline.validation import parse
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
 from media_service.renders.cache import BATCH, LARGE, MOST, MOST_BYTES, RenderCache, forget_unused
 from media_service.renders.model import Picture, Render
 from tests.database.renditions import ANN, House, KillableDatabase, Killed, objects
@@ -17,8 +16,8 @@ ORIGINAL = b"the original"
 
 
 @pytest.fixture
-def house(database: Database, notifier: Notifier) -> House:
-    return House(database, notifier)
+def house(database: Database) -> House:
+    return House(database)
 
 
 async def picture(house: House, media_id: str, ops: str = "resize:20x") -> Picture:
@@ -33,13 +32,13 @@ def made(data: bytes) -> Render:
 
 async def keep(house: House, asked: Picture, data: bytes = b"a picture") -> None:
     """Keeps a picture, as a process does that ends then."""
-    cache = RenderCache(house.database, house.notifier, house.raw)
+    cache = RenderCache(house.database, house.raw)
     cache.keep_later(asked, made(data), data)
     await cache.close()
 
 
 async def find(house: House, asked: Picture) -> Render | None:
-    return await RenderCache(house.database, house.notifier, house.raw).find(asked)
+    return await RenderCache(house.database, house.raw).find(asked)
 
 
 async def pictures(house: House) -> list[bytes]:
@@ -76,7 +75,7 @@ async def test_two_processes_that_made_the_same_keep_one(house: House) -> None:
 
 async def test_before_it_is_stored_it_is_given_out_all_the_same(house: House) -> None:
     small = await picture(house, await house.new(ORIGINAL))
-    cache = RenderCache(house.database, house.notifier, house.raw)
+    cache = RenderCache(house.database, house.raw)
     cache.keep_later(small, made(b"x"), b"x")
     at_once = cache.known(small)
     assert at_once is not None
@@ -109,14 +108,14 @@ async def test_what_nobody_asks_for_goes_after_a_month(house: House) -> None:
     await keep(house, old, b"old")
     await keep(house, used, b"used")
     await house.execute("update renders set use_time = now() - interval '29 days'")
-    assert await forget_unused(house.database, house.notifier) == 0
+    assert await forget_unused(house.database) == 0
     # Who is asked for it says so, once a day.
-    cache = RenderCache(house.database, house.notifier, house.raw)
+    cache = RenderCache(house.database, house.raw)
     await cache.find(used)
     assert cache.known(used) is not None
     await cache.close()
     await house.execute("update renders set use_time = use_time - interval '2 days'")
-    assert await forget_unused(house.database, house.notifier) == 1
+    assert await forget_unused(house.database) == 1
     await house.settle()
     assert await pictures(house) == [b"used"]
     assert await find(house, old) is None
@@ -185,20 +184,18 @@ async def test_many_that_nobody_asks_for_go_at_once(house: House) -> None:
         [2 * BATCH + 1],
     )
     await house.execute("update renders set use_time = now() - interval '31 days'")
-    assert await forget_unused(house.database, house.notifier) == 2 * BATCH + 1
+    assert await forget_unused(house.database) == 2 * BATCH + 1
     await house.settle()
     assert (await count(house), await pictures(house)) == (0, [])
 
 
-async def test_killed_at_any_step_nothing_is_left_over(
-    house: House, database_url: str, notifier: Notifier
-) -> None:
+async def test_killed_at_any_step_nothing_is_left_over(house: House, database_url: str) -> None:
     """Beside the originals lies what the rows of pictures name, and nothing else."""
     media_id = await house.new(ORIGINAL)
     for step in range(6):
         house.steps.left = step
         async with KillableDatabase(database_url, house.steps) as database:
-            cache = RenderCache(database, notifier, house.raw)
+            cache = RenderCache(database, house.raw)
             asked = await picture(house, media_id, f"resize:{step + 1}x")
             died = await dies(cache, asked)
             house.steps.left = None

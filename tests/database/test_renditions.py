@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 
 from media_service.blobs import queries as blob_queries
 from media_service.blobs.model import Blob
+<<<<<<< HEAD
 from media_service.db.notify import Notifier
 from media_service.errors import FailedPrecondition, Fault, NotFound, Reason, Unavailable
+=======
+from media_service.db.new_job import NewJob
+from media_service.errors import FailedPrecondition, Fault, Gone, NotFound, Reason, Unavailable
+>>>>>>> 5e5df2f (Let transactions carry their jobs and events)
 from media_service.ids import new_id
-from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.jobs.progress import Progress
 from media_service.media import queries
@@ -38,10 +42,10 @@ from tests.database.renditions import (
 
 
 @pytest.fixture
-async def house(database_url: str, notifier: Notifier) -> AsyncIterator[House]:
+async def house(database_url: str) -> AsyncIterator[House]:
     steps = Steps()
     async with KillableDatabase(database_url, steps) as database:
-        yield House(database, notifier, steps)
+        yield House(database, steps)
 
 
 async def where(house: House, media_id: str) -> dict[str, str]:
@@ -411,7 +415,7 @@ async def test_a_write_that_died_halfway_leaves_no_parts(house: House, tmp_path:
     blob = Blob(blob_id, "public", house.public.key(blob_id), 5, Checksums(0))
     async with house.database.transaction() as db:
         await blob_queries.reserve(db, blob)
-        await jobs.enqueue(db, JobKind.UNLINK, blob_id)
+        await db.enqueue(NewJob(JobKind.UNLINK, blob_id))
     part = await driver.open_part(blob.key, await driver.begin(blob.key), PartName(1, 1))
     await part.write([b"bytes"])
     await part.seal()
@@ -459,7 +463,7 @@ async def test_whatever_happens_and_dies_the_stores_hold_what_they_should(
     house: House, actions: list[tuple[tuple[str, ...], int | None]], public_first: bool
 ) -> None:
     """Any actions in any order, each killed at any of its steps or not."""
-    house = House(house.database, house.notifier, house.steps)
+    house = House(house.database, house.steps)
     media_id = await house.new()
     added: dict[str, set[bytes]] = {name: set() for name in NAMES}
     if public_first:

@@ -12,13 +12,15 @@ import pytest
 from psycopg.sql import SQL
 
 from media_service.access.owner import Owner
-from media_service.db.database import Connection, Database
-from media_service.db.notify import Notifier
+from media_service.db.database import Database
+from media_service.db.events import JobChanged, JobRunnable
+from media_service.db.new_job import NewJob
+from media_service.db.transaction import Connection
 from media_service.errors import Fault, InvalidArgument, Reason, Unavailable
 from media_service.ids import new_id
 from media_service.jobs import queries
-from media_service.jobs.attempt import ATTEMPTS, CHANGES
-from media_service.jobs.model import Claim, JobKind, JobState, NewJob
+from media_service.jobs.attempt import ATTEMPTS
+from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.jobs.worker import LEASE, Worker
 from tests import claims
@@ -68,14 +70,13 @@ def failing(error: Exception) -> Step:
 @asynccontextmanager
 async def working(
     database: Database,
-    notifier: Notifier,
     handler: Handler,
     slots: int = 1,
     limits: Mapping[JobKind, timedelta] = NO_LIMITS,
     **options: Any,
 ) -> AsyncIterator[None]:
     handlers = dict.fromkeys(JobKind, handler)
-    worker = Worker(database, notifier, handlers, slots, limits, **options)
+    worker = Worker(database, handlers, slots, limits, **options)
     task = asyncio.create_task(worker.run())
     try:
         yield
@@ -96,9 +97,14 @@ async def until(holds: Callable[[], Any]) -> None:
 
 async def enqueue(database: Database, owner: Owner | None = ANN, **options: Any) -> str:
     new = NewJob(JobKind.INGEST, new_id(), owner, **options)
-    async with database.connection() as db:
-        await queries.accept(db, [new])
+    async with database.transaction() as tx:
+        await tx.enqueue(new)
     return new.job_id
+
+
+async def wake(database: Database) -> None:
+    async with database.connection() as db:
+        db.emit(JobRunnable())
 
 
 async def job(database: Database, job_id: str) -> dict[str, Any]:
@@ -132,34 +138,31 @@ async def in_state(database: Database, job_id: str, state: JobState) -> None:
     await until(reached)
 
 
-async def test_jobs_run_in_the_order_they_came(database: Database, notifier: Notifier) -> None:
+async def test_jobs_run_in_the_order_they_came(database: Database) -> None:
     handler = Handler(database, nothing)
     jobs = [await enqueue(database) for _ in range(5)]
-    async with working(database, notifier, handler):
+    async with working(database, handler):
         await until(lambda: len(handler.finished) == 5)
     assert [c.job_id for c in handler.ran] == jobs
     assert handler.finished == [True] * 5
 
 
-async def test_a_wake_up_starts_a_job_at_once(database: Database, notifier: Notifier) -> None:
+async def test_a_wake_up_starts_a_job_at_once(database: Database) -> None:
     handler = Handler(database, nothing)
-    async with working(database, notifier, handler):
-        job_id = await enqueue(database)
-        notifier.publish("jobs", job_id)
+    async with working(database, handler):
+        await enqueue(database)
         async with asyncio.timeout(5):  # well before the worker would look by itself
             await until(lambda: handler.finished)
 
 
-async def test_a_delayed_job_runs_when_it_is_due(database: Database, notifier: Notifier) -> None:
+async def test_a_delayed_job_runs_when_it_is_due(database: Database) -> None:
     handler = Handler(database, nothing)
     await enqueue(database, delay=timedelta(seconds=0.3))
-    async with working(database, notifier, handler), asyncio.timeout(5):
+    async with working(database, handler), asyncio.timeout(5):
         await until(lambda: handler.finished)
 
 
-async def test_jobs_run_side_by_side_up_to_the_slots(
-    database: Database, notifier: Notifier
-) -> None:
+async def test_jobs_run_side_by_side_up_to_the_slots(database: Database) -> None:
     together = asyncio.Barrier(2)
 
     async def meet(claim: Claim) -> None:
@@ -168,28 +171,24 @@ async def test_jobs_run_side_by_side_up_to_the_slots(
     handler = Handler(database, meet)
     for _ in range(4):
         await enqueue(database)
-    async with working(database, notifier, handler, slots=2):
+    async with working(database, handler, slots=2):
         await until(lambda: len(handler.finished) == 4)
 
 
-async def test_no_more_jobs_are_claimed_than_there_are_slots(
-    database: Database, notifier: Notifier
-) -> None:
+async def test_no_more_jobs_are_claimed_than_there_are_slots(database: Database) -> None:
     handler = Handler(database, forever)
     first, second = [await enqueue(database) for _ in range(2)]
-    async with working(database, notifier, handler):
+    async with working(database, handler):
         await in_state(database, first, JobState.RUNNING)
         assert (await job(database, second))["state"] == "QUEUED"
 
 
-async def test_a_transient_failure_is_tried_again_later(
-    database: Database, notifier: Notifier
-) -> None:
+async def test_a_transient_failure_is_tried_again_later(database: Database) -> None:
     failed = failing(Unavailable(Reason.STORAGE_UNAVAILABLE, "The storage is away."))
     handler = Handler(database, failed)
     job_id = await enqueue(database)
     delays = []
-    async with working(database, notifier, handler):
+    async with working(database, handler):
         for attempt in range(1, ATTEMPTS):
 
             async def put_back(attempt: int = attempt) -> bool:
@@ -201,7 +200,7 @@ async def test_a_transient_failure_is_tried_again_later(
             assert row["error_reason"] == "STORAGE_UNAVAILABLE"
             delays.append(row["delay"].total_seconds())
             await change(database, job_id, "run_time = now()")
-            notifier.publish("jobs", job_id)
+            await wake(database)
         await until(lambda: handler.given_up)
     for delay, middle in zip(delays, [5, 20, 80, 320], strict=True):
         assert middle * 0.4 < delay <= middle * 1.5
@@ -210,22 +209,22 @@ async def test_a_transient_failure_is_tried_again_later(
     assert handler.given_up[0][1] == Fault("STORAGE_UNAVAILABLE", "The storage is away.")
 
 
-async def test_bad_input_is_not_tried_again(database: Database, notifier: Notifier) -> None:
+async def test_bad_input_is_not_tried_again(database: Database) -> None:
     failed = failing(InvalidArgument(Reason.MEDIA_CORRUPT, "It is broken."))
     handler = Handler(database, failed)
     job_id = await enqueue(database)
-    async with working(database, notifier, handler):
+    async with working(database, handler):
         await until(lambda: handler.given_up)
     row = await job(database, job_id)
     assert (row["state"], row["attempt"], row["error_reason"]) == ("FAILED", 1, "MEDIA_CORRUPT")
 
 
 async def test_an_unknown_error_is_logged_whole_and_told_as_an_id(
-    database: Database, notifier: Notifier, caplog: pytest.LogCaptureFixture
+    database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     handler = Handler(database, failing(KeyError("secret detail")))
     job_id = await enqueue(database)
-    async with working(database, notifier, handler):
+    async with working(database, handler):
         await until(lambda: handler.ran)
         await in_state(database, job_id, JobState.QUEUED)
     row = await job(database, job_id)
@@ -237,12 +236,12 @@ async def test_an_unknown_error_is_logged_whole_and_told_as_an_id(
 
 
 async def test_a_dead_workers_job_is_taken_over_and_its_late_finish_refused(
-    database: Database, notifier: Notifier
+    database: Database,
 ) -> None:
     job_id = await enqueue(database)
     dead = await claim(database, lease=timedelta(seconds=-1))
     handler = Handler(database, nothing)
-    async with working(database, notifier, handler):
+    async with working(database, handler):
         await until(lambda: handler.finished)
     assert handler.ran[0].job_id == job_id
     assert handler.ran[0].token > dead.token
@@ -253,24 +252,22 @@ async def test_a_dead_workers_job_is_taken_over_and_its_late_finish_refused(
     assert (await job(database, job_id))["state"] == "SUCCEEDED"
 
 
-async def test_a_job_that_always_kills_its_worker_ends(
-    database: Database, notifier: Notifier
-) -> None:
+async def test_a_job_that_always_kills_its_worker_ends(database: Database) -> None:
     job_id = await enqueue(database)
     for _ in range(ATTEMPTS):
         await claim(database, lease=timedelta(seconds=-1))
     handler = Handler(database, nothing)
-    async with working(database, notifier, handler):
+    async with working(database, handler):
         await until(lambda: handler.given_up)
     assert not handler.ran
     assert (await job(database, job_id))["state"] == "FAILED"
 
 
-async def test_a_running_job_keeps_its_lease(database: Database, notifier: Notifier) -> None:
+async def test_a_running_job_keeps_its_lease(database: Database) -> None:
     handler = Handler(database, forever)
     job_id = await enqueue(database)
     lease = timedelta(seconds=0.6)
-    async with working(database, notifier, handler, lease=lease):
+    async with working(database, handler, lease=lease):
         await in_state(database, job_id, JobState.RUNNING)
         first = (await job(database, job_id))["lease_until"]
 
@@ -281,7 +278,7 @@ async def test_a_running_job_keeps_its_lease(database: Database, notifier: Notif
         assert len(handler.ran) == 1
 
 
-async def test_work_on_a_lost_job_is_cancelled(database: Database, notifier: Notifier) -> None:
+async def test_work_on_a_lost_job_is_cancelled(database: Database) -> None:
     cancelled = asyncio.Event()
 
     async def notice(claim: Claim) -> None:
@@ -293,7 +290,7 @@ async def test_work_on_a_lost_job_is_cancelled(database: Database, notifier: Not
 
     handler = Handler(database, notice)
     job_id = await enqueue(database)
-    async with working(database, notifier, handler, lease=timedelta(seconds=0.6)):
+    async with working(database, handler, lease=timedelta(seconds=0.6)):
         await in_state(database, job_id, JobState.RUNNING)
         await change(database, job_id, "token = token + 1, lease_until = now() + '1 hour'")
         async with asyncio.timeout(20):
@@ -302,12 +299,10 @@ async def test_work_on_a_lost_job_is_cancelled(database: Database, notifier: Not
     assert (row["state"], row["token"]) == ("RUNNING", 2), "the other worker's claim stands"
 
 
-async def test_stopping_puts_jobs_back_at_once_and_uncounted(
-    database: Database, notifier: Notifier
-) -> None:
+async def test_stopping_puts_jobs_back_at_once_and_uncounted(database: Database) -> None:
     handler = Handler(database, forever)
     job_id = await enqueue(database)
-    async with working(database, notifier, handler):
+    async with working(database, handler):
         await until(lambda: handler.ran)
     row = await job(database, job_id)
     assert (row["state"], row["attempt"]) == ("QUEUED", 0)
@@ -315,9 +310,7 @@ async def test_stopping_puts_jobs_back_at_once_and_uncounted(
     assert (await claim(database)).token > handler.ran[0].token
 
 
-async def test_work_is_cancelled_once_so_that_it_can_clean_up(
-    database: Database, notifier: Notifier
-) -> None:
+async def test_work_is_cancelled_once_so_that_it_can_clean_up(database: Database) -> None:
     """Also when its worker stops just when the job was lost."""
     cleaning, cleaned = asyncio.Event(), asyncio.Event()
 
@@ -330,7 +323,7 @@ async def test_work_is_cancelled_once_so_that_it_can_clean_up(
             cleaned.set()
 
     job_id = await enqueue(database)
-    async with working(database, notifier, Handler(database, tidy), lease=timedelta(seconds=0.6)):
+    async with working(database, Handler(database, tidy), lease=timedelta(seconds=0.6)):
         await in_state(database, job_id, JobState.RUNNING)
         await change(database, job_id, "token = token + 1, lease_until = now() + '1 hour'")
         async with asyncio.timeout(20):
@@ -340,14 +333,12 @@ async def test_work_is_cancelled_once_so_that_it_can_clean_up(
     assert (row["state"], row["token"]) == ("RUNNING", 2), "the other worker's claim stands"
 
 
-async def test_the_worker_outlives_the_database(
-    database: Database, database_url: str, notifier: Notifier
-) -> None:
+async def test_the_worker_outlives_the_database(database: Database, database_url: str) -> None:
     """All its connections are cut, again and again."""
     named = psycopg.conninfo.make_conninfo(database_url, application_name="worker")
     async with Database(named, 4) as its_own:
         handler = Handler(its_own, nothing)
-        async with working(its_own, notifier, handler):
+        async with working(its_own, handler):
             for count in (1, 2):
                 async with database.connection() as db:
                     await db.execute(
@@ -355,22 +346,20 @@ async def test_the_worker_outlives_the_database(
                         " where application_name = 'worker' and datname = current_database()"
                     )
                 job_id = await enqueue(database)
-                notifier.publish("jobs", job_id)
                 await until(lambda count=count: len(handler.finished) == count)
                 await in_state(database, job_id, JobState.SUCCEEDED)
 
 
-async def test_work_on_a_cancelled_job_ends_at_once(database: Database, notifier: Notifier) -> None:
+async def test_work_on_a_cancelled_job_ends_at_once(database: Database) -> None:
     """Long before the worker would look at its lease."""
     handler = Handler(database, forever)
     job_id = await enqueue(database)
-    async with working(database, notifier, handler, lease=timedelta(hours=1)):
+    async with working(database, handler, lease=timedelta(hours=1)):
         await until(lambda: handler.ran)
         await asyncio.sleep(1)  # so that the worker's first look is over, too
         other = await enqueue(database)
         async with database.connection() as db:
             await queries.cancel(db, job_id)
-        notifier.publish(CHANGES, job_id)
         async with asyncio.timeout(10):
             await in_state(database, other, JobState.RUNNING)
     assert (await job(database, job_id))["state"] == "CANCELLED"
@@ -378,25 +367,24 @@ async def test_work_on_a_cancelled_job_ends_at_once(database: Database, notifier
 
 
 async def test_work_on_a_job_that_is_cancelled_and_queued_again_begins_anew(
-    database: Database, notifier: Notifier
+    database: Database,
 ) -> None:
     """Both come before their wake-ups go out, which are one then."""
     handler = Handler(database, forever)
     job_id = await enqueue(database)
-    async with working(database, notifier, handler, lease=timedelta(hours=1)):
+    async with working(database, handler, lease=timedelta(hours=1)):
         await until(lambda: handler.ran)
         await asyncio.sleep(1)  # so that the worker's first look is over, too
         async with database.connection() as db:
             await queries.cancel(db, job_id)
             await queries.restart(db, job_id)
-        notifier.publish(CHANGES, job_id)
         async with asyncio.timeout(10):
             await until(lambda: len(handler.ran) == 2)
     assert handler.ran[1].token > handler.ran[0].token
 
 
 async def test_a_cancellation_during_an_outage_is_looked_at_as_soon_as_that_is_over(
-    database: Database, database_url: str, notifier: Notifier
+    database: Database, database_url: str
 ) -> None:
     """Long before the worker would look at its lease."""
 
@@ -414,24 +402,23 @@ async def test_a_cancellation_during_an_outage_is_looked_at_as_soon_as_that_is_o
     async with Away(database_url, 4) as its_own:
         handler = Handler(database, forever)
         job_id = await enqueue(database)
-        async with working(its_own, notifier, handler, lease=timedelta(hours=1)):
+        async with working(its_own, handler, lease=timedelta(hours=1)):
             await until(lambda: handler.ran)
             await asyncio.sleep(1)  # so that the worker's first look is over, too
             other = await enqueue(database)
+            its_own.missed = 2
             async with database.connection() as db:
                 await queries.cancel(db, job_id)
-            its_own.missed = 2
-            notifier.publish(CHANGES, job_id)
             async with asyncio.timeout(10):
                 await in_state(database, other, JobState.RUNNING)
 
 
 async def test_a_job_that_tells_of_its_progress_is_not_looked_at_for_that(
-    database: Database, database_url: str, notifier: Notifier
+    database: Database, database_url: str
 ) -> None:
     """Who watches is told each time; the worker's own wake-ups are none for itself."""
     job_id = await enqueue(database)
-    told: list[str] = []
+    told: list[JobChanged] = []
 
     class Telling(Handler):
         async def run(self, claim: Claim, progress: Progress) -> None:
@@ -445,71 +432,60 @@ async def test_a_job_that_tells_of_its_progress_is_not_looked_at_for_that(
             await super().run(claim, progress)
 
     handler = Telling(database, nothing)
-    with notifier.listen(CHANGES, job_id, told.append):
-        async with working(database, notifier, handler, lease=timedelta(hours=1)):
+    with database.listen(JobChanged, job_id, told.append):
+        async with working(database, handler, lease=timedelta(hours=1)):
             await in_state(database, job_id, JobState.SUCCEEDED)
 
 
-async def test_a_cancellation_that_nobody_heard_of_is_seen_at_the_lease(
-    database: Database, notifier: Notifier
-) -> None:
+async def test_a_cancellation_that_nobody_heard_of_is_seen_at_the_lease(database: Database) -> None:
     handler = Handler(database, forever)
     job_id = await enqueue(database)
-    async with working(database, notifier, handler, lease=timedelta(seconds=0.6)):
+    async with working(database, handler, lease=timedelta(seconds=0.6)):
         await until(lambda: handler.ran)
         other = await enqueue(database)
-        async with database.connection() as db:
-            await queries.cancel(db, job_id)
+        await change(database, job_id, "state = 'CANCELLED', lease_until = null, end_time = now()")
         await in_state(database, other, JobState.RUNNING)
     assert (await job(database, job_id))["state"] == "CANCELLED"
 
 
-async def test_who_finishes_a_cancelled_job_comes_too_late(
-    database: Database, notifier: Notifier
-) -> None:
+async def test_who_finishes_a_cancelled_job_comes_too_late(database: Database) -> None:
     async def slow(claim: Claim) -> None:
         async with database.connection() as db:
             await queries.cancel(db, claim.job_id)
 
     handler = Handler(database, slow)
     job_id = await enqueue(database)
-    async with working(database, notifier, handler):
+    async with working(database, handler):
         await until(lambda: handler.finished)
     assert handler.finished == [False]
     assert (await job(database, job_id))["state"] == "CANCELLED"
 
 
-async def test_work_that_takes_too_long_fails_with_a_reason(
-    database: Database, notifier: Notifier
-) -> None:
+async def test_work_that_takes_too_long_fails_with_a_reason(database: Database) -> None:
     handler = Handler(database, forever)
     job_id = await enqueue(database)
     limits = {JobKind.INGEST: timedelta(seconds=0.1)}
-    async with working(database, notifier, handler, limits=limits):
+    async with working(database, handler, limits=limits):
         await until(lambda: handler.given_up)
     row = await job(database, job_id)
     assert (row["state"], row["attempt"]) == ("FAILED", 1)
     assert row["error_reason"] == Reason.PROCESSING_LIMIT_EXCEEDED
 
 
-async def test_a_timeout_of_the_work_itself_is_not_taken_for_the_limit(
-    database: Database, notifier: Notifier
-) -> None:
+async def test_a_timeout_of_the_work_itself_is_not_taken_for_the_limit(database: Database) -> None:
     handler = Handler(database, failing(TimeoutError("of a library")))
     job_id = await enqueue(database)
     limits = {JobKind.INGEST: timedelta(minutes=5)}
-    async with working(database, notifier, handler, limits=limits):
+    async with working(database, handler, limits=limits):
         await until(lambda: handler.ran)
         await in_state(database, job_id, JobState.QUEUED)
     assert (await job(database, job_id))["error_reason"] == "INTERNAL"
 
 
-async def test_progress_is_written_now_and_then_and_never_falls(
-    database: Database, notifier: Notifier
-) -> None:
+async def test_progress_is_written_now_and_then_and_never_falls(database: Database) -> None:
     """A thousand reports become a few rows, and who watches is told of each."""
     job_id = await enqueue(database)
-    told: list[str] = []
+    told: list[JobChanged] = []
     seen: list[tuple[str, int]] = []
 
     class Telling(Handler):
@@ -523,8 +499,8 @@ async def test_progress_is_written_now_and_then_and_never_falls(
             await super().run(claim, progress)
 
     handler = Telling(database, nothing)
-    with notifier.listen(CHANGES, job_id, told.append):
-        async with working(database, notifier, handler):
+    with database.listen(JobChanged, job_id, told.append):
+        async with working(database, handler):
             await until(lambda: handler.finished)
         await until(lambda: told)
     percents = [percent for _, percent in seen]
@@ -537,7 +513,7 @@ async def test_progress_is_written_now_and_then_and_never_falls(
     assert (row["progress_percent"], row["stage"]) == (100, "")
 
 
-async def test_the_next_attempt_begins_at_nothing(database: Database, notifier: Notifier) -> None:
+async def test_the_next_attempt_begins_at_nothing(database: Database) -> None:
     job_id = await enqueue(database)
     first = await claim(database)
     async with database.connection() as db:
@@ -549,12 +525,12 @@ async def test_the_next_attempt_begins_at_nothing(database: Database, notifier: 
 
 
 async def test_watchers_hear_of_a_job_that_waits_again_after_its_worker_died(
-    database: Database, notifier: Notifier
+    database: Database,
 ) -> None:
     job_id = await enqueue(database)
     await claim(database, lease=timedelta(seconds=-1))
-    told: list[str] = []
+    told: list[JobChanged] = []
     handler = Handler(database, forever)
-    with notifier.listen(CHANGES, job_id, told.append):
-        async with working(database, notifier, handler):
+    with database.listen(JobChanged, job_id, told.append):
+        async with working(database, handler):
             await until(lambda: told and handler.ran)

@@ -11,7 +11,6 @@ import pytest
 from media_service.access.owner import Owner
 from media_service.access.principal import Principal
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
 from media_service.ids import new_id
 from media_service.jobs.model import Claim, JobKind
 from media_service.media import queries as catalogue
@@ -88,21 +87,19 @@ class Service:
     """One store, with all that writes to it and looks after it."""
 
     database: Database
-    notifier: Notifier
     store: BlobStore
     older_than: timedelta = NOW
 
     def __post_init__(self) -> None:
         acceptance = Acceptance(1 << 30, 1 << 30, ("image/*", "video/*"))
-        self.finisher = Finisher(self.database, self.notifier, self.store, acceptance)
+        self.finisher = Finisher(self.database, self.store, acceptance)
         self.running = Running(Admission(100))
         self.uploads = UploadService(
             self.database,
-            self.notifier,
             self.store,
             self.finisher,
             acceptance,
-            Collector(self.database, self.notifier, self.store, acceptance, DAY),
+            Collector(self.database, self.store, acceptance, DAY),
             self.running,
             expiry=DAY,
             timeout=timedelta(seconds=60),
@@ -136,7 +133,7 @@ class Service:
 
     def reconciler(self, older_than: timedelta | None = None) -> Reconciler:
         older_than = self.older_than if older_than is None else older_than
-        return Reconciler(self.database, self.notifier, {"raw": self.store}, older_than)
+        return Reconciler(self.database, {"raw": self.store}, older_than)
 
     async def reconcile(
         self,
@@ -174,17 +171,15 @@ class Service:
 
 
 @pytest.fixture
-async def service(database: Database, notifier: Notifier, driver: Driver) -> AsyncIterator[Service]:
-    service = Service(database, notifier, BlobStore("raw", driver))
+async def service(database: Database, driver: Driver) -> AsyncIterator[Service]:
+    service = Service(database, BlobStore("raw", driver))
     yield service
     await service.running.close()
 
 
 @pytest.fixture
-async def on_disk(
-    database: Database, notifier: Notifier, store: BlobStore
-) -> AsyncIterator[Service]:
+async def on_disk(database: Database, store: BlobStore) -> AsyncIterator[Service]:
     """Only on a local disk, for what no store does differently."""
-    service = Service(database, notifier, store)
+    service = Service(database, store)
     yield service
     await service.running.close()

@@ -10,7 +10,6 @@ from media_service.blobs.unlink import UnlinkHandler
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
 from media_service.ids import new_id
 from media_service.jobs.model import JobKind, JobState
 from media_service.jobs.progress import Progress
@@ -145,11 +144,9 @@ async def test_what_was_never_inspected_is_inspected_when_it_comes_back(on_disk:
         ImageRenderer(1, 1_000_000, 1 << 26) as renderer,
     ):
         store = on_disk.store
-        renditions = Renditions(on_disk.database, on_disk.notifier, {store.name: store})
+        renditions = Renditions(on_disk.database, {store.name: store})
         thumbnails = Thumbnails(renderer, renditions, {"small": 16})
-        ingest = IngestHandler(
-            on_disk.database, on_disk.notifier, store, inspector, thumbnails, Presets({})
-        )
+        ingest = IngestHandler(on_disk.database, store, inspector, thumbnails, Presets({}))
         # The job of the upload leaves what is in quarantine alone, and ends.
         await ingest.run(await on_disk.claim(JobKind.INGEST), Progress())
         assert (await on_disk.known(media_id)).state is MediaState.QUARANTINED
@@ -285,11 +282,9 @@ class PurgedBehindTheRow(MemoryDriver):
         return await super().stat(key)
 
 
-async def test_a_purge_that_comes_between_row_and_bytes_is_no_finding(
-    database: Database, notifier: Notifier
-) -> None:
+async def test_a_purge_that_comes_between_row_and_bytes_is_no_finding(database: Database) -> None:
     driver = PurgedBehindTheRow()
-    service = Service(database, notifier, BlobStore("raw", driver))
+    service = Service(database, BlobStore("raw", driver))
     media_id = await service.upload()
 
     async def purge() -> None:

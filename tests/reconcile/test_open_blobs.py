@@ -142,7 +142,7 @@ async def test_nothing_is_left_of_an_expired_session_in_any_store(service: Servi
     upload_id = await session(service, film(8 << 20))
     assert len(await opened(service)) == 1
     await service.execute("update uploads set expire_time = now() - interval '1 second'")
-    assert await expire_uploads(service.database, service.notifier) == 1
+    assert await expire_uploads(service.database) == 1
     handler = DiscardHandler(service.database, service.store)
     await handler.run(await service.claim(JobKind.DISCARD), Progress())
     assert await opened(service) == []

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
 from media_service.errors import AlreadyExists, MediaError
 from media_service.ids import new_id
 from media_service.reconcile.compare import STRANGERS
@@ -97,8 +96,8 @@ class HeldDriver(MemoryDriver):
 
 
 @pytest.fixture
-async def held(database: Database, notifier: Notifier) -> AsyncIterator[Service]:
-    service = Service(database, notifier, BlobStore("raw", HeldDriver()))
+async def held(database: Database) -> AsyncIterator[Service]:
+    service = Service(database, BlobStore("raw", HeldDriver()))
     yield service
     await service.running.close()
 
@@ -167,10 +166,10 @@ async def until_waiting_for_lock(service: Service) -> None:
 
 @pytest.fixture(params=["memory", "local"])
 async def lively(
-    request: pytest.FixtureRequest, database: Database, notifier: Notifier, tmp_path: Path
+    request: pytest.FixtureRequest, database: Database, tmp_path: Path
 ) -> AsyncIterator[Service]:
     driver = MemoryDriver() if request.param == "memory" else LocalDriver(tmp_path / "raw")
-    service = Service(database, notifier, BlobStore("raw", driver))
+    service = Service(database, BlobStore("raw", driver))
     yield service
     await service.running.close()
     await driver.close()

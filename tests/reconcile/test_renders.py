@@ -1,7 +1,9 @@
 """Pictures made for a request are somebody's, and what is lost of them is made again."""
 
+from media_service.db.events import JobRunnable
 from tests.database.renditions import House
 from tests.database.test_renders import count, find, keep, picture
+from tests.database.test_transactions import heard
 from tests.reconcile.test_renditions import house, reconcile
 
 __all__ = ["house"]
@@ -27,7 +29,9 @@ async def test_a_picture_that_is_lost_or_damaged_is_forgotten_and_nobody_is_in_q
         else:
             await house.raw.driver.delete(found.source.key)
             await house.raw.driver.put(found.source.key, bytes_)
-    kinds = {finding.kind: finding.media_ids for finding in await reconcile(house)}
+    with heard(house.database, JobRunnable, "") as woken:
+        kinds = {finding.kind: finding.media_ids for finding in await reconcile(house)}
+        assert JobRunnable() in await woken.all()
     assert kinds == {"MISSING": (media_id,), "CORRUPT": (media_id,)}
     assert (await house.there(media_id)).state == "PENDING"
     assert await reconcile(house) == []

@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
 from media_service.media.model import MediaState
 from media_service.reconcile.model import Finding, Kind
 from media_service.reconcile.service import Reconciler
@@ -15,14 +14,14 @@ from tests.database.renditions import House, WaitingDriver, objects
 
 
 @pytest.fixture
-async def house(database: Database, notifier: Notifier) -> AsyncIterator[House]:
-    return House(database, notifier)
+async def house(database: Database) -> AsyncIterator[House]:
+    return House(database)
 
 
 async def reconcile(house: House) -> list[Finding]:
     """Repairs all it can, and returns all it found."""
     found: list[Finding] = []
-    reconciler = Reconciler(house.database, house.notifier, house.stores, timedelta(0))
+    reconciler = Reconciler(house.database, house.stores, timedelta(0))
 
     async def report(finding: Finding) -> None:
         found.append(finding)

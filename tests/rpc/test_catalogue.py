@@ -8,7 +8,6 @@ import pytest
 from mediaservice.v1 import media_pb2, media_service_pb2
 
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
 from media_service.renditions.purge import purge_due
 from tests.media_files import film, jpeg, png
 from tests.rpc.conftest import Caller, Running, refused, unknown_id
@@ -263,7 +262,7 @@ async def test_a_purge_removes_a_deleted_media_and_its_bytes(working: Running) -
 
 
 async def test_a_media_past_its_purge_time_is_purged_by_itself(
-    working: Running, database: Database, notifier: Notifier
+    working: Running, database: Database
 ) -> None:
     ann = await working.caller()
     kept, stored = await ann.store(jpeg()), await ann.store(png())
@@ -272,7 +271,7 @@ async def test_a_media_past_its_purge_time_is_purged_by_itself(
         await db.execute(
             "update media set purge_time = now() - interval '1 s' where purge_time is not null"
         )
-    assert await purge_due(database, notifier) == 1
+    assert await purge_due(database) == 1
     assert (await refused(get(ann, stored.media_id))).reason == "MEDIA_NOT_FOUND"
     assert await ann.content(kept.media_id) == jpeg()
 

@@ -9,7 +9,6 @@ from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import media_service_pb2, upload_pb2, upload_service_pb2
 
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
 from media_service.uploads.discard import expire_uploads
 from tests.media_files import film, jpeg, png
 from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
@@ -259,14 +258,14 @@ async def test_a_finished_upload_cannot_be_aborted(ann: Caller) -> None:
 
 
 async def test_an_upload_that_rested_too_long_expires_and_loses_its_bytes(
-    working: Running, database: Database, notifier: Notifier
+    working: Running, database: Database
 ) -> None:
     ann = await working.caller()
     upload = await ann.create()
     await write(ann, upload.upload_id, b"x" * 1000)
     async with working.database() as db:
         await db.execute("update uploads set expire_time = now() - interval '1 s'")
-    await expire_uploads(database, notifier)
+    await expire_uploads(database)
     assert (await ann.get_upload(upload.upload_id)).state == Upload.EXPIRED
     await nothing_left(working)
 

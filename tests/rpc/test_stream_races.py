@@ -18,7 +18,6 @@ from media_service.blobs.model import Blob
 from media_service.codecs.video.fmp4 import Fragment, InitSegment
 from media_service.config import load
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
 from media_service.errors import Fault, NotFound, Reason
 from media_service.ids import new_id
 from media_service.jobs import queries as jobs
@@ -54,7 +53,6 @@ class Hands:
     """What does jobs in a worker, in the hands of a test."""
 
     database: Database
-    notifier: Notifier
     segments: Segments
     process: JobHandler
     chunks: JobHandler
@@ -107,9 +105,9 @@ async def at_work(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[
 async def hands(service: Running) -> AsyncIterator[Hands]:
     config = load(service.environ)
     async with app.base(config) as parts, app.handlers(config, parts) as handlers:
-        segments = Segments(parts.database, parts.notifier, parts.raw)
+        segments = Segments(parts.database, parts.raw)
         process, chunks = handlers[JobKind.PROCESS], handlers[JobKind.CHUNK]
-        yield Hands(parts.database, parts.notifier, segments, process, chunks)
+        yield Hands(parts.database, segments, process, chunks)
 
 
 @asynccontextmanager
@@ -208,7 +206,7 @@ async def test_parts_end_with_a_job_that_has_nothing_left_to_do(
     await hands.process.run(await hands.claim(first_id), Progress())
     assert (await ended(ann, first_id)).state == Job.SUCCEEDED
     assert await hands.states(first_id) == {JobState.CANCELLED}
-    await remove_abandoned(hands.database, hands.notifier)
+    await remove_abandoned(hands.database)
     assert await wrong(service) == []
 
 
@@ -284,7 +282,7 @@ async def test_a_part_that_ends_after_its_job_was_cancelled_adds_nothing(
     await hands.chunks.run(part, Progress())
     assert await segments_of(hands, stream) == before
     assert JobState.SUCCEEDED not in await hands.states(job_id)
-    await remove_abandoned(hands.database, hands.notifier)
+    await remove_abandoned(hands.database)
     assert await wrong(service) == []
 
 
@@ -305,7 +303,7 @@ async def test_a_stream_that_is_begun_again_is_not_swept_away(
     async with hands.database.transaction() as db:
         await jobs.restart(db, job_id)
         assert await queries.of_job(db, job_id, lock=True)
-        sweeping = asyncio.create_task(remove_abandoned(hands.database, hands.notifier))
+        sweeping = asyncio.create_task(remove_abandoned(hands.database))
         await until_blocked(service, sweeping)
     await sweeping
     assert await hands.stream(job_id) is not None
@@ -365,9 +363,7 @@ async def test_what_is_there_first_does_not_say_what_a_size_takes(
     assert {int(found) for found in re.findall(r"[:,]BANDWIDTH=(\d+)", master)} == promised
 
 
-async def test_a_purge_ends_the_stream_that_is_being_made(
-    start: Start, database: Database, notifier: Notifier
-) -> None:
+async def test_a_purge_ends_the_stream_that_is_being_made(start: Start, database: Database) -> None:
     service = await start(work=True)
     ann = await service.caller()
     media = await ann.store_all(made(["testsrc2=s=640x360:r=30:d=100", "sine=d=100"]))
@@ -386,7 +382,7 @@ async def test_a_purge_ends_the_stream_that_is_being_made(
         return not encoders()
 
     await eventually_async(at_rest)
-    await remove_abandoned(database, notifier)
+    await remove_abandoned(database)
     assert await wrong(service) == []
 
 

@@ -18,7 +18,6 @@ from google.protobuf import duration_pb2
 from mediaservice.v1 import download_service_pb2, job_pb2, media_pb2, media_service_pb2
 
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
 from media_service.renditions.streams.packager import remove_abandoned
 from tests.moving import counted, ffmpeg, made, pictures, seconds_of_sound, shade
 from tests.rpc.conftest import Caller, Running, Start, refused
@@ -221,7 +220,7 @@ async def test_every_sound_and_subtitle_can_be_chosen(streaming: Running, tmp_pa
 
 
 async def test_a_second_stream_takes_the_place_of_the_first(
-    streaming: Running, database: Database, notifier: Notifier
+    streaming: Running, database: Database
 ) -> None:
     ann = await streaming.caller()
     media_id, _ = await streamed(ann, counted(4, "5", "426x240"))
@@ -239,7 +238,7 @@ async def test_a_second_stream_takes_the_place_of_the_first(
             "update streams set replace_time = now() - interval '7 hours'"
             " where replace_time is not null"
         )
-        assert await remove_abandoned(database, notifier) > 0
+        assert await remove_abandoned(database) > 0
         rows = await db.execute("select distinct track from stream_segments")
         assert {track async for (track,) in rows} == {"144p", "a1"}
     assert (await refused(text(ann, media_id, before[0]))).reason == "RENDITION_NOT_FOUND"
@@ -332,7 +331,6 @@ async def test_there_is_no_link_to_a_stream_that_is_none(streaming: Running) -> 
 async def test_cancelling_kills_the_encoders_at_once_and_leaves_nothing(
     streaming: Running,
     database: Database,
-    notifier: Notifier,
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -351,7 +349,7 @@ async def test_cancelling_kills_the_encoders_at_once_and_leaves_nothing(
     assert not alive
     await asyncio.to_thread(eventually, lambda: not encoders())
     await asyncio.to_thread(eventually, lambda: not list(folder.glob("media-program-*")))
-    await remove_abandoned(database, notifier)
+    await remove_abandoned(database)
     async with streaming.database() as db:
         rows = await db.execute("select count(*) from streams")
         assert await rows.fetchone() == (0,)

@@ -10,8 +10,9 @@ from datetime import timedelta
 
 from media_service.blobs import queries
 from media_service.blobs.model import Blob
-from media_service.db.database import Connection, Database
-from media_service.db.notify import Notifier
+from media_service.db.database import Database
+from media_service.db.new_job import NewJob
+from media_service.db.transaction import Transaction
 from media_service.errors import Reason, Unavailable
 from media_service.failpoints import failpoint
 from media_service.ids import new_id
@@ -28,13 +29,12 @@ LINGER = timedelta(minutes=1)
 WRITE_SECONDS = 30 * 60.0
 
 Write = Callable[[str], Awaitable[None]]
-Take = Callable[[Connection, Blob], Awaitable[bool]]
+Take = Callable[[Transaction, Blob], Awaitable[bool]]
 
 
 class Placer:
-    def __init__(self, database: Database, notifier: Notifier) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._notifier = notifier
 
     async def place(
         self, store: BlobStore, size: int, checksums: Checksums, write: Write, take: Take
@@ -46,9 +46,9 @@ class Placer:
         """
         blob_id = new_id()
         blob = Blob(blob_id, store.name, store.key(blob_id), size, checksums)
-        async with self._database.transaction() as db:
-            await queries.reserve(db, blob)
-            await jobs.enqueue(db, JobKind.UNLINK, blob_id, delay=KEPT)
+        async with self._database.transaction() as tx:
+            await queries.reserve(tx, blob)
+            await tx.enqueue(NewJob(JobKind.UNLINK, blob_id, delay=KEPT))
         failpoint("place.reserve.after")
         try:
             # What fails halfway may still arrive there: the delayed job removes it.
@@ -57,20 +57,18 @@ class Placer:
         except TimeoutError:
             raise too_slow() from None
         failpoint("place.write.after")
-        async with self._database.transaction() as db:
-            there = await queries.take(db, blob_id)
-            taken = there and await take(db, blob)
+        async with self._database.transaction() as tx:
+            there = await queries.take(tx, blob_id)
+            taken = there and await take(tx, blob)
             if there:
-                await jobs.withdraw(db, JobKind.UNLINK, blob_id)
+                await jobs.withdraw(tx, JobKind.UNLINK, blob_id)
             if there and not taken:
-                await release(db, blob_id)
+                await release(tx, blob_id)
             failpoint("place.take.inside")
         failpoint("place.take.after")
         if not there:
             await store.driver.delete(blob.key)  # it was written after its removal
             raise too_slow()
-        if not taken:
-            self._notifier.publish("jobs", "unlink")
         return taken
 
 
@@ -78,7 +76,7 @@ def too_slow() -> Unavailable:
     return Unavailable(Reason.STORAGE_UNAVAILABLE, "The store took too long to take the bytes.")
 
 
-async def release(db: Connection, blob_id: str, delay: timedelta = timedelta()) -> None:
+async def release(tx: Transaction, blob_id: str, delay: timedelta = timedelta()) -> None:
     """Takes a reference to a blob away, and with the last one its bytes, by a job."""
-    if await queries.release(db, blob_id):
-        await jobs.enqueue(db, JobKind.UNLINK, blob_id, delay=delay)
+    if await queries.release(tx, blob_id):
+        await tx.enqueue(NewJob(JobKind.UNLINK, blob_id, delay=delay))

@@ -1,7 +1,7 @@
 """SQL of blobs: how many references each has, and when its bytes may go."""
 
 from media_service.blobs.model import Blob
-from media_service.db.database import Connection
+from media_service.db.transaction import Connection
 from media_service.storage.checksums import Checksums
 
 

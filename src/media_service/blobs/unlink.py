@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from media_service.blobs import queries
 from media_service.db.database import Database
+from media_service.db.new_job import NewJob
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
@@ -36,13 +37,13 @@ class UnlinkHandler:
             await driver.abort(blob.key, "")  # of a write that died halfway
             await driver.delete(blob.key)
             failpoint("unlink.removed")
-        async with self._database.transaction() as db:
-            if await jobs.finish(db, claim, JobState.SUCCEEDED):
-                await queries.remove(db, claim.subject_id)
+        async with self._database.transaction() as tx:
+            if await jobs.finish(tx, claim, JobState.SUCCEEDED):
+                await queries.remove(tx, claim.subject_id)
         failpoint("unlink.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         log.error("blob %s could not be unlinked: %s", claim.subject_id, fault.message)
-        async with self._database.transaction() as db:
-            if await jobs.finish(db, claim, JobState.FAILED, fault):
-                await jobs.enqueue(db, JobKind.UNLINK, claim.subject_id, delay=AGAIN)
+        async with self._database.transaction() as tx:
+            if await jobs.finish(tx, claim, JobState.FAILED, fault):
+                await tx.enqueue(NewJob(JobKind.UNLINK, claim.subject_id, delay=AGAIN))

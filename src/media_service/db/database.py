@@ -3,21 +3,22 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from typing import Self
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from media_service.db.events import E
+from media_service.db.notify import Notifier
+from media_service.db.transaction import Connection, Transaction
 from media_service.errors import Reason, Unavailable
 
 log = logging.getLogger(__name__)
 
-Connection = AsyncConnection[DictRow]
-Rows = AsyncCursor[DictRow]
 OPEN_SECONDS = 10.0
 # A queue in which nobody gets a connection for so long is no queue, but an outage.
 STANDSTILL_SECONDS = 10.0
@@ -47,11 +48,12 @@ def heed(before: int) -> None:
 
 
 class Database:
-    """A pool of connections to one PostgreSQL."""
+    """A pool of connections to one PostgreSQL, and the events that its processes send each
+    other."""
 
     def __init__(self, url: str, pool_size: int) -> None:
         self.url = url
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+        self._pool: AsyncConnectionPool[AsyncConnection[DictRow]] = AsyncConnectionPool(
             url,
             connection_class=AsyncConnection[DictRow],
             min_size=2,
@@ -60,19 +62,22 @@ class Database:
             open=False,
             kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": 1},
         )
+        self._notifier = Notifier(url)
+        self._opened = AsyncExitStack()
         self._turns = asyncio.Semaphore(pool_size)
         self._moved = time.monotonic()
 
     async def __aenter__(self) -> Self:
         cancels = cancelled_times()
         try:
-            await self._pool.open(wait=True, timeout=OPEN_SECONDS)
-            heed(cancels)
-        except asyncio.CancelledError:
-            await self._pool.close()
-            raise
-        except PoolTimeout as error:
-            await self._pool.close()
+            async with AsyncExitStack() as opening:
+                opening.push_async_callback(self._pool.close)
+                await self._pool.open(wait=True, timeout=OPEN_SECONDS)
+                heed(cancels)
+                async with asyncio.timeout(OPEN_SECONDS):
+                    await opening.enter_async_context(self._notifier)
+                self._opened = opening.pop_all()
+        except (PoolTimeout, TimeoutError) as error:
             raise Unavailable(
                 Reason.DATABASE_UNAVAILABLE,
                 f"MEDIA_DATABASE_URL cannot be reached within {OPEN_SECONDS:g} seconds.",
@@ -80,7 +85,14 @@ class Database:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._pool.close()
+        await self._opened.aclose()
+
+    def listen(
+        self, kind: type[E], key: str, listener: Callable[[E], None]
+    ) -> AbstractContextManager[None]:
+        """Calls `listener` on the event loop for each event of this kind and key that any process
+        emits. An event says only *look again*: it may be late, merged with another, or lost."""
+        return self._notifier.listen(kind, key, listener)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -104,43 +116,65 @@ class Database:
             self._turns.release()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """A connection on which every statement commits by itself."""
+    async def _raw(self) -> AsyncIterator[AsyncConnection[DictRow]]:
         cancels = cancelled_times()
         try:
-            async with self._turn(), self._pool.connection() as connection:
+            async with self._turn(), self._pool.connection() as raw:
                 self._moved = time.monotonic()
                 heed(cancels)
-                yield connection
+                yield raw
         except (psycopg.OperationalError, PoolTimeout) as error:
             log.warning("database unavailable: %s", error)
             raise Unavailable(
                 Reason.DATABASE_UNAVAILABLE, "The database is out of reach; try again."
             ) from error
 
-    @asynccontextmanager
-    async def pipeline(self) -> AsyncIterator[Connection]:
-        """A transaction whose statements are sent without waiting for each other's results; whoever
-        fetches one waits for those before. Raises `Duplicate` if one of them hits a unique key.
+    def _publish(self, connection: Connection) -> None:
+        for event in connection.events:
+            self._notifier.publish(event)
 
-        What is sent until a sync, here at the end, is one transaction for PostgreSQL. Only its own
-        errors roll it back, not those of the caller, who therefore checks before anything is
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection on which every statement commits by itself."""
+        async with self._raw() as raw:
+            connection = Connection(raw)
+            try:
+                yield connection
+            finally:
+                self._publish(connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A connection inside one transaction: committed at the end, rolled back on any error."""
+        committed = False
+        async with self._raw() as raw:
+            transaction = Transaction(raw)
+            async with raw.transaction():
+                yield transaction
+                committed = True
+        if committed:
+            self._publish(transaction)
+
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[Transaction]:
+        """A transaction whose statements are sent without waiting for each other's results;
+        fetching a result waits for those before it. Raises `Duplicate` if a statement hits a unique
+        key.
+
+        PostgreSQL takes what is sent until a sync, here at the end, as one transaction. Only its
+        own errors roll it back, not those of the caller, who therefore checks before anything is
         written.
         """
-        async with self.connection() as connection:
+        async with self._raw() as raw:
+            transaction = Transaction(raw)
             try:
-                async with connection.pipeline():
-                    yield connection
+                async with raw.pipeline():
+                    yield transaction
             except psycopg.Error as error:
                 # Behind the statement that failed none was prepared, but psycopg thinks some were,
                 # and they would fail from now on. The pool replaces a closed connection.
-                await connection.close()
+                await raw.close()
                 if isinstance(error, psycopg.errors.UniqueViolation):
                     raise Duplicate from error
                 raise
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """A connection inside one transaction: committed at the end, rolled back on any error."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        self._publish(transaction)

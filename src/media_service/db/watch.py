@@ -1,10 +1,11 @@
-"""Shows something that changes to whoever watches it."""
+"""Streams the states of something that changes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from media_service.db.notify import Notifier
+from media_service.db.database import Database
+from media_service.db.events import E
 
 T = TypeVar("T")
 
@@ -13,15 +14,16 @@ HEARTBEAT_SECONDS = 15.0
 
 
 async def watch(
-    notifier: Notifier,
-    topic: str,
+    database: Database,
+    kind: type[E],
     key: str,
     read: Callable[[], Awaitable[T]],
     ended: Callable[[T], bool],
 ) -> AsyncIterator[T]:
-    """What `read` gives now, after every wake-up, and every 15 seconds; ends with what is final."""
+    """Yields what `read` gives now, after every event of this kind and key, and every 15 seconds.
+    Ends after the first value that has `ended`."""
     changed = asyncio.Event()
-    with notifier.listen(topic, key, lambda _: changed.set()):
+    with database.listen(kind, key, lambda _: changed.set()):
         while True:
             changed.clear()
             current = await read()

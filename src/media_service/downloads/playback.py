@@ -9,7 +9,8 @@ from crc32c import crc32c
 
 from media_service.clock import now
 from media_service.codecs.pipeline.pipeline import stored_pipeline
-from media_service.db.database import Connection, Database
+from media_service.db.database import Database
+from media_service.db.transaction import Connection
 from media_service.downloads.playlist_cache import Playlists
 from media_service.errors import MediaError, NotFound, Reason, Unavailable
 from media_service.jobs import queries as jobs

@@ -6,8 +6,9 @@ import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from media_service.db.database import Connection, Database
-from media_service.db.notify import Notifier
+from media_service.db.database import Database
+from media_service.db.events import JobChanged
+from media_service.db.transaction import Connection
 from media_service.errors import (
     DeadlineExceeded,
     Fault,
@@ -34,9 +35,6 @@ PROGRESS_SECONDS = 0.25
 FIRST_LOOK = timedelta(seconds=0.5)
 # Until a look that failed is tried again.
 NEXT_LOOK = timedelta(seconds=0.2)
-# The topic of what becomes of jobs that somebody may watch.
-CHANGES = "job_changes"
-
 # What may work later.
 TRANSIENT = (Unavailable, ResourceExhausted, DeadlineExceeded)
 
@@ -84,14 +82,12 @@ class Attempt:
     def __init__(
         self,
         database: Database,
-        notifier: Notifier,
         handler: JobHandler,
         claim: Claim,
         lease: timedelta,
         limit: timedelta | None,
     ) -> None:
         self._database = database
-        self._notifier = notifier
         self._handler = handler
         self._lease = lease
         self._limit = limit
@@ -101,25 +97,12 @@ class Attempt:
 
     async def run(self) -> None:
         """Does the job, or puts it back when cancelled."""
-        self._changed()
-        try:
-            if self.claim.attempt > ATTEMPTS:
-                # The last attempts ended without a word: it takes the worker with it.
-                fault = Fault(Reason.INTERNAL, "The work was tried several times and never ended.")
-                await self._handler.give_up(self.claim, fault)
-            else:
-                await self._try()
-        finally:
-            self._changed()
-
-    def _changed(self) -> None:
-        if self.claim.owner is not None:
-            self._notifier.publish(CHANGES, self.claim.job_id, self._signature)
-
-    @property
-    def _signature(self) -> str:
-        """The payload by which it knows its own wake-ups."""
-        return str(self.claim.token)
+        if self.claim.attempt > ATTEMPTS:
+            # The last attempts ended without a word: it takes the worker with it.
+            fault = Fault(Reason.INTERNAL, "The work was tried several times and never ended.")
+            await self._handler.give_up(self.claim, fault)
+        else:
+            await self._try()
 
     async def _try(self) -> None:
         work = asyncio.create_task(self._work())
@@ -160,11 +143,9 @@ class Attempt:
             stage, percent = self._progress.stage, self._progress.percent
             try:
                 async with self._database.connection() as db:
-                    told = await queries.report(db, self.claim, stage, percent)
+                    await queries.report(db, self.claim, stage, percent)
             except Unavailable:
-                told = False  # the next one says more
-            if told:
-                self._changed()
+                pass  # the next one says more
             await asyncio.sleep(PROGRESS_SECONDS)
 
     async def _hold(self, work: asyncio.Task[None]) -> bool:
@@ -172,11 +153,11 @@ class Attempt:
         at once when somebody else did something to the job."""
         touched = asyncio.Event()
 
-        def changed(payload: str) -> None:
-            if payload != self._signature:
+        def changed(event: JobChanged) -> None:
+            if event.token != self.claim.token:
                 touched.set()
 
-        with self._notifier.listen(CHANGES, self.claim.job_id, changed):
+        with self._database.listen(JobChanged, self.claim.job_id, changed):
             pause = min(FIRST_LOOK, self._lease / 3)
             while True:
                 await until(work, touched, pause)
@@ -217,7 +198,6 @@ class Attempt:
                 await queries.put_back(db, self.claim)
         except Unavailable:
             return  # its lease ends by itself
-        self._notifier.publish("jobs", self.claim.job_id)
 
 
 async def until(work: asyncio.Task[None], touched: asyncio.Event, longest: timedelta) -> None:

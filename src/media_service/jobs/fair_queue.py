@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import timedelta
 
 from media_service.access.owner import Owner
-from media_service.db.database import Connection
+from media_service.db.transaction import Connection
 from media_service.jobs import queries
 from media_service.jobs.model import Claim
 

@@ -1,12 +1,11 @@
 """A job: work that was accepted, and so ends."""
 
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from media_service.access.owner import Owner
 from media_service.errors import Fault
-from media_service.ids import new_id
 
 
 class JobKind(StrEnum):
@@ -39,28 +38,6 @@ class Priority(IntEnum):
     LOW = 1
     NORMAL = 2
     HIGH = 3
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A job to be accepted. `owner` None: the service's own. `pipeline` and `rendition`: see `Job`.
-    `done`: there is nothing left to do for it. `parent_id`: of the job that this is a part of, the
-    one of number `part`, from 0. `heavy`: it takes long, and all of a machine."""
-
-    kind: JobKind
-    subject_id: str
-    owner: Owner | None = None
-    priority: Priority = Priority.NORMAL
-    delay: timedelta = timedelta()
-    request_id: str | None = None
-    pipeline: str = ""
-    rendition: str = ""
-    done: bool = False
-    parent_id: str | None = None
-    part: int = 0
-    heavy: bool = False
-    project_id: str = ""
-    job_id: str = field(default_factory=new_id)
 
 
 @dataclass(frozen=True, slots=True)

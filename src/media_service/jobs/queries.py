@@ -1,6 +1,8 @@
-"""SQL of jobs. The table is the truth; a wake-up only says when to look."""
+"""SQL of jobs. The table is the truth; an event only says when to look.
 
-import json
+Whatever changes a job that somebody may watch emits `JobChanged`.
+"""
+
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,9 +10,10 @@ from typing import Any
 from psycopg.sql import SQL
 
 from media_service.access.owner import Owner
-from media_service.db.database import Connection, Rows
+from media_service.db.events import JobChanged, JobRunnable
+from media_service.db.transaction import Connection, Rows
 from media_service.errors import Fault
-from media_service.jobs.model import Claim, Job, JobKind, JobState, NewJob, Part, Priority
+from media_service.jobs.model import Claim, Job, JobKind, JobState, Part, Priority
 
 SELECT = """
     select j.*, j.job_id::text as job_id, j.subject_id::text as subject_id
@@ -51,66 +54,6 @@ def record(row: Mapping[str, Any]) -> Job:
     )
 
 
-# What is accepted
-
-
-async def accept(db: Connection, added: Sequence[NewJob]) -> Rows:
-    """Accepts jobs, in one statement, but for those whose owner has used their request id before.
-    Rows with the `job_id` of each that is new."""
-    rows = [
-        {
-            "job_id": job.job_id,
-            "kind": job.kind,
-            "subject_id": job.subject_id,
-            "state": JobState.SUCCEEDED if job.done else JobState.QUEUED,
-            "org_id": job.owner.org_id if job.owner else None,
-            "owner_type": job.owner.type if job.owner else None,
-            "owner_id": job.owner.id if job.owner else None,
-            "priority": job.priority,
-            "delay": job.delay.total_seconds(),
-            "request_id": job.request_id,
-            "pipeline": job.pipeline,
-            "rendition": job.rendition,
-            "parent_id": job.parent_id,
-            "part": job.part,
-            "heavy": job.heavy,
-            "project_id": job.project_id,
-        }
-        for job in added
-    ]
-    return await db.execute(
-        """
-        insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
-                          ready, run_time, request_id, pipeline, rendition, parent_id, part, heavy,
-                          project_id, progress_percent, end_time)
-        select job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
-               delay <= 0, now() + make_interval(secs => delay), request_id, pipeline, rendition,
-               parent_id, part, heavy, project_id,
-               case state when 'SUCCEEDED' then 100 else 0 end,
-               case state when 'SUCCEEDED' then now() end
-        from json_to_recordset(%s::json) as added (
-            job_id uuid, kind text, subject_id uuid, state text, org_id text, owner_type text,
-            owner_id text, priority smallint, delay float8, request_id uuid, pipeline text,
-            rendition text, parent_id uuid, part integer, heavy boolean, project_id text
-        )
-        on conflict (org_id, owner_type, owner_id, request_id) where request_id is not null
-        do nothing
-        returning job_id::text as job_id
-        """,
-        (json.dumps(rows),),
-    )
-
-
-async def enqueue(
-    db: Connection, kind: JobKind, *subject_ids: str, delay: timedelta = timedelta()
-) -> list[str]:
-    """Accepts a job of the service's own for each subject, to be run after `delay`; returns their
-    ids."""
-    added = [NewJob(kind, subject_id, delay=delay) for subject_id in subject_ids]
-    await accept(db, added)
-    return [job.job_id for job in added]
-
-
 async def withdraw(db: Connection, kind: JobKind, subject_id: str) -> None:
     """Removes the jobs of a subject that have nothing left to do."""
     await db.execute(
@@ -122,9 +65,8 @@ async def withdraw(db: Connection, kind: JobKind, subject_id: str) -> None:
 # Claims
 
 
-async def release_due(db: Connection) -> list[str]:
-    """Lets jobs be claimed whose time has come, or whose worker died; returns which of them
-    somebody may watch."""
+async def release_due(db: Connection) -> None:
+    """Lets jobs be claimed whose time has come, or whose worker died."""
     rows = await db.execute(
         """
         with delayed as (
@@ -141,7 +83,9 @@ async def release_due(db: Connection) -> list[str]:
         returning j.job_id::text as job_id, j.owner_type is not null as owned
         """
     )
-    return [row["job_id"] async for row in rows if row["owned"]]
+    async for row in rows:
+        if row["owned"]:
+            db.emit(JobChanged(row["job_id"]))
 
 
 CLAIM = SQL("""
@@ -156,10 +100,11 @@ CLAIM = SQL("""
 """)
 
 
-def to_claim(row: Mapping[str, Any] | None) -> Claim | None:
+async def claimed(db: Connection, rows: Rows) -> Claim | None:
+    row = await rows.fetchone()
     if row is None:
         return None
-    return Claim(
+    claim = Claim(
         row["job_id"],
         JobKind(row["kind"]),
         row["subject_id"],
@@ -172,6 +117,14 @@ def to_claim(row: Mapping[str, Any] | None) -> Claim | None:
         row["part"],
         row["heavy"],
     )
+    changed(db, claim)
+    return claim
+
+
+def changed(db: Connection, claim: Claim) -> None:
+    """Tells who watches the job. Nobody watches the service's own."""
+    if claim.owner is not None:
+        db.emit(JobChanged(claim.job_id, claim.token))
 
 
 async def claim_of_service(db: Connection, lease: timedelta) -> Claim | None:
@@ -188,7 +141,7 @@ async def claim_of_service(db: Connection, lease: timedelta) -> Claim | None:
         ).format(CLAIM),
         {"lease": lease},
     )
-    return to_claim(await rows.fetchone())
+    return await claimed(db, rows)
 
 
 async def claim_of_owners(
@@ -253,7 +206,7 @@ async def claim_of_owners(
         """).format(CLAIM),
         {"lease": lease, "org": after.org_id, "type": after.type, "id": after.id, "heavy": heavy},
     )
-    return to_claim(await rows.fetchone())
+    return await claimed(db, rows)
 
 
 async def claim_part(db: Connection, parent_id: str, lease: timedelta) -> Claim | None:
@@ -274,7 +227,7 @@ async def claim_part(db: Connection, parent_id: str, lease: timedelta) -> Claim 
         ).format(CLAIM),
         {"lease": lease, "parent_id": parent_id},
     )
-    return to_claim(await rows.fetchone())
+    return await claimed(db, rows)
 
 
 async def seconds_until_due(db: Connection, *, heavy: bool = True) -> float | None:
@@ -329,6 +282,8 @@ async def report(db: Connection, claim: Claim, stage: str, percent: int) -> bool
         " update_time = now() where job_id = %s and token = %s and state = 'RUNNING'",
         (stage, percent, claim.job_id, claim.token),
     )
+    if done.rowcount == 1:
+        changed(db, claim)
     return done.rowcount == 1
 
 
@@ -350,6 +305,8 @@ async def finish(db: Connection, claim: Claim, state: JobState, fault: Fault | N
             "token": claim.token,
         },
     )
+    if done.rowcount == 1:
+        changed(db, claim)
     return done.rowcount == 1
 
 
@@ -361,6 +318,8 @@ async def retry_later(db: Connection, claim: Claim, delay: timedelta, fault: Fau
         " update_time = now() where job_id = %s and token = %s and state = 'RUNNING'",
         (delay, fault.reason, fault.message, claim.job_id, claim.token),
     )
+    if done.rowcount == 1:
+        changed(db, claim)
     return done.rowcount == 1
 
 
@@ -373,6 +332,9 @@ async def put_back(db: Connection, claim: Claim) -> bool:
         " where job_id = %s and token = %s and state = 'RUNNING'",
         (claim.job_id, claim.token),
     )
+    if done.rowcount == 1:
+        changed(db, claim)
+        db.emit(JobRunnable())
     return done.rowcount == 1
 
 
@@ -397,15 +359,16 @@ async def parts(db: Connection, parent_id: str) -> list[Part]:
     ]
 
 
-async def cancel_parts(db: Connection, parent_id: str) -> list[str]:
-    """Ends the parts of a job that wait or run; returns their ids."""
+async def cancel_parts(db: Connection, parent_id: str) -> None:
+    """Ends the parts of a job that wait or run."""
     rows = await db.execute(
         "update jobs set state = 'CANCELLED', lease_until = null, stage = '', update_time = now(),"
         " end_time = now() where parent_id = %s and state in ('QUEUED', 'RUNNING')"
         " returning job_id::text as job_id",
         (parent_id,),
     )
-    return [row["job_id"] async for row in rows]
+    async for row in rows:
+        db.emit(JobChanged(row["job_id"]))
 
 
 async def restart_parts(db: Connection, parent_id: str) -> None:
@@ -416,6 +379,7 @@ async def restart_parts(db: Connection, parent_id: str) -> None:
         " end_time = null where parent_id = %s and state in ('FAILED', 'CANCELLED')",
         (parent_id,),
     )
+    db.emit(JobRunnable())
 
 
 async def forget_parts(db: Connection, parent_id: str) -> None:
@@ -496,6 +460,7 @@ async def cancel(db: Connection, job_id: str) -> None:
         " end_time = now() where job_id = %s and state in ('QUEUED', 'RUNNING')",
         (job_id,),
     )
+    db.emit(JobChanged(job_id))
 
 
 async def restart(db: Connection, job_id: str) -> None:
@@ -506,6 +471,8 @@ async def restart(db: Connection, job_id: str) -> None:
         " end_time = null where job_id = %s and state in ('FAILED', 'CANCELLED')",
         (job_id,),
     )
+    db.emit(JobChanged(job_id))
+    db.emit(JobRunnable())
 
 
 async def forget_ended(db: Connection, limit: int, *, owned: timedelta, own: timedelta) -> int:

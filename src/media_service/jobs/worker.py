@@ -10,12 +10,13 @@ import logging
 from collections.abc import Mapping
 from datetime import timedelta
 
-from media_service.db.database import Connection, Database
-from media_service.db.notify import Notifier
+from media_service.db.database import Database
+from media_service.db.events import JobRunnable
+from media_service.db.transaction import Connection
 from media_service.errors import Unavailable
 from media_service.failpoints import failpoint
 from media_service.jobs import queries
-from media_service.jobs.attempt import CHANGES, Attempt, take
+from media_service.jobs.attempt import Attempt, take
 from media_service.jobs.fair_queue import Turns
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind
@@ -37,14 +38,12 @@ class Worker:
     def __init__(
         self,
         database: Database,
-        notifier: Notifier,
         handlers: Mapping[JobKind, JobHandler],
         slots: int,
         limits: Mapping[JobKind, timedelta],
         lease: timedelta = LEASE,
     ) -> None:
         self._database = database
-        self._notifier = notifier
         self._handlers = handlers
         self._slots = slots
         self._limits = limits
@@ -56,7 +55,7 @@ class Worker:
     async def run(self) -> None:
         """Works until cancelled; then puts unfinished jobs back, to be run at once elsewhere."""
         try:
-            with self._notifier.listen("jobs", "*", lambda _: self._wake.set()):
+            with self._database.listen(JobRunnable, "", lambda _: self._wake.set()):
                 while True:
                     self._wake.clear()
                     await self._wait(await self._fill())
@@ -109,14 +108,12 @@ class Worker:
     async def _release(self) -> None:
         """Lets jobs be claimed whose time has come, or whose worker died."""
         async with self._database.connection() as db:
-            released = await queries.release_due(db)
-        for job_id in released:
-            self._notifier.publish(CHANGES, job_id)
+            await queries.release_due(db)
 
     def _start(self, claim: Claim) -> None:
         limit = self._limits.get(claim.kind)
         handler = self._handlers[claim.kind]
-        attempt = Attempt(self._database, self._notifier, handler, claim, self._lease, limit)
+        attempt = Attempt(self._database, handler, claim, self._lease, limit)
         task = asyncio.create_task(attempt.run(), name=f"{claim.kind} {claim.subject_id}")
         self._running[task] = claim
         task.add_done_callback(self._ended)

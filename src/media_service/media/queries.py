@@ -10,7 +10,8 @@ from psycopg.types.json import Jsonb
 
 from media_service.access.owner import Owner
 from media_service.blobs.model import PUBLIC, Blob
-from media_service.db.database import Connection, json_bytes
+from media_service.db.database import json_bytes
+from media_service.db.transaction import Connection
 from media_service.errors import Fault
 from media_service.media.model import (
     Kind,

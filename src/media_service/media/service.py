@@ -9,8 +9,10 @@ from media_service.access.page_tokens import PageTokens
 from media_service.access.principal import Principal
 from media_service.access.require import own
 from media_service.blobs.placing import release
-from media_service.db.database import Connection, Database
-from media_service.db.notify import Notifier
+from media_service.db.database import Database
+from media_service.db.events import MediaChanged
+from media_service.db.new_job import NewJob
+from media_service.db.transaction import Connection, Transaction
 from media_service.errors import (
     Aborted,
     FailedPrecondition,
@@ -19,7 +21,6 @@ from media_service.errors import (
     Reason,
 )
 from media_service.failpoints import failpoint
-from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
 from media_service.media.filter import parse_filter
@@ -89,6 +90,7 @@ def check_etag(media: Media, etag: str) -> None:
 class MediaService:
     """`purge_after`: how long a deleted media can be undeleted."""
 
+<<<<<<< HEAD
     def __init__(
         self,
         database: Database,
@@ -98,9 +100,11 @@ class MediaService:
         purge_after: timedelta,
     ) -> None:
         self._page_tokens = page_tokens
+=======
+    def __init__(self, database: Database, reader: MediaReader, purge_after: timedelta) -> None:
+>>>>>>> 5e5df2f (Let transactions carry their jobs and events)
         self._database = database
         self._reader = reader
-        self._notifier = notifier
         self._purge_after = purge_after
 
     async def get(self, principal: Principal, media_id: str) -> Media:
@@ -144,93 +148,88 @@ class MediaService:
         self, principal: Principal, media_id: str, values: Mapping[str, Any], etag: str
     ) -> Media:
         """Changes some of `CHANGEABLE`, if `etag` is empty or still the media's."""
-        async with self._database.transaction() as db:
-            media = await load(db, principal, media_id, lock=True)
+        async with self._database.transaction() as tx:
+            media = await load(tx, principal, media_id, lock=True)
             if media.delete_time is not None:
                 raise gone(media_id)
             check_etag(media, etag)
             if values:
-                await queries.set_fields(db, media_id, values)
-            changed = await load(db, principal, media_id)
-            await follow(db, media, changed)
-        self._told(media_id)
+                await queries.set_fields(tx, media_id, values)
+            changed = await load(tx, principal, media_id)
+            await follow(tx, media, changed)
         return changed
 
     async def delete(self, principal: Principal, media_id: str, etag: str) -> Media:
         """Soft-deletes; idempotent."""
-        async with self._database.transaction() as db:
-            media = await load(db, principal, media_id, lock=True)
+        async with self._database.transaction() as tx:
+            media = await load(tx, principal, media_id, lock=True)
             if media.delete_time is not None:
                 return media
             check_etag(media, etag)
-            await queries.set_deleted(db, media_id, self._purge_after)
-            changed = await load(db, principal, media_id)
-            await follow(db, media, changed)
-        self._told(media_id)
+            await queries.set_deleted(tx, media_id, self._purge_after)
+            changed = await load(tx, principal, media_id)
+            await follow(tx, media, changed)
         return changed
 
     async def undelete(self, principal: Principal, media_id: str) -> Media:
         """Takes a soft delete back; idempotent."""
-        async with self._database.transaction() as db:
-            media = await load(db, principal, media_id, lock=True)
+        async with self._database.transaction() as tx:
+            media = await load(tx, principal, media_id, lock=True)
             if media.delete_time is None:
                 return media
-            await queries.set_deleted(db, media_id, None)
-            changed = await load(db, principal, media_id)
-            await follow(db, media, changed)
-        self._told(media_id)
+            await queries.set_deleted(tx, media_id, None)
+            changed = await load(tx, principal, media_id)
+            await follow(tx, media, changed)
         return changed
 
     async def delete_rendition(
         self, principal: Principal, media_id: str, name: str, etag: str
     ) -> Media:
         """Removes a rendition; a job removes its bytes. Raises NotFound (RENDITION_NOT_FOUND)."""
-        async with self._database.transaction() as db:
-            media = await load(db, principal, media_id, lock=True)
+        async with self._database.transaction() as tx:
+            media = await load(tx, principal, media_id, lock=True)
             if media.delete_time is not None:
                 raise gone(media_id)
             blob = find_rendition(media, name).blob
             if name == STREAM:
-                await jobs.enqueue(db, JobKind.UNLINK, *await streams.remove_ready(db, media_id))
+                freed = await streams.remove_ready(tx, media_id)
+                await tx.enqueue(*(NewJob(JobKind.UNLINK, blob_id) for blob_id in freed))
             check_etag(media, etag)
-            await queries.remove_rendition(db, media_id, name)
-            await release(db, blob.blob_id)
-            await queries.touch(db, media_id)
-            changed = await load(db, principal, media_id)
-        self._told(media_id)
+            await queries.remove_rendition(tx, media_id, name)
+            await release(tx, blob.blob_id)
+            await queries.touch(tx, media_id)
+            changed = await load(tx, principal, media_id)
+            tx.emit(MediaChanged(media_id))
         return changed
 
     async def purge(self, principal: Principal, media_id: str) -> None:
         """Removes a soft-deleted media at once; jobs remove its bytes."""
-        async with self._database.transaction() as db:
-            media = await load(db, principal, media_id, lock=True)
+        async with self._database.transaction() as tx:
+            media = await load(tx, principal, media_id, lock=True)
             if media.delete_time is None:
                 raise FailedPrecondition(
                     Reason.MEDIA_NOT_DELETED,
                     "Only a deleted media can be purged; delete it first.",
                     media_id=media_id,
                 )
-            await remove(db, media_id)
+            await remove(tx, media_id)
             failpoint("media.purge.before")
         failpoint("media.purge.after")
-        self._told(media_id)
-
-    def _told(self, media_id: str) -> None:
-        """Wakes who watches the media, and who does the jobs that follow."""
-        self._notifier.publish("media", media_id)
-        self._notifier.publish("jobs", media_id)
 
 
-async def follow(db: Connection, before: Media, after: Media) -> None:
-    """Accepts a job that moves the renditions, if a change of the media asks for that."""
+async def follow(tx: Transaction, before: Media, after: Media) -> None:
+    """What follows from a change of a media; if it asks for that, a job moves its renditions."""
     if before.home != after.home:
-        await jobs.enqueue(db, JobKind.PUBLISH, after.media_id)
+        await tx.enqueue(NewJob(JobKind.PUBLISH, after.media_id))
+    tx.emit(MediaChanged(after.media_id))
 
 
-async def remove(db: Connection, media_id: str) -> None:
+async def remove(tx: Transaction, media_id: str) -> None:
     """The first phase of a purge: the media goes, and jobs to unlink its bytes come."""
-    await streams.lock_all(db, media_id)
-    await jobs.enqueue(db, JobKind.UNLINK, *await queries.remove(db, media_id))
+    await streams.lock_all(tx, media_id)
+    freed = await queries.remove(tx, media_id)
+    await tx.enqueue(*(NewJob(JobKind.UNLINK, blob_id) for blob_id in freed))
+    tx.emit(MediaChanged(media_id))
 
 
 def check_changeable(names: Sequence[str]) -> None:

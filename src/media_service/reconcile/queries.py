@@ -3,10 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from psycopg import Rollback
-
 from media_service.access.owner import Owner
-from media_service.db.database import Connection
+from media_service.db.transaction import Connection, Rollback, Transaction
 from media_service.errors import Fault
 from media_service.ids import new_id
 from media_service.reconcile.model import REASONS, NamedBlob
@@ -138,8 +136,8 @@ async def matching(db: Connection, objects: Sequence[Key], condition: str) -> se
     return {row["key"] async for row in rows}
 
 
-async def retire(db: Connection, store: str, key: Key, somebodys: Somebodys) -> bool:
-    """Sees to it that this blob's id will never be anybody's; False, and nothing changed, if it is.
+async def retire(tx: Transaction, store: str, key: Key, somebodys: Somebodys) -> bool:
+    """Sees to it that this blob's id will never be anybody's; rolls back if it is.
 
     What stops whoever comes late is the unique id: a row in `uploads` refuses a session, and a row
     in `blobs` refuses a media. Both rows stay, for there is no telling how late one comes. They are
@@ -147,21 +145,19 @@ async def retire(db: Connection, store: str, key: Key, somebodys: Somebodys) -> 
     is adding the same id, so either its rows are seen here, or it fails on these. An upload that
     has ended keeps its id for ever, and no state leads back from an end.
     """
-    async with db.transaction() as attempt:
-        await db.execute(
-            "insert into uploads (upload_id, owner_type, owner_id, state, blob_id, expire_time)"
-            " values (%s, 'service', 'reconcile', 'ABORTED', %s, now()) on conflict do nothing",
-            (new_id(), key[1]),
-        )
-        await db.execute(
-            "insert into blobs (blob_id, store, key, size_bytes, crc32c, reference_count, doomed)"
-            " values (%s, %s, %s, 0, 0, 0, true) on conflict do nothing",
-            (key[1], store, key[0]),
-        )
-        if not await somebodys(db, [key]):
-            return True
-        raise Rollback(attempt)
-    return False
+    await tx.execute(
+        "insert into uploads (upload_id, owner_type, owner_id, state, blob_id, expire_time)"
+        " values (%s, 'service', 'reconcile', 'ABORTED', %s, now()) on conflict do nothing",
+        (new_id(), key[1]),
+    )
+    await tx.execute(
+        "insert into blobs (blob_id, store, key, size_bytes, crc32c, reference_count, doomed)"
+        " values (%s, %s, %s, 0, 0, 0, true) on conflict do nothing",
+        (key[1], store, key[0]),
+    )
+    if await somebodys(tx, [key]):
+        raise Rollback
+    return True
 
 
 async def quarantine(db: Connection, blob_id: str, fault: Fault) -> list[str]:

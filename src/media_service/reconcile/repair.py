@@ -6,9 +6,9 @@ from datetime import timedelta
 from media_service.blobs.placing import release
 from media_service.clock import now
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
-from media_service.jobs import queries as jobs
-from media_service.jobs.model import JobKind, NewJob
+from media_service.db.events import MediaChanged
+from media_service.db.new_job import NewJob
+from media_service.jobs.model import JobKind
 from media_service.media.model import MediaState
 from media_service.reconcile import queries
 from media_service.reconcile.model import GRACE, Finding, Kind
@@ -22,12 +22,10 @@ class Repairer:
     def __init__(
         self,
         database: Database,
-        notifier: Notifier,
         stores: Mapping[str, BlobStore],
         older_than: timedelta = GRACE,
     ) -> None:
         self._database = database
-        self._notifier = notifier
         self._stores = stores
         self._older_than = older_than
 
@@ -54,35 +52,27 @@ class Repairer:
         if fault is None:
             await self._take_back(blob.blob_id)
             return True
-        async with self._database.transaction() as db:
-            if await queries.get(db, blob.blob_id) is None:
+        async with self._database.transaction() as tx:
+            if await queries.get(tx, blob.blob_id) is None:
                 return True  # it was purged meanwhile
-            if await queries.forget_render(db, blob.blob_id):
-                await release(db, blob.blob_id)
+            if await queries.forget_render(tx, blob.blob_id):
+                await release(tx, blob.blob_id)
                 return True
-            quarantined = await queries.quarantine(db, blob.blob_id, fault)
+            quarantined = await queries.quarantine(tx, blob.blob_id, fault)
             # Nothing of what is in quarantine is public.
-            await jobs.enqueue(db, JobKind.PUBLISH, *quarantined)
-        for media_id in quarantined:
-            self._notifier.publish("media", media_id, MediaState.QUARANTINED)
-        if quarantined:
-            self._notifier.publish("jobs", "publish")
+            await tx.enqueue(*(NewJob(JobKind.PUBLISH, media_id) for media_id in quarantined))
+            for media_id in quarantined:
+                tx.emit(MediaChanged(media_id))
         return False
 
     async def _take_back(self, blob_id: str) -> None:
-        async with self._database.transaction() as db:
-            back = await queries.take_back(db, blob_id)
-            unread = [
-                NewJob(JobKind.INGEST, media_id, owner)
-                for media_id, state, owner in back
-                if state == MediaState.PENDING
-            ]
-            await jobs.accept(db, unread)
-            await jobs.enqueue(db, JobKind.PUBLISH, *(media_id for media_id, _, _ in back))
-        for media_id, state, _ in back:
-            self._notifier.publish("media", media_id, state)
-        if back:
-            self._notifier.publish("jobs", "publish")
+        async with self._database.transaction() as tx:
+            back = await queries.take_back(tx, blob_id)
+            for media_id, state, owner in back:
+                if state == MediaState.PENDING:
+                    await tx.enqueue(NewJob(JobKind.INGEST, media_id, owner))
+                await tx.enqueue(NewJob(JobKind.PUBLISH, media_id))
+                tx.emit(MediaChanged(media_id))
 
     async def _delete(self, finding: Finding) -> bool:
         """Removes an object that nobody names, once nobody can.
@@ -111,7 +101,8 @@ class Repairer:
     async def _retire(self, finding: Finding, somebodys: queries.Somebodys) -> bool:
         """False if it is somebody's by now."""
         key = finding.key, finding.blob_id
-        async with self._database.connection() as db:
+        async with self._database.transaction() as tx:
             if finding.blob_id is None:
-                return not await somebodys(db, [key])
-            return await queries.retire(db, finding.store, key, somebodys)
+                return not await somebodys(tx, [key])
+            return await queries.retire(tx, finding.store, key, somebodys)
+        return False  # rolled back

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
 from media_service.reconcile.compare import Comparison, Report
 from media_service.reconcile.model import GRACE, Finding
 from media_service.reconcile.repair import Repairer
@@ -18,14 +17,13 @@ class Reconciler:
     def __init__(
         self,
         database: Database,
-        notifier: Notifier,
         stores: Mapping[str, BlobStore],
         older_than: timedelta = GRACE,
     ) -> None:
         self._database = database
         self._stores = stores
         self._older_than = older_than
-        self._repairer = Repairer(database, notifier, stores, older_than)
+        self._repairer = Repairer(database, stores, older_than)
 
     def comparisons(self, report: Report) -> Mapping[str, Comparison]:
         """One for each store, by its name."""

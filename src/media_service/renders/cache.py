@@ -15,8 +15,8 @@ from media_service.blobs.model import Blob
 from media_service.blobs.placing import LINGER, Placer, release
 from media_service.blobs.writing import measure, write_to
 from media_service.clock import now
-from media_service.db.database import Connection, Database
-from media_service.db.notify import Notifier
+from media_service.db.database import Database
+from media_service.db.transaction import Transaction
 from media_service.errors import MediaError
 from media_service.failpoints import failpoint
 from media_service.media.reader import not_found
@@ -58,11 +58,10 @@ class RenderCache:
     """Pictures lie beside the originals, in the `raw` store. What a process knows of them may be
     gone, removed by another: who reads it finds out, and says so (`forget`)."""
 
-    def __init__(self, database: Database, notifier: Notifier, raw: BlobStore) -> None:
+    def __init__(self, database: Database, raw: BlobStore) -> None:
         self._database = database
-        self._notifier = notifier
         self._raw = raw
-        self._placer = Placer(database, notifier)
+        self._placer = Placer(database)
         self._known: OrderedDict[Identity, Known] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(STORING)
@@ -153,19 +152,19 @@ class RenderCache:
         return render
 
     async def _take(
-        self, identity: Identity, content_type: str, kept: list[Blob], db: Connection, blob: Blob
+        self, identity: Identity, content_type: str, kept: list[Blob], tx: Transaction, blob: Blob
     ) -> bool:
         media_id, key = identity
-        if not await queries.hold_media(db, media_id):
+        if not await queries.hold_media(tx, media_id):
             return False
-        useless = await queries.put(db, media_id, key, content_type, blob.blob_id)
+        useless = await queries.put(tx, media_id, key, content_type, blob.blob_id)
         if useless == blob.blob_id:
             return False
         go = [useless] if useless else []
         if key[0] % LOOK == 0 or blob.size_bytes > LARGE:
-            go += await queries.remove_surplus(db, media_id, MOST, MOST_BYTES)
+            go += await queries.remove_surplus(tx, media_id, MOST, MOST_BYTES)
         for blob_id in go:
-            await release(db, blob_id, LINGER)
+            await release(tx, blob_id, LINGER)
         kept.append(blob)
         failpoint("render.keep.before")
         return True
@@ -196,17 +195,16 @@ async def logged(work: Coroutine[Any, Any, None]) -> None:
         log.exception("a picture was made, and not kept")
 
 
-async def forget_unused(database: Database, notifier: Notifier) -> int:
+async def forget_unused(database: Database) -> int:
     """Removes pictures that nobody has asked for in a long time; returns how many."""
     count = 0
     while True:
-        async with database.transaction() as db:
-            unused = await queries.remove_unused(db, UNUSED, BATCH)
+        async with database.transaction() as tx:
+            unused = await queries.remove_unused(tx, UNUSED, BATCH)
             for blob_id in unused:
-                await release(db, blob_id)
+                await release(tx, blob_id)
         if unused:
             failpoint("render.forget.after")
-            notifier.publish("jobs", "unlink")
         count += len(unused)
         if len(unused) < BATCH:
             return count

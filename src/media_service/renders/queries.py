@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from media_service.blobs.model import Blob
-from media_service.db.database import Connection
+from media_service.db.transaction import Connection
 from media_service.renders.model import Render
 from media_service.storage.checksums import Checksums
 

@@ -2,7 +2,7 @@
 
 from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
+from media_service.db.events import MediaChanged
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
@@ -21,14 +21,12 @@ class IngestHandler:
     def __init__(
         self,
         database: Database,
-        notifier: Notifier,
         store: BlobStore,
         inspector: Inspector,
         thumbnails: Thumbnails,
         presets: Presets,
     ) -> None:
         self._database = database
-        self._notifier = notifier
         self._store = store
         self._inspector = inspector
         self._thumbnails = thumbnails
@@ -47,26 +45,25 @@ class IngestHandler:
             progress.report("thumbnails", 60)
             look = await self._thumbnails.make(media, path, found.info)
         failpoint("ingest.finish.before")
-        async with self._database.transaction() as db:
-            if not await jobs.finish(db, claim, JobState.SUCCEEDED):
+        async with self._database.transaction() as tx:
+            if not await jobs.finish(tx, claim, JobState.SUCCEEDED):
                 return
-            await queries.set_info(db, media.media_id, found.info, found.private_info, *look)
+            await queries.set_info(tx, media.media_id, found.info, found.private_info, *look)
             presets = self._presets.jobs(media, found.info)
             # What somebody asked for meanwhile is not to be replaced by what comes by itself.
             asked = {
-                p.rendition for p in presets if await jobs.is_making(db, p.subject_id, p.rendition)
+                p.rendition for p in presets if await jobs.is_making(tx, p.subject_id, p.rendition)
             }
-            await jobs.accept(db, [p for p in presets if p.rendition not in asked])
+            await tx.enqueue(*(p for p in presets if p.rendition not in asked))
+            tx.emit(MediaChanged(media.media_id))
         failpoint("ingest.finish.after")
-        self._notifier.publish("media", media.media_id, MediaState.READY)
-        self._notifier.publish("jobs", media.media_id)
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
-        async with self._database.transaction() as db:
-            if not await jobs.finish(db, claim, JobState.FAILED, fault):
+        async with self._database.transaction() as tx:
+            if not await jobs.finish(tx, claim, JobState.FAILED, fault):
                 return
-            await queries.set_state(db, claim.subject_id, MediaState.FAILED, fault)
-        self._notifier.publish("media", claim.subject_id, MediaState.FAILED)
+            await queries.set_state(tx, claim.subject_id, MediaState.FAILED, fault)
+            tx.emit(MediaChanged(claim.subject_id))
 
     async def _begin(self, claim: Claim) -> Media | None:
         """The media, now PROCESSING; None, and the job ended, if it was purged or put into
@@ -75,16 +72,16 @@ class IngestHandler:
         None too if the job is another worker's by now, which may have ended it: nobody would take
         the media out of PROCESSING again.
         """
-        async with self._database.transaction() as db:
-            if not await jobs.hold(db, claim):
+        async with self._database.transaction() as tx:
+            if not await jobs.hold(tx, claim):
                 return None
-            media = await queries.lock(db, claim.subject_id)
+            media = await queries.lock(tx, claim.subject_id)
             if media is None or media.state is MediaState.QUARANTINED:
-                await jobs.finish(db, claim, JobState.SUCCEEDED)
+                await jobs.finish(tx, claim, JobState.SUCCEEDED)
                 return None
             if media.state in {MediaState.PENDING, MediaState.FAILED}:
-                await queries.set_state(db, media.media_id, MediaState.PROCESSING)
-        self._notifier.publish("media", media.media_id, MediaState.PROCESSING)
+                await queries.set_state(tx, media.media_id, MediaState.PROCESSING)
+                tx.emit(MediaChanged(media.media_id))
         return media
 
     async def _hash(self, media: Media) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from media_service.blobs.model import PUBLIC, Blob
 from media_service.blobs.placing import LINGER, Placer, release
 from media_service.blobs.writing import measure, write_to
-from media_service.db.database import Connection, Database
-from media_service.db.notify import Notifier
+from media_service.db.database import Database
+from media_service.db.events import MediaChanged
+from media_service.db.new_job import NewJob
+from media_service.db.transaction import Transaction
 from media_service.errors import FailedPrecondition, Reason
-from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
 from media_service.media.model import Media, NewRendition
@@ -23,10 +24,10 @@ from media_service.storage.blobs import BlobStore
 MOST = 200
 
 # Does more in a transaction; False if the transaction is to do nothing.
-Ending = Callable[[Connection], Awaitable[bool]]
+Ending = Callable[[Transaction], Awaitable[bool]]
 
 
-async def always(_: Connection) -> bool:
+async def always(_: Transaction) -> bool:
     """Nothing more is to be done."""
     return True
 
@@ -34,13 +35,10 @@ async def always(_: Connection) -> bool:
 class Renditions:
     """`stores`: by name, as blobs name theirs."""
 
-    def __init__(
-        self, database: Database, notifier: Notifier, stores: Mapping[str, BlobStore]
-    ) -> None:
+    def __init__(self, database: Database, stores: Mapping[str, BlobStore]) -> None:
         self._database = database
-        self._notifier = notifier
         self._stores = stores
-        self._placer = Placer(database, notifier)
+        self._placer = Placer(database)
 
     async def add(
         self, media_id: str, new: NewRendition, source: Path | bytes, ending: Ending = always
@@ -61,8 +59,6 @@ class Renditions:
         if not await self._placer.place(store, size, checksums, write, take):
             await self._get(media_id)
             return False
-        self._notifier.publish("jobs", "unlink")  # what lay there before
-        self._notifier.publish("media", media_id)
         return True
 
     async def _get(self, media_id: str) -> Media:
@@ -74,20 +70,21 @@ class Renditions:
         return media
 
     async def _take(
-        self, media_id: str, new: NewRendition, ending: Ending, db: Connection, blob: Blob
+        self, media_id: str, new: NewRendition, ending: Ending, tx: Transaction, blob: Blob
     ) -> bool:
-        media = await queries.lock(db, media_id)
-        if media is None or not await ending(db):
+        media = await queries.lock(tx, media_id)
+        if media is None or not await ending(tx):
             return False
         if new.pipeline:
             check_room(media, new.name)
-        await queries.put_rendition(db, media_id, new, blob.blob_id)
+        await queries.put_rendition(tx, media_id, new, blob.blob_id)
         for older in media.renditions:
             if older.name == new.name:
-                await retire(db, media, older.blob)
-        await queries.touch(db, media_id)
+                await retire(tx, media, older.blob)
+        await queries.touch(tx, media_id)
         if blob.store != media.home:  # what it may be seen by has changed meanwhile
-            await jobs.enqueue(db, JobKind.PUBLISH, media_id)
+            await tx.enqueue(NewJob(JobKind.PUBLISH, media_id))
+        tx.emit(MediaChanged(media_id))
         return True
 
 
@@ -104,7 +101,7 @@ def check_room(media: Media, name: str) -> None:
         )
 
 
-async def retire(db: Connection, media: Media, old: Blob) -> None:
+async def retire(tx: Transaction, media: Media, old: Blob) -> None:
     """Lets go of the blob that a rendition of the media lay in until now."""
     exposed = old.store == PUBLIC and not media.published
-    await release(db, old.blob_id, timedelta() if exposed else LINGER)
+    await release(tx, old.blob_id, timedelta() if exposed else LINGER)

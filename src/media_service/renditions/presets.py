@@ -7,7 +7,8 @@ from typing import Any
 from media_service.codecs.pipeline.pipeline import Pipeline, requested_pipeline
 from media_service.codecs.pipeline.route import find_route
 from media_service.codecs.pipeline.validation import parse
-from media_service.jobs.model import JobKind, NewJob
+from media_service.db.new_job import NewJob
+from media_service.jobs.model import JobKind
 from media_service.media.model import STREAM, Kind, Media
 
 

@@ -5,12 +5,11 @@ from contextlib import AsyncExitStack
 from media_service.codecs.output import Output
 from media_service.codecs.pipeline.pipeline import Pipeline, stored_pipeline
 from media_service.codecs.video.source import AvSource
-from media_service.db.database import Connection, Database
-from media_service.db.notify import Notifier
+from media_service.db.database import Database
+from media_service.db.transaction import Transaction
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
-from media_service.jobs.attempt import CHANGES
 from media_service.jobs.model import Claim, JobState
 from media_service.jobs.progress import Progress
 from media_service.media import queries
@@ -29,14 +28,12 @@ class ProcessHandler:
     def __init__(
         self,
         database: Database,
-        notifier: Notifier,
         renditions: Renditions,
         files: Files,
         makers: Makers,
         streams: StreamMaker,
     ) -> None:
         self._database = database
-        self._notifier = notifier
         self._renditions = renditions
         self._files = files
         self._makers = makers
@@ -67,8 +64,8 @@ class ProcessHandler:
             for other in others:
                 await self._renditions.add(media.media_id, new(claim, media, other), other.path)
 
-            async def ending(db: Connection) -> bool:
-                ended = await jobs.finish(db, claim, JobState.SUCCEEDED)
+            async def ending(tx: Transaction) -> bool:
+                ended = await jobs.finish(tx, claim, JobState.SUCCEEDED)
                 failpoint("process.finish.before")
                 return ended
 
@@ -80,11 +77,9 @@ class ProcessHandler:
 
     async def _end(self, claim: Claim, state: JobState, fault: Fault | None = None) -> None:
         """With whatever is still done for it, unless that is for another worker."""
-        async with self._database.transaction() as db:
-            ended = await jobs.finish(db, claim, state, fault)
-            parts = await jobs.cancel_parts(db, claim.job_id) if ended else []
-        for part in parts:
-            self._notifier.publish(CHANGES, part)
+        async with self._database.transaction() as tx:
+            if await jobs.finish(tx, claim, state, fault):
+                await jobs.cancel_parts(tx, claim.job_id)
 
     async def _load(self, claim: Claim, plan: Pipeline) -> tuple[Media, list[Media]]:
         """The media, and those that are laid over it: all may have changed since it was asked."""

@@ -7,8 +7,10 @@ from functools import partial
 
 from media_service.blobs.model import Blob
 from media_service.blobs.placing import Placer
-from media_service.db.database import Connection, Database
-from media_service.db.notify import Notifier
+from media_service.db.database import Database
+from media_service.db.events import MediaChanged
+from media_service.db.new_job import NewJob
+from media_service.db.transaction import Transaction
 from media_service.errors import Fault, MediaError, Reason
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
@@ -33,13 +35,10 @@ class PublishHandler:
     leaves nothing behind.
     """
 
-    def __init__(
-        self, database: Database, notifier: Notifier, stores: Mapping[str, BlobStore]
-    ) -> None:
+    def __init__(self, database: Database, stores: Mapping[str, BlobStore]) -> None:
         self._database = database
-        self._notifier = notifier
         self._stores = stores
-        self._placer = Placer(database, notifier)
+        self._placer = Placer(database)
 
     async def run(self, claim: Claim, progress: Progress) -> None:
         while media := await self._unfinished(claim):
@@ -51,14 +50,13 @@ class PublishHandler:
                     failed = error  # the others move all the same
             if failed is not None and await self._unfinished(claim):
                 raise failed
-        self._notifier.publish("media", claim.subject_id)
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         log.error("renditions of media %s not moved: %s", claim.subject_id, fault.message)
-        async with self._database.transaction() as db:
-            ended = await jobs.finish(db, claim, JobState.FAILED, fault)
+        async with self._database.transaction() as tx:
+            ended = await jobs.finish(tx, claim, JobState.FAILED, fault)
             if ended and fault.reason != Reason.BLOB_MISSING:  # what is lost does not come back
-                await jobs.enqueue(db, JobKind.PUBLISH, claim.subject_id, delay=AGAIN)
+                await tx.enqueue(NewJob(JobKind.PUBLISH, claim.subject_id, delay=AGAIN))
         failpoint("publish.give-up.after")
 
     async def _unfinished(self, claim: Claim) -> Media | None:
@@ -66,12 +64,12 @@ class PublishHandler:
 
         Whoever changes where they belong holds the same lock, and accepts a job of their own.
         """
-        async with self._database.transaction() as db:
-            media = await queries.lock(db, claim.subject_id)
+        async with self._database.transaction() as tx:
+            media = await queries.lock(tx, claim.subject_id)
             if media is not None and media.misplaced:
                 return media
             failpoint("publish.finish.before")
-            await jobs.finish(db, claim, JobState.SUCCEEDED)
+            await jobs.finish(tx, claim, JobState.SUCCEEDED)
         failpoint("publish.finish.after")
         return None
 
@@ -86,14 +84,14 @@ class PublishHandler:
 
         take = partial(self._take, media.media_id, rendition)
         await self._placer.place(target, blob.size_bytes, blob.checksums, write, take)
-        self._notifier.publish("jobs", "unlink")  # what it was copied from
 
-    async def _take(self, media_id: str, rendition: Rendition, db: Connection, copy: Blob) -> bool:
-        media = await queries.lock(db, media_id)
+    async def _take(self, media_id: str, rendition: Rendition, tx: Transaction, copy: Blob) -> bool:
+        media = await queries.lock(tx, media_id)
         if media is None or media.home != copy.store:
             return False
-        if not await queries.move_rendition(db, media_id, rendition, copy.blob_id):
+        if not await queries.move_rendition(tx, media_id, rendition, copy.blob_id):
             return False
-        await retire(db, media, rendition.blob)
-        await queries.touch(db, media_id)
+        await retire(tx, media, rendition.blob)
+        await queries.touch(tx, media_id)
+        tx.emit(MediaChanged(media_id))
         return True

@@ -11,14 +11,15 @@ from media_service.access.require import own, require
 from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.codecs.pipeline.text_form import digest
 from media_service.db.batch import Batcher
-from media_service.db.database import Connection, Database
-from media_service.db.notify import Notifier
+from media_service.db.database import Database
+from media_service.db.events import JobChanged
+from media_service.db.new_job import NewJob
+from media_service.db.transaction import Transaction
 from media_service.db.watch import watch
 from media_service.errors import FailedPrecondition, NotFound, Reason
 from media_service.failpoints import failpoint
 from media_service.jobs import queries
-from media_service.jobs.attempt import CHANGES
-from media_service.jobs.model import Job, JobKind, JobState, NewJob, Priority
+from media_service.jobs.model import Job, JobKind, JobState, Priority
 from media_service.media import queries as catalogue
 from media_service.media.model import STREAM, Media, Rendition
 from media_service.media.reader import MediaReader
@@ -62,9 +63,8 @@ class JobView:
 class JobService:
     """Of the jobs of callers; the service's own are nobody's to see."""
 
-    def __init__(self, database: Database, notifier: Notifier, reader: MediaReader) -> None:
+    def __init__(self, database: Database, reader: MediaReader) -> None:
         self._database = database
-        self._notifier = notifier
         self._reader = reader
         self._read = Batcher(self._read_many)
 
@@ -75,25 +75,22 @@ class JobService:
         MEDIA_QUARANTINED, OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED).
         """
         own(principal)
-        async with self._database.transaction() as db:
-            jobs = [await self._order(db, principal, order) for order in orders]
+        async with self._database.transaction() as tx:
+            jobs = [await self._order(tx, principal, order) for order in orders]
             failpoint("job.order.before")
         failpoint("job.order.after")
-        for job in jobs:
-            if not job.state.final:
-                self._notifier.publish("jobs", job.job_id)
         return [await self._view(job) for job in jobs]
 
-    async def _order(self, db: Connection, principal: Principal, order: Order) -> Job:
+    async def _order(self, tx: Transaction, principal: Principal, order: Order) -> Job:
         if order.request_id and (
-            known := await queries.by_request(db, principal.owner, order.request_id)
+            known := await queries.by_request(tx, principal.owner, order.request_id)
         ):
             return known
-        media = await load(db, principal, order.media_id)
+        media = await load(tx, principal, order.media_id)
         way = way_of(media, order.plan.text)
         check_room(media, order.name)
         for overlay_id in order.plan.overlays:
-            overlay_of(media, await catalogue.get(db, overlay_id), overlay_id)
+            overlay_of(media, await catalogue.get(tx, overlay_id), overlay_id)
         new = NewJob(
             JobKind.PROCESS,
             media.media_id,
@@ -106,11 +103,10 @@ class JobService:
             heavy=way.heavy,
             project_id=media.project_id,
         )
-        added = await (await queries.accept(db, [new])).fetchone()
-        if added is None and order.request_id:  # the same request came at the same time
-            found = await queries.by_request(db, media.owner, order.request_id)
-        else:
-            found = await queries.lock(db, new.job_id)
+        await tx.enqueue(new)
+        found = await queries.lock(tx, new.job_id)
+        if found is None and order.request_id:  # the same request came at the same time
+            found = await queries.by_request(tx, media.owner, order.request_id)
         if found is None:
             raise RuntimeError("a job was accepted and is not there")
         return found
@@ -154,7 +150,7 @@ class JobService:
     def watch(self, principal: Principal, job_id: str) -> AsyncIterator[JobView]:
         """The job now, after every change, and every 15 seconds; ends with a final state."""
         read = partial(self.get, principal, job_id)
-        return watch(self._notifier, CHANGES, job_id, read, lambda seen: seen.job.state.final)
+        return watch(self._database, JobChanged, job_id, read, lambda seen: seen.job.state.final)
 
     async def cancel(self, principal: Principal, job_id: str) -> JobView:
         """Ends a job, at once: whoever runs it can no longer bring it to another end, and is told
@@ -162,17 +158,15 @@ class JobService:
 
         Raises NotFound (JOB_NOT_FOUND), FailedPrecondition (JOB_NOT_CANCELLABLE).
         """
-        async with self._database.transaction() as db:
-            job = permit(principal, await queries.lock(db, job_id), job_id)
+        async with self._database.transaction() as tx:
+            job = permit(principal, await queries.lock(tx, job_id), job_id)
             if job.state is JobState.CANCELLED:
                 return JobView(job)
             if job.kind is not JobKind.PROCESS or job.state.final:
                 raise not_cancellable(job)
-            await queries.cancel(db, job_id)
-            parts = await queries.cancel_parts(db, job_id)
-            job = permit(principal, await queries.lock(db, job_id), job_id)
-        for each in (job_id, *parts):
-            self._notifier.publish(CHANGES, each)
+            await queries.cancel(tx, job_id)
+            await queries.cancel_parts(tx, job_id)
+            job = permit(principal, await queries.lock(tx, job_id), job_id)
         return JobView(job)
 
     async def retry(self, principal: Principal, job_id: str) -> JobView:
@@ -180,8 +174,8 @@ class JobService:
 
         Raises NotFound (JOB_NOT_FOUND), FailedPrecondition (JOB_NOT_RETRYABLE).
         """
-        async with self._database.transaction() as db:
-            job = permit(principal, await queries.lock(db, job_id), job_id)
+        async with self._database.transaction() as tx:
+            job = permit(principal, await queries.lock(tx, job_id), job_id)
             if job.state not in {JobState.FAILED, JobState.CANCELLED}:
                 raise FailedPrecondition(
                     Reason.JOB_NOT_RETRYABLE,
@@ -189,10 +183,8 @@ class JobService:
                     job_id=job_id,
                     state=job.state,
                 )
-            await queries.restart(db, job_id)
-            job = permit(principal, await queries.lock(db, job_id), job_id)
-        self._notifier.publish(CHANGES, job_id)
-        self._notifier.publish("jobs", job_id)
+            await queries.restart(tx, job_id)
+            job = permit(principal, await queries.lock(tx, job_id), job_id)
         return JobView(job)
 
     async def _view(self, job: Job) -> JobView:

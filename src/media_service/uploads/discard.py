@@ -4,7 +4,8 @@ import logging
 from datetime import timedelta
 
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
+from media_service.db.events import UploadChanged
+from media_service.db.new_job import NewJob
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
@@ -37,29 +38,27 @@ class DiscardHandler:
             await self._store.driver.abort(key, upload.store_session)
             await self._store.driver.delete(key)
             failpoint("discard.removed")
-        async with self._database.transaction() as db:
-            if await jobs.finish(db, claim, JobState.SUCCEEDED):
-                await queries.forget_parts(db, claim.subject_id)
+        async with self._database.transaction() as tx:
+            if await jobs.finish(tx, claim, JobState.SUCCEEDED):
+                await queries.forget_parts(tx, claim.subject_id)
         failpoint("discard.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         log.error("bytes of upload %s could not be removed: %s", claim.subject_id, fault.message)
-        async with self._database.transaction() as db:
-            if await jobs.finish(db, claim, JobState.FAILED, fault):
-                await jobs.enqueue(db, JobKind.DISCARD, claim.subject_id, delay=AGAIN)
+        async with self._database.transaction() as tx:
+            if await jobs.finish(tx, claim, JobState.FAILED, fault):
+                await tx.enqueue(NewJob(JobKind.DISCARD, claim.subject_id, delay=AGAIN))
 
 
-async def expire_uploads(database: Database, notifier: Notifier) -> int:
+async def expire_uploads(database: Database) -> int:
     """Ends sessions past their expire_time; returns how many."""
-    async with database.transaction() as db:
-        expired = await queries.expire(db, BATCH)
-        await jobs.enqueue(db, JobKind.DISCARD, *(upload.upload_id for upload in expired))
+    async with database.transaction() as tx:
+        expired = await queries.expire(tx, BATCH)
+        await tx.enqueue(*(NewJob(JobKind.DISCARD, upload.upload_id) for upload in expired))
+        for upload in expired:
+            tx.emit(UploadChanged(upload.upload_id, UploadState.EXPIRED, upload.epoch))
         if expired:
             failpoint("upload.expire.before")
     if expired:
         failpoint("upload.expire.after")
-    for upload in expired:
-        notifier.publish("uploads", upload.upload_id, f"{upload.epoch}:EXPIRED")
-    if expired:
-        notifier.publish("jobs", "discard")
     return len(expired)

@@ -16,12 +16,14 @@ from crc32c import crc32c as crc32c_of
 from media_service.access.owner import Owner
 from media_service.blobs.model import Blob
 from media_service.db.batch import Batcher
-from media_service.db.database import Connection, Database, Duplicate
-from media_service.db.notify import Notifier
+from media_service.db.database import Database, Duplicate
+from media_service.db.events import UploadChanged
+from media_service.db.new_job import NewJob
+from media_service.db.transaction import Transaction
 from media_service.errors import DataLoss, Fault, MediaError, Reason, ResourceExhausted, Unavailable
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
-from media_service.jobs.model import Claim, JobKind, JobState, NewJob
+from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.media import queries as catalogue
 from media_service.media.content_type import HEAD
@@ -87,11 +89,8 @@ class Finished:
 
 
 class Finisher:
-    def __init__(
-        self, database: Database, notifier: Notifier, store: BlobStore, acceptance: Acceptance
-    ) -> None:
+    def __init__(self, database: Database, store: BlobStore, acceptance: Acceptance) -> None:
         self._database = database
-        self._notifier = notifier
         self._store = store
         self._acceptance = acceptance
         self._add = Batcher(self._add_many)
@@ -116,8 +115,8 @@ class Finisher:
         (UPLOAD_NOT_ACTIVE, UPLOAD_INCOMPLETE); AlreadyExists (PART_CONFLICT).
         """
         failpoint("upload.verify.before")
-        async with self._database.transaction() as db:
-            upload = await queries.lock(db, upload_id)
+        async with self._database.transaction() as tx:
+            upload = await queries.lock(tx, upload_id)
             if upload is None or upload.state in {UploadState.VERIFYING, UploadState.FINISHED}:
                 return
             if upload.state is not UploadState.ACTIVE:
@@ -125,16 +124,15 @@ class Finisher:
             if epoch is not None and upload.epoch != epoch:
                 raise superseded(upload_id)
             declared = merge(upload.spec.checksums, declared)
-            check_parts(upload, await queries.parts(db, upload_id), listed)
+            check_parts(upload, await queries.parts(tx, upload_id), listed)
             check_complete(upload.spec, upload.committed_size)
-            await queries.begin_verifying(db, upload_id, declared)
+            await queries.begin_verifying(tx, upload_id, declared)
             read_back = declared.sha256 is not None and sha256 is None
             delay = timedelta() if read_back else TAKE_OVER
-            await jobs.enqueue(db, JobKind.FINISH, upload_id, delay=delay)
+            await tx.enqueue(NewJob(JobKind.FINISH, upload_id, delay=delay))
+            tx.emit(UploadChanged(upload_id, UploadState.VERIFYING, upload.epoch + 1))
         failpoint("upload.verify.after")
-        self._notifier.publish("uploads", upload_id, f"{upload.epoch + 1}:VERIFYING")
         if read_back:
-            self._notifier.publish("jobs", "finish")
             return
         await self._settle(upload, declared, sha256)
 
@@ -166,16 +164,15 @@ class Finisher:
                 raise upload_exists(spec.upload_id) from None
             raise
         failpoint("upload.one-step.after")
-        self._notifier.publish("jobs", "ingest")
         return UploadResult(upload, media.created(upload.create_time))
 
     async def _add_many(self, finished: Sequence[Finished]) -> list[Upload]:
         """Adds uploads and their media, in one transaction. Raises `Duplicate`."""
         media = [one.media for one in finished]
-        async with self._database.pipeline() as db:
-            rows = await queries.insert_finished(db, [one.spec for one in finished], media)
-            await catalogue.insert(db, media)
-            await jobs.accept(db, [ingest_of(new) for new in media])
+        async with self._database.pipeline() as tx:
+            rows = await queries.insert_finished(tx, [one.spec for one in finished], media)
+            await catalogue.insert(tx, media)
+            await tx.enqueue(*(ingest_of(new) for new in media))
         time = (await rows.fetchall())[0]["create_time"]  # of the transaction
         return [one.upload(time) for one in finished]
 
@@ -199,11 +196,10 @@ class Finisher:
 
     async def give_up_job(self, claim: Claim, fault: Fault) -> None:
         """The worker could not finish the upload, however often it tried."""
-        async with self._database.transaction() as db:
-            if not await jobs.finish(db, claim, JobState.FAILED, fault):
+        async with self._database.transaction() as tx:
+            if not await jobs.finish(tx, claim, JobState.FAILED, fault):
                 return
-            await self._fail(db, claim.subject_id, fault)
-        self._notifier.publish("uploads", claim.subject_id)
+            await self._fail(tx, claim.subject_id, fault)
 
     async def _settle(self, upload: Upload, declared: Checksums, sha256: bytes | None) -> None:
         upload_id = upload.upload_id
@@ -226,21 +222,18 @@ class Finisher:
                 Reason.STORAGE_UNAVAILABLE, "The bytes of this upload cannot be read now."
             ) from error
         except MediaError as error:
-            async with self._database.transaction() as db:
-                await self._fail(db, upload_id, Fault(error.reason, error.message))
-            self._notifier.publish("uploads", upload_id, f"{upload.epoch}:FAILED")
-            self._notifier.publish("jobs", "discard")
+            async with self._database.transaction() as tx:
+                await self._fail(tx, upload_id, Fault(error.reason, error.message))
             raise
         failpoint("upload.finish.before")
-        async with self._database.transaction() as db:
-            if await queries.end(db, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
-                await catalogue.insert(db, [new])
-                await jobs.accept(db, [ingest_of(new)])
-                await jobs.withdraw(db, JobKind.FINISH, upload_id)
+        async with self._database.transaction() as tx:
+            if await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
+                await catalogue.insert(tx, [new])
+                await tx.enqueue(ingest_of(new))
+                await jobs.withdraw(tx, JobKind.FINISH, upload_id)
+                tx.emit(UploadChanged(upload_id, UploadState.FINISHED, upload.epoch))
             failpoint("upload.finish.inside")
         failpoint("upload.finish.after")
-        self._notifier.publish("uploads", upload_id, f"{upload.epoch}:FINISHED")
-        self._notifier.publish("jobs", "ingest")
 
     async def _check(
         self,
@@ -269,12 +262,13 @@ class Finisher:
         blob = Blob(blob_id, self._store.name, key, size, Checksums(crc32c, sha256))
         return NewMedia(spec.upload_id, owner, kind, content_type, spec.filename, blob)
 
-    async def _fail(self, db: Connection, upload_id: str, fault: Fault) -> None:
-        ended = await queries.end(db, upload_id, UploadState.VERIFYING, UploadState.FAILED, fault)
+    async def _fail(self, tx: Transaction, upload_id: str, fault: Fault) -> None:
+        ended = await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FAILED, fault)
         if ended:
-            await jobs.withdraw(db, JobKind.FINISH, upload_id)
+            await jobs.withdraw(tx, JobKind.FINISH, upload_id)
+            tx.emit(UploadChanged(upload_id, UploadState.FAILED))
             if fault.reason != Reason.STORAGE_UNAVAILABLE:  # else they may be found again
-                await jobs.enqueue(db, JobKind.DISCARD, upload_id)
+                await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))
 
 
 class FinishHandler:

@@ -5,8 +5,13 @@ from datetime import timedelta
 
 from media_service.access.owner import Owner
 from media_service.db.database import Database
+<<<<<<< HEAD
 from media_service.db.notify import Notifier
 from media_service.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound, Reason
+=======
+from media_service.db.events import UploadChanged
+from media_service.errors import AlreadyExists, Conflict, FailedPrecondition, NotFound, Reason
+>>>>>>> 5e5df2f (Let transactions carry their jobs and events)
 from media_service.failpoints import failpoint
 from media_service.uploads import queries
 from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
@@ -55,7 +60,6 @@ class Ledger:
     def __init__(
         self,
         database: Database,
-        notifier: Notifier,
         spec: UploadSpec,
         owner: Owner,
         *,
@@ -72,7 +76,6 @@ class Ledger:
         self.epoch = epoch
         self.exists = False
         self._database = database
-        self._notifier = notifier
         self._expiry = expiry
         self._on_created = on_created
 
@@ -107,11 +110,12 @@ class Ledger:
                 settled=last,
             )
             upload = None if counted else await queries.get(db, upload_id)
+            if counted:
+                db.emit(UploadChanged(upload_id, UploadState.ACTIVE, self.epoch))
         failpoint("upload.count.after")
         if upload is not None:
             if upload.state is UploadState.ACTIVE:
                 raise superseded(upload_id)
             raise not_active(upload)
-        self._notifier.publish("uploads", upload_id, f"{self.epoch}:ACTIVE")
         if created and self._on_created:
             await self._on_created(upload_id)

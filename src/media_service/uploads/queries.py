@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from media_service.access.owner import Owner
-from media_service.db.database import Connection, Rows, json_bytes
+from media_service.db.database import json_bytes
+from media_service.db.transaction import Connection, Rows
 from media_service.errors import Fault
 from media_service.media.model import NewMedia
 from media_service.storage.checksums import Checksums

@@ -9,13 +9,14 @@ from functools import partial
 from media_service.access.owner import Owner
 from media_service.access.principal import Principal
 from media_service.access.require import own, require
-from media_service.db.database import Connection, Database
-from media_service.db.notify import Notifier
+from media_service.db.database import Database
+from media_service.db.events import UploadChanged
+from media_service.db.new_job import NewJob
+from media_service.db.transaction import Connection
 from media_service.db.watch import watch
 from media_service.errors import DataLoss, FailedPrecondition, Reason
 from media_service.failpoints import failpoint
 from media_service.ids import new_id
-from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries as catalogue
 from media_service.storage.blobs import BlobStore
@@ -52,7 +53,6 @@ class UploadService:
     def __init__(
         self,
         database: Database,
-        notifier: Notifier,
         store: BlobStore,
         finisher: Finisher,
         acceptance: Acceptance,
@@ -63,7 +63,6 @@ class UploadService:
         timeout: timedelta,
     ) -> None:
         self._database = database
-        self._notifier = notifier
         self._blobs = store
         self._finisher = finisher
         self._acceptance = acceptance
@@ -85,12 +84,12 @@ class UploadService:
             for blob_id in blobs:
                 unused[blob_id] = await self._begin(blob_id)
             failpoint("upload.create.before")
-            async with self._database.transaction() as db:
+            async with self._database.transaction() as tx:
                 uploads = [
-                    await self._create(db, owner, spec, blob_id, unused[blob_id])
+                    await self._create(tx, owner, spec, blob_id, unused[blob_id])
                     for spec, blob_id in zip(specs, blobs, strict=True)
                 ]
-                results = [await self._result(db, upload) for upload in uploads]
+                results = [await self._result(tx, upload) for upload in uploads]
             failpoint("upload.create.after")
             for upload in uploads:
                 unused.pop(upload.blob_id, None)
@@ -141,7 +140,7 @@ class UploadService:
     def watch(self, principal: Principal, upload_id: str) -> AsyncIterator[UploadResult]:
         """The upload now, after every change, and every 15 seconds; ends with a final state."""
         read = partial(self.get, principal, upload_id)
-        return watch(self._notifier, "uploads", upload_id, read, lambda r: r.upload.state.final)
+        return watch(self._database, UploadChanged, upload_id, read, lambda r: r.upload.state.final)
 
     async def complete(
         self,
@@ -161,18 +160,17 @@ class UploadService:
 
     async def abort(self, principal: Principal, upload_id: str) -> UploadResult:
         """Gives an upload up; idempotent. Its bytes are removed by a job."""
-        async with self._database.transaction() as db:
-            upload = await self._load(db, principal, upload_id)
-            ended = await queries.end(db, upload_id, UploadState.ACTIVE, UploadState.ABORTED)
+        async with self._database.transaction() as tx:
+            upload = await self._load(tx, principal, upload_id)
+            ended = await queries.end(tx, upload_id, UploadState.ACTIVE, UploadState.ABORTED)
             if ended:
-                await jobs.enqueue(db, JobKind.DISCARD, upload_id)
-            result = await self._result(db, await self._load(db, principal, upload_id))
+                await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))
+                tx.emit(UploadChanged(upload_id, UploadState.ABORTED, upload.epoch))
+            result = await self._result(tx, await self._load(tx, principal, upload_id))
             failpoint("upload.abort.before")
         failpoint("upload.abort.after")
         if result.upload.state is not UploadState.ABORTED:
             raise not_active(result.upload)
-        self._notifier.publish("uploads", upload_id, f"{upload.epoch}:ABORTED")
-        self._notifier.publish("jobs", "discard")
         return result
 
     # Streams
@@ -239,20 +237,20 @@ class UploadService:
         async with self._database.connection() as db:
             upload = await self._load(db, principal, upload_id)
         await self._collector.collect(upload)
-        async with self._database.transaction() as db:
-            held = await queries.lock(db, upload_id)
+        async with self._database.transaction() as tx:
+            held = await queries.lock(tx, upload_id)
             if held is None or held.state is not UploadState.ACTIVE:
                 raise not_active(held or upload)
             least = self._blobs.driver.limits.min_part_size
-            last = await queries.highest_part(db, upload_id) if least else None
-            taken = await queries.take_over(db, upload_id)
+            last = await queries.highest_part(tx, upload_id) if least else None
+            taken = await queries.take_over(tx, upload_id)
             if taken is None:
-                raise outstanding(held, await queries.parts(db, upload_id))
+                raise outstanding(held, await queries.parts(tx, upload_id))
             if last and last[0] < held.next_part and last[1] < least:
                 raise part_too_small(last[0], least)
-            dropped = await queries.drop_claims(db, upload_id)
+            dropped = await queries.drop_claims(tx, upload_id)
+            tx.emit(UploadChanged(upload_id, UploadState.ACTIVE, taken.epoch))
         failpoint("upload.take-over.after")
-        self._notifier.publish("uploads", upload_id, f"{taken.epoch}:ACTIVE")
         if held.settled and not dropped:
             return taken
         return await self._running.to_its_end(succeed(self._database, self._blobs, taken))
@@ -317,21 +315,24 @@ class UploadService:
     def _fenced(self, stream: UploadStream, ledger: Ledger) -> Iterator[None]:
         """Ends the stream as soon as another writer takes over, or the session ends."""
 
-        def changed(payload: str) -> None:
-            epoch, _, state = payload.partition(":")
-            if epoch.isdecimal() and int(epoch) > ledger.epoch:
+        def changed(event: UploadChanged) -> None:
+            if event.epoch > ledger.epoch:
                 stream.interrupt(superseded(ledger.spec.upload_id))
-            elif state in {UploadState.ABORTED, UploadState.EXPIRED}:
+            elif event.state in {UploadState.ABORTED, UploadState.EXPIRED}:
                 stream.interrupt(
                     FailedPrecondition(
                         Reason.UPLOAD_NOT_ACTIVE,
+<<<<<<< HEAD
                         f"The upload takes no more bytes, it is {state}.",
                         state=state,
                         cause="",
+=======
+                        f"The upload takes no more bytes, it is {event.state}.",
+>>>>>>> 5e5df2f (Let transactions carry their jobs and events)
                     )
                 )
 
-        with self._notifier.listen("uploads", ledger.spec.upload_id, changed):
+        with self._database.listen(UploadChanged, ledger.spec.upload_id, changed):
             yield
 
     # Parts of the above
@@ -350,7 +351,6 @@ class UploadService:
     ) -> Ledger:
         return Ledger(
             self._database,
-            self._notifier,
             spec,
             owner,
             blob_id=blob_id,
@@ -376,10 +376,10 @@ class UploadService:
     async def _drop(self, ledger: Ledger) -> None:
         """Ends a session that cannot be resumed; a job removes its bytes."""
         upload_id = ledger.spec.upload_id
-        async with self._database.transaction() as db:
-            if await queries.end(db, upload_id, UploadState.ACTIVE, UploadState.ABORTED):
-                await jobs.enqueue(db, JobKind.DISCARD, upload_id)
-        self._notifier.publish("jobs", "discard")
+        async with self._database.transaction() as tx:
+            if await queries.end(tx, upload_id, UploadState.ACTIVE, UploadState.ABORTED):
+                await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))
+                tx.emit(UploadChanged(upload_id, UploadState.ABORTED, ledger.epoch))
 
     async def _load(self, db: Connection, principal: Principal, upload_id: str) -> Upload:
         upload = await queries.get(db, upload_id)

@@ -23,14 +23,15 @@ from media_service.codecs.video.segment_encoder import (
     encode_video,
 )
 from media_service.codecs.video.source import AvSource
-from media_service.db.database import Connection, Database
-from media_service.db.notify import Notifier
+from media_service.db.database import Database
+from media_service.db.new_job import NewJob
+from media_service.db.transaction import Transaction
 from media_service.errors import FailedPrecondition, Fault, MediaError, Reason
 from media_service.failpoints import failpoint
 from media_service.ids import new_id
 from media_service.jobs import queries as jobs
 from media_service.jobs.attempt import Attempt, take
-from media_service.jobs.model import Claim, JobKind, JobState, NewJob, Part, Priority
+from media_service.jobs.model import Claim, JobKind, JobState, Part, Priority
 from media_service.jobs.progress import Progress
 from media_service.media import queries as catalogue
 from media_service.media.model import STREAM, Media, NewRendition
@@ -61,14 +62,12 @@ class StreamMaker:
     def __init__(
         self,
         database: Database,
-        notifier: Notifier,
         renditions: Renditions,
         segments: Segments,
         chunks: "ChunkHandler",
         profiles: Mapping[int, int],
     ) -> None:
         self._database = database
-        self._notifier = notifier
         self._renditions = renditions
         self._segments = segments
         self._chunks = chunks
@@ -101,22 +100,21 @@ class StreamMaker:
         """The stream of this job, and its parts: as an earlier attempt left them, if there was
         one. None if the job is no longer this worker's: nothing is begun for one that was
         cancelled. Raises NotFound (MEDIA_NOT_FOUND)."""
-        async with self._database.transaction() as db:
-            if not await jobs.hold(db, claim):
+        async with self._database.transaction() as tx:
+            if not await jobs.hold(tx, claim):
                 return None
-            stream = await queries.of_job(db, claim.job_id, lock=True)
+            stream = await queries.of_job(tx, claim.job_id, lock=True)
             if stream is not None:
-                await jobs.restart_parts(db, claim.job_id)
+                await jobs.restart_parts(tx, claim.job_id)
             else:
-                stream = await queries.add(db, new_id(), media.media_id, claim.job_id, wanted)
+                stream = await queries.add(tx, new_id(), media.media_id, claim.job_id, wanted)
                 if stream is None:
                     raise not_found(media.media_id)
-                await jobs.forget_parts(db, claim.job_id)
+                await jobs.forget_parts(tx, claim.job_id)
                 if wanted.chunks > 1:
-                    await jobs.accept(db, parts_of(claim, wanted))
+                    await tx.enqueue(*parts_of(claim, wanted))
             failpoint("stream.begin.before")
         failpoint("stream.begin.after")
-        self._notifier.publish("jobs", claim.job_id)
         return stream
 
     async def _sounds(self, claim: Claim, stream: Stream, film: AvSource, kept: Edits) -> None:
@@ -148,9 +146,7 @@ class StreamMaker:
                 if part is None:
                     await asyncio.wait({watching}, timeout=LOOK_SECONDS)
                     continue
-                attempt = Attempt(
-                    self._database, self._notifier, self._chunks, part, LEASE, limit=None
-                )
+                attempt = Attempt(self._database, self._chunks, part, LEASE, limit=None)
                 doing = asyncio.create_task(attempt.run())
                 try:
                     await asyncio.wait({watching, doing}, return_when=asyncio.FIRST_COMPLETED)
@@ -191,11 +187,11 @@ class StreamMaker:
         whole = Overview(replace(stream, ready=True), found)
         playlist = hls.master(whole, f"../../stream/{stream.stream_id}")  # from its own address
 
-        async def ending(db: Connection) -> bool:
-            if not await jobs.finish(db, claim, JobState.SUCCEEDED):
+        async def ending(tx: Transaction) -> bool:
+            if not await jobs.finish(tx, claim, JobState.SUCCEEDED):
                 return False
-            await jobs.forget_parts(db, claim.job_id)
-            await queries.publish(db, stream)
+            await jobs.forget_parts(tx, claim.job_id)
+            await queries.publish(tx, stream)
             failpoint("stream.publish.before")
             return True
 
@@ -303,14 +299,13 @@ def check_whole(stream: Stream, found: Mapping[str, TrackState]) -> None:
             raise corrupt("Not all of it can be decoded: parts of the stream are missing.")
 
 
-async def remove_abandoned(database: Database, notifier: Notifier) -> int:
+async def remove_abandoned(database: Database) -> int:
     """Removes what was encoded of streams whose jobs ended without them, and parts of streams that
     are gone; returns how many segments."""
-    async with database.transaction() as db:
-        unlink = await queries.remove_abandoned(db, BATCH)
-        await queries.forget_parts(db)
-        await jobs.enqueue(db, JobKind.UNLINK, *unlink)
+    async with database.transaction() as tx:
+        unlink = await queries.remove_abandoned(tx, BATCH)
+        await queries.forget_parts(tx)
+        await tx.enqueue(*(NewJob(JobKind.UNLINK, blob_id) for blob_id in unlink))
     if unlink:
         failpoint("stream.abandon.after")
-        notifier.publish("jobs", "unlink")
     return len(unlink)

@@ -7,7 +7,7 @@ from psycopg.types.json import Jsonb
 
 from media_service.blobs.model import Blob
 from media_service.codecs.video.ladder import SAMPLE_RATE, SEGMENT_SECONDS, Ladder
-from media_service.db.database import Connection
+from media_service.db.transaction import Connection
 from media_service.renditions.streams.model import HEAD, NewSegment, Segment, Stream, TrackState
 from media_service.storage.checksums import Checksums
 

@@ -9,8 +9,8 @@ from media_service.blobs.model import Blob
 from media_service.blobs.placing import Placer
 from media_service.blobs.writing import write_to
 from media_service.codecs.video.fmp4 import Fragment, InitSegment
-from media_service.db.database import Connection, Database
-from media_service.db.notify import Notifier
+from media_service.db.database import Database
+from media_service.db.transaction import Transaction
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim
@@ -26,9 +26,9 @@ VIDEO, TEXT = "video/mp4", "text/vtt"
 class Segments:
     """`store`: where they lie, whoever may see them."""
 
-    def __init__(self, database: Database, notifier: Notifier, store: BlobStore) -> None:
+    def __init__(self, database: Database, store: BlobStore) -> None:
         self._database = database
-        self._placer = Placer(database, notifier)
+        self._placer = Placer(database)
         self._store = store
 
     def deliver(
@@ -74,8 +74,8 @@ class Segments:
                 raise not_found(stream.media_id)
 
     async def _take(
-        self, claim: Claim, stream: Stream, new: NewSegment, db: Connection, blob: Blob
+        self, claim: Claim, stream: Stream, new: NewSegment, tx: Transaction, blob: Blob
     ) -> bool:
-        return await jobs.hold(db, claim) and await queries.put_segment(
-            db, stream.stream_id, new, blob.blob_id
+        return await jobs.hold(tx, claim) and await queries.put_segment(
+            tx, stream.stream_id, new, blob.blob_id
         )

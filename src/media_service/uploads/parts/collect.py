@@ -5,9 +5,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 
+<<<<<<< HEAD
 from media_service.db.database import Connection, Database
 from media_service.db.notify import Notifier
 from media_service.errors import Aborted, FailedPrecondition
+=======
+from media_service.db.database import Database
+from media_service.db.events import UploadChanged
+from media_service.db.transaction import Connection
+from media_service.errors import Conflict, FailedPrecondition
+>>>>>>> 5e5df2f (Let transactions carry their jobs and events)
 from media_service.failpoints import failpoint
 from media_service.storage.blobs import BlobStore
 from media_service.storage.driver import part_too_small
@@ -21,21 +28,21 @@ from media_service.uploads.parts.queries import Held
 from media_service.uploads.running import Incoming
 from media_service.uploads.stream import size_exceeded
 
-# In a wake-up, in place of a state: callers put parts, beside each other.
-PARTS = "PARTS"
+
+def parts_changed(upload: Upload) -> UploadChanged:
+    """Callers put parts of the upload in this epoch. A stream that writes to it stops."""
+    return UploadChanged(upload.upload_id, UploadState.ACTIVE, upload.epoch, by_parts=True)
 
 
 class Collector:
     def __init__(
         self,
         database: Database,
-        notifier: Notifier,
         store: BlobStore,
         acceptance: Acceptance,
         expiry: timedelta,
     ) -> None:
         self._database = database
-        self._notifier = notifier
         self._store = store
         self._acceptance = acceptance
         self._expiry = expiry
@@ -50,11 +57,11 @@ class Collector:
         FILE_TOO_LARGE), Aborted (SUPERSEDED) and FailedPrecondition (UPLOAD_NOT_ACTIVE).
         """
         upload_id = upload.upload_id
-        async with self._database.pipeline() as db:
-            held = await self._held(db, upload, parts)
+        async with self._database.pipeline() as tx:
+            held = await self._held(tx, upload, parts)
             known = held.known
             if new := held.new(parts):
-                await part_queries.claim(db, upload_id, new)
+                await part_queries.claim(tx, upload_id, new)
             ours = [
                 part
                 for part in parts
@@ -63,9 +70,9 @@ class Collector:
                 and not (found.stored or found.signed)
             ]
             if ours:
-                await part_queries.claim_signed(db, upload_id, ours)
+                await part_queries.claim_signed(tx, upload_id, ours)
             if lifetime:
-                await part_queries.prolong(db, upload_id, lifetime)
+                await part_queries.prolong(tx, upload_id, lifetime)
         renamed = {part.number for part in ours}
         return {number: part for number, part in known.items() if number not in renamed}
 
@@ -91,12 +98,12 @@ class Collector:
         of those that were not counted before. Raises as `claim`; then nothing is counted, unless it
         is Unavailable."""
         failpoint("part.confirm.before")
-        async with self._database.pipeline() as db:
-            held = await self._held(db, upload, parts)
-            counted = await part_queries.confirm(db, held.upload, parts, self._expiry)
+        async with self._database.pipeline() as tx:
+            held = await self._held(tx, upload, parts)
+            counted = await part_queries.confirm(tx, held.upload, parts, self._expiry)
+            tx.emit(parts_changed(held.upload))
             failpoint("part.confirm.inside")
         failpoint("part.confirm.after")
-        self._notifier.publish("uploads", upload.upload_id, f"{held.upload.epoch}:{PARTS}")
         row = await counted.fetchone()
         return list(row["confirmed"]) if row else []
 
@@ -121,24 +128,19 @@ class Collector:
             with suppress(Aborted, FailedPrecondition):
                 await self.confirm(upload, came)
 
-    def superseded(self, upload: Upload) -> None:
-        """Tells a stream that writes to the upload that it does no more."""
-        self._notifier.publish("uploads", upload.upload_id, f"{upload.epoch}:{PARTS}")
-
     @contextmanager
     def fenced(self, stream: Incoming, upload: Upload) -> Iterator[None]:
         """Ends what is being put as soon as a stream takes the upload over, or it ends."""
 
-        def changed(payload: str) -> None:
-            epoch, _, state = payload.partition(":")
-            if state in {"", PARTS}:
+        def changed(event: UploadChanged) -> None:
+            if event.by_parts:
                 return
-            if state != UploadState.ACTIVE:
-                stream.interrupt(not_active(replace(upload, state=UploadState(state))))
-            elif epoch.isdecimal() and int(epoch) > upload.epoch:
+            if event.state != UploadState.ACTIVE:
+                stream.interrupt(not_active(replace(upload, state=UploadState(event.state))))
+            elif event.epoch > upload.epoch:
                 stream.interrupt(superseded(upload.upload_id))
 
-        with self._notifier.listen("uploads", upload.upload_id, changed):
+        with self._database.listen(UploadChanged, upload.upload_id, changed):
             yield
 
     async def _held(self, db: Connection, upload: Upload, parts: Sequence[Part]) -> Held:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from media_service.db.database import Connection, Rows
+from media_service.db.transaction import Connection, Rows
 from media_service.uploads.model import Part, Upload
 from media_service.uploads.queries import record
 

@@ -28,7 +28,7 @@ from media_service.uploads.ledger import not_active, upload_not_found
 from media_service.uploads.model import Chunk, Part, Upload, UploadState
 from media_service.uploads.parts import queries as part_queries
 from media_service.uploads.parts.check import ListedPart, check_number, other_bytes
-from media_service.uploads.parts.collect import Collector
+from media_service.uploads.parts.collect import Collector, parts_changed
 from media_service.uploads.parts.receive import PartStream
 from media_service.uploads.running import Running
 from media_service.uploads.stream import size_exceeded
@@ -246,11 +246,11 @@ class PartService:
         async with self._database.connection() as db:
             taken = await part_queries.begin(db, upload.upload_id, since)
             found = taken or await queries.get(db, upload.upload_id)
+            if taken is not None and taken.parts_since == taken.epoch:
+                db.emit(parts_changed(taken))
         if taken is None:
             raise invalid() if of_claim else not_active(found or upload)
         failpoint("part.begin.after")
-        if taken.parts_since == taken.epoch:
-            self._collector.superseded(taken)
         if taken.settled:
             return taken
         return await self._running.to_its_end(succeed(self._database, self._store, taken))

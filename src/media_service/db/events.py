@@ -1,0 +1,75 @@
+"""What processes tell each other after a commit: something changed, look again.
+
+To add an event, add its class and name it in `Event`. Every process listens to all of them.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TypeAlias, TypeVar, get_args
+
+
+@dataclass(frozen=True, slots=True)
+class UploadChanged:
+    """An upload has another state, epoch, or number of bytes. `by_parts`: callers put its parts
+    in this epoch, side by side; otherwise one stream writes. `epoch` 0: not known."""
+
+    upload_id: str
+    state: str
+    epoch: int = 0
+    by_parts: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.upload_id
+
+
+@dataclass(frozen=True, slots=True)
+class MediaChanged:
+    """A media, or its renditions, changed, or it was purged."""
+
+    media_id: str
+
+    @property
+    def key(self) -> str:
+        return self.media_id
+
+
+@dataclass(frozen=True, slots=True)
+class JobChanged:
+    """A job has another state, or more progress. `token`: of the attempt that reports it; 0 if
+    the change came from elsewhere, so that the attempt must look whether the job is still its."""
+
+    job_id: str
+    token: int = 0
+
+    @property
+    def key(self) -> str:
+        return self.job_id
+
+
+@dataclass(frozen=True, slots=True)
+class JobRunnable:
+    """A job may be claimed."""
+
+    key = ""
+
+
+Event: TypeAlias = UploadChanged | MediaChanged | JobChanged | JobRunnable
+E = TypeVar("E", UploadChanged, MediaChanged, JobChanged, JobRunnable)
+
+
+def channel(kind: type[Event]) -> str:
+    """The LISTEN/NOTIFY channel of a kind of event."""
+    return f"media_{kind.__name__.lower()}"
+
+
+KINDS: dict[str, type[Event]] = {channel(kind): kind for kind in get_args(Event)}
+
+
+def encode(event: Event) -> str:
+    return json.dumps(asdict(event))
+
+
+def decode(name: str, payload: str) -> Event:
+    """The event that came on the channel `name`."""
+    return KINDS[name](**json.loads(payload))

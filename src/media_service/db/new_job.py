@@ -1,0 +1,36 @@
+"""A job as a transaction accepts it. What becomes of it is the business of `jobs`."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from media_service.access.owner import Owner
+from media_service.ids import new_id
+
+NORMAL_PRIORITY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """`kind`: a `JobKind`. `owner` None: the service's own. `pipeline` and `rendition`: see `Job`.
+    `done`: there is nothing left to do for it. `parent_id`: of the job that this is a part of, the
+    one of number `part`, from 0. `heavy`: it takes long, and all of a machine."""
+
+    kind: str
+    subject_id: str
+    owner: Owner | None = None
+    priority: int = NORMAL_PRIORITY
+    delay: timedelta = timedelta()
+    request_id: str | None = None
+    pipeline: str = ""
+    rendition: str = ""
+    done: bool = False
+    parent_id: str | None = None
+    part: int = 0
+    heavy: bool = False
+    project_id: str = ""
+    job_id: str = field(default_factory=new_id)
+
+    @property
+    def runnable(self) -> bool:
+        """Whether a worker may claim it as soon as it is committed."""
+        return not self.done and self.delay <= timedelta()

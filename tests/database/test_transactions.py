@@ -1,0 +1,235 @@
+"""What a transaction takes along comes with its commit, and with nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import pytest
+from media_service.types import Checksums, Fault, new_id
+
+from media_service.db.database import Database, Duplicate
+from media_service.db.events import (
+    Event,
+    JobChanged,
+    JobRunnable,
+    MediaChanged,
+    UploadChanged,
+)
+from media_service.db.new_job import NewJob
+from media_service.db.transaction import Rollback
+from media_service.jobs import queries
+from media_service.jobs.model import JobKind, JobState
+from media_service.uploads import queries as upload_queries
+from media_service.uploads.model import Chunk, UploadSpec, UploadState
+from tests import claims
+from tests.reconcile.conftest import ANN, Service, on_disk
+
+__all__ = ["on_disk"]
+
+KEY = "a key"
+
+
+@pytest.fixture
+async def other(database_url: str) -> AsyncIterator[Database]:
+    """As another process has it."""
+    async with Database(database_url, 2) as database:
+        yield database
+
+
+class Heard:
+    """Events, in the order in which they came."""
+
+    def __init__(self, database: Database) -> None:
+        self.events: list[Event] = []
+        self._database = database
+
+    async def all(self) -> list[Event]:
+        """What came before an event that is emitted now."""
+        end = asyncio.Event()
+        with self._database.listen(MediaChanged, "end", lambda _: end.set()):
+            async with self._database.connection() as db:
+                db.emit(MediaChanged("end"))
+            async with asyncio.timeout(20):
+                await end.wait()
+        return self.events
+
+
+@contextmanager
+def heard(database: Database, kind: type[Event], key: str) -> Iterator[Heard]:
+    found = Heard(database)
+    with database.listen(kind, key, found.events.append):
+        yield found
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        UploadChanged(KEY, "ACTIVE", 3, by_parts=True),
+        MediaChanged(KEY),
+        JobChanged(KEY, 7),
+        JobRunnable(),
+    ],
+)
+async def test_events_reach_other_processes_as_they_are(
+    database: Database, other: Database, event: Event
+) -> None:
+    with heard(other, type(event), event.key) as found:
+        async with database.transaction() as tx:
+            tx.emit(event)
+        async with asyncio.timeout(20):
+            while not found.events:
+                await asyncio.sleep(0.01)
+    assert found.events == [event]
+
+
+async def test_events_come_only_to_listeners_of_their_key(database: Database) -> None:
+    with heard(database, MediaChanged, KEY) as found:
+        async with database.transaction() as tx:
+            tx.emit(MediaChanged("another"))
+            tx.emit(JobChanged(KEY))
+        assert await found.all() == []
+
+
+async def test_events_come_after_the_commit(database: Database) -> None:
+    with heard(database, MediaChanged, KEY) as found:
+        async with database.transaction() as tx:
+            tx.emit(MediaChanged(KEY))
+            assert await found.all() == []
+        assert await found.all() == [MediaChanged(KEY)]
+
+
+async def fails(database: Database) -> None:
+    async with database.transaction() as tx:
+        tx.emit(MediaChanged(KEY))
+        await tx.enqueue(NewJob(JobKind.INGEST, new_id()))
+        raise KeyError
+
+
+async def rolls_back(database: Database) -> None:
+    async with database.transaction() as tx:
+        tx.emit(MediaChanged(KEY))
+        await tx.enqueue(NewJob(JobKind.INGEST, new_id()))
+        raise Rollback
+
+
+async def repeats_itself(database: Database) -> None:
+    job = NewJob(JobKind.INGEST, new_id())
+    async with database.pipeline() as tx:
+        tx.emit(MediaChanged(KEY))
+        await tx.enqueue(job)
+        await tx.enqueue(job)
+
+
+@pytest.mark.parametrize(
+    ("what", "error"), [(fails, KeyError), (rolls_back, None), (repeats_itself, Duplicate)]
+)
+async def test_a_rollback_takes_events_and_jobs_back(
+    database: Database, what: object, error: type[Exception] | None
+) -> None:
+    with heard(database, MediaChanged, KEY) as found, heard(database, JobRunnable, "") as woken:
+        if error:
+            with pytest.raises(error):
+                await what(database)
+        else:
+            await what(database)
+        assert await found.all() == []
+        assert woken.events == []
+    async with database.connection() as db:
+        assert await claims.claim(db) is None
+
+
+async def test_a_pipeline_takes_along_what_follows(database: Database) -> None:
+    job = NewJob(JobKind.INGEST, new_id())
+    with heard(database, JobRunnable, "") as woken:
+        async with database.pipeline() as tx:
+            await tx.enqueue(job)
+        assert await woken.all() == [JobRunnable()]
+    async with database.connection() as db:
+        claim = await claims.claim(db)
+    assert claim is not None
+    assert claim.job_id == job.job_id
+
+
+async def test_what_a_connection_did_before_an_error_is_told(database: Database) -> None:
+    async def fail() -> None:
+        async with database.connection() as db:
+            db.emit(MediaChanged(KEY))
+            raise KeyError
+
+    with heard(database, MediaChanged, KEY) as found:
+        with pytest.raises(KeyError):
+            await fail()
+        assert await found.all() == [MediaChanged(KEY)]
+
+
+async def test_a_job_that_is_put_back_wakes_workers(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.enqueue(NewJob(JobKind.INGEST, new_id()))
+    async with database.connection() as db:
+        claim = await claims.claim(db)
+        assert claim is not None
+    with heard(database, JobRunnable, "") as woken:
+        async with database.connection() as db:
+            assert await queries.put_back(db, claim)
+        assert await woken.all() == [JobRunnable()]
+
+
+async def test_the_discard_of_an_upload_that_a_worker_gives_up_wakes_workers(
+    on_disk: Service,
+) -> None:
+    (created,) = await on_disk.uploads.create(ANN, [UploadSpec(new_id())])
+    upload_id = created.upload.upload_id
+    async with on_disk.database.transaction() as tx:
+        await upload_queries.begin_verifying(tx, upload_id, Checksums())
+        await tx.enqueue(NewJob(JobKind.FINISH, upload_id))
+    claim = await on_disk.claim(JobKind.FINISH)
+    with (
+        heard(on_disk.database, JobRunnable, "") as woken,
+        heard(on_disk.database, UploadChanged, upload_id) as changed,
+    ):
+        await on_disk.finisher.give_up_job(claim, Fault("INTERNAL", "It did not work."))
+        assert await woken.all() == [JobRunnable()]
+        assert [event.state for event in changed.events] == [UploadState.FAILED]
+    assert (await on_disk.claim(JobKind.DISCARD)).subject_id == upload_id
+
+
+async def test_watchers_hear_of_an_upload_that_cannot_be_resumed_and_broke(
+    on_disk: Service,
+) -> None:
+    spec = UploadSpec(new_id())
+    counted, go_on = asyncio.Event(), asyncio.Event()
+
+    async def created(_: str) -> None:
+        counted.set()
+
+    async def chunks() -> AsyncIterator[Chunk]:
+        yield Chunk(b"x" * (2 << 20))
+        await go_on.wait()
+        raise KeyError
+
+    with heard(on_disk.database, UploadChanged, spec.upload_id) as changed:
+        writing = asyncio.create_task(
+            on_disk.uploads.write_new(ANN, spec, chunks(), on_created=created, resumable=False)
+        )
+        async with asyncio.timeout(20):
+            await counted.wait()
+        await changed.all()
+        go_on.set()
+        with pytest.raises(KeyError):
+            await writing
+        await on_disk.running.close()
+        await changed.all()
+    assert changed.events[-1] == UploadChanged(spec.upload_id, UploadState.ABORTED, 1)
+
+
+async def test_a_job_that_ends_is_told(database: Database) -> None:
+    job = NewJob(JobKind.PROCESS, new_id(), ANN.owner)
+    async with database.transaction() as tx:
+        await tx.enqueue(job)
+    with heard(database, JobChanged, job.job_id) as found:
+        async with database.connection() as db:
+            claim = await claims.claim(db)
+            assert claim is not None
+        async with database.transaction() as tx:
+            assert await queries.finish(tx, claim, JobState.SUCCEEDED)
+        assert JobChanged(job.job_id, claim.token) in await found.all()
