@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 import pytest
-from media_service.types import Checksums, Fault, new_id
 
 from media_service.db.database import Database, Duplicate
 from media_service.db.events import (
@@ -17,8 +16,11 @@ from media_service.db.events import (
 )
 from media_service.db.new_job import NewJob
 from media_service.db.transaction import Rollback
+from media_service.errors import Fault
+from media_service.ids import new_id
 from media_service.jobs import queries
 from media_service.jobs.model import JobKind, JobState
+from media_service.storage.checksums import Checksums
 from media_service.uploads import queries as upload_queries
 from media_service.uploads.model import Chunk, UploadSpec, UploadState
 from tests import claims

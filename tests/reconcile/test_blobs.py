@@ -33,7 +33,7 @@ from tests.reconcile.conftest import Service
 
 async def make_ready(service: Service, media_id: str) -> None:
     async with service.database.connection() as db:
-        await catalogue.set_info(db, media_id, {"width": 64}, {})
+        await catalogue.set_info(db, media_id, {"width": 64}, {}, "", "")
 
 
 async def fault(service: Service, media_id: str) -> str | None:
