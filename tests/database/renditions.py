@@ -122,13 +122,7 @@ class House:
         self.stores: Mapping[str, BlobStore] = {"raw": self.raw, "public": self.public}
         self.renditions = Renditions(self.database, self.stores)
         reader = MediaReader(self.database)
-<<<<<<< HEAD
-        self.media = MediaService(
-            self.database, self.notifier, reader, PageTokens(["secret"]), timedelta(days=30)
-        )
-=======
-        self.media = MediaService(self.database, reader, timedelta(days=30))
->>>>>>> 5e5df2f (Let transactions carry their jobs and events)
+        self.media = MediaService(self.database, reader, PageTokens(["secret"]), timedelta(days=30))
         self.handlers = {
             JobKind.PUBLISH: PublishHandler(self.database, self.stores),
             JobKind.UNLINK: UnlinkHandler(self.database, self.stores),

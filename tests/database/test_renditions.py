@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 
 from media_service.blobs import queries as blob_queries
 from media_service.blobs.model import Blob
-<<<<<<< HEAD
-from media_service.db.notify import Notifier
-from media_service.errors import FailedPrecondition, Fault, NotFound, Reason, Unavailable
-=======
 from media_service.db.new_job import NewJob
-from media_service.errors import FailedPrecondition, Fault, Gone, NotFound, Reason, Unavailable
->>>>>>> 5e5df2f (Let transactions carry their jobs and events)
+from media_service.errors import FailedPrecondition, Fault, NotFound, Reason, Unavailable
 from media_service.ids import new_id
 from media_service.jobs.model import JobKind
 from media_service.jobs.progress import Progress

@@ -90,19 +90,14 @@ def check_etag(media: Media, etag: str) -> None:
 class MediaService:
     """`purge_after`: how long a deleted media can be undeleted."""
 
-<<<<<<< HEAD
     def __init__(
         self,
         database: Database,
-        notifier: Notifier,
         reader: MediaReader,
         page_tokens: PageTokens,
         purge_after: timedelta,
     ) -> None:
         self._page_tokens = page_tokens
-=======
-    def __init__(self, database: Database, reader: MediaReader, purge_after: timedelta) -> None:
->>>>>>> 5e5df2f (Let transactions carry their jobs and events)
         self._database = database
         self._reader = reader
         self._purge_after = purge_after

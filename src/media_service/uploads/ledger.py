@@ -5,13 +5,8 @@ from datetime import timedelta
 
 from media_service.access.owner import Owner
 from media_service.db.database import Database
-<<<<<<< HEAD
-from media_service.db.notify import Notifier
-from media_service.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound, Reason
-=======
 from media_service.db.events import UploadChanged
-from media_service.errors import AlreadyExists, Conflict, FailedPrecondition, NotFound, Reason
->>>>>>> 5e5df2f (Let transactions carry their jobs and events)
+from media_service.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound, Reason
 from media_service.failpoints import failpoint
 from media_service.uploads import queries
 from media_service.uploads.model import Part, Upload, UploadSpec, UploadState

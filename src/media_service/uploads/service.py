@@ -322,13 +322,9 @@ class UploadService:
                 stream.interrupt(
                     FailedPrecondition(
                         Reason.UPLOAD_NOT_ACTIVE,
-<<<<<<< HEAD
-                        f"The upload takes no more bytes, it is {state}.",
-                        state=state,
-                        cause="",
-=======
                         f"The upload takes no more bytes, it is {event.state}.",
->>>>>>> 5e5df2f (Let transactions carry their jobs and events)
+                        state=event.state,
+                        cause="",
                     )
                 )
 

@@ -5,16 +5,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 
-<<<<<<< HEAD
-from media_service.db.database import Connection, Database
-from media_service.db.notify import Notifier
-from media_service.errors import Aborted, FailedPrecondition
-=======
 from media_service.db.database import Database
 from media_service.db.events import UploadChanged
 from media_service.db.transaction import Connection
-from media_service.errors import Conflict, FailedPrecondition
->>>>>>> 5e5df2f (Let transactions carry their jobs and events)
+from media_service.errors import Aborted, FailedPrecondition
 from media_service.failpoints import failpoint
 from media_service.storage.blobs import BlobStore
 from media_service.storage.driver import part_too_small
