@@ -27,9 +27,8 @@ from benchmarks.measure import Bench, say
 from benchmarks.report import Outcome, Row
 from benchmarks.transfer import channel, client
 from media_service.db.database import Database
-from media_service.db.notify import Notifier
+from media_service.db.events import JobChanged
 from media_service.ids import new_id
-from media_service.jobs.attempt import CHANGES
 
 UPLOADS = 100
 WATCHERS = 1000
@@ -144,7 +143,7 @@ async def watched(bench: Bench) -> tuple[list[float], list[float]]:
     """Milliseconds from a change in the database to the message at the client: of changes spread
     over time, and of all jobs at once."""
     url = bench.stack.database_url
-    async with Database(url, 8) as database, Notifier(url) as notifier:
+    async with Database(url, 8) as database:
         job_ids = [new_id() for _ in range(WATCHERS)]
         async with database.connection() as db:
             await db.execute(
@@ -160,8 +159,8 @@ async def watched(bench: Bench) -> tuple[list[float], list[float]]:
                     "update jobs set stage = %s where job_id = any(%s::uuid[])",
                     (repr(time.time()), list(some)),
                 )
-            for job_id in some:
-                notifier.publish(CHANGES, job_id)
+                for job_id in some:
+                    db.emit(JobChanged(job_id))
 
         async with crowd(bench, job_ids) as watchers:
             say(f"  {WATCHERS} watch")
