@@ -19,7 +19,7 @@ from mediaservice.v1 import download_service_pb2, upload_service_pb2
 
 from benchmarks.bare import SINK, SOURCE
 from media_service.rpc.server import OPTIONS
-from media_service.storage.crc32c import checksum
+from media_service.storage.crc32c import base64_of
 
 PART = 8 << 20
 IN_FLIGHT = 4
@@ -67,7 +67,7 @@ class Relay(grpc.GenericRpcHandler):
         return str(count).encode()
 
     async def _send(self, number: int, data: bytes) -> dict[str, Any]:
-        part = {"PartNumber": number, "ChecksumCRC32C": checksum(data)}
+        part = {"PartNumber": number, "ChecksumCRC32C": base64_of(data)}
         answer = await self._s3.upload_part(**self._session, **part, Body=data)
         return {**part, "ETag": answer["ETag"]}
 

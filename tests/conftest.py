@@ -15,8 +15,8 @@ from media_service.db.database import Database
 from media_service.db.embedded import embedded_postgres
 from media_service.db.migrate import migrate
 from media_service.ids import new_id
-from media_service.storage.blobs import BlobStore
-from media_service.storage.local import LocalDriver
+from media_service.storage.blob_store import BlobStore
+from media_service.storage.drivers.local.driver import LocalDriver
 from tests.browser.browser import Browser
 from tests.browser.chromium import running_browser
 from tests.ports import free_port

@@ -53,9 +53,8 @@ from media_service.renditions.streams.packager import ChunkHandler, StreamMaker,
 from media_service.renditions.streams.segments import Segments
 from media_service.renditions.thumbnails import Thumbnails
 from media_service.rpc.server import RpcServer, Services
-from media_service.storage.blobs import BlobStore, open_store
-from media_service.storage.overlap import overlap
-from media_service.storage.scratch import remove_left_over
+from media_service.storage.blob_store import BlobStore, open_store
+from media_service.temporary_files import remove_leftovers
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.admission import Admission, most_streams
 from media_service.uploads.discard import DiscardHandler, expire_uploads
@@ -106,7 +105,7 @@ async def base(config: Config, opener: Opener = open_store) -> AsyncIterator[Bas
         store(RAW, config.raw_url, opener) as raw,
         store(PUBLIC, config.public_store_url, opener) as public,
     ):
-        if overlap(config.raw_url, config.public_store_url):
+        if raw.driver.overlaps(public.driver):
             raise ConfigError(
                 f"{setting(PUBLIC)} must be another place than {setting(RAW)}, and neither may lie"
                 " in the other: what is public is open to everybody"
@@ -354,7 +353,7 @@ async def tidy(reconciler: Reconciler) -> None:
     while True:
         try:
             aborted = await reconciler.abort_abandoned()
-            removed = await asyncio.to_thread(remove_left_over, GRACE)
+            removed = await asyncio.to_thread(remove_leftovers, GRACE)
             if aborted or removed:
                 log.info("removed %d abandoned uploads, %d temporary files", aborted, removed)
         except MediaError as error:

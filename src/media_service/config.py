@@ -150,10 +150,16 @@ def url(*schemes: str) -> Callable[[str], str]:
         if text and (scheme not in schemes or not separator):
             raise ValueError(f"a URL that begins with {' or '.join(f'{s}://' for s in schemes)}")
         if scheme == "file" and not rest.startswith("/"):
-            raise ValueError("a file URL with an absolute path, such as file:///var/lib/media")
+            raise ValueError("a file URL with an absolute path, such as file:///etc/keys.json")
         return text.rstrip("/") if scheme in {"http", "https"} else text
 
     return parse
+
+
+def store_url(text: str) -> str:
+    if text and "://" not in text:
+        raise ValueError("a URL such as file:///var/lib/media or s3://bucket/prefix")
+    return text  # the drivers know the schemes and their options
 
 
 def setting(default: str, parse: Callable[[str], Any], about: str, *, masked: bool = False) -> Any:
@@ -174,13 +180,13 @@ class Config:
     database_pool_size: int = setting("16", integer(2, 500), "connections per process")
     storage_raw_url: str = setting(
         "",
-        url("file", "s3", "gs", "memory"),
+        store_url,
         "where originals are kept: file:///path, s3://bucket/prefix?endpoint=…&region=… or"
         " gs://bucket/prefix; empty: in the data dir",
     )
     storage_public_url: str = setting(
         "",
-        url("file", "s3", "gs", "memory"),
+        store_url,
         "where the renditions of public media are kept, as MEDIA_STORAGE_RAW_URL, but elsewhere;"
         " empty: in the data dir",
     )

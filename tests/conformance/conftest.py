@@ -8,10 +8,11 @@ import pytest
 
 from media_service.ids import new_id
 from media_service.storage.driver import Driver
-from media_service.storage.gcs import GcsDriver
-from media_service.storage.local import LocalDriver
-from media_service.storage.memory import MemoryDriver
-from media_service.storage.s3 import S3Driver, S3Location
+from media_service.storage.drivers.gcs.driver import GcsDriver
+from media_service.storage.drivers.local.driver import LocalDriver
+from media_service.storage.drivers.memory import MemoryDriver
+from media_service.storage.drivers.s3.driver import S3Driver
+from media_service.storage.drivers.s3.location import S3Location
 from tests.conformance.whole_parts import WholePartDriver
 from tests.gcs_server import GCS_BUCKET, gcs_server
 from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server

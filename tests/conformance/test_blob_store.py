@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from media_service.storage.blobs import BlobStore, open_store
+from media_service.storage.blob_store import BlobStore, open_store
 from media_service.storage.driver import Driver
-from media_service.storage.local import LocalDriver
-from media_service.storage.memory import MemoryDriver
+from media_service.storage.drivers.local.driver import LocalDriver
+from media_service.storage.drivers.memory import MemoryDriver
 from tests.conformance.parts import content, store
 
 DATA = bytes(n % 251 for n in range(100_000))
@@ -54,6 +54,16 @@ async def test_a_memory_url_has_no_directory() -> None:
     assert opened.driver.local_path("blobs/00/x") is None
 
 
-def test_other_schemes_are_refused() -> None:
-    with pytest.raises(ValueError, match="ftp"):
-        open_store("raw", "ftp://host/path")
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("ftp://host/path", "one of file://, gs://, memory://, s3://"),
+        ("/var/lib/media", "one of file://, gs://, memory://, s3://"),
+        ("file://data/raw", "an absolute path"),
+        ("file://", "an absolute path"),
+        ("gs://A", "a valid bucket name"),
+    ],
+)
+def test_the_error_for_a_bad_url_states_what_is_allowed(url: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        open_store("raw", url)

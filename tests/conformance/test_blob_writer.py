@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from media_service.storage.crc32c import combine
 from media_service.storage.driver import Driver, PartName
-from media_service.storage.memory import MemoryDriver
+from media_service.storage.drivers.memory import MemoryDriver
 from media_service.uploads.model import Part
 from media_service.uploads.writer import BlobWriter, split
 from tests.conformance.parts import content
@@ -87,9 +87,9 @@ async def test_parts_are_the_stream(
         assert writer.sha256() == hashlib.sha256(data).digest()
     parts = [ledger.parts[number] for number in sorted(ledger.parts)]
     assert all(part.sealed for part in parts)
-    if driver.limits.stream_part_size:
+    if driver.limits.target_part_size:
         assert all(part.size >= driver.limits.min_part_size for part in parts[:-1])
-        assert all(part.size <= driver.limits.stream_part_size for part in parts)
+        assert all(part.size <= driver.limits.target_part_size for part in parts)
     await driver.complete(key, session, [part.in_store for part in parts])
     assert await content(driver, key) == data
 

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from media_service.errors import DataLoss, Reason
-from media_service.storage import blobs
-from media_service.storage.blobs import BlobStore
+from media_service.storage import blob_store as blobs
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.driver import Driver
-from media_service.storage.local import LocalDriver
-from media_service.storage.memory import MemoryDriver
-from media_service.storage.s3 import S3Driver
+from media_service.storage.drivers.local.driver import LocalDriver
+from media_service.storage.drivers.memory import MemoryDriver
+from media_service.storage.drivers.s3.driver import S3Driver
 from tests.conformance.parts import content, keys, put, store, whole
 
 DATA = bytes(n % 251 for n in range(100_000))
@@ -73,7 +73,7 @@ async def test_a_store_of_another_kind_is_not_copied_from(
 
 def several_parts(driver: Driver) -> bytes:
     """More than one part, where a stream is more than one."""
-    size = 2 * (driver.limits.stream_part_size or 1000) + 5
+    size = 2 * (driver.limits.target_part_size or 1000) + 5
     return (DATA * (size // len(DATA) + 1))[:size]
 
 

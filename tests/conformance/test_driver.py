@@ -304,8 +304,8 @@ async def test_parts_that_are_stored_are_known_where_they_can_come_past_the_serv
 
 async def test_a_part_fits_into_memory_where_it_waits_there(driver: Driver) -> None:
     limits = driver.limits
-    assert (limits.max_part_size is None) == (limits.stream_part_size is None)
-    assert (limits.max_part_size or 0) >= (limits.stream_part_size or 0) >= limits.min_part_size
+    assert (limits.max_part_size is None) == (limits.target_part_size is None)
+    assert (limits.max_part_size or 0) >= (limits.target_part_size or 0) >= limits.min_part_size
 
 
 # What was begun and never ended

@@ -10,9 +10,10 @@ from aiohttp import web
 
 from media_service.errors import DataLoss, Unavailable
 from media_service.ids import new_id
-from media_service.storage import gcs_bucket, gcs_client
 from media_service.storage.driver import PartName, StoredPart
-from media_service.storage.gcs import GcsDriver
+from media_service.storage.drivers.gcs import bucket as gcs_bucket
+from media_service.storage.drivers.gcs import client as gcs_client
+from media_service.storage.drivers.gcs.driver import GcsDriver
 from tests.conformance.network import Network, network_before
 from tests.conformance.parts import content, keys, put, store
 from tests.conformance.service_account import service_account
@@ -199,10 +200,10 @@ async def test_a_download_that_gets_nowhere_ends(
 
 
 async def test_bytes_damaged_on_the_way_are_refused(gcs: GcsDriver, key: str) -> None:
-    right = gcs_bucket.checksum
+    right = gcs_bucket.base64_of
     assert right(b"123456789") == "4waSgw=="  # E3069283, RFC 3720
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gcs_bucket, "checksum", lambda data: right(data + b"damage"))
+        patch.setattr(gcs_bucket, "base64_of", lambda data: right(data + b"damage"))
         with pytest.raises(Unavailable):
             await gcs.put(key, b"bytes")
     assert await gcs.stat(key) is None

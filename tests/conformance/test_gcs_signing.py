@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from media_service.errors import Unavailable
 from media_service.ids import new_id
 from media_service.storage.driver import PartName, StoredPart
-from media_service.storage.gcs import GcsDriver
+from media_service.storage.drivers.gcs.driver import GcsDriver
 from tests.conformance.parts import content, put, store
 from tests.conformance.service_account import EMAIL, service_account
 from tests.gcs_server import GCS_BUCKET

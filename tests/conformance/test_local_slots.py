@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from media_service.errors import ResourceExhausted, Unavailable
-from media_service.storage.driver import PartName, Place, StoredPart
-from media_service.storage.files import copy_range
-from media_service.storage.local import LocalDriver, LocalPartWriter
-from media_service.storage.slots import Slot, slots
+from media_service.storage.driver import ExpectedRange, PartName, StoredPart
+from media_service.storage.drivers.local.driver import LocalDriver, LocalPartWriter
+from media_service.storage.drivers.local.files import copy_range
+from media_service.storage.drivers.local.slots import Slot, taken_slots
 from tests.conformance.parts import content, put
 
 SIZE = 10_000
@@ -29,8 +29,8 @@ def data(number: int, size: int = SIZE) -> bytes:
     return bytes([number]) * size
 
 
-def place(number: int, size: int = SIZE) -> Place:
-    return Place((number - 1) * size, size)
+def place(number: int, size: int = SIZE) -> ExpectedRange:
+    return ExpectedRange((number - 1) * size, size)
 
 
 def named(number: int, epoch: int = 1, size: int = SIZE) -> StoredPart:
@@ -68,7 +68,7 @@ def copied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(size)
         copy_range(target, at, source, start, size)
 
-    monkeypatch.setattr("media_service.storage.join.copy_range", counted)
+    monkeypatch.setattr("media_service.storage.drivers.local.join.copy_range", counted)
     return sizes
 
 
@@ -104,7 +104,7 @@ async def test_parts_behind_a_stream_stay_where_they_are(
     """A stream's part of any size first: those that follow lie as far from each other as before."""
     first = await put(local, key, "", b"stream")
     for number in (2, 3):
-        there = Place(6 + (number - 2) * SIZE, SIZE)
+        there = ExpectedRange(6 + (number - 2) * SIZE, SIZE)
         writer = await local.open_part(key, "", PartName(number, 2), there)
         await writer.write([data(number)])
         await writer.seal()
@@ -208,12 +208,12 @@ def after_looking(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
     steps: list[Callable[[], None]] = []
 
     def looked(folder: Path) -> dict[str, Slot]:
-        found = slots(folder)
+        found = taken_slots(folder)
         if steps:
             steps.pop(0)()
         return found
 
-    monkeypatch.setattr("media_service.storage.slots.slots", looked)
+    monkeypatch.setattr("media_service.storage.drivers.local.slots.taken_slots", looked)
     return steps
 
 
@@ -226,7 +226,7 @@ def take(driver: LocalDriver, key: str, number: int) -> None:
 
 
 def give_back(driver: LocalDriver, key: str, number: int) -> None:
-    Slot(folder(driver, key), place(number)).give_back(named(number).name.file)
+    Slot(folder(driver, key), place(number)).release(named(number).name.file)
 
 
 async def test_a_part_that_is_counted_while_the_last_slot_is_given_back_is_kept(
@@ -377,7 +377,7 @@ async def test_a_join_for_which_there_is_no_space_leaves_the_space_it_took(
         copy_range(target, at, source, start, size // 2)
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr("media_service.storage.join.copy_range", full)
+    monkeypatch.setattr("media_service.storage.drivers.local.join.copy_range", full)
     unsealed = [replace(part, sealed=False) for part in parts]
     with pytest.raises(ResourceExhausted):
         await local.complete(key, "", unsealed)

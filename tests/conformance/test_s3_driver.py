@@ -10,9 +10,12 @@ from aiohttp import web
 
 from media_service.errors import DataLoss, InvalidArgument, MediaError, Reason, Unavailable
 from media_service.ids import new_id
-from media_service.storage import s3_client, s3_copy, s3_sending
 from media_service.storage.driver import PartName
-from media_service.storage.s3 import S3Driver, S3Location
+from media_service.storage.drivers.s3 import client as s3_client
+from media_service.storage.drivers.s3 import copy as s3_copy
+from media_service.storage.drivers.s3 import send_queue
+from media_service.storage.drivers.s3.driver import S3Driver
+from media_service.storage.drivers.s3.location import S3Location
 from tests.conformance.network import Network, network_before
 from tests.conformance.parts import content, put, store
 from tests.s3_server import BUCKET
@@ -96,7 +99,7 @@ async def narrow(
 ) -> AsyncIterator[S3Driver]:
     """Sends one request with bytes at a time, for three seconds, over one of two connections."""
     monkeypatch.setattr(s3_client, "CONNECTIONS", 2)
-    monkeypatch.setattr(s3_sending, "AT_ONCE", 1)
+    monkeypatch.setattr(send_queue, "AT_ONCE", 1)
     driver = S3Driver(replace(s3.location, endpoint=network.url), read_seconds=0.6)
     yield driver
     await driver.close()
@@ -162,7 +165,9 @@ async def test_bytes_damaged_on_the_way_are_refused(
     s3: S3Driver, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = await s3.begin(key)
-    monkeypatch.setattr("media_service.storage.s3.checksum", lambda data: "AAAAAA==")
+    monkeypatch.setattr(
+        "media_service.storage.drivers.s3.driver.base64_of", lambda data: "AAAAAA=="
+    )
     with pytest.raises(Unavailable):
         await put(s3, key, session, b"bytes")
     monkeypatch.undo()

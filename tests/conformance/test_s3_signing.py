@@ -10,7 +10,7 @@ import pytest
 from crc32c import crc32c
 
 from media_service.storage.driver import PartName, SignedRequest, StoredPart
-from media_service.storage.s3 import S3Driver
+from media_service.storage.drivers.s3.driver import S3Driver
 from tests.conformance.parts import content, put, store
 from tests.s3_server import BUCKET
 from tests.tools import eventually

@@ -12,9 +12,9 @@ from aiohttp import web
 from crc32c import crc32c
 
 from media_service.errors import DataLoss, MediaError, Unavailable
-from media_service.storage import s3_copy
 from media_service.storage.driver import Driver, PartName, StoredPart
-from media_service.storage.s3 import S3Driver
+from media_service.storage.drivers.s3 import copy as s3_copy
+from media_service.storage.drivers.s3.driver import S3Driver
 from tests.conformance.network import network_before
 from tests.conformance.parts import content, keys, put, whole
 from tests.conformance.test_s3_driver import MIB
@@ -28,8 +28,8 @@ async def opened(driver: Driver) -> set[str]:
 
 async def goes_on(driver: Driver, key: str, session: str, number: int) -> str:
     """The session of one who goes on at this number."""
-    fresh = await driver.succeed(key, session, number)
-    await driver.release(key, session, fresh)
+    fresh = await driver.supersede(key, session, number)
+    await driver.abort_unused(key, session, fresh)
     return fresh
 
 
@@ -104,9 +104,9 @@ async def test_one_that_brought_nothing_is_left_out(driver: Driver, key: str) ->
 async def test_a_session_that_nobody_came_to_use_is_released(driver: Driver, key: str) -> None:
     session = await driver.begin(key)
     parts = [await put(driver, key, session, whole(driver, b"first"))]
-    unused = await driver.succeed(key, session, 2)
-    await driver.release(key, unused, session)
-    await driver.release(key, unused, session)
+    unused = await driver.supersede(key, session, 2)
+    await driver.abort_unused(key, unused, session)
+    await driver.abort_unused(key, unused, session)
     assert await opened(driver) == {key}
     parts.append(await put(driver, key, session, b"second", 2))
     await driver.complete(key, session, parts)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from media_service.storage.driver import Limits, PartName, Place, StoredPart
-from media_service.storage.memory import MemoryDriver, MemoryPartWriter
+from media_service.storage.driver import ExpectedRange, PartLimits, PartName, StoredPart
+from media_service.storage.drivers.memory import MemoryDriver, MemoryPartWriter
 
 
 class WholePartWriter(MemoryPartWriter):
@@ -22,12 +22,12 @@ class WholePartWriter(MemoryPartWriter):
 
 
 class WholePartDriver(MemoryDriver):
-    limits = Limits(min_part_size=10, stream_part_size=16, max_part_size=32)
+    limits = PartLimits(min_part_size=10, target_part_size=16, max_part_size=32)
 
     async def open_part(
-        self, key: str, session: str, name: PartName, place: Place | None = None
+        self, key: str, session: str, name: PartName, place: ExpectedRange | None = None
     ) -> MemoryPartWriter:
-        return WholePartWriter(self._parts(key, name), name)
+        return WholePartWriter(self._parts_for(key, name), name)
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         assert all(part.size >= self.limits.min_part_size for part in parts[:-1])

@@ -24,9 +24,9 @@ from media_service.media.reader import MediaReader
 from media_service.media.service import MediaService
 from media_service.renditions.keep import Renditions
 from media_service.renditions.publish import PublishHandler
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
-from media_service.storage.memory import MemoryDriver
+from media_service.storage.drivers.memory import MemoryDriver
 from tests.claims import claim as claim_next
 
 ANN = Principal("ann")

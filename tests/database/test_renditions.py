@@ -21,8 +21,8 @@ from media_service.media.reader import PublicReader
 from media_service.renditions.keep import MOST
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import PartName
-from media_service.storage.local import LocalDriver
-from media_service.storage.memory import MemoryDriver
+from media_service.storage.drivers.local.driver import LocalDriver
+from media_service.storage.drivers.memory import MemoryDriver
 from tests.claims import claim as claim_next
 from tests.database.renditions import (
     ANN,

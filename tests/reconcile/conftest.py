@@ -17,14 +17,14 @@ from media_service.media import queries as catalogue
 from media_service.media.model import Media
 from media_service.reconcile.model import Finding, Kind
 from media_service.reconcile.service import Reconciler
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import Driver
-from media_service.storage.gcs import GcsDriver
-from media_service.storage.local import LocalDriver
-from media_service.storage.memory import MemoryDriver
-from media_service.storage.s3 import S3Driver
-from media_service.storage.s3_location import S3Location
+from media_service.storage.drivers.gcs.driver import GcsDriver
+from media_service.storage.drivers.local.driver import LocalDriver
+from media_service.storage.drivers.memory import MemoryDriver
+from media_service.storage.drivers.s3.driver import S3Driver
+from media_service.storage.drivers.s3.location import S3Location
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.admission import Admission
 from media_service.uploads.finish import Finisher

@@ -23,10 +23,10 @@ from media_service.renditions.ingest import IngestHandler
 from media_service.renditions.keep import Renditions
 from media_service.renditions.presets import Presets
 from media_service.renditions.thumbnails import Thumbnails
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import ObjectInfo
-from media_service.storage.memory import MemoryDriver
+from media_service.storage.drivers.memory import MemoryDriver
 from tests.media_files import jpeg
 from tests.reconcile.conftest import Service
 

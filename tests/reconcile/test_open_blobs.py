@@ -12,7 +12,7 @@ from media_service.media.model import MediaState
 from media_service.reconcile.model import GRACE, Kind
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import OpenBlob
-from media_service.storage.local import LocalDriver
+from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.uploads import queries
 from media_service.uploads.discard import DiscardHandler, expire_uploads
 from media_service.uploads.model import Chunk, UploadSpec, UploadState

@@ -12,10 +12,10 @@ from media_service.errors import AlreadyExists, MediaError
 from media_service.ids import new_id
 from media_service.reconcile.compare import STRANGERS
 from media_service.reconcile.model import GRACE, Kind, NotTheSame
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.buffer import Buffer
-from media_service.storage.local import LocalDriver
-from media_service.storage.memory import MemoryDriver
+from media_service.storage.drivers.local.driver import LocalDriver
+from media_service.storage.drivers.memory import MemoryDriver
 from tests.media_files import jpeg
 from tests.reconcile.conftest import Service
 

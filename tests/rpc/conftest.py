@@ -30,7 +30,7 @@ from media_service import app
 from media_service.clock import now
 from media_service.config import load
 from media_service.ids import new_id
-from media_service.storage.blobs import open_store
+from media_service.storage.blob_store import open_store
 from tests.s3_server import ACCESS, BUCKET, s3_server
 from tests.s3_server import SECRET as S3_SECRET
 

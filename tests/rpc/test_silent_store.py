@@ -10,9 +10,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mediaservice.v1 import media_pb2
 
-from media_service.storage.blobs import BlobStore, open_store
-from media_service.storage.gcs import GcsDriver
-from media_service.storage.s3 import S3Driver
+from media_service.storage.blob_store import BlobStore, open_store
+from media_service.storage.drivers.gcs.driver import GcsDriver
+from media_service.storage.drivers.s3.driver import S3Driver
 from tests.conformance.network import Network, network_before
 from tests.gcs_server import GCS_BUCKET, gcs_server
 from tests.media_files import film, jpeg

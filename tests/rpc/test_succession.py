@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
-from media_service.storage.s3 import S3Driver
-from media_service.storage.s3_location import s3_location
-from media_service.storage.s3_sessions import sessions_of
+from media_service.storage.drivers.s3.driver import S3Driver
+from media_service.storage.drivers.s3.location import parse_location
+from media_service.storage.drivers.s3.multipart_uploads import parse_session
 from tests.conformance.network import network_before
 from tests.conformance.parts import put as store_part
 from tests.media_files import film
@@ -90,7 +90,7 @@ class Bucket:
 
 @pytest.fixture
 async def bucket(s3_service: Running, s3_url: str) -> AsyncIterator[Bucket]:
-    driver = S3Driver(s3_location(s3_url))
+    driver = S3Driver(parse_location(s3_url))
     yield Bucket(driver, s3_service)
     await driver.close()
 
@@ -223,7 +223,7 @@ async def test_who_leaves_while_a_session_is_begun_leaves_none_that_nobody_knows
     data, endpoint = film(PART + MIB), parse_qs(urlsplit(s3_url).query)["endpoint"][0]
     async with network_before(endpoint) as network:
         service = await start(storage_raw_url=s3_url.replace(endpoint, network.url))
-        caller, bucket = await service.caller(), Bucket(S3Driver(s3_location(s3_url)), service)
+        caller, bucket = await service.caller(), Bucket(S3Driver(parse_location(s3_url)), service)
         upload_id = (await caller.create()).upload_id
         stream = Held(caller, upload_id, 0, data)
         await stream.counted(PART)
@@ -251,7 +251,7 @@ async def test_who_leaves_while_a_session_is_begun_leaves_none_that_nobody_knows
         left.set()
         await bucket.another_session(upload_id, before)
         key, session = await bucket.key_and_session(upload_id)
-        known = {(one.key, one.upload_id) for one in sessions_of(key, session)}
+        known = {(one.key, one.upload_id) for one in parse_session(key, session)}
         assert {(it.key, it.session) async for it in bucket.driver.list_open()} == known
         await stream.refused()
         await bucket.driver.close()

@@ -10,7 +10,7 @@ import yaml
 
 from media_service.cli.main import COMMANDS
 from media_service.config import Config, variable
-from media_service.storage.s3_location import s3_location
+from media_service.storage.drivers.s3.location import parse_location
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -36,7 +36,7 @@ def test_all_bytes_are_in_buckets_of_seaweedfs_that_are_made_before() -> None:
     )
     for role in ("server", "worker"):
         urls = re.findall(r":-(s3://[^}]+)}", " ".join(services[role]["environment"].values()))
-        stores = [s3_location(url) for url in urls]
+        stores = [parse_location(url) for url in urls]
         assert len(stores) == 2
         assert {store.bucket for store in stores} == made
         for store in stores:

@@ -9,9 +9,9 @@ import pytest
 from media_service.blobs.model import Blob
 from media_service.errors import DataLoss
 from media_service.renditions.copies import Copies
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
-from media_service.storage.memory import MemoryDriver
+from media_service.storage.drivers.memory import MemoryDriver
 
 BYTES = b"the bytes of a film"
 BLOB = Blob("1", "raw", "blobs/1", len(BYTES), Checksums())

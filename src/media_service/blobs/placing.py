@@ -18,7 +18,7 @@ from media_service.failpoints import failpoint
 from media_service.ids import new_id
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 
 # How long bytes are kept that nobody has taken yet.

@@ -12,7 +12,7 @@ from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 

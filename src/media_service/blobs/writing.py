@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 from crc32c import crc32c as crc32c_of
 
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
-from media_service.storage.local import LocalDriver
+from media_service.storage.drivers.local.driver import LocalDriver
 
 CHUNK = 4 << 20
 

@@ -12,7 +12,7 @@ from media_service.codecs.sandbox.exit_cause import corrupt
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox
 from media_service.errors import FailedPrecondition, Reason, Unimplemented
-from media_service.storage.scratch import scratch_file
+from media_service.temporary_files import temporary_file
 
 PDF = "application/pdf"
 PAGE = "media_service.codecs.document.page:draw"
@@ -67,7 +67,7 @@ class DocumentRenderer:
         (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE).
         """
         [(name, message)] = steps  # each of them ends what is done to a document
-        with scratch_file(SCRATCH) as pdf, scratch_file(SCRATCH) as result:
+        with temporary_file(SCRATCH) as pdf, temporary_file(SCRATCH) as result:
             if content_type != PDF:
                 await self._convert(path, content_type, pdf)
                 path = Path(pdf.name)

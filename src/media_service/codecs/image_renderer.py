@@ -16,7 +16,7 @@ from media_service.codecs.pipeline.sizes import trace_sizes
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox
 from media_service.errors import InvalidArgument, Reason
-from media_service.storage.scratch import scratch_file
+from media_service.temporary_files import temporary_file
 
 RENDER = "media_service.codecs.image.render:render"
 STANDARD = "media_service.codecs.image.thumbnails:standard"
@@ -119,7 +119,7 @@ class ImageRenderer:
         for source in sources:
             self._check(source)
         needed = self._charge(original, list(laid.values()), pipeline, deliver)
-        with scratch_file(SCRATCH) as output:
+        with temporary_file(SCRATCH) as output:
             async with self._budget.of(needed):
                 answer = await self._sandbox.run(
                     RENDER,
@@ -144,7 +144,7 @@ class ImageRenderer:
         name. All of them come from one decoding. Raises as `render`."""
         self._check(still := replace(original, frames=1))
         with ExitStack() as stack:
-            files = {name: stack.enter_context(scratch_file(SCRATCH)) for name in sizes}
+            files = {name: stack.enter_context(temporary_file(SCRATCH)) for name in sizes}
             async with self._budget.of(still.decoded):
                 answer = await self._sandbox.run(
                     STANDARD,

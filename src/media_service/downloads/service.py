@@ -11,7 +11,7 @@ from media_service.media.filenames import with_extension
 from media_service.media.model import Media
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import find_rendition, readable
-from media_service.storage.blobs import READ_CHUNK, BlobStore
+from media_service.storage.blob_store import READ_CHUNK, BlobStore
 
 
 class DownloadService:

@@ -24,7 +24,7 @@ from media_service.reconcile.model import (
     blob_id_of,
 )
 from media_service.reconcile.verify import fault_of
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.driver import ObjectInfo, OpenBlob
 
 # Rows of a page, and objects that are looked up at a time.

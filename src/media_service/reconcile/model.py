@@ -6,9 +6,9 @@ from enum import StrEnum
 from uuid import UUID
 
 from media_service.errors import Reason
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
-from media_service.storage.driver import whole_key
+from media_service.storage.driver import blob_key
 
 # An upload in one step stores its bytes before its row, and an open blob may be older than its
 # row: what nobody names is left alone for so long.
@@ -56,7 +56,7 @@ class NotTheSame(Exception):
 def blob_id_of(key: str) -> str | None:
     """Whose key it is, or that of a piece; None if it is not a blob's, such as what a crash left
     beside one."""
-    key = whole_key(key)
+    key = blob_key(key)
     name = key.rpartition("/")[2]
     try:
         blob_id = str(UUID(name))

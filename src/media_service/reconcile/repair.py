@@ -13,7 +13,7 @@ from media_service.media.model import MediaState
 from media_service.reconcile import queries
 from media_service.reconcile.model import GRACE, Finding, Kind
 from media_service.reconcile.verify import fault_of
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 
 
 class Repairer:

@@ -7,7 +7,7 @@ from media_service.db.database import Database
 from media_service.reconcile.compare import Comparison, Report
 from media_service.reconcile.model import GRACE, Finding
 from media_service.reconcile.repair import Repairer
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 
 
 class Reconciler:

@@ -7,7 +7,7 @@ from crc32c import crc32c as crc32c_of
 
 from media_service.errors import DataLoss, Fault, Reason
 from media_service.reconcile.model import NamedBlob
-from media_service.storage.blobs import HASH_CHUNK, BlobStore
+from media_service.storage.blob_store import HASH_CHUNK, BlobStore
 from media_service.storage.checksums import Checksums
 
 

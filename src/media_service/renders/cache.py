@@ -23,7 +23,7 @@ from media_service.media.reader import not_found
 from media_service.renders import queries
 from media_service.renders.memory import Memory
 from media_service.renders.model import Identity, Picture, Render
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from media_service.renders.negative_cache import Failures
 from media_service.renders.negotiation import negotiated
 from media_service.renders.singleflight import Flights
 from media_service.renditions.inputs import overlay_of, picture_of, way_of
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 
 # Who takes neither AVIF nor WebP gets the first of these that can hold the picture.
 EVERYWHERE = ("JPEG", "PNG", "GIF")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from media_service.blobs.model import Blob
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 
 # A copy that nobody reads is kept for so long: the next chunk of the film is about to come.
 KEPT_SECONDS = 30.0

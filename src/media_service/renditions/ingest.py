@@ -12,7 +12,7 @@ from media_service.media import queries
 from media_service.media.model import Media, MediaState
 from media_service.renditions.presets import Presets
 from media_service.renditions.thumbnails import Thumbnails
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 
 
 class IngestHandler:

@@ -18,7 +18,7 @@ from media_service.jobs.model import JobKind
 from media_service.media import queries
 from media_service.media.model import Media, NewRendition
 from media_service.media.reader import not_found
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 
 # Renditions by pipelines of one media.
 MOST = 200

@@ -10,7 +10,7 @@ from media_service.codecs.image.source import ImageSource
 from media_service.codecs.inspector import Inspector
 from media_service.media.model import Kind, Media
 from media_service.renditions.copies import Copies
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from media_service.jobs.progress import Progress
 from media_service.media import queries
 from media_service.media.model import Media, Rendition
 from media_service.renditions.keep import retire
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 

@@ -1,28 +1,29 @@
-"""A bucket, a prefix and options in one URL: `s3://bucket/prefix?region=eu-central-1`."""
+"""URLs of buckets: `s3://bucket/prefix?region=eu-central-1`."""
 
 import re
 from collections.abc import Collection
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-# As AWS has it, and Google but for names with dots.
+# The rules of AWS. Google allows longer names if they contain dots.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 ENDPOINT = re.compile(r"https?://[^/?#]+")
 
 
-def bucket_url(url: str, allowed: Collection[str]) -> tuple[str, str, dict[str, str]]:
-    """The bucket, the prefix, which ends with a slash or is empty, and the options.
+def parse_bucket_url(url: str, allowed: Collection[str]) -> tuple[str, str, dict[str, str]]:
+    """Returns the bucket, the prefix (empty, or with a slash at the end), and the options.
 
-    Raises ValueError, which says what is allowed.
+    Raises ValueError; its message completes the sentence "the setting must be ...".
     """
     parts = urlsplit(url)
     if not BUCKET.fullmatch(parts.netloc):
-        raise ValueError(f"{parts.scheme}://BUCKET/PREFIX with the name of a bucket")
+        raise ValueError(f"{parts.scheme}://BUCKET/PREFIX with a valid bucket name")
     options: dict[str, str] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name not in allowed or name in options:
             raise ValueError(
-                f"a {parts.scheme}:// URL with these options, each once: {', '.join(allowed)}"
+                f"a {parts.scheme}:// URL with these options, each at most once:"
+                f" {', '.join(allowed)}"
             )
         options[name] = value.rstrip("/") if name == "endpoint" else value
     if "endpoint" in options and not ENDPOINT.fullmatch(options["endpoint"]):
@@ -31,3 +32,8 @@ def bucket_url(url: str, allowed: Collection[str]) -> tuple[str, str, dict[str, 
         )
     prefix = unquote(parts.path).strip("/")
     return parts.netloc, f"{prefix}/" if prefix else "", options
+
+
+def prefixes_overlap(one: str, other: str) -> bool:
+    """Whether some key begins with both prefixes."""
+    return one.startswith(other) or other.startswith(one)

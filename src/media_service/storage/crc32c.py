@@ -1,9 +1,9 @@
-"""CRC32C of a whole from the CRC32Cs of its pieces, without a read.
+"""CRC32C of a whole from the CRC32Cs of its pieces, without reading them.
 
-Appending zero bytes to a message changes its CRC by a linear map over GF(2); the CRC of a
-concatenation is that of the first piece so changed, xor that of the second. Method: Mark Adler's
-`crc32_combine` in zlib, with the maps for 1, 2, 4, 8, ... zero bytes kept as tables of what each
-byte of a CRC becomes.
+Appending zero bytes to a message changes its CRC by a linear map over GF(2). The CRC of a
+concatenation is the first CRC under that map, xor the second. The method is Mark Adler's
+`crc32_combine` in zlib. Here, the maps for 1, 2, 4, 8, ... zero bytes are kept as tables with an
+entry for each value of each byte of a CRC.
 """
 
 import base64
@@ -14,28 +14,27 @@ from crc32c import crc32c as crc32c_of
 POLYNOMIAL = 0x82F63B78  # Castagnoli, bit-reflected (RFC 3720, appendix B.4)
 
 
-def encoded(crc32c: int) -> str:
-    """As object stores write it: base64 of four bytes, big-endian."""
+def to_base64(crc32c: int) -> str:
+    """The form that object stores use: base64 of four bytes, big-endian."""
     return base64.b64encode(crc32c.to_bytes(4)).decode()
 
 
-def decoded(text: str) -> int:
-    """What was `encoded`."""
+def from_base64(text: str) -> int:
     return int.from_bytes(base64.b64decode(text))
 
 
-def checksum(data: bytes) -> str:
-    """CRC32C as object stores write it."""
-    return encoded(crc32c_of(data))
+def base64_of(data: bytes) -> str:
+    """The CRC32C of `data` in the form that object stores use."""
+    return to_base64(crc32c_of(data))
 
 
 Map = tuple[list[int], list[int], list[int], list[int]]
 
 
-@lru_cache(maxsize=64)  # lengths have fewer bits
+@lru_cache(maxsize=64)  # a length has fewer bits
 def zeros(power: int) -> Map:
-    """What 2^power zero bytes make of a CRC."""
-    images = [appended(1 << bit, power) for bit in range(32)]
+    """The map for 2^power zero bytes."""
+    images = [append_zeros(1 << bit, power) for bit in range(32)]
     tables: list[list[int]] = []
     for byte in range(0, 32, 8):
         table = [0]
@@ -45,27 +44,27 @@ def zeros(power: int) -> Map:
     return tables[0], tables[1], tables[2], tables[3]
 
 
-def appended(crc: int, power: int) -> int:
-    """One bit of a CRC with 2^power zero bytes behind it: bit by bit, or as half of them, twice."""
+def append_zeros(crc: int, power: int) -> int:
+    """The CRC after 2^power zero bytes: bit by bit for one byte, else half of them, twice."""
     if power:
         half = zeros(power - 1)
-        return through(half, through(half, crc))
+        return apply(half, apply(half, crc))
     for _ in range(8):
         crc = crc >> 1 ^ POLYNOMIAL if crc & 1 else crc >> 1
     return crc
 
 
-def through(tables: Map, crc: int) -> int:
+def apply(tables: Map, crc: int) -> int:
     low, second, third, high = tables
     return low[crc & 255] ^ second[crc >> 8 & 255] ^ third[crc >> 16 & 255] ^ high[crc >> 24]
 
 
 def combine(first: int, second: int, second_length: int) -> int:
-    """CRC32C of two pieces joined, from each one's CRC32C and the second's length in bytes."""
+    """Returns the CRC32C of two pieces joined. `second_length`: of the second piece, in bytes."""
     power = 0
     while second_length:
         if second_length & 1:
-            first = through(zeros(power), first)
+            first = apply(zeros(power), first)
         second_length >>= 1
         power += 1
     return first ^ second

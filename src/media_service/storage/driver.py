@@ -1,9 +1,8 @@
-"""What a place that keeps bytes must do. One file per backend implements it; `BlobStore` is what
-the rest of the service uses.
+"""The interface that every storage backend implements; see `drivers`. The rest of the service uses
+`BlobStore`, which is built on it.
 
-A driver translates its backend's errors at its edge, into `errors.Unavailable`
-(STORAGE_UNAVAILABLE), `errors.ResourceExhausted` (STORAGE_FULL) and `errors.DataLoss`
-(BLOB_MISSING).
+A driver translates the errors of its backend into `errors.Unavailable` (STORAGE_UNAVAILABLE),
+`errors.ResourceExhausted` (STORAGE_FULL) and `errors.DataLoss` (BLOB_MISSING).
 """
 
 import math
@@ -19,40 +18,41 @@ from media_service.storage.buffer import Buffer
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What a backend demands of parts, in bytes. On local disk nothing is demanded."""
+class PartLimits:
+    """What a backend demands of parts, in bytes. A local disk demands nothing."""
 
-    # Every part but the last must have this size at least.
+    # The smallest size of a part that is not the last.
     min_part_size: int = 0
-    # A stream starts a new part at this size; None: a stream is one part.
-    stream_part_size: int | None = None
-    # No part may be larger, since it waits in memory; None: it does not.
+    # The size at which a writer starts the next part. None: it writes one part of any size.
+    target_part_size: int | None = None
+    # The largest part that this service accepts, because it is held in memory. None: no limit.
     max_part_size: int | None = None
-    # No part that a signed request brings may be larger; None: none are signed.
+    # The largest part that a signed request may bring. None: the backend signs no requests.
     max_signed_part_size: int | None = None
-    # A session knows parts by their numbers alone: what is stored under one takes the place of what
-    # was. So it is decided before, which bytes those are.
+    # Whether the backend knows parts by number alone, so that storing a number again replaces the
+    # part. The bytes of a number must then be decided before they are stored.
     numbered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PartName:
-    """Names the bytes of one part of one open blob. Never used twice: epochs only grow. Where a
-    store does not see them, no two use the same number in one session (`Driver.succeed`)."""
+    """Names one part of one open blob. A name is never reused, because epochs only grow. On a
+    backend that ignores the epoch, no two parts of a session have the same number
+    (`Driver.supersede`)."""
 
     number: int
     epoch: int
 
     @property
     def file(self) -> str:
-        """The same, where names are texts."""
+        """The name as text, for backends that need one."""
         return f"{self.epoch}-{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a part of `size` bytes will lie in the blob, if those before it are as large: a guess
-    that may turn out wrong, or to be another part's."""
+class ExpectedRange:
+    """The range of the blob that a part will fill if all earlier parts have its size. The guess may
+    be wrong, and another part may have made the same one."""
 
     offset: int
     size: int
@@ -62,7 +62,7 @@ class Place:
 class StoredPart:
     """A part whose first `size` bytes belong to the blob.
 
-    `sealed`: its writer closed it, so nothing can be written to it any more.
+    `sealed`: its writer has closed it, so its bytes can no longer change.
     """
 
     name: PartName
@@ -79,8 +79,8 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class OpenBlob:
-    """A blob that was begun and neither completed nor aborted. `modified`: its last known sign of
-    life."""
+    """A blob that was begun and is neither completed nor aborted. `modified`: its latest known
+    activity."""
 
     key: str
     session: str
@@ -89,110 +89,114 @@ class OpenBlob:
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A PUT that the store takes from whoever has it, with exactly these headers, and the
-    Content-Length of the part."""
+    """A PUT that the store accepts from anyone who sends exactly these headers, with the part's
+    size as Content-Length."""
 
     url: str
     headers: Mapping[str, str]
 
 
-LONGEST_SIGNED = timedelta(days=7)
+MAX_TTL = timedelta(days=7)
 PIECE = re.compile(r"\.\d+$")
 
 
 def piece_key(key: str, number: int) -> str:
-    """Where a driver may keep some of the blob `key` until it is whole."""
+    """The key of a piece of the blob `key`: an object that holds some of its parts for a while."""
     return f"{key}.{number}"
 
 
-def whole_key(key: str) -> str:
-    """The blob's key, of its own or of a piece's."""
+def blob_key(key: str) -> str:
+    """The key of the blob, from its own key or that of a piece."""
     return PIECE.sub("", key)
 
 
-def signed_seconds(lifetime: timedelta) -> int:
-    """How long a signed request is valid: whole seconds, no fewer than asked for, and no more than
-    stores allow."""
-    return math.ceil(min(lifetime, LONGEST_SIGNED).total_seconds())
+def validity_seconds(ttl: timedelta) -> int:
+    """How long to sign for: whole seconds, at least `ttl`, at most what stores allow."""
+    return math.ceil(min(ttl, MAX_TTL).total_seconds())
 
 
-def missing(key: str) -> DataLoss:
+def blob_missing(key: str) -> DataLoss:
     return DataLoss(Reason.BLOB_MISSING, "The stored bytes are missing.", key=key)
 
 
 def part_too_small(number: int, least: int) -> InvalidArgument:
     return InvalidArgument(
         Reason.PART_TOO_SMALL,
-        f"Part {number} has less than the {least} bytes that a part needs which others follow.",
+        f"Part {number} is too small: every part but the last needs at least {least} bytes.",
         part_number=number,
         min_part_size_bytes=least,
     )
 
 
-async def expect(driver: "Driver", key: str, size: int) -> None:
-    """Raises DataLoss unless there is such a blob, of this size."""
+async def require_blob(driver: "Driver", key: str, size: int) -> None:
+    """Raises DataLoss unless the blob exists and has this size."""
     found = await driver.stat(key)
     if found is None or found.size != size:
-        raise missing(key)
+        raise blob_missing(key)
 
 
 class PartWriter(Protocol):
-    """Writes one part, front to back. Not safe for concurrent calls."""
+    """Writes one part from start to end. Not safe for concurrent calls."""
 
     async def write(self, buffers: Sequence[Buffer]) -> None:
-        """Appends. Nothing is promised before `sync` or `seal`."""
+        """Appends. Nothing is durable before `sync` or `seal`."""
 
     async def sync(self) -> int:
-        """Makes as much durable as the store can for a part that is not whole.
+        """Makes durable as much as the store can of an unfinished part.
 
-        Returns how many bytes from the part's start would survive a crash now; 0 on a store that
-        keeps only whole parts.
+        Returns how many bytes from the start of the part would survive a crash now. On a store that
+        keeps only whole parts, it is 0.
         """
 
     async def seal(self) -> None:
-        """Makes all of it durable and closes the part for good."""
+        """Makes the whole part durable and closes it for good."""
 
     async def discard(self) -> None:
-        """Closes and removes the part, as far as that is possible. Never raises."""
+        """Closes and removes the part as far as possible. Never raises."""
 
 
 class Driver(Protocol):
     """One bucket, directory or heap. Keys are relative paths without `..`."""
 
     @property
-    def limits(self) -> Limits: ...
+    def limits(self) -> PartLimits: ...
+
+    def overlaps(self, other: "Driver") -> bool:
+        """Whether one of the two stores contains the other, or both are the same."""
 
     async def check(self) -> None:
-        """Raises Unavailable, which says why, if the store cannot be read and written."""
+        """Raises Unavailable with the cause unless the store can be read and written."""
 
     async def put(self, key: str, data: Buffer, content_type: str = "") -> None:
-        """Stores a small blob at once, durably. Idempotent. `content_type`: what the store itself
-        says it is, to those who read it past this service."""
+        """Stores a small blob in one call, durably. Idempotent. `content_type`: the type that the
+        store itself answers readers with."""
 
     async def copy(
         self, source: "Driver", source_key: str, key: str, size: int, content_type: str
     ) -> bool:
-        """Copies a blob of `size` bytes from another driver's store without the bytes coming here;
-        False, and nothing done, if this backend cannot. Durable, idempotent. Raises DataLoss if
-        the source has no such blob of this size."""
+        """Copies a blob of `size` bytes from another store inside the backend. Durable, idempotent.
+
+        Returns False, having done nothing, if the backend cannot do that. Raises DataLoss unless
+        the source has the blob in this size.
+        """
 
     async def begin(self, key: str, content_type: str = "") -> str:
-        """Opens a blob for parts; returns what must be given back to name the open session."""
+        """Opens a blob for parts. Returns its session."""
 
-    async def succeed(self, key: str, session: str, next_number: int) -> str:
-        """A session that goes on at the part `next_number`, with those before, and into which
-        nothing comes that was begun in `session`, however late. The same one where that cannot
-        happen, since no two writers give a part the same name. Raises Unavailable."""
+    async def supersede(self, key: str, session: str, next_number: int) -> str:
+        """Returns a session that keeps the parts before `next_number`, and that no write begun in
+        `session` can reach, however late. It is the same session where part names contain the
+        epoch. Raises Unavailable."""
 
-    async def release(self, key: str, session: str, kept: str) -> None:
-        """After a `succeed`, ends what one of the two sessions has open and the one that is `kept`
-        has not. Idempotent."""
+    async def abort_unused(self, key: str, session: str, kept: str) -> None:
+        """Aborts what `session` has open and the session `kept` does not share. Called after
+        `supersede`, for the session that lost. Idempotent."""
 
     async def open_part(
-        self, key: str, session: str, name: PartName, place: Place | None = None
+        self, key: str, session: str, name: PartName, expected: ExpectedRange | None = None
     ) -> PartWriter:
-        """Begins a part. The name must not have been used for this key before. `place`: if it is
-        known how large the part will be; it must not be sealed with another size."""
+        """Begins a part. The name must be new for this key. `expected`: set if the part's size is
+        known; the part must then be sealed with that size."""
 
     async def sign_part(
         self,
@@ -201,54 +205,62 @@ class Driver(Protocol):
         name: PartName,
         size: int,
         crc32c: int,
-        lifetime: timedelta,
+        ttl: timedelta,
     ) -> SignedRequest | None:
-        """A request that stores a whole part of just these bytes, past this service; None if the
-        store takes none, does not check what it takes, or there is nothing to sign with. It can
-        never touch the completed blob. `lifetime`: at most seven days. Raises Unavailable."""
+        """Signs a request that stores exactly these bytes as a whole part, without this service.
+
+        Returns None if the store accepts no such requests, does not verify the checksum, or there
+        is no key to sign with. The request can never change the completed blob. `ttl`: at most
+        seven days. Raises Unavailable.
+        """
 
     async def stored_parts(
         self, key: str, session: str, names: Sequence[PartName]
     ) -> dict[PartName, tuple[int, int]]:
-        """Which of these parts came by a signed request, or were sealed, and are stored whole:
-        (size, CRC32C) by name, as far as the store tells both. None of an open blob that is gone,
-        and none at all where no requests are signed: nothing comes past the service there."""
+        """Finds which of these parts are stored whole, by a signed request or sealed by a writer.
+
+        Returns (size, CRC32C) by name, for parts of which the store reports both. Returns nothing
+        if the open blob is gone, or if the driver signs no requests.
+        """
 
     async def sign_read(
-        self, key: str, lifetime: timedelta, content_type: str, disposition: str
+        self, key: str, ttl: timedelta, content_type: str, disposition: str
     ) -> str | None:
-        """A URL of the store itself that reads a blob, also in ranges, and answers with these
-        headers; None if it has none, or there is nothing to sign with. `lifetime`: at most seven
-        days."""
+        """Signs a URL of the store that reads a blob, ranges included, with these response headers.
+
+        Returns None if the store has no such URLs or there is no key to sign with. `ttl`: at most
+        seven days.
+        """
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         """Joins the parts, in order, into the blob `key`, durably. Idempotent, also after a crash
-        halfway; afterwards the parts may be gone. Raises InvalidArgument (PART_TOO_SMALL) if the
-        store wants more of a part than it has, and Internal if it will never take
-        them for another reason."""
+        halfway; afterwards the parts may be gone. Raises InvalidArgument (PART_TOO_SMALL), and
+        Internal if the store rejects the parts for good for another reason."""
 
     async def abort(self, key: str, session: str) -> None:
-        """Removes every part of an open blob, known or not; not the blob. Idempotent."""
+        """Removes every part of an open blob, known or not; never the blob. Idempotent."""
 
-    def read(self, key: str, offset: int, length: int, chunk: int) -> AsyncGenerator[bytes, None]:
-        """Yields exactly `length` bytes from `offset` in pieces of at most `chunk` bytes.
+    def read(
+        self, key: str, offset: int, length: int, chunk_size: int
+    ) -> AsyncGenerator[bytes, None]:
+        """Yields exactly `length` bytes from `offset`, at most `chunk_size` at a time.
 
-        Raises DataLoss if they are not there. Close the iterator to stop early.
+        Raises DataLoss if they are not there. Close the generator to stop early.
         """
 
     async def stat(self, key: str) -> ObjectInfo | None:
-        """None if there is no such blob."""
+        """Returns None if there is no such blob."""
 
     async def delete(self, key: str) -> None:
-        """Removes a blob; no error if it is not there."""
+        """Deletes a blob, if it exists."""
 
     def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        """Every blob whose key begins with `prefix`, and every piece of one that is not whole yet
-        (`piece_key`), in no particular order; not open parts."""
+        """Lists, in no particular order, every blob whose key begins with `prefix`, and every piece
+        of an incomplete blob (`piece_key`). Does not list open parts."""
 
     def list_open(self) -> AsyncIterator[OpenBlob]:
-        """Every open blob, and every open piece of one, that has left something in the store, in
-        no particular order."""
+        """Lists, in no particular order, every open blob, and every open piece, that has left
+        something in the store."""
 
     def local_path(self, key: str) -> Path | None:
         """The blob as a file on this machine, or None if it is not one."""

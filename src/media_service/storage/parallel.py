@@ -1,4 +1,4 @@
-"""Several requests at once."""
+"""Concurrent requests of one call."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,11 +8,14 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 
-async def for_each(work: Callable[[A], Awaitable[T]], items: Sequence[A], at_once: int) -> list[T]:
-    """Does the work for all items, some at a time. Nothing goes on behind an error's back."""
+async def for_each(call: Callable[[A], Awaitable[T]], items: Sequence[A], limit: int) -> list[T]:
+    """Calls `call` for every item, at most `limit` at a time. Returns the results in order.
+
+    If a call fails, its error is raised once the calls that already run have ended.
+    """
     results: list[T] = []
-    for start in range(0, len(items), at_once):
-        batch = [work(item) for item in items[start : start + at_once]]
+    for start in range(0, len(items), limit):
+        batch = [call(item) for item in items[start : start + limit]]
         for result in await asyncio.gather(*batch, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result

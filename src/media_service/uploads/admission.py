@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from media_service.errors import Reason, ResourceExhausted
-from media_service.storage.driver import Limits
+from media_service.storage.driver import PartLimits
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +23,10 @@ MOST_HELD = 100
 SPARE_FILES = 512
 
 
-def most_streams(asked: int | None, limits: Limits, open_files: int) -> int:
+def most_streams(asked: int | None, limits: PartLimits, open_files: int) -> int:
     """What a process takes that may have so many open files, and was asked for so much or for
     nothing in particular."""
-    if limits.stream_part_size:
+    if limits.target_part_size:
         return asked or MOST_HELD
     most, possible = asked or MOST_TO_DISK, max(open_files - SPARE_FILES, 1)
     if most > possible:

@@ -28,7 +28,7 @@ from media_service.jobs.progress import Progress
 from media_service.media import queries as catalogue
 from media_service.media.content_type import HEAD
 from media_service.media.model import NewMedia
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.buffer import Buffer
 from media_service.storage.checksums import Checksums
 from media_service.storage.crc32c import combine

@@ -19,7 +19,7 @@ from media_service.failpoints import failpoint
 from media_service.ids import new_id
 from media_service.jobs.model import JobKind
 from media_service.media import queries as catalogue
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import part_too_small
 from media_service.uploads import queries

@@ -6,7 +6,7 @@ from dataclasses import replace
 from media_service.db.database import Database
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.failpoints import failpoint
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 from media_service.uploads import queries
 from media_service.uploads.ledger import not_active, superseded
 from media_service.uploads.model import Upload, UploadState
@@ -20,7 +20,7 @@ async def succeed(database: Database, store: BlobStore, upload: Upload) -> Uploa
     Raises Aborted (SUPERSEDED), FailedPrecondition (UPLOAD_NOT_ACTIVE) and Unavailable.
     """
     key, driver, before = store.key(upload.blob_id), store.driver, upload.store_session
-    fresh = await driver.succeed(key, before, upload.next_part)
+    fresh = await driver.supersede(key, before, upload.next_part)
     failpoint("upload.succeed.before")
     async with database.connection() as db:
         recorded = await queries.succeed(db, upload, fresh)
@@ -29,7 +29,7 @@ async def succeed(database: Database, store: BlobStore, upload: Upload) -> Uploa
     # What is not released here is found when nobody uses the upload any more.
     with suppress(MediaError):
         unused = before if recorded else fresh
-        await driver.release(key, unused, found.store_session if found else "")
+        await driver.abort_unused(key, unused, found.store_session if found else "")
     if found is None or found.state is not UploadState.ACTIVE:
         raise not_active(found or upload)
     # Of callers who put parts side by side, the first one did it for all.

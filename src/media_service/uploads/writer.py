@@ -73,7 +73,7 @@ class BlobWriter:
         """Appends; hashing and writing run side by side, both outside of the event loop.
         `crc32c`: of all the buffers, if it is known."""
         buffers = [b for b in buffers if b]
-        limit = self._driver.limits.stream_part_size
+        limit = self._driver.limits.target_part_size
         total = sum(map(len, buffers))
         while buffers:
             now, buffers = split(buffers, limit - self._part.size if limit else None)

@@ -15,7 +15,7 @@ from media_service.codecs.output import Output
 from media_service.codecs.progress import ProgressCallback, between
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.source import AvSource
-from media_service.storage.scratch import scratch_file
+from media_service.temporary_files import temporary_file
 
 JSON = "application/json"
 RATE = 48_000
@@ -48,7 +48,7 @@ async def as_json(
 ) -> Output:
     """Version 2 of audiowaveform's format. Its length comes last, for it is known last."""
     samples = max(LEAST_SAMPLES, rate // message.points_per_second)
-    file = stack.enter_context(scratch_file("media-render-"))
+    file = stack.enter_context(temporary_file("media-render-"))
     file.write(
         b'{"version":2,"channels":1,"sample_rate":%d,"samples_per_pixel":%d,"bits":8,"data":['
         % (rate, samples)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from media_service.codecs.audio.peaks import Peaks
 from media_service.codecs.ffmpeg.run import coding, opened, source
 from media_service.codecs.output import Output
-from media_service.storage.scratch import scratch_file
+from media_service.temporary_files import temporary_file
 
 # Rows that are drawn in one go.
 BAND = 64
@@ -34,7 +34,7 @@ class Drawing:
 
 async def drawn(stack: AsyncExitStack, drawing: Drawing, peaks: Peaks) -> Output:
     """ffmpeg only writes it: it gets pixels, each a number of a colour, and then the colours."""
-    raw = stack.enter_context(scratch_file("media-render-"))
+    raw = stack.enter_context(temporary_file("media-render-"))
     pixels = await asyncio.to_thread(painted, columns(peaks, drawing.width), drawing.height)
     raw.write(pixels.tobytes() + palette(drawing.color, drawing.background).tobytes())
     raw.flush()

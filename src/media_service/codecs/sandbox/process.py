@@ -33,7 +33,7 @@ from media_service.errors import (
     Reason,
     Unavailable,
 )
-from media_service.storage.scratch import ScratchFolder
+from media_service.temporary_files import TemporaryFolder
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Child:
         self,
         process: subprocess.Popen[bytes],
         channel: socket.socket,
-        folder: ScratchFolder,
+        folder: TemporaryFolder,
         last_words: IO[bytes],
         limits: ResourceLimits,
         left: int,
@@ -111,7 +111,7 @@ class Child:
 
         Raises SandboxBroken.
         """
-        folder = ScratchFolder("media-child-")
+        folder = TemporaryFolder("media-child-")
         ours, theirs = socket.socketpair()
         # A file without a name: the child can fill it up to its limit, and not replace it.
         last_words = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)

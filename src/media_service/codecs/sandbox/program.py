@@ -23,7 +23,7 @@ from media_service.codecs.sandbox.exit_cause import (
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.process import environment
 from media_service.errors import MediaError
-from media_service.storage.scratch import ScratchFolder
+from media_service.temporary_files import TemporaryFolder
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ async def confined(
     `said` gets each line it prints on its standard output; if it prints none for `stall_seconds`
     it is taken to hang. `nice`: how much it leaves to others.
     """
-    folder = ScratchFolder("media-program-")
+    folder = TemporaryFolder("media-program-")
     setup = {
         "parent": os.getpid(),
         "nice": nice,
@@ -87,7 +87,7 @@ class Program:
     def __init__(
         self,
         process: asyncio.subprocess.Process,
-        folder: ScratchFolder,
+        folder: TemporaryFolder,
         limits: ResourceLimits,
         stall_seconds: float,
         said: Callable[[str], None],

@@ -12,7 +12,7 @@ from media_service.codecs.video import filter_graph as graph
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.frame_sampler import FrameSampler
 from media_service.codecs.video.source import AvSource
-from media_service.storage.scratch import scratch_file
+from media_service.temporary_files import temporary_file
 
 MOST = 1000
 JPEG = {"format": "image2", "vcodec": "mjpeg", "q:v": 3}
@@ -29,7 +29,7 @@ async def frames(
     interval = max(message.interval_seconds, edits.seconds / MOST)
     count = max(1, min(MOST, -int(-edits.seconds // interval)))
     series = FrameSampler(size, interval, count, "yuvj420p", JPEG, exact=True)
-    file = stack.enter_context(scratch_file("media-render-"))
+    file = stack.enter_context(temporary_file("media-render-"))
     number = found = 0
     with zipfile.ZipFile(file, "w") as archive:
         async with aclosing(series.shots(film, edits, told)) as shots:

@@ -14,7 +14,7 @@ from media_service.codecs.video import filter_graph as graph
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.frame_sampler import FrameSampler
 from media_service.codecs.video.source import AvSource
-from media_service.storage.scratch import scratch_file
+from media_service.temporary_files import temporary_file
 
 # Pictures, if nothing is said, and at most.
 USUAL, MOST = 100, 400
@@ -41,7 +41,7 @@ async def storyboard(
     columns = math.ceil(math.sqrt(count * size[1] / size[0]))
     grid = (columns, math.ceil(count / columns))
 
-    pictures = stack.enter_context(scratch_file("media-render-"))
+    pictures = stack.enter_context(temporary_file("media-render-"))
     before, missing = b"", 0
     async with aclosing(series.shots(film, edits, told)) as shots:
         async for shot in shots:
@@ -53,7 +53,7 @@ async def storyboard(
     if not before:
         raise corrupt("The film has no picture that can be decoded.")
     sheet = await tiled(stack, Path(pictures.name), size, grid)
-    text = stack.enter_context(scratch_file("media-render-"))
+    text = stack.enter_context(temporary_file("media-render-"))
     text.write(cues(name, size, columns, count, interval, edits.seconds).encode())
     text.flush()
     return [

@@ -13,7 +13,7 @@ from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.pipeline.text_form import canonical_text
 from media_service.codecs.video.source import AvSource
-from media_service.storage.scratch import scratch_file
+from media_service.temporary_files import temporary_file
 
 PNG = "image/png"
 
@@ -29,7 +29,7 @@ async def mark(
     Raises as `ImageRenderer.render`."""
     if not watermarks:
         return None
-    blank = stack.enter_context(scratch_file("media-render-"))
+    blank = stack.enter_context(temporary_file("media-render-"))
     blank.write(one_pixel())
     blank.flush()
     size = Operation.Resize(

@@ -17,7 +17,7 @@ from media_service.jobs.model import Claim
 from media_service.media.reader import not_found
 from media_service.renditions.streams import queries
 from media_service.renditions.streams.model import HEAD, NewSegment, Stream
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 
 VIDEO, TEXT = "video/mp4", "text/vtt"

@@ -10,7 +10,7 @@ from media_service.db.events import UploadChanged
 from media_service.db.transaction import Connection
 from media_service.errors import Aborted, FailedPrecondition
 from media_service.failpoints import failpoint
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.driver import part_too_small
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance

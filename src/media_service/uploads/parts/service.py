@@ -19,9 +19,9 @@ from media_service.errors import (
     Unavailable,
 )
 from media_service.failpoints import failpoint
-from media_service.storage.blobs import BlobStore
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
-from media_service.storage.driver import PartName, PartWriter, Place, SignedRequest
+from media_service.storage.driver import ExpectedRange, PartName, PartWriter, SignedRequest
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, check_checksums
 from media_service.uploads.ledger import not_active, upload_not_found
@@ -273,11 +273,11 @@ class PartService:
         declared = upload.spec.size_bytes
         return most if declared is None else min(most, declared)
 
-    def _place(self, upload: Upload, number: int, size: int) -> Place | None:
+    def _place(self, upload: Upload, number: int, size: int) -> ExpectedRange | None:
         """Where a part will lie if those that are not here yet, up to it, are as large."""
         offset = upload.committed_size + (number - upload.next_part) * size
         most = upload.spec.size_bytes or self._acceptance.max_size
-        return Place(offset, size) if 0 <= offset <= most - size else None
+        return ExpectedRange(offset, size) if 0 <= offset <= most - size else None
 
     def _excess(self, upload: Upload, limit: int) -> InvalidArgument:
         if limit == upload.spec.size_bytes:

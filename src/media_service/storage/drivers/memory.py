@@ -1,6 +1,6 @@
-"""Blobs in this process's memory: for tests, and for trying things without a disk.
+"""Blobs in the memory of this process: `memory://`. For tests and experiments.
 
-It keeps the same promises as the others, but for surviving a restart.
+It keeps the same promises as the other drivers, except that nothing survives a restart.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -9,19 +9,25 @@ from pathlib import Path
 
 from media_service.clock import now
 from media_service.storage.buffer import Buffer
-from media_service.storage.closed_store import ClosedStore
 from media_service.storage.driver import (
     Driver,
-    Limits,
+    ExpectedRange,
     ObjectInfo,
     OpenBlob,
+    PartLimits,
     PartName,
-    Place,
     StoredPart,
-    expect,
-    missing,
+    blob_missing,
+    require_blob,
 )
-from media_service.storage.unique_names import UniqueNames
+from media_service.storage.epoch_named_parts import EpochNamedParts
+from media_service.storage.no_signed_requests import NoSignedRequests
+
+SCHEME = "memory"
+
+
+def open_driver(url: str) -> Driver:
+    return MemoryDriver()
 
 
 class MemoryPartWriter:
@@ -33,7 +39,7 @@ class MemoryPartWriter:
 
     async def write(self, buffers: Sequence[Buffer]) -> None:
         if self._sealed:
-            raise RuntimeError("a sealed part was written to")
+            raise RuntimeError("write to a sealed part")
         for data in buffers:
             self._data += data
 
@@ -48,16 +54,19 @@ class MemoryPartWriter:
         self._parts.pop(self._name, None)
 
 
-class MemoryDriver(ClosedStore, UniqueNames):
-    limits = Limits()
+class MemoryDriver(NoSignedRequests, EpochNamedParts):
+    limits = PartLimits()
 
     def __init__(self) -> None:
         self._open: dict[str, dict[PartName, bytearray]] = {}
         self._touched: dict[str, datetime] = {}
         self._blobs: dict[str, tuple[bytes, ObjectInfo]] = {}
 
+    def overlaps(self, other: Driver) -> bool:
+        return other is self
+
     async def check(self) -> None:
-        """It is always there."""
+        """Memory needs no check."""
 
     async def put(self, key: str, data: Buffer, content_type: str = "") -> None:
         self._blobs[key] = bytes(data), ObjectInfo(key, len(data), now())
@@ -67,21 +76,21 @@ class MemoryDriver(ClosedStore, UniqueNames):
     ) -> bool:
         if not isinstance(source, MemoryDriver):
             return False
-        await expect(source, source_key, size)
-        pieces = [piece async for piece in source.read(source_key, 0, size, size or 1)]
-        await self.put(key, b"".join(pieces), content_type)
+        await require_blob(source, source_key, size)
+        chunks = [chunk async for chunk in source.read(source_key, 0, size, size or 1)]
+        await self.put(key, b"".join(chunks), content_type)
         return True
 
     async def begin(self, key: str, content_type: str = "") -> str:
         return ""
 
     async def open_part(
-        self, key: str, session: str, name: PartName, place: Place | None = None
+        self, key: str, session: str, name: PartName, expected: ExpectedRange | None = None
     ) -> MemoryPartWriter:
-        return MemoryPartWriter(self._parts(key, name), name)
+        return MemoryPartWriter(self._parts_for(key, name), name)
 
-    def _parts(self, key: str, fresh: PartName) -> dict[PartName, bytearray]:
-        """Of an open blob, with none of the name `fresh`."""
+    def _parts_for(self, key: str, fresh: PartName) -> dict[PartName, bytearray]:
+        """The parts of an open blob, which must not have one of the name `fresh`."""
         parts = self._open.setdefault(key, {})
         if fresh in parts:
             raise RuntimeError(f"part name {fresh} was used before")
@@ -98,7 +107,7 @@ class MemoryDriver(ClosedStore, UniqueNames):
         except KeyError:
             data = b""
         if len(data) != size:
-            raise missing(key)
+            raise blob_missing(key)
         self._blobs[key] = data, ObjectInfo(key, size, now())
         self._forget(key)
 
@@ -110,13 +119,13 @@ class MemoryDriver(ClosedStore, UniqueNames):
         self._touched.pop(key, None)
 
     async def read(
-        self, key: str, offset: int, length: int, chunk: int
+        self, key: str, offset: int, length: int, chunk_size: int
     ) -> AsyncGenerator[bytes, None]:
         data = self._blobs[key][0] if key in self._blobs else b""
         if offset + length > len(data) or key not in self._blobs:
-            raise missing(key)
-        for start in range(offset, offset + length, chunk):
-            yield data[start : min(start + chunk, offset + length)]
+            raise blob_missing(key)
+        for start in range(offset, offset + length, chunk_size):
+            yield data[start : min(start + chunk_size, offset + length)]
 
     async def stat(self, key: str) -> ObjectInfo | None:
         return self._blobs[key][1] if key in self._blobs else None

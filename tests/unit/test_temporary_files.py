@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from media_service.storage.scratch import ScratchFolder, remove_left_over, scratch_file
+from media_service.temporary_files import TemporaryFolder, remove_leftovers, temporary_file
 
 HOUR = timedelta(hours=1)
 HOLDER = """
-from media_service.storage.scratch import ScratchFolder, scratch_file
-folder = ScratchFolder("media-child-")
+from media_service.temporary_files import TemporaryFolder, temporary_file
+folder = TemporaryFolder("media-child-")
 (folder.path / "inside").write_text("something")
-with scratch_file("media-blob-") as file:
+with temporary_file("media-blob-") as file:
     print(folder.path, file.name, sep="\\n", flush=True)
     input()
 """
@@ -53,7 +53,7 @@ def names(folder: Path) -> list[str]:
 def test_what_is_in_use_stays_however_old_it_is(
     scratch: Path, holder: subprocess.Popen[str]
 ) -> None:
-    assert remove_left_over(HOUR) == 0
+    assert remove_leftovers(HOUR) == 0
     assert names(scratch) == ["media-blob", "media-child"]
 
 
@@ -62,7 +62,7 @@ def test_what_a_killed_process_left_goes_once_it_is_old(
 ) -> None:
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    assert remove_left_over(HOUR) == 2
+    assert remove_leftovers(HOUR) == 2
     assert names(scratch) == []
 
 
@@ -70,7 +70,7 @@ def test_what_is_young_or_has_another_name_stays(scratch: Path) -> None:
     (scratch / "media-blob-young").touch()
     (scratch / "something-else").touch()
     os.utime(scratch / "something-else", (0, 0))
-    assert remove_left_over(HOUR) == 0
+    assert remove_leftovers(HOUR) == 0
 
 
 def test_links_are_not_followed(scratch: Path) -> None:
@@ -78,14 +78,14 @@ def test_links_are_not_followed(scratch: Path) -> None:
     target.mkdir()
     (scratch / "media-child-link").symlink_to(target)
     os.utime(target, (0, 0))
-    assert remove_left_over(timedelta(0)) == 0
+    assert remove_leftovers(timedelta(0)) == 0
     assert target.is_dir()
 
 
 def test_an_orderly_end_leaves_nothing(scratch: Path) -> None:
-    folder = ScratchFolder("media-child-")
+    folder = TemporaryFolder("media-child-")
     (folder.path / "inside").touch()
-    with scratch_file("media-blob-") as file:
+    with temporary_file("media-blob-") as file:
         assert Path(file.name).parent == scratch
     folder.remove()
     folder.remove()

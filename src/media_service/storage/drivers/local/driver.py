@@ -1,11 +1,12 @@
 """Blobs as files in a directory.
 
-    <root>/blobs/<xx>/<blob>                   finished blobs
-    <root>/parts/blobs/<xx>/<blob>/<epoch>-<n>  parts of open ones
+    <root>/blobs/<xx>/<blob>                    completed blobs
+    <root>/parts/blobs/<xx>/<blob>/<epoch>-<n>  parts of open blobs
 
-A part is a file that bytes stream straight into, or a slot of one (`slots.py`). Completing renames
-the file that has most bytes where they belong, after the others were copied into it (`join.py`). A
-name is durable only once its directory is synced, so directories are synced too.
+A part is a file, or a slot of one (`slots.py`), and bytes are written straight into it. Completing
+a blob takes the file that has the most bytes at their final offsets, copies the other parts into it
+and renames it (`join.py`). A name is durable only after its directory is synced, so directories are
+synced too.
 """
 
 import asyncio
@@ -24,18 +25,17 @@ from typing import ParamSpec, TypeVar
 from media_service.errors import DataLoss, MediaError, Reason, Unavailable
 from media_service.failpoints import failpoint
 from media_service.storage.buffer import Buffer
-from media_service.storage.closed_store import ClosedStore
 from media_service.storage.driver import (
     Driver,
-    Limits,
+    ExpectedRange,
     ObjectInfo,
     OpenBlob,
+    PartLimits,
     PartName,
-    Place,
     StoredPart,
-    expect,
+    require_blob,
 )
-from media_service.storage.files import (
+from media_service.storage.drivers.local.files import (
     copy_range,
     locked,
     make_directories,
@@ -44,33 +44,34 @@ from media_service.storage.files import (
     translated,
     write_all,
 )
-from media_service.storage.join import join
-from media_service.storage.slots import Slot
-from media_service.storage.unique_names import UniqueNames
+from media_service.storage.drivers.local.join import join
+from media_service.storage.drivers.local.slots import Slot
+from media_service.storage.epoch_named_parts import EpochNamedParts
+from media_service.storage.no_signed_requests import NoSignedRequests
 
-# Threads wait for the disk, not for a processor: many small uploads sync at the same time.
+# The threads wait for the disk, not for a core: many small uploads sync at the same time.
 THREADS = 32
-# Bytes that the disk brings into memory while those before are sent.
+# The disk reads this far ahead of what is being sent.
 READ_AHEAD = 8 << 20
 
-# What is written is durable when the call returns.
+# A write is durable when the call returns.
 PUT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_DSYNC | os.O_CLOEXEC
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def in_memory(fd: int, offset: int, size: int) -> bool:
-    """Whether both ends of a piece are in the page cache, and so most likely all of it."""
+def is_cached(fd: int, offset: int, size: int) -> bool:
+    """Whether both ends of a range are in the page cache, and so most likely all of it."""
     byte = [bytearray(1)]
     try:
         return all(os.preadv(fd, byte, at, os.RWF_NOWAIT) for at in (offset, offset + size - 1))
-    except OSError:  # it would have to wait, or the file system cannot tell
+    except OSError:  # it would block, or the file system cannot tell
         return False
 
 
 def read_from_disk(fd: int, offset: int, size: int) -> bytes:
-    """A piece, after telling the disk to bring in what follows it."""
+    """Reads a range, and asks the disk to read ahead."""
     os.posix_fadvise(fd, offset, size + READ_AHEAD, os.POSIX_FADV_WILLNEED)
     return os.pread(fd, size, offset)
 
@@ -80,8 +81,8 @@ def close_opened(opening: "asyncio.Future[int]") -> None:
         os.close(opening.result())
 
 
-def look(path: Path, key: str) -> ObjectInfo | None:
-    """None if there is no such file, or no more."""
+def info_of(path: Path, key: str) -> ObjectInfo | None:
+    """Returns None if there is no such file, or if it was deleted meanwhile."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -90,7 +91,7 @@ def look(path: Path, key: str) -> ObjectInfo | None:
 
 
 class LocalPartWriter:
-    """`slot`: what the file is open for; without one it is the part's own."""
+    """`slot`: the slot that the file was opened for. None: the file is the part's own."""
 
     def __init__(self, driver: "LocalDriver", path: Path, fd: int, slot: Slot | None) -> None:
         self._driver = driver
@@ -98,13 +99,13 @@ class LocalPartWriter:
         self._fd = fd
         self._slot = slot
         self._size = 0
-        # A write whose caller was cancelled goes on in its thread: the file is not closed under
-        # it, or its bytes would land in whatever file gets the same number next.
+        # A write continues in its thread after its caller was cancelled. Closing the file under it
+        # would send its bytes to the next file with the same descriptor.
         self._writing = threading.Lock()
 
     async def write(self, buffers: Sequence[Buffer]) -> None:
         size = self._size + sum(map(len, buffers))
-        if self._slot and size > self._slot.place.size:
+        if self._slot and size > self._slot.range.size:
             raise RuntimeError("a part is larger than its slot")
         await self._driver.run(self._write, buffers)
         self._size = size
@@ -121,7 +122,7 @@ class LocalPartWriter:
         return size
 
     async def seal(self) -> None:
-        if self._slot and self._size != self._slot.place.size:
+        if self._slot and self._size != self._slot.range.size:
             raise RuntimeError("a part is smaller than its slot")
         await self._driver.run(self._seal)
 
@@ -139,7 +140,7 @@ class LocalPartWriter:
     def _discard(self) -> None:
         self._close()
         if self._slot:
-            self._slot.give_back(self._path.name)
+            self._slot.release(self._path.name)
         else:
             self._path.unlink(missing_ok=True)
         with suppress(OSError):
@@ -152,8 +153,10 @@ class LocalPartWriter:
                 os.close(fd)
 
 
-class LocalDriver(ClosedStore, UniqueNames):
-    limits = Limits()
+class LocalDriver(NoSignedRequests, EpochNamedParts):
+    """Keeps blobs below the directory `root`."""
+
+    limits = PartLimits()
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -162,10 +165,16 @@ class LocalDriver(ClosedStore, UniqueNames):
         self._shards: dict[Path, int] = {}
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs blocking work on the disk threads, its OSErrors translated."""
+        """Runs blocking work on the disk threads and translates its OSErrors."""
         loop = asyncio.get_running_loop()
         with translated():
             return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+    def overlaps(self, other: Driver) -> bool:
+        if not isinstance(other, LocalDriver):
+            return False
+        one, two = self.root.resolve(), other.root.resolve()
+        return one.is_relative_to(two) or two.is_relative_to(one)
 
     async def check(self) -> None:
         def probe() -> None:
@@ -179,7 +188,7 @@ class LocalDriver(ClosedStore, UniqueNames):
             await self.run(probe)
         except MediaError as error:
             raise Unavailable(
-                Reason.STORAGE_UNAVAILABLE, f"{self.root} cannot be written: {error.message}"
+                Reason.STORAGE_UNAVAILABLE, f"{self.root} is not writable: {error.message}"
             ) from error
 
     def _parts(self, key: str) -> Path:
@@ -194,7 +203,7 @@ class LocalDriver(ClosedStore, UniqueNames):
     def _put(self, key: str, data: Buffer) -> None:
         final = self.root / key
         folder = self._shard(final.parent)
-        fresh = f"{final.name}.{token_hex(8)}.new"  # many may put the same at once
+        fresh = f"{final.name}.{token_hex(8)}.new"  # concurrent calls may store the same blob
         failpoint("local.put.before")
         try:
             fd = os.open(fresh, PUT_FLAGS, 0o600, dir_fd=folder)
@@ -208,19 +217,19 @@ class LocalDriver(ClosedStore, UniqueNames):
             os.fsync(folder)
             failpoint("local.put.after")
         except OSError:
-            with suppress(OSError):  # or a full disk would stay full
+            with suppress(OSError):  # a full disk must not stay full
                 os.unlink(fresh, dir_fd=folder)
             raise
 
     def _shard(self, folder: Path) -> int:
-        """The folder, made if need be, and open for as long as the driver is."""
+        """Opens the folder, and creates it if necessary. It stays open until `close`."""
         fd = self._shards.get(folder)
         if fd is None:
             self.root.mkdir(parents=True, exist_ok=True)
             make_directories(folder, self.root)
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             if (first := self._shards.setdefault(folder, fd)) != fd:
-                os.close(fd)  # another thread was faster
+                os.close(fd)  # another thread opened it first
             return first
         return fd
 
@@ -228,10 +237,10 @@ class LocalDriver(ClosedStore, UniqueNames):
         return ""
 
     async def open_part(
-        self, key: str, session: str, name: PartName, place: Place | None = None
+        self, key: str, session: str, name: PartName, expected: ExpectedRange | None = None
     ) -> LocalPartWriter:
         path = self._part(key, name)
-        slot = Slot(path.parent, place) if place else None
+        slot = Slot(path.parent, expected) if expected else None
 
         def create() -> LocalPartWriter:
             if not self._root_made:
@@ -253,7 +262,7 @@ class LocalDriver(ClosedStore, UniqueNames):
 
         def create_again() -> LocalPartWriter:
             try:
-                for _ in range(9):  # the folder goes with the last of another writer's parts
+                for _ in range(9):  # another writer may remove the folder with its last part
                     with suppress(FileNotFoundError):
                         return create()
                 return create()
@@ -269,18 +278,18 @@ class LocalDriver(ClosedStore, UniqueNames):
         self._finish(key, lambda final: join(self._parts(key), parts, final))
 
     def _finish(self, key: str, make: Callable[[Path], None]) -> None:
-        """Makes a blob out of what is in the folder of its parts, once."""
+        """Makes the blob from the folder of its parts, unless it exists. `make` writes the file."""
         final = self.root / key
         folder = self._shard(final.parent)
         failpoint("local.join.before")
         try:
             with locked(self._parts(key)):
-                if not final.exists():  # another process may have been faster
+                if not final.exists():  # another process may have finished it
                     make(final)
-        except FileNotFoundError:  # it may even have removed the parts by now
+        except FileNotFoundError:  # that process may have removed the parts, too
             if not final.exists():
                 raise
-        # Also for whoever renamed it, if they died before they came to this.
+        # Also if another process renamed it, which may have died before syncing.
         os.fsync(folder)
         failpoint("local.join.after")
         remove_folder(self._parts(key))
@@ -290,7 +299,7 @@ class LocalDriver(ClosedStore, UniqueNames):
     ) -> bool:
         if not isinstance(source, LocalDriver):
             return False
-        await expect(source, source_key, size)
+        await require_blob(source, source_key, size)
         await self.run(self._copy, source.root / source_key, key, size)
         return True
 
@@ -302,7 +311,7 @@ class LocalDriver(ClosedStore, UniqueNames):
                 copy_range(fd, 0, source, 0, size)
                 os.fsync(fd)
             except OSError:
-                copied.unlink()  # or a full disk would stay full
+                copied.unlink()  # a full disk must not stay full
                 raise
             finally:
                 os.close(fd)
@@ -316,35 +325,35 @@ class LocalDriver(ClosedStore, UniqueNames):
         await self.run(shutil.rmtree, self._parts(key), ignore_errors=True)
 
     async def read(
-        self, key: str, offset: int, length: int, chunk: int
+        self, key: str, offset: int, length: int, chunk_size: int
     ) -> AsyncGenerator[bytes, None]:
         fd = await self._open(key)
         end = offset + length
         reading: asyncio.Future[bytes] | None = None
         try:
             while offset < end:
-                size = min(chunk, end - offset)
-                # From memory it takes less time than to hand it to a thread.
-                if in_memory(fd, offset, size):
+                size = min(chunk_size, end - offset)
+                # Reading from the page cache is faster than handing the read to a thread.
+                if is_cached(fd, offset, size):
                     with translated(key):
-                        if reading:  # the file had to be fetched: stay ahead of what is sent
+                        if reading:  # earlier ranges came from the disk: keep reading ahead
                             os.posix_fadvise(fd, offset + READ_AHEAD, size, os.POSIX_FADV_WILLNEED)
-                        piece = os.pread(fd, size, offset)
+                        data = os.pread(fd, size, offset)
                 else:
                     reading = asyncio.ensure_future(self.run(read_from_disk, fd, offset, size))
-                    piece = await asyncio.shield(reading)
-                if not piece:
+                    data = await asyncio.shield(reading)
+                if not data:
                     raise DataLoss(Reason.BLOB_MISSING, "The stored file is too short.", key=key)
-                offset += len(piece)
-                yield piece
+                offset += len(data)
+                yield data
         finally:
             if reading is None or reading.done():
                 os.close(fd)
-            else:  # a thread may still be reading: the file is closed when it is through
+            else:  # a thread is still reading: close the file when it has finished
                 reading.add_done_callback(lambda _: os.close(fd))
 
     async def _open(self, key: str) -> int:
-        """A descriptor to read from; closed again if the caller is gone when the file is open."""
+        """Opens a blob to read. If the caller is cancelled meanwhile, the file is closed again."""
         opening = asyncio.ensure_future(
             self.run(os.open, self.root / key, os.O_RDONLY | os.O_CLOEXEC)
         )
@@ -355,7 +364,7 @@ class LocalDriver(ClosedStore, UniqueNames):
             raise
 
     async def stat(self, key: str) -> ObjectInfo | None:
-        return await self.run(look, self.root / key, key)
+        return await self.run(info_of, self.root / key, key)
 
     async def delete(self, key: str) -> None:
         def unlink() -> None:
@@ -369,7 +378,7 @@ class LocalDriver(ClosedStore, UniqueNames):
             found = []
             for path in (self.root / "blobs").rglob("*"):
                 key = str(path.relative_to(self.root))
-                if key.startswith(prefix) and path.is_file() and (info := look(path, key)):
+                if key.startswith(prefix) and path.is_file() and (info := info_of(path, key)):
                     found.append(info)
             return found
 
@@ -379,8 +388,8 @@ class LocalDriver(ClosedStore, UniqueNames):
     async def list_open(self) -> AsyncIterator[OpenBlob]:
         def walk() -> list[OpenBlob]:
             root, found = self.root / "parts", []
-            for folder, _, names in os.walk(root):  # does not mind that folders go meanwhile
-                files = [look(Path(folder, name), name) for name in names]
+            for folder, _, names in os.walk(root):  # ignores folders that are removed meanwhile
+                files = [info_of(Path(folder, name), name) for name in names]
                 if times := [file.modified for file in files if file]:
                     key = str(Path(folder).relative_to(root))
                     found.append(OpenBlob(key, "", max(times)))

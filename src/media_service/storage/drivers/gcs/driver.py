@@ -1,13 +1,13 @@
 """Blobs as objects of a Google Cloud Storage bucket.
 
-    <prefix><key>                          finished blobs
-    <prefix>parts/<key>/<epoch>-<number>   parts of open ones
-    <prefix>parts/<key>/joined-<digest>    several of them joined, on the way to the blob
+    <prefix><key>                          completed blobs
+    <prefix>parts/<key>/<epoch>-<number>   parts of open blobs
+    <prefix>parts/<key>/joined-<digest>    several parts joined, on the way to the blob
 
-A part is held in memory until it is whole and then uploaded as an object of its own. Completing
-composes them, which the store does by itself without the bytes moving. At most 32 objects are
-composed at once, so more are joined in levels. Whatever bears a name always has the same bytes:
-any number of processes may complete a blob at the same time, or go on where one died.
+A part is buffered in memory until it is whole and then uploaded as an object of its own. Completing
+a blob composes the parts, which moves no bytes. One request composes at most 32 objects, so more
+parts are joined in levels. A name always has the same bytes, so any number of processes may
+complete a blob at the same time, or continue where one died.
 
 https://cloud.google.com/storage/docs/composite-objects
 """
@@ -25,50 +25,51 @@ from gcloud.aio.storage import StreamResponse
 
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.failpoints import failpoint
+from media_service.storage.bucket_url import prefixes_overlap
 from media_service.storage.buffer import Buffer
-from media_service.storage.crc32c import checksum, decoded, encoded
+from media_service.storage.buffered_part import BufferedPart
+from media_service.storage.crc32c import base64_of, from_base64, to_base64
 from media_service.storage.driver import (
     Driver,
-    Limits,
+    ExpectedRange,
     ObjectInfo,
     OpenBlob,
+    PartLimits,
     PartName,
-    Place,
     SignedRequest,
     StoredPart,
-    expect,
-    missing,
+    blob_missing,
+    require_blob,
 )
-from media_service.storage.gcs_bucket import READ_SECONDS, GcsBucket
-from media_service.storage.gcs_requests import (
+from media_service.storage.drivers.gcs.bucket import READ_SECONDS, GcsBucket
+from media_service.storage.drivers.gcs.requests import (
     RETRY_SECONDS,
     RequestError,
     attempt,
     pause,
     translate,
 )
-from media_service.storage.held_part import HeldPart
+from media_service.storage.epoch_named_parts import EpochNamedParts
 from media_service.storage.parallel import for_each
-from media_service.storage.unique_names import UniqueNames
 
-# A part waits in memory until it is whole; 50 GiB are 6400 parts.
+# A part is buffered in memory. 50 GiB are 6400 parts.
 PART = 8 << 20
 MAX_PART = 32 << 20
-# Google would take 5 TiB in one request; this is what S3 takes, and enough.
+# Google accepts 5 TiB in one request. This is what S3 accepts, and enough.
 MAX_SIGNED = 5 << 30
-# As many as one request composes.
+# One request composes at most so many objects.
 COMPOSED = 32
-# Requests of one call that are on their way at once.
+# Concurrent requests of one call.
 PARALLEL = 32
 
 
 def info_of(key: str, found: Mapping[str, Any]) -> ObjectInfo:
-    """What the store tells of an object."""
+    """Converts the metadata of an object."""
     return ObjectInfo(key, int(found["size"]), datetime.fromisoformat(found["updated"]))
 
 
-class GcsPartWriter(HeldPart):
-    """Collects a part, and uploads it when it is sealed."""
+class GcsPartWriter(BufferedPart):
+    """Buffers a part, and uploads it when it is sealed."""
 
     def __init__(self, driver: "GcsDriver", name: str) -> None:
         super().__init__()
@@ -82,8 +83,8 @@ class GcsPartWriter(HeldPart):
         try:
             await self._driver.store_part(self._name, data)
         except FileExistsError:
-            self._may_be_stored = False  # what is stored is not ours to remove
-            raise RuntimeError("a part's name was used before") from None
+            self._may_be_stored = False  # the stored part belongs to another writer
+            raise RuntimeError("the name of a part was used before") from None
 
     async def discard(self) -> None:
         self.drop()
@@ -91,11 +92,13 @@ class GcsPartWriter(HeldPart):
             await self._driver.discard_part(self._name)
 
 
-class GcsDriver(UniqueNames):
-    """`prefix` ends with a slash or is empty. `endpoint` is an emulator that asks for no
-    credentials; None: Google's own, with the credentials that the SDK finds."""
+class GcsDriver(EpochNamedParts):
+    """`prefix` is empty or ends with a slash. `endpoint`: an emulator, which needs no credentials.
+    None: Google, with the credentials that the SDK finds."""
 
-    limits = Limits(stream_part_size=PART, max_part_size=MAX_PART, max_signed_part_size=MAX_SIGNED)
+    limits = PartLimits(
+        target_part_size=PART, max_part_size=MAX_PART, max_signed_part_size=MAX_SIGNED
+    )
 
     def __init__(
         self,
@@ -108,7 +111,7 @@ class GcsDriver(UniqueNames):
         self.prefix = prefix
 
     def name(self, key: str) -> str:
-        """Of the object that is this blob."""
+        """The name of the object that is the blob."""
         return self.prefix + key
 
     def _folder(self, key: str) -> str:
@@ -117,8 +120,14 @@ class GcsDriver(UniqueNames):
     def _part(self, key: str, name: PartName) -> str:
         return f"{self._folder(key)}{name.file}"
 
+    def overlaps(self, other: Driver) -> bool:
+        if not isinstance(other, GcsDriver):
+            return False
+        one, two = self.bucket, other.bucket
+        same_bucket = (one.name, one.endpoint) == (two.name, two.endpoint)
+        return same_bucket and prefixes_overlap(self.prefix, other.prefix)
+
     async def check(self) -> None:
-        """Raises Unavailable, saying why, unless the bucket can be written to."""
         key = f".check-{token_hex(8)}"
         try:
             await self.put(key, b"")
@@ -126,7 +135,7 @@ class GcsDriver(UniqueNames):
         except MediaError as error:
             why = f"{error.message} ({error.__cause__})"
             raise Unavailable(
-                Reason.STORAGE_UNAVAILABLE, f"Bucket {self.bucket.name} cannot be written to. {why}"
+                Reason.STORAGE_UNAVAILABLE, f"Bucket {self.bucket.name} is not writable. {why}"
             ) from error
 
     async def put(self, key: str, data: Buffer, content_type: str = "") -> None:
@@ -137,41 +146,41 @@ class GcsDriver(UniqueNames):
     ) -> bool:
         if not isinstance(source, GcsDriver) or source.bucket.endpoint != self.bucket.endpoint:
             return False
-        await expect(source, source_key, size)
-        named, name = source.name(source_key), self.name(key)
+        await require_blob(source, source_key, size)
+        source_name, name = source.name(source_key), self.name(key)
         try:
-            await self.bucket.copy(source.bucket, named, name, content_type)
+            await self.bucket.copy(source.bucket, source_name, name, content_type)
         except FileNotFoundError as error:
-            raise missing(source_key) from error
+            raise blob_missing(source_key) from error
         return True
 
     async def begin(self, key: str, content_type: str = "") -> str:
-        """The session is the content type: it is told when the blob is completed."""
+        """The session is the content type, which the blob gets when it is completed."""
         return content_type
 
     async def open_part(
-        self, key: str, session: str, name: PartName, place: Place | None = None
+        self, key: str, session: str, name: PartName, expected: ExpectedRange | None = None
     ) -> GcsPartWriter:
         return GcsPartWriter(self, self._part(key, name))
 
     async def store_part(self, name: str, data: bytes) -> None:
-        """Stores a whole part; FileExistsError if other bytes bear its name."""
+        """Stores a whole part. Raises FileExistsError if its name has other bytes."""
         failpoint("gcs.part.before")
         try:
             await self.bucket.upload(name, data, absent=True)
         except FileExistsError:
-            # Stored by an attempt of ours whose answer was lost, or not ours.
+            # An earlier attempt whose response was lost may have stored it.
             found = await self.bucket.metadata(name) or {}
-            if (found.get("crc32c"), found.get("size")) != (checksum(data), str(len(data))):
+            if (found.get("crc32c"), found.get("size")) != (base64_of(data), str(len(data))):
                 raise
         failpoint("gcs.part.after")
 
     async def discard_part(self, name: str) -> None:
-        """Removes a part, as far as that is possible."""
+        """Removes a part, as far as possible."""
         try:
             await self.bucket.delete(name)
         except MediaError:
-            return  # it goes with the others, when the blob is completed or aborted
+            return  # completing or aborting the blob removes it
 
     async def sign_part(
         self,
@@ -180,16 +189,16 @@ class GcsDriver(UniqueNames):
         name: PartName,
         size: int,
         crc32c: int,
-        lifetime: timedelta,
+        ttl: timedelta,
     ) -> SignedRequest | None:
-        """Used after the blob is completed or aborted, it leaves a part that joins nothing. An
-        answer of 412 means that the part is there already, as after one that was lost."""
+        """After the blob is completed or aborted, the request leaves a part that joins nothing. A
+        response of 412 means that the part exists, for example because a response was lost."""
         headers = {
             "x-goog-content-length-range": f"{size},{size}",
-            "x-goog-hash": f"crc32c={encoded(crc32c)}",
+            "x-goog-hash": f"crc32c={to_base64(crc32c)}",
             "x-goog-if-generation-match": "0",
         }
-        url = await self.bucket.sign("PUT", self._part(key, name), {}, headers, lifetime)
+        url = await self.bucket.sign("PUT", self._part(key, name), {}, headers, ttl)
         return SignedRequest(url, headers) if url else None
 
     async def stored_parts(
@@ -198,23 +207,23 @@ class GcsDriver(UniqueNames):
         stored = {found["name"]: found async for found in self.bucket.list(self._folder(key))}
         parts = {name: stored.get(self._part(key, name)) for name in names}
         return {
-            name: (int(found["size"]), decoded(found["crc32c"]))
+            name: (int(found["size"]), from_base64(found["crc32c"]))
             for name, found in parts.items()
             if found
         }
 
     async def sign_read(
-        self, key: str, lifetime: timedelta, content_type: str, disposition: str
+        self, key: str, ttl: timedelta, content_type: str, disposition: str
     ) -> str | None:
-        told = {
+        headers = {
             "response-content-type": content_type,
             "response-content-disposition": disposition,
         }
-        query = {name: value for name, value in told.items() if value}
-        return await self.bucket.sign("GET", self.name(key), query, {}, lifetime)
+        query = {name: value for name, value in headers.items() if value}
+        return await self.bucket.sign("GET", self.name(key), query, {}, ttl)
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
-        failure: MediaError = missing(key)
+        failure: MediaError = blob_missing(key)
         stored = {
             found["name"]: int(found["size"]) async for found in self.bucket.list(self._folder(key))
         }
@@ -223,7 +232,7 @@ class GcsDriver(UniqueNames):
                 await self._join(key, session, parts, stored)
             except MediaError as error:
                 failure = error
-        # Another may have been faster, and may have removed the parts by now.
+        # Another process may have completed the blob and removed the parts.
         blob = await self.stat(key)
         if blob is None or blob.size != sum(part.size for part in parts):
             raise failure
@@ -237,7 +246,7 @@ class GcsDriver(UniqueNames):
         stored: Collection[str],
     ) -> None:
         async def joined(names: list[str]) -> str:
-            # Named after what is in it, so it can be used again if it was made before.
+            # The name depends on the parts, so an object of an earlier attempt can be reused.
             digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
             whole = f"{self._folder(key)}joined-{digest}"
             if whole not in stored:
@@ -264,16 +273,16 @@ class GcsDriver(UniqueNames):
         try:
             await self.bucket.compose(names, whole, content_type, absent=absent)
         except FileNotFoundError as error:
-            raise missing(key) from error
+            raise blob_missing(key) from error
         except FileExistsError:
-            return  # another was faster
+            return  # another process was faster
 
     async def abort(self, key: str, session: str) -> None:
         names = [found["name"] async for found in self.bucket.list(self._folder(key))]
         await for_each(self.bucket.delete, names, PARALLEL)
 
     async def read(
-        self, key: str, offset: int, length: int, chunk: int
+        self, key: str, offset: int, length: int, chunk_size: int
     ) -> AsyncGenerator[bytes, None]:
         end, waits = offset + length, iter(RETRY_SECONDS)
         while offset < end:
@@ -281,14 +290,14 @@ class GcsDriver(UniqueNames):
             try:
                 async with await self._download(key, offset, end) as response:
                     while offset < end:
-                        size = min(chunk, end - offset)
-                        piece: bytes = await attempt(response.content.readexactly(size))
+                        size = min(chunk_size, end - offset)
+                        data: bytes = await attempt(response.content.readexactly(size))
                         offset += size
-                        yield piece
+                        yield data
             except asyncio.IncompleteReadError as error:
-                raise missing(key) from error
+                raise blob_missing(key) from error
             except RequestError as error:
-                # The connection was cut: go on from here, unless that gets nowhere.
+                # The connection was cut: resume here, unless there is no progress.
                 if offset > start:
                     waits = iter(RETRY_SECONDS)
                 if (seconds := next(waits, None)) is None:
@@ -299,7 +308,7 @@ class GcsDriver(UniqueNames):
         try:
             return await self.bucket.download(self.name(key), offset, end)
         except FileNotFoundError as error:
-            raise missing(key) from error
+            raise blob_missing(key) from error
 
     async def stat(self, key: str) -> ObjectInfo | None:
         found = await self.bucket.metadata(self.name(key))
@@ -315,7 +324,7 @@ class GcsDriver(UniqueNames):
 
     async def list_open(self) -> AsyncIterator[OpenBlob]:
         folder, last = f"{self.prefix}parts/", None
-        async for found in self.bucket.list(folder):  # the parts of one blob come together
+        async for found in self.bucket.list(folder):  # the parts of one blob are listed together
             info = info_of(found["name"].removeprefix(folder).rpartition("/")[0], found)
             if last and last.key == info.key:
                 last = replace(last, modified=max(last.modified, info.modified))

@@ -1,4 +1,4 @@
-"""Where an S3 store is, and what its objects are to be, in one URL.
+"""The URL of an S3 store, with the properties of its objects.
 
 s3://bucket/prefix?endpoint=https://s3.example&region=eu-central-1&path_style=true
                   &encryption=aws:kms&kms_key=…&storage_class=STANDARD_IA
@@ -7,7 +7,7 @@ s3://bucket/prefix?endpoint=https://s3.example&region=eu-central-1&path_style=tr
 from dataclasses import dataclass, fields
 from typing import Any
 
-from media_service.storage.bucket_url import bucket_url
+from media_service.storage.bucket_url import parse_bucket_url, prefixes_overlap
 
 ENCRYPTIONS = ("AES256", "aws:kms")
 BOOLEANS = {"true": True, "false": False}
@@ -15,7 +15,7 @@ BOOLEANS = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class S3Location:
-    """`prefix` ends with a slash or is empty; an empty `endpoint` is AWS itself."""
+    """`prefix` is empty or ends with a slash. An empty `endpoint` is AWS."""
 
     bucket: str
     prefix: str = ""
@@ -28,16 +28,21 @@ class S3Location:
 
     @property
     def site(self) -> tuple[str, str]:
-        """Within one, a store copies by itself."""
+        """Stores at the same site can copy from each other."""
         return self.endpoint, self.region
+
+    def overlaps(self, other: "S3Location") -> bool:
+        """Whether some object can belong to both stores."""
+        same_bucket = (self.bucket, self.endpoint) == (other.bucket, other.endpoint)
+        return same_bucket and prefixes_overlap(self.prefix, other.prefix)
 
 
 OPTIONS = tuple(spec.name for spec in fields(S3Location))[2:]
 
 
-def s3_location(url: str) -> S3Location:
-    """Reads a URL. Raises ValueError, which says what is allowed."""
-    bucket, prefix, given = bucket_url(url, OPTIONS)
+def parse_location(url: str) -> S3Location:
+    """Raises ValueError; its message completes the sentence "the setting must be ..."."""
+    bucket, prefix, given = parse_bucket_url(url, OPTIONS)
     options: dict[str, Any] = dict(given)
     if "path_style" in options:
         if options["path_style"] not in BOOLEANS:

@@ -1,4 +1,4 @@
-"""What files need so that they survive a crash, and what the disk's errors mean."""
+"""Writing files so that they survive a crash, and the meaning of disk errors."""
 
 import errno
 import fcntl
@@ -10,21 +10,22 @@ from pathlib import Path
 
 from media_service.errors import MediaError, Reason, ResourceExhausted, Unavailable
 from media_service.storage.buffer import Buffer
-from media_service.storage.driver import missing
+from media_service.storage.driver import blob_missing
 
 COPY_CHUNK = 64 << 20
 
 
 def translate(error: OSError, key: str) -> MediaError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return ResourceExhausted(Reason.STORAGE_FULL, "The storage is full; nothing more is taken.")
+        return ResourceExhausted(Reason.STORAGE_FULL, "The storage is full.")
     if error.errno == errno.ENOENT:
-        return missing(key)
+        return blob_missing(key)
     return Unavailable(Reason.STORAGE_UNAVAILABLE, f"The storage failed: {error.strerror}.")
 
 
 @contextmanager
 def translated(key: str = "") -> Iterator[None]:
+    """Translates OSErrors into the errors of a driver."""
     try:
         yield
     except OSError as error:
@@ -40,7 +41,7 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directories(path: Path, root: Path) -> None:
-    """Like mkdir -p below `root`, with every new name synced."""
+    """Like `mkdir -p` below `root`, and syncs every new name."""
     if path == root or path.is_dir():
         return
     make_directories(path.parent, root)
@@ -59,12 +60,13 @@ def write_all(fd: int, buffers: Sequence[Buffer]) -> None:
             views[0] = views[0][written:]
 
 
-def short(size: int) -> OSError:
+def too_short(size: int) -> OSError:
     return FileNotFoundError(errno.ENOENT, f"part is shorter than the {size} bytes recorded")
 
 
 def copy_range(target: int, at: int, source: Path, start: int, size: int) -> None:
-    """Copies `size` bytes of `source`, from `start` on, into the open file `target`, at `at`."""
+    """Copies `size` bytes from offset `start` of `source` to offset `at` of the open file
+    `target`."""
     with source.open("rb") as file:
         end = start + size
         while start < end:
@@ -77,13 +79,13 @@ def copy_range(target: int, at: int, source: Path, start: int, size: int) -> Non
                 os.lseek(target, at, os.SEEK_SET)
                 copied = os.sendfile(target, file.fileno(), start, count)
             if not copied:
-                raise short(size)
+                raise too_short(size)
             start, at = start + copied, at + copied
 
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Excludes other processes on this machine; the kernel lets go when the holder dies."""
+    """Excludes other processes on this machine. The kernel releases the lock if this one dies."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -94,6 +96,6 @@ def locked(directory: Path) -> Iterator[None]:
 
 def remove_folder(path: Path) -> None:
     try:
-        path.rmdir()  # empty, after the only part was renamed
+        path.rmdir()  # empty if its only part was renamed
     except OSError:
         shutil.rmtree(path, ignore_errors=True)

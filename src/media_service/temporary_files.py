@@ -1,8 +1,8 @@
-"""Temporary files and folders in TMPDIR that do not stay for ever when their process dies.
+"""Temporary files and folders that can be removed after their process has died.
 
-Whoever uses one holds the kernel's lock on it, which ends with the process, however that ends: what
-can be locked is nobody's any more. Process ids would not tell, for containers that share a /tmp
-have each their own.
+The process that uses one holds a kernel lock on it, which ends with the process. So if the lock is
+free, the file is abandoned. Process ids cannot tell: containers that share a /tmp each have their
+own.
 """
 
 import fcntl
@@ -19,8 +19,8 @@ from typing import IO
 PREFIXES = ("media-child-", "media-program-", "media-blob-", "media-render-")
 
 
-class ScratchFolder:
-    """A new folder that only this user can open."""
+class TemporaryFolder:
+    """A new folder that only the current user can open."""
 
     def __init__(self, prefix: str) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=prefix)).resolve()
@@ -28,7 +28,7 @@ class ScratchFolder:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def remove(self) -> None:
-        """With all that is in it, as far as that is possible."""
+        """Removes the folder and its content, as far as possible."""
         shutil.rmtree(self.path, ignore_errors=True)
         lock, self._lock = self._lock, -1
         if lock >= 0:
@@ -36,28 +36,29 @@ class ScratchFolder:
 
 
 @contextmanager
-def scratch_file(prefix: str) -> Iterator[IO[bytes]]:
-    """A new file that only this user can open, with a name for as long as the context lasts."""
+def temporary_file(prefix: str) -> Iterator[IO[bytes]]:
+    """A new file that only the current user can open. The context removes it."""
     with tempfile.NamedTemporaryFile(prefix=prefix) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
 
 
-def remove_left_over(older_than: timedelta) -> int:
-    """Removes what dead processes left; returns how much. Harmless in many processes at once.
-
-    What is younger is left alone: it may have been made, and be about to be locked.
+def remove_leftovers(older_than: timedelta) -> int:
+    """Removes abandoned files and folders, and returns their number. Any number of processes may
+    do this at once. Younger ones are left alone: their process may be about to lock them.
     """
     before = time.time() - older_than.total_seconds()
     folder = Path(tempfile.gettempdir())
     return sum(
-        remove_if_left(path, before) for prefix in PREFIXES for path in folder.glob(f"{prefix}*")
+        remove_if_abandoned(path, before)
+        for prefix in PREFIXES
+        for path in folder.glob(f"{prefix}*")
     )
 
 
-def remove_if_left(path: Path, before: float) -> bool:
-    with suppress(OSError):  # another user's, or gone meanwhile
-        # A link that somebody else put there is not followed.
+def remove_if_abandoned(path: Path, before: float) -> bool:
+    with suppress(OSError):  # it belongs to another user, or was removed meanwhile
+        # A link that another user created is not followed.
         found = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             about = os.fstat(found)

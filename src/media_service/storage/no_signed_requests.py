@@ -1,4 +1,4 @@
-"""A store that is reached through this service alone."""
+"""For stores that only this service can reach."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -6,8 +6,8 @@ from datetime import timedelta
 from media_service.storage.driver import PartName, SignedRequest
 
 
-class ClosedStore:
-    """What drivers of such stores share: nothing comes, and nothing goes, past the service."""
+class NoSignedRequests:
+    """Base of drivers that sign nothing, so that all bytes pass through this service."""
 
     async def sign_part(
         self,
@@ -16,7 +16,7 @@ class ClosedStore:
         name: PartName,
         size: int,
         crc32c: int,
-        lifetime: timedelta,
+        ttl: timedelta,
     ) -> SignedRequest | None:
         return None
 
@@ -26,6 +26,6 @@ class ClosedStore:
         return {}
 
     async def sign_read(
-        self, key: str, lifetime: timedelta, content_type: str, disposition: str
+        self, key: str, ttl: timedelta, content_type: str, disposition: str
     ) -> str | None:
         return None

@@ -1,4 +1,4 @@
-"""How an S3 store is reached, and what its errors mean."""
+"""The connection to an S3 store, and the meaning of its errors."""
 
 import logging
 from collections.abc import Iterator
@@ -13,47 +13,45 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from media_service.errors import Internal, Reason, Unavailable
 from media_service.ids import new_id
-from media_service.storage.driver import missing
-from media_service.storage.s3_location import S3Location
+from media_service.storage.driver import blob_missing
+from media_service.storage.drivers.s3.location import S3Location
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 log = logging.getLogger(__name__)
 
-# A slow download holds its connection for long: there are to be enough for others.
+# A slow download keeps its connection for long; others still need some.
 CONNECTIONS = 512
 ATTEMPTS = 4
 CONNECT_SECONDS = 5
 MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound", "InvalidPart"}
-# What is wrong with parts themselves: their numbers, and their order.
-WRONG = {"InvalidArgument", "InvalidPartOrder"}
+# Errors about the numbers and the order of parts.
+PERMANENT = {"InvalidArgument", "InvalidPartOrder"}
 
 
 class Connections(AIOHTTPSession):  # type: ignore[misc]  # it has no types
-    """Waits for one that is free no longer than for an answer; the SDK's own waits without end."""
+    """Limits the wait for a free connection, which the SDK does not."""
 
     def __init__(self, *args: Any, timeout: tuple[float, float], **kwargs: Any) -> None:
         super().__init__(*args, timeout=timeout, **kwargs)
-        made, answered = timeout
-        self._timeout = aiohttp.ClientTimeout(
-            connect=answered, sock_connect=made, sock_read=answered
-        )
+        connect, read = timeout
+        self._timeout = aiohttp.ClientTimeout(connect=read, sock_connect=connect, sock_read=read)
 
 
 def open_client(
     location: S3Location, read_seconds: float
 ) -> "AbstractAsyncContextManager[S3Client]":
-    """Credentials: the SDK's own chain."""
+    """Opens a client. The SDK finds the credentials."""
     config = AioConfig(
         http_session_cls=Connections,
         max_pool_connections=CONNECTIONS,
         connect_timeout=CONNECT_SECONDS,
         read_timeout=read_seconds,
         retries={"mode": "standard", "max_attempts": ATTEMPTS},
-        # Else the URLs it signs are of an older kind, which signs no headers.
+        # The default for URLs is an older version, which does not sign headers.
         signature_version="s3v4",
-        # Checksums are ours to give; nothing is computed twice.
+        # The driver sends checksums itself; nothing is computed twice.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={
@@ -76,29 +74,30 @@ def code_of(error: ClientError) -> str:
 
 @contextmanager
 def translated(key: str = "") -> Iterator[None]:
+    """Translates the errors of requests into those of a driver."""
     try:
         yield
     except ClientError as error:
         if code_of(error) in MISSING:
-            raise missing(key) from error
+            raise blob_missing(key) from error
         raise unavailable(f"it answered {code_of(error)}") from error
     except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
         raise unavailable(type(error).__name__) from error
 
 
 @contextmanager
-def wrong_parts_told() -> Iterator[None]:
-    """Around requests for parts: what is refused once is refused for ever, and not repeated."""
+def permanent_part_errors() -> Iterator[None]:
+    """Translates errors about the parts themselves, which no retry can fix."""
     try:
         yield
     except ClientError as error:
-        if code_of(error) not in WRONG:
+        if code_of(error) not in PERMANENT:
             raise
         error_id = new_id()
         log.error("error %s: the object store refused parts: %s", error_id, error)
         raise Internal(
             Reason.INTERNAL,
-            f"The object store does not take these parts: {code_of(error)}.",
+            f"The object store rejects these parts: {code_of(error)}.",
             error_id=error_id,
         ) from error
 

@@ -1,4 +1,4 @@
-"""URLs of Cloud Storage that carry their own permission, signed with a service account's key.
+"""Signed URLs of Cloud Storage, made with the key of a service account.
 
 https://cloud.google.com/storage/docs/authentication/canonical-requests
 """
@@ -13,16 +13,16 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from media_service.storage.driver import signed_seconds
+from media_service.storage.driver import validity_seconds
 
 GOOGLE = "https://storage.googleapis.com"
 ALGORITHM = "GOOG4-RSA-SHA256"
 
 
 class Signer:
-    """Reading the key takes a while (50 ms), and signing half a millisecond: both are for a thread.
+    """Reading the key takes 50 ms, and signing 0.5 ms: both belong in a thread.
 
-    Raises ValueError if it is no RSA key in PEM.
+    Raises ValueError if the key is not an RSA key in PEM.
     """
 
     def __init__(self, email: str, private_key: str) -> None:
@@ -40,24 +40,24 @@ class Signer:
         query: Mapping[str, str],
         headers: Mapping[str, str],
         at: datetime,
-        lifetime: timedelta,
+        ttl: timedelta,
     ) -> str:
-        """A URL for one kind of request, which must have just these `headers`, with names in small
-        letters. `path`: /bucket/object, not quoted. Valid for `lifetime` from `at`."""
+        """Signs a URL for requests with exactly these `headers`, whose names must be lowercase.
+        `path`: /bucket/object, not quoted. The URL is valid for `ttl` from `at`."""
         time = at.strftime("%Y%m%dT%H%M%SZ")
         scope = f"{time[:8]}/auto/storage/goog4_request"
         signed = sorted({**headers, "host": urlsplit(endpoint).netloc}.items())
         names = ";".join(name for name, _ in signed)
-        asked = {
+        parameters = {
             **query,
             "X-Goog-Algorithm": ALGORITHM,
             "X-Goog-Credential": f"{self._email}/{scope}",
             "X-Goog-Date": time,
-            "X-Goog-Expires": str(signed_seconds(lifetime)),
+            "X-Goog-Expires": str(validity_seconds(ttl)),
             "X-Goog-SignedHeaders": names,
         }
         quoted = quote(path, safe="/~")
-        canonical_query = urlencode(sorted(asked.items()), quote_via=quote, safe="")
+        canonical_query = urlencode(sorted(parameters.items()), quote_via=quote, safe="")
         lines = "".join(f"{name}:{value}\n" for name, value in signed)
         request = f"{method}\n{quoted}\n{canonical_query}\n{lines}\n{names}\nUNSIGNED-PAYLOAD"
         digest = hashlib.sha256(request.encode()).hexdigest()

@@ -5,12 +5,12 @@ from sys import getsizeof
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media_service.storage.held_part import SMALL, HeldPart
+from media_service.storage.buffered_part import SMALL, BufferedPart
 
 
 @given(st.lists(st.binary(max_size=20) | st.binary(min_size=SMALL - 1, max_size=SMALL + 2)))
 async def test_pieces_of_any_size_come_back_in_order(pieces: list[bytes]) -> None:
-    part = HeldPart()
+    part = BufferedPart()
     views = [memoryview(piece) for piece in pieces]
     await part.write(views[:3])
     await part.write(views[3:])
@@ -19,7 +19,7 @@ async def test_pieces_of_any_size_come_back_in_order(pieces: list[bytes]) -> Non
 
 async def test_a_hundred_thousand_pieces_of_a_byte_take_little_more_than_their_bytes() -> None:
     data = bytes(range(250)) * 400
-    part = HeldPart()
+    part = BufferedPart()
     for byte in range(len(data)):
         await part.write([data[byte : byte + 1]])
     held = part._buffers
@@ -29,6 +29,6 @@ async def test_a_hundred_thousand_pieces_of_a_byte_take_little_more_than_their_b
 
 async def test_large_pieces_are_held_as_they_are() -> None:
     data = bytes(1 << 20)
-    part = HeldPart()
+    part = BufferedPart()
     await part.write([data])
     assert part.take() is data

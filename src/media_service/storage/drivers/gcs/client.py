@@ -6,23 +6,23 @@ import aiohttp
 from gcloud.aio.storage import Storage
 
 from media_service.errors import Reason, Unavailable
-from media_service.storage.gcs_signing import Signer
+from media_service.storage.drivers.gcs.signing import Signer
 
-# A slow download holds its connection for long: there are to be enough for others.
+# A slow download keeps its connection for long; others still need some.
 CONNECTIONS = 512
-# Bytes of a download that wait in memory for a slow reader: up to twice this.
+# A download buffers up to twice this for a slow reader.
 READ_AHEAD = 256 << 10
 
 
 def no_credentials() -> Unavailable:
     return Unavailable(
         Reason.STORAGE_UNAVAILABLE,
-        "The object store's credentials cannot be read: see GOOGLE_APPLICATION_CREDENTIALS.",
+        "The credentials of the object store cannot be read. Check GOOGLE_APPLICATION_CREDENTIALS.",
     )
 
 
 class GcsClient:
-    """`endpoint`: of an emulator, which asks for no credentials; None: Google's own."""
+    """`endpoint`: an emulator, which needs no credentials. None: Google."""
 
     def __init__(self, endpoint: str | None) -> None:
         self._endpoint = endpoint
@@ -31,7 +31,7 @@ class GcsClient:
         self._signer: Signer | None = None
 
     def storage(self) -> Storage:
-        """Made when it is first needed, since it belongs to the event loop it is made in."""
+        """The SDK's client. It belongs to an event loop, so it is created on first use."""
         if self._storage is None:
             if self._session is None:
                 connector = aiohttp.TCPConnector(limit=CONNECTIONS)
@@ -43,7 +43,7 @@ class GcsClient:
         return self._storage
 
     async def signer(self) -> Signer | None:
-        """None unless the credentials are a service account's key."""
+        """Returns None unless the credentials are the key of a service account."""
         if self._signer is None:
             account = self.storage().token.service_data
             if "private_key" not in account:

@@ -1,15 +1,15 @@
-"""A part that waits in memory until it is whole: object stores have none that grow."""
+"""A part that is collected in memory, for object stores, which cannot append to a part."""
 
 from collections.abc import Sequence
 
 from media_service.storage.buffer import Buffer
 
-# Pieces below this are put together: each would take as much again to be held.
+# Smaller buffers are joined: the list entry of each would take as much memory again.
 SMALL = 1024
 
 
-class HeldPart:
-    """What writers of such parts share; they send what they `take`."""
+class BufferedPart:
+    """Base of part writers that send a part in one request, with the bytes that they `take`."""
 
     def __init__(self) -> None:
         self._buffers: list[Buffer | bytearray] = []
@@ -17,7 +17,7 @@ class HeldPart:
 
     async def write(self, buffers: Sequence[Buffer]) -> None:
         if self._closed:
-            raise RuntimeError("a sealed part was written to")
+            raise RuntimeError("write to a sealed part")
         for data in buffers:
             if len(data) > SMALL:
                 self._buffers.append(data)
@@ -30,10 +30,11 @@ class HeldPart:
         return 0
 
     def take(self) -> bytes:
-        """All of it, once; then it is closed."""
+        """Closes the part and returns its bytes."""
         data = b"".join(self._buffers)
         self.drop()
         return data
 
     def drop(self) -> None:
+        """Closes the part and forgets its bytes."""
         self._buffers, self._closed = [], True

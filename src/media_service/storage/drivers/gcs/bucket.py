@@ -1,7 +1,7 @@
-"""Objects of one Cloud Storage bucket, by their names.
+"""The objects of one Cloud Storage bucket, by name.
 
-Requests that fail in passing are repeated. What is not there is a FileNotFoundError, and what was
-not to be there a FileExistsError; every other error is translated.
+Requests that fail for a passing reason are repeated. A missing object is a FileNotFoundError, and
+an object that must not exist a FileExistsError. All other errors are translated.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ import aiohttp
 from gcloud.aio.storage import StreamResponse
 
 from media_service.clock import now
-from media_service.storage.crc32c import checksum
-from media_service.storage.gcs_client import GcsClient
-from media_service.storage.gcs_requests import NOT_FOUND, RequestError, persist, translate
-from media_service.storage.gcs_signing import GOOGLE
+from media_service.storage.crc32c import base64_of
+from media_service.storage.drivers.gcs.client import GcsClient
+from media_service.storage.drivers.gcs.requests import NOT_FOUND, RequestError, persist, translate
+from media_service.storage.drivers.gcs.signing import GOOGLE
 
 T = TypeVar("T")
 
 CONNECT_SECONDS = 10
-# How long an answer may take.
+# How long a response may take.
 READ_SECONDS = 30.0
 
 PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE = 412, 416
@@ -34,8 +34,9 @@ MEANINGS: Mapping[int, type[OSError]] = {
 BYTES = "application/octet-stream"
 
 
-async def ask(request: Callable[[], Awaitable[T]], *expected: int) -> T:
-    """`expected`: statuses that are the caller's to understand."""
+async def send(request: Callable[[], Awaitable[T]], *expected: int) -> T:
+    """Sends a request, and repeats it if necessary. `expected`: statuses that the caller
+    handles."""
     try:
         return await persist(request)
     except RequestError as error:
@@ -44,14 +45,14 @@ async def ask(request: Callable[[], Awaitable[T]], *expected: int) -> T:
         raise translate(error) from error
 
 
-def silence(seconds: float | None, total: float | None) -> Any:
-    """The library counts a plain number against the whole of a request, however long its bytes
-    take. So a silent store is noticed, and a thin line is not."""
-    return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_SECONDS, sock_read=seconds)
+def timeouts(silence: float | None, total: float | None) -> Any:
+    """Limits the silence of the store apart from the time that a slow network takes. The library
+    applies a plain number to the whole request."""
+    return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_SECONDS, sock_read=silence)
 
 
 def conditions(*, absent: bool) -> dict[str, str]:
-    """`absent`: the request succeeds only if there is no such object yet."""
+    """`absent`: the request succeeds only if the object does not exist."""
     return {"ifGenerationMatch": "0"} if absent else {}
 
 
@@ -64,24 +65,24 @@ class GcsBucket:
         self.endpoint = endpoint
         self._client = GcsClient(endpoint)
         self._request: Any = read_seconds
-        # Time for a part over a thin line. A store that has it all is to answer sooner.
-        self._upload = silence(read_seconds, 6 * read_seconds)
-        # What the store does by itself is answered once it is done.
-        self._work = silence(None, 6 * read_seconds)
-        self._streaming = silence(read_seconds, None)
+        # Enough for a part on a slow network. A store that has all of it must answer sooner.
+        self._upload = timeouts(read_seconds, 6 * read_seconds)
+        # The store responds once it has done the work.
+        self._work = timeouts(None, 6 * read_seconds)
+        self._streaming = timeouts(read_seconds, None)
 
     async def upload(
         self, name: str, data: bytes, content_type: str = "", *, absent: bool = False
     ) -> None:
-        storage, crc32c = self._client.storage(), checksum(data)
-        await ask(
+        storage, crc32c = self._client.storage(), base64_of(data)
+        await send(
             lambda: storage.upload(
                 self.name,
                 name,
                 data,
                 content_type=content_type or BYTES,
                 parameters=conditions(absent=absent),
-                metadata={"crc32c": crc32c},  # the store refuses bytes that differ
+                metadata={"crc32c": crc32c},  # the store rejects other bytes
                 force_resumable_upload=False,  # one request, whatever the size
                 timeout=self._upload,
             ),
@@ -91,9 +92,9 @@ class GcsBucket:
     async def compose(
         self, names: Sequence[str], whole: str, content_type: str = "", *, absent: bool = False
     ) -> None:
-        """Joins up to 32 objects into another."""
+        """Joins up to 32 objects into a new one."""
         storage = self._client.storage()
-        await ask(
+        await send(
             lambda: storage.compose(
                 self.name,
                 whole,
@@ -106,13 +107,15 @@ class GcsBucket:
             PRECONDITION_FAILED,
         )
 
-    async def copy(self, source: "GcsBucket", named: str, name: str, content_type: str) -> None:
-        """Copies the object `named` of a bucket at the same endpoint."""
+    async def copy(
+        self, source: "GcsBucket", source_name: str, name: str, content_type: str
+    ) -> None:
+        """Copies an object of a bucket at the same endpoint."""
         storage = self._client.storage()
-        await ask(
-            lambda: storage.copy(  # asks again until the store is through
+        await send(
+            lambda: storage.copy(  # repeats the request until the store has finished
                 source.name,
-                named,
+                source_name,
                 self.name,
                 new_name=name,
                 metadata={"contentType": content_type or BYTES},
@@ -124,7 +127,7 @@ class GcsBucket:
     async def download(self, name: str, offset: int, end: int) -> StreamResponse:
         storage = self._client.storage()
         headers = {"Range": f"bytes={offset}-{end - 1}", "Accept-Encoding": "identity"}
-        return await ask(
+        return await send(
             lambda: storage.download_stream(
                 self.name, name, headers=dict(headers), timeout=self._streaming
             ),
@@ -135,7 +138,7 @@ class GcsBucket:
     async def metadata(self, name: str) -> dict[str, Any] | None:
         storage = self._client.storage()
         try:
-            return await ask(
+            return await send(
                 lambda: storage.download_metadata(self.name, name, timeout=self._request),
                 NOT_FOUND,
             )
@@ -143,22 +146,22 @@ class GcsBucket:
             return None
 
     async def delete(self, name: str) -> None:
-        """No error if it is not there."""
+        """Deletes an object, if it exists."""
         storage = self._client.storage()
         try:
-            await ask(lambda: storage.delete(self.name, name, timeout=self._request), NOT_FOUND)
+            await send(lambda: storage.delete(self.name, name, timeout=self._request), NOT_FOUND)
         except FileNotFoundError:
             return
 
     async def list(self, prefix: str) -> AsyncIterator[dict[str, Any]]:
-        """Name, size, time and CRC32C of every object whose name begins with `prefix`, in the
+        """Lists name, size, time and CRC32C of the objects whose name begins with `prefix`, in the
         order of their names."""
         storage = self._client.storage()
         wanted = {"prefix": prefix, "fields": "items(name,size,updated,crc32c),nextPageToken"}
         token: str | None = ""
         while token is not None:
             params = {**wanted, "pageToken": token}
-            page = await ask(
+            page = await send(
                 partial(storage.list_objects, self.name, params=params, timeout=self._request)
             )
             for found in page.get("items", []):
@@ -171,15 +174,15 @@ class GcsBucket:
         name: str,
         query: Mapping[str, str],
         headers: Mapping[str, str],
-        lifetime: timedelta,
+        ttl: timedelta,
     ) -> str | None:
-        """None unless the credentials are a service account's key."""
+        """Signs a URL. Returns None unless the credentials are the key of a service account."""
         signer = await self._client.signer()
         if signer is None:
             return None
         endpoint, path = self.endpoint or GOOGLE, f"/{self.name}/{name}"
         return await asyncio.to_thread(
-            signer.url, method, endpoint, path, query, headers, now(), lifetime
+            signer.url, method, endpoint, path, query, headers, now(), ttl
         )
 
     async def close(self) -> None:

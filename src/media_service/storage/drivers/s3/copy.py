@@ -1,0 +1,75 @@
+"""Copies inside one S3 store: no bytes pass through this process."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from media_service.storage.driver import PartName, StoredPart
+from media_service.storage.drivers.s3.client import translated
+from media_service.storage.drivers.s3.join import MIN_PART
+from media_service.storage.parallel import for_each
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+# AWS copies up to 5 GiB in one request. Other stores answer only when the copy is done, which for
+# more than this may take longer than a request may.
+WHOLE = 1 << 30
+# 10 000 ranges of this size are 2.4 TiB.
+RANGE = 256 << 20
+PARALLEL = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CopySource:
+    """An object, of which the first `size` bytes are copied. `name`: its bucket and key."""
+
+    key: str
+    name: Mapping[str, Any]
+    size: int
+
+
+async def copy_whole(
+    client: "S3Client", source: Mapping[str, Any], target: Mapping[str, Any]
+) -> None:
+    """Copies an object in one request. `source`: bucket and key. `target`: bucket, key, and the
+    properties of the copy, which inherits only the bytes."""
+    await client.copy_object(
+        **target,
+        CopySource={"Bucket": source["Bucket"], "Key": source["Key"]},
+        MetadataDirective="REPLACE",
+        ChecksumAlgorithm="CRC32C",
+    )
+
+
+async def copy_ranges(
+    client: "S3Client", sources: Sequence[CopySource], target: Mapping[str, Any]
+) -> list[StoredPart]:
+    """Copies the sources, one after the other, as parts of an open multipart upload. `target`: its
+    bucket, key and id. Raises DataLoss if a source is gone."""
+
+    async def copy(item: tuple[int, CopySource, range]) -> StoredPart:
+        number, source, span = item
+        request = dict(target)
+        # S3 refuses a range of a smaller object. Without a range, another object under the source's
+        # key makes a part of another size, which `join` then refuses.
+        if source.size > MIN_PART:
+            request["CopySourceRange"] = f"bytes={span.start}-{span.stop - 1}"
+        with translated(source.key):
+            await client.upload_part_copy(
+                **request,
+                PartNumber=number,
+                CopySource={"Bucket": source.name["Bucket"], "Key": source.name["Key"]},
+            )
+        return StoredPart(PartName(number, 0), len(span), sealed=True)
+
+    spans = [(source, span) for source in sources for span in split(source.size)]
+    items = [(number, source, span) for number, (source, span) in enumerate(spans, 1)]
+    return await for_each(copy, items, PARALLEL)
+
+
+def split(size: int) -> list[range]:
+    """Splits `size` bytes into ranges. The last one includes the remainder, which alone could be
+    smaller than S3 accepts where more parts follow."""
+    starts = range(0, max(size - RANGE, 0) + 1, RANGE)
+    return [range(at, at + RANGE) for at in starts[:-1]] + [range(starts[-1], size)]
