@@ -99,7 +99,7 @@ async def narrow(
 ) -> AsyncIterator[S3Driver]:
     """Sends one request with bytes at a time, for three seconds, over one of two connections."""
     monkeypatch.setattr(s3_client, "CONNECTIONS", 2)
-    monkeypatch.setattr(send_queue, "AT_ONCE", 1)
+    monkeypatch.setattr(send_queue, "CONCURRENT", 1)
     driver = S3Driver(replace(s3.location, endpoint=network.url), read_seconds=0.6)
     yield driver
     await driver.close()
@@ -296,7 +296,7 @@ async def test_a_large_blob_is_copied_in_pieces(
     copies: int,
 ) -> None:
     monkeypatch.setattr(s3_copy, "WHOLE", 5 * MIB)
-    monkeypatch.setattr(s3_copy, "PIECE", 5 * MIB)
+    monkeypatch.setattr(s3_copy, "RANGE", 5 * MIB)
     data = bytes(n % 251 for n in range(5000)) * (size // 5000 + 1)
     source, target = fresh_key(), fresh_key()
     await store(far, source, data[:size])
@@ -322,7 +322,7 @@ async def test_a_copy_that_fails_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(s3_copy, "WHOLE", 5 * MIB)
-    monkeypatch.setattr(s3_copy, "PIECE", 5 * MIB)
+    monkeypatch.setattr(s3_copy, "RANGE", 5 * MIB)
     source, target = fresh_key(), fresh_key()
     await store(far, source, b"x" * 12 * MIB)
     network.fault = lambda request, body: 400 if "partNumber=2" in request.raw_path else None
@@ -339,7 +339,7 @@ async def test_a_source_that_goes_while_it_is_copied_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(s3_copy, "WHOLE", 5 * MIB)
-    monkeypatch.setattr(s3_copy, "PIECE", 5 * MIB)
+    monkeypatch.setattr(s3_copy, "RANGE", 5 * MIB)
     source, target = fresh_key(), fresh_key()
     await store(far, source, b"x" * 12 * MIB)
     gone = "<Error><Code>NoSuchKey</Code></Error>"

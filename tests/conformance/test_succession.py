@@ -209,7 +209,7 @@ async def fails(work: Awaitable[None]) -> bool:
 async def test_every_piece_is_large_enough_for_others_to_follow(
     s3: S3Driver, key: str, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr(s3_copy, "PIECE", 5 * MIB)
+    monkeypatch.setattr(s3_copy, "RANGE", 5 * MIB)
     session, first = await s3.begin(key), bytes(n % 251 for n in range(size))
     parts = [await put(s3, key, session, first)]
     session = await goes_on(s3, key, session, 2)
