@@ -32,6 +32,7 @@ from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import JobKind
 from media_service.jobs.worker import Worker
+from media_service.media.expiry import expire_due
 from media_service.media.model import Kind
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
@@ -316,7 +317,7 @@ async def work(config: Config, ready: Callable[[], None], opener: Opener = open_
         worker = Worker(parts.database, found, config.worker_slots, LIMITS)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())
-            tasks.create_task(sweep(parts.database))
+            tasks.create_task(sweep(parts.database, config.purge_after))
             tasks.create_task(tidy(Reconciler(parts.database, parts.stores)))
             ready()
 
@@ -328,20 +329,21 @@ async def reconciler(config: Config, older_than: timedelta) -> AsyncIterator[Rec
         yield Reconciler(parts.database, parts.stores, older_than)
 
 
-async def sweep(database: Database) -> None:
-    """Ends what rested too long, for ever."""
+async def sweep(database: Database, purge_after: timedelta) -> None:
+    """Removes what has expired, every minute."""
     while True:
         try:
             expired = await expire_uploads(database)
+            deleted = await expire_due(database, purge_after)
             purged = await purge_due(database)
             unused = await forget_unused(database)
             jobs = await forget_ended(database)
             segments = await remove_abandoned(database)
-            if expired or purged or unused or jobs or segments:
+            if expired or deleted or purged or unused or jobs or segments:
                 log.info(
-                    "expired %d uploads, purged %d media, removed %d unused pictures, %d old jobs,"
-                    " %d segments of abandoned streams",
-                    *(expired, purged, unused, jobs, segments),
+                    "expired %d uploads, deleted %d and purged %d media, removed %d unused renders,"
+                    " %d old jobs, %d segments of abandoned streams",
+                    *(expired, deleted, purged, unused, jobs, segments),
                 )
         except Unavailable as error:
             log.warning("sweep put off: %s", error.message)

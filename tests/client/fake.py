@@ -277,7 +277,7 @@ class Fake(
                 response.media.CopyFrom(media)
                 response.content_range.start = start
                 response.content_range.end = end
-                response.content_range.complete_size = size
+                response.content_range.complete_size_bytes = size
             if fault and position + len(piece) - start > fault.after:
                 if fault.kind == "early":
                     return
@@ -293,7 +293,7 @@ class Fake(
     def SignUrl(self, request, context) -> download_service_pb2.SignUrlResponse:  # noqa: N802
         self._unary("SignUrl", context)
         media = self._find(request.media_id, context)[0]
-        seconds = request.lifetime.ToSeconds()
+        seconds = request.ttl.ToSeconds()
         response = download_service_pb2.SignUrlResponse(
             url=f"https://media.example/{request.rendition}/{media.filename}?seconds={seconds}"
             f"&attachment={request.attachment}&direct={request.direct}"

@@ -33,7 +33,7 @@ async def test_a_url_is_signed_as_wanted(client, fake, media_id):
     assert signed.url == "https://media.example//a.png?seconds=900&attachment=False&direct=False"
     assert signed.expire_time.ToSeconds() == 900
     signed = await client.sign_url(
-        media_id, rendition="small", lifetime=timedelta(hours=1), attachment=True, direct=True
+        media_id, rendition="small", ttl=timedelta(hours=1), attachment=True, direct=True
     )
     assert (
         signed.url == "https://media.example/small/a.png?seconds=3600&attachment=True&direct=True"

@@ -95,7 +95,7 @@ def test_where_others_sign_tokens_it_still_signs_links(folder: Path) -> None:
         base = {"base_url": service.base_url, "trust_env": False}
         with httpx.Client(headers=headers, **base) as alice, httpx.Client(**base) as anybody:
             media = store(alice, jpeg())["mediaId"]
-            url = alice.get(f"/v1/media/{media}", params={"signReadUrl": "true"}).json()["readUrl"]
+            url = alice.get(f"/v1/media/{media}", params={"signReadUrls": "true"}).json()["readUrl"]
             assert anybody.get(urlsplit(url).path).content == jpeg()
         assert not (folder / "jwt-secret").exists()
         assert stat.S_IMODE((folder / "link-key").stat().st_mode) == 0o600

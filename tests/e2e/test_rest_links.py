@@ -58,7 +58,7 @@ def test_whoever_has_a_link_reads(http: httpx.Client, link: str, picture: bytes)
 def test_the_url_leads_to_where_clients_reach_the_service(
     service: Service, alice: httpx.Client, media_id: str
 ) -> None:
-    answer = alice.post(f"/v1/media/{media_id}:signUrl", json={"lifetime": "60s"})
+    answer = alice.post(f"/v1/media/{media_id}:signUrl", json={"ttl": "60s"})
     port = service.environ["MEDIA_REST_PORT"]
     assert answer.json()["url"].startswith(f"http://localhost:{port}/v1/signed/")
 
@@ -124,7 +124,7 @@ def test_a_media_comes_with_a_url_where_it_was_asked_for(
     alice: httpx.Client, http: httpx.Client, media_id: str, picture: bytes
 ) -> None:
     assert "readUrl" not in alice.get(f"/v1/media/{media_id}").json()
-    media = alice.get(f"/v1/media/{media_id}", params={"signReadUrl": "true"}).json()
+    media = alice.get(f"/v1/media/{media_id}", params={"signReadUrls": "true"}).json()
     assert http.get(path_of(media["readUrl"])).content == picture
     assert media["readUrlExpireTime"]
 

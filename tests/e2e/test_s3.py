@@ -138,7 +138,7 @@ def test_an_upload_in_one_request_is_stored_whole(user: httpx.Client) -> None:
 def test_a_link_may_lead_past_the_service_to_the_bucket(user: httpx.Client, endpoint: str) -> None:
     data = jpeg()
     media = store(user, data, "sea side.jpg")["mediaId"]
-    wanted = {"direct": True, "attachment": True, "lifetime": "90.5s"}
+    wanted = {"direct": True, "attachment": True, "ttl": "90.5s"}
     before = now()
     answer = user.post(f"/v1/media/{media}:signUrl", json=wanted).json()
     assert answer["url"].startswith(f"{endpoint}/{BUCKET}/")

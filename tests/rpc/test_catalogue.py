@@ -1,18 +1,27 @@
 """The catalogue: get, list, update, delete, undelete, purge."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from mediaservice.v1 import media_pb2, media_service_pb2
 
 from media_service.db.database import Database
+from media_service.media.expiry import expire_due
 from media_service.renditions.purge import purge_due
 from tests.media_files import film, jpeg, png
 from tests.rpc.conftest import Caller, Running, refused, unknown_id
 
 Media = media_pb2.Media
+
+
+def time(text: str) -> Timestamp:
+    found = Timestamp()
+    found.FromJsonString(text)
+    return found
 
 
 async def get(caller: Caller, media_id: str, view: int = 0) -> Media:
@@ -97,6 +106,115 @@ async def test_lists_are_filtered_and_ordered(ann: Caller, bob: Caller) -> None:
     assert await names(ann, filter="size_bytes >= 5000 OR filename='b.jpg'") == ["c.mp4", "b.jpg"]
     assert await names(ann, filter='create_time > "2100-01-01T00:00:00Z"') == []
     assert await names(ann, filter="state=PENDING AND kind=video") == ["c.mp4"]
+
+
+async def test_lists_are_filtered_by_what_callers_set(ann: Caller) -> None:
+    plain, labelled = await ann.store(jpeg(), "plain.jpg"), await ann.store(jpeg(), "labelled.jpg")
+    await update(
+        ann,
+        ["title", "labels", "capture_time"],
+        media_id=labelled.media_id,
+        title="Sunset at sea",
+        labels={"album": "2026", "app/v1": "x"},
+        capture_time=time("2026-05-06T07:08:09.123456Z"),
+    )
+    for matching in (
+        f'media_id="{labelled.media_id}"',
+        'labels.album="2026"',
+        'labels.album="20*"',
+        "labels.album=* labels.app/v1=x",
+        "labels.album!=1999",
+        'title="Sunset*"',
+        "capture_time>2026-05-06T07:08:09Z AND capture_time<2026-05-06T07:08:10Z",
+        f"owner=ann NOT media_id={plain.media_id}",
+        "version=1 labels.album=2026",
+    ):
+        assert await names(ann, filter=matching) == ["labelled.jpg"], matching
+    for other in ("labels.album=2025", "labels.other=2026", "owner=bob", "project_id=p", "width>1"):
+        assert await names(ann, filter=other) == [], other
+    assert await names(ann, filter="NOT labels.album=2026") == ["plain.jpg"]
+
+
+async def test_lists_are_of_one_owner_and_one_project(ann: Caller, service: Running) -> None:
+    bob = await service.caller("bob")
+    media = await ann.store(jpeg(), "a.jpg")
+    await ann.store(jpeg(), "b.jpg")
+    async with service.database() as db:
+        await db.execute("update media set project_id = 'p' where media_id = %s", (media.media_id,))
+    assert (await get(ann, media.media_id)).project_id == "p"
+    assert await names(ann, project_id="p") == ["a.jpg"]
+    assert await names(ann, project_id="q") == []
+    assert await names(ann, filter="project_id=p") == ["a.jpg"]
+    mine = {"type": "user", "id": "ann"}
+    assert await names(ann, owner=mine, order_by="filename") == ["a.jpg", "b.jpg"]
+    assert await names(bob, owner=mine) == []
+
+
+async def test_labels_and_times_are_changed_and_cleared(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    taken, expire = time("2020-01-02T03:04:05.678Z"), time("2100-01-01T00:00:00Z")
+    changed = await update(
+        ann,
+        [],
+        media_id=media.media_id,
+        labels={"a": "1", "b": "2"},
+        capture_time=taken,
+        expire_time=expire,
+    )
+    assert (dict(changed.labels), changed.capture_time, changed.expire_time) == (
+        {"a": "1", "b": "2"},
+        taken,
+        expire,
+    )
+    changed = await update(
+        ann, ["labels", "expire_time"], media_id=media.media_id, labels={"b": "3"}
+    )
+    assert (dict(changed.labels), changed.capture_time) == ({"b": "3"}, taken)
+    assert not changed.HasField("expire_time")
+    cleared = await update(ann, ["*"], media_id=media.media_id)
+    assert (dict(cleared.labels), cleared.HasField("capture_time")) == ({}, False)
+    assert cleared.filename == ""
+    assert cleared.original_filename == "a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("media", "field"),
+    [
+        ({"labels": {"A": "1"}}, "media.labels"),
+        ({"labels": {"a": "x" * 256}}, "media.labels"),
+        ({"labels": {f"a{n}": "" for n in range(65)}}, "media.labels"),
+        ({"capture_time": {"seconds": 2**60}}, "capture_time"),
+        ({"expire_time": {"nanos": -1}}, "expire_time"),
+    ],
+)
+async def test_labels_and_times_have_rules(ann: Caller, media: dict[str, Any], field: str) -> None:
+    stored = await ann.store(jpeg())
+    told = await refused(update(ann, [], media_id=stored.media_id, **media))
+    assert (told.reason, told.fields) == ("INVALID_FIELD", [field])
+
+
+async def test_a_change_to_what_is_there_changes_nothing(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    same = await update(
+        ann, ["filename", "tags", "labels"], media_id=media.media_id, filename="a.jpg"
+    )
+    assert same == media
+    assert (await update(ann, [], media_id=media.media_id, title="x")).etag != media.etag
+
+
+async def test_a_media_is_deleted_when_it_expires(ann: Caller, service: Running) -> None:
+    media = await ann.store(jpeg(), "gone.jpg")
+    await ann.store(jpeg(), "stays.jpg")
+    await update(ann, [], media_id=media.media_id, expire_time=time("2020-01-01T00:00:00Z"))
+    async with Database(service.database_url, 2) as database:
+        assert await expire_due(database, timedelta(days=30)) == 1
+        assert await expire_due(database, timedelta(days=30)) == 0
+    deleted = await get(ann, media.media_id)
+    assert deleted.purge_time.seconds - deleted.delete_time.seconds == 30 * 24 * 3600
+    assert await names(ann) == ["stays.jpg"]
+    restored = await undelete(ann, media.media_id)
+    assert not restored.HasField("delete_time")
+    assert not restored.HasField("expire_time")
 
 
 async def test_tags_are_found(ann: Caller) -> None:

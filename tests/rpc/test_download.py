@@ -42,7 +42,7 @@ async def test_a_range_holds_just_its_bytes(
     first, *rest = await download(ann, media.media_id, offset, limit)
     assert first.media == media
     found = first.content_range
-    assert (found.start, found.end, found.complete_size) == (begin, end, len(DATA))
+    assert (found.start, found.end, found.complete_size_bytes) == (begin, end, len(DATA))
     assert b"".join(message.data for message in rest) == DATA[begin:end]
     assert all(message.crc32c == crc32c_of(message.data) for message in rest)
     assert not any(message.HasField("media") for message in rest)
@@ -77,6 +77,24 @@ async def test_a_rendition_that_is_not_there_is_not_found(ann: Caller) -> None:
     told = await refused(all_of(ann.downloads.Download(request, metadata=ann.metadata)))
     assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "RENDITION_NOT_FOUND")
     assert told.metadata == {"media_id": media.media_id, "rendition": "tiny"}
+
+
+async def test_a_version_that_does_not_exist_is_not_found(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    downloads = ann.downloads
+    for method, request in (
+        (downloads.Download, download_service_pb2.DownloadRequest),
+        (downloads.GetContent, download_service_pb2.GetContentRequest),
+        (downloads.RenderImage, download_service_pb2.RenderImageRequest),
+    ):
+        wanted = request(media_id=media.media_id, version=2)
+        told = await refused(all_of(method(wanted, metadata=ann.metadata)))
+        assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "VERSION_NOT_FOUND")
+        assert told.metadata == {"media_id": media.media_id, "version": "2"}
+    for version in (0, 1):
+        request = download_service_pb2.DownloadRequest(media_id=media.media_id, version=version)
+        messages = await all_of(downloads.Download(request, metadata=ann.metadata))
+        assert b"".join(message.data for message in messages) == jpeg()
 
 
 async def test_a_media_in_quarantine_gives_out_nothing(ann: Caller, service: Running) -> None:

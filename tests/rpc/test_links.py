@@ -23,6 +23,7 @@ from media_service.clock import now
 from media_service.config import ConfigError
 from media_service.ids import new_id
 from tests.media_files import jpeg
+from tests.renditions import give
 from tests.rpc.conftest import SECRET, Caller, Running, Start, refused
 from tests.rpc.conftest import token as access_token
 
@@ -33,11 +34,11 @@ OLD, NEW = "an old key of at least thirty-two bytes", "a new key of at least thi
 
 
 async def signed(
-    caller: Caller, media_id: str, lifetime: timedelta | None = None, **how: Any
+    caller: Caller, media_id: str, ttl: timedelta | None = None, **how: Any
 ) -> download_service_pb2.SignUrlResponse:
     request = download_service_pb2.SignUrlRequest(media_id=media_id, **how)
-    if lifetime is not None:
-        request.lifetime.FromTimedelta(lifetime)
+    if ttl is not None:
+        request.ttl.FromTimedelta(ttl)
     return await caller.call(caller.downloads.SignUrl, request)
 
 
@@ -114,7 +115,7 @@ async def test_a_link_may_be_for_saving(ann: Caller, anybody: Anybody) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "lifetime"),
+    ("wanted", "ttl"),
     [
         (None, timedelta(minutes=15)),
         (timedelta(seconds=1), timedelta(seconds=1)),
@@ -123,13 +124,13 @@ async def test_a_link_may_be_for_saving(ann: Caller, anybody: Anybody) -> None:
     ],
 )
 async def test_a_link_is_good_for_as_long_as_was_asked(
-    ann: Caller, wanted: timedelta | None, lifetime: timedelta
+    ann: Caller, wanted: timedelta | None, ttl: timedelta
 ) -> None:
     media = await ann.store(DATA)
     before = now()
     response = await signed(ann, media.media_id, wanted)
     expire = response.expire_time.ToDatetime(UTC)
-    assert before + lifetime <= expire <= now() + lifetime + timedelta(seconds=1)
+    assert before + ttl <= expire <= now() + ttl + timedelta(seconds=1)
     in_token = OURS.open("read", token_of(response.url))["exp"]
     assert datetime.fromtimestamp(in_token, UTC) == expire
 
@@ -137,7 +138,7 @@ async def test_a_link_is_good_for_as_long_as_was_asked(
 @pytest.mark.parametrize("seconds", [-1, 0, 604801])
 async def test_a_lifetime_out_of_bounds_is_refused(ann: Caller, seconds: int) -> None:
     told = await refused(signed(ann, new_id(), timedelta(seconds=seconds)))
-    assert (told.reason, told.fields) == ("INVALID_FIELD", ["lifetime"])
+    assert (told.reason, told.fields) == ("INVALID_FIELD", ["ttl"])
 
 
 async def test_an_answer_may_be_kept_for_five_minutes_and_not_past_the_link(
@@ -147,7 +148,7 @@ async def test_an_answer_may_be_kept_for_five_minutes_and_not_past_the_link(
     long = await anybody.read(await link(ann, media.media_id))
     assert long.headers["cache-control"] == "private, max-age=300"
     assert "vary" not in long.headers
-    short = await anybody.read(await link(ann, media.media_id, lifetime=timedelta(seconds=60)))
+    short = await anybody.read(await link(ann, media.media_id, ttl=timedelta(seconds=60)))
     left = int(short.headers["cache-control"].removeprefix("private, max-age="))
     assert 30 < left <= 61
 
@@ -266,8 +267,8 @@ async def test_a_server_that_could_sign_no_links_does_not_start(start: Start) ->
     await start(jwt_secret="", jwt_jwks="https://keys.example/jwks.json", link_keys=NEW)
 
 
-async def test_a_media_comes_with_a_url_where_it_was_asked_for(
-    ann: Caller, anybody: Anybody
+async def test_a_media_has_signed_urls_if_the_request_asks_for_them(
+    ann: Caller, anybody: Anybody, service: Running
 ) -> None:
     stored = await ann.store(DATA)
 
@@ -276,14 +277,34 @@ async def test_a_media_comes_with_a_url_where_it_was_asked_for(
         return await ann.call(ann.media.GetMedia, request)
 
     assert await get() == stored
-    media = await get(sign_read_url=True)
+    await give(service.environ, stored.media_id, "small", b"small")
+    media = await get(sign_read_urls=True)
     assert (await anybody.read(token_of(media.read_url))).content == DATA
+    (small,) = media.renditions
+    assert (await anybody.read(token_of(small.read_url))).content == b"small"
+    request = media_service_pb2.ListMediaRequest(sign_read_urls=True)
+    (listed,) = (await ann.call(ann.media.ListMedia, request)).media
+    assert (await anybody.read(token_of(listed.read_url))).content == DATA
+    assert (await anybody.read(token_of(listed.renditions[0].read_url))).content == b"small"
     left = media.read_url_expire_time.ToDatetime(UTC) - now()
     assert timedelta(minutes=14) < left <= timedelta(minutes=15, seconds=1)
     await delete(ann, stored.media_id)
-    deleted = await get(sign_read_url=True)
+    deleted = await get(sign_read_urls=True)
     assert not deleted.read_url
     assert not deleted.HasField("read_url_expire_time")
+
+
+async def test_a_link_may_name_a_version(ann: Caller, anybody: Anybody, service: Running) -> None:
+    media = await ann.store(DATA)
+    token = await link(ann, media.media_id, version=1)
+    assert (await anybody.read(token)).content == DATA
+    for how in ({}, {"rendition": "small"}, {"rendition": "stream"}, {"ops": "blur:2"}):
+        told = await refused(signed(ann, media.media_id, version=2, **how))
+        assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "VERSION_NOT_FOUND")
+    async with service.database() as db:
+        await db.execute("update media_versions set version = 2")
+        await db.execute("update media set version = 2")
+    assert (await refused(anybody.read(token))).reason == "LINK_INVALID"
 
 
 async def test_links_are_audited_and_never_logged(

@@ -99,6 +99,37 @@ async def test_what_ceases_to_be_public_is_refused_at_once(
     assert (await get(ann, media_id)).renditions[0].public_url == ""
 
 
+async def test_everybody_reads_an_original_that_is_public(ann: Caller, service: Running) -> None:
+    data = jpeg()
+    stored = await ann.store(data, "sea side.jpg")
+    assert stored.public_url == ""
+    media_id = stored.media_id
+    shown = await update(ann, ["visibility"], media_id=media_id, visibility=Media.PUBLIC_ORIGINAL)
+    path = f"originals/{media_id}/1/sea%20side.jpg"
+    assert shown.public_url == f"http://localhost:8080/v1/public/{path}"
+    assert await public(service, path) == data
+    assert await public(service, f"originals/{media_id}/1/another name") == data
+    await give(service.environ, media_id, "small", SMALL)
+    (small,) = (await get(ann, media_id)).renditions
+    assert await public(service, small.public_url.partition("/v1/public/")[2]) == SMALL
+    for other in (f"originals/{media_id}/2/a", f"originals/{media_id}/1/", f"originals/{media_id}"):
+        assert (await refused(public(service, other))).reason == "MEDIA_NOT_FOUND"
+    hidden = await update(ann, ["visibility"], media_id=media_id, visibility=Media.PUBLIC)
+    assert hidden.public_url == ""
+    assert (await refused(public(service, path))).reason == "MEDIA_NOT_FOUND"
+
+
+async def test_a_public_original_is_refused_once_its_media_is_deleted(
+    ann: Caller, service: Running
+) -> None:
+    media_id = (await ann.store(jpeg())).media_id
+    await update(ann, ["visibility"], media_id=media_id, visibility=Media.PUBLIC_ORIGINAL)
+    path = f"originals/{media_id}/1/a.jpg"
+    await public(service, path)
+    await ann.call(ann.media.DeleteMedia, media_service_pb2.DeleteMediaRequest(media_id=media_id))
+    assert (await refused(public(service, path))).reason == "MEDIA_NOT_FOUND"
+
+
 async def test_a_worker_moves_renditions_to_where_they_belong(start: Start) -> None:
     working = await start(work=True)
     ann = await working.caller("ann")

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
@@ -31,7 +32,7 @@ from mediaservice.v1 import operation_pb2 as mediaservice_dot_v1_dot_operation__
 from mediaservice.v1 import rule_pb2 as mediaservice_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&mediaservice/v1/download_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1fmediaservice/v1/operation.proto\x1a\x1amediaservice/v1/rule.proto\"\x94\x01\n\x0f\x44ownloadRequest\x12#\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12\x16\n\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x1d\n\x05limit\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x05limit\x12%\n\trendition\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@R\trendition\"\xb0\x01\n\x10\x44ownloadResponse\x12,\n\x05media\x18\x01 \x01(\x0b\x32\x16.mediaservice.v1.MediaR\x05media\x12\x42\n\rcontent_range\x18\x02 \x01(\x0b\x32\x1d.mediaservice.v1.ContentRangeR\x0c\x63ontentRange\x12\x12\n\x04\x64\x61ta\x18\x03 \x01(\x0cR\x04\x64\x61ta\x12\x16\n\x06\x63rc32c\x18\x04 \x01(\x07R\x06\x63rc32c\"[\n\x0c\x43ontentRange\x12\x14\n\x05start\x18\x01 \x01(\x03R\x05start\x12\x10\n\x03\x65nd\x18\x02 \x01(\x03R\x03\x65nd\x12#\n\rcomplete_size\x18\x03 \x01(\x03R\x0c\x63ompleteSize\"\x7f\n\x11GetContentRequest\x12#\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12\x1e\n\nattachment\x18\x02 \x01(\x08R\nattachment\x12%\n\trendition\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\trendition\"\xdd\x03\n\x12RenderImageRequest\x12#\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12!\n\x05width\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\x80\x01(\x00R\x05width\x12#\n\x06height\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\x80\x01(\x00R\x06height\x12\x41\n\x03\x66it\x18\x04 \x01(\x0e\x32%.mediaservice.v1.Operation.Resize.FitB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x03\x66it\x12\x46\n\x07gravity\x18\x05 \x01(\x0e\x32\".mediaservice.v1.Operation.GravityB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07gravity\x12)\n\x03\x64pr\x18\x06 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00 @)\x00\x00\x00\x00\x00\x00\x00\x00R\x03\x64pr\x12\x43\n\x06\x66ormat\x18\x07 \x01(\x0e\x32!.mediaservice.v1.Operation.FormatB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06\x66ormat\x12#\n\x07quality\x18\x08 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x07quality\x12\x1a\n\x03ops\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fR\x03ops\x12\x1e\n\nattachment\x18\n \x01(\x08R\nattachment\"W\n\x10GetStreamRequest\x12#\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12\x1e\n\x04path\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x04path\"\xf7\x02\n\x0eSignUrlRequest\x12#\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12%\n\trendition\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\trendition\x12G\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x04\x08\x80\xf5$2\x02\x08\x01R\x08lifetime\x12\x1e\n\nattachment\x18\x04 \x01(\x08R\nattachment\x12\x16\n\x06\x64irect\x18\x05 \x01(\x08R\x06\x64irect\x12\x1a\n\x03ops\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\x03ops:|\xbaHy\x1aw\n\x0csign_url.ops\x12-ops go neither with rendition nor with direct\x1a\x38this.ops == \'\' || (this.rendition == \'\' && !this.direct)\"`\n\x0fSignUrlResponse\x12\x10\n\x03url\x18\x01 \x01(\tR\x03url\x12;\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"R\n\x10GetSignedRequest\x12 \n\x05token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fR\x05token\x12\x1c\n\x04path\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\x04path\"2\n\x10GetPublicRequest\x12\x1e\n\x04path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07R\x04path2\xb5\t\n\x0f\x44ownloadService\x12\x63\n\x08\x44ownload\x12 .mediaservice.v1.DownloadRequest\x1a!.mediaservice.v1.DownloadResponse\"\x10\x92\xf6\x18\x0c\n\nmedia.read0\x01\x12\x9e\x02\n\nGetContent\x12\".mediaservice.v1.GetContentRequest\x1a\x14.google.api.HttpBody\"\xd3\x01\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\xbc\x01\x12\x1c/v1/media/{media_id}/contentZ&B$\n\x04HEAD\x12\x1c/v1/media/{media_id}/contentZ5\x12\x33/v1/media/{media_id}/renditions/{rendition}/contentZ=B;\n\x04HEAD\x12\x33/v1/media/{media_id}/renditions/{rendition}/content0\x01\x12\xa4\x01\n\x0bRenderImage\x12#.mediaservice.v1.RenderImageRequest\x1a\x14.google.api.HttpBody\"X\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x42\x12\x1a/v1/media/{media_id}/imageZ$B\"\n\x04HEAD\x12\x1a/v1/media/{media_id}/image0\x01\x12\xb6\x01\n\tGetStream\x12!.mediaservice.v1.GetStreamRequest\x1a\x14.google.api.HttpBody\"n\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02X\x12%/v1/media/{media_id}/stream/{path=**}Z/B-\n\x04HEAD\x12%/v1/media/{media_id}/stream/{path=**}0\x01\x12\x91\x01\n\x07SignUrl\x12\x1f.mediaservice.v1.SignUrlRequest\x1a .mediaservice.v1.SignUrlResponse\"C\x92\xf6\x18\x18\n\nmedia.read\x1a\nmedia.sign\x82\xd3\xe4\x93\x02!\"\x1c/v1/media/{media_id}:signUrl:\x01*\x12\x9a\x01\n\tGetSigned\x12!.mediaservice.v1.GetSignedRequest\x1a\x14.google.api.HttpBody\"R\x92\xf6\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x46\x12\x1c/v1/signed/{token}/{path=**}Z&B$\n\x04HEAD\x12\x1c/v1/signed/{token}/{path=**}0\x01\x12\x8a\x01\n\tGetPublic\x12!.mediaservice.v1.GetPublicRequest\x1a\x14.google.api.HttpBody\"B\x92\xf6\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x36\x12\x14/v1/public/{path=**}Z\x1e\x42\x1c\n\x04HEAD\x12\x14/v1/public/{path=**}0\x01\x42]\n\x13\x64\x65v.mediaservice.v1P\x01Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&mediaservice/v1/download_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1fmediaservice/v1/operation.proto\x1a\x1amediaservice/v1/rule.proto\"\xcd\x01\n\x0f\x44ownloadRequest\x12\'\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12\x1c\n\x06offset\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01R\x06offset\x12!\n\x05limit\x18\x03 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00R\x05limit\x12)\n\trendition\x18\x04 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@R\trendition\x12%\n\x07version\x18\x05 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x07version\"\xc8\x01\n\x10\x44ownloadResponse\x12\x32\n\x05media\x18\x01 \x01(\x0b\x32\x16.mediaservice.v1.MediaB\x04\xe2\x41\x01\x03R\x05media\x12H\n\rcontent_range\x18\x02 \x01(\x0b\x32\x1d.mediaservice.v1.ContentRangeB\x04\xe2\x41\x01\x03R\x0c\x63ontentRange\x12\x18\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x42\x04\xe2\x41\x01\x03R\x04\x64\x61ta\x12\x1c\n\x06\x63rc32c\x18\x04 \x01(\x07\x42\x04\xe2\x41\x01\x03R\x06\x63rc32c\"x\n\x0c\x43ontentRange\x12\x1a\n\x05start\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x05start\x12\x16\n\x03\x65nd\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x03\x65nd\x12\x34\n\x13\x63omplete_size_bytes\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x11\x63ompleteSizeBytes\"\xb4\x01\n\x11GetContentRequest\x12\'\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12$\n\nattachment\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01R\nattachment\x12)\n\trendition\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@R\trendition\x12%\n\x07version\x18\x04 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x07version\"\xae\x04\n\x12RenderImageRequest\x12\'\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12%\n\x05width\x18\x02 \x01(\x05\x42\x0f\xe2\x41\x01\x01\xbaH\x08\x1a\x06\x18\x80\x80\x01(\x00R\x05width\x12\'\n\x06height\x18\x03 \x01(\x05\x42\x0f\xe2\x41\x01\x01\xbaH\x08\x1a\x06\x18\x80\x80\x01(\x00R\x06height\x12\x45\n\x03\x66it\x18\x04 \x01(\x0e\x32%.mediaservice.v1.Operation.Resize.FitB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x03\x66it\x12J\n\x07gravity\x18\x05 \x01(\x0e\x32\".mediaservice.v1.Operation.GravityB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x07gravity\x12-\n\x03\x64pr\x18\x06 \x01(\x01\x42\x1b\xe2\x41\x01\x01\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00 @)\x00\x00\x00\x00\x00\x00\x00\x00R\x03\x64pr\x12G\n\x06\x66ormat\x18\x07 \x01(\x0e\x32!.mediaservice.v1.Operation.FormatB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x06\x66ormat\x12\'\n\x07quality\x18\x08 \x01(\x05\x42\r\xe2\x41\x01\x01\xbaH\x06\x1a\x04\x18\x64(\x00R\x07quality\x12\x1e\n\x03ops\x18\t \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xa0\x1fR\x03ops\x12$\n\nattachment\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x01R\nattachment\x12%\n\x07version\x18\x0b \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x07version\"_\n\x10GetStreamRequest\x12\'\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12\"\n\x04path\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x04path\"\xb2\x03\n\x0eSignUrlRequest\x12\'\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12)\n\trendition\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@R\trendition\x12\x41\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x14\xe2\x41\x01\x01\xbaH\r\xaa\x01\n\"\x04\x08\x80\xf5$2\x02\x08\x01R\x03ttl\x12$\n\nattachment\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\nattachment\x12\x1c\n\x06\x64irect\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x64irect\x12\x1e\n\x03ops\x18\x06 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07R\x03ops\x12%\n\x07version\x18\x07 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x07version:~\xbaH{\x1ay\n\x0csign_url.ops\x12/ops cannot be combined with rendition or direct\x1a\x38this.ops == \'\' || (this.rendition == \'\' && !this.direct)\"l\n\x0fSignUrlResponse\x12\x16\n\x03url\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x03url\x12\x41\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nexpireTime\"Z\n\x10GetSignedRequest\x12$\n\x05token\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xd0\x0fR\x05token\x12 \n\x04path\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07R\x04path\"6\n\x10GetPublicRequest\x12\"\n\x04path\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xe8\x07R\x04path2\xb5\t\n\x0f\x44ownloadService\x12\x63\n\x08\x44ownload\x12 .mediaservice.v1.DownloadRequest\x1a!.mediaservice.v1.DownloadResponse\"\x10\x92\xf6\x18\x0c\n\nmedia.read0\x01\x12\x9e\x02\n\nGetContent\x12\".mediaservice.v1.GetContentRequest\x1a\x14.google.api.HttpBody\"\xd3\x01\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\xbc\x01\x12\x1c/v1/media/{media_id}/contentZ&B$\n\x04HEAD\x12\x1c/v1/media/{media_id}/contentZ5\x12\x33/v1/media/{media_id}/renditions/{rendition}/contentZ=B;\n\x04HEAD\x12\x33/v1/media/{media_id}/renditions/{rendition}/content0\x01\x12\xa4\x01\n\x0bRenderImage\x12#.mediaservice.v1.RenderImageRequest\x1a\x14.google.api.HttpBody\"X\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x42\x12\x1a/v1/media/{media_id}/imageZ$B\"\n\x04HEAD\x12\x1a/v1/media/{media_id}/image0\x01\x12\xb6\x01\n\tGetStream\x12!.mediaservice.v1.GetStreamRequest\x1a\x14.google.api.HttpBody\"n\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02X\x12%/v1/media/{media_id}/stream/{path=**}Z/B-\n\x04HEAD\x12%/v1/media/{media_id}/stream/{path=**}0\x01\x12\x91\x01\n\x07SignUrl\x12\x1f.mediaservice.v1.SignUrlRequest\x1a .mediaservice.v1.SignUrlResponse\"C\x92\xf6\x18\x18\n\nmedia.read\x1a\nmedia.sign\x82\xd3\xe4\x93\x02!\"\x1c/v1/media/{media_id}:signUrl:\x01*\x12\x9a\x01\n\tGetSigned\x12!.mediaservice.v1.GetSignedRequest\x1a\x14.google.api.HttpBody\"R\x92\xf6\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x46\x12\x1c/v1/signed/{token}/{path=**}Z&B$\n\x04HEAD\x12\x1c/v1/signed/{token}/{path=**}0\x01\x12\x8a\x01\n\tGetPublic\x12!.mediaservice.v1.GetPublicRequest\x1a\x14.google.api.HttpBody\"B\x92\xf6\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x36\x12\x14/v1/public/{path=**}Z\x1e\x42\x1c\n\x04HEAD\x12\x14/v1/public/{path=**}0\x01\x42]\n\x13\x64\x65v.mediaservice.v1P\x01Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,53 +41,89 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.mediaservice.v1P\001Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\252\002\017MediaService.V1'
   _globals['_DOWNLOADREQUEST'].fields_by_name['media_id']._loaded_options = None
-  _globals['_DOWNLOADREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_DOWNLOADREQUEST'].fields_by_name['media_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_DOWNLOADREQUEST'].fields_by_name['offset']._loaded_options = None
+  _globals['_DOWNLOADREQUEST'].fields_by_name['offset']._serialized_options = b'\342A\001\001'
   _globals['_DOWNLOADREQUEST'].fields_by_name['limit']._loaded_options = None
-  _globals['_DOWNLOADREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_DOWNLOADREQUEST'].fields_by_name['limit']._serialized_options = b'\342A\001\001\272H\004\"\002(\000'
   _globals['_DOWNLOADREQUEST'].fields_by_name['rendition']._loaded_options = None
-  _globals['_DOWNLOADREQUEST'].fields_by_name['rendition']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_DOWNLOADREQUEST'].fields_by_name['rendition']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_DOWNLOADREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_DOWNLOADREQUEST'].fields_by_name['version']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
+  _globals['_DOWNLOADRESPONSE'].fields_by_name['media']._loaded_options = None
+  _globals['_DOWNLOADRESPONSE'].fields_by_name['media']._serialized_options = b'\342A\001\003'
+  _globals['_DOWNLOADRESPONSE'].fields_by_name['content_range']._loaded_options = None
+  _globals['_DOWNLOADRESPONSE'].fields_by_name['content_range']._serialized_options = b'\342A\001\003'
+  _globals['_DOWNLOADRESPONSE'].fields_by_name['data']._loaded_options = None
+  _globals['_DOWNLOADRESPONSE'].fields_by_name['data']._serialized_options = b'\342A\001\003'
+  _globals['_DOWNLOADRESPONSE'].fields_by_name['crc32c']._loaded_options = None
+  _globals['_DOWNLOADRESPONSE'].fields_by_name['crc32c']._serialized_options = b'\342A\001\003'
+  _globals['_CONTENTRANGE'].fields_by_name['start']._loaded_options = None
+  _globals['_CONTENTRANGE'].fields_by_name['start']._serialized_options = b'\342A\001\003'
+  _globals['_CONTENTRANGE'].fields_by_name['end']._loaded_options = None
+  _globals['_CONTENTRANGE'].fields_by_name['end']._serialized_options = b'\342A\001\003'
+  _globals['_CONTENTRANGE'].fields_by_name['complete_size_bytes']._loaded_options = None
+  _globals['_CONTENTRANGE'].fields_by_name['complete_size_bytes']._serialized_options = b'\342A\001\003'
   _globals['_GETCONTENTREQUEST'].fields_by_name['media_id']._loaded_options = None
-  _globals['_GETCONTENTREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETCONTENTREQUEST'].fields_by_name['media_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_GETCONTENTREQUEST'].fields_by_name['attachment']._loaded_options = None
+  _globals['_GETCONTENTREQUEST'].fields_by_name['attachment']._serialized_options = b'\342A\001\001'
   _globals['_GETCONTENTREQUEST'].fields_by_name['rendition']._loaded_options = None
-  _globals['_GETCONTENTREQUEST'].fields_by_name['rendition']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_GETCONTENTREQUEST'].fields_by_name['rendition']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_GETCONTENTREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_GETCONTENTREQUEST'].fields_by_name['version']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
   _globals['_RENDERIMAGEREQUEST'].fields_by_name['media_id']._loaded_options = None
-  _globals['_RENDERIMAGEREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['media_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_RENDERIMAGEREQUEST'].fields_by_name['width']._loaded_options = None
-  _globals['_RENDERIMAGEREQUEST'].fields_by_name['width']._serialized_options = b'\272H\010\032\006\030\200\200\001(\000'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['width']._serialized_options = b'\342A\001\001\272H\010\032\006\030\200\200\001(\000'
   _globals['_RENDERIMAGEREQUEST'].fields_by_name['height']._loaded_options = None
-  _globals['_RENDERIMAGEREQUEST'].fields_by_name['height']._serialized_options = b'\272H\010\032\006\030\200\200\001(\000'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['height']._serialized_options = b'\342A\001\001\272H\010\032\006\030\200\200\001(\000'
   _globals['_RENDERIMAGEREQUEST'].fields_by_name['fit']._loaded_options = None
-  _globals['_RENDERIMAGEREQUEST'].fields_by_name['fit']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['fit']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
   _globals['_RENDERIMAGEREQUEST'].fields_by_name['gravity']._loaded_options = None
-  _globals['_RENDERIMAGEREQUEST'].fields_by_name['gravity']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['gravity']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
   _globals['_RENDERIMAGEREQUEST'].fields_by_name['dpr']._loaded_options = None
-  _globals['_RENDERIMAGEREQUEST'].fields_by_name['dpr']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\000 @)\000\000\000\000\000\000\000\000'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['dpr']._serialized_options = b'\342A\001\001\272H\024\022\022\031\000\000\000\000\000\000 @)\000\000\000\000\000\000\000\000'
   _globals['_RENDERIMAGEREQUEST'].fields_by_name['format']._loaded_options = None
-  _globals['_RENDERIMAGEREQUEST'].fields_by_name['format']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['format']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
   _globals['_RENDERIMAGEREQUEST'].fields_by_name['quality']._loaded_options = None
-  _globals['_RENDERIMAGEREQUEST'].fields_by_name['quality']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['quality']._serialized_options = b'\342A\001\001\272H\006\032\004\030d(\000'
   _globals['_RENDERIMAGEREQUEST'].fields_by_name['ops']._loaded_options = None
-  _globals['_RENDERIMAGEREQUEST'].fields_by_name['ops']._serialized_options = b'\272H\005r\003\030\240\037'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['ops']._serialized_options = b'\342A\001\001\272H\005r\003\030\240\037'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['attachment']._loaded_options = None
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['attachment']._serialized_options = b'\342A\001\001'
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_RENDERIMAGEREQUEST'].fields_by_name['version']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
   _globals['_GETSTREAMREQUEST'].fields_by_name['media_id']._loaded_options = None
-  _globals['_GETSTREAMREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETSTREAMREQUEST'].fields_by_name['media_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_GETSTREAMREQUEST'].fields_by_name['path']._loaded_options = None
-  _globals['_GETSTREAMREQUEST'].fields_by_name['path']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_GETSTREAMREQUEST'].fields_by_name['path']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\310\001'
   _globals['_SIGNURLREQUEST'].fields_by_name['media_id']._loaded_options = None
-  _globals['_SIGNURLREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_SIGNURLREQUEST'].fields_by_name['media_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_SIGNURLREQUEST'].fields_by_name['rendition']._loaded_options = None
-  _globals['_SIGNURLREQUEST'].fields_by_name['rendition']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_SIGNURLREQUEST'].fields_by_name['lifetime']._loaded_options = None
-  _globals['_SIGNURLREQUEST'].fields_by_name['lifetime']._serialized_options = b'\272H\r\252\001\n\"\004\010\200\365$2\002\010\001'
+  _globals['_SIGNURLREQUEST'].fields_by_name['rendition']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_SIGNURLREQUEST'].fields_by_name['ttl']._loaded_options = None
+  _globals['_SIGNURLREQUEST'].fields_by_name['ttl']._serialized_options = b'\342A\001\001\272H\r\252\001\n\"\004\010\200\365$2\002\010\001'
+  _globals['_SIGNURLREQUEST'].fields_by_name['attachment']._loaded_options = None
+  _globals['_SIGNURLREQUEST'].fields_by_name['attachment']._serialized_options = b'\342A\001\001'
+  _globals['_SIGNURLREQUEST'].fields_by_name['direct']._loaded_options = None
+  _globals['_SIGNURLREQUEST'].fields_by_name['direct']._serialized_options = b'\342A\001\001'
   _globals['_SIGNURLREQUEST'].fields_by_name['ops']._loaded_options = None
-  _globals['_SIGNURLREQUEST'].fields_by_name['ops']._serialized_options = b'\272H\005r\003\030\350\007'
+  _globals['_SIGNURLREQUEST'].fields_by_name['ops']._serialized_options = b'\342A\001\001\272H\005r\003\030\350\007'
+  _globals['_SIGNURLREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_SIGNURLREQUEST'].fields_by_name['version']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
   _globals['_SIGNURLREQUEST']._loaded_options = None
-  _globals['_SIGNURLREQUEST']._serialized_options = b'\272Hy\032w\n\014sign_url.ops\022-ops go neither with rendition nor with direct\0328this.ops == \'\' || (this.rendition == \'\' && !this.direct)'
+  _globals['_SIGNURLREQUEST']._serialized_options = b'\272H{\032y\n\014sign_url.ops\022/ops cannot be combined with rendition or direct\0328this.ops == \'\' || (this.rendition == \'\' && !this.direct)'
+  _globals['_SIGNURLRESPONSE'].fields_by_name['url']._loaded_options = None
+  _globals['_SIGNURLRESPONSE'].fields_by_name['url']._serialized_options = b'\342A\001\003'
+  _globals['_SIGNURLRESPONSE'].fields_by_name['expire_time']._loaded_options = None
+  _globals['_SIGNURLRESPONSE'].fields_by_name['expire_time']._serialized_options = b'\342A\001\003'
   _globals['_GETSIGNEDREQUEST'].fields_by_name['token']._loaded_options = None
-  _globals['_GETSIGNEDREQUEST'].fields_by_name['token']._serialized_options = b'\272H\007r\005\020\001\030\320\017'
+  _globals['_GETSIGNEDREQUEST'].fields_by_name['token']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\320\017'
   _globals['_GETSIGNEDREQUEST'].fields_by_name['path']._loaded_options = None
-  _globals['_GETSIGNEDREQUEST'].fields_by_name['path']._serialized_options = b'\272H\005r\003\030\350\007'
+  _globals['_GETSIGNEDREQUEST'].fields_by_name['path']._serialized_options = b'\342A\001\001\272H\005r\003\030\350\007'
   _globals['_GETPUBLICREQUEST'].fields_by_name['path']._loaded_options = None
-  _globals['_GETPUBLICREQUEST'].fields_by_name['path']._serialized_options = b'\272H\007r\005\020\001\030\350\007'
+  _globals['_GETPUBLICREQUEST'].fields_by_name['path']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\350\007'
   _globals['_DOWNLOADSERVICE'].methods_by_name['Download']._loaded_options = None
   _globals['_DOWNLOADSERVICE'].methods_by_name['Download']._serialized_options = b'\222\366\030\014\n\nmedia.read'
   _globals['_DOWNLOADSERVICE'].methods_by_name['GetContent']._loaded_options = None
@@ -101,26 +138,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOWNLOADSERVICE'].methods_by_name['GetSigned']._serialized_options = b'\222\366\030\002\020\001\202\323\344\223\002F\022\034/v1/signed/{token}/{path=**}Z&B$\n\004HEAD\022\034/v1/signed/{token}/{path=**}'
   _globals['_DOWNLOADSERVICE'].methods_by_name['GetPublic']._loaded_options = None
   _globals['_DOWNLOADSERVICE'].methods_by_name['GetPublic']._serialized_options = b'\222\366\030\002\020\001\202\323\344\223\0026\022\024/v1/public/{path=**}Z\036B\034\n\004HEAD\022\024/v1/public/{path=**}'
-  _globals['_DOWNLOADREQUEST']._serialized_start=272
-  _globals['_DOWNLOADREQUEST']._serialized_end=420
-  _globals['_DOWNLOADRESPONSE']._serialized_start=423
-  _globals['_DOWNLOADRESPONSE']._serialized_end=599
-  _globals['_CONTENTRANGE']._serialized_start=601
-  _globals['_CONTENTRANGE']._serialized_end=692
-  _globals['_GETCONTENTREQUEST']._serialized_start=694
-  _globals['_GETCONTENTREQUEST']._serialized_end=821
-  _globals['_RENDERIMAGEREQUEST']._serialized_start=824
-  _globals['_RENDERIMAGEREQUEST']._serialized_end=1301
-  _globals['_GETSTREAMREQUEST']._serialized_start=1303
-  _globals['_GETSTREAMREQUEST']._serialized_end=1390
-  _globals['_SIGNURLREQUEST']._serialized_start=1393
-  _globals['_SIGNURLREQUEST']._serialized_end=1768
-  _globals['_SIGNURLRESPONSE']._serialized_start=1770
-  _globals['_SIGNURLRESPONSE']._serialized_end=1866
-  _globals['_GETSIGNEDREQUEST']._serialized_start=1868
-  _globals['_GETSIGNEDREQUEST']._serialized_end=1950
-  _globals['_GETPUBLICREQUEST']._serialized_start=1952
-  _globals['_GETPUBLICREQUEST']._serialized_end=2002
-  _globals['_DOWNLOADSERVICE']._serialized_start=2005
-  _globals['_DOWNLOADSERVICE']._serialized_end=3210
+  _globals['_DOWNLOADREQUEST']._serialized_start=305
+  _globals['_DOWNLOADREQUEST']._serialized_end=510
+  _globals['_DOWNLOADRESPONSE']._serialized_start=513
+  _globals['_DOWNLOADRESPONSE']._serialized_end=713
+  _globals['_CONTENTRANGE']._serialized_start=715
+  _globals['_CONTENTRANGE']._serialized_end=835
+  _globals['_GETCONTENTREQUEST']._serialized_start=838
+  _globals['_GETCONTENTREQUEST']._serialized_end=1018
+  _globals['_RENDERIMAGEREQUEST']._serialized_start=1021
+  _globals['_RENDERIMAGEREQUEST']._serialized_end=1579
+  _globals['_GETSTREAMREQUEST']._serialized_start=1581
+  _globals['_GETSTREAMREQUEST']._serialized_end=1676
+  _globals['_SIGNURLREQUEST']._serialized_start=1679
+  _globals['_SIGNURLREQUEST']._serialized_end=2113
+  _globals['_SIGNURLRESPONSE']._serialized_start=2115
+  _globals['_SIGNURLRESPONSE']._serialized_end=2223
+  _globals['_GETSIGNEDREQUEST']._serialized_start=2225
+  _globals['_GETSIGNEDREQUEST']._serialized_end=2315
+  _globals['_GETPUBLICREQUEST']._serialized_start=2317
+  _globals['_GETPUBLICREQUEST']._serialized_end=2371
+  _globals['_DOWNLOADSERVICE']._serialized_start=2374
+  _globals['_DOWNLOADSERVICE']._serialized_end=3579
 # @@protoc_insertion_point(module_scope)

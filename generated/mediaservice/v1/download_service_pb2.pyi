@@ -22,19 +22,25 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class DownloadRequest(_message.Message):
+    """What Download streams."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     RENDITION_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
+    """The media to read."""
     offset: _builtins.int
-    """First byte. Negative: counted from the end, so -100 is the last 100 bytes."""
+    """The first byte. A negative offset counts from the end: -100 is the last 100 bytes."""
     limit: _builtins.int
-    """At most this many bytes; 0 means to the end."""
+    """The maximum number of bytes; 0 means all up to the end."""
     rendition: _builtins.str
-    """The name of a rendition; empty: the original."""
+    """The name of a rendition. Empty: the original."""
+    version: _builtins.int
+    """The version of the original, or the version that the rendition was made from. 0: the current one."""
     def __init__(
         self,
         *,
@@ -42,10 +48,11 @@ class DownloadRequest(_message.Message):
         offset: _builtins.int = ...,
         limit: _builtins.int = ...,
         rendition: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "media_id", b"media_id", "offset", b"offset", "rendition", b"rendition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "media_id", b"media_id", "offset", b"offset", "rendition", b"rendition", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -53,6 +60,8 @@ Global___DownloadRequest: _TypeAlias = DownloadRequest  # noqa: Y015
 
 @_typing.final
 class DownloadResponse(_message.Message):
+    """A piece of the content."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_FIELD_NUMBER: _builtins.int
@@ -60,15 +69,16 @@ class DownloadResponse(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     CRC32C_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
+    """The next bytes."""
     crc32c: _builtins.int
     """CRC32C of `data`."""
     @_builtins.property
     def media(self) -> _media_pb2.Media:
-        """First message only."""
+        """The media that is read. First message only."""
 
     @_builtins.property
     def content_range(self) -> Global___ContentRange:
-        """First message only."""
+        """The range that follows. First message only."""
 
     def __init__(
         self,
@@ -88,26 +98,29 @@ Global___DownloadResponse: _TypeAlias = DownloadResponse  # noqa: Y015
 
 @_typing.final
 class ContentRange(_message.Message):
-    """Which bytes follow: [start, end) of `complete_size`."""
+    """A range of bytes: [start, end) of `complete_size_bytes`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     START_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
-    COMPLETE_SIZE_FIELD_NUMBER: _builtins.int
+    COMPLETE_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     start: _builtins.int
+    """The first byte."""
     end: _builtins.int
-    complete_size: _builtins.int
+    """The byte after the last one."""
+    complete_size_bytes: _builtins.int
+    """The size of the whole content."""
     def __init__(
         self,
         *,
         start: _builtins.int = ...,
         end: _builtins.int = ...,
-        complete_size: _builtins.int = ...,
+        complete_size_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_size", b"complete_size", "end", b"end", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_size_bytes", b"complete_size_bytes", "end", b"end", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -115,26 +128,33 @@ Global___ContentRange: _TypeAlias = ContentRange  # noqa: Y015
 
 @_typing.final
 class GetContentRequest(_message.Message):
+    """What GetContent serves."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     ATTACHMENT_FIELD_NUMBER: _builtins.int
     RENDITION_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
+    """The media to read."""
     attachment: _builtins.bool
-    """Ask the browser to save the file rather than show it."""
+    """Whether to ask the browser to save the file instead of showing it."""
     rendition: _builtins.str
-    """The name of a rendition; empty: the original."""
+    """The name of a rendition. Empty: the original."""
+    version: _builtins.int
+    """The version of the original, or the version that the rendition was made from. 0: the current one."""
     def __init__(
         self,
         *,
         media_id: _builtins.str = ...,
         attachment: _builtins.bool = ...,
         rendition: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "media_id", b"media_id", "rendition", b"rendition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "media_id", b"media_id", "rendition", b"rendition", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -142,7 +162,9 @@ Global___GetContentRequest: _TypeAlias = GetContentRequest  # noqa: Y015
 
 @_typing.final
 class RenderImageRequest(_message.Message):
-    """`width` … `gravity` stand for a `resize` before `ops`; `format` and `quality` for a `convert` after it."""
+    """The image that RenderImage renders. `width`, `height`, `fit`, `gravity` and `dpr` are a `resize` before `ops`;
+    `format` and `quality` are a `convert` after it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -156,22 +178,31 @@ class RenderImageRequest(_message.Message):
     QUALITY_FIELD_NUMBER: _builtins.int
     OPS_FIELD_NUMBER: _builtins.int
     ATTACHMENT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
+    """The media to render from."""
     width: _builtins.int
+    """The width in pixels; 0 follows from the height."""
     height: _builtins.int
+    """The height in pixels; 0 follows from the width."""
     fit: _operation_pb2.Operation.Resize.Fit.ValueType
+    """How the image fits into `width` and `height`."""
     gravity: _operation_pb2.Operation.Gravity.ValueType
+    """Which part of the image remains if `fit` cuts it."""
     dpr: _builtins.float
-    """Pixels of the screen for each pixel of width and height; 0 means 1."""
+    """Device pixels per pixel of `width` and `height`; 0 means 1."""
     format: _operation_pb2.Operation.Format.ValueType
+    """The format. Unspecified: the Accept header of the request decides."""
     quality: _builtins.int
-    """As in convert, on the scale of the format that comes out, and these differ: without `format` that is the client's to
-    choose, and 80 is more in AVIF than in JPEG. Give both, or none: each format's own default looks alike.
+    """The quality on the scale of the resulting format, and these scales differ: 80 is higher quality in AVIF than
+    in JPEG. Set both `format` and `quality`, or neither: the defaults of the formats look alike.
     """
     ops: _builtins.str
-    """Further operations, in the short text form: "crop:300x300:gravity=ATTENTION,clarendon"."""
+    """More operations, in text form: "crop:300x300:gravity=ATTENTION,clarendon"."""
     attachment: _builtins.bool
-    """Ask the browser to save the picture rather than show it."""
+    """Whether to ask the browser to save the image instead of showing it."""
+    version: _builtins.int
+    """The version of the original to render from. 0: the current one."""
     def __init__(
         self,
         *,
@@ -185,10 +216,11 @@ class RenderImageRequest(_message.Message):
         quality: _builtins.int = ...,
         ops: _builtins.str = ...,
         attachment: _builtins.bool = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "dpr", b"dpr", "fit", b"fit", "format", b"format", "gravity", b"gravity", "height", b"height", "media_id", b"media_id", "ops", b"ops", "quality", b"quality", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "dpr", b"dpr", "fit", b"fit", "format", b"format", "gravity", b"gravity", "height", b"height", "media_id", b"media_id", "ops", b"ops", "quality", b"quality", "version", b"version", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -196,12 +228,16 @@ Global___RenderImageRequest: _TypeAlias = RenderImageRequest  # noqa: Y015
 
 @_typing.final
 class GetStreamRequest(_message.Message):
+    """The part of a stream that GetStream serves."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
+    """The video to play."""
     path: _builtins.str
+    """"master.m3u8", "manifest.mpd", or a path that one of these names."""
     def __init__(
         self,
         *,
@@ -218,44 +254,51 @@ Global___GetStreamRequest: _TypeAlias = GetStreamRequest  # noqa: Y015
 
 @_typing.final
 class SignUrlRequest(_message.Message):
+    """What the URL of SignUrl reads, and for how long."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     RENDITION_FIELD_NUMBER: _builtins.int
-    LIFETIME_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
     ATTACHMENT_FIELD_NUMBER: _builtins.int
     DIRECT_FIELD_NUMBER: _builtins.int
     OPS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
+    """The media to read."""
     rendition: _builtins.str
-    """The name of a rendition; empty: the original."""
+    """The name of a rendition. Empty: the original."""
     attachment: _builtins.bool
-    """Ask the browser to save the file rather than show it."""
+    """Whether to ask the browser to save the file instead of showing it."""
     direct: _builtins.bool
-    """Let the object store serve it, past this service, if it can (S3, Google Cloud Storage). Such a
-    URL is good until it expires, also if the media is deleted meanwhile.
+    """Whether the object store serves the content itself, if it can (S3, Google Cloud Storage). Such a URL works
+    until it expires, even if the media is deleted in the meantime, and its use is not counted.
     """
     ops: _builtins.str
-    """A picture made from it by these operations, in the short text form, as RenderImage makes it; not with
-    `rendition` or `direct`. INVALID_OPERATIONS if they make a token of more than 2000 characters.
+    """Operations that render an image, in text form, as in RenderImage. Cannot be combined with `rendition` or
+    `direct`. INVALID_OPERATIONS if the token of the URL would exceed 2000 characters.
     """
+    version: _builtins.int
+    """The version that the URL reads. 0: the version that is current when the URL is used."""
     @_builtins.property
-    def lifetime(self) -> _duration_pb2.Duration:
-        """How long the URL is good: a second to seven days; 15 minutes if not set."""
+    def ttl(self) -> _duration_pb2.Duration:
+        """How long the URL works: from one second to seven days. Default: 15 minutes."""
 
     def __init__(
         self,
         *,
         media_id: _builtins.str = ...,
         rendition: _builtins.str = ...,
-        lifetime: _duration_pb2.Duration | None = ...,
+        ttl: _duration_pb2.Duration | None = ...,
         attachment: _builtins.bool = ...,
         direct: _builtins.bool = ...,
         ops: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "direct", b"direct", "lifetime", b"lifetime", "media_id", b"media_id", "ops", b"ops", "rendition", b"rendition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "direct", b"direct", "media_id", b"media_id", "ops", b"ops", "rendition", b"rendition", "ttl", b"ttl", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -263,13 +306,18 @@ Global___SignUrlRequest: _TypeAlias = SignUrlRequest  # noqa: Y015
 
 @_typing.final
 class SignUrlResponse(_message.Message):
+    """A signed URL."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     URL_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     url: _builtins.str
+    """The URL."""
     @_builtins.property
-    def expire_time(self) -> _timestamp_pb2.Timestamp: ...
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it stops working."""
+
     def __init__(
         self,
         *,
@@ -286,13 +334,16 @@ Global___SignUrlResponse: _TypeAlias = SignUrlResponse  # noqa: Y015
 
 @_typing.final
 class GetSignedRequest(_message.Message):
+    """The path of a signed URL."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TOKEN_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     token: _builtins.str
+    """The token."""
     path: _builtins.str
-    """Of a stream: what to read of it, as in GetStream. Else a name for people, of no meaning to the service."""
+    """For a stream, the part of it to read, as in GetStream. Otherwise a file name that the service ignores."""
     def __init__(
         self,
         *,
@@ -309,10 +360,13 @@ Global___GetSignedRequest: _TypeAlias = GetSignedRequest  # noqa: Y015
 
 @_typing.final
 class GetPublicRequest(_message.Message):
+    """The path of a public URL."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PATH_FIELD_NUMBER: _builtins.int
     path: _builtins.str
+    """The path behind `/v1/public/`."""
     def __init__(
         self,
         *,

@@ -28,8 +28,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DownloadServiceStub:
-    """Gives bytes out. A caller reads only their own media; anything else is MEDIA_NOT_FOUND, and the
-    content of a soft-deleted media is MEDIA_DELETED.
+    """Serves the content of media.
+
+    Callers read only the media they own. Any other media is MEDIA_NOT_FOUND, and the content of a deleted
+    media is MEDIA_DELETED.
     """
 
     @_typing.overload
@@ -37,141 +39,239 @@ class DownloadServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DownloadServiceAsyncStub: ...
     Download: _grpc.UnaryStreamMultiCallable[_download_service_pb2.DownloadRequest, _download_service_pb2.DownloadResponse]
-    """Streams the original or a rendition, or a range of it. The first message carries the media and the range.
+    """Streams an original or a rendition, or a range of it. The first message carries the media and the range.
 
-    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED,
-    RENDITION_NOT_FOUND, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from where the last one
-    broke.
+    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
+    RENDITION_NOT_FOUND, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from the first byte that is
+    missing.
+
+    Example:
+
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.DownloadService/Download
     """
     GetContent: _grpc.UnaryStreamMultiCallable[_download_service_pb2.GetContentRequest, _httpbody_pb2.HttpBody]
-    """The original or a rendition over HTTP, as RFC 9110 has it: Range and If-Range (206, 416), If-None-Match and
-    If-Modified-Since (304), If-Match and If-Unmodified-Since (412), HEAD, ETag, Last-Modified,
-    Repr-Digest, Content-Disposition, always a Content-Length. Several ranges in one request are
-    answered with the whole.
+    """Serves an original or a rendition over HTTP, as RFC 9110 specifies: Range and If-Range (206, 416),
+    If-None-Match and If-Modified-Since (304), If-Match and If-Unmodified-Since (412), HEAD, ETag,
+    Last-Modified, Repr-Digest, Content-Disposition, and always a Content-Length. A request for several ranges
+    is answered with the whole content.
 
-    Permission: media.read. Errors: as Download, PRECONDITION_FAILED. Safe to retry.
+    Permission: media.read. Errors: as Download, and PRECONDITION_FAILED. Safe to retry.
+
+    Example:
+
+        curl -o original -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/content
+        curl -o rendition -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/renditions/small/content
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.DownloadService/GetContent
     """
     RenderImage: _grpc.UnaryStreamMultiCallable[_download_service_pb2.RenderImageRequest, _httpbody_pb2.HttpBody]
-    """Makes a picture from a picture, now, and answers as GetContent does. What was made once is kept and
-    served again. Without a format, in `format` or in `ops`, the answer is what the request's Accept header takes: AVIF,
-    WebP, else JPEG (PNG if parts are transparent; GIF if it is animated), and says `Vary: Accept`. A format that cannot
-    hold the result is passed over: AVIF ends at 16384 pixels on a side, WebP at 16383.
+    """Renders an image from an image immediately, and serves it as GetContent does. The service keeps the result
+    and serves it again.
+
+    If neither `format` nor `ops` names a format, the Accept header of the request decides: AVIF, WebP, else
+    JPEG (PNG for an image with transparency, GIF for an animation). The response then has `Vary: Accept`. A
+    format that cannot hold the result is skipped: AVIF holds up to 16384 pixels per side, WebP 16383.
+
+    Limits: 15 seconds, 100 million pixels, 64 MiB. For more than that, use ProcessMedia. After a failure, the
+    same request fails with the same error for a minute.
 
     Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
-    MEDIA_NOT_READY (retry soon), MEDIA_FAILED, MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL,
-    RENDER_BUSY (retry as the answer says). What takes more than 15 seconds, 100 million pixels on the way, or 64 MiB
-    is for ProcessMedia; what failed is not tried again for a minute. Safe to retry.
+    MEDIA_NOT_READY (retry after the time in the response), MEDIA_FAILED, MEDIA_CORRUPT,
+    PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL, RENDER_BUSY (retry after the time in the response). Safe to
+    retry.
+
+    Example:
+
+        curl -o image.webp -H "Authorization: Bearer $TOKEN" "$REST/v1/media/$MEDIA/image?width=320&format=WEBP"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"width\\": 320, \\"format\\": \\"WEBP\\"}" $GRPC mediaservice.v1.DownloadService/RenderImage
     """
     GetStream: _grpc.UnaryStreamMultiCallable[_download_service_pb2.GetStreamRequest, _httpbody_pb2.HttpBody]
-    """Plays a film: what `stream` (see Operation) made of it. `master.m3u8` is for HLS (RFC 8216), `manifest.mpd` for DASH
-    (ISO/IEC 23009-1); both name the other paths. HLS plays from the moment the first segment is there, and then its
-    playlists grow; the DASH manifest is there once all is. Segments may be kept for ever, playlists must be asked for
-    again. Ranges, conditions and HEAD as in GetContent.
+    """Plays the stream of a video: the output of the operation `stream`. `master.m3u8` is for HLS (RFC 8216),
+    `manifest.mpd` for DASH (ISO/IEC 23009-1), and both name all other paths.
 
-    For the timeline of a player, storyboards of the media are here, too: `storyboard.vtt/content` is the WebVTT of the
-    rendition "storyboard", and names its pictures beside it.
+    HLS plays as soon as the first segments exist, while its playlists grow. The DASH manifest exists once the
+    whole stream does. Segments can be cached forever; playlists must be revalidated. Ranges, conditions and
+    HEAD work as in GetContent.
 
-    Permission: media.read. Errors: as GetContent; RENDITION_NOT_FOUND if there is no stream, or no such path in it;
-    MEDIA_NOT_READY while it is being made, of what is not there yet (retry soon). Safe to retry.
+    Storyboards, for the timelines of players, are here too: `storyboard.vtt/content` is the WebVTT file of the
+    rendition "storyboard", which names its images relative to itself.
+
+    Permission: media.read. Errors: as GetContent, RENDITION_NOT_FOUND if there is no stream or no such path in
+    it, MEDIA_NOT_READY if it is still being encoded (retry after the time in the response). Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/stream/master.m3u8
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"path\\": \\"master.m3u8\\"}" $GRPC mediaservice.v1.DownloadService/GetStream
     """
     SignUrl: _grpc.UnaryUnaryMultiCallable[_download_service_pb2.SignUrlRequest, _download_service_pb2.SignUrlResponse]
-    """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
-    expires. Of the rendition "stream" it is that of the HLS playlist, and reads whatever that names; the DASH manifest
-    has the same URL but for its name, `manifest.mpd`, and so have storyboards (see GetStream).
+    """Creates a URL that reads an original, a rendition, or an image rendered from it, without a token until the
+    URL expires.
 
-    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND,
-    INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
+    For the rendition "stream" it is the URL of the HLS playlist and reads everything that the playlist names.
+    Replace `master.m3u8` in it with `manifest.mpd` for DASH, or with the path of a storyboard (see GetStream).
+
+    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
+    RENDITION_NOT_FOUND, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl -d '{"ttl": "600s"}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"ttl\\": \\"600s\\"}" $GRPC mediaservice.v1.DownloadService/SignUrl
     """
     GetSigned: _grpc.UnaryStreamMultiCallable[_download_service_pb2.GetSignedRequest, _httpbody_pb2.HttpBody]
-    """Reads what a URL of SignUrl was made for; HTTP as in GetContent.
+    """Serves the content that a URL of SignUrl reads, as GetContent does.
 
-    Public: the token in the path is the permission. Errors: LINK_INVALID, and it says no more than
-    that, whether the link was changed, has expired, or what it led to is gone;
-    RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING; of a picture to be made also those of
-    RenderImage, and of a stream those of GetStream. Safe to retry.
+    Public: the token in the path is the permission. Errors: LINK_INVALID, whether the URL was changed, has
+    expired, or leads to content that is gone; RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING; for an
+    image to render those of RenderImage, for a stream those of GetStream. Safe to retry.
+
+    Example:
+
+        curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl -d '{}' | grep -o 'http[^"]*')
     """
     GetPublic: _grpc.UnaryStreamMultiCallable[_download_service_pb2.GetPublicRequest, _httpbody_pb2.HttpBody]
-    """Reads a rendition of a PUBLIC media, by the path in its `public_url`; HTTP as in GetContent, and
-    anybody may keep it. A CDN in front (MEDIA_CDN_BASE_URL) reads the public store itself. A stream is put together
-    here, at `streams/{media_id}/master.m3u8`; playlists must be asked for again.
+    """Serves public content by the path in a `public_url`, as GetContent does. Shared caches may keep it for an
+    hour.
 
-    Public. Errors: MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED,
-    BLOB_MISSING. Safe to retry.
+    Renditions of PUBLIC and PUBLIC_ORIGINAL media are at the keys of the public store. A CDN in front of that
+    store (MEDIA_CDN_BASE_URL) serves them without this service. Originals of PUBLIC_ORIGINAL media are at
+    `originals/{media_id}/{version}/{filename}`, and streams at `streams/{media_id}/master.m3u8`. This service
+    serves both itself.
+
+    Public. Errors: MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE,
+    PRECONDITION_FAILED, BLOB_MISSING. Safe to retry.
+
+    Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"visibility": "PUBLIC_ORIGINAL"}'
+        curl -o original $REST/v1/public/originals/$MEDIA/1/photo.jpg
+        grpcurl -plaintext -d "{\\"path\\": \\"originals/$MEDIA/1/photo.jpg\\"}" $GRPC mediaservice.v1.DownloadService/GetPublic
     """
 
 @_typing.type_check_only
 class DownloadServiceAsyncStub(DownloadServiceStub):
-    """Gives bytes out. A caller reads only their own media; anything else is MEDIA_NOT_FOUND, and the
-    content of a soft-deleted media is MEDIA_DELETED.
+    """Serves the content of media.
+
+    Callers read only the media they own. Any other media is MEDIA_NOT_FOUND, and the content of a deleted
+    media is MEDIA_DELETED.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Download: _aio.UnaryStreamMultiCallable[_download_service_pb2.DownloadRequest, _download_service_pb2.DownloadResponse]  # type: ignore[assignment]
-    """Streams the original or a rendition, or a range of it. The first message carries the media and the range.
+    """Streams an original or a rendition, or a range of it. The first message carries the media and the range.
 
-    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED,
-    RENDITION_NOT_FOUND, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from where the last one
-    broke.
+    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
+    RENDITION_NOT_FOUND, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from the first byte that is
+    missing.
+
+    Example:
+
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.DownloadService/Download
     """
     GetContent: _aio.UnaryStreamMultiCallable[_download_service_pb2.GetContentRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """The original or a rendition over HTTP, as RFC 9110 has it: Range and If-Range (206, 416), If-None-Match and
-    If-Modified-Since (304), If-Match and If-Unmodified-Since (412), HEAD, ETag, Last-Modified,
-    Repr-Digest, Content-Disposition, always a Content-Length. Several ranges in one request are
-    answered with the whole.
+    """Serves an original or a rendition over HTTP, as RFC 9110 specifies: Range and If-Range (206, 416),
+    If-None-Match and If-Modified-Since (304), If-Match and If-Unmodified-Since (412), HEAD, ETag,
+    Last-Modified, Repr-Digest, Content-Disposition, and always a Content-Length. A request for several ranges
+    is answered with the whole content.
 
-    Permission: media.read. Errors: as Download, PRECONDITION_FAILED. Safe to retry.
+    Permission: media.read. Errors: as Download, and PRECONDITION_FAILED. Safe to retry.
+
+    Example:
+
+        curl -o original -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/content
+        curl -o rendition -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/renditions/small/content
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.DownloadService/GetContent
     """
     RenderImage: _aio.UnaryStreamMultiCallable[_download_service_pb2.RenderImageRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Makes a picture from a picture, now, and answers as GetContent does. What was made once is kept and
-    served again. Without a format, in `format` or in `ops`, the answer is what the request's Accept header takes: AVIF,
-    WebP, else JPEG (PNG if parts are transparent; GIF if it is animated), and says `Vary: Accept`. A format that cannot
-    hold the result is passed over: AVIF ends at 16384 pixels on a side, WebP at 16383.
+    """Renders an image from an image immediately, and serves it as GetContent does. The service keeps the result
+    and serves it again.
+
+    If neither `format` nor `ops` names a format, the Accept header of the request decides: AVIF, WebP, else
+    JPEG (PNG for an image with transparency, GIF for an animation). The response then has `Vary: Accept`. A
+    format that cannot hold the result is skipped: AVIF holds up to 16384 pixels per side, WebP 16383.
+
+    Limits: 15 seconds, 100 million pixels, 64 MiB. For more than that, use ProcessMedia. After a failure, the
+    same request fails with the same error for a minute.
 
     Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
-    MEDIA_NOT_READY (retry soon), MEDIA_FAILED, MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL,
-    RENDER_BUSY (retry as the answer says). What takes more than 15 seconds, 100 million pixels on the way, or 64 MiB
-    is for ProcessMedia; what failed is not tried again for a minute. Safe to retry.
+    MEDIA_NOT_READY (retry after the time in the response), MEDIA_FAILED, MEDIA_CORRUPT,
+    PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL, RENDER_BUSY (retry after the time in the response). Safe to
+    retry.
+
+    Example:
+
+        curl -o image.webp -H "Authorization: Bearer $TOKEN" "$REST/v1/media/$MEDIA/image?width=320&format=WEBP"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"width\\": 320, \\"format\\": \\"WEBP\\"}" $GRPC mediaservice.v1.DownloadService/RenderImage
     """
     GetStream: _aio.UnaryStreamMultiCallable[_download_service_pb2.GetStreamRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Plays a film: what `stream` (see Operation) made of it. `master.m3u8` is for HLS (RFC 8216), `manifest.mpd` for DASH
-    (ISO/IEC 23009-1); both name the other paths. HLS plays from the moment the first segment is there, and then its
-    playlists grow; the DASH manifest is there once all is. Segments may be kept for ever, playlists must be asked for
-    again. Ranges, conditions and HEAD as in GetContent.
+    """Plays the stream of a video: the output of the operation `stream`. `master.m3u8` is for HLS (RFC 8216),
+    `manifest.mpd` for DASH (ISO/IEC 23009-1), and both name all other paths.
 
-    For the timeline of a player, storyboards of the media are here, too: `storyboard.vtt/content` is the WebVTT of the
-    rendition "storyboard", and names its pictures beside it.
+    HLS plays as soon as the first segments exist, while its playlists grow. The DASH manifest exists once the
+    whole stream does. Segments can be cached forever; playlists must be revalidated. Ranges, conditions and
+    HEAD work as in GetContent.
 
-    Permission: media.read. Errors: as GetContent; RENDITION_NOT_FOUND if there is no stream, or no such path in it;
-    MEDIA_NOT_READY while it is being made, of what is not there yet (retry soon). Safe to retry.
+    Storyboards, for the timelines of players, are here too: `storyboard.vtt/content` is the WebVTT file of the
+    rendition "storyboard", which names its images relative to itself.
+
+    Permission: media.read. Errors: as GetContent, RENDITION_NOT_FOUND if there is no stream or no such path in
+    it, MEDIA_NOT_READY if it is still being encoded (retry after the time in the response). Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/stream/master.m3u8
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"path\\": \\"master.m3u8\\"}" $GRPC mediaservice.v1.DownloadService/GetStream
     """
     SignUrl: _aio.UnaryUnaryMultiCallable[_download_service_pb2.SignUrlRequest, _download_service_pb2.SignUrlResponse]  # type: ignore[assignment]
-    """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
-    expires. Of the rendition "stream" it is that of the HLS playlist, and reads whatever that names; the DASH manifest
-    has the same URL but for its name, `manifest.mpd`, and so have storyboards (see GetStream).
+    """Creates a URL that reads an original, a rendition, or an image rendered from it, without a token until the
+    URL expires.
 
-    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND,
-    INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
+    For the rendition "stream" it is the URL of the HLS playlist and reads everything that the playlist names.
+    Replace `master.m3u8` in it with `manifest.mpd` for DASH, or with the path of a storyboard (see GetStream).
+
+    Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
+    RENDITION_NOT_FOUND, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl -d '{"ttl": "600s"}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"ttl\\": \\"600s\\"}" $GRPC mediaservice.v1.DownloadService/SignUrl
     """
     GetSigned: _aio.UnaryStreamMultiCallable[_download_service_pb2.GetSignedRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Reads what a URL of SignUrl was made for; HTTP as in GetContent.
+    """Serves the content that a URL of SignUrl reads, as GetContent does.
 
-    Public: the token in the path is the permission. Errors: LINK_INVALID, and it says no more than
-    that, whether the link was changed, has expired, or what it led to is gone;
-    RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING; of a picture to be made also those of
-    RenderImage, and of a stream those of GetStream. Safe to retry.
+    Public: the token in the path is the permission. Errors: LINK_INVALID, whether the URL was changed, has
+    expired, or leads to content that is gone; RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING; for an
+    image to render those of RenderImage, for a stream those of GetStream. Safe to retry.
+
+    Example:
+
+        curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl -d '{}' | grep -o 'http[^"]*')
     """
     GetPublic: _aio.UnaryStreamMultiCallable[_download_service_pb2.GetPublicRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Reads a rendition of a PUBLIC media, by the path in its `public_url`; HTTP as in GetContent, and
-    anybody may keep it. A CDN in front (MEDIA_CDN_BASE_URL) reads the public store itself. A stream is put together
-    here, at `streams/{media_id}/master.m3u8`; playlists must be asked for again.
+    """Serves public content by the path in a `public_url`, as GetContent does. Shared caches may keep it for an
+    hour.
 
-    Public. Errors: MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED,
-    BLOB_MISSING. Safe to retry.
+    Renditions of PUBLIC and PUBLIC_ORIGINAL media are at the keys of the public store. A CDN in front of that
+    store (MEDIA_CDN_BASE_URL) serves them without this service. Originals of PUBLIC_ORIGINAL media are at
+    `originals/{media_id}/{version}/{filename}`, and streams at `streams/{media_id}/master.m3u8`. This service
+    serves both itself.
+
+    Public. Errors: MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE,
+    PRECONDITION_FAILED, BLOB_MISSING. Safe to retry.
+
+    Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"visibility": "PUBLIC_ORIGINAL"}'
+        curl -o original $REST/v1/public/originals/$MEDIA/1/photo.jpg
+        grpcurl -plaintext -d "{\\"path\\": \\"originals/$MEDIA/1/photo.jpg\\"}" $GRPC mediaservice.v1.DownloadService/GetPublic
     """
 
 class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Gives bytes out. A caller reads only their own media; anything else is MEDIA_NOT_FOUND, and the
-    content of a soft-deleted media is MEDIA_DELETED.
+    """Serves the content of media.
+
+    Callers read only the media they own. Any other media is MEDIA_NOT_FOUND, and the content of a deleted
+    media is MEDIA_DELETED.
     """
 
     @_abc_1.abstractmethod
@@ -180,11 +280,15 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _download_service_pb2.DownloadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_download_service_pb2.DownloadResponse], _abc.AsyncIterator[_download_service_pb2.DownloadResponse]]:
-        """Streams the original or a rendition, or a range of it. The first message carries the media and the range.
+        """Streams an original or a rendition, or a range of it. The first message carries the media and the range.
 
-        Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED,
-        RENDITION_NOT_FOUND, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from where the last one
-        broke.
+        Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
+        RENDITION_NOT_FOUND, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from the first byte that is
+        missing.
+
+        Example:
+
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.DownloadService/Download
         """
 
     @_abc_1.abstractmethod
@@ -193,12 +297,18 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _download_service_pb2.GetContentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """The original or a rendition over HTTP, as RFC 9110 has it: Range and If-Range (206, 416), If-None-Match and
-        If-Modified-Since (304), If-Match and If-Unmodified-Since (412), HEAD, ETag, Last-Modified,
-        Repr-Digest, Content-Disposition, always a Content-Length. Several ranges in one request are
-        answered with the whole.
+        """Serves an original or a rendition over HTTP, as RFC 9110 specifies: Range and If-Range (206, 416),
+        If-None-Match and If-Modified-Since (304), If-Match and If-Unmodified-Since (412), HEAD, ETag,
+        Last-Modified, Repr-Digest, Content-Disposition, and always a Content-Length. A request for several ranges
+        is answered with the whole content.
 
-        Permission: media.read. Errors: as Download, PRECONDITION_FAILED. Safe to retry.
+        Permission: media.read. Errors: as Download, and PRECONDITION_FAILED. Safe to retry.
+
+        Example:
+
+            curl -o original -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/content
+            curl -o rendition -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/renditions/small/content
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.DownloadService/GetContent
         """
 
     @_abc_1.abstractmethod
@@ -207,15 +317,25 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _download_service_pb2.RenderImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Makes a picture from a picture, now, and answers as GetContent does. What was made once is kept and
-        served again. Without a format, in `format` or in `ops`, the answer is what the request's Accept header takes: AVIF,
-        WebP, else JPEG (PNG if parts are transparent; GIF if it is animated), and says `Vary: Accept`. A format that cannot
-        hold the result is passed over: AVIF ends at 16384 pixels on a side, WebP at 16383.
+        """Renders an image from an image immediately, and serves it as GetContent does. The service keeps the result
+        and serves it again.
+
+        If neither `format` nor `ops` names a format, the Accept header of the request decides: AVIF, WebP, else
+        JPEG (PNG for an image with transparency, GIF for an animation). The response then has `Vary: Accept`. A
+        format that cannot hold the result is skipped: AVIF holds up to 16384 pixels per side, WebP 16383.
+
+        Limits: 15 seconds, 100 million pixels, 64 MiB. For more than that, use ProcessMedia. After a failure, the
+        same request fails with the same error for a minute.
 
         Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
-        MEDIA_NOT_READY (retry soon), MEDIA_FAILED, MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL,
-        RENDER_BUSY (retry as the answer says). What takes more than 15 seconds, 100 million pixels on the way, or 64 MiB
-        is for ProcessMedia; what failed is not tried again for a minute. Safe to retry.
+        MEDIA_NOT_READY (retry after the time in the response), MEDIA_FAILED, MEDIA_CORRUPT,
+        PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL, RENDER_BUSY (retry after the time in the response). Safe to
+        retry.
+
+        Example:
+
+            curl -o image.webp -H "Authorization: Bearer $TOKEN" "$REST/v1/media/$MEDIA/image?width=320&format=WEBP"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"width\\": 320, \\"format\\": \\"WEBP\\"}" $GRPC mediaservice.v1.DownloadService/RenderImage
         """
 
     @_abc_1.abstractmethod
@@ -224,16 +344,23 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _download_service_pb2.GetStreamRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Plays a film: what `stream` (see Operation) made of it. `master.m3u8` is for HLS (RFC 8216), `manifest.mpd` for DASH
-        (ISO/IEC 23009-1); both name the other paths. HLS plays from the moment the first segment is there, and then its
-        playlists grow; the DASH manifest is there once all is. Segments may be kept for ever, playlists must be asked for
-        again. Ranges, conditions and HEAD as in GetContent.
+        """Plays the stream of a video: the output of the operation `stream`. `master.m3u8` is for HLS (RFC 8216),
+        `manifest.mpd` for DASH (ISO/IEC 23009-1), and both name all other paths.
 
-        For the timeline of a player, storyboards of the media are here, too: `storyboard.vtt/content` is the WebVTT of the
-        rendition "storyboard", and names its pictures beside it.
+        HLS plays as soon as the first segments exist, while its playlists grow. The DASH manifest exists once the
+        whole stream does. Segments can be cached forever; playlists must be revalidated. Ranges, conditions and
+        HEAD work as in GetContent.
 
-        Permission: media.read. Errors: as GetContent; RENDITION_NOT_FOUND if there is no stream, or no such path in it;
-        MEDIA_NOT_READY while it is being made, of what is not there yet (retry soon). Safe to retry.
+        Storyboards, for the timelines of players, are here too: `storyboard.vtt/content` is the WebVTT file of the
+        rendition "storyboard", which names its images relative to itself.
+
+        Permission: media.read. Errors: as GetContent, RENDITION_NOT_FOUND if there is no stream or no such path in
+        it, MEDIA_NOT_READY if it is still being encoded (retry after the time in the response). Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/stream/master.m3u8
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"path\\": \\"master.m3u8\\"}" $GRPC mediaservice.v1.DownloadService/GetStream
         """
 
     @_abc_1.abstractmethod
@@ -242,12 +369,19 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _download_service_pb2.SignUrlRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_download_service_pb2.SignUrlResponse, _abc.Awaitable[_download_service_pb2.SignUrlResponse]]:
-        """Makes a URL that reads a media, a rendition of it, or a picture made from it, without a token until it
-        expires. Of the rendition "stream" it is that of the HLS playlist, and reads whatever that names; the DASH manifest
-        has the same URL but for its name, `manifest.mpd`, and so have storyboards (see GetStream).
+        """Creates a URL that reads an original, a rendition, or an image rendered from it, without a token until the
+        URL expires.
 
-        Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND,
-        INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
+        For the rendition "stream" it is the URL of the HLS playlist and reads everything that the playlist names.
+        Replace `master.m3u8` in it with `manifest.mpd` for DASH, or with the path of a storyboard (see GetStream).
+
+        Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
+        RENDITION_NOT_FOUND, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl -d '{"ttl": "600s"}'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"ttl\\": \\"600s\\"}" $GRPC mediaservice.v1.DownloadService/SignUrl
         """
 
     @_abc_1.abstractmethod
@@ -256,12 +390,15 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _download_service_pb2.GetSignedRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Reads what a URL of SignUrl was made for; HTTP as in GetContent.
+        """Serves the content that a URL of SignUrl reads, as GetContent does.
 
-        Public: the token in the path is the permission. Errors: LINK_INVALID, and it says no more than
-        that, whether the link was changed, has expired, or what it led to is gone;
-        RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING; of a picture to be made also those of
-        RenderImage, and of a stream those of GetStream. Safe to retry.
+        Public: the token in the path is the permission. Errors: LINK_INVALID, whether the URL was changed, has
+        expired, or leads to content that is gone; RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED, BLOB_MISSING; for an
+        image to render those of RenderImage, for a stream those of GetStream. Safe to retry.
+
+        Example:
+
+            curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl -d '{}' | grep -o 'http[^"]*')
         """
 
     @_abc_1.abstractmethod
@@ -270,12 +407,22 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _download_service_pb2.GetPublicRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Reads a rendition of a PUBLIC media, by the path in its `public_url`; HTTP as in GetContent, and
-        anybody may keep it. A CDN in front (MEDIA_CDN_BASE_URL) reads the public store itself. A stream is put together
-        here, at `streams/{media_id}/master.m3u8`; playlists must be asked for again.
+        """Serves public content by the path in a `public_url`, as GetContent does. Shared caches may keep it for an
+        hour.
 
-        Public. Errors: MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE, PRECONDITION_FAILED,
-        BLOB_MISSING. Safe to retry.
+        Renditions of PUBLIC and PUBLIC_ORIGINAL media are at the keys of the public store. A CDN in front of that
+        store (MEDIA_CDN_BASE_URL) serves them without this service. Originals of PUBLIC_ORIGINAL media are at
+        `originals/{media_id}/{version}/{filename}`, and streams at `streams/{media_id}/master.m3u8`. This service
+        serves both itself.
+
+        Public. Errors: MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE,
+        PRECONDITION_FAILED, BLOB_MISSING. Safe to retry.
+
+        Example:
+
+            curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"visibility": "PUBLIC_ORIGINAL"}'
+            curl -o original $REST/v1/public/originals/$MEDIA/1/photo.jpg
+            grpcurl -plaintext -d "{\\"path\\": \\"originals/$MEDIA/1/photo.jpg\\"}" $GRPC mediaservice.v1.DownloadService/GetPublic
         """
 
 def add_DownloadServiceServicer_to_server(servicer: DownloadServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -192,6 +192,8 @@ class ErrorReason(_message.Message):
         """The bytes of `media_id` are damaged or missing and are not served. Tell the operator, who finds them with
         `media-service reconcile`.
         """
+        VERSION_NOT_FOUND: ErrorReason._Value.ValueType  # 509
+        """The media `media_id` has no version `version`."""
         RENDITION_NOT_FOUND: ErrorReason._Value.ValueType  # 504
         """The media `media_id` has no rendition named `rendition`."""
         RENDITION_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 505
@@ -404,6 +406,8 @@ class ErrorReason(_message.Message):
     """The bytes of `media_id` are damaged or missing and are not served. Tell the operator, who finds them with
     `media-service reconcile`.
     """
+    VERSION_NOT_FOUND: ErrorReason.Value.ValueType  # 509
+    """The media `media_id` has no version `version`."""
     RENDITION_NOT_FOUND: ErrorReason.Value.ValueType  # 504
     """The media `media_id` has no rendition named `rendition`."""
     RENDITION_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 505

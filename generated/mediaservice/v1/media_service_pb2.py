@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
 from mediaservice.v1 import rule_pb2 as mediaservice_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediaservice/v1/media_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1amediaservice/v1/rule.proto\"\x95\x01\n\x0fGetMediaRequest\x12#\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12\x39\n\x04view\x18\x02 \x01(\x0e\x32\x1b.mediaservice.v1.Media.ViewB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x04view\x12\"\n\rsign_read_url\x18\x03 \x01(\x08R\x0bsignReadUrl\"\xcb\x01\n\x10ListMediaRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\x12 \n\x06\x66ilter\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0fR\x06\x66ilter\x12#\n\x08order_by\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x07orderBy\x12!\n\x0cshow_deleted\x18\x05 \x01(\x08R\x0bshowDeleted\"i\n\x11ListMediaResponse\x12,\n\x05media\x18\x01 \x03(\x0b\x32\x16.mediaservice.v1.MediaR\x05media\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x87\x01\n\x12UpdateMediaRequest\x12\x34\n\x05media\x18\x01 \x01(\x0b\x32\x16.mediaservice.v1.MediaB\x06\xbaH\x03\xc8\x01\x01R\x05media\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskR\nupdateMask\"V\n\x12\x44\x65leteMediaRequest\x12#\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12\x1b\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tag\";\n\x14UndeleteMediaRequest\x12#\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\"\x83\x01\n\x16\x44\x65leteRenditionRequest\x12#\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12\'\n\trendition\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trendition\x12\x1b\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tag\"8\n\x11PurgeMediaRequest\x12#\n\x08media_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId2\xfa\x07\n\x0cMediaService\x12r\n\x08GetMedia\x12 .mediaservice.v1.GetMediaRequest\x1a\x16.mediaservice.v1.Media\",\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/media/{media_id}\x12u\n\tListMedia\x12!.mediaservice.v1.ListMediaRequest\x1a\".mediaservice.v1.ListMediaResponse\"!\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/media\x12\x94\x01\n\x0bUpdateMedia\x12#.mediaservice.v1.UpdateMediaRequest\x1a\x16.mediaservice.v1.Media\"H\x92\xf6\x18\x1b\n\x0bmedia.write\x1a\x0cmedia.update\x82\xd3\xe4\x93\x02#2\x1a/v1/media/{media.media_id}:\x05media\x12\x88\x01\n\x0b\x44\x65leteMedia\x12#.mediaservice.v1.DeleteMediaRequest\x1a\x16.mediaservice.v1.Media\"<\x92\xf6\x18\x1c\n\x0cmedia.delete\x1a\x0cmedia.delete\x82\xd3\xe4\x93\x02\x16*\x14/v1/media/{media_id}\x12\x9a\x01\n\rUndeleteMedia\x12%.mediaservice.v1.UndeleteMediaRequest\x1a\x16.mediaservice.v1.Media\"J\x92\xf6\x18\x1e\n\x0cmedia.delete\x1a\x0emedia.undelete\x82\xd3\xe4\x93\x02\"\"\x1d/v1/media/{media_id}:undelete:\x01*\x12\xaf\x01\n\x0f\x44\x65leteRendition\x12\'.mediaservice.v1.DeleteRenditionRequest\x1a\x16.mediaservice.v1.Media\"[\x92\xf6\x18$\n\x0bmedia.write\x1a\x15media.deleteRendition\x82\xd3\xe4\x93\x02-*+/v1/media/{media_id}/renditions/{rendition}\x12\x8d\x01\n\nPurgeMedia\x12\".mediaservice.v1.PurgeMediaRequest\x1a\x16.google.protobuf.Empty\"C\x92\xf6\x18\x1a\n\x0bmedia.purge\x1a\x0bmedia.purge\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/media/{media_id}:purge:\x01*B]\n\x13\x64\x65v.mediaservice.v1P\x01Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediaservice/v1/media_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1amediaservice/v1/rule.proto\"\xa5\x01\n\x0fGetMediaRequest\x12\'\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12=\n\x04view\x18\x02 \x01(\x0e\x32\x1b.mediaservice.v1.Media.ViewB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x04view\x12*\n\x0esign_read_urls\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0csignReadUrls\"\xad\x03\n\x10ListMediaRequest\x12(\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12+\n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\x12$\n\x06\x66ilter\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0fR\x06\x66ilter\x12\'\n\x08order_by\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xc8\x01R\x07orderBy\x12\'\n\x0cshow_deleted\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0bshowDeleted\x12=\n\x04view\x18\x06 \x01(\x0e\x32\x1b.mediaservice.v1.Media.ViewB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x04view\x12*\n\x0esign_read_urls\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0csignReadUrls\x12\x32\n\x05owner\x18\x08 \x01(\x0b\x32\x16.mediaservice.v1.OwnerB\x04\xe2\x41\x01\x01R\x05owner\x12+\n\nproject_id\x18\t \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xff\x01R\tprojectId\"u\n\x11ListMediaResponse\x12\x32\n\x05media\x18\x01 \x03(\x0b\x32\x16.mediaservice.v1.MediaB\x04\xe2\x41\x01\x03R\x05media\x12,\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\rnextPageToken\"\x91\x01\n\x12UpdateMediaRequest\x12\x38\n\x05media\x18\x01 \x01(\x0b\x32\x16.mediaservice.v1.MediaB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x05media\x12\x41\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01R\nupdateMask\"^\n\x12\x44\x65leteMediaRequest\x12\'\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12\x1f\n\x04\x65tag\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@R\x04\x65tag\"?\n\x14UndeleteMediaRequest\x12\'\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\"\x8f\x01\n\x16\x44\x65leteRenditionRequest\x12\'\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12+\n\trendition\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18@R\trendition\x12\x1f\n\x04\x65tag\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@R\x04\x65tag\"<\n\x11PurgeMediaRequest\x12\'\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId2\xf6\x07\n\x0cMediaService\x12r\n\x08GetMedia\x12 .mediaservice.v1.GetMediaRequest\x1a\x16.mediaservice.v1.Media\",\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/media/{media_id}\x12u\n\tListMedia\x12!.mediaservice.v1.ListMediaRequest\x1a\".mediaservice.v1.ListMediaResponse\"!\x92\xf6\x18\x0c\n\nmedia.read\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/media\x12\x94\x01\n\x0bUpdateMedia\x12#.mediaservice.v1.UpdateMediaRequest\x1a\x16.mediaservice.v1.Media\"H\x92\xf6\x18\x1b\n\x0bmedia.write\x1a\x0cmedia.update\x82\xd3\xe4\x93\x02#2\x1a/v1/media/{media.media_id}:\x05media\x12\x88\x01\n\x0b\x44\x65leteMedia\x12#.mediaservice.v1.DeleteMediaRequest\x1a\x16.mediaservice.v1.Media\"<\x92\xf6\x18\x1c\n\x0cmedia.delete\x1a\x0cmedia.delete\x82\xd3\xe4\x93\x02\x16*\x14/v1/media/{media_id}\x12\x9a\x01\n\rUndeleteMedia\x12%.mediaservice.v1.UndeleteMediaRequest\x1a\x16.mediaservice.v1.Media\"J\x92\xf6\x18\x1e\n\x0cmedia.delete\x1a\x0emedia.undelete\x82\xd3\xe4\x93\x02\"\"\x1d/v1/media/{media_id}:undelete:\x01*\x12\xab\x01\n\x0f\x44\x65leteRendition\x12\'.mediaservice.v1.DeleteRenditionRequest\x1a\x16.mediaservice.v1.Media\"W\x92\xf6\x18 \n\x0bmedia.write\x1a\x11renditions.delete\x82\xd3\xe4\x93\x02-*+/v1/media/{media_id}/renditions/{rendition}\x12\x8d\x01\n\nPurgeMedia\x12\".mediaservice.v1.PurgeMediaRequest\x1a\x16.google.protobuf.Empty\"C\x92\xf6\x18\x1a\n\x0bmedia.purge\x1a\x0bmedia.purge\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/media/{media_id}:purge:\x01*B]\n\x13\x64\x65v.mediaservice.v1P\x01Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,33 +39,51 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.mediaservice.v1P\001Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\252\002\017MediaService.V1'
   _globals['_GETMEDIAREQUEST'].fields_by_name['media_id']._loaded_options = None
-  _globals['_GETMEDIAREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETMEDIAREQUEST'].fields_by_name['media_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_GETMEDIAREQUEST'].fields_by_name['view']._loaded_options = None
-  _globals['_GETMEDIAREQUEST'].fields_by_name['view']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_GETMEDIAREQUEST'].fields_by_name['view']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
+  _globals['_GETMEDIAREQUEST'].fields_by_name['sign_read_urls']._loaded_options = None
+  _globals['_GETMEDIAREQUEST'].fields_by_name['sign_read_urls']._serialized_options = b'\342A\001\001'
   _globals['_LISTMEDIAREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTMEDIAREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTMEDIAREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
   _globals['_LISTMEDIAREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTMEDIAREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\350\007'
+  _globals['_LISTMEDIAREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\350\007'
   _globals['_LISTMEDIAREQUEST'].fields_by_name['filter']._loaded_options = None
-  _globals['_LISTMEDIAREQUEST'].fields_by_name['filter']._serialized_options = b'\272H\005r\003\030\320\017'
+  _globals['_LISTMEDIAREQUEST'].fields_by_name['filter']._serialized_options = b'\342A\001\001\272H\005r\003\030\320\017'
   _globals['_LISTMEDIAREQUEST'].fields_by_name['order_by']._loaded_options = None
-  _globals['_LISTMEDIAREQUEST'].fields_by_name['order_by']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_LISTMEDIAREQUEST'].fields_by_name['order_by']._serialized_options = b'\342A\001\001\272H\005r\003\030\310\001'
+  _globals['_LISTMEDIAREQUEST'].fields_by_name['show_deleted']._loaded_options = None
+  _globals['_LISTMEDIAREQUEST'].fields_by_name['show_deleted']._serialized_options = b'\342A\001\001'
+  _globals['_LISTMEDIAREQUEST'].fields_by_name['view']._loaded_options = None
+  _globals['_LISTMEDIAREQUEST'].fields_by_name['view']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
+  _globals['_LISTMEDIAREQUEST'].fields_by_name['sign_read_urls']._loaded_options = None
+  _globals['_LISTMEDIAREQUEST'].fields_by_name['sign_read_urls']._serialized_options = b'\342A\001\001'
+  _globals['_LISTMEDIAREQUEST'].fields_by_name['owner']._loaded_options = None
+  _globals['_LISTMEDIAREQUEST'].fields_by_name['owner']._serialized_options = b'\342A\001\001'
+  _globals['_LISTMEDIAREQUEST'].fields_by_name['project_id']._loaded_options = None
+  _globals['_LISTMEDIAREQUEST'].fields_by_name['project_id']._serialized_options = b'\342A\001\001\272H\005r\003\030\377\001'
+  _globals['_LISTMEDIARESPONSE'].fields_by_name['media']._loaded_options = None
+  _globals['_LISTMEDIARESPONSE'].fields_by_name['media']._serialized_options = b'\342A\001\003'
+  _globals['_LISTMEDIARESPONSE'].fields_by_name['next_page_token']._loaded_options = None
+  _globals['_LISTMEDIARESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\342A\001\003'
   _globals['_UPDATEMEDIAREQUEST'].fields_by_name['media']._loaded_options = None
-  _globals['_UPDATEMEDIAREQUEST'].fields_by_name['media']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_UPDATEMEDIAREQUEST'].fields_by_name['media']._serialized_options = b'\342A\001\002\272H\003\310\001\001'
+  _globals['_UPDATEMEDIAREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEMEDIAREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
   _globals['_DELETEMEDIAREQUEST'].fields_by_name['media_id']._loaded_options = None
-  _globals['_DELETEMEDIAREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_DELETEMEDIAREQUEST'].fields_by_name['media_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_DELETEMEDIAREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_DELETEMEDIAREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_DELETEMEDIAREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
   _globals['_UNDELETEMEDIAREQUEST'].fields_by_name['media_id']._loaded_options = None
-  _globals['_UNDELETEMEDIAREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_UNDELETEMEDIAREQUEST'].fields_by_name['media_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_DELETERENDITIONREQUEST'].fields_by_name['media_id']._loaded_options = None
-  _globals['_DELETERENDITIONREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_DELETERENDITIONREQUEST'].fields_by_name['media_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_DELETERENDITIONREQUEST'].fields_by_name['rendition']._loaded_options = None
-  _globals['_DELETERENDITIONREQUEST'].fields_by_name['rendition']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_DELETERENDITIONREQUEST'].fields_by_name['rendition']._serialized_options = b'\342A\001\002\272H\006r\004\020\001\030@'
   _globals['_DELETERENDITIONREQUEST'].fields_by_name['etag']._loaded_options = None
-  _globals['_DELETERENDITIONREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_DELETERENDITIONREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
   _globals['_PURGEMEDIAREQUEST'].fields_by_name['media_id']._loaded_options = None
-  _globals['_PURGEMEDIAREQUEST'].fields_by_name['media_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PURGEMEDIAREQUEST'].fields_by_name['media_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_MEDIASERVICE'].methods_by_name['GetMedia']._loaded_options = None
   _globals['_MEDIASERVICE'].methods_by_name['GetMedia']._serialized_options = b'\222\366\030\014\n\nmedia.read\202\323\344\223\002\026\022\024/v1/media/{media_id}'
   _globals['_MEDIASERVICE'].methods_by_name['ListMedia']._loaded_options = None
@@ -76,25 +95,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEDIASERVICE'].methods_by_name['UndeleteMedia']._loaded_options = None
   _globals['_MEDIASERVICE'].methods_by_name['UndeleteMedia']._serialized_options = b'\222\366\030\036\n\014media.delete\032\016media.undelete\202\323\344\223\002\"\"\035/v1/media/{media_id}:undelete:\001*'
   _globals['_MEDIASERVICE'].methods_by_name['DeleteRendition']._loaded_options = None
-  _globals['_MEDIASERVICE'].methods_by_name['DeleteRendition']._serialized_options = b'\222\366\030$\n\013media.write\032\025media.deleteRendition\202\323\344\223\002-*+/v1/media/{media_id}/renditions/{rendition}'
+  _globals['_MEDIASERVICE'].methods_by_name['DeleteRendition']._serialized_options = b'\222\366\030 \n\013media.write\032\021renditions.delete\202\323\344\223\002-*+/v1/media/{media_id}/renditions/{rendition}'
   _globals['_MEDIASERVICE'].methods_by_name['PurgeMedia']._loaded_options = None
   _globals['_MEDIASERVICE'].methods_by_name['PurgeMedia']._serialized_options = b'\222\366\030\032\n\013media.purge\032\013media.purge\202\323\344\223\002\037\"\032/v1/media/{media_id}:purge:\001*'
-  _globals['_GETMEDIAREQUEST']._serialized_start=207
-  _globals['_GETMEDIAREQUEST']._serialized_end=356
-  _globals['_LISTMEDIAREQUEST']._serialized_start=359
-  _globals['_LISTMEDIAREQUEST']._serialized_end=562
-  _globals['_LISTMEDIARESPONSE']._serialized_start=564
-  _globals['_LISTMEDIARESPONSE']._serialized_end=669
-  _globals['_UPDATEMEDIAREQUEST']._serialized_start=672
-  _globals['_UPDATEMEDIAREQUEST']._serialized_end=807
-  _globals['_DELETEMEDIAREQUEST']._serialized_start=809
-  _globals['_DELETEMEDIAREQUEST']._serialized_end=895
-  _globals['_UNDELETEMEDIAREQUEST']._serialized_start=897
-  _globals['_UNDELETEMEDIAREQUEST']._serialized_end=956
-  _globals['_DELETERENDITIONREQUEST']._serialized_start=959
-  _globals['_DELETERENDITIONREQUEST']._serialized_end=1090
-  _globals['_PURGEMEDIAREQUEST']._serialized_start=1092
-  _globals['_PURGEMEDIAREQUEST']._serialized_end=1148
-  _globals['_MEDIASERVICE']._serialized_start=1151
-  _globals['_MEDIASERVICE']._serialized_end=2169
+  _globals['_GETMEDIAREQUEST']._serialized_start=240
+  _globals['_GETMEDIAREQUEST']._serialized_end=405
+  _globals['_LISTMEDIAREQUEST']._serialized_start=408
+  _globals['_LISTMEDIAREQUEST']._serialized_end=837
+  _globals['_LISTMEDIARESPONSE']._serialized_start=839
+  _globals['_LISTMEDIARESPONSE']._serialized_end=956
+  _globals['_UPDATEMEDIAREQUEST']._serialized_start=959
+  _globals['_UPDATEMEDIAREQUEST']._serialized_end=1104
+  _globals['_DELETEMEDIAREQUEST']._serialized_start=1106
+  _globals['_DELETEMEDIAREQUEST']._serialized_end=1200
+  _globals['_UNDELETEMEDIAREQUEST']._serialized_start=1202
+  _globals['_UNDELETEMEDIAREQUEST']._serialized_end=1265
+  _globals['_DELETERENDITIONREQUEST']._serialized_start=1268
+  _globals['_DELETERENDITIONREQUEST']._serialized_end=1411
+  _globals['_PURGEMEDIAREQUEST']._serialized_start=1413
+  _globals['_PURGEMEDIAREQUEST']._serialized_end=1473
+  _globals['_MEDIASERVICE']._serialized_start=1476
+  _globals['_MEDIASERVICE']._serialized_end=2490
 # @@protoc_insertion_point(module_scope)

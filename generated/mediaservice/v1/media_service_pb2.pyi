@@ -22,25 +22,29 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class GetMediaRequest(_message.Message):
+    """Which media GetMedia returns, and how much of it."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
-    SIGN_READ_URL_FIELD_NUMBER: _builtins.int
+    SIGN_READ_URLS_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
+    """The media to return."""
     view: _media_pb2.Media.View.ValueType
-    sign_read_url: _builtins.bool
-    """Whether to give a `read_url`."""
+    """How much to return; BASIC by default."""
+    sign_read_urls: _builtins.bool
+    """Whether to fill `read_url` of the media and of its renditions. The URLs work for 15 minutes."""
     def __init__(
         self,
         *,
         media_id: _builtins.str = ...,
         view: _media_pb2.Media.View.ValueType = ...,
-        sign_read_url: _builtins.bool = ...,
+        sign_read_urls: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["media_id", b"media_id", "sign_read_url", b"sign_read_url", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["media_id", b"media_id", "sign_read_urls", b"sign_read_urls", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -48,6 +52,8 @@ Global___GetMediaRequest: _TypeAlias = GetMediaRequest  # noqa: Y015
 
 @_typing.final
 class ListMediaRequest(_message.Message):
+    """Which media ListMedia returns, and in which order. The conditions are combined with AND."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
@@ -55,22 +61,44 @@ class ListMediaRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
     SHOW_DELETED_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    SIGN_READ_URLS_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """The most media to return: 0 means 50, and values above 1000 mean 1000."""
+    """The maximum number of media in the response; 0 means 50. Larger values than 1000 are reduced to 1000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page, with the same other fields."""
+    """The `next_page_token` of the previous response. All other fields except `page_size`, `view` and
+    `sign_read_urls` must be the same.
+    """
     filter: _builtins.str
-    """AIP-160: comparisons (=, !=, <, <=, >, >=) of `kind`, `state`, `content_type`, `filename`,
-    `size_bytes`, `create_time`, `update_time`, and `tags:"name"`, joined by AND, OR, NOT and
-    parentheses. A `*` at either end of a string matches anything:
-    `content_type="image/*" AND size_bytes>1000000`.
+    """A condition in the filter language of AIP-160: comparisons joined by AND, OR, NOT and parentheses, where
+    AND binds tighter than OR. `kind=IMAGE AND size_bytes>1000000`, `labels.album="2026"`, `tags:"sea"`.
+
+    Compared with =, !=: `media_id`, `owner` (its id), `project_id`, `kind`, `state`, `visibility`,
+    `content_type`, `filename`, `title`, `labels.KEY`. Compared with =, !=, <, <=, >, >=: `size_bytes`, `width`,
+    `height`, `duration_seconds`, `version`, `create_time`, `update_time`, `capture_time`, `expire_time`.
+    Contained, with `:`: `tags`.
+
+    In `content_type`, `filename`, `title` and `labels.KEY`, a `*` at either end matches any text:
+    `content_type="image/*"`. A media without a field matches no comparison of it, but NOT of one.
     """
     order_by: _builtins.str
-    """Comma-separated fields, each with an optional " desc": create_time, update_time, size_bytes,
-    filename. Default "create_time desc".
+    """Comma-separated fields, each optionally followed by " desc": `create_time`, `update_time`, `size_bytes`,
+    `filename`. Default: "create_time desc".
     """
     show_deleted: _builtins.bool
-    """Whether soft-deleted media are listed too."""
+    """Whether to include deleted media."""
+    view: _media_pb2.Media.View.ValueType
+    """How much to return of each media; BASIC by default."""
+    sign_read_urls: _builtins.bool
+    """Whether to fill `read_url` of each media and of its renditions. The URLs work for 15 minutes."""
+    project_id: _builtins.str
+    """Only media in this project."""
+    @_builtins.property
+    def owner(self) -> _media_pb2.Owner:
+        """Only media of this owner. Default: the caller. Media of other owners are not visible for now."""
+
     def __init__(
         self,
         *,
@@ -79,10 +107,14 @@ class ListMediaRequest(_message.Message):
         filter: _builtins.str = ...,
         order_by: _builtins.str = ...,
         show_deleted: _builtins.bool = ...,
+        view: _media_pb2.Media.View.ValueType = ...,
+        sign_read_urls: _builtins.bool = ...,
+        owner: _media_pb2.Owner | None = ...,
+        project_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "show_deleted", b"show_deleted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "owner", b"owner", "page_size", b"page_size", "page_token", b"page_token", "project_id", b"project_id", "show_deleted", b"show_deleted", "sign_read_urls", b"sign_read_urls", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -90,15 +122,17 @@ Global___ListMediaRequest: _TypeAlias = ListMediaRequest  # noqa: Y015
 
 @_typing.final
 class ListMediaResponse(_message.Message):
+    """One page of media."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Empty on the last page."""
+    """The `page_token` of the next page; empty on the last page."""
     @_builtins.property
     def media(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Media]:
-        """Fewer than `page_size` also where a page would be larger than a mebibyte."""
+        """A page has fewer than `page_size` media if it would exceed 1 MiB otherwise."""
 
     def __init__(
         self,
@@ -116,17 +150,22 @@ Global___ListMediaResponse: _TypeAlias = ListMediaResponse  # noqa: Y015
 
 @_typing.final
 class UpdateMediaRequest(_message.Message):
+    """What UpdateMedia changes."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def media(self) -> _media_pb2.Media:
-        """The media, with `media_id`, the new values, and optionally the `etag` it must still have."""
+        """The media, with `media_id`, the new values, and optionally the `etag` that it must still have."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields to change. Empty: every changeable field that is set in `media`."""
+        """The fields to change: `filename`, `title`, `description`, `tags`, `labels`, `visibility`, `capture_time`,
+        `expire_time`. A field that is named here and not set in `media` is cleared. Empty: every one of these
+        fields that is set in `media`. "*": all of them.
+        """
 
     def __init__(
         self,
@@ -144,11 +183,14 @@ Global___UpdateMediaRequest: _TypeAlias = UpdateMediaRequest  # noqa: Y015
 
 @_typing.final
 class DeleteMediaRequest(_message.Message):
+    """Which media DeleteMedia deletes."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
+    """The media to delete."""
     etag: _builtins.str
     """If set, the media is deleted only if this is still its etag."""
     def __init__(
@@ -167,10 +209,13 @@ Global___DeleteMediaRequest: _TypeAlias = DeleteMediaRequest  # noqa: Y015
 
 @_typing.final
 class UndeleteMediaRequest(_message.Message):
+    """Which media UndeleteMedia restores."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
+    """The media to restore."""
     def __init__(
         self,
         *,
@@ -186,16 +231,19 @@ Global___UndeleteMediaRequest: _TypeAlias = UndeleteMediaRequest  # noqa: Y015
 
 @_typing.final
 class DeleteRenditionRequest(_message.Message):
+    """Which rendition DeleteRendition deletes."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     RENDITION_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
+    """The media that has the rendition."""
     rendition: _builtins.str
-    """Its name."""
+    """The name of the rendition."""
     etag: _builtins.str
-    """If set, it is removed only if this is still the etag of the media."""
+    """If set, the rendition is deleted only if this is still the etag of the media."""
     def __init__(
         self,
         *,
@@ -213,10 +261,13 @@ Global___DeleteRenditionRequest: _TypeAlias = DeleteRenditionRequest  # noqa: Y0
 
 @_typing.final
 class PurgeMediaRequest(_message.Message):
+    """Which media PurgeMedia removes."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
+    """The deleted media to remove."""
     def __init__(
         self,
         *,

@@ -28,9 +28,9 @@ if _version_not_supported:
 
 
 class MediaServiceStub(object):
-    """The catalogue of what is stored.
+    """The catalogue of stored media.
 
-    A caller sees only their own media; anything else is NOT_FOUND (`MEDIA_NOT_FOUND`).
+    Callers see only the media they own. Any other media is MEDIA_NOT_FOUND.
     """
 
     def __init__(self, channel):
@@ -77,75 +77,116 @@ class MediaServiceStub(object):
 
 
 class MediaServiceServicer(object):
-    """The catalogue of what is stored.
+    """The catalogue of stored media.
 
-    A caller sees only their own media; anything else is NOT_FOUND (`MEDIA_NOT_FOUND`).
+    Callers see only the media they own. Any other media is MEDIA_NOT_FOUND.
     """
 
     def GetMedia(self, request, context):
-        """Returns one media, soft-deleted ones too.
+        """Returns one media, including a deleted one.
+
+        Over REST, the response has an ETag. A request whose If-None-Match header lists this ETag is answered
+        with 304, unless it asks for signed URLs.
 
         Permission: media.read. Errors: MEDIA_NOT_FOUND. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\"}" $GRPC mediaservice.v1.MediaService/GetMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMedia(self, request, context):
-        """Lists the caller's media, newest first unless `order_by` says otherwise.
+        """Lists the media that the caller owns, newest first unless `order_by` says otherwise.
 
-        Permission: media.read. Errors: INVALID_FILTER, INVALID_ORDER_BY, INVALID_PAGE_TOKEN.
-        Safe to retry.
+        Permission: media.read. Errors: INVALID_FILTER, INVALID_ORDER_BY, INVALID_PAGE_TOKEN. Safe to retry.
+
+        Example:
+
+        curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media --data-urlencode 'filter=kind=IMAGE AND width>=100'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"filter": "kind=IMAGE AND width>=100"}' $GRPC mediaservice.v1.MediaService/ListMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateMedia(self, request, context):
-        """Changes the fields named by `update_mask`: filename, title, description, tags, visibility. A
-        change of visibility moves the renditions between the private and the public store, soon after.
+        """Changes the fields of a media that `update_mask` names.
 
-        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, INVALID_UPDATE_MASK,
-        ETAG_MISMATCH (HTTP 412; also by the If-Match header). Safe to retry with an etag.
+        A change of `visibility` applies at once. Afterwards, a job moves the renditions between the private and
+        the public store, and their `public_url` appears.
+
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, INVALID_UPDATE_MASK, ETAG_MISMATCH (if
+        `media.etag` or the If-Match header is no longer the media's etag). Safe to retry with an etag.
+
+        Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"title": "Sunset", "labels": {"album": "2026"}}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media\": {\"media_id\": \"$MEDIA\", \"title\": \"Sunset\"}, \"update_mask\": \"title\"}" $GRPC mediaservice.v1.MediaService/UpdateMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteMedia(self, request, context):
-        """Soft-deletes a media: it leaves lists, its content is no longer served, and it is purged at
-        `purge_time` unless undeleted. Deleting it again returns it unchanged.
+        """Deletes a media. It leaves lists, its content is no longer served, and the service purges it at
+        `purge_time` unless it is undeleted. Deleting a deleted media returns it unchanged.
 
         Permission: media.delete. Errors: MEDIA_NOT_FOUND, ETAG_MISMATCH. Safe to retry.
+
+        Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\"}" $GRPC mediaservice.v1.MediaService/DeleteMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UndeleteMedia(self, request, context):
-        """Takes a soft delete back. Undeleting what is not deleted returns it unchanged.
+        """Restores a deleted media. Undeleting a media that is not deleted returns it unchanged.
+
+        If `expire_time` has passed, it is cleared.
 
         Permission: media.delete. Errors: MEDIA_NOT_FOUND. Safe to retry.
+
+        Example:
+
+        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:undelete -d '{}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\"}" $GRPC mediaservice.v1.MediaService/UndeleteMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteRendition(self, request, context):
-        """Removes a rendition for good, at once. Standard ones do not come back either.
+        """Deletes a rendition immediately and permanently. Standard renditions are not created again either.
 
-        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also after one that
-        succeeded), ETAG_MISMATCH. Safe to retry.
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also if an earlier
+        attempt succeeded), ETAG_MISMATCH. Safe to retry.
+
+        Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/renditions/small
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\", \"rendition\": \"medium\"}" $GRPC mediaservice.v1.MediaService/DeleteRendition
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PurgeMedia(self, request, context):
-        """Removes a soft-deleted media and its bytes for good.
+        """Removes a deleted media and its bytes permanently.
 
-        Permission: media.purge. Errors: MEDIA_NOT_FOUND (also after a purge that succeeded),
+        Permission: media.purge. Errors: MEDIA_NOT_FOUND (also if an earlier attempt succeeded),
         MEDIA_NOT_DELETED. Safe to retry.
+
+        Example:
+
+        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge -d '{}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\"}" $GRPC mediaservice.v1.MediaService/PurgeMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -198,9 +239,9 @@ def add_MediaServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MediaService(object):
-    """The catalogue of what is stored.
+    """The catalogue of stored media.
 
-    A caller sees only their own media; anything else is NOT_FOUND (`MEDIA_NOT_FOUND`).
+    Callers see only the media they own. Any other media is MEDIA_NOT_FOUND.
     """
 
     @staticmethod

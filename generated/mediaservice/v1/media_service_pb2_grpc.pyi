@@ -29,9 +29,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MediaServiceStub:
-    """The catalogue of what is stored.
+    """The catalogue of stored media.
 
-    A caller sees only their own media; anything else is NOT_FOUND (`MEDIA_NOT_FOUND`).
+    Callers see only the media they own. Any other media is MEDIA_NOT_FOUND.
     """
 
     @_typing.overload
@@ -39,101 +39,183 @@ class MediaServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MediaServiceAsyncStub: ...
     GetMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.GetMediaRequest, _media_pb2.Media]
-    """Returns one media, soft-deleted ones too.
+    """Returns one media, including a deleted one.
+
+    Over REST, the response has an ETag. A request whose If-None-Match header lists this ETag is answered
+    with 304, unless it asks for signed URLs.
 
     Permission: media.read. Errors: MEDIA_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/GetMedia
     """
     ListMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.ListMediaRequest, _media_service_pb2.ListMediaResponse]
-    """Lists the caller's media, newest first unless `order_by` says otherwise.
+    """Lists the media that the caller owns, newest first unless `order_by` says otherwise.
 
-    Permission: media.read. Errors: INVALID_FILTER, INVALID_ORDER_BY, INVALID_PAGE_TOKEN.
-    Safe to retry.
+    Permission: media.read. Errors: INVALID_FILTER, INVALID_ORDER_BY, INVALID_PAGE_TOKEN. Safe to retry.
+
+    Example:
+
+        curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media --data-urlencode 'filter=kind=IMAGE AND width>=100'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"filter": "kind=IMAGE AND width>=100"}' $GRPC mediaservice.v1.MediaService/ListMedia
     """
     UpdateMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.UpdateMediaRequest, _media_pb2.Media]
-    """Changes the fields named by `update_mask`: filename, title, description, tags, visibility. A
-    change of visibility moves the renditions between the private and the public store, soon after.
+    """Changes the fields of a media that `update_mask` names.
 
-    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, INVALID_UPDATE_MASK,
-    ETAG_MISMATCH (HTTP 412; also by the If-Match header). Safe to retry with an etag.
+    A change of `visibility` applies at once. Afterwards, a job moves the renditions between the private and
+    the public store, and their `public_url` appears.
+
+    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, INVALID_UPDATE_MASK, ETAG_MISMATCH (if
+    `media.etag` or the If-Match header is no longer the media's etag). Safe to retry with an etag.
+
+    Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"title": "Sunset", "labels": {"album": "2026"}}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media\\": {\\"media_id\\": \\"$MEDIA\\", \\"title\\": \\"Sunset\\"}, \\"update_mask\\": \\"title\\"}" $GRPC mediaservice.v1.MediaService/UpdateMedia
     """
     DeleteMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.DeleteMediaRequest, _media_pb2.Media]
-    """Soft-deletes a media: it leaves lists, its content is no longer served, and it is purged at
-    `purge_time` unless undeleted. Deleting it again returns it unchanged.
+    """Deletes a media. It leaves lists, its content is no longer served, and the service purges it at
+    `purge_time` unless it is undeleted. Deleting a deleted media returns it unchanged.
 
     Permission: media.delete. Errors: MEDIA_NOT_FOUND, ETAG_MISMATCH. Safe to retry.
+
+    Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/DeleteMedia
     """
     UndeleteMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.UndeleteMediaRequest, _media_pb2.Media]
-    """Takes a soft delete back. Undeleting what is not deleted returns it unchanged.
+    """Restores a deleted media. Undeleting a media that is not deleted returns it unchanged.
+
+    If `expire_time` has passed, it is cleared.
 
     Permission: media.delete. Errors: MEDIA_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:undelete -d '{}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/UndeleteMedia
     """
     DeleteRendition: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.DeleteRenditionRequest, _media_pb2.Media]
-    """Removes a rendition for good, at once. Standard ones do not come back either.
+    """Deletes a rendition immediately and permanently. Standard renditions are not created again either.
 
-    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also after one that
-    succeeded), ETAG_MISMATCH. Safe to retry.
+    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also if an earlier
+    attempt succeeded), ETAG_MISMATCH. Safe to retry.
+
+    Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/renditions/small
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"rendition\\": \\"medium\\"}" $GRPC mediaservice.v1.MediaService/DeleteRendition
     """
     PurgeMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.PurgeMediaRequest, _empty_pb2.Empty]
-    """Removes a soft-deleted media and its bytes for good.
+    """Removes a deleted media and its bytes permanently.
 
-    Permission: media.purge. Errors: MEDIA_NOT_FOUND (also after a purge that succeeded),
+    Permission: media.purge. Errors: MEDIA_NOT_FOUND (also if an earlier attempt succeeded),
     MEDIA_NOT_DELETED. Safe to retry.
+
+    Example:
+
+        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge -d '{}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/PurgeMedia
     """
 
 @_typing.type_check_only
 class MediaServiceAsyncStub(MediaServiceStub):
-    """The catalogue of what is stored.
+    """The catalogue of stored media.
 
-    A caller sees only their own media; anything else is NOT_FOUND (`MEDIA_NOT_FOUND`).
+    Callers see only the media they own. Any other media is MEDIA_NOT_FOUND.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.GetMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
-    """Returns one media, soft-deleted ones too.
+    """Returns one media, including a deleted one.
+
+    Over REST, the response has an ETag. A request whose If-None-Match header lists this ETag is answered
+    with 304, unless it asks for signed URLs.
 
     Permission: media.read. Errors: MEDIA_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/GetMedia
     """
     ListMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.ListMediaRequest, _media_service_pb2.ListMediaResponse]  # type: ignore[assignment]
-    """Lists the caller's media, newest first unless `order_by` says otherwise.
+    """Lists the media that the caller owns, newest first unless `order_by` says otherwise.
 
-    Permission: media.read. Errors: INVALID_FILTER, INVALID_ORDER_BY, INVALID_PAGE_TOKEN.
-    Safe to retry.
+    Permission: media.read. Errors: INVALID_FILTER, INVALID_ORDER_BY, INVALID_PAGE_TOKEN. Safe to retry.
+
+    Example:
+
+        curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media --data-urlencode 'filter=kind=IMAGE AND width>=100'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"filter": "kind=IMAGE AND width>=100"}' $GRPC mediaservice.v1.MediaService/ListMedia
     """
     UpdateMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.UpdateMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
-    """Changes the fields named by `update_mask`: filename, title, description, tags, visibility. A
-    change of visibility moves the renditions between the private and the public store, soon after.
+    """Changes the fields of a media that `update_mask` names.
 
-    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, INVALID_UPDATE_MASK,
-    ETAG_MISMATCH (HTTP 412; also by the If-Match header). Safe to retry with an etag.
+    A change of `visibility` applies at once. Afterwards, a job moves the renditions between the private and
+    the public store, and their `public_url` appears.
+
+    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, INVALID_UPDATE_MASK, ETAG_MISMATCH (if
+    `media.etag` or the If-Match header is no longer the media's etag). Safe to retry with an etag.
+
+    Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"title": "Sunset", "labels": {"album": "2026"}}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media\\": {\\"media_id\\": \\"$MEDIA\\", \\"title\\": \\"Sunset\\"}, \\"update_mask\\": \\"title\\"}" $GRPC mediaservice.v1.MediaService/UpdateMedia
     """
     DeleteMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.DeleteMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
-    """Soft-deletes a media: it leaves lists, its content is no longer served, and it is purged at
-    `purge_time` unless undeleted. Deleting it again returns it unchanged.
+    """Deletes a media. It leaves lists, its content is no longer served, and the service purges it at
+    `purge_time` unless it is undeleted. Deleting a deleted media returns it unchanged.
 
     Permission: media.delete. Errors: MEDIA_NOT_FOUND, ETAG_MISMATCH. Safe to retry.
+
+    Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/DeleteMedia
     """
     UndeleteMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.UndeleteMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
-    """Takes a soft delete back. Undeleting what is not deleted returns it unchanged.
+    """Restores a deleted media. Undeleting a media that is not deleted returns it unchanged.
+
+    If `expire_time` has passed, it is cleared.
 
     Permission: media.delete. Errors: MEDIA_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:undelete -d '{}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/UndeleteMedia
     """
     DeleteRendition: _aio.UnaryUnaryMultiCallable[_media_service_pb2.DeleteRenditionRequest, _media_pb2.Media]  # type: ignore[assignment]
-    """Removes a rendition for good, at once. Standard ones do not come back either.
+    """Deletes a rendition immediately and permanently. Standard renditions are not created again either.
 
-    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also after one that
-    succeeded), ETAG_MISMATCH. Safe to retry.
+    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also if an earlier
+    attempt succeeded), ETAG_MISMATCH. Safe to retry.
+
+    Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/renditions/small
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"rendition\\": \\"medium\\"}" $GRPC mediaservice.v1.MediaService/DeleteRendition
     """
     PurgeMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.PurgeMediaRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Removes a soft-deleted media and its bytes for good.
+    """Removes a deleted media and its bytes permanently.
 
-    Permission: media.purge. Errors: MEDIA_NOT_FOUND (also after a purge that succeeded),
+    Permission: media.purge. Errors: MEDIA_NOT_FOUND (also if an earlier attempt succeeded),
     MEDIA_NOT_DELETED. Safe to retry.
+
+    Example:
+
+        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge -d '{}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/PurgeMedia
     """
 
 class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The catalogue of what is stored.
+    """The catalogue of stored media.
 
-    A caller sees only their own media; anything else is NOT_FOUND (`MEDIA_NOT_FOUND`).
+    Callers see only the media they own. Any other media is MEDIA_NOT_FOUND.
     """
 
     @_abc_1.abstractmethod
@@ -142,9 +224,17 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _media_service_pb2.GetMediaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_media_pb2.Media, _abc.Awaitable[_media_pb2.Media]]:
-        """Returns one media, soft-deleted ones too.
+        """Returns one media, including a deleted one.
+
+        Over REST, the response has an ETag. A request whose If-None-Match header lists this ETag is answered
+        with 304, unless it asks for signed URLs.
 
         Permission: media.read. Errors: MEDIA_NOT_FOUND. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/GetMedia
         """
 
     @_abc_1.abstractmethod
@@ -153,10 +243,14 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _media_service_pb2.ListMediaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_media_service_pb2.ListMediaResponse, _abc.Awaitable[_media_service_pb2.ListMediaResponse]]:
-        """Lists the caller's media, newest first unless `order_by` says otherwise.
+        """Lists the media that the caller owns, newest first unless `order_by` says otherwise.
 
-        Permission: media.read. Errors: INVALID_FILTER, INVALID_ORDER_BY, INVALID_PAGE_TOKEN.
-        Safe to retry.
+        Permission: media.read. Errors: INVALID_FILTER, INVALID_ORDER_BY, INVALID_PAGE_TOKEN. Safe to retry.
+
+        Example:
+
+            curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media --data-urlencode 'filter=kind=IMAGE AND width>=100'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"filter": "kind=IMAGE AND width>=100"}' $GRPC mediaservice.v1.MediaService/ListMedia
         """
 
     @_abc_1.abstractmethod
@@ -165,11 +259,18 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _media_service_pb2.UpdateMediaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_media_pb2.Media, _abc.Awaitable[_media_pb2.Media]]:
-        """Changes the fields named by `update_mask`: filename, title, description, tags, visibility. A
-        change of visibility moves the renditions between the private and the public store, soon after.
+        """Changes the fields of a media that `update_mask` names.
 
-        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, INVALID_UPDATE_MASK,
-        ETAG_MISMATCH (HTTP 412; also by the If-Match header). Safe to retry with an etag.
+        A change of `visibility` applies at once. Afterwards, a job moves the renditions between the private and
+        the public store, and their `public_url` appears.
+
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, INVALID_UPDATE_MASK, ETAG_MISMATCH (if
+        `media.etag` or the If-Match header is no longer the media's etag). Safe to retry with an etag.
+
+        Example:
+
+            curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"title": "Sunset", "labels": {"album": "2026"}}'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media\\": {\\"media_id\\": \\"$MEDIA\\", \\"title\\": \\"Sunset\\"}, \\"update_mask\\": \\"title\\"}" $GRPC mediaservice.v1.MediaService/UpdateMedia
         """
 
     @_abc_1.abstractmethod
@@ -178,10 +279,15 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _media_service_pb2.DeleteMediaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_media_pb2.Media, _abc.Awaitable[_media_pb2.Media]]:
-        """Soft-deletes a media: it leaves lists, its content is no longer served, and it is purged at
-        `purge_time` unless undeleted. Deleting it again returns it unchanged.
+        """Deletes a media. It leaves lists, its content is no longer served, and the service purges it at
+        `purge_time` unless it is undeleted. Deleting a deleted media returns it unchanged.
 
         Permission: media.delete. Errors: MEDIA_NOT_FOUND, ETAG_MISMATCH. Safe to retry.
+
+        Example:
+
+            curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/DeleteMedia
         """
 
     @_abc_1.abstractmethod
@@ -190,9 +296,16 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _media_service_pb2.UndeleteMediaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_media_pb2.Media, _abc.Awaitable[_media_pb2.Media]]:
-        """Takes a soft delete back. Undeleting what is not deleted returns it unchanged.
+        """Restores a deleted media. Undeleting a media that is not deleted returns it unchanged.
+
+        If `expire_time` has passed, it is cleared.
 
         Permission: media.delete. Errors: MEDIA_NOT_FOUND. Safe to retry.
+
+        Example:
+
+            curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:undelete -d '{}'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/UndeleteMedia
         """
 
     @_abc_1.abstractmethod
@@ -201,10 +314,15 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _media_service_pb2.DeleteRenditionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_media_pb2.Media, _abc.Awaitable[_media_pb2.Media]]:
-        """Removes a rendition for good, at once. Standard ones do not come back either.
+        """Deletes a rendition immediately and permanently. Standard renditions are not created again either.
 
-        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also after one that
-        succeeded), ETAG_MISMATCH. Safe to retry.
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also if an earlier
+        attempt succeeded), ETAG_MISMATCH. Safe to retry.
+
+        Example:
+
+            curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/renditions/small
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"rendition\\": \\"medium\\"}" $GRPC mediaservice.v1.MediaService/DeleteRendition
         """
 
     @_abc_1.abstractmethod
@@ -213,10 +331,15 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _media_service_pb2.PurgeMediaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Removes a soft-deleted media and its bytes for good.
+        """Removes a deleted media and its bytes permanently.
 
-        Permission: media.purge. Errors: MEDIA_NOT_FOUND (also after a purge that succeeded),
+        Permission: media.purge. Errors: MEDIA_NOT_FOUND (also if an earlier attempt succeeded),
         MEDIA_NOT_DELETED. Safe to retry.
+
+        Example:
+
+            curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge -d '{}'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/PurgeMedia
         """
 
 def add_MediaServiceServicer_to_server(servicer: MediaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

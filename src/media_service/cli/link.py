@@ -45,7 +45,7 @@ def link(
         media_id,
         rendition=rendition,
         ops=",".join(operations),
-        lifetime=expires,
+        ttl=expires,
         attachment=attachment,
     )
     click.echo(signed.url)

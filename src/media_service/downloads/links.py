@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from urllib.parse import quote
 
 from media_service.access.links import LinkSigner, invalid
@@ -17,12 +18,12 @@ from media_service.media.content import Content
 from media_service.media.filenames import with_extension
 from media_service.media.model import STREAM, Media
 from media_service.media.reader import MediaReader
-from media_service.media.service import readable
+from media_service.media.service import check_version, readable
 from media_service.renders.model import Picture
 from media_service.renders.service import RenderService
 
 PURPOSE = "read"
-LIFETIME = timedelta(minutes=15)
+TTL = timedelta(minutes=15)
 SECOND = timedelta(seconds=1)
 # As the contract takes them.
 LONGEST_TOKEN = 2000
@@ -50,6 +51,15 @@ class Opened:
         return isinstance(self.content, Content) and self.content.followed
 
 
+@dataclass(frozen=True, slots=True)
+class ReadUrls:
+    """URLs that read a media without a token until `expire_time`. `renditions`: by name."""
+
+    original: str
+    renditions: Mapping[str, str]
+    expire_time: datetime
+
+
 class ReadLinks:
     """`rest_url`: the absolute base of links, without a slash at the end."""
 
@@ -75,26 +85,30 @@ class ReadLinks:
         media_id: str,
         *,
         rendition: str = "",
-        lifetime: timedelta = LIFETIME,
+        version: int = 0,
+        ttl: timedelta = TTL,
         attachment: bool = False,
         direct: bool = False,
     ) -> Link:
-        """A link to the caller's media. `direct`: to the store itself, if it has such.
+        """A link to the caller's media. `version` 0: the one that is current when the link is used.
+        `direct`: a link to the store itself, if the store has such links.
 
         Raises as `DownloadService.open`.
         """
         media = await self._downloads.media(principal, media_id)
-        what = {"rendition": rendition}
+        what = {"rendition": rendition, **version_claim(version)}
         if rendition == STREAM:
+            check_version(media, version)
             await self._streams.check(media)
-            return self._sign(media, what, MASTER, lifetime, attachment=False)
-        content = self._downloads.content(media, rendition)
+            return self._sign(media, what, MASTER, expire=expire_time(ttl), attachment=False)
+        content = self._downloads.content(media, rendition, version)
         if direct:
-            lifetime = -(-lifetime // SECOND) * SECOND  # stores count whole ones
-            expire = (now() + lifetime).replace(microsecond=0)
-            if url := await self._downloads.store_url(content, lifetime, attachment=attachment):
+            ttl = -(-ttl // SECOND) * SECOND  # stores count whole seconds
+            expire = (now() + ttl).replace(microsecond=0)
+            if url := await self._downloads.store_url(content, ttl, attachment=attachment):
                 return Link(url, expire)
-        return self._sign(media, what, content.filename, lifetime, attachment=attachment)
+        path = path_name(content.filename)
+        return self._sign(media, what, path, expire=expire_time(ttl), attachment=attachment)
 
     async def sign_picture(
         self,
@@ -102,7 +116,8 @@ class ReadLinks:
         media_id: str,
         plan: Pipeline,
         *,
-        lifetime: timedelta = LIFETIME,
+        version: int = 0,
+        ttl: timedelta = TTL,
         attachment: bool = False,
     ) -> Link:
         """A link to what a pipeline makes of the caller's media.
@@ -110,37 +125,49 @@ class ReadLinks:
         Raises as `RenderService.find`, and InvalidArgument (INVALID_OPERATIONS) if the pipeline is
         too long for a link.
         """
-        media, _ = await self._renders.media(principal, media_id, plan)
+        media, _ = await self._renders.media(principal, media_id, plan, version)
         kind = f"image/{plan.format.lower()}" if plan.format else ""
-        filename = with_extension(media.filename, kind)
-        what = {"rendition": "", "ops": plan.text}
-        link = self._sign(media, what, filename, lifetime, attachment=attachment)
+        path = path_name(with_extension(media.filename, kind))
+        what = {"rendition": "", "ops": plan.text, **version_claim(version)}
+        link = self._sign(media, what, path, expire=expire_time(ttl), attachment=attachment)
         if len(link.token) > LONGEST_TOKEN:
             raise too_long()
         return link
 
-    def to_original(self, media: Media) -> Link | None:
-        """A link to a media that was loaded for its owner; None if its content is not served."""
+    def read_urls(self, media: Media) -> ReadUrls | None:
+        """URLs of a media that was loaded for its owner; None if its content is not served."""
         try:
-            content = self._downloads.original(readable(media))
+            readable(media)
         except FailedPrecondition:
             return None
-        return self._sign(media, {"rendition": ""}, content.filename, LIFETIME, attachment=False)
+        expire = expire_time(TTL)
+        sign = partial(self._sign, media, expire=expire, attachment=False)
+        original = self._downloads.original(media)
+        renditions = {
+            name: sign({"rendition": name}, self._path(media, name)).url
+            for name in (rendition.name for rendition in media.renditions)
+        }
+        url = sign({"rendition": ""}, path_name(original.filename)).url
+        return ReadUrls(url, renditions, expire)
+
+    def _path(self, media: Media, rendition: str) -> str:
+        """What comes after the token of a link to a rendition."""
+        if rendition == STREAM:
+            return MASTER
+        return path_name(self._downloads.content(media, rendition).filename)
 
     def _sign(
         self,
         media: Media,
-        what: Mapping[str, str],
-        filename: str,
-        lifetime: timedelta,
+        what: Mapping[str, object],
+        path: str,
         *,
+        expire: datetime,
         attachment: bool,
     ) -> Link:
-        # A token counts whole seconds: rounded up, so that it is good for no less than was asked.
-        expire = (now() + lifetime).replace(microsecond=0) + SECOND
         claims = {"media": media.media_id, **what, "attachment": attachment}
         token = self._signer.sign(PURPOSE, claims, expire)
-        url = f"{self._rest_url}/v1/signed/{token}/{path_name(filename)}"
+        url = f"{self._rest_url}/v1/signed/{token}/{path}"
         return Link(url, expire, token)
 
     async def open(self, token: str, path: str, accept: str) -> Opened:
@@ -157,6 +184,7 @@ class ReadLinks:
             raise invalid()
         content: Content | Picture
         try:
+            check_version(media, claims.get("version", 0))
             if "ops" in claims:
                 plan = stored_pipeline(claims["ops"])
                 content = await self._renders.find_linked(media, plan, accept)
@@ -167,6 +195,15 @@ class ReadLinks:
         except (NotFound, FailedPrecondition):
             raise invalid() from None
         return Opened(content, claims["attachment"], datetime.fromtimestamp(claims["exp"], UTC))
+
+
+def expire_time(ttl: timedelta) -> datetime:
+    """Tokens count whole seconds: rounded up, so that a link works for no less than its TTL."""
+    return (now() + ttl).replace(microsecond=0) + SECOND
+
+
+def version_claim(version: int) -> Mapping[str, object]:
+    return {"version": version} if version else {}
 
 
 def too_long() -> InvalidArgument:

@@ -17,7 +17,7 @@ from media_service.jobs import queries as jobs
 from media_service.media import queries as catalogue
 from media_service.media.content import Content, stored
 from media_service.media.model import STREAM, Media, MediaState
-from media_service.media.reader import MediaReader
+from media_service.media.reader import MediaReader, nothing_public
 from media_service.media.service import readable
 from media_service.renditions.streams import dash, hls, queries
 from media_service.renditions.streams.model import HEAD, Overview, Stream, Timeline
@@ -44,11 +44,11 @@ class StreamService:
 
     async def public(self, path: str) -> Content:
         """As `open`, of a media that anybody may see: its id, and behind it the path. Raises
-        NotFound (MEDIA_NOT_FOUND, RENDITION_NOT_FOUND), FailedPrecondition (MEDIA_NOT_READY)."""
+        NotFound (MEDIA_NOT_FOUND, RENDITION_NOT_FOUND), Unavailable (MEDIA_NOT_READY)."""
         media_id, _, rest = path.partition("/")
         media = await self._reader.find(media_id) if UUID.fullmatch(media_id) else None
         if media is None or not media.published:
-            raise NotFound(Reason.MEDIA_NOT_FOUND, "There is nothing public here.", media_id="")
+            raise nothing_public()
         return await self.open(media, rest)
 
     async def check(self, media: Media) -> None:

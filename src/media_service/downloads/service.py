@@ -1,5 +1,6 @@
 """Use cases of reading content."""
 
+import re
 from collections.abc import AsyncGenerator, Mapping
 from datetime import timedelta
 
@@ -9,9 +10,14 @@ from media_service.errors import OutOfRange, Reason
 from media_service.media.content import Content, stored
 from media_service.media.filenames import with_extension
 from media_service.media.model import Media
-from media_service.media.reader import MediaReader, PublicReader
-from media_service.media.service import find_rendition, readable
+from media_service.media.reader import MediaReader, PublicReader, nothing_public
+from media_service.media.service import check_version, find_rendition, readable
 from media_service.storage.blob_store import READ_CHUNK, BlobStore
+
+# Public paths of originals: id and version of the media. The file name is for people alone.
+ORIGINALS = "originals"
+UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+ORIGINAL = re.compile(rf"{ORIGINALS}/({UUID})/([1-9][0-9]{{0,8}})/[^/]+")
 
 
 class DownloadService:
@@ -24,22 +30,25 @@ class DownloadService:
         self._public = public
         self._stores = stores
 
-    async def open(self, principal: Principal, media_id: str, rendition: str = "") -> Content:
-        """What the caller wants to read; `rendition` empty: the original.
+    async def open(
+        self, principal: Principal, media_id: str, rendition: str = "", version: int = 0
+    ) -> Content:
+        """The original of the caller's media, or a rendition. `version` 0: the current one.
 
-        Raises NotFound (MEDIA_NOT_FOUND, RENDITION_NOT_FOUND), FailedPrecondition
-        (MEDIA_DELETED, MEDIA_QUARANTINED).
+        Raises NotFound (MEDIA_NOT_FOUND, VERSION_NOT_FOUND, RENDITION_NOT_FOUND),
+        FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED).
         """
-        return self.content(await self.media(principal, media_id), rendition)
+        return self.content(await self.media(principal, media_id), rendition, version)
 
     async def media(self, principal: Principal, media_id: str) -> Media:
         """The caller's media, if its content may be read. Raises as `open`."""
         return readable(await self._reader.get(principal, media_id))
 
-    def content(self, media: Media, rendition: str) -> Content:
-        """Raises NotFound (RENDITION_NOT_FOUND)."""
+    def content(self, media: Media, rendition: str, version: int = 0) -> Content:
+        """Raises NotFound (VERSION_NOT_FOUND, RENDITION_NOT_FOUND)."""
+        check_version(media, version)
         if rendition:
-            found = find_rendition(media, rendition)
+            found = find_rendition(media, rendition, version)
             filename = with_extension(media.filename, found.content_type, f"-{found.name}")
             return stored(found.blob, found.content_type, filename, found.create_time)
         return self.original(media)
@@ -47,11 +56,20 @@ class DownloadService:
     def original(self, media: Media) -> Content:
         return stored(media.blob, media.content_type, media.filename, media.create_time)
 
-    async def public(self, key: str) -> Content:
-        """What anybody may read under this key of the public store. It has no file name: that is
-        the owner's to tell. Raises NotFound (MEDIA_NOT_FOUND)."""
-        found = await self._public.get(key)
+    async def public(self, path: str) -> Content:
+        """The public content at this path: the original of a media (`originals/ID/VERSION/NAME`),
+        or the rendition at this key of the public store, which has no file name, since that may
+        be private. Raises NotFound (MEDIA_NOT_FOUND)."""
+        if original := ORIGINAL.fullmatch(path):
+            return await self._public_original(original[1], int(original[2]))
+        found = await self._public.get(path)
         return stored(found.blob, found.content_type, "", found.create_time)
+
+    async def _public_original(self, media_id: str, version: int) -> Content:
+        media = await self._reader.find(media_id)
+        if media is None or not media.original_published or version != media.version:
+            raise nothing_public()
+        return self.original(media)
 
     def read(self, content: Content, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Bytes [start, end). Close the iterator to stop early."""
@@ -60,16 +78,14 @@ class DownloadService:
             return pieces(source, start, end)
         return self._stores[source.store].read(source.key, start, end - start)
 
-    async def store_url(
-        self, content: Content, lifetime: timedelta, *, attachment: bool
-    ) -> str | None:
+    async def store_url(self, content: Content, ttl: timedelta, *, attachment: bool) -> str | None:
         """A URL that reads the content past this service; None if its store has none."""
         source, kind = content.source, content.content_type
         if isinstance(source, bytes):
             return None
         disposition = content_disposition(content.filename, kind, attachment=attachment)
         driver = self._stores[source.store].driver
-        return await driver.sign_read(source.key, lifetime, kind, disposition)
+        return await driver.sign_read(source.key, ttl, kind, disposition)
 
 
 async def pieces(data: bytes, start: int, end: int) -> AsyncGenerator[bytes, None]:

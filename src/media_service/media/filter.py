@@ -1,19 +1,21 @@
-"""The filter language of lists: a subset of AIP-160, turned into SQL.
+"""The filter language of lists: a subset of AIP-160, compiled to SQL.
 
-    filter     = conjunction { "OR" conjunction }
+    filter      = conjunction { "OR" conjunction }
     conjunction = term { ["AND"] term }
-    term       = ["NOT" | "-"] ( "(" filter ")" | comparison )
-    comparison = field operator value
+    term        = ["NOT" | "-"] ( "(" filter ")" | comparison )
+    comparison  = field operator value
 
-AIP-160 lets OR bind tighter than AND; here, as in SQL and most languages, AND binds tighter.
-Nothing a caller writes becomes SQL text: fields come from a table, values are parameters.
+In AIP-160, OR binds tighter than AND. Here, as in SQL and most languages, AND binds tighter.
+No text of a caller becomes SQL: fields come from a table, and values are parameters.
 """
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from media_service.errors import InvalidArgument, Reason
 from media_service.media.model import Kind, MediaState, Visibility
@@ -22,11 +24,13 @@ MAX_TERMS = 50
 TOKEN = re.compile(
     r"""\s*(?:(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
     r"""|(?P<operator><=|>=|!=|=|<|>|:)|(?P<paren>[()])|(?P<minus>-(?=[A-Za-z(]))"""
-    # Only what begins with a digit may go on behind a colon: a time, but not `tags:2026`.
+    # A word that starts with a digit may contain a colon, as a time does: `tags:2026` does not.
     r"""|(?P<word>[0-9][^\s()<>=!:"']*(?::[0-9][^\s()<>=!"']*)?|[^\s()<>=!:"']+))"""
 )
-ORDERED = {"=", "!=", "<", "<=", ">", ">="}
-EQUAL = {"=", "!="}
+ORDERED = frozenset({"=", "!=", "<", "<=", ">", ">="})
+EQUAL = frozenset({"=", "!="})
+CONTAINS = frozenset({":"})
+LABEL = re.compile(r"labels\.([a-z][a-z0-9_./-]{0,62})")
 
 
 def fail(why: str) -> InvalidArgument:
@@ -37,6 +41,27 @@ def fail(why: str) -> InvalidArgument:
     )
 
 
+@dataclass(frozen=True)
+class Condition:
+    """A piece of a WHERE clause with `%s` for each of `params`."""
+
+    sql: str
+    params: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of media. `sql`: its expression, with `%s` for each of `params`. `parse`: reads a
+    value of it. `wildcards`: a `*` at either end of a value matches any text."""
+
+    sql: str
+    operators: frozenset[str]
+    parse: Callable[[str], Any]
+    expected: str
+    wildcards: bool = False
+    params: tuple[Any, ...] = ()
+
+
 def timestamp(text: str) -> datetime:
     value = datetime.fromisoformat(text)
     if value.tzinfo is None:
@@ -44,17 +69,21 @@ def timestamp(text: str) -> datetime:
     return value
 
 
-@dataclass(frozen=True)
-class Field:
-    """A column, the operators it takes, and how its values are read."""
-
-    column: str
-    operators: set[str]
-    parse: Callable[[str], Any]
-    expects: str
+def integer(text: str) -> int:
+    value = int(text)
+    if not -(2**63) <= value < 2**63:
+        raise ValueError("not a 64-bit integer")
+    return value
 
 
-def member(names: list[str]) -> Callable[[str], str]:
+def number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("not finite")
+    return value
+
+
+def member(names: Sequence[str]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.upper() not in names:
             raise ValueError(text)
@@ -63,31 +92,49 @@ def member(names: list[str]) -> Callable[[str], str]:
     return parse
 
 
-KINDS = [str(k) for k in Kind]
-STATES = [str(s) for s in MediaState]
-VISIBILITIES = [str(v) for v in Visibility]
+def enum(column: str, names: Sequence[str]) -> Field:
+    return Field(column, EQUAL, member(names), f"one of {', '.join(names)}")
+
+
+def text(column: str, *, wildcards: bool = False) -> Field:
+    return Field(column, EQUAL, str, "a string", wildcards)
+
+
+def ordered(column: str, parse: Callable[[str], Any], expected: str) -> Field:
+    return Field(column, ORDERED, parse, expected)
+
+
+INTEGER, NUMBER = "a 64-bit integer", "a number"
+TIME = "an RFC 3339 time with a time zone"
 FIELDS = {
-    "kind": Field("m.kind", EQUAL, member(KINDS), f"one of {', '.join(KINDS)}"),
-    "state": Field("m.state", EQUAL, member(STATES), f"one of {', '.join(STATES)}"),
-    "visibility": Field(
-        "m.visibility", EQUAL, member(VISIBILITIES), f"one of {', '.join(VISIBILITIES)}"
-    ),
-    "content_type": Field("m.content_type", EQUAL, str, "a string"),
-    "filename": Field("m.filename", EQUAL, str, "a string"),
-    "size_bytes": Field("m.size_bytes", ORDERED, int, "a whole number"),
-    "create_time": Field("m.create_time", ORDERED, timestamp, "an RFC 3339 time with a zone"),
-    "update_time": Field("m.update_time", ORDERED, timestamp, "an RFC 3339 time with a zone"),
-    "tags": Field("m.tags", {":"}, str, "a string"),
+    "media_id": Field("m.media_id", EQUAL, UUID, "a UUID"),
+    "owner": text("m.owner_id"),
+    "project_id": text("m.project_id"),
+    "kind": enum("m.kind", list(Kind)),
+    "state": enum("m.state", list(MediaState)),
+    "visibility": enum("m.visibility", list(Visibility)),
+    "content_type": text("m.content_type", wildcards=True),
+    "filename": text("m.filename", wildcards=True),
+    "title": text("m.title", wildcards=True),
+    "size_bytes": ordered("m.size_bytes", integer, INTEGER),
+    "width": ordered("m.width", integer, INTEGER),
+    "height": ordered("m.height", integer, INTEGER),
+    "duration_seconds": ordered("m.duration_seconds", number, NUMBER),
+    "version": ordered("m.version", integer, INTEGER),
+    "create_time": ordered("m.create_time", timestamp, TIME),
+    "update_time": ordered("m.update_time", timestamp, TIME),
+    "capture_time": ordered("m.capture_time", timestamp, TIME),
+    "expire_time": ordered("m.expire_time", timestamp, TIME),
+    "tags": Field("m.tags", CONTAINS, str, "a string"),
 }
-TEXT = {"content_type", "filename"}
 
 
-@dataclass(frozen=True)
-class Condition:
-    """A piece of a WHERE clause with `%s` for each of `params`."""
-
-    sql: str
-    params: tuple[Any, ...]
+def find_field(name: str) -> Field:
+    if label := LABEL.fullmatch(name):
+        return Field("m.labels ->> %s", EQUAL, str, "a string", wildcards=True, params=(label[1],))
+    if name not in FIELDS:
+        raise fail(f"{name!r} is not a field; the fields are {', '.join(FIELDS)}, labels.KEY")
+    return FIELDS[name]
 
 
 def parse_filter(text: str) -> Condition | None:
@@ -97,8 +144,8 @@ def parse_filter(text: str) -> Condition | None:
         return None
     parser = Parser(tokens)
     condition = parser.disjunction()
-    if parser.peek() is not None:
-        raise fail(f"{parser.peek()[1]!r} was not expected")  # type: ignore[index]
+    if (rest := parser.peek()) is not None:
+        raise fail(f"{rest[1]!r} is not expected here")
     return condition
 
 
@@ -108,7 +155,7 @@ def tokenize(text: str) -> list[tuple[str, str]]:
     while at < len(text):
         match = TOKEN.match(text, at)
         if not match or match.lastgroup is None:
-            raise fail(f"it cannot be read from {text[at : at + 20]!r} on")
+            raise fail(f"it cannot be parsed from {text[at : at + 20]!r} on")
         value = match[match.lastgroup]
         if match.lastgroup == "string":
             value = re.sub(r"\\(.)", r"\1", value[1:-1])
@@ -118,7 +165,7 @@ def tokenize(text: str) -> list[tuple[str, str]]:
 
 
 class Parser:
-    """Recursive descent; depth and length are bounded by `MAX_TERMS`."""
+    """Recursive descent. `MAX_TERMS` bounds depth and length."""
 
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
         self._tokens = tokens
@@ -131,7 +178,7 @@ class Parser:
     def take(self) -> tuple[str, str]:
         token = self.peek()
         if token is None:
-            raise fail("it ends too early")
+            raise fail("it is not complete")
         self._at += 1
         return token
 
@@ -164,45 +211,50 @@ class Parser:
                 raise fail("a parenthesis is not closed")
             return inner
         if kind != "word":
-            raise fail(f"{value!r} stands where a field should")
+            raise fail(f"a field is expected instead of {value!r}")
         return self.comparison(value)
 
     def comparison(self, name: str) -> Condition:
-        field = FIELDS.get(name)
-        if field is None:
-            raise fail(f"{name!r} is not a field; fields are {', '.join(FIELDS)}")
+        field = find_field(name)
         kind, operator = self.take()
         if kind != "operator" or operator not in field.operators:
-            raise fail(f"{name} takes {' '.join(sorted(field.operators))}, not {operator!r}")
-        kind, text = self.take()
+            allowed = " ".join(sorted(field.operators))
+            raise fail(f"{name} is compared with {allowed}, not with {operator!r}")
+        kind, value = self.take()
         if kind not in {"word", "string"}:
-            raise fail(f"{text!r} stands where a value should")
+            raise fail(f"a value is expected instead of {value!r}")
+        if "\0" in value:
+            raise fail("a string cannot contain NUL characters")
         try:
-            value = field.parse(text)
+            parsed = field.parse(value)
         except ValueError:
-            raise fail(f"{name} must be {field.expects}, not {text!r}") from None
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise fail(f"{name} must be below 2^63")
-        if isinstance(value, str) and "\0" in value:
-            raise fail("strings must not hold NUL characters")
-        if operator == ":":
-            return Condition(f"%s = any({field.column})", (value,))
-        if name in TEXT and (text.startswith("*") or text.endswith("*")):
-            like = "like" if operator == "=" else "not like"
-            return Condition(f"{field.column} {like} %s", (wildcard(text),))
-        return Condition(f"{field.column} {operator.replace('!=', '<>')} %s", (value,))
+            raise fail(f"{name} must be {field.expected}, not {value!r}") from None
+        return compare(field, operator, parsed)
+
+
+def compare(field: Field, operator: str, value: Any) -> Condition:
+    if operator == ":":
+        return Condition(f"%s = any({field.sql})", (value,))
+    if field.wildcards and (value.startswith("*") or value.endswith("*")):
+        like = "like" if operator == "=" else "not like"
+        return Condition(f"{field.sql} {like} %s", (*field.params, wildcard(value)))
+    if field.params and operator == "=":
+        # The index on labels serves only containment.
+        (key,) = field.params
+        return Condition("m.labels @> jsonb_build_object(%s::text, %s::text)", (key, value))
+    return Condition(f"{field.sql} {operator.replace('!=', '<>')} %s", (*field.params, value))
 
 
 def wildcard(text: str) -> str:
-    """A LIKE pattern: `*` at either end matches anything, everything else is itself."""
+    """A LIKE pattern: `*` at either end matches any text, everything else matches itself."""
     begin, end = text.startswith("*"), text.endswith("*") and len(text) > 1
     inner = text[begin : len(text) - end]
     inner = re.sub(r"([\\%_])", r"\\\1", inner)
     return f"{'%' * begin}{inner}{'%' * end}"
 
 
-def join(word: str, parts: list[Condition]) -> Condition:
+def join(operator: str, parts: list[Condition]) -> Condition:
     if len(parts) == 1:
         return parts[0]
-    sql = word.join(part.sql for part in parts)
+    sql = operator.join(part.sql for part in parts)
     return Condition(f"({sql})", tuple(p for part in parts for p in part.params))

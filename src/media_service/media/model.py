@@ -164,6 +164,11 @@ class Media:
         )
 
     @property
+    def original_published(self) -> bool:
+        """Whether everybody may read its original now."""
+        return self.published and self.visibility is Visibility.PUBLIC_ORIGINAL
+
+    @property
     def home(self) -> str:
         """The name of the store that its renditions belong in."""
         return PUBLIC if self.published else RAW

@@ -232,22 +232,36 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
 
 
 async def set_fields(db: Connection, media_id: str, values: Mapping[str, Any]) -> None:
-    """Changes some of filename, title, description, tags and visibility, and so the etag."""
+    """Changes columns that callers can set, and the etag."""
     columns = SQL(", ").join(SQL("{} = %s").format(SQL(name)) for name in values)
     await db.execute(
         SQL(
             "update media set {}, revision = revision + 1, update_time = now() where media_id = %s"
         ).format(columns),
-        (*values.values(), media_id),
+        (*(column(value) for value in values.values()), media_id),
     )
 
 
+def column(value: Any) -> Any:
+    """A field's value as its column takes it."""
+    if isinstance(value, Mapping):
+        return Jsonb(dict(value))
+    return list(value) if isinstance(value, tuple) else value
+
+
 async def set_deleted(db: Connection, media_id: str, purge_after: timedelta | None) -> None:
-    """Soft-deletes, to be purged after a while; None takes the delete back."""
+    """Soft-deletes a media, which is purged after a while. None undeletes it, and clears an
+    `expire_time` that has passed."""
     await db.execute(
-        "update media set delete_time = case when %(after)s::interval is null then null"
-        " else now() end, purge_time = now() + %(after)s::interval, revision = revision + 1,"
-        " update_time = now() where media_id = %(media_id)s",
+        """
+        update media
+        set delete_time = case when %(after)s::interval is null then null else now() end,
+            purge_time = now() + %(after)s::interval,
+            expire_time = case when %(after)s::interval is null and expire_time <= now() then null
+                               else expire_time end,
+            revision = revision + 1, update_time = now()
+        where media_id = %(media_id)s
+        """,
         {"after": purge_after, "media_id": media_id},
     )
 
@@ -360,6 +374,18 @@ async def remove(db: Connection, media_id: str) -> list[str]:
         {"media_id": media_id},
     )
     return [row["blob_id"] async for row in rows if row["reference_count"] == 0]
+
+
+async def due_for_expiry(db: Connection, limit: int) -> list[str]:
+    """Media whose `expire_time` has passed, locked. Others may be about to change those that are
+    left out."""
+    rows = await db.execute(
+        "select media_id::text as media_id from media"
+        " where expire_time <= now() and delete_time is null"
+        " order by expire_time limit %s for update skip locked",
+        (limit,),
+    )
+    return [row["media_id"] async for row in rows]
 
 
 async def due_for_purge(db: Connection, limit: int) -> list[str]:

@@ -17,6 +17,10 @@ def not_found(media_id: str) -> NotFound:
     )
 
 
+def nothing_public() -> NotFound:
+    return NotFound(Reason.MEDIA_NOT_FOUND, "There is no public content at this path.", media_id="")
+
+
 def permit(principal: Principal, media: Media | None, media_id: str) -> Media:
     """The media, if it is the caller's. Raises NotFound (MEDIA_NOT_FOUND)."""
     missing = not_found(media_id)
@@ -41,7 +45,7 @@ class PublicReader:
         """
         media = await self._read(key) if "\0" not in key else None  # which is no text to PostgreSQL
         if media is None or not media.published:
-            raise NotFound(Reason.MEDIA_NOT_FOUND, "There is nothing public here.", media_id="")
+            raise nothing_public()
         return next(r for r in media.renditions if r.blob.key == key)
 
     async def _read_many(self, keys: Sequence[str]) -> list[Media | None]:

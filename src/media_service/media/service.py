@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from media_service.access.owner import Owner
 from media_service.access.page_tokens import PageTokens
 from media_service.access.principal import Principal
 from media_service.access.require import own
@@ -29,7 +30,16 @@ from media_service.media.paging import after_sql, order_sql, parse_order
 from media_service.media.reader import MediaReader, permit
 from media_service.renditions.streams import queries as streams
 
-CHANGEABLE = ("filename", "title", "description", "tags", "visibility")
+CHANGEABLE = (
+    "filename",
+    "title",
+    "description",
+    "tags",
+    "labels",
+    "visibility",
+    "capture_time",
+    "expire_time",
+)
 TYPES: dict[str, type] = {
     "create_time": datetime,
     "update_time": datetime,
@@ -64,10 +74,24 @@ async def load(db: Connection, principal: Principal, media_id: str, *, lock: boo
     return permit(principal, media, media_id)
 
 
-def find_rendition(media: Media, name: str) -> Rendition:
-    """Raises NotFound (RENDITION_NOT_FOUND)."""
+def check_version(media: Media, version: int) -> None:
+    """Raises NotFound (VERSION_NOT_FOUND) unless this is the current version, or 0."""
+    if version not in {0, media.version}:
+        raise NotFound(
+            Reason.VERSION_NOT_FOUND,
+            "The media has no such version.",
+            media_id=media.media_id,
+            version=version,
+        )
+
+
+def find_rendition(media: Media, name: str, version: int = 0) -> Rendition:
+    """The rendition of this name, made from this version; 0: from any.
+
+    Raises NotFound (RENDITION_NOT_FOUND).
+    """
     for rendition in media.renditions:
-        if rendition.name == name:
+        if rendition.name == name and version in {0, rendition.version}:
             return rendition
     raise NotFound(
         Reason.RENDITION_NOT_FOUND,
@@ -113,18 +137,25 @@ class MediaService:
         order_by: str,
         page_token: str,
         show_deleted: bool,
+        owner: Owner | None,
+        project_id: str,
         limit: int,
     ) -> tuple[list[Media], Callable[[Media], str]]:
-        """Some of the caller's media, and what gives the token of the page that goes on behind one
-        of them."""
-        owner = own(principal)
+        """Some of the caller's media, and a function from a media to the token of the page that
+        continues after it. `owner`: only media of this owner."""
+        mine = own(principal)
         keys = parse_order(order_by)
         condition = parse_filter(filter_text)
-        query = ("media", owner, filter_text, order_by, show_deleted)
+        query = ("media", mine, filter_text, order_by, show_deleted, owner, project_id)
         where = ["(m.org_id, m.owner_type, m.owner_id) = (%s, %s, %s)"]
-        params: list[Any] = [owner.org_id, owner.type, owner.id]
+        params: list[Any] = [mine.org_id, mine.type, mine.id]
         if not show_deleted:
             where.append("m.delete_time is null")
+        if owner is not None and owner != mine:  # nobody sees media of others
+            where.append("false")
+        if project_id:
+            where.append("m.project_id <> '' and m.project_id = %s")
+            params.append(project_id)
         if condition:
             where.append(condition.sql)
             params += condition.params
@@ -148,8 +179,10 @@ class MediaService:
             if media.delete_time is not None:
                 raise gone(media_id)
             check_etag(media, etag)
-            if values:
-                await queries.set_fields(tx, media_id, values)
+            changes = {name: new for name, new in values.items() if new != getattr(media, name)}
+            if not changes:
+                return media
+            await queries.set_fields(tx, media_id, changes)
             changed = await load(tx, principal, media_id)
             await follow(tx, media, changed)
         return changed

@@ -22,6 +22,7 @@ from media_service.media.content import Content
 from media_service.media.filenames import with_extension
 from media_service.media.model import Media, MediaState
 from media_service.media.reader import MediaReader
+from media_service.media.service import check_version
 from media_service.renders.cache import RenderCache
 from media_service.renders.fair_queue import Turns
 from media_service.renders.model import Picture, Render
@@ -69,22 +70,23 @@ class RenderService:
         await self._flights.close()
 
     async def find(
-        self, principal: Principal, media_id: str, plan: Pipeline, accept: str
+        self, principal: Principal, media_id: str, plan: Pipeline, accept: str, version: int = 0
     ) -> Picture:
-        """What is to be made of the caller's media. `accept`: which formats the client takes, if
-        the pipeline does not say one.
+        """The image to render from the caller's media. `accept`: the formats that the client
+        accepts, for a pipeline that names none. `version` 0: the current one.
 
-        Raises NotFound (MEDIA_NOT_FOUND), FailedPrecondition (MEDIA_DELETED,
+        Raises NotFound (MEDIA_NOT_FOUND, VERSION_NOT_FOUND), FailedPrecondition (MEDIA_DELETED,
         MEDIA_QUARANTINED, MEDIA_FAILED, OPERATION_NOT_APPLICABLE), Unavailable (MEDIA_NOT_READY).
         """
-        return asked(*await self.media(principal, media_id, plan), plan, accept)
+        return asked(*await self.media(principal, media_id, plan, version), plan, accept)
 
     async def media(
-        self, principal: Principal, media_id: str, plan: Pipeline
+        self, principal: Principal, media_id: str, plan: Pipeline, version: int = 0
     ) -> tuple[Media, Sequence[Media]]:
         """The caller's media, and the others that a pipeline takes: pictures that the caller may
         read, ready or not. Raises as `find`."""
         media = picture_of(await self._reader.get(principal, media_id))
+        check_version(media, version)
         way_of(media, plan.text)
         overlays = [await self._reader.get(principal, each) for each in plan.overlays]
         return media, [overlay_of(media, overlay, overlay.media_id) for overlay in overlays]
@@ -196,7 +198,7 @@ def check_ready(media: Media) -> None:
     if media.state is not MediaState.READY:
         raise Unavailable(
             Reason.MEDIA_NOT_READY,
-            "The media is still being looked at; try again in a moment.",
+            "The media is not inspected yet. Try again in a moment.",
             media_id=media.media_id,
         )
 

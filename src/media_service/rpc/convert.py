@@ -1,15 +1,18 @@
 """Records to messages and back."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf import timestamp_pb2
+from google.protobuf.message import Message
 from google.type import latlng_pb2
 from mediaservice.v1 import checksums_pb2, media_pb2, upload_pb2, upload_service_pb2
 
 from media_service.access.owner import Owner
+from media_service.downloads.links import ReadUrls
 from media_service.ids import new_id
 from media_service.media.model import Kind, Media, Rendition, Visibility
+from media_service.rpc.checks import invalid_fields
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.status import fault_status
 from media_service.storage.checksums import Checksums
@@ -26,6 +29,17 @@ def optional_timestamp(time: datetime | None) -> timestamp_pb2.Timestamp | None:
     return timestamp(time) if time else None
 
 
+def time_from(message: Message, field: str) -> datetime | None:
+    """A field of type Timestamp; None if it is not set. Raises InvalidArgument (INVALID_FIELD)."""
+    if not message.HasField(field):
+        return None
+    try:
+        time: datetime = getattr(message, field).ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        raise invalid_fields([(field, "must be a time from year 1 to 9999")]) from None
+    return time
+
+
 def checksums_to_message(checksums: Checksums) -> checksums_pb2.Checksums | None:
     """None if none is known."""
     if checksums == Checksums():
@@ -39,9 +53,13 @@ def checksums_from(message: checksums_pb2.Checksums) -> Checksums:
 
 
 def media_to_message(
-    media: Media, public_urls: PublicUrls, *, full: bool = False
+    media: Media,
+    public_urls: PublicUrls,
+    *,
+    full: bool = False,
+    read_urls: ReadUrls | None = None,
 ) -> media_pb2.Media:
-    """`public_urls`: where anybody reads what is public. `full`: with EXIF and location."""
+    """`full`: with EXIF tags and locations. `read_urls`: URLs that read it without a token."""
     message = media_pb2.Media(
         media_id=media.media_id,
         owner=owner_to_message(media.owner),
@@ -72,10 +90,16 @@ def media_to_message(
         purge_time=optional_timestamp(media.purge_time),
         view_count=media.view_count,
         download_count=media.download_count,
+        public_url=public_urls.of_original(media),
         renditions=[rendition_to_message(media, r, public_urls) for r in media.renditions],
     )
     if media.fault:
         message.error.CopyFrom(fault_status(media.fault.reason, media.fault.message))
+    if read_urls:
+        message.read_url = read_urls.original
+        message.read_url_expire_time.CopyFrom(timestamp(read_urls.expire_time))
+        for rendition in message.renditions:
+            rendition.read_url = read_urls.renditions[rendition.name]
     if media.info is not None:
         set_info(message, media.kind, media.info, media.private_info if full else {})
     return message

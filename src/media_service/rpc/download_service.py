@@ -10,7 +10,7 @@ from mediaservice.v1 import download_service_pb2, download_service_pb2_grpc
 from media_service.clock import now
 from media_service.codecs.pipeline.pipeline import requested_pipeline
 from media_service.codecs.pipeline.validation import parse
-from media_service.downloads.links import LIFETIME, ReadLinks
+from media_service.downloads.links import TTL, ReadLinks
 from media_service.downloads.playback import STREAMS, StreamService
 from media_service.downloads.service import DownloadService, resolve
 from media_service.renders.model import Picture
@@ -55,14 +55,14 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         self, request: download_service_pb2.DownloadRequest, context: Context
     ) -> None:
         media = await self._downloads.media(caller(), request.media_id)
-        content = self._downloads.content(media, request.rendition)
+        content = self._downloads.content(media, request.rendition, request.version)
         size = content.size_bytes
         start, end = resolve(request.offset, request.limit, size)
         await context.write(
             download_service_pb2.DownloadResponse(
                 media=media_to_message(media, self._public_urls),
                 content_range=download_service_pb2.ContentRange(
-                    start=start, end=end, complete_size=size
+                    start=start, end=end, complete_size_bytes=size
                 ),
             )
         )
@@ -73,7 +73,9 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     async def GetContent(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.GetContentRequest, context: Context
     ) -> None:
-        content = await self._downloads.open(caller(), request.media_id, request.rendition)
+        content = await self._downloads.open(
+            caller(), request.media_id, request.rendition, request.version
+        )
         await http_content.serve(
             context, self._downloads, content, caching=PRIVATE, attachment=request.attachment
         )
@@ -82,7 +84,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         self, request: download_service_pb2.RenderImageRequest, context: Context
     ) -> None:
         picture = await self._renders.find(
-            caller(), request.media_id, plan_of(request), accepted(context)
+            caller(), request.media_id, plan_of(request), accepted(context), request.version
         )
         await http_content.serve_picture(
             context,
@@ -107,13 +109,14 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     async def SignUrl(  # noqa: N802
         self, request: download_service_pb2.SignUrlRequest, context: Context
     ) -> download_service_pb2.SignUrlResponse:
-        wanted = request.lifetime.ToTimedelta() if request.HasField("lifetime") else LIFETIME
+        ttl = request.ttl.ToTimedelta() if request.HasField("ttl") else TTL
         if request.ops:
             link = await self._links.sign_picture(
                 caller(),
                 request.media_id,
                 requested_pipeline(parse(request.ops)),
-                lifetime=wanted,
+                version=request.version,
+                ttl=ttl,
                 attachment=request.attachment,
             )
         else:
@@ -121,7 +124,8 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
                 caller(),
                 request.media_id,
                 rendition=request.rendition,
-                lifetime=wanted,
+                version=request.version,
+                ttl=ttl,
                 attachment=request.attachment,
                 direct=request.direct,
             )

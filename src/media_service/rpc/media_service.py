@@ -6,11 +6,13 @@ import grpc
 from google.protobuf import empty_pb2
 from mediaservice.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
 
+from media_service.downloads.conditions import listed
 from media_service.downloads.links import ReadLinks
+from media_service.media.model import Media
 from media_service.media.service import CHANGEABLE, MediaService, check_changeable
 from media_service.rpc import http
 from media_service.rpc.caller import caller
-from media_service.rpc.convert import media_to_message, timestamp, visibility_from
+from media_service.rpc.convert import media_to_message, owner_from, time_from, visibility_from
 from media_service.rpc.pages import page, page_size
 from media_service.rpc.public_urls import PublicUrls
 
@@ -29,13 +31,26 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         self, request: media_service_pb2.GetMediaRequest, context: Context
     ) -> media_pb2.Media:
         media = await self._media.get(caller(), request.media_id)
+        known = http.request_headers(context).get("if-none-match", "")
+        # A 304 would not bring new URLs.
+        unchanged = listed(known, media.etag, weak=True) and not request.sign_read_urls
+        if unchanged and http.is_rest(context):
+            await send_etag(context, media.etag, ("x-http-status", "304"))
+            return media_pb2.Media()
         await send_etag(context, media.etag)
-        full = request.view == media_pb2.Media.FULL
-        message = media_to_message(media, self._public_urls, full=full)
-        if request.sign_read_url and (link := self._links.to_original(media)):
-            message.read_url = link.url
-            message.read_url_expire_time.CopyFrom(timestamp(link.expire_time))
-        return message
+        return self._message(media, request)
+
+    def _message(
+        self,
+        media: Media,
+        request: media_service_pb2.GetMediaRequest | media_service_pb2.ListMediaRequest,
+    ) -> media_pb2.Media:
+        return media_to_message(
+            media,
+            self._public_urls,
+            full=request.view == media_pb2.Media.FULL,
+            read_urls=self._links.read_urls(media) if request.sign_read_urls else None,
+        )
 
     async def ListMedia(  # noqa: N802
         self, request: media_service_pb2.ListMediaRequest, context: Context
@@ -47,10 +62,12 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
             order_by=request.order_by,
             page_token=request.page_token,
             show_deleted=request.show_deleted,
+            owner=owner_from(request.owner) if request.HasField("owner") else None,
+            project_id=request.project_id,
             limit=size + 1,
         )
         media, next_page_token = await page(
-            found, size, lambda media: media_to_message(media, self._public_urls), token
+            found, size, lambda media: self._message(media, request), token
         )
         return media_service_pb2.ListMediaResponse(media=media, next_page_token=next_page_token)
 
@@ -62,13 +79,10 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         if names == ["*"]:
             names = list(CHANGEABLE)
         if not names:
-            names = [name for name in CHANGEABLE if getattr(wanted, name)]
+            set_fields = {field.name for field, _ in wanted.ListFields()}
+            names = [name for name in CHANGEABLE if name in set_fields]
         check_changeable(names)
-        values = {name: getattr(wanted, name) for name in names}
-        if "tags" in values:
-            values["tags"] = list(wanted.tags)
-        if "visibility" in values:
-            values["visibility"] = visibility_from(wanted)
+        values = {name: value_from(wanted, name) for name in names}
         etag = wanted.etag or http.request_headers(context).get("if-match", "")
         media = await self._media.update(caller(), wanted.media_id, values, etag)
         await send_etag(context, media.etag)
@@ -103,8 +117,22 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         return empty_pb2.Empty()
 
 
-async def send_etag(context: Context, etag: str) -> None:
-    """For HTTP, where it is a header; over gRPC the message says it."""
+def value_from(media: media_pb2.Media, name: str) -> Any:
+    """One of `CHANGEABLE`."""
+    match name:
+        case "tags":
+            return tuple(media.tags)
+        case "labels":
+            return dict(media.labels)
+        case "visibility":
+            return visibility_from(media)
+        case "capture_time" | "expire_time":
+            return time_from(media, name)
+    return getattr(media, name)
+
+
+async def send_etag(context: Context, etag: str, *more: tuple[str, str]) -> None:
+    """For HTTP, where the etag is a header; over gRPC the message contains it."""
     if http.is_rest(context):
-        headers = (("etag", etag), ("cache-control", "private, no-cache"))
+        headers = (("etag", etag), ("cache-control", "private, no-cache"), *more)
         await context.send_initial_metadata(headers)

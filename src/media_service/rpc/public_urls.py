@@ -1,23 +1,33 @@
-"""Where anybody reads what is public."""
+"""The URLs at which everybody reads public content."""
 
 from dataclasses import dataclass
 
 from media_service.blobs.model import PUBLIC
+from media_service.downloads.links import path_name
+from media_service.downloads.playback import MASTER, STREAMS
+from media_service.downloads.service import ORIGINALS
 from media_service.media.model import STREAM, Media, Rendition
 
 
 @dataclass(frozen=True, slots=True)
 class PublicUrls:
-    """`objects`: what stands before keys of the public store; a CDN may read that by itself.
-    `streams`: what stands before media ids, of streams, which this service puts together."""
+    """`objects`: the prefix of keys of the public store, which may be that of a CDN. `service`: the
+    prefix of paths that only this service serves."""
 
     objects: str
-    streams: str
+    service: str
+
+    def of_original(self, media: Media) -> str:
+        """Empty if the original is not public."""
+        if not media.original_published:
+            return ""
+        name = path_name(media.filename)
+        return f"{self.service}/{ORIGINALS}/{media.media_id}/{media.version}/{name}"
 
     def of(self, media: Media, rendition: Rendition) -> str:
-        """Empty if nobody else may read it."""
+        """Empty if the rendition is not public."""
         if not media.published:
             return ""
         if rendition.name == STREAM:
-            return f"{self.streams}/{media.media_id}/master.m3u8"
+            return f"{self.service}/{STREAMS}/{media.media_id}/{MASTER}"
         return f"{self.objects}/{rendition.blob.key}" if rendition.blob.store == PUBLIC else ""

@@ -27,7 +27,7 @@ from media_service.access.page_tokens import PageTokens
 from media_service.access.tokens import TokenVerifier
 from media_service.contract import descriptor_pool
 from media_service.downloads.links import ReadLinks
-from media_service.downloads.playback import STREAMS, StreamService
+from media_service.downloads.playback import StreamService
 from media_service.downloads.service import DownloadService
 from media_service.media.service import MediaService
 from media_service.renders.service import RenderService
@@ -106,7 +106,7 @@ class RpcServer:
     ) -> None:
         self._health = health.aio.HealthServicer()
         server = grpc.aio.server(options=list(OPTIONS))
-        public_urls = PublicUrls(public_url, f"{rest_url}/v1/public/{STREAMS}")
+        public_urls = PublicUrls(public_url, f"{rest_url}/v1/public")
         gate = cast("grpc.aio.Server", Gate(server, read_rules(SERVICES), verifier))
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(
             UploadServicer(

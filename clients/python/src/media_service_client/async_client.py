@@ -158,7 +158,7 @@ class AsyncClient:
         *,
         rendition: str = "",
         ops: str = "",
-        lifetime: timedelta = timedelta(minutes=15),
+        ttl: timedelta = timedelta(minutes=15),
         attachment: bool = False,
         direct: bool = False,
     ) -> download_service_pb2.SignUrlResponse:
@@ -172,7 +172,7 @@ class AsyncClient:
                 media_id,
                 rendition,
                 ops,
-                lifetime,
+                ttl,
                 self._backoff,
                 attachment=attachment,
                 direct=direct,

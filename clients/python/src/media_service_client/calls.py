@@ -64,7 +64,7 @@ def sign_url(
     media_id: str,
     rendition: str,
     ops: str,
-    lifetime: timedelta,
+    ttl: timedelta,
     backoff: Backoff,
     *,
     attachment: bool,
@@ -73,7 +73,7 @@ def sign_url(
     request = download_service_pb2.SignUrlRequest(
         media_id=media_id, rendition=rendition, ops=ops, attachment=attachment, direct=direct
     )
-    request.lifetime.FromTimedelta(lifetime)
+    request.ttl.FromTimedelta(ttl)
     return call("SignUrl", request, backoff)
 
 

@@ -101,7 +101,7 @@ class Reception:
 
     def finish(self) -> None:
         """Makes the bytes durable; raises DATA_LOSS if the whole is not what was stored."""
-        whole = self.done == self._range.complete_size
+        whole = self.done == self._range.complete_size_bytes
         stored = self._content(self.media).checksums
         if whole and stored.HasField("crc32c") and stored.crc32c != self._crc:
             raise MediaServiceError(

@@ -156,7 +156,7 @@ class Client:
         *,
         rendition: str = "",
         ops: str = "",
-        lifetime: timedelta = timedelta(minutes=15),
+        ttl: timedelta = timedelta(minutes=15),
         attachment: bool = False,
         direct: bool = False,
     ) -> download_service_pb2.SignUrlResponse:
@@ -170,7 +170,7 @@ class Client:
                 media_id,
                 rendition,
                 ops,
-                lifetime,
+                ttl,
                 self._backoff,
                 attachment=attachment,
                 direct=direct,
