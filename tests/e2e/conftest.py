@@ -88,10 +88,10 @@ def environment(data_dir: Path, **settings: str) -> dict[str, str]:
     }
 
 
-def start(environ: dict[str, str]) -> Service:
+def start(environ: dict[str, str], python: Path | str = sys.executable) -> Service:
     """Starts `dev` and waits until it says that it is ready."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "media_service", "dev"],
+        [python, "-m", "media_service", "dev"],
         env=environ,
         stdout=subprocess.PIPE,
         text=True,
@@ -120,9 +120,9 @@ def start(environ: dict[str, str]) -> Service:
 
 
 @contextmanager
-def running(environ: dict[str, str]) -> Iterator[Service]:
+def running(environ: dict[str, str], python: Path | str = sys.executable) -> Iterator[Service]:
     """`dev` for as long as the context lasts; at its end nothing of it may be left."""
-    service = start(environ)
+    service = start(environ, python)
     try:
         yield service
     finally:

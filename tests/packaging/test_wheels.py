@@ -1,0 +1,156 @@
+"""What users install: each wheel in an empty environment, and the two against each other."""
+
+import json
+import subprocess
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Service, environment, running
+from tests.e2e.rest import client_of, settled
+from tests.media_files import jpeg
+from tests.packaging.wheels import CLIENT, SERVER, build, environment_with
+
+MAX_CLIENT_PACKAGES = 10
+# Uploads argv[1] to the service at argv[2] with the token argv[3], downloads it to argv[4].
+ROUND_TRIP = """
+import sys
+from media_service_client import Client
+
+with Client(sys.argv[2], token=sys.argv[3]) as client:
+    media = client.upload(sys.argv[1])
+    client.download(media.media_id, sys.argv[4])
+print(media.media_id)
+print(*[name for name in sys.modules if name.split(".")[0] in ("media_service", "buf")])
+"""
+
+Built = dict[Path, Path]
+each_project = pytest.mark.parametrize("project", [CLIENT, SERVER], ids=["client", "server"])
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The folder with the wheel and the source distribution of each project."""
+    folders = {project: tmp_path_factory.mktemp("dist") for project in (CLIENT, SERVER)}
+    for project, folder in folders.items():
+        build(project, folder)
+    return folders
+
+
+def wheel(folder: Path) -> Path:
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+def files_of(wheel: Path) -> set[str]:
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+@pytest.fixture(scope="module")
+def client_python(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return environment_with(tmp_path_factory.mktemp("client") / "venv", wheel(built[CLIENT]))
+
+
+@pytest.fixture(scope="module")
+def server_python(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    wheels = [wheel(built[CLIENT]), wheel(built[SERVER])]
+    return environment_with(tmp_path_factory.mktemp("server") / "venv", *wheels)
+
+
+@pytest.fixture(scope="module")
+def installed(server_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """`dev`, run by the environment of the server's wheel, away from the sources."""
+    with running(environment(tmp_path_factory.mktemp("dev") / "data"), server_python) as service:
+        yield service
+
+
+@each_project
+def test_a_source_distribution_builds_the_same_wheel(
+    built: Built, project: Path, tmp_path: Path
+) -> None:
+    (archive,) = built[project].glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path / "source", filter="data")
+    (unpacked,) = (tmp_path / "source").iterdir()
+    build(unpacked, tmp_path / "dist", "wheel")
+    assert files_of(wheel(tmp_path / "dist")) == files_of(wheel(built[project]))
+
+
+def test_both_have_the_same_license() -> None:
+    """A link would lead out of the client's source distribution."""
+    assert (CLIENT / "LICENSE").read_text() == (SERVER / "LICENSE").read_text()
+
+
+def test_a_wheel_installs_only_packages_of_its_own_name(built: Built) -> None:
+    def packages(project: Path) -> set[str]:
+        names = {name.split("/")[0] for name in files_of(wheel(built[project]))}
+        return {name for name in names if not name.endswith(".dist-info")}
+
+    assert packages(CLIENT) == {"media_service_client", "mediaservice"}
+    assert packages(SERVER) == {"media_service"}
+
+
+def test_the_client_is_a_small_installation(client_python: Path) -> None:
+    command = [client_python.parent / "python", "-c", LIST_PACKAGES]
+    names = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert "media-service-client" in names
+    assert len(names) <= MAX_CLIENT_PACKAGES, names
+
+
+LIST_PACKAGES = """
+import json
+from importlib.metadata import distributions
+print(json.dumps([d.name for d in distributions()]))
+"""
+
+
+def test_the_installed_server_stores_renders_and_serves(
+    installed: Service, server_python: Path, tmp_path: Path
+) -> None:
+    photo, copy = tmp_path / "photo.jpg", tmp_path / "copy.jpg"
+    photo.write_bytes(jpeg(120, 80))
+    options = ("--address", installed.grpc_address, "--token", installed.token("ann"))
+
+    def run(command: str, *arguments: str | Path) -> str:
+        done = subprocess.run(
+            [server_python, "-m", "media_service", command, *options, *arguments],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
+        )
+        return done.stdout
+
+    media_id = run("upload", photo).split("\t")[0]
+    image = f"/v1/media/{media_id}/image"
+    with client_of(installed, "ann") as http:
+        assert settled(http, media_id)["state"] == "READY"
+        answer = http.get(f"{image}?width=60&format=WEBP")
+        assert (answer.status_code, answer.content[8:12]) == (200, b"WEBP")
+        # Text needs the font that comes with the service.
+        answer = http.get(image, params={"ops": "text:Hello"})
+        assert answer.status_code == 200, answer.text
+    run("download", media_id, "-o", copy)
+    assert copy.read_bytes() == photo.read_bytes()
+
+
+def test_the_installed_client_uploads_and_downloads(
+    installed: Service, client_python: Path, tmp_path: Path
+) -> None:
+    photo, copy = tmp_path / "photo.jpg", tmp_path / "copy.jpg"
+    photo.write_bytes(jpeg())
+    arguments = [photo, installed.grpc_address, installed.token("ann"), copy]
+    done = subprocess.run(
+        [client_python, "-c", ROUND_TRIP, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    media_id, others = done.stdout.splitlines()
+    assert media_id
+    assert others == ""
+    assert copy.read_bytes() == photo.read_bytes()
