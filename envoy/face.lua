@@ -8,7 +8,8 @@ local KNOWN = {
   ["accept"] = true, ["authorization"] = true, ["content-digest"] = true,
   ["content-encoding"] = true, ["content-length"] = true, ["content-type"] = true,
   ["host"] = true, ["if-match"] = true, ["if-modified-since"] = true, ["if-none-match"] = true,
-  ["if-range"] = true, ["if-unmodified-since"] = true, ["range"] = true,
+  ["if-range"] = true, ["if-unmodified-since"] = true, ["last-event-id"] = true,
+  ["range"] = true,
   ["repr-digest"] = true, ["traceparent"] = true, ["tracestate"] = true,
   ["transfer-encoding"] = true, ["upload-complete"] = true, ["upload-offset"] = true,
   ["user-agent"] = true, ["x-forwarded-for"] = true, ["x-forwarded-proto"] = true,
@@ -79,7 +80,8 @@ function envoy_on_response(handle)
     return
   end
   local request = metadata(handle):get("media")
-  if request and request["method"] == "HEAD" then
+  local no_content = handle:headers():get("x-http-status") == "204"
+  if no_content or request and request["method"] == "HEAD" then
     drop_body(handle)
   end
   -- Only now: whatever was got from the handle before it waited for a body is dead.
@@ -95,11 +97,11 @@ function envoy_on_response(handle)
   end
   if kind then
     headers:replace("content-type", kind)
-  elseif status == "304" then
+  elseif status == "304" or status == "204" then
     headers:remove("content-type")
     headers:remove("content-length")
   elseif tonumber(headers:get(":status")) >= 400 then
-    -- The transcoder labels errors of a watch as events, though they are JSON.
+    -- The transcoder labels errors of streams by the type of the stream, though they are JSON.
     headers:replace("content-type", "application/json")
   end
   remove(headers, internal)

@@ -64,6 +64,7 @@ from media_service.uploads.parts.collect import Collector
 from media_service.uploads.parts.service import PartService
 from media_service.uploads.running import Running
 from media_service.uploads.service import UploadService
+from media_service.watches.tickets import WatchTickets, remove_expired_tickets
 
 log = logging.getLogger(__name__)
 
@@ -250,6 +251,7 @@ async def server(
             ReadLinks(reader, downloads, rendering, playing, signer, config.rest_url),
             MediaService(parts.database, reader, page_tokens, config.purge_after),
             JobService(parts.database, reader),
+            WatchTickets(parts.database),
         )
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
         rpc = RpcServer(
@@ -338,12 +340,13 @@ async def sweep(database: Database, purge_after: timedelta) -> None:
             purged = await purge_due(database)
             unused = await forget_unused(database)
             jobs = await forget_ended(database)
+            tickets = await remove_expired_tickets(database)
             segments = await remove_abandoned(database)
-            if expired or deleted or purged or unused or jobs or segments:
+            if expired or deleted or purged or unused or jobs or tickets or segments:
                 log.info(
                     "expired %d uploads, deleted %d and purged %d media, removed %d unused renders,"
-                    " %d old jobs, %d segments of abandoned streams",
-                    *(expired, deleted, purged, unused, jobs, segments),
+                    " %d old jobs, %d expired watch tickets, %d segments of abandoned streams",
+                    *(expired, deleted, purged, unused, jobs, tickets, segments),
                 )
         except Unavailable as error:
             log.warning("sweep put off: %s", error.message)

@@ -26,7 +26,7 @@ PACKAGE = "mediaservice.v1"
 TYPES = "type.googleapis.com/envoy.extensions"
 REQUEST_HEADERS = (
     "authorization,content-type,content-digest,repr-digest,range,if-match,if-none-match,if-range,"
-    "if-modified-since,if-unmodified-since,upload-offset,upload-complete"
+    "if-modified-since,if-unmodified-since,upload-offset,upload-complete,last-event-id"
 )
 RESPONSE_HEADERS = (
     "accept-ranges,content-disposition,content-length,content-range,content-digest,etag,"

@@ -77,18 +77,23 @@ class Browser:
         self, kind: str, url: str, headers: Mapping[str, str] | None, rate: float
     ) -> Played:
         order = {"kind": kind, "url": url, "headers": dict(headers or {}), "rate": rate}
+        return played(await self.run(f"play({json.dumps(order)})"))
+
+    async def run(self, script: str) -> Any:
+        """The value of a JavaScript expression on a page of its own, or what its promise resolves
+        to. Raises PlaybackError with the message of a JavaScript error."""
         async with self._page() as session:
             answer = await self._tools.call(
                 "Runtime.evaluate",
                 session,
-                expression=f"play({json.dumps(order)})",
+                expression=script,
                 awaitPromise=True,
                 returnByValue=True,
             )
         if "exceptionDetails" in answer:
             told = answer["exceptionDetails"]["exception"]["description"]
             raise PlaybackError(told.split("\n    at ")[0])
-        return played(answer["result"]["value"])
+        return answer["result"]["value"]
 
     @asynccontextmanager
     async def _page(self) -> AsyncIterator[str]:

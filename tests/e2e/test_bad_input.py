@@ -88,7 +88,7 @@ def test_bytes_that_are_not_taken_are_refused_and_leave_nothing(
         headers={"content-type": "multipart/form-data; boundary=limit"},
     )
     assert refusal(answer) == (status, reason)
-    assert owner.get("/v1/media").json() == {}
+    assert owner.get("/v1/media").json() == {"media": [], "nextPageToken": ""}
     eventually(lambda: not stored_files(service) - before)
 
 

@@ -1,5 +1,6 @@
 """The REST face itself: what Envoy answers, and how it looks."""
 
+import json
 import socket
 import subprocess
 import sysconfig
@@ -97,7 +98,13 @@ def test_a_watch_is_server_sent_events_from_the_current_state_on(alice: httpx.Cl
     upload = alice.post("/v1/uploads", json={"filename": "a.jpg"}).json()["uploadId"]
     with alice.stream("GET", f"/v1/uploads/{upload}:watch") as answer:
         assert answer.headers["content-type"] == "text/event-stream"
-        assert next(answer.iter_lines()).startswith('data: {"uploadId":')
+        assert answer.headers["cache-control"] == "no-cache"
+        assert answer.headers["x-accel-buffering"] == "no"
+        lines = answer.iter_lines()
+        assert next(lines).startswith("id: ")
+        assert next(lines) == "event: upload"
+        data = json.loads(next(lines).removeprefix("data: "))
+        assert data == alice.get(f"/v1/uploads/{upload}").json()
 
 
 def test_a_created_upload_is_201_at_its_absolute_location(

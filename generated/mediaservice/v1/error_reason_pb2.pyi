@@ -89,6 +89,8 @@ class ErrorReason(_message.Message):
         """The signed URL was changed, has expired, or leads to something that no longer exists; the error does not say
         which. Ask for a new URL.
         """
+        TICKET_INVALID: ErrorReason._Value.ValueType  # 105
+        """The watch ticket has expired, was used before, or is for another resource. Create a new one with CreateWatchTicket."""
         INVALID_FIELD: ErrorReason._Value.ValueType  # 200
         """Requests
 
@@ -256,6 +258,8 @@ class ErrorReason(_message.Message):
         """The machine has no memory, disk space or open files left for processing media."""
         SERVER_BUSY: ErrorReason._Value.ValueType  # 907
         """The server already receives `max_streams` uploads at once (`MEDIA_MAX_STREAMS`). Nothing was stored."""
+        WATCH_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 910
+        """The caller already has `limit` watches open in this server process. Close one, or poll the resource."""
         SHUTTING_DOWN: ErrorReason._Value.ValueType  # 908
         """The server is shutting down. Committed bytes are kept: resume."""
         INTERNAL: ErrorReason._Value.ValueType  # 909
@@ -303,6 +307,8 @@ class ErrorReason(_message.Message):
     """The signed URL was changed, has expired, or leads to something that no longer exists; the error does not say
     which. Ask for a new URL.
     """
+    TICKET_INVALID: ErrorReason.Value.ValueType  # 105
+    """The watch ticket has expired, was used before, or is for another resource. Create a new one with CreateWatchTicket."""
     INVALID_FIELD: ErrorReason.Value.ValueType  # 200
     """Requests
 
@@ -470,6 +476,8 @@ class ErrorReason(_message.Message):
     """The machine has no memory, disk space or open files left for processing media."""
     SERVER_BUSY: ErrorReason.Value.ValueType  # 907
     """The server already receives `max_streams` uploads at once (`MEDIA_MAX_STREAMS`). Nothing was stored."""
+    WATCH_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 910
+    """The caller already has `limit` watches open in this server process. Close one, or poll the resource."""
     SHUTTING_DOWN: ErrorReason.Value.ValueType  # 908
     """The server is shutting down. Committed bytes are kept: resume."""
     INTERNAL: ErrorReason.Value.ValueType  # 909

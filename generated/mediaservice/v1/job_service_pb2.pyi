@@ -141,6 +141,32 @@ class WatchJobRequest(_message.Message):
 Global___WatchJobRequest: _TypeAlias = WatchJobRequest  # noqa: Y015
 
 @_typing.final
+class WatchJobEventsRequest(_message.Message):
+    """Which job WatchJobEvents follows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """UUID of the job."""
+    ticket: _builtins.str
+    """A ticket for this job, instead of a token."""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        ticket: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchJobEventsRequest: _TypeAlias = WatchJobEventsRequest  # noqa: Y015
+
+@_typing.final
 class CancelJobRequest(_message.Message):
     """Which job CancelJob cancels."""
 

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from mediaservice.v1 import job_pb2 as mediaservice_dot_v1_dot_job__pb2
 from mediaservice.v1 import job_service_pb2 as mediaservice_dot_v1_dot_job__service__pb2
 
@@ -51,6 +52,11 @@ class JobServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_job__service__pb2.WatchJobRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_job__pb2.Job.FromString,
                 _registered_method=True)
+        self.WatchJobEvents = channel.unary_stream(
+                '/mediaservice.v1.JobService/WatchJobEvents',
+                request_serializer=mediaservice_dot_v1_dot_job__service__pb2.WatchJobEventsRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.CancelJob = channel.unary_unary(
                 '/mediaservice.v1.JobService/CancelJob',
                 request_serializer=mediaservice_dot_v1_dot_job__service__pb2.CancelJobRequest.SerializeToString,
@@ -98,9 +104,27 @@ class JobServiceServicer(object):
 
     def WatchJob(self, request, context):
         """Sends the job as it is now and again after every change, until it ends. States between two messages may be
-        left out. While nothing changes, the current state is repeated every 15 seconds.
+        left out. While nothing changes, the current state is repeated every 15 seconds. The stream ends after an hour at
+        the latest: call again if the job has not ended.
 
-        Permission: jobs.read. Errors: JOB_NOT_FOUND. Safe to retry.
+        Permission: jobs.read. Errors: JOB_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.
+
+        Example:
+
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"job_id\": \"$JOB\"}" $GRPC mediaservice.v1.JobService/WatchJob
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchJobEvents(self, request, context):
+        """Sends the job as server-sent events named "job", as WatchService describes. Errors before the first event are JSON.
+
+        Permission: jobs.read. Errors: JOB_NOT_FOUND, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+        Example:
+
+        curl -N -H "Authorization: Bearer $TOKEN" $REST/v1/jobs/$JOB:watch
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,6 +177,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.WatchJob,
                     request_deserializer=mediaservice_dot_v1_dot_job__service__pb2.WatchJobRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_job__pb2.Job.SerializeToString,
+            ),
+            'WatchJobEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchJobEvents,
+                    request_deserializer=mediaservice_dot_v1_dot_job__service__pb2.WatchJobEventsRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'CancelJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelJob,
@@ -247,6 +276,33 @@ class JobService(object):
             '/mediaservice.v1.JobService/WatchJob',
             mediaservice_dot_v1_dot_job__service__pb2.WatchJobRequest.SerializeToString,
             mediaservice_dot_v1_dot_job__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchJobEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mediaservice.v1.JobService/WatchJobEvents',
+            mediaservice_dot_v1_dot_job__service__pb2.WatchJobEventsRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 from mediaservice.v1 import job_pb2 as _job_pb2
 from mediaservice.v1 import job_service_pb2 as _job_service_pb2
@@ -57,9 +58,23 @@ class JobServiceStub:
     """
     WatchJob: _grpc.UnaryStreamMultiCallable[_job_service_pb2.WatchJobRequest, _job_pb2.Job]
     """Sends the job as it is now and again after every change, until it ends. States between two messages may be
-    left out. While nothing changes, the current state is repeated every 15 seconds.
+    left out. While nothing changes, the current state is repeated every 15 seconds. The stream ends after an hour at
+    the latest: call again if the job has not ended.
 
-    Permission: jobs.read. Errors: JOB_NOT_FOUND. Safe to retry.
+    Permission: jobs.read. Errors: JOB_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.
+
+    Example:
+
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"job_id\\": \\"$JOB\\"}" $GRPC mediaservice.v1.JobService/WatchJob
+    """
+    WatchJobEvents: _grpc.UnaryStreamMultiCallable[_job_service_pb2.WatchJobEventsRequest, _httpbody_pb2.HttpBody]
+    """Sends the job as server-sent events named "job", as WatchService describes. Errors before the first event are JSON.
+
+    Permission: jobs.read. Errors: JOB_NOT_FOUND, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+    Example:
+
+        curl -N -H "Authorization: Bearer $TOKEN" $REST/v1/jobs/$JOB:watch
     """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobRequest, _job_pb2.Job]
     """Cancels a queued or running job. A running job stops, and its results are discarded. Cancelling a
@@ -112,9 +127,23 @@ class JobServiceAsyncStub(JobServiceStub):
     """
     WatchJob: _aio.UnaryStreamMultiCallable[_job_service_pb2.WatchJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Sends the job as it is now and again after every change, until it ends. States between two messages may be
-    left out. While nothing changes, the current state is repeated every 15 seconds.
+    left out. While nothing changes, the current state is repeated every 15 seconds. The stream ends after an hour at
+    the latest: call again if the job has not ended.
 
-    Permission: jobs.read. Errors: JOB_NOT_FOUND. Safe to retry.
+    Permission: jobs.read. Errors: JOB_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.
+
+    Example:
+
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"job_id\\": \\"$JOB\\"}" $GRPC mediaservice.v1.JobService/WatchJob
+    """
+    WatchJobEvents: _aio.UnaryStreamMultiCallable[_job_service_pb2.WatchJobEventsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Sends the job as server-sent events named "job", as WatchService describes. Errors before the first event are JSON.
+
+    Permission: jobs.read. Errors: JOB_NOT_FOUND, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+    Example:
+
+        curl -N -H "Authorization: Bearer $TOKEN" $REST/v1/jobs/$JOB:watch
     """
     CancelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Cancels a queued or running job. A running job stops, and its results are discarded. Cancelling a
@@ -182,9 +211,29 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_job_pb2.Job], _abc.AsyncIterator[_job_pb2.Job]]:
         """Sends the job as it is now and again after every change, until it ends. States between two messages may be
-        left out. While nothing changes, the current state is repeated every 15 seconds.
+        left out. While nothing changes, the current state is repeated every 15 seconds. The stream ends after an hour at
+        the latest: call again if the job has not ended.
 
-        Permission: jobs.read. Errors: JOB_NOT_FOUND. Safe to retry.
+        Permission: jobs.read. Errors: JOB_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.
+
+        Example:
+
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"job_id\\": \\"$JOB\\"}" $GRPC mediaservice.v1.JobService/WatchJob
+        """
+
+    @_abc_1.abstractmethod
+    def WatchJobEvents(
+        self,
+        request: _job_service_pb2.WatchJobEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Sends the job as server-sent events named "job", as WatchService describes. Errors before the first event are JSON.
+
+        Permission: jobs.read. Errors: JOB_NOT_FOUND, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+        Example:
+
+            curl -N -H "Authorization: Bearer $TOKEN" $REST/v1/jobs/$JOB:watch
         """
 
     @_abc_1.abstractmethod

@@ -6,6 +6,7 @@ isort:skip_file
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf.internal import extension_dict as _extension_dict
 import builtins as _builtins
 import sys
@@ -20,34 +21,86 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Rule(_message.Message):
-    """Who may call a method. Every method of this package carries one; the server refuses to start
-    without. The gate enforces it from the descriptor, so this file and the behaviour cannot
-    drift apart. Whether *this* caller may touch *this* media is decided in the service.
+    """What a method requires and records. Every method of this package has a rule, and the server refuses
+    to start if one is missing.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Role:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Rule._Role.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ROLE_UNSPECIFIED: Rule._Role.ValueType  # 0
+        VIEWER: Rule._Role.ValueType  # 1
+        """Reads."""
+        COMMENTER: Rule._Role.ValueType  # 2
+        """Reads and comments."""
+        EDITOR: Rule._Role.ValueType  # 3
+        """Creates and changes."""
+        MANAGER: Rule._Role.ValueType  # 4
+        """Also deletes, shares and manages members."""
+        OWNER: Rule._Role.ValueType  # 5
+        """Also transfers ownership and deletes for good."""
+
+    class Role(_Role, metaclass=_RoleEnumTypeWrapper):
+        """The role that a member needs on the resource, from the least to the most powerful."""
+
+    ROLE_UNSPECIFIED: Rule.Role.ValueType  # 0
+    VIEWER: Rule.Role.ValueType  # 1
+    """Reads."""
+    COMMENTER: Rule.Role.ValueType  # 2
+    """Reads and comments."""
+    EDITOR: Rule.Role.ValueType  # 3
+    """Creates and changes."""
+    MANAGER: Rule.Role.ValueType  # 4
+    """Also deletes, shares and manages members."""
+    OWNER: Rule.Role.ValueType  # 5
+    """Also transfers ownership and deletes for good."""
+
     PERMISSION_FIELD_NUMBER: _builtins.int
     PUBLIC_FIELD_NUMBER: _builtins.int
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    MINIMUM_ROLE_FIELD_NUMBER: _builtins.int
     AUDIT_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
     permission: _builtins.str
-    """The permission the caller's token needs, e.g. "media.read". A token whose `scope` claim is
-    absent holds every permission of its user.
+    """The permission that the caller's token must include, as "resource.verb": "media.read". A token
+    without a `scope` claim includes all permissions of its user.
     """
     public: _builtins.bool
-    """True if the method needs no token. Exclusive with `permission`."""
+    """Whether the method needs no token. Excludes `permission`."""
+    resource: _builtins.str
+    """The path of the request field that names the resource to authorize, such as "media_id". Empty if the
+    method names none, as lists do.
+    """
+    minimum_role: Global___Rule.Role.ValueType
+    """The role that the caller needs on that resource."""
     audit: _builtins.str
-    """The action written to the audit log after the call, e.g. "media.purge". Empty: not audited."""
+    """The action that the audit log records, as "resource.verb": "media.purge". Empty: the call is not recorded."""
+    cost: _builtins.int
+    """How much of the caller's rate limit one call uses; 0 means 1."""
+    ticket: _builtins.bool
+    """Whether the request's field `ticket` may hold a ticket for `resource` (WatchService.CreateWatchTicket) instead of
+    a token in the header.
+    """
     def __init__(
         self,
         *,
         permission: _builtins.str = ...,
         public: _builtins.bool = ...,
+        resource: _builtins.str = ...,
+        minimum_role: Global___Rule.Role.ValueType = ...,
         audit: _builtins.str = ...,
+        cost: _builtins.int = ...,
+        ticket: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "permission", b"permission", "public", b"public"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "cost", b"cost", "minimum_role", b"minimum_role", "permission", b"permission", "public", b"public", "resource", b"resource", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -55,3 +108,4 @@ Global___Rule: _TypeAlias = Rule  # noqa: Y015
 
 RULE_FIELD_NUMBER: _builtins.int
 rule: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Rule]
+"""What this method requires and records."""

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
@@ -32,7 +33,7 @@ from mediaservice.v1 import rule_pb2 as mediaservice_dot_v1_dot_rule__pb2
 from mediaservice.v1 import upload_pb2 as mediaservice_dot_v1_dot_upload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$mediaservice/v1/upload_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmediaservice/v1/checksums.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1amediaservice/v1/rule.proto\x1a\x1cmediaservice/v1/upload.proto\"z\n\x13\x43reateUploadRequest\x12\x37\n\x04spec\x18\x01 \x01(\x0b\x32\x1b.mediaservice.v1.UploadSpecB\x06\xbaH\x03\xc8\x01\x01R\x04spec\x12*\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"i\n\x19\x42\x61tchCreateUploadsRequest\x12L\n\x08requests\x18\x01 \x03(\x0b\x32$.mediaservice.v1.CreateUploadRequestB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64R\x08requests\"O\n\x1a\x42\x61tchCreateUploadsResponse\x12\x31\n\x07uploads\x18\x01 \x03(\x0b\x32\x17.mediaservice.v1.UploadR\x07uploads\"\xa9\x02\n\x12WriteUploadRequest\x12\'\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\x08uploadId\x12\x31\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.mediaservice.v1.UploadSpecH\x00R\x04spec\x12\x1f\n\x06offset\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x06offset\x12\x12\n\x04\x64\x61ta\x18\x04 \x01(\x0cR\x04\x64\x61ta\x12\x1b\n\x06\x63rc32c\x18\x05 \x01(\x07H\x01R\x06\x63rc32c\x88\x01\x01\x12\x16\n\x06\x66inish\x18\x06 \x01(\x08R\x06\x66inish\x12\x38\n\tchecksums\x18\x07 \x01(\x0b\x32\x1a.mediaservice.v1.ChecksumsR\tchecksumsB\x08\n\x06targetB\t\n\x07_crc32c\"f\n\x13\x41ppendUploadRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId\x12(\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"|\n\x12UploadMediaRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\x12<\n\x08\x66ilename\x18\x02 \x01(\tB \xbaH\x1dr\x1b(\xff\x01\x32\x16^[^/\\\\\\x00-\\x1f\\x7f]*$R\x08\x66ilename\"\xb6\x01\n\x0ePutPartRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId\x12+\n\x0bpart_number\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x01R\npartNumber\x12(\n\x04\x62ody\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\x12&\n\nsize_bytes\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\tsizeBytes\"\x88\x01\n\x10ListPartsRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\"\x99\x01\n\x11ListPartsResponse\x12+\n\x05parts\x18\x01 \x03(\x0b\x32\x15.mediaservice.v1.PartR\x05parts\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12/\n\x07\x63laimed\x18\x03 \x03(\x0b\x32\x15.mediaservice.v1.PartR\x07\x63laimed\"\xbb\x01\n\x11SignUploadRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId\x12\x36\n\x05parts\x18\x02 \x03(\x0b\x32\x15.mediaservice.v1.PartB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x05parts\x12G\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x04\x08\x80\xf5$2\x02\x08\x01R\x08lifetime\"G\n\x12SignUploadResponse\x12\x31\n\x05parts\x18\x01 \x03(\x0b\x32\x1b.mediaservice.v1.SignedPartR\x05parts\"\xfc\x01\n\nSignedPart\x12\x1f\n\x0bpart_number\x18\x01 \x01(\x05R\npartNumber\x12\x10\n\x03url\x18\x02 \x01(\tR\x03url\x12\x42\n\x07headers\x18\x03 \x03(\x0b\x32(.mediaservice.v1.SignedPart.HeadersEntryR\x07headers\x12;\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x1a:\n\x0cHeadersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"^\n\x10PutSignedRequest\x12 \n\x05token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fR\x05token\x12(\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"9\n\x10GetUploadRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId\"\xa2\x01\n\x12ListUploadsRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\x12=\n\x05state\x18\x03 \x01(\x0e\x32\x1d.mediaservice.v1.Upload.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x05state\"p\n\x13ListUploadsResponse\x12\x31\n\x07uploads\x18\x01 \x03(\x0b\x32\x17.mediaservice.v1.UploadR\x07uploads\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\";\n\x12WatchUploadRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId\"\xb0\x01\n\x15\x43ompleteUploadRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId\x12\x38\n\tchecksums\x18\x02 \x01(\x0b\x32\x1a.mediaservice.v1.ChecksumsR\tchecksums\x12\x36\n\x05parts\x18\x03 \x03(\x0b\x32\x15.mediaservice.v1.PartB\t\xbaH\x06\x92\x01\x03\x10\x90NR\x05parts\";\n\x12\x41\x62ortUploadRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId2\xb7\x10\n\rUploadService\x12\x8b\x01\n\x0c\x43reateUpload\x12$.mediaservice.v1.CreateUploadRequest\x1a\x17.mediaservice.v1.Upload\"<\x92\xf6\x18\x1f\n\ruploads.write\x1a\x0euploads.create\x82\xd3\xe4\x93\x02\x13\"\x0b/v1/uploads:\x04spec\x12\xb4\x01\n\x12\x42\x61tchCreateUploads\x12*.mediaservice.v1.BatchCreateUploadsRequest\x1a+.mediaservice.v1.BatchCreateUploadsResponse\"E\x92\xf6\x18\x1f\n\ruploads.write\x1a\x0euploads.create\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/uploads:batchCreate:\x01*\x12q\n\x0bWriteUpload\x12#.mediaservice.v1.WriteUploadRequest\x1a\x17.mediaservice.v1.Upload\"\"\x92\xf6\x18\x1e\n\ruploads.write\x1a\ruploads.write(\x01\x12\xa0\x01\n\x0c\x41ppendUpload\x12$.mediaservice.v1.AppendUploadRequest\x1a\x17.mediaservice.v1.Upload\"O\x92\xf6\x18\x1e\n\ruploads.write\x1a\ruploads.write\x82\xd3\xe4\x93\x02\'2\x1f/v1/uploads/{upload_id}/content:\x04\x62ody(\x01\x12\xa0\x01\n\x07PutPart\x12\x1f.mediaservice.v1.PutPartRequest\x1a\x15.mediaservice.v1.Part\"[\x92\xf6\x18\x1e\n\ruploads.write\x1a\ruploads.write\x82\xd3\xe4\x93\x02\x33\x1a+/v1/uploads/{upload_id}/parts/{part_number}:\x04\x62ody(\x01\x12\x8b\x01\n\tListParts\x12!.mediaservice.v1.ListPartsRequest\x1a\".mediaservice.v1.ListPartsResponse\"7\x92\xf6\x18\x0e\n\x0cuploads.read\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/uploads/{upload_id}/parts\x12\x9f\x01\n\nSignUpload\x12\".mediaservice.v1.SignUploadRequest\x1a#.mediaservice.v1.SignUploadResponse\"H\x92\xf6\x18\x1d\n\ruploads.write\x1a\x0cuploads.sign\x82\xd3\xe4\x93\x02!\"\x1c/v1/uploads/{upload_id}:sign:\x01*\x12~\n\tPutSigned\x12!.mediaservice.v1.PutSignedRequest\x1a\x15.mediaservice.v1.Part\"5\x92\xf6\x18\x11\x10\x01\x1a\ruploads.write\x82\xd3\xe4\x93\x02\x1a\x1a\x12/v1/signed/{token}:\x04\x62ody(\x01\x12\x8e\x01\n\x0bUploadMedia\x12#.mediaservice.v1.UploadMediaRequest\x1a\x16.mediaservice.v1.Media\"@\x92\xf6\x18\x1e\n\ruploads.write\x1a\ruploads.write\x82\xd3\xe4\x93\x02\x18\"\x10/v1/media:upload:\x04\x62ody(\x01\x12\xa5\x01\n\tGetUpload\x12!.mediaservice.v1.GetUploadRequest\x1a\x17.mediaservice.v1.Upload\"\\\x92\xf6\x18\x0e\n\x0cuploads.read\x82\xd3\xe4\x93\x02\x44\x12\x17/v1/uploads/{upload_id}Z)B\'\n\x04HEAD\x12\x1f/v1/uploads/{upload_id}/content\x12\x7f\n\x0bListUploads\x12#.mediaservice.v1.ListUploadsRequest\x1a$.mediaservice.v1.ListUploadsResponse\"%\x92\xf6\x18\x0e\n\x0cuploads.read\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/uploads\x12\x86\x01\n\x0bWatchUpload\x12#.mediaservice.v1.WatchUploadRequest\x1a\x17.mediaservice.v1.Upload\"7\x92\xf6\x18\x0e\n\x0cuploads.read\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/uploads/{upload_id}:watch0\x01\x12\xa3\x01\n\x0e\x43ompleteUpload\x12&.mediaservice.v1.CompleteUploadRequest\x1a\x17.mediaservice.v1.Upload\"P\x92\xf6\x18!\n\ruploads.write\x1a\x10uploads.complete\x82\xd3\xe4\x93\x02%\" /v1/uploads/{upload_id}:complete:\x01*\x12\x8e\x01\n\x0b\x41\x62ortUpload\x12#.mediaservice.v1.AbortUploadRequest\x1a\x17.mediaservice.v1.Upload\"A\x92\xf6\x18\x1e\n\ruploads.write\x1a\ruploads.abort\x82\xd3\xe4\x93\x02\x19*\x17/v1/uploads/{upload_id}B]\n\x13\x64\x65v.mediaservice.v1P\x01Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$mediaservice/v1/upload_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmediaservice/v1/checksums.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1amediaservice/v1/rule.proto\x1a\x1cmediaservice/v1/upload.proto\"z\n\x13\x43reateUploadRequest\x12\x37\n\x04spec\x18\x01 \x01(\x0b\x32\x1b.mediaservice.v1.UploadSpecB\x06\xbaH\x03\xc8\x01\x01R\x04spec\x12*\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"i\n\x19\x42\x61tchCreateUploadsRequest\x12L\n\x08requests\x18\x01 \x03(\x0b\x32$.mediaservice.v1.CreateUploadRequestB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64R\x08requests\"O\n\x1a\x42\x61tchCreateUploadsResponse\x12\x31\n\x07uploads\x18\x01 \x03(\x0b\x32\x17.mediaservice.v1.UploadR\x07uploads\"\xa9\x02\n\x12WriteUploadRequest\x12\'\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\x08uploadId\x12\x31\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.mediaservice.v1.UploadSpecH\x00R\x04spec\x12\x1f\n\x06offset\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x06offset\x12\x12\n\x04\x64\x61ta\x18\x04 \x01(\x0cR\x04\x64\x61ta\x12\x1b\n\x06\x63rc32c\x18\x05 \x01(\x07H\x01R\x06\x63rc32c\x88\x01\x01\x12\x16\n\x06\x66inish\x18\x06 \x01(\x08R\x06\x66inish\x12\x38\n\tchecksums\x18\x07 \x01(\x0b\x32\x1a.mediaservice.v1.ChecksumsR\tchecksumsB\x08\n\x06targetB\t\n\x07_crc32c\"f\n\x13\x41ppendUploadRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId\x12(\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"|\n\x12UploadMediaRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\x12<\n\x08\x66ilename\x18\x02 \x01(\tB \xbaH\x1dr\x1b(\xff\x01\x32\x16^[^/\\\\\\x00-\\x1f\\x7f]*$R\x08\x66ilename\"\xb6\x01\n\x0ePutPartRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId\x12+\n\x0bpart_number\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x01R\npartNumber\x12(\n\x04\x62ody\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\x12&\n\nsize_bytes\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\tsizeBytes\"\x88\x01\n\x10ListPartsRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\"\x99\x01\n\x11ListPartsResponse\x12+\n\x05parts\x18\x01 \x03(\x0b\x32\x15.mediaservice.v1.PartR\x05parts\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12/\n\x07\x63laimed\x18\x03 \x03(\x0b\x32\x15.mediaservice.v1.PartR\x07\x63laimed\"\xbb\x01\n\x11SignUploadRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId\x12\x36\n\x05parts\x18\x02 \x03(\x0b\x32\x15.mediaservice.v1.PartB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x05parts\x12G\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x04\x08\x80\xf5$2\x02\x08\x01R\x08lifetime\"G\n\x12SignUploadResponse\x12\x31\n\x05parts\x18\x01 \x03(\x0b\x32\x1b.mediaservice.v1.SignedPartR\x05parts\"\xfc\x01\n\nSignedPart\x12\x1f\n\x0bpart_number\x18\x01 \x01(\x05R\npartNumber\x12\x10\n\x03url\x18\x02 \x01(\tR\x03url\x12\x42\n\x07headers\x18\x03 \x03(\x0b\x32(.mediaservice.v1.SignedPart.HeadersEntryR\x07headers\x12;\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x1a:\n\x0cHeadersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"^\n\x10PutSignedRequest\x12 \n\x05token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0fR\x05token\x12(\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"9\n\x10GetUploadRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId\"\xa2\x01\n\x12ListUploadsRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\x12=\n\x05state\x18\x03 \x01(\x0e\x32\x1d.mediaservice.v1.Upload.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x05state\"p\n\x13ListUploadsResponse\x12\x31\n\x07uploads\x18\x01 \x03(\x0b\x32\x17.mediaservice.v1.UploadR\x07uploads\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\";\n\x12WatchUploadRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId\"j\n\x18WatchUploadEventsRequest\x12)\n\tupload_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId\x12#\n\x06ticket\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x64R\x06ticket\"\xb0\x01\n\x15\x43ompleteUploadRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId\x12\x38\n\tchecksums\x18\x02 \x01(\x0b\x32\x1a.mediaservice.v1.ChecksumsR\tchecksums\x12\x36\n\x05parts\x18\x03 \x03(\x0b\x32\x15.mediaservice.v1.PartB\t\xbaH\x06\x92\x01\x03\x10\x90NR\x05parts\";\n\x12\x41\x62ortUploadRequest\x12%\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08uploadId2\x84\x12\n\rUploadService\x12\x8d\x01\n\x0c\x43reateUpload\x12$.mediaservice.v1.CreateUploadRequest\x1a\x17.mediaservice.v1.Upload\">\x82\xd3\xe4\x93\x02\x13\"\x0b/v1/uploads:\x04spec\xca\xf3\xb2\xac\n\x1f\n\ruploads.write*\x0euploads.create\x12\xb6\x01\n\x12\x42\x61tchCreateUploads\x12*.mediaservice.v1.BatchCreateUploadsRequest\x1a+.mediaservice.v1.BatchCreateUploadsResponse\"G\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/uploads:batchCreate:\x01*\xca\xf3\xb2\xac\n\x1f\n\ruploads.write*\x0euploads.create\x12s\n\x0bWriteUpload\x12#.mediaservice.v1.WriteUploadRequest\x1a\x17.mediaservice.v1.Upload\"$\xca\xf3\xb2\xac\n\x1e\n\ruploads.write*\ruploads.write(\x01\x12\xa2\x01\n\x0c\x41ppendUpload\x12$.mediaservice.v1.AppendUploadRequest\x1a\x17.mediaservice.v1.Upload\"Q\x82\xd3\xe4\x93\x02\'2\x1f/v1/uploads/{upload_id}/content:\x04\x62ody\xca\xf3\xb2\xac\n\x1e\n\ruploads.write*\ruploads.write(\x01\x12\xa2\x01\n\x07PutPart\x12\x1f.mediaservice.v1.PutPartRequest\x1a\x15.mediaservice.v1.Part\"]\x82\xd3\xe4\x93\x02\x33\x1a+/v1/uploads/{upload_id}/parts/{part_number}:\x04\x62ody\xca\xf3\xb2\xac\n\x1e\n\ruploads.write*\ruploads.write(\x01\x12\x8d\x01\n\tListParts\x12!.mediaservice.v1.ListPartsRequest\x1a\".mediaservice.v1.ListPartsResponse\"9\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/uploads/{upload_id}/parts\xca\xf3\xb2\xac\n\x0e\n\x0cuploads.read\x12\xa1\x01\n\nSignUpload\x12\".mediaservice.v1.SignUploadRequest\x1a#.mediaservice.v1.SignUploadResponse\"J\x82\xd3\xe4\x93\x02!\"\x1c/v1/uploads/{upload_id}:sign:\x01*\xca\xf3\xb2\xac\n\x1d\n\ruploads.write*\x0cuploads.sign\x12\x80\x01\n\tPutSigned\x12!.mediaservice.v1.PutSignedRequest\x1a\x15.mediaservice.v1.Part\"7\x82\xd3\xe4\x93\x02\x1a\x1a\x12/v1/signed/{token}:\x04\x62ody\xca\xf3\xb2\xac\n\x11\x10\x01*\ruploads.write(\x01\x12\x90\x01\n\x0bUploadMedia\x12#.mediaservice.v1.UploadMediaRequest\x1a\x16.mediaservice.v1.Media\"B\x82\xd3\xe4\x93\x02\x18\"\x10/v1/media:upload:\x04\x62ody\xca\xf3\xb2\xac\n\x1e\n\ruploads.write*\ruploads.write(\x01\x12\xa7\x01\n\tGetUpload\x12!.mediaservice.v1.GetUploadRequest\x1a\x17.mediaservice.v1.Upload\"^\x82\xd3\xe4\x93\x02\x44\x12\x17/v1/uploads/{upload_id}Z)B\'\n\x04HEAD\x12\x1f/v1/uploads/{upload_id}/content\xca\xf3\xb2\xac\n\x0e\n\x0cuploads.read\x12\x81\x01\n\x0bListUploads\x12#.mediaservice.v1.ListUploadsRequest\x1a$.mediaservice.v1.ListUploadsResponse\"\'\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/uploads\xca\xf3\xb2\xac\n\x0e\n\x0cuploads.read\x12n\n\x0bWatchUpload\x12#.mediaservice.v1.WatchUploadRequest\x1a\x17.mediaservice.v1.Upload\"\x1f\xca\xf3\xb2\xac\n\x19\n\x0cuploads.read\x1a\tupload_id0\x01\x12\xc7\x01\n\x11WatchUploadEvents\x12).mediaservice.v1.WatchUploadEventsRequest\x1a\x14.google.api.HttpBody\"o\x82\xd3\xe4\x93\x02H\x12\x1d/v1/uploads/{upload_id}:watchZ\'B%\n\x04HEAD\x12\x1d/v1/uploads/{upload_id}:watch\xca\xf3\xb2\xac\n\x1b\n\x0cuploads.read\x1a\tupload_id8\x01\x30\x01\x12\xa5\x01\n\x0e\x43ompleteUpload\x12&.mediaservice.v1.CompleteUploadRequest\x1a\x17.mediaservice.v1.Upload\"R\x82\xd3\xe4\x93\x02%\" /v1/uploads/{upload_id}:complete:\x01*\xca\xf3\xb2\xac\n!\n\ruploads.write*\x10uploads.complete\x12\x90\x01\n\x0b\x41\x62ortUpload\x12#.mediaservice.v1.AbortUploadRequest\x1a\x17.mediaservice.v1.Upload\"C\x82\xd3\xe4\x93\x02\x19*\x17/v1/uploads/{upload_id}\xca\xf3\xb2\xac\n\x1e\n\ruploads.write*\ruploads.abortB]\n\x13\x64\x65v.mediaservice.v1P\x01Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -86,6 +87,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTUPLOADSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_WATCHUPLOADREQUEST'].fields_by_name['upload_id']._loaded_options = None
   _globals['_WATCHUPLOADREQUEST'].fields_by_name['upload_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_WATCHUPLOADEVENTSREQUEST'].fields_by_name['upload_id']._loaded_options = None
+  _globals['_WATCHUPLOADEVENTSREQUEST'].fields_by_name['upload_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_WATCHUPLOADEVENTSREQUEST'].fields_by_name['ticket']._loaded_options = None
+  _globals['_WATCHUPLOADEVENTSREQUEST'].fields_by_name['ticket']._serialized_options = b'\342A\001\001\272H\004r\002\030d'
   _globals['_COMPLETEUPLOADREQUEST'].fields_by_name['upload_id']._loaded_options = None
   _globals['_COMPLETEUPLOADREQUEST'].fields_by_name['upload_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_COMPLETEUPLOADREQUEST'].fields_by_name['parts']._loaded_options = None
@@ -93,73 +98,77 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ABORTUPLOADREQUEST'].fields_by_name['upload_id']._loaded_options = None
   _globals['_ABORTUPLOADREQUEST'].fields_by_name['upload_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_UPLOADSERVICE'].methods_by_name['CreateUpload']._loaded_options = None
-  _globals['_UPLOADSERVICE'].methods_by_name['CreateUpload']._serialized_options = b'\222\366\030\037\n\ruploads.write\032\016uploads.create\202\323\344\223\002\023\"\013/v1/uploads:\004spec'
+  _globals['_UPLOADSERVICE'].methods_by_name['CreateUpload']._serialized_options = b'\202\323\344\223\002\023\"\013/v1/uploads:\004spec\312\363\262\254\n\037\n\ruploads.write*\016uploads.create'
   _globals['_UPLOADSERVICE'].methods_by_name['BatchCreateUploads']._loaded_options = None
-  _globals['_UPLOADSERVICE'].methods_by_name['BatchCreateUploads']._serialized_options = b'\222\366\030\037\n\ruploads.write\032\016uploads.create\202\323\344\223\002\034\"\027/v1/uploads:batchCreate:\001*'
+  _globals['_UPLOADSERVICE'].methods_by_name['BatchCreateUploads']._serialized_options = b'\202\323\344\223\002\034\"\027/v1/uploads:batchCreate:\001*\312\363\262\254\n\037\n\ruploads.write*\016uploads.create'
   _globals['_UPLOADSERVICE'].methods_by_name['WriteUpload']._loaded_options = None
-  _globals['_UPLOADSERVICE'].methods_by_name['WriteUpload']._serialized_options = b'\222\366\030\036\n\ruploads.write\032\ruploads.write'
+  _globals['_UPLOADSERVICE'].methods_by_name['WriteUpload']._serialized_options = b'\312\363\262\254\n\036\n\ruploads.write*\ruploads.write'
   _globals['_UPLOADSERVICE'].methods_by_name['AppendUpload']._loaded_options = None
-  _globals['_UPLOADSERVICE'].methods_by_name['AppendUpload']._serialized_options = b'\222\366\030\036\n\ruploads.write\032\ruploads.write\202\323\344\223\002\'2\037/v1/uploads/{upload_id}/content:\004body'
+  _globals['_UPLOADSERVICE'].methods_by_name['AppendUpload']._serialized_options = b'\202\323\344\223\002\'2\037/v1/uploads/{upload_id}/content:\004body\312\363\262\254\n\036\n\ruploads.write*\ruploads.write'
   _globals['_UPLOADSERVICE'].methods_by_name['PutPart']._loaded_options = None
-  _globals['_UPLOADSERVICE'].methods_by_name['PutPart']._serialized_options = b'\222\366\030\036\n\ruploads.write\032\ruploads.write\202\323\344\223\0023\032+/v1/uploads/{upload_id}/parts/{part_number}:\004body'
+  _globals['_UPLOADSERVICE'].methods_by_name['PutPart']._serialized_options = b'\202\323\344\223\0023\032+/v1/uploads/{upload_id}/parts/{part_number}:\004body\312\363\262\254\n\036\n\ruploads.write*\ruploads.write'
   _globals['_UPLOADSERVICE'].methods_by_name['ListParts']._loaded_options = None
-  _globals['_UPLOADSERVICE'].methods_by_name['ListParts']._serialized_options = b'\222\366\030\016\n\014uploads.read\202\323\344\223\002\037\022\035/v1/uploads/{upload_id}/parts'
+  _globals['_UPLOADSERVICE'].methods_by_name['ListParts']._serialized_options = b'\202\323\344\223\002\037\022\035/v1/uploads/{upload_id}/parts\312\363\262\254\n\016\n\014uploads.read'
   _globals['_UPLOADSERVICE'].methods_by_name['SignUpload']._loaded_options = None
-  _globals['_UPLOADSERVICE'].methods_by_name['SignUpload']._serialized_options = b'\222\366\030\035\n\ruploads.write\032\014uploads.sign\202\323\344\223\002!\"\034/v1/uploads/{upload_id}:sign:\001*'
+  _globals['_UPLOADSERVICE'].methods_by_name['SignUpload']._serialized_options = b'\202\323\344\223\002!\"\034/v1/uploads/{upload_id}:sign:\001*\312\363\262\254\n\035\n\ruploads.write*\014uploads.sign'
   _globals['_UPLOADSERVICE'].methods_by_name['PutSigned']._loaded_options = None
-  _globals['_UPLOADSERVICE'].methods_by_name['PutSigned']._serialized_options = b'\222\366\030\021\020\001\032\ruploads.write\202\323\344\223\002\032\032\022/v1/signed/{token}:\004body'
+  _globals['_UPLOADSERVICE'].methods_by_name['PutSigned']._serialized_options = b'\202\323\344\223\002\032\032\022/v1/signed/{token}:\004body\312\363\262\254\n\021\020\001*\ruploads.write'
   _globals['_UPLOADSERVICE'].methods_by_name['UploadMedia']._loaded_options = None
-  _globals['_UPLOADSERVICE'].methods_by_name['UploadMedia']._serialized_options = b'\222\366\030\036\n\ruploads.write\032\ruploads.write\202\323\344\223\002\030\"\020/v1/media:upload:\004body'
+  _globals['_UPLOADSERVICE'].methods_by_name['UploadMedia']._serialized_options = b'\202\323\344\223\002\030\"\020/v1/media:upload:\004body\312\363\262\254\n\036\n\ruploads.write*\ruploads.write'
   _globals['_UPLOADSERVICE'].methods_by_name['GetUpload']._loaded_options = None
-  _globals['_UPLOADSERVICE'].methods_by_name['GetUpload']._serialized_options = b'\222\366\030\016\n\014uploads.read\202\323\344\223\002D\022\027/v1/uploads/{upload_id}Z)B\'\n\004HEAD\022\037/v1/uploads/{upload_id}/content'
+  _globals['_UPLOADSERVICE'].methods_by_name['GetUpload']._serialized_options = b'\202\323\344\223\002D\022\027/v1/uploads/{upload_id}Z)B\'\n\004HEAD\022\037/v1/uploads/{upload_id}/content\312\363\262\254\n\016\n\014uploads.read'
   _globals['_UPLOADSERVICE'].methods_by_name['ListUploads']._loaded_options = None
-  _globals['_UPLOADSERVICE'].methods_by_name['ListUploads']._serialized_options = b'\222\366\030\016\n\014uploads.read\202\323\344\223\002\r\022\013/v1/uploads'
+  _globals['_UPLOADSERVICE'].methods_by_name['ListUploads']._serialized_options = b'\202\323\344\223\002\r\022\013/v1/uploads\312\363\262\254\n\016\n\014uploads.read'
   _globals['_UPLOADSERVICE'].methods_by_name['WatchUpload']._loaded_options = None
-  _globals['_UPLOADSERVICE'].methods_by_name['WatchUpload']._serialized_options = b'\222\366\030\016\n\014uploads.read\202\323\344\223\002\037\022\035/v1/uploads/{upload_id}:watch'
+  _globals['_UPLOADSERVICE'].methods_by_name['WatchUpload']._serialized_options = b'\312\363\262\254\n\031\n\014uploads.read\032\tupload_id'
+  _globals['_UPLOADSERVICE'].methods_by_name['WatchUploadEvents']._loaded_options = None
+  _globals['_UPLOADSERVICE'].methods_by_name['WatchUploadEvents']._serialized_options = b'\202\323\344\223\002H\022\035/v1/uploads/{upload_id}:watchZ\'B%\n\004HEAD\022\035/v1/uploads/{upload_id}:watch\312\363\262\254\n\033\n\014uploads.read\032\tupload_id8\001'
   _globals['_UPLOADSERVICE'].methods_by_name['CompleteUpload']._loaded_options = None
-  _globals['_UPLOADSERVICE'].methods_by_name['CompleteUpload']._serialized_options = b'\222\366\030!\n\ruploads.write\032\020uploads.complete\202\323\344\223\002%\" /v1/uploads/{upload_id}:complete:\001*'
+  _globals['_UPLOADSERVICE'].methods_by_name['CompleteUpload']._serialized_options = b'\202\323\344\223\002%\" /v1/uploads/{upload_id}:complete:\001*\312\363\262\254\n!\n\ruploads.write*\020uploads.complete'
   _globals['_UPLOADSERVICE'].methods_by_name['AbortUpload']._loaded_options = None
-  _globals['_UPLOADSERVICE'].methods_by_name['AbortUpload']._serialized_options = b'\222\366\030\036\n\ruploads.write\032\ruploads.abort\202\323\344\223\002\031*\027/v1/uploads/{upload_id}'
-  _globals['_CREATEUPLOADREQUEST']._serialized_start=299
-  _globals['_CREATEUPLOADREQUEST']._serialized_end=421
-  _globals['_BATCHCREATEUPLOADSREQUEST']._serialized_start=423
-  _globals['_BATCHCREATEUPLOADSREQUEST']._serialized_end=528
-  _globals['_BATCHCREATEUPLOADSRESPONSE']._serialized_start=530
-  _globals['_BATCHCREATEUPLOADSRESPONSE']._serialized_end=609
-  _globals['_WRITEUPLOADREQUEST']._serialized_start=612
-  _globals['_WRITEUPLOADREQUEST']._serialized_end=909
-  _globals['_APPENDUPLOADREQUEST']._serialized_start=911
-  _globals['_APPENDUPLOADREQUEST']._serialized_end=1013
-  _globals['_UPLOADMEDIAREQUEST']._serialized_start=1015
-  _globals['_UPLOADMEDIAREQUEST']._serialized_end=1139
-  _globals['_PUTPARTREQUEST']._serialized_start=1142
-  _globals['_PUTPARTREQUEST']._serialized_end=1324
-  _globals['_LISTPARTSREQUEST']._serialized_start=1327
-  _globals['_LISTPARTSREQUEST']._serialized_end=1463
-  _globals['_LISTPARTSRESPONSE']._serialized_start=1466
-  _globals['_LISTPARTSRESPONSE']._serialized_end=1619
-  _globals['_SIGNUPLOADREQUEST']._serialized_start=1622
-  _globals['_SIGNUPLOADREQUEST']._serialized_end=1809
-  _globals['_SIGNUPLOADRESPONSE']._serialized_start=1811
-  _globals['_SIGNUPLOADRESPONSE']._serialized_end=1882
-  _globals['_SIGNEDPART']._serialized_start=1885
-  _globals['_SIGNEDPART']._serialized_end=2137
-  _globals['_SIGNEDPART_HEADERSENTRY']._serialized_start=2079
-  _globals['_SIGNEDPART_HEADERSENTRY']._serialized_end=2137
-  _globals['_PUTSIGNEDREQUEST']._serialized_start=2139
-  _globals['_PUTSIGNEDREQUEST']._serialized_end=2233
-  _globals['_GETUPLOADREQUEST']._serialized_start=2235
-  _globals['_GETUPLOADREQUEST']._serialized_end=2292
-  _globals['_LISTUPLOADSREQUEST']._serialized_start=2295
-  _globals['_LISTUPLOADSREQUEST']._serialized_end=2457
-  _globals['_LISTUPLOADSRESPONSE']._serialized_start=2459
-  _globals['_LISTUPLOADSRESPONSE']._serialized_end=2571
-  _globals['_WATCHUPLOADREQUEST']._serialized_start=2573
-  _globals['_WATCHUPLOADREQUEST']._serialized_end=2632
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=2635
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=2811
-  _globals['_ABORTUPLOADREQUEST']._serialized_start=2813
-  _globals['_ABORTUPLOADREQUEST']._serialized_end=2872
-  _globals['_UPLOADSERVICE']._serialized_start=2875
-  _globals['_UPLOADSERVICE']._serialized_end=4978
+  _globals['_UPLOADSERVICE'].methods_by_name['AbortUpload']._serialized_options = b'\202\323\344\223\002\031*\027/v1/uploads/{upload_id}\312\363\262\254\n\036\n\ruploads.write*\ruploads.abort'
+  _globals['_CREATEUPLOADREQUEST']._serialized_start=332
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=454
+  _globals['_BATCHCREATEUPLOADSREQUEST']._serialized_start=456
+  _globals['_BATCHCREATEUPLOADSREQUEST']._serialized_end=561
+  _globals['_BATCHCREATEUPLOADSRESPONSE']._serialized_start=563
+  _globals['_BATCHCREATEUPLOADSRESPONSE']._serialized_end=642
+  _globals['_WRITEUPLOADREQUEST']._serialized_start=645
+  _globals['_WRITEUPLOADREQUEST']._serialized_end=942
+  _globals['_APPENDUPLOADREQUEST']._serialized_start=944
+  _globals['_APPENDUPLOADREQUEST']._serialized_end=1046
+  _globals['_UPLOADMEDIAREQUEST']._serialized_start=1048
+  _globals['_UPLOADMEDIAREQUEST']._serialized_end=1172
+  _globals['_PUTPARTREQUEST']._serialized_start=1175
+  _globals['_PUTPARTREQUEST']._serialized_end=1357
+  _globals['_LISTPARTSREQUEST']._serialized_start=1360
+  _globals['_LISTPARTSREQUEST']._serialized_end=1496
+  _globals['_LISTPARTSRESPONSE']._serialized_start=1499
+  _globals['_LISTPARTSRESPONSE']._serialized_end=1652
+  _globals['_SIGNUPLOADREQUEST']._serialized_start=1655
+  _globals['_SIGNUPLOADREQUEST']._serialized_end=1842
+  _globals['_SIGNUPLOADRESPONSE']._serialized_start=1844
+  _globals['_SIGNUPLOADRESPONSE']._serialized_end=1915
+  _globals['_SIGNEDPART']._serialized_start=1918
+  _globals['_SIGNEDPART']._serialized_end=2170
+  _globals['_SIGNEDPART_HEADERSENTRY']._serialized_start=2112
+  _globals['_SIGNEDPART_HEADERSENTRY']._serialized_end=2170
+  _globals['_PUTSIGNEDREQUEST']._serialized_start=2172
+  _globals['_PUTSIGNEDREQUEST']._serialized_end=2266
+  _globals['_GETUPLOADREQUEST']._serialized_start=2268
+  _globals['_GETUPLOADREQUEST']._serialized_end=2325
+  _globals['_LISTUPLOADSREQUEST']._serialized_start=2328
+  _globals['_LISTUPLOADSREQUEST']._serialized_end=2490
+  _globals['_LISTUPLOADSRESPONSE']._serialized_start=2492
+  _globals['_LISTUPLOADSRESPONSE']._serialized_end=2604
+  _globals['_WATCHUPLOADREQUEST']._serialized_start=2606
+  _globals['_WATCHUPLOADREQUEST']._serialized_end=2665
+  _globals['_WATCHUPLOADEVENTSREQUEST']._serialized_start=2667
+  _globals['_WATCHUPLOADEVENTSREQUEST']._serialized_end=2773
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=2776
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=2952
+  _globals['_ABORTUPLOADREQUEST']._serialized_start=2954
+  _globals['_ABORTUPLOADREQUEST']._serialized_end=3013
+  _globals['_UPLOADSERVICE']._serialized_start=3016
+  _globals['_UPLOADSERVICE']._serialized_end=5324
 # @@protoc_insertion_point(module_scope)

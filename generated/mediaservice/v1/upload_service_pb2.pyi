@@ -509,6 +509,32 @@ class WatchUploadRequest(_message.Message):
 Global___WatchUploadRequest: _TypeAlias = WatchUploadRequest  # noqa: Y015
 
 @_typing.final
+class WatchUploadEventsRequest(_message.Message):
+    """Which upload WatchUploadEvents follows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    upload_id: _builtins.str
+    """UUID of the upload."""
+    ticket: _builtins.str
+    """A ticket for this upload, instead of a token."""
+    def __init__(
+        self,
+        *,
+        upload_id: _builtins.str = ...,
+        ticket: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket", "upload_id", b"upload_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchUploadEventsRequest: _TypeAlias = WatchUploadEventsRequest  # noqa: Y015
+
+@_typing.final
 class CompleteUploadRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
 from mediaservice.v1 import upload_pb2 as mediaservice_dot_v1_dot_upload__pb2
 from mediaservice.v1 import upload_service_pb2 as mediaservice_dot_v1_dot_upload__service__pb2
@@ -107,6 +108,11 @@ class UploadServiceStub(object):
                 '/mediaservice.v1.UploadService/WatchUpload',
                 request_serializer=mediaservice_dot_v1_dot_upload__service__pb2.WatchUploadRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_upload__pb2.Upload.FromString,
+                _registered_method=True)
+        self.WatchUploadEvents = channel.unary_stream(
+                '/mediaservice.v1.UploadService/WatchUploadEvents',
+                request_serializer=mediaservice_dot_v1_dot_upload__service__pb2.WatchUploadEventsRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
         self.CompleteUpload = channel.unary_unary(
                 '/mediaservice.v1.UploadService/CompleteUpload',
@@ -287,11 +293,25 @@ class UploadServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchUpload(self, request, context):
-        """Sends the upload now, then whenever bytes become durable or its state changes, and ends after
-        a final state. While nothing happens the current state is repeated every 15 seconds.
-        Over REST these are Server-Sent Events.
+        """Sends the upload as it is now, and again whenever bytes become durable or its state changes, until its state is
+        final. States between two messages may be left out. While nothing changes, the current state is repeated every 15
+        seconds. The stream ends after an hour at the latest: call again if the state is not final.
 
-        Permission: uploads.read. Errors: UPLOAD_NOT_FOUND. Safe to retry.
+        Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchUploadEvents(self, request, context):
+        """Sends the upload as server-sent events named "upload", as WatchService describes. Errors before the first event are
+        JSON.
+
+        Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+        Example:
+
+        curl -N -m 1 -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD:watch
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -384,6 +404,11 @@ def add_UploadServiceServicer_to_server(servicer, server):
                     servicer.WatchUpload,
                     request_deserializer=mediaservice_dot_v1_dot_upload__service__pb2.WatchUploadRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_upload__pb2.Upload.SerializeToString,
+            ),
+            'WatchUploadEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchUploadEvents,
+                    request_deserializer=mediaservice_dot_v1_dot_upload__service__pb2.WatchUploadEventsRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'CompleteUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.CompleteUpload,
@@ -732,6 +757,33 @@ class UploadService(object):
             '/mediaservice.v1.UploadService/WatchUpload',
             mediaservice_dot_v1_dot_upload__service__pb2.WatchUploadRequest.SerializeToString,
             mediaservice_dot_v1_dot_upload__pb2.Upload.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchUploadEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mediaservice.v1.UploadService/WatchUploadEvents',
+            mediaservice_dot_v1_dot_upload__service__pb2.WatchUploadEventsRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 from mediaservice.v1 import media_pb2 as _media_pb2
 from mediaservice.v1 import upload_pb2 as _upload_pb2
@@ -155,11 +156,21 @@ class UploadServiceStub:
     Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
     """
     WatchUpload: _grpc.UnaryStreamMultiCallable[_upload_service_pb2.WatchUploadRequest, _upload_pb2.Upload]
-    """Sends the upload now, then whenever bytes become durable or its state changes, and ends after
-    a final state. While nothing happens the current state is repeated every 15 seconds.
-    Over REST these are Server-Sent Events.
+    """Sends the upload as it is now, and again whenever bytes become durable or its state changes, until its state is
+    final. States between two messages may be left out. While nothing changes, the current state is repeated every 15
+    seconds. The stream ends after an hour at the latest: call again if the state is not final.
 
-    Permission: uploads.read. Errors: UPLOAD_NOT_FOUND. Safe to retry.
+    Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.
+    """
+    WatchUploadEvents: _grpc.UnaryStreamMultiCallable[_upload_service_pb2.WatchUploadEventsRequest, _httpbody_pb2.HttpBody]
+    """Sends the upload as server-sent events named "upload", as WatchService describes. Errors before the first event are
+    JSON.
+
+    Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+    Example:
+
+        curl -N -m 1 -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD:watch
     """
     CompleteUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.CompleteUploadRequest, _upload_pb2.Upload]
     """Finishes an upload whose bytes are all here. Finishing a finished one returns it again.
@@ -304,11 +315,21 @@ class UploadServiceAsyncStub(UploadServiceStub):
     Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
     """
     WatchUpload: _aio.UnaryStreamMultiCallable[_upload_service_pb2.WatchUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
-    """Sends the upload now, then whenever bytes become durable or its state changes, and ends after
-    a final state. While nothing happens the current state is repeated every 15 seconds.
-    Over REST these are Server-Sent Events.
+    """Sends the upload as it is now, and again whenever bytes become durable or its state changes, until its state is
+    final. States between two messages may be left out. While nothing changes, the current state is repeated every 15
+    seconds. The stream ends after an hour at the latest: call again if the state is not final.
 
-    Permission: uploads.read. Errors: UPLOAD_NOT_FOUND. Safe to retry.
+    Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.
+    """
+    WatchUploadEvents: _aio.UnaryStreamMultiCallable[_upload_service_pb2.WatchUploadEventsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Sends the upload as server-sent events named "upload", as WatchService describes. Errors before the first event are
+    JSON.
+
+    Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+    Example:
+
+        curl -N -m 1 -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD:watch
     """
     CompleteUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.CompleteUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
     """Finishes an upload whose bytes are all here. Finishing a finished one returns it again.
@@ -522,11 +543,27 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.WatchUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_upload_pb2.Upload], _abc.AsyncIterator[_upload_pb2.Upload]]:
-        """Sends the upload now, then whenever bytes become durable or its state changes, and ends after
-        a final state. While nothing happens the current state is repeated every 15 seconds.
-        Over REST these are Server-Sent Events.
+        """Sends the upload as it is now, and again whenever bytes become durable or its state changes, until its state is
+        final. States between two messages may be left out. While nothing changes, the current state is repeated every 15
+        seconds. The stream ends after an hour at the latest: call again if the state is not final.
 
-        Permission: uploads.read. Errors: UPLOAD_NOT_FOUND. Safe to retry.
+        Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchUploadEvents(
+        self,
+        request: _upload_service_pb2.WatchUploadEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Sends the upload as server-sent events named "upload", as WatchService describes. Errors before the first event are
+        JSON.
+
+        Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+        Example:
+
+            curl -N -m 1 -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD:watch
         """
 
     @_abc_1.abstractmethod

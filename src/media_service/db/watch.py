@@ -1,7 +1,7 @@
 """Streams the states of something that changes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeVar
 
 from media_service.db.database import Database
@@ -19,7 +19,7 @@ async def watch(
     key: str,
     read: Callable[[], Awaitable[T]],
     ended: Callable[[T], bool],
-) -> AsyncIterator[T]:
+) -> AsyncGenerator[T, None]:
     """Yields what `read` gives now, after every event of this kind and key, and every 15 seconds.
     Ends after the first value that has `ended`."""
     changed = asyncio.Event()

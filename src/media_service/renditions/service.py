@@ -1,6 +1,6 @@
 """Use cases of jobs: what is to be made of media, and what becomes of it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -147,7 +147,7 @@ class JobService:
             media = await catalogue.get_many(db, list(made)) if made else {}
         return [view(job, media.get(job.media_id)) for job in jobs]
 
-    def watch(self, principal: Principal, job_id: str) -> AsyncIterator[JobView]:
+    def watch(self, principal: Principal, job_id: str) -> AsyncGenerator[JobView, None]:
         """The job now, after every change, and every 15 seconds; ends with a final state."""
         read = partial(self.get, principal, job_id)
         return watch(self._database, JobChanged, job_id, read, lambda seen: seen.job.state.final)

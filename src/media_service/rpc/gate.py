@@ -22,7 +22,9 @@ from media_service.rpc import wire
 from media_service.rpc.caller import current_principal
 from media_service.rpc.checks import Checks
 from media_service.rpc.rules import MethodRule
+from media_service.rpc.server_sent_events import unless_ended
 from media_service.rpc.status import abort, known
+from media_service.watches.tickets import Watched, WatchTickets
 
 audit_log = logging.getLogger("media_service.audit")
 
@@ -88,11 +90,16 @@ class Gate:
     """Servicers are registered through the gate, which wraps each of their handlers, once."""
 
     def __init__(
-        self, server: grpc.aio.Server, rules: Mapping[str, MethodRule], verifier: TokenVerifier
+        self,
+        server: grpc.aio.Server,
+        rules: Mapping[str, MethodRule],
+        verifier: TokenVerifier,
+        tickets: WatchTickets,
     ) -> None:
         self._server = server
         self._rules = rules
         self._verifier = verifier
+        self._tickets = tickets
         self._checks = Checks()
 
     # What generated code calls to register a servicer. Interceptors would do too, but gRPC runs
@@ -124,6 +131,8 @@ class Gate:
             )
         if handler.response_streaming:
             call = self._guarded(handler.unary_stream, rule, self._check)
+            if rule.ticket:
+                call = unless_ended(call)
             return grpc.unary_stream_rpc_method_handler(call, deserializer, serializer)
         call = self._guarded(handler.unary_unary, rule, self._check)
         return grpc.unary_unary_rpc_method_handler(call, deserializer, serializer)
@@ -135,7 +144,7 @@ class Gate:
             record = Record(rule.audit)
             try:
                 if rule.permission:
-                    await self._authenticate(context, rule.permission)
+                    await self._authenticate(context, rule, request)
                 guard = Guard()
                 current_guard.set(guard)
                 response = await behavior(check(request, record), context)
@@ -155,24 +164,23 @@ class Gate:
 
         return call
 
-    async def _authenticate(self, context: Context, permission: str) -> None:
-        token = ""
-        for key, value in context.invocation_metadata() or ():
-            if key == "authorization" and isinstance(value, str):
-                scheme, _, token = value.partition(" ")
-                if scheme.lower() != "bearer":
-                    token = ""
-        if not token:
+    async def _authenticate(self, context: Context, rule: MethodRule, request: Any) -> None:
+        token = bearer_token(context)
+        if not token and rule.ticket and request.ticket:
+            watched = Watched(rule.resource, getattr(request, rule.resource))
+            principal = await self._tickets.redeem(request.ticket, watched)
+        elif not token:
             raise Unauthenticated(
                 Reason.TOKEN_MISSING, "Send a token: `authorization: Bearer <token>`."
             )
-        principal = await self._verifier.verify(token.strip())
+        else:
+            principal = await self._verifier.verify(token)
         current_principal.set(principal)
-        if not principal.holds(permission):
+        if not principal.holds(rule.permission):
             raise PermissionDenied(
                 Reason.SCOPE_MISSING,
-                f"The token's scope does not include {permission}.",
-                permission=permission,
+                f"The token's scope does not include {rule.permission}.",
+                permission=rule.permission,
             )
 
     def _check(self, message: Message, record: Record) -> Message:
@@ -216,3 +224,14 @@ def closing(behavior: Any) -> Callable[[AsyncGenerator[wire.Piece, None], Contex
             return await behavior(pieces, context)
 
     return call
+
+
+def bearer_token(context: Context) -> str:
+    """Empty if there is none."""
+    token = ""
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization" and isinstance(value, str):
+            scheme, _, token = value.partition(" ")
+            if scheme.lower() != "bearer":
+                token = ""
+    return token.strip()

@@ -11,10 +11,14 @@ from mediaservice.v1 import rule_pb2
 
 @dataclass(frozen=True, slots=True)
 class MethodRule:
-    """`permission` empty: public. `audit` empty: not audited. `request`: the messages it takes."""
+    """`permission` empty: public. `audit` empty: not audited. `resource`: the request field that
+    names the resource. `ticket`: whether a ticket for the resource may take the place of a token.
+    `request`: the messages it takes."""
 
     permission: str
     audit: str
+    resource: str
+    ticket: bool
     request: type[Message]
 
 
@@ -31,6 +35,10 @@ def read_rules(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodRule
                 raise ValueError(f"{method.full_name}: set either permission or public in its rule")
             path = f"/{service.full_name}/{method.name}"
             rules[path] = MethodRule(
-                rule.permission, rule.audit, GetMessageClass(method.input_type)
+                rule.permission,
+                rule.audit,
+                rule.resource,
+                rule.ticket,
+                GetMessageClass(method.input_type),
             )
     return rules

@@ -21,6 +21,8 @@ from mediaservice.v1 import (
     processing_service_pb2_grpc,
     upload_service_pb2,
     upload_service_pb2_grpc,
+    watch_service_pb2,
+    watch_service_pb2_grpc,
 )
 
 from media_service.access.page_tokens import PageTokens
@@ -40,8 +42,11 @@ from media_service.rpc.processing_service import ProcessingServicer
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.rules import read_rules
 from media_service.rpc.upload_service import UploadServicer
+from media_service.rpc.watch_service import WatchServicer
+from media_service.rpc.watches import Watches
 from media_service.uploads.parts.service import PartService
 from media_service.uploads.service import UploadService
+from media_service.watches.tickets import WatchTickets
 
 SERVICES = [
     upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"],
@@ -49,8 +54,12 @@ SERVICES = [
     media_service_pb2.DESCRIPTOR.services_by_name["MediaService"],
     processing_service_pb2.DESCRIPTOR.services_by_name["ProcessingService"],
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
+    watch_service_pb2.DESCRIPTOR.services_by_name["WatchService"],
 ]
 
+# Of one caller at a time, in each process.
+MAX_WATCHES = 100
+WATCH_LIFE = timedelta(hours=1)
 # 2 MiB of data and its framing.
 MAX_MESSAGE = 3 << 20
 OPTIONS: Sequence[tuple[str, int]] = (
@@ -84,6 +93,7 @@ class Services:
     links: ReadLinks
     media: MediaService
     jobs: JobService
+    watch_tickets: WatchTickets
 
 
 class RpcServer:
@@ -107,11 +117,15 @@ class RpcServer:
         self._health = health.aio.HealthServicer()
         server = grpc.aio.server(options=list(OPTIONS))
         public_urls = PublicUrls(public_url, f"{rest_url}/v1/public")
-        gate = cast("grpc.aio.Server", Gate(server, read_rules(SERVICES), verifier))
+        watches = Watches(MAX_WATCHES, WATCH_LIFE)
+        gate = cast(
+            "grpc.aio.Server", Gate(server, read_rules(SERVICES), verifier, services.watch_tickets)
+        )
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(
             UploadServicer(
                 services.uploads,
                 services.upload_parts,
+                watches,
                 page_tokens,
                 rest_url,
                 public_urls,
@@ -132,7 +146,10 @@ class RpcServer:
             ProcessingServicer(services.jobs, public_urls, standard), gate
         )
         job_service_pb2_grpc.add_JobServiceServicer_to_server(
-            JobServicer(services.jobs, page_tokens, public_urls), gate
+            JobServicer(services.jobs, watches, page_tokens, public_urls), gate
+        )
+        watch_service_pb2_grpc.add_WatchServiceServicer_to_server(
+            WatchServicer(services.watch_tickets, services.uploads, services.jobs), gate
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.full_name for service in SERVICES]

@@ -27,7 +27,9 @@ from media_service.rpc.convert import (
 from media_service.rpc.multipart import MultipartFile, boundary_of, plain_type
 from media_service.rpc.pages import page, page_size
 from media_service.rpc.public_urls import PublicUrls
+from media_service.rpc.server_sent_events import send_events
 from media_service.rpc.stream_body import body_chunks
+from media_service.rpc.watches import Watches
 from media_service.rpc.wire import Piece
 from media_service.storage.checksums import Checksums
 from media_service.uploads.acceptance import merge
@@ -54,6 +56,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self,
         uploads: UploadService,
         parts: PartService,
+        watches: Watches,
         page_tokens: PageTokens,
         rest_url: str,
         public_urls: PublicUrls,
@@ -62,6 +65,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self._uploads = uploads
         self._parts = parts
         self._page_tokens = page_tokens
+        self._watches = watches
         self._rest_url = rest_url
         self._public_urls = public_urls
         self._timeout = timeout.total_seconds()
@@ -286,8 +290,24 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     async def WatchUpload(  # type: ignore[override]  # noqa: N802
         self, request: upload_service_pb2.WatchUploadRequest, context: Context
     ) -> None:
-        async for result in self._uploads.watch(caller(), request.upload_id.lower()):
-            await context.write(upload_to_message(result, self._public_urls))
+        states = self._uploads.watch(caller(), request.upload_id.lower())
+        await self._watches.run(states, lambda result: context.write(self._message(result)))
+
+    async def WatchUploadEvents(  # type: ignore[override]  # noqa: N802
+        self, request: upload_service_pb2.WatchUploadEventsRequest, context: Context
+    ) -> None:
+        states = self._uploads.watch(caller(), request.upload_id.lower())
+        await send_events(
+            context,
+            self._watches,
+            "upload",
+            states,
+            self._message,
+            lambda result: result.upload.state.final,
+        )
+
+    def _message(self, result: UploadResult) -> upload_pb2.Upload:
+        return upload_to_message(result, self._public_urls)
 
     async def CompleteUpload(  # noqa: N802
         self, request: upload_service_pb2.CompleteUploadRequest, context: Context

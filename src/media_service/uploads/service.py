@@ -1,6 +1,6 @@
 """Use cases of uploads."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -137,7 +137,7 @@ class UploadService:
             uploads = await queries.page(db, owner, state, after, limit)
             return [await self._result(db, upload) for upload in uploads]
 
-    def watch(self, principal: Principal, upload_id: str) -> AsyncIterator[UploadResult]:
+    def watch(self, principal: Principal, upload_id: str) -> AsyncGenerator[UploadResult, None]:
         """The upload now, after every change, and every 15 seconds; ends with a final state."""
         read = partial(self.get, principal, upload_id)
         return watch(self._database, UploadChanged, upload_id, read, lambda r: r.upload.state.final)

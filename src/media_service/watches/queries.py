@@ -1,0 +1,45 @@
+"""SQL of watch tickets."""
+
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from media_service.db.transaction import Connection
+
+
+async def add(
+    db: Connection,
+    ticket_hash: bytes,
+    resource_field: str,
+    resource_id: str,
+    principal: dict[str, Any],
+    expire_time: datetime,
+) -> None:
+    await db.execute(
+        "insert into watch_tickets"
+        " (ticket_hash, resource_field, resource_id, principal, expire_time)"
+        " values (%s, %s, %s, %s, %s)",
+        (ticket_hash, resource_field, resource_id, Jsonb(principal), expire_time),
+    )
+
+
+async def redeem(
+    db: Connection, ticket_hash: bytes, resource_field: str, resource_id: str
+) -> dict[str, Any] | None:
+    """Removes a valid ticket for this resource and returns its principal; None if there is none.
+    `resource_id` may be any text."""
+    rows = await db.execute(
+        "delete from watch_tickets"
+        " where ticket_hash = %s and resource_field = %s and resource_id::text = lower(%s)"
+        " and expire_time > now() returning principal",
+        (ticket_hash, resource_field, resource_id),
+    )
+    row = await rows.fetchone()
+    return row["principal"] if row else None
+
+
+async def remove_expired(db: Connection) -> int:
+    """Returns how many."""
+    done = await db.execute("delete from watch_tickets where expire_time < now()")
+    return done.rowcount

@@ -1,0 +1,94 @@
+"""Tickets: each opens one event stream for a caller that cannot send a token."""
+
+import hashlib
+import secrets
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from media_service.access.principal import Principal
+from media_service.clock import now
+from media_service.db.database import Database
+from media_service.errors import Reason, Unauthenticated
+from media_service.watches import queries
+
+TTL = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A resource that can be watched. `field`: the request field that names it ("upload_id",
+    "job_id"). `id`: a UUID."""
+
+    field: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """`secret`: 43 characters that are safe in URLs."""
+
+    secret: str
+    expire_time: datetime
+
+
+class WatchTickets:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, principal: Principal, watched: Watched) -> Ticket:
+        """A ticket that stands for the caller. The caller may read the resource; that was
+        checked."""
+        ticket = Ticket(secrets.token_urlsafe(32), now() + TTL)
+        async with self._database.connection() as db:
+            await queries.add(
+                db,
+                digest(ticket.secret),
+                watched.field,
+                watched.id,
+                to_json(principal),
+                ticket.expire_time,
+            )
+        return ticket
+
+    async def redeem(self, secret: str, watched: Watched) -> Principal:
+        """The caller that the ticket stands for. A ticket can be redeemed once.
+
+        Raises Unauthenticated (TICKET_INVALID) if it was redeemed before, has expired, is for
+        another resource, or never existed.
+        """
+        async with self._database.connection() as db:
+            found = await queries.redeem(db, digest(secret), watched.field, watched.id)
+        if found is None:
+            raise Unauthenticated(
+                Reason.TICKET_INVALID,
+                "The ticket has expired, was used before, or is for another resource. Create a new"
+                " one with CreateWatchTicket.",
+            )
+        return from_json(found)
+
+
+def digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def to_json(principal: Principal) -> dict[str, Any]:
+    fields = asdict(principal)
+    return {
+        name: sorted(value) if isinstance(value, frozenset) else value
+        for name, value in fields.items()
+    }
+
+
+def from_json(fields: dict[str, Any]) -> Principal:
+    values: dict[str, Any] = {
+        name: frozenset(value) if isinstance(value, list) else value
+        for name, value in fields.items()
+    }
+    return Principal(**values)
+
+
+async def remove_expired_tickets(database: Database) -> int:
+    """Returns how many."""
+    async with database.connection() as db:
+        return await queries.remove_expired(db)
