@@ -14,7 +14,7 @@ from media_service.rpc.server import SERVICES
 
 ROOT = Path(__file__).parents[2]
 METHODS = [method for service in SERVICES for method in service.methods]
-GRPC_ONLY = {"WriteUpload", "Download"}
+GRPC_ONLY = {"WriteUpload", "Download", "WatchJob", "WatchUpload"}
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 
 
