@@ -41,6 +41,7 @@ from media_service.reconcile.service import Reconciler
 from media_service.renders.cache import RenderCache, forget_unused
 from media_service.renders.service import RenderService
 from media_service.renditions.copies import Copies
+from media_service.renditions.delete import DeletionService, purge_due
 from media_service.renditions.ingest import IngestHandler
 from media_service.renditions.keep import Renditions
 from media_service.renditions.makers import Makers
@@ -48,7 +49,6 @@ from media_service.renditions.originals import Files
 from media_service.renditions.presets import Presets
 from media_service.renditions.process import ProcessHandler
 from media_service.renditions.publish import PublishHandler
-from media_service.renditions.purge import purge_due
 from media_service.renditions.service import JobService, forget_ended
 from media_service.renditions.streams.packager import ChunkHandler, StreamMaker, remove_abandoned
 from media_service.renditions.streams.segments import Segments
@@ -250,6 +250,7 @@ async def server(
             playing,
             ReadLinks(reader, downloads, rendering, playing, signer, config.rest_url),
             MediaService(parts.database, reader, page_tokens, config.purge_after),
+            DeletionService(parts.database),
             JobService(parts.database, reader),
             WatchTickets(parts.database),
         )

@@ -22,6 +22,7 @@ from media_service.media import queries
 from media_service.media.model import Kind, Media, NewMedia, NewRendition
 from media_service.media.reader import MediaReader
 from media_service.media.service import MediaService
+from media_service.renditions.delete import DeletionService
 from media_service.renditions.keep import Renditions
 from media_service.renditions.publish import PublishHandler
 from media_service.storage.blob_store import BlobStore
@@ -122,6 +123,7 @@ class House:
         self.stores: Mapping[str, BlobStore] = {"raw": self.raw, "public": self.public}
         self.renditions = Renditions(self.database, self.stores)
         reader = MediaReader(self.database)
+        self.deletions = DeletionService(self.database)
         self.media = MediaService(self.database, reader, PageTokens(["secret"]), timedelta(days=30))
         self.handlers = {
             JobKind.PUBLISH: PublishHandler(self.database, self.stores),

@@ -26,6 +26,7 @@ from media_service.jobs.progress import Progress
 from media_service.jobs.worker import Worker
 from media_service.media import queries
 from media_service.media.model import Kind, Media, MediaState, NewMedia
+from media_service.renditions.delete import remove_media
 from media_service.renditions.ingest import IngestHandler
 from media_service.renditions.keep import Renditions
 from media_service.renditions.presets import Presets
@@ -234,7 +235,7 @@ async def test_a_media_purged_in_between_ends_the_job(
 ) -> None:
     media_id = await stored(database, store, jpeg())
     async with database.transaction() as db:
-        await queries.remove(db, media_id)
+        await remove_media(db, media_id)
     await handler.run(await claim(database), Progress())
     assert await job_state(database, media_id) == JobState.SUCCEEDED
 

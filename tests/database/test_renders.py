@@ -91,7 +91,7 @@ async def test_of_a_media_that_is_purged_nothing_stays(house: House) -> None:
     small = await picture(house, media_id)
     await keep(house, small)
     await house.media.delete(ANN, media_id, "")
-    await house.media.purge(ANN, media_id)
+    await house.deletions.purge(ANN, media_id)
     await keep(house, await gone(small))  # it was made before, and is stored only now
     await house.settle()
     assert await objects(house.raw) == {}

@@ -79,7 +79,7 @@ async def test_a_deleted_rendition_is_gone_from_its_store(house: House) -> None:
     await house.show(media_id, "PUBLIC")
     for name in ("one", "two"):
         await house.add(media_id, name, name.encode())
-    await house.media.delete_rendition(ANN, media_id, "one", "")
+    await house.deletions.delete_rendition(ANN, media_id, "one", "")
     await house.work()
     assert list((await objects(house.public)).values()) == [b"two"]
     assert await where(house, media_id) == {"two": "public"}
@@ -94,7 +94,7 @@ async def test_a_rendition_that_is_deleted_while_it_moves_leaves_nothing(house: 
     slow = house.public.driver = WaitingDriver(house.steps)
     moving = asyncio.create_task(house.work())
     await slow.stored.wait()
-    await house.media.delete_rendition(ANN, media_id, "small", "")
+    await house.deletions.delete_rendition(ANN, media_id, "small", "")
     slow.go_on.set()
     await moving
     await house.settle()
@@ -199,7 +199,7 @@ async def test_a_media_may_go_while_a_rendition_is_added(house: House, end: str)
     await slow.stored.wait()
     await house.media.delete(ANN, media_id, "")
     if end == "purge":
-        await house.media.purge(ANN, media_id)
+        await house.deletions.purge(ANN, media_id)
     slow.go_on.set()
     if end == "purge":
         with pytest.raises(NotFound):
@@ -326,7 +326,7 @@ async def test_a_purge_takes_the_renditions_along(house: House) -> None:
     await house.show(media_id, "PUBLIC")
     await house.add(media_id, "small", b"small picture")
     await house.media.delete(ANN, media_id, "")
-    await house.media.purge(ANN, media_id)
+    await house.deletions.purge(ANN, media_id)
     await house.work()
     assert await objects(house.public) == {}
     assert await objects(house.raw) == {}
@@ -439,7 +439,7 @@ async def act(house: House, media_id: str, action: tuple[str, ...], data: bytes)
         case ("undelete",):
             await house.media.undelete(ANN, media_id)
         case ("purge",):
-            await house.media.purge(ANN, media_id)
+            await house.deletions.purge(ANN, media_id)
         case ("work",):
             await house.work()
         case ("wait",):
@@ -491,6 +491,6 @@ async def test_whatever_happens_and_dies_the_stores_hold_what_they_should(
     assert all(row["reference_count"] == 1 for row in rows)
     if media:
         await house.media.delete(ANN, media_id, "")
-        await house.media.purge(ANN, media_id)
+        await house.deletions.purge(ANN, media_id)
         await house.work()
     assert await objects(house.public) == await objects(house.raw) == {}

@@ -16,9 +16,9 @@ from media_service.jobs.progress import Progress
 from media_service.media import queries as catalogue
 from media_service.media.model import Kind as MediaKind
 from media_service.media.model import MediaState, NewMedia
-from media_service.media.service import remove
 from media_service.reconcile.compare import BATCH
 from media_service.reconcile.model import Kind
+from media_service.renditions.delete import remove_media
 from media_service.renditions.ingest import IngestHandler
 from media_service.renditions.keep import Renditions
 from media_service.renditions.presets import Presets
@@ -211,7 +211,7 @@ async def test_a_purge_is_no_finding_at_any_of_its_steps(service: Service) -> No
     media_id = await service.upload()
     key = (await service.known(media_id)).blob.key
     async with service.database.transaction() as db:
-        await remove(db, media_id)
+        await remove_media(db, media_id)
     assert await service.reconcile() == [], "its bytes wait for a job"
     await service.driver.delete(key)
     assert await service.reconcile() == [], "its row waits for the job"
@@ -224,7 +224,7 @@ async def test_bytes_that_no_job_could_unlink_are_orphans(on_disk: Service) -> N
     media_id = await on_disk.upload()
     key = (await on_disk.known(media_id)).blob.key
     async with on_disk.database.transaction() as db:
-        await remove(db, media_id)
+        await remove_media(db, media_id)
     await on_disk.execute("update jobs set state = 'FAILED'")
     assert await on_disk.kinds() == [Kind.ORPHANED]
     assert await on_disk.reconcile(repair=True) == []
@@ -289,7 +289,7 @@ async def test_a_purge_that_comes_between_row_and_bytes_is_no_finding(database: 
 
     async def purge() -> None:
         async with database.transaction() as db:
-            await remove(db, media_id)
+            await remove_media(db, media_id)
         await UnlinkHandler(database, {"raw": service.store}).run(
             await service.claim(JobKind.UNLINK), Progress()
         )

@@ -24,7 +24,7 @@ from media_service.jobs import queries as jobs
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState, Part
 from media_service.jobs.progress import Progress
-from media_service.media.service import remove
+from media_service.renditions.delete import remove_media
 from media_service.renditions.streams import queries
 from media_service.renditions.streams.model import NewSegment, Stream
 from media_service.renditions.streams.packager import remove_abandoned
@@ -338,7 +338,7 @@ async def test_a_segment_of_a_media_that_is_just_being_purged_is_not_added(
     claim = await hands.claim(job_id)
     stream = await hands.begin(claim)
     async with hands.database.transaction() as db:
-        await remove(db, media_id)
+        await remove_media(db, media_id)
         adding = asyncio.create_task(hands.segments.keep_text(claim, stream, "s1", b"WEBVTT"))
         await until_blocked(service, adding)
     with pytest.raises(NotFound) as refused:

@@ -1,6 +1,9 @@
 """SQL of blobs: how many references each has, and when its bytes may go."""
 
+from collections.abc import Sequence
+
 from media_service.blobs.model import Blob
+from media_service.blobs.references import BlobReference
 from media_service.db.transaction import Connection
 from media_service.storage.checksums import Checksums
 
@@ -59,3 +62,59 @@ async def doom(db: Connection, blob_id: str) -> Blob | None:
 
 async def remove(db: Connection, blob_id: str) -> None:
     await db.execute("delete from blobs where blob_id = %s and reference_count = 0", (blob_id,))
+
+
+async def remove_references(
+    db: Connection, references: Sequence[BlobReference], media_id: str
+) -> list[str]:
+    """Removes all references that belong to a media; returns the blobs that have none left."""
+    deletes = ", ".join(
+        f"of_{r.table} as (delete from {r.table} r where {r.of_media} returning r.blob_id)"  # noqa: S608 - made of constants
+        for r in references
+    )
+    removed = " union all ".join(f"select blob_id from of_{r.table}" for r in references)  # noqa: S608
+    rows = await db.execute(
+        f"""
+        with {deletes}
+        update blobs b set reference_count = reference_count - f.times
+        from (select blob_id, count(*) as times from ({removed}) removed group by blob_id) f
+        where b.blob_id = f.blob_id
+        returning b.blob_id::text as blob_id, b.reference_count
+        """.encode(),  # noqa: S608
+        {"media_id": media_id},
+    )
+    return [row["blob_id"] async for row in rows if row["reference_count"] == 0]
+
+
+def referred(references: Sequence[BlobReference]) -> str:
+    """An SQL condition: something refers to the blob `b`. It does not rest on the count alone,
+    which is kept by those who add and remove references."""
+    tables = (f"exists (select from {r.table} r where r.blob_id = b.blob_id)" for r in references)
+    return f"(b.reference_count > 0 or {' or '.join(tables)})"
+
+
+async def media_of(
+    db: Connection, references: Sequence[BlobReference], blob_id: str
+) -> tuple[str, ...]:
+    """Every media that has something in this blob."""
+    parts = " union ".join(
+        f"select ({r.media_id})::text as media_id from {r.table} r where r.blob_id = %(blob_id)s"  # noqa: S608
+        for r in references
+    )
+    rows = await db.execute(f"{parts} order by media_id".encode(), {"blob_id": blob_id})
+    return tuple([row["media_id"] async for row in rows])
+
+
+async def forget_expendable(
+    db: Connection, references: Sequence[BlobReference], blob_id: str
+) -> int:
+    """Removes the references to a blob whose bytes can be made again; returns how many."""
+    removed = 0
+    for reference in references:
+        if reference.expendable:
+            done = await db.execute(
+                f"delete from {reference.table} where blob_id = %s".encode(),  # noqa: S608 - made of constants
+                (blob_id,),
+            )
+            removed += done.rowcount
+    return removed

@@ -346,34 +346,9 @@ async def move_rendition(db: Connection, media_id: str, rendition: Rendition, bl
     return done.rowcount == 1
 
 
-async def remove(db: Connection, media_id: str) -> list[str]:
-    """Removes a media and its references to blobs; returns the blobs nothing refers to any more."""
-    rows = await db.execute(
-        """
-        with versions as (
-            delete from media_versions where media_id = %(media_id)s returning blob_id
-        ), forms as (
-            delete from renditions where media_id = %(media_id)s returning blob_id
-        ), pictures as (
-            delete from renders where media_id = %(media_id)s returning blob_id
-        ), segments as (
-            delete from stream_segments
-            where stream_id in (select stream_id from streams where media_id = %(media_id)s)
-            returning blob_id
-        ), gone as (
-            delete from media where media_id = %(media_id)s
-        ), freed as (
-            select blob_id from versions union all select blob_id from forms
-            union all select blob_id from pictures union all select blob_id from segments
-        )
-        update blobs b set reference_count = reference_count - f.times
-        from (select blob_id, count(*) as times from freed group by blob_id) f
-        where b.blob_id = f.blob_id
-        returning b.blob_id::text as blob_id, b.reference_count
-        """,
-        {"media_id": media_id},
-    )
-    return [row["blob_id"] async for row in rows if row["reference_count"] == 0]
+async def remove(db: Connection, media_id: str) -> None:
+    """Removes a media, whose references to blobs are gone."""
+    await db.execute("delete from media where media_id = %s", (media_id,))
 
 
 async def due_for_expiry(db: Connection, limit: int) -> list[str]:

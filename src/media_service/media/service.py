@@ -9,7 +9,6 @@ from media_service.access.owner import Owner
 from media_service.access.page_tokens import PageTokens
 from media_service.access.principal import Principal
 from media_service.access.require import own
-from media_service.blobs.placing import release
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
@@ -21,14 +20,12 @@ from media_service.errors import (
     NotFound,
     Reason,
 )
-from media_service.failpoints import failpoint
 from media_service.jobs.model import JobKind
 from media_service.media import queries
 from media_service.media.filter import parse_filter
-from media_service.media.model import STREAM, Media, MediaState, Rendition
+from media_service.media.model import Media, MediaState, Rendition
 from media_service.media.paging import after_sql, order_sql, parse_order
 from media_service.media.reader import MediaReader, permit
-from media_service.renditions.streams import queries as streams
 
 CHANGEABLE = (
     "filename",
@@ -210,54 +207,12 @@ class MediaService:
             await follow(tx, media, changed)
         return changed
 
-    async def delete_rendition(
-        self, principal: Principal, media_id: str, name: str, etag: str
-    ) -> Media:
-        """Removes a rendition; a job removes its bytes. Raises NotFound (RENDITION_NOT_FOUND)."""
-        async with self._database.transaction() as tx:
-            media = await load(tx, principal, media_id, lock=True)
-            if media.delete_time is not None:
-                raise gone(media_id)
-            blob = find_rendition(media, name).blob
-            if name == STREAM:
-                freed = await streams.remove_ready(tx, media_id)
-                await tx.enqueue(*(NewJob(JobKind.UNLINK, blob_id) for blob_id in freed))
-            check_etag(media, etag)
-            await queries.remove_rendition(tx, media_id, name)
-            await release(tx, blob.blob_id)
-            await queries.touch(tx, media_id)
-            changed = await load(tx, principal, media_id)
-            tx.emit(MediaChanged(media_id))
-        return changed
-
-    async def purge(self, principal: Principal, media_id: str) -> None:
-        """Removes a soft-deleted media at once; jobs remove its bytes."""
-        async with self._database.transaction() as tx:
-            media = await load(tx, principal, media_id, lock=True)
-            if media.delete_time is None:
-                raise FailedPrecondition(
-                    Reason.MEDIA_NOT_DELETED,
-                    "Only a deleted media can be purged; delete it first.",
-                    media_id=media_id,
-                )
-            await remove(tx, media_id)
-            failpoint("media.purge.before")
-        failpoint("media.purge.after")
-
 
 async def follow(tx: Transaction, before: Media, after: Media) -> None:
     """What follows from a change of a media; if it asks for that, a job moves its renditions."""
     if before.home != after.home:
         await tx.enqueue(NewJob(JobKind.PUBLISH, after.media_id))
     tx.emit(MediaChanged(after.media_id))
-
-
-async def remove(tx: Transaction, media_id: str) -> None:
-    """The first phase of a purge: the media goes, and jobs to unlink its bytes come."""
-    await streams.lock_all(tx, media_id)
-    freed = await queries.remove(tx, media_id)
-    await tx.enqueue(*(NewJob(JobKind.UNLINK, blob_id) for blob_id in freed))
-    tx.emit(MediaChanged(media_id))
 
 
 def check_changeable(names: Sequence[str]) -> None:

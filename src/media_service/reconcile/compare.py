@@ -11,6 +11,8 @@ from contextlib import aclosing
 from datetime import timedelta
 from typing import TypeVar
 
+from media_service.blobs import queries as blobs
+from media_service.blobs.references import blob_references
 from media_service.clock import now
 from media_service.db.database import Database
 from media_service.errors import Reason
@@ -110,7 +112,7 @@ class Comparison:
         async with self._database.connection() as db:
             if await queries.get(db, blob.blob_id) is None:
                 return
-            media_ids = await queries.media_of(db, blob.blob_id)
+            media_ids = await blobs.media_of(db, blob_references(), blob.blob_id)
         await self._report(
             Finding(kind, self._store.name, blob.key, detail, media_ids, blob.blob_id)
         )

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from media_service.access.owner import Owner
+from media_service.blobs.queries import referred
+from media_service.blobs.references import blob_references
 from media_service.db.transaction import Connection, Rollback, Transaction
 from media_service.errors import Fault
 from media_service.ids import new_id
@@ -14,14 +16,7 @@ from media_service.storage.checksums import Checksums
 Key = tuple[str, str | None]
 Somebodys = Callable[[Connection, Sequence[Key]], Awaitable[set[str]]]
 
-# The count is kept by those who add and remove references; what is deleted does not rest on it.
-REFERRED = """
-    (b.reference_count > 0
-     or exists (select from media_versions v where v.blob_id = b.blob_id)
-     or exists (select from renditions r where r.blob_id = b.blob_id)
-     or exists (select from renders p where p.blob_id = b.blob_id)
-     or exists (select from stream_segments g where g.blob_id = b.blob_id))
-"""
+REFERRED = referred(blob_references())
 REFERRED_KEY = f"exists (select from blobs b where b.key = o.key and {REFERRED})"
 # Bytes that are about to be removed, or on their way: rows without references have such a job.
 PLACED = """
@@ -91,26 +86,6 @@ async def get(db: Connection, blob_id: str) -> NamedBlob | None:
     )
     row = await rows.fetchone()
     return record(row) if row else None
-
-
-async def media_of(db: Connection, blob_id: str) -> tuple[str, ...]:
-    """Every media that has a version, a rendition, a picture made for a request or a segment of a
-    stream, of these bytes."""
-    rows = await db.execute(
-        "select media_id::text as media_id from media_versions where blob_id = %s"
-        " union select media_id::text from renditions where blob_id = %s"
-        " union select media_id::text from renders where blob_id = %s"
-        " union select s.media_id::text from stream_segments g"
-        " join streams s on s.stream_id = g.stream_id where g.blob_id = %s order by media_id",
-        (blob_id, blob_id, blob_id, blob_id),
-    )
-    return tuple([row["media_id"] async for row in rows])
-
-
-async def forget_render(db: Connection, blob_id: str) -> bool:
-    """Removes the picture, made for a request, that lies in a blob; False if there is none."""
-    done = await db.execute("delete from renders where blob_id = %s", (blob_id,))
-    return done.rowcount > 0
 
 
 async def named(db: Connection, objects: Sequence[Key]) -> set[str]:

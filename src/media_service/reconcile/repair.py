@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
+from media_service.blobs import queries as blobs
 from media_service.blobs.placing import release
+from media_service.blobs.references import blob_references
 from media_service.clock import now
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
@@ -55,7 +57,7 @@ class Repairer:
         async with self._database.transaction() as tx:
             if await queries.get(tx, blob.blob_id) is None:
                 return True  # it was purged meanwhile
-            if await queries.forget_render(tx, blob.blob_id):
+            if await blobs.forget_expendable(tx, blob_references(), blob.blob_id):
                 await release(tx, blob.blob_id)
                 return True
             quarantined = await queries.quarantine(tx, blob.blob_id, fault)

@@ -10,6 +10,7 @@ from media_service.downloads.conditions import listed
 from media_service.downloads.links import ReadLinks
 from media_service.media.model import Media
 from media_service.media.service import CHANGEABLE, MediaService, check_changeable
+from media_service.renditions.delete import DeletionService
 from media_service.rpc import http
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import media_to_message, owner_from, time_from, visibility_from
@@ -22,8 +23,15 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
     """`public_urls`: where anybody reads what is public."""
 
-    def __init__(self, media: MediaService, links: ReadLinks, public_urls: PublicUrls) -> None:
+    def __init__(
+        self,
+        media: MediaService,
+        deletions: DeletionService,
+        links: ReadLinks,
+        public_urls: PublicUrls,
+    ) -> None:
         self._media = media
+        self._deletions = deletions
         self._links = links
         self._public_urls = public_urls
 
@@ -105,7 +113,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         self, request: media_service_pb2.DeleteRenditionRequest, context: Context
     ) -> media_pb2.Media:
         etag = request.etag or http.request_headers(context).get("if-match", "")
-        media = await self._media.delete_rendition(
+        media = await self._deletions.delete_rendition(
             caller(), request.media_id.lower(), request.rendition, etag
         )
         return media_to_message(media, self._public_urls)
@@ -113,7 +121,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
     async def PurgeMedia(  # noqa: N802
         self, request: media_service_pb2.PurgeMediaRequest, context: Context
     ) -> empty_pb2.Empty:
-        await self._media.purge(caller(), request.media_id)
+        await self._deletions.purge(caller(), request.media_id)
         return empty_pb2.Empty()
 
 

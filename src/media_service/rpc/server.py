@@ -33,6 +33,7 @@ from media_service.downloads.playback import StreamService
 from media_service.downloads.service import DownloadService
 from media_service.media.service import MediaService
 from media_service.renders.service import RenderService
+from media_service.renditions.delete import DeletionService
 from media_service.renditions.service import JobService
 from media_service.rpc.download_service import DownloadServicer
 from media_service.rpc.gate import Gate
@@ -92,6 +93,7 @@ class Services:
     streams: StreamService
     links: ReadLinks
     media: MediaService
+    deletions: DeletionService
     jobs: JobService
     watch_tickets: WatchTickets
 
@@ -140,7 +142,7 @@ class RpcServer:
             gate,
         )
         media_service_pb2_grpc.add_MediaServiceServicer_to_server(
-            MediaServicer(services.media, services.links, public_urls), gate
+            MediaServicer(services.media, services.deletions, services.links, public_urls), gate
         )
         processing_service_pb2_grpc.add_ProcessingServiceServicer_to_server(
             ProcessingServicer(services.jobs, public_urls, standard), gate

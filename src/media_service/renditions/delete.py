@@ -1,0 +1,91 @@
+"""Removes renditions, and purges media with all that was made of them.
+
+Rows go first, in one transaction; jobs then remove the bytes that nothing refers to any more.
+"""
+
+from media_service.access.principal import Principal
+from media_service.blobs import queries as blobs
+from media_service.blobs.placing import release
+from media_service.blobs.references import blob_references
+from media_service.db.database import Database
+from media_service.db.events import MediaChanged
+from media_service.db.new_job import NewJob
+from media_service.db.transaction import Transaction
+from media_service.errors import FailedPrecondition, Reason
+from media_service.failpoints import failpoint
+from media_service.jobs.model import JobKind
+from media_service.media import queries
+from media_service.media.model import STREAM, Media
+from media_service.media.service import check_etag, find_rendition, gone, load
+from media_service.renditions.streams import queries as streams
+
+BATCH = 100
+
+
+class DeletionService:
+    """Use cases that remove for good."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def delete_rendition(
+        self, principal: Principal, media_id: str, name: str, etag: str
+    ) -> Media:
+        """Removes a rendition; a job removes its bytes. Raises NotFound (RENDITION_NOT_FOUND)."""
+        async with self._database.transaction() as tx:
+            media = await load(tx, principal, media_id, lock=True)
+            if media.delete_time is not None:
+                raise gone(media_id)
+            blob = find_rendition(media, name).blob
+            if name == STREAM:
+                await unlink(tx, await streams.remove_ready(tx, media_id))
+            check_etag(media, etag)
+            await queries.remove_rendition(tx, media_id, name)
+            await release(tx, blob.blob_id)
+            await queries.touch(tx, media_id)
+            changed = await load(tx, principal, media_id)
+            tx.emit(MediaChanged(media_id))
+        return changed
+
+    async def purge(self, principal: Principal, media_id: str) -> None:
+        """Removes a soft-deleted media at once; jobs remove its bytes."""
+        async with self._database.transaction() as tx:
+            media = await load(tx, principal, media_id, lock=True)
+            if media.delete_time is None:
+                raise FailedPrecondition(
+                    Reason.MEDIA_NOT_DELETED,
+                    "Only a deleted media can be purged; delete it first.",
+                    media_id=media_id,
+                )
+            await remove_media(tx, media_id)
+            failpoint("media.purge.before")
+        failpoint("media.purge.after")
+
+
+async def remove_media(tx: Transaction, media_id: str) -> None:
+    """Removes the rows of a media; jobs remove its bytes. The caller holds the media's row."""
+    await streams.lock_all(tx, media_id)
+    await unlink(tx, await blobs.remove_references(tx, blob_references(), media_id))
+    await queries.remove(tx, media_id)
+    tx.emit(MediaChanged(media_id))
+
+
+async def unlink(tx: Transaction, blob_ids: list[str]) -> None:
+    """Accepts jobs that remove the bytes of blobs to which nothing refers any more."""
+    await tx.enqueue(*(NewJob(JobKind.UNLINK, blob_id) for blob_id in blob_ids))
+
+
+async def purge_due(database: Database) -> int:
+    """Purges deleted media past their purge_time; returns how many."""
+    purged = 0
+    for _ in range(BATCH):
+        # Each in a transaction of its own: a long video has thousands of segments.
+        async with database.transaction() as tx:
+            due = await queries.due_for_purge(tx, 1)
+            for media_id in due:
+                await remove_media(tx, media_id)
+        if not due:
+            break
+        failpoint("media.purge-due.after")
+        purged += 1
+    return purged
