@@ -80,7 +80,7 @@ async def test_no_method_can_be_called_with_another_scope(
     assert told.metadata["permission"]
 
 
-@pytest.mark.parametrize("scope", ["media.read", "mediaservice.*", "uploads.write media.read", "*"])
+@pytest.mark.parametrize("scope", ["media.read", "media.*", "uploads.write media.read", "*"])
 async def test_a_scope_that_covers_the_permission_is_enough(service: Running, scope: str) -> None:
     caller = await service.caller("ann", scope=scope)
     await caller.call(caller.media.ListMedia, LIST)

@@ -218,7 +218,7 @@ async def test_a_rendition_is_deleted_and_can_be_made_again(
     assert {r.name for r in before.renditions} - {r.name for r in left.renditions} == {"mine"}
     assert left.etag != before.etag
     assert left == await ann.call(ann.media.GetMedia, request)
-    line = f"action=media.deleteRendition user='ann' org='' subject={media_id} outcome=OK"
+    line = f"action=renditions.delete user='ann' org='' subject={media_id} outcome=OK"
     assert line in caplog.text
     assert (await refused(rendition(ann, media_id, "mine"))).reason == "RENDITION_NOT_FOUND"
     assert (await get(ann, job.job_id)).rendition.width == 0, "it is not there any more"

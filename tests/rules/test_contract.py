@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from google.api import annotations_pb2
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from mediaservice.v1 import rule_pb2
+from mediaservice.v1.rule_pb2 import Rule
 
 from contract.descriptors import Contract
 from media_service.errors import Reason
@@ -19,6 +20,10 @@ each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: meth
 
 
 CONTRACT = Contract.current()
+
+
+def rule_of(method: MethodDescriptor) -> Rule:
+    return method.GetOptions().Extensions[rule_pb2.rule]
 
 
 def all_tests() -> str:
@@ -34,10 +39,49 @@ def test_every_method_has_a_rest_mapping_but_the_grpc_streams(method: MethodDesc
     assert mapped == (method.name not in GRPC_ONLY)
 
 
+PERMISSIONS = {
+    *("media.read", "media.write", "media.delete", "media.purge"),
+    *("uploads.read", "uploads.write", "jobs.read", "jobs.write", "watches.write"),
+}
+ACTIONS = {
+    *("media.update", "media.delete", "media.undelete", "media.purge", "media.sign"),
+    *("renditions.create", "renditions.delete"),
+    *("uploads.create", "uploads.write", "uploads.sign", "uploads.complete", "uploads.abort"),
+    *("jobs.cancel", "jobs.retry", "watches.create"),
+}
+
+
+@each_method
+def test_permissions_and_actions_are_named_resource_dot_verb(method: MethodDescriptor) -> None:
+    rule = rule_of(method)
+    assert rule.permission in PERMISSIONS or (rule.public and not rule.permission)
+    assert rule.audit in ACTIONS or not rule.audit
+    assert rule.cost >= 0
+
+
+def test_every_permission_is_required_by_a_method() -> None:
+    assert {rule_of(method).permission for method in METHODS} - {""} == PERMISSIONS
+
+
+@each_method
+def test_a_role_is_required_on_a_resource_that_the_request_names(method: MethodDescriptor) -> None:
+    rule = rule_of(method)
+    assert bool(rule.resource) == (rule.minimum_role != Rule.ROLE_UNSPECIFIED)
+    assert not (rule.public and rule.resource)
+    if rule.resource:
+        *parents, last = rule.resource.split(".")
+        message = method.input_type
+        for name in parents:
+            message = message.fields_by_name[name].message_type
+        assert message.fields_by_name[last].type == FieldDescriptor.TYPE_STRING
+        reads = rule.permission.endswith(".read")
+        assert (rule.minimum_role == Rule.VIEWER) == reads
+
+
 @each_method
 def test_every_method_says_permission_errors_and_whether_to_retry(method: MethodDescriptor) -> None:
     text = " ".join(CONTRACT.comment(method.full_name).text.split())
-    rule = method.GetOptions().Extensions[rule_pb2.rule]
+    rule = rule_of(method)
     assert f"Permission: {rule.permission}" in text if rule.permission else "Public" in text
     assert "Errors: " in text
     assert re.search(r"retr(y|ies)|After a (any )?break", text), text

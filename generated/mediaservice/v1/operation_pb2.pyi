@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import message as _message
@@ -20,6 +21,64 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class OperationRule(_message.Message):
+    """What an operation takes and makes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    TERMINAL_FIELD_NUMBER: _builtins.int
+    example: _builtins.str
+    """One use of the operation in the short text form, such as "resize:800x600"."""
+    output: _media_pb2.Media.Kind.ValueType
+    """The kind that the operation makes, which is what the next operation must take. Unspecified: the kind it took."""
+    terminal: _builtins.bool
+    """Whether the operation must be the last one of its pipeline."""
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_media_pb2.Media.Kind.ValueType]:
+        """The kinds of media that the operation takes. Empty: IMAGE."""
+
+    def __init__(
+        self,
+        *,
+        example: _builtins.str = ...,
+        kinds: _abc.Iterable[_media_pb2.Media.Kind.ValueType] | None = ...,
+        output: _media_pb2.Media.Kind.ValueType = ...,
+        terminal: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example", b"example", "kinds", b"kinds", "output", b"output", "terminal", b"terminal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperationRule: _TypeAlias = OperationRule  # noqa: Y015
+
+@_typing.final
+class ParameterRule(_message.Message):
+    """What is known of an operation's parameter beyond its type and its validation rules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEFAULT_VALUE_FIELD_NUMBER: _builtins.int
+    default_value: _builtins.str
+    """The value that is used if the parameter is not given, in the short text form."""
+    def __init__(
+        self,
+        *,
+        default_value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_value", b"default_value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParameterRule: _TypeAlias = ParameterRule  # noqa: Y015
 
 @_typing.final
 class Operation(_message.Message):
@@ -1911,18 +1970,9 @@ class Operation(_message.Message):
 
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
-EXAMPLE_FIELD_NUMBER: _builtins.int
-KINDS_FIELD_NUMBER: _builtins.int
-MAKES_FIELD_NUMBER: _builtins.int
-LAST_FIELD_NUMBER: _builtins.int
-DEFAULT_VALUE_FIELD_NUMBER: _builtins.int
-example: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, _builtins.str]
-"""One use of an operation in the short text form, e.g. "resize:800x600"."""
-kinds: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, _containers.RepeatedScalarFieldContainer[_media_pb2.Media.Kind.ValueType]]
-"""What an operation can be done to; if nothing is said, to an IMAGE."""
-makes: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, _media_pb2.Media.Kind.ValueType]
-"""What comes out of it, and so what the operations behind it must take; if nothing is said, the same as went in."""
-last: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, _builtins.bool]
-"""Whether it is the last one of its pipeline."""
-default_value: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.str]
-"""What a field of an operation means if it is not given, in the short text form."""
+OPERATION_RULE_FIELD_NUMBER: _builtins.int
+PARAMETER_RULE_FIELD_NUMBER: _builtins.int
+operation_rule: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, Global___OperationRule]
+"""The rule of an operation."""
+parameter_rule: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___ParameterRule]
+"""The rule of a parameter of an operation."""

@@ -42,30 +42,30 @@ def enum_names(enum: EnumDescriptor) -> list[str]:
 
 
 def example(operation: Descriptor) -> str:
-    text: str = operation.GetOptions().Extensions[operation_pb2.example]
+    text: str = operation.GetOptions().Extensions[operation_pb2.operation_rule].example
     return text
 
 
 def input_kinds(operation: Descriptor) -> list[str]:
     """What it can be done to, by the names of Media.Kind."""
-    numbers = operation.GetOptions().Extensions[operation_pb2.kinds]
+    numbers = operation.GetOptions().Extensions[operation_pb2.operation_rule].kinds
     return [Media.Kind.Name(number) for number in numbers] or [Media.Kind.Name(Media.IMAGE)]
 
 
 def output_kind(operation: Descriptor) -> str:
     """What comes out of it; empty: the same as went in."""
-    number = operation.GetOptions().Extensions[operation_pb2.makes]
+    number = operation.GetOptions().Extensions[operation_pb2.operation_rule].output
     return Media.Kind.Name(number) if number else ""
 
 
 def ends_pipeline(operation: Descriptor) -> bool:
     """Whether nothing can follow it."""
-    return bool(operation.GetOptions().Extensions[operation_pb2.last])
+    return bool(operation.GetOptions().Extensions[operation_pb2.operation_rule].terminal)
 
 
 def default_text(field: FieldDescriptor) -> str:
     """As in the text form; empty: there is none."""
-    text: str = field.GetOptions().Extensions[operation_pb2.default_value]
+    text: str = field.GetOptions().Extensions[operation_pb2.parameter_rule].default_value
     return text
 
 
