@@ -83,7 +83,7 @@ def pictures() -> dict[str, str]:
 def manual() -> str:
     parts = [HEAD]
     for kind, about in KINDS.items():
-        parts += [about, *(section(each) for each in catalogue() if each.kinds[0] == kind)]
+        parts += [about, *(section(each) for each in catalogue() if each.input_kinds[0] == kind)]
         if kind == "IMAGE":
             parts += filters()
     return "".join(parts)
@@ -103,13 +103,13 @@ def filters() -> list[str]:
 
 def has_picture(operation: OperationManual) -> bool:
     """Whether what it does can be seen in a picture."""
-    return "IMAGE" in operation.kinds and operation.name not in OUTPUT_OPERATIONS
+    return "IMAGE" in operation.input_kinds and operation.name not in OUTPUT_OPERATIONS
 
 
 def section(operation: OperationManual) -> str:
     shown = SHOWN.get(operation.name, operation.example)
     lines = [f"\n## {operation.name}", "", operation.description, "", f"`{shown}`", ""]
-    if operation.kinds != ("IMAGE",):
+    if operation.input_kinds != ("IMAGE",):
         lines += [kinds(operation), ""]
     if has_picture(operation):
         lines += [f"![{operation.name}](operations/{operation.name}.webp)", ""]
@@ -121,18 +121,18 @@ def section(operation: OperationManual) -> str:
 
 def kinds(operation: OperationManual) -> str:
     """What it takes and gives, where that is not just a picture."""
-    said = f"Takes {' or '.join(operation.kinds)}"
-    if operation.makes:
-        said += f", makes {operation.makes}"
-    return f"{said}; nothing can follow it." if operation.last else f"{said}."
+    said = f"Takes {' or '.join(operation.input_kinds)}"
+    if operation.output_kind:
+        said += f", makes {operation.output_kind}"
+    return f"{said}; nothing can follow it." if operation.ends_pipeline else f"{said}."
 
 
 def parameter(each: Parameter) -> str:
     values = each.kind
     if each.values:
         values = ", ".join(each.values)
-    elif each.least or each.most:
-        values = f"{each.kind}, {each.least} to {each.most}"
+    elif each.minimum or each.maximum:
+        values = f"{each.kind}, {each.minimum} to {each.maximum}"
     default = f"`{each.default}`" if each.default else ""
     return line([f"`{each.name}`", each.description, values, default])
 

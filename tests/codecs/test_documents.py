@@ -217,7 +217,7 @@ async def test_a_word_that_a_line_breaks_is_one(documents: DocumentRenderer, pat
 async def test_a_page_beyond_the_end(documents: DocumentRenderer, path: Path, ops: str) -> None:
     error = await refusal(documents, path, pdf(Page(), Page(), Page()), ops)
     assert error.reason is Reason.OPERATION_NOT_APPLICABLE
-    assert error.message == "There is no page 4: the document has 3."
+    assert error.message == "The document has no page 4; it has 3 pages."
 
 
 async def test_a_document_with_a_password_stays_closed(

@@ -65,7 +65,7 @@ async def test_a_document_whose_table_is_broken_is_read_as_readers_do(
 async def test_a_document_that_was_cut_off(inspector: Inspector, tmp_path: Path) -> None:
     path = pdf(tmp_path / "a.pdf", pages=100)
     path.write_bytes(path.read_bytes()[:-100])
-    assert "not whole" in await refusal(inspector, path, "application/pdf")
+    assert "truncated" in await refusal(inspector, path, "application/pdf")
 
 
 async def test_a_document_without_pages(inspector: Inspector, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ async def test_pages_that_go_round_in_circles(inspector: Inspector, tmp_path: Pa
     path = pdf(tmp_path / "a.pdf")
     data = path.read_bytes().replace(b"/Count 1/Kids[4 0 R]", b"/Count 9/Kids[2 0 R]")
     path.write_bytes(data)
-    assert "no page" in await refusal(inspector, path, "application/pdf")
+    assert "no readable page" in await refusal(inspector, path, "application/pdf")
     await inspector.inspect(pdf(tmp_path / "b.pdf"), "DOCUMENT", "application/pdf")
 
 
@@ -109,7 +109,7 @@ async def test_an_office_document(
     found = await inspector.inspect(path, "DOCUMENT", content_type)
     assert (found.info, found.private_info) == ({}, {})
     path.write_bytes(path.read_bytes()[:-30])
-    assert "not whole" in await refusal(inspector, path, content_type)
+    assert "truncated" in await refusal(inspector, path, content_type)
     with zipfile.ZipFile(path, "w") as parts:
         parts.writestr("else", "<x/>")
     assert "no content" in await refusal(inspector, path, content_type)
@@ -120,7 +120,7 @@ async def test_a_rich_text(inspector: Inspector, tmp_path: Path) -> None:
     path.write_bytes(rb"{\rtf1 {\b Hello}}" + b"\r\n\0")
     assert (await inspector.inspect(path, "DOCUMENT", "application/rtf")).info == {}
     path.write_bytes(rb"{\rtf1 {\b Hello} and")
-    assert "not whole" in await refusal(inspector, path, "application/rtf")
+    assert "truncated" in await refusal(inspector, path, "application/rtf")
 
 
 async def test_a_document_of_which_nothing_is_known(inspector: Inspector, tmp_path: Path) -> None:

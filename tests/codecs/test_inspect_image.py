@@ -9,7 +9,7 @@ import pytest
 import pyvips
 from PIL import Image
 
-from media_service.codecs.inspect.exif import plain
+from media_service.codecs.inspect.exif import plain_value
 from media_service.codecs.inspection import Inspection
 from media_service.codecs.inspector import Inspector
 from media_service.errors import MediaError, Reason
@@ -77,7 +77,7 @@ async def test_exif_has_plain_values(inspector: Inspector, photo: Path) -> None:
     ],
 )
 def test_libexifs_rendering_is_left_out(text: str, value: str) -> None:
-    assert plain(text) == value
+    assert plain_value(text) == value
 
 
 async def test_the_position_is_told_apart_from_exif(inspector: Inspector, photo: Path) -> None:

@@ -33,7 +33,7 @@ async def run(
     said: list[str] = []
     path = Path(shutil.which(program) or "")
     async with confined(
-        path.resolve(), arguments, [], limits, stall_seconds=stall, said=said.append
+        path.resolve(), arguments, [], limits, stall_seconds=stall, on_line=said.append
     ) as running:
         await running.wait()
         assert running.folder.exists()
@@ -64,7 +64,7 @@ async def test_it_sees_no_files_of_others(tmp_path: Path) -> None:
 async def test_it_leaves_the_processors_to_others_as_much_as_it_is_told(nice: int) -> None:
     sleep = Path(shutil.which("sleep") or "").resolve()
     before = psutil.Process().children()
-    async with confined(sleep, ["20"], [], LIMITS, stall_seconds=20, said=print, nice=nice):
+    async with confined(sleep, ["20"], [], LIMITS, stall_seconds=20, on_line=print, nice=nice):
         (child,) = set(psutil.Process().children()) - set(before)
         await eventually_async(partial(runs, child, "sleep"))
         assert child.nice() == nice
@@ -123,7 +123,7 @@ async def test_what_says_more_than_anybody_reads_ends_as_well() -> None:
     command = "while :; do printf '%900000d' 1; done"
     async with asyncio.timeout(15):
         async with confined(
-            bash, ["-c", command], [], LIMITS, stall_seconds=20, said=print
+            bash, ["-c", command], [], LIMITS, stall_seconds=20, on_line=print
         ) as running:
             with pytest.raises(MediaError):
                 await running.wait()
@@ -153,7 +153,7 @@ async def cancelled_again() -> None:
 
     async def sleep() -> None:
         path = Path(shutil.which("sleep") or "").resolve()
-        async with confined(path, ["60"], [], LIMITS, stall_seconds=60, said=print) as running:
+        async with confined(path, ["60"], [], LIMITS, stall_seconds=60, on_line=print) as running:
             folders.append(running.folder)
             await running.wait()
 

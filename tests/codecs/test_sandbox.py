@@ -193,7 +193,7 @@ async def test_a_child_whose_task_refused_serves_the_next(sandbox: Sandbox, medi
 async def test_what_is_less_trusted_shortens_the_life_of_its_child(media: Path) -> None:
     task = "tests.codecs.hostile_tasks:process_id"
     async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
-        served = [await sandbox.run(task, media, then=n) for n in (None, 2, 2, None, None)]
+        served = [await sandbox.run(task, media, further_tasks=n) for n in (None, 2, 2, None, None)]
         assert len(set(served[:4])) == 1
         assert served[4] != served[3], "the third did not make it longer again"
 

@@ -334,4 +334,4 @@ def test_a_document_that_was_cut_off_fails_and_says_why(
     document = pdf(tmp_path / "a.pdf", pages=50).read_bytes()[:-200]
     media = settled(owner, store(owner, document, "a.pdf")["mediaId"])
     assert media["state"] == "FAILED"
-    assert media["error"]["message"] == "The document is not whole: its end is missing."
+    assert media["error"]["message"] == "The document is truncated: its end is missing."

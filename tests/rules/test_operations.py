@@ -1,36 +1,58 @@
-"""What the contract says of operations is what there is."""
+"""The operations that the code implements are those of the contract."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+from media_service.codecs import av_renderer, document_renderer
+from media_service.codecs.discovery import discover
 from media_service.codecs.image import operations
 from media_service.codecs.image.colors.filters import FILTERS
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS
+from media_service.codecs.video.edits import EDITS
 
 DOCS = Path(__file__).parents[2] / "docs"
+# Encoded by a job of its own, in segments.
+STREAM = {"stream"}
 
 
-def test_every_operation_of_pictures_has_a_function():
-    pictures = {
-        name for name, made in fields.operations().items() if "IMAGE" in fields.input_kinds(made)
+def taking(kind: str) -> set[str]:
+    """The operations of the contract that take this kind of media."""
+    return {
+        name for name, message in fields.operations().items() if kind in fields.input_kinds(message)
     }
-    assert set(operations.load()) == pictures - set(OUTPUT_OPERATIONS)
 
 
-def test_every_filter_has_a_recipe():
+def test_every_image_operation_is_implemented() -> None:
+    assert set(discover(operations)) == taking("IMAGE") - set(OUTPUT_OPERATIONS)
+
+
+def test_every_video_and_audio_operation_is_implemented() -> None:
+    implemented = {*av_renderer.OPERATIONS, *EDITS, *STREAM}
+    assert implemented == taking("VIDEO") | taking("AUDIO")
+
+
+def test_operations_on_audio_files_need_no_video_track() -> None:
+    assert set(av_renderer.AUDIO_OPERATIONS) == taking("AUDIO") - EDITS | {"audio"}
+
+
+def test_every_document_operation_is_implemented() -> None:
+    assert set(document_renderer.OPERATIONS) == taking("DOCUMENT")
+
+
+def test_every_filter_has_a_recipe() -> None:
     assert {fields.FILTERS.Name(name) for name in FILTERS} == set(
         fields.enum_names(fields.FILTERS.DESCRIPTOR)
     )
 
 
-def test_the_manual_of_operations_is_fresh():
+def test_the_manual_of_operations_is_up_to_date() -> None:
     check = subprocess.run(
         [sys.executable, "-m", "docs.gen", "--check"], cwd=DOCS.parent, check=False
     )
     assert check.returncode == 0
 
 
-def test_the_pictures_of_the_manual_are_small():
+def test_the_images_of_the_manual_are_small() -> None:
     assert sum(path.stat().st_size for path in (DOCS / "operations").glob("*")) <= 1_500_000

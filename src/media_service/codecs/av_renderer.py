@@ -1,4 +1,4 @@
-"""Makes films, sounds and pictures of films, in confined children."""
+"""Renders video and audio files in confined child processes."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -6,34 +6,33 @@ from dataclasses import replace
 
 from mediaservice.v1.operation_pb2 import Operation
 
-from media_service.codecs.audio.encode import audio
-from media_service.codecs.audio.waveform import waveform
+from media_service.codecs.audio import operations as audio_operations
+from media_service.codecs.av_task import AvTask
+from media_service.codecs.discovery import discover
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.output import Output
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.codecs.pipeline.route import Step
-from media_service.codecs.progress import ProgressCallback
-from media_service.codecs.video import track_coverage as presence
+from media_service.codecs.progress import ReportProgress
+from media_service.codecs.video import operations as video_operations
+from media_service.codecs.video import track_coverage
 from media_service.codecs.video.edits import collect_edits
-from media_service.codecs.video.frame import frame
-from media_service.codecs.video.frames import frames
-from media_service.codecs.video.preview import preview
 from media_service.codecs.video.source import AvSource
-from media_service.codecs.video.storyboard import storyboard
-from media_service.codecs.video.transcode import transcode
-from media_service.codecs.video.watermark import mark
+from media_service.codecs.video.watermark import watermark_frame
 from media_service.errors import FailedPrecondition, Reason
 
-# What ends a pipeline that only edits a film; a sound; and what needs no pictures.
+# The first need a video track, the second an audio track.
+VIDEO_OPERATIONS, AUDIO_OPERATIONS = discover(video_operations), discover(audio_operations)
+OPERATIONS = {**VIDEO_OPERATIONS, **AUDIO_OPERATIONS}
+# What ends a pipeline that only edits: of video, and of audio.
 TRANSCODE: Step = fields.unpack(fields.with_defaults(Operation(transcode=Operation.Transcode())))
 AUDIO: Step = ("audio", None)
-SOUNDS = {"audio", "waveform"}
 
 
 class AvRenderer:
-    """Of films and sounds. `renderer`: makes what is laid over them. `profiles`: what the pictures
-    of a film may take, in kilobits per second, by its shorter side."""
+    """`renderer`: draws watermarks. `profiles`: the maximum video bit rate in kbit/s for each
+    shorter side in pixels."""
 
     def __init__(self, renderer: ImageRenderer, profiles: Mapping[int, int]) -> None:
         self._renderer = renderer
@@ -42,49 +41,38 @@ class AvRenderer:
     @asynccontextmanager
     async def render(
         self,
-        film: AvSource,
+        source: AvSource,
         steps: Sequence[Step],
         overlays: Mapping[str, ImageSource],
-        told: ProgressCallback,
+        report: ReportProgress,
         *,
         name: str,
     ) -> AsyncIterator[Sequence[Output]]:
-        """What a pipeline makes of a film, up to where pictures begin, the main thing last;
-        `overlays`: the pictures it names, by media id. `name`: of the rendition. The files are
-        there for as long as the context lasts; leaving it kills what still runs.
+        """Runs the video and audio steps of a pipeline. Yields its output files, the main one last.
 
-        Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (OPERATION_NOT_APPLICABLE),
-        InvalidArgument (PROCESSING_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING), Unavailable
-        (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE).
+        `overlays`: the images that the pipeline names, by media id. `name`: of the rendition. The
+        files exist until the context ends; leaving the context kills what still runs.
+
+        Raises InvalidArgument (MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED), FailedPrecondition
+        (OPERATION_NOT_APPLICABLE), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE,
+        PROCESSING_UNAVAILABLE).
         """
-        kept, rest = collect_edits(steps, film.duration_seconds)
-        sound = kept.audio or not film.has_video
-        ending, message = rest[0] if rest else AUDIO if sound else TRANSCODE
-        if not film.has_video and ending not in SOUNDS:
-            raise no_pictures(ending)
-        film = await presence.kept(film, kept, pictures=ending not in SOUNDS)
+        edits, following = collect_edits(steps, source.duration_seconds)
+        audio_only = edits.audio or not source.has_video
+        operation, message = following[0] if following else AUDIO if audio_only else TRANSCODE
+        needs_video = operation in VIDEO_OPERATIONS
+        if needs_video and not source.has_video:
+            raise no_video_track(operation)
+        source = await track_coverage.without_empty_tracks(source, edits, needs_video=needs_video)
         async with AsyncExitStack() as stack:
-            marks = await mark(stack, self._renderer, film, kept.watermarks, overlays)
-            kept = replace(kept, mark=marks)
-            match ending:
-                case "audio":
-                    yield [await audio(stack, film, kept, told)]
-                case "waveform":
-                    yield [await waveform(stack, film, kept, message, told)]
-                case "transcode":
-                    yield [await transcode(stack, film, kept, message, self._profiles, told)]
-                case "frame":
-                    yield [await frame(stack, film, kept, message)]
-                case "frames":
-                    yield [await frames(stack, film, kept, message, told)]
-                case "storyboard":
-                    yield await storyboard(stack, film, kept, message, name, told)
-                case "preview":
-                    yield [await preview(stack, film, kept, message, told)]
+            frame = await watermark_frame(stack, self._renderer, source, edits.watermarks, overlays)
+            edits = replace(edits, watermark_frame=frame)
+            task = AvTask(stack, source, edits, message, name, self._profiles, report)
+            yield await OPERATIONS[operation].render(task)
 
 
-def no_pictures(name: str) -> FailedPrecondition:
+def no_video_track(operation: str) -> FailedPrecondition:
     return FailedPrecondition(
         Reason.OPERATION_NOT_APPLICABLE,
-        f"The film has no pictures, which {name} takes.",
+        f"The media has no video track, which {operation} needs.",
     )

@@ -1,6 +1,7 @@
-"""Which of FFmpeg's demuxers reads which type of file: the one that was meant for it, not a guess.
+"""The FFmpeg demuxer for each content type.
 
-A playlist, which could name other files and hosts, is no film whatever its name.
+FFmpeg never guesses the demuxer: a playlist, which could name other files and hosts, is not opened
+as a video under any name.
 """
 
 DEMUXERS = {

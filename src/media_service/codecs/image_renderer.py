@@ -1,4 +1,4 @@
-"""Makes pictures from pictures, without ever opening one in this process."""
+"""Renders images in sandboxed child processes. This process never opens one."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any, Self
 from media_service.codecs.image.formats import FORMATS
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.memory_budget import MemoryBudget
-from media_service.codecs.memory_estimate import estimate_memory, formats
+from media_service.codecs.memory_estimate import estimate_memory, possible_formats
 from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.pipeline.sizes import trace_sizes
 from media_service.codecs.sandbox.limits import ResourceLimits
@@ -19,10 +19,10 @@ from media_service.errors import InvalidArgument, Reason
 from media_service.temporary_files import temporary_file
 
 RENDER = "media_service.codecs.image.render:render"
-STANDARD = "media_service.codecs.image.thumbnails:standard"
+THUMBNAILS = "media_service.codecs.image.thumbnails:render_thumbnails"
 
 LIMITS = ResourceLimits(
-    # The largest picture taken, decoded, twice; and what libraries take.
+    # Twice the largest accepted image, decoded, and the libraries.
     memory_bytes=4 << 30,
     cpu_seconds=120,
     wall_seconds=120,
@@ -30,17 +30,17 @@ LIMITS = ResourceLimits(
     result_bytes=1 << 16,
     exceeded=Reason.PROCESSING_LIMIT_EXCEEDED,
 )
-# While somebody waits for it. What takes longer is for a job.
+# For a render that a request waits for. Anything larger needs a job.
 ON_DEMAND_LIMITS = replace(LIMITS, cpu_seconds=30, wall_seconds=15, file_bytes=64 << 20)
-# That are made of a picture while somebody waits, in any step, all frames together.
+# The pixels of any step of such a render, all frames together.
 ON_DEMAND_MAX_PIXELS = 100_000_000
-# The start of a child takes half a second of a processor, as much as twelve thumbnails: spread over
-# this many it is a fortieth of the work.
-PICTURES_PER_CHILD = 500
-# Loaders that have been looked at by fewer, or parse more. A child that opened a picture of another
-# type serves so many others and no more, of whomever: what took it over saw no more than these.
-SAFER = {"image/jpeg", "image/png", "image/webp"}
-AFTER_OTHERS = 50
+# Starting a child takes half a second of processor time, as much as twelve thumbnails. Spread over
+# this many tasks it is a fortieth of the work.
+TASKS_PER_CHILD = 500
+# The other loaders are less widely reviewed, or parse more. A child that has opened another type
+# serves only a few further tasks, of any owner: a file that took it over sees no more than those.
+TRUSTED_TYPES = {"image/jpeg", "image/png", "image/webp"}
+TASKS_AFTER_UNTRUSTED = 50
 SCRATCH = "media-render-"
 BLURHASH = re.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")
 COLOR = re.compile("#[0-9a-f]{6}")
@@ -48,7 +48,7 @@ COLOR = re.compile("#[0-9a-f]{6}")
 
 @dataclass(frozen=True, slots=True)
 class RenderedImage:
-    """A picture that was made. The file is there for as long as the context that gave it."""
+    """A rendered image. The file exists until the context that yielded it ends."""
 
     path: Path
     content_type: str
@@ -59,7 +59,7 @@ class RenderedImage:
 
 @dataclass(frozen=True, slots=True)
 class ThumbnailSet:
-    """What a picture gets when it arrives: its thumbnails, by name, and how it looks."""
+    """The thumbnails of an image, by name, and placeholders for it."""
 
     thumbnails: Mapping[str, RenderedImage]
     blurhash: str
@@ -67,10 +67,12 @@ class ThumbnailSet:
 
 
 class ImageRenderer:
-    """Renders in `children` child processes, which are kept warm. `max_pixels`: of a picture that
-    is taken, and `max_output_pixels` of its renditions, if that is less. `budget_bytes` is for all
-    pictures together: what does not fit in at once waits. An async context manager: leaving it
-    ends the children."""
+    """Renders in up to `children` warm child processes.
+
+    `max_pixels` limits each input, and `max_output_pixels`, if it is lower, each step of a pipeline
+    and the result. All concurrent renders share `budget_bytes`: one that does not fit waits. An
+    async context manager; leaving it ends the children.
+    """
 
     def __init__(
         self,
@@ -82,9 +84,9 @@ class ImageRenderer:
         max_output_pixels: int | None = None,
     ) -> None:
         self._max_pixels = max_pixels
-        self._most_pixels = min(max_pixels, max_output_pixels or max_pixels)
+        self._max_output_pixels = min(max_pixels, max_output_pixels or max_pixels)
         self._budget = MemoryBudget(budget_bytes)
-        self._sandbox = Sandbox([RENDER, STANDARD], limits, children, PICTURES_PER_CHILD, warm=True)
+        self._sandbox = Sandbox([RENDER, THUMBNAILS], limits, children, TASKS_PER_CHILD, warm=True)
 
     async def __aenter__(self) -> Self:
         await self._sandbox.__aenter__()
@@ -103,124 +105,125 @@ class ImageRenderer:
         deliver: Sequence[str] = (),
         progress: Callable[[int], None] | None = None,
     ) -> AsyncIterator[RenderedImage]:
-        """A picture made by `pipeline`, in its canonical form.
+        """Renders `original` by `pipeline`, in its canonical text form.
 
-        `overlays`: the pictures it names, by media id. `deliver`: names of formats, best first,
-        if the pipeline names none; the first that holds the picture as it is (transparent,
-        animated) is taken. Without, the contract says which it is (Convert). `progress`: is told
-        how many percent of the pixels are computed, which rises.
+        `overlays`: the images that the pipeline names, by media id. `deliver`: format names, best
+        first, for a pipeline without a format; the first that can represent the image (alpha,
+        animation) is used. Without it the format follows the contract (Convert). `progress`: gets
+        the rising percentage of the computed pixels.
 
-        Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (OPERATION_NOT_APPLICABLE,
-        MAX_BYTES_TOO_SMALL), InvalidArgument (PROCESSING_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING),
-        Unavailable (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE). Cancelling it kills the child.
+        Raises InvalidArgument (MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED), FailedPrecondition
+        (OPERATION_NOT_APPLICABLE, MAX_BYTES_TOO_SMALL), DataLoss (BLOB_MISSING), Unavailable
+        (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE). Cancelling kills the child.
         """
-        laid = dict(overlays or {})
-        sources = [original, *laid.values()]
+        named = dict(overlays or {})
+        sources = [original, *named.values()]
         for source in sources:
             self._check(source)
-        needed = self._charge(original, list(laid.values()), pipeline, deliver)
+        memory_bytes = self._estimate(original, list(named.values()), pipeline, deliver)
         with temporary_file(SCRATCH) as output:
-            async with self._budget.of(needed):
+            async with self._budget.reserve(memory_bytes):
                 answer = await self._sandbox.run(
                     RENDER,
                     *(source.path for source in sources),
                     outputs=[output.fileno()],
-                    then=after(sources),
+                    further_tasks=further_tasks(sources),
                     progress=progress,
                     content_type=original.content_type,
-                    overlays=[(media_id, source.content_type) for media_id, source in laid.items()],
+                    overlays=[(media_id, each.content_type) for media_id, each in named.items()],
                     pipeline=pipeline,
                     deliver=list(deliver),
                     max_pixels=self._max_pixels,
-                    max_output_pixels=self._most_pixels,
+                    max_output_pixels=self._max_output_pixels,
                 )
-            yield checked(answer, Path(output.name))
+            yield checked_image(answer, Path(output.name))
 
     @asynccontextmanager
     async def render_thumbnails(
         self, original: ImageSource, sizes: Mapping[str, int]
     ) -> AsyncIterator[ThumbnailSet]:
-        """Thumbnails of a picture, none larger than itself: `sizes` has their longest sides, by
-        name. All of them come from one decoding. Raises as `render`."""
-        self._check(still := replace(original, frames=1))
+        """Renders thumbnails from one decoding, none larger than the image itself. `sizes`: their
+        longest sides, by name. Raises as `render`."""
+        self._check(first_frame := replace(original, frames=1))
         with ExitStack() as stack:
             files = {name: stack.enter_context(temporary_file(SCRATCH)) for name in sizes}
-            async with self._budget.of(still.decoded):
+            async with self._budget.reserve(first_frame.decoded_bytes):
                 answer = await self._sandbox.run(
-                    STANDARD,
+                    THUMBNAILS,
                     original.path,
                     outputs=[file.fileno() for file in files.values()],
-                    then=after([original]),
+                    further_tasks=further_tasks([original]),
                     content_type=original.content_type,
                     sizes=list(sizes.values()),
                     max_pixels=self._max_pixels,
                 )
-            yield checked_standard(answer, {n: Path(file.name) for n, file in files.items()})
+            yield checked_thumbnails(answer, {n: Path(file.name) for n, file in files.items()})
 
     def _check(self, source: ImageSource) -> None:
         """Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED)."""
         if source.pixels > self._max_pixels:
             raise too_large(source.pixels, self._max_pixels)
 
-    def _charge(
+    def _estimate(
         self,
         original: ImageSource,
         overlays: Sequence[ImageSource],
         pipeline: str,
         deliver: Sequence[str],
     ) -> int:
-        """Bytes that it needs. Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED)."""
-        way = trace_sizes(pipeline, (original.width, original.height), original.content_type)
-        names = formats(original, stored_pipeline(pipeline).format, deliver)
+        """The bytes that a render needs. Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED)."""
+        trace = trace_sizes(pipeline, (original.width, original.height), original.content_type)
+        names = possible_formats(original, stored_pipeline(pipeline).format, deliver)
         animated = any(FORMATS[name].animated for name in names)
-        largest = way.largest * (original.moving if animated else 1)
-        if way.known and largest > self._most_pixels:
-            raise too_large(largest, self._most_pixels)
-        return estimate_memory(original, overlays, way, names)
+        largest = trace.largest * (original.animation_frames if animated else 1)
+        if trace.exact and largest > self._max_output_pixels:
+            raise too_large(largest, self._max_output_pixels)
+        return estimate_memory(original, overlays, trace, names)
 
 
-def after(sources: Sequence[ImageSource]) -> int | None:
-    """How many others a child may serve that opened these."""
-    return None if all(s.content_type in SAFER for s in sources) else AFTER_OTHERS
+def further_tasks(sources: Sequence[ImageSource]) -> int | None:
+    """How many further tasks a child may serve after it opened `sources`; None: as many as any."""
+    trusted = all(source.content_type in TRUSTED_TYPES for source in sources)
+    return None if trusted else TASKS_AFTER_UNTRUSTED
 
 
-def too_large(pixels: int, most: int) -> InvalidArgument:
+def too_large(pixels: int, limit: int) -> InvalidArgument:
     return InvalidArgument(
         Reason.PROCESSING_LIMIT_EXCEEDED,
-        f"A picture would have {pixels} pixels on the way, and at most {most} are processed.",
+        f"The image would have {pixels} pixels at some step; the limit is {limit}.",
     )
 
 
-def checked(answer: Any, path: Path) -> RenderedImage:
-    """The child that answered may have been taken over by the file it read. Raises InvalidArgument
+def checked_image(answer: Any, path: Path) -> RenderedImage:
+    """Checks the answer of a child that the file may have taken over. Raises InvalidArgument
     (MEDIA_CORRUPT)."""
     try:
         content_type = FORMATS[answer["format"]].content_type
-        return made(path, content_type, answer["width"], answer["height"])
+        return rendered_image(path, content_type, answer["width"], answer["height"])
     except (KeyError, TypeError, ValueError):
         raise unreadable() from None
 
 
-def checked_standard(answer: Any, paths: Mapping[str, Path]) -> ThumbnailSet:
-    """As `checked`."""
+def checked_thumbnails(answer: Any, paths: Mapping[str, Path]) -> ThumbnailSet:
+    """As `checked_image`."""
     try:
         thumbnails = {
-            name: made(path, "image/webp", *size)
+            name: rendered_image(path, "image/webp", *size)
             for (name, path), size in zip(paths.items(), answer["sizes"], strict=True)
         }
-        look = answer["blurhash"], answer["dominant_color"]
-        if not (BLURHASH.fullmatch(look[0]) and COLOR.fullmatch(look[1])):
+        blurhash, color = answer["blurhash"], answer["dominant_color"]
+        if not (BLURHASH.fullmatch(blurhash) and COLOR.fullmatch(color)):
             raise ValueError
-        return ThumbnailSet(thumbnails, *look)
+        return ThumbnailSet(thumbnails, blurhash, color)
     except (KeyError, TypeError, ValueError):
         raise unreadable() from None
 
 
-def made(path: Path, content_type: str, width: int, height: int) -> RenderedImage:
+def rendered_image(path: Path, content_type: str, width: int, height: int) -> RenderedImage:
     if not all(type(side) is int and 0 < side < 1 << 31 for side in (width, height)):
         raise ValueError
     return RenderedImage(path, content_type, width, height, path.stat().st_size)
 
 
 def unreadable() -> InvalidArgument:
-    return InvalidArgument(Reason.MEDIA_CORRUPT, "It cannot be read.")
+    return InvalidArgument(Reason.MEDIA_CORRUPT, "The image cannot be read.")

@@ -1,4 +1,4 @@
-"""Says what a media file is and whether it is whole, without ever opening it in this process."""
+"""Inspects media files in sandboxed child processes. This process never opens one."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,31 +15,31 @@ AUDIO = f"{INSPECT}.av:inspect_audio"
 DOCUMENT = f"{INSPECT}.document:inspect"
 
 LIMITS = ResourceLimits(
-    # A progressive JPEG of 250 megapixels needs 1.5 GiB: all its coefficients at once.
+    # A progressive JPEG of 250 megapixels needs 1.5 GiB, for all its coefficients at once.
     memory_bytes=2 << 30,
-    # The largest picture taken decodes in some ten seconds on one slow core.
+    # The largest accepted image decodes in about ten seconds on one slow core.
     cpu_seconds=60,
-    # A film without a duration in its header is read to the end, from a disk that others use.
+    # A video without a duration in its header is read to the end, from a shared disk.
     wall_seconds=120,
-    # Inspection writes nothing; what a library logs fits.
+    # Inspection writes nothing but the log messages of libraries.
     file_bytes=1 << 20,
-    # 200 tags of 1000 characters and 500 chapters' titles of 200, escaped.
+    # 200 tags of 1000 characters and 500 chapter titles of 200, escaped.
     result_bytes=4 << 20,
 )
-# A child starts in a quarter of a second: spread over this many pictures that is nothing, and what
-# a hostile one left behind is soon gone.
+# Starting a child takes a quarter of a second, which is nothing spread over this many images, and
+# a child that a hostile file took over is soon gone.
 IMAGES_PER_CHILD = 50
 
 
 class Inspector:
-    """Inspects files in child processes, at most `children` at once for each of pictures and
-    other media. An async context manager: leaving it ends the children."""
+    """Runs at most `children` child processes for images, and as many for other media. An async
+    context manager; leaving it ends the children."""
 
     def __init__(self, max_pixels: int, children: int) -> None:
         self._max_pixels = max_pixels
         self._images = Sandbox([IMAGE], LIMITS, children, IMAGES_PER_CHILD)
-        # Demuxers are the larger target, and their files the larger work: a fresh child for each,
-        # started before it is needed, since to start one takes longer than most inspections.
+        # Demuxers are the larger attack surface, and their files take longer: each gets a fresh
+        # child, started in advance, since the start takes longer than most inspections.
         self._others = Sandbox([VIDEO, AUDIO, DOCUMENT], LIMITS, children, 1, warm=True)
         self._stack = AsyncExitStack()
 
@@ -52,7 +52,8 @@ class Inspector:
         await self._stack.aclose()
 
     async def inspect(self, path: Path, kind: str, content_type: str) -> Inspection:
-        """What the file at `path` is: `kind` IMAGE, VIDEO, AUDIO or DOCUMENT, of `content_type`.
+        """Inspects the file at `path`, of `content_type`, as `kind`: IMAGE, VIDEO, AUDIO or
+        DOCUMENT.
 
         Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED,
         INSPECTION_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE).

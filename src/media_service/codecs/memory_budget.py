@@ -1,4 +1,4 @@
-"""A number of bytes that several share: who needs more than is left waits for it."""
+"""A memory budget that concurrent tasks share."""
 
 import asyncio
 from collections import deque
@@ -7,45 +7,47 @@ from contextlib import asynccontextmanager, suppress
 
 
 class MemoryBudget:
-    """Those who wait get their turn in the order they came, so that a large one gets its own."""
+    """Grants reservations in the order of the requests, so that small ones cannot starve a large
+    one."""
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._left = total
+        self._available = total
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
-    async def of(self, amount: int) -> AsyncIterator[None]:
-        """Holds `amount`; who needs more than there is has all of it, alone."""
-        amount = min(amount, self._total)
-        await self._take(amount)
+    async def reserve(self, size: int) -> AsyncIterator[None]:
+        """Reserves `size` bytes, or waits until it can. A request above the total reserves all of
+        it."""
+        size = min(size, self._total)
+        await self._acquire(size)
         try:
             yield
         finally:
-            self._give(amount)
+            self._release(size)
 
-    async def _take(self, amount: int) -> None:
-        if not self._waiting and amount <= self._left:
-            self._left -= amount
+    async def _acquire(self, size: int) -> None:
+        if not self._waiting and size <= self._available:
+            self._available -= size
             return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((amount, turn))
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((size, granted))
         try:
-            await turn
+            await granted
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._give(amount)  # its turn came just now
+            if granted.done() and not granted.cancelled():
+                self._release(size)  # it was granted just before the cancellation
             else:
                 with suppress(ValueError):
-                    self._waiting.remove((amount, turn))
-                self._give(0)  # somebody smaller may have waited behind
+                    self._waiting.remove((size, granted))
+                self._release(0)  # a smaller request behind this one may fit now
             raise
 
-    def _give(self, amount: int) -> None:
-        self._left += amount
-        while self._waiting and self._waiting[0][0] <= self._left:
-            wanted, turn = self._waiting.popleft()
-            if turn.cancelled():
+    def _release(self, size: int) -> None:
+        self._available += size
+        while self._waiting and self._waiting[0][0] <= self._available:
+            wanted, granted = self._waiting.popleft()
+            if granted.cancelled():
                 continue
-            self._left -= wanted
-            turn.set_result(None)
+            self._available -= wanted
+            granted.set_result(None)

@@ -1,30 +1,36 @@
-"""How much memory a picture takes while it is made, told from its header and its pipeline before
-it is begun. Bytes of a pixel are measured, as the peak of a child."""
+"""Estimates the memory that rendering an image takes, from its header and the pipeline, before the
+work begins. The bytes per pixel were measured as the peak of a child process."""
 
 from collections.abc import Iterable, Sequence
 
-from media_service.codecs.image.formats import FORMATS, like
-from media_service.codecs.image.source import PIXEL, ImageSource
+from media_service.codecs.image.formats import FORMATS, default_formats
+from media_service.codecs.image.source import PIXEL_BYTES, ImageSource
 from media_service.codecs.pipeline.sizes import SizeTrace, pixels
 
-# What the encoder keeps of each pixel of the result.
-ENCODED = {"JPEG": 12, "PNG": 4, "WEBP": 12, "AVIF": 16, "GIF": 12, "TIFF": 1}
-# Each frame of an animation is computed by a graph of its own.
-FRAME = 4 << 20
+# What each encoder keeps per pixel of the result.
+ENCODER_PIXEL_BYTES = {"JPEG": 12, "PNG": 4, "WEBP": 12, "AVIF": 16, "GIF": 12, "TIFF": 1}
+# A graph of libvips; each frame of an animation has its own.
+GRAPH_BYTES = 4 << 20
 
 
-def formats(source: ImageSource, format_name: str, deliver: Sequence[str]) -> Sequence[str]:
-    """Those that a picture may come out in."""
-    names = [format_name] if format_name else deliver or like(source.content_type)
+def possible_formats(
+    source: ImageSource, format_name: str, deliver: Sequence[str]
+) -> Sequence[str]:
+    """The formats that the result may have."""
+    names = [format_name] if format_name else deliver or default_formats(source.content_type)
     return [name for name in names if name in FORMATS]
 
 
 def estimate_memory(
     source: ImageSource, overlays: Iterable[ImageSource], trace: SizeTrace, formats: Sequence[str]
 ) -> int:
-    """Bytes that are needed at once, at most."""
-    frames = source.moving if any(FORMATS[name].animated for name in formats) else 1
-    encoder = max((ENCODED[name] for name in formats), default=0)
-    drawn = trace.held * PIXEL + pixels(trace.size) * encoder
-    whole = [overlay.decoded + overlay.pixels * PIXEL for overlay in overlays]
-    return source.decoded + sum(whole) + frames * drawn + (frames - 1) * FRAME
+    """The peak number of bytes, as an upper bound."""
+    animated = any(FORMATS[name].animated for name in formats)
+    frames = source.animation_frames if animated else 1
+    encoder_bytes = max((ENCODER_PIXEL_BYTES[name] for name in formats), default=0)
+    frame_bytes = trace.buffered_pixels * PIXEL_BYTES + pixels(trace.size) * encoder_bytes
+    overlay_bytes = sum(
+        overlay.decoded_bytes + overlay.pixels * PIXEL_BYTES for overlay in overlays
+    )
+    graph_bytes = (frames - 1) * GRAPH_BYTES
+    return source.decoded_bytes + overlay_bytes + frames * frame_bytes + graph_bytes

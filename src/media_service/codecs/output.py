@@ -1,4 +1,4 @@
-"""What came out of a pipeline."""
+"""The output of a pipeline."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A file. It is there for as long as the context that gave it. `suffix`: what is behind the
-    rendition's name, of what goes along with another."""
+    """An output file. It exists until the context that yielded it ends. `suffix`: appended to the
+    rendition's name, for a companion file such as the times of a storyboard."""
 
     path: Path
     content_type: str

@@ -1,17 +1,17 @@
-"""Who is told how much is done."""
+"""Progress callbacks."""
 
 from collections.abc import Callable
 from typing import TypeAlias
 
-# Is told how much is done, 0 to 1.
-ProgressCallback: TypeAlias = Callable[[float], None]
+# Takes the completed fraction of the work, from 0 to 1.
+ReportProgress: TypeAlias = Callable[[float], None]
 
 
-def between(told: ProgressCallback, begin: float, end: float) -> ProgressCallback:
-    """For a part of the work."""
-    return lambda part: told(begin + (end - begin) * part)
+def report_range(report: ReportProgress, begin: float, end: float) -> ReportProgress:
+    """A callback for one part of the work, whose 0 to 1 becomes `begin` to `end` of the whole."""
+    return lambda fraction: report(begin + (end - begin) * fraction)
 
 
-def seconds(told: ProgressCallback, expected: float) -> Callable[[float], None]:
-    """For what is counted in seconds of the result."""
-    return lambda done: told(min(1.0, done / expected) if expected > 0 else 1.0)
+def report_seconds(report: ReportProgress, expected: float) -> Callable[[float], None]:
+    """A callback that takes seconds of output, of which `expected` are the whole."""
+    return lambda done: report(min(1.0, done / expected) if expected > 0 else 1.0)

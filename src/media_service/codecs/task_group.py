@@ -1,15 +1,15 @@
-"""Things done at the same time."""
+"""Runs awaitables concurrently."""
 
 import asyncio
 from collections.abc import Awaitable
 
 
 async def run_together(*works: Awaitable[None]) -> None:
-    """All of them; if one fails, the others end, and then that is raised."""
+    """Waits for all of them. When one fails, cancels the others and raises its error."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
-        # Not by `gather`, which is cancelled with them: they would be cancelled once more below,
-        # while they put back what they had.
+        # Not `gather`: its cancellation would cancel the tasks, and the loop below would cancel
+        # them again while they clean up.
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         for task in tasks:

@@ -12,7 +12,7 @@ import struct
 import filetype
 import imagesize
 
-from media_service.codecs.inspect.office import FOLDERS
+from media_service.codecs.inspect.office import PART_PREFIXES
 from media_service.media import office_type as office
 from media_service.media.model import Kind
 
@@ -62,7 +62,7 @@ def detect(head: bytes) -> str:
     """The content type of bytes that begin with `head`; "application/octet-stream" if unknown."""
     if guess := filetype.guess(head):
         name = normalize(guess.mime)
-        return office.detect(head) if name == office.ZIP or name in FOLDERS else name
+        return office.detect(head) if name == office.ZIP or name in PART_PREFIXES else name
     if len(head) > 4 * 188 and all(head[i] == 0x47 for i in range(0, 4 * 188, 188)):
         return "video/mp2t"
     text = head[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")

@@ -4,7 +4,7 @@ import re
 import struct
 from collections.abc import Iterator
 
-from media_service.codecs.inspect.office import FOLDERS, ODF, OOXML
+from media_service.codecs.inspect.office import ODF, OOXML, PART_PREFIXES
 
 ZIP = "application/zip"
 # Every part has such a header, whose name stands behind its 30 bytes (APPNOTE, 4.3.7).
@@ -21,11 +21,11 @@ def detect(head: bytes) -> str:
     or one with macros, which has a type of its own."""
     if declared := MIMETYPE.match(head, HEADER_SIZE):
         name = declared[1].decode()
-        return name if name in FOLDERS else ZIP
+        return name if name in PART_PREFIXES else ZIP
     names = list(parts(head))
     if not {"[Content_Types].xml", "_rels/.rels"} & set(names):
         return ZIP
-    folders = {folder: name for name, folder in FOLDERS.items() if name.startswith(OOXML)}
+    folders = {folder: name for name, folder in PART_PREFIXES.items() if name.startswith(OOXML)}
     # The first decides: what is embedded in it has parts of its own, and comes later.
     for name in names:
         folder = name.partition("/")[0] + "/"

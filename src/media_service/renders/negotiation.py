@@ -23,5 +23,5 @@ def negotiated(accept: str, side: int, *, animated: bool) -> str:
         media_type, _, parameters = part.strip().partition(";")
         if not NOT_TAKEN.search(f";{parameters}"):
             taken.add(media_type.strip())
-    formats = [name for name in (ANIMATED if animated else STILL) if side <= FORMATS[name].side]
+    formats = [name for name in (ANIMATED if animated else STILL) if side <= FORMATS[name].max_side]
     return next((name for name in formats if f"image/{name.lower()}" in taken), "")

@@ -147,17 +147,17 @@ def manual_to_message(manual: OperationManual) -> processing_service_pb2.Operati
         name=manual.name,
         description=manual.description,
         example=manual.example,
-        kinds=[media_pb2.Media.Kind.Value(kind) for kind in manual.kinds],
-        output=media_pb2.Media.Kind.Value(manual.makes or "KIND_UNSPECIFIED"),
-        terminal=manual.last,
+        kinds=[media_pb2.Media.Kind.Value(kind) for kind in manual.input_kinds],
+        output=media_pb2.Media.Kind.Value(manual.output_kind or "KIND_UNSPECIFIED"),
+        terminal=manual.ends_pipeline,
         parameters=[
             processing_service_pb2.ParameterInfo(
                 name=parameter.name,
                 type=PARAMETER_TYPES[parameter.kind],
                 description=parameter.description,
                 default_value=parameter.default,
-                min_value=parameter.least,
-                max_value=parameter.most,
+                min_value=parameter.minimum,
+                max_value=parameter.maximum,
                 values=parameter.values,
             )
             for parameter in manual.parameters

@@ -11,7 +11,7 @@ from tests.codecs.image.goldens import FOLDER, golden
 CHANGING = [
     manual
     for manual in catalogue()
-    if "IMAGE" in manual.kinds and manual.name not in {"filter", *OUTPUT_OPERATIONS}
+    if "IMAGE" in manual.input_kinds and manual.name not in {"filter", *OUTPUT_OPERATIONS}
 ]
 # The example of each operation, or what suits a small picture better, and some more.
 PIPELINES = {manual.name: manual.example for manual in CHANGING} | {

@@ -10,7 +10,7 @@ import pytest
 import pyvips
 
 from media_service.codecs.image.source import ImageSource
-from media_service.codecs.image_renderer import AFTER_OTHERS, ImageRenderer
+from media_service.codecs.image_renderer import TASKS_AFTER_UNTRUSTED, ImageRenderer
 from media_service.codecs.memory_budget import MemoryBudget
 from media_service.codecs.memory_estimate import estimate_memory
 from media_service.codecs.pipeline.pipeline import stored_pipeline
@@ -166,7 +166,7 @@ async def test_who_opened_what_is_less_trusted_serves_few_others(
             await render(renderer, photo, "resize:9x")
         first = await child()
         await render(renderer, drawing, "convert:PNG")
-        for _ in range(AFTER_OTHERS - 1):
+        for _ in range(TASKS_AFTER_UNTRUSTED - 1):
             await render(renderer, photo, "resize:9x")
         assert await child() == first
         await render(renderer, photo, "resize:9x")
@@ -191,7 +191,7 @@ async def test_a_budget_is_given_in_turn() -> None:
     order = []
 
     async def take(name: str, amount: int, until: asyncio.Event) -> None:
-        async with budget.of(amount):
+        async with budget.reserve(amount):
             order.append(name)
             await until.wait()
 
@@ -275,7 +275,7 @@ async def test_how_large_it_becomes_is_told_beforehand(
     image = await look(renderer, photo, pipeline)
     smooth = 4 if "33" in pipeline or "12.5" in pipeline else 0
     for side, actual in zip(told.size, (image.width, image.height), strict=True):
-        assert actual <= side <= actual + (smooth if told.known else 1000)
+        assert actual <= side <= actual + (smooth if told.exact else 1000)
 
 
 async def test_what_would_become_too_large_is_not_even_begun(tmp_path: Path) -> None:

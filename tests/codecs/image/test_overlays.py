@@ -104,7 +104,7 @@ async def test_compose_outside_of_the_picture_changes_nothing(make: Make, place:
 
 
 async def test_compose_larger_than_any_picture_is_refused(make: Make):
-    with pytest.raises(FailedPrecondition, match="16384x1638400"):
+    with pytest.raises(FailedPrecondition, match="16384 × 1638400"):
         await make(f"compose:{OVERLAY}:width=16384", GROUND, {OVERLAY: plain(1, 100, 9, 9, 9)})
 
 

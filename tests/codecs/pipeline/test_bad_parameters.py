@@ -8,8 +8,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.codecs.pipeline.text_form import write_value
 from media_service.codecs.pipeline.validation import parse, validate
+from media_service.contract import field_rules
 from media_service.errors import InvalidArgument
-from tests.codecs.pipeline.random_operations import rules
 
 MEDIA = "0190163d-8694-739b-aea5-966c26f8ad91"
 
@@ -83,7 +83,7 @@ def written(operation: str, **parameters: str) -> str:
 
 def out_of_range(field: FieldDescriptor) -> Iterator[str]:
     kind = fields.type_name(field)
-    bounds = getattr(rules(field), str(rules(field).WhichOneof("type")))
+    bounds = getattr(field_rules(field), str(field_rules(field).WhichOneof("type")))
     assert bounds.HasField("gte") or bounds.HasField("gt"), f"{field.full_name} has no least value"
     assert bounds.HasField("lte") or bounds.HasField("lt"), f"{field.full_name} has no most value"
     step = 1 if kind == "int" else 0.001

@@ -1,4 +1,4 @@
-"""The peaks of a whole sound, however long it turns out to be."""
+"""Reduces the peaks of a track of unknown length to a bounded number."""
 
 import numpy as np
 
@@ -6,39 +6,39 @@ from media_service.codecs.audio.peaks import Peaks
 
 
 class PeakDownsampler:
-    """Takes peaks as they come and holds at most so many, an even number: when there are that many,
-    each is merged with its neighbour."""
+    """Keeps at most `capacity` peaks, an even number. When it is full, it merges each pair of
+    neighbors, and from then on as many input peaks into one."""
 
-    def __init__(self, most: int) -> None:
-        self._held = np.empty((most, 2), np.int16)
+    def __init__(self, capacity: int) -> None:
+        self._peaks = np.empty((capacity, 2), np.int16)
         self._count = 0
-        # How many of those that come make one that is held; and those that are no whole one yet.
-        self._each = 1
-        self._rest = self._held[:0]
+        # How many input peaks make one that is kept, and those that do not make a whole one yet.
+        self._factor = 1
+        self._rest = self._peaks[:0]
 
-    def take(self, peaks: Peaks) -> None:
+    def add(self, peaks: Peaks) -> None:
         peaks = np.concatenate([self._rest, peaks])
-        while len(peaks) >= self._each:
-            room = len(self._held) - self._count
-            size = min(len(peaks) // self._each, room) * self._each
+        while len(peaks) >= self._factor:
+            room = len(self._peaks) - self._count
+            size = min(len(peaks) // self._factor, room) * self._factor
             now, peaks = peaks[:size], peaks[size:]
-            self._hold(merged(now, self._each))
+            self._append(merged(now, self._factor))
         self._rest = peaks
 
     def peaks(self) -> Peaks:
         rest = [merged(self._rest, len(self._rest))] if len(self._rest) else []
-        return np.concatenate([self._held[: self._count], *rest])
+        return np.concatenate([self._peaks[: self._count], *rest])
 
-    def _hold(self, peaks: Peaks) -> None:
-        self._held[self._count : self._count + len(peaks)] = peaks
+    def _append(self, peaks: Peaks) -> None:
+        self._peaks[self._count : self._count + len(peaks)] = peaks
         self._count += len(peaks)
-        if self._count == len(self._held):
+        if self._count == len(self._peaks):
             self._count //= 2
-            self._held[: self._count] = merged(self._held, 2)
-            self._each *= 2
+            self._peaks[: self._count] = merged(self._peaks, 2)
+            self._factor *= 2
 
 
-def merged(peaks: Peaks, each: int) -> Peaks:
-    """One of `each`."""
-    pieces = peaks.reshape(-1, each, 2)
-    return np.stack([pieces[:, :, 0].min(axis=1), pieces[:, :, 1].max(axis=1)], axis=1)
+def merged(peaks: Peaks, factor: int) -> Peaks:
+    """Merges each group of `factor` peaks into one."""
+    groups = peaks.reshape(-1, factor, 2)
+    return np.stack([groups[:, :, 0].min(axis=1), groups[:, :, 1].max(axis=1)], axis=1)

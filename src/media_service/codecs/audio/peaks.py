@@ -1,74 +1,75 @@
-"""The smallest and the largest sample of each short piece of a sound."""
+"""Reads the peaks of an audio track: the smallest and the largest sample of each short interval."""
 
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from media_service.codecs.audio.edit_chain import edited
-from media_service.codecs.audio.loudness import correction
-from media_service.codecs.ffmpeg.run import coding, opened
-from media_service.codecs.progress import ProgressCallback, between, seconds
+from media_service.codecs.audio.edited_track import edited_track
+from media_service.codecs.audio.loudness import loudness_correction
+from media_service.codecs.ffmpeg.run import open_file, run_ffmpeg
+from media_service.codecs.progress import ReportProgress, report_range, report_seconds
+from media_service.codecs.task_group import run_together
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.source import AvSource
 
-# Pairs of the smallest and the largest sample.
+# Rows of the smallest and the largest sample.
 Peaks: TypeAlias = npt.NDArray[np.int16]
 
 SAMPLE = np.dtype("<i2")
-# Bytes that are looked at in one go, and that wait in the pipe: ffmpeg decodes on meanwhile.
-LOOK = 1 << 20
-# Samples that ffmpeg gives out in one go.
-FRAME = 1 << 16
+# Bytes per read, and in the pipe, so that ffmpeg decodes ahead.
+READ_BYTES = 1 << 20
+# Samples per write of ffmpeg.
+FRAME_SAMPLES = 1 << 16
 
 
 async def read_peaks(
-    film: AvSource,
+    source: AvSource,
     edits: Edits,
     rate: int,
     samples: int,
-    told: ProgressCallback,
-    take: Callable[[Peaks], None],
+    report: ReportProgress,
+    add: Callable[[Peaks], None],
 ) -> None:
-    """Gives `take` the peaks of the edited sound, its channels mixed into one, at `rate`, as they
-    come: a pair for so many `samples`, of which the last may have fewer. That takes a few megabytes
-    however long the sound is.
+    """Passes the peaks of the edited track to `add` as they are decoded: one row for each `samples`
+    samples at `rate`, mixed to mono. The last row may stand for fewer. Memory use is a few
+    megabytes, whatever the length.
 
-    Raises as `Program.wait`, and as `edited`.
+    Raises as `Program.wait`, and as `edited_track`.
     """
     begin = 0.6 if edits.normalize else 0.0
-    louder = await correction(film, edits, between(told, 0, begin))
-    tell = seconds(between(told, begin, 1), edits.seconds)
+    correction = await loudness_correction(source, edits, report_range(report, 0, begin))
+    progress = report_seconds(report_range(report, begin, 1), edits.seconds)
     async with AsyncExitStack() as stack:
-        file = stack.enter_context(opened(film.path))
-        stream = (
-            louder.applied(edited(film, edits, file))
+        file = stack.enter_context(open_file(source.path))
+        node = (
+            correction.applied(edited_track(source, edits, file))
             .filter("aformat", sample_fmts="s16", sample_rates=rate, channel_layouts="mono")
-            # A frame of most codecs lasts 20 ms. So many of them, from thread to thread and from
-            # one process to the other, cost more than to decode them.
-            .filter("asetnsamples", n=FRAME, p=0)
+            # A frame of most codecs lasts 20 ms. Passing those between threads and processes would
+            # cost more than decoding them.
+            .filter("asetnsamples", n=FRAME_SAMPLES, p=0)
         )
-        come, go = os.pipe()
-        with os.fdopen(go, "wb"):  # ours is closed as soon as ffmpeg has it, or it would never end
-            reader = await stack.enter_async_context(reading(come))
-            output = stream.output(f"pipe:{go}", format="s16le", blocksize=LOOK // 4)
-            work = coding(output, [file, go], progress=tell)
-            program = await stack.enter_async_context(work)
-        await run_together(program.wait(), peaks_of(reader, samples, take))
+        read_end, write_end = os.pipe()
+        with os.fdopen(write_end, "wb"):  # must close once ffmpeg has it, or the pipe never ends
+            reader = await stack.enter_async_context(pipe_reader(read_end))
+            output = node.output(f"pipe:{write_end}", format="s16le", blocksize=READ_BYTES // 4)
+            running = run_ffmpeg(output, [file, write_end], progress=progress)
+            program = await stack.enter_async_context(running)
+        await run_together(program.wait(), find_peaks(reader, samples, add))
 
 
 @asynccontextmanager
-async def reading(file: int) -> AsyncIterator[asyncio.StreamReader]:
-    """The end of a pipe, closed at the end."""
-    with suppress(AttributeError, OSError):  # not on every system, and not beyond its limit
-        fcntl.fcntl(file, fcntl.F_SETPIPE_SZ, LOOK)
+async def pipe_reader(file: int) -> AsyncIterator[asyncio.StreamReader]:
+    """Reads the pipe end `file`, and closes it in the end."""
+    with suppress(AttributeError, OSError):  # not on every system, nor beyond the system's limit
+        fcntl.fcntl(file, fcntl.F_SETPIPE_SZ, READ_BYTES)
     loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=LOOK)
+    reader = asyncio.StreamReader(limit=READ_BYTES)
     protocol = asyncio.StreamReaderProtocol(reader)
     transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(file, "rb"))
     try:
@@ -77,35 +78,24 @@ async def reading(file: int) -> AsyncIterator[asyncio.StreamReader]:
         transport.close()
 
 
-async def peaks_of(
-    reader: asyncio.StreamReader, samples: int, take: Callable[[Peaks], None]
+async def find_peaks(
+    reader: asyncio.StreamReader, samples: int, add: Callable[[Peaks], None]
 ) -> None:
-    piece = samples * SAMPLE.itemsize
-    look = max(1, LOOK // piece) * piece
+    interval = samples * SAMPLE.itemsize
+    size = max(1, READ_BYTES // interval) * interval
     more = True
     while more:
         try:
-            data = await reader.readexactly(look)
+            data = await reader.readexactly(size)
         except asyncio.IncompleteReadError as end:
             data, more = end.partial, False
-        sound = np.frombuffer(data, SAMPLE, len(data) // SAMPLE.itemsize)
-        whole = len(sound) // samples * samples
+        decoded = np.frombuffer(data, SAMPLE, len(data) // SAMPLE.itemsize)
+        whole = len(decoded) // samples * samples
         if whole:
-            take(smallest_and_largest(sound[:whole].reshape(-1, samples)))
-        if whole < len(sound):
-            take(smallest_and_largest(sound[whole:].reshape(1, -1)))
+            add(smallest_and_largest(decoded[:whole].reshape(-1, samples)))
+        if whole < len(decoded):
+            add(smallest_and_largest(decoded[whole:].reshape(1, -1)))
 
 
-def smallest_and_largest(pieces: npt.NDArray[np.int16]) -> Peaks:
-    return np.stack([pieces.min(axis=1), pieces.max(axis=1)], axis=1)
-
-
-async def run_together(*work: Coroutine[Any, Any, None]) -> None:
-    """Until all is done; what fails ends the others."""
-    tasks = [asyncio.ensure_future(each) for each in work]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+def smallest_and_largest(intervals: npt.NDArray[np.int16]) -> Peaks:
+    return np.stack([intervals.min(axis=1), intervals.max(axis=1)], axis=1)

@@ -1,7 +1,7 @@
-"""Office documents become PDF by LibreOffice, if the machine has it.
+"""Converts office documents to PDF with LibreOffice, if it is installed.
 
-It runs as a library (LibreOfficeKit) in a child of ours: so it needs no socket and no process of
-its own, which as a program it does, and is confined like all that opens media.
+LibreOffice runs as a library (LibreOfficeKit) in a child process: as a program it would need a
+socket and processes of its own. So it is confined like everything else that opens media.
 """
 
 import os
@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 from media_service.codecs.sandbox.fonts import font_folder
 from media_service.errors import InvalidArgument, Reason
 
-# Those it converts, and what their files are called.
+# The file name suffix of each content type that it converts.
 SUFFIXES = {
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
@@ -26,10 +26,10 @@ SUFFIXES = {
     "application/rtf": "rtf",
     "text/rtf": "rtf",
 }
-# As Debian has it, and as it comes from its makers.
+# The first in Debian, the second in the packages of The Document Foundation.
 LIBRARIES = ("libmergedlo.so", "libsofficeapp.so")
-# The machine's fonts, and which of them stand in for others: in those a document asks for, lines
-# break where its author saw them break.
+# The fonts of the machine and their substitution rules. With the fonts that a document asks for,
+# lines break where its author saw them break.
 FONTS = tuple(
     Path(folder)
     for folder in (
@@ -41,17 +41,17 @@ FONT_CONFIG = """<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
 <fontconfig>
   <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
-  <dir>{ours}</dir>
+  <dir>{bundled}</dir>
 </fontconfig>
 """
-# Of Debian, to which its folder has links.
+# In Debian, the installation has links to these.
 SETTINGS = (Path("/etc/libreoffice"), Path("/var/lib/libreoffice"), Path("/var/spool/libreoffice"))
-# Nobody is there to be asked anything.
+# Show no dialogs.
 OPTIONS = b"Batch=true"
 
 
 class DocumentClass(Structure):
-    """The beginning of `struct _LibreOfficeKitDocumentClass`, to which others are only added."""
+    """The beginning of `struct _LibreOfficeKitDocumentClass`. New members are only appended."""
 
     _fields_ = (
         ("size", c_size_t),
@@ -61,7 +61,7 @@ class DocumentClass(Structure):
 
 
 class Document(Structure):
-    _fields_ = (("of", POINTER(DocumentClass)),)
+    _fields_ = (("methods", POINTER(DocumentClass)),)
 
 
 class KitClass(Structure):
@@ -77,23 +77,24 @@ class KitClass(Structure):
 
 
 class Kit(Structure):
-    _fields_ = (("of", POINTER(KitClass)),)
+    _fields_ = (("methods", POINTER(KitClass)),)
 
 
 def installed() -> Path | None:
-    """The folder of LibreOffice's programs and libraries; None: there is none."""
+    """The folder of LibreOffice's programs and libraries; None: it is not installed."""
     program = shutil.which("soffice") or shutil.which("libreoffice")
     folder = Path(program).resolve().parent if program else None
     return folder if folder and any((folder / name).exists() for name in LIBRARIES) else None
 
 
-def needed(programs: Path) -> tuple[Path, ...]:
-    """The folders that it reads."""
+def readable_folders(programs: Path) -> tuple[Path, ...]:
+    """The folders that LibreOffice reads."""
     return (programs.parent, *SETTINGS, *FONTS)
 
 
 def convert(media: int, output: int, *, programs: str, suffix: str) -> None:
-    """Writes a document as a PDF; `programs`: where LibreOffice is. Runs in a child, once.
+    """Writes a document to `output` as a PDF. `programs`: the folder of LibreOffice's programs.
+    Runs in a child process, once.
 
     Raises InvalidArgument (MEDIA_CORRUPT).
     """
@@ -102,26 +103,27 @@ def convert(media: int, output: int, *, programs: str, suffix: str) -> None:
     with os.fdopen(os.dup(media), "rb") as file, original.open("wb") as copy:
         shutil.copyfileobj(file, copy)
     fonts = here / "fonts.conf"
-    fonts.write_text(FONT_CONFIG.format(ours=escape(str(font_folder()))))
+    fonts.write_text(FONT_CONFIG.format(bundled=escape(str(font_folder()))))
     os.environ["FONTCONFIG_FILE"] = str(fonts)
-    # It writes there until it is killed, so not where the child removes what a task has left.
-    kit = started(Path(programs), Path(tempfile.gettempdir()) / "profile")
-    document = kit.contents.of.contents.load_with_options(kit, url(original), OPTIONS)
+    # Not in the task's own folder, which the child removes while LibreOffice still writes.
+    kit = start_kit(Path(programs), Path(tempfile.gettempdir()) / "profile")
+    document = kit.contents.methods.contents.load_with_options(kit, url(original), OPTIONS)
     if not document:
-        raise corrupt("LibreOffice cannot open it; it may be damaged, or need a password.")
-    if not document.contents.of.contents.save_as(document, url(result), b"pdf", None):
-        raise corrupt("LibreOffice cannot write it as a PDF.")
-    with result.open("rb") as made, os.fdopen(os.dup(output), "wb") as file:
-        shutil.copyfileobj(made, file)
+        message = "LibreOffice cannot open the document; it may be damaged, or need a password."
+        raise corrupt(message)
+    if not document.contents.methods.contents.save_as(document, url(result), b"pdf", None):
+        raise corrupt("LibreOffice cannot convert the document to PDF.")
+    with result.open("rb") as pdf, os.fdopen(os.dup(output), "wb") as file:
+        shutil.copyfileobj(pdf, file)
 
 
-def started(programs: Path, profile: Path) -> Any:
-    """A pointer to a `Kit`."""
+def start_kit(programs: Path, profile: Path) -> Any:
+    """Starts LibreOffice; returns a pointer to a `Kit`."""
     library = next(programs / name for name in LIBRARIES if (programs / name).exists())
-    start = CDLL(str(library)).libreofficekit_hook_2
-    start.argtypes = (c_char_p, c_char_p)
-    start.restype = POINTER(Kit)
-    kit = start(os.fsencode(programs), url(profile))
+    hook = CDLL(str(library)).libreofficekit_hook_2
+    hook.argtypes = (c_char_p, c_char_p)
+    hook.restype = POINTER(Kit)
+    kit = hook(os.fsencode(programs), url(profile))
     if not kit:
         raise RuntimeError("LibreOffice does not start")
     return kit

@@ -1,34 +1,35 @@
-"""A page of a document as a picture. Runs in a child."""
+"""Renders a page of a PDF. Runs in a child process."""
 
 import math
 
 import pyvips
 from pypdfium2 import PdfBitmap
 
-from media_service.codecs.document.pdf import corrupt, opened, page_of
+from media_service.codecs.document.pdf import corrupt, open_page, open_pdf
 
-# The library rounds up: without this little less, a rounding error would be a pixel more.
-NEARLY = 1 - 1e-9
+# PDFium rounds sizes up. Without this factor a rounding error would add a pixel.
+NEARLY_ONE = 1 - 1e-9
 
 
-def draw(media: int, output: int, *, number: int, size: int) -> tuple[int, int]:
-    """Writes a PNG, on white, upright, with what is filled into forms and noted in margins. Its
-    longer side has `size` pixels, so no page takes more memory than another. Returns its size.
+def draw_page(media: int, output: int, *, number: int, size: int) -> tuple[int, int]:
+    """Writes page `number` to `output` as a PNG: upright, on white, with form fields and
+    annotations. Its longer side is `size` pixels, so the memory needed does not depend on the page.
+    Returns its width and height.
 
     Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (OPERATION_NOT_APPLICABLE,
     DOCUMENT_ENCRYPTED).
     """
-    with opened(media) as document:
-        document.init_forms()  # before the first page, or they are not drawn
-        with page_of(document, number) as page:
+    with open_pdf(media) as document:
+        document.init_forms()  # form fields are drawn only if this precedes the first page
+        with open_page(document, number) as page:
             longest = max(page.get_size())
             if not 0 < longest < math.inf:
                 raise corrupt(f"Page {number} of the document has no size.")
-            bitmap = page.render(scale=size / longest * NEARLY, rev_byteorder=True)
-    return write(bitmap, output)
+            bitmap = page.render(scale=size / longest * NEARLY_ONE, rev_byteorder=True)
+    return write_png(bitmap, output)
 
 
-def write(bitmap: PdfBitmap, output: int) -> tuple[int, int]:
+def write_png(bitmap: PdfBitmap, output: int) -> tuple[int, int]:
     width, height = bitmap.width, bitmap.height
     image = pyvips.Image.new_from_memory(bitmap.buffer, width, height, bitmap.n_channels, "uchar")
     image = image.copy(interpretation="srgb")

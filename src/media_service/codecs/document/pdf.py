@@ -14,8 +14,8 @@ ENCRYPTED = {raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY}
 
 
 @contextmanager
-def opened(media: int) -> Iterator[Any]:
-    """A document of the descriptor `media`, read as far as it is needed, whatever its size.
+def open_pdf(media: int) -> Iterator[Any]:
+    """Opens the document of the file descriptor `media`, and reads only the parts it needs.
 
     Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (DOCUMENT_ENCRYPTED).
     """
@@ -24,7 +24,7 @@ def opened(media: int) -> Iterator[Any]:
             document = pypdfium2.PdfDocument(file)
         except pypdfium2.PdfiumError as error:
             if error.err_code in ENCRYPTED:
-                message = "The document is encrypted, and opens only with a password or a key."
+                message = "The document is encrypted; opening it needs a password or a key."
                 raise FailedPrecondition(Reason.DOCUMENT_ENCRYPTED, message) from None
             raise corrupt(f"The document cannot be read: {error}") from None
         with closing(document):
@@ -32,14 +32,14 @@ def opened(media: int) -> Iterator[Any]:
 
 
 @contextmanager
-def page_of(document: Any, number: int) -> Iterator[Any]:
-    """The first is 1.
+def open_page(document: Any, number: int) -> Iterator[Any]:
+    """Opens a page, counted from 1.
 
     Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (OPERATION_NOT_APPLICABLE).
     """
     count = len(document)
     if number > count:
-        message = f"There is no page {number}: the document has {count}."
+        message = f"The document has no page {number}; it has {count} pages."
         raise FailedPrecondition(Reason.OPERATION_NOT_APPLICABLE, message)
     try:
         page = document[number - 1]

@@ -1,16 +1,16 @@
-"""What ffmpeg writes, as it comes: nothing lies on the disk on the way."""
+"""Pipes that read the output of ffmpeg as it is written, without a file on disk."""
 
 import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-PIECE = 1 << 20
+CHUNK_BYTES = 1 << 20
 
 
 class Pipe:
-    """`file`: where a program writes. Close it (`hand_over`) once the program has it: what is read
-    ends when nobody can write any more."""
+    """`file`: the end that a program writes to. Close it (`hand_over`) once the program has it, or
+    reading never ends."""
 
     def __init__(self, reader: asyncio.StreamReader, file: int) -> None:
         self.file = file
@@ -21,29 +21,29 @@ class Pipe:
         if file >= 0:
             os.close(file)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        while piece := await self._reader.read(PIECE):
-            yield piece
+    async def read(self) -> AsyncIterator[bytes]:
+        while data := await self._reader.read(CHUNK_BYTES):
+            yield data
 
 
 @asynccontextmanager
-async def pipe() -> AsyncIterator[Pipe]:
-    """A pipe, for as long as the context lasts; the program that writes to it then is refused."""
-    out, into = os.pipe()
-    made: Pipe | None = None
+async def open_pipe() -> AsyncIterator[Pipe]:
+    """A pipe. After the context ends, writing to it fails."""
+    read_end, write_end = os.pipe()
+    pipe: Pipe | None = None
     try:
-        reader = asyncio.StreamReader(limit=PIECE)
+        reader = asyncio.StreamReader(limit=CHUNK_BYTES)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(out, "rb", 0)
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", 0)
         )
-        made = Pipe(reader, into)
+        pipe = Pipe(reader, write_end)
         try:
-            yield made
+            yield pipe
         finally:
             transport.close()
     finally:
-        if made:
-            made.hand_over()
+        if pipe:
+            pipe.hand_over()
         else:
             with suppress(OSError):
-                os.close(into)
+                os.close(write_end)

@@ -1,4 +1,4 @@
-"""Runs ffmpeg: a graph made with ffmpeg-python, on open files, in a confined child."""
+"""Runs ffmpeg in a confined child process, on open files, with a graph built by ffmpeg-python."""
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ from media_service.codecs.sandbox.program import Program, confined
 from media_service.errors import Reason
 
 LIMITS = ResourceLimits(
-    # 8K takes 50 MiB for a picture, and decoder, filters and encoders hold some dozens.
+    # A frame of 8K takes 50 MiB, and decoders, filters and encoders hold dozens of them.
     memory_bytes=8 << 30,
     cpu_seconds=24 * 3600,
     wall_seconds=12 * 3600,
@@ -24,28 +24,31 @@ LIMITS = ResourceLimits(
     result_bytes=0,
     exceeded=Reason.PROCESSING_LIMIT_EXCEEDED,
 )
-# It tells how far it is four times a second. What comes no further for so long hangs.
+# ffmpeg reports progress four times a second. Without progress for this long, it hangs.
 STALL_SECONDS = 120.0
-# Somebody may wait to see the first seconds of a film, and for nothing else that is made of it:
-# beside that, the rest has a thirtieth of the processors, and what is idle. The sound of a stream
-# has a quarter: it is soon ahead of the pictures, and is not to be what is left in the end.
-NICE_IF_AWAITED, NICE_OF_SOUND, NICE = 0, 5, 15
-TOLD = ("-nostdin", "-hide_banner", "-loglevel", "error", "-nostats", "-stats_period", "0.25")
+# A viewer may wait for the first segments of a stream, and for nothing else. Beside those,
+# background work gets a thirtieth of the processors, and what is idle. The audio of a stream gets
+# a quarter: it soon runs ahead of the video, and must not finish last.
+NICE_INTERACTIVE, NICE_AUDIO, NICE_BACKGROUND = 0, 5, 15
+COMMON_OPTIONS = (
+    *("-nostdin", "-hide_banner", "-loglevel", "error"),
+    *("-nostats", "-stats_period", "0.25", "-progress", "pipe:1"),
+)
 
-# Is told how many seconds of the result are there, which rise.
-Seconds = Callable[[float], None]
+# Gets the rising number of seconds of the output that are written.
+ReportSeconds = Callable[[float], None]
 
 
 @cache
 def binary() -> Path:
-    """The ffmpeg that comes with the service; IMAGEIO_FFMPEG_EXE names another."""
+    """The ffmpeg that comes with the service; IMAGEIO_FFMPEG_EXE overrides it."""
     return Path(imageio_ffmpeg.get_ffmpeg_exe()).resolve()
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[int]:
-    """A file, open for reading. Two inputs need two: they share no place in it. Raises DataLoss
-    (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE)."""
+def open_file(path: Path) -> Iterator[int]:
+    """Opens a file to read. Each input needs its own, since inputs would share one's position.
+    Raises DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE)."""
     file = open_media(path)
     try:
         yield file
@@ -53,41 +56,42 @@ def opened(path: Path) -> Iterator[int]:
         os.close(file)
 
 
-def source(file: int, demuxer: str, **options: Any) -> Any:
-    """An open file as an input. The demuxer is never guessed, and it can open nothing else."""
+def ffmpeg_input(file: int, demuxer: str, **options: Any) -> Any:
+    """An open file as an input. ffmpeg does not guess the demuxer, and can open nothing else."""
     return ffmpeg.input("fd:", fd=file, format=demuxer, protocol_whitelist="fd", **options)
 
 
 @asynccontextmanager
-async def coding(
+async def run_ffmpeg(
     output: Any,
     files: Sequence[int],
     *,
     limits: ResourceLimits = LIMITS,
-    progress: Seconds | None = None,
-    nice: int = NICE,
+    progress: ReportSeconds | None = None,
+    nice: int = NICE_BACKGROUND,
 ) -> AsyncIterator[Program]:
-    """ffmpeg at work on `output`, a node of ffmpeg-python or several, whose inputs and outputs are
-    `files` or names in the program's folder. Await its `wait()`. Raises as `Program.wait`."""
+    """Starts ffmpeg; await the program's `wait()`. Leaving the context kills it.
 
-    there = 0
+    `output`: one or several output nodes of ffmpeg-python, whose inputs and outputs are `files`,
+    or names in the program's folder. Raises as `Program.wait`.
+    """
+    written = 0
 
-    def said(line: str) -> None:
-        nonlocal there
+    def on_line(line: str) -> None:
+        nonlocal written
         name, _, value = line.partition("=")
-        # It may say less than before, when it hears of another stream.
-        if progress and name == "out_time_us" and value.isdigit() and int(value) > there:
-            there = int(value)
-            progress(there / 1e6)
+        # It may fall back when another stream begins.
+        if progress and name == "out_time_us" and value.isdigit() and int(value) > written:
+            written = int(value)
+            progress(written / 1e6)
 
-    arguments = [*TOLD, "-progress", "pipe:1", *ffmpeg.get_args(output, overwrite_output=True)]
     async with confined(
         binary(),
-        arguments,
+        [*COMMON_OPTIONS, *ffmpeg.get_args(output, overwrite_output=True)],
         files,
         limits,
         stall_seconds=STALL_SECONDS,
-        said=said,
+        on_line=on_line,
         nice=nice,
     ) as program:
         yield program

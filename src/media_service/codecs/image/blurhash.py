@@ -1,4 +1,4 @@
-"""BlurHash (https://blurha.sh): the few lowest frequencies of a picture, as text."""
+"""BlurHash (https://blurha.sh): the lowest frequencies of an image, as text."""
 
 import math
 from collections.abc import Sequence
@@ -7,37 +7,39 @@ from typing import TypeAlias
 Color: TypeAlias = tuple[float, float, float]
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#$%*+,-.:;=?@[]^_{|}~"
-# Waves along the longer side; along the shorter one fewer, by its length.
-MOST, FEWEST = 4, 2
+# Components along the longer side; in proportion fewer along the shorter one.
+MAX_COMPONENTS, MIN_COMPONENTS = 4, 2
 
 
 def blurhash(pixels: bytes, width: int, height: int) -> str:
-    """Of red, green and blue of each pixel, in rows; for pictures of a few hundred pixels."""
-    across, down = waves(width, height)
+    """`pixels`: red, green and blue of each pixel, row by row. Meant for a few hundred pixels."""
+    across, down = components(width, height)
     linear = [LINEAR[value] for value in pixels]
     factors = [factor(linear, width, height, x, y) for y in range(down) for x in range(across)]
     average, *others = factors
     peak = max((abs(value) for color in others for value in color), default=0.0)
     scale = min(max(0, math.floor(peak * 166 - 0.5)), 82) if others else 0
-    most = (scale + 1) / 166
+    limit = (scale + 1) / 166
     return "".join(
         [
             digits(across - 1 + (down - 1) * 9, 1),
             digits(scale, 1),
-            digits(sum(shown(v) << s for v, s in zip(average, (16, 8, 0), strict=True)), 4),
-            *(digits(quantised(color, most), 2) for color in others),
+            digits(sum(to_srgb(v) << s for v, s in zip(average, (16, 8, 0), strict=True)), 4),
+            *(digits(quantized(color, limit), 2) for color in others),
         ]
     )
 
 
-def waves(width: int, height: int) -> tuple[int, int]:
+def components(width: int, height: int) -> tuple[int, int]:
     longer = max(width, height)
-    across, down = (max(FEWEST, round(MOST * side / longer)) for side in (width, height))
+    across, down = (
+        max(MIN_COMPONENTS, round(MAX_COMPONENTS * side / longer)) for side in (width, height)
+    )
     return across, down
 
 
 def factor(linear: Sequence[float], width: int, height: int, x: int, y: int) -> Color:
-    """How much of one wave is in the picture."""
+    """The amplitude of one component."""
     columns = [math.cos(math.pi * x * (i + 0.5) / width) for i in range(width)]
     rows = [math.cos(math.pi * y * (j + 0.5) / height) for j in range(height)]
     weights = [row * column for row in rows for column in columns]
@@ -49,10 +51,10 @@ def factor(linear: Sequence[float], width: int, height: int, x: int, y: int) -> 
     return red, green, blue
 
 
-def quantised(color: Color, most: float) -> int:
+def quantized(color: Color, limit: float) -> int:
     number = 0
     for value in color:
-        part = math.copysign(math.sqrt(abs(value / most)), value)
+        part = math.copysign(math.sqrt(abs(value / limit)), value)
         number = number * 19 + min(max(0, math.floor(part * 9 + 9.5)), 18)
     return number
 
@@ -66,7 +68,7 @@ def to_linear(value: int) -> float:
     return part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
 
 
-def shown(linear: float) -> int:
+def to_srgb(linear: float) -> int:
     part = min(max(0.0, linear), 1.0)
     part = part * 12.92 if part <= 0.0031308 else 1.055 * part ** (1 / 2.4) - 0.055
     return round(part * 255)

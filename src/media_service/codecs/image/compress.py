@@ -1,4 +1,5 @@
-"""As few bytes as somebody wants: pixels are computed once, and encoded a few times."""
+"""Compresses an image to a size or quality. Computes the pixels once, and encodes them a few
+times."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,94 +14,97 @@ from media_service.codecs.image.loaders import LOADERS, allow_only, value
 from media_service.codecs.image.ssim import Similarity
 from media_service.errors import FailedPrecondition, Reason
 
-# The best that is tried if nothing else is said: beyond it files grow, and nobody sees why.
-BEST = 95
-# As similar as this, nobody tells them apart.
-ALIKE = 0.99
-# The part in the middle that tells for all of it, in pixels on a side.
-SAMPLE = 1536
+# The highest quality that is tried by default: beyond it files grow without visible effect.
+MAX_QUALITY = 95
+# The similarity from which two images look the same.
+LOOKS_SAME = 0.99
+# The side of the sample from the middle of the image that similarity is measured on, in pixels.
+SAMPLE_SIDE = 1536
 BITS = {"PNG": (1, 2, 4, 8), "GIF": (1, 2, 3, 4, 5, 6, 7)}
 T = TypeVar("T")
 
 
-def compress(image: Image, encoding: Encoding, wanted: Operation.Compress) -> bytes:
+def compress(image: Image, encoding: Encoding, message: Operation.Compress) -> bytes:
     """Raises FailedPrecondition (MAX_BYTES_TOO_SMALL)."""
-    if wanted.HasField("quality"):
-        return encode(image, replace(encoding, quality=wanted.quality))
+    if message.HasField("quality"):
+        return encode(image, replace(encoding, quality=message.quality))
     image = image.copy_memory()
-    if wanted.HasField("max_bytes"):
-        return within(image, ladder(encoding), wanted.max_bytes)
-    target = wanted.similarity if wanted.HasField("similarity") else ALIKE
-    return alike(image, encoding, target)
+    if message.HasField("max_bytes"):
+        return best_within(image, attempts(encoding), message.max_bytes)
+    target = message.similarity if message.HasField("similarity") else LOOKS_SAME
+    return smallest_similar(image, encoding, target)
 
 
-def ladder(encoding: Encoding) -> Sequence[Encoding]:
-    """Ways to write it, from the smallest to the best."""
+def attempts(encoding: Encoding) -> Sequence[Encoding]:
+    """The encodings to try, from the smallest to the best."""
     if encoding.lossy:
-        return [replace(encoding, quality=n) for n in range(1, best(encoding) + 1)]
+        return [replace(encoding, quality=n) for n in range(1, max_quality(encoding) + 1)]
     bits = BITS.get(encoding.format.name, ())
     return [*(replace(encoding, bits=n) for n in bits), encoding]
 
 
-def best(encoding: Encoding) -> int:
-    return encoding.convert.quality if encoding.convert.HasField("quality") else BEST
+def max_quality(encoding: Encoding) -> int:
+    return encoding.convert.quality if encoding.convert.HasField("quality") else MAX_QUALITY
 
 
-def within(image: Image, ways: Sequence[Encoding], max_bytes: int) -> bytes:
-    """The best that fits. Larger steps never give fewer bytes, as good as always."""
-    found = b""
-    least = 0
+def best_within(image: Image, encodings: Sequence[Encoding], max_bytes: int) -> bytes:
+    """The best encoding that fits. Sizes practically always rise with the quality.
 
-    def too_large(way: Encoding) -> bool:
-        nonlocal found, least
-        data = encode(image, way)
+    Raises FailedPrecondition (MAX_BYTES_TOO_SMALL).
+    """
+    best = b""
+    smallest = 0
+
+    def too_large(encoding: Encoding) -> bool:
+        nonlocal best, smallest
+        data = encode(image, encoding)
         if len(data) > max_bytes:
-            least = len(data)
+            smallest = len(data)
             return True
-        found = max(found, data, key=len)
+        best = max(best, data, key=len)
         return False
 
-    first_true(ways, too_large)
-    if not found:
+    first_true(encodings, too_large)
+    if not best:
         raise FailedPrecondition(
             Reason.MAX_BYTES_TOO_SMALL,
-            f"As {ways[0].format.name}, {image.width} × {image.height} pixels need {least} bytes"
-            f" at least, more than the {max_bytes} of max_bytes.",
+            f"max_bytes is {max_bytes}, but {image.width} × {image.height} pixels need at least"
+            f" {smallest} bytes as {encodings[0].format.name}.",
         )
-    return found
+    return best
 
 
-def alike(image: Image, encoding: Encoding, target: float) -> bytes:
-    """The lowest quality that is as similar; the best there is, if none is."""
+def smallest_similar(image: Image, encoding: Encoding, target: float) -> bytes:
+    """The lowest quality with the target similarity; without one, the highest quality."""
     if not encoding.lossy:
         return encode(image, encoding)
-    part = sample(image)
-    similarity = Similarity(part)
+    sample = middle_of(image)
+    similarity = Similarity(sample)
 
-    def enough(way: Encoding) -> bool:
-        return similarity.of(decoded(encode(part, way), way)) >= target
+    def similar(encoding: Encoding) -> bool:
+        return similarity.of(decoded(encode(sample, encoding), encoding)) >= target
 
-    ways = ladder(encoding)
-    found = first_true(ways, enough)
-    return encode(image, ways[min(found, len(ways) - 1)])
+    encodings = attempts(encoding)
+    index = first_true(encodings, similar)
+    return encode(image, encodings[min(index, len(encodings) - 1)])
 
 
-def sample(image: Image) -> Image:
-    """Of an animation, of its first frame."""
-    high = value(image, "page-height", image.height)
-    width, height = min(image.width, SAMPLE), min(high, SAMPLE)
-    left, top = (image.width - width) // 2, (high - height) // 2
+def middle_of(image: Image) -> Image:
+    """The sample; of an animation, from the first frame."""
+    frame_height = value(image, "page-height", image.height)
+    width, height = min(image.width, SAMPLE_SIDE), min(frame_height, SAMPLE_SIDE)
+    left, top = (image.width - width) // 2, (frame_height - height) // 2
     part = image.crop(left, top, width, height).copy()
     part.remove("page-height")
     return part.copy_memory()
 
 
-def first_true(ways: Sequence[T], test: Callable[[T], bool]) -> int:
-    """Where `test` begins to be true, which is false up to there."""
-    low, high = 0, len(ways)
+def first_true(items: Sequence[T], test: Callable[[T], bool]) -> int:
+    """The index from which `test` is true, by binary search: it is false before."""
+    low, high = 0, len(items)
     while low < high:
         middle = (low + high) // 2
-        if test(ways[middle]):
+        if test(items[middle]):
             high = middle
         else:
             low = middle + 1

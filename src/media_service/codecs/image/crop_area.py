@@ -1,23 +1,23 @@
-"""Which part of a picture stays when it is cut."""
+"""Chooses the area that a crop keeps."""
 
 from typing import Any
 
-from media_service.codecs.image.geometry import CLEVER, Image, around, place
+from media_service.codecs.image.geometry import SMART_GRAVITIES, Image, align, center_on
 from media_service.codecs.image.operations import Context
 
 
-def cut(image: Image, width: int, height: int, p: Any, frame: Context) -> Image:
-    """A part of this size, where `p`, a Resize or a Crop, wants it; of an animation, what is right
-    for its first frame."""
-    if "cut" not in frame.decided:
-        whole, part = (image.width, image.height), (width, height)
+def crop_to(image: Image, width: int, height: int, p: Any, context: Context) -> Image:
+    """Crops to this size at the position that `p`, a Resize or a Crop, asks for. The first frame of
+    an animation decides for all frames."""
+    if "crop" not in context.decided:
+        size, area = (image.width, image.height), (width, height)
         if p.HasField("focal_x"):
-            frame.decided["cut"] = around((p.focal_x, p.focal_y), whole, part)
-        elif whole != part and p.gravity in CLEVER:
-            image = image.copy_memory()  # it is looked at, and then read again
-            found = image.smartcrop(width, height, interesting=CLEVER[p.gravity])
-            frame.decided["cut"] = (-found.xoffset, -found.yoffset)
+            context.decided["crop"] = center_on((p.focal_x, p.focal_y), size, area)
+        elif size != area and p.gravity in SMART_GRAVITIES:
+            image = image.copy_memory()  # it is read twice: to analyze it, and to crop it
+            found = image.smartcrop(width, height, interesting=SMART_GRAVITIES[p.gravity])
+            context.decided["crop"] = (-found.xoffset, -found.yoffset)
         else:
-            frame.decided["cut"] = place(p.gravity, whole, part)
-    left, top = frame.decided["cut"]
+            context.decided["crop"] = align(p.gravity, size, area)
+    left, top = context.decided["crop"]
     return image.crop(left, top, width, height)

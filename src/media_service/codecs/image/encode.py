@@ -1,4 +1,4 @@
-"""Pictures as files."""
+"""Encodes images."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,15 +19,15 @@ SAVERS = {
     "GIF": "gifsave_buffer",
     "TIFF": "tiffsave_buffer",
 }
-# How hard each tries if nothing is said, on its own scale: AVIF takes eight times as long at 4, for
-# a twentieth fewer bytes.
-EFFORT = {"PNG": 6, "WEBP": 4, "AVIF": 2, "GIF": 7}
+# The default effort of each encoder, on its own scale. AVIF takes eight times as long at 4, for 5%
+# fewer bytes.
+DEFAULT_EFFORT = {"PNG": 6, "WEBP": 4, "AVIF": 2, "GIF": 7}
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How a picture is written. `quality` counts where the format has one; `bits` per pixel make it
-    one of few colours, in PNG and GIF."""
+    """The settings of an encoder. `quality`: for formats that have one. `bits`: per pixel, for a
+    palette in PNG and GIF."""
 
     format: Format
     quality: int
@@ -40,7 +40,7 @@ class Encoding:
         return self.format.quality is not None and not self.convert.lossless
 
     def options(self) -> dict[str, Any]:
-        """What libvips' saver of the format takes."""
+        """The options of the format's saver in libvips."""
         name, convert = self.format.name, self.convert
         effort = convert.effort if convert.HasField("effort") else None
         options: dict[str, Any] = {}
@@ -55,7 +55,7 @@ class Encoding:
                 }
             case "PNG":
                 options = {
-                    "compression": EFFORT[name] if effort is None else effort,
+                    "compression": DEFAULT_EFFORT[name] if effort is None else effort,
                     "interlace": convert.progressive,
                 }
                 if self.bits:
@@ -64,22 +64,22 @@ class Encoding:
                 options = {
                     "Q": self.quality,
                     "lossless": convert.lossless,
-                    "effort": EFFORT[name] if effort is None else round(effort * 6 / 9),
-                    # Colours are always at half of the resolution; this makes the best of it.
+                    "effort": DEFAULT_EFFORT[name] if effort is None else round(effort * 6 / 9),
+                    # WebP always halves the color resolution; this reduces the artifacts.
                     "smart_subsample": convert.chroma == Chroma.FULL,
                 }
             case "AVIF":
                 options = {
                     "Q": self.quality,
                     "lossless": convert.lossless,
-                    "effort": EFFORT[name] if effort is None else effort,
+                    "effort": DEFAULT_EFFORT[name] if effort is None else effort,
                     "subsample_mode": SUBSAMPLING[convert.chroma],
                     "bitdepth": 8,
                     "compression": "av1",
                 }
             case "GIF":
                 options = {
-                    "effort": EFFORT[name] if effort is None else effort + 1,
+                    "effort": DEFAULT_EFFORT[name] if effort is None else effort + 1,
                     "bitdepth": self.bits or 8,
                 }
             case "TIFF":
@@ -92,13 +92,14 @@ def encode(image: Image, encoding: Encoding) -> bytes:
     return data
 
 
-def suited(image: Image, form: Format, height: int) -> Image:
-    """Without what the format cannot hold; `height`: of one frame. Raises InvalidArgument
+def adapted(image: Image, form: Format, height: int) -> Image:
+    """Without alpha, if the format has none. `height`: of one frame. Raises InvalidArgument
     (PROCESSING_LIMIT_EXCEEDED)."""
-    if max(image.width, height) > form.side:
+    if max(image.width, height) > form.max_side:
         raise InvalidArgument(
             Reason.PROCESSING_LIMIT_EXCEEDED,
-            f"{form.name} has at most {form.side} pixels on a side, not {image.width} × {height}.",
+            f"{form.name} is limited to {form.max_side} pixels per side; the image has"
+            f" {image.width} × {height}.",
         )
     if image.hasalpha() and not form.alpha:
         return image.flatten(background=WHITE)

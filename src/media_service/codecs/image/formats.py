@@ -1,4 +1,4 @@
-"""The file formats that pictures are written in."""
+"""The image formats that the service writes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """`alpha`: parts can be transparent. `side`: the longest that the format can tell. `quality`:
-    what looks right, None where there is no choice."""
+    """`alpha`: supports transparency. `animated`: supports animation. `max_side`: the longest side
+    in pixels. `quality`: the default; None: the format has no quality."""
 
     name: str
     content_type: str
     alpha: bool
     animated: bool
-    side: int
+    max_side: int
     quality: int | None
 
 
@@ -28,21 +28,22 @@ FORMATS = {
         Format("TIFF", "image/tiff", True, False, 1 << 24, None),
     )
 }
-# What everybody shows, if nothing else is asked for.
+# Formats that every client displays.
 COMMON = ("JPEG", "PNG")
-EVERYWHERE = {"image/jpeg", "image/png", "image/apng", "image/gif", "image/webp", "image/avif"}
+WEB_TYPES = {"image/jpeg", "image/png", "image/apng", "image/gif", "image/webp", "image/avif"}
 
 
-def like(content_type: str) -> Sequence[str]:
-    """In which formats a picture that came as `content_type` goes out, best first."""
+def default_formats(content_type: str) -> Sequence[str]:
+    """The default formats for an original of `content_type`, best first."""
     own = [f.name for f in FORMATS.values() if f.content_type == content_type]
-    return [*own, *COMMON] if content_type in EVERYWHERE else COMMON
+    return [*own, *COMMON] if content_type in WEB_TYPES else COMMON
 
 
 def choose(names: Sequence[str], *, alpha: bool, animated: bool, side: int) -> Format:
-    """The first that can hold the picture as it is, or else the first. `side`: its longer one."""
+    """The first format that can represent the image unchanged, or else the first. `side`: the
+    longer side of the image."""
     formats = [FORMATS[name] for name in names]
-    formats = [f for f in formats if f.side >= side] or formats
+    formats = [f for f in formats if f.max_side >= side] or formats
     fitting = [f for f in formats if f.alpha >= alpha and f.animated >= animated]
     fitting += [f for f in formats if f.alpha >= alpha]
     return (fitting or formats)[0]

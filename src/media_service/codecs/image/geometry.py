@@ -1,4 +1,4 @@
-"""Sizes, places and colours."""
+"""Sizes, positions and colors."""
 
 from typing import Any, TypeAlias
 
@@ -8,8 +8,8 @@ from mediaservice.v1.operation_pb2 import Operation
 Image: TypeAlias = pyvips.Image
 Size: TypeAlias = tuple[int, int]
 
-# Of nine places in a whole: how much of the free room is left of, and above, what is placed.
-PLACES: dict[int, tuple[float, float]] = {
+# The share of the free space to the left of, and above, an aligned area.
+ALIGNMENTS: dict[int, tuple[float, float]] = {
     Operation.CENTER: (0.5, 0.5),
     Operation.NORTH: (0.5, 0.0),
     Operation.NORTH_EAST: (1.0, 0.0),
@@ -21,27 +21,27 @@ PLACES: dict[int, tuple[float, float]] = {
     Operation.NORTH_WEST: (0.0, 0.0),
 }
 WHITE = [255, 255, 255]
-CLEVER: dict[int, str] = {Operation.ATTENTION: "attention", Operation.ENTROPY: "entropy"}
+SMART_GRAVITIES: dict[int, str] = {Operation.ATTENTION: "attention", Operation.ENTROPY: "entropy"}
 
 
 def color(text: str) -> list[int]:
-    """Red, green, blue and alpha."""
+    """Parses red, green, blue and alpha."""
     if len(text) == 3:
         text = "".join(2 * digit for digit in text)
     return list(bytes.fromhex(text.ljust(8, "f")))
 
 
-def place(gravity: int, whole: Size, part: Size) -> tuple[int, int]:
-    """Left and top of a part within a whole. ATTENTION and ENTROPY are the middle here."""
-    x, y = PLACES.get(gravity, (0.5, 0.5))
-    return round((whole[0] - part[0]) * x), round((whole[1] - part[1]) * y)
+def align(gravity: int, size: Size, area: Size) -> tuple[int, int]:
+    """The left and top of an area within a size. ATTENTION and ENTROPY mean the center here."""
+    x, y = ALIGNMENTS.get(gravity, (0.5, 0.5))
+    return round((size[0] - area[0]) * x), round((size[1] - area[1]) * y)
 
 
-def around(focus: tuple[float, float], whole: Size, part: Size) -> tuple[int, int]:
-    """Left and top of a part whose middle is as near to a point as it can be."""
+def center_on(focus: tuple[float, float], size: Size, area: Size) -> tuple[int, int]:
+    """The left and top of an area whose center is as near to a relative point as possible."""
     return (
-        min(max(0, round(whole[0] * focus[0] - part[0] / 2)), whole[0] - part[0]),
-        min(max(0, round(whole[1] * focus[1] - part[1] / 2)), whole[1] - part[1]),
+        min(max(0, round(size[0] * focus[0] - area[0] / 2)), size[0] - area[0]),
+        min(max(0, round(size[1] * focus[1] - area[1] / 2)), size[1] - area[1]),
     )
 
 
@@ -50,28 +50,28 @@ def with_alpha(image: Image) -> Image:
 
 
 def resized(image: Image, size: Size) -> Image:
-    """In exactly this size, without a dark edge where it becomes transparent."""
+    """Scales to exactly this size, without dark edges next to transparent areas."""
     width, height = size
     if (width, height) == (image.width, image.height):
         return image
-    kind = image.format
+    band_format = image.format
     alpha = image.hasalpha()
     if alpha:
         image = image.premultiply()
     image = image.resize(width / image.width, vscale=height / image.height)
-    return image.unpremultiply().rint().cast(kind) if alpha else image
+    return image.unpremultiply().rint().cast(band_format) if alpha else image
 
 
-def framed(image: Image, corner: tuple[int, int], size: Size, background: list[int]) -> Image:
-    """On a larger ground, with its left and top edges there."""
+def embed(image: Image, corner: tuple[int, int], size: Size, background: list[int]) -> Image:
+    """Places the image on a larger background, with its top left corner at `corner`."""
     if background[3] < 255:
         image = with_alpha(image)
     return image.embed(*corner, *size, extend="background", background=background[: image.bands])
 
 
-def mixed(picture: Any, cover: Any, background: list[int]) -> Image:
-    """A premultiplied picture before a background, which is seen where `cover` is less than 255."""
+def over_background(premultiplied: Any, coverage: Any, background: list[int]) -> Image:
+    """A premultiplied image over a background, which shows where `coverage` is below 255."""
     alpha = background[3] / 255
     behind = [value * alpha for value in background[:3]] + [background[3]]
-    image = (picture + cover.linear(-1 / 255, 1) * behind).copy(interpretation="srgb")
+    image = (premultiplied + coverage.linear(-1 / 255, 1) * behind).copy(interpretation="srgb")
     return image.unpremultiply().rint().cast("uchar")

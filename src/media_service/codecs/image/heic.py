@@ -1,4 +1,4 @@
-"""HEIC pixels. The libvips that comes as a wheel reads its header, but has no HEVC decoder."""
+"""Decodes HEIC with libheif: the libvips of the wheel reads its header, but has no HEVC decoder."""
 
 import os
 from typing import Any
@@ -6,33 +6,34 @@ from typing import Any
 import pi_heif
 import pyvips
 
-from media_service.codecs.image.out_of_memory import is_short
+from media_service.codecs.image.out_of_memory import is_out_of_memory
 from media_service.errors import InvalidArgument, Reason
 
 
-def decode(media: int) -> Any:
-    """The picture, upright, with its colour profile; raises InvalidArgument (MEDIA_CORRUPT)."""
-    picture = decoded(media)
-    pixels = bytes(picture.data)  # those it has itself go with it
-    image = pyvips.Image.new_from_memory(pixels, *picture.size, len(picture.mode), "uchar")
+def load(media: int) -> Any:
+    """The image for libvips, upright, with its color profile. Raises InvalidArgument
+    (MEDIA_CORRUPT)."""
+    decoded = decode(media)
+    pixels = bytes(decoded.data)  # a copy: libheif frees its own
+    image = pyvips.Image.new_from_memory(pixels, *decoded.size, len(decoded.mode), "uchar")
     image = image.copy(interpretation="srgb")
-    if profile := picture.info.get("icc_profile"):
+    if profile := decoded.info.get("icc_profile"):
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     return image
 
 
-def decoded(media: int) -> Any:
-    """As `decode`, before it is a picture of libvips, whose pixels are a copy."""
+def decode(media: int) -> Any:
+    """The image as libheif decodes it. Raises as `load`."""
     with os.fdopen(os.dup(media), "rb") as file:
         file.seek(0)
         try:
-            found = pi_heif.open_heif(file)
-            picture = found[found.primary_index]
-            picture.load()
+            container = pi_heif.open_heif(file)
+            decoded = container[container.primary_index]
+            decoded.load()
         except (ValueError, EOFError, SyntaxError, RuntimeError, OSError) as error:
-            if is_short(str(error)):
+            if is_out_of_memory(str(error)):
                 raise MemoryError from None
             raise InvalidArgument(
-                Reason.MEDIA_CORRUPT, f"The picture cannot be decoded: {error}"
+                Reason.MEDIA_CORRUPT, f"The image cannot be decoded: {error}"
             ) from None
-    return picture
+    return decoded

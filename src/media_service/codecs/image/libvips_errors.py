@@ -1,4 +1,4 @@
-"""What libvips complains of, in the words of the service."""
+"""Translates errors of libvips."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import pyvips
 
 from media_service.codecs.image.load import decode
-from media_service.codecs.image.out_of_memory import is_short
+from media_service.codecs.image.out_of_memory import is_out_of_memory
 from media_service.codecs.sandbox.errors import SandboxBroken
 from media_service.errors import InvalidArgument, MediaError, Reason
 
@@ -16,25 +16,25 @@ Task: TypeAlias = Callable[..., Any]
 
 
 @contextmanager
-def reading() -> Iterator[None]:
-    """While a picture is read, and nothing else is done: what fails is the picture's fault.
+def decoding() -> Iterator[None]:
+    """For code that only decodes an image: any error is the fault of the image.
 
     Raises InvalidArgument (MEDIA_CORRUPT), MemoryError.
     """
     try:
         yield
     except pyvips.Error as error:
-        if is_short(str(error)):
+        if is_out_of_memory(str(error)):
             raise MemoryError from None
         raise InvalidArgument(
-            Reason.MEDIA_CORRUPT, f"The picture cannot be decoded: {error.detail.strip()}"
+            Reason.MEDIA_CORRUPT, f"The image cannot be decoded: {error.detail.strip()}"
         ) from None
 
 
-def told(task: Task) -> Task:
-    """A task that makes something of pictures: its first files, of `content_type` and of
-    `overlays`. What fails is their fault if they cannot be decoded by themselves: a graph of
-    libvips does not tell which part of it failed.
+def translate_errors(task: Task) -> Task:
+    """Decorates a task whose first files are images: the original, of `content_type`, and the
+    `overlays`. libvips does not say which part of a graph failed, so after an error the images are
+    decoded by themselves: if one fails, it is corrupt.
 
     Raises InvalidArgument (MEDIA_CORRUPT), MemoryError, SandboxBroken.
     """
@@ -46,14 +46,15 @@ def told(task: Task) -> Task:
         except (MediaError, MemoryError, OSError):
             raise
         except pyvips.Error as error:
-            with reading():
-                if is_short(str(error)):
+            with decoding():
+                if is_out_of_memory(str(error)):
                     raise
-                laid = [kind for _, kind in parameters.get("overlays", ())]
-                for file, kind in zip(files, [parameters["content_type"], *laid], strict=False):
+                overlays = [kind for _, kind in parameters.get("overlays", ())]
+                kinds = [parameters["content_type"], *overlays]
+                for file, kind in zip(files, kinds, strict=False):
                     decode(file, kind)
-            raise SandboxBroken(f"A pipeline failed: {error.detail.strip()}") from error
+            raise SandboxBroken(f"a pipeline failed: {error.detail.strip()}") from error
         except Exception as error:
-            raise SandboxBroken(f"A pipeline failed: {error!r}") from error
+            raise SandboxBroken(f"a pipeline failed: {error!r}") from error
 
     return run

@@ -1,4 +1,4 @@
-"""Pictures as the operations take them: upright, in sRGB, 8 bits, three bands or four."""
+"""Loads images as operations need them: upright, in sRGB, with 8 bits in three or four bands."""
 
 import math
 from collections.abc import Callable
@@ -12,19 +12,18 @@ from media_service.codecs.image.geometry import Image, Size, resized
 from media_service.codecs.image.loaders import ANIMATED, is_hevc, loader_of, open_page, value
 from media_service.errors import InvalidArgument, Reason
 
-# A size for a picture of a size: what a pipeline begins with.
+# Returns the target size for an original size.
 Scale: TypeAlias = Callable[[Size], Size]
 
-MOST_FRAMES = 1000
-# What a picture of one band, or many, without a known meaning is taken for.
-KNOWN_BANDS = {1: "b-w", 2: "b-w", 3: "srgb", 4: "srgb"}
+MAX_FRAMES = 1000
+# The interpretation of images whose bands have no known meaning, by their number.
+DEFAULT_INTERPRETATIONS = {1: "b-w", 2: "b-w", 3: "srgb", 4: "srgb"}
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """`size` is that of the original, upright, which frames may be scaled from. `delays` in
-    milliseconds and `loop` are those of an animation; `exif` is its
-    block of metadata, as it is in the file."""
+class LoadedImage:
+    """`size`: of the original, upright; the frames may be scaled down. `delays` (in milliseconds)
+    and `loop`: of an animation. `exif`: the metadata block of the file."""
 
     size: Size
     frames: list[Image]
@@ -35,12 +34,12 @@ class Picture:
 
 def load(
     media: int, content_type: str, max_pixels: int, *, animated: bool, scale: Scale | None = None
-) -> Picture:
-    """Opens a picture; pixels of a still are read once, from top to bottom, when they are needed.
+) -> LoadedImage:
+    """Opens an image. The pixels of a single frame are decoded on demand, once, from top to bottom.
 
-    With `scale` it comes in that size, if that is smaller, which spares decoding and converting
-    what is thrown away; a drawing (SVG) comes in it if it is larger, too. Raises InvalidArgument
-    (MEDIA_CORRUPT), InvalidArgument (PROCESSING_LIMIT_EXCEEDED).
+    `scale`: decode in the target size, if it is smaller, which saves decoding and converting pixels
+    that are dropped. An SVG is also drawn larger. Raises InvalidArgument (MEDIA_CORRUPT,
+    PROCESSING_LIMIT_EXCEEDED).
     """
     loader = loader_of(content_type)
     header = open_page(media, loader)
@@ -48,61 +47,60 @@ def load(
     check_size(header.width, header.height, count, max_pixels)
     exif = bytes(value(header, "exif-data", b""))
     stored: Size = (header.width, header.height)
-    turned = value(header, "orientation", 1) >= 5
-    own = wanted = (stored[1], stored[0]) if turned else stored
+    swapped = value(header, "orientation", 1) >= 5
+    original = target = (stored[1], stored[0]) if swapped else stored
     if scale is not None:
-        wanted = scale(own)
-        if not fits(wanted, own) and loader != "svgload":
-            wanted = own
-        check_size(*wanted, count, max_pixels)
-    size = (wanted[1], wanted[0]) if turned else wanted
+        target = scale(original)
+        if not fits(target, original) and loader != "svgload":
+            target = original
+        check_size(*target, count, max_pixels)
+    size = (target[1], target[0]) if swapped else target
     if count > 1:
         strip = open_strip(media, loader)
-        frames = [upright(resized(frame, size)) for frame in cut_up(srgb(strip), count)]
+        frames = [upright(resized(frame, size)) for frame in split_frames(srgb(strip), count)]
         delays, loop = list(value(strip, "delay", [])), value(strip, "loop", 0)
-        return Picture(own, frames, delays, loop, exif)
-    image = srgb(resized(still(media, loader, header, stored, size, max_pixels), size))
-    return Picture(own, [upright(image)], [], 0, exif)
+        return LoadedImage(original, frames, delays, loop, exif)
+    image = srgb(resized(open_scaled(media, loader, header, stored, size, max_pixels), size))
+    return LoadedImage(original, [upright(image)], [], 0, exif)
 
 
 def decode(media: int, content_type: str) -> None:
-    """Decodes all that is shown of a picture, to see whether it can be."""
+    """Decodes all pixels, to find out whether the image is intact."""
     loader = loader_of(content_type)
     header = open_page(media, loader)
     if is_hevc(header):
-        heic.decoded(media)
+        heic.decode(media)
     elif loader in ANIMATED:
         open_page(media, loader, n=-1).avg()
     else:
         header.avg()
 
 
-def fits(size: Size, room: Size) -> bool:
-    return size[0] <= room[0] and size[1] <= room[1]
+def fits(size: Size, limit: Size) -> bool:
+    return size[0] <= limit[0] and size[1] <= limit[1]
 
 
 def check_size(width: int, height: int, frames: int, max_pixels: int) -> None:
-    if frames > MOST_FRAMES:
+    if frames > MAX_FRAMES:
         raise InvalidArgument(
             Reason.PROCESSING_LIMIT_EXCEEDED,
-            f"The picture has {frames} frames, and at most {MOST_FRAMES} are processed.",
+            f"The image has {frames} frames; the limit is {MAX_FRAMES}.",
         )
     if width * height * frames > max_pixels:
         raise InvalidArgument(
             Reason.PROCESSING_LIMIT_EXCEEDED,
-            f"{width} × {height} pixels"
+            f"The image has {width} × {height} pixels"
             + (f" in {frames} frames" if frames > 1 else "")
-            + f" are too many: at most {max_pixels} are processed.",
+            + f"; the limit is {max_pixels} pixels.",
         )
 
 
 def open_strip(media: int, loader: str) -> Image:
-    """All frames below one another, decoded as they are needed, into memory: an animation takes no
-    room on a disk."""
+    """All frames below each other, decoded on demand into memory, not into a file on disk."""
     return open_page(media, loader, n=-1, access="random", memory=True)
 
 
-def cut_up(strip: Image, count: int) -> list[Image]:
+def split_frames(strip: Image, count: int) -> list[Image]:
     height = strip.height // count
     strip = strip.copy()
     strip.remove("page-height")
@@ -110,18 +108,20 @@ def cut_up(strip: Image, count: int) -> list[Image]:
 
 
 def upright(image: Image) -> Image:
-    """As its EXIF orientation says. In the end, when there is least to keep in memory: its rows are
-    not read in their order any more."""
+    """Applies the EXIF orientation. Needs the pixels in memory, since it does not read the rows in
+    order; so it comes last, when the image is smallest."""
     if value(image, "orientation", 1) <= 1:
         return image
     return image.copy_memory().autorot()
 
 
-def still(media: int, loader: str, header: Any, stored: Size, size: Size, max_pixels: int) -> Image:
-    """One frame, as it is stored, in the colours of the file: of `size` or more, if the decoder
-    can."""
+def open_scaled(
+    media: int, loader: str, header: Any, stored: Size, size: Size, max_pixels: int
+) -> Image:
+    """One frame, as stored, in the colors of the file. The decoder scales it down, if it can, but
+    not below `size`."""
     if is_hevc(header):
-        return heic.decode(media)
+        return heic.load(media)
     across, down = stored[0] / size[0], stored[1] / size[1]
     shrink = min(across, down)
     if loader == "jpegload" and shrink >= 4:
@@ -130,28 +130,30 @@ def still(media: int, loader: str, header: Any, stored: Size, size: Size, max_pi
     if loader == "webpload" and shrink > 2:
         return open_page(media, loader, scale=2 / shrink)
     if loader == "svgload" and shrink != 1:
-        # One that is drawn out of proportion is larger than what it becomes.
-        most = math.sqrt(max_pixels / (stored[0] * stored[1]))
-        return open_page(media, loader, scale=min(1 / shrink, most))
+        # Scaled by the larger factor, it can exceed the target size in the other direction.
+        max_scale = math.sqrt(max_pixels / (stored[0] * stored[1]))
+        return open_page(media, loader, scale=min(1 / shrink, max_scale))
     return header
 
 
 def srgb(image: Image) -> Image:
-    """In sRGB, with alpha if it had some."""
+    """Converts to sRGB. Keeps alpha."""
     if value(image, "icc-profile-data", None) is not None or image.interpretation == "cmyk":
-        image = managed(image)
+        image = apply_profile(image)
     if image.interpretation not in {"srgb", "rgb"} or image.format != "uchar":
         if image.interpretation == "multiband":
             bands = min(image.bands, 4)
-            image = image.extract_band(0, n=bands).copy(interpretation=KNOWN_BANDS[bands])
+            image = image.extract_band(0, n=bands).copy(
+                interpretation=DEFAULT_INTERPRETATIONS[bands]
+            )
         image = image.colourspace("srgb")
     if image.bands > 4:
         image = image.extract_band(0, n=4)
     return image.cast("uchar")
 
 
-def managed(image: Image) -> Image:
-    """By its colour profile. One that does not belong to such a picture is passed over."""
+def apply_profile(image: Image) -> Image:
+    """Converts by the color profile. Ignores a profile that does not fit the image."""
     profile = value(image, "icc-profile-data", b"")
     if image.interpretation == "srgb" and profile[48:56] == b"IEC sRGB":
         return image

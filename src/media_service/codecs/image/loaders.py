@@ -1,4 +1,4 @@
-"""Opens pictures with libvips, each type with its own loader and no other."""
+"""Opens images with the libvips loader of their type, and no other."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ import pyvips
 
 from media_service.errors import InvalidArgument, Reason
 
-# The loader of each type. libvips looks at the bytes itself, so this also pins what they must be.
+# The loader of each content type. libvips detects the format itself, so files of another format
+# fail.
 LOADERS = {
     "image/jpeg": "jpegload",
     "image/png": "pngload",
@@ -18,7 +19,7 @@ LOADERS = {
     "image/avif": "heifload",
     "image/svg+xml": "svgload",
 }
-FAMILIES = {
+CLASS_NAMES = {
     "jpegload": "Jpeg",
     "pngload": "Png",
     "gifload": "Nsgif",
@@ -27,7 +28,7 @@ FAMILIES = {
     "heifload": "Heif",
     "svgload": "Svg",
 }
-# Their frames build on each other, and are decoded in one go.
+# Their frames depend on each other, so all are decoded at once.
 ANIMATED = {"gifload", "webpload"}
 
 
@@ -35,17 +36,16 @@ def loader_of(content_type: str) -> str:
     """Raises InvalidArgument (MEDIA_CORRUPT)."""
     if content_type not in LOADERS:
         raise InvalidArgument(
-            Reason.MEDIA_CORRUPT, f"Pictures of type {content_type} cannot be read."
+            Reason.MEDIA_CORRUPT, f"Images of type {content_type} cannot be read."
         )
     return LOADERS[content_type]
 
 
 def open_page(media: int, loader: str, **options: Any) -> Any:
-    """Reads the header of one page; pixels follow as they are asked for, by default from top to
-    bottom.
+    """Reads the header of one page. Pixels are decoded on demand, by default from top to bottom.
 
-    A drawing (SVG) comes from bytes and not from a place, so it has none to refer to: librsvg
-    resolves no reference to a file or a host, and knows no scripts.
+    An SVG is loaded from bytes without a base URL: librsvg resolves no reference to a file or a
+    host, and runs no scripts.
     """
     allow_only(loader)
     source = pyvips.Source.new_from_descriptor(media)
@@ -54,9 +54,9 @@ def open_page(media: int, loader: str, **options: Any) -> Any:
 
 
 def allow_only(loader: str) -> None:
-    """Bytes of another type than they were taken for are not even looked at."""
+    """Blocks all loaders but one, so that files of another format are not parsed."""
     pyvips.operation_block_set("VipsForeignLoad", True)
-    pyvips.operation_block_set(f"VipsForeignLoad{FAMILIES[loader]}", False)
+    pyvips.operation_block_set(f"VipsForeignLoad{CLASS_NAMES[loader]}", False)
 
 
 def value(image: Any, name: str, default: Any) -> Any:
@@ -64,5 +64,5 @@ def value(image: Any, name: str, default: Any) -> Any:
 
 
 def is_hevc(header: Any) -> bool:
-    """Whether the pixels are for another decoder than that of libvips."""
+    """Whether the pixels need a decoder other than libvips'."""
     return bool(value(header, "heif-compression", "") == "hevc")

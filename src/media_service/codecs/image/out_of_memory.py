@@ -1,9 +1,9 @@
-"""When there is too little memory."""
+"""Recognizes that a library ran out of memory."""
 
-# libvips, librsvg and libtiff; libjpeg; libheif; libvips elsewhere.
-WORDS = ("out of memory", "insufficient memory", "memory allocation", "failed to allocate")
+# libvips, librsvg and libtiff; libjpeg; libheif; other parts of libvips.
+MESSAGES = ("out of memory", "insufficient memory", "memory allocation", "failed to allocate")
 
 
-def is_short(complaint: str) -> bool:
-    """Whether a library complains of too little memory. Each has its own words for it."""
-    return any(words in complaint.lower() for words in WORDS)
+def is_out_of_memory(error: str) -> bool:
+    """Whether an error message of a library means that an allocation failed."""
+    return any(message in error.lower() for message in MESSAGES)

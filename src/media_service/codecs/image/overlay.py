@@ -1,12 +1,12 @@
-"""One picture over another."""
+"""Draws one image over another."""
 
 import pyvips
 
-from media_service.codecs.image.geometry import Image, Size, place, with_alpha
+from media_service.codecs.image.geometry import Image, Size, align, with_alpha
 
 
 def over(image: Image, layer: Image, corner: tuple[int, int], opacity: float) -> Image:
-    """With the left and top edges of `layer` there; what is outside of the picture is not seen."""
+    """Draws `layer` with its top left corner at `corner`, clipped to the image."""
     layer = with_alpha(layer)
     if opacity < 1:
         layer = (layer * [1, 1, 1, opacity]).rint().cast("uchar").copy(interpretation="srgb")
@@ -16,28 +16,27 @@ def over(image: Image, layer: Image, corner: tuple[int, int], opacity: float) ->
 
 
 def blended(image: Image, layer: Image, corner: tuple[int, int], mode: str) -> Image:
-    """A layer as large as the picture, in the colours that it has there when it is mixed with it.
+    """A layer of the image's size, in its colors after blending with the image by `mode`.
 
-    So W3C Compositing defines blending; libvips blends colours that are partly transparent
-    otherwise.
+    Follows W3C Compositing, where libvips differs for partly transparent colors.
     """
     layer = with_alpha(layer).embed(*corner, image.width, image.height)
     colors = image[0:3].composite2(layer[0:3], mode)[0:3]
-    if image.hasalpha():  # as much as there is to be mixed with
+    if image.hasalpha():  # weighted by the alpha of the image
         colors = image[3].ifthenelse(colors, layer[0:3], blend=True)
     return colors.bandjoin(layer[3]).copy(interpretation="srgb")
 
 
-def marked(
+def stamped(
     image: Image, layer: Image, gravity: int, margin: int, opacity: float, *, tile: bool
 ) -> Image:
-    """With `layer` at an edge or a corner of the picture, or all over it."""
+    """Draws `layer` at an edge or a corner of the image, or tiled all over it."""
     layer = with_alpha(layer)
     if tile:
         layer = tiled(layer, (image.width, image.height), margin)
         return over(image, layer, (margin, margin), opacity)
-    room = (image.width - 2 * margin, image.height - 2 * margin)
-    x, y = place(gravity, room, (layer.width, layer.height))
+    inner = (image.width - 2 * margin, image.height - 2 * margin)
+    x, y = align(gravity, inner, (layer.width, layer.height))
     return over(image, layer, (margin + x, margin + y), opacity)
 
 
@@ -48,7 +47,7 @@ def tiled(layer: Image, size: Size, margin: int) -> Image:
 
 
 def one_color(shape: Image, rgb: list[int], opacity: float) -> Image:
-    """One colour, seen where `shape` (one band) says."""
-    ground = (pyvips.Image.black(shape.width, shape.height, bands=3) + rgb).cast("uchar")
+    """A layer of one color, whose alpha is `shape` (one band)."""
+    colors = (pyvips.Image.black(shape.width, shape.height, bands=3) + rgb).cast("uchar")
     alpha = (shape * opacity).rint().cast("uchar")
-    return ground.bandjoin(alpha).copy(interpretation="srgb")
+    return colors.bandjoin(alpha).copy(interpretation="srgb")

@@ -1,23 +1,32 @@
-"""A picture that others are made of, as inspection found it."""
+"""An image file as input, with what inspection found in it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-# Decoded, with what the decoder keeps beside it: a progressive JPEG all its coefficients, AVIF and
-# HEIC the whole picture once more.
-DECODED = {"image/jpeg": 6, "image/webp": 6, "image/avif": 12, "image/heic": 10}
-# What every format takes at least: three channels, or four, of 8 bits; of 16; of floating point.
-DEEP = {"rgb16": 8, "grey16": 8, "scrgb": 16, "rgb": 16, "lab": 16, "xyz": 16, "multiband": 16}
-PIXEL = 4
-# Their frames build on each other, and are decoded in one go.
+# Bytes per decoded pixel, with what the decoder keeps: all coefficients of a progressive JPEG, a
+# second copy of the image in AVIF and HEIC.
+DECODER_PIXEL_BYTES = {"image/jpeg": 6, "image/webp": 6, "image/avif": 12, "image/heic": 10}
+# Bytes per pixel for more than 8 bits per channel: 16 bits, and floating point.
+DEEP_PIXEL_BYTES = {
+    "rgb16": 8,
+    "grey16": 8,
+    "scrgb": 16,
+    "rgb": 16,
+    "lab": 16,
+    "xyz": 16,
+    "multiband": 16,
+}
+# Bytes per pixel of three or four channels of 8 bits.
+PIXEL_BYTES = 4
+# Their frames depend on each other, so all are decoded at once.
 ANIMATED = {"image/gif", "image/webp"}
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """`frames` and `color_space`: page_count and color_space of ImageInfo."""
+    """`frames`, `color_space`: `page_count` and `color_space` of ImageInfo."""
 
     path: Path
     content_type: str
@@ -28,21 +37,23 @@ class ImageSource:
 
     @classmethod
     def of(cls, path: Path, content_type: str, info: Mapping[str, Any]) -> Self:
-        """`info`: what inspection found, as it is kept."""
+        """`info`: what inspection found."""
         frames, colors = info.get("page_count", 1), info.get("color_space", "srgb")
         return cls(path, content_type, info["width"], info["height"], frames, colors)
 
     @property
-    def moving(self) -> int:
-        """Frames that belong together; pages do not."""
+    def animation_frames(self) -> int:
+        """The number of frames; 1 for pages, which are no animation."""
         return max(1, self.frames) if self.content_type in ANIMATED else 1
 
     @property
     def pixels(self) -> int:
-        return self.width * self.height * self.moving
+        return self.width * self.height * self.animation_frames
 
     @property
-    def decoded(self) -> int:
-        """Bytes."""
-        depth = max(DECODED.get(self.content_type, PIXEL), DEEP.get(self.color_space, PIXEL))
+    def decoded_bytes(self) -> int:
+        depth = max(
+            DECODER_PIXEL_BYTES.get(self.content_type, PIXEL_BYTES),
+            DEEP_PIXEL_BYTES.get(self.color_space, PIXEL_BYTES),
+        )
         return self.pixels * depth

@@ -1,21 +1,22 @@
-"""How similar two pictures look: SSIM of the luminance (Wang, Bovik, Sheikh, Simoncelli, 2004).
+"""Measures how similar two images look: SSIM of the luminance (Wang, Bovik, Sheikh, Simoncelli,
+2004).
 
-Its authors say to measure at the scale at which a picture is seen, and shrink it to that. Here one
-that is not small is taken at half of its size, as a screen of many pixels shows it.
+Its authors measure at the scale at which an image is viewed. Larger images are measured at half
+their size, as a display with a high pixel density shows them.
 """
 
 from media_service.codecs.image.geometry import WHITE, Image
 
 LUMINANCE = [[0.299, 0.587, 0.114]]
-# As the paper has them, for 8 bits.
+# The constants of the paper, for 8 bits.
 SIGMA = 1.5
-# From this side on, the shorter one, a picture is halved.
+# The shorter side from which an image is halved.
 HALVED = 384
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 class Similarity:
-    """Of one picture to others of the same size."""
+    """Compares one image with others of the same size."""
 
     def __init__(self, image: Image) -> None:
         self._image = luminance(image)
@@ -23,13 +24,13 @@ class Similarity:
         self._variance = (blurred(self._image**2) - self._mean**2).copy_memory()
 
     def of(self, other: Image) -> float:
-        """1: the same, 0: nothing in common."""
+        """The similarity; 1: identical, 0: unrelated."""
         image = luminance(other)
         mean = blurred(image)
         variance = blurred(image**2) - mean**2
-        run_together = blurred(image * self._image) - mean * self._mean
+        covariance = blurred(image * self._image) - mean * self._mean
         light = (2 * mean * self._mean + C1) / (mean**2 + self._mean**2 + C1)
-        structure = (2 * run_together + C2) / (variance + self._variance + C2)
+        structure = (2 * covariance + C2) / (variance + self._variance + C2)
         return float((light * structure).avg())
 
 

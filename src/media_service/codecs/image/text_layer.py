@@ -1,35 +1,36 @@
-"""Text as a picture of its letters, in the sandbox's only font: Roboto, which has Latin, Greek and
-Cyrillic letters."""
+"""Draws text in Roboto, the only font in the sandbox, which has Latin, Greek and Cyrillic
+letters."""
 
 from html import escape
 
 import pyvips
 
-from media_service.codecs.image.geometry import PLACES, Image, Size
+from media_service.codecs.image.geometry import ALIGNMENTS, Image, Size
 
-# Height of a line of Roboto, as a multiple of the font's size.
-LINE = 1.172
-# The size in which it is tried out whether a text fits.
-TRIAL = 16.0
+# The height of a line of Roboto, relative to the font size.
+LINE_HEIGHT = 1.172
+# The font size in which a text is laid out first, to find out whether it fits.
+TRIAL_SIZE = 16.0
 ALIGN = {0.0: "low", 0.5: "centre", 1.0: "high"}
 
 
-def lettering(text: str, line: float, room: Size, gravity: int) -> Image | None:
-    """One band, 255 where letters are, in lines of this height, or as high as fit into the room.
+def draw_text(text: str, line: float, room: Size, gravity: int) -> Image | None:
+    """One band, 255 in letters. `line`: the height of a line, reduced until the text fits `room`.
 
-    None: nothing is to be seen, such as of spaces.
+    None: the text has nothing visible, such as spaces.
     """
-    size = max(1.0, line / LINE)
-    align = ALIGN[PLACES[gravity][0]]
+    size = max(1.0, line / LINE_HEIGHT)
+    align = ALIGN[ALIGNMENTS[gravity][0]]
     while not (drawn := fits(text, size, room, align)):
         size *= 0.9
     return drawn[0]
 
 
 def fits(text: str, size: float, room: Size, align: str) -> tuple[Image | None] | None:
-    """The letters, if they fit; tried out in small, for what does not fit may be huge."""
-    part = TRIAL / size
-    if part < 1 and exceeds(draw(text, TRIAL, room[0] * part, align), room, part):
+    """The letters, in a tuple; None: they do not fit. Text that does not fit may be huge, so a
+    small font size is tried first."""
+    scale = TRIAL_SIZE / size
+    if scale < 1 and exceeds(draw(text, TRIAL_SIZE, room[0] * scale, align), room, scale):
         return None
     letters = draw(text, size, room[0], align)
     if size > 1 and exceeds(letters, room, 1):
@@ -37,9 +38,9 @@ def fits(text: str, size: float, room: Size, align: str) -> tuple[Image | None] 
     return (letters,)
 
 
-def exceeds(letters: Image | None, room: Size, part: float) -> bool:
+def exceeds(letters: Image | None, room: Size, scale: float) -> bool:
     return letters is not None and (
-        letters.width > room[0] * part or letters.height > room[1] * part
+        letters.width > room[0] * scale or letters.height > room[1] * scale
     )
 
 

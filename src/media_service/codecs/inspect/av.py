@@ -1,4 +1,5 @@
-"""Films and sounds: what their headers say, and whether they begin to play. Runs in a child."""
+"""Inspects video and audio files: what their headers say, and whether they begin to play. Runs in
+a child process."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -11,24 +12,24 @@ from av.stream import Disposition
 from media_service.codecs.demuxers import DEMUXERS
 from media_service.codecs.inspect.container import open_container
 from media_service.codecs.inspect.location import from_iso6709
-from media_service.codecs.inspect.timing import duration_seconds, is_uneven, rewind
+from media_service.codecs.inspect.timing import duration_seconds, has_variable_frame_rate, rewind
 from media_service.codecs.inspect.tracks import (
+    audio_format,
     audio_tracks,
     chapters,
     codec_name,
-    sound,
     subtitle_tracks,
     tags,
 )
-from media_service.codecs.inspect.truncation import check_whole
+from media_service.codecs.inspect.truncation import check_complete
 from media_service.errors import InvalidArgument, Reason
 
 # FFmpeg names these demuxers by all they read.
 CONTAINERS = {"mov": "mov,mp4,m4a,3gp,3g2,mj2", "matroska": "matroska,webm"}
-# How much wider or higher than a square a pixel may be.
-MOST_ASPECT = 10
-# A stream of which this many packets give no frame does not play.
-PATIENCE = 300
+# The largest aspect ratio of a pixel that is taken seriously.
+MAX_PIXEL_ASPECT = 10
+# A track whose first packets give no frame does not play.
+MAX_PACKETS_WITHOUT_FRAME = 300
 # Transfer characteristics (ITU-T H.273) beyond the standard range: SMPTE ST 2084, ARIB STD-B67.
 TRANSFERS = {16: "HDR_PQ", 18: "HDR_HLG"}
 
@@ -40,55 +41,55 @@ def corrupt(message: str) -> InvalidArgument:
 
 
 def inspect_video(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
-    """{"info": …, "private_info": …} of the open file `media`.
+    """Returns {"info": …, "private_info": …} for the open file `media`.
 
     Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED).
     """
-    duration = measured(media, content_type)
+    duration = measure_duration(media, content_type)
     with open_media(media, content_type) as container:
-        pictures = [s for s in container.streams.video if not is_cover(s)]
-        video = pictures[0] if pictures else None
-        audio = decodable(container.streams.audio)
+        tracks = [track for track in container.streams.video if not is_cover(track)]
+        video = tracks[0] if tracks else None
+        audio = first_decodable(container.streams.audio)
         if video is None and audio is None:
-            raise corrupt("The film has neither pictures nor sound that can be decoded.")
+            raise corrupt("The file has neither a video nor an audio track that can be decoded.")
         info = common(container, audio, media, duration) | {
             "audio_tracks": audio_tracks(list(container.streams.audio)),
             "subtitle_tracks": subtitle_tracks(list(container.streams.subtitles)),
         }
         if video is not None:
-            info |= describe(video, max_pixels)
-        place = next(filter(None, map(from_iso6709, locations(container.metadata))), None)
-        return {"info": info, "private_info": {"location": place} if place else {}}
+            info |= describe_video(video, max_pixels)
+        location = next(filter(None, map(from_iso6709, locations(container.metadata))), None)
+        return {"info": info, "private_info": {"location": location} if location else {}}
 
 
 def inspect_audio(media: int, content_type: str) -> dict[str, Any]:
-    """{"info": …, "private_info": {}} of the open file `media`.
+    """Returns {"info": …, "private_info": {}} for the open file `media`.
 
     Raises InvalidArgument (MEDIA_CORRUPT).
     """
-    duration = measured(media, content_type)
+    duration = measure_duration(media, content_type)
     with open_media(media, content_type) as container:
-        audio = decodable(container.streams.audio)
+        audio = first_decodable(container.streams.audio)
         if audio is None:
-            raise corrupt("The file has no sound that can be decoded.")
+            raise corrupt("The file has no audio track that can be decoded.")
         info = common(container, audio, media, duration) | {"tags": tags(container, audio)}
         return {"info": info, "private_info": {}}
 
 
-def measured(media: int, content_type: str) -> float:
-    """Its duration, by a container of its own: not all find their way back from the end. Raises
-    InvalidArgument (MEDIA_CORRUPT)."""
+def measure_duration(media: int, content_type: str) -> float:
+    """The duration. Opens the file for itself, since some demuxers cannot seek back from the end.
+    Raises InvalidArgument (MEDIA_CORRUPT)."""
     with open_media(media, content_type) as container:
         return duration_seconds(container)
 
 
 @contextmanager
 def open_media(media: int, content_type: str) -> Iterator[Any]:
-    """What the file does not allow, here or within the context, is InvalidArgument
+    """Opens a video or audio file. FFmpeg errors, also within the context, become InvalidArgument
     (MEDIA_CORRUPT)."""
     if content_type not in DEMUXERS:
         raise corrupt(f"Files of type {content_type} cannot be read.")
-    check_whole(media, DEMUXERS[content_type])
+    check_complete(media, DEMUXERS[content_type])
     try:
         with open_container(media, DEMUXERS[content_type]) as container:
             yield container
@@ -96,13 +97,13 @@ def open_media(media: int, content_type: str) -> Iterator[Any]:
         raise corrupt(f"The file is not readable as {content_type}: {error.strerror}.") from None
 
 
-def decodable(sounds: Iterable[Any]) -> Any:
-    """The first of which the codec is known."""
-    return next((sound for sound in sounds if sound.codec_context), None)
+def first_decodable(tracks: Iterable[Any]) -> Any:
+    """The first track with a known codec."""
+    return next((track for track in tracks if track.codec_context), None)
 
 
 def is_cover(stream: Any) -> bool:
-    """Cover art of a sound looks like a film of one frame."""
+    """Whether a video track is cover art."""
     return bool(stream.disposition & Disposition.attached_pic)
 
 
@@ -111,7 +112,7 @@ def locations(metadata: dict[str, str]) -> list[str]:
 
 
 def common(container: Any, audio: Any, media: int, duration: float) -> dict[str, Any]:
-    """What films and sounds share; proves that the sound can be decoded."""
+    """The fields of both VideoInfo and AudioInfo. Decodes some audio, to prove that it can be."""
     size = os.fstat(media).st_size
     info: dict[str, Any] = {
         "duration_seconds": round(duration, 6),
@@ -124,22 +125,22 @@ def common(container: Any, audio: Any, media: int, duration: float) -> dict[str,
     }
     if audio is not None:
         first_frame(container, audio)
-        info |= sound(audio)
+        info |= audio_format(audio)
     return info
 
 
-def describe(video: Any, max_pixels: int) -> dict[str, Any]:
-    """What only films have; proves that the pictures can be decoded."""
+def describe_video(video: Any, max_pixels: int) -> dict[str, Any]:
+    """The fields of VideoInfo alone. Decodes a frame, to prove that it can be."""
     decoder = decoder_of(video)
     check_pixels(decoder.width, decoder.height, max_pixels)
     frame = first_frame(video.container, video)
-    check_pixels(frame.width, frame.height, max_pixels)  # the header may have said less
+    check_pixels(frame.width, frame.height, max_pixels)  # the header may claim less
     aspect = float(video.sample_aspect_ratio or 1)
-    if not 1 / MOST_ASPECT <= aspect <= MOST_ASPECT:  # nobody films so
+    if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
         aspect = 1.0
     width, height = round(frame.width * aspect), frame.height
     check_pixels(width, height, max_pixels)
-    # FFmpeg counts counter-clockwise, from -180 to 180; players know quarter turns only.
+    # FFmpeg counts counterclockwise, from -180 to 180. Players support only quarter turns.
     rotation = round(-frame.rotation / 90) * 90 % 360
     if rotation in {90, 270}:
         width, height = height, width
@@ -150,7 +151,7 @@ def describe(video: Any, max_pixels: int) -> dict[str, Any]:
         "frame_rate": round(float(video.average_rate or video.guessed_rate or 0), 3),
         "video_codec": codec_name(video),
         "dynamic_range": TRANSFERS.get(frame.color_trc, "SDR"),
-        "variable_frame_rate": is_uneven(video.container, video),
+        "variable_frame_rate": has_variable_frame_rate(video.container, video),
     }
 
 
@@ -159,19 +160,19 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
     if pixels > max_pixels:
         raise InvalidArgument(
             Reason.PIXEL_LIMIT_EXCEEDED,
-            f"A frame has {pixels} pixels, and at most {max_pixels} are taken.",
+            f"A frame of the video has {pixels} pixels; the limit is {max_pixels}.",
         )
 
 
 def decoder_of(stream: Any) -> Any:
     if stream.codec_context is None:
-        raise corrupt("The file holds a stream of an unknown codec.")
+        raise corrupt("The file has a track of an unknown codec.")
     return stream.codec_context
 
 
 def first_frame(container: Any, stream: Any) -> Any:
-    """Decodes until a frame comes; what is broken before it is passed over, as players do."""
-    decoder_of(stream).thread_count = 1  # a thread's frames would cost memory, and one is wanted
+    """Decodes up to the first frame. Skips broken packets before it, as players do."""
+    decoder_of(stream).thread_count = 1  # more threads would hold more frames in memory
     rewind(container)
     for tried, packet in enumerate(container.demux(stream)):
         try:
@@ -180,6 +181,6 @@ def first_frame(container: Any, stream: Any) -> Any:
             frames = []
         if frames:
             return frames[0]
-        if tried > PATIENCE:
+        if tried > MAX_PACKETS_WITHOUT_FRAME:
             break
-    raise corrupt(f"The {stream.type} cannot be decoded.")
+    raise corrupt(f"The {stream.type} track cannot be decoded.")

@@ -1,4 +1,4 @@
-"""Opens films and sounds with FFmpeg's demuxers, each type with its own and no other."""
+"""Opens video and audio files with the FFmpeg demuxer of their type, and no other."""
 
 import os
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ import av
 
 @contextmanager
 def open_container(media: int, demuxer: str) -> Iterator[Any]:
-    """Opens the file descriptor `media` as `demuxer` has it; raises av.FFmpegError.
+    """Opens the file descriptor `media` with `demuxer`. Raises av.FFmpegError.
 
-    The demuxer is never guessed: a playlist, which could name other files and hosts, is no film
-    whatever its name. FFmpeg gets an open file and no way to open another.
+    FFmpeg never guesses the demuxer: a playlist, which could name other files and hosts, is not
+    opened as a video under any name. It gets an open file, and cannot open another.
     """
     options = {"protocol_whitelist": "pipe"}
     with os.fdopen(os.dup(media), "rb") as file:

@@ -1,4 +1,5 @@
-"""Documents: what PDFs tell about themselves, and whether files are whole. Runs in a child."""
+"""Inspects documents: the metadata of PDFs, and whether files are complete. Runs in a child
+process."""
 
 import os
 from typing import Any
@@ -6,30 +7,30 @@ from typing import Any
 from media_service.codecs.inspect import office, pdf
 from media_service.errors import InvalidArgument, Reason
 
-# Readers look for the trailer in the last kibibyte.
-TRAILER = 1024
+# PDF readers look for the trailer in the last kibibyte.
+TRAILER_BYTES = 1024
 
 
 def inspect(media: int, content_type: str) -> dict[str, Any]:
-    """{"info": …, "private_info": {}} of the open file `media`; raises InvalidArgument
-    (MEDIA_CORRUPT). Types that nothing is known of are as they are."""
+    """Returns {"info": …, "private_info": {}} for the open file `media`. Accepts files of unknown
+    types unchecked. Raises InvalidArgument (MEDIA_CORRUPT)."""
     info: dict[str, Any] = {}
     if content_type == "application/pdf":
-        check(b"%%EOF" in end(media))
+        check_complete(b"%%EOF" in file_end(media))
         info = pdf.describe(media)
     elif content_type == "application/rtf":
-        check(end(media).rstrip(b"\0\t\r\n ").endswith(b"}"))
-    elif content_type in office.FOLDERS:
-        office.check(media, content_type)
+        check_complete(file_end(media).rstrip(b"\0\t\r\n ").endswith(b"}"))
+    elif content_type in office.PART_PREFIXES:
+        office.check_parts(media, content_type)
     return {"info": info, "private_info": {}}
 
 
-def end(media: int) -> bytes:
-    return os.pread(media, TRAILER, max(0, os.fstat(media).st_size - TRAILER))
+def file_end(media: int) -> bytes:
+    return os.pread(media, TRAILER_BYTES, max(0, os.fstat(media).st_size - TRAILER_BYTES))
 
 
-def check(whole: bool) -> None:
-    if not whole:
+def check_complete(complete: bool) -> None:
+    if not complete:
         raise InvalidArgument(
-            Reason.MEDIA_CORRUPT, "The document is not whole: its end is missing."
+            Reason.MEDIA_CORRUPT, "The document is truncated: its end is missing."
         )

@@ -1,6 +1,7 @@
-"""How much is told of one file: more than honest files have, and little enough to store with it."""
+"""Limits of the metadata that is kept for one file: more than real files have, and small enough to
+store with each."""
 
-# Of EXIF, or of a sound.
+# Of EXIF, or of an audio file.
 MAX_TAGS = 200
 MAX_NAME = 100
 MAX_VALUE = 1000
@@ -9,5 +10,5 @@ MAX_TRACKS = 100
 MAX_CHAPTERS = 500
 # Of a track or a chapter.
 MAX_TITLE = 200
-# BCP 47 asks for room for 35 characters.
+# The length that BCP 47 asks implementations to support.
 MAX_LANGUAGE = 35

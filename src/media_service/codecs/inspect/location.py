@@ -1,4 +1,4 @@
-"""Where something was taken, from the notations that files use."""
+"""Parses the location where a file was recorded."""
 
 import re
 
@@ -6,14 +6,14 @@ Location = dict[str, float]
 
 
 def location(latitude: float, longitude: float) -> Location | None:
-    """Decimal degrees, north and east positive; None if that is no place on Earth."""
+    """In decimal degrees, north and east positive; None: there is no such place on Earth."""
     if abs(latitude) <= 90 and abs(longitude) <= 180:  # false for NaN too
         return {"latitude": round(latitude, 7), "longitude": round(longitude, 7)}
     return None
 
 
 def from_exif(tags: dict[str, str]) -> Location | None:
-    """From GPSLatitude and GPSLongitude ("43/1 28/1 281/100") and their Ref tags."""
+    """From GPSLatitude and GPSLongitude ("43/1 28/1 281/100"), and their Ref tags."""
     latitude = degrees(tags.get("GPSLatitude", ""))
     longitude = degrees(tags.get("GPSLongitude", ""))
     if latitude is None or longitude is None:
@@ -24,20 +24,21 @@ def from_exif(tags: dict[str, str]) -> Location | None:
 
 
 def degrees(text: str) -> float | None:
-    """Degrees, minutes and seconds as fractions; None if they are not."""
+    """Parses degrees, minutes and seconds as fractions; None: the text is invalid."""
     fractions = re.fullmatch(r"(\d+)/(\d+) (\d+)/(\d+) (\d+)/(\d+)", text)
     if not fractions:
         return None
-    tops = [int(top) for top in fractions.groups()[::2]]
-    bottoms = [int(bottom) for bottom in fractions.groups()[1::2]]
-    if not bottoms[0]:
+    numerators = [int(group) for group in fractions.groups()[::2]]
+    denominators = [int(group) for group in fractions.groups()[1::2]]
+    if not denominators[0]:
         return None
-    # Some devices write 0/0 for seconds they do not know.
-    whole, minutes, seconds = (t / b if b else 0.0 for t, b in zip(tops, bottoms, strict=True))
+    # Some devices write 0/0 for unknown seconds.
+    pairs = zip(numerators, denominators, strict=True)
+    whole, minutes, seconds = (n / d if d else 0.0 for n, d in pairs)
     return whole + minutes / 60 + seconds / 3600
 
 
 def from_iso6709(text: str) -> Location | None:
-    """From the ISO 6709 form that films carry: "+37.3318-122.0312+010.5/"."""
+    """From ISO 6709, as in video files: "+37.3318-122.0312+010.5/"."""
     match = re.match(r"([+-]\d{1,2}(?:\.\d+)?)([+-]\d{1,3}(?:\.\d+)?)(?=[+/-]|$)", text)
     return location(float(match[1]), float(match[2])) if match else None

@@ -1,4 +1,4 @@
-"""Office documents: whether the ZIP file is whole, and holds what its type promises."""
+"""Checks that an office document is a complete ZIP file with the parts of its type."""
 
 import os
 import zipfile
@@ -8,8 +8,8 @@ from media_service.errors import InvalidArgument, Reason
 OOXML = "application/vnd.openxmlformats-officedocument."
 ODF = "application/vnd.oasis.opendocument."
 
-# What the names of a type's parts begin with.
-FOLDERS = {
+# The prefix of the names of the main parts of each type.
+PART_PREFIXES = {
     OOXML + "wordprocessingml.document": "word/",
     OOXML + "spreadsheetml.sheet": "xl/",
     OOXML + "presentationml.presentation": "ppt/",
@@ -19,14 +19,14 @@ FOLDERS = {
 }
 
 
-def check(media: int, content_type: str) -> None:
+def check_parts(media: int, content_type: str) -> None:
     """Raises InvalidArgument (MEDIA_CORRUPT)."""
     try:
         with os.fdopen(os.dup(media), "rb") as file, zipfile.ZipFile(file) as parts:
             names = parts.namelist()
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError):
         raise InvalidArgument(
-            Reason.MEDIA_CORRUPT, "The document is not whole: its table of contents is missing."
+            Reason.MEDIA_CORRUPT, "The document is truncated: its ZIP directory is missing."
         ) from None
-    if not any(name.startswith(FOLDERS[content_type]) for name in names):
+    if not any(name.startswith(PART_PREFIXES[content_type]) for name in names):
         raise InvalidArgument(Reason.MEDIA_CORRUPT, "The document has no content.")

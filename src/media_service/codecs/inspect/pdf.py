@@ -1,4 +1,4 @@
-"""PDF documents, as PDFium reads them."""
+"""Inspects PDF documents with PDFium."""
 
 import ctypes
 import os
@@ -10,12 +10,12 @@ import pypdfium2.raw as pdfium_c
 from media_service.codecs.inspect.limits import MAX_VALUE
 from media_service.errors import InvalidArgument, Reason
 
-# It is whole, and those who have its key can read it: nothing to refuse, and nothing to tell.
-LOCKED = {pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY}
+# An encrypted document is valid, but shows no metadata.
+ENCRYPTED = {pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY}
 
 
 def describe(media: int) -> dict[str, Any]:
-    """DocumentInfo's fields; none of a document that cannot be read without its password.
+    """Returns the fields of DocumentInfo; none for an encrypted document.
 
     Raises InvalidArgument (MEDIA_CORRUPT).
     """
@@ -23,29 +23,29 @@ def describe(media: int) -> dict[str, Any]:
         try:
             document = pdfium.PdfDocument(file)
         except pdfium.PdfiumError as error:
-            if error.err_code in LOCKED:
+            if error.err_code in ENCRYPTED:
                 return {}
             raise InvalidArgument(Reason.MEDIA_CORRUPT, "The document cannot be read.") from None
         with document:
-            return facts(document)
+            return document_info(document)
 
 
-def facts(document: Any) -> dict[str, Any]:
+def document_info(document: Any) -> dict[str, Any]:
     try:
         width, height = document.get_page_size(0)
     except pdfium.PdfiumError:
-        raise InvalidArgument(Reason.MEDIA_CORRUPT, "The document has no page to read.") from None
+        raise InvalidArgument(Reason.MEDIA_CORRUPT, "The document has no readable page.") from None
     return {
         "page_count": len(document),
         "page_width": round(width, 3),
         "page_height": round(height, 3),
-        "title": said(document, b"Title"),
-        "author": said(document, b"Author"),
+        "title": metadata_text(document, b"Title"),
+        "author": metadata_text(document, b"Author"),
     }
 
 
-def said(document: Any, name: bytes) -> str:
-    """What the document says of itself. Files hold text that is none: pypdfium2 would raise."""
+def metadata_text(document: Any, name: bytes) -> str:
+    """An entry of the document's metadata. pypdfium2 itself would raise for invalid text."""
     size = pdfium_c.FPDF_GetMetaText(document, name, None, 0)
     buffer = ctypes.create_string_buffer(size)
     pdfium_c.FPDF_GetMetaText(document, name, buffer, size)

@@ -1,4 +1,4 @@
-"""How long a film or a sound is, and whether its pictures are evenly spaced."""
+"""Measures the duration of video and audio files, and whether the frame rate varies."""
 
 import math
 from itertools import pairwise
@@ -9,59 +9,63 @@ import av
 
 from media_service.errors import InvalidArgument, Reason
 
-# Looked at for the spaces between pictures: more than ten seconds, of less than these bytes.
-PACKETS = 500
-BYTES = 32 << 20
-# A picture comes so many others later than it is shown, at most.
-REORDERED = 16
-# Spaces differ by so much of themselves without being another rate: clocks of cameras shake.
-SHAKE = 0.1
-# A header is believed if it says less than so many times what there is, and the other way round.
-TIMES = 2
-# What is looked at to find out: from so long before the end, and no more than this.
-BEFORE_SECONDS = 1.0
+# What is read to find out whether the frame rate varies: more than ten seconds of most videos.
+RATE_PACKETS, RATE_BYTES = 500, 32 << 20
+# The largest distance between decoding order and display order, in frames.
+REORDERED_FRAMES = 16
+# The relative difference between frame durations up to which the rate is constant: the clocks of
+# cameras jitter.
+JITTER = 0.1
+# The header's duration is used if it differs from the real one by less than this factor.
+MAX_DURATION_FACTOR = 2
+# What is read to check it: from this long before the end, and no more than this.
+END_SECONDS = 1.0
 END_PACKETS, END_BYTES = 5000, 32 << 20
-# A week: beyond that it is a clock that is wrong.
-MOST_SECONDS = 7 * 24 * 3600
+# A week. A longer duration comes from a wrong clock.
+MAX_SECONDS = 7 * 24 * 3600
 
 
 def rewind(container: Any) -> None:
     try:
         container.seek(0)
     except av.FFmpegError:
-        return  # read from where it is: some raw streams cannot seek
+        return  # some raw formats cannot seek; read from the current position
 
 
 def duration_seconds(container: Any) -> float:
-    """As the header says, if it looks so where it says that the end is. Else, and of films without
-    it, as browsers record them, by reading to the end. Raises InvalidArgument (MEDIA_CORRUPT)."""
-    said = container.duration
-    if said is not None and is_true(container, seconds := max(0.0, float(said / av.time_base))):
-        return seconds
+    """The header's duration, if the file ends about there. Otherwise, and without one in the
+    header, as browsers record videos, reads to the end. Raises InvalidArgument (MEDIA_CORRUPT)."""
+    if container.duration is not None:
+        claimed = max(0.0, float(container.duration / av.time_base))
+        if is_plausible(container, claimed):
+            return claimed
     rewind(container)
-    seconds, _ = last_seconds(container)
-    if seconds > MOST_SECONDS:
-        raise InvalidArgument(Reason.MEDIA_CORRUPT, f"By its clock it lasts {seconds:.0f} seconds.")
+    seconds, _ = read_to_end(container)
+    if seconds > MAX_SECONDS:
+        message = f"The time stamps of the file span {seconds:.0f} seconds."
+        raise InvalidArgument(Reason.MEDIA_CORRUPT, message)
     return seconds
 
 
-def is_true(container: Any, said: float) -> bool:
-    """Whether the end is about where it is said to be. Where that takes long to find out it is."""
-    if said > MOST_SECONDS:
+def is_plausible(container: Any, claimed: float) -> bool:
+    """Whether the file ends about where the header says. Assumed if checking would take long."""
+    if claimed > MAX_SECONDS:
         return False
     try:
-        near = max(0.0, said - BEFORE_SECONDS)
+        near = max(0.0, claimed - END_SECONDS)
         container.seek((container.start_time or 0) + round(near * av.time_base))
     except av.FFmpegError:
         return True
-    end, all_read = last_seconds(container, END_PACKETS, END_BYTES)
-    return end <= TIMES * said + 1 and (said <= TIMES * end + 1 or not all_read)
+    end, complete = read_to_end(container, END_PACKETS, END_BYTES)
+    return end <= MAX_DURATION_FACTOR * claimed + 1 and (
+        claimed <= MAX_DURATION_FACTOR * end + 1 or not complete
+    )
 
 
-def last_seconds(
-    container: Any, most_packets: float = math.inf, most_bytes: float = math.inf
+def read_to_end(
+    container: Any, max_packets: float = math.inf, max_bytes: float = math.inf
 ) -> tuple[float, bool]:
-    """The end of the last of what follows, and whether that was all."""
+    """The end time of the last packet read, and whether all were read."""
     start = (container.start_time or 0) / av.time_base
     end, size = 0.0, 0
     for number, packet in enumerate(container.demux()):
@@ -69,21 +73,21 @@ def last_seconds(
             time = float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0))
             end = max(end, time - start)
         size += packet.size
-        if number >= most_packets or size > most_bytes:
+        if number >= max_packets or size > max_bytes:
             return end, False
     return end, True
 
 
-def is_uneven(container: Any, video: Any) -> bool:
-    """Whether the pictures at its beginning are not evenly spaced."""
-    times = beginning(container, video)
-    steps = [later - earlier for earlier, later in pairwise(times)]
-    usual = median(steps) if steps else 0
-    return any(abs(step - usual) > max(1, usual * SHAKE) for step in steps)
+def has_variable_frame_rate(container: Any, video: Any) -> bool:
+    """Whether the first frames are unevenly spaced."""
+    times = first_display_times(container, video)
+    durations = [later - earlier for earlier, later in pairwise(times)]
+    usual = median(durations) if durations else 0
+    return any(abs(duration - usual) > max(1, usual * JITTER) for duration in durations)
 
 
-def beginning(container: Any, video: Any) -> list[int]:
-    """When its first pictures are shown, in order."""
+def first_display_times(container: Any, video: Any) -> list[int]:
+    """The display times of the first frames, in order."""
     rewind(container)
     times: list[int] = []
     size = 0
@@ -92,7 +96,7 @@ def beginning(container: Any, video: Any) -> list[int]:
         if time is not None:
             times.append(time)
         size += packet.size
-        if len(times) == PACKETS or size > BYTES:
-            # Pictures come in the order of decoding: of the last ones, some may be missing.
-            return sorted(times)[:-REORDERED]
+        if len(times) == RATE_PACKETS or size > RATE_BYTES:
+            # Frames come in decoding order, so earlier ones than the last may still be missing.
+            return sorted(times)[:-REORDERED_FRAMES]
     return sorted(times)

@@ -1,4 +1,4 @@
-"""The sounds, subtitles, chapters and tags of a film or a sound, as its headers name them."""
+"""Reads the tracks, chapters and tags of a video or audio file from its headers."""
 
 from typing import Any
 
@@ -12,24 +12,24 @@ from media_service.codecs.inspect.limits import (
     MAX_VALUE,
 )
 
-# Subtitles that are text; the others are pictures.
-TEXTS = {"mov_text", "subrip", "ass", "ssa", "webvtt", "text"}
-# Tags about the file, not about what is heard; and those that tell a place.
+# Subtitle codecs that are text; the others are images.
+TEXT_CODECS = {"mov_text", "subrip", "ass", "ssa", "webvtt", "text"}
+# Tags about the file format, and prefixes of tags about a position.
 TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "handler_name"}
 HIDDEN = ("id3v2_priv.", "location", "com.apple.quicktime.location")
 
 
 def codec_name(stream: Any) -> str:
-    """Empty if FFmpeg does not know the codec."""
+    """Empty: FFmpeg does not know the codec."""
     context = stream.codec_context
     return str(context.codec.canonical_name) if context else ""
 
 
 def audio_tracks(streams: list[Any]) -> list[dict[str, Any]]:
-    return [{**sound(stream), **labels(stream)} for stream in streams[:MAX_TRACKS]]
+    return [{**audio_format(stream), **labels(stream)} for stream in streams[:MAX_TRACKS]]
 
 
-def sound(stream: Any) -> dict[str, Any]:
+def audio_format(stream: Any) -> dict[str, Any]:
     context = stream.codec_context
     return {
         "audio_codec": codec_name(stream),
@@ -40,7 +40,7 @@ def sound(stream: Any) -> dict[str, Any]:
 
 def subtitle_tracks(streams: list[Any]) -> list[dict[str, Any]]:
     return [
-        {"codec": codec_name(stream), "text": codec_name(stream) in TEXTS, **labels(stream)}
+        {"codec": codec_name(stream), "text": codec_name(stream) in TEXT_CODECS, **labels(stream)}
         for stream in streams[:MAX_TRACKS]
     ]
 
@@ -64,11 +64,11 @@ def chapters(container: Any) -> list[dict[str, Any]]:
 
 
 def tags(container: Any, audio: Any) -> dict[str, str]:
-    """By lower-case names. Ogg has them with its stream."""
+    """Tags by lower-case name. Ogg has them with the track, not the file."""
     named = {name.lower(): value for name, value in (container.metadata or audio.metadata).items()}
-    told = [
+    public = [
         (name[:MAX_NAME], value[:MAX_VALUE])
         for name, value in named.items()
         if value and name not in TECHNICAL and not name.startswith(HIDDEN)
     ]
-    return dict(told[:MAX_TAGS])
+    return dict(public[:MAX_TAGS])

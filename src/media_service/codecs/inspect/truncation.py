@@ -1,4 +1,4 @@
-"""Whether a film has all the bytes that its header promises: one that was cut off still begins to
+"""Finds truncated video files by the sizes in their headers: a truncated one still begins to
 play."""
 
 import os
@@ -8,28 +8,28 @@ from collections.abc import Iterator
 from media_service.errors import InvalidArgument, Reason
 
 SEGMENT = bytes.fromhex("18538067")
-# An EBML header has some forty bytes, and the segment follows.
-EBML_HEAD = 1024
+# An EBML header has about forty bytes, and the segment follows.
+HEADER_BYTES = 1024
 
 
-def check_whole(media: int, demuxer: str) -> None:
+def check_complete(media: int, demuxer: str) -> None:
     """Raises InvalidArgument (MEDIA_CORRUPT)."""
     size = os.fstat(media).st_size
-    ends = {"mov": boxes, "matroska": segment}.get(demuxer)
+    ends = {"mov": box_ends, "matroska": segment_end}.get(demuxer)
     if ends and any(end > size for end in ends(media)):
         raise InvalidArgument(
-            Reason.MEDIA_CORRUPT, "The file is not whole: its header promises more bytes."
+            Reason.MEDIA_CORRUPT, "The file is truncated: it is shorter than its header says."
         )
 
 
-def boxes(media: int) -> Iterator[int]:
-    """Where the boxes with the media and its index end. What else stands there may be cut off."""
+def box_ends(media: int) -> Iterator[int]:
+    """The ends of the boxes with the media and its index. Other boxes may be truncated."""
     start = 0
-    while len(head := os.pread(media, 16, start)) >= 8:
-        size, name = struct.unpack(">I4s", head[:8])
-        if size == 1 and len(head) == 16:
-            (size,) = struct.unpack(">Q", head[8:])
-        if size < 8:  # it goes on to the end of the file, or is none
+    while len(header := os.pread(media, 16, start)) >= 8:
+        size, name = struct.unpack(">I4s", header[:8])
+        if size == 1 and len(header) == 16:
+            (size,) = struct.unpack(">Q", header[8:])
+        if size < 8:  # it extends to the end of the file, or is invalid
             return
         start += size
         if name in {b"mdat", b"moov", b"moof"}:
@@ -38,14 +38,15 @@ def boxes(media: int) -> Iterator[int]:
             return
 
 
-def segment(media: int) -> Iterator[int]:
-    """Where the Matroska segment ends, if it was known when its header was written."""
-    head = os.pread(media, EBML_HEAD, 0)
+def segment_end(media: int) -> Iterator[int]:
+    """The end of the Matroska segment, if it was known when the header was written."""
+    head = os.pread(media, HEADER_BYTES, 0)
     start = head.find(SEGMENT) + len(SEGMENT)
     if start < len(SEGMENT) or start == len(head):
         return
-    # A number of that many bytes: as the zeros before its first bit.
+    # The leading zeros of the first byte give the number of bytes of the size.
     width = 9 - head[start].bit_length()
-    number = int.from_bytes(head[start : start + width], "big") & ((1 << 7 * width) - 1)
-    if width <= 8 and number != (1 << 7 * width) - 1:
-        yield start + width + number
+    unknown = (1 << 7 * width) - 1
+    size = int.from_bytes(head[start : start + width], "big") & unknown
+    if width <= 8 and size != unknown:
+        yield start + width + size

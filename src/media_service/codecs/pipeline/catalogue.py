@@ -1,4 +1,4 @@
-"""What the contract tells of its operations: their comments, examples and rules are the manual."""
+"""The manual of the operations, from the comments, examples and rules of the contract."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -12,34 +12,34 @@ from media_service.codecs.pipeline import operation_fields as fields
 from media_service.contract import descriptor_set, field_rules
 
 FILE = "mediaservice/v1/operation.proto"
-# Where comments are in a file: `nested_type` and `field` of a message, by their numbers.
+# Field numbers in descriptor.proto, of which paths to comments consist.
 MESSAGE, NESTED, FIELD = 4, 3, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """`default`, `least` and `most` as in the text form; empty: there is none."""
+    """`default`, `minimum` and `maximum` as in the text form; empty: there is none."""
 
     name: str
     kind: str
     description: str
     default: str
-    least: str
-    most: str
+    minimum: str
+    maximum: str
     values: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class OperationManual:
-    """`kinds`, `makes`, `last`: see `fields`."""
+    """`input_kinds`, `output_kind`, `ends_pipeline`: as in `operation_fields`."""
 
     name: str
     description: str
     example: str
     parameters: tuple[Parameter, ...]
-    kinds: tuple[str, ...]
-    makes: str
-    last: bool
+    input_kinds: tuple[str, ...]
+    output_kind: str
+    ends_pipeline: bool
 
 
 @cache
@@ -64,47 +64,47 @@ def catalogue() -> tuple[OperationManual, ...]:
 
 
 def parameter(field: FieldDescriptor, comment: str) -> Parameter:
-    least, most = bounds(field)
+    minimum, maximum = bounds(field)
     return Parameter(
         field.name,
         fields.type_name(field),
         comment,
         fields.default_text(field),
-        least,
-        most,
+        minimum,
+        maximum,
         choices(field),
     )
 
 
 def choices(field: FieldDescriptor) -> tuple[str, ...]:
-    """The values of an enum that can be asked for; of formats, those that can be written."""
+    """The names of an enum that a request may use; of formats, those that can be written."""
     enum = fields.enum_of(field)
     if enum is None:
         return ()
-    refused = field_rules(field).enum.not_in
-    names = [value.name for value in enum.values if value.number and value.number not in refused]
+    forbidden = field_rules(field).enum.not_in
+    names = [value.name for value in enum.values if value.number and value.number not in forbidden]
     return tuple(name for name in names if enum != Operation.Format.DESCRIPTOR or name in FORMATS)
 
 
 def bounds(field: FieldDescriptor) -> tuple[str, str]:
-    """The contract has only bounds that are themselves allowed."""
+    """The minimum and maximum. All bounds in the contract are inclusive."""
     rules = field_rules(field)
     numbers = getattr(rules, rules.WhichOneof("type") or "", None)
     if fields.type_name(field) not in {"int", "float"} or numbers is None:
         return "", ""
-    least = f"{numbers.gte:.15g}" if numbers.HasField("gte") else ""
-    most = f"{numbers.lte:.15g}" if numbers.HasField("lte") else ""
-    return least, most
+    minimum = f"{numbers.gte:.15g}" if numbers.HasField("gte") else ""
+    maximum = f"{numbers.lte:.15g}" if numbers.HasField("lte") else ""
+    return minimum, maximum
 
 
 def read_comments() -> dict[str, str]:
     """The comment of every operation and parameter, by full name, as one line."""
     file = next(file for file in descriptor_set().file if file.name == FILE)
-    found = {}
-    for place in file.source_code_info.location:
+    comments = {}
+    for location in file.source_code_info.location:
         names = [file.package]
         message: descriptor_pb2.DescriptorProto | None = None
-        path = list(place.path)
+        path = list(location.path)
         while path:
             kind, index, *path = [*path, 0] if len(path) == 1 else path
             if kind == MESSAGE and message is None:
@@ -118,6 +118,6 @@ def read_comments() -> dict[str, str]:
                 names = []
                 break
             names.append(message.name)
-        if names and place.leading_comments:
-            found[".".join(names)] = " ".join(place.leading_comments.split())
-    return found
+        if names and location.leading_comments:
+            comments[".".join(names)] = " ".join(location.leading_comments.split())
+    return comments

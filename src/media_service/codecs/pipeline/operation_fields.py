@@ -1,4 +1,4 @@
-"""What the contract says of operations and their parameters."""
+"""Reads operations and their parameters from the contract's descriptors and options."""
 
 import re
 from functools import cache
@@ -12,8 +12,9 @@ from mediaservice.v1.operation_pb2 import Operation
 ONEOF: Literal["operation"] = "operation"
 FILTERS = Operation.Filter.Name
 
-# Python would take more for a number: "1_000", "infinity", digits of other scripts.
-WHOLE = re.compile(r"-?[0-9]{1,18}")
+# Stricter than Python's own parser, which also takes "1_000", "infinity" and digits of other
+# scripts.
+INTEGER = re.compile(r"-?[0-9]{1,18}")
 NUMBER = re.compile(
     r"-?([0-9]{1,18}(\.[0-9]{0,30})?|\.[0-9]{1,30})(e[+-]?[0-9]{1,3})?", re.IGNORECASE
 )
@@ -21,14 +22,14 @@ NUMBER = re.compile(
 
 @cache
 def operations() -> dict[str, Descriptor]:
-    """The message of each operation, by its name in the text form."""
+    """The message descriptor of each operation, by its name in the text form."""
     oneof = Operation.DESCRIPTOR.oneofs_by_name[ONEOF]
     return {field.name: field.message_type for field in oneof.fields if field.message_type}
 
 
 @cache
 def parameters(operation: Descriptor) -> tuple[FieldDescriptor, ...]:
-    """In the order in which they can be given without their names."""
+    """In the order of positional arguments."""
     return tuple(sorted(operation.fields, key=lambda field: field.number))
 
 
@@ -37,7 +38,7 @@ def enum_of(field: FieldDescriptor) -> EnumDescriptor | None:
 
 
 def enum_names(enum: EnumDescriptor) -> list[str]:
-    """Without the one that stands for none."""
+    """The names of an enum, without the unspecified value."""
     return [value.name for value in enum.values if value.number]
 
 
@@ -47,30 +48,30 @@ def example(operation: Descriptor) -> str:
 
 
 def input_kinds(operation: Descriptor) -> list[str]:
-    """What it can be done to, by the names of Media.Kind."""
+    """The kinds of media that it takes, by the names of Media.Kind."""
     numbers = operation.GetOptions().Extensions[operation_pb2.operation_rule].kinds
     return [Media.Kind.Name(number) for number in numbers] or [Media.Kind.Name(Media.IMAGE)]
 
 
 def output_kind(operation: Descriptor) -> str:
-    """What comes out of it; empty: the same as went in."""
+    """The kind of media that it returns; empty: the same as its input."""
     number = operation.GetOptions().Extensions[operation_pb2.operation_rule].output
     return Media.Kind.Name(number) if number else ""
 
 
 def ends_pipeline(operation: Descriptor) -> bool:
-    """Whether nothing can follow it."""
+    """Whether no operation can follow it."""
     return bool(operation.GetOptions().Extensions[operation_pb2.operation_rule].terminal)
 
 
 def default_text(field: FieldDescriptor) -> str:
-    """As in the text form; empty: there is none."""
+    """The default value in the text form; empty: there is none."""
     text: str = field.GetOptions().Extensions[operation_pb2.parameter_rule].default_value
     return text
 
 
 def type_name(field: FieldDescriptor) -> str:
-    """What a value is, in words."""
+    """The type of a parameter, for the manual."""
     match field.type:
         case FieldDescriptor.TYPE_ENUM:
             return "enum"
@@ -97,20 +98,20 @@ def unpack(operation: Operation) -> tuple[str, Any]:
 
 
 def with_defaults(operation: Operation) -> Operation:
-    """The same, with the contract's defaults where nothing is given."""
-    whole = Operation()
-    whole.CopyFrom(operation)
-    name, message = unpack(whole)
+    """A copy in which missing parameters have the contract's defaults."""
+    complete = Operation()
+    complete.CopyFrom(operation)
+    name, message = unpack(complete)
     message.SetInParent()
     for field in parameters(operations()[name]):
         text = default_text(field)
         if text and not is_set(message, field):
             setattr(message, field.name, parse_value(field, text))
-    return whole
+    return complete
 
 
 def parse_value(field: FieldDescriptor, text: str) -> Any:
-    """A value of the text form. Raises ValueError, saying what it must be."""
+    """Parses a value of the text form. Raises ValueError, whose message says what it must be."""
     if enum := enum_of(field):
         known = enum.values_by_name.get(text.upper())
         if known is None or not known.number:
@@ -122,11 +123,11 @@ def parse_value(field: FieldDescriptor, text: str) -> Any:
                 raise ValueError("must be true or false")
             return text.lower() in {"true", "1"}
         case "int":
-            if not WHOLE.fullmatch(text):
+            if not INTEGER.fullmatch(text):
                 raise ValueError("must be a whole number")
             number = int(text)
             if field.type == FieldDescriptor.TYPE_INT32 and abs(number) >= 1 << 31:
-                raise ValueError("must be a smaller number")
+                raise ValueError("must be between -2147483647 and 2147483647")
             return number
         case "float":
             if not NUMBER.fullmatch(text):

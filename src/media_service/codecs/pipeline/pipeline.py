@@ -1,4 +1,4 @@
-"""What a pipeline says beside its steps: which format comes out, and which other media go in."""
+"""Pipelines in canonical form, with what a caller must know about them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,24 +6,24 @@ from functools import lru_cache
 
 from mediaservice.v1.operation_pb2 import Operation
 
-from media_service.codecs.image.formats import FORMATS as WRITTEN
+from media_service.codecs.image.formats import FORMATS as WRITABLE
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.codecs.pipeline.text_form import canonical_text, invalid, normalized, parse_text
 from media_service.codecs.pipeline.validation import MAX_CHARACTERS, validate
 from media_service.errors import FailedPrecondition, Reason
 
 FORMATS = Operation.Format.DESCRIPTOR
-# What names another media, in whatever operation.
+# The parameter that names another media, in any operation.
 OVERLAY = "media_id"
-# What makes two renditions, and how the name of the second ends.
+# Operations with a second rendition, and the suffix of its name.
 COMPANION_SUFFIXES = {"storyboard": ".vtt"}
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A pipeline that was checked. `text`: its canonical form. `format`: empty if it does not say
-    one. `overlays`: media ids. `companion_suffix`: what the name of a second
-    rendition ends in; empty: there is none."""
+    """A valid pipeline. `text`: its canonical form. `format`: empty if it names none. `overlays`:
+    media ids. `companion_suffix`: the suffix of the name of a second rendition; empty: there is
+    none."""
 
     text: str
     format: str
@@ -33,19 +33,19 @@ class Pipeline:
 
 
 def requested_pipeline(operations: Iterable[Operation], field: str = "ops") -> Pipeline:
-    """What somebody asks for; `field`: in what.
+    """The pipeline of a request. `field`: the request field that it came in.
 
     Raises InvalidArgument (INVALID_OPERATIONS), FailedPrecondition (OPERATION_NOT_APPLICABLE).
     """
-    asked = checked(operations, field)
-    if len(asked.text) > MAX_CHARACTERS:
-        raise invalid(field, f"may have {MAX_CHARACTERS} characters in the short text form")
-    if asked.format and asked.format not in WRITTEN:
+    pipeline = checked(operations, field)
+    if len(pipeline.text) > MAX_CHARACTERS:
+        raise invalid(field, f"must have at most {MAX_CHARACTERS} characters in the text form")
+    if pipeline.format and pipeline.format not in WRITABLE:
         raise FailedPrecondition(
             Reason.OPERATION_NOT_APPLICABLE,
-            f"{asked.format} cannot be written here; there are {', '.join(WRITTEN)}.",
+            f"{pipeline.format} cannot be written; use one of {', '.join(WRITABLE)}.",
         )
-    return asked
+    return pipeline
 
 
 def checked(operations: Iterable[Operation], field: str = "ops") -> Pipeline:
@@ -56,7 +56,7 @@ def checked(operations: Iterable[Operation], field: str = "ops") -> Pipeline:
 
 
 def describe(operations: Iterable[Operation]) -> Pipeline:
-    """Of operations that were checked, in their normal form."""
+    """`operations`: valid and normalized."""
     operations = list(operations)
     format_ = 0
     overlays = []
@@ -80,14 +80,14 @@ def describe(operations: Iterable[Operation]) -> Pipeline:
 
 @lru_cache(maxsize=1024)
 def stored_pipeline(text: str) -> Pipeline:
-    """Of a canonical text, which was checked when it was written."""
+    """The pipeline of a canonical text, which was valid when it was written."""
     return describe(parse_text(text))
 
 
 @lru_cache(maxsize=1024)
 def with_format(text: str, format_name: str) -> Pipeline:
-    """The pipeline of a canonical text that says no format, with one. It does not count as one of
-    the operations that somebody may ask for."""
+    """The pipeline of a canonical text without a format, in the given format. The added operation
+    does not count towards the limit."""
     operations = parse_text(text)
     number = Operation.Format.Value(format_name)
     converts = [operation for operation in operations if operation.HasField("convert")]

@@ -1,4 +1,4 @@
-"""How large a picture becomes on its way through a pipeline, told before it is begun."""
+"""Predicts the size of an image at each step of a pipeline, before the work begins."""
 
 import math
 from dataclasses import dataclass
@@ -13,118 +13,122 @@ Size: TypeAlias = tuple[int, int]
 
 Fit = Operation.Resize
 RIGHT_ANGLES = {90, 180, 270}
-# Their pixels are all made before the first of the next step is.
-WHOLE = {"rotate", "flip", "trim"}
-# Where such a cut is, is seen in the pixels, too.
-CLEVER = {Operation.ATTENTION, Operation.ENTROPY}
+# Operations that buffer all pixels of their input.
+BUFFERED = {"rotate", "flip", "trim"}
+# Crops that analyze the pixels, which are then buffered.
+SMART_GRAVITIES = {Operation.ATTENTION, Operation.ENTROPY}
 SVG = "image/svg+xml"
-# Of what may have any size.
-ANY = (1 << 24, 1 << 24)
+# A size without a known bound.
+UNBOUNDED = (1 << 24, 1 << 24)
 
 
 @dataclass(slots=True)
 class SizeTrace:
-    """Of one frame. `size`: of the result, at most; `known`: exactly that. `largest`: pixels of the
-    largest step. `held`: pixels that lie in memory as a whole at the same time."""
+    """The sizes of one frame. `size`: an upper bound for the result; with `exact`, its size.
+    `largest`: the pixels of the largest step. `buffered_pixels`: the pixels that are in memory at
+    the same time."""
 
     size: Size
-    known: bool = True
+    exact: bool = True
     largest: int = 0
-    held: int = 0
+    buffered_pixels: int = 0
 
 
 def trace_sizes(pipeline: str, size: Size, content_type: str = "") -> SizeTrace:
-    """What becomes of an upright picture of this size by a pipeline in its canonical form."""
+    """Traces an upright image of this size through a pipeline in canonical form."""
     steps = [unpack(with_defaults(operation)) for operation in parse_text(pipeline)]
     drawing = [(name, message) for name, message in steps if name not in OUTPUT_OPERATIONS]
     if drawing and drawing[0][0] == "resize" and content_type == SVG:
-        drawing[0][1].enlarge = True  # it has no pixels of its own
-    way = SizeTrace(size)
-    if not drawing or drawing[0][0] != "resize":  # otherwise it is opened in the size wanted
-        way.largest = pixels(size)
-    tiles = whole = 0
+        drawing[0][1].enlarge = True  # it has no resolution of its own
+    trace = SizeTrace(size)
+    if not drawing or drawing[0][0] != "resize":  # otherwise it is decoded in the target size
+        trace.largest = pixels(size)
+    tile_pixels = buffered = 0
     for name, message in drawing:
-        before = way.size
-        inner = follow(way, name, message)
-        way.largest = max(way.largest, pixels(inner), pixels(way.size))
-        if name in WHOLE or getattr(message, "gravity", 0) in CLEVER:
-            whole = max(whole, pixels(before), pixels(inner))
+        before = trace.size
+        inner = apply_step(trace, name, message)
+        trace.largest = max(trace.largest, pixels(inner), pixels(trace.size))
+        if name in BUFFERED or getattr(message, "gravity", 0) in SMART_GRAVITIES:
+            buffered = max(buffered, pixels(before), pixels(inner))
         if getattr(message, "tile", False):
-            tiles += pixels((before[0] + message.margin, before[1] + message.margin))
+            tile_pixels += pixels((before[0] + message.margin, before[1] + message.margin))
     if any(name == "compress" for name, _ in steps):
-        whole = max(whole, pixels(way.size))
-    # One is made of the one before.
-    way.held = 2 * whole + tiles
-    return way
+        buffered = max(buffered, pixels(trace.size))
+    # Two at a time: a buffered step reads from the one before.
+    trace.buffered_pixels = 2 * buffered + tile_pixels
+    return trace
 
 
-def follow(way: SizeTrace, name: str, p: Any) -> Size:
-    """Takes one step; returns the size of what it is cut from."""
-    width, height = inner = way.size
+def apply_step(trace: SizeTrace, name: str, p: Any) -> Size:
+    """Applies one step; returns the size before its final crop."""
+    width, height = inner = trace.size
     match name:
         case "resize":
-            inner, way.size = sizes(p, way.size) if way.known else bounded(p, way.size)
+            inner, trace.size = (
+                resize_sizes(p, trace.size) if trace.exact else resize_bounds(p, trace.size)
+            )
         case "crop":
             wide, high = min(p.width or width, width), min(p.height or height, height)
-            if p.HasField("x"):  # what lies outside is refused
+            if p.HasField("x"):  # an area outside the image is an error
                 wide, high = min(wide, width - p.x), min(high, height - p.y)
-            way.size = max(1, wide), max(1, high)
+            trace.size = max(1, wide), max(1, high)
         case "rotate":
-            way.size = turned(p.degrees % 360, way.size)
+            trace.size = rotated_size(p.degrees % 360, trace.size)
         case "pad":
             right = p.right if p.HasField("right") else p.top
             bottom = p.bottom if p.HasField("bottom") else p.top
             left = p.left if p.HasField("left") else right
-            way.size = left + width + right, p.top + height + bottom
+            trace.size = left + width + right, p.top + height + bottom
         case "trim":
-            way.known = False
+            trace.exact = False
     return inner
 
 
-def sizes(p: Operation.Resize, size: Size) -> tuple[Size, Size]:
-    """Of the picture in its new scale, and of the result, which may be a part or more of it.
+def resize_sizes(p: Operation.Resize, size: Size) -> tuple[Size, Size]:
+    """The size that a resize scales to, and the size of the result, which may be a crop of it or
+    have borders.
 
-    What was scaled once keeps its size if it is asked for again: so it can be loaded in that size.
+    Idempotent: an image that was decoded in the target size is not scaled again.
     """
     width, height = size
     across = p.width * p.dpr if p.HasField("width") else p.height * p.dpr * width / height
     down = p.height * p.dpr if p.HasField("height") else across * height / width
     wide, high = across / width, down / height
     if p.fit in {Fit.COVER, Fit.FILL}:
-        # A box that asks for more pixels than there are becomes smaller as a whole.
-        less = 1.0 if p.enlarge else max(1.0, wide, high)
-        box = rounded(across / less, down / less)
+        # Without `enlarge`, a box larger than the image is scaled down as a whole.
+        shrink = 1.0 if p.enlarge else max(1.0, wide, high)
+        box = rounded(across / shrink, down / shrink)
         if p.fit == Fit.FILL:
             return box, box
-        scale = max(wide, high) / less
-        whole = rounded(width * scale, height * scale)
-        return (max(whole[0], box[0]), max(whole[1], box[1])), box
+        scale = max(wide, high) / shrink
+        scaled = rounded(width * scale, height * scale)
+        return (max(scaled[0], box[0]), max(scaled[1], box[1])), box
     scale = max(wide, high) if p.fit == Fit.OUTSIDE else min(wide, high)
     if not p.enlarge:
         scale = min(scale, 1.0)
-    whole = rounded(width * scale, height * scale)
-    return whole, rounded(across, down) if p.fit == Fit.CONTAIN else whole
+    scaled = rounded(width * scale, height * scale)
+    return scaled, rounded(across, down) if p.fit == Fit.CONTAIN else scaled
 
 
-def bounded(p: Operation.Resize, size: Size) -> tuple[Size, Size]:
-    """As `sizes`, of a picture that is at most so large, but may have any proportions."""
+def resize_bounds(p: Operation.Resize, size: Size) -> tuple[Size, Size]:
+    """As `resize_sizes`, for an image of at most that size and unknown proportions."""
     both = p.HasField("width") and p.HasField("height")
-    box = rounded(p.width * p.dpr, p.height * p.dpr) if both else ANY
+    box = rounded(p.width * p.dpr, p.height * p.dpr) if both else UNBOUNDED
     if p.fit == Fit.CONTAIN and both:
         return (box if p.enlarge else size), box
     if not p.enlarge and p.fit != Fit.CONTAIN:
         return size, size
-    return (ANY if p.fit in {Fit.COVER, Fit.OUTSIDE} else box), (
-        ANY if p.fit == Fit.OUTSIDE else box
+    return (UNBOUNDED if p.fit in {Fit.COVER, Fit.OUTSIDE} else box), (
+        UNBOUNDED if p.fit == Fit.OUTSIDE else box
     )
 
 
-def turned(degrees: float, size: Size) -> Size:
+def rotated_size(degrees: float, size: Size) -> Size:
     width, height = size
     if degrees in RIGHT_ANGLES or degrees == 0:
         return (height, width) if degrees in {90, 270} else size
     sine, cosine = abs(math.sin(math.radians(degrees))), abs(math.cos(math.radians(degrees)))
-    # Its edges are smooth: a pixel more on each side.
+    # Smoothing adds a pixel on each side.
     return (
         math.ceil(width * cosine + height * sine) + 2,
         math.ceil(width * sine + height * cosine) + 2,

@@ -1,7 +1,7 @@
-"""The short text form of pipelines, which people write: `resize:800x600,clarendon,compress:85`.
+"""The short text form of pipelines: `resize:800x600,clarendon,compress:85`.
 
-Its grammar is described at `Operation` in the contract. `canonical_text` writes the one form
-that is stored, signed, hashed, and handed to the child that does the work.
+The grammar is documented at `Operation` in the contract. `canonical_text` writes the canonical
+form, which is stored, signed, hashed, and sent to the child processes.
 """
 
 import difflib
@@ -18,88 +18,90 @@ from mediaservice.v1.operation_pb2 import Operation
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.errors import InvalidArgument, Reason
 
-# These say how the result is written: once.
+# Operations that configure the encoding of the result. Each may occur once.
 OUTPUT_OPERATIONS = ("convert", "compress", "metadata")
 SIZE = re.compile(r"(\d{0,9})x(\d{0,9})")
-# Space too: around what is written it means nothing.
+# White space too: around arguments it has no meaning.
 ESCAPED = re.compile(r"[%,:=\s]")
 
 
 def parse_text(text: str) -> list[Operation]:
-    """The operations of a pipeline; held against no rules but those of the grammar, which
-    `canonical_text` keeps to. Raises InvalidArgument (INVALID_OPERATIONS)."""
+    """Parses a pipeline. Checks the grammar, but not the contract's rules. Raises InvalidArgument
+    (INVALID_OPERATIONS)."""
     steps = text.split(",") if text.strip() else []
-    return [read_step(f"ops[{place}]", step.strip()) for place, step in enumerate(steps)]
+    return [parse_step(f"ops[{index}]", step.strip()) for index, step in enumerate(steps)]
 
 
-def read_step(place: str, text: str) -> Operation:
+def parse_step(field_path: str, text: str) -> Operation:
     name, *arguments = text.split(":")
     name = name.strip().lower()
     if name not in fields.operations():
         if name.upper() not in fields.enum_names(fields.FILTERS.DESCRIPTOR):
-            raise unknown(place, name)
+            raise unknown(field_path, name)
         name, arguments = "filter", [name, *arguments]
     operation = Operation()
     message = getattr(operation, name)
     message.SetInParent()
-    for field, value in read_arguments(f"{place}.{name}", message.DESCRIPTOR, arguments):
+    path = f"{field_path}.{name}"
+    for field, value in parse_arguments(path, message.DESCRIPTOR, arguments):
         try:
             setattr(message, field.name, fields.parse_value(field, value))
         except ValueError as error:
-            raise invalid(f"{place}.{name}.{field.name}", str(error)) from None
+            raise invalid(f"{path}.{field.name}", str(error)) from None
     return operation
 
 
-def read_arguments(
-    place: str, operation: Descriptor, arguments: Iterable[str]
+def parse_arguments(
+    path: str, operation: Descriptor, arguments: Iterable[str]
 ) -> Iterator[tuple[FieldDescriptor, str]]:
-    """Each parameter with its value."""
-    free = list(fields.parameters(operation))
+    """Yields each parameter with its value."""
+    positional = list(fields.parameters(operation))
     given: set[str] = set()
     for argument in arguments:
-        for name, value in assigned(place, operation, free, argument.strip()):
+        for name, value in assign(path, operation, positional, argument.strip()):
             field = operation.fields_by_name[name]
-            if field in free:
-                free.remove(field)
+            if field in positional:
+                positional.remove(field)
             if value is None:
                 continue
             if name in given:
-                raise invalid(f"{place}.{name}", "is given twice")
+                raise invalid(f"{path}.{name}", "is given twice")
             given.add(name)
             yield field, value
 
 
-def assigned(
-    place: str, operation: Descriptor, free: Sequence[FieldDescriptor], argument: str
+def assign(
+    path: str, operation: Descriptor, positional: Sequence[FieldDescriptor], argument: str
 ) -> list[tuple[str, str | None]]:
-    """The parameters that one argument is for; `free` are those that need no name.
+    """The parameters that one argument sets, with their values. `positional`: the parameters that
+    are not set yet.
 
-    None: it is left out, as the height in `800x`.
+    None: the value is left out, as the height in `800x`.
     """
     name, equals, value = argument.partition("=")
     named = operation.fields_by_name.get(name.strip())
     if named is not None and equals:
-        return [(named.name, unescaped(place, value))]
+        return [(named.name, unescape(path, value))]
     if named is not None and fields.type_name(named) == "bool":
         return [(named.name, "true")]
-    if not free:
+    if not positional:
         names = ", ".join(operation.fields_by_name) or "none"
-        raise invalid(place, f"takes no more parameters than {names}")
-    if free[0].name == "width" and (size := SIZE.fullmatch(argument)):
+        raise invalid(path, f"takes no more parameters than {names}")
+    if positional[0].name == "width" and (size := SIZE.fullmatch(argument)):
         return [("width", size[1] or None), ("height", size[2] or None)]
-    return [(free[0].name, unescaped(place, argument))]
+    return [(positional[0].name, unescape(path, argument))]
 
 
-def unescaped(place: str, text: str) -> str:
+def unescape(path: str, text: str) -> str:
     try:
         return unquote(text.strip(), errors="strict")
     except UnicodeDecodeError:
-        raise invalid(place, "has an escaped character that is none in UTF-8") from None
+        raise invalid(path, "has an escape sequence that is not UTF-8") from None
 
 
 def canonical_text(operations: Iterable[Operation]) -> str:
-    """The one text form of a pipeline: parameters in order, and none that has its default; behind
-    the steps that change the picture those that say how it is written, wherever they were."""
+    """The canonical text form: parameters in order, without those that have their default, and with
+    the operations that configure the encoding at the end."""
     steps = [normalized(operation) for operation in operations]
     return ",".join(write_step(operation) for operation in sorted(steps, key=output_order))
 
@@ -110,17 +112,17 @@ def output_order(operation: Operation) -> int:
 
 
 def normalized(operation: Operation) -> Operation:
-    """The same, in the one of several ways in which it can be said."""
+    """A copy in which values with several spellings have one."""
     operation = copy_of(operation)
     _, message = fields.unpack(operation)
     for field in fields.parameters(message.DESCRIPTOR):
-        if fields.is_set(message, field) and field.name in NORMAL:
-            setattr(message, field.name, NORMAL[field.name](getattr(message, field.name)))
+        if fields.is_set(message, field) and field.name in NORMALIZERS:
+            setattr(message, field.name, NORMALIZERS[field.name](getattr(message, field.name)))
     return operation
 
 
 def normal_color(text: str) -> str:
-    """`ff8800` of `F80` and of `ff8800FF`."""
+    """`ff8800` for `F80` and for `ff8800FF`."""
     text = text.lower()
     if len(text) == 3:
         text = "".join(2 * digit for digit in text)
@@ -128,13 +130,13 @@ def normal_color(text: str) -> str:
 
 
 def normal_degrees(degrees: float) -> float:
-    """Above -180, up to 180; of the two zeros the one without a sign."""
-    turned = math.remainder(degrees, 360) + 0.0
-    return 180.0 if turned == -180 else turned
+    """Above -180, up to 180, and without a negative zero."""
+    remainder = math.remainder(degrees, 360) + 0.0
+    return 180.0 if remainder == -180 else remainder
 
 
-# Of parameters of these names, whatever the operation.
-NORMAL: dict[str, Callable[[Any], Any]] = {
+# By the name of the parameter, in any operation.
+NORMALIZERS: dict[str, Callable[[Any], Any]] = {
     "background": normal_color,
     "color": normal_color,
     "degrees": normal_degrees,
@@ -160,12 +162,12 @@ def write_value(field: FieldDescriptor, value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return repr(value + 0.0)  # there is one zero
+        return repr(value + 0.0)  # without a negative zero
     return ESCAPED.sub(lambda found: quote(found[0], safe=""), str(value))
 
 
 def digest(text: str) -> bytes:
-    """SHA-256 of a pipeline in its canonical form: what results are known by."""
+    """The SHA-256 of a canonical text."""
     return hashlib.sha256(text.encode()).digest()
 
 
@@ -175,11 +177,11 @@ def copy_of(operation: Operation) -> Operation:
     return copy
 
 
-def unknown(place: str, name: str) -> InvalidArgument:
+def unknown(path: str, name: str) -> InvalidArgument:
     filters = [name.lower() for name in fields.enum_names(fields.FILTERS.DESCRIPTOR)]
     near = difflib.get_close_matches(name[:40], [*fields.operations(), *filters], n=1)
-    hint = f"; did you mean {near[0]}?" if near else "; ListOperations has them all"
-    return invalid(place, f"there is no operation {name[:40]!r}{hint}")
+    hint = f"; did you mean {near[0]}?" if near else "; ListOperations lists all operations"
+    return invalid(path, f"there is no operation {name[:40]!r}{hint}")
 
 
 def invalid(field: str, what: str) -> InvalidArgument:

@@ -1,5 +1,8 @@
-"""What somebody asks for, held against the contract's rules. Apart from the text form, since a
-child that only reads what was checked starts sooner without the rules."""
+"""Validates requested pipelines against the contract's rules.
+
+Separate from the text form: a child process, which reads only valid pipelines, starts faster
+without the validator.
+"""
 
 import re
 from collections.abc import Sequence
@@ -16,13 +19,13 @@ MAX_CHARACTERS = 4000
 
 
 def parse(text: str) -> list[Operation]:
-    """The operations of a pipeline that somebody wrote, checked against the contract's rules.
+    """Parses and validates a pipeline of a request.
 
     Raises InvalidArgument (INVALID_OPERATIONS).
     """
     if len(text) > MAX_CHARACTERS:
-        raise invalid("ops", f"may have {MAX_CHARACTERS} characters")
-    if re.search("[\ud800-\udfff]", text):  # of an argument of the command line that is not UTF-8
+        raise invalid("ops", f"must have at most {MAX_CHARACTERS} characters")
+    if re.search("[\ud800-\udfff]", text):  # from a command line argument that is not UTF-8
         raise invalid("ops", "must be text")
     return [copy_of(operation) for operation in parse_checked(text)]
 
@@ -36,31 +39,31 @@ def parse_checked(text: str) -> tuple[Operation, ...]:
 
 @cache
 def validator() -> protovalidate.Validator:
-    """One for all: it compiles each rule once."""
+    """Shared, since it compiles each rule once."""
     return protovalidate.Validator()
 
 
-def is_of_the_whole(violation: protovalidate.Violation) -> bool:
-    """Of an operation, and not of one parameter."""
+def concerns_operation(violation: protovalidate.Violation) -> bool:
+    """Whether a violation concerns the operation as a whole, not one parameter."""
     field = violation.proto.field
     return field is None or len(field.elements) < 2
 
 
 def validate(operations: Sequence[Operation], field: str = "ops") -> None:
-    """Holds operations against the contract's rules. `field`: what they came in.
+    """Validates operations. `field`: the request field that they came in.
 
     Raises InvalidArgument (INVALID_OPERATIONS).
     """
     if len(operations) > MAX_OPERATIONS:
-        raise invalid(field, f"may have {MAX_OPERATIONS} operations")
-    for place, operation in enumerate(operations):
+        raise invalid(field, f"must have at most {MAX_OPERATIONS} operations")
+    for index, operation in enumerate(operations):
         violations = validator().collect_violations(operation)
-        # What one parameter may be says more than what several may be together.
-        for violation in sorted(violations, key=is_of_the_whole):
+        # Violations of one parameter first: they say more.
+        for violation in sorted(violations, key=concerns_operation):
             elements = violation.proto.field.elements if violation.proto.field else []
-            name = ".".join([f"{field}[{place}]", *(element.field_name for element in elements)])
+            name = ".".join([f"{field}[{index}]", *(element.field_name for element in elements)])
             raise invalid(name, violation.proto.message)
     names = [fields.unpack(operation)[0] for operation in operations]
     for name in OUTPUT_OPERATIONS:
         if names.count(name) > 1:
-            raise invalid(field, f"may have one {name}")
+            raise invalid(field, f"must have at most one {name}")

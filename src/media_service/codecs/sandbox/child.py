@@ -1,8 +1,8 @@
 """The program of a child process: `python -m media_service.codecs.sandbox.child SETUP`.
 
-It imports what its tasks need, gives up everything else, says so, and then serves one request
-after another until the socket closes. A request names a task (`module:function`) and brings open
-files; a task is called with their descriptors and the request's parameters.
+It imports its tasks, drops all other rights, reports that it is ready, and serves one request after
+another until the socket closes. A request names a task (`module:function`) and passes open files;
+the task is called with their descriptors and the request's parameters.
 """
 
 import errno
@@ -19,14 +19,15 @@ from typing import Any
 
 from media_service.codecs.sandbox.confine import allow_cpu, confine, die_with_parent
 from media_service.codecs.sandbox.limits import ResourceLimits
-from media_service.codecs.sandbox.messages import HEADER, MOST_FILES, encode
+from media_service.codecs.sandbox.messages import HEADER, MAX_FILES, encode
 from media_service.errors import MediaError, Reason
 
 Task = Callable[..., Any]
 
 LIMIT_ERRORS = {errno.EFBIG, errno.ENOMEM}
-# The machine has nothing left; the file is not at fault.
+# The machine's resources are exhausted; the file is not the cause.
 MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
+MAX_MESSAGE = 500
 
 
 def load(name: str) -> Task:
@@ -38,55 +39,57 @@ def load(name: str) -> Task:
 def read_exactly(channel: socket.socket, size: int) -> bytes:
     data = b""
     while len(data) < size:
-        piece = channel.recv(size - len(data))
-        if not piece:
+        received = channel.recv(size - len(data))
+        if not received:
             sys.exit(0)
-        data += piece
+        data += received
     return data
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """The next request and its files; ends the process when there is none."""
-    head, files, _, _ = socket.recv_fds(channel, HEADER.size, MOST_FILES)
-    head += read_exactly(channel, HEADER.size - len(head))
-    request: dict[str, Any] = json.loads(read_exactly(channel, *HEADER.unpack(head)))
+    """The next request and its files. Ends the process when the socket is closed."""
+    header, files, _, _ = socket.recv_fds(channel, HEADER.size, MAX_FILES)
+    header += read_exactly(channel, HEADER.size - len(header))
+    request: dict[str, Any] = json.loads(read_exactly(channel, *HEADER.unpack(header)))
     return request, files
 
 
 def perform(task: Task, files: list[int], parameters: dict[str, Any], exceeded: Reason) -> bytes:
+    """Runs a task; returns the encoded reply."""
     try:
         return encode({"result": task(*files, **parameters)})
     except MediaError as error:
-        # Bytes that cannot be decoded may have left something behind.
-        return refusal(error.reason, error.message, sound=error.reason is not Reason.MEDIA_CORRUPT)
+        # Data that cannot be decoded may have corrupted the process.
+        reusable = error.reason is not Reason.MEDIA_CORRUPT
+        return error_reply(error.reason, error.message, reusable=reusable)
     except MemoryError:
-        return refusal(exceeded, "It needs too much memory.")
+        return error_reply(exceeded, "The file needs too much memory.")
     except Exception as error:
         traceback.print_exc()
         if isinstance(error, OSError) and error.errno in LIMIT_ERRORS:
-            return refusal(exceeded, f"It failed: {error}.")
+            return error_reply(exceeded, f"Processing failed: {error}.")
         if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
-            return refusal(Reason.PROCESSING_UNAVAILABLE, f"It failed: {error}.")
-        # A task says itself what a file is not. This is a fault of ours.
-        return refusal(Reason.INTERNAL, repr(error))
+            return error_reply(Reason.PROCESSING_UNAVAILABLE, f"Processing failed: {error}.")
+        # A task raises MediaError for what is wrong with a file, so this is a bug.
+        return error_reply(Reason.INTERNAL, repr(error))
 
 
-def teller(channel: socket.socket) -> Callable[[float], None]:
-    """What a task calls, as often as it likes, with the percent that is done."""
-    told = 0
+def progress_sender(channel: socket.socket) -> Callable[[float], None]:
+    """A callback that takes the percentage done; it sends only whole percents, as they rise."""
+    sent = 0
 
-    def tell(percent: float) -> None:
-        nonlocal told
-        if (whole := min(int(percent), 100)) > told:
-            told = whole
+    def report(percent: float) -> None:
+        nonlocal sent
+        if (whole := min(int(percent), 100)) > sent:
+            sent = whole
             channel.sendall(encode({"progress": whole}))
 
-    return tell
+    return report
 
 
-def refusal(reason: Reason, message: str, *, sound: bool = False) -> bytes:
-    """`sound`: the child is as it was, and can serve others."""
-    return encode({"reason": reason, "message": message[:500], "sound": sound})
+def error_reply(reason: Reason, message: str, *, reusable: bool = False) -> bytes:
+    """`reusable`: the process is unchanged, and can serve other tasks."""
+    return encode({"reason": reason, "message": message[:MAX_MESSAGE], "reusable": reusable})
 
 
 def main() -> None:
@@ -101,12 +104,12 @@ def main() -> None:
     while True:
         request, files = receive(channel)
         allow_cpu(limits.cpu_seconds)
-        # What a task writes is gone before the next one, which may be of another owner.
+        # The next task may be of another owner, so the files that a task writes do not outlive it.
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             os.chdir(scratch)
             task, parameters = tasks[request["task"]], request["parameters"]
             if request["progress"]:
-                parameters["progress"] = teller(channel)
+                parameters["progress"] = progress_sender(channel)
             reply = perform(task, files, parameters, limits.exceeded)
             os.chdir(folder)
         for file in files:

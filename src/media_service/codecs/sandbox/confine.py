@@ -1,4 +1,4 @@
-"""Takes from the running process everything that reading a media file does not need."""
+"""Drops every right of the running process that reading a media file does not need."""
 
 import ctypes
 import os
@@ -24,9 +24,9 @@ DEVICES = (Path("/dev/null"), Path("/dev/urandom"))
 
 
 def die_with_parent(parent: int) -> None:
-    """Asks the kernel to kill this process when the one that started it ends."""
+    """Asks the kernel to kill this process when its parent ends."""
     if sys.platform != "linux":
-        return  # an idle child still ends with its socket
+        return  # elsewhere, an idle child ends when its socket closes
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit("the service ended while its child was starting")
@@ -35,14 +35,15 @@ def die_with_parent(parent: int) -> None:
 def confine(
     limits: ResourceLimits, folder: Path, program: Path | None = None, readable: Iterable[Path] = ()
 ) -> list[str]:
-    """Applies every restriction; returns the names of those this system does not have. `program`:
-    what the process is to become. `readable`: folders it needs beside its libraries."""
+    """Applies every restriction; returns the names of those that this system lacks. `program`: the
+    program that the process will execute. `readable`: folders it may read beside its
+    libraries."""
     missing = limit_resources(limits)
     if sys.platform != "linux":
         return [*missing, "landlock", "seccomp"]
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     drop_capabilities()
-    libraries = [*SYSTEM_LIBRARIES, *readable, *(() if program else python())]
+    libraries = [*SYSTEM_LIBRARIES, *readable, *(() if program else python_folders())]
     if not landlock.restrict(libraries, DEVICES, folder, program):
         missing.append("landlock")
     if not seccomp.install(programs=program is not None):
@@ -50,8 +51,8 @@ def confine(
     return missing
 
 
-def python() -> set[Path]:
-    """Where modules are."""
+def python_folders() -> set[Path]:
+    """The folders of Python modules."""
     installed = sysconfig.get_paths()
     libraries = {Path(installed[kind]).resolve() for kind in PYTHON_LIBRARIES}
     return {*libraries, Path(media_service.__file__).parent}
@@ -61,7 +62,7 @@ def limit_resources(limits: ResourceLimits) -> list[str]:
     missing = []
     try:
         resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
-    except (ValueError, OSError):  # macOS knows the limit, and refuses to set it
+    except (ValueError, OSError):  # macOS has the limit, but cannot set it
         missing.append("memory limit")
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
@@ -70,7 +71,7 @@ def limit_resources(limits: ResourceLimits) -> list[str]:
 
 
 def allow_cpu(seconds: int) -> None:
-    """Grants processor time from now on; at its end the kernel sends SIGXCPU, which kills."""
+    """Grants processor time from now on. When it is used up, the kernel kills with SIGXCPU."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     used = int(usage.ru_utime + usage.ru_stime) + 1
     _, ceiling = resource.getrlimit(resource.RLIMIT_CPU)
@@ -78,7 +79,7 @@ def allow_cpu(seconds: int) -> None:
 
 
 def drop_capabilities() -> None:
-    """Matters where the service runs as root: a capability would undo the limits above."""
+    """Matters if the service runs as root: a capability would lift the limits above."""
     libc = ctypes.CDLL(None, use_errno=True)
     header = struct.pack("Ii", CAPABILITY_VERSION, 0)
     if libc.capset(header, bytes(24)) != 0:

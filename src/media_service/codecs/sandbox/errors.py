@@ -1,5 +1,5 @@
-"""What is nobody's fault but ours."""
+"""Errors of the sandbox itself."""
 
 
 class SandboxBroken(Exception):
-    """The service is at fault, or the machine, not the media. So it may work another time."""
+    """A bug of the service or a failure of the machine, not of the media; a retry may succeed."""

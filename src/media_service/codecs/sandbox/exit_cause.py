@@ -1,30 +1,31 @@
-"""Why a child ended, in words for whoever sent the file it read."""
+"""Explains why a child process ended, to the caller who sent the file."""
 
 import signal
 
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.errors import InvalidArgument, MediaError, Reason, Unavailable
 
-# What libraries print when an allocation fails, before they abort.
-MEMORY_WORDS = (b"allocate", b"out of memory", b"MemoryError", b"bad_alloc")
-# What the machine lacks, the file is not to blame for.
-FULL_WORDS = (b"No space left on device", b"Disk quota exceeded", b"Too many open files")
-# What was too much, if the kernel ended it so.
-OVER = {-signal.SIGXCPU: "processor time", -signal.SIGXFSZ: "space"}
+# What libraries print before they abort because an allocation failed.
+OUT_OF_MEMORY = (b"allocate", b"out of memory", b"MemoryError", b"bad_alloc")
+# What they print if the machine lacks something, which is not the file's fault.
+MACHINE_FULL = (b"No space left on device", b"Disk quota exceeded", b"Too many open files")
+# The limit behind each signal of the kernel.
+LIMIT_SIGNALS = {-signal.SIGXCPU: "processor time", -signal.SIGXFSZ: "space"}
 # Characters of an explanation that are passed on.
-MESSAGE = 300
+MAX_EXPLANATION = 300
 
 
-def cause_of_death(code: int | None, words: bytes, limits: ResourceLimits) -> MediaError | None:
-    """`code`: negative if a signal ended it. `words`: its last. None: it is not known."""
-    if code == -signal.SIGKILL:  # by the kernel, as a rule, when the machine has no memory left
-        return unavailable("The program that read it was killed; the machine may be out of memory.")
-    if any(word in words for word in FULL_WORDS):
-        return unavailable("The machine that processed it has no room left.")
-    if code in OVER:
-        return exceeded(limits, OVER[code])
-    silent = code == -signal.SIGABRT and not words  # so PDFium ends when it gets no memory
-    if silent or any(word in words for word in MEMORY_WORDS):
+def exit_cause(code: int | None, stderr: bytes, limits: ResourceLimits) -> MediaError | None:
+    """`code`: the exit code; negative: the signal that ended it. `stderr`: the end of its standard
+    error. None: the cause is unknown."""
+    if code == -signal.SIGKILL:  # usually by the kernel, when the machine is out of memory
+        return unavailable("The process was killed; the machine may be out of memory.")
+    if any(text in stderr for text in MACHINE_FULL):
+        return unavailable("The machine that processes the file has no space left.")
+    if code in LIMIT_SIGNALS:
+        return exceeded(limits, LIMIT_SIGNALS[code])
+    silent = code == -signal.SIGABRT and not stderr  # PDFium does this when it is out of memory
+    if silent or any(text in stderr for text in OUT_OF_MEMORY):
         return exceeded(limits, "memory")
     return None
 
@@ -34,7 +35,7 @@ def unavailable(message: str) -> MediaError:
 
 
 def exceeded(limits: ResourceLimits, what: str) -> MediaError:
-    return InvalidArgument(limits.exceeded, f"It takes too much {what}.")
+    return InvalidArgument(limits.exceeded, f"The file needs too much {what}.")
 
 
 def corrupt(message: str) -> MediaError:
@@ -42,10 +43,10 @@ def corrupt(message: str) -> MediaError:
 
 
 def crashed() -> MediaError:
-    return corrupt("The program that read it crashed.")
+    return corrupt("The process that read the file crashed.")
 
 
 def printable(message: str) -> str:
-    """One line that can be logged, stored and shown, of words a hostile file may have chosen."""
-    line = " ".join(message.split())[:MESSAGE]
+    """One line, safe to log, store and show, of text that a hostile file may have chosen."""
+    line = " ".join(message.split())[:MAX_EXPLANATION]
     return "".join(c if c.isprintable() else "?" for c in line)

@@ -1,5 +1,5 @@
-"""The fonts of a child: Roboto, which comes with the service, for whatever a drawing asks for. The
-machine's own are not seen, so that a picture looks the same on all of them."""
+"""The fonts of a child process: only Roboto, which comes with the service. The machine's fonts are
+hidden, so that an image looks the same on every machine."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ CONFIG = """<?xml version="1.0"?>
 
 
 def write_config(folder: Path) -> Path:
-    """A configuration of fontconfig, in `folder`."""
+    """Writes a configuration of fontconfig into `folder`."""
     config = folder / "fonts.conf"
     cache = folder / "fonts"
     config.write_text(CONFIG.format(fonts=escape(str(font_folder())), cache=escape(str(cache))))

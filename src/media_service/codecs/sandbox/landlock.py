@@ -1,6 +1,6 @@
-"""File access by list (Landlock, Linux 5.13 and newer): everything not named is out of reach.
+"""Restricts file access to a list of paths (Landlock, Linux 5.13 and newer).
 
-Files that are open already stay usable, so the media is handed over open and never by path.
+Files that are already open stay usable, so media files are passed open and never by path.
 """
 
 import ctypes
@@ -26,12 +26,12 @@ PRIVATE = (
     READ_FILE | READ_DIR | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REGULAR
 ) | (REFER | TRUNCATE)
 DEVICES = READ_FILE | WRITE_FILE
-# Of a file, there are no rights to what is in it.
+# A rule for a file cannot have the rights of folders.
 PROGRAM = EXECUTE | READ_FILE
 
 
 def version() -> int:
-    """The kernel's Landlock ABI; 0 where there is none."""
+    """The version of the kernel's Landlock ABI; 0: there is none."""
     try:
         return syscall(CREATE_RULESET, None, 0, ASK_VERSION)
     except OSError as error:
@@ -41,13 +41,13 @@ def version() -> int:
 
 
 def file_rights(abi: int) -> int:
-    """All rights that this ABI can withhold: each version added some."""
+    """All rights that this ABI can restrict; later versions added some."""
     known = 13 + (abi >= 2) + (abi >= 3) + (abi >= 5)
     return (1 << known) - 1
 
 
 def ruleset(abi: int) -> bytes:
-    """`struct landlock_ruleset_attr`: files; from 4 on TCP; from 6 on signals and sockets."""
+    """`struct landlock_ruleset_attr`: files; since 4 also TCP; since 6 also signals and sockets."""
     words = [file_rights(abi)]
     if abi >= 4:
         words.append(0b11)
@@ -62,10 +62,10 @@ def restrict(
     private: Path,
     program: Path | None = None,
 ) -> bool:
-    """Leaves this thread, and those it starts, only these paths; False where the kernel cannot.
+    """Restricts this thread, and those it starts, to these paths; False: the kernel cannot.
 
-    Needs PR_SET_NO_NEW_PRIVS. Raises RuntimeError if other threads exist already: they would
-    stay free.
+    Needs PR_SET_NO_NEW_PRIVS. Raises RuntimeError if there are other threads, which would stay
+    unrestricted.
     """
     abi = version()
     if not abi:
@@ -88,9 +88,9 @@ def restrict(
 
 def allow(rules: int, path: Path, rights: int) -> None:
     try:
-        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        directory = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return
-    rule = struct.pack("=Qi", rights, place)
+    rule = struct.pack("=Qi", rights, directory)
     syscall(ADD_RULE, rules, PATH_BENEATH, ctypes.create_string_buffer(rule, len(rule)), 0)
-    os.close(place)
+    os.close(directory)

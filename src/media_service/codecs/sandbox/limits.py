@@ -1,4 +1,4 @@
-"""How much a child process may use."""
+"""The resource limits of a child process."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,16 @@ from media_service.errors import Reason
 
 @dataclass(frozen=True, slots=True)
 class ResourceLimits:
-    """What one child may use. Time is counted for each task anew."""
+    """Limits of one child process. Times are per task."""
 
-    # Address space of the process: code, heap and stacks together.
+    # Address space of the process: code, heap and stacks.
     memory_bytes: int
-    # Processor time of one task, all threads together.
+    # Processor time, of all threads together.
     cpu_seconds: int
-    # Time by the clock for one task.
     wall_seconds: float
-    # Largest file it may write: in its private directory, or as a result.
+    # Size of each file it writes: in its private folder, or as a result.
     file_bytes: int
-    # Largest answer that is read from it.
+    # Size of its answer.
     result_bytes: int
-    # What is told of a task that needs more than one of these.
+    # The reason of the error for a task that exceeds a limit.
     exceeded: Reason = Reason.INSPECTION_LIMIT_EXCEEDED

@@ -1,4 +1,4 @@
-"""Child processes that are kept warm, because loading codecs takes longer than most pictures do."""
+"""A pool of child processes. They are reused, since loading codecs takes longer than most tasks."""
 
 import asyncio
 import logging
@@ -19,12 +19,14 @@ WARM_UP_SECONDS = 10.0
 
 
 class Sandbox:
-    """Runs functions on media files in limited child processes, at most `children` at once.
+    """Runs tasks on media files in confined child processes, at most `children` at once.
 
-    A child serves `tasks_per_child` tasks, so whatever a file did to it does not last; one whose
-    task failed serves no other, unless the task itself refused. `tasks` names what can be run, as
-    `module:function`. With `warm`, children are started before they are needed, all of them
-    soon after the beginning. `readable`: folders that they need beside their libraries.
+    `tasks`: the tasks that can be run, as `module:function`. A child serves `tasks_per_child`
+    tasks, so that the effects of a hostile file do not last. After a failed task it serves no
+    other, unless the task itself raised the error and the child is unchanged. `warm`: start
+    children before they are needed, the first of them soon after the pool starts. `readable`:
+    folders that they may read beside their libraries. An async context manager; leaving it ends
+    the children.
     """
 
     def __init__(
@@ -71,27 +73,31 @@ class Sandbox:
         task: str,
         *media: Path,
         outputs: Sequence[int] = (),
-        then: int | None = None,
+        further_tasks: int | None = None,
         progress: Callable[[int], None] | None = None,
         **parameters: Any,
     ) -> Any:
-        """The result of `task` on the files `media`, which the child gets open, read-only, and
-        behind them `outputs`, open files for it to write to. `then`: the child serves at most so
-        many others. `progress`: is told percents, which rise, by a task that has such a parameter.
+        """Runs `task` on the files `media`, which the child gets open and read-only, followed by
+        `outputs`, open files that it writes to. Returns the task's result.
 
-        Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED, and what the limits say),
-        DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE),
-        SandboxBroken, and what the task refuses. Cancelling it kills the child.
+        `further_tasks`: the child serves at most that many tasks afterwards. `progress`: gets
+        rising percentages, if the task reports them.
+
+        Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED, and the reason of
+        the limits), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE,
+        PROCESSING_UNAVAILABLE), SandboxBroken, and the errors of the task. Cancelling kills the
+        child.
         """
         async with self._slots:
-            with ExitStack() as opened:
+            with ExitStack() as stack:
                 files = []
                 for path in media:
                     files.append(open_media(path))
-                    opened.callback(os.close, files[-1])
+                    stack.callback(os.close, files[-1])
+                files += outputs
                 self._busy += 1
                 try:
-                    return await self._run(task, [*files, *outputs], then, progress, parameters)
+                    return await self._run(task, files, further_tasks, progress, parameters)
                 finally:
                     self._busy -= 1
 
@@ -99,16 +105,18 @@ class Sandbox:
         self,
         task: str,
         files: Sequence[int],
-        then: int | None,
+        further_tasks: int | None,
         progress: Callable[[int], None] | None,
         parameters: dict[str, Any],
     ) -> Any:
         child = await self._take()
-        child.left = child.left - 1 if then is None else min(child.left - 1, then)
+        child.tasks_left -= 1
+        if further_tasks is not None:
+            child.tasks_left = min(child.tasks_left, further_tasks)
         try:
             return await child.call(task, files, parameters, progress)
         finally:
-            if child.sound and child.left > 0:
+            if child.reusable and child.tasks_left > 0:
                 self._idle.append(child)
             else:
                 if self._warm:
@@ -124,18 +132,18 @@ class Sandbox:
                 await child.close()
             if not self._starting:
                 return await self._start()
-            # What is being started is nearer than what would be.
+            # A child that is starting is ready sooner than one that would start now.
             await asyncio.wait(self._starting, return_when=asyncio.FIRST_COMPLETED)
 
     async def _warm_up(self) -> None:
-        """Starts those that are missing; not at once, since who has just begun has other things to
-        do, and may not stay."""
+        """Starts the missing children, after a delay: a starting service has other work to do, and
+        may be short-lived."""
         await asyncio.sleep(WARM_UP_SECONDS)
         for _ in range(self._children - self._busy - len(self._idle) - len(self._starting)):
             self._prepare()
 
     def _prepare(self) -> None:
-        """Starts a child, to be there when it is needed."""
+        """Starts a child in the background."""
         start = asyncio.create_task(self._start_idle())
         self._starting.add(start)
         start.add_done_callback(self._starting.discard)
@@ -144,7 +152,7 @@ class Sandbox:
         try:
             self._idle.insert(0, await self._start())
         except SandboxBroken as error:
-            log.warning("%s", error)  # who needs one tries again, and is told
+            log.warning("%s", error)  # the next task tries again, and raises
 
     async def _start(self) -> Child:
         child = await Child.start(self._tasks, self._limits, self._tasks_per_child, self._readable)
@@ -158,6 +166,8 @@ class Sandbox:
 
 
 def open_media(path: Path) -> int:
+    """Opens a stored file to read. Raises DataLoss (BLOB_MISSING), Unavailable
+    (STORAGE_UNAVAILABLE)."""
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

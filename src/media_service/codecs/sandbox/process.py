@@ -1,4 +1,4 @@
-"""One child process, seen from the service."""
+"""The parent's side of a child process."""
 
 import asyncio
 import contextlib
@@ -17,10 +17,10 @@ from typing import IO, Any, Self
 
 from media_service.codecs.sandbox.errors import SandboxBroken
 from media_service.codecs.sandbox.exit_cause import (
-    cause_of_death,
     corrupt,
     crashed,
     exceeded,
+    exit_cause,
     printable,
 )
 from media_service.codecs.sandbox.fonts import write_config
@@ -39,12 +39,12 @@ log = logging.getLogger(__name__)
 
 # Generous: on a busy machine an interpreter and its codecs take seconds to load.
 START_SECONDS = 60.0
-# Of what a child printed before it died, this much is logged.
-LAST_WORDS = 2000
+# Bytes of a child's standard error that are logged after its death.
+STDERR_BYTES = 2000
 
 
-# What a child may answer, beside that the media is corrupt.
-REFUSALS: dict[str, type[MediaError]] = {
+# The errors of a child that are passed on. Any other is MEDIA_CORRUPT.
+CHILD_ERRORS: dict[str, type[MediaError]] = {
     Reason.PIXEL_LIMIT_EXCEEDED: InvalidArgument,
     Reason.INSPECTION_LIMIT_EXCEEDED: InvalidArgument,
     Reason.PROCESSING_LIMIT_EXCEEDED: InvalidArgument,
@@ -53,18 +53,18 @@ REFUSALS: dict[str, type[MediaError]] = {
     Reason.MAX_BYTES_TOO_SMALL: FailedPrecondition,
     Reason.PROCESSING_UNAVAILABLE: Unavailable,
 }
-# A process that closed its socket is about to end; one that only pretends to does not wait longer.
-END_SECONDS = 2.0
+# A process that closed its socket is about to exit. A hostile one that does not is killed.
+EXIT_SECONDS = 2.0
 
 
 def percent_of(reply: Mapping[str, Any]) -> int:
-    """0 if the reply is about something else."""
+    """The progress in a reply; 0: it is another kind of reply."""
     percent = reply.get("progress")
     return percent if type(percent) is int else 0
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """All that a child gets of it: where modules and fonts are, where to write, and small heaps."""
+    """The whole environment of a child: its modules and fonts, its folder, and small heaps."""
     inherited = {k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"}
     return {
         **inherited,
@@ -87,34 +87,38 @@ class Child:
         process: subprocess.Popen[bytes],
         channel: socket.socket,
         folder: TemporaryFolder,
-        last_words: IO[bytes],
+        stderr: IO[bytes],
         limits: ResourceLimits,
-        left: int,
+        tasks_left: int,
     ) -> None:
         self._process = process
         self._channel = channel
         self._folder = folder
-        self._last_words = last_words
+        self._stderr = stderr
         self._limits = limits
         # How many tasks it may still be given.
-        self.left = left
-        # Whether it came out of its last task as it went in, so that it can serve others.
-        self.sound = True
+        self.tasks_left = tasks_left
+        # Whether the last task left it unchanged, so that it can serve others.
+        self.reusable = True
         self.missing: tuple[str, ...] = ()
 
     @classmethod
     async def start(
-        cls, tasks: Sequence[str], limits: ResourceLimits, left: int, readable: Sequence[Path] = ()
+        cls,
+        tasks: Sequence[str],
+        limits: ResourceLimits,
+        tasks_left: int,
+        readable: Sequence[Path] = (),
     ) -> Self:
-        """Starts a process that can do `tasks`, and waits until it is confined. `left`: how many
-        it is to do. `readable`: folders it needs.
+        """Starts a process that can run `tasks`, and waits until it is confined. `tasks_left`: how
+        many it may serve. `readable`: folders that it may read.
 
         Raises SandboxBroken.
         """
         folder = TemporaryFolder("media-child-")
         ours, theirs = socket.socketpair()
-        # A file without a name: the child can fill it up to its limit, and not replace it.
-        last_words = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
+        # A file without a name: the child can fill it up to its limit, but not replace it.
+        stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
         setup = {
             "parent": os.getpid(),
             "socket": theirs.fileno(),
@@ -128,22 +132,22 @@ class Child:
                 [sys.executable, "-P", "-s", "-B", "-m", f"{__package__}.child", json.dumps(setup)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=last_words,
+                stderr=stderr,
                 cwd=folder.path,
                 env=environment(folder.path),
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
         ours.setblocking(False)
-        child = cls(process, ours, folder, last_words, limits, left)
+        child = cls(process, ours, folder, stderr, limits, tasks_left)
         try:
             async with asyncio.timeout(START_SECONDS):
                 child.missing = tuple((await child._receive())["missing"])
         except BaseException as error:
-            words = child.words().decode(errors="replace")
+            stderr_tail = child.stderr_tail().decode(errors="replace")
             await child.close()
             if isinstance(error, Exception):
-                log.warning("a child did not start: %s", words)
+                log.warning("a child process did not start: %s", stderr_tail)
                 raise SandboxBroken("a child process did not start") from error
             raise
         return child
@@ -159,59 +163,59 @@ class Child:
         parameters: Mapping[str, Any],
         progress: Callable[[int], None] | None = None,
     ) -> Any:
-        """Has a task done on open files; returns its result. `progress`: is told percents, which
-        rise, by a task that knows them.
+        """Runs a task on open files; returns its result. `progress`: gets rising percentages, if
+        the task reports them.
 
-        Raises InvalidArgument (MEDIA_CORRUPT, or what the limits say), Unavailable
-        (PROCESSING_UNAVAILABLE), SandboxBroken, and what the task refuses (REFUSALS). Afterwards,
-        and when cancelled, the child must be closed if it is not `sound`.
+        Raises InvalidArgument (MEDIA_CORRUPT, the reason of the limits), Unavailable
+        (PROCESSING_UNAVAILABLE), SandboxBroken, and the errors of the task (CHILD_ERRORS).
+        Afterwards, and when cancelled, the child must be closed unless it is `reusable`.
         """
-        self.sound = False
+        self.reusable = False
         try:
             async with asyncio.timeout(self._limits.wall_seconds):
-                wanted = {"task": task, "parameters": dict(parameters)}
-                await self._send({**wanted, "progress": progress is not None}, files)
+                request = {"task": task, "parameters": dict(parameters)}
+                await self._send({**request, "progress": progress is not None}, files)
                 reply = await self._receive()
-                told = 0
-                # It rises to 100 at most, so an answer comes.
-                while progress and told < (percent := percent_of(reply)) <= 100:
+                reported = 0
+                # Percentages must rise, and end at 100, so the loop ends.
+                while progress and reported < (percent := percent_of(reply)) <= 100:
                     progress(percent)
-                    told = percent
+                    reported = percent
                     reply = await self._receive()
         except TimeoutError:
             raise exceeded(self._limits, "time") from None
         except (EOFError, ConnectionError):
-            raise await self._cause_of_death() from None
+            raise await self._exit_error() from None
         if "result" in reply:
-            self.sound = True
+            self.reusable = True
             return reply["result"]
         message = printable(str(reply.get("message")))
         reason = reply.get("reason")
         if reason == Reason.INTERNAL:
-            words = self.words().decode(errors="replace")
-            log.error("a task failed in its child: %s", words)
+            stderr_tail = self.stderr_tail().decode(errors="replace")
+            log.error("a task failed in a child process: %s", stderr_tail)
             raise SandboxBroken(f"a task failed: {message}")
-        if isinstance(reason, str) and reason in REFUSALS:
-            self.sound = reply.get("sound") is True
-            raise REFUSALS[reason](Reason(reason), message)
+        if isinstance(reason, str) and reason in CHILD_ERRORS:
+            self.reusable = reply.get("reusable") is True
+            raise CHILD_ERRORS[reason](Reason(reason), message)
         log.info("a media file cannot be read: %s", message)
         raise corrupt(message)
 
     async def close(self) -> None:
-        """Kills the process, at once, and removes what it left."""
+        """Kills the process at once, and removes its files."""
         self._channel.close()
         self._kill()
         try:
-            # It was killed, so this takes milliseconds: the time to give its memory back.
+            # Takes milliseconds after a kill: the time to release its memory.
             await asyncio.to_thread(self._process.wait)
         finally:
-            self._last_words.close()
+            self._stderr.close()
             self._folder.remove()
 
-    def words(self) -> bytes:
-        """The last that it printed on its standard error."""
-        size = os.fstat(self._last_words.fileno()).st_size
-        return os.pread(self._last_words.fileno(), LAST_WORDS, max(0, size - LAST_WORDS)).strip()
+    def stderr_tail(self) -> bytes:
+        """The end of its standard error."""
+        size = os.fstat(self._stderr.fileno()).st_size
+        return os.pread(self._stderr.fileno(), STDERR_BYTES, max(0, size - STDERR_BYTES)).strip()
 
     def _kill(self) -> None:
         if self._process.returncode is None:
@@ -224,33 +228,33 @@ class Child:
         await asyncio.get_running_loop().sock_sendall(self._channel, data[sent:])
 
     async def _receive(self) -> dict[str, Any]:
-        """The next message. What a child says is not trusted to be JSON, or short."""
+        """The next message. A hostile child may send what is not JSON, or too long."""
         (size,) = HEADER.unpack(await self._read(HEADER.size))
         if size > self._limits.result_bytes:
             raise exceeded(self._limits, "space for the result")
         try:
             message = json.loads(await self._read(size))
         except (ValueError, RecursionError):
-            raise corrupt("It cannot be read.") from None
+            raise corrupt("The file cannot be read.") from None
         return message if isinstance(message, dict) else {}
 
     async def _read(self, size: int) -> bytes:
         loop = asyncio.get_running_loop()
         data = bytearray()
         while len(data) < size:
-            piece = await loop.sock_recv(self._channel, min(size - len(data), 1 << 16))
-            if not piece:
+            received = await loop.sock_recv(self._channel, min(size - len(data), 1 << 16))
+            if not received:
                 raise EOFError
-            data += piece
+            data += received
         return bytes(data)
 
-    async def _cause_of_death(self) -> MediaError:
+    async def _exit_error(self) -> MediaError:
         try:
-            code: int | None = await asyncio.to_thread(self._process.wait, END_SECONDS)
+            code: int | None = await asyncio.to_thread(self._process.wait, EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             code = None
             self._kill()
             await asyncio.to_thread(self._process.wait)
-        words = self.words()
-        log.warning("a child died (%s): %s", code, words.decode(errors="replace"))
-        return cause_of_death(code, words, self._limits) or crashed()
+        stderr_tail = self.stderr_tail()
+        log.warning("a child process died (%s): %s", code, stderr_tail.decode(errors="replace"))
+        return exit_cause(code, stderr_tail, self._limits) or crashed()

@@ -1,4 +1,4 @@
-"""Another program as a child, confined like one of ours."""
+"""Runs another program as a confined child process."""
 
 import asyncio
 import contextlib
@@ -14,10 +14,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from media_service.codecs.sandbox.exit_cause import (
-    cause_of_death,
     corrupt,
     crashed,
     exceeded,
+    exit_cause,
     printable,
 )
 from media_service.codecs.sandbox.limits import ResourceLimits
@@ -27,10 +27,9 @@ from media_service.temporary_files import TemporaryFolder
 
 log = logging.getLogger(__name__)
 
-# Of what it printed, this much is kept.
-LAST_WORDS = 4096
-# What it says between two looks.
-PIECE = 1 << 16
+# Bytes of standard error that are kept.
+STDERR_BYTES = 4096
+READ_BYTES = 1 << 16
 
 
 @asynccontextmanager
@@ -41,14 +40,14 @@ async def confined(
     limits: ResourceLimits,
     *,
     stall_seconds: float,
-    said: Callable[[str], None],
+    on_line: Callable[[str], None],
     nice: int = 0,
 ) -> AsyncIterator["Program"]:
-    """Runs `program` in a private folder, where it may write, with `files` open and nothing else
-    in sight; leaving the context kills it and removes the folder.
+    """Runs `program` with `files` open and a private folder to write in, and access to nothing
+    else. Leaving the context kills it and removes the folder.
 
-    `said` gets each line it prints on its standard output; if it prints none for `stall_seconds`
-    it is taken to hang. `nice`: how much it leaves to others.
+    `on_line`: gets each line of its standard output. Without a line for `stall_seconds` the program
+    counts as hanging. `nice`: its scheduling priority.
     """
     folder = TemporaryFolder("media-program-")
     setup = {
@@ -73,16 +72,16 @@ async def confined(
     except BaseException:
         folder.remove()
         raise
-    running = Program(process, folder, limits, stall_seconds, said)
+    running = Program(process, folder, limits, stall_seconds, on_line)
     try:
         yield running
     finally:
-        # Also for who is cancelled once more meanwhile.
+        # A second cancellation must not interrupt it.
         await asyncio.shield(running.close())
 
 
 class Program:
-    """A program that runs. `folder`: where it writes."""
+    """A running program. `folder`: where it writes."""
 
     def __init__(
         self,
@@ -90,27 +89,27 @@ class Program:
         folder: TemporaryFolder,
         limits: ResourceLimits,
         stall_seconds: float,
-        said: Callable[[str], None],
+        on_line: Callable[[str], None],
     ) -> None:
         self.folder = folder.path
         self._scratch = folder
         self._process = process
         self._limits = limits
         self._stall_seconds = stall_seconds
-        self._said = said
-        self._words = b""
-        self._hearing = asyncio.create_task(self._hear())
+        self._on_line = on_line
+        self._stderr = b""
+        self._reading_stderr = asyncio.create_task(self._read_stderr())
 
     async def wait(self) -> None:
-        """Until it has ended well.
+        """Waits until it has succeeded.
 
-        Raises InvalidArgument (MEDIA_CORRUPT, or what the limits say), Unavailable
+        Raises InvalidArgument (MEDIA_CORRUPT, the reason of the limits), Unavailable
         (PROCESSING_UNAVAILABLE).
         """
         try:
             async with asyncio.timeout(self._limits.wall_seconds):
-                await self._listen()
-                await self._hearing
+                await self._read_stdout()
+                await self._reading_stderr
                 code = await self._process.wait()
         except TimeoutError:
             raise exceeded(self._limits, "time") from None
@@ -122,42 +121,43 @@ class Program:
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        self._hearing.cancel()
-        await asyncio.gather(self._hearing, return_exceptions=True)
-        await self._process.communicate()  # it has not ended before all that it said is read
+        self._reading_stderr.cancel()
+        await asyncio.gather(self._reading_stderr, return_exceptions=True)
+        await self._process.communicate()  # asyncio reports the exit only once the pipes are empty
         await asyncio.to_thread(self._scratch.remove)
 
     @property
-    def words(self) -> str:
-        """The last that it printed on its standard error."""
-        return self._words.decode(errors="replace").strip()
+    def stderr_tail(self) -> str:
+        """The end of its standard error."""
+        return self._stderr.decode(errors="replace").strip()
 
-    async def _listen(self) -> None:
+    async def _read_stdout(self) -> None:
         while True:
             try:
                 async with asyncio.timeout(self._stall_seconds):
-                    line = await opened(self._process.stdout).readline()
-            except ValueError:  # a line without an end, which no honest program prints
+                    line = await pipe_of(self._process.stdout).readline()
+            except ValueError:  # an endless line, which ffmpeg never prints
                 raise crashed() from None
             if not line:
                 return
-            self._said(line.decode(errors="replace").strip())
+            self._on_line(line.decode(errors="replace").strip())
 
-    async def _hear(self) -> None:
-        while piece := await opened(self._process.stderr).read(PIECE):
-            self._words = (self._words + piece)[-LAST_WORDS:]
+    async def _read_stderr(self) -> None:
+        while data := await pipe_of(self._process.stderr).read(READ_BYTES):
+            self._stderr = (self._stderr + data)[-STDERR_BYTES:]
 
     def _failure(self, code: int) -> MediaError:
-        log.info("a program failed (%s): %s", code, printable(self.words))
-        if found := cause_of_death(code, self._words, self._limits):
-            return found
+        log.info("a program failed (%s): %s", code, printable(self.stderr_tail))
+        if cause := exit_cause(code, self._stderr, self._limits):
+            return cause
         if code < 0:
             return crashed()
-        lines = self.words.splitlines()
-        return corrupt(f"It cannot be processed: {printable(lines[-1])}" if lines else "It failed.")
+        lines = self.stderr_tail.splitlines()
+        reason = f": {printable(lines[-1])}" if lines else "."
+        return corrupt(f"The file cannot be processed{reason}")
 
 
-def opened(stream: asyncio.StreamReader | None) -> asyncio.StreamReader:
+def pipe_of(stream: asyncio.StreamReader | None) -> asyncio.StreamReader:
     if stream is None:
         raise RuntimeError("a program was started without its pipes")
     return stream

@@ -1,6 +1,6 @@
-"""A system call filter: no network, no other processes, no new programs (but one, if wanted).
+"""A system call filter: no network, no other processes, no new programs (except one, on request).
 
-What is refused fails with EPERM, as if the process had no right to it.
+Refused calls fail with EPERM.
 """
 
 import ctypes
@@ -20,22 +20,22 @@ REFUSE = ERROR | errno.EPERM
 
 CLONE_THREAD = 0x00010000
 
-# Where the filter finds things in `struct seccomp_data`. The first argument's low half is enough:
-# the kernel itself takes process ids and clone flags as 32 bits. Both machines are little-endian.
+# Offsets in `struct seccomp_data`. The low half of the first argument is enough: the kernel takes
+# process ids and clone flags as 32 bits. Both architectures are little-endian.
 NUMBER, ARCH, FIRST_ARGUMENT = 0, 4, 16
 
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 
 
 def instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """One BPF instruction; the jumps say how many instructions to skip."""
+    """One BPF instruction. The jumps count the instructions to skip."""
     return struct.pack("HBBI", code, if_true, if_false, value)
 
 
 def program(machine: Machine, pid: int, *, programs: bool) -> bytes:
-    """The filter; `programs`: the process may become another.
+    """The filter. `programs`: the process may execute another program.
 
-    Each rule ends with its own answer, so no rule needs to know another's place.
+    Each rule returns by itself, so no rule depends on the position of another.
     """
     rules = [
         instruction(LOAD, ARCH),
@@ -53,7 +53,7 @@ def program(machine: Machine, pid: int, *, programs: bool) -> bytes:
     rules += [
         instruction(EQUAL, machine.clone3, if_false=1),
         instruction(RETURN, ERROR | errno.ENOSYS),
-        # Threads are what codecs need; a process of its own would escape the memory limit.
+        # Codecs need threads. A new process would escape the memory limit.
         instruction(EQUAL, machine.clone, if_false=4),
         instruction(LOAD, FIRST_ARGUMENT),
         instruction(ANY_BIT, CLONE_THREAD, if_true=1),
@@ -73,8 +73,8 @@ def program(machine: Machine, pid: int, *, programs: bool) -> bytes:
 
 
 def install(*, programs: bool = False) -> bool:
-    """Filters every thread of this process from now on, and what it becomes; False where the kernel
-    cannot. `programs`: it may become another program, of those it can reach.
+    """Filters every thread of this process, and programs that it executes, from now on; False: the
+    kernel cannot. `programs`: it may execute another program that it has access to.
 
     Needs PR_SET_NO_NEW_PRIVS.
     """

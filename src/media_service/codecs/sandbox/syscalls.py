@@ -1,7 +1,5 @@
-"""System calls that have no wrapper in Python, and the numbers of those that are refused.
-
-Numbers differ between processors; those of x86_64 and aarch64 are known.
-"""
+"""System calls without a wrapper in Python, and the numbers of the refused ones, on x86_64 and
+aarch64."""
 
 import ctypes
 import os
@@ -14,21 +12,21 @@ PR_SET_NO_NEW_PRIVS = 38
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What is particular to one processor architecture."""
+    """The constants of one processor architecture."""
 
-    # As the kernel names it to a filter (AUDIT_ARCH_…).
+    # The value that the kernel passes to a filter (AUDIT_ARCH_…).
     audit_arch: int
-    # Calls with this bit are of another ABI with other numbers; 0 if there is none.
+    # The bit that marks calls of another ABI with other numbers; 0: there is none.
     foreign_abi_bit: int
     seccomp: int
     clone: int
-    # Answered with ENOSYS: its flags lie behind a pointer, and libc falls back to `clone`.
+    # Fails with ENOSYS: its flags lie behind a pointer. libc falls back to `clone`.
     clone3: int
     # Allowed on the process itself only: kill, tgkill, prlimit64.
     own_process_only: tuple[int, ...]
-    # Refused to those that are not to become another program: execve, execveat.
+    # Refused to processes that may not execute another program: execve, execveat.
     programs: tuple[int, ...]
-    # Refused: network, other processes, other doors into the kernel, and changes to
+    # Always refused: network, other processes, other interfaces of the kernel, and changes to
     # files that Landlock does not cover (mode, owner, attributes, times).
     refused: tuple[int, ...]
 
@@ -73,12 +71,12 @@ MACHINES = {
 
 
 def machine() -> Machine | None:
-    """This processor; None if its system call numbers are not known here."""
+    """The constants of this processor; None: they are unknown."""
     return MACHINES.get(platform.machine())
 
 
 def syscall(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
-    """Calls the kernel; raises OSError."""
+    """Makes a system call. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     words = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
     result = int(libc.syscall(ctypes.c_long(number), *words))

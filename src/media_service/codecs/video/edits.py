@@ -1,4 +1,4 @@
-"""What a pipeline does to a film or a sound, whatever is made of it in the end."""
+"""The edits that a pipeline makes to a video or audio file, independent of the output."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -8,73 +8,81 @@ from typing import Any
 from media_service.codecs.pipeline.route import Step
 from media_service.errors import FailedPrecondition, Reason
 
+# The operations that `collect_edits` takes. `audio` and `transcode` only say how the output is
+# encoded, wherever they stand.
+EDITS = {
+    *("clip", "speed", "remove_silence", "mute", "normalize", "watermark"),
+    *("audio", "transcode"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Edits:
-    """`start`, `end`: what is kept, in seconds of the original. `factor`: how much faster it plays.
-    `normalize`, `watermarks`, `audio`: messages of these operations. `mark`: a PNG as large as the
-    film, with all watermarks. `later`: what takes silence away, and the clips and changes of speed
-    behind that, in order; only of sounds."""
+    """`start`, `end`: the range that is kept, in seconds of the original. `speed`: the factor by
+    which it plays faster. `normalize`, `watermarks`, `audio`: the messages of these operations.
+    `watermark_frame`: a PNG of the video's size with all watermarks. `audio_steps`: the first
+    `remove_silence` and all clips and changes of speed after it, in order."""
 
     start: float
     end: float
-    factor: float = 1.0
+    speed: float = 1.0
     mute: bool = False
     normalize: Any = None
     audio: Any = None
     watermarks: tuple[Any, ...] = field(default=())
-    mark: Path | None = None
-    later: tuple[Step, ...] = field(default=())
+    watermark_frame: Path | None = None
+    audio_steps: tuple[Step, ...] = field(default=())
 
     @property
     def seconds(self) -> float:
-        """How long the result is, before what is done `later`."""
-        return max(0.0, self.end - self.start) / self.factor
+        """The duration of the output, before `audio_steps`."""
+        return max(0.0, self.end - self.start) / self.speed
 
 
 def collect_edits(steps: Sequence[Step], duration: float) -> tuple[Edits, Sequence[Step]]:
-    """The edits, and the steps that follow them. Clips and changes of speed follow one another: a
-    clip's times are those of what there is by then. What says how it is encoded does so wherever it
-    is, unless something else is made in the end.
+    """The edits, and the steps after them. A clip counts the seconds of the output of the steps
+    before it.
 
-    Raises FailedPrecondition (OPERATION_NOT_APPLICABLE) if nothing is left.
+    Raises FailedPrecondition (OPERATION_NOT_APPLICABLE) if a clip leaves nothing.
     """
-    found = Edits(0.0, duration)
-    encoded: Sequence[Step] = ()
-    for place, (name, message) in enumerate(steps):
+    edits = Edits(0.0, duration)
+    transcode: Sequence[Step] = ()
+    for index, (name, message) in enumerate(steps):
         match name:
-            case "clip" | "speed" | "remove_silence" if found.later or name == "remove_silence":
-                found = replace(found, later=(*found.later, (name, message)))
+            case "clip" | "speed" | "remove_silence" if (
+                edits.audio_steps or name == "remove_silence"
+            ):
+                edits = replace(edits, audio_steps=(*edits.audio_steps, (name, message)))
             case "clip":
-                found = clipped(found, message)
+                edits = clipped(edits, message)
             case "speed":
-                found = replace(found, factor=found.factor * message.factor)
+                edits = replace(edits, speed=edits.speed * message.factor)
             case "mute":
-                found = replace(found, mute=True)
+                edits = replace(edits, mute=True)
             case "normalize" | "audio":
-                found = replace(found, **{name: message})
+                edits = replace(edits, **{name: message})
             case "watermark":
-                found = replace(found, watermarks=(*found.watermarks, message))
+                edits = replace(edits, watermarks=(*edits.watermarks, message))
             case "transcode":
-                encoded = [(name, message)]
+                transcode = [(name, message)]
             case _:
-                return found, steps[place:]
-    return found, encoded
+                return edits, steps[index:]
+    return edits, transcode
 
 
-def clipped(found: Edits, message: Any) -> Edits:
+def clipped(edits: Edits, message: Any) -> Edits:
     """Raises FailedPrecondition (OPERATION_NOT_APPLICABLE)."""
-    start = found.start + message.start_seconds * found.factor
-    end = found.end
+    start = edits.start + message.start_seconds * edits.speed
+    end = edits.end
     if message.HasField("end_seconds"):
-        end = min(end, found.start + message.end_seconds * found.factor)
+        end = min(end, edits.start + message.end_seconds * edits.speed)
     if start >= end:
-        raise nothing_left(found.seconds)
-    return replace(found, start=start, end=end)
+        raise empty_clip(edits.seconds)
+    return replace(edits, start=start, end=end)
 
 
-def nothing_left(seconds: float) -> FailedPrecondition:
+def empty_clip(seconds: float) -> FailedPrecondition:
     return FailedPrecondition(
         Reason.OPERATION_NOT_APPLICABLE,
-        f"The clip begins behind the end: there are {seconds:.3f} seconds.",
+        f"The clip begins after the end of the media, which lasts {seconds:.3f} seconds.",
     )

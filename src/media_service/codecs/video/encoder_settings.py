@@ -1,4 +1,4 @@
-"""How films are encoded: at a constant quality, as long as that takes no more than so many bits."""
+"""Encoder settings for video files: constant quality with a maximum bit rate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ MP4 = {"movflags": "+faststart", "format": "mp4"}
 WEBM = {"format": "webm", "cues_to_front": 1}
 AAC = {"c:a": "aac"}
 OPUS = {"c:a": "libopus"}
-# Seconds between pictures that can be shown without others: from there a player goes on.
-KEY_SECONDS = 4
+# The distance between key frames, where a player can begin after a seek.
+KEY_FRAME_SECONDS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """`options` of ffmpeg: the quality looks alike, and a core makes them at a like pace."""
+    """`options`: of ffmpeg. The qualities of all codecs look alike, and one core encodes them at a
+    similar speed. `max_rate_option`: the option for the maximum bit rate."""
 
     content_type: str
     options: Mapping[str, Any]
-    # How the most bits are told: of VP9, as the bitrate that is wanted.
-    capped: str = "maxrate:v"
+    max_rate_option: str = "maxrate:v"
 
 
 CODECS = {
@@ -33,7 +33,7 @@ CODECS = {
     ),
     Transcode.HEVC: Codec(
         "video/mp4",
-        # The name under which Apple's players know it.
+        # Apple's players need the tag hvc1.
         {"c:v": "libx265", "preset": "fast", "crf": 25, "tag:v": "hvc1", **MP4, **AAC}
         | {"x265-params": "log-level=error"},
     ),
@@ -41,12 +41,13 @@ CODECS = {
         "video/webm",
         {"c:v": "libvpx-vp9", "crf": 32, "deadline": "good", "cpu-used": 4, "row-mt": 1}
         | {**WEBM, **OPUS},
-        capped="b:v",
+        # In constrained quality mode, libvpx takes the target bit rate as the maximum.
+        max_rate_option="b:v",
     ),
     Transcode.AV1: Codec("video/mp4", {"c:v": "libsvtav1", "preset": 8, "crf": 32, **MP4, **AAC}),
 }
 
 
-def kbps(profiles: Mapping[int, int], short_side: int) -> int:
-    """What a film of this height may take: as the smallest profile that is not smaller."""
+def max_kbps(profiles: Mapping[int, int], short_side: int) -> int:
+    """The maximum bit rate for a shorter side: that of the smallest profile not below it."""
     return profiles[min((side for side in profiles if side >= short_side), default=max(profiles))]

@@ -1,4 +1,4 @@
-"""The parts of which the graphs of ffmpeg are made."""
+"""Building blocks of ffmpeg filter graphs."""
 
 import math
 from collections.abc import Mapping
@@ -6,8 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
 
-from media_service.codecs.ffmpeg import run as coder
-from media_service.codecs.ffmpeg.run import source
+from media_service.codecs.ffmpeg.run import ffmpeg_input, open_file
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.source import AvSource
 
@@ -15,148 +14,142 @@ from media_service.codecs.video.source import AvSource
 Node: TypeAlias = Any
 Size: TypeAlias = tuple[int, int]
 
-# What the two kinds of HDR are called by FFmpeg.
+# FFmpeg's names for the two HDR transfer functions.
 TRANSFERS = {"HDR_PQ": "smpte2084", "HDR_HLG": "arib-std-b67"}
-# Sound is stretched by no more at a time: beyond that, atempo leaves some of it out.
-SLOWEST, FASTEST = 0.5, 2.0
-# What comes before a wanted time is opened with it, in seconds: decoders of sound need it to get
-# it right, and the place they are put at is not always exact.
-BEFORE = 0.5
+# One atempo filter takes a factor in this range; beyond it, it skips samples.
+MIN_TEMPO, MAX_TEMPO = 0.5, 2.0
+# How long before the wanted time an input begins, in seconds: audio decoders need a run-up, and
+# seeks are not always exact.
+RUN_UP_SECONDS = 0.5
 
 
-def opened(film: AvSource, edits: Edits, file: int, **options: Any) -> Node:
-    """What is kept of a film, as an input whose time begins at 0."""
+def open_range(source: AvSource, edits: Edits, file: int, **options: Any) -> Node:
+    """The range of `edits` as an input whose time begins at 0."""
     if edits.start > 0:
         options["ss"] = f"{edits.start:.6f}"
-    if edits.end < film.duration_seconds:
+    if edits.end < source.duration_seconds:
         options["t"] = f"{edits.end - edits.start:.6f}"
-    return source(file, film.demuxer, **options)
+    return ffmpeg_input(file, source.demuxer, **options)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What is kept of a film, exactly. `media`: the input, which begins earlier by `begin` seconds;
-    it is kept until `end`, if that is not the end of the film."""
+class TrimmedInput:
+    """An input trimmed to exactly the range of some edits. `node` begins `begin` seconds before
+    it; `end`: of the range in the same time; None: the end of the file."""
 
-    media: Node
+    node: Node
     begin: float
     end: float | None
 
     @classmethod
-    def of(cls, film: AvSource, edits: Edits, file: int, **options: Any) -> Self:
-        begin = min(edits.start, film.blind_seconds or BEFORE)
-        media = opened(film, replace(edits, start=edits.start - begin), file, **options)
-        whole = edits.end >= film.duration_seconds
-        return cls(media, begin, None if whole else begin + edits.end - edits.start)
+    def of(cls, source: AvSource, edits: Edits, file: int, **options: Any) -> Self:
+        begin = min(edits.start, source.seek_margin_seconds or RUN_UP_SECONDS)
+        node = open_range(source, replace(edits, start=edits.start - begin), file, **options)
+        to_end = edits.end >= source.duration_seconds
+        return cls(node, begin, None if to_end else begin + edits.end - edits.start)
 
-    def pictures(self) -> Node:
-        # Cover art is no picture of a film.
-        return self._kept(self.media["V:0"], "trim", "setpts")
+    def video_track(self) -> Node:
+        # V leaves out cover art.
+        return self._trimmed(self.node["V:0"], "trim", "setpts")
 
-    def sound(self, index: int) -> Node:
-        """The one of this `index` among all that the film has."""
-        return self._kept(self.media[f"a:{index}"], "atrim", "asetpts")
+    def audio_track(self, index: int) -> Node:
+        """`index`: among all audio tracks of the file."""
+        return self._trimmed(self.node[f"a:{index}"], "atrim", "asetpts")
 
-    def _kept(self, stream: Node, trim: str, setpts: str) -> Node:
-        """Its time begins at 0, also if the stream itself does later."""
+    def _trimmed(self, track: Node, trim: str, setpts: str) -> Node:
+        """The range's begin becomes time 0, even if the track begins later."""
         if self.end is not None:
-            stream = stream.filter(trim, start=f"{self.begin:.6f}", end=f"{self.end:.6f}")
+            track = track.filter(trim, start=f"{self.begin:.6f}", end=f"{self.end:.6f}")
         elif self.begin:
-            stream = stream.filter(trim, start=f"{self.begin:.6f}")
-        return stream.filter(setpts, f"PTS-{self.begin:.6f}/TB") if self.begin else stream
+            track = track.filter(trim, start=f"{self.begin:.6f}")
+        return track.filter(setpts, f"PTS-{self.begin:.6f}/TB") if self.begin else track
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """A film in a graph: its pictures as they are to be seen, and its sounds. `files`: what the
-    program needs for it."""
+class EditedTracks:
+    """The tracks of a source in a graph, edited and ready for display. `files`: what the program
+    needs open."""
 
-    pictures: Node
-    sounds: list[Node]
+    video: Node
+    audio: list[Node]
     files: list[int]
 
 
-def drawn(
+def edited_tracks(
     stack: AsyncExitStack,
-    film: AvSource,
+    source: AvSource,
     edits: Edits,
     size: Size,
     *,
     rate: Mapping[str, Any] | None = None,
     pixels: str = "yuv420p",
-    rough: bool = False,
+    coarse_seek: bool = False,
     **options: Any,
-) -> Drawn:
-    """Opens a film, for as long as the stack lasts, and does to it what all that is made of it has
-    in common. `rate`: how many pictures there are (ffmpeg's `fps`). `rough`: it begins where that
-    takes least work, before the time wanted. `options`: of the input."""
-    files = [stack.enter_context(coder.opened(film.path))]
-    if rough:
-        part = Part(opened(film, edits, files[0], noaccurate_seek=None, **options), 0.0, None)
+) -> EditedTracks:
+    """Opens a source until `stack` closes, and applies what all outputs have in common.
+
+    `rate`: options of ffmpeg's `fps` filter. `coarse_seek`: begin at the key frame before the
+    wanted time, which takes the least work. `options`: of the input.
+    """
+    files = [stack.enter_context(open_file(source.path))]
+    if coarse_seek:
+        node = open_range(source, edits, files[0], noaccurate_seek=None, **options)
+        trimmed = TrimmedInput(node, 0.0, None)
     else:
-        part = Part.of(film, edits, files[0], **options)
-    # What was filmed for old television is no longer interlaced.
-    pictures = part.pictures().filter("bwdif", "send_frame", deint="interlaced")
-    pictures = faster(pictures, edits)
+        trimmed = TrimmedInput.of(source, edits, files[0], **options)
+    video = trimmed.video_track().filter("bwdif", "send_frame", deint="interlaced")
+    if edits.speed != 1:
+        video = video.filter("setpts", f"PTS/{edits.speed:.9g}")
     if rate:
-        pictures = pictures.filter("fps", **rate)
-    pictures = shown(pictures, film, size, pixels)
-    if edits.mark:
-        files.append(stack.enter_context(coder.opened(edits.mark)))
-        mark = source(files[1], "png_pipe").filter("scale", *size)
-        pictures = pictures.overlay(mark, format="auto").filter("format", pixels)
-    heard = () if edits.mute else film.sounds
-    sounds = [sound_faster(part.sound(index), edits) for index, _ in heard]
-    return Drawn(pictures, sounds, files)
+        video = video.filter("fps", **rate)
+    video = for_display(video, source, size, pixels)
+    if edits.watermark_frame:
+        files.append(stack.enter_context(open_file(edits.watermark_frame)))
+        watermark = ffmpeg_input(files[1], "png_pipe").filter("scale", *size)
+        video = video.overlay(watermark, format="auto").filter("format", pixels)
+    wanted = () if edits.mute else source.audio_tracks
+    audio = [change_tempo(trimmed.audio_track(index), edits.speed) for index, _ in wanted]
+    return EditedTracks(video, audio, files)
 
 
-def scaled(size: Size, short_side: int | None) -> Size:
-    """The size of a film whose shorter side is at most that; even, as most encoders want it."""
+def fit_short_side(size: Size, short_side: int | None) -> Size:
+    """Scales down to at most that shorter side, and to even numbers, as most encoders need."""
     factor = min(1.0, (short_side or math.inf) / min(size))
     width, height = (max(2, min(round(side * factor / 2), side // 2) * 2) for side in size)
     return width, height
 
 
-def within(size: Size, width: int) -> Size:
-    """The size of a small picture of a film, of at most that width."""
+def fit_width(size: Size, width: int) -> Size:
+    """Scales down to at most that width."""
     if size[0] <= width:
         return max(1, size[0]), max(1, size[1])
     return width, max(1, round(size[1] * width / size[0]))
 
 
-def shown(stream: Node, film: AvSource, size: Size, pixels: str = "yuv420p") -> Node:
-    """Pictures as they are to be seen: with square pixels, and in the range of an ordinary screen.
-    ffmpeg has turned them upright by then."""
+def for_display(video: Node, source: AvSource, size: Size, pixels: str = "yuv420p") -> Node:
+    """Frames with square pixels, in standard dynamic range. ffmpeg rotates them itself."""
     width, height = size
-    stream = stream.filter("scale", width, height, out_range="tv").filter("setsar", 1)
-    if transfer := TRANSFERS.get(film.dynamic_range):
-        stream = (
-            # Not all that is HDR says in which colours, but there is one way to it in practice.
-            stream.filter(
+    video = video.filter("scale", width, height, out_range="tv").filter("setsar", 1)
+    if transfer := TRANSFERS.get(source.dynamic_range):
+        video = (
+            # Not every HDR file names its color space, but in practice there is only one.
+            video.filter(
                 "setparams", colorspace="bt2020nc", color_primaries="bt2020", color_trc=transfer
             )
-            # Light as it is, then brought down to what a screen of 100 cd/m² can show (Hable).
+            # Tone mapping (Hable) of linear light to a display of 100 cd/m².
             .filter("zscale", t="linear", npl=100)
             .filter("format", "gbrpf32le")
             .filter("zscale", p="bt709")
             .filter("tonemap", "hable", desat=0)
             .filter("zscale", t="bt709", m="bt709", r="tv")
         )
-    return stream.filter("format", pixels)
+    return video.filter("format", pixels)
 
 
-def faster(stream: Node, edits: Edits) -> Node:
-    return stream.filter("setpts", f"PTS/{edits.factor:.9g}") if edits.factor != 1 else stream
-
-
-def sound_faster(stream: Node, edits: Edits) -> Node:
-    return paced(stream, edits.factor)
-
-
-def paced(sound: Node, factor: float) -> Node:
-    """Played faster, at the same pitch."""
-    while factor > FASTEST:
-        sound, factor = sound.filter("atempo", FASTEST), factor / FASTEST
-    while factor < SLOWEST:
-        sound, factor = sound.filter("atempo", SLOWEST), factor / SLOWEST
-    return sound.filter("atempo", f"{factor:.9g}") if factor != 1 else sound
+def change_tempo(audio: Node, factor: float) -> Node:
+    """Plays faster by `factor`, at the same pitch."""
+    while factor > MAX_TEMPO:
+        audio, factor = audio.filter("atempo", MAX_TEMPO), factor / MAX_TEMPO
+    while factor < MIN_TEMPO:
+        audio, factor = audio.filter("atempo", MIN_TEMPO), factor / MIN_TEMPO
+    return audio.filter("atempo", f"{factor:.9g}") if factor != 1 else audio

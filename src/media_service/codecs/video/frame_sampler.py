@@ -1,4 +1,4 @@
-"""Pictures of a film again and again, at the same distance."""
+"""Samples frames of a video at a constant interval."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
@@ -7,82 +7,87 @@ from typing import Any
 
 import ffmpeg
 
-from media_service.codecs.ffmpeg.run import coding
-from media_service.codecs.progress import ProgressCallback
-from media_service.codecs.video import filter_graph as graph
+from media_service.codecs.ffmpeg.run import run_ffmpeg
+from media_service.codecs.progress import ReportProgress
 from media_service.codecs.video.edits import Edits
+from media_service.codecs.video.filter_graph import Size, edited_tracks
 from media_service.codecs.video.source import AvSource
 
-# That one program seeks, each with a decoder of its own.
-AT_ONCE = 8
-# Pictures that are closer are there sooner if all that is between them is decoded.
-NEAR_SECONDS = 8.0
+# Seeks of one ffmpeg process, each with its own decoder.
+SEEKS_PER_PROCESS = 8
+# At shorter intervals, decoding everything between two frames is faster than seeking.
+MIN_SEEK_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class FrameSampler:
-    """`interval`: seconds of the result. `pixels` and `options`: what each picture is written as.
-    `exact`: it is the one that is seen when its interval begins. Otherwise it is from about the
-    middle: where that is seen sooner, the last before that is there without others."""
+    """`interval`: seconds of the output. `pixels`, `options`: how each frame is encoded.
 
-    size: graph.Size
+    `exact`: each frame is the one displayed when its interval begins. Otherwise it is from about
+    the middle of the interval: where that is faster, the last key frame before it.
+    """
+
+    size: Size
     interval: float
     count: int
     pixels: str
     options: Mapping[str, Any]
     exact: bool
 
-    def shots(
-        self, film: AvSource, edits: Edits, told: ProgressCallback
+    def frames(
+        self, source: AvSource, edits: Edits, report: ReportProgress
     ) -> AsyncGenerator[bytes | None, None]:
-        """The files of the pictures; None for those that are not there, such as at the end of a
-        film whose sound is longer. Raises as `Program.wait`."""
-        far = self.interval * edits.factor >= NEAR_SECONDS
-        return self._sought(film, edits, told) if far else self._decoded(film, edits, told)
+        """The encoded frames; None for a missing one, such as after the end of a video track that
+        is shorter than the audio. Raises as `Program.wait`."""
+        if self.interval * edits.speed >= MIN_SEEK_SECONDS:
+            return self._by_seeking(source, edits, report)
+        return self._by_decoding(source, edits, report)
 
-    async def _sought(
-        self, film: AvSource, edits: Edits, told: ProgressCallback
+    async def _by_seeking(
+        self, source: AvSource, edits: Edits, report: ReportProgress
     ) -> AsyncGenerator[bytes | None, None]:
-        for first in range(0, self.count, AT_ONCE):
-            numbers = range(first, min(first + AT_ONCE, self.count))
-            for shot in await self._some(film, edits, numbers):
-                yield shot
-            told(numbers.stop / self.count)
+        for first in range(0, self.count, SEEKS_PER_PROCESS):
+            numbers = range(first, min(first + SEEKS_PER_PROCESS, self.count))
+            for frame in await self._seek(source, edits, numbers):
+                yield frame
+            report(numbers.stop / self.count)
 
-    async def _some(self, film: AvSource, edits: Edits, numbers: range) -> list[bytes | None]:
-        how: dict[str, Any] = {} if self.exact else {"skip_frame": "nokey", "rough": True}
+    async def _seek(self, source: AvSource, edits: Edits, numbers: range) -> list[bytes | None]:
+        seek: dict[str, Any] = {}
+        if not self.exact:
+            seek = {"skip_frame": "nokey", "coarse_seek": True}
         async with AsyncExitStack() as stack:
             outputs = []
             files: list[int] = []
             for number in numbers:
-                time = (number if self.exact else number + 0.5) * self.interval * edits.factor
-                rest = replace(edits, start=min(edits.start + time, edits.end), factor=1.0)
-                drawn = graph.drawn(
-                    stack, film, rest, self.size, pixels=self.pixels, threads=1, **how
+                time = (number if self.exact else number + 0.5) * self.interval * edits.speed
+                rest = replace(edits, start=min(edits.start + time, edits.end), speed=1.0)
+                tracks = edited_tracks(
+                    stack, source, rest, self.size, pixels=self.pixels, threads=1, **seek
                 )
-                files += drawn.files
-                outputs.append(drawn.pictures.output(f"{number}", vframes=1, **self.options))
-            coder = coding(ffmpeg.merge_outputs(*outputs), files)
-            program = await stack.enter_async_context(coder)
+                files += tracks.files
+                outputs.append(tracks.video.output(f"{number}", vframes=1, **self.options))
+            running = run_ffmpeg(ffmpeg.merge_outputs(*outputs), files)
+            program = await stack.enter_async_context(running)
             await program.wait()
             paths = [program.folder / f"{number}" for number in numbers]
             return [path.read_bytes() if path.exists() else None for path in paths]
 
-    async def _decoded(
-        self, film: AvSource, edits: Edits, told: ProgressCallback
+    async def _by_decoding(
+        self, source: AvSource, edits: Edits, report: ReportProgress
     ) -> AsyncGenerator[bytes | None, None]:
         rate = {"fps": f"1/{self.interval:.9g}", "start_time": 0}
-        if self.exact:  # the last picture until then
+        if self.exact:  # the last frame up to then
             rate["round"] = "up"
 
         def progress(seconds: float) -> None:
-            told(min(1.0, seconds / max(edits.seconds, self.interval)))
+            report(min(1.0, seconds / max(edits.seconds, self.interval)))
 
         async with AsyncExitStack() as stack:
-            drawn = graph.drawn(stack, film, edits, self.size, rate=rate, pixels=self.pixels)
-            output = drawn.pictures.output("%d", vframes=self.count, start_number=0, **self.options)
-            coder = coding(output, drawn.files, progress=progress)
-            program = await stack.enter_async_context(coder)
+            tracks = edited_tracks(stack, source, edits, self.size, rate=rate, pixels=self.pixels)
+            output = tracks.video.output("%d", vframes=self.count, start_number=0, **self.options)
+            running = run_ffmpeg(output, tracks.files, progress=progress)
+            program = await stack.enter_async_context(running)
             await program.wait()
             for number in range(self.count):
                 path = program.folder / f"{number}"

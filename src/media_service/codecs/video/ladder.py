@@ -1,4 +1,4 @@
-"""Which sizes a film is streamed in, and how it is cut into segments."""
+"""The renditions of a video that a stream offers, and how it is cut into segments and chunks."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,31 +7,32 @@ from fractions import Fraction
 from typing import Any, Self
 
 from media_service.codecs.video.edits import Edits
-from media_service.codecs.video.encoder_settings import kbps
-from media_service.codecs.video.filter_graph import scaled
+from media_service.codecs.video.encoder_settings import max_kbps
+from media_service.codecs.video.filter_graph import fit_short_side
 from media_service.codecs.video.source import AvSource
 from media_service.errors import InvalidArgument, Reason
 
-# Players switch sizes between segments. Of the first it is a part: somebody waits for it.
+# Players switch renditions between segments. The first segment is shorter by this divisor, since
+# the viewer waits for it.
 SEGMENT_SECONDS = 2
-OPENING = 3
-# A longer film is cut into chunks that are encoded side by side, each of so many segments.
-WHOLE_SECONDS = 90
+OPENING_DIVISOR = 3
+# A longer video is cut into chunks of so many segments, which are encoded in parallel.
+MAX_SINGLE_CHUNK_SECONDS = 90
 CHUNK_SEGMENTS = 15
-# Ticks of a second are a multiple of the frame rate, and at least so many.
-TICKS = 10_000
+# The time scale is a multiple of the frame rate, and at least this.
+MIN_TIMESCALE = 10_000
 SAMPLE_RATE = 48_000
-# Sounds and subtitles that a stream has, at most.
-MOST_TRACKS = 16
+# Of audio, and of subtitles.
+MAX_TRACKS = 16
 TEXT = "text"
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,5}")
-# No film is longer; a header may say what it likes.
-MOST_SECONDS = 48 * 3600
+# A header may claim any duration.
+MAX_SECONDS = 48 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One size. `name`: as the contract calls it, such as "720p"."""
+    """One size of the video. `name`: as in the contract, such as "720p"."""
 
     name: str
     width: int
@@ -41,7 +42,7 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A sound or subtitles: the one of this `index` among those of the film."""
+    """An audio or subtitle track. `index`: among the tracks of its kind in the source."""
 
     name: str
     index: int
@@ -51,10 +52,10 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """`rate`: pictures per second, all evenly spaced, as numerator and denominator. `seconds`: of
-    the whole film, about. `opening_frames`: of the first segment, and the rest of what would be it
-    is the second; 0: it is as long as others. `chunks`: how many there are, all but the last as
-    long as `chunk_segments`."""
+    """`rate`: the constant frame rate, as numerator and denominator. `seconds`: the approximate
+    duration. `opening_frames`: of the short first segment, whose remainder is the second segment;
+    0: the first is as long as the others. `chunks`: how many there are; all but the last have
+    `chunk_segments` segments."""
 
     rate: tuple[int, int]
     seconds: float
@@ -68,107 +69,117 @@ class Ladder:
 
     @property
     def frame_ticks(self) -> int:
-        """How long a picture is, in ticks."""
+        """The duration of a frame in ticks of the video."""
         return self.rate[1] * self._scale
 
     @property
     def timescale(self) -> int:
-        """Ticks per second, of pictures."""
+        """Ticks per second of the video."""
         return self.rate[0] * self._scale
 
     @property
     def _scale(self) -> int:
-        return -(-TICKS // self.rate[0])
+        return -(-MIN_TIMESCALE // self.rate[0])
 
     @property
     def chunk_frames(self) -> int:
         return self.segment_frames * self.chunk_segments
 
     def first_segment(self, chunk: int) -> int:
-        """The number of the first segment of a chunk (from 0); they are counted from 1."""
+        """The number of the first segment (from 1) of a chunk (from 0)."""
         opening = chunk > 0 and self.opening_frames > 0
         return chunk * self.chunk_segments + opening + 1
 
     @property
     def names(self) -> Sequence[str]:
-        """Of the sizes and the sounds: what is to be played."""
-        return [*(rung.name for rung in self.rungs), *(sound.name for sound in self.audio_tracks)]
+        """The names of the rungs and of the audio tracks."""
+        return [*(rung.name for rung in self.rungs), *(track.name for track in self.audio_tracks)]
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Self:
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
         # Rows written before this field was renamed have `sounds`.
-        audio_tracks = found["audio_tracks"] if "audio_tracks" in found else found["sounds"]
+        audio_tracks = stored["audio_tracks"] if "audio_tracks" in stored else stored["sounds"]
         return cls(
-            (found["rate"][0], found["rate"][1]),
-            found["seconds"],
-            found["segment_frames"],
-            found.get("opening_frames", 0),  # of streams from before there were any
-            found["chunk_segments"],
-            found["chunks"],
-            tuple(Rung(**rung) for rung in found["rungs"]),
+            (stored["rate"][0], stored["rate"][1]),
+            stored["seconds"],
+            stored["segment_frames"],
+            stored.get("opening_frames", 0),  # missing in rows from before opening segments
+            stored["chunk_segments"],
+            stored["chunks"],
+            tuple(Rung(**rung) for rung in stored["rungs"]),
             tuple(Track(**track) for track in audio_tracks),
-            tuple(Track(**track) for track in found["subtitles"]),
+            tuple(Track(**track) for track in stored["subtitles"]),
         )
 
 
-def build_ladder(film: AvSource, edits: Edits, profiles: Mapping[int, int], message: Any) -> Ladder:
-    """For a film of which `edits` are kept. `profiles`: the kbps of each size, by its shorter side.
-    `message`: the operation `stream`. Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED)."""
-    if edits.seconds > MOST_SECONDS:
+def build_ladder(
+    source: AvSource, edits: Edits, profiles: Mapping[int, int], message: Any
+) -> Ladder:
+    """The ladder for a source with these edits. `profiles`: the maximum video bit rate in kbit/s
+    for each shorter side in pixels. `message`: the operation `stream`. Raises InvalidArgument
+    (PROCESSING_LIMIT_EXCEEDED)."""
+    if edits.seconds > MAX_SECONDS:
         raise too_long(edits.seconds)
-    rate = min(film.frame_rate * Fraction(edits.factor).limit_denominator(1000), Fraction(60))
+    rate = min(source.frame_rate * Fraction(edits.speed).limit_denominator(1000), Fraction(60))
     segment_frames = max(1, round(SEGMENT_SECONDS * rate))
-    segment = segment_frames / rate
-    whole = edits.seconds <= WHOLE_SECONDS
-    segments = max(1, -(-Fraction(edits.seconds) // segment))
-    chunk_segments = int(segments) if whole else CHUNK_SEGMENTS
+    segment_seconds = segment_frames / rate
+    single_chunk = edits.seconds <= MAX_SINGLE_CHUNK_SECONDS
+    segments = max(1, -(-Fraction(edits.seconds) // segment_seconds))
+    chunk_segments = int(segments) if single_chunk else CHUNK_SEGMENTS
+    subtitles = list(enumerate(source.subtitle_tracks)) if edits.speed == 1 else []
     return Ladder(
         (rate.numerator, rate.denominator),
         edits.seconds,
         segment_frames,
-        segment_frames // OPENING,
+        segment_frames // OPENING_DIVISOR,
         chunk_segments,
-        1 if whole else max(1, round(segments / chunk_segments)),
-        rungs(film, profiles, message.min_height, message.max_height),
-        () if edits.mute else tracks("a", film.sounds),
-        tracks("s", list(enumerate(film.subtitles))) if edits.factor == 1 else (),
+        1 if single_chunk else max(1, round(segments / chunk_segments)),
+        select_rungs(source, profiles, message.min_height, message.max_height),
+        () if edits.mute else select_tracks("a", source.audio_tracks),
+        select_tracks("s", subtitles),
     )
 
 
 def too_long(seconds: float) -> InvalidArgument:
-    hours = MOST_SECONDS // 3600
+    hours = MAX_SECONDS // 3600
     return InvalidArgument(
         Reason.PROCESSING_LIMIT_EXCEEDED,
-        f"The film has {seconds:.0f} seconds by its header; at most {hours} hours are streamed.",
+        f"The video lasts {seconds:.0f} seconds by its header; the limit for streams is {hours}"
+        " hours.",
     )
 
 
-def rungs(film: AvSource, profiles: Mapping[int, int], least: int, most: int) -> Sequence[Rung]:
-    """Largest first. A film that is smaller than all sizes wanted has its own."""
-    side = min(film.width, film.height)
-    wanted = [height for height in sorted(profiles, reverse=True) if least <= height <= most]
+def select_rungs(
+    source: AvSource, profiles: Mapping[int, int], min_height: int, max_height: int
+) -> Sequence[Rung]:
+    """The largest first. A video that is smaller than all wanted sizes keeps its own."""
+    side = min(source.width, source.height)
+    wanted = [
+        height for height in sorted(profiles, reverse=True) if min_height <= height <= max_height
+    ]
     heights = [height for height in wanted if height <= side]
     if not heights or (wanted and side < min(wanted)):
-        heights = [min(side, most)]
+        heights = [min(side, max_height)]
+    size = (source.width, source.height)
     return tuple(
-        Rung(f"{height}p", *scaled((film.width, film.height), height), kbps(profiles, height))
+        Rung(f"{height}p", *fit_short_side(size, height), max_kbps(profiles, height))
         for height in heights
     )
 
 
-def tracks(letter: str, found: Sequence[tuple[int, Mapping[str, Any]]]) -> Sequence[Track]:
-    """Those that can be part of a stream; subtitles are, if they are text."""
-    wanted = [(place, each) for place, each in found if each.get(TEXT, True)]
+def select_tracks(prefix: str, tracks: Sequence[tuple[int, Mapping[str, Any]]]) -> Sequence[Track]:
+    """The tracks that a stream can have; of subtitles, those that are text."""
+    wanted = [(index, track) for index, track in tracks if track.get(TEXT, True)]
     return tuple(
-        Track(f"{letter}{number}", place, language(each), each.get("title", ""))
-        for number, (place, each) in enumerate(wanted[:MOST_TRACKS], 1)
+        Track(f"{prefix}{number}", index, valid_language(track), track.get("title", ""))
+        for number, (index, track) in enumerate(wanted[:MAX_TRACKS], 1)
     )
 
 
-def language(track: Mapping[str, Any]) -> str:
-    """As BCP 47 has it; empty if the file says none that fits."""
-    found = str(track.get("language", ""))
-    return found if LANGUAGE.fullmatch(found) else ""
+def valid_language(track: Mapping[str, Any]) -> str:
+    """A language tag of BCP 47; empty if the file has none."""
+    language = str(track.get("language", ""))
+    return language if LANGUAGE.fullmatch(language) else ""

@@ -1,4 +1,4 @@
-"""Encodes films for adaptive streaming: pieces of fragmented MP4, as they come."""
+"""Encodes the tracks of a stream as fragmented MP4, and delivers each segment as it is written."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,15 +9,15 @@ from typing import Any
 
 import ffmpeg
 
-from media_service.codecs.ffmpeg.pipes import Pipe, pipe
+from media_service.codecs.ffmpeg.pipes import Pipe, open_pipe
 from media_service.codecs.ffmpeg.run import (
     LIMITS,
-    NICE_IF_AWAITED,
-    NICE_OF_SOUND,
-    Seconds,
-    coding,
-    opened,
-    source,
+    NICE_AUDIO,
+    NICE_INTERACTIVE,
+    ReportSeconds,
+    ffmpeg_input,
+    open_file,
+    run_ffmpeg,
 )
 from media_service.codecs.task_group import run_together
 from media_service.codecs.video import filter_graph as graph
@@ -26,108 +26,109 @@ from media_service.codecs.video.fmp4 import Fragment, FragmentParser, InitSegmen
 from media_service.codecs.video.ladder import SAMPLE_RATE, SEGMENT_SECONDS, Ladder, Rung, Track
 from media_service.codecs.video.source import AvSource
 
-# Is given each piece of a track. It is called in order, and may be called again before it returns.
+# Takes the name of a track and its next segment. The calls are made in order; a call may begin
+# before the one before it has returned.
 Deliver = Callable[[str, InitSegment | Fragment], Awaitable[None]]
 
-# One moov before the first fragment, with the edit list that B-frames and the encoder's delay ask
-# for; a fragment begins with each key frame.
+# One moov before the first fragment, with the edit list that B-frames and encoder delay need. Each
+# fragment begins with a key frame.
 FRAGMENTED = "+delay_moov+default_base_moof+cmaf"
-# Subtitles are read into memory.
-TEXT_LIMITS = replace(LIMITS, file_bytes=16 << 20)
+# Subtitle files are read into memory.
+SUBTITLE_LIMITS = replace(LIMITS, file_bytes=16 << 20)
 QUALITY = 23
-# Two cores keep up with a film of 30 pictures a second in 1080p, 720p and 480p so: the preset's
-# search, but bits go where later pictures use them, as with slower ones (docs/performance.md). Each
-# picture that is looked ahead delays the first segment: those, and no more for its own thread.
+# With these, two cores keep up with a video of 30 frames per second in 1080p, 720p and 480p: the
+# motion search of the preset, with macroblock-tree rate control as in slower presets
+# (docs/performance.md). Each frame of lookahead delays the first segment, so there are few, and
+# none for a lookahead thread.
 PRESET, X264 = "superfast", "mbtree=1:rc-lookahead=10:b-adapt=0:sync-lookahead=0"
-# Two fifths less work than the usual one, whose search is for low bitrates.
+# Two fifths less work than the default coder, whose search pays off at low bit rates.
 AUDIO_KBPS, AAC_CODER = 128, "fast"
-# Pieces of a track that are kept at the same time.
-AT_ONCE = 4
+# Segments of a track that are delivered concurrently.
+CONCURRENT_DELIVERIES = 4
 
 
 async def encode_video(
-    film: AvSource,
+    source: AvSource,
     edits: Edits,
     ladder: Ladder,
     chunk: int,
     deliver: Deliver,
     *,
     threads: int = 0,
-    told: Seconds | None = None,
+    report: ReportSeconds | None = None,
 ) -> None:
-    """One chunk (from 0) of all rungs, decoded once. Times begin at 0; each fragment is a segment.
+    """Encodes one chunk (from 0) in all rungs, from one decoding. Times begin at 0, and each
+    fragment is a segment.
 
     Raises as `Program.wait`, and what `deliver` raises.
     """
     first = chunk * ladder.chunk_frames
-    begin = edits.start + first / rate(ladder) * edits.factor
+    begin = edits.start + first / frame_rate(ladder) * edits.speed
     async with AsyncExitStack() as stack:
-        file = stack.enter_context(opened(film.path))
-        stream = source(
+        file = stack.enter_context(open_file(source.path))
+        node = ffmpeg_input(
             file,
-            film.demuxer,
-            ss=f"{max(0.0, begin - film.blind_seconds):.6f}",
-            # From the key frame before on, since what is seen where the chunk begins may have begun
-            # long before; the times of the original stay, so all chunks count the same pictures.
+            source.demuxer,
+            ss=f"{max(0.0, begin - source.seek_margin_seconds):.6f}",
+            # From the key frame before: the frame on display when the chunk begins may have begun
+            # long before. Times stay those of the original, so that all chunks count the same
+            # frames.
             noaccurate_seek=None,
             copyts=None,
             start_at_zero=None,
         )
-        others = stream["a?"]
-        stream = stream["V:0"]
-        stream = even(stream, edits, ladder, chunk)
+        video = chunk_frames(node["V:0"], edits, ladder, chunk)
         largest = ladder.rungs[0]
-        stream = graph.shown(stream, film, (largest.width, largest.height))
+        video = graph.for_display(video, source, (largest.width, largest.height))
         outputs, pipes = [], []
-        for rung, node in zip(ladder.rungs, copies(stream, ladder.rungs), strict=True):
-            into = await stack.enter_async_context(pipe())
-            pipes.append((rung.name, into))
-            outputs.append(
-                node.output(f"pipe:{into.file}", **picture_options(rung, ladder, chunk, threads))
-            )
-        outputs.append(unheard(others))
-        await deliver_all(stack, outputs, file, pipes, deliver, told, nice=NICE_IF_AWAITED)
+        for rung, scaled in zip(ladder.rungs, scale_to_rungs(video, ladder.rungs), strict=True):
+            pipe = await stack.enter_async_context(open_pipe())
+            pipes.append((rung.name, pipe))
+            options = video_options(rung, ladder, chunk, threads)
+            outputs.append(scaled.output(f"pipe:{pipe.file}", **options))
+        outputs.append(discarded(node["a?"]))
+        await encode(stack, outputs, file, pipes, deliver, report, nice=NICE_INTERACTIVE)
 
 
-def unheard(stream: graph.Node) -> graph.Node:
-    """An output for what is not wanted: time begins with the first stream that is used, and is to
-    begin at the same place for all that is made of a film."""
-    return stream.output("-", format="null", codec="copy")
+def discarded(node: graph.Node) -> graph.Node:
+    """An output that drops a track. Time 0 of ffmpeg is the begin of the first track in use; it
+    must be the same in every run, so every run uses all tracks."""
+    return node.output("-", format="null", codec="copy")
 
 
-def rate(ladder: Ladder) -> float:
+def frame_rate(ladder: Ladder) -> float:
     return ladder.rate[0] / ladder.rate[1]
 
 
-def even(stream: graph.Node, edits: Edits, ladder: Ladder, chunk: int) -> graph.Node:
-    """The pictures of a chunk, evenly spaced and counted from 0. All chunks but the last are as
-    long as they ought to be, whatever is missing."""
+def chunk_frames(video: graph.Node, edits: Edits, ladder: Ladder, chunk: int) -> graph.Node:
+    """The frames of a chunk at the constant rate, counted from 0. All chunks but the last have
+    their full length, even if frames are missing."""
     first, frames = chunk * ladder.chunk_frames, ladder.chunk_frames
     per_second = f"{ladder.rate[0]}/{ladder.rate[1]}"
-    stream = stream.filter("bwdif", "send_frame", deint="interlaced")
-    stream = stream.filter("setpts", f"(PTS-{edits.start:.6f}/TB)/{edits.factor:.9g}")
-    stream = stream.filter("fps", per_second)
+    video = video.filter("bwdif", "send_frame", deint="interlaced")
+    video = video.filter("setpts", f"(PTS-{edits.start:.6f}/TB)/{edits.speed:.9g}")
+    video = video.filter("fps", per_second)
     if chunk == ladder.chunks - 1:
-        frames = max(round(ladder.seconds * rate(ladder)) - first, 1)
+        frames = max(round(ladder.seconds * frame_rate(ladder)) - first, 1)
     else:
-        stream = stream.filter("tpad", stop=-1, stop_mode="clone")
-    # What begins later is seen from the beginning of the chunk on.
-    stream = stream.filter("fps", per_second, start_time=f"{first / rate(ladder):.6f}")
-    stream = stream.filter("trim", start_pts=first, end_pts=first + frames)
-    return stream.filter("setpts", f"PTS-{first}")
+        video = video.filter("tpad", stop=-1, stop_mode="clone")
+    # A frame that begins later is repeated from the begin of the chunk on.
+    video = video.filter("fps", per_second, start_time=f"{first / frame_rate(ladder):.6f}")
+    video = video.filter("trim", start_pts=first, end_pts=first + frames)
+    return video.filter("setpts", f"PTS-{first}")
 
 
-def copies(stream: graph.Node, rungs: Sequence[Rung]) -> list[graph.Node]:
-    """The pictures in the size of each rung, each made of the one before."""
-    found = []
+def scale_to_rungs(video: graph.Node, rungs: Sequence[Rung]) -> list[graph.Node]:
+    """The video in the size of each rung, each scaled from the one before."""
+    nodes = []
     for smaller in rungs[1:]:
-        split = stream.filter_multi_output("split", 2)
-        found.append(split[0])
-        stream = split[1].filter("scale", smaller.width, smaller.height)
-    return [*found, stream]
+        split = video.filter_multi_output("split", 2)
+        nodes.append(split[0])
+        video = split[1].filter("scale", smaller.width, smaller.height)
+    return [*nodes, video]
 
 
-def picture_options(rung: Rung, ladder: Ladder, chunk: int, threads: int) -> dict[str, Any]:
+def video_options(rung: Rung, ladder: Ladder, chunk: int, threads: int) -> dict[str, Any]:
     return {
         "format": "mp4",
         "vcodec": "libx264",
@@ -137,7 +138,7 @@ def picture_options(rung: Rung, ladder: Ladder, chunk: int, threads: int) -> dic
         "crf": QUALITY,
         "maxrate": f"{rung.kbps}k",
         "bufsize": f"{2 * rung.kbps}k",
-        # Closed groups, the same in all rungs, and each a segment.
+        # Closed groups of pictures, the same in all rungs, one per segment.
         "g": ladder.segment_frames,
         "keyint_min": ladder.segment_frames,
         "sc_threshold": 0,
@@ -154,35 +155,35 @@ def picture_options(rung: Rung, ladder: Ladder, chunk: int, threads: int) -> dic
 
 
 def key_frames(ladder: Ladder, chunk: int) -> str:
-    """Which pictures of a chunk begin a segment, counted from 0, as an expression of ffmpeg."""
+    """The frames of a chunk that begin a segment, counted from 0, as an expression of ffmpeg."""
     opening = f"+eq(n,{ladder.opening_frames})" if chunk == 0 and ladder.opening_frames else ""
     return f"expr:not(mod(n,{ladder.segment_frames})){opening}"
 
 
 async def encode_audio(
-    film: AvSource,
+    source: AvSource,
     edits: Edits,
     tracks: Sequence[Track],
     deliver: Deliver,
-    told: Seconds | None = None,
+    report: ReportSeconds | None = None,
 ) -> None:
-    """All sounds, each as a whole: what is cut has no seams to be heard. Raises as
+    """Encodes all audio tracks, each as a whole: chunks would have audible seams. Raises as
     `encode_video`."""
     async with AsyncExitStack() as stack:
-        file = stack.enter_context(opened(film.path))
-        part = graph.Part.of(film, edits, file)
-        outputs, pipes = [unheard(part.media["V?"])], []
+        file = stack.enter_context(open_file(source.path))
+        trimmed = graph.TrimmedInput.of(source, edits, file)
+        outputs, pipes = [discarded(trimmed.node["V?"])], []
         for track in tracks:
-            into = await stack.enter_async_context(pipe())
-            pipes.append((track.name, into))
-            stream = graph.sound_faster(part.sound(track.index), edits)
-            # From 0 on without a gap, so that it stays with the pictures.
-            stream = stream.filter(
+            pipe = await stack.enter_async_context(open_pipe())
+            pipes.append((track.name, pipe))
+            audio = graph.change_tempo(trimmed.audio_track(track.index), edits.speed)
+            # From 0 on without gaps, so that it stays in sync with the video.
+            audio = audio.filter(
                 "aresample", SAMPLE_RATE, **{"async": SAMPLE_RATE}, first_pts=0
             ).filter("aformat", channel_layouts="stereo")
             outputs.append(
-                stream.output(
-                    f"pipe:{into.file}",
+                audio.output(
+                    f"pipe:{pipe.file}",
                     format="mp4",
                     acodec="aac",
                     aac_coder=AAC_CODER,
@@ -194,48 +195,49 @@ async def encode_audio(
                     flush_packets=1,
                 )
             )
-        await deliver_all(stack, outputs, file, pipes, deliver, told, nice=NICE_OF_SOUND)
+        await encode(stack, outputs, file, pipes, deliver, report, nice=NICE_AUDIO)
 
 
 async def encode_subtitles(
-    stack: AsyncExitStack, film: AvSource, edits: Edits, tracks: Sequence[Track]
+    stack: AsyncExitStack, source: AvSource, edits: Edits, tracks: Sequence[Track]
 ) -> list[Path]:
-    """WebVTT of each, for as long as the stack lasts."""
-    file = stack.enter_context(opened(film.path))
-    streams = graph.opened(film, edits, file, vn=None, an=None)
+    """Converts each track to a WebVTT file, which exists until `stack` closes. Raises as
+    `Program.wait`."""
+    file = stack.enter_context(open_file(source.path))
+    node = graph.open_range(source, edits, file, vn=None, an=None)
     outputs = [
-        streams[f"s:{track.index}"].output(f"{track.name}.vtt", format="webvtt", map_metadata=-1)
+        node[f"s:{track.index}"].output(f"{track.name}.vtt", format="webvtt", map_metadata=-1)
         for track in tracks
     ]
     program = await stack.enter_async_context(
-        coding(ffmpeg.merge_outputs(*outputs), [file], limits=TEXT_LIMITS)
+        run_ffmpeg(ffmpeg.merge_outputs(*outputs), [file], limits=SUBTITLE_LIMITS)
     )
     await program.wait()
     return [program.folder / f"{track.name}.vtt" for track in tracks]
 
 
-async def deliver_all(
+async def encode(
     stack: AsyncExitStack,
     outputs: Sequence[graph.Node],
     file: int,
     pipes: Sequence[tuple[str, Pipe]],
     deliver: Deliver,
-    told: Seconds | None,
+    report: ReportSeconds | None,
     *,
     nice: int,
 ) -> None:
-    """Until all is delivered."""
-    files = [file, *(into.file for _, into in pipes)]
+    """Runs ffmpeg until all segments are delivered."""
+    files = [file, *(pipe.file for _, pipe in pipes)]
     program = await stack.enter_async_context(
-        coding(ffmpeg.merge_outputs(*outputs), files, progress=told, nice=nice)
+        run_ffmpeg(ffmpeg.merge_outputs(*outputs), files, progress=report, nice=nice)
     )
-    for _, into in pipes:
-        into.hand_over()
-    tasks = [asyncio.create_task(deliver_track(name, into, deliver)) for name, into in pipes]
+    for _, pipe in pipes:
+        pipe.hand_over()
+    tasks = [asyncio.create_task(deliver_track(name, pipe, deliver)) for name, pipe in pipes]
     tasks.append(asyncio.create_task(program.wait()))
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        # What the program says of itself comes first: the rest follows from it.
+        # The program's own error comes first: the others follow from it.
         for task in reversed(tasks):
             if task in done:
                 task.result()
@@ -245,10 +247,11 @@ async def deliver_all(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def deliver_track(name: str, into: Pipe, deliver: Deliver) -> None:
-    """Begun in order: what is kept is waited for, and the head comes with the first fragment."""
-    cutter = FragmentParser()
-    async for piece in into.pieces():
-        found = list(cutter.feed(piece))
-        for at in range(0, len(found), AT_ONCE):
-            await run_together(*(deliver(name, made) for made in found[at : at + AT_ONCE]))
+async def deliver_track(name: str, pipe: Pipe, deliver: Deliver) -> None:
+    """Delivers the init segment and the fragments of a track, in order."""
+    parser = FragmentParser()
+    async for data in pipe.read():
+        segments = list(parser.feed(data))
+        for at in range(0, len(segments), CONCURRENT_DELIVERIES):
+            batch = segments[at : at + CONCURRENT_DELIVERIES]
+            await run_together(*(deliver(name, segment) for segment in batch))

@@ -1,4 +1,4 @@
-"""A film that others are made of, as inspection found it."""
+"""A video or audio file as input, with what inspection found in it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,28 +8,29 @@ from typing import Any, Self
 
 from media_service.codecs.demuxers import DEMUXERS
 
-# What most films have, in pictures per second, to be told from what was measured.
-USUAL = tuple(
+# Usual frame rates, which a measured rate is rounded to.
+USUAL_RATES = tuple(
     Fraction(n, d)
     for n, d in (
         (24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (48, 1), (50, 1), (60000, 1001),
         (60, 1),
     )
 )  # fmt: skip
-# More than these are shown by few, and are most often a clock that is no frame rate.
-FASTEST, SLOWEST = Fraction(60), Fraction(1)
-NEAR = 0.002
-# They have no index, so they are opened amid pictures that need others. Few films go on for longer
-# before there is one again that can be shown without.
-UNINDEXED, BLIND_SECONDS = {"mpegts", "mpeg"}, 15.0
-LEAST_UNEVEN = 30.0
+RATE_TOLERANCE = 0.002
+# Few displays show more, and a higher rate is most often a time base, not a frame rate.
+MAX_RATE, MIN_RATE = Fraction(60), Fraction(1)
+DEFAULT_RATE = Fraction(25)
+MIN_VARIABLE_RATE = 30.0
+# Containers without an index, where a seek may end between frames that need earlier ones. Few
+# videos have longer distances between key frames than this.
+UNINDEXED_DEMUXERS, MAX_KEY_FRAME_SECONDS = {"mpegts", "mpeg"}, 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class AvSource:
-    """Also a sound, which is a film without pictures. `width`, `height`: as shown, upright, with
-    square pixels; 0 without pictures. `dynamic_range`: as in VideoInfo. `tracks`: of sound, as in
-    VideoInfo, with at least one if there is sound. `bit_rate_bps`: of the whole file."""
+    """`width`, `height`: as displayed, upright, with square pixels; 0 without a video track.
+    `dynamic_range`: as in VideoInfo. `all_audio_tracks`: as in VideoInfo, at least one if there is
+    audio. `bit_rate_bps`: of the whole file."""
 
     path: Path
     content_type: str
@@ -38,21 +39,22 @@ class AvSource:
     duration_seconds: float
     frame_rate: Fraction
     dynamic_range: str
-    tracks: Sequence[Mapping[str, Any]]
-    subtitles: Sequence[Mapping[str, Any]]
+    all_audio_tracks: Sequence[Mapping[str, Any]]
+    subtitle_tracks: Sequence[Mapping[str, Any]]
     bit_rate_bps: int = 0
 
     @classmethod
     def of(cls, path: Path, content_type: str, info: Mapping[str, Any]) -> Self:
-        """`info`: what inspection found, as it is kept."""
+        """`info`: what inspection found."""
         tracks = info.get("audio_tracks") or ([info] if info.get("audio_codec") else [])
+        variable = info.get("variable_frame_rate", False)
         return cls(
             path,
             content_type,
             info.get("width", 0),
             info.get("height", 0),
             info["duration_seconds"],
-            usual_rate(info.get("frame_rate", 0), uneven=info.get("variable_frame_rate", False)),
+            output_frame_rate(info.get("frame_rate", 0), variable=variable),
             info.get("dynamic_range", "SDR"),
             tracks,
             info.get("subtitle_tracks", ()),
@@ -64,35 +66,39 @@ class AvSource:
         return DEMUXERS[self.content_type]
 
     @property
-    def blind_seconds(self) -> float:
-        """How long before a time one has to begin to read so as to find a key frame."""
-        return BLIND_SECONDS if self.demuxer in UNINDEXED else 0.0
+    def seek_margin_seconds(self) -> float:
+        """How long before a time reading must begin, to be sure of a key frame."""
+        return MAX_KEY_FRAME_SECONDS if self.demuxer in UNINDEXED_DEMUXERS else 0.0
 
     @property
     def has_video(self) -> bool:
         return self.width > 0
 
     @property
-    def sounds(self) -> Sequence[tuple[int, Mapping[str, Any]]]:
-        """Those of the tracks that can be decoded, each with its place among all of them. Phones
-        write some beside the usual one that only they know."""
-        return [(at, each) for at, each in enumerate(self.tracks) if each.get("audio_codec") != ""]
+    def audio_tracks(self) -> Sequence[tuple[int, Mapping[str, Any]]]:
+        """The tracks that can be decoded, each with its index among all audio tracks. Phones write
+        tracks that only they can decode beside the usual one."""
+        return [
+            (index, track)
+            for index, track in enumerate(self.all_audio_tracks)
+            if track.get("audio_codec") != ""
+        ]
 
     @property
-    def sound(self) -> Mapping[str, Any]:
-        """The first of them; empty without one."""
-        return self.sounds[0][1] if self.sounds else {}
+    def first_audio_track(self) -> Mapping[str, Any]:
+        """The first that can be decoded; empty if there is none."""
+        return self.audio_tracks[0][1] if self.audio_tracks else {}
 
 
-def usual_rate(measured: float, *, uneven: bool = False) -> Fraction:
-    """The frame rate that films made of this one have, all pictures evenly spaced. Of `uneven`
-    ones, where it moves there are more than was measured."""
-    if uneven:
-        measured = max(measured, LEAST_UNEVEN)
+def output_frame_rate(measured: float, *, variable: bool = False) -> Fraction:
+    """The constant frame rate of a video encoded from a source of this measured rate. A `variable`
+    source has more frames than the average where it moves."""
+    if variable:
+        measured = max(measured, MIN_VARIABLE_RATE)
     if not measured > 0:
-        return Fraction(25)
-    near = min(USUAL, key=lambda rate: abs(rate - measured))
-    if abs(near - measured) <= NEAR * measured:
-        return near
+        return DEFAULT_RATE
+    nearest = min(USUAL_RATES, key=lambda rate: abs(rate - measured))
+    if abs(nearest - measured) <= RATE_TOLERANCE * measured:
+        return nearest
     rate = Fraction(measured).limit_denominator(1001)
-    return min(max(rate, SLOWEST), FASTEST)
+    return min(max(rate, MIN_RATE), MAX_RATE)

@@ -1,50 +1,55 @@
-"""Whether there is anything where it is wanted: pictures and sounds of a film may end long before
-it does, and begin long after."""
+"""Finds tracks that are empty within a clip: a track may end long before the file does, or begin
+long after it."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from media_service.codecs.ffmpeg import run as coder
+from media_service.codecs.ffmpeg.run import open_file, run_ffmpeg
 from media_service.codecs.video.edits import Edits
-from media_service.codecs.video.filter_graph import Node, Part
+from media_service.codecs.video.filter_graph import Node, TrimmedInput
 from media_service.codecs.video.source import AvSource
 from media_service.errors import FailedPrecondition, Reason
 
-# Writes a line for each picture or piece of sound; lines of its header begin with #.
-LINES = {"format": "framecrc"}
-PICTURES = {"vcodec": "wrapped_avframe", "vframes": 1, **LINES}
-SOUND = {"acodec": "pcm_s16le", "aframes": 1, **LINES}
+# framecrc writes a line per frame; the lines of its header begin with #.
+CHECKSUMS = {"format": "framecrc"}
+ONE_VIDEO_FRAME = {"vcodec": "wrapped_avframe", "vframes": 1, **CHECKSUMS}
+ONE_AUDIO_FRAME = {"acodec": "pcm_s16le", "aframes": 1, **CHECKSUMS}
+VIDEO = "video"
 
 
-async def kept(film: AvSource, edits: Edits, *, pictures: bool) -> AvSource:
-    """A film without the sounds of which a clip leaves nothing. `pictures`: they are wanted, too.
+async def without_empty_tracks(source: AvSource, edits: Edits, *, needs_video: bool) -> AvSource:
+    """The source without the audio tracks that are empty within a clip.
 
-    Raises as `Program.wait`, and FailedPrecondition (OPERATION_NOT_APPLICABLE) if nothing is left
-    of what is wanted.
+    Raises as `Program.wait`, and FailedPrecondition (OPERATION_NOT_APPLICABLE) if the video track
+    is empty and `needs_video`, or if every audio track is empty and not `needs_video`.
     """
-    if edits.start <= 0 and edits.end >= film.duration_seconds:
-        return film
-    sounds = () if edits.mute else film.sounds
+    if edits.start <= 0 and edits.end >= source.duration_seconds:
+        return source
+    tracks = () if edits.mute else source.audio_tracks
     async with AsyncExitStack() as stack:
-        file = stack.enter_context(coder.opened(film.path))
-        part = Part.of(film, edits, file)
-        outputs = {f"{at}": part.sound(at).output(f"{at}", **SOUND) for at, _ in sounds}
-        if pictures:
-            outputs["pictures"] = part.pictures().output("pictures", **PICTURES)
-        there = await present(outputs, [file]) if outputs else set()
-    if "pictures" not in there if pictures else sounds and not there:
-        raise nothing_left("pictures" if pictures else "sound")
-    tracks = [
-        track if edits.mute or f"{at}" in there else {**track, "audio_codec": ""}
-        for at, track in enumerate(film.tracks)
+        file = stack.enter_context(open_file(source.path))
+        trimmed = TrimmedInput.of(source, edits, file)
+        outputs = {
+            f"{index}": trimmed.audio_track(index).output(f"{index}", **ONE_AUDIO_FRAME)
+            for index, _ in tracks
+        }
+        if needs_video:
+            outputs[VIDEO] = trimmed.video_track().output(VIDEO, **ONE_VIDEO_FRAME)
+        found = await nonempty_outputs(outputs, [file]) if outputs else set()
+    if VIDEO not in found if needs_video else tracks and not found:
+        raise nothing_left("video" if needs_video else "audio")
+    all_audio_tracks = [
+        track if edits.mute or f"{index}" in found else {**track, "audio_codec": ""}
+        for index, track in enumerate(source.all_audio_tracks)
     ]
-    return replace(film, tracks=tracks)
+    return replace(source, all_audio_tracks=all_audio_tracks)
 
 
-async def present(outputs: Mapping[str, Node], files: Sequence[int]) -> set[str]:
-    """The names of those outputs, all as above, that have something. Raises as `Program.wait`."""
-    async with coder.coding(list(outputs.values()), files) as program:
+async def nonempty_outputs(outputs: Mapping[str, Node], files: Sequence[int]) -> set[str]:
+    """The names of the outputs that have a frame, of `outputs` in the format `framecrc`. Raises as
+    `Program.wait`."""
+    async with run_ffmpeg(list(outputs.values()), files) as program:
         await program.wait()
         texts = {name: (program.folder / name).read_text() for name in outputs}
     return {
@@ -54,7 +59,7 @@ async def present(outputs: Mapping[str, Node], files: Sequence[int]) -> set[str]
     }
 
 
-def nothing_left(what: str) -> FailedPrecondition:
+def nothing_left(track: str) -> FailedPrecondition:
     return FailedPrecondition(
-        Reason.OPERATION_NOT_APPLICABLE, f"Nothing is left of its {what}: the clip has none."
+        Reason.OPERATION_NOT_APPLICABLE, f"The {track} track is empty within the clip."
     )

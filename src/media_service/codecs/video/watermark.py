@@ -1,4 +1,4 @@
-"""What is laid over a film: its watermarks, as one picture that is transparent elsewhere."""
+"""Draws all watermarks of a video as one frame that is transparent elsewhere."""
 
 import struct
 import zlib
@@ -18,22 +18,22 @@ from media_service.temporary_files import temporary_file
 PNG = "image/png"
 
 
-async def mark(
+async def watermark_frame(
     stack: AsyncExitStack,
     renderer: ImageRenderer,
-    film: AvSource,
+    source: AvSource,
     watermarks: Sequence[Any],
     overlays: Mapping[str, ImageSource],
 ) -> Path | None:
-    """A PNG as large as the film; its marks are where those of a picture of this size would be.
-    Raises as `ImageRenderer.render`."""
+    """A PNG of the video's size, with the watermarks where an image of this size would have them.
+    None: there are no watermarks. Raises as `ImageRenderer.render`."""
     if not watermarks:
         return None
     blank = stack.enter_context(temporary_file("media-render-"))
-    blank.write(one_pixel())
+    blank.write(transparent_pixel())
     blank.flush()
     size = Operation.Resize(
-        width=film.width, height=film.height, fit=Operation.Resize.FILL, enlarge=True
+        width=source.width, height=source.height, fit=Operation.Resize.FILL, enlarge=True
     )
     steps = [Operation(resize=size), *(Operation(watermark=each) for each in watermarks)]
     steps.append(Operation(convert=Operation.Convert(format=Operation.PNG)))
@@ -43,14 +43,14 @@ async def mark(
     return (await stack.enter_async_context(rendering)).path
 
 
-def one_pixel() -> bytes:
-    """The smallest transparent PNG: 8 bits of red, green, blue and alpha."""
-    parts = {
+def transparent_pixel() -> bytes:
+    """A PNG of one transparent pixel: 8 bits each of red, green, blue and alpha."""
+    chunks = {
         b"IHDR": struct.pack(">IIBBBBB", 1, 1, 8, 6, 0, 0, 0),
         b"IDAT": zlib.compress(bytes(5)),
         b"IEND": b"",
     }
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in parts.items()
+        for name, data in chunks.items()
     )

@@ -242,7 +242,7 @@ class ChunkHandler:
             shape.first_segment(chunk),
             chunk * shape.chunk_frames * shape.frame_ticks,
         )
-        await encode_video(film, kept, shape, chunk, deliver, threads=self._threads, told=told)
+        await encode_video(film, kept, shape, chunk, deliver, threads=self._threads, report=told)
 
 
 def parts_of(claim: Claim, wanted: Ladder) -> list[NewJob]:

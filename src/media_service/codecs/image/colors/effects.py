@@ -1,4 +1,4 @@
-"""Steps: the filter functions of W3C Filter Effects Module Level 1, and layers of colour."""
+"""The filter functions of W3C Filter Effects Module Level 1, and layers of color, as steps."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from media_service.codecs.image import geometry
 from media_service.codecs.image.colors.blend import Mode, multiply, overlay, screen
 from media_service.codecs.image.colors.steps import Color, Curve, Curves, Gradient, Matrix, Tone
 
-# The shares of luminance, as `saturate` and `hue-rotate` round them.
+# The luminance coefficients as `saturate` and `hue-rotate` round them.
 LUMINANCE = (0.213, 0.715, 0.072)
 GRAY = (0.2126, 0.7152, 0.0722)
 SEPIA = ((0.393, 0.769, 0.189), (0.349, 0.686, 0.168), (0.272, 0.534, 0.131))
@@ -18,7 +18,7 @@ IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 Rows: TypeAlias = tuple[Color, Color, Color]
 
-# Modes whose result is linear in the layer's colour.
+# Modes whose result is linear in the color of the layer.
 LINEAR = (multiply, screen, overlay)
 
 
@@ -43,7 +43,7 @@ def negate() -> Curves:
 
 
 def mixed(one: Rows, other: Rows, amount: float) -> Matrix:
-    """From `one` (0) to `other` (1), and beyond."""
+    """Interpolates from `one` (0) to `other` (1), and beyond."""
     red, green, blue = (
         tuple(a + (b - a) * amount for a, b in zip(row, another, strict=True))
         for row, another in zip(one, other, strict=True)
@@ -71,26 +71,26 @@ def sepia(amount: float = 1) -> Matrix:
 def hue_rotate(degrees: float) -> Matrix:
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     colorless = (LUMINANCE, LUMINANCE, LUMINANCE)
-    turned = mixed(colorless, IDENTITY, cosine).rows
+    rotated = mixed(colorless, IDENTITY, cosine).rows
     red, green, blue = (
         tuple(a + b * sine for a, b in zip(row, change, strict=True))
-        for row, change in zip(turned, HUE_SINE, strict=True)
+        for row, change in zip(rotated, HUE_SINE, strict=True)
     )
     return Matrix((triple(red), triple(green), triple(blue)))
 
 
 def color(text: str) -> Color:
-    """Of red, green and blue in hexadecimal; without alpha."""
+    """Parses red, green and blue."""
     red, green, blue, _ = geometry.color(text)
     return red / 255, green / 255, blue / 255
 
 
 def layer(mode: Mode, text: str, opacity: float = 1) -> Curves:
-    """One colour over the picture."""
-    return laid(mode, color(text), opacity)
+    """A layer of one color over the image."""
+    return color_layer(mode, color(text), opacity)
 
 
-def laid(mode: Mode, over: Color, opacity: float) -> Curves:
+def color_layer(mode: Mode, over: Color, opacity: float) -> Curves:
     red, green, blue = (blended(mode, channel, opacity) for channel in over)
     return Curves((red, green, blue))
 
@@ -99,47 +99,51 @@ def blended(mode: Mode, over: float, opacity: float) -> Curve:
     return lambda under: under + (min(1.0, max(0.0, mode(under, over))) - under) * opacity
 
 
-# Where a stop of a gradient is, its colour, and its opacity.
+# The position, color and opacity of a stop of a gradient.
 Stop: TypeAlias = tuple[float, str, float]
 Point: TypeAlias = tuple[float, Color, float]
 
 
 def radial(
-    mode: Mode, *stops: Stop, centre: tuple[float, float] = (0.5, 0.5), opacity: float = 1
+    mode: Mode, *stops: Stop, center: tuple[float, float] = (0.5, 0.5), opacity: float = 1
 ) -> Gradient:
-    """A gradient over the picture, from its centre to its farthest corner."""
-    return Gradient(looks(mode, stops, opacity), centre)
+    """A gradient over the image, from a center to the corner farthest from it."""
+    return Gradient(stop_curves(mode, stops, opacity), center)
 
 
 def downwards(mode: Mode, *stops: Stop, opacity: float = 1) -> Gradient:
-    return Gradient(looks(mode, stops, opacity), centre=None)
+    return Gradient(stop_curves(mode, stops, opacity), center=None)
 
 
 def rightwards(mode: Mode, *stops: Stop, opacity: float = 1) -> Gradient:
-    return Gradient(looks(mode, stops, opacity), centre=None, sideways=True)
+    return Gradient(stop_curves(mode, stops, opacity), center=None, sideways=True)
 
 
-def looks(mode: Mode, stops: Sequence[Stop], opacity: float) -> tuple[tuple[float, Curves], ...]:
-    """The picture at each stop.
+def stop_curves(
+    mode: Mode, stops: Sequence[Stop], opacity: float
+) -> tuple[tuple[float, Curves], ...]:
+    """The curves at each stop.
 
-    Between stops pictures are mixed, where browsers mix the layer's colours. That is the same if
-    the mode is linear in them; else there are more stops.
+    Between stops, `graded` interpolates the resulting images, while browsers interpolate the colors
+    of the layer. Both are the same if the mode is linear in them; otherwise stops are added.
     """
-    points = [(place, color(text), part) for place, text, part in stops]
+    points = [(position, color(text), alpha) for position, text, alpha in stops]
     if mode not in LINEAR and len({over for _, over, _ in points}) > 1:
         for _ in range(2):
             points = sorted([*points, *(halfway(*pair) for pair in pairwise(points))])
-    return tuple((place, laid(mode, over, part * opacity)) for place, over, part in points)
+    return tuple(
+        (position, color_layer(mode, over, alpha * opacity)) for position, over, alpha in points
+    )
 
 
 def halfway(one: Point, other: Point) -> Point:
-    """Colours count as much as they are seen."""
-    place, part = (one[0] + other[0]) / 2, (one[2] + other[2]) / 2
-    weights = (one[2] / (2 * part), other[2] / (2 * part)) if part else (0.5, 0.5)
+    """The point between two; colors are weighted by their opacity."""
+    position, alpha = (one[0] + other[0]) / 2, (one[2] + other[2]) / 2
+    weights = (one[2] / (2 * alpha), other[2] / (2 * alpha)) if alpha else (0.5, 0.5)
     red, green, blue = (
         a * weights[0] + b * weights[1] for a, b in zip(one[1], other[1], strict=True)
     )
-    return place, (red, green, blue), part
+    return position, (red, green, blue), alpha
 
 
 def color_of(text: str, opacity: float = 1) -> Tone:

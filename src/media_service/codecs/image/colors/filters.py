@@ -1,8 +1,8 @@
 """The recipes of the named filters.
 
-Most follow CSSgram by Una Kravets (MIT), which rebuilt the looks of the app with the filters and
-blend modes of CSS: first the layers, then the filters. Amaro, Hefe, Juno, Ludwig and Sutro are our
-own.
+Most follow CSSgram by Una Kravets (MIT), which recreates the filters of the app with the filters
+and blend modes of CSS: first the layers, then the filters. Amaro, Hefe, Juno, Ludwig and Sutro are
+our own.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ Name = Operation.Filter.Name
 RECIPES: dict["Name.ValueType", tuple[Step, ...]] = {
     Name.CLARENDON: (layer(overlay, "7fbbe3", 0.2), contrast(1.2), saturate(1.35)),
     Name.GINGHAM: (layer(soft_light, "e6e6fa"), brightness(1.05), hue_rotate(-10)),
-    # Colder shadows, warmer lights: what is red or yellow stands out.
+    # Colder shadows and warmer lights, so that red and yellow stand out.
     Name.JUNO: (
         layer(soft_light, "d8f0d0", 0.25),
         layer(multiply, "fff6dc", 0.6),
@@ -62,7 +62,7 @@ RECIPES: dict["Name.ValueType", tuple[Step, ...]] = {
         saturate(0.85),
         brightness(1.2),
     ),
-    # Light from the middle, faded blue shadows.
+    # Light from the center, faded blue shadows.
     Name.AMARO: (
         radial(screen, (0, "fff4d6", 0.28), (0.75, "fff4d6", 0)),
         radial(multiply, (0.55, "1c2440", 0), (1, "1c2440", 0.45)),
@@ -109,7 +109,7 @@ RECIPES: dict["Name.ValueType", tuple[Step, ...]] = {
             (0, "ffffff", 0.8),
             (0.3, "ffc8c8", 0.6),
             (0.6, "111111", 1),
-            centre=(0.4, 0.4),
+            center=(0.4, 0.4),
             opacity=0.4,
         ),
         contrast(1.1),
@@ -203,7 +203,7 @@ RECIPES: dict["Name.ValueType", tuple[Step, ...]] = {
         contrast(1.15),
         saturate(1.3),
     ),
-    # Light and a little faded; red stays.
+    # Light and a little faded; keeps red.
     Name.LUDWIG: (
         layer(soft_light, "f4e2c4", 0.35),
         layer(lighten, "1e1a20", 0.6),

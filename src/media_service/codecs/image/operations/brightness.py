@@ -1,12 +1,11 @@
-"""Brighter or darker."""
+"""`brightness`: changes the brightness."""
 
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.image.colors import effects
 from media_service.codecs.image.colors.steps import run
-from media_service.codecs.image.operations import Context, Image, operation
+from media_service.codecs.image.operations import Context, Image
 
 
-@operation("brightness")
-def brightness(image: Image, p: Operation.Brightness, _: Context) -> Image:
+def apply(image: Image, p: Operation.Brightness, _: Context) -> Image:
     return run(image, [effects.brightness(p.factor)])

@@ -1,21 +1,21 @@
-"""A part of the picture."""
+"""`crop`: crops."""
 
 from mediaservice.v1.operation_pb2 import Operation
 
-from media_service.codecs.image.crop_area import cut
-from media_service.codecs.image.operations import Context, Image, operation
+from media_service.codecs.image.crop_area import crop_to
+from media_service.codecs.image.operations import Context, Image
 from media_service.errors import FailedPrecondition, Reason
 
 
-@operation("crop")
-def crop(image: Image, p: Operation.Crop, frame: Context) -> Image:
+def apply(image: Image, p: Operation.Crop, context: Context) -> Image:
     width = min(p.width or image.width, image.width)
     height = min(p.height or image.height, image.height)
     if not p.HasField("x"):
-        return cut(image, width, height, p, frame)
+        return crop_to(image, width, height, p, context)
     if p.x >= image.width or p.y >= image.height:
         raise FailedPrecondition(
             Reason.OPERATION_NOT_APPLICABLE,
-            f"A crop at {p.x}, {p.y} is outside of {image.width} × {image.height} pixels.",
+            f"The crop at {p.x}, {p.y} is outside the image,"
+            f" which has {image.width} × {image.height} pixels.",
         )
     return image.crop(p.x, p.y, min(width, image.width - p.x), min(height, image.height - p.y))

@@ -1,12 +1,11 @@
-"""Brighter or darker middle tones."""
+"""`gamma`: changes the brightness of the midtones."""
 
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.image.colors import effects
 from media_service.codecs.image.colors.steps import run
-from media_service.codecs.image.operations import Context, Image, operation
+from media_service.codecs.image.operations import Context, Image
 
 
-@operation("gamma")
-def gamma(image: Image, p: Operation.Gamma, _: Context) -> Image:
+def apply(image: Image, p: Operation.Gamma, _: Context) -> Image:
     return run(image, [effects.gamma(p.gamma)])

@@ -1,12 +1,11 @@
-"""No colours."""
+"""`grayscale`: removes the colors."""
 
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.image.colors import effects
 from media_service.codecs.image.colors.steps import run
-from media_service.codecs.image.operations import Context, Image, operation
+from media_service.codecs.image.operations import Context, Image
 
 
-@operation("grayscale")
-def grayscale(image: Image, _: Operation.Grayscale, __: Context) -> Image:
+def apply(image: Image, _: Operation.Grayscale, __: Context) -> Image:
     return run(image, [effects.grayscale()])

@@ -1,12 +1,11 @@
-"""Colours turned around the colour wheel."""
+"""`hue`: rotates the hues."""
 
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.image.colors import effects
 from media_service.codecs.image.colors.steps import run
-from media_service.codecs.image.operations import Context, Image, operation
+from media_service.codecs.image.operations import Context, Image
 
 
-@operation("hue")
-def hue(image: Image, p: Operation.Hue, _: Context) -> Image:
+def apply(image: Image, p: Operation.Hue, _: Context) -> Image:
     return run(image, [effects.hue_rotate(p.degrees)])

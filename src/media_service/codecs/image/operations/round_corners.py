@@ -1,14 +1,13 @@
-"""Round corners."""
+"""`round_corners`: rounds the corners."""
 
 import pyvips
 from mediaservice.v1.operation_pb2 import Operation
 
-from media_service.codecs.image.geometry import color, mixed, with_alpha
-from media_service.codecs.image.operations import Context, Image, operation
+from media_service.codecs.image.geometry import color, over_background, with_alpha
+from media_service.codecs.image.operations import Context, Image
 
 
-@operation("round_corners")
-def round_corners(image: Image, p: Operation.RoundCorners, _: Context) -> Image:
+def apply(image: Image, p: Operation.RoundCorners, _: Context) -> Image:
     radius = min(p.radius, image.width // 2, image.height // 2)
     if radius == 0:
         return image
@@ -21,14 +20,14 @@ def round_corners(image: Image, p: Operation.RoundCorners, _: Context) -> Image:
     background = color(p.background)
     if background[3] == 255 and not image.hasalpha():
         return shape.ifthenelse(image, background[:3], blend=True)
-    return mixed(with_alpha(image).premultiply() * (shape / 255), shape, background)
+    return over_background(with_alpha(image).premultiply() * (shape / 255), shape, background)
 
 
 def rectangle(width: int, height: int, radius: int) -> Image:
-    """With round corners: 255 inside, 0 outside, and what is between them at the edge."""
-    place = pyvips.Image.xyz(radius, radius) + 0.5  # the middles of pixels
-    away = ((place - radius) ** 2).bandmean() * 2
-    corner = ((away**0.5 * -1 + radius + 0.5) * 255).cast("uchar").copy_memory()
+    """A mask with round corners: 255 inside, 0 outside, and antialiased."""
+    centers = pyvips.Image.xyz(radius, radius) + 0.5
+    squares = ((centers - radius) ** 2).bandmean() * 2
+    corner = ((squares**0.5 * -1 + radius + 0.5) * 255).cast("uchar").copy_memory()
     shape = (pyvips.Image.black(width, height) + 255).cast("uchar")
     right, bottom = width - radius, height - radius
     shape = shape.insert(corner, 0, 0).insert(corner.fliphor(), right, 0)

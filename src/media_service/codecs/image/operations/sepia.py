@@ -1,12 +1,11 @@
-"""The brown of old photographs."""
+"""`sepia`: tints in the brown of old photographs."""
 
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.image.colors import effects
 from media_service.codecs.image.colors.steps import run
-from media_service.codecs.image.operations import Context, Image, operation
+from media_service.codecs.image.operations import Context, Image
 
 
-@operation("sepia")
-def sepia(image: Image, p: Operation.Sepia, _: Context) -> Image:
+def apply(image: Image, p: Operation.Sepia, _: Context) -> Image:
     return run(image, [effects.sepia(p.amount)])

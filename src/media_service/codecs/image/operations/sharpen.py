@@ -1,20 +1,19 @@
-"""Clearer edges: what a blur takes away is added once more."""
+"""`sharpen`: sharpens: amplifies what a blur would remove."""
 
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.image.colors.effects import GRAY
 from media_service.codecs.image.gaussian_blur import blurred
-from media_service.codecs.image.operations import Context, Image, operation
+from media_service.codecs.image.operations import Context, Image
 
 
-@operation("sharpen")
-def sharpen(image: Image, p: Operation.Sharpen, _: Context) -> Image:
+def apply(image: Image, p: Operation.Sharpen, _: Context) -> Image:
     light = image[0:3].recomb([list(GRAY)]).rint().cast("uchar")
-    if image.bands == 4:  # what is transparent must not shine through
+    if image.bands == 4:  # transparent areas must not bleed in
         light = light.bandjoin(image[3]).copy(interpretation="b-w")
-    # To all channels alike: colours that differ only in noise do not drift apart.
+    # The same for all channels, so that noise does not turn into color.
     edges = light[0] - blurred(light, p.sigma)[0]
-    if p.amount != 1:  # whole numbers are added in half the time
+    if p.amount != 1:  # integers add twice as fast
         edges = edges * p.amount
     colors = (image[0:3] + edges).rint().cast("uchar")
     return colors.bandjoin(image[3]) if image.bands == 4 else colors

@@ -1,12 +1,11 @@
-"""One colour for everything, from black over the colour to white."""
+"""`tint`: maps all colors to shades of one, from black to white."""
 
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.image.colors import effects
 from media_service.codecs.image.colors.steps import run
-from media_service.codecs.image.operations import Context, Image, operation
+from media_service.codecs.image.operations import Context, Image
 
 
-@operation("tint")
-def tint(image: Image, p: Operation.Tint, _: Context) -> Image:
+def apply(image: Image, p: Operation.Tint, _: Context) -> Image:
     return run(image, [effects.color_of(p.color, p.amount)])

@@ -1,15 +1,14 @@
-"""Another picture over this one, as a mark of its owner."""
+"""`watermark`: draws another image over this one as a watermark."""
 
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.image.geometry import resized
-from media_service.codecs.image.operations import Context, Image, operation
-from media_service.codecs.image.overlay import marked
+from media_service.codecs.image.operations import Context, Image
+from media_service.codecs.image.overlay import stamped
 
 
-@operation("watermark")
-def watermark(image: Image, p: Operation.Watermark, context: Context) -> Image:
-    mark = context.overlays[p.media_id]
-    scale = min(image.width * p.scale / mark.width, image.height / mark.height)
-    size = (max(1, round(mark.width * scale)), max(1, round(mark.height * scale)))
-    return marked(image, resized(mark, size), p.gravity, p.margin, p.opacity, tile=p.tile)
+def apply(image: Image, p: Operation.Watermark, context: Context) -> Image:
+    layer = context.overlays[p.media_id]
+    scale = min(image.width * p.scale / layer.width, image.height / layer.height)
+    size = (max(1, round(layer.width * scale)), max(1, round(layer.height * scale)))
+    return stamped(image, resized(layer, size), p.gravity, p.margin, p.opacity, tile=p.tile)

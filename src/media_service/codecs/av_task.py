@@ -1,0 +1,25 @@
+"""What an operation that ends a video or audio pipeline gets."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from media_service.codecs.progress import ReportProgress
+from media_service.codecs.video.edits import Edits
+from media_service.codecs.video.source import AvSource
+
+
+@dataclass(frozen=True, slots=True)
+class AvTask:
+    """`stack`: output files exist until it is closed. `message`: the operation's parameters, with
+    all defaults; None: the operation is implied. `rendition`: the name of the rendition.
+    `profiles`: the maximum video bit rate in kbit/s for each shorter side in pixels."""
+
+    stack: AsyncExitStack
+    source: AvSource
+    edits: Edits
+    message: Any
+    rendition: str
+    profiles: Mapping[int, int]
+    report: ReportProgress

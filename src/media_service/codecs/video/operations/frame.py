@@ -1,0 +1,127 @@
+"""`frame`: one frame of a video, as an image."""
+
+import re
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
+
+from media_service.codecs.av_task import AvTask
+from media_service.codecs.ffmpeg.run import run_ffmpeg
+from media_service.codecs.output import Output
+from media_service.codecs.video import filter_graph as graph
+from media_service.codecs.video.edits import Edits
+from media_service.codecs.video.errors import no_decodable_frame
+from media_service.codecs.video.source import AvSource
+from media_service.codecs.video.track_coverage import ONE_VIDEO_FRAME
+
+PNG = "image/png"
+FILENAME = "frame.png"
+# The key frames, spread over the video, from which a representative one is chosen.
+CANDIDATES = 100
+# The percentage of black pixels from which a frame is no candidate.
+BLACK_PERCENT = 98
+# The width of the candidates while they are compared.
+CANDIDATE_WIDTH = 320
+# Shorter than any frame: a time that was rounded up would select the next frame.
+ROUNDING_SECONDS = 0.001
+# The first range before the end that is searched for the last frame.
+LAST_SECONDS = 1.0
+
+
+async def render(task: AvTask) -> Sequence[Output]:
+    """A PNG in the video's own size. Without a time it is a representative frame (ffmpeg's
+    `thumbnail` filter), and black only if all candidates are.
+
+    Raises as `Program.wait`.
+    """
+    stack, source, edits = task.stack, task.source, task.edits
+    time = requested_time(edits, task.message)
+    if time is None:
+        time = await representative_time(source, edits)
+        output = await first_frame_from(stack, source, edits, edits.start if time is None else time)
+    else:
+        output = await first_frame_from(stack, source, edits, time)
+        output = output or await last_frame_before(stack, source, edits, time)
+    if output is None:
+        raise no_decodable_frame()
+    return [output]
+
+
+def requested_time(edits: Edits, message: Any) -> float | None:
+    """In seconds of the original."""
+    if message.HasField("time_seconds"):
+        wanted = float(message.time_seconds) * edits.speed
+    elif message.HasField("percent"):
+        wanted = (edits.end - edits.start) * float(message.percent) / 100
+    else:
+        return None
+    return min(edits.start + wanted, edits.end)
+
+
+async def first_frame_from(
+    stack: AsyncExitStack, source: AvSource, edits: Edits, start: float
+) -> Output | None:
+    """The first frame from `start` on; None: there is none."""
+    size = (source.width, source.height)
+    rest = replace(edits, start=start, end=source.duration_seconds, speed=1.0)
+    tracks = graph.edited_tracks(stack, source, rest, size, pixels="rgb24")
+    return await write_png(stack, tracks.video, tracks.files, size)
+
+
+async def last_frame_before(
+    stack: AsyncExitStack, source: AvSource, edits: Edits, end: float
+) -> Output | None:
+    """The last frame before `end`, searched from further and further back; None: there is none."""
+    size = (source.width, source.height)
+    back = LAST_SECONDS
+    while True:
+        start = max(edits.start, end - back)
+        rest = replace(edits, start=start, end=source.duration_seconds, speed=1.0)
+        # Without a constant rate, tpad would not know the duration of frames.
+        rate = {"fps": source.frame_rate}
+        tracks = graph.edited_tracks(stack, source, rest, size, rate=rate, pixels="rgb24")
+        # Repeat the last frame without end, and so beyond `end`.
+        video = tracks.video.filter("tpad", stop=-1, stop_mode="clone")
+        video = video.filter("trim", start=f"{end - start:.6f}")
+        output = await write_png(stack, video, tracks.files, size)
+        if output or start == edits.start:
+            return output
+        back *= 2
+
+
+async def representative_time(source: AvSource, edits: Edits) -> float | None:
+    """The time of a representative frame, in seconds of the original; None: there is none.
+
+    It compares only key frames, which is a hundredth of the work, and scales them down, since all
+    candidates are in memory at once.
+    """
+    size = graph.fit_width((source.width, source.height), CANDIDATE_WIDTH)
+    size = graph.fit_short_side(size, None)
+    async with AsyncExitStack() as stack:
+        rest = replace(edits, speed=1.0, watermark_frame=None)
+        tracks = graph.edited_tracks(stack, source, rest, size, skip_frame="nokey")
+        video = tracks.video.filter("blackframe", 0)
+        black = {"key": "lavfi.blackframe.pblack", "value": BLACK_PERCENT, "function": "less"}
+        video = video.filter("metadata", "select", **black).filter("thumbnail", CANDIDATES)
+        output = video.output(FILENAME, **ONE_VIDEO_FRAME, fps_mode="passthrough")
+        program = await stack.enter_async_context(run_ffmpeg(output, tracks.files))
+        await program.wait()
+        text = (program.folder / FILENAME).read_text()
+    time_base = re.search(r"^#tb 0: (\d+)/(\d+)$", text, re.MULTILINE)
+    pts = re.search(r"^0, +-?\d+, +(-?\d+),", text, re.MULTILINE)
+    if not (time_base and pts):
+        return None
+    seconds = int(pts[1]) * int(time_base[1]) / int(time_base[2])
+    return max(edits.start, edits.start + seconds - ROUNDING_SECONDS)
+
+
+async def write_png(
+    stack: AsyncExitStack, video: graph.Node, files: Sequence[int], size: graph.Size
+) -> Output | None:
+    """The first frame of a node; None: it has none."""
+    output = video.output(FILENAME, vframes=1, vcodec="png", pred="none", compression_level=1)
+    program = await stack.enter_async_context(run_ffmpeg(output, files))
+    await program.wait()
+    path = program.folder / FILENAME
+    return Output(path, PNG, *size) if path.exists() else None
