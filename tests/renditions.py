@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from media_service import app
 from media_service.config import load
 from media_service.media.model import NewRendition
-from media_service.renditions.keep import Renditions
+from media_service.renditions.rendition_store import RenditionStore
 
 
 async def give(environ: Mapping[str, str], media_id: str, name: str, data: bytes) -> None:
     """Adds a rendition, by the database and the stores that the settings name."""
     async with app.base(load(environ)) as parts:
-        renditions = Renditions(parts.database, parts.stores)
+        renditions = RenditionStore(parts.database, parts.stores)
         await renditions.add(media_id, NewRendition(name, "image/webp"), data)

@@ -40,15 +40,15 @@ from media_service.reconcile.model import GRACE
 from media_service.reconcile.service import Reconciler
 from media_service.renders.cache import RenderCache, forget_unused
 from media_service.renders.service import RenderService
-from media_service.renditions.copies import Copies
 from media_service.renditions.delete import DeletionService, purge_due
 from media_service.renditions.ingest import IngestHandler
-from media_service.renditions.keep import Renditions
-from media_service.renditions.makers import Makers
-from media_service.renditions.originals import Files
+from media_service.renditions.local_copies import LocalCopies
+from media_service.renditions.original_files import OriginalFiles
 from media_service.renditions.presets import Presets
 from media_service.renditions.process import ProcessHandler
 from media_service.renditions.publish import PublishHandler
+from media_service.renditions.renderers import Renderers
+from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.service import JobService, forget_ended
 from media_service.renditions.streams.packager import ChunkHandler, StreamMaker, remove_abandoned
 from media_service.renditions.streams.segments import Segments
@@ -288,12 +288,12 @@ async def handlers(config: Config, parts: Base) -> AsyncIterator[Mapping[JobKind
     async with (
         Inspector(config.max_pixels, config.worker_slots) as inspector,
         ImageRenderer(config.worker_slots, config.max_pixels, WORKER_RENDER_BYTES) as renderer,
-        Copies() as copies,
+        LocalCopies() as copies,
         DocumentRenderer(config.worker_slots, installed()) as documents,
     ):
-        renditions = Renditions(parts.database, parts.stores)
-        files = Files(parts.stores, copies, inspector)
-        makers = Makers(renderer, AvRenderer(renderer, config.video_profiles), documents)
+        renditions = RenditionStore(parts.database, parts.stores)
+        files = OriginalFiles(parts.stores, copies, inspector)
+        renderers = Renderers(renderer, AvRenderer(renderer, config.video_profiles), documents)
         segments = Segments(parts.database, parts.raw)
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
         streams = StreamMaker(parts.database, renditions, segments, chunks, config.video_profiles)
@@ -305,7 +305,7 @@ async def handlers(config: Config, parts: Base) -> AsyncIterator[Mapping[JobKind
                 Thumbnails(renderer, renditions, config.thumbnails),
                 presets(config),
             ),
-            JobKind.PROCESS: ProcessHandler(parts.database, renditions, files, makers, streams),
+            JobKind.PROCESS: ProcessHandler(parts.database, renditions, files, renderers, streams),
             JobKind.CHUNK: chunks,
             JobKind.FINISH: FinishHandler(parts.finisher),
             JobKind.DISCARD: DiscardHandler(parts.database, parts.raw),

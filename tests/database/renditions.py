@@ -23,8 +23,8 @@ from media_service.media.model import Kind, Media, NewMedia, NewRendition
 from media_service.media.reader import MediaReader
 from media_service.media.service import MediaService
 from media_service.renditions.delete import DeletionService
-from media_service.renditions.keep import Renditions
 from media_service.renditions.publish import PublishHandler
+from media_service.renditions.rendition_store import RenditionStore
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.drivers.memory import MemoryDriver
@@ -121,7 +121,7 @@ class House:
         self.raw = BlobStore("raw", KillableDriver(self.steps))
         self.public = BlobStore("public", KillableDriver(self.steps))
         self.stores: Mapping[str, BlobStore] = {"raw": self.raw, "public": self.public}
-        self.renditions = Renditions(self.database, self.stores)
+        self.renditions = RenditionStore(self.database, self.stores)
         reader = MediaReader(self.database)
         self.deletions = DeletionService(self.database)
         self.media = MediaService(self.database, reader, PageTokens(["secret"]), timedelta(days=30))

@@ -28,8 +28,8 @@ from media_service.media import queries
 from media_service.media.model import Kind, Media, MediaState, NewMedia
 from media_service.renditions.delete import remove_media
 from media_service.renditions.ingest import IngestHandler
-from media_service.renditions.keep import Renditions
 from media_service.renditions.presets import Presets
+from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.thumbnails import Thumbnails
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.buffer import Buffer
@@ -61,7 +61,7 @@ def handler(
     inspector: Inspector,
     renderer: ImageRenderer,
 ) -> IngestHandler:
-    renditions = Renditions(database, {store.name: store})
+    renditions = RenditionStore(database, {store.name: store})
     thumbnails = Thumbnails(renderer, renditions, SIZES)
     return IngestHandler(database, store, inspector, thumbnails, Presets({}))
 
@@ -178,7 +178,7 @@ async def test_a_picture_without_thumbnails_is_ready_all_the_same(
 ) -> None:
     """Inspected as the settings were, and then too large for what makes pictures."""
     async with ImageRenderer(1, 1000, 1 << 26) as renderer:
-        renditions = Renditions(database, {store.name: store})
+        renditions = RenditionStore(database, {store.name: store})
         thumbnails = Thumbnails(renderer, renditions, SIZES)
         handler = IngestHandler(database, store, inspector, thumbnails, Presets({}))
         media_id = await stored(database, store, jpeg())
@@ -294,7 +294,7 @@ async def test_a_store_that_is_full_for_now_leaves_no_picture_without_thumbnails
             raise ResourceExhausted(Reason.STORAGE_FULL, "No space is left.")
 
     full = BlobStore("raw", Full())
-    thumbnails = Thumbnails(renderer, Renditions(database, {"raw": full}), SIZES)
+    thumbnails = Thumbnails(renderer, RenditionStore(database, {"raw": full}), SIZES)
     handler = IngestHandler(database, store, inspector, thumbnails, Presets({}))
     media_id = await stored(database, store, jpeg())
     held = await claim(database)

@@ -1,4 +1,4 @@
-"""Renditions lie where the visibility of their media says, whatever happens meanwhile."""
+"""Renditions are in the store that the visibility of their media requires, whatever happens."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from media_service.jobs.progress import Progress
 from media_service.media import queries
 from media_service.media.model import MediaState, NewRendition
 from media_service.media.reader import PublicReader
-from media_service.renditions.keep import MOST
+from media_service.renditions.rendition_store import MAX_RENDITIONS
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import PartName
 from media_service.storage.drivers.local.driver import LocalDriver
@@ -105,7 +105,7 @@ async def test_a_rendition_that_is_deleted_while_it_moves_leaves_nothing(house: 
 
 async def test_two_jobs_cannot_both_have_the_last_place(house: House) -> None:
     media_id = await house.new()
-    for n in range(MOST - 1):
+    for n in range(MAX_RENDITIONS - 1):
         new = NewRendition(f"r-{n}", "image/webp", "negate", 1)
         await house.renditions.add(media_id, new, b"picture")
     added = await asyncio.gather(
@@ -117,7 +117,7 @@ async def test_two_jobs_cannot_both_have_the_last_place(house: House) -> None:
     )
     refusals = [one for one in added if isinstance(one, FailedPrecondition)]
     assert [one.reason for one in refusals] == [Reason.RENDITION_LIMIT_EXCEEDED]
-    assert len((await house.there(media_id)).renditions) == MOST
+    assert len((await house.there(media_id)).renditions) == MAX_RENDITIONS
     await house.settle()
     assert list((await objects(house.raw)).values()).count(b"last") == 1
 

@@ -20,8 +20,8 @@ from media_service.reconcile.compare import BATCH
 from media_service.reconcile.model import Kind
 from media_service.renditions.delete import remove_media
 from media_service.renditions.ingest import IngestHandler
-from media_service.renditions.keep import Renditions
 from media_service.renditions.presets import Presets
+from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.thumbnails import Thumbnails
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
@@ -144,7 +144,7 @@ async def test_what_was_never_inspected_is_inspected_when_it_comes_back(on_disk:
         ImageRenderer(1, 1_000_000, 1 << 26) as renderer,
     ):
         store = on_disk.store
-        renditions = Renditions(on_disk.database, {store.name: store})
+        renditions = RenditionStore(on_disk.database, {store.name: store})
         thumbnails = Thumbnails(renderer, renditions, {"small": 16})
         ingest = IngestHandler(on_disk.database, store, inspector, thumbnails, Presets({}))
         # The job of the upload leaves what is in quarantine alone, and ends.

@@ -1,4 +1,4 @@
-"""The job that makes stored bytes known: hashed, inspected, and READY or FAILED."""
+"""The job that hashes and inspects an uploaded file, so that its media is READY or FAILED."""
 
 from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
@@ -16,7 +16,7 @@ from media_service.storage.blob_store import BlobStore
 
 
 class IngestHandler:
-    """Does INGEST jobs; their subject is a media id. The original stays, whatever comes out."""
+    """Runs INGEST jobs. Their subject is a media id. The original is kept even if the job fails."""
 
     def __init__(
         self,
@@ -43,18 +43,18 @@ class IngestHandler:
         async with self._store.as_file(blob.key, blob.size_bytes) as path:
             found = await self._inspector.inspect(path, media.kind, media.content_type)
             progress.report("thumbnails", 60)
-            look = await self._thumbnails.make(media, path, found.info)
+            look = await self._thumbnails.render(media, path, found.info)
         failpoint("ingest.finish.before")
         async with self._database.transaction() as tx:
             if not await jobs.finish(tx, claim, JobState.SUCCEEDED):
                 return
             await queries.set_info(tx, media.media_id, found.info, found.private_info, *look)
             presets = self._presets.jobs(media, found.info)
-            # What somebody asked for meanwhile is not to be replaced by what comes by itself.
-            asked = {
+            # A caller may have started a job for the same rendition already: that job wins.
+            requested = {
                 p.rendition for p in presets if await jobs.is_making(tx, p.subject_id, p.rendition)
             }
-            await tx.enqueue(*(p for p in presets if p.rendition not in asked))
+            await tx.enqueue(*(p for p in presets if p.rendition not in requested))
             tx.emit(MediaChanged(media.media_id))
         failpoint("ingest.finish.after")
 
@@ -66,11 +66,11 @@ class IngestHandler:
             tx.emit(MediaChanged(claim.subject_id))
 
     async def _begin(self, claim: Claim) -> Media | None:
-        """The media, now PROCESSING; None, and the job ended, if it was purged or put into
-        quarantine meanwhile. Who ends a quarantine adds the job again.
+        """Sets the media to PROCESSING. Returns None, and ends the job, if the media was purged or
+        quarantined; the end of a quarantine starts a new job.
 
-        None too if the job is another worker's by now, which may have ended it: nobody would take
-        the media out of PROCESSING again.
+        Also returns None if another worker holds the job: that worker may have ended it, and
+        nothing would take the media out of PROCESSING again.
         """
         async with self._database.transaction() as tx:
             if not await jobs.hold(tx, claim):
@@ -85,7 +85,9 @@ class IngestHandler:
         return media
 
     async def _hash(self, media: Media) -> None:
-        """Records the SHA-256 if it is not known yet, by itself: it is true however this ends."""
+        """Stores the SHA-256 if it is unknown, in a statement of its own: it stays valid
+        even if the
+        job fails."""
         blob = media.blob
         if blob.checksums.sha256 is None:
             sha256 = await self._store.sha256(blob.key, blob.size_bytes)

@@ -1,4 +1,4 @@
-"""What media get by themselves: renditions by pipelines, one job each."""
+"""Presets: the renditions that every media of a kind gets, each by a job with a pipeline."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from media_service.media.model import STREAM, Kind, Media
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A rendition, and the pipeline that makes it."""
+    """A rendition and the pipeline that renders it. `heavy`: as in `NewJob`."""
 
     name: str
     plan: Pipeline
@@ -22,12 +22,14 @@ class Preset:
 
 
 class Presets:
-    """`texts`: for each kind, the pipelines in their text form, by the names of the renditions;
-    they are asked for in this order."""
+    """`texts`: for each kind, the pipelines in text form by the names of their renditions. Jobs
+    start
+    in this order."""
 
     def __init__(self, texts: Mapping[Kind, Mapping[str, str]]) -> None:
-        """Raises MediaError for a pipeline that is none, or not for its kind; ValueError for a
-        stream by another name."""
+        """Raises MediaError for a pipeline that is invalid or does not apply to its kind;
+        ValueError
+        for a stream with another name than "stream"."""
         self._presets = {
             kind: [preset(kind, name, text) for name, text in found.items()]
             for kind, found in texts.items()
@@ -35,11 +37,11 @@ class Presets:
 
     @property
     def names(self) -> Sequence[str]:
-        """Of all renditions."""
+        """The names of all renditions."""
         return list(dict.fromkeys(p.name for found in self._presets.values() for p in found))
 
     def jobs(self, media: Media, info: Mapping[str, Any]) -> list[NewJob]:
-        """What is to be made of a media. `info`: what was found in it."""
+        """The jobs of a media's presets. `info`: what inspection found."""
         return [
             NewJob(
                 JobKind.PROCESS,
@@ -56,7 +58,7 @@ class Presets:
 
 
 def kind_of(media: Media, info: Mapping[str, Any]) -> Kind:
-    """A film without pictures is a sound."""
+    """A video file without a video track is audio."""
     return Kind.AUDIO if media.kind is Kind.VIDEO and not info.get("width") else media.kind
 
 
@@ -64,5 +66,5 @@ def preset(kind: Kind, name: str, text: str) -> Preset:
     found = requested_pipeline(parse(text))
     heavy = find_route(found.text, kind).heavy
     if found.makes_stream is not (name == STREAM):
-        raise ValueError(f"a stream, and nothing else, is called {STREAM!r}")
+        raise ValueError(f"the name {STREAM!r} is for streams, and streams have no other name")
     return Preset(name, found, heavy)

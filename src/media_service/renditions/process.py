@@ -1,4 +1,4 @@
-"""The job that makes a rendition by a pipeline."""
+"""The job that renders a rendition with a pipeline."""
 
 from contextlib import AsyncExitStack
 
@@ -16,89 +16,99 @@ from media_service.media import queries
 from media_service.media.model import Media, NewRendition
 from media_service.media.reader import not_found
 from media_service.renditions.inputs import overlay_of, way_of
-from media_service.renditions.keep import Renditions, check_room
-from media_service.renditions.makers import BEGIN, STORE, Makers
-from media_service.renditions.originals import Files
+from media_service.renditions.original_files import OriginalFiles
+from media_service.renditions.renderers import RENDER_PERCENT, STORE_PERCENT, Renderers
+from media_service.renditions.rendition_store import RenditionStore, check_rendition_limit
 from media_service.renditions.streams.packager import StreamMaker
 
 
 class ProcessHandler:
-    """Does PROCESS jobs; their subject is a media id."""
+    """Runs PROCESS jobs. Their subject is a media id."""
 
     def __init__(
         self,
         database: Database,
-        renditions: Renditions,
-        files: Files,
-        makers: Makers,
+        store: RenditionStore,
+        files: OriginalFiles,
+        renderers: Renderers,
         streams: StreamMaker,
     ) -> None:
         self._database = database
-        self._renditions = renditions
+        self._store = store
         self._files = files
-        self._makers = makers
+        self._renderers = renderers
         self._streams = streams
 
     async def run(self, claim: Claim, progress: Progress) -> None:
-        plan = stored_pipeline(claim.pipeline)
-        media, overlays = await self._load(claim, plan)
-        if media.made(claim.rendition, claim.pipeline):  # by another job, meanwhile
+        pipeline = stored_pipeline(claim.pipeline)
+        media, overlays = await self._load(claim, pipeline)
+        if media.made(claim.rendition, claim.pipeline):  # another job was faster
             await self._end(claim, JobState.SUCCEEDED)
             return
-        check_room(media, claim.rendition)
+        check_rendition_limit(media, claim.rendition)
         progress.report("fetch", 5)
-        async with AsyncExitStack() as opened:
-            original = await self._files.open(opened, media)
-            way = way_of(media, claim.pipeline)
-            if plan.makes_stream:
-                film = AvSource.of(original.path, media.content_type, original.info)
-                await self._streams.run(claim, media, film, way, progress)
+        async with AsyncExitStack() as stack:
+            original = await self._files.open(stack, media)
+            route = way_of(media, claim.pipeline)
+            if pipeline.makes_stream:
+                source = AvSource.of(original.path, media.content_type, original.info)
+                await self._streams.run(claim, media, source, route, progress)
                 return
-            laid = {each.media_id: await self._files.picture(opened, each) for each in overlays}
-            progress.report("render", BEGIN)
-            *others, made = await self._makers.make(
-                opened, original, way, laid, progress, name=claim.rendition
+            overlay_images = {
+                overlay.media_id: await self._files.open_image(stack, overlay)
+                for overlay in overlays
+            }
+            progress.report("render", RENDER_PERCENT)
+            *companions, output = await self._renderers.render(
+                stack, original, route, overlay_images, progress, name=claim.rendition
             )
             failpoint("process.store.before")
-            progress.report("store", STORE)
-            for other in others:
-                await self._renditions.add(media.media_id, new(claim, media, other), other.path)
+            progress.report("store", STORE_PERCENT)
+            for companion in companions:
+                new = new_rendition(claim, media, companion)
+                await self._store.add(media.media_id, new, companion.path)
 
-            async def ending(tx: Transaction) -> bool:
-                ended = await jobs.finish(tx, claim, JobState.SUCCEEDED)
+            async def finish(tx: Transaction) -> bool:
+                finished = await jobs.finish(tx, claim, JobState.SUCCEEDED)
                 failpoint("process.finish.before")
-                return ended
+                return finished
 
-            await self._renditions.add(media.media_id, new(claim, media, made), made.path, ending)
+            new = new_rendition(claim, media, output)
+            await self._store.add(media.media_id, new, output.path, finish)
         failpoint("process.finish.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         await self._end(claim, JobState.FAILED, fault)
 
     async def _end(self, claim: Claim, state: JobState, fault: Fault | None = None) -> None:
-        """With whatever is still done for it, unless that is for another worker."""
+        """Ends the job and cancels its parts, unless another worker holds it."""
         async with self._database.transaction() as tx:
             if await jobs.finish(tx, claim, state, fault):
                 await jobs.cancel_parts(tx, claim.job_id)
 
-    async def _load(self, claim: Claim, plan: Pipeline) -> tuple[Media, list[Media]]:
-        """The media, and those that are laid over it: all may have changed since it was asked."""
-        wanted = (claim.subject_id, *plan.overlays)
+    async def _load(self, claim: Claim, pipeline: Pipeline) -> tuple[Media, list[Media]]:
+        """The media and its overlays, which may have changed since the job was accepted.
+
+        Raises NotFound (MEDIA_NOT_FOUND), and as `overlay_of`.
+        """
+        media_ids = (claim.subject_id, *pipeline.overlays)
         async with self._database.connection() as db:
-            found = await queries.get_many(db, wanted)
+            found = await queries.get_many(db, media_ids)
         media = found.get(claim.subject_id)
         if media is None:
             raise not_found(claim.subject_id)
-        overlays = [overlay_of(media, found.get(each), each) for each in plan.overlays]
+        overlays = [
+            overlay_of(media, found.get(media_id), media_id) for media_id in pipeline.overlays
+        ]
         return media, overlays
 
 
-def new(claim: Claim, media: Media, made: Output) -> NewRendition:
+def new_rendition(claim: Claim, media: Media, output: Output) -> NewRendition:
     return NewRendition(
-        claim.rendition + made.suffix,
-        made.content_type,
+        claim.rendition + output.suffix,
+        output.content_type,
         claim.pipeline,
         media.version,
-        made.width,
-        made.height,
+        output.width,
+        output.height,
     )

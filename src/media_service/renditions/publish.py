@@ -1,4 +1,4 @@
-"""The job that lets the renditions of a media lie where they belong."""
+"""The job that moves the renditions of a media to the store that its visibility requires."""
 
 import logging
 from collections.abc import Mapping
@@ -18,20 +18,20 @@ from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.media import queries
 from media_service.media.model import Media, Rendition
-from media_service.renditions.keep import retire
+from media_service.renditions.rendition_store import release_replaced
 from media_service.storage.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 
-# After a job was given up. What should be private is not left in the public store for good.
-AGAIN = timedelta(minutes=10)
+# After a job gives up, another starts: private renditions must not stay in the public store.
+RETRY_DELAY = timedelta(minutes=10)
 
 
 class PublishHandler:
-    """Does PUBLISH jobs; their subject is a media id.
+    """Runs PUBLISH jobs. Their subject is a media id.
 
-    A rendition moves by a copy under a new key, then one transaction that refers to the copy, then
-    the removal of what was copied. So readers find it at any moment, and what is killed halfway
+    To move a rendition, the job copies it to a new key, points the rendition to the copy in one
+    transaction, and removes the source. So readers always find the rendition, and a killed job
     leaves nothing behind.
     """
 
@@ -47,7 +47,7 @@ class PublishHandler:
                 try:
                     await self._move(media, rendition)
                 except MediaError as error:
-                    failed = error  # the others move all the same
+                    failed = error  # still move the others
             if failed is not None and await self._unfinished(claim):
                 raise failed
 
@@ -56,7 +56,7 @@ class PublishHandler:
         async with self._database.transaction() as tx:
             ended = await jobs.finish(tx, claim, JobState.FAILED, fault)
             if ended and fault.reason != Reason.BLOB_MISSING:  # what is lost does not come back
-                await tx.enqueue(NewJob(JobKind.PUBLISH, claim.subject_id, delay=AGAIN))
+                await tx.enqueue(NewJob(JobKind.PUBLISH, claim.subject_id, delay=RETRY_DELAY))
         failpoint("publish.give-up.after")
 
     async def _unfinished(self, claim: Claim) -> Media | None:
@@ -91,7 +91,7 @@ class PublishHandler:
             return False
         if not await queries.move_rendition(tx, media_id, rendition, copy.blob_id):
             return False
-        await retire(tx, media, rendition.blob)
+        await release_replaced(tx, media, rendition.blob)
         await queries.touch(tx, media_id)
         tx.emit(MediaChanged(media_id))
         return True

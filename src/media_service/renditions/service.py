@@ -25,7 +25,7 @@ from media_service.media.model import STREAM, Media, Rendition
 from media_service.media.reader import MediaReader
 from media_service.media.service import load
 from media_service.renditions.inputs import overlay_of, way_of
-from media_service.renditions.keep import check_room
+from media_service.renditions.rendition_store import check_rendition_limit
 
 # How long jobs that ended can be looked at.
 KEPT = timedelta(days=30)
@@ -88,7 +88,7 @@ class JobService:
             return known
         media = await load(tx, principal, order.media_id)
         way = way_of(media, order.plan.text)
-        check_room(media, order.name)
+        check_rendition_limit(media, order.name)
         for overlay_id in order.plan.overlays:
             overlay_of(media, await catalogue.get(tx, overlay_id), overlay_id)
         new = NewJob(

@@ -1,4 +1,4 @@
-"""The small pictures that every picture gets, and how it looks in a few characters."""
+"""The thumbnails and the BlurHash of images."""
 
 import logging
 from collections.abc import Mapping
@@ -10,42 +10,42 @@ from media_service.codecs.image_renderer import ImageRenderer
 from media_service.errors import MediaError
 from media_service.jobs.attempt import TRANSIENT
 from media_service.media.model import Kind, Media, NewRendition
-from media_service.renditions.keep import Renditions
+from media_service.renditions.rendition_store import RenditionStore
 
 log = logging.getLogger(__name__)
 
 
 class Thumbnails:
-    """`sizes`: the longest side of each, in pixels, by the name of the rendition."""
+    """`sizes`: the longest side of each thumbnail in pixels, by the name of its rendition."""
 
     def __init__(
-        self, renderer: ImageRenderer, renditions: Renditions, sizes: Mapping[str, int]
+        self, renderer: ImageRenderer, store: RenditionStore, sizes: Mapping[str, int]
     ) -> None:
         self._renderer = renderer
-        self._renditions = renditions
+        self._store = store
         self._sizes = sizes
 
-    async def make(self, media: Media, path: Path, info: Mapping[str, Any]) -> tuple[str, str]:
-        """Adds them; returns the BlurHash and the dominant color, empty if unknown.
+    async def render(self, media: Media, path: Path, info: Mapping[str, Any]) -> tuple[str, str]:
+        """Renders and stores the thumbnails. Returns the BlurHash and the dominant color; both
+        empty for other kinds of media, and for an image that cannot be rendered.
 
-        An image that cannot be rendered is usable all the same: this raises only what may work
-        later (`TRANSIENT`).
+        Raises only errors that a retry may resolve (`TRANSIENT`).
         """
         if media.kind is not Kind.IMAGE:
             return "", ""
-        original = ImageSource.of(path, media.content_type, info)
+        source = ImageSource.of(path, media.content_type, info)
         try:
-            async with self._renderer.render_thumbnails(original, self._sizes) as made:
-                for name, picture in made.thumbnails.items():
+            async with self._renderer.render_thumbnails(source, self._sizes) as rendered:
+                for name, thumbnail in rendered.thumbnails.items():
                     new = NewRendition(
                         name,
-                        picture.content_type,
+                        thumbnail.content_type,
                         version=media.version,
-                        width=picture.width,
-                        height=picture.height,
+                        width=thumbnail.width,
+                        height=thumbnail.height,
                     )
-                    await self._renditions.add(media.media_id, new, picture.path)
-                return made.blurhash, made.dominant_color.removeprefix("#")
+                    await self._store.add(media.media_id, new, thumbnail.path)
+                return rendered.blurhash, rendered.dominant_color.removeprefix("#")
         except TRANSIENT:
             raise
         except MediaError as error:

@@ -36,8 +36,8 @@ from media_service.jobs.progress import Progress
 from media_service.media import queries as catalogue
 from media_service.media.model import STREAM, Media, NewRendition
 from media_service.media.reader import not_found
-from media_service.renditions.keep import Renditions
-from media_service.renditions.originals import Files
+from media_service.renditions.original_files import OriginalFiles
+from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.streams import hls, queries
 from media_service.renditions.streams.model import Overview, Stream, TrackState
 from media_service.renditions.streams.segments import Segments
@@ -62,7 +62,7 @@ class StreamMaker:
     def __init__(
         self,
         database: Database,
-        renditions: Renditions,
+        renditions: RenditionStore,
         segments: Segments,
         chunks: "ChunkHandler",
         profiles: Mapping[int, int],
@@ -202,7 +202,9 @@ class StreamMaker:
 class ChunkHandler:
     """Does CHUNK jobs: a part of the pictures of a stream."""
 
-    def __init__(self, database: Database, files: Files, segments: Segments, threads: int) -> None:
+    def __init__(
+        self, database: Database, files: OriginalFiles, segments: Segments, threads: int
+    ) -> None:
         self._database = database
         self._files = files
         self._segments = segments

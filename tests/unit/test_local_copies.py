@@ -8,7 +8,7 @@ import pytest
 
 from media_service.blobs.model import Blob
 from media_service.errors import DataLoss
-from media_service.renditions.copies import Copies
+from media_service.renditions.local_copies import LocalCopies
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.drivers.memory import MemoryDriver
@@ -36,7 +36,7 @@ async def driver() -> Counted:
     return driver
 
 
-async def read(copies: Copies, store: BlobStore) -> Path:
+async def read(copies: LocalCopies, store: BlobStore) -> Path:
     async with copies.open(store, BLOB) as path:
         assert path.read_bytes() == BYTES
         return path
@@ -44,7 +44,7 @@ async def read(copies: Copies, store: BlobStore) -> Path:
 
 async def test_all_who_read_at_once_or_soon_after_share_a_copy(driver: Counted) -> None:
     store = BlobStore("raw", driver)
-    async with Copies() as copies:
+    async with LocalCopies() as copies:
         first = await asyncio.gather(*(read(copies, store) for _ in range(5)))
         assert {*first, await read(copies, store)} == {first[0]}
         assert driver.reads == 1
@@ -53,7 +53,7 @@ async def test_all_who_read_at_once_or_soon_after_share_a_copy(driver: Counted) 
 
 async def test_a_copy_goes_a_while_after_the_last_who_read_it(driver: Counted) -> None:
     store = BlobStore("raw", driver)
-    async with Copies(kept_seconds=0.05) as copies:
+    async with LocalCopies(keep_seconds=0.05) as copies:
         path = await read(copies, store)
         async with asyncio.timeout(5):
             while path.exists():
@@ -65,7 +65,7 @@ async def test_a_copy_goes_a_while_after_the_last_who_read_it(driver: Counted) -
 async def test_what_could_not_be_copied_is_tried_again(driver: Counted) -> None:
     store = BlobStore("raw", driver)
     await driver.delete(BLOB.key)
-    async with Copies() as copies:
+    async with LocalCopies() as copies:
         with pytest.raises(DataLoss):
             await read(copies, store)
         await driver.put(BLOB.key, BYTES, "video/mp4")
@@ -74,7 +74,7 @@ async def test_what_could_not_be_copied_is_tried_again(driver: Counted) -> None:
 
 async def test_who_goes_away_leaves_the_copy_to_the_others(driver: Counted) -> None:
     store = BlobStore("raw", driver)
-    async with Copies() as copies:
+    async with LocalCopies() as copies:
         impatient = asyncio.create_task(read(copies, store))
         patient = asyncio.create_task(read(copies, store))
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Gives media their renditions."""
+"""Stores renditions of media."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,20 +20,20 @@ from media_service.media.model import Media, NewRendition
 from media_service.media.reader import not_found
 from media_service.storage.blob_store import BlobStore
 
-# Renditions by pipelines of one media.
-MOST = 200
+# Renditions of one media that pipelines rendered.
+MAX_RENDITIONS = 200
 
-# Does more in a transaction; False if the transaction is to do nothing.
-Ending = Callable[[Transaction], Awaitable[bool]]
+# Runs in the transaction that adds a rendition. Returns False to add nothing.
+Finish = Callable[[Transaction], Awaitable[bool]]
 
 
-async def always(_: Transaction) -> bool:
-    """Nothing more is to be done."""
+async def no_finish(_: Transaction) -> bool:
+    """Adds nothing to the transaction."""
     return True
 
 
-class Renditions:
-    """`stores`: by name, as blobs name theirs."""
+class RenditionStore:
+    """`stores`: by name, as in `Blob.store`."""
 
     def __init__(self, database: Database, stores: Mapping[str, BlobStore]) -> None:
         self._database = database
@@ -41,13 +41,15 @@ class Renditions:
         self._placer = Placer(database)
 
     async def add(
-        self, media_id: str, new: NewRendition, source: Path | bytes, ending: Ending = always
+        self, media_id: str, new: NewRendition, source: Path | bytes, finish: Finish = no_finish
     ) -> bool:
-        """Keeps a file, or bytes, as a rendition, in the place of an older one of the same name.
+        """Stores a file, or bytes, as a rendition, which replaces one of the same name.
 
-        `new.name`: small letters, digits, and `_.-` behind the first. `ending`: what is to be done
-        in the transaction that adds it; if that says no, nothing is, and the answer is False.
-        Raises NotFound (MEDIA_NOT_FOUND) if the media is gone, also if it goes meanwhile;
+        `new.name`: lowercase letters and digits, and after the first also `_.-`. `finish` runs in
+        the transaction that adds the rendition. Returns False if it returned False, and then
+        nothing was added.
+
+        Raises NotFound (MEDIA_NOT_FOUND) if the media is purged before the rendition is added;
         FailedPrecondition (RENDITION_LIMIT_EXCEEDED).
         """
         media = await self._get(media_id)
@@ -55,7 +57,7 @@ class Renditions:
         size, checksums = await asyncio.to_thread(measure, source)
 
         write = partial(write_to, store, source, size, new.content_type)
-        take = partial(self._take, media_id, new, ending)
+        take = partial(self._take, media_id, new, finish)
         if not await self._placer.place(store, size, checksums, write, take):
             await self._get(media_id)
             return False
@@ -70,38 +72,39 @@ class Renditions:
         return media
 
     async def _take(
-        self, media_id: str, new: NewRendition, ending: Ending, tx: Transaction, blob: Blob
+        self, media_id: str, new: NewRendition, finish: Finish, tx: Transaction, blob: Blob
     ) -> bool:
         media = await queries.lock(tx, media_id)
-        if media is None or not await ending(tx):
+        if media is None or not await finish(tx):
             return False
         if new.pipeline:
-            check_room(media, new.name)
+            check_rendition_limit(media, new.name)
         await queries.put_rendition(tx, media_id, new, blob.blob_id)
         for older in media.renditions:
             if older.name == new.name:
-                await retire(tx, media, older.blob)
+                await release_replaced(tx, media, older.blob)
         await queries.touch(tx, media_id)
-        if blob.store != media.home:  # what it may be seen by has changed meanwhile
+        if blob.store != media.home:  # the visibility has changed since the write
             await tx.enqueue(NewJob(JobKind.PUBLISH, media_id))
         tx.emit(MediaChanged(media_id))
         return True
 
 
-def check_room(media: Media, name: str) -> None:
-    """Raises FailedPrecondition (RENDITION_LIMIT_EXCEEDED) if a media has all the renditions by
-    pipelines that it can have, and none of this name: they are part of all that is read of it."""
-    made = media.made_by_pipelines
-    if len(made) >= MOST and all(rendition.name != name for rendition in made):
+def check_rendition_limit(media: Media, name: str) -> None:
+    """Raises FailedPrecondition (RENDITION_LIMIT_EXCEEDED) if the media has the maximum number of
+    renditions from pipelines, and none of this name. Every read of a media reads them all."""
+    rendered = media.made_by_pipelines
+    if len(rendered) >= MAX_RENDITIONS and all(one.name != name for one in rendered):
         raise FailedPrecondition(
             Reason.RENDITION_LIMIT_EXCEEDED,
-            f"A media has at most {MOST} renditions by pipelines; delete one first.",
+            f"The media has {MAX_RENDITIONS} renditions from pipelines, the maximum. Delete one"
+            " first.",
             media_id=media.media_id,
-            max_renditions=MOST,
+            max_renditions=MAX_RENDITIONS,
         )
 
 
-async def retire(tx: Transaction, media: Media, old: Blob) -> None:
-    """Lets go of the blob that a rendition of the media lay in until now."""
+async def release_replaced(tx: Transaction, media: Media, old: Blob) -> None:
+    """Releases the blob that a rendition of the media used until now."""
     exposed = old.store == PUBLIC and not media.published
     await release(tx, old.blob_id, timedelta() if exposed else LINGER)
