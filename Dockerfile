@@ -11,6 +11,8 @@ COPY pyproject.toml .
 COPY LICENSE .
 COPY README.md .
 COPY generated generated
+COPY protos protos
+COPY third_party third_party
 COPY envoy envoy
 COPY clients clients
 COPY src src

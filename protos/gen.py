@@ -1,9 +1,7 @@
 """Generates `generated/` from `protos/`: messages, gRPC stubs, types, and the descriptor set.
 
-`python protos/gen.py` writes; with `--check` it fails if what is committed is stale.
-
-No third-party proto source is copied in: google/api and google/rpc come with
-googleapis-common-protos, buf/validate/validate.proto from the descriptor inside protovalidate.
+`python protos/gen.py` writes; with `--check` it fails if what is committed is stale. It also keeps
+`third_party/google` equal to the files of googleapis-common-protos.
 
 The compiler is older than the libraries in use (`protos/requirements.lock`), because stubs run
 with the protobuf they were generated for and with later ones, and clients may have an older one.
@@ -19,11 +17,11 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from google.protobuf import descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2
-from protovalidate._gen.buf.validate import validate_pb
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 PROTOS = Path(__file__).resolve().parent
 GENERATED = PROTOS.parent / "generated"
+THIRD_PARTY = PROTOS.parent / "third_party"
 # Where `make` installs the compiler.
 COMPILER = Path(sys.prefix) / "protoc"
 PACKAGE = "mediaservice"
@@ -41,20 +39,19 @@ def protoc(*args: str) -> None:
     subprocess.run([*command, *args], check=True, env=environ)
 
 
-def validate_descriptors() -> descriptor_pb2.FileDescriptorSet:
-    """The descriptors of buf/validate/validate.proto and its imports."""
-    files = descriptor_pb2.FileDescriptorSet()
-    for module in (descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2):
-        module.DESCRIPTOR.CopyToProto(files.file.add())
-    files.file.add().ParseFromString(validate_pb._DESC.proto.to_binary())
+def without_third_party_comments(image: bytes) -> FileDescriptorSet:
+    """The same files, with the comments of ours alone: those of others are most of the size."""
+    files = FileDescriptorSet.FromString(image)
+    for file in files.file:
+        if not file.name.startswith(f"{PACKAGE}/"):
+            file.ClearField("source_code_info")
     return files
 
 
-def without_validate(image: bytes) -> descriptor_pb2.FileDescriptorSet:
-    """The same files, which do not import validate.proto any more. Their field rules stay, as
-    options of an extension that nobody knows: stubs need no `buf` package, and the server still
-    reads the rules."""
-    files = descriptor_pb2.FileDescriptorSet.FromString(image)
+def without_validate(image: bytes) -> FileDescriptorSet:
+    """The same files without the import of validate.proto. Their field rules stay, as options of an
+    unknown extension: stubs need no `buf` package, and the server still reads the rules."""
+    files = FileDescriptorSet.FromString(image)
     for file in files.file:
         kept = [name for name in file.dependency if name != VALIDATE]
         del file.dependency[:]
@@ -68,21 +65,29 @@ def generate(out: Path) -> None:
     (out / PACKAGE).mkdir()
     descriptors = out / DESCRIPTORS
     with tempfile.TemporaryDirectory() as tmp:
-        validate, stripped = Path(tmp) / "validate.binpb", Path(tmp) / "stripped.binpb"
-        validate.write_bytes(validate_descriptors().SerializeToString())
-        protoc(
-            *(f"-I{PROTOS}", f"-I{sysconfig.get_paths()['purelib']}"),
-            *(f"--descriptor_set_in={validate}", f"--descriptor_set_out={descriptors}"),
-            *("--include_imports", "--include_source_info"),
-            *ours,
-            *ERROR_DETAILS,
-        )
-        stripped.write_bytes(without_validate(descriptors.read_bytes()).SerializeToString())
+        stripped = Path(tmp) / "stripped.binpb"
+        include = (f"-I{PROTOS}", f"-I{THIRD_PARTY}")
+        complete = ("--include_imports", "--include_source_info")
+        protoc(*include, f"--descriptor_set_out={descriptors}", *complete, *ours, *ERROR_DETAILS)
+        image = without_third_party_comments(descriptors.read_bytes()).SerializeToString()
+        descriptors.write_bytes(image)
+        stripped.write_bytes(without_validate(image).SerializeToString())
         source = f"--descriptor_set_in={stripped}"
         protoc(source, f"--python_out={out}", f"--mypy_out=quiet:{out}", *ours)
         protoc(source, f"--grpc_python_out={out}", f"--mypy_grpc_out=quiet:{out}", *services)
     for folder in {(out / name).parent for name in ours}:
         (folder / "py.typed").touch()
+
+
+def copy_google(check: bool) -> list[str]:
+    """Updates `third_party/google` from the installed package; the names of stale files."""
+    installed = Path(sysconfig.get_paths()["purelib"])
+    copies = [str(path.relative_to(THIRD_PARTY)) for path in THIRD_PARTY.glob("google/**/*.proto")]
+    old = [n for n in copies if (THIRD_PARTY / n).read_bytes() != (installed / n).read_bytes()]
+    if not check:
+        for name in old:
+            shutil.copyfile(installed / name, THIRD_PARTY / name)
+    return old
 
 
 def stale(fresh: Path) -> list[str]:
@@ -101,6 +106,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, fail if stale")
     check = parser.parse_args().check
+    if (old := copy_google(check)) and check:
+        sys.exit(f"third_party/ is stale, run `make gen`: {', '.join(old)}")
     with tempfile.TemporaryDirectory() as tmp:
         fresh = Path(tmp)
         generate(fresh)

@@ -93,6 +93,20 @@ def test_a_wheel_installs_only_packages_of_its_own_name(built: Built) -> None:
     assert packages(SERVER) == {"media_service"}
 
 
+def test_the_server_brings_what_it_reads_at_run_time(built: Built) -> None:
+    include = {path.relative_to(SERVER / "protos") for path in (SERVER / "protos").rglob("*.proto")}
+    third_party = SERVER / "third_party"
+    include |= {path.relative_to(third_party) for path in third_party.rglob("*.proto")}
+    migrations = (SERVER / "src/media_service/db/migrations").glob("*.sql")
+    templates = (SERVER / "envoy").iterdir()
+    assert files_of(wheel(built[SERVER])) >= {
+        *(f"media_service/include/{path}" for path in include),
+        *(f"media_service/db/migrations/{path.name}" for path in migrations),
+        *(f"media_service/envoy_templates/{path.name}" for path in templates),
+    }
+    assert "mediaservice/mediaservice.binpb" in files_of(wheel(built[CLIENT]))
+
+
 def test_the_client_is_a_small_installation(client_python: Path) -> None:
     command = [client_python.parent / "python", "-c", LIST_PACKAGES]
     names = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)

@@ -24,14 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmediaservice/v1/checksums.proto\x12\x0fmediaservice.v1\"W\n\tChecksums\x12\x1b\n\x06\x63rc32c\x18\x01 \x01(\x07H\x00R\x06\x63rc32c\x88\x01\x01\x12\"\n\x06sha256\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x02h \xd8\x01\x01R\x06sha256B\t\n\x07_crc32cB]\n\x13\x64\x65v.mediaservice.v1P\x01Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmediaservice/v1/checksums.proto\x12\x0fmediaservice.v1\"W\n\tChecksums\x12\x1b\n\x06\x63rc32c\x18\x01 \x01(\x07H\x00R\x06\x63rc32c\x88\x01\x01\x12\"\n\x06sha256\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x02h \xd8\x01\x01R\x06sha256B\t\n\x07_crc32cBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mediaservice.v1.checksums_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.mediaservice.v1P\001Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\252\002\017MediaService.V1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.mediaservice.v1P\001Z\036mediaservice/v1;mediaservicev1\252\002\017MediaService.V1'
   _globals['_CHECKSUMS'].fields_by_name['sha256']._loaded_options = None
   _globals['_CHECKSUMS'].fields_by_name['sha256']._serialized_options = b'\272H\007z\002h \330\001\001'
   _globals['_CHECKSUMS']._serialized_start=52

@@ -28,14 +28,14 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from mediaservice.v1 import rule_pb2 as mediaservice_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediaservice/v1/watch_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1amediaservice/v1/rule.proto\"\x81\x01\n\x18\x43reateWatchTicketRequest\x12+\n\tupload_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x08uploadId\x12%\n\x06job_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x05jobIdB\x11\n\x08resource\x12\x05\xbaH\x02\x08\x01\"n\n\x0bWatchTicket\x12\x1c\n\x06ticket\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06ticket\x12\x41\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nexpireTime2\xaf\x01\n\x0cWatchService\x12\x9e\x01\n\x11\x43reateWatchTicket\x12).mediaservice.v1.CreateWatchTicketRequest\x1a\x1c.mediaservice.v1.WatchTicket\"@\x82\xd3\xe4\x93\x02\x15\"\x10/v1/watchTickets:\x01*\xca\xf3\xb2\xac\n\x1f\n\rwatches.write*\x0ewatches.createB]\n\x13\x64\x65v.mediaservice.v1P\x01Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediaservice/v1/watch_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1amediaservice/v1/rule.proto\"\x81\x01\n\x18\x43reateWatchTicketRequest\x12+\n\tupload_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x08uploadId\x12%\n\x06job_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x05jobIdB\x11\n\x08resource\x12\x05\xbaH\x02\x08\x01\"n\n\x0bWatchTicket\x12\x1c\n\x06ticket\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06ticket\x12\x41\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nexpireTime2\xaf\x01\n\x0cWatchService\x12\x9e\x01\n\x11\x43reateWatchTicket\x12).mediaservice.v1.CreateWatchTicketRequest\x1a\x1c.mediaservice.v1.WatchTicket\"@\x82\xd3\xe4\x93\x02\x15\"\x10/v1/watchTickets:\x01*\xca\xf3\xb2\xac\n\x1f\n\rwatches.write*\x0ewatches.createBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mediaservice.v1.watch_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.mediaservice.v1P\001Z2mediaservice.dev/go/mediaservice/v1;mediaservicev1\252\002\017MediaService.V1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.mediaservice.v1P\001Z\036mediaservice/v1;mediaservicev1\252\002\017MediaService.V1'
   _globals['_CREATEWATCHTICKETREQUEST'].oneofs_by_name['resource']._loaded_options = None
   _globals['_CREATEWATCHTICKETREQUEST'].oneofs_by_name['resource']._serialized_options = b'\272H\002\010\001'
   _globals['_CREATEWATCHTICKETREQUEST'].fields_by_name['upload_id']._loaded_options = None

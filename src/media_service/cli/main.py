@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "reconcile": ("media_service.cli.reconcile:reconcile", "Check that everything is there."),
     "config": ("media_service.cli.config:config", "Show every setting and its value."),
     "envoy-config": ("media_service.cli.envoy_config:envoy_config", "Print Envoy's configuration."),
+    "protos": ("media_service.cli.protos:protos", "Write the contract's .proto files."),
     "upload": ("media_service.cli.upload:upload", "Store files."),
     "download": ("media_service.cli.download:download", "Fetch a file."),
     "ls": ("media_service.cli.catalogue:ls", "List what is stored."),
