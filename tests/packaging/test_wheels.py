@@ -3,6 +3,7 @@
 import json
 import subprocess
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,15 +56,23 @@ def client_python(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="module")
-def server_python(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    wheels = [wheel(built[CLIENT]), wheel(built[SERVER])]
-    return environment_with(tmp_path_factory.mktemp("server") / "venv", *wheels)
+def open_folder() -> Iterator[Path]:
+    """Not pytest's: as root, PostgreSQL runs as another user, who has to read what is in here, and
+    each pytest closes the folder of all of them to others."""
+    with tempfile.TemporaryDirectory(prefix="media-wheels-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
-def installed(server_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def server_python(built: Built, open_folder: Path) -> Path:
+    return environment_with(open_folder / "venv", wheel(built[CLIENT]), wheel(built[SERVER]))
+
+
+@pytest.fixture(scope="module")
+def installed(server_python: Path, open_folder: Path) -> Iterator[Service]:
     """`dev`, run by the environment of the server's wheel, away from the sources."""
-    with running(environment(tmp_path_factory.mktemp("dev") / "data"), server_python) as service:
+    with running(environment(open_folder / "data"), server_python) as service:
         yield service
 
 
