@@ -11,6 +11,7 @@ import re
 import ssl
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from string import Template
 from typing import Any
@@ -24,6 +25,7 @@ from media_service.contract import descriptor_set
 TEMPLATES = files("media_service") / "envoy_templates"
 PACKAGE = "mediaservice.v1"
 TYPES = "type.googleapis.com/envoy.extensions"
+LUA = "envoy.filters.http.lua"
 REQUEST_HEADERS = (
     "authorization,content-type,content-digest,repr-digest,range,if-match,if-none-match,if-range,"
     "if-modified-since,if-unmodified-since,upload-offset,upload-complete,last-event-id"
@@ -70,19 +72,28 @@ def services(descriptors: FileDescriptorSet) -> list[ServiceDescriptorProto]:
     return [s for file in descriptors.file if file.package == PACKAGE for s in file.service]
 
 
-def bindings(descriptors: FileDescriptorSet) -> Iterator[tuple[str, str]]:
-    """(HTTP method, path template) of every REST mapping in the contract."""
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A REST mapping of the contract. `streaming`: the response is a stream of messages."""
+
+    method: str
+    template: str
+    streaming: bool
+
+
+def bindings(descriptors: FileDescriptorSet) -> Iterator[Binding]:
     for service in services(descriptors):
         for method in service.method:
             rule = method.options.Extensions[annotations_pb2.http]
             for binding in (rule, *rule.additional_bindings):
                 match binding.WhichOneof("pattern"):
                     case "custom":
-                        yield binding.custom.kind, binding.custom.path
-                    case str(verb):
-                        yield verb.upper(), getattr(binding, verb)
+                        verb, template = binding.custom.kind, binding.custom.path
+                    case str(pattern):
+                        verb, template = pattern.upper(), getattr(binding, pattern)
                     case None:
-                        pass  # gRPC only
+                        continue  # gRPC only
+                yield Binding(verb, template, method.server_streaming)
 
 
 def path_regex(template: str) -> str:
@@ -97,10 +108,18 @@ def path_regex(template: str) -> str:
 
 
 def routes(descriptors: FileDescriptorSet) -> list[dict[str, Any]]:
-    """A 405 for each known path asked with another method; all else goes to the transcoder."""
+    """A 405 for each known path with another method, and HEAD for each GET that has one response;
+    all else goes to the transcoder."""
     methods: dict[str, set[str]] = defaultdict(set)
-    for method, template in bindings(descriptors):
-        methods[path_regex(template)].add(method)
+    readable = set()
+    for binding in bindings(descriptors):
+        regex = path_regex(binding.template)
+        methods[regex].add(binding.method)
+        if binding.method == "GET" and not binding.streaming:
+            readable.add(regex)
+    head_as_get = [regex for regex in sorted(readable) if "HEAD" not in methods[regex]]
+    for regex in head_as_get:
+        methods[regex].add("HEAD")
     refusals = [
         {
             "match": {
@@ -136,9 +155,21 @@ def routes(descriptors: FileDescriptorSet) -> list[dict[str, Any]]:
             {"name": "access-control-request-method", "present_match": True},
         ],
     }
+    heads = [
+        {
+            "match": {
+                "safe_regex": {"regex": regex},
+                "headers": [{"name": ":method", "string_match": {"exact": "HEAD"}}],
+            },
+            "route": service,
+            "metadata": {"filter_metadata": {LUA: {"head_as_get": True}}},
+        }
+        for regex in head_as_get
+    ]
     return [
         {"match": preflight, "route": service},
         *refusals,
+        *heads,
         {"match": {"prefix": "/"}, "route": service},
     ]
 

@@ -31,6 +31,10 @@ def client_of(service: Service, user: str, **claims: object) -> httpx.Client:
     )
 
 
+# What a user without media lists.
+NO_MEDIA = {"media": [], "nextPageToken": ""}
+
+
 def refusal(answer: httpx.Response) -> tuple[int, str]:
     """Status and reason of an error, which must be google.rpc.Status in JSON."""
     assert answer.headers["content-type"] == "application/json"

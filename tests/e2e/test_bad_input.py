@@ -11,6 +11,7 @@ import pytest
 from media_service.ids import new_id
 from tests.e2e.conftest import Service
 from tests.e2e.rest import (
+    NO_MEDIA,
     client_of,
     content,
     create,
@@ -88,7 +89,7 @@ def test_bytes_that_are_not_taken_are_refused_and_leave_nothing(
         headers={"content-type": "multipart/form-data; boundary=limit"},
     )
     assert refusal(answer) == (status, reason)
-    assert owner.get("/v1/media").json() == {"media": [], "nextPageToken": ""}
+    assert owner.get("/v1/media").json() == NO_MEDIA
     eventually(lambda: not stored_files(service) - before)
 
 

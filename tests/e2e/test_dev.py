@@ -18,7 +18,7 @@ from jwt.algorithms import ECAlgorithm
 
 from media_service.clock import now
 from tests.e2e.conftest import STOP_SECONDS, Service, alive, environment, running, start
-from tests.e2e.rest import client_of, settled, store
+from tests.e2e.rest import NO_MEDIA, client_of, settled, store
 from tests.media_files import jpeg
 from tests.tools import eventually
 
@@ -72,7 +72,7 @@ def test_a_second_one_beside_it_is_ready_to_use_and_keeps_its_secrets(
         token = next(x for x in second.welcome if "TOKEN=" in x).partition("=")[2]
         headers = {"authorization": f"Bearer {token}"}
         answer = httpx.get(f"{second.base_url}/v1/media", headers=headers, trust_env=False)
-        assert answer.json() == {}
+        assert answer.json() == NO_MEDIA
         # The first one's key is another.
         answer = httpx.get(f"{service.base_url}/v1/media", headers=headers, trust_env=False)
         assert answer.status_code == 401

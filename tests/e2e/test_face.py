@@ -45,10 +45,10 @@ def test_an_unknown_query_parameter_is_400_and_named(http: httpx.Client) -> None
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("POST", "/v1/media/{id}", "DELETE, GET, PATCH"),
+        ("POST", "/v1/media/{id}", "DELETE, GET, HEAD, PATCH"),
         ("PUT", "/v1/media/{id}/content", "GET, HEAD"),
         ("GET", "/v1/media:upload", "POST"),
-        ("OPTIONS", "/v1/uploads", "GET, POST"),
+        ("OPTIONS", "/v1/uploads", "GET, HEAD, POST"),
     ],
 )
 def test_a_method_a_path_does_not_take_is_405_with_allow(
@@ -171,7 +171,7 @@ def test_a_client_cannot_forge_what_envoy_tells_the_server(alice: httpx.Client) 
     }
     answer = alice.get("/v1/media", headers=forged)
     assert answer.status_code == 200
-    assert "media" in answer.json() or answer.json() == {}
+    assert "media" in answer.json()
 
 
 def test_answers_show_nothing_of_what_is_behind(alice: httpx.Client) -> None:

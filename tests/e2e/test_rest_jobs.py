@@ -39,7 +39,7 @@ def test_a_rendition_is_asked_for_watched_and_read(alice: httpx.Client) -> None:
     assert alice.get(f"/v1/jobs/{job['jobId']}").json() == done
     deleted = alice.delete(f"/v1/media/{media}/renditions/{made['name']}")
     assert deleted.status_code == 200
-    assert made["name"] not in [each["name"] for each in deleted.json().get("renditions", [])]
+    assert made["name"] not in [each["name"] for each in deleted.json()["renditions"]]
     assert refusal(alice.get(path)) == (404, "RENDITION_NOT_FOUND")
 
 

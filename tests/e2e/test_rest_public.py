@@ -67,7 +67,7 @@ def test_it_ends_the_moment_it_becomes_private(
     file = service.data_dir / "public" / path.removeprefix("/v1/public/")
     assert file.read_bytes() == SMALL
     media = show(alice, media_id, "PRIVATE")
-    assert not any("publicUrl" in rendition for rendition in media["renditions"])
+    assert not any(rendition["publicUrl"] for rendition in media["renditions"])
     assert refusal(http.get(path)) == (404, "MEDIA_NOT_FOUND")
     eventually(lambda: not file.exists())
     answer = alice.get(f"/v1/media/{media_id}/renditions/given/content")
