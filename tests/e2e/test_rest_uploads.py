@@ -499,7 +499,7 @@ def test_nothing_remains_of_a_file_in_one_request_that_was_cut(
             eventually(lambda: stored_files(service) - before)
         eventually(lambda: not stored_files(service) - before)
     with client_of(service, user) as client:
-        assert client.get("/v1/media").json() == {}
+        assert client.get("/v1/media").json() == NO_MEDIA
 
 
 # Slow callers
@@ -543,4 +543,4 @@ def test_nothing_remains_of_a_slow_file_in_one_request(impatient: Service) -> No
         assert status_line(connection) == b"HTTP/1.1 408 Request Timeout"
     eventually(lambda: not stored_files(impatient) - before)
     with client_of(impatient, "bob") as client:
-        assert client.get("/v1/media").json() == {}
+        assert client.get("/v1/media").json() == NO_MEDIA
