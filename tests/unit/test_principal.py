@@ -1,14 +1,34 @@
 """Who calls, and what their token lets them do."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from media_service.access.owner import Owner
+from media_service.access.permission import Permission
+from media_service.access.policy import (
+    Guard,
+    authorize,
+    combine,
+    creator,
+    current_guard,
+    scope,
+)
 from media_service.access.principal import Principal
-from media_service.access.require import Guard, current_guard, own, require
 from media_service.errors import NotFound, Reason
 
+READ = Permission.MEDIA_READ
 MISSING = NotFound(Reason.MEDIA_NOT_FOUND, "There is no such media.")
 ADA = Principal("ada")
+
+
+@dataclass(frozen=True)
+class Thing:
+    owner: Owner
+
+
+def thing(owner: Owner | None) -> Thing | None:
+    return None if owner is None else Thing(owner)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +55,8 @@ def test_a_scope_covers_permissions(scope: str | None, permission: str, holds: b
 
 
 def test_a_caller_owns_as_a_user_of_their_organisation() -> None:
-    assert Principal("ada", "acme").owner == own(Principal("ada", "acme"))
+    ada = Principal("ada", "acme")
+    assert ada.owner == creator(ada, Permission.UPLOADS_WRITE)
     assert Principal("ada", "acme").owner == Owner("user", "ada", "acme")
 
 
@@ -48,27 +69,30 @@ def test_a_caller_owns_as_a_user_of_their_organisation() -> None:
         Owner("event", "ada"),
         Owner("user", "Ada"),
         Owner("user", ""),
+        Owner("user", "https://other.example|ada"),
     ],
 )
 def test_what_is_anothers_looks_like_what_is_not_there(owner: Owner | None) -> None:
     with pytest.raises(NotFound) as caught:
-        require(ADA, owner, MISSING)
+        authorize(ADA, READ, thing(owner), MISSING)
     assert caught.value is MISSING
 
 
 def test_what_is_ones_own_may_be_touched() -> None:
-    require(ADA, Owner("user", "ada"), MISSING)
+    mine = Thing(Owner("user", "ada"))
+    assert authorize(ADA, READ, mine, MISSING) is mine
 
 
 def refuse() -> None:
     with pytest.raises(NotFound):
-        require(ADA, None, MISSING)
+        authorize(ADA, READ, None, MISSING)
 
 
 def test_the_guard_remembers_every_decision() -> None:
     for decide in (
-        lambda: own(ADA),
-        lambda: require(ADA, ADA.owner, MISSING),
+        lambda: creator(ADA, Permission.UPLOADS_WRITE),
+        lambda: scope(ADA, READ, "m"),
+        lambda: authorize(ADA, READ, Thing(ADA.owner), MISSING),
         refuse,
     ):
         guard = Guard()
@@ -77,3 +101,20 @@ def test_the_guard_remembers_every_decision() -> None:
         decide()
         current_guard.reset(token)
         assert guard.decided
+
+
+def test_an_equal_subject_of_another_issuer_is_another_user() -> None:
+    other = Principal("ada", issuer="https://other.example")
+    with pytest.raises(NotFound):
+        authorize(other, READ, Thing(ADA.owner), MISSING)
+    with pytest.raises(NotFound):
+        authorize(ADA, READ, Thing(other.owner), MISSING)
+    assert scope(other, READ, "m").params != scope(ADA, READ, "m").params
+
+
+def test_only_things_of_one_owner_are_combined() -> None:
+    mine, eves = Thing(ADA.owner), Thing(Owner("user", "eve"))
+    assert combine(mine, mine, MISSING) is mine
+    for other in (eves, None):
+        with pytest.raises(NotFound):
+            combine(mine, other, MISSING)

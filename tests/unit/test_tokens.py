@@ -185,6 +185,21 @@ async def test_issuer_and_audience_do_not_matter_where_they_are_not() -> None:
     assert await verifier().verify(token(claims(iss="anyone", aud="anything")))
 
 
+async def test_a_user_is_a_subject_of_an_issuer() -> None:
+    """A subject alone names the users of the configured issuer, and those of tokens without one."""
+    other = await verifier().verify(token(claims(iss="https://other.example")))
+    assert other.owner.id == "https://other.example|ada"
+    assert (await verifier().verify(token())).owner.id == "ada"
+    configured = verifier(issuer="https://us.example")
+    ours = await configured.verify(token(claims(iss="https://us.example", sub="auth0|ada")))
+    assert ours.owner.id == "auth0|ada"
+
+
+@pytest.mark.parametrize("changes", [{"iss": "a|b", "sub": "c"}, {"sub": "a|b"}])
+async def test_no_user_can_pass_for_that_of_another_issuer(changes: dict[str, Any]) -> None:
+    assert await refused(verifier(), token(claims(**changes))) is Reason.TOKEN_INVALID
+
+
 # How it is signed
 
 

@@ -7,17 +7,24 @@ from media_service.access.owner import Owner
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller whose token was checked. `scopes` None: every permission of the user."""
+    """A caller whose token was checked.
+
+    A user is a subject of an issuer: an equal subject of another issuer is another user. `issuer`
+    is empty for the service's own issuer (see `tokens`). `scopes` None: every permission of the
+    user.
+    """
 
     subject: str
     org_id: str = ""
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] | None = None
+    issuer: str = ""
 
     @property
     def owner(self) -> Owner:
-        """What this caller owns, and owns what they create."""
-        return Owner("user", self.subject, self.org_id)
+        """The owner of what this caller creates."""
+        user = f"{self.issuer}|{self.subject}" if self.issuer else self.subject
+        return Owner("user", user, self.org_id)
 
     def holds(self, permission: str) -> bool:
         """Whether the token's scope covers a permission such as "media.read"; "media.*" does."""

@@ -1,7 +1,11 @@
 """JSON Web Tokens (RFC 7519) as bearer tokens (RFC 6750).
 
 HS256 with a shared secret, or RS256, ES256 and EdDSA with keys from a JWKS file or URL. Claims:
-`sub` (required), `exp` (required), `org`, `roles` (list), `scope` (space-separated).
+`sub` (required), `exp` (required), `iss`, `org`, `roles` (list), `scope` (space-separated).
+
+A user is a subject of an issuer. The configured issuer (MEDIA_JWT_ISSUER), and tokens without
+`iss`, stand for the service's own issuer, whose users are known by their subject alone. Where no
+issuer is configured, users of an issuer are known as `issuer|subject`.
 """
 
 import asyncio
@@ -48,7 +52,7 @@ class TokenVerifier:
                 return cached[1]
             del self._seen[token]
         claims = await self._claims(token)
-        principal = principal_from(claims)
+        principal = principal_from(claims, self._issuer)
         self._seen[token] = float(claims["exp"]) + LEEWAY_SECONDS, principal
         if len(self._seen) > CACHED:
             self._seen.popitem(last=False)
@@ -86,18 +90,24 @@ class TokenVerifier:
         raise jwt.InvalidAlgorithmError("its algorithm is not accepted here")
 
 
-def principal_from(claims: dict[str, Any]) -> Principal:
+def principal_from(claims: dict[str, Any], own_issuer: str) -> Principal:
+    """`own_issuer`: the configured one, whose users are known by their subject alone."""
     subject, org, roles = claims["sub"], claims.get("org", ""), claims.get("roles", [])
+    issuer = "" if own_issuer else claims.get("iss", "")
     scope = claims.get("scope")
     if not isinstance(org, str) or not isinstance(roles, list) or not subject:
         raise invalid("`sub` and `org` must be strings, `roles` a list")
     if scope is not None and not isinstance(scope, str):
         raise invalid("`scope` must be a string of permissions separated by spaces")
+    if not isinstance(issuer, str) or "|" in (issuer if issuer or own_issuer else subject):
+        # Or a user could be taken for that of another issuer.
+        raise invalid("`iss`, or `sub` without `iss`, must be a string without `|`")
     return Principal(
         subject=subject,
         org_id=org,
         roles=frozenset(map(str, roles)),
         scopes=None if scope is None else frozenset(scope.split()),
+        issuer=issuer,
     )
 
 

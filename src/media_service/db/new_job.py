@@ -13,7 +13,8 @@ NORMAL_PRIORITY = 2
 class NewJob:
     """`kind`: a `JobKind`. `owner` None: the service's own. `pipeline` and `rendition`: see `Job`.
     `done`: there is nothing left to do for it. `parent_id`: of the job that this is a part of, the
-    one of number `part`, from 0. `heavy`: it takes long, and all of a machine."""
+    one of number `part`, from 0. `heavy`: it takes long, and all of a machine.
+    `actor_id`: of the user who asked for it; empty: the service itself."""
 
     kind: str
     subject_id: str
@@ -28,6 +29,7 @@ class NewJob:
     part: int = 0
     heavy: bool = False
     project_id: str = ""
+    actor_id: str = ""
     job_id: str = field(default_factory=new_id)
 
     @property

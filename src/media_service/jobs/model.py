@@ -77,6 +77,7 @@ class Job:
     kind: JobKind
     media_id: str
     owner: Owner
+    actor_id: str
     state: JobState
     priority: Priority
     stage: str

@@ -10,6 +10,7 @@ from typing import Any
 from psycopg.sql import SQL
 
 from media_service.access.owner import Owner
+from media_service.access.policy import Condition, owned_by
 from media_service.db.events import JobChanged, JobRunnable
 from media_service.db.transaction import Connection, Rows
 from media_service.errors import Fault
@@ -38,6 +39,7 @@ def record(row: Mapping[str, Any]) -> Job:
         kind=JobKind(row["kind"]),
         media_id=row["subject_id"],
         owner=Owner(row["owner_type"], row["owner_id"], row["org_id"]),
+        actor_id=row["actor_id"],
         state=JobState(row["state"]),
         priority=Priority(row["priority"]),
         stage=row["stage"],
@@ -415,9 +417,10 @@ async def lock(db: Connection, job_id: str) -> Job | None:
 
 
 async def by_request(db: Connection, owner: Owner, request_id: str) -> Job | None:
+    theirs = owned_by(owner, "j")
     rows = await db.execute(
-        SELECT + "where (j.org_id, j.owner_type, j.owner_id) = (%s, %s, %s) and j.request_id = %s",
-        (owner.org_id, owner.type, owner.id, request_id),
+        (SELECT + f"where {theirs.sql} and j.request_id = %s").encode(),
+        (*theirs.params, request_id),
     )
     row = await rows.fetchone()
     return record(row) if row else None
@@ -425,7 +428,7 @@ async def by_request(db: Connection, owner: Owner, request_id: str) -> Job | Non
 
 async def page(
     db: Connection,
-    owner: Owner,
+    scope: Sequence[Condition],
     *,
     media_id: str | None,
     state: JobState | None,
@@ -434,9 +437,9 @@ async def page(
     after: tuple[datetime, str] | None,
     limit: int,
 ) -> list[Job]:
-    """The owner's jobs, newest first, older than `after` (create_time, job_id)."""
-    where = ["(j.org_id, j.owner_type, j.owner_id) = (%s, %s, %s)", SEEN]
-    params: list[Any] = [owner.org_id, owner.type, owner.id]
+    """Jobs `j` in scope, newest first, older than `after` (create_time, job_id)."""
+    where = [*(condition.sql for condition in scope), SEEN]
+    params = [value for condition in scope for value in condition.params]
     filters = {"subject_id": media_id, "state": state, "kind": kind, "project_id": project_id}
     for column, value in filters.items():
         if value is not None:

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from media_service.access.policy import Condition
 from media_service.errors import InvalidArgument, Reason
 from media_service.media.model import Kind, MediaState, Visibility
 
@@ -39,14 +40,6 @@ def fail(why: str) -> InvalidArgument:
         f"The filter is not valid: {why}.",
         fields=(("filter", why),),
     )
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A piece of a WHERE clause with `%s` for each of `params`."""
-
-    sql: str
-    params: tuple[Any, ...]
 
 
 @dataclass(frozen=True)

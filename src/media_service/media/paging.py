@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from media_service.access.policy import Condition
 from media_service.errors import InvalidArgument, Reason
-from media_service.media.filter import Condition
 
 SORTABLE = ("create_time", "update_time", "size_bytes", "filename")
 DEFAULT_ORDER = "create_time desc"

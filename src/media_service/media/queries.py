@@ -9,6 +9,7 @@ from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
 from media_service.access.owner import Owner
+from media_service.access.policy import Condition
 from media_service.blobs.model import PUBLIC, Blob
 from media_service.db.database import json_bytes
 from media_service.db.transaction import Connection
@@ -161,10 +162,12 @@ async def by_public_key(db: Connection, keys: Sequence[str]) -> dict[str, Media]
 
 
 async def page(
-    db: Connection, where: str, order_by: str, limit: int, params: Sequence[Any]
+    db: Connection, where: Sequence[Condition], order_by: str, limit: int
 ) -> list[Media]:
-    """At most `limit` media; `where` and `order_by` are made by `filter.py` and `paging.py`."""
-    query = f"{SELECT} where {where} order by {order_by} limit %s"
+    """At most `limit` media for which all conditions hold. `order_by` comes from `paging.py`."""
+    conditions = " and ".join(condition.sql for condition in where)
+    params = [value for condition in where for value in condition.params]
+    query = f"{SELECT} where {conditions} order by {order_by} limit %s"
     rows = await db.execute(query.encode(), (*params, limit))
     return [record(row) async for row in rows]
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from media_service.access.permission import Permission
+from media_service.access.policy import authorize
 from media_service.access.principal import Principal
-from media_service.access.require import require
 from media_service.db.batch import Batcher
 from media_service.db.database import Database
 from media_service.errors import NotFound, Reason
@@ -19,15 +20,6 @@ def not_found(media_id: str) -> NotFound:
 
 def nothing_public() -> NotFound:
     return NotFound(Reason.MEDIA_NOT_FOUND, "There is no public content at this path.", media_id="")
-
-
-def permit(principal: Principal, media: Media | None, media_id: str) -> Media:
-    """The media, if it is the caller's. Raises NotFound (MEDIA_NOT_FOUND)."""
-    missing = not_found(media_id)
-    require(principal, media.owner if media else None, missing)
-    if media is None:
-        raise missing
-    return media
 
 
 class PublicReader:
@@ -66,7 +58,8 @@ class MediaReader:
     async def get(self, principal: Principal, media_id: str) -> Media:
         """The caller's media as it is now, or NotFound (MEDIA_NOT_FOUND)."""
         media_id = media_id.lower()
-        return permit(principal, await self.find(media_id), media_id)
+        found = await self.find(media_id)
+        return authorize(principal, Permission.MEDIA_READ, found, not_found(media_id))
 
     async def find(self, media_id: str) -> Media | None:
         """A media, whoever asks: for where something other than the caller permits it."""

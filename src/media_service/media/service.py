@@ -7,8 +7,9 @@ from uuid import UUID
 
 from media_service.access.owner import Owner
 from media_service.access.page_tokens import PageTokens
+from media_service.access.permission import Permission
+from media_service.access.policy import Condition, authorize, owned_by, scope
 from media_service.access.principal import Principal
-from media_service.access.require import own
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
@@ -25,7 +26,7 @@ from media_service.media import queries
 from media_service.media.filter import parse_filter
 from media_service.media.model import Media, MediaState, Rendition
 from media_service.media.paging import after_sql, order_sql, parse_order
-from media_service.media.reader import MediaReader, permit
+from media_service.media.reader import MediaReader, not_found
 
 CHANGEABLE = (
     "filename",
@@ -65,10 +66,18 @@ def readable(media: Media) -> Media:
     return media
 
 
-async def load(db: Connection, principal: Principal, media_id: str, *, lock: bool = False) -> Media:
-    """The caller's media, or NotFound (MEDIA_NOT_FOUND). `lock` keeps others from changing it."""
+async def load(
+    db: Connection,
+    principal: Principal,
+    permission: Permission,
+    media_id: str,
+    *,
+    lock: bool = False,
+) -> Media:
+    """A media on which the caller has the permission. `lock` keeps others from changing it. Raises
+    NotFound (MEDIA_NOT_FOUND)."""
     media = await (queries.lock if lock else queries.get)(db, media_id)
-    return permit(principal, media, media_id)
+    return authorize(principal, permission, media, not_found(media_id))
 
 
 def check_version(media: Media, version: int) -> None:
@@ -140,30 +149,24 @@ class MediaService:
     ) -> tuple[list[Media], Callable[[Media], str]]:
         """Some of the caller's media, and a function from a media to the token of the page that
         continues after it. `owner`: only media of this owner."""
-        mine = own(principal)
+        where = [scope(principal, Permission.MEDIA_READ, "m")]
+        if owner is not None:
+            where.append(owned_by(owner, "m"))
         keys = parse_order(order_by)
         condition = parse_filter(filter_text)
-        query = ("media", mine, filter_text, order_by, show_deleted, owner, project_id)
-        where = ["(m.org_id, m.owner_type, m.owner_id) = (%s, %s, %s)"]
-        params: list[Any] = [mine.org_id, mine.type, mine.id]
+        query = ("media", principal.owner, filter_text, order_by, show_deleted, owner, project_id)
         if not show_deleted:
-            where.append("m.delete_time is null")
-        if owner is not None and owner != mine:  # nobody sees media of others
-            where.append("false")
+            where.append(Condition("m.delete_time is null", ()))
         if project_id:
-            where.append("m.project_id <> '' and m.project_id = %s")
-            params.append(project_id)
+            where.append(Condition("m.project_id <> '' and m.project_id = %s", (project_id,)))
         if condition:
-            where.append(condition.sql)
-            params += condition.params
+            where.append(condition)
         if page_token:
             types = [TYPES[key.name] for key in keys]
             values = self._page_tokens.open(query, page_token, types)
-            after = after_sql(keys, values)
-            where.append(after.sql)
-            params += after.params
+            where.append(after_sql(keys, values))
         async with self._database.connection() as db:
-            found = await queries.page(db, " and ".join(where), order_sql(keys), limit, params)
+            found = await queries.page(db, where, order_sql(keys), limit)
         seal = self._page_tokens.seal
         return found, lambda m: seal(query, [getattr(m, key.name) for key in keys])
 
@@ -172,7 +175,7 @@ class MediaService:
     ) -> Media:
         """Changes some of `CHANGEABLE`, if `etag` is empty or still the media's."""
         async with self._database.transaction() as tx:
-            media = await load(tx, principal, media_id, lock=True)
+            media = await load(tx, principal, Permission.MEDIA_WRITE, media_id, lock=True)
             if media.delete_time is not None:
                 raise gone(media_id)
             check_etag(media, etag)
@@ -180,30 +183,30 @@ class MediaService:
             if not changes:
                 return media
             await queries.set_fields(tx, media_id, changes)
-            changed = await load(tx, principal, media_id)
+            changed = await load(tx, principal, Permission.MEDIA_WRITE, media_id)
             await follow(tx, media, changed)
         return changed
 
     async def delete(self, principal: Principal, media_id: str, etag: str) -> Media:
         """Soft-deletes; idempotent."""
         async with self._database.transaction() as tx:
-            media = await load(tx, principal, media_id, lock=True)
+            media = await load(tx, principal, Permission.MEDIA_DELETE, media_id, lock=True)
             if media.delete_time is not None:
                 return media
             check_etag(media, etag)
             await queries.set_deleted(tx, media_id, self._purge_after)
-            changed = await load(tx, principal, media_id)
+            changed = await load(tx, principal, Permission.MEDIA_DELETE, media_id)
             await follow(tx, media, changed)
         return changed
 
     async def undelete(self, principal: Principal, media_id: str) -> Media:
         """Takes a soft delete back; idempotent."""
         async with self._database.transaction() as tx:
-            media = await load(tx, principal, media_id, lock=True)
+            media = await load(tx, principal, Permission.MEDIA_DELETE, media_id, lock=True)
             if media.delete_time is None:
                 return media
             await queries.set_deleted(tx, media_id, None)
-            changed = await load(tx, principal, media_id)
+            changed = await load(tx, principal, Permission.MEDIA_DELETE, media_id)
             await follow(tx, media, changed)
         return changed
 

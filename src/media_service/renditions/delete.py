@@ -3,6 +3,7 @@
 Rows go first, in one transaction; jobs then remove the bytes that nothing refers to any more.
 """
 
+from media_service.access.permission import Permission
 from media_service.access.principal import Principal
 from media_service.blobs import queries as blobs
 from media_service.blobs.placing import release
@@ -33,7 +34,7 @@ class DeletionService:
     ) -> Media:
         """Removes a rendition; a job removes its bytes. Raises NotFound (RENDITION_NOT_FOUND)."""
         async with self._database.transaction() as tx:
-            media = await load(tx, principal, media_id, lock=True)
+            media = await load(tx, principal, Permission.MEDIA_DELETE, media_id, lock=True)
             if media.delete_time is not None:
                 raise gone(media_id)
             blob = find_rendition(media, name).blob
@@ -43,14 +44,14 @@ class DeletionService:
             await queries.remove_rendition(tx, media_id, name)
             await release(tx, blob.blob_id)
             await queries.touch(tx, media_id)
-            changed = await load(tx, principal, media_id)
+            changed = await load(tx, principal, Permission.MEDIA_DELETE, media_id)
             tx.emit(MediaChanged(media_id))
         return changed
 
     async def purge(self, principal: Principal, media_id: str) -> None:
         """Removes a soft-deleted media at once; jobs remove its bytes."""
         async with self._database.transaction() as tx:
-            media = await load(tx, principal, media_id, lock=True)
+            media = await load(tx, principal, Permission.MEDIA_PURGE, media_id, lock=True)
             if media.delete_time is None:
                 raise FailedPrecondition(
                     Reason.MEDIA_NOT_DELETED,

@@ -1,5 +1,6 @@
 """Which media others can be made of."""
 
+from media_service.access.policy import combine
 from media_service.codecs.pipeline.route import Route, find_route
 from media_service.errors import FailedPrecondition, Reason
 from media_service.media.model import Kind, Media
@@ -27,6 +28,4 @@ def way_of(media: Media, text: str) -> Route:
 def overlay_of(media: Media, overlay: Media | None, media_id: str) -> Media:
     """A picture of the same owner that is laid over another. Raises as `picture_of`, and NotFound
     (MEDIA_NOT_FOUND)."""
-    if overlay is None or overlay.owner != media.owner:
-        raise not_found(media_id)
-    return picture_of(overlay)
+    return picture_of(combine(media, overlay, not_found(media_id)))

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from media_service.access.owner import Owner
+from media_service.access.permission import Permission
+from media_service.access.policy import authorize, creator, owned_by, scope
 from media_service.access.principal import Principal
-from media_service.access.require import own, require
 from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.codecs.pipeline.text_form import digest
 from media_service.db.batch import Batcher
@@ -74,7 +75,6 @@ class JobService:
         Raises NotFound (MEDIA_NOT_FOUND), FailedPrecondition (MEDIA_DELETED,
         MEDIA_QUARANTINED, OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED).
         """
-        own(principal)
         async with self._database.transaction() as tx:
             jobs = [await self._order(tx, principal, order) for order in orders]
             failpoint("job.order.before")
@@ -83,10 +83,12 @@ class JobService:
 
     async def _order(self, tx: Transaction, principal: Principal, order: Order) -> Job:
         if order.request_id and (
-            known := await queries.by_request(tx, principal.owner, order.request_id)
+            known := await queries.by_request(
+                tx, creator(principal, Permission.MEDIA_WRITE), order.request_id
+            )
         ):
             return known
-        media = await load(tx, principal, order.media_id)
+        media = await load(tx, principal, Permission.MEDIA_WRITE, order.media_id)
         way = way_of(media, order.plan.text)
         check_rendition_limit(media, order.name)
         for overlay_id in order.plan.overlays:
@@ -102,6 +104,7 @@ class JobService:
             done=media.made(order.name, order.plan.text) is not None,
             heavy=way.heavy,
             project_id=media.project_id,
+            actor_id=principal.owner.id,
         )
         await tx.enqueue(new)
         found = await queries.lock(tx, new.job_id)
@@ -113,7 +116,9 @@ class JobService:
 
     async def get(self, principal: Principal, job_id: str) -> JobView:
         """Raises NotFound (JOB_NOT_FOUND)."""
-        return await self._view(permit(principal, await self._read(job_id), job_id))
+        return await self._view(
+            authorize(principal, Permission.JOBS_READ, await self._read(job_id), not_found(job_id))
+        )
 
     async def list_jobs(
         self,
@@ -129,13 +134,13 @@ class JobService:
     ) -> list[JobView]:
         """The caller's jobs, newest first, older than `after` (create_time, job_id). `owner`: none
         but theirs."""
-        mine = own(principal)
-        if owner not in {None, mine}:
-            return []
+        where = [scope(principal, Permission.JOBS_READ, "j")]
+        if owner is not None:
+            where.append(owned_by(owner, "j"))
         async with self._database.connection() as db:
             jobs = await queries.page(
                 db,
-                mine,
+                where,
                 media_id=media_id,
                 state=state,
                 kind=kind,
@@ -159,14 +164,14 @@ class JobService:
         Raises NotFound (JOB_NOT_FOUND), FailedPrecondition (JOB_NOT_CANCELLABLE).
         """
         async with self._database.transaction() as tx:
-            job = permit(principal, await queries.lock(tx, job_id), job_id)
+            job = await held(tx, principal, job_id)
             if job.state is JobState.CANCELLED:
                 return JobView(job)
             if job.kind is not JobKind.PROCESS or job.state.final:
                 raise not_cancellable(job)
             await queries.cancel(tx, job_id)
             await queries.cancel_parts(tx, job_id)
-            job = permit(principal, await queries.lock(tx, job_id), job_id)
+            job = await held(tx, principal, job_id)
         return JobView(job)
 
     async def retry(self, principal: Principal, job_id: str) -> JobView:
@@ -175,7 +180,7 @@ class JobService:
         Raises NotFound (JOB_NOT_FOUND), FailedPrecondition (JOB_NOT_RETRYABLE).
         """
         async with self._database.transaction() as tx:
-            job = permit(principal, await queries.lock(tx, job_id), job_id)
+            job = await held(tx, principal, job_id)
             if job.state not in {JobState.FAILED, JobState.CANCELLED}:
                 raise FailedPrecondition(
                     Reason.JOB_NOT_RETRYABLE,
@@ -184,7 +189,7 @@ class JobService:
                     state=job.state,
                 )
             await queries.restart(tx, job_id)
-            job = permit(principal, await queries.lock(tx, job_id), job_id)
+            job = await held(tx, principal, job_id)
         return JobView(job)
 
     async def _view(self, job: Job) -> JobView:
@@ -204,15 +209,16 @@ def view(job: Job, media: Media | None) -> JobView:
     return JobView(job, media, media.made(job.rendition, job.pipeline))
 
 
-def permit(principal: Principal, job: Job | None, job_id: str) -> Job:
-    """The job, if it is the caller's. Raises NotFound (JOB_NOT_FOUND)."""
-    missing = NotFound(
+async def held(tx: Transaction, principal: Principal, job_id: str) -> Job:
+    """A job that the caller may change, locked. Raises NotFound (JOB_NOT_FOUND)."""
+    job = await queries.lock(tx, job_id)
+    return authorize(principal, Permission.JOBS_WRITE, job, not_found(job_id))
+
+
+def not_found(job_id: str) -> NotFound:
+    return NotFound(
         Reason.JOB_NOT_FOUND, "There is no such job, or it is not yours.", job_id=job_id
     )
-    require(principal, job.owner if job else None, missing)
-    if job is None:
-        raise missing
-    return job
 
 
 def not_cancellable(job: Job) -> FailedPrecondition:

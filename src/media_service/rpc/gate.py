@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.message import Message
 
-from media_service.access.require import Guard, current_guard
+from media_service.access.policy import Guard, current_guard
 from media_service.access.tokens import TokenVerifier
 from media_service.errors import (
     PermissionDenied,

@@ -17,6 +17,7 @@ def job_to_message(view: JobView, public_urls: PublicUrls) -> job_pb2.Job:
     message = job_pb2.Job(
         job_id=job.job_id,
         owner=owner_to_message(job.owner),
+        actor=job_pb2.Job.Actor(type="user" if job.actor_id else "service", id=job.actor_id),
         project_id=job.project_id,
         type=job_pb2.Job.Type.Value(job.kind),
         state=job_pb2.Job.State.Value(job.state),

@@ -59,7 +59,13 @@ def whole_crc32c(parts: list[Part]) -> int:
 
 
 def ingest_of(media: NewMedia) -> NewJob:
-    return NewJob(JobKind.INGEST, media.media_id, media.owner, project_id=media.project_id)
+    return NewJob(
+        JobKind.INGEST,
+        media.media_id,
+        media.owner,
+        project_id=media.project_id,
+        actor_id=media.owner.id,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,12 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from media_service.access.owner import Owner
+from media_service.access.permission import Permission
+from media_service.access.policy import authorize
+from media_service.access.principal import Principal
 from media_service.db.database import Database
 from media_service.db.events import UploadChanged
+from media_service.db.transaction import Connection
 from media_service.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound, Reason
 from media_service.failpoints import failpoint
 from media_service.uploads import queries
@@ -20,6 +24,14 @@ def upload_not_found(upload_id: str) -> NotFound:
         "There is no such upload, or it is not yours.",
         upload_id=upload_id,
     )
+
+
+async def load(
+    db: Connection, principal: Principal, permission: Permission, upload_id: str
+) -> Upload:
+    """An upload on which the caller has the permission. Raises NotFound (UPLOAD_NOT_FOUND)."""
+    upload = await queries.get(db, upload_id)
+    return authorize(principal, permission, upload, upload_not_found(upload_id))
 
 
 def upload_exists(upload_id: str) -> AlreadyExists:

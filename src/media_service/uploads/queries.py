@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from media_service.access.owner import Owner
+from media_service.access.policy import Condition, owned_by
 from media_service.db.database import json_bytes
 from media_service.db.transaction import Connection, Rows
 from media_service.errors import Fault
@@ -140,9 +141,10 @@ async def lock(db: Connection, upload_id: str) -> Upload | None:
 
 
 async def by_request(db: Connection, owner: Owner, request_id: str) -> Upload | None:
+    theirs = owned_by(owner, "u")
     rows = await db.execute(
-        SELECT + "where (u.org_id, u.owner_type, u.owner_id) = (%s, %s, %s) and u.request_id = %s",
-        (owner.org_id, owner.type, owner.id, request_id),
+        (SELECT + f"where {theirs.sql} and u.request_id = %s").encode(),
+        (*theirs.params, request_id),
     )
     row = await rows.fetchone()
     return record(row) if row else None
@@ -150,31 +152,23 @@ async def by_request(db: Connection, owner: Owner, request_id: str) -> Upload | 
 
 async def page(
     db: Connection,
-    owner: Owner,
+    scope: Condition,
     state: UploadState | None,
     after: tuple[datetime, str] | None,
     limit: int,
 ) -> list[Upload]:
-    """The owner's uploads, newest first, older than `after` (create_time, upload_id)."""
+    """Uploads `u` in scope, newest first, older than `after` (create_time, upload_id)."""
+    where, params = [scope.sql], [*scope.params]
+    if state is not None:
+        where.append("u.state = %s")
+        params.append(state)
+    if after is not None:
+        where.append("(u.create_time, u.upload_id) < (%s, %s::uuid)")
+        params += after
     rows = await db.execute(
-        SELECT
-        + """
-        where (u.org_id, u.owner_type, u.owner_id) = (%(org)s, %(type)s, %(id)s)
-          and (%(state)s::text is null or u.state = %(state)s)
-          and (%(time)s::timestamptz is null
-               or (u.create_time, u.upload_id) < (%(time)s, %(upload)s::uuid))
-        order by u.create_time desc, u.upload_id desc
-        limit %(limit)s
-        """,
-        {
-            "org": owner.org_id,
-            "type": owner.type,
-            "id": owner.id,
-            "state": state,
-            "time": after[0] if after else None,
-            "upload": after[1] if after else None,
-            "limit": limit,
-        },
+        f"{SELECT} where {' and '.join(where)}"
+        " order by u.create_time desc, u.upload_id desc limit %s".encode(),
+        (*params, limit),
     )
     return [record(row) async for row in rows]
 

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from media_service.access.owner import Owner
+from media_service.access.permission import Permission
+from media_service.access.policy import creator, scope
 from media_service.access.principal import Principal
-from media_service.access.require import own, require
 from media_service.db.database import Database
 from media_service.db.events import UploadChanged
 from media_service.db.new_job import NewJob
@@ -29,10 +30,10 @@ from media_service.uploads.finish import Finisher
 from media_service.uploads.ledger import (
     Created,
     Ledger,
+    load,
     not_active,
     superseded,
     upload_exists,
-    upload_not_found,
 )
 from media_service.uploads.model import Chunk, Upload, UploadResult, UploadSpec, UploadState
 from media_service.uploads.parts.check import ListedPart, outstanding
@@ -75,7 +76,7 @@ class UploadService:
 
     async def create(self, principal: Principal, specs: Sequence[UploadSpec]) -> list[UploadResult]:
         """Opens sessions, all or none. A known request id gives the session it opened before."""
-        owner = own(principal)
+        owner = creator(principal, Permission.UPLOADS_WRITE)
         for spec in specs:
             self._acceptance.check_declared(spec)
         blobs = [new_id() for _ in specs]
@@ -122,7 +123,9 @@ class UploadService:
 
     async def get(self, principal: Principal, upload_id: str) -> UploadResult:
         async with self._database.connection() as db:
-            return await self._result(db, await self._load(db, principal, upload_id))
+            return await self._result(
+                db, await load(db, principal, Permission.UPLOADS_READ, upload_id)
+            )
 
     async def list_uploads(
         self,
@@ -132,9 +135,9 @@ class UploadService:
         limit: int,
     ) -> list[UploadResult]:
         """The caller's uploads, newest first, older than `after` (create_time, upload_id)."""
-        owner = own(principal)
+        mine = scope(principal, Permission.UPLOADS_READ, "u")
         async with self._database.connection() as db:
-            uploads = await queries.page(db, owner, state, after, limit)
+            uploads = await queries.page(db, mine, state, after, limit)
             return [await self._result(db, upload) for upload in uploads]
 
     def watch(self, principal: Principal, upload_id: str) -> AsyncGenerator[UploadResult, None]:
@@ -152,7 +155,7 @@ class UploadService:
         """Finishes an upload whose bytes are all here; idempotent. `listed`: the parts as the
         caller has them, if the caller says."""
         async with self._database.connection() as db:
-            upload = await self._load(db, principal, upload_id)
+            upload = await load(db, principal, Permission.UPLOADS_WRITE, upload_id)
         if upload.state not in {UploadState.FINISHED, UploadState.VERIFYING}:
             await self._collector.collect(upload)
             await self._finisher.finish_session(upload_id, checksums, listed=listed)
@@ -161,12 +164,14 @@ class UploadService:
     async def abort(self, principal: Principal, upload_id: str) -> UploadResult:
         """Gives an upload up; idempotent. Its bytes are removed by a job."""
         async with self._database.transaction() as tx:
-            upload = await self._load(tx, principal, upload_id)
+            upload = await load(tx, principal, Permission.UPLOADS_WRITE, upload_id)
             ended = await queries.end(tx, upload_id, UploadState.ACTIVE, UploadState.ABORTED)
             if ended:
                 await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))
                 tx.emit(UploadChanged(upload_id, UploadState.ABORTED, upload.epoch))
-            result = await self._result(tx, await self._load(tx, principal, upload_id))
+            result = await self._result(
+                tx, await load(tx, principal, Permission.UPLOADS_WRITE, upload_id)
+            )
             failpoint("upload.abort.before")
         failpoint("upload.abort.after")
         if result.upload.state is not UploadState.ABORTED:
@@ -209,7 +214,7 @@ class UploadService:
         """Creates a session in place and writes a stream into it. A stream that finishes soon is
         stored in one step; otherwise `on_created` is told when the session exists. Unless
         `resumable`, a stream that breaks leaves nothing."""
-        owner = own(principal)
+        owner = creator(principal, Permission.UPLOADS_WRITE)
         self._acceptance.check_declared(spec)
         ledger = self._ledger(spec, owner, new_id(), "", 1, on_created)
         writer = self._writer(ledger, 1, 0)
@@ -221,7 +226,7 @@ class UploadService:
         self, principal: Principal, spec: UploadSpec, chunk: Chunk
     ) -> UploadResult:
         """Stores an upload that came whole, in one chunk: no stream, no session."""
-        owner = own(principal)
+        owner = creator(principal, Permission.UPLOADS_WRITE)
         self._acceptance.check_declared(spec)
         check_chunk(chunk, 0, 0, spec, self._acceptance)
         declared = merge(spec.checksums, chunk.checksums)
@@ -235,7 +240,7 @@ class UploadService:
         """The upload, for a stream to go on with. Raises FailedPrecondition: UPLOAD_NOT_ACTIVE, or
         PARTS_OUTSTANDING; InvalidArgument: PART_TOO_SMALL."""
         async with self._database.connection() as db:
-            upload = await self._load(db, principal, upload_id)
+            upload = await load(db, principal, Permission.UPLOADS_WRITE, upload_id)
         await self._collector.collect(upload)
         async with self._database.transaction() as tx:
             held = await queries.lock(tx, upload_id)
@@ -376,14 +381,6 @@ class UploadService:
             if await queries.end(tx, upload_id, UploadState.ACTIVE, UploadState.ABORTED):
                 await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))
                 tx.emit(UploadChanged(upload_id, UploadState.ABORTED, ledger.epoch))
-
-    async def _load(self, db: Connection, principal: Principal, upload_id: str) -> Upload:
-        upload = await queries.get(db, upload_id)
-        missing = upload_not_found(upload_id)
-        require(principal, upload.owner if upload else None, missing)
-        if upload is None:
-            raise missing
-        return upload
 
     async def _result(self, db: Connection, upload: Upload) -> UploadResult:
         media = None

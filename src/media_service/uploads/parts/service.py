@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from media_service.access.links import LinkSigner, invalid
+from media_service.access.permission import Permission
+from media_service.access.policy import authorize
 from media_service.access.principal import Principal
-from media_service.access.require import require
 from media_service.clock import now
 from media_service.db.database import Database
 from media_service.errors import (
@@ -24,7 +25,7 @@ from media_service.storage.checksums import Checksums
 from media_service.storage.driver import ExpectedRange, PartName, PartWriter, SignedRequest
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, check_checksums
-from media_service.uploads.ledger import not_active, upload_not_found
+from media_service.uploads.ledger import load, not_active, upload_not_found
 from media_service.uploads.model import Chunk, Part, Upload, UploadState
 from media_service.uploads.parts import queries as part_queries
 from media_service.uploads.parts.check import ListedPart, check_number, other_bytes
@@ -125,7 +126,7 @@ class PartService:
     ) -> list[Part]:
         """Parts, stored or claimed, by number, those after `after`. Of one that a stream is still
         writing: what is counted."""
-        upload = await self._load(principal, upload_id)
+        upload = await self._load(principal, Permission.UPLOADS_READ, upload_id)
         await self._collector.collect(upload)
         async with self._database.connection() as db:
             return await part_queries.page(db, upload_id, after, limit)
@@ -138,7 +139,7 @@ class PartService:
         lifetime: timedelta,
     ) -> list[SignedPart]:
         """Claims parts, and gives a request for each. None `wanted`: the whole file as one."""
-        upload = active(await self._load(principal, upload_id))
+        upload = active(await self._load(principal, Permission.UPLOADS_WRITE, upload_id))
         named = [named_bytes(part) for part in wanted or [whole(upload)]]
         if len({part.number for part in named}) < len(named):
             raise invalid_parts("must name each part once")
@@ -261,11 +262,12 @@ class PartService:
         """An upload that takes bytes, and one of its parts."""
         async with self._database.connection() as db:
             upload, part = await part_queries.find(db, upload_id, number)
-        return active(allowed(principal, upload_id, upload)), part
+        missing = upload_not_found(upload_id)
+        return active(authorize(principal, Permission.UPLOADS_WRITE, upload, missing)), part
 
-    async def _load(self, principal: Principal, upload_id: str) -> Upload:
+    async def _load(self, principal: Principal, permission: Permission, upload_id: str) -> Upload:
         async with self._database.connection() as db:
-            return allowed(principal, upload_id, await queries.get(db, upload_id))
+            return await load(db, principal, permission, upload_id)
 
     def _most(self, upload: Upload) -> int:
         """The most bytes one part may have, of those that come through this service."""
@@ -294,15 +296,6 @@ class NamedBytes:
     number: int
     size: int
     crc32c: int
-
-
-def allowed(principal: Principal, upload_id: str, upload: Upload | None) -> Upload:
-    """The upload, if it is there for this caller. Raises NotFound."""
-    missing = upload_not_found(upload_id)
-    require(principal, upload.owner if upload else None, missing)
-    if upload is None:
-        raise missing
-    return upload
 
 
 def active(upload: Upload) -> Upload:

@@ -1,0 +1,14 @@
+"""What a caller may be allowed to do, named as in the rules of the contract."""
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    MEDIA_READ = "media.read"
+    MEDIA_WRITE = "media.write"
+    MEDIA_DELETE = "media.delete"
+    MEDIA_PURGE = "media.purge"
+    UPLOADS_READ = "uploads.read"
+    UPLOADS_WRITE = "uploads.write"
+    JOBS_READ = "jobs.read"
+    JOBS_WRITE = "jobs.write"
