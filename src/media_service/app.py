@@ -1,13 +1,13 @@
 """The composition root: what is made of what, and in which order it starts and stops."""
 
 import asyncio
-import logging
 import os
 import resource
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from media_service.access.links import LinkSigner, key_from
 from media_service.access.page_tokens import PageTokens
@@ -31,6 +31,7 @@ from media_service.downloads.service import DownloadService
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import JobKind
+from media_service.jobs.periodic import PeriodicTask, run_periodically
 from media_service.jobs.worker import Worker
 from media_service.media.expiry import expire_due
 from media_service.media.model import Kind
@@ -66,13 +67,7 @@ from media_service.uploads.running import Running
 from media_service.uploads.service import UploadService
 from media_service.watches.tickets import WatchTickets, remove_expired_tickets
 
-log = logging.getLogger(__name__)
-
 GRACE_SECONDS = 10
-# How often a worker looks for uploads to expire and media to purge.
-SWEEP_SECONDS = 60
-# How often it looks for what dead processes left in the stores and in TMPDIR.
-TIDY_SECONDS = 3600
 # Pictures of a worker process, all together. What does not fit in waits.
 WORKER_RENDER_BYTES = 2 << 30
 # How long jobs may take, by the clock: long films. Pictures have limits of their own; the rest only
@@ -315,13 +310,12 @@ async def handlers(config: Config, parts: Base) -> AsyncIterator[Mapping[JobKind
 
 
 async def work(config: Config, ready: Callable[[], None], opener: Opener = open_store) -> None:
-    """Runs the jobs, and the sweeps that belong to no caller, until cancelled."""
+    """Runs jobs and periodic tasks until cancelled."""
     async with base(config, opener) as parts, handlers(config, parts) as found:
         worker = Worker(parts.database, found, config.worker_slots, LIMITS)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())
-            tasks.create_task(sweep(parts.database, config.purge_after))
-            tasks.create_task(tidy(Reconciler(parts.database, parts.stores)))
+            tasks.create_task(run_periodically(periodic_tasks(config, parts)))
             ready()
 
 
@@ -332,36 +326,21 @@ async def reconciler(config: Config, older_than: timedelta) -> AsyncIterator[Rec
         yield Reconciler(parts.database, parts.stores, older_than)
 
 
-async def sweep(database: Database, purge_after: timedelta) -> None:
-    """Removes what has expired, every minute."""
-    while True:
-        try:
-            expired = await expire_uploads(database)
-            deleted = await expire_due(database, purge_after)
-            purged = await purge_due(database)
-            unused = await forget_unused(database)
-            jobs = await forget_ended(database)
-            tickets = await remove_expired_tickets(database)
-            segments = await remove_abandoned(database)
-            if expired or deleted or purged or unused or jobs or tickets or segments:
-                log.info(
-                    "expired %d uploads, deleted %d and purged %d media, removed %d unused renders,"
-                    " %d old jobs, %d expired watch tickets, %d segments of abandoned streams",
-                    *(expired, deleted, purged, unused, jobs, tickets, segments),
-                )
-        except Unavailable as error:
-            log.warning("sweep put off: %s", error.message)
-        await asyncio.sleep(SWEEP_SECONDS)
-
-
-async def tidy(reconciler: Reconciler) -> None:
-    """Removes what dead processes left, for ever. Every worker does it; that does no harm."""
-    while True:
-        try:
-            aborted = await reconciler.abort_abandoned()
-            removed = await asyncio.to_thread(remove_leftovers, GRACE)
-            if aborted or removed:
-                log.info("removed %d abandoned uploads, %d temporary files", aborted, removed)
-        except MediaError as error:
-            log.warning("tidying put off: %s", error.message)
-        await asyncio.sleep(TIDY_SECONDS)
+def periodic_tasks(config: Config, parts: Base) -> Sequence[PeriodicTask]:
+    """What workers do every so often. A line here is all that another task needs."""
+    database = parts.database
+    abandoned = Reconciler(database, parts.stores)
+    minute, hour = timedelta(minutes=1), timedelta(hours=1)
+    return (
+        PeriodicTask("expired uploads", minute, partial(expire_uploads, database)),
+        PeriodicTask("expired media", minute, partial(expire_due, database, config.purge_after)),
+        PeriodicTask("purged media", minute, partial(purge_due, database)),
+        PeriodicTask("unused renders", minute, partial(forget_unused, database)),
+        PeriodicTask("old jobs", minute, partial(forget_ended, database)),
+        PeriodicTask("expired watch tickets", minute, partial(remove_expired_tickets, database)),
+        PeriodicTask("segments of abandoned streams", minute, partial(remove_abandoned, database)),
+        PeriodicTask("parts of abandoned uploads", hour, abandoned.abort_abandoned),
+        PeriodicTask(
+            "leftover temporary files", hour, partial(asyncio.to_thread, remove_leftovers, GRACE)
+        ),
+    )

@@ -109,6 +109,7 @@ async def test_a_pipeline_becomes_a_rendition(working: Running) -> None:
     accepted = await process(ann, media.media_id, "resize:32x,convert:WEBP")
     assert (accepted.type, accepted.priority, accepted.attempt) == (Job.PROCESS, Job.NORMAL, 0)
     assert accepted.rendition_name.startswith("p-")
+    assert (accepted.actor.type, accepted.actor.id) == ("user", "ann")
     seen = [job async for job in watch(ann, accepted.job_id)]
     done = seen[-1]
     assert (done.state, done.progress_percent, done.stage) == (Job.SUCCEEDED, 100, "")

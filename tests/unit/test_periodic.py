@@ -1,0 +1,39 @@
+"""Periodic tasks do not stand in each other's way."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from media_service.errors import Reason, Unavailable
+from media_service.jobs.periodic import PeriodicTask, run_periodically
+
+SOON = timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("a bug"), Unavailable(Reason.DATABASE_UNAVAILABLE, "It is away.")]
+)
+async def test_a_task_that_fails_is_tried_again_and_stops_no_other(error: Exception) -> None:
+    failures, runs = 0, 0
+    enough = asyncio.Event()
+
+    async def fails() -> int:
+        nonlocal failures
+        failures += 1
+        raise error
+
+    async def works() -> int:
+        nonlocal runs
+        runs += 1
+        if runs > 3 and failures > 3:
+            enough.set()
+        return 1
+
+    tasks = [PeriodicTask("failing", SOON, fails), PeriodicTask("working", SOON, works)]
+    running = asyncio.create_task(run_periodically(tasks))
+    async with asyncio.timeout(20):
+        await enough.wait()
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
