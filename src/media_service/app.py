@@ -1,4 +1,5 @@
-"""The composition root: what is made of what, and in which order it starts and stops."""
+"""The composition root: which object is built from which, and in which order they start and
+stop."""
 
 import asyncio
 import os
@@ -68,21 +69,21 @@ from media_service.uploads.service import UploadService
 from media_service.watches.tickets import WatchTickets, remove_expired_tickets
 
 GRACE_SECONDS = 10
-# Pictures of a worker process, all together. What does not fit in waits.
+# Memory of all images that a worker process renders at once. Others wait.
 WORKER_RENDER_BYTES = 2 << 30
-# How long jobs may take, by the clock: long films. Pictures have limits of their own; the rest only
-# moves bytes, which takes as long as it takes.
+# How long jobs may take, for the sake of long videos. Images have limits of their own; all other
+# jobs only move bytes.
 LIMITS = {JobKind.PROCESS: timedelta(hours=24)}
-# Pictures of a server process, as well.
+# Memory of all images that a server process renders at once.
 RENDER_BYTES = 2 << 30
 
-# Makes a store of its name and URL.
+# Opens a store, given its name and URL.
 Opener = Callable[[str, str], BlobStore]
 
 
 @dataclass(frozen=True)
 class Base:
-    """What server and worker both stand on."""
+    """What server and worker share."""
 
     database: Database
     raw: BlobStore
@@ -115,13 +116,13 @@ async def base(config: Config, opener: Opener = open_store) -> AsyncIterator[Bas
 
 
 def setting(name: str) -> str:
-    """The variable that says where a store is."""
+    """The variable that selects a store."""
     return f"MEDIA_STORAGE_{name.upper()}_URL"
 
 
 @asynccontextmanager
 async def store(name: str, url: str, opener: Opener) -> AsyncIterator[BlobStore]:
-    """A store, not yet checked, for as long as the context lasts."""
+    """Opens a store for the context, without checking it."""
     try:
         opened = opener(name, url)
     except ValueError as error:
@@ -133,7 +134,7 @@ async def store(name: str, url: str, opener: Opener) -> AsyncIterator[BlobStore]
 
 
 async def check(opened: BlobStore) -> None:
-    """Raises Unavailable, naming the setting, unless the store can be read and written."""
+    """Raises Unavailable, which names the setting, unless the store is readable and writable."""
     try:
         await opened.driver.check()
     except MediaError as error:
@@ -157,7 +158,7 @@ def link_signer(keys: Sequence[str]) -> LinkSigner:
 
 
 def presets(config: Config) -> Presets:
-    """What media get by themselves."""
+    """The pipelines of every new media, by kind."""
     texts = {
         Kind.VIDEO: config.video_presets,
         Kind.AUDIO: config.audio_presets,
@@ -173,7 +174,7 @@ def presets(config: Config) -> Presets:
 
 @asynccontextmanager
 async def renders(config: Config, parts: Base) -> AsyncIterator[RenderService]:
-    """What makes pictures while somebody waits for them, and keeps them."""
+    """Renders images while requests wait, and caches them."""
     children = config.render_children or len(os.sched_getaffinity(0))
     cache = RenderCache(parts.database, parts.raw)
     async with ImageRenderer(
@@ -196,8 +197,7 @@ async def renders(config: Config, parts: Base) -> AsyncIterator[RenderService]:
 async def server(
     config: Config, port: int | None = None, opener: Opener = open_store
 ) -> AsyncIterator[RpcServer]:
-    """A gRPC server that takes calls for as long as the context lasts, on the configured port, or
-    another; 0 is a free one."""
+    """Runs a gRPC server for the context. `port` replaces the configured one; 0: a free one."""
     try:
         verifier = TokenVerifier(
             secret=config.jwt_secret,
@@ -279,7 +279,7 @@ async def serve(config: Config, ready: Callable[[], None]) -> None:
 
 @asynccontextmanager
 async def handlers(config: Config, parts: Base) -> AsyncIterator[Mapping[JobKind, JobHandler]]:
-    """What does jobs, by their kind."""
+    """The handlers of jobs, by kind."""
     async with (
         Inspector(config.max_pixels, config.worker_slots) as inspector,
         ImageRenderer(config.worker_slots, config.max_pixels, WORKER_RENDER_BYTES) as renderer,
@@ -321,13 +321,13 @@ async def work(config: Config, ready: Callable[[], None], opener: Opener = open_
 
 @asynccontextmanager
 async def reconciler(config: Config, older_than: timedelta) -> AsyncIterator[Reconciler]:
-    """What compares rows with bytes."""
+    """Compares rows with bytes."""
     async with base(config) as parts:
         yield Reconciler(parts.database, parts.stores, older_than)
 
 
 def periodic_tasks(config: Config, parts: Base) -> Sequence[PeriodicTask]:
-    """What workers do every so often. A line here is all that another task needs."""
+    """The periodic tasks of workers. Another one needs only a line here."""
     database = parts.database
     abandoned = Reconciler(database, parts.stores)
     minute, hour = timedelta(minutes=1), timedelta(hours=1)

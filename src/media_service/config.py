@@ -1,7 +1,7 @@
-"""The environment, read once into a frozen dataclass.
+"""The settings, read once from environment variables with the prefix `MEDIA_`.
 
-Every setting is an environment variable with the prefix `MEDIA_`. A bad value stops the start with
-the variable's name and what is allowed. Nothing is read at import.
+A bad value stops the start with an error that names the variable and the allowed values. Nothing is
+read at import.
 """
 
 import ipaddress
@@ -15,13 +15,13 @@ from typing import Any
 from media_service.failpoints import VARIABLE
 
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-# No settings of the service: its clients' (where to call, and who calls), and the tests'.
+# Not settings of the service, but of its clients (address and token) and of the tests.
 NOT_SETTINGS = {"MEDIA_ADDRESS", "MEDIA_TOKEN", VARIABLE}
 SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class ConfigError(Exception):
-    """A setting is wrong; the message names it and the allowed values."""
+    """A setting is wrong. The message names it and the allowed values."""
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
@@ -48,7 +48,7 @@ def size(text: str) -> int:
 def span(text: str) -> timedelta:
     match = re.fullmatch(r"([1-9]\d{0,5})([smhd])", text.lower())
     if not match:
-        raise ValueError("a length of time such as 30s, 10m, 24h or 7d")
+        raise ValueError("a duration such as 30s, 10m, 24h or 7d")
     return timedelta(seconds=int(match[1]) * SPANS[match[2]])
 
 
@@ -56,12 +56,12 @@ def path(text: str) -> Path:
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError:
-        raise ValueError("a path whose ~ is a user of this machine") from None
+        raise ValueError("a path in which ~ refers to a user of this machine") from None
 
 
 def existing_file(text: str) -> Path | None:
     if text and not path(text).is_file():
-        raise ValueError("the path of a file that exists")
+        raise ValueError("the path of an existing file")
     return path(text) if text else None
 
 
@@ -83,7 +83,7 @@ def sides(text: str) -> Mapping[str, int]:
         and 16 <= int(side) <= 4096
         for name, side in found.items()
     ):
-        raise ValueError("names and their longest sides, 16 to 4096, such as small=160,large=1600")
+        raise ValueError("names with their longest sides, 16 to 4096, such as small=160,large=1600")
     return {name: int(side) for name, side in found.items()}
 
 
@@ -97,7 +97,7 @@ def presets(text: str) -> Mapping[str, str]:
         for name, pipeline in found.items()
     ):
         raise ValueError(
-            "names and pipelines, such as poster=frame:5,resize:800x;stream=stream, or - for none"
+            "names with pipelines, such as poster=frame:5,resize:800x;stream=stream, or - for none"
         )
     return found
 
@@ -109,7 +109,7 @@ def profiles(text: str) -> Mapping[int, int]:
         144 <= side <= 4320 and 50 <= kbps <= 200_000 for side, kbps in found.items()
     ):
         raise ValueError(
-            "shorter sides, 144 to 4320, and kbit/s, 50 to 200000, such as 480=1400,720=2800"
+            "shorter sides, 144 to 4320, with kbit/s, 50 to 200000, such as 480=1400,720=2800"
         )
     return found
 
@@ -168,110 +168,116 @@ def setting(default: str, parse: Callable[[str], Any], about: str, *, masked: bo
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The effective settings. Field `grpc_port` is the variable `MEDIA_GRPC_PORT`."""
+    """The effective settings. The field `grpc_port` is the variable `MEDIA_GRPC_PORT`."""
 
-    data_dir: Path = setting(".data", path, "where everything local is kept")
+    data_dir: Path = setting(".data", path, "directory of all local data")
     database_url: str = setting(
         "",
         url("postgresql", "postgres"),
-        "PostgreSQL; empty: embedded, in the data dir",
+        "URL of PostgreSQL; empty: an embedded one in the data directory",
         masked=True,
     )
     database_pool_size: int = setting("16", integer(2, 500), "connections per process")
     storage_raw_url: str = setting(
         "",
         store_url,
-        "where originals are kept: file:///path, s3://bucket/prefix?endpoint=…&region=… or"
-        " gs://bucket/prefix; empty: in the data dir",
+        "store of the originals: file:///path, s3://bucket/prefix?endpoint=…&region=… or"
+        " gs://bucket/prefix; empty: in the data directory",
     )
     storage_public_url: str = setting(
         "",
         store_url,
-        "where the renditions of public media are kept, as MEDIA_STORAGE_RAW_URL, but elsewhere;"
-        " empty: in the data dir",
+        "store of the renditions of public media, which must not overlap with"
+        " MEDIA_STORAGE_RAW_URL; empty: in the data directory",
     )
     cdn_base_url: str = setting(
         "",
         url("http", "https"),
-        "where a CDN gives out the public store; empty: the REST port does",
+        "base URL of a CDN that serves the public store; empty: the REST port serves it",
     )
-    host: str = setting("127.0.0.1", host, "address the ports listen on")
+    host: str = setting("127.0.0.1", host, "IP address to listen on")
     grpc_port: int = setting("50051", integer(1, 65535), "gRPC port")
     rest_port: int = setting("8080", integer(1, 65535), "REST port (Envoy)")
     public_url: str = setting(
-        "", url("http", "https"), "how clients reach the REST port; empty: http://localhost:PORT"
+        "",
+        url("http", "https"),
+        "URL by which clients reach the REST port; empty: http://localhost:PORT",
     )
-    tls_cert: Path | None = setting("", existing_file, "certificate chain (PEM); turns TLS on")
+    tls_cert: Path | None = setting("", existing_file, "certificate chain (PEM); turns on TLS")
     tls_key: Path | None = setting("", existing_file, "private key (PEM) of the certificate")
-    jwt_secret: str = setting("", secret, "HS256 key of the tokens, ≥ 32 bytes", masked=True)
+    jwt_secret: str = setting(
+        "", secret, "HS256 key of access tokens, at least 32 bytes", masked=True
+    )
     jwt_jwks: str = setting(
-        "", url("https", "http", "file"), "JWKS for RS256, ES256 and EdDSA tokens"
+        "", url("https", "http", "file"), "URL of the JWKS for RS256, ES256 and EdDSA tokens"
     )
     jwt_issuer: str = setting("", str, "required `iss` of tokens; empty: any")
     jwt_audience: str = setting("", str, "required `aud` of tokens; empty: none")
     link_keys: tuple[str, ...] = setting(
         "",
         secrets,
-        "keys of signed links, comma-separated, ≥ 32 bytes each: the first signs, all are accepted;"
-        " empty: one made from MEDIA_JWT_SECRET",
+        "keys of links, comma-separated, at least 32 bytes each: the first one signs, all are"
+        " accepted; empty: a key derived from MEDIA_JWT_SECRET",
         masked=True,
     )
-    cors_origins: tuple[str, ...] = setting("", words, "browser origins that may call REST, or *")
-    max_upload_size: int = setting("50GiB", size, "largest file taken")
-    max_pixels: int = setting("268435456", integer(1, 1 << 40), "largest picture taken, in pixels")
+    cors_origins: tuple[str, ...] = setting(
+        "", words, "origins whose pages may call REST, comma-separated, or *"
+    )
+    max_upload_size: int = setting("50GiB", size, "largest accepted file")
+    max_pixels: int = setting("268435456", integer(1, 1 << 40), "largest accepted image, in pixels")
     allowed_types: tuple[str, ...] = setting(
         "image/avif,image/gif,image/heic,image/jpeg,image/png,image/svg+xml,image/tiff,image/webp,"
         "video/*,audio/*,application/pdf",
         types,
-        "content types taken",
+        "accepted content types",
     )
-    upload_expiry: timedelta = setting("7d", span, "how long an unfinished upload may rest")
+    upload_expiry: timedelta = setting("7d", span, "how long an unfinished upload may be idle")
     stream_timeout: timedelta = setting(
-        "60s", span, "an upload stream that brings less than 1 KiB in this time is ended"
+        "60s", span, "an upload stream that sends less than 1 KiB in this time is closed"
     )
     max_streams: int | None = setting(
         "",
         integer_or_none(1, 1_000_000),
-        "upload streams and parts a server process takes at once; empty: 10000 on a local disk"
-        " (an open file each), 100 on an object store, where each may hold up to 40 MiB",
+        "concurrent upload streams and parts of a server process; empty: 10000 on a local disk"
+        " (one open file each), 100 on an object store (up to 40 MiB of memory each)",
     )
     render_children: int | None = setting(
         "",
         integer_or_none(1, 256),
-        "pictures a server process makes at once, each in a process of its own; empty: one for each"
+        "images that a server process derives at once, each in a child process; empty: one per"
         " core",
     )
     purge_after: timedelta = setting("30d", span, "how long a deleted media can be undeleted")
     thumbnails: Mapping[str, int] = setting(
         "small=160,medium=640,large=1600",
         sides,
-        "renditions that every picture gets, and their longest sides in pixels",
+        "renditions of every image, with their longest sides in pixels",
     )
     video_presets: Mapping[str, str] = setting(
         "stream=stream;poster=frame;storyboard=storyboard;preview=preview",
         presets,
-        "renditions that every film gets, as name=pipeline, separated by semicolons",
+        "renditions of every video, as name=pipeline, separated by semicolons",
     )
     audio_presets: Mapping[str, str] = setting(
-        "waveform=waveform", presets, "renditions that every sound gets"
+        "waveform=waveform", presets, "renditions of every audio file"
     )
     document_presets: Mapping[str, str] = setting(
-        "preview=page", presets, "renditions that every document gets"
+        "preview=page", presets, "renditions of every document"
     )
     video_profiles: Mapping[int, int] = setting(
         "240=400,360=800,480=1400,720=2800,1080=5000,1440=9000,2160=16000",
         profiles,
-        "sizes of films, by their shorter sides in pixels, and the kbit/s that each has at most",
+        "rungs of streams: the shorter side in pixels, with the highest bit rate in kbit/s",
     )
     encode_threads: int = setting(
-        "0", integer(0, 64), "threads of each video encoder; 0: as many as there are cores"
+        "0", integer(0, 64), "threads of each video encoder; 0: one per core"
     )
     worker_slots: int = setting("2", integer(1, 64), "jobs a worker runs at once")
     log_level: str = setting("INFO", level, "DEBUG, INFO, WARNING or ERROR")
 
     @property
     def rest_url(self) -> str:
-        """Absolute base of every link, without a slash at the end."""
+        """The base of every link, without a slash at the end."""
         if self.public_url:
             return self.public_url
         return f"{'https' if self.tls_cert else 'http'}://localhost:{self.rest_port}"
@@ -286,7 +292,7 @@ class Config:
 
     @property
     def public_base_url(self) -> str:
-        """What stands before the keys of the public store in URLs, without a slash at the end."""
+        """The base of the URLs of public renditions, without a slash at the end."""
         return self.cdn_base_url or f"{self.rest_url}/v1/public"
 
 
@@ -295,11 +301,11 @@ def variable(name: str) -> str:
 
 
 def load(environ: Mapping[str, str]) -> Config:
-    """Reads every setting; raises `ConfigError` on the first that is wrong or unknown."""
+    """Reads every setting. Raises `ConfigError` for the first that is wrong or unknown."""
     known = {variable(f.name): f for f in fields(Config)}
     for name in environ:
         if name.startswith("MEDIA_") and name not in known.keys() | NOT_SETTINGS:
-            raise ConfigError(f"{name} is not a setting; `media-service config` lists them all")
+            raise ConfigError(f"{name} is not a setting; `media-service config` lists all settings")
     values: dict[str, Any] = {}
     for name, spec in known.items():
         text = environ.get(name, "").strip() or spec.metadata["default"]
@@ -314,7 +320,7 @@ def load(environ: Mapping[str, str]) -> Config:
 
 
 def describe(config: Config) -> list[tuple[str, str, str]]:
-    """(variable, effective value with secrets masked, what it is) of every setting."""
+    """Returns (variable, effective value with secrets masked, description) of every setting."""
     rows = []
     for spec in fields(config):
         value = getattr(config, spec.name)

@@ -48,11 +48,11 @@ def test_upload_prints_a_line_for_each_file(run, fake, picture):
     assert fake.stored[ids[0]][1] == picture.read_bytes()
 
 
-def test_in_a_pipe_upload_says_once_how_to_go_on_if_it_is_killed(run, fake, picture):
+def test_in_a_pipe_upload_says_once_how_to_continue_if_it_is_killed(run, fake, picture):
     result = run("upload", picture)
     (upload_id,) = fake.stored
     assert result.stderr == (
-        f"media-service: {picture}: to go on if it is stopped:"
+        f"media-service: {picture}: to continue if it is stopped:"
         f" media-service upload --resume {upload_id} '{picture}'\n"
     )
     picture.write_bytes(b"done in one step")
@@ -91,7 +91,7 @@ def test_a_name_is_for_one_file(run, picture):
     assert "--name and --resume are for one file" in result.stderr
 
 
-def test_ctrl_c_keeps_the_upload_and_says_how_to_go_on(fake, environment, picture):
+def test_ctrl_c_keeps_the_upload_and_says_how_to_continue(fake, environment, picture):
     picture.write_bytes(os.urandom(1 << 20) * 64)
     process = subprocess.Popen(
         [sys.executable, "-m", "media_service", "upload", str(picture)],
@@ -106,7 +106,7 @@ def test_ctrl_c_keeps_the_upload_and_says_how_to_go_on(fake, environment, pictur
     assert stdout == ""
     (upload_id,) = fake.sessions
     again = f"media-service upload --resume {upload_id} '{picture}'"
-    assert f"stopped; what was stored is kept. To go on:\n  {again}" in stderr
+    assert f"stopped; the stored bytes are kept. To continue:\n  {again}" in stderr
     assert "Traceback" not in stderr
     assert not fake.stored
 
@@ -202,6 +202,13 @@ def test_a_token_carries_what_was_asked_for(run):
         "roles": ["admin"],
         "scope": "media.read media.write",
     }
+
+
+def test_a_token_needs_a_user(run, monkeypatch):
+    monkeypatch.setenv("MEDIA_JWT_SECRET", "k" * 32)
+    result = run("token", "--user", "")
+    assert result.exit_code == 2
+    assert "--user must not be empty" in result.stderr
 
 
 def test_a_token_needs_a_key(run):

@@ -9,9 +9,13 @@ DOCUMENT = Path(__file__).parents[2] / "docs/crash.md"
 
 
 def promises() -> str:
-    """Made from the registry."""
-    rows = [(f"`{p.name}`", f"`{p.process}`", p.where, p.promise) for p in REGISTRY]
-    return table(("failpoint", "killed", "what was done", "what is promised"), rows)
+    """The failpoints of the registry, grouped by promise."""
+    groups: dict[str, list[tuple[str, str, str]]] = {}
+    for point in REGISTRY:
+        row = (f"`{point.name}`", f"`{point.process}`", point.where)
+        groups.setdefault(point.promise, []).append(row)
+    head = ("failpoint", "killed", "what was done")
+    return "\n\n".join(f"**{promise}**\n\n{table(head, rows)}" for promise, rows in groups.items())
 
 
 def results(kills: Mapping[str, int], broken: Mapping[str, int]) -> str:

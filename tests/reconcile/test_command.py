@@ -42,9 +42,9 @@ async def test_a_clean_store_ends_with_0(on_disk: Service, run: Run) -> None:
     done = await asyncio.to_thread(run)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.splitlines() == [
-        "Looked at 1 blobs and 1 objects of raw.",
-        "Looked at 0 blobs and 0 objects of public.",
-        "Everything is there.",
+        "Checked 1 blobs and 1 objects of raw.",
+        "Checked 0 blobs and 0 objects of public.",
+        "No findings.",
     ]
 
 
@@ -73,9 +73,7 @@ async def test_findings_are_lines_of_fields_and_end_with_1(
     assert [line.split("\t")[0] for line in quick.stdout.splitlines()] == ["MISSING", "ORPHANED"]
 
 
-async def test_repair_mends_and_tells_what_remains(
-    on_disk: Service, run: Run, tmp_path: Path
-) -> None:
+async def test_repair_reports_the_open_findings(on_disk: Service, run: Run, tmp_path: Path) -> None:
     lost = await on_disk.upload()
     await on_disk.driver.delete((await on_disk.known(lost)).blob.key)
     orphan = on_disk.store.key(new_id())
@@ -83,7 +81,7 @@ async def test_repair_mends_and_tells_what_remains(
     os.utime(tmp_path / "raw" / orphan, (0, 0))
     done = await asyncio.to_thread(run, "--repair")
     assert done.returncode == 1
-    assert "Found: 1 missing, 1 orphaned (mended)." in done.stderr
+    assert "Found: 1 missing, 1 orphaned (repaired)." in done.stderr
     assert "quarantine" in done.stderr
     assert (await on_disk.known(lost)).state is MediaState.QUARANTINED
     assert await on_disk.driver.stat(orphan) is None
@@ -102,7 +100,7 @@ def test_errors_end_with_2_and_a_word(run: Run, tmp_path: Path, postgres: str) -
     done = run(MEDIA_STORAGE_RAW_URL="file:///proc/nowhere")
     assert (done.returncode, "MEDIA_STORAGE_RAW_URL" in done.stderr) == (2, True)
     done = run(MEDIA_DATABASE_URL="")
-    assert (done.returncode, "MEDIA_DATABASE_URL is not set" in done.stderr) == (2, True)
+    assert (done.returncode, "set MEDIA_DATABASE_URL" in done.stderr) == (2, True)
     assert not (tmp_path / "postgres").exists(), "a database is not made to look into"
 
 

@@ -27,15 +27,16 @@ Examples:
   media-service ls --all | cut -f1 | xargs media-service rm
 """
 )
-@click.option("--filter", "filter_", default="", metavar="EXPRESSION", help="Only what matches.")
+@click.option("--filter", "filter_", default="", metavar="EXPRESSION", help="List only matches.")
 @click.option("--order-by", default="", metavar="FIELDS", help='Such as "size_bytes desc".')
-@click.option("--all", "everything", is_flag=True, help=f"All, not only the first {PAGE}.")
-@click.option("--json", "json_", is_flag=True, help="One JSON object per line.")
+@click.option("--all", "everything", is_flag=True, help=f"List all, not only the first {PAGE}.")
+@click.option("--json", "json_", is_flag=True, help="Print one JSON object per line.")
 @client_command
 def ls(client: Client, filter_: str, order_by: str, everything: bool, json_: bool) -> None:
     """Lists your media, newest first.
 
-    In a pipe, one line per media: id, size in bytes, content type and name, separated by tabs.
+    In a pipe, the output is one line per media: id, size in bytes, content type and name,
+    separated by tabs.
     """
     size = 1000 if everything else PAGE + 1
     found = client.list(filter=filter_, order_by=order_by, page_size=size)
@@ -57,10 +58,10 @@ Examples:
 """
 )
 @click.argument("media_id", metavar="ID")
-@click.option("--json", "json_", is_flag=True, help="One JSON object.")
+@click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
 @client_command
 def show(client: Client, media_id: str, json_: bool) -> None:
-    """Shows all that is known of one media, EXIF tags and locations too."""
+    """Shows all properties of one media, including EXIF tags and locations."""
     media = client.get(media_id, full=True)
     if json_:
         click.echo(as_json(media, indent=2))
@@ -88,10 +89,10 @@ Examples:
 """
 )
 @click.argument("media_ids", nargs=-1, required=True, metavar="ID...")
-@click.option("--purge", is_flag=True, help="Remove the bytes now and for good.")
+@click.option("--purge", is_flag=True, help="Delete the bytes now and for good.")
 @client_command
 def rm(client: Client, media_ids: tuple[str, ...], purge: bool) -> None:
-    """Deletes media. They can be undeleted for a while, unless --purge is given."""
+    """Deletes media. Without --purge, they can be restored for a while."""
     failed = False
     for media_id in media_ids:
         try:

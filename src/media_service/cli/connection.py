@@ -1,4 +1,4 @@
-"""The options every client command has, and the errors it ends with."""
+"""The options of client commands, and how their errors are shown."""
 
 import functools
 import getpass
@@ -16,7 +16,7 @@ from media_service import config
 from media_service.cli import output
 from media_service_client import Client, MediaServiceError
 
-# Of the server's settings only these matter to a client on the same machine.
+# The settings of the server that a client on the same machine shares.
 SHARED = (
     "MEDIA_DATA_DIR",
     "MEDIA_GRPC_PORT",
@@ -57,7 +57,7 @@ def is_loopback(address: str) -> bool:
 
 
 def own_token(settings: config.Config) -> str:
-    """A token for the current user, or "" if the signing key is not at hand."""
+    """Returns a token for the current user, or "" without the signing key."""
     from media_service.cli.signing import sign  # noqa: PLC0415 - PyJWT is slow to import
 
     key = signing_key(settings)
@@ -72,20 +72,20 @@ def client_command(command: Callable[..., None]) -> Callable[..., None]:
         envvar="MEDIA_ADDRESS",
         show_envvar=True,
         metavar="HOST:PORT",
-        help="Where the service is. Default: 127.0.0.1 and $MEDIA_GRPC_PORT, or 50051.",
+        help="Address of the service. Default: 127.0.0.1, with $MEDIA_GRPC_PORT or 50051.",
     )
     @click.option(
         "--token",
         envvar="MEDIA_TOKEN",
         show_envvar=True,
         metavar="JWT",
-        help="Who you are. Default, on the service's own machine: you, by the development key.",
+        help="Access token. Default on the service's own machine: one for the current user.",
     )
-    @click.option("--tls", is_flag=True, help="Connect by TLS, trusting the public authorities.")
+    @click.option("--tls", is_flag=True, help="Use TLS with the public certificate authorities.")
     @click.option(
         "--ca-file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="Connect by TLS, trusting the authorities in this PEM file.",
+        help="Use TLS with the certificate authorities in this PEM file.",
     )
     @functools.wraps(command)
     def run(
@@ -102,7 +102,7 @@ def client_command(command: Callable[..., None]) -> Callable[..., None]:
         except MediaServiceError as error:
             fail(advice(error, address))
         except BrokenPipeError:
-            # Whoever read our output has had enough; nothing may be written at exit either.
+            # The reader closed the pipe; nothing may be written at exit either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise SystemExit(1) from None
         except OSError as error:
@@ -115,8 +115,8 @@ def client_command(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def require_listener(address: str) -> None:
-    """Fails at once if nobody listens: a person who forgot to start the service should not wait
-    for the client's patience, which is meant for a service that goes away and comes back."""
+    """Fails at once if nothing listens. The client's retries are for a service that restarts, not
+    for one that was never started."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise click.UsageError(f"--address: {address!r} is not HOST:PORT")
@@ -128,8 +128,8 @@ def require_listener(address: str) -> None:
 
 def no_answer(address: str, why: str) -> str:
     return (
-        f"no answer from {address}: {why}\n"
-        "Start the service with `media-service dev`, or name another with --address."
+        f"no response from {address}: {why}\n"
+        "Start the service with `media-service dev`, or select another one with --address."
     )
 
 
@@ -139,16 +139,16 @@ def fail(message: str) -> NoReturn:
 
 
 def advice(error: MediaServiceError, address: str) -> str:
-    """The error, and what to do about it."""
+    """Returns the error, and what to do about it."""
     match error.code.name:
         case "UNAVAILABLE" if not error.reason:
             return no_answer(address, error.message)
         case "UNAUTHENTICATED":
             return (
-                f"{error}\nPass a token by --token or MEDIA_TOKEN; whoever has the signing key "
-                "makes one with `media-service token --user NAME`."
+                f"{error}\nPass a token with --token or MEDIA_TOKEN. With the signing key, "
+                "`media-service token --user NAME` creates one."
             )
         case "NOT_FOUND" if error.reason == "MEDIA_NOT_FOUND":
-            return f"{error}\n`media-service ls` shows what is yours."
+            return f"{error}\n`media-service ls` lists your media."
         case _:
             return str(error)

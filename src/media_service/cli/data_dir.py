@@ -1,4 +1,4 @@
-"""The data directory, and the PostgreSQL in it: one process at a time owns them."""
+"""The data directory and the PostgreSQL in it. One process at a time owns them."""
 
 import fcntl
 import signal
@@ -15,8 +15,8 @@ from media_service.errors import Reason, Unavailable
 
 @contextmanager
 def data_dir_lock(folder: Path) -> Iterator[bool]:
-    """Whether the directory's lock is ours, for as long as the context lasts. The lock ends with
-    its process, however that ends."""
+    """Tries to lock the directory for the context. Yields whether that succeeded. The kernel
+    releases the lock if the process dies."""
     with (folder / "lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -28,11 +28,11 @@ def data_dir_lock(folder: Path) -> Iterator[bool]:
 
 @contextmanager
 def borrowed_database(config: Config) -> Iterator[str]:
-    """URL of MEDIA_DATABASE_URL, or of the PostgreSQL in the data directory.
+    """Yields MEDIA_DATABASE_URL, or the URL of the PostgreSQL in the data directory.
 
-    The one of a `dev` that runs is left running. If none runs, it runs as long as the context
-    lasts, with the directory's lock held: a `dev` that adopted it would have it stopped under it.
-    Raises Unavailable.
+    The PostgreSQL of a running `dev` is left running. If none runs, it runs for the context, with
+    the directory locked: otherwise a new `dev` would adopt it and lose it again. Raises
+    Unavailable.
     """
     if config.database_url:
         yield config.database_url
@@ -40,14 +40,14 @@ def borrowed_database(config: Config) -> Iterator[str]:
     folder = config.data_dir / "postgres"
     if not (folder / "PG_VERSION").exists():
         raise Misconfigured(
-            f"there is no database: MEDIA_DATABASE_URL is not set, and `media-service dev` never"
-            f" ran in {config.data_dir} (MEDIA_DATA_DIR)"
+            f"there is no database: set MEDIA_DATABASE_URL, or run `media-service dev` first;"
+            f" MEDIA_DATA_DIR is {config.data_dir}"
         )
     with data_dir_lock(config.data_dir) as mine:
         if mine:
             with ExitStack() as stack:
                 try:
-                    with signals_held():  # a start that breaks off may leave it running
+                    with signals_held():  # an interrupted start may leave it running
                         url = stack.enter_context(embedded_postgres(folder))
                 except subprocess.SubprocessError as error:
                     raise unavailable(f"PostgreSQL did not start: {error}") from error
@@ -60,8 +60,8 @@ def borrowed_database(config: Config) -> Iterator[str]:
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """What would end this process, or a child that it starts now, comes at the end of the
-    context."""
+    """Delays signals that would end this process, or one that it starts now, until the end of
+    the context."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield

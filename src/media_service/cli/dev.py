@@ -1,4 +1,4 @@
-"""`media-service dev`: everything on this machine, by one command."""
+"""`media-service dev`: the whole service on this machine, with one command."""
 
 import asyncio
 import contextlib
@@ -37,22 +37,22 @@ TOKEN_LIFETIME = timedelta(hours=24)
 
 
 class Stopped(Exception):
-    """The user wants it to end."""
+    """The user stopped it."""
 
 
 @click.command()
 def dev() -> None:
     """Runs everything on this machine: PostgreSQL, the gRPC server, a worker, and Envoy for REST.
 
-    Prints the addresses, a token, and commands to try. All data lies in MEDIA_DATA_DIR (.data).
-    Ctrl-C stops all of it; starting again goes on where it was.
+    Prints the addresses, a token, and commands to try. All data is in MEDIA_DATA_DIR (.data).
+    Ctrl-C stops everything; the next start continues with the same data.
 
     \b
-    For a second one beside it, give it ports and a directory of its own:
+    A second instance needs ports and a directory of its own:
       MEDIA_GRPC_PORT=50061 MEDIA_REST_PORT=8090 MEDIA_DATA_DIR=.data2 media-service dev
 
-    It listens on loopback only. For other machines run `serve`, `work` and Envoy
-    (`envoy-config`), each by itself; docker-compose.yml shows how.
+    It listens on loopback only. To serve other machines, run `serve`, `work` and Envoy
+    (`envoy-config`) separately; docker-compose.yml shows how.
     """
     config = settings()
     if not ipaddress.ip_address(config.host).is_loopback:
@@ -72,7 +72,7 @@ def dev() -> None:
 
 
 def run(config: Config, stop: threading.Event) -> None:
-    """Starts all parts, and waits until the user stops them or one of them ends by itself."""
+    """Starts all processes, and waits until the user stops them or one of them ends."""
     key = config.jwt_secret
     if not key and not config.jwt_jwks:
         key = own_key(config.data_dir, "jwt-secret")
@@ -83,30 +83,30 @@ def run(config: Config, stop: threading.Event) -> None:
         if not key and not config.link_keys:
             environ["MEDIA_LINK_KEYS"] = own_key(config.data_dir, "link-key")
         envoy_log = config.data_dir / "envoy.log"
-        with Supervisor() as children, envoy_log.open("wb") as output:
+        with Supervisor() as processes, envoy_log.open("wb") as output:
             say("Server, worker and Envoy ...")
-            start(children, config, environ)
+            start(processes, config, environ)
             yaml = config.data_dir / "envoy.yaml"
             yaml.write_text(render(config, [(config.host, config.grpc_port)], config.host))
             program = str(Path(sysconfig.get_path("scripts")) / "envoy")
             envoy = [program, "-c", str(yaml), "--log-level", "warning", "--disable-hot-restart"]
-            children.start("Envoy", envoy, os.environ, output)
-            await_ready(config, children, stop)
+            processes.start("Envoy", envoy, os.environ, output)
+            await_ready(config, processes, stop)
             click.echo(welcome(config, key))
             while not stop.wait(1):
-                replace_killed(children)
-                check_alive(config, children)
+                replace_killed(processes)
+                check_alive(config, processes)
             say("Stopping ...")
 
 
-def start(children: Supervisor, config: Config, environ: Mapping[str, str]) -> None:
+def start(processes: Supervisor, config: Config, environ: Mapping[str, str]) -> None:
     if not config.storage_raw_url:
         make_private(config.data_dir / "raw")
     if not config.storage_public_url:
         make_private(config.data_dir / "public")
     program = [sys.executable, "-m", "media_service"]
-    children.start("worker", [*program, "work"], environ)
-    children.start("server", [*program, "serve"], environ)
+    processes.start("worker", [*program, "work"], environ)
+    processes.start("server", [*program, "serve"], environ)
 
 
 def say(line: str) -> None:
@@ -127,7 +127,7 @@ def make_private(folder: Path) -> None:
 
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Holds the directory's lock, or says who does."""
+    """Holds the lock of the directory."""
     with data_dir_lock(folder) as mine:
         if not mine:
             raise Misconfigured(
@@ -138,7 +138,7 @@ def only_one(folder: Path) -> Iterator[None]:
 
 
 def require_free(host: str, port: int, variable: str) -> None:
-    """A clear word now: Envoy and gRPC would share a taken port rather than complain."""
+    """Fails early: Envoy and gRPC would share a port that is in use instead of failing."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -152,8 +152,8 @@ def require_free(host: str, port: int, variable: str) -> None:
 
 
 def own_key(folder: Path, name: str) -> str:
-    """A key kept in `folder`, made at the first start; `media-service token` finds the one of
-    tokens there too."""
+    """Returns the key in the file `name`, which the first start creates. `media-service token`
+    reads the key of access tokens there, too."""
     file = folder / name
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -172,7 +172,7 @@ def database(config: Config, stop: threading.Event) -> Iterator[str]:
     if os.geteuid() == 0:
         say(
             f"  As root, PostgreSQL runs as the user `pgserver`, and every directory above"
-            f" {config.data_dir} is made readable to all."
+            f" {config.data_dir} becomes readable to all users."
         )
     try:
         postgres = embedded_postgres(config.data_dir / "postgres")
@@ -186,23 +186,22 @@ def database(config: Config, stop: threading.Event) -> Iterator[str]:
         yield url
 
 
-def await_ready(config: Config, children: Supervisor, stop: threading.Event) -> None:
-    """Waits until REST answers, which it does once Envoy finds gRPC's health to be SERVING."""
+def await_ready(config: Config, processes: Supervisor, stop: threading.Event) -> None:
+    """Waits until REST responds, which means that gRPC reports SERVING to Envoy."""
     deadline = time.monotonic() + READY_SECONDS
     while not healthy(config):
-        check_alive(config, children)
+        check_alive(config, processes)
         if stop.wait(0.1):
             raise Stopped
         if time.monotonic() > deadline:
             raise click.ClickException(
-                f"not ready after {READY_SECONDS:.0f} s;"
-                f" {config.data_dir / 'envoy.log'} may say why"
+                f"not ready after {READY_SECONDS:.0f} s; see {config.data_dir / 'envoy.log'}"
             )
 
 
 def healthy(config: Config) -> bool:
     context = ssl.create_default_context()
-    context.check_hostname = False  # only whether it answers matters, on loopback
+    context.check_hostname = False  # on loopback, only whether it responds matters
     context.verify_mode = ssl.CERT_NONE
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
@@ -214,21 +213,21 @@ def healthy(config: Config) -> bool:
         return False
 
 
-def replace_killed(children: Supervisor) -> None:
-    """One that was killed did not want to end: it goes on where it was."""
-    if (dead := children.dead()) and dead[1] < 0:
+def replace_killed(processes: Supervisor) -> None:
+    """Restarts a process that was killed. One that ended by itself had a reason."""
+    if (dead := processes.dead()) and dead[1] < 0:
         name, status = dead
-        say(f"The {name} was killed (signal {-status}), and is started again.")
-        children.start_again(name)
+        say(f"The {name} was killed (signal {-status}). Restarting it.")
+        processes.start_again(name)
 
 
-def check_alive(config: Config, children: Supervisor) -> None:
-    if dead := children.dead():
+def check_alive(config: Config, processes: Supervisor) -> None:
+    if dead := processes.dead():
         name, status = dead
         if name == "Envoy":
             click.echo((config.data_dir / "envoy.log").read_text()[-2000:], err=True)
         how = f"signal {-status}" if status < 0 else f"status {status}"
-        raise click.ClickException(f"the {name} ended ({how}), so everything is stopped")
+        raise click.ClickException(f"the {name} ended ({how}); stopping everything")
 
 
 def base_url(config: Config) -> str:
@@ -240,7 +239,7 @@ def authority(host: str, port: int) -> str:
 
 
 def welcome(config: Config, key: str) -> str:
-    """Where it is, and what to try first."""
+    """The addresses, and commands to try."""
     rest, grpc = base_url(config), authority(config.host, config.grpc_port)
     curl, grpcurl = "curl", "grpcurl -plaintext"
     if config.tls_cert:
@@ -252,7 +251,7 @@ def welcome(config: Config, key: str) -> str:
         token = f"TOKEN={sign(config, key, user, TOKEN_LIFETIME)}"
         about = f"A token of user {user}, valid for 24 hours:"
     else:
-        token, about = "TOKEN=...", "Tokens come from whoever holds the keys of MEDIA_JWT_JWKS:"
+        token, about = "TOKEN=...", "The issuer of MEDIA_JWT_JWKS issues tokens:"
     return f"""
 Ready.  REST {rest}   gRPC {grpc}   data {config.data_dir}   (Ctrl-C stops)
 
@@ -260,13 +259,13 @@ Ready.  REST {rest}   gRPC {grpc}   data {config.data_dir}   (Ctrl-C stops)
 
   {token}
 
-Store a file, fetch it (ID is the `mediaId` of the first answer), list what is stored:
+Upload a file, download it (ID is the `mediaId` of the first response), list your media:
 
   {curl} -H {bearer} -F file=@photo.jpg {rest}/v1/media:upload
   {curl} -H {bearer} -o copy.jpg {rest}/v1/media/ID/content
   {grpcurl} -H {bearer} {grpc} mediaservice.v1.MediaService/ListMedia
 
-On this machine also, without a token:
+On this machine, also without a token:
 
   {command} upload photo.jpg
 """

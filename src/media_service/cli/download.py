@@ -1,4 +1,4 @@
-"""`media-service download`: fetches a file."""
+"""`media-service download`: downloads a file."""
 
 import sys
 from mimetypes import guess_extension
@@ -31,10 +31,10 @@ Examples:
 @click.option("--rendition", default="", metavar="NAME", help="A rendition, not the original.")
 @client_command
 def download(client: Client, media_id: str, target: str | None, rendition: str) -> None:
-    """Fetches the original of a media, or a rendition.
+    """Downloads the original of a media, or a rendition.
 
-    The file appears only once all its bytes are there and their checksum is right. Breaks of the
-    connection are survived.
+    The file appears when all bytes have arrived and their checksum is correct. A download resumes
+    after lost connections.
     """
     if target == "-":
         with output.progress(media_id) as advance:
@@ -54,7 +54,7 @@ def download(client: Client, media_id: str, target: str | None, rendition: str) 
 
 
 def own_name(media: Media, rendition: str = "") -> str:
-    """A name to save under. The service's word is not taken for it: no paths, no hidden files."""
+    """A safe file name from the name of the media: no paths, no hidden files."""
     name = output.printable(media.filename).replace("\\", "/").rpartition("/")[2].lstrip(".")
     if not rendition:
         return name or media.media_id

@@ -1,4 +1,4 @@
-"""`media-service envoy-config`: the configuration of the REST face."""
+"""`media-service envoy-config`: the configuration of Envoy, which serves REST."""
 
 import re
 
@@ -37,10 +37,10 @@ Example:
 )
 @click.option("--listen", metavar="ADDRESS", help="Where REST listens. Default: MEDIA_HOST.")
 def envoy_config(upstreams: tuple[tuple[str, int], ...], listen: str | None) -> None:
-    """Prints Envoy's configuration: REST on MEDIA_REST_PORT, translated to gRPC.
+    """Prints the configuration of Envoy, which serves REST on MEDIA_REST_PORT.
 
-    The result is one self-contained file, but for the TLS key and certificate it names. CORS comes
-    from MEDIA_CORS_ORIGINS, TLS from MEDIA_TLS_CERT and MEDIA_TLS_KEY.
+    The result is one file. It refers only to the TLS certificate and key, MEDIA_TLS_CERT and
+    MEDIA_TLS_KEY. MEDIA_CORS_ORIGINS sets CORS.
     """
     config = settings()
     click.echo(

@@ -1,13 +1,12 @@
-"""Open files: a stream onto a local disk takes one, and so does every connection.
+"""The limit on open files. A stream to a local disk needs one, and so does every connection.
 
-Most systems begin with 1024, which is for programs of old that cannot count further, and let a
-process raise that by itself.
+Most systems start at 1024, for old programs that use `select`, and let a process raise the limit.
 """
 
 import resource
 
 
 def allow_open_files() -> None:
-    """As many as this process may have: the soft limit becomes the hard one."""
+    """Raises the soft limit to the hard limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""`media-service jobs`, `cancel` and `retry`: the work on media."""
+"""`media-service jobs`, `cancel` and `retry`."""
 
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -30,8 +30,8 @@ Examples:
 def jobs(client: Client, media_id: str, state: str | None, everything: bool) -> None:
     """Lists the jobs on your media, newest first.
 
-    In a pipe, one line per job: id, state, type, percent, media id and the rendition's name,
-    separated by tabs.
+    In a pipe, the output is one line per job: id, state, type, percent, media id and name of the
+    rendition, separated by tabs.
     """
     wanted = Job.State.Value(state) if state else Job.STATE_UNSPECIFIED
     size = 1000 if everything else PAGE + 1
@@ -50,7 +50,7 @@ def jobs(client: Client, media_id: str, state: str | None, everything: bool) -> 
 @click.argument("job_ids", nargs=-1, required=True, metavar="JOB...")
 @client_command
 def cancel(client: Client, job_ids: tuple[str, ...]) -> None:
-    """Ends jobs, also those that run."""
+    """Cancels jobs, including running ones."""
     change(job_ids, client.cancel_job)
 
 
@@ -58,12 +58,12 @@ def cancel(client: Client, job_ids: tuple[str, ...]) -> None:
 @click.argument("job_ids", nargs=-1, required=True, metavar="JOB...")
 @client_command
 def retry(client: Client, job_ids: tuple[str, ...]) -> None:
-    """Does jobs again that failed or were cancelled."""
+    """Retries jobs that failed or were cancelled."""
     change(job_ids, client.retry_job)
 
 
 def change(job_ids: Sequence[str], act: Callable[[str], Job]) -> None:
-    """Does something to each job, and says what became of it; goes on after a failure."""
+    """Applies a change to each job and prints the result. Continues after a failure."""
     failed = False
     for job_id in job_ids:
         try:

@@ -1,4 +1,4 @@
-"""`media-service link`: a URL for others."""
+"""`media-service link`: signs a URL that needs no token."""
 
 from datetime import timedelta
 
@@ -39,8 +39,9 @@ def link(
     expires: timedelta,
     attachment: bool,
 ) -> None:
-    """Prints a URL that reads a media without a token, for whoever has it, until it expires or the
-    media is deleted. With operations (`media-service operations`), it reads what they make."""
+    """Prints a URL that reads a media without a token, until it expires or the media is deleted.
+
+    With operations (see `media-service operations`), the URL reads their result."""
     signed = client.sign_url(
         media_id,
         rendition=rendition,

@@ -1,4 +1,4 @@
-"""The command group. Commands are imported when they are used: `ls` starts no server's code."""
+"""The command group. A command is imported when it runs, so `ls` imports no server code."""
 
 import importlib
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by name and imports one only to run it."""
+    """A group that imports a command only to run it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -51,10 +51,10 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """Takes media in, keeps it safe, and serves it.
+    """Stores, processes and serves media.
 
     \b
-    A first round, with `make dev` or `media-service dev` running:
+    Try it while `make dev` or `media-service dev` runs:
       media-service upload holiday.mp4 phone.jpg
       media-service ls --filter 'kind=IMAGE'
       media-service download ID -o copy.jpg

@@ -1,7 +1,7 @@
-"""Tells glibc's malloc to keep the memory of message buffers.
+"""Makes glibc's malloc keep the memory of message buffers.
 
-By default every buffer of 512 KiB is a fresh mapping, or trimmed off a thread's arena when it is
-freed, and its pages fault in again for the next one: most of the processor time of a download.
+By default, every buffer of 512 KiB is a new mapping, or its memory returns to the kernel when it is
+freed. The page faults of the next one take most of the CPU time of a download.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ M_MMAP_THRESHOLD = -3
 
 
 def keep_buffers() -> None:
-    """Without effect where libc is not glibc."""
+    """Has no effect if libc is not glibc."""
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

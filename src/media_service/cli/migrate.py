@@ -1,4 +1,4 @@
-"""`media-service migrate`: brings the database up to date."""
+"""`media-service migrate`: upgrades the schema of the database."""
 
 import asyncio
 
@@ -11,10 +11,10 @@ from media_service.errors import MediaError
 
 @click.command()
 def migrate() -> None:
-    """Brings the database at MEDIA_DATABASE_URL to this version's schema.
+    """Upgrades the database at MEDIA_DATABASE_URL to the schema of this version.
 
-    Run it before the first start and after every upgrade. Running it again does nothing; running
-    several at once is safe. It never goes back: an older version refuses a newer database.
+    Run it before the first start and after every upgrade. Running it again changes nothing, and
+    concurrent runs are safe. There are no downgrades: an older version refuses a newer database.
     """
     config = settings_with_database()
     try:

@@ -1,4 +1,4 @@
-"""What a person sees on a terminal, and a program in a pipe."""
+"""The output of commands: for people on a terminal, for programs in a pipe."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -28,12 +28,12 @@ ONE_STEP = 1 << 20  # bytes
 
 
 def on_terminal() -> bool:
-    """Whether results go to a person; in a pipe they are plain lines."""
+    """Whether standard output is a terminal. In a pipe, results are plain lines."""
     return sys.stdout.isatty()
 
 
 def printable(text: str) -> str:
-    """Text without what could move a terminal's cursor or break a line of fields."""
+    """Replaces characters that could control the terminal or break a line of fields."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
@@ -61,7 +61,7 @@ def table(rows: list[Media]) -> None:
 
 
 def report(media: Media, done: str) -> None:
-    """One media that something was done to."""
+    """Prints a media after a change."""
     if on_terminal():
         name = printable(media.filename) or "(no name)"
         size = decimal(media.size_bytes)
@@ -71,16 +71,16 @@ def report(media: Media, done: str) -> None:
 
 
 def complain(message: str) -> None:
-    """An error, or what else is not a result, on stderr."""
+    """Prints an error or a notice to standard error."""
     lines = [printable(part) for part in message.splitlines()]
     click.echo("media-service: " + "\n".join(lines), err=True)
 
 
 @contextmanager
 def progress(title: str, hint: str = "") -> Iterator[Advance]:
-    """A bar of bytes, rate and time left on a terminal's stderr. What is printed meanwhile goes
-    above it, on the same terminal, or to where standard output leads. In a pipe only `hint` is
-    said, once, if there is more to do than is done in one step."""
+    """Shows a bar of bytes, rate and remaining time on a terminal. Output that is printed
+    meanwhile appears above it. In a pipe, only `hint` is printed, once, if the work takes more
+    than one step."""
     if not sys.stderr.isatty():
         hints = iter([hint])
 
@@ -107,7 +107,7 @@ def progress(title: str, hint: str = "") -> Iterator[Advance]:
 
 @contextmanager
 def job_progress(title: str) -> Iterator[Callable[[Job], None]]:
-    """A bar of percent, with the stage's name, on a terminal's stderr; nothing in a pipe."""
+    """Shows a bar of percent with the name of the stage on a terminal, and nothing in a pipe."""
     if not sys.stderr.isatty():
         yield lambda job: None
         return
@@ -157,7 +157,7 @@ def job_table(rows: Iterable[Job]) -> None:
 
 @contextmanager
 def waiting(title: str) -> Iterator[None]:
-    """A sign of life on a terminal's stderr, for what nobody knows how long it takes."""
+    """Shows activity on a terminal, for work of unknown length."""
     if not sys.stderr.isatty():
         yield
         return

@@ -1,4 +1,4 @@
-"""What the long-running commands share: settings, logs, and a clean end on a signal."""
+"""What long-running commands share: settings, logs, and a clean end on a signal."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ Main = Callable[[Config, Callable[[], None]], Awaitable[None]]
 
 
 class Misconfigured(click.ClickException):
-    """A setting is wrong or missing. The process exits with 2, so a supervisor can tell."""
+    """A setting is wrong or missing. The exit status is 2, so that a supervisor can tell."""
 
     exit_code = 2
 
@@ -34,7 +34,7 @@ def settings() -> Config:
 
 
 def settings_with_database() -> Config:
-    """Settings of a process that does not bring its own PostgreSQL."""
+    """The settings of a process that needs MEDIA_DATABASE_URL."""
     config = settings()
     if not config.database_url:
         raise Misconfigured(
@@ -53,7 +53,7 @@ def log_to_stderr(config: Config) -> None:
 
 
 def run(name: str, main: Main, config: Config) -> None:
-    """Runs `main` until SIGTERM or SIGINT, which cancel it; then it ends in peace."""
+    """Runs `main` until SIGTERM or SIGINT, which cancel it cleanly."""
     try:
         arm(os.environ)
     except ValueError as error:

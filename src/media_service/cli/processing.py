@@ -1,4 +1,4 @@
-"""`media-service process` and `operations`: other forms of media."""
+"""`media-service process` and `operations`: renditions by pipelines."""
 
 import click
 from rich.console import Console
@@ -44,10 +44,10 @@ def process(
     priority: str,
     watch: bool,
 ) -> None:
-    """Makes another form of a media, a rendition, by the operations given, in their order.
+    """Starts a job that makes a rendition of a media. The operations apply in order.
 
-    The work is a job: accepted, it goes on without you. In a pipe, one line: the job's id, its
-    state, its type, percent, the media's id and the rendition's name, separated by tabs.
+    The job continues after this command ends. In a pipe, the output is one line: job id, state,
+    type, percent, media id and name of the rendition, separated by tabs.
     """
     job = client.process(
         media_id,
@@ -99,10 +99,10 @@ Examples:
 @click.argument("name", default="", metavar="[NAME]")
 @client_command
 def operations(client: Client, name: str) -> None:
-    """Shows what can be made of media: all operations, or one with its parameters.
+    """Lists all operations, or shows one with its parameters.
 
-    An operation is written as its name and, after colons, its parameters, in their order or by
-    name: resize:800x600:fit=cover. The name of a filter alone is enough.
+    Write an operation as its name and, after colons, its parameters in order or by name:
+    resize:800x600:fit=cover. The name of a filter alone is enough.
     """
     known = {each.name: each for each in client.operations()}
     if name:
@@ -120,7 +120,7 @@ def operations(client: Client, name: str) -> None:
 
 
 def kinds(info: OperationInfo) -> str:
-    """What it takes, and what it makes of that if it is something else."""
+    """The kinds that an operation accepts, and the kind that it outputs if it differs."""
     takes = ", ".join(Media.Kind.Name(kind).lower() for kind in info.kinds)
     return f"{takes} → {Media.Kind.Name(info.output).lower()}" if info.output else takes
 

@@ -1,4 +1,4 @@
-"""`media-service reconcile`: whether everything is there."""
+"""`media-service reconcile`: compares the database with the stores."""
 
 import asyncio
 import signal
@@ -12,7 +12,8 @@ from media_service.cli import output
 from media_service.cli.connection import INTERRUPTED
 from media_service.cli.data_dir import borrowed_database
 from media_service.cli.process import settings
-from media_service.config import Config, ConfigError, span
+from media_service.cli.span import Span
+from media_service.config import Config, ConfigError
 from media_service.db.migrate import is_current
 from media_service.errors import MediaError
 from media_service.reconcile.model import Finding, Kind, NotTheSame
@@ -20,23 +21,9 @@ from media_service.reconcile.model import Finding, Kind, NotTheSame
 ERROR = 2
 
 
-class Span(click.ParamType[timedelta]):
-    """A length of time, as settings have it."""
-
-    name = "span"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        try:
-            return span(value)
-        except ValueError as error:
-            self.fail(f"{value!r} is not allowed, it must be {error}", param, ctx)
-
-
 @dataclass(frozen=True)
 class Tally:
-    """What a run looked at, and found."""
+    """Counts the findings of a run."""
 
     repair: bool
     found: Counter[Kind] = field(default_factory=Counter)
@@ -47,15 +34,15 @@ class Tally:
         return self.found == self.repaired
 
     def summary(self) -> str:
-        """One line."""
+        """The result in one line."""
         if not self.found:
-            return "Everything is there."
+            return "No findings."
         words = []
         for kind in Kind:
             if count := self.found[kind]:
                 word = f"{count} {kind.lower()}"
                 if repaired := self.repaired[kind]:
-                    word += " (mended)" if repaired == count else f" ({repaired} mended)"
+                    word += " (repaired)" if repaired == count else f" ({repaired} repaired)"
                 words.append(word)
         advice = ""
         if not self.repair:
@@ -75,7 +62,7 @@ Examples:
   media-service reconcile | grep ^MISSING | cut -f3
 """
 )
-@click.option("--repair", is_flag=True, help="Mend what can be mended, as told above.")
+@click.option("--repair", is_flag=True, help="Repair what can be repaired, as described above.")
 @click.option(
     "--no-checksums", is_flag=True, help="Do not read the blobs: fast, but blind to damage."
 )
@@ -89,27 +76,28 @@ Examples:
     " parts they have not been told are stored, if it is short.",
 )
 def reconcile(repair: bool, no_checksums: bool, older_than: timedelta) -> None:
-    """Checks that the database and the stores agree: that every blob is there and has the bytes it
-    was stored with, and that nothing lies about that nobody names.
+    """Checks that every blob exists with the bytes that were stored, and that the stores contain
+    nothing that the database does not name.
 
-    One line for each finding: what, key, media, and why. In a pipe, tabs are between them.
+    Prints one line per finding: kind, key, media and reason, separated by tabs in a pipe.
 
     \b
-      MISSING    The bytes of a media are not there.
-                 --repair puts the media into QUARANTINE; nothing is deleted.
-      CORRUPT    The bytes are not those that were stored. --repair: the same.
-      RECOVERED  The bytes of a media in quarantine are all right again, for
-                 instance from a backup. --repair ends the quarantine.
-      ORPHANED   A blob that no media has, left by a crash.
-                 --repair looks again, and deletes it.
-      ABANDONED  Parts of an upload that is no more. --repair deletes them.
+      MISSING    The bytes of a media do not exist.
+                 --repair puts the media into quarantine and deletes nothing.
+      CORRUPT    The bytes differ from those that were stored.
+                 --repair: as for MISSING.
+      RECOVERED  The bytes of a media in quarantine are intact again, for
+                 example from a backup. --repair ends the quarantine.
+      ORPHANED   A blob without a media, left by a crash.
+                 --repair checks it again and deletes it.
+      ABANDONED  Parts of an upload that no longer exists. --repair deletes them.
 
-    It reads every blob, and may run beside the service at any time. It uses MEDIA_DATABASE_URL, or
-    the database of `media-service dev` in MEDIA_DATA_DIR, whether that runs or not.
+    It reads every blob, and may run beside the service. It uses MEDIA_DATABASE_URL, or the database
+    of `media-service dev` in MEDIA_DATA_DIR, whether or not that is running.
 
-    Exit status: 0 if all is well, 1 if something was found and is not mended, 2 for errors.
+    Exit status: 0 without findings or if all are repaired, 1 with open findings, 2 for errors.
     """
-    # As Ctrl-C does: what was started is stopped.
+    # Like Ctrl-C: stops what was started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     tally = Tally(repair)
     try:
@@ -128,11 +116,11 @@ def reconcile(repair: bool, no_checksums: bool, older_than: timedelta) -> None:
 
 
 async def compare(config: Config, tally: Tally, older_than: timedelta, *, checksums: bool) -> None:
-    """Compares all stores. Prints what is found, and mends it if that is wanted."""
+    """Compares all stores. Prints the findings, and repairs them if requested."""
     if not await is_current(config.database_url):
         raise ConfigError(
-            "the database has not this version's schema; run `media-service migrate`, or start"
-            " `media-service dev`, which does it"
+            "the database does not have the schema of this version; run `media-service migrate`,"
+            " or `media-service dev`, which does it"
         )
     from media_service import app  # noqa: PLC0415 - the whole service, not for --help
 
@@ -140,21 +128,21 @@ async def compare(config: Config, tally: Tally, older_than: timedelta, *, checks
 
         async def report(finding: Finding) -> None:
             tally.found[finding.kind] += 1
-            print(line(finding), flush=True)  # which, unlike click's, goes above a bar
+            print(line(finding), flush=True)  # unlike click's, this appears above a bar
             if tally.repair and await reconciler.repair(finding):
                 tally.repaired[finding.kind] += 1
 
         for name, store in reconciler.comparisons(report).items():
             with output.progress(f"{name}: blobs") as advance:
                 count = await store.blobs(advance, checksums=checksums)
-            with output.waiting(f"{name}: looking for what nobody names"):
+            with output.waiting(f"{name}: looking for orphans"):
                 objects = await store.objects()
                 await store.open_blobs()
-            click.echo(f"Looked at {count} blobs and {objects} objects of {name}.", err=True)
+            click.echo(f"Checked {count} blobs and {objects} objects of {name}.", err=True)
 
 
 def line(finding: Finding) -> str:
-    """Kind, key, media ids and why; tabs between, or columns on a terminal."""
+    """Kind, key, media ids and reason, separated by tabs, or in columns on a terminal."""
     kind = finding.kind.ljust(9) if output.on_terminal() else finding.kind
     media = ",".join(finding.media_ids) or "-"
     fields = [kind, finding.key, media, finding.detail]

@@ -7,14 +7,14 @@ from media_service.cli.process import run, settings_with_database
 
 @click.command()
 def serve() -> None:
-    """Runs the gRPC server on MEDIA_HOST:MEDIA_GRPC_PORT until it is told to stop.
+    """Runs the gRPC server on MEDIA_HOST:MEDIA_GRPC_PORT until it is stopped.
 
     Needs MEDIA_DATABASE_URL, migrated (`media-service migrate`), and MEDIA_JWT_SECRET, or
-    MEDIA_JWT_JWKS and MEDIA_LINK_KEYS. REST comes from Envoy in front (`media-service
-    envoy-config`), processing from `media-service work`. `media-service dev` runs all of them on
-    one machine.
+    MEDIA_JWT_JWKS and MEDIA_LINK_KEYS. For REST, put Envoy in front (`media-service
+    envoy-config`). For processing, run `media-service work`. `media-service dev` runs all of them
+    on one machine.
 
-    SIGTERM or Ctrl-C ends it: running calls are given a moment to finish.
+    SIGTERM or Ctrl-C stops it after running calls had a moment to finish.
     """
     config = settings_with_database()
     from media_service import app  # noqa: PLC0415 - the whole server, not for --help

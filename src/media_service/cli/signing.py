@@ -1,4 +1,4 @@
-"""Access tokens of our own making."""
+"""Signs access tokens."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,7 @@ def sign(
     roles: tuple[str, ...] = (),
     scopes: tuple[str, ...] = (),
 ) -> str:
-    """An HS256 token. Without scopes it holds every permission of its user."""
+    """Returns an HS256 token. Without scopes, it has every permission of its user."""
     issued = datetime.now(UTC)
     claims: dict[str, object] = {"sub": user, "iat": issued, "exp": issued + lifetime}
     optional = {

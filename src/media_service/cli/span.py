@@ -1,4 +1,4 @@
-"""A length of time as an option: 90s, 30m, 24h, 7d."""
+"""Durations as options: 90s, 30m, 24h, 7d."""
 
 from datetime import timedelta
 
@@ -18,4 +18,4 @@ class Span(click.ParamType[timedelta]):
         try:
             return config.span(str(value))
         except ValueError as error:
-            self.fail(f"{value!r} is not {error}", param, ctx)
+            self.fail(f"{value!r} is not allowed, it must be {error}", param, ctx)

@@ -1,4 +1,4 @@
-"""Child processes that live no longer than their parent."""
+"""Processes that end with the one that started them."""
 
 import contextlib
 import ctypes
@@ -16,11 +16,11 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> Callable[[], None] | None:
-    """Something to run in a child before its program: ties its life to ours, even when we are
-    killed. Linux only; elsewhere a killed parent leaves its children."""
+    """Returns a function to run in a new process before its program, which ends the process when
+    this one dies. Linux only; elsewhere the processes of a killed parent go on."""
     if sys.platform != "linux":
         return None
-    # Looked up here, so that the child only has to call it.
+    # Looked up here, so that the new process only has to call it.
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def tie() -> None:
@@ -30,8 +30,8 @@ def die_with_parent() -> Callable[[], None] | None:
 
 
 @dataclass(frozen=True)
-class Child:
-    """A process, and how another one like it is started."""
+class ManagedProcess:
+    """A process, and how to start another one like it."""
 
     process: subprocess.Popen[bytes]
     begin: Callable[[], subprocess.Popen[bytes]]
@@ -39,12 +39,12 @@ class Child:
 
 @dataclass
 class Supervisor:
-    """Starts children and, on leaving the context, stops them, the youngest first.
+    """Starts processes, and stops them in reverse order on leaving the context.
 
-    Not for processes that run threads: see `preexec_fn` in the documentation of subprocess.
+    Not for programs that run threads: see `preexec_fn` in the documentation of subprocess.
     """
 
-    children: dict[str, Child] = field(default_factory=dict)
+    processes: dict[str, ManagedProcess] = field(default_factory=dict)
 
     def start(
         self,
@@ -53,7 +53,7 @@ class Supervisor:
         environ: Mapping[str, str],
         output: IO[bytes] | None = None,
     ) -> None:
-        """Starts a child. Its output goes to `output`, or to our stderr."""
+        """Starts a process. Its output goes to `output`, or to standard error."""
 
         def begin() -> subprocess.Popen[bytes]:
             return subprocess.Popen(
@@ -62,31 +62,32 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=output or sys.stderr,
                 stderr=output or sys.stderr,
-                # A session of its own: Ctrl-C reaches us alone, and we stop the children in order.
+                # A session of its own: Ctrl-C reaches only this process, which stops the others in
+                # order.
                 start_new_session=True,
                 preexec_fn=die_with_parent(),  # noqa: PLW1509 - this process has one thread
             )
 
-        self.children[name] = Child(begin(), begin)
+        self.processes[name] = ManagedProcess(begin(), begin)
 
     def start_again(self, name: str) -> None:
-        """Another one in the place of a child that has ended."""
-        begin = self.children[name].begin
-        self.children[name] = Child(begin(), begin)
+        """Replaces a process that has ended."""
+        begin = self.processes[name].begin
+        self.processes[name] = ManagedProcess(begin(), begin)
 
     def dead(self) -> tuple[str, int] | None:
-        """(name, exit status) of a child that has ended, if any."""
-        for name, child in self.children.items():
-            if (status := child.process.poll()) is not None:
+        """Returns (name, exit status) of a process that has ended, if any."""
+        for name, managed in self.processes.items():
+            if (status := managed.process.poll()) is not None:
                 return name, status
         return None
 
     def stop(self) -> None:
-        """Asks each child to end, and kills it if it has not after the grace."""
+        """Terminates each process, and kills it if it has not ended after the grace period."""
         deadline = time.monotonic() + GRACE_SECONDS
-        while self.children:
-            _, child = self.children.popitem()
-            process = child.process
+        while self.processes:
+            _, managed = self.processes.popitem()
+            process = managed.process
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(1.0, deadline - time.monotonic()))

@@ -1,4 +1,4 @@
-"""`media-service token`: makes an access token."""
+"""`media-service token`: creates an access token."""
 
 import os
 from datetime import timedelta
@@ -18,8 +18,8 @@ Examples:
   curl -H "Authorization: Bearer $(media-service token --user alice)" http://localhost:8080/v1/media
 """
 )
-@click.option("--user", required=True, metavar="NAME", help="Who the token stands for.")
-@click.option("--org", default="", metavar="ID", help="The organisation they act for.")
+@click.option("--user", required=True, metavar="NAME", help="The user of the token.")
+@click.option("--org", default="", metavar="ID", help="The organization that the user acts for.")
 @click.option("--role", "roles", multiple=True, metavar="ROLE", help="A role; may be repeated.")
 @click.option(
     "--scope",
@@ -40,12 +40,14 @@ def token(
     user: str, org: str, roles: tuple[str, ...], scopes: tuple[str, ...], expires: timedelta
 ) -> None:
     """Prints an access token, signed with MEDIA_JWT_SECRET or the key that `media-service dev`
-    keeps in the data dir (MEDIA_DATA_DIR, by default .data)."""
+    keeps in the data directory (MEDIA_DATA_DIR, by default .data)."""
+    if not user:
+        raise click.UsageError("--user must not be empty")
     settings = local_settings(os.environ)
     key = signing_key(settings)
     if not key:
         raise click.ClickException(
-            f"no signing key: set MEDIA_JWT_SECRET, or run `media-service dev` once, which makes "
+            f"no signing key: set MEDIA_JWT_SECRET, or run `media-service dev` once, which creates "
             f"{settings.data_dir / 'jwt-secret'}"
         )
     click.echo(sign(settings, key, user, expires, org=org, roles=roles, scopes=scopes))

@@ -24,19 +24,19 @@ Examples:
 """
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--name", metavar="NAME", help="Store under this name; for one file.")
+@click.option("--name", metavar="NAME", help="Name of the media; for one file.")
 @click.option(
-    "--type", "content_type", metavar="TYPE", help="Refuse the file if its bytes are of other type."
+    "--type", "content_type", metavar="TYPE", help="Refuse the file if its bytes have another type."
 )
 @click.option(
-    "--resume", metavar="UPLOAD_ID", help="Go on with an interrupted upload of the same file."
+    "--resume", metavar="UPLOAD_ID", help="Continue an interrupted upload of the same file."
 )
 @click.option(
     "--parallel",
     metavar="N",
     type=click.IntRange(1, 64),
     default=1,
-    help="Send N parts of a file at a time: faster over long ways.",
+    help="Send N parts of a file at once: faster over slow or distant networks.",
 )
 @client_command
 def upload(
@@ -49,9 +49,9 @@ def upload(
 ) -> None:
     """Stores files; "-" is standard input.
 
-    Breaks of the connection and restarts of the service are survived: the upload goes on where
-    the stored bytes end. In a pipe, one line per file: id, size in bytes, content type and name,
-    separated by tabs; how to go on with a file that takes longer is said on standard error.
+    An upload resumes after lost connections and restarts of the service. In a pipe, the output is
+    one line per file: id, size in bytes, content type and name, separated by tabs. Standard error
+    shows how to continue a large upload if it is stopped.
     """
     if len(files) > 1 and (name or resume):
         raise click.UsageError("--name and --resume are for one file")
@@ -73,9 +73,9 @@ def _upload(
     source = sys.stdin.buffer if file == "-" else Path(file)
     again = f"media-service upload --resume {upload_id} {shlex.quote(file)}"
     try:
-        # Who is killed can say nothing any more.
+        # A killed process cannot print this.
         with output.progress(
-            name or file, f"{file}: to go on if it is stopped: {again}"
+            name or file, f"{file}: to continue if it is stopped: {again}"
         ) as advance:
             media = client.upload(
                 source,
@@ -86,17 +86,17 @@ def _upload(
                 parallel=parallel,
             )
     except KeyboardInterrupt:
-        output.complain(f"stopped; what was stored is kept. To go on:\n  {again}")
+        output.complain(f"stopped; the stored bytes are kept. To continue:\n  {again}")
         raise SystemExit(INTERRUPTED) from None
     except OSError as error:
         output.complain(f"{file}: {error.strerror or error}")
         return False
     except MediaServiceError as error:
         if is_transient(error):
-            output.complain(f"{file}: what was stored is kept. To go on:\n  {again}")
+            output.complain(f"{file}: the stored bytes are kept. To continue:\n  {again}")
             raise
         if error.code.name == "UNAUTHENTICATED":
-            raise  # the next file would fare no better
+            raise  # the next file would fail as well
         output.complain(f"{file}: {error}")
         return False
     output.report(media, "stored")

@@ -7,12 +7,12 @@ from media_service.cli.process import run, settings_with_database
 
 @click.command()
 def work() -> None:
-    """Runs a worker, which inspects and processes what was uploaded, until it is told to stop.
+    """Runs a worker, which inspects and processes media, until it is stopped.
 
-    Needs MEDIA_DATABASE_URL and the same storage as the server. Run as many as you like, on any
-    number of machines; each does MEDIA_WORKER_SLOTS jobs at once.
+    Needs MEDIA_DATABASE_URL and the same storage as the server. Run any number of
+    workers on any number of machines; each runs MEDIA_WORKER_SLOTS jobs at once.
 
-    SIGTERM or Ctrl-C ends it; jobs it had not finished are done by another worker.
+    SIGTERM or Ctrl-C stops it; another worker repeats the unfinished jobs.
     """
     config = settings_with_database()
     from media_service import app  # noqa: PLC0415 - codecs and all, not for --help
