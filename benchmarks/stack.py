@@ -154,7 +154,7 @@ def running(folder: Path) -> Iterator[Stack]:
             tusd=f"http://127.0.0.1:{ports[4]}/files/" if tusd else "",
             pids={
                 "PostgreSQL": int(postmaster),
-                **{name: child.process.pid for name, child in children.children.items()},
+                **{name: child.process.pid for name, child in children.processes.items()},
             },
         )
 
