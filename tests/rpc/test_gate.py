@@ -20,10 +20,12 @@ from mediaservice.v1 import (
 
 from media_service.access.tokens import TokenVerifier
 from media_service.clock import now
+from media_service.db.database import Database
 from media_service.ids import new_id
 from media_service.rpc.gate import Gate
 from media_service.rpc.rules import MethodRule, read_rules
 from media_service.rpc.server import SERVICES
+from media_service.watches.tickets import WatchTickets
 from tests.media_files import jpeg
 from tests.rpc.conftest import SECRET, Caller, Running, refused, token
 
@@ -149,7 +151,8 @@ class Forgetful(media_service_pb2_grpc.MediaServiceServicer):
 async def faulty_stub() -> Any:
     verifier = TokenVerifier(secret=SECRET, jwks="", issuer="", audience="")
     server = grpc.aio.server()
-    gate = Gate(server, RULES, verifier)
+    tickets = WatchTickets(Database("postgresql://nowhere", 2))  # no method here takes one
+    gate = Gate(server, RULES, verifier, tickets)
     media_service_pb2_grpc.add_MediaServiceServicer_to_server(Forgetful(), gate)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -245,5 +248,5 @@ def test_a_method_without_a_rule_does_not_start() -> None:
     with pytest.raises(ValueError, match="set either permission or public"):
         read_rules([health])
     assert RULES["/mediaservice.v1.MediaService/PurgeMedia"] == MethodRule(
-        "media.purge", "media.purge", media_service_pb2.PurgeMediaRequest
+        "media.purge", "media.purge", "media_id", False, media_service_pb2.PurgeMediaRequest
     )

@@ -277,7 +277,7 @@ async def test_a_link_plays_all_of_a_stream_and_nothing_else(streaming: Running)
     ann = await streaming.caller()
     media_id, _ = await streamed(ann, counted(4, "5", "256x144"))
     request = download_service_pb2.SignUrlRequest(
-        media_id=media_id, rendition="stream", lifetime=duration_pb2.Duration(seconds=60)
+        media_id=media_id, rendition="stream", ttl=duration_pb2.Duration(seconds=60)
     )
     url = (await ann.call(ann.downloads.SignUrl, request)).url
     assert url.endswith("/master.m3u8")
