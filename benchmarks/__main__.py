@@ -13,7 +13,7 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.audio import sound
+from benchmarks.audio import audio
 from benchmarks.calls import calls
 from benchmarks.downloads import downloads
 from benchmarks.images import images
@@ -29,7 +29,7 @@ from benchmarks.s3 import s3
 from benchmarks.small import small
 from benchmarks.stack import MESSAGE, running
 from benchmarks.uploads import uploads
-from benchmarks.videos import films
+from benchmarks.videos import videos
 
 # On the disk that `dev` stores on by default; git ignores it.
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -47,8 +47,8 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "memory": memory,
     "many": many,
     "images": images,
-    "films": films,
-    "sound": sound,
+    "videos": videos,
+    "audio": audio,
 }
 
 

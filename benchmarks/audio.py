@@ -28,17 +28,17 @@ SPEECH = (
 TARGETS = (-23, -16, -14)
 
 
-async def sound(bench: Bench) -> Outcome:
+async def audio(bench: Bench) -> Outcome:
     folder = bench.payload.path.parent
     quick = bench.seconds < 5
     seconds = SHORT if quick else HOUR
     long = await asyncio.to_thread(speech, folder / "long.mp3", seconds)
     short = await asyncio.to_thread(speech, folder / "short.mp3", 60)
-    async with ImageRenderer(1, 1 << 20, 1 << 20) as renderer:  # no picture is laid over a sound
-        films = AvRenderer(renderer, {})
-        rows = [await waveform(films, long, seconds, rounds=2 if quick else bench.rounds)]
-        rows += [await loudness(films, short, target) for target in TARGETS]
-    return Outcome(rows, notes=["sound: an MP3 of noise as loud as speech is, 128 kbit/s, stereo"])
+    async with ImageRenderer(1, 1 << 20, 1 << 20) as renderer:  # audio has no watermarks
+        renderer_av = AvRenderer(renderer, {})
+        rows = [await waveform(renderer_av, long, seconds, rounds=2 if quick else bench.rounds)]
+        rows += [await loudness(renderer_av, short, target) for target in TARGETS]
+    return Outcome(rows, notes=["audio: an MP3 of noise as loud as speech, 128 kbit/s, stereo"])
 
 
 def speech(path: Path, seconds: int) -> Path:
@@ -49,12 +49,12 @@ def speech(path: Path, seconds: int) -> Path:
     return path
 
 
-async def waveform(films: AvRenderer, path: Path, seconds: int, rounds: int) -> Row:
+async def waveform(renderer_av: AvRenderer, path: Path, seconds: int, rounds: int) -> Row:
     """In turns, so that what else the machine does hits both."""
     film, ours, theirs = filmed(path, seconds), [], []
     for _ in range(rounds + 1):
         begin = time.perf_counter()
-        async with films.render(film, steps("waveform"), {}, lambda _: None, name="made"):
+        async with renderer_av.render(film, steps("waveform"), {}, lambda _: None, name="made"):
             ours.append(time.perf_counter() - begin)
         theirs.append(await asyncio.to_thread(decoded, path))
         say(f"  waveform {ours[-1]:.2f} s, bare decode {theirs[-1]:.2f} s")
@@ -77,9 +77,9 @@ def decoded(path: Path) -> float:
     return time.perf_counter() - begin
 
 
-async def loudness(films: AvRenderer, path: Path, target: int) -> Row:
+async def loudness(renderer_av: AvRenderer, path: Path, target: int) -> Row:
     """How far from the target, beside half a loudness unit."""
-    making = films.render(
+    making = renderer_av.render(
         filmed(path, 60), steps(f"normalize:{target}"), {}, lambda _: None, name="made"
     )
     async with making as (made,):

@@ -48,7 +48,7 @@ def bare_small(path: Path) -> bytes:
 
 
 def bare_ten(path: Path) -> bytes:
-    """The same picture, as somebody who knows libvips would make it without this service."""
+    """The same image, written by hand for libvips."""
     image = pyvips.Image.new_from_file(str(path), access="sequential")
     image = image.crop(50, 50, 5900, 3900).fliphor()
     lut = pyvips.Image.identity(bands=3)
@@ -120,7 +120,7 @@ async def images(bench: Bench) -> Outcome:
         )
     )
     rows.append(await soak(four, RENDERS if bench.seconds > 5 else RENDERS // 10))
-    return Outcome(rows, notes=[f"pictures: libvips {pyvips.version(0)}.{pyvips.version(1)}"])
+    return Outcome(rows, notes=[f"images: libvips {pyvips.version(0)}.{pyvips.version(1)}"])
 
 
 async def compared(

@@ -54,8 +54,8 @@ def make_photo(path: Path) -> None:
 
 def thumbnail(path: str) -> int:
     """What is to be made, with nothing around it."""
-    picture = pyvips.Image.thumbnail(path, WIDTH, height=10_000_000, size="down")
-    return len(picture.webpsave_buffer(Q=QUALITY, keep="none"))
+    image = pyvips.Image.thumbnail(path, WIDTH, height=10_000_000, size="down")
+    return len(image.webpsave_buffer(Q=QUALITY, keep="none"))
 
 
 def prepare(path: str) -> int:
@@ -227,7 +227,7 @@ async def render(bench: Bench) -> Outcome:
             limit_name=alone.name,
         ),
         versus("the same, 4 clients", 0.75, cold, many, None),
-        versus("kept picture", 0.8, found["RenderImage, kept, 8 readers"], content, content),
+        versus("cached render", 0.8, found["RenderImage, kept, 8 readers"], content, content),
     ]
     if peer:
         rows.append(versus("cold, beside thumbor", None, cold, found["thumbor, 4 clients"], None))

@@ -44,25 +44,25 @@ FIRST_SEGMENT_SECONDS = 3.0
 ROUNDS = 3
 
 
-def film(path: Path, seconds: int, size: str) -> Path:
+def make_video(path: Path, seconds: int, size: str) -> Path:
     """Detail at every scale, a slow zoom and a pan over it, and the noise of a camera."""
-    picture = path.with_suffix(".jpg")
+    image_path = path.with_suffix(".jpg")
     bands = []
     for seed in range(3):
         rough = pyvips.Image.perlin(3840, 2160, cell_size=512, seed=seed)
         fine = pyvips.Image.perlin(3840, 2160, cell_size=24, seed=seed + 9)
         bands.append(rough * 90 + fine * 30 + 128)
     image = bands[0].bandjoin(bands[1:]).cast("uchar").copy(interpretation="srgb")
-    image.jpegsave(str(picture), Q=95)
+    image.jpegsave(str(image_path), Q=95)
     move = (
         f"zoompan=z='1.2+0.2*sin(on/90)':x='iw/3*(1+sin(on/150))/2':y='ih/3*(1+cos(on/110))/2'"
         f":d={seconds * RATE}:s={size}:fps={RATE},noise=alls=7:allf=t,format=yuv420p"
     )
     ffmpeg(
-        *("-i", str(picture), "-f", "lavfi", "-i", f"sine=f=440:b=2:d={seconds}"),
+        *("-i", str(image_path), "-f", "lavfi", "-i", f"sine=f=440:b=2:d={seconds}"),
         *("-filter_complex", f"[0:v]{move}[v]", "-map", "[v]", "-map", "1:a"),
         *("-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-g", "250", "-c:a", "aac"),
-        *("-maxrate", "15M", "-bufsize", "30M"),  # as a telephone films
+        *("-maxrate", "15M", "-bufsize", "30M"),  # like a phone
         *("-t", str(seconds), "-movflags", "+faststart", str(path)),
     )
     return path
@@ -117,7 +117,7 @@ def workers(bench: Bench, count: int, **settings: str) -> Iterator[None]:
             )
             stack.callback(process.wait)
             stack.callback(process.terminate)
-        # As a worker is that has been there for a while, which most have when a film comes.
+        # As a worker is that has been there for a while, which most have when a video arrives.
         time.sleep(WARM_UP_SECONDS + 3)
         yield
 
@@ -180,13 +180,13 @@ async def first_segment(to: Client, path: Path) -> float:
     return time.perf_counter() - begin
 
 
-async def films(bench: Bench) -> Outcome:
+async def videos(bench: Bench) -> Outcome:
     folder = bench.payload.path.parent
     quick = bench.seconds < 5
     seconds = 20 if quick else 60
-    say("  making the films ...")
-    source = await asyncio.to_thread(film, folder / "film.mp4", seconds, "1920x1080")
-    long = await asyncio.to_thread(film, folder / "long.mp4", 5 * seconds, "640x360")
+    say("  making the videos ...")
+    source = await asyncio.to_thread(make_video, folder / "video.mp4", seconds, "1920x1080")
+    long = await asyncio.to_thread(make_video, folder / "long.mp4", 5 * seconds, "640x360")
     async with client(bench.stack) as to:
         rows = [
             *await ladder(bench, to, source, seconds),
@@ -230,7 +230,7 @@ async def chunks(bench: Bench, to: Client, long: Path) -> Row:
             took[count] = await streamed(to, media_id, ops)
             say(f"  {count} workers: {took[count]:.1f} s")
     return Row(
-        figure="a film of 5 minutes in chunks, 2 workers with a processor each",
+        figure="a video of 5 minutes in chunks, 2 workers with one core each",
         unit="/s",
         target=1.7,
         measured=1 / took[2],
