@@ -1,33 +1,56 @@
 """Writes what is generated from the descriptors in `generated/`, after `protos/gen.py`.
 
-`python -m contract` writes; with `--check` it fails if a file is stale.
+`python -m contract` writes; with `--check` it fails if a file is stale, or if the REST surface
+breaks callers of the released one; with `--release` it also releases the contract as it is.
 """
 
 import argparse
+import shutil
 import sys
+from importlib.resources import as_file, files
 
-from contract import errors_page, reasons
+from contract import errors_page, reasons, reference_page, surface
 from contract.descriptors import ROOT, Contract
 
+RELEASED = ROOT / "protos/released.binpb"
+RELEASED_REST = ROOT / "protos/released_rest.txt"
 
-def outputs() -> dict[str, str]:
+
+def outputs(contract: Contract) -> dict[str, str]:
     """The text of each generated file, by its path."""
-    contract = Contract.current()
     return {
         "src/media_service/reasons.py": reasons.module(),
         "docs/errors.md": errors_page.page(contract),
+        "docs/reference.md": reference_page.page(contract),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, fail if stale")
-    check = parser.parse_args().check
-    stale = {p: t for p, t in outputs().items() if not is_same(p, t)}
-    if check and stale:
-        sys.exit(f"stale, run `make gen`: {', '.join(stale)}")
+    parser.add_argument("--release", action="store_true", help="also release the contract")
+    arguments = parser.parse_args()
+    contract = Contract.current()
+    stale = {path: text for path, text in outputs(contract).items() if not is_same(path, text)}
+    if arguments.check:
+        if stale:
+            sys.exit(f"stale, run `make gen`: {', '.join(stale)}")
+        check_surface(contract)
+        return
     for path, text in stale.items():
         (ROOT / path).write_text(text)
+    if arguments.release:
+        with as_file(files("mediaservice") / "mediaservice.binpb") as descriptors:
+            shutil.copyfile(descriptors, RELEASED)
+        RELEASED_REST.write_text(surface.text(surface.facts(contract)))
+
+
+def check_surface(contract: Contract) -> None:
+    """Exits, saying what breaks, unless the REST surface serves callers of the released one."""
+    released = surface.parse(RELEASED_REST.read_text())
+    if broken := surface.breaks(released, surface.facts(contract)):
+        lines = "".join(f"\n  {line}" for line in broken)
+        sys.exit(f"The contract breaks callers of the released one:{lines}")
 
 
 def is_same(path: str, text: str) -> bool:

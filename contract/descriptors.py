@@ -1,19 +1,26 @@
 """The contract's descriptors together with their comments."""
 
+import importlib
+import pkgutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import mediaservice.v1
 from google.protobuf import descriptor_pb2
-from mediaservice.v1 import error_reason_pb2, operation_pb2, rule_pb2
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message_factory import GetMessageClass
 
-from media_service.contract import descriptor_set
+from media_service.contract import descriptor_pool, descriptor_set
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "mediaservice.v1"
-# Options are parsed only if the modules that define them are imported.
-OPTIONS = (error_reason_pb2, operation_pb2, rule_pb2)
+# The process knows the messages and options of those modules that were imported.
+for module in pkgutil.iter_modules(mediaservice.v1.__path__):
+    if module.name.endswith("_pb2"):
+        importlib.import_module(f"{PACKAGE}.{module.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,20 @@ class Contract:
     def comment(self, name: str) -> Comment:
         """By full name, such as "mediaservice.v1.Media.media_id"."""
         return self._comments.get(name, Comment(""))
+
+
+@cache
+def message_options() -> tuple[type[Any], Any]:
+    """The class of a message's options, and its extension `buf.validate.message`."""
+    pool = descriptor_pool()
+    options = GetMessageClass(pool.FindMessageTypeByName("google.protobuf.MessageOptions"))
+    return options, pool.FindExtensionByName("buf.validate.message")
+
+
+def message_rules(message: Descriptor) -> Any:
+    """The `buf.validate.MessageRules` of a message; without rules, an empty message."""
+    options, rules = message_options()
+    return options.FromString(message.GetOptions().SerializeToString()).Extensions[rules]
 
 
 def comments(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[str, Comment]]:

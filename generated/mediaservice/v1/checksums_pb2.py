@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmediaservice/v1/checksums.proto\x12\x0fmediaservice.v1\"W\n\tChecksums\x12\x1b\n\x06\x63rc32c\x18\x01 \x01(\x07H\x00R\x06\x63rc32c\x88\x01\x01\x12\"\n\x06sha256\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x02h \xd8\x01\x01R\x06sha256B\t\n\x07_crc32cBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmediaservice/v1/checksums.proto\x12\x0fmediaservice.v1\x1a\x1fgoogle/api/field_behavior.proto\"a\n\tChecksums\x12!\n\x06\x63rc32c\x18\x01 \x01(\x07\x42\x04\xe2\x41\x01\x01H\x00R\x06\x63rc32c\x88\x01\x01\x12&\n\x06sha256\x18\x02 \x01(\x0c\x42\x0e\xe2\x41\x01\x01\xbaH\x07z\x02h \xd8\x01\x01R\x06sha256B\t\n\x07_crc32cBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,8 +33,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mediaservice.v1.checksums_p
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.mediaservice.v1P\001Z\036mediaservice/v1;mediaservicev1\252\002\017MediaService.V1'
+  _globals['_CHECKSUMS'].fields_by_name['crc32c']._loaded_options = None
+  _globals['_CHECKSUMS'].fields_by_name['crc32c']._serialized_options = b'\342A\001\001'
   _globals['_CHECKSUMS'].fields_by_name['sha256']._loaded_options = None
-  _globals['_CHECKSUMS'].fields_by_name['sha256']._serialized_options = b'\272H\007z\002h \330\001\001'
-  _globals['_CHECKSUMS']._serialized_start=52
-  _globals['_CHECKSUMS']._serialized_end=139
+  _globals['_CHECKSUMS'].fields_by_name['sha256']._serialized_options = b'\342A\001\001\272H\007z\002h \330\001\001'
+  _globals['_CHECKSUMS']._serialized_start=85
+  _globals['_CHECKSUMS']._serialized_end=182
 # @@protoc_insertion_point(module_scope)

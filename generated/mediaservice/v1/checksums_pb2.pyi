@@ -27,7 +27,7 @@ class Checksums(_message.Message):
     crc32c: _builtins.int
     """CRC32C (Castagnoli) of all bytes."""
     sha256: _builtins.bytes
-    """SHA-256 of all bytes: 32 bytes, base64 in JSON. Empty if not known (yet)."""
+    """SHA-256 of all bytes: 32 bytes, base64 in JSON. Empty if it is not known."""
     def __init__(
         self,
         *,

@@ -1,0 +1,182 @@
+"""The conventions of the contract, after Google's API improvement proposals (aip.dev)."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from google.api import field_behavior_pb2
+from google.protobuf.descriptor import (
+    Descriptor,
+    EnumDescriptor,
+    FieldDescriptor,
+    FileDescriptor,
+    MethodDescriptor,
+)
+from google.protobuf.descriptor_pool import Default
+
+from contract.descriptors import Contract
+from media_service.contract import field_rules
+from tests.rules.test_contract import METHODS, rule_of
+
+CONTRACT = Contract.current()
+FILES = [Default().FindFileByName(file.name) for file in CONTRACT.files]
+each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.name.rpartition("/")[2])
+# Their fields are options of the contract, and never sent.
+OPTIONS = {"Rule", "ErrorRule", "OperationRule", "ParameterRule"}
+# Fields whose names and types say all.
+SELF_EXPLAINING = {
+    *("create_time", "update_time", "media_id", "upload_id", "job_id", "width", "height"),
+    *("requests", "media", "upload", "uploads", "job", "jobs", "part", "parts", "page_token"),
+    *("page_size", "next_page_token", "body", "data", "view", "state", "type", "priority"),
+}
+# What is still to be done, by check and file.
+PENDING: dict[str, set[str]] = {
+    "behavior": {"operation.proto", "upload.proto", "upload_service.proto"},
+    "comment": {"operation.proto", "upload.proto", "upload_service.proto", "media.proto"},
+    "names": {"operation.proto", "upload.proto", "upload_service.proto"},
+    "output only": {"operation.proto", "upload.proto", "upload_service.proto"},
+    "batch": {"upload_service.proto"},
+    "request_id": {"job_service.proto", "upload_service.proto"},
+}
+
+
+def pending(check: str, file: FileDescriptor) -> bool:
+    return file.name.rpartition("/")[2] in PENDING.get(check, set())
+
+
+def messages(file: FileDescriptor) -> Iterator[Descriptor]:
+    waiting = list(file.message_types_by_name.values())
+    while waiting:
+        message = waiting.pop()
+        if not message.GetOptions().map_entry:
+            yield message
+            waiting += message.nested_types
+
+
+def enums(file: FileDescriptor) -> Iterator[EnumDescriptor]:
+    yield from file.enum_types_by_name.values()
+    for message in messages(file):
+        yield from message.enum_types
+
+
+def fields(file: FileDescriptor) -> Iterator[FieldDescriptor]:
+    for message in messages(file):
+        yield from message.fields
+
+
+def behaviors(field: FieldDescriptor) -> set[str]:
+    numbers = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+    return {field_behavior_pb2.FieldBehavior.Name(number) for number in numbers}
+
+
+@each_file
+def test_every_field_says_how_it_behaves(file: FileDescriptor) -> None:
+    silent = [
+        field.full_name
+        for field in fields(file)
+        if field.containing_type.name not in OPTIONS and not behaviors(field)
+    ]
+    assert not silent or pending("behavior", file)
+
+
+@each_file
+def test_everything_has_a_comment(file: FileDescriptor) -> None:
+    names = [service.full_name for service in file.services_by_name.values()]
+    names += [m.full_name for s in file.services_by_name.values() for m in s.methods]
+    names += [message.full_name for message in messages(file)]
+    names += [field.full_name for field in fields(file) if field.name not in SELF_EXPLAINING]
+    for enum in enums(file):
+        names += [enum.full_name]
+        names += [f"{enum.full_name}.{value.name}" for value in enum.values if value.number]
+    silent = [name for name in names if not CONTRACT.comment(name).text]
+    assert not silent or pending("comment", file)
+
+
+@each_file
+def test_comments_leave_behaviour_to_annotations(file: FileDescriptor) -> None:
+    names = [element.full_name for element in (*messages(file), *fields(file))]
+    telling = [n for n in names if re.search(r"output only", CONTRACT.comment(n).text, re.I)]
+    assert not telling or pending("output only", file)
+
+
+@each_file
+def test_names_end_in_their_unit(file: FileDescriptor) -> None:
+    wrong = [
+        field.full_name
+        for field in fields(file)
+        if field.containing_type.name not in OPTIONS and not is_named_well(field)
+    ]
+    assert not wrong or pending("names", file)
+
+
+def is_named_well(field: FieldDescriptor) -> bool:
+    name, described = field.name, field.message_type
+    if described and described.full_name == "google.protobuf.Timestamp":
+        return name == "time" or name.endswith("_time")
+    if described and described.full_name == "google.protobuf.Duration":
+        return name == "ttl"
+    if field.type == FieldDescriptor.TYPE_INT64 and "size" in name:
+        return name.endswith("size_bytes")
+    if "bit_rate" in name:
+        return name.endswith("bit_rate_kbps")
+    if name.endswith("seconds"):
+        return name.endswith("_seconds") or name == "seconds"
+    return "lifetime" not in name
+
+
+@each_file
+def test_enums_are_nested_and_their_zero_is_unspecified(file: FileDescriptor) -> None:
+    assert not file.enum_types_by_name
+    for enum in enums(file):
+        assert re.fullmatch(r"([A-Z]+_)*UNSPECIFIED", enum.values_by_number[0].name), enum.full_name
+
+
+LISTS = [method for method in METHODS if "page_token" in method.input_type.fields_by_name]
+
+
+@pytest.mark.parametrize("method", LISTS, ids=lambda method: method.name)
+def test_lists_are_paged(method: MethodDescriptor) -> None:
+    asked, given = method.input_type.fields_by_name, method.output_type.fields_by_name
+    assert asked["page_size"].type == FieldDescriptor.TYPE_INT32
+    assert asked["page_token"].type == FieldDescriptor.TYPE_STRING
+    assert given["next_page_token"].type == FieldDescriptor.TYPE_STRING
+    assert method.output_type.fields[0].is_repeated
+
+
+def test_every_list_is_paged() -> None:
+    names = {method.name for method in METHODS if method.name.startswith("List")}
+    assert names - {method.name for method in LISTS} == {"ListOperations"}
+
+
+BATCHES = [method for method in METHODS if method.name.startswith("Batch")]
+
+
+@pytest.mark.parametrize("method", BATCHES, ids=lambda method: method.name)
+def test_batches_answer_each_request(method: MethodDescriptor) -> None:
+    file = method.containing_service.file
+    asked, given = method.input_type.fields_by_name, method.output_type.fields_by_name
+    right = set(given) == {"results"} and "atomic" in asked
+    assert right or pending("batch", file)
+    if right:
+        rules = field_rules(asked["requests"]).repeated
+        assert (rules.min_items, rules.max_items) == (1, 1000)
+        (oneof,) = given["results"].message_type.oneofs
+        kinds = [field.message_type.full_name for field in oneof.fields]
+        assert oneof.name == "result"
+        assert kinds[-1] == "google.rpc.Status"
+
+
+STARTS = [
+    m for m in METHODS if rule_of(m).audit in {"uploads.create", "renditions.create", "jobs.retry"}
+]
+STARTS += [method for method in METHODS if method.name in {"WriteUpload", "UploadMedia"}]
+
+
+@pytest.mark.parametrize("method", STARTS, ids=lambda method: method.name)
+def test_what_starts_something_takes_a_request_id(method: MethodDescriptor) -> None:
+    message = method.input_type
+    if method.name.startswith("Batch"):
+        message = message.fields_by_name["requests"].message_type
+    field = message.fields_by_name.get("request_id")
+    assert field or pending("request_id", method.containing_service.file)
+    assert field is None or field_rules(field).string.uuid
