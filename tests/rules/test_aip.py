@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from google.api import field_behavior_pb2
+from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf.descriptor import (
     Descriptor,
     EnumDescriptor,
@@ -15,6 +15,7 @@ from google.protobuf.descriptor import (
 from google.protobuf.descriptor_pool import Default
 
 from contract.descriptors import Contract
+from contract.examples import commands
 from media_service.contract import field_rules
 from tests.rules.test_contract import METHODS, rule_of
 
@@ -35,6 +36,7 @@ PENDING: dict[str, set[str]] = {
     "comment": {"operation.proto", "upload.proto", "upload_service.proto", "media.proto"},
     "names": {"operation.proto", "upload.proto", "upload_service.proto"},
     "output only": {"operation.proto", "upload.proto", "upload_service.proto"},
+    "example": {"upload_service.proto"},
     "batch": {"upload_service.proto"},
     "request_id": {"job_service.proto", "upload_service.proto"},
 }
@@ -90,6 +92,14 @@ def test_everything_has_a_comment(file: FileDescriptor) -> None:
         names += [f"{enum.full_name}.{value.name}" for value in enum.values if value.number]
     silent = [name for name in names if not CONTRACT.comment(name).text]
     assert not silent or pending("comment", file)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_every_rpc_has_an_example(method: MethodDescriptor) -> None:
+    found = commands(CONTRACT.comment(method.full_name).text)
+    assert found or pending("example", method.containing_service.file)
+    if found and method.GetOptions().HasExtension(annotations_pb2.http):
+        assert any(each.startswith("curl ") for each in found)
 
 
 @each_file

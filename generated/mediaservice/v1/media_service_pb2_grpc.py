@@ -125,7 +125,7 @@ class MediaServiceServicer(object):
         Example:
 
         curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"title": "Sunset", "labels": {"album": "2026"}}'
-        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media\": {\"media_id\": \"$MEDIA\", \"title\": \"Sunset\"}, \"update_mask\": \"title\"}" $GRPC mediaservice.v1.MediaService/UpdateMedia
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media\": {\"media_id\": \"$MEDIA\", \"title\": \"Sunset\"}, \"update_mask\": {\"paths\": [\"title\"]}}" $GRPC mediaservice.v1.MediaService/UpdateMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -73,7 +73,7 @@ class MediaServiceStub:
     Example:
 
         curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"title": "Sunset", "labels": {"album": "2026"}}'
-        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media\\": {\\"media_id\\": \\"$MEDIA\\", \\"title\\": \\"Sunset\\"}, \\"update_mask\\": \\"title\\"}" $GRPC mediaservice.v1.MediaService/UpdateMedia
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media\\": {\\"media_id\\": \\"$MEDIA\\", \\"title\\": \\"Sunset\\"}, \\"update_mask\\": {\\"paths\\": [\\"title\\"]}}" $GRPC mediaservice.v1.MediaService/UpdateMedia
     """
     DeleteMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.DeleteMediaRequest, _media_pb2.Media]
     """Deletes a media. It leaves lists, its content is no longer served, and the service purges it at
@@ -164,7 +164,7 @@ class MediaServiceAsyncStub(MediaServiceStub):
     Example:
 
         curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"title": "Sunset", "labels": {"album": "2026"}}'
-        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media\\": {\\"media_id\\": \\"$MEDIA\\", \\"title\\": \\"Sunset\\"}, \\"update_mask\\": \\"title\\"}" $GRPC mediaservice.v1.MediaService/UpdateMedia
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media\\": {\\"media_id\\": \\"$MEDIA\\", \\"title\\": \\"Sunset\\"}, \\"update_mask\\": {\\"paths\\": [\\"title\\"]}}" $GRPC mediaservice.v1.MediaService/UpdateMedia
     """
     DeleteMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.DeleteMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
     """Deletes a media. It leaves lists, its content is no longer served, and the service purges it at
@@ -270,7 +270,7 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         Example:
 
             curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"title": "Sunset", "labels": {"album": "2026"}}'
-            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media\\": {\\"media_id\\": \\"$MEDIA\\", \\"title\\": \\"Sunset\\"}, \\"update_mask\\": \\"title\\"}" $GRPC mediaservice.v1.MediaService/UpdateMedia
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media\\": {\\"media_id\\": \\"$MEDIA\\", \\"title\\": \\"Sunset\\"}, \\"update_mask\\": {\\"paths\\": [\\"title\\"]}}" $GRPC mediaservice.v1.MediaService/UpdateMedia
         """
 
     @_abc_1.abstractmethod

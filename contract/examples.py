@@ -1,0 +1,11 @@
+"""The commands in the `Example:` block of a comment."""
+
+import re
+
+BLOCK = re.compile(r"^Example:\n\n((?: {4}.*(?:\n|$))+)", re.MULTILINE)
+
+
+def commands(comment: str) -> list[str]:
+    """Each is one line of a shell, using REST, GRPC, TOKEN, MEDIA, UPLOAD, JOB and FILE."""
+    found = BLOCK.search(comment)
+    return [line.strip() for line in found[1].splitlines()] if found else []

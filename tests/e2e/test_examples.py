@@ -1,0 +1,156 @@
+"""Every example in the comments of the contract works as it is written."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from crc32c import crc32c
+
+from contract.descriptors import Contract
+from contract.examples import commands
+from media_service.rpc.server import SERVICES
+from tests.e2e.conftest import Service
+from tests.e2e.rest import client_of, store
+from tests.media_files import jpeg
+from tests.tools import eventually, require_tool
+from tests.videos import mp4
+
+CONTRACT = Contract.current()
+EXAMPLES = {
+    method.full_name: found
+    for service in SERVICES
+    for method in service.methods
+    if (found := commands(CONTRACT.comment(method.full_name).text))
+}
+USER = "erin"
+PHOTO = jpeg(640, 480)
+# Requests that curl only reports fail here.
+PRELUDE = 'set -euo pipefail; curl() { command curl --fail-with-body -sS "$@"; }\n'
+# Their commands belong together; all others start from a state of their own.
+ONE_STORY = {"GetPublic"}
+
+
+def settled(client: httpx.Client, path: str, states: set[str]) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = client.get(path).raise_for_status().json()
+        return found if found["state"] in states else None
+
+    return eventually(look, 120)
+
+
+def image(client: httpx.Client, folder: Path) -> dict[str, str]:
+    """A media that is ready, and the job that inspected it."""
+    return ready(client, PHOTO, "photo.jpg")
+
+
+def video(client: httpx.Client, folder: Path) -> dict[str, str]:
+    folder.mkdir(exist_ok=True)
+    return ready(client, (mp4(folder) / "film.mp4").read_bytes(), "video.mp4")
+
+
+def ready(client: httpx.Client, data: bytes, filename: str) -> dict[str, str]:
+    media_id = store(client, data, filename)["mediaId"]
+    settled(client, f"/v1/media/{media_id}", {"READY"})
+    (job,) = client.get("/v1/jobs", params={"mediaId": media_id}).raise_for_status().json()["jobs"]
+    return {"MEDIA": media_id, "JOB": job["jobId"]}
+
+
+def processing(client: httpx.Client, folder: Path) -> dict[str, str]:
+    """A job that takes a while."""
+    names = video(client, folder)
+    answer = client.post(f"/v1/media/{names['MEDIA']}:process", json={"ops": "stream"})
+    return {**names, "JOB": answer.raise_for_status().json()["jobId"]}
+
+
+def streamed(client: httpx.Client, folder: Path) -> dict[str, str]:
+    names = processing(client, folder)
+    settled(client, f"/v1/jobs/{names['JOB']}", {"SUCCEEDED"})
+    return names
+
+
+def cancelled(client: httpx.Client, folder: Path) -> dict[str, str]:
+    names = processing(client, folder)
+    client.post(f"/v1/jobs/{names['JOB']}:cancel").raise_for_status()
+    return names
+
+
+def deleted(client: httpx.Client, folder: Path) -> dict[str, str]:
+    names = image(client, folder)
+    client.delete(f"/v1/media/{names['MEDIA']}").raise_for_status()
+    return names
+
+
+def uploading(client: httpx.Client, folder: Path) -> dict[str, str]:
+    """An upload without bytes."""
+    upload = client.post("/v1/uploads", json={"filename": "photo.jpg"}).raise_for_status()
+    return {"UPLOAD": upload.json()["uploadId"]}
+
+
+def uploaded(client: httpx.Client, folder: Path) -> dict[str, str]:
+    """An upload that only has to be completed."""
+    names = uploading(client, folder)
+    headers = {"upload-offset": "0"}
+    path = f"/v1/uploads/{names['UPLOAD']}/content"
+    client.patch(path, headers=headers, content=PHOTO).raise_for_status()
+    return names
+
+
+def finished(client: httpx.Client, folder: Path) -> dict[str, str]:
+    names = uploaded(client, folder)
+    client.post(f"/v1/uploads/{names['UPLOAD']}:complete", json={}).raise_for_status()
+    return names
+
+
+def signed(client: httpx.Client, folder: Path) -> dict[str, str]:
+    """A URL that takes the file."""
+    names = uploading(client, folder)
+    part = {"partNumber": 1, "sizeBytes": len(PHOTO), "crc32c": crc32c(PHOTO)}
+    answer = client.post(f"/v1/uploads/{names['UPLOAD']}:sign", json={"parts": [part]})
+    return {**names, "SIGNED_URL": answer.raise_for_status().json()["parts"][0]["url"]}
+
+
+PREPARE: dict[str, Callable[[httpx.Client, Path], dict[str, str]]] = {
+    "CompleteUpload": uploaded,
+    "WatchUpload": finished,
+    "WatchUploadEvents": finished,
+    "PutSigned": signed,
+    "GetStream": streamed,
+    "CancelJob": processing,
+    "RetryJob": cancelled,
+    "UndeleteMedia": deleted,
+    "PurgeMedia": deleted,
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES, ids=lambda name: name.rpartition(".")[2])
+def test_the_example_of_an_rpc_works(name: str, service: Service, tmp_path: Path) -> None:
+    method = name.rpartition(".")[2]
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(PHOTO)
+    variables = {
+        "PATH": f"{Path(require_tool('grpcurl')).parent}:{os.environ['PATH']}",
+        "REST": service.base_url,
+        "GRPC": service.grpc_address,
+        "TOKEN": service.token(USER),
+        "FILE": str(file),
+    }
+    examples = EXAMPLES[name]
+    stories = [examples] if method in ONE_STORY else [[command] for command in examples]
+    prepare = PREPARE.get(method, uploading if "UploadService" in name else image)
+    for story in stories:
+        with client_of(service, USER) as client:
+            names = prepare(client, tmp_path / "made")
+        done = subprocess.run(
+            ["/bin/bash", "-c", PRELUDE + "\n".join(story)],
+            env={**variables, **names},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{story}: {done.stdout[-1000:]} {done.stderr[-1000:]}"
