@@ -67,7 +67,7 @@ film is encoded, wherever in the pipeline it is. A `clip` behind a `speed` count
 FILTERS = """
 ## Filters
 
-Recipes, each a list of steps, are in `processing/image/colours/filters.py`. Most follow [CSSgram](https://github.com/una/CSSgram) by Una Kravets (MIT licence), and show what
+Recipes, each a list of steps, are in `codecs/image/colors/filters.py`. Most follow [CSSgram](https://github.com/una/CSSgram) by Una Kravets (MIT licence), and show what
 a browser shows of it. `amount` mixes a filter with the original: `moon:0.5`.
 
 """
