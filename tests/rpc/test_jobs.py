@@ -310,7 +310,7 @@ async def test_a_format_that_cannot_be_written_is_refused_at_once(ann: Caller) -
         grpc.StatusCode.FAILED_PRECONDITION,
         "OPERATION_NOT_APPLICABLE",
     )
-    assert "HEIC cannot be written here; there are JPEG, PNG" in told.message
+    assert "HEIC cannot be written; use one of JPEG, PNG" in told.message
     request = download_service_pb2.SignUrlRequest(media_id=media.media_id, ops="convert:HEIC")
     told = await refused(ann.call(ann.downloads.SignUrl, request))
     assert told.reason == "OPERATION_NOT_APPLICABLE"
