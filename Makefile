@@ -6,16 +6,32 @@ READY := $(VENV)/.ready
 CONTRACT := generated/mediaservice/mediaservice.binpb
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --no-annotate --no-header --python-version 3.11
 
-.PHONY: dev test lint gen docs bench soak lock clean release-contract compiled
+# One test or folder: `make test-one T=tests/unit/test_crc32c.py::test_a_large_piece`.
+T ?= tests/unit
 
-dev: compiled
+.PHONY: help unit test-one coverage dev test lint gen docs bench soak lock clean release-contract compiled
+
+help:  ## Show this list.
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+dev: compiled  ## Run the service on this machine.
 	@exec $(BIN)/python -m media_service dev
 
 # Tests wait more than they work, so more of them run at a time than there are processors.
-test: compiled lint
+test: compiled lint  ## Run every check and every test.
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
-lint: $(READY)
+unit: $(READY)  ## Run the tests that need no service: unit, rules, client.
+	$(BIN)/python -m pytest -n 2 tests/unit tests/rules tests/client
+
+test-one: $(READY)  ## Run one test or folder: make test-one T=PATH[::NAME]
+	$(BIN)/python -m pytest $(T)
+
+# Of the tests in `unit` alone: the others start processes, and each would have to be traced.
+coverage: $(READY)  ## Print the branch coverage of `make unit`.
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered tests/unit tests/rules tests/client
+
+lint: $(READY)  ## Check style, types, imports, generated files and the contract.
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy && $(BIN)/mypy benchmarks contract docs
 	$(BIN)/lint-imports
@@ -26,24 +42,24 @@ lint: $(READY)
 	$(BIN)/buf breaking $(CONTRACT) --against protos/released.binpb --config buf.yaml --path mediaservice --exclude-imports
 
 # Stubs from the contract, and the blocking client from the asyncio one.
-gen: $(READY)
+gen: $(READY)  ## Generate stubs, the blocking client and the error table.
 	$(BIN)/python protos/gen.py
 	$(BIN)/python clients/python/async_to_sync.py
 	$(BIN)/python -m contract
 
 # docs/operations.md and its pictures, from the contract.
-docs: $(READY)
+docs: $(READY)  ## Generate docs/operations.md and its pictures.
 	$(BIN)/python -m docs.gen
 
 # The contract as callers have it: what `make lint` holds changes against.
-release-contract: gen
+release-contract: gen  ## Accept the contract as released: later changes must not break it.
 	$(BIN)/python -m contract --release
 
-bench: compiled
+bench: compiled  ## Run the benchmarks.
 	$(BIN)/python -m benchmarks
 
 # Kills the service at random failpoints, and writes what became of it into docs/crash.md.
-soak: compiled
+soak: compiled  ## Kill the service 500 times and report to docs/crash.md.
 	$(BIN)/python -m tests.crash.soak --kills 500
 
 # The service is many processes, and confined ones write nothing: each would compile all it imports.
@@ -51,12 +67,12 @@ compiled: $(READY)
 	@$(BIN)/python -m compileall -q src generated clients
 
 # Everything, for development; what the image installs, of the same versions; and the compiler.
-lock: $(READY)
+lock: $(READY)  ## Update every lock file.
 	$(LOCK) --all-extras --no-emit-package media-service-client pyproject.toml -o requirements.lock
 	$(LOCK) --no-emit-package media-service-client --constraint requirements.lock pyproject.toml -o requirements-runtime.lock
 	echo grpcio-tools==1.66.2 | $(LOCK) --no-deps - -o protos/requirements.lock
 
-clean:
+clean:  ## Remove the environment and every cache.
 	find src generated clients -name __pycache__ -prune -exec rm -r {} +
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
