@@ -55,8 +55,9 @@ def video(client: httpx.Client, folder: Path) -> dict[str, str]:
 def ready(client: httpx.Client, data: bytes, filename: str) -> dict[str, str]:
     media_id = store(client, data, filename)["mediaId"]
     settled(client, f"/v1/media/{media_id}", {"READY"})
-    (job,) = client.get("/v1/jobs", params={"mediaId": media_id}).raise_for_status().json()["jobs"]
-    return {"MEDIA": media_id, "JOB": job["jobId"]}
+    answer = client.get("/v1/jobs", params={"mediaId": media_id}).raise_for_status()
+    (ingest,) = [job for job in answer.json()["jobs"] if job["type"] == "INGEST"]
+    return {"MEDIA": media_id, "JOB": ingest["jobId"]}
 
 
 def processing(client: httpx.Client, folder: Path) -> dict[str, str]:
