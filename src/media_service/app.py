@@ -38,6 +38,7 @@ from media_service.media.expiry import expire_due
 from media_service.media.model import Kind
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
+from media_service.media.usage import UsageCounter
 from media_service.reconcile.model import GRACE
 from media_service.reconcile.service import Reconciler
 from media_service.renders.cache import RenderCache, forget_unused
@@ -210,7 +211,11 @@ async def server(
     keys = link_keys(config)
     signer, page_tokens = link_signer(keys), PageTokens(keys)
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    async with base(config, opener) as parts, renders(config, parts) as rendering:
+    async with (
+        base(config, opener) as parts,
+        renders(config, parts) as rendering,
+        UsageCounter(parts.database) as usage,
+    ):
         admission = Admission(most_streams(config.max_streams, parts.raw.driver.limits, open_files))
         running = Running(admission)
         collector = Collector(parts.database, parts.raw, parts.acceptance, config.upload_expiry)
@@ -235,7 +240,7 @@ async def server(
             timeout=config.stream_timeout,
         )
         reader = MediaReader(parts.database)
-        downloads = DownloadService(reader, PublicReader(parts.database), parts.stores)
+        downloads = DownloadService(reader, PublicReader(parts.database), parts.stores, usage)
         playing = StreamService(parts.database, MediaReader(parts.database, bare=True))
         services = Services(
             uploads,

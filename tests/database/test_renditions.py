@@ -340,12 +340,12 @@ async def test_what_ceases_to_be_public_is_not_found_from_that_moment(house: Hou
     await house.add(media_id, "small", b"small picture")
     public = PublicReader(house.database)
     key = (await house.there(media_id)).renditions[0].blob.key
-    assert (await public.get(key)).name == "small"
+    assert (await public.get(key))[1].name == "small"
     await house.show(media_id, "PRIVATE")
     with pytest.raises(NotFound):
         await public.get(key)
     await house.show(media_id, "PUBLIC")
-    assert (await public.get(key)).name == "small"
+    assert (await public.get(key))[1].name == "small"
     async with house.database.transaction() as db:
         await queries.set_state(db, media_id, MediaState.QUARANTINED)
     with pytest.raises(NotFound):

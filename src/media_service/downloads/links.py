@@ -46,9 +46,9 @@ class Opened:
     expire_time: datetime
 
     @property
-    def followed(self) -> bool:
+    def revalidate(self) -> bool:
         """Whether the same link may lead to something else soon, as to a playlist that grows."""
-        return isinstance(self.content, Content) and self.content.followed
+        return isinstance(self.content, Content) and self.content.revalidate
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from media_service.downloads.playlist_cache import Playlists
 from media_service.errors import MediaError, NotFound, Reason, Unavailable
 from media_service.jobs import queries as jobs
 from media_service.media import queries as catalogue
-from media_service.media.content import Content, stored
+from media_service.media.content import Content, Use, stored
 from media_service.media.model import STREAM, Media, MediaState
 from media_service.media.reader import MediaReader, nothing_public
 from media_service.media.service import readable
@@ -93,7 +93,7 @@ class StreamService:
             check_begun(overview)
             if path == MASTER:
                 text = hls.master(overview, stream.stream_id)
-                return in_memory(text, hls.CONTENT_TYPE, stream)
+                return counted(in_memory(text, hls.CONTENT_TYPE, stream), media)
             if not stream.ready:
                 raise not_ready(
                     media.media_id,
@@ -107,7 +107,7 @@ class StreamService:
         if not all(timelines.values()):  # it was removed just now
             raise no_such(media)
         text = dash.manifest(overview, timelines, stream.stream_id)
-        return in_memory(text, dash.CONTENT_TYPE, stream)
+        return counted(in_memory(text, dash.CONTENT_TYPE, stream), media)
 
     async def _part(self, media: Media, stream_id: str, track: str, name: str) -> Content:
         if found := SEGMENT.fullmatch(name):
@@ -150,7 +150,7 @@ class StreamService:
                 and stored_pipeline(found.pipeline).companion_suffix
             ):
                 content = stored(found.blob, found.content_type, "", found.create_time)
-                return replace(content, followed=True)
+                return replace(content, revalidate=True)
         raise no_such(media)
 
     async def _segment(
@@ -198,10 +198,15 @@ def not_ready(media_id: str, message: str) -> Unavailable:
     return Unavailable(Reason.MEDIA_NOT_READY, message, media_id=media_id)
 
 
+def counted(content: Content, media: Media) -> Content:
+    """Who reads the first playlist views the media."""
+    return replace(content, media_id=media.media_id, use=Use.VIEW)
+
+
 def in_memory(text: str, kind: str, stream: Stream) -> Content:
     data = text.encode()
     digest = hashlib.sha256(data).digest()
     checksums = Checksums(crc32c(data), digest)
     modified = stream.create_time if stream.ready else now()
     etag = f'"{digest.hex()[:32]}"'
-    return Content(data, etag, len(data), checksums, kind, "", modified, followed=True)
+    return Content(data, etag, len(data), checksums, kind, "", modified, revalidate=True)

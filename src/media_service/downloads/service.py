@@ -7,11 +7,12 @@ from datetime import timedelta
 from media_service.access.principal import Principal
 from media_service.downloads.disposition import content_disposition
 from media_service.errors import OutOfRange, Reason
-from media_service.media.content import Content, stored
+from media_service.media.content import Content, Use, stored
 from media_service.media.filenames import with_extension
-from media_service.media.model import Media
+from media_service.media.model import Media, Rendition
 from media_service.media.reader import MediaReader, PublicReader, nothing_public
 from media_service.media.service import check_version, find_rendition, readable
+from media_service.media.usage import UsageCounter
 from media_service.storage.blob_store import READ_CHUNK, BlobStore
 
 # Public paths of originals: id and version of the media. The file name is for people alone.
@@ -24,8 +25,13 @@ class DownloadService:
     """`stores`: by name, as blobs name theirs."""
 
     def __init__(
-        self, reader: MediaReader, public: PublicReader, stores: Mapping[str, BlobStore]
+        self,
+        reader: MediaReader,
+        public: PublicReader,
+        stores: Mapping[str, BlobStore],
+        usage: UsageCounter,
     ) -> None:
+        self._usage = usage
         self._reader = reader
         self._public = public
         self._stores = stores
@@ -50,11 +56,18 @@ class DownloadService:
         if rendition:
             found = find_rendition(media, rendition, version)
             filename = with_extension(media.filename, found.content_type, f"-{found.name}")
-            return stored(found.blob, found.content_type, filename, found.create_time)
+            return rendition_content(media, found, filename)
         return self.original(media)
 
     def original(self, media: Media) -> Content:
-        return stored(media.blob, media.content_type, media.filename, media.create_time)
+        return stored(
+            media.blob,
+            media.content_type,
+            media.filename,
+            media.create_time,
+            media.media_id,
+            Use.DOWNLOAD,
+        )
 
     async def public(self, path: str) -> Content:
         """The public content at this path: the original of a media (`originals/ID/VERSION/NAME`),
@@ -62,8 +75,7 @@ class DownloadService:
         be private. Raises NotFound (MEDIA_NOT_FOUND)."""
         if original := ORIGINAL.fullmatch(path):
             return await self._public_original(original[1], int(original[2]))
-        found = await self._public.get(path)
-        return stored(found.blob, found.content_type, "", found.create_time)
+        return rendition_content(*await self._public.get(path), filename="")
 
     async def _public_original(self, media_id: str, version: int) -> Content:
         media = await self._reader.find(media_id)
@@ -72,7 +84,10 @@ class DownloadService:
         return self.original(media)
 
     def read(self, content: Content, start: int, end: int) -> AsyncGenerator[bytes, None]:
-        """Bytes [start, end). Close the iterator to stop early."""
+        """Bytes [start, end). Close the iterator to stop early. A read from the start counts as one
+        use; the other ranges of a download do not."""
+        if start == 0 and content.use:
+            self._usage.add(content.media_id, content.use)
         source = content.source
         if isinstance(source, bytes):
             return pieces(source, start, end)
@@ -86,6 +101,17 @@ class DownloadService:
         disposition = content_disposition(content.filename, kind, attachment=attachment)
         driver = self._stores[source.store].driver
         return await driver.sign_read(source.key, ttl, kind, disposition)
+
+
+def rendition_content(media: Media, rendition: Rendition, filename: str) -> Content:
+    return stored(
+        rendition.blob,
+        rendition.content_type,
+        filename,
+        rendition.create_time,
+        media.media_id,
+        Use.VIEW,
+    )
 
 
 async def pieces(data: bytes, start: int, end: int) -> AsyncGenerator[bytes, None]:

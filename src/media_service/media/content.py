@@ -1,20 +1,27 @@
-"""What can be read."""
+"""Content of media, to be read."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from media_service.blobs.model import Blob
 from media_service.storage.checksums import Checksums
 
 
+class Use(StrEnum):
+    """How a media is used, which is counted."""
+
+    VIEW = "VIEW"
+    DOWNLOAD = "DOWNLOAD"
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Bytes to be read, of an original, a rendition or a picture made just now, and how they are to
-    be called.
+    """The bytes of an original, a rendition or a rendered image, and how HTTP describes them.
 
-    `source`: where they are, or they themselves. `modified`: when it became what it is; content
-    never changes, what is another has another etag. `followed`: at the same address there may be
-    another soon.
+    `source`: their blob, or the bytes themselves. `modified`: when they came into being. Content
+    never changes: other bytes have another etag. `revalidate`: the same address may soon have other
+    content. `media_id`, `use`: what reading it from the start counts as; empty and None: nothing.
     """
 
     source: Blob | bytes
@@ -24,10 +31,28 @@ class Content:
     content_type: str
     filename: str
     modified: datetime
-    followed: bool = False
+    revalidate: bool = False
+    media_id: str = ""
+    use: Use | None = None
 
 
-def stored(blob: Blob, content_type: str, filename: str, modified: datetime) -> Content:
-    """Content that is known by its blob."""
-    etag = f'"{blob.blob_id}"'
-    return Content(blob, etag, blob.size_bytes, blob.checksums, content_type, filename, modified)
+def stored(
+    blob: Blob,
+    content_type: str,
+    filename: str,
+    modified: datetime,
+    media_id: str = "",
+    use: Use | None = None,
+) -> Content:
+    """Content that its blob identifies."""
+    return Content(
+        blob,
+        f'"{blob.blob_id}"',
+        blob.size_bytes,
+        blob.checksums,
+        content_type,
+        filename,
+        modified,
+        media_id=media_id,
+        use=use,
+    )

@@ -14,6 +14,7 @@ from media_service.blobs.model import PUBLIC, Blob
 from media_service.db.database import json_bytes
 from media_service.db.transaction import Connection
 from media_service.errors import Fault
+from media_service.media.content import Use
 from media_service.media.model import (
     Kind,
     Media,
@@ -352,6 +353,42 @@ async def move_rendition(db: Connection, media_id: str, rendition: Rendition, bl
 async def remove(db: Connection, media_id: str) -> None:
     """Removes a media, whose references to blobs are gone."""
     await db.execute("delete from media where media_id = %s", (media_id,))
+
+
+async def add_usage(db: Connection, counts: Mapping[str, Mapping[Use, int]]) -> set[str]:
+    """Adds to the counters of media, without a change of their etags.
+
+    Returns the media that are done: those that were counted, and those that do not exist. Media
+    that are locked are left out: waiting for several locks could end in a deadlock.
+    """
+    rows = await db.execute(
+        """
+        with counts as (
+            select * from unnest(%s::uuid[], %s::bigint[], %s::bigint[])
+            as c (media_id, views, downloads)
+        ), unlocked as (
+            select m.media_id from media m join counts c on c.media_id = m.media_id
+            for no key update of m skip locked
+        ), counted as (
+            update media m
+            set view_count = m.view_count + c.views,
+                download_count = m.download_count + c.downloads
+            from counts c join unlocked u on u.media_id = c.media_id
+            where m.media_id = c.media_id
+            returning m.media_id
+        )
+        select media_id::text as media_id from counted
+        union all
+        select media_id::text from counts c
+        where not exists (select from media m where m.media_id = c.media_id)
+        """,
+        (
+            list(counts),
+            [count.get(Use.VIEW, 0) for count in counts.values()],
+            [count.get(Use.DOWNLOAD, 0) for count in counts.values()],
+        ),
+    )
+    return {row["media_id"] async for row in rows}
 
 
 async def due_for_expiry(db: Connection, limit: int) -> list[str]:

@@ -29,8 +29,8 @@ class PublicReader:
         self._database = database
         self._read = Batcher(self._read_many)
 
-    async def get(self, key: str) -> Rendition:
-        """The rendition with this key in the public store.
+    async def get(self, key: str) -> tuple[Media, Rendition]:
+        """The rendition with this key in the public store, and its media.
 
         Raises NotFound (MEDIA_NOT_FOUND) also if the media is no longer public and its rendition
         only waits to be moved.
@@ -38,7 +38,7 @@ class PublicReader:
         media = await self._read(key) if "\0" not in key else None  # which is no text to PostgreSQL
         if media is None or not media.published:
             raise nothing_public()
-        return next(r for r in media.renditions if r.blob.key == key)
+        return media, next(r for r in media.renditions if r.blob.key == key)
 
     async def _read_many(self, keys: Sequence[str]) -> list[Media | None]:
         async with self._database.connection() as db:

@@ -18,7 +18,7 @@ from media_service.errors import (
     Reason,
     Unavailable,
 )
-from media_service.media.content import Content
+from media_service.media.content import Content, Use
 from media_service.media.filenames import with_extension
 from media_service.media.model import Media, MediaState
 from media_service.media.reader import MediaReader
@@ -224,4 +224,6 @@ def content_of(picture: Picture, render: Render) -> Content:
         render.content_type,
         filename,
         picture.modified,
+        media_id=picture.media.media_id,
+        use=Use.VIEW,
     )

@@ -101,7 +101,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         media = await self._downloads.media(caller(), request.media_id)
         content = await self._streams.open(media, request.path)
         # A segment never becomes another; a playlist grows.
-        caching = PRIVATE if content.followed else SEGMENT
+        caching = PRIVATE if content.revalidate else SEGMENT
         await http_content.serve(
             context, self._downloads, content, caching=caching, attachment=False
         )
@@ -139,7 +139,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         opened = await self._links.open(request.token, request.path, accepted(context))
         left = int((opened.expire_time - now()).total_seconds())
         caching = [("cache-control", f"private, max-age={max(0, min(left, LINK_SECONDS))}")]
-        if opened.followed:
+        if opened.revalidate:
             caching = [("cache-control", "private, no-cache")]
         if isinstance(opened.content, Picture):
             await http_content.serve_picture(
@@ -167,7 +167,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
             content = await self._streams.public(rest)
         else:
             content = await self._downloads.public(request.path)
-        caching = PUBLIC_PLAYLIST if content.followed else PUBLIC
+        caching = PUBLIC_PLAYLIST if content.revalidate else PUBLIC
         await http_content.serve(
             context, self._downloads, content, caching=caching, attachment=False
         )

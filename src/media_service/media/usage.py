@@ -1,0 +1,69 @@
+"""Counts how often media are read: in memory, and now and then in the catalogue."""
+
+import asyncio
+import logging
+from collections import Counter
+from contextlib import suppress
+from typing import Self
+
+from media_service.db.database import Database
+from media_service.errors import MediaError
+from media_service.media import queries
+from media_service.media.content import Use
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 60.0
+BATCH = 1000
+# Media that are counted between two flushes. Reads of more media than that are not counted.
+MAX_MEDIA = 100_000
+
+
+class UsageCounter:
+    """An async context manager: it writes its counts every minute, and when it is left.
+
+    The counts are approximate: a process that is killed loses those of its last minute.
+    """
+
+    def __init__(self, database: Database, flush_seconds: float = FLUSH_SECONDS) -> None:
+        self._database = database
+        self._flush_seconds = flush_seconds
+        self._counts: dict[str, Counter[Use]] = {}
+        self._stopping = asyncio.Event()
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._flushing = asyncio.create_task(self._flush_forever())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # Not cancelled: a flush that has just been committed would be repeated.
+        self._stopping.set()
+        if self._flushing:
+            await self._flushing
+
+    def add(self, media_id: str, use: Use) -> None:
+        if media_id in self._counts or len(self._counts) < MAX_MEDIA:
+            self._counts.setdefault(media_id, Counter())[use] += 1
+
+    async def _flush_forever(self) -> None:
+        while not self._stopping.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), self._flush_seconds)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """Media that others are changing at the moment, and all media if the database is out of
+        reach, keep their counts until the next time."""
+        waiting = list(self._counts)
+        for start in range(0, len(waiting), BATCH):
+            batch = {media_id: self._counts.pop(media_id) for media_id in waiting[start:][:BATCH]}
+            written: set[str] = set()
+            try:
+                async with self._database.connection() as db:
+                    written = await queries.add_usage(db, batch)
+            except MediaError as error:
+                log.warning("reads of media are not counted yet: %s", error.message)
+            finally:
+                for media_id in batch.keys() - written:
+                    self._counts.setdefault(media_id, Counter()).update(batch[media_id])
