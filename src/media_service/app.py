@@ -53,7 +53,9 @@ from media_service.renditions.publish import PublishHandler
 from media_service.renditions.renderers import Renderers
 from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.service import JobService, forget_ended
-from media_service.renditions.streams.packager import ChunkHandler, StreamMaker, remove_abandoned
+from media_service.renditions.streams.chunks import ChunkHandler
+from media_service.renditions.streams.cleanup import remove_abandoned
+from media_service.renditions.streams.packager import StreamPackager
 from media_service.renditions.streams.segments import Segments
 from media_service.renditions.thumbnails import Thumbnails
 from media_service.rpc.server import RpcServer, Services
@@ -296,7 +298,9 @@ async def handlers(config: Config, parts: Base) -> AsyncIterator[Mapping[JobKind
         renderers = Renderers(renderer, AvRenderer(renderer, config.video_profiles), documents)
         segments = Segments(parts.database, parts.raw)
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
-        streams = StreamMaker(parts.database, renditions, segments, chunks, config.video_profiles)
+        streams = StreamPackager(
+            parts.database, renditions, segments, chunks, config.video_profiles
+        )
         yield {
             JobKind.INGEST: IngestHandler(
                 parts.database,

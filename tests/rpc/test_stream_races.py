@@ -26,8 +26,8 @@ from media_service.jobs.model import Claim, JobKind, JobState, Part
 from media_service.jobs.progress import Progress
 from media_service.renditions.delete import remove_media
 from media_service.renditions.streams import queries
+from media_service.renditions.streams.cleanup import remove_abandoned
 from media_service.renditions.streams.model import NewSegment, Stream
-from media_service.renditions.streams.packager import remove_abandoned
 from media_service.renditions.streams.segments import Segments
 from media_service.storage.checksums import Checksums
 from tests.claims import claim as claim_next

@@ -18,7 +18,7 @@ from google.protobuf import duration_pb2
 from mediaservice.v1 import download_service_pb2, job_pb2, media_pb2, media_service_pb2
 
 from media_service.db.database import Database
-from media_service.renditions.streams.packager import remove_abandoned
+from media_service.renditions.streams.cleanup import remove_abandoned
 from tests.moving import counted, ffmpeg, made, pictures, seconds_of_sound, shade
 from tests.rpc.conftest import Caller, Running, Start, refused
 from tests.rpc.test_jobs import cancel, ended, listed, process, reason, retry, until

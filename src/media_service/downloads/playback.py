@@ -20,7 +20,7 @@ from media_service.media.model import STREAM, Media, MediaState
 from media_service.media.reader import MediaReader, nothing_public
 from media_service.media.service import readable
 from media_service.renditions.streams import dash, hls, queries
-from media_service.renditions.streams.model import HEAD, Overview, Stream, Timeline
+from media_service.renditions.streams.model import INIT, Overview, Stream, Timeline
 from media_service.storage.checksums import Checksums
 
 MASTER, MANIFEST, FRAMES = "master.m3u8", "manifest.mpd", "iframes.m3u8"
@@ -113,7 +113,7 @@ class StreamService:
         if found := SEGMENT.fullmatch(name):
             return await self._segment(media, stream_id, track, int(found[1]), found[2])
         if name == "init.mp4":
-            return await self._segment(media, stream_id, track, HEAD, "mp4")
+            return await self._segment(media, stream_id, track, INIT, "mp4")
         if name not in {"playlist.m3u8", FRAMES}:
             raise no_such(media)
         async with self._database.connection() as db:

@@ -19,7 +19,7 @@ from media_service.renditions.inputs import overlay_of, way_of
 from media_service.renditions.original_files import OriginalFiles
 from media_service.renditions.renderers import RENDER_PERCENT, STORE_PERCENT, Renderers
 from media_service.renditions.rendition_store import RenditionStore, check_rendition_limit
-from media_service.renditions.streams.packager import StreamMaker
+from media_service.renditions.streams.packager import StreamPackager
 
 
 class ProcessHandler:
@@ -31,7 +31,7 @@ class ProcessHandler:
         store: RenditionStore,
         files: OriginalFiles,
         renderers: Renderers,
-        streams: StreamMaker,
+        streams: StreamPackager,
     ) -> None:
         self._database = database
         self._store = store

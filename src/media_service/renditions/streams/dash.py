@@ -1,4 +1,4 @@
-"""The manifest of DASH: ISO/IEC 23009-1, of the same segments as HLS."""
+"""The DASH manifest (ISO/IEC 23009-1), with the same segments as HLS."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -8,13 +8,13 @@ from media_service.renditions.streams.model import Overview, Segment, TrackState
 
 CONTENT_TYPE = "application/dash+xml"
 NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
-# For on-demand films, with segments that are found by their numbers.
+# On-demand video whose segments are numbered.
 PROFILE = "urn:mpeg:dash:profile:isoff-live:2011"
 
 
 def manifest(overview: Overview, timelines: Mapping[str, Sequence[Segment]], folder: str) -> str:
-    """Of a stream that is ready. `timelines`: the segments of each track. `folder`: where the
-    tracks are, from here."""
+    """The manifest of a complete stream. `timelines`: the segments of each track. `folder`: the
+    path of the tracks, relative to the manifest."""
     stream, tracks = overview.stream, overview.tracks
     ladder = stream.ladder
     seconds = max(
@@ -30,7 +30,7 @@ def manifest(overview: Overview, timelines: Mapping[str, Sequence[Segment]], fol
         mediaPresentationDuration=f"PT{seconds:.3f}S",
     )
     period = ET.SubElement(root, "Period", id="1", start="PT0S")
-    pictures = adaptation(period, "video", "video/mp4")
+    video = adaptation(period, "video", "video/mp4")
     for rung in ladder.rungs:
         size = {
             "width": str(rung.width),
@@ -38,26 +38,26 @@ def manifest(overview: Overview, timelines: Mapping[str, Sequence[Segment]], fol
             "frameRate": f"{ladder.rate[0]}/{ladder.rate[1]}",
             "sar": "1:1",
         }
-        shown = representation(pictures, rung.name, tracks[rung.name], size)
-        template(shown, rung.name, timelines[rung.name], stream.timescale(rung.name), folder)
-    for sound in ladder.audio_tracks:
-        if sound.name in tracks:
-            scale = stream.timescale(sound.name)
-            heard = adaptation(period, "audio", "audio/mp4", sound.language)
+        parent = representation(video, rung.name, tracks[rung.name], size)
+        template(parent, rung.name, timelines[rung.name], stream.timescale(rung.name), folder)
+    for track in ladder.audio_tracks:
+        if track.name in tracks:
+            scale = stream.timescale(track.name)
+            audio = adaptation(period, "audio", "audio/mp4", track.language)
             rate = {"audioSamplingRate": str(scale)}
-            part = representation(heard, sound.name, tracks[sound.name], rate)
-            template(part, sound.name, timelines[sound.name], scale, folder)
-    for text in ladder.subtitles:
-        if text.name in tracks:
-            read = adaptation(period, "text", "text/vtt", text.language)
-            whole = ET.SubElement(read, "Representation", id=text.name, bandwidth="1000")
-            ET.SubElement(whole, "BaseURL").text = f"{folder}/{text.name}/1.vtt"
+            parent = representation(audio, track.name, tracks[track.name], rate)
+            template(parent, track.name, timelines[track.name], scale, folder)
+    for track in ladder.subtitles:
+        if track.name in tracks:
+            subtitles = adaptation(period, "text", "text/vtt", track.language)
+            whole = ET.SubElement(subtitles, "Representation", id=track.name, bandwidth="1000")
+            ET.SubElement(whole, "BaseURL").text = f"{folder}/{track.name}/1.vtt"
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def adaptation(period: ET.Element, kind: str, mime_type: str, language: str = "") -> ET.Element:
-    """A set of representations between which a player may switch."""
+    """Adds a set of representations that a player can switch between."""
     attributes = {"id": str(len(period) + 1), "contentType": kind, "mimeType": mime_type}
     if kind != "text":
         attributes |= {"segmentAlignment": "true", "startWithSAP": "1"}
@@ -76,7 +76,7 @@ def representation(
 def template(
     parent: ET.Element, track: str, segments: Sequence[Segment], scale: int, folder: str
 ) -> None:
-    """Where the segments are, and how long each is: `r` says how often one is repeated."""
+    """Adds the addresses and durations of the segments. `r` is how often a duration is repeated."""
     found = ET.SubElement(
         parent,
         "SegmentTemplate",

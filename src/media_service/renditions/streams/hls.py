@@ -1,4 +1,4 @@
-"""Playlists of HLS: RFC 8216, and of its second edition what every player reads."""
+"""HLS playlists: RFC 8216, and the parts of its second edition that all players support."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,45 +6,45 @@ from media_service.codecs.video.ladder import Rung, Track
 from media_service.renditions.streams.model import Overview, Timeline
 
 CONTENT_TYPE = "application/vnd.apple.mpegurl"
-SOUND, SUBTITLES = "sound", "subtitles"
-# Of a size of which nothing has been made yet, as a part of what it may have at most.
-FULL = 1.5
+AUDIO, SUBTITLES = "audio", "subtitles"
+# The peak bit rate of a rung that is not encoded yet, relative to its average.
+PEAK_FACTOR = 1.5
 
 
 def plain(text: str) -> str:
-    """Without what cannot stand in an attribute."""
+    """The text without characters that an attribute cannot contain."""
     return "".join(c for c in text if c.isprintable() and c != '"').strip()
 
 
 def quoted(text: str) -> str:
-    """As an attribute."""
+    """The text as a quoted attribute."""
     return f'"{plain(text)}"'
 
 
 def master(overview: Overview, folder: str) -> str:
-    """The playlist of playlists. `folder`: where the tracks are, from here."""
+    """The multivariant playlist. `folder`: the path of the tracks, relative to the playlist."""
     ladder, tracks = overview.stream.ladder, overview.tracks
-    sounds = [sound for sound in ladder.audio_tracks if sound.name in tracks]
-    texts = [text for text in ladder.subtitles if text.name in tracks]
+    audio = [track for track in ladder.audio_tracks if track.name in tracks]
+    subtitles = [track for track in ladder.subtitles if track.name in tracks]
     lines = ["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS"]
-    lines += alternatives("AUDIO", SOUND, sounds, folder)
-    lines += alternatives("SUBTITLES", SUBTITLES, texts, folder)
-    groups = (f",AUDIO={quoted(SOUND)}" if sounds else "") + (
-        f",SUBTITLES={quoted(SUBTITLES)}" if texts else ""
+    lines += alternatives("AUDIO", AUDIO, audio, folder)
+    lines += alternatives("SUBTITLES", SUBTITLES, subtitles, folder)
+    groups = (f",AUDIO={quoted(AUDIO)}" if audio else "") + (
+        f",SUBTITLES={quoted(SUBTITLES)}" if subtitles else ""
     )
-    sizes = [rung for rung in ladder.rungs if rung.name in tracks]
-    for rung in sizes:
-        heard = [tracks[sound.name].codec for sound in sounds]
-        codecs = dict.fromkeys([tracks[rung.name].codec, *heard])
+    rungs = [rung for rung in ladder.rungs if rung.name in tracks]
+    for rung in rungs:
+        audio_codecs = [tracks[track.name].codec for track in audio]
+        codecs = dict.fromkeys([tracks[rung.name].codec, *audio_codecs])
         lines += [
-            f"#EXT-X-STREAM-INF:{bandwidth(overview, rung, sounds)},CODECS="
+            f"#EXT-X-STREAM-INF:{bandwidth(overview, rung, audio)},CODECS="
             f"{quoted(','.join(codecs))},RESOLUTION={rung.width}x{rung.height}"
             f",FRAME-RATE={ladder.rate[0] / ladder.rate[1]:.3f}{groups}",
             f"{folder}/{rung.name}/playlist.m3u8",
         ]
-    for rung in sizes:
+    for rung in rungs:
         lines.append(
-            f"#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={shown_fast(overview, rung)},CODECS="
+            f"#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={iframe_bandwidth(overview, rung)},CODECS="
             f"{quoted(tracks[rung.name].codec)},RESOLUTION={rung.width}x{rung.height}"
             f",URI={quoted(f'{folder}/{rung.name}/iframes.m3u8')}"
         )
@@ -52,11 +52,12 @@ def master(overview: Overview, folder: str) -> str:
 
 
 def alternatives(kind: str, group: str, tracks: Sequence[Track], folder: str) -> Iterator[str]:
-    """Sounds, or subtitles, of which one can be chosen; of sounds, the first if nobody does."""
+    """The audio tracks or the subtitles, of which a viewer selects one. The first audio track is
+    the default."""
     names: set[str] = set()
     for track in tracks:
         name = plain(track.title) or track.language or group.capitalize()
-        if name in names:  # they must differ
+        if name in names:  # names must be unique
             name = f"{name} {track.name[1:]}"
         names.add(name)
         default = "YES" if kind == "AUDIO" and track == tracks[0] else "NO"
@@ -69,29 +70,29 @@ def alternatives(kind: str, group: str, tracks: Sequence[Track], folder: str) ->
         )
 
 
-def bandwidth(overview: Overview, rung: Rung, sounds: Sequence[Track]) -> str:
-    """What it takes to play it: of what is not whole yet, what it may take."""
-    shown = overview.tracks[rung.name]
-    heard = [overview.tracks[sound.name] for sound in sounds]
-    peak = shown.peak + max((state.peak for state in heard), default=0)
+def bandwidth(overview: Overview, rung: Rung, audio: Sequence[Track]) -> str:
+    """The bandwidth that playing a rung needs; the maximum while the stream is incomplete."""
+    video = overview.tracks[rung.name]
+    audio_states = [overview.tracks[track.name] for track in audio]
+    peak = video.peak + max((state.peak for state in audio_states), default=0)
     if overview.stream.ready:
-        average = shown.average + max((state.average for state in heard), default=0)
+        average = video.average + max((state.average for state in audio_states), default=0)
         return f"BANDWIDTH={peak},AVERAGE-BANDWIDTH={average}"
-    return f"BANDWIDTH={max(peak, full(rung))}"
+    return f"BANDWIDTH={max(peak, peak_bit_rate(rung))}"
 
 
-def shown_fast(overview: Overview, rung: Rung) -> int:
-    """Bits per second of fast forward, as `bandwidth`."""
-    return overview.tracks[rung.name].frames or full(rung)
+def iframe_bandwidth(overview: Overview, rung: Rung) -> int:
+    """The bandwidth of the I-frame playlist in bit/s, as `bandwidth`."""
+    return overview.tracks[rung.name].frames or peak_bit_rate(rung)
 
 
-def full(rung: Rung) -> int:
-    """Bits per second that a size may have at most."""
-    return int(rung.kbps * 1000 * FULL)
+def peak_bit_rate(rung: Rung) -> int:
+    """The maximum bit rate of a rung in bit/s."""
+    return int(rung.kbps * 1000 * PEAK_FACTOR)
 
 
 def media(timeline: Timeline) -> str:
-    """The playlist of one track: of pictures or sound."""
+    """The playlist of a rung or an audio track."""
     scale = timeline.stream.timescale(timeline.track)
     lines = header(timeline, scale)
     for segment in timeline.segments:
@@ -100,7 +101,7 @@ def media(timeline: Timeline) -> str:
 
 
 def frames(timeline: Timeline) -> str:
-    """The playlist of the pictures that can be shown by themselves: for fast forward."""
+    """The I-frame playlist of a rung, for seeking and fast forward."""
     scale = timeline.stream.timescale(timeline.track)
     lines = header(timeline, scale)
     lines.insert(2, "#EXT-X-I-FRAMES-ONLY")
@@ -114,7 +115,7 @@ def frames(timeline: Timeline) -> str:
 
 
 def subtitles(timeline: Timeline) -> str:
-    """The playlist of subtitles, which are one file for the whole film."""
+    """The playlist of a subtitle track, which is one file for the whole video."""
     seconds = timeline.stream.ladder.seconds
     return "\n".join(
         [
@@ -139,14 +140,14 @@ def header(timeline: Timeline, scale: int) -> list[str]:
         "#EXT-X-MEDIA-SEQUENCE:1",
         f"#EXT-X-PLAYLIST-TYPE:{kind}",
         "#EXT-X-INDEPENDENT-SEGMENTS",
-        # Else players begin where it ends just now.
+        # Otherwise players start at the end of what is encoded so far.
         *([] if timeline.stream.ready else ["#EXT-X-START:TIME-OFFSET=0"]),
         '#EXT-X-MAP:URI="init.mp4"',
     ]
 
 
 def target(timeline: Timeline, scale: int) -> int:
-    """Seconds. It must not change while the playlist grows."""
+    """The target duration in seconds. It must not change while the playlist grows."""
     ladder = timeline.stream.ladder
     usual = ladder.segment_frames * ladder.rate[1] / ladder.rate[0]
     longest = max((segment.duration / scale for segment in timeline.segments), default=0)
@@ -160,5 +161,5 @@ def ended(lines: list[str], timeline: Timeline) -> str:
 
 
 def whole(seconds: float) -> int:
-    """The nearest whole number; of a half, the larger one."""
+    """The nearest integer; halves are rounded up."""
     return int(seconds + 0.5)

@@ -1,4 +1,4 @@
-"""The records of streams."""
+"""Streams, their tracks and segments."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from datetime import datetime
 
 from media_service.codecs.video.ladder import SAMPLE_RATE, Ladder
 
-# The number of the segment that a player needs before any other.
-HEAD = 0
+# The number of the init segment, which a player needs before any other.
+INIT = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """`ready`: all of it is there."""
+    """`ready`: whether the stream is complete."""
 
     stream_id: str
     media_id: str
@@ -23,14 +23,14 @@ class Stream:
 
     def timescale(self, track: str) -> int:
         """Ticks per second of a track."""
-        sounds = {sound.name for sound in self.ladder.audio_tracks}
-        return SAMPLE_RATE if track in sounds else self.ladder.timescale
+        audio = {audio.name for audio in self.ladder.audio_tracks}
+        return SAMPLE_RATE if track in audio else self.ladder.timescale
 
 
 @dataclass(frozen=True, slots=True)
 class NewSegment:
-    """`duration` in ticks; `first_bytes`: up to the end of its first picture; `codec`: of a
-    head."""
+    """`duration`: in ticks. `first_bytes`: the bytes up to the end of the first frame. `codec`: of
+    an init segment."""
 
     track: str
     number: int
@@ -41,7 +41,7 @@ class NewSegment:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """As `NewSegment`, with its size."""
+    """A stored segment. Fields as in `NewSegment`."""
 
     number: int
     duration: int
@@ -51,10 +51,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class TrackState:
-    """What there is of a track: its codec, how many segments from the first on without a gap, and
-    the number of the last. Bits per second: at most (`peak`; a segment shorter than half a usual
-    one, once all is there than half the longest, does not count), on `average`, and at most of what
-    fast forward shows (`frames`)."""
+    """What is stored of a track. `segments`: how many from the first without a gap. `last`: the
+    number of the last one. In bit/s: the `peak` and `average` of the segments, and the peak of
+    the I-frame playlist (`frames`). Peaks leave out segments shorter than half a usual segment,
+    or, once the stream is complete, than half the longest."""
 
     codec: str
     segments: int
@@ -66,7 +66,7 @@ class TrackState:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A stream, and the state of each track that has begun, by name."""
+    """A stream, and the state of each track that has segments, by name."""
 
     stream: Stream
     tracks: Mapping[str, TrackState]
@@ -74,7 +74,7 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The segments of one track, in order and without a gap."""
+    """The segments of a track from the first, in order, up to a gap."""
 
     stream: Stream
     track: str

@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 from media_service.blobs.model import Blob
 from media_service.codecs.video.ladder import SAMPLE_RATE, SEGMENT_SECONDS, Ladder
 from media_service.db.transaction import Connection
-from media_service.renditions.streams.model import HEAD, NewSegment, Segment, Stream, TrackState
+from media_service.renditions.streams.model import INIT, NewSegment, Segment, Stream, TrackState
 from media_service.storage.checksums import Checksums
 
 SELECT = """
@@ -111,8 +111,8 @@ async def states(db: Connection, stream: Stream) -> dict[str, TrackState]:
             select g.*, b.size_bytes,
                    row_number() over (partition by track order by number) as place,
                    case when %(ready)s then max(duration) over (partition by track)
-                        when track = any(%(sounds)s) then %(sound)s
-                        else %(picture)s end as usual
+                        when track = any(%(audio)s) then %(audio_ticks)s
+                        else %(video_ticks)s end as usual
             from stream_segments g join blobs b on b.blob_id = g.blob_id
             where g.stream_id = %(id)s
         ) numbered
@@ -121,9 +121,9 @@ async def states(db: Connection, stream: Stream) -> dict[str, TrackState]:
         {
             "id": stream.stream_id,
             "ready": stream.ready,
-            "sounds": [sound.name for sound in stream.ladder.audio_tracks],
-            "sound": SEGMENT_SECONDS * SAMPLE_RATE,
-            "picture": SEGMENT_SECONDS * stream.ladder.timescale,
+            "audio": [track.name for track in stream.ladder.audio_tracks],
+            "audio_ticks": SEGMENT_SECONDS * SAMPLE_RATE,
+            "video_ticks": SEGMENT_SECONDS * stream.ladder.timescale,
         },
     )
     return {
@@ -145,7 +145,7 @@ async def timeline(db: Connection, stream_id: str, track: str) -> list[Segment]:
         "select g.number, g.duration, g.first_bytes, b.size_bytes"
         " from stream_segments g join blobs b on b.blob_id = g.blob_id"
         " where g.stream_id = %s and g.track = %s and g.number > %s order by g.number",
-        (stream_id, track, HEAD),
+        (stream_id, track, INIT),
     )
     found: list[Segment] = []
     async for row in rows:

@@ -1,4 +1,4 @@
-"""Keeps the pieces of a stream as they are encoded."""
+"""Stores the segments of a stream as they are encoded."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -16,7 +16,7 @@ from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim
 from media_service.media.reader import not_found
 from media_service.renditions.streams import queries
-from media_service.renditions.streams.model import HEAD, NewSegment, Stream
+from media_service.renditions.streams.model import INIT, NewSegment, Stream
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 
@@ -24,7 +24,7 @@ VIDEO, TEXT = "video/mp4", "text/vtt"
 
 
 class Segments:
-    """`store`: where they lie, whoever may see them."""
+    """`store`: the store of all segments, whatever the visibility of their media."""
 
     def __init__(self, database: Database, store: BlobStore) -> None:
         self._database = database
@@ -34,14 +34,14 @@ class Segments:
     def deliver(
         self, claim: Claim, stream: Stream, first: int, ticks: int
     ) -> Callable[[str, InitSegment | Fragment], Awaitable[None]]:
-        """What keeps the pieces of each track, numbered in the order of the calls. The first
-        segment has the number `first`, and begins at `ticks`. Nothing is kept once the job is no
-        longer this worker's."""
+        """A function that stores the init segment and the segments of each track, in the order of
+        its calls. The first segment has the number `first` and starts at `ticks`. Nothing is stored
+        once this worker no longer holds the job."""
         numbers: dict[str, int] = {}
 
-        async def keep(track: str, piece: InitSegment | Fragment) -> None:
+        async def store(track: str, piece: InitSegment | Fragment) -> None:
             if isinstance(piece, InitSegment):
-                new = NewSegment(track, HEAD, codec=piece.codec)
+                new = NewSegment(track, INIT, codec=piece.codec)
                 await self._add(claim, stream, new, piece.data, VIDEO)
                 return
             number = numbers.get(track, first)
@@ -49,17 +49,17 @@ class Segments:
             new = NewSegment(track, number, piece.duration, piece.first_bytes)
             await self._add(claim, stream, new, piece.shifted(ticks, number), VIDEO)
 
-        return keep
+        return store
 
-    async def keep_text(self, claim: Claim, stream: Stream, track: str, data: bytes) -> None:
-        """Subtitles, which are one piece."""
+    async def add_subtitles(self, claim: Claim, stream: Stream, track: str, data: bytes) -> None:
+        """Stores a subtitle track, which is one WebVTT file."""
         await self._add(claim, stream, NewSegment(track, 1), data, TEXT)
 
     async def _add(
         self, claim: Claim, stream: Stream, new: NewSegment, data: bytes, kind: str
     ) -> None:
-        """What is there already stays: pieces of two encodings go together, since each can be
-        decoded by itself."""
+        """Stores a segment, unless an earlier attempt stored it: each segment can be decoded on its
+        own, so segments of two attempts fit together."""
         write = partial(write_to, self._store, data, len(data), kind)
         take = partial(self._take, claim, stream, new)
         checksums = Checksums(crc32c(data))
@@ -68,7 +68,7 @@ class Segments:
         failpoint("segment.take.after")
 
     async def _check(self, stream: Stream) -> None:
-        """Raises NotFound (MEDIA_NOT_FOUND) if nothing can be added: the media was purged."""
+        """Raises NotFound (MEDIA_NOT_FOUND) if the stream was removed with its media."""
         async with self._database.connection() as db:
             if await queries.of_job(db, stream.job_id) is None:
                 raise not_found(stream.media_id)

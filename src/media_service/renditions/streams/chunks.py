@@ -1,0 +1,113 @@
+"""The jobs that encode the video of a stream, chunk by chunk."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+
+from media_service.codecs.pipeline.route import find_route
+from media_service.codecs.video.edits import Edits, collect_edits
+from media_service.codecs.video.ladder import Ladder
+from media_service.codecs.video.segment_encoder import encode_video
+from media_service.codecs.video.source import AvSource
+from media_service.db.database import Database
+from media_service.db.new_job import NewJob
+from media_service.errors import Fault
+from media_service.failpoints import failpoint
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import Claim, JobKind, JobState, Priority
+from media_service.jobs.progress import Progress
+from media_service.media import queries as catalogue
+from media_service.media.reader import not_found
+from media_service.renditions.original_files import OriginalFiles
+from media_service.renditions.streams import queries
+from media_service.renditions.streams.model import Stream
+from media_service.renditions.streams.segments import Segments
+
+# Percent of the job at which encoding starts and ends.
+ENCODE_PERCENT, PUBLISH_PERCENT = 5, 98
+
+# Takes the number of seconds that are encoded.
+Report = Callable[[float], None]
+
+
+class ChunkHandler:
+    """Runs CHUNK jobs. Their subject is a media id, and their parent the job of the stream.
+    `threads`: of each encoder; 0: one per core."""
+
+    def __init__(
+        self, database: Database, files: OriginalFiles, segments: Segments, threads: int
+    ) -> None:
+        self._database = database
+        self._files = files
+        self._segments = segments
+        self._threads = threads
+
+    async def run(self, claim: Claim, progress: Progress) -> None:
+        async with self._database.connection() as db:
+            stream = await queries.of_job(db, claim.parent_id or "")
+            media = (await catalogue.get_many(db, [claim.subject_id])).get(claim.subject_id)
+        if stream is None or media is None:  # purged, or the stream was given up
+            raise not_found(claim.subject_id)
+        async with AsyncExitStack() as stack:
+            original = await self._files.open(stack, media)
+            source = AvSource.of(original.path, media.content_type, original.info)
+            route = find_route(claim.pipeline, media.kind)
+            edits, _ = collect_edits(route.steps, source.duration_seconds)
+            report = partial(report_seconds, progress, stream)
+            await self.encode(claim, stream, source, edits, claim.part, report)
+        failpoint("chunk.finish.before")
+        async with self._database.connection() as db:
+            await jobs.finish(db, claim, JobState.SUCCEEDED)
+        failpoint("chunk.finish.after")
+
+    async def give_up(self, claim: Claim, fault: Fault) -> None:
+        async with self._database.connection() as db:
+            await jobs.finish(db, claim, JobState.FAILED, fault)
+
+    async def encode(
+        self,
+        claim: Claim,
+        stream: Stream,
+        source: AvSource,
+        edits: Edits,
+        chunk: int,
+        report: Report,
+    ) -> None:
+        """Encodes one chunk, numbered from 0. Raises as `encode_video`."""
+        ladder = stream.ladder
+        deliver = self._segments.deliver(
+            claim,
+            stream,
+            ladder.first_segment(chunk),
+            chunk * ladder.chunk_frames * ladder.frame_ticks,
+        )
+        await encode_video(
+            source, edits, ladder, chunk, deliver, threads=self._threads, report=report
+        )
+
+
+def chunk_jobs(claim: Claim, ladder: Ladder) -> list[NewJob]:
+    """The jobs of all chunks of the stream that the claimed job encodes."""
+    return [
+        NewJob(
+            JobKind.CHUNK,
+            claim.subject_id,
+            claim.owner,
+            # The owner's other jobs, such as ingests, do not wait for an hour of video.
+            Priority.LOW,
+            pipeline=claim.pipeline,
+            parent_id=claim.job_id,
+            part=part,
+            heavy=True,
+        )
+        for part in range(ladder.chunks)
+    ]
+
+
+def report_seconds(progress: Progress, stream: Stream, seconds: float) -> None:
+    """`seconds`: how much of a chunk is encoded."""
+    ladder = stream.ladder
+    chunk_seconds = ladder.chunk_frames * ladder.rate[1] / ladder.rate[0]
+    expected = min(chunk_seconds, ladder.seconds) or 1
+    span = PUBLISH_PERCENT - ENCODE_PERCENT
+    progress.report("encode", ENCODE_PERCENT + span * min(1, seconds / expected))

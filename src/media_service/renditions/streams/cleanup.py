@@ -1,0 +1,22 @@
+"""Removes the segments of streams that nobody plays, or ever will."""
+
+from media_service.db.database import Database
+from media_service.db.new_job import NewJob
+from media_service.failpoints import failpoint
+from media_service.jobs.model import JobKind
+from media_service.renditions.streams import queries
+
+# Streams that one transaction removes.
+BATCH = 10
+
+
+async def remove_abandoned(database: Database) -> int:
+    """Removes the segments of streams whose jobs ended without publishing them or that were
+    replaced, and the chunk jobs of removed streams. Returns how many segments."""
+    async with database.transaction() as tx:
+        unlink = await queries.remove_abandoned(tx, BATCH)
+        await queries.forget_parts(tx)
+        await tx.enqueue(*(NewJob(JobKind.UNLINK, blob_id) for blob_id in unlink))
+    if unlink:
+        failpoint("stream.abandon.after")
+    return len(unlink)
