@@ -13,7 +13,7 @@ def jpeg(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
 
 
 def noise(width: int, height: int) -> bytes:
-    """A JPEG of which nothing can be made that is small."""
+    """A JPEG whose renditions cannot be small."""
     out = io.BytesIO()
     Image.effect_noise((width, height), 100).convert("RGB").save(out, "JPEG")
     return out.getvalue()

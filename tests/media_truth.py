@@ -1,4 +1,5 @@
-"""What films and sounds really are, as told by programs that the service does not use for that."""
+"""The properties of video and audio files, measured with programs that the service does not use for
+that."""
 
 import json
 import re
@@ -12,7 +13,7 @@ import imageio_ffmpeg
 
 from tests.tools import require_tool
 
-# The sound is looked at in steps of so long.
+# The resolution of audio measurements.
 STEP_SECONDS = 0.005
 
 
@@ -20,15 +21,15 @@ STEP_SECONDS = 0.005
 class Stream:
     kind: str
     codec: str
-    # As told by the container; none if it does not tell.
+    # As the container states it; None: it does not.
     duration: float | None
-    # Decoded and counted: pictures, or packets of sound.
+    # Decoded and counted: video frames, or audio packets.
     frames: int
-    # Of pictures.
+    # Of video.
     width: int = 0
     height: int = 0
     rate: Fraction = Fraction(0)
-    # Of sounds.
+    # Of audio.
     sample_rate: int = 0
     channels: int = 0
 
@@ -48,10 +49,10 @@ class Probed:
 def probe(media: Path) -> Probed:
     """By ffprobe, which decodes all of it."""
     wanted = ("-show_format", "-show_streams", "-count_frames", "-of", "json")
-    told = json.loads(run(require_tool("ffprobe"), "-v", "error", *wanted, str(media)).stdout)
+    printed = json.loads(run(require_tool("ffprobe"), "-v", "error", *wanted, str(media)).stdout)
     return Probed(
-        told["format"]["format_name"],
-        float(told["format"]["duration"]),
+        printed["format"]["format_name"],
+        float(printed["format"]["duration"]),
         tuple(
             Stream(
                 kind=stream["codec_type"],
@@ -64,19 +65,19 @@ def probe(media: Path) -> Probed:
                 sample_rate=int(stream.get("sample_rate", 0)),
                 channels=stream.get("channels", 0),
             )
-            for stream in told["streams"]
+            for stream in printed["streams"]
         ),
     )
 
 
-def rate(told: str) -> Fraction:
-    """Sounds have the rate 0/0."""
-    return Fraction(0) if told.endswith("/0") else Fraction(told)
+def rate(printed: str) -> Fraction:
+    """Audio tracks have the rate 0/0."""
+    return Fraction(0) if printed.endswith("/0") else Fraction(printed)
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """To the source, in the mean over all pictures."""
+    """The mean similarity of all frames to the source."""
 
     psnr: float  # dB, of luma; 60 where nothing differs
     ssim: float
@@ -84,7 +85,7 @@ class Likeness:
 
 
 def likeness(made: Path, source: Path) -> Likeness:
-    """Of the pictures of `made`, in the size of `source`, frame by frame.
+    """Compares `made` with `source`, frame by frame, in the size of `source`.
 
     Where one of them goes on for longer, the other stands still: a different length is unlike, too.
     """
@@ -119,39 +120,39 @@ class Loudness:
 def loudness(media: Path) -> Loudness:
     ffmpeg = require_tool("ffmpeg")
     measure = ("-nostats", "-i", str(media), "-map", "0:a", "-af", "ebur128=peak=true")
-    told = run(ffmpeg, *measure, "-f", "null", "-").stderr.rpartition("Summary:")[2]
+    printed = run(ffmpeg, *measure, "-f", "null", "-").stderr.rpartition("Summary:")[2]
 
     def value(name: str) -> float:
-        found = re.search(rf"^\s+{name}:\s+(\S+) ", told, re.MULTILINE)
-        assert found, f"no {name} in {told}"
+        found = re.search(rf"^\s+{name}:\s+(\S+) ", printed, re.MULTILINE)
+        assert found, f"no {name} in {printed}"
         return float(found[1])
 
     return Loudness(value("I"), value("LRA"), value("Peak"))
 
 
-def sync_offsets(film: Path) -> list[float]:
-    """How many seconds each beep comes after its flash, in a film made by `films.flashes`."""
+def sync_offsets(video: Path) -> list[float]:
+    """How many seconds each beep comes after its flash, in a video made by `videos.flashes`."""
     light = onsets(
-        film,
+        video,
         ("-map", "0:v", "-vf", "signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-"),
         above=128,
     )
     steps = f"aresample=48000,asetnsamples=n={round(48000 * STEP_SECONDS)}"
     level = "astats=metadata=1:reset=1,ametadata=print:key=lavfi.astats.Overall.RMS_level:file=-"
-    sound = onsets(film, ("-map", "0:a", "-af", f"{steps},{level}"), above=-20)
-    assert len(light) == len(sound) > 0, f"flashes at {light}, but beeps at {sound}"
-    return [beep - flash for flash, beep in zip(light, sound, strict=True)]
+    beeps = onsets(video, ("-map", "0:a", "-af", f"{steps},{level}"), above=-20)
+    assert len(light) == len(beeps) > 0, f"flashes at {light}, but beeps at {beeps}"
+    return [beep - flash for flash, beep in zip(light, beeps, strict=True)]
 
 
-def onsets(film: Path, look: tuple[str, ...], *, above: float) -> list[float]:
+def onsets(video: Path, look: tuple[str, ...], *, above: float) -> list[float]:
     """The times at which what is printed for each moment rises above a value."""
     ffmpeg = require_tool("ffmpeg")
-    # The times of the file itself: sound and pictures are looked at one after the other.
-    inputs = ("-v", "error", "-copyts", "-i", str(film))
-    told = run(ffmpeg, *inputs, *look, "-f", "null", "-").stdout
+    # The times of the file itself: audio and video are measured one after the other.
+    inputs = ("-v", "error", "-copyts", "-i", str(video))
+    printed = run(ffmpeg, *inputs, *look, "-f", "null", "-").stdout
     found = []
     was = False
-    for time, value in re.findall(r"pts_time:(\S+)\n\S+=(\S+)", told):
+    for time, value in re.findall(r"pts_time:(\S+)\n\S+=(\S+)", printed):
         now = float(value) > above
         if now and not was:
             found.append(float(time))

@@ -1,4 +1,4 @@
-"""Films of which every picture is known, made here."""
+"""Videos whose every frame is known."""
 
 import subprocess
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import imageio_ffmpeg
 
-# Luma of the picture of number n: far enough apart to be told after encoding.
+# The luma of frame n: far enough apart to be distinguished after encoding.
 DARKEST, SHADES, STEP = 20, 50, 4
 
 
@@ -18,19 +18,19 @@ def shade(number: int) -> int:
 
 @lru_cache
 def counted(
-    seconds: float, rate: str = "5", size: str = "96x64", sounds: int = 1, *more: str
+    seconds: float, rate: str = "5", size: str = "96x64", audio_tracks: int = 1, *more: str
 ) -> bytes:
-    """An MP4 whose pictures are shades of gray that count them. `more`: options of the output."""
+    """An MP4 whose frames are numbered by shades of gray. `more`: options of the output."""
     shades = f"lum='{DARKEST}+mod(N,{SHADES})*{STEP}':cb=128:cr=128"
     inputs = [f"color=black:s={size}:r={rate}:d={seconds},format=yuv420p,geq={shades}"]
-    inputs += [f"sine=f={440 * (n + 1)}:r=48000:d={seconds}" for n in range(sounds)]
+    inputs += [f"sine=f={440 * (n + 1)}:r=48000:d={seconds}" for n in range(audio_tracks)]
     return made(inputs, *more)
 
 
 def made(inputs: list[str], *more: str) -> bytes:
-    """A film of generators of ffmpeg."""
+    """A video from generators of ffmpeg."""
     with tempfile.TemporaryDirectory(prefix="media-test-") as folder:
-        path = Path(folder) / "film.mp4"
+        path = Path(folder) / "video.mp4"
         sources = [word for each in inputs for word in ("-f", "lavfi", "-i", each)]
         maps = [word for n in range(len(inputs)) for word in ("-map", str(n))]
         codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "10", "-g", "37"]
@@ -43,8 +43,8 @@ def ffmpeg(*arguments: str) -> None:
     subprocess.run([*command, *arguments], check=True)
 
 
-def pictures(path: Path) -> list[tuple[float, int]]:
-    """When each picture is shown, in seconds, and its luma."""
+def frames_of(path: Path) -> list[tuple[float, int]]:
+    """The display time of each frame, in seconds, and its luma."""
     with av.open(str(path)) as container:
         return [
             (float(frame.time or 0), round(float(frame.to_ndarray()[: frame.height].mean())))
@@ -52,7 +52,7 @@ def pictures(path: Path) -> list[tuple[float, int]]:
         ]
 
 
-def seconds_of_sound(path: Path) -> float:
+def audio_seconds(path: Path) -> float:
     with av.open(str(path)) as container:
         samples = [(frame.samples, frame.sample_rate) for frame in container.decode(audio=0)]
     return sum(count / rate for count, rate in samples)

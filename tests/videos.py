@@ -1,4 +1,4 @@
-"""Films made by FFmpeg's generators, for players."""
+"""Videos from FFmpeg's generators, for players."""
 
 import subprocess
 from pathlib import Path
@@ -21,7 +21,7 @@ def ffmpeg(*arguments: str, folder: Path) -> None:
 
 
 def stream(folder: Path) -> Path:
-    """`master.m3u8` and `manifest.mpd` over the same segments of 2 s: two sizes, one sound."""
+    """`master.m3u8` and `manifest.mpd` over the same segments of 2 s, in two sizes."""
     ladder = "[0:v]split[large][copy];[copy]scale=320:180[small]"
     keys = ("-force_key_frames", "expr:gte(t,n_forced*2)", "-sc_threshold", "0")
     both = ("-hls_playlist", "1", "-hls_master_name", "master.m3u8")
@@ -37,19 +37,19 @@ def stream(folder: Path) -> Path:
 
 
 def mp4(folder: Path) -> Path:
-    """`film.mp4`, with its index at the start."""
-    ffmpeg(*SOURCE, *H264, *AAC, "-movflags", "+faststart", "film.mp4", folder=folder)
+    """`video.mp4`, with its index at the start."""
+    ffmpeg(*SOURCE, *H264, *AAC, "-movflags", "+faststart", "video.mp4", folder=folder)
     return folder
 
 
-def flashes(folder: Path, *, seconds: int = SECONDS, sound: str = "anull") -> Path:
-    """`flashes.mp4`: a flash and a beep at each whole second. `sound`: a filter that spoils it."""
+def flashes(folder: Path, *, seconds: int = SECONDS, audio_filter: str = "anull") -> Path:
+    """`flashes.mp4`: a flash and a beep at each whole second. `audio_filter`: to shift it."""
     on = f"lt(mod(n,{RATE}),2)"
     beep = "if(lt(mod(t,1),0.08),0.8*sin(2*PI*1000*t),0)"
     ffmpeg(
         *("-f", "lavfi", "-i", f"color=black:s=320x180:r={RATE}:d={seconds}"),
         *("-f", "lavfi", "-i", f"aevalsrc='{beep}':s=48000:d={seconds}"),
-        *("-vf", f"drawbox=color=white:t=fill:enable='{on}'", "-af", sound),
+        *("-vf", f"drawbox=color=white:t=fill:enable='{on}'", "-af", audio_filter),
         *(*H264, *AAC, "flashes.mp4"),
         folder=folder,
     )

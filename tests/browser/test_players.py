@@ -70,7 +70,7 @@ async def test_dash_plays_to_its_end_and_anywhere_in_each_level(
 
 
 async def test_plain_mp4_plays_by_ranges(browser: Browser, server: FileServer) -> None:
-    played = await browser.play_plain(f"{server.url}/film.mp4")
+    played = await browser.play_plain(f"{server.url}/video.mp4")
     assert_whole(played)
     assert Size(played.width, played.height) == Size(640, 360)
     assert {status for _, status in server.answers} == {206}
@@ -82,7 +82,7 @@ async def test_without_its_token_nothing_plays(browser: Browser, locked: FileSer
     with pytest.raises(PlaybackError, match=r"dash\.js: 25: .*manifest\.mpd"):
         await browser.play_dash(f"{locked.url}/manifest.mpd")
     with pytest.raises(PlaybackError, match="video: source not supported"):
-        await browser.play_plain(f"{locked.url}/film.mp4")
+        await browser.play_plain(f"{locked.url}/video.mp4")
 
 
 async def test_a_missing_segment_is_named(browser: Browser, broken: FileServer) -> None:
@@ -134,7 +134,7 @@ async def test_a_broken_manifest_is_an_error(browser: Browser, broken: FileServe
 
 
 async def test_a_film_without_its_index_is_an_error(browser: Browser, broken: FileServer) -> None:
-    film = broken.folder / "film.mp4"
+    film = broken.folder / "video.mp4"
     film.write_bytes(film.read_bytes().replace(b"moov", b"none", 1))
     with pytest.raises(PlaybackError, match="video: source not supported"):
-        await browser.play_plain(f"{broken.url}/film.mp4")
+        await browser.play_plain(f"{broken.url}/video.mp4")

@@ -1,4 +1,4 @@
-"""What inspects media, and what makes films and sounds of them, with real child processes."""
+"""The inspector and the video and audio renderer, with real child processes."""
 
 from collections.abc import AsyncIterator
 
@@ -18,6 +18,6 @@ async def inspector() -> AsyncIterator[Inspector]:
 
 
 @pytest.fixture(scope="session")
-async def films() -> AsyncIterator[AvRenderer]:
+async def av_renderer() -> AsyncIterator[AvRenderer]:
     async with ImageRenderer(1, 10_000_000, 1 << 28) as renderer:
         yield AvRenderer(renderer, PROFILES)

@@ -26,7 +26,7 @@ title=Zwölf
 """
 
 
-def picture(width: int = 64, height: int = 48, bands: int = 3) -> Any:
+def make_image(width: int = 64, height: int = 48, bands: int = 3) -> Any:
     """Noise, so that its compressed form has bytes to lose everywhere."""
     noise = [pyvips.Image.gaussnoise(width, height, mean=128, sigma=40) for _ in range(bands)]
     image = noise[0].bandjoin(noise[1:]) if bands > 1 else noise[0]
@@ -44,14 +44,14 @@ def with_tags(image: Any, tags: dict[str, str], orientation: int = 1) -> Any:
 
 
 def animation(path: Path, frames: int = 5) -> Path:
-    strip = pyvips.Image.arrayjoin([picture() for _ in range(frames)], across=1)
+    strip = pyvips.Image.arrayjoin([make_image() for _ in range(frames)], across=1)
     strip = strip.copy()
     strip.set_type(pyvips.GValue.gint_type, "page-height", 48)
     strip.write_to_file(str(path))
     return path
 
 
-def film(
+def make_video(
     path: Path,
     video: str,
     audio: str,
@@ -62,40 +62,40 @@ def film(
     options: dict[str, str] | None = None,
     container: str | None = None,
 ) -> Path:
-    """A film of 128 × 72 at 25 frames per second; either codec may be empty."""
+    """A video of 128 × 72 at 25 frames per second. Either codec may be empty."""
     with av.open(str(path), "w", format=container, options=options or {}) as output:
         output.metadata.update(metadata or {})
-        pictures = add_pictures(output, video, aspect) if video else None
-        sounds = add_sound(output, audio) if audio else None
-        if pictures is not None:
+        video_stream = add_video(output, video, aspect) if video else None
+        audio_stream = add_audio(output, audio) if audio else None
+        if video_stream is not None:
             for number in range(frames):
                 frame = av.VideoFrame(128, 72, "yuv420p")
                 for plane in frame.planes:
                     plane.update(bytes([number * 8 % 256]) * plane.buffer_size)
                 frame.pts = number
-                output.mux(pictures.encode(frame))
-            output.mux(pictures.encode(None))
-        if sounds is not None:
-            size = sounds.codec_context.frame_size or 1024
+                output.mux(video_stream.encode(frame))
+            output.mux(video_stream.encode(None))
+        if audio_stream is not None:
+            size = audio_stream.codec_context.frame_size or 1024
             for number in range(44100 * frames // 25 // size):
-                sound = av.AudioFrame(sounds.codec_context.format.name, "stereo", size)
-                for part in sound.planes:
+                frame = av.AudioFrame(audio_stream.codec_context.format.name, "stereo", size)
+                for part in frame.planes:
                     part.update(bytes(part.buffer_size))
-                sound.sample_rate = sounds.codec_context.sample_rate
-                sound.pts = number * size
-                output.mux(sounds.encode(sound))
-            output.mux(sounds.encode(None))
+                frame.sample_rate = audio_stream.codec_context.sample_rate
+                frame.pts = number * size
+                output.mux(audio_stream.encode(frame))
+            output.mux(audio_stream.encode(None))
     return path
 
 
-def add_pictures(output: Any, codec: str, aspect: Fraction | None) -> Any:
+def add_video(output: Any, codec: str, aspect: Fraction | None) -> Any:
     stream = output.add_stream(codec, rate=25, width=128, height=72, pix_fmt="yuv420p")
     if aspect:
         stream.codec_context.sample_aspect_ratio = aspect
     return stream
 
 
-def add_sound(output: Any, codec: str) -> Any:
+def add_audio(output: Any, codec: str) -> Any:
     return output.add_stream(codec, rate=48000 if "opus" in codec else 44100, layout="stereo")
 
 
@@ -106,14 +106,16 @@ def ffmpeg(path: Path, *arguments: str | Path) -> Path:
     return path
 
 
-def moving(path: Path, *arguments: str, size: str = "128x72", seconds: float = 1) -> Path:
-    """A film of a moving test picture, without sound."""
+def make_moving_video(
+    path: Path, *arguments: str, size: str = "128x72", seconds: float = 1
+) -> Path:
+    """A video of a moving test pattern, without audio."""
     source = f"testsrc2=s={size}:r=25:d={seconds}"
     return ffmpeg(path, "-f", "lavfi", "-i", source, *arguments)
 
 
-def film_with_everything(path: Path, subtitles: str) -> Path:
-    """Two sounds, a subtitle and two chapters."""
+def video_with_everything(path: Path, subtitles: str) -> Path:
+    """Two audio tracks, a subtitle track and two chapters."""
     (lines := path.with_suffix(".srt")).write_text("1\n00:00:00,000 --> 00:00:00,900\nHello\n")
     (list_ := path.with_suffix(".txt")).write_text(CHAPTERS)
     inputs = ["testsrc2=s=128x72:r=25:d=1", "sine=d=1", "aevalsrc=0|0:d=1:s=48000"]
@@ -127,8 +129,8 @@ def film_with_everything(path: Path, subtitles: str) -> Path:
     )
 
 
-def sound(path: Path, codec: str) -> Path:
-    return film(path, "", codec)
+def make_audio(path: Path, codec: str) -> Path:
+    return make_video(path, "", codec)
 
 
 def turn(path: Path, clockwise: int) -> Path:
@@ -143,7 +145,7 @@ def turn(path: Path, clockwise: int) -> Path:
 
 
 def heic(path: Path) -> Path:
-    """One frame of 128 × 72, by x265, as a HEIC picture. The encoder does not always make the same,
+    """One frame of 128 × 72, by x265, as a HEIC image. The encoder does not always make the same,
     and now and then something its own library cannot put into a file: so it was made once."""
     path.write_bytes(Path(__file__).with_name("frame.heic").read_bytes())
     return path

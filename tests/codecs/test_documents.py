@@ -1,4 +1,4 @@
-"""Pictures and text of documents, made by real children."""
+"""Pages and text of documents, rendered in real child processes."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -41,7 +41,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "document"
 
 
-async def picture(documents: DocumentRenderer, path: Path, data: bytes, ops: str) -> Image.Image:
+async def rendered_page(
+    documents: DocumentRenderer, path: Path, data: bytes, ops: str
+) -> Image.Image:
     """What a page looks like."""
     path.write_bytes(data)
     steps = find_route(ops, "DOCUMENT").steps
@@ -57,11 +59,11 @@ async def words(
     path: Path,
     data: bytes,
     ops: str = "extract_text",
-    told: list[float] | None = None,
+    reported: list[float] | None = None,
 ) -> str:
     path.write_bytes(data)
     steps = find_route(ops, "DOCUMENT").steps
-    heard = told.append if told is not None else lambda _: None
+    heard = reported.append if reported is not None else lambda _: None
     async with documents.render(path, PDF, steps, heard) as [made]:
         assert (made.content_type, made.width) == ("text/plain; charset=utf-8", 0)
         return made.path.read_text()
@@ -76,16 +78,16 @@ async def refusal(documents: DocumentRenderer, path: Path, data: bytes, ops: str
     return error.value
 
 
-# Pages as pictures
+# Pages
 
 
-async def test_a_page_is_a_picture_on_white(documents: DocumentRenderer, path: Path) -> None:
+async def test_a_page_is_rendered_on_white(documents: DocumentRenderer, path: Path) -> None:
     data = pdf(Page(square(RED, 0, 0)), Page(square(BLUE, 160, 260)))
-    first = await picture(documents, path, data, "page:1:size=300")
+    first = await rendered_page(documents, path, data, "page:1:size=300")
     assert first.size == (200, 300)
     assert first.getpixel((20, 280)) == (255, 0, 0), "its origin is at the bottom"
     assert first.getpixel((100, 100)) == (255, 255, 255)
-    second = await picture(documents, path, data, "page:2:size=300")
+    second = await rendered_page(documents, path, data, "page:2:size=300")
     assert second.getpixel((180, 20)) == (0, 0, 255)
     assert second.getpixel((20, 280)) == (255, 255, 255)
 
@@ -102,7 +104,7 @@ async def test_a_page_is_a_picture_on_white(documents: DocumentRenderer, path: P
 async def test_the_longer_side_is_as_asked_for(
     documents: DocumentRenderer, path: Path, box: str, ops: str, size: tuple[int, int]
 ) -> None:
-    assert (await picture(documents, path, pdf(Page(box=box)), ops)).size == size
+    assert (await rendered_page(documents, path, pdf(Page(box=box)), ops)).size == size
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,7 @@ async def test_a_rotated_page_is_upright(
     place: tuple[int, int],
 ) -> None:
     data = pdf(Page(square(RED, 0, 0), more=f"/Rotate {angle}"))
-    image = await picture(documents, path, data, "page:1:size=300")
+    image = await rendered_page(documents, path, data, "page:1:size=300")
     assert image.size == size
     assert image.getpixel(place) == (255, 0, 0)
 
@@ -129,7 +131,7 @@ async def test_a_rotated_page_is_upright(
 async def test_what_is_cropped_is_not_shown(documents: DocumentRenderer, path: Path) -> None:
     content = square(RED, 0, 0) + square(GREEN, 100, 100, 50)
     data = pdf(Page(content, more="/CropBox[100 100 150 150]"))
-    image = await picture(documents, path, data, "page:1:size=50")
+    image = await rendered_page(documents, path, data, "page:1:size=50")
     assert image.getcolors() == [(2500, (0, 255, 0))]
 
 
@@ -148,7 +150,7 @@ async def test_forms_and_notes_are_drawn(documents: DocumentRenderer, path: Path
             103: appearance(BLUE),
         },
     )
-    image = await picture(documents, path, data, "page:1:size=300")
+    image = await rendered_page(documents, path, data, "page:1:size=300")
     red, _, blue = image.getpixel((20, 280))
     assert red > blue, "a field is lit up where it can be filled in"
     assert image.getpixel((180, 20)) == (0, 0, 255)
@@ -162,7 +164,7 @@ async def test_a_document_that_another_program_wrote(
             made.new_page(width, 100).close()
         made.save(path)
     data = path.read_bytes()
-    assert (await picture(documents, path, data, "page:2:size=200")).size == (200, 100)
+    assert (await rendered_page(documents, path, data, "page:2:size=200")).size == (200, 100)
     assert await words(documents, path, data) == "\f\f"
 
 
@@ -179,12 +181,12 @@ async def test_each_page_of_text_ends_with_a_form_feed(
     assert await words(documents, path, data, "extract_text:3") == "the end\f"
 
 
-async def test_text_tells_how_far_it_is(documents: DocumentRenderer, path: Path) -> None:
-    told: list[float] = []
+async def test_text_extraction_reports_progress(documents: DocumentRenderer, path: Path) -> None:
+    reported: list[float] = []
     pages = [Page(text(f"page {number}")) for number in range(1, 11)]
-    found = await words(documents, path, pdf(*pages), told=told)
+    found = await words(documents, path, pdf(*pages), reported=reported)
     assert found.split("\f")[9] == "page 10"
-    assert told == [number / 10 for number in range(1, 11)]
+    assert reported == [number / 10 for number in range(1, 11)]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ async def test_text_tells_how_far_it_is(documents: DocumentRenderer, path: Path)
     [
         ({"a": "ﬁ", "b": "ffl"}, "axb", "fixffl"),
         ({"a": "o\u0308", "b": "日本", "c": "🙂"}, "abc", "o\u0308日本🙂"),
-        # A line from right to left lies on the page as it is seen, and is told as it is read.
+        # Text from right to left is stored in display order, and extracted in reading order.
         ({"a": "ש", "b": "ל", "c": "ו", "d": "ם"}, "dcba", "שלום"),
         ({"a": "\f", "b": "\x00", "c": "\ud83d"}, "xaxbxcx", "xxxx"),
     ],
@@ -247,7 +249,7 @@ async def test_a_document_that_was_cut_off(documents: DocumentRenderer, path: Pa
     ],
 )
 async def test_no_page_is_too_large(documents: DocumentRenderer, path: Path, box: str) -> None:
-    image = await picture(documents, path, pdf(Page(box=box)), "page:1:size=400")
+    image = await rendered_page(documents, path, pdf(Page(box=box)), "page:1:size=400")
     assert max(image.size) == 400
     assert min(image.size) >= 1
 
@@ -267,7 +269,7 @@ async def test_nothing_in_a_document_is_run_or_fetched(
         },
     )
     assert await words(documents, path, data) == "words\f"
-    assert (await picture(documents, path, data, "page:1:size=300")).size == (200, 300)
+    assert (await rendered_page(documents, path, data, "page:1:size=300")).size == (200, 300)
 
 
 def nested() -> bytes:

@@ -7,7 +7,7 @@ import pytest
 from media_service.codecs.inspection import checked
 from media_service.errors import InvalidArgument
 
-SOUND = {
+AUDIO_INFO = {
     "duration_seconds": 1.5,
     "audio_codec": "mp3",
     "audio_channels": 2,
@@ -18,11 +18,11 @@ SOUND = {
 
 
 def answer(private: Any = None, **changes: Any) -> dict[str, Any]:
-    return {"info": {**SOUND, **changes}, "private_info": private or {}}
+    return {"info": {**AUDIO_INFO, **changes}, "private_info": private or {}}
 
 
 def test_an_honest_answer_is_kept() -> None:
-    assert checked(answer(), "AUDIO").info == SOUND
+    assert checked(answer(), "AUDIO").info == AUDIO_INFO
 
 
 def test_unknown_fields_are_dropped() -> None:
@@ -34,7 +34,7 @@ def test_unknown_fields_are_dropped() -> None:
     [
         None,
         [],
-        {"info": SOUND},
+        {"info": AUDIO_INFO},
         answer(audio_channels="two"),
         answer(audio_channels=True),
         answer(duration_seconds=float("inf")),
@@ -50,36 +50,38 @@ def test_a_wrong_answer_is_refused(wrong: Any) -> None:
         checked(wrong, "AUDIO")
 
 
-FILM = {
+VIDEO_INFO = {
     "dynamic_range": "HDR_PQ",
     "subtitle_tracks": [{"codec": "ass", "text": True, "language": "", "title": ""}],
     "chapters": [{"start_seconds": 0.0, "end_seconds": 1.0, "title": "One"}],
 }
 
 
-def film_answer(**changes: Any) -> dict[str, Any]:
-    return {"info": {**FILM, **changes}, "private_info": {}}
+def video_answer(**changes: Any) -> dict[str, Any]:
+    return {"info": {**VIDEO_INFO, **changes}, "private_info": {}}
 
 
-def test_an_honest_answer_about_a_film_is_kept() -> None:
-    assert checked(film_answer(), "VIDEO").info == FILM
+def test_a_valid_answer_about_a_video_is_kept() -> None:
+    assert checked(video_answer(), "VIDEO").info == VIDEO_INFO
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        film_answer(dynamic_range="BRIGHT"),
-        film_answer(dynamic_range=["SDR"]),
-        film_answer(variable_frame_rate=1),
-        film_answer(chapters={}),
-        film_answer(chapters=[None]),
-        film_answer(chapters=[{"start_seconds": 0.0, "end_seconds": 1.0}]),
-        film_answer(chapters=[{"start_seconds": "0", "end_seconds": 1.0, "title": ""}]),
-        film_answer(audio_tracks="aac"),
-        film_answer(subtitle_tracks=[{"codec": "ass", "text": "yes", "language": "", "title": ""}]),
+        video_answer(dynamic_range="BRIGHT"),
+        video_answer(dynamic_range=["SDR"]),
+        video_answer(variable_frame_rate=1),
+        video_answer(chapters={}),
+        video_answer(chapters=[None]),
+        video_answer(chapters=[{"start_seconds": 0.0, "end_seconds": 1.0}]),
+        video_answer(chapters=[{"start_seconds": "0", "end_seconds": 1.0, "title": ""}]),
+        video_answer(audio_tracks="aac"),
+        video_answer(
+            subtitle_tracks=[{"codec": "ass", "text": "yes", "language": "", "title": ""}]
+        ),
     ],
 )
-def test_a_wrong_answer_about_a_film_is_refused(wrong: Any) -> None:
+def test_an_invalid_answer_about_a_video_is_refused(wrong: Any) -> None:
     with pytest.raises(InvalidArgument):
         checked(wrong, "VIDEO")
 
@@ -87,8 +89,8 @@ def test_a_wrong_answer_about_a_film_is_refused(wrong: Any) -> None:
 def test_lists_and_their_texts_are_bounded() -> None:
     chapter = {"start_seconds": 0.0, "end_seconds": 1.0, "title": "\0" + "x" * 999, "note": "x"}
     track = {"codec": "ass", "text": True, "language": "x" * 99, "title": "x" * 999}
-    told = film_answer(chapters=[chapter] * 999, subtitle_tracks=[track] * 999)
-    info = checked(told, "VIDEO").info
+    answer = video_answer(chapters=[chapter] * 999, subtitle_tracks=[track] * 999)
+    info = checked(answer, "VIDEO").info
     assert len(info["chapters"]) == 500
     assert info["chapters"][0] == {"start_seconds": 0.0, "end_seconds": 1.0, "title": "x" * 200}
     assert len(info["subtitle_tracks"]) == 100

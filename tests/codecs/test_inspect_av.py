@@ -1,4 +1,4 @@
-"""What is told of films, sounds and documents."""
+"""Inspection of video and audio files."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from media_service.codecs.inspector import Inspector
 from media_service.errors import MediaError, Reason
-from tests.codecs.media_files import ffmpeg, film, sound, turn
+from tests.codecs.media_files import ffmpeg, make_audio, make_video, turn
 
 
 async def refusal(inspector: Inspector, path: Path, kind: str, content_type: str) -> Reason:
@@ -16,8 +16,8 @@ async def refusal(inspector: Inspector, path: Path, kind: str, content_type: str
     return error.value.reason
 
 
-async def test_an_mp4_film(inspector: Inspector, tmp_path: Path) -> None:
-    path = film(tmp_path / "a.mp4", "libx264", "aac")
+async def test_an_mp4_video(inspector: Inspector, tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", "libx264", "aac")
     found = await inspector.inspect(path, "VIDEO", "video/mp4")
     info = dict(found.info)
     assert info.pop("duration_seconds") == pytest.approx(1.2, abs=0.1)
@@ -50,8 +50,8 @@ async def test_an_mp4_film(inspector: Inspector, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("clockwise", [90, 180, 270])
-async def test_a_turned_film(inspector: Inspector, tmp_path: Path, clockwise: int) -> None:
-    path = turn(film(tmp_path / "phone.mp4", "libx264", ""), clockwise)
+async def test_a_rotated_video(inspector: Inspector, tmp_path: Path, clockwise: int) -> None:
+    path = turn(make_video(tmp_path / "phone.mp4", "libx264", ""), clockwise)
     info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
     assert info["rotation_degrees"] == clockwise
     upright = clockwise == 180
@@ -59,14 +59,14 @@ async def test_a_turned_film(inspector: Inspector, tmp_path: Path, clockwise: in
 
 
 async def test_pixels_that_are_not_square(inspector: Inspector, tmp_path: Path) -> None:
-    path = film(tmp_path / "wide.mp4", "libx264", "", aspect=Fraction(2, 1))
+    path = make_video(tmp_path / "wide.mp4", "libx264", "", aspect=Fraction(2, 1))
     info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
     assert (info["width"], info["height"]) == (256, 72)
 
 
-async def test_where_a_film_was_taken(inspector: Inspector, tmp_path: Path) -> None:
+async def test_where_a_video_was_recorded(inspector: Inspector, tmp_path: Path) -> None:
     place = {"com.apple.quicktime.location.ISO6709": "+37.3318-122.0312+010.5/"}
-    path = film(
+    path = make_video(
         tmp_path / "a.mov",
         "libx264",
         "",
@@ -77,8 +77,8 @@ async def test_where_a_film_was_taken(inspector: Inspector, tmp_path: Path) -> N
     assert found.private_info == {"location": {"latitude": 37.3318, "longitude": -122.0312}}
 
 
-async def test_a_webm_film(inspector: Inspector, tmp_path: Path) -> None:
-    path = film(tmp_path / "a.webm", "libvpx", "libopus")
+async def test_a_webm_video(inspector: Inspector, tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.webm", "libvpx", "libopus")
     info = (await inspector.inspect(path, "VIDEO", "video/webm")).info
     assert (info["video_codec"], info["audio_codec"]) == ("vp8", "opus")
     assert info["container"] == "matroska,webm"
@@ -112,8 +112,10 @@ async def test_the_duration_of_every_type(
     assert info["audio_codec"]
 
 
-async def test_a_film_whose_header_has_no_duration(inspector: Inspector, tmp_path: Path) -> None:
-    path = film(tmp_path / "browser.webm", "libvpx", "", options={"live": "1"})
+async def test_a_video_without_a_duration_in_its_header(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = make_video(tmp_path / "browser.webm", "libvpx", "", options={"live": "1"})
     info = (await inspector.inspect(path, "VIDEO", "video/webm")).info
     assert info["duration_seconds"] == pytest.approx(1.2, abs=0.1)
     assert info["bit_rate_bps"] > 0
@@ -129,10 +131,10 @@ async def test_a_film_whose_header_has_no_duration(inspector: Inspector, tmp_pat
         ("m4a", "aac", "audio/mp4", "aac"),
     ],
 )
-async def test_sounds(
+async def test_audio_files(
     inspector: Inspector, tmp_path: Path, suffix: str, encoder: str, content_type: str, codec: str
 ) -> None:
-    path = sound(tmp_path / f"a.{suffix}", encoder)
+    path = make_audio(tmp_path / f"a.{suffix}", encoder)
     info = (await inspector.inspect(path, "AUDIO", content_type)).info
     assert info["audio_codec"] == codec
     assert info["audio_channels"] == 2

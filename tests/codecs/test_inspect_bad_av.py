@@ -1,4 +1,4 @@
-"""Films and sounds that are broken, or made to do harm."""
+"""Broken and hostile video and audio files."""
 
 import struct
 from fractions import Fraction
@@ -9,7 +9,7 @@ import pytest
 from media_service.codecs.inspect.av import DEMUXERS, inspect_audio, inspect_video
 from media_service.codecs.inspector import Inspector
 from media_service.errors import InvalidArgument, MediaError, Reason
-from tests.codecs.media_files import ffmpeg, film, moving, picture, sound
+from tests.codecs.media_files import ffmpeg, make_audio, make_image, make_moving_video, make_video
 
 
 async def refusal(inspector: Inspector, path: Path, kind: str, content_type: str) -> Reason:
@@ -36,16 +36,16 @@ async def test_random_bytes_are_corrupt(
     assert await refusal(inspector, path, kind, content_type) is Reason.MEDIA_CORRUPT
 
 
-async def test_a_film_without_its_index_is_corrupt(inspector: Inspector, tmp_path: Path) -> None:
-    path = film(tmp_path / "cut.mp4", "libx264", "aac")
+async def test_a_video_without_its_index_is_corrupt(inspector: Inspector, tmp_path: Path) -> None:
+    path = make_video(tmp_path / "cut.mp4", "libx264", "aac")
     path.write_bytes(path.read_bytes()[:2000])
     assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
 
 
-async def test_a_film_whose_pictures_cannot_be_decoded_is_corrupt(
+async def test_a_video_whose_frames_cannot_be_decoded_is_corrupt(
     inspector: Inspector, tmp_path: Path
 ) -> None:
-    path = film(tmp_path / "overwritten.mp4", "libx264", "")
+    path = make_video(tmp_path / "overwritten.mp4", "libx264", "")
     data = bytearray(path.read_bytes())
     start = data.index(b"mdat") + 4
     end = data.index(b"moov") - 4
@@ -55,7 +55,7 @@ async def test_a_film_whose_pictures_cannot_be_decoded_is_corrupt(
 
 
 async def test_a_frame_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
-    path = film(tmp_path / "a.mp4", "libx264", "")
+    path = make_video(tmp_path / "a.mp4", "libx264", "")
     async with Inspector(max_pixels=1000, children=1) as strict:
         reason = await refusal(strict, path, "VIDEO", "video/mp4")
     assert reason is Reason.PIXEL_LIMIT_EXCEEDED
@@ -63,17 +63,17 @@ async def test_a_frame_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
 
 async def test_a_frame_that_is_shown_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
     """128 × 72 are 9216, and shown twice as wide 18432."""
-    path = film(tmp_path / "a.mp4", "libx264", "", aspect=Fraction(2, 1))
+    path = make_video(tmp_path / "a.mp4", "libx264", "", aspect=Fraction(2, 1))
     async with Inspector(max_pixels=10_000, children=1) as strict:
         reason = await refusal(strict, path, "VIDEO", "video/mp4")
     assert reason is Reason.PIXEL_LIMIT_EXCEEDED
 
 
 @pytest.mark.parametrize("aspect", [Fraction(60, 1), Fraction(1, 60)])
-async def test_pixels_of_a_form_that_nobody_films_are_square(
+async def test_an_implausible_pixel_aspect_ratio_is_ignored(
     inspector: Inspector, tmp_path: Path, aspect: Fraction
 ) -> None:
-    path = film(tmp_path / "a.mp4", "libx264", "", aspect=aspect)
+    path = make_video(tmp_path / "a.mp4", "libx264", "", aspect=aspect)
     info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
     assert (info["width"], info["height"]) == (128, 72)
 
@@ -82,7 +82,7 @@ async def test_pixels_of_a_form_that_nobody_films_are_square(
 async def test_a_duration_that_is_not_true_is_not_believed(
     inspector: Inspector, tmp_path: Path, said: float
 ) -> None:
-    path = moving(tmp_path / "a.mkv", "-c:v", "libx264", seconds=5)
+    path = make_moving_video(tmp_path / "a.mkv", "-c:v", "libx264", seconds=5)
     data = path.read_bytes()
     at = data.index(b"\x44\x89\x88") + 3  # Duration, 8 bytes, in milliseconds
     path.write_bytes(data[:at] + struct.pack(">d", said * 1000) + data[at + 8 :])
@@ -90,7 +90,7 @@ async def test_a_duration_that_is_not_true_is_not_believed(
     assert info["duration_seconds"] == pytest.approx(5, abs=0.1)
 
 
-async def test_a_sound_that_says_it_is_short_is_as_long_as_it_is(
+async def test_the_real_duration_of_audio_overrides_its_header(
     inspector: Inspector, tmp_path: Path
 ) -> None:
     path = ffmpeg(tmp_path / "a.flac", "-f", "lavfi", "-i", "sine=d=20:r=44100")
@@ -101,11 +101,9 @@ async def test_a_sound_that_says_it_is_short_is_as_long_as_it_is(
     assert info["duration_seconds"] == pytest.approx(20, abs=0.1)
 
 
-async def test_a_film_of_more_than_a_week_has_a_wrong_clock(
-    inspector: Inspector, tmp_path: Path
-) -> None:
+async def test_a_video_longer_than_a_week_is_corrupt(inspector: Inspector, tmp_path: Path) -> None:
     slow = ("-vf", "setpts=N*100000/TB", "-fps_mode", "vfr", "-c:v", "libx264")
-    path = moving(tmp_path / "a.mkv", *slow)
+    path = make_moving_video(tmp_path / "a.mkv", *slow)
     assert await refusal(inspector, path, "VIDEO", "video/x-matroska") is Reason.MEDIA_CORRUPT
 
 
@@ -119,10 +117,10 @@ async def test_a_film_of_more_than_a_week_has_a_wrong_clock(
         ("a.webm", "video/webm", ["-c:v", "libvpx"]),
     ],
 )
-async def test_a_film_that_was_cut_off_is_corrupt_though_it_begins_to_play(
+async def test_a_truncated_video_is_corrupt_though_it_begins_to_play(
     inspector: Inspector, tmp_path: Path, name: str, content_type: str, options: list[str]
 ) -> None:
-    path = moving(tmp_path / name, "-c:v", "libx264", *options)
+    path = make_moving_video(tmp_path / name, "-c:v", "libx264", *options)
     await inspector.inspect(path, "VIDEO", content_type)
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(MediaError, match="truncated") as error:
@@ -130,19 +128,15 @@ async def test_a_film_that_was_cut_off_is_corrupt_though_it_begins_to_play(
     assert error.value.reason is Reason.MEDIA_CORRUPT
 
 
-async def test_a_film_with_something_behind_it_is_whole(
-    inspector: Inspector, tmp_path: Path
-) -> None:
-    path = moving(tmp_path / "a.mp4", "-c:v", "libx264")
+async def test_a_video_with_trailing_data_is_accepted(inspector: Inspector, tmp_path: Path) -> None:
+    path = make_moving_video(tmp_path / "a.mp4", "-c:v", "libx264")
     path.write_bytes(path.read_bytes() + bytes(100))
     await inspector.inspect(path, "VIDEO", "video/mp4")
 
 
-async def test_a_sound_that_was_cut_off_is_a_shorter_sound(
-    inspector: Inspector, tmp_path: Path
-) -> None:
-    """Nothing in an MP3 tells its end; a broken piece in it is passed over, as players do."""
-    path = sound(tmp_path / "a.mp3", "libmp3lame")
+async def test_truncated_audio_is_shorter_audio(inspector: Inspector, tmp_path: Path) -> None:
+    """An MP3 does not record its length; broken frames are skipped, as players do."""
+    path = make_audio(tmp_path / "a.mp3", "libmp3lame")
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     await inspector.inspect(path, "AUDIO", "audio/mpeg")
@@ -153,7 +147,7 @@ async def test_a_sound_that_was_cut_off_is_a_shorter_sound(
 async def test_an_index_that_points_elsewhere_is_corrupt(
     inspector: Inspector, tmp_path: Path
 ) -> None:
-    path = film(tmp_path / "a.mp4", "libx264", "")
+    path = make_video(tmp_path / "a.mp4", "libx264", "")
     data = bytearray(path.read_bytes())
     chunks = data.index(b"stco") + 8
     (number,) = struct.unpack_from(">I", data, chunks)
@@ -162,39 +156,39 @@ async def test_an_index_that_points_elsewhere_is_corrupt(
     assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
 
 
-async def test_a_film_without_a_single_picture_is_corrupt(
+async def test_a_video_without_a_single_frame_is_corrupt(
     inspector: Inspector, tmp_path: Path
 ) -> None:
-    path = moving(tmp_path / "a.mp4", "-frames:v", "0", "-c:v", "libx264")
+    path = make_moving_video(tmp_path / "a.mp4", "-frames:v", "0", "-c:v", "libx264")
     assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
 
 
-async def test_a_film_that_claims_another_codec_is_corrupt(
+async def test_a_video_that_claims_another_codec_is_corrupt(
     inspector: Inspector, tmp_path: Path
 ) -> None:
-    path = moving(tmp_path / "a.mkv", "-c:v", "mjpeg")
+    path = make_moving_video(tmp_path / "a.mkv", "-c:v", "mjpeg")
     path.write_bytes(path.read_bytes().replace(b"V_MJPEG", b"V_MPEG2"))
     assert await refusal(inspector, path, "VIDEO", "video/x-matroska") is Reason.MEDIA_CORRUPT
 
 
-async def test_a_picture_with_the_name_of_a_film_is_corrupt(
+async def test_an_image_with_the_type_of_a_video_is_corrupt(
     inspector: Inspector, tmp_path: Path
 ) -> None:
-    path = tmp_path / "picture.mp4"
-    picture().write_to_file(str(path.with_suffix(".png")))
+    path = tmp_path / "image.mp4"
+    make_image().write_to_file(str(path.with_suffix(".png")))
     path.with_suffix(".png").rename(path)
     assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
 
 
-async def test_pictures_of_8k_are_read(tmp_path: Path) -> None:
-    path = moving(tmp_path / "a.mp4", "-c:v", "libx264", size="7680x4320", seconds=0.04)
+async def test_frames_in_8k_are_read(tmp_path: Path) -> None:
+    path = make_moving_video(tmp_path / "a.mp4", "-c:v", "libx264", size="7680x4320", seconds=0.04)
     async with Inspector(max_pixels=1 << 28, children=1) as inspector:
         info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
     assert (info["width"], info["height"]) == (7680, 4320)
 
 
-async def test_a_million_pictures_a_second(inspector: Inspector, tmp_path: Path) -> None:
-    """Told as it is: what is made of it has a rate of its own."""
+async def test_a_million_frames_per_second(inspector: Inspector, tmp_path: Path) -> None:
+    """Reported as it is: renditions have a rate of their own."""
     fast = [
         "-vf",
         "settb=1/1000000,setpts=N",
@@ -203,13 +197,13 @@ async def test_a_million_pictures_a_second(inspector: Inspector, tmp_path: Path)
         "-bsf:v",
         "setts=duration=1",
     ]
-    path = moving(tmp_path / "a.mp4", *fast, "-fps_mode", "vfr", "-c:v", "libx264")
+    path = make_moving_video(tmp_path / "a.mp4", *fast, "-fps_mode", "vfr", "-c:v", "libx264")
     info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
     assert info["frame_rate"] == pytest.approx(1e6, rel=0.1)
     assert info["duration_seconds"] == pytest.approx(25e-6, abs=5e-6)
 
 
-def test_a_sound_of_ten_hours_is_not_read_whole(tmp_path: Path) -> None:
+def test_ten_hours_of_audio_are_not_read_in_full(tmp_path: Path) -> None:
     seconds, rate = 36_000, 8000
     size = seconds * rate * 2
     path = tmp_path / "silence.wav"
@@ -242,8 +236,8 @@ PLAYLISTS = {
 @pytest.mark.parametrize("playlist", PLAYLISTS.values(), ids=PLAYLISTS)
 @pytest.mark.parametrize("content_type", DEMUXERS)
 def test_a_playlist_is_never_followed(tmp_path: Path, playlist: str, content_type: str) -> None:
-    """It would have the service read, and tell about, files and hosts of the caller's choice."""
-    other = film(tmp_path / "other.mp4", "libx264", "aac")
+    """It would make the service read files and hosts of the caller's choice."""
+    other = make_video(tmp_path / "other.mp4", "libx264", "aac")
     path = tmp_path / "playlist.mp4"
     path.write_text(playlist.format(other))
     with path.open("rb") as reader, pytest.raises(InvalidArgument) as error:
@@ -258,4 +252,4 @@ async def test_after_all_these_the_children_are_healthy(
     path.write_bytes(b"\0" * 100_000)
     for content_type in DEMUXERS:
         assert await refusal(inspector, path, "VIDEO", content_type) is Reason.MEDIA_CORRUPT
-    await inspector.inspect(film(tmp_path / "a.mp4", "libx264", "aac"), "VIDEO", "video/mp4")
+    await inspector.inspect(make_video(tmp_path / "a.mp4", "libx264", "aac"), "VIDEO", "video/mp4")

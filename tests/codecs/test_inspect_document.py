@@ -1,4 +1,4 @@
-"""What is told of documents."""
+"""Inspection of documents."""
 
 import zipfile
 from pathlib import Path
@@ -36,7 +36,7 @@ async def test_a_document(inspector: Inspector, tmp_path: Path) -> None:
     }
 
 
-async def test_a_title_that_is_no_text_is_told_as_far_as_it_is(
+async def test_the_valid_part_of_an_invalid_title_is_kept(
     inspector: Inspector, tmp_path: Path
 ) -> None:
     path = pdf(tmp_path / "a.pdf", info=b"/Title<FEFF0041D8000042>/Author(" + b"x" * 5000 + b")")
@@ -45,7 +45,7 @@ async def test_a_title_that_is_no_text_is_told_as_far_as_it_is(
     assert info["author"] == "x" * 1000
 
 
-async def test_a_document_with_a_password_is_taken_and_tells_nothing(
+async def test_an_encrypted_document_is_accepted_without_metadata(
     inspector: Inspector, tmp_path: Path
 ) -> None:
     path = pdf(tmp_path / "a.pdf", info=b"/Title(Secret)", trailer=LOCK)

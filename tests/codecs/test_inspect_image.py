@@ -1,4 +1,4 @@
-"""What is told of pictures."""
+"""Inspection of images."""
 
 import json
 import struct
@@ -13,7 +13,7 @@ from media_service.codecs.inspect.exif import plain_value
 from media_service.codecs.inspection import Inspection
 from media_service.codecs.inspector import Inspector
 from media_service.errors import MediaError, Reason
-from tests.codecs.media_files import animation, heic, picture, with_tags
+from tests.codecs.media_files import animation, heic, make_image, with_tags
 
 CAMERA = {
     "ifd0-Make": "Fujifilm",
@@ -39,7 +39,7 @@ async def refusal(inspector: Inspector, path: Path, content_type: str) -> Reason
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
     path = tmp_path / "photo.jpg"
-    with_tags(picture(), CAMERA, orientation=6).write_to_file(str(path))
+    with_tags(make_image(), CAMERA, orientation=6).write_to_file(str(path))
     return path
 
 
@@ -80,7 +80,7 @@ def test_libexifs_rendering_is_left_out(text: str, value: str) -> None:
     assert plain_value(text) == value
 
 
-async def test_the_position_is_told_apart_from_exif(inspector: Inspector, photo: Path) -> None:
+async def test_the_position_is_kept_apart_from_exif(inspector: Inspector, photo: Path) -> None:
     found = await inspect(inspector, photo, "image/jpeg")
     location = found.private_info["location"]
     assert location["latitude"] == pytest.approx(-43.467447, abs=1e-6)
@@ -91,7 +91,7 @@ async def test_the_position_is_told_apart_from_exif(inspector: Inspector, photo:
 @pytest.mark.parametrize("orientation", range(1, 9))
 async def test_every_orientation(inspector: Inspector, tmp_path: Path, orientation: int) -> None:
     path = tmp_path / "turned.jpg"
-    with_tags(picture(), {}, orientation).write_to_file(str(path))
+    with_tags(make_image(), {}, orientation).write_to_file(str(path))
     info = (await inspect(inspector, path, "image/jpeg")).info
     assert info["orientation"] == orientation
     assert (info["width"], info["height"]) == ((48, 64) if orientation >= 5 else (64, 48))
@@ -101,7 +101,7 @@ async def test_long_and_unprintable_exif_is_cut_and_cleaned(
     inspector: Inspector, tmp_path: Path
 ) -> None:
     path = tmp_path / "wordy.jpg"
-    with_tags(picture(), {"ifd0-ImageDescription": "long " * 4000}).write_to_file(str(path))
+    with_tags(make_image(), {"ifd0-ImageDescription": "long " * 4000}).write_to_file(str(path))
     found = await inspect(inspector, path, "image/jpeg")
     assert len(found.private_info["exif"]["ImageDescription"]) == 1000
     assert "\\u0000" not in json.dumps(found.private_info)
@@ -109,7 +109,7 @@ async def test_long_and_unprintable_exif_is_cut_and_cleaned(
 
 async def test_a_png_with_alpha(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    picture(bands=4).write_to_file(str(path))
+    make_image(bands=4).write_to_file(str(path))
     info = (await inspect(inspector, path, "image/png")).info
     assert info["has_alpha"]
     assert info["color_space"] == "srgb"
@@ -117,7 +117,7 @@ async def test_a_png_with_alpha(inspector: Inspector, tmp_path: Path) -> None:
 
 async def test_an_icc_profile_is_seen(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "profile.png"
-    picture().icc_transform("p3", input_profile="srgb").write_to_file(str(path))
+    make_image().icc_transform("p3", input_profile="srgb").write_to_file(str(path))
     assert (await inspect(inspector, path, "image/png")).info["has_icc_profile"]
 
 
@@ -132,7 +132,7 @@ async def test_an_animation_counts_its_frames(
 
 async def test_a_cmyk_jpeg(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "print.jpg"
-    picture(bands=4).copy(interpretation="cmyk").write_to_file(str(path))
+    make_image(bands=4).copy(interpretation="cmyk").write_to_file(str(path))
     info = (await inspect(inspector, path, "image/jpeg")).info
     assert info["color_space"] == "cmyk"
     assert not info["has_alpha"]
@@ -140,7 +140,7 @@ async def test_a_cmyk_jpeg(inspector: Inspector, tmp_path: Path) -> None:
 
 async def test_an_avif(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "new.avif"
-    picture().write_to_file(str(path), compression="av1")
+    make_image().write_to_file(str(path), compression="av1")
     info = (await inspect(inspector, path, "image/avif")).info
     assert (info["width"], info["height"]) == (64, 48)
 
@@ -182,11 +182,11 @@ async def test_a_tiff_with_pages_of_different_sizes(inspector: Inspector, tmp_pa
         ("avif", "image/avif"),
     ],
 )
-async def test_a_truncated_picture_is_corrupt(
+async def test_a_truncated_image_is_corrupt(
     inspector: Inspector, tmp_path: Path, suffix: str, content_type: str
 ) -> None:
     path = tmp_path / f"cut.{suffix}"
-    picture(400, 300).write_to_file(str(path))
+    make_image(400, 300).write_to_file(str(path))
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
     assert await refusal(inspector, path, content_type) is Reason.MEDIA_CORRUPT
@@ -202,7 +202,7 @@ async def test_bytes_of_another_type_are_not_looked_at(
     inspector: Inspector, tmp_path: Path
 ) -> None:
     path = tmp_path / "really.png"
-    picture().write_to_file(str(path))
+    make_image().write_to_file(str(path))
     assert await refusal(inspector, path, "image/jpeg") is Reason.MEDIA_CORRUPT
 
 

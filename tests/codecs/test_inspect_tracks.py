@@ -1,4 +1,4 @@
-"""What is told of the tracks, chapters and tags of films and sounds, and of their pictures."""
+"""Inspection of tracks, chapters, tags, dynamic range and frame rates."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from media_service.codecs.inspector import Inspector
-from tests.codecs.media_files import CHAPTERS, ffmpeg, film_with_everything, moving
+from tests.codecs.media_files import CHAPTERS, ffmpeg, make_moving_video, video_with_everything
 
 TWO = [
     {"start_seconds": 0.0, "end_seconds": 0.4, "title": "One"},
@@ -15,13 +15,13 @@ TWO = [
 
 
 def chapters(folder: Path, text: str = CHAPTERS) -> list[str | Path]:
-    """FFmpeg's arguments for a second of sound with chapters."""
+    """FFmpeg's arguments for a second of audio with chapters."""
     (list_ := folder / "chapters.txt").write_text(text)
     return ["-f", "lavfi", "-i", "sine=d=1", "-f", "ffmetadata", "-i", list_, "-map_metadata", "1"]
 
 
 @pytest.mark.parametrize(
-    ("name", "content_type", "subtitles", "told"),
+    ("name", "content_type", "subtitles", "expected"),
     [
         ("a.mp4", "video/mp4", "mov_text", "mov_text"),
         ("a.mkv", "video/x-matroska", "subrip", "subrip"),
@@ -29,15 +29,15 @@ def chapters(folder: Path, text: str = CHAPTERS) -> list[str | Path]:
         ("c.mkv", "video/x-matroska", "webvtt", "webvtt"),
     ],
 )
-async def test_the_tracks_and_chapters_of_a_film(
+async def test_the_tracks_and_chapters_of_a_video(
     inspector: Inspector,
     tmp_path: Path,
     name: str,
     content_type: str,
     subtitles: str,
-    told: str,
+    expected: str,
 ) -> None:
-    path = film_with_everything(tmp_path / name, subtitles)
+    path = video_with_everything(tmp_path / name, subtitles)
     info = (await inspector.inspect(path, "VIDEO", content_type)).info
     first = {"audio_codec": "aac", "audio_channels": 1, "audio_sample_rate_hz": 44100}
     second = {"audio_codec": "aac", "audio_channels": 2, "audio_sample_rate_hz": 48000}
@@ -47,26 +47,24 @@ async def test_the_tracks_and_chapters_of_a_film(
     ]
     assert info.items() >= first.items()
     assert info["subtitle_tracks"] == [
-        {"codec": told, "text": True, "language": "fra", "title": ""}
+        {"codec": expected, "text": True, "language": "fra", "title": ""}
     ]
     assert info["chapters"] == TWO
 
 
-async def test_subtitles_that_are_pictures_are_no_text(
-    inspector: Inspector, tmp_path: Path
-) -> None:
-    path = film_with_everything(tmp_path / "a.mkv", "subrip")
+async def test_image_subtitles_are_not_text(inspector: Inspector, tmp_path: Path) -> None:
+    path = video_with_everything(tmp_path / "a.mkv", "subrip")
     path.write_bytes(path.read_bytes().replace(b"S_TEXT/UTF8", b"S_HDMV/PGS\0"))
     info = (await inspector.inspect(path, "VIDEO", "video/x-matroska")).info
     (track,) = info["subtitle_tracks"]
     assert (track["codec"], track["text"]) == ("hdmv_pgs_subtitle", False)
 
 
-async def test_a_sound_of_an_unknown_codec_beside_a_known_one(
+async def test_an_audio_track_of_an_unknown_codec_beside_a_known_one(
     inspector: Inspector, tmp_path: Path
 ) -> None:
-    """Phones write such second tracks; the film plays without them."""
-    path = film_with_everything(tmp_path / "a.mkv", "subrip")
+    """Phones write such second tracks; the video plays without them."""
+    path = video_with_everything(tmp_path / "a.mkv", "subrip")
     data = path.read_bytes()
     second = data.index(b"A_AAC", data.index(b"A_AAC") + 1)
     path.write_bytes(data[:second] + b"A_XYZ" + data[second + 5 :])
@@ -84,7 +82,7 @@ async def test_more_chapters_than_are_kept(inspector: Inspector, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("name", "encoder", "content_type", "told"),
+    ("name", "encoder", "content_type", "expected"),
     [
         ("a.mp3", "libmp3lame", "audio/mpeg", TWO),
         ("a.m4a", "aac", "audio/mp4", TWO),
@@ -92,22 +90,22 @@ async def test_more_chapters_than_are_kept(inspector: Inspector, tmp_path: Path)
         ("a.flac", "flac", "audio/flac", []),
     ],
 )
-async def test_the_tags_and_chapters_of_a_sound(
+async def test_the_tags_and_chapters_of_an_audio_file(
     inspector: Inspector,
     tmp_path: Path,
     name: str,
     encoder: str,
     content_type: str,
-    told: list[Any],
+    expected: list[Any],
 ) -> None:
     path = ffmpeg(tmp_path / name, *chapters(tmp_path), "-c:a", encoder)
     info = (await inspector.inspect(path, "AUDIO", content_type)).info
     assert info["tags"] == {"title": "A tale", "artist": "Nobody"}
-    if told:
-        assert info["chapters"] == told
+    if expected:
+        assert info["chapters"] == expected
 
 
-async def test_a_sound_does_not_tell_where_it_was_recorded(
+async def test_the_tags_of_audio_do_not_reveal_where_it_was_recorded(
     inspector: Inspector, tmp_path: Path
 ) -> None:
     place = ["-metadata", "location=+37.3318-122.0312/", "-metadata", "title=Walk"]
@@ -118,14 +116,17 @@ async def test_a_sound_does_not_tell_where_it_was_recorded(
 
 
 @pytest.mark.parametrize(
-    ("transfer", "told"), [("smpte2084", "HDR_PQ"), ("arib-std-b67", "HDR_HLG"), ("bt709", "SDR")]
+    ("transfer", "expected"),
+    [("smpte2084", "HDR_PQ"), ("arib-std-b67", "HDR_HLG"), ("bt709", "SDR")],
 )
-async def test_how_bright_a_film_can_become(
-    inspector: Inspector, tmp_path: Path, transfer: str, told: str
+async def test_the_dynamic_range_of_a_video(
+    inspector: Inspector, tmp_path: Path, transfer: str, expected: str
 ) -> None:
-    path = moving(tmp_path / "a.mp4", "-c:v", "libx264", "-x264-params", f"transfer={transfer}")
+    path = make_moving_video(
+        tmp_path / "a.mp4", "-c:v", "libx264", "-x264-params", f"transfer={transfer}"
+    )
     info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
-    assert info["dynamic_range"] == told
+    assert info["dynamic_range"] == expected
 
 
 @pytest.mark.parametrize(
@@ -138,11 +139,11 @@ async def test_how_bright_a_film_can_become(
     ],
 )
 @pytest.mark.parametrize("rate", ["24000/1001", "60"])
-async def test_pictures_that_are_evenly_spaced(
+async def test_a_constant_frame_rate(
     inspector: Inspector, tmp_path: Path, name: str, content_type: str, encoder: str, rate: str
 ) -> None:
-    """Also where the container counts in milliseconds, and pictures come in another order."""
-    path = moving(tmp_path / name, "-r", rate, "-c:v", encoder, "-bf", "2", seconds=2)
+    """Also where the container counts in milliseconds, and frames are reordered."""
+    path = make_moving_video(tmp_path / name, "-r", rate, "-c:v", encoder, "-bf", "2", seconds=2)
     info = (await inspector.inspect(path, "VIDEO", content_type)).info
     assert info["variable_frame_rate"] is False
 
@@ -150,20 +151,20 @@ async def test_pictures_that_are_evenly_spaced(
 @pytest.mark.parametrize(
     ("name", "content_type"), [("a.mp4", "video/mp4"), ("a.mkv", "video/x-matroska")]
 )
-async def test_pictures_that_are_not_evenly_spaced(
+async def test_a_variable_frame_rate(
     inspector: Inspector, tmp_path: Path, name: str, content_type: str
 ) -> None:
     some = ["-vf", "select=not(eq(mod(n\\,5)\\,3))", "-fps_mode", "vfr"]
-    path = moving(tmp_path / name, *some, "-c:v", "libx264")
+    path = make_moving_video(tmp_path / name, *some, "-c:v", "libx264")
     info = (await inspector.inspect(path, "VIDEO", content_type)).info
     assert info["variable_frame_rate"] is True
 
 
-async def test_a_long_film_is_told_to_be_even_by_its_beginning(
+async def test_the_frame_rate_of_a_long_video_is_judged_by_its_beginning(
     inspector: Inspector, tmp_path: Path
 ) -> None:
-    """More pictures than are looked at, in an order that is not theirs."""
+    """More frames than are read, and reordered."""
     shuffled = ["-x264-params", "bframes=8:b-adapt=0:keyint=999"]
-    path = moving(tmp_path / "a.mp4", "-c:v", "libx264", *shuffled, seconds=24)
+    path = make_moving_video(tmp_path / "a.mp4", "-c:v", "libx264", *shuffled, seconds=24)
     info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
     assert info["variable_frame_rate"] is False

@@ -1,4 +1,4 @@
-"""Office documents, by LibreOffice in a real child; where there is none, it is told."""
+"""Office documents, rendered with LibreOffice in a real child process, or refused without it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -39,7 +39,7 @@ async def made(
         return result.path.read_bytes()
 
 
-async def picture(documents: DocumentRenderer, path: Path, data: bytes) -> Image.Image:
+async def rendered_page(documents: DocumentRenderer, path: Path, data: bytes) -> Image.Image:
     steps = find_route("page:1:size=400", "DOCUMENT").steps
     path.write_bytes(data)
     async with documents.render(path, ODT, steps, lambda _: None) as [result]:
@@ -60,8 +60,10 @@ async def test_a_document_of_an_office_has_its_text(
     assert WORDS in text.decode()
 
 
-async def test_a_page_of_an_office_is_a_picture(documents: DocumentRenderer, path: Path) -> None:
-    image = await picture(documents, path, odt(WORDS * 20))
+async def test_a_page_of_an_office_document_is_rendered(
+    documents: DocumentRenderer, path: Path
+) -> None:
+    image = await rendered_page(documents, path, odt(WORDS * 20))
     assert max(image.size) == 400
     assert image.getpixel((0, 0)) == (255, 255, 255)
     assert min(level for level, _ in enumerate(image.convert("L").histogram()) if _) < 128
@@ -73,18 +75,20 @@ async def test_a_document_sees_no_files_of_others(documents: DocumentRenderer, p
     place = 'text:anchor-type="as-char" svg:width="5cm" svg:height="5cm"'
     link = f'<draw:image xlink:href="{other.as_uri()}" xlink:type="simple" xlink:actuate="onLoad"/>'
     data = opendocument("text", f"<text:p><draw:frame {place}>{link}</draw:frame></text:p>")
-    image = await picture(documents, path, data)
+    image = await rendered_page(documents, path, data)
     reddest = max(red - green for _, (red, green, _) in image.getcolors(1 << 20))
     assert reddest < 100
 
 
-async def test_what_is_no_document_is_told(documents: DocumentRenderer, path: Path) -> None:
+async def test_a_file_that_is_not_a_document_is_corrupt(
+    documents: DocumentRenderer, path: Path
+) -> None:
     with pytest.raises(MediaError) as error:
         await made(documents, path, ODT, odt(WORDS)[:200], "page")
     assert error.value.reason is Reason.MEDIA_CORRUPT
 
 
-async def test_without_libreoffice_it_is_told_what_to_install(path: Path) -> None:
+async def test_without_libreoffice_the_error_says_what_to_install(path: Path) -> None:
     async with DocumentRenderer(1, None) as documents:
         with pytest.raises(Unimplemented) as error:
             await made(documents, path, ODT, odt(WORDS), "page")

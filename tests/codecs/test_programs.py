@@ -1,4 +1,4 @@
-"""A program in a child of its own: confined like one of ours, and told apart when it ends."""
+"""Programs in a child process of their own: confined, and ended for a known cause."""
 
 import asyncio
 import shutil
@@ -30,14 +30,14 @@ async def run(
     *arguments: str, program: str = "dd", limits: ResourceLimits = LIMITS, stall: float = 10
 ) -> tuple[list[str], Path]:
     """What it prints, and the folder that it had."""
-    said: list[str] = []
+    lines: list[str] = []
     path = Path(shutil.which(program) or "")
     async with confined(
-        path.resolve(), arguments, [], limits, stall_seconds=stall, on_line=said.append
+        path.resolve(), arguments, [], limits, stall_seconds=stall, on_line=lines.append
     ) as running:
         await running.wait()
         assert running.folder.exists()
-    return said, running.folder
+    return lines, running.folder
 
 
 async def reason(*arguments: str, **options: object) -> Reason:
@@ -47,8 +47,8 @@ async def reason(*arguments: str, **options: object) -> Reason:
 
 
 async def test_what_it_prints_is_heard_and_its_folder_goes(tmp_path: Path) -> None:
-    said, folder = await run("one\ntwo", program="echo")
-    assert said == ["one", "two"]
+    lines, folder = await run("one\ntwo", program="echo")
+    assert lines == ["one", "two"]
     assert not folder.exists()
 
 
@@ -61,7 +61,7 @@ async def test_it_sees_no_files_of_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("nice", [0, 10])
-async def test_it_leaves_the_processors_to_others_as_much_as_it_is_told(nice: int) -> None:
+async def test_it_runs_at_the_requested_priority(nice: int) -> None:
     sleep = Path(shutil.which("sleep") or "").resolve()
     before = psutil.Process().children()
     async with confined(sleep, ["20"], [], LIMITS, stall_seconds=20, on_line=print, nice=nice):
@@ -98,7 +98,7 @@ async def test_it_has_no_network() -> None:
     assert not met.is_set()
 
 
-async def test_a_file_that_becomes_too_large_is_told_apart() -> None:
+async def test_writing_a_file_above_the_limit_exceeds_the_limits() -> None:
     arguments = ["if=/dev/urandom", "of=large", "bs=1M", "count=4"]
     assert await reason(*arguments) is Reason.PROCESSING_LIMIT_EXCEEDED
 

@@ -126,23 +126,25 @@ async def test_what_a_task_writes_is_gone_before_the_next(sandbox: Sandbox, medi
     assert await sandbox.run("tests.codecs.hostile_tasks:use_own_folder", media) == []
 
 
-async def test_a_task_tells_how_far_it_is(sandbox: Sandbox, media: Path) -> None:
-    told: list[int] = []
+async def test_a_task_reports_progress(sandbox: Sandbox, media: Path) -> None:
+    reported: list[int] = []
     task = "tests.codecs.hostile_tasks:tell"
-    assert await sandbox.run(task, media, progress=told.append, percents=[3, 40, 20, 41, 150, 7])
-    assert told == [3, 40, 41, 100]
+    assert await sandbox.run(
+        task, media, progress=reported.append, percents=[3, 40, 20, 41, 150, 7]
+    )
+    assert reported == [3, 40, 41, 100]
 
 
 @pytest.mark.parametrize("percent", [0, -1, 101, True, "half", None])
 async def test_progress_that_cannot_be_is_no_answer(
     sandbox: Sandbox, media: Path, percent: object
 ) -> None:
-    told: list[int] = []
+    reported: list[int] = []
     task = "tests.codecs.hostile_tasks:speak_of_progress"
     with pytest.raises(MediaError) as error:
-        await sandbox.run(task, media, progress=told.append, percent=percent)
+        await sandbox.run(task, media, progress=reported.append, percent=percent)
     assert error.value.reason is Reason.MEDIA_CORRUPT
-    assert told == []
+    assert reported == []
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ async def test_what_the_machine_lacks_is_not_the_files_fault(
     assert os.strerror(number) in error.value.message
 
 
-async def test_a_fault_of_ours_is_told_as_such(sandbox: Sandbox, media: Path) -> None:
+async def test_a_bug_in_a_task_is_not_blamed_on_the_file(sandbox: Sandbox, media: Path) -> None:
     before = await process_id(sandbox, media)
     with pytest.raises(SandboxBroken, match="a fault of ours"):
         await sandbox.run("tests.codecs.hostile_tasks:have_a_fault", media)

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from media_service.blobs.references import blob_references
 from tests.crash.customer import PICTURES, RENDITION, Attempt, Customer, at_once
 from tests.crash.site import Site
-from tests.moving import pictures, shade
+from tests.moving import frames_of, shade
 from tests.tools import eventually
 
 State = upload_pb2.Upload.State
@@ -182,7 +182,7 @@ def look_at_stream(customer: Customer, attempt: Attempt) -> None:
     with tempfile.NamedTemporaryFile(prefix="media-crash-") as file:
         file.write(customer.film(attempt.upload_id))
         file.flush()
-        shown = pictures(Path(file.name))
+        shown = frames_of(Path(file.name))
     each = 0.4 if "speed:0.5" in attempt.wanted else 0.2
     wanted = [(number * each, shade(number)) for number in range(PICTURES)]
     same = len(shown) == len(wanted) and all(

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from media_service.ids import new_id
-from tests.codecs.media_files import ffmpeg, film_with_everything, pdf, picture, with_tags
-from tests.codecs.media_files import film as real_film
+from tests.codecs.media_files import ffmpeg, make_image, pdf, video_with_everything, with_tags
+from tests.codecs.media_files import make_video as real_film
 from tests.e2e.conftest import Service
 from tests.e2e.rest import client_of, files_with, refusal, settled, store
 from tests.media_files import film, jpeg, png
@@ -348,7 +348,7 @@ def test_an_unknown_id_is_404_and_a_malformed_one_400(owner: httpx.Client) -> No
 def photo(tmp_path: Path) -> bytes:
     """A photo of a camera held upright, that knows where it was taken."""
     path = tmp_path / "photo.jpg"
-    with_tags(picture(), CAMERA, orientation=6).write_to_file(str(path))
+    with_tags(make_image(), CAMERA, orientation=6).write_to_file(str(path))
     return path.read_bytes()
 
 
@@ -394,7 +394,7 @@ def test_a_film_is_told_with_its_length_and_codecs(owner: httpx.Client, tmp_path
 
 
 def test_a_film_is_told_with_its_tracks_and_chapters(owner: httpx.Client, tmp_path: Path) -> None:
-    film = film_with_everything(tmp_path / "film.mp4", "mov_text")
+    film = video_with_everything(tmp_path / "film.mp4", "mov_text")
     video = settled(owner, store(owner, film.read_bytes(), "film.mp4")["mediaId"])["video"]
     assert video["dynamicRange"] == "SDR"
     assert [track["channels"] for track in video["audioTracks"]] == [1, 2]

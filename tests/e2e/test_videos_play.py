@@ -13,9 +13,9 @@ from tests.videos import RATE, SECONDS, mp4
 @pytest.fixture(scope="module")
 def media_id(service: Service, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A film of alice."""
-    film = mp4(tmp_path_factory.mktemp("film")) / "film.mp4"
+    film = mp4(tmp_path_factory.mktemp("film")) / "video.mp4"
     with client_of(service, "alice") as alice:
-        return str(store(alice, film.read_bytes(), "film.mp4")["mediaId"])
+        return str(store(alice, film.read_bytes(), "video.mp4")["mediaId"])
 
 
 def assert_whole(played: Played) -> None:

@@ -19,7 +19,7 @@ from mediaservice.v1 import download_service_pb2, job_pb2, media_pb2, media_serv
 
 from media_service.db.database import Database
 from media_service.renditions.streams.cleanup import remove_abandoned
-from tests.moving import counted, ffmpeg, made, pictures, seconds_of_sound, shade
+from tests.moving import audio_seconds, counted, ffmpeg, frames_of, made, shade
 from tests.rpc.conftest import Caller, Running, Start, refused
 from tests.rpc.test_jobs import cancel, ended, listed, process, reason, retry, until
 from tests.tools import encoders, eventually
@@ -109,7 +109,7 @@ async def test_a_film_is_streamed_in_all_sizes_that_it_has(
     for playlist, size in zip(found, ("426x240", "256x144"), strict=True):
         assert f"RESOLUTION={size}" in await text(ann, media_id, "master.m3u8")
         played = await play(ann, media_id, playlist, tmp_path)
-        shown = pictures(played.path)
+        shown = frames_of(played.path)
         assert [luma for _, luma in shown] == pytest.approx([shade(n) for n in range(210)], abs=2)
         assert [time for time, _ in shown] == pytest.approx(
             [n * 1001 / 30000 for n in range(210)], abs=0.001
@@ -119,7 +119,7 @@ async def test_a_film_is_streamed_in_all_sizes_that_it_has(
         assert sum(played.durations) == pytest.approx(210 * 1001 / 30000, abs=0.001)
         assert played.playlist.endswith("#EXT-X-ENDLIST\n")
     sound = await play(ann, media_id, found[0].replace("240p", "a1"), tmp_path)
-    assert seconds_of_sound(sound.path) == pytest.approx(7, abs=0.03)
+    assert audio_seconds(sound.path) == pytest.approx(7, abs=0.03)
     frames = await text(ann, media_id, found[0].replace("playlist", "iframes"))
     assert "#EXT-X-I-FRAMES-ONLY" in frames
     assert frames.count("#EXT-X-BYTERANGE") == len(played.durations)
@@ -133,7 +133,7 @@ async def test_chunks_are_joined_without_a_picture_more_or_less(
     assert job.state == Job.SUCCEEDED, job.error
     (playlist,) = await playlists(ann, media_id)
     played = await play(ann, media_id, playlist, tmp_path)
-    shown = pictures(played.path)
+    shown = frames_of(played.path)
     assert [luma for _, luma in shown] == pytest.approx([shade(n) for n in range(505)], abs=2)
     assert [time for time, _ in shown] == pytest.approx([n / 5 for n in range(505)], abs=0.001)
     assert played.durations == pytest.approx([0.6, 1.4, *[2] * 49, 1], abs=0.001)
@@ -164,7 +164,7 @@ async def test_a_film_plays_before_it_is_whole(streaming: Running, tmp_path: Pat
     played = await play(ann, media.media_id, found[0], tmp_path)
     assert "#EXT-X-ENDLIST" not in played.playlist
     assert "#EXT-X-PLAYLIST-TYPE:EVENT" in played.playlist
-    assert 0 < len(pictures(played.path)) < 1200
+    assert 0 < len(frames_of(played.path)) < 1200
     refusal = await refused(text(ann, media.media_id, "manifest.mpd"))
     assert refusal.reason == "MEDIA_NOT_READY"
     for encoder in working:
@@ -182,7 +182,7 @@ async def test_a_cut_film_is_streamed_from_its_cut_on(streaming: Running, tmp_pa
     )
     assert job.state == Job.SUCCEEDED, job.error
     (playlist,) = await playlists(ann, media_id)
-    shown = pictures((await play(ann, media_id, playlist, tmp_path)).path)
+    shown = frames_of((await play(ann, media_id, playlist, tmp_path)).path)
     assert len(shown) == pytest.approx(45, abs=1)
     assert shown[0][1] == pytest.approx(shade(35), abs=STEPS)
     assert shown[-1][1] == pytest.approx(shade(79), abs=STEPS)
@@ -313,8 +313,8 @@ async def test_who_may_see_a_stream_may_see_its_storyboard_and_no_other_renditio
             times = (await get(f"{name}.vtt/content")).decode()
             (line, *_) = [line for line in times.splitlines() if "#xywh=" in line]
             # As a player finds the pictures.
-            pictures = urljoin(f"{name}.vtt/content", line.partition("#")[0])
-            assert (await get(pictures)).startswith(b"\xff\xd8"), get
+            sheet = urljoin(f"{name}.vtt/content", line.partition("#")[0])
+            assert (await get(sheet)).startswith(b"\xff\xd8"), get
         for other in ("p/content", "none.vtt/content"):
             assert (await refused(get(other))).reason in {"RENDITION_NOT_FOUND", "LINK_INVALID"}
 
@@ -456,7 +456,7 @@ async def shades(
     """The luma of each picture of a stream, and when it is shown."""
     media_id, job = await streamed(ann, data, ops)
     assert job.state == Job.SUCCEEDED, job.error
-    shown = pictures((await play(ann, media_id, (await playlists(ann, media_id))[0], folder)).path)
+    shown = frames_of((await play(ann, media_id, (await playlists(ann, media_id))[0], folder)).path)
     return [luma for _, luma in shown], [time for time, _ in shown]
 
 
@@ -511,7 +511,7 @@ async def test_sound_that_begins_later_stays_later_in_a_transport_stream(
     media_id, job = await streamed(ann, late.read_bytes())
     assert job.state == Job.SUCCEEDED, job.error
     (playlist,) = await playlists(ann, media_id)
-    shown = pictures((await play(ann, media_id, playlist, tmp_path)).path)
+    shown = frames_of((await play(ann, media_id, playlist, tmp_path)).path)
     assert [luma for _, luma in shown[:5]] == pytest.approx([shade(n) for n in range(5)], abs=2)
     sound_path = (await play(ann, media_id, playlist.replace("144p", "a1"), tmp_path)).path
     with av.open(str(sound_path)) as container:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mediaservice.v1 import job_pb2, media_service_pb2
 
-from tests.codecs.video.conftest import filmed
+from tests.codecs.video.conftest import generated
 from tests.media_files import jpeg
 from tests.rpc.conftest import Caller, Running, Start, refused
 from tests.rpc.test_jobs import cancel, ended, process, reason, rendition, until
@@ -22,14 +22,14 @@ X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "50")
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("films") / "film.mp4"
-    return filmed(path, "testsrc2=s=160x120:r=25:d=2", "", *X264).read_bytes()
+    return generated(path, "testsrc2=s=160x120:r=25:d=2", "", *X264).read_bytes()
 
 
 @pytest.fixture(scope="session")
 def long_film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """It takes minutes to encode well."""
     path = tmp_path_factory.mktemp("films") / "long.mp4"
-    return filmed(path, "mandelbrot=s=640x360:r=25,trim=duration=20", "", *X264).read_bytes()
+    return generated(path, "mandelbrot=s=640x360:r=25,trim=duration=20", "", *X264).read_bytes()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.videos import H264, RATE, SECONDS, ffmpeg, flashes, mp4
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return mp4(tmp_path_factory.mktemp("film")) / "film.mp4"
+    return mp4(tmp_path_factory.mktemp("film")) / "video.mp4"
 
 
 def test_streams_are_counted(film: Path) -> None:
@@ -34,7 +34,7 @@ def test_frames_are_counted_not_believed(film: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def source(film: Path) -> Path:
     """A second of the film."""
-    ffmpeg("-i", "film.mp4", "-t", "1", "-c", "copy", "source.mp4", folder=film.parent)
+    ffmpeg("-i", "video.mp4", "-t", "1", "-c", "copy", "source.mp4", folder=film.parent)
     return film.with_name("source.mp4")
 
 
@@ -81,17 +81,17 @@ def test_flashes_and_beeps_come_together(tmp_path: Path) -> None:
 
 
 def test_sound_that_comes_late_is_seen(tmp_path: Path) -> None:
-    offsets = sync_offsets(flashes(tmp_path, seconds=5, sound="adelay=150"))
+    offsets = sync_offsets(flashes(tmp_path, seconds=5, audio_filter="adelay=150"))
     assert offsets == pytest.approx([0.15] * 5, abs=0.02)
 
 
 def test_sound_that_drifts_is_seen(tmp_path: Path) -> None:
     slower = "asetrate=47500,aresample=48000"
-    offsets = sync_offsets(flashes(tmp_path, seconds=5, sound=slower))
+    offsets = sync_offsets(flashes(tmp_path, seconds=5, audio_filter=slower))
     assert offsets == pytest.approx([n * (48000 / 47500 - 1) for n in range(5)], abs=0.02)
 
 
 def test_a_beep_that_is_missing_is_seen(tmp_path: Path) -> None:
-    film = flashes(tmp_path, seconds=5, sound="volume=0:enable='between(t,2.5,3.5)'")
+    film = flashes(tmp_path, seconds=5, audio_filter="volume=0:enable='between(t,2.5,3.5)'")
     with pytest.raises(AssertionError, match="beeps at"):
         sync_offsets(film)

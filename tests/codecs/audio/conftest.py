@@ -1,4 +1,4 @@
-"""What a pipeline makes of a sound, or of a film."""
+"""Renders audio and video files by a pipeline."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -27,22 +27,24 @@ Make = Callable[[Path, str], Awaitable[Output]]
 
 
 @pytest.fixture
-async def make(inspector: Inspector, films: AvRenderer) -> AsyncIterator[Make]:
+async def make(inspector: Inspector, av_renderer: AvRenderer) -> AsyncIterator[Make]:
     async with AsyncExitStack() as stack:
 
         async def one(path: Path, ops: str) -> Output:
-            told: list[float] = []
-            film, kind = await filmed(inspector, path)
-            made = films.render(film, find_route(ops, kind).steps, {}, told.append, name="made")
+            reported: list[float] = []
+            source, kind = await inspected(inspector, path)
+            made = av_renderer.render(
+                source, find_route(ops, kind).steps, {}, reported.append, name="made"
+            )
             (only,) = await stack.enter_async_context(made)
-            assert told == sorted(told)
-            assert all(0 <= part <= 1 for part in told)
+            assert reported == sorted(reported)
+            assert all(0 <= part <= 1 for part in reported)
             return only
 
         yield one
 
 
-async def filmed(inspector: Inspector, path: Path) -> tuple[AvSource, Kind]:
+async def inspected(inspector: Inspector, path: Path) -> tuple[AvSource, Kind]:
     """A file as inspection finds it."""
     content_type = TYPES[path.suffix]
     kind = Kind.VIDEO if content_type.startswith("video") else Kind.AUDIO

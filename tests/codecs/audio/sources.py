@@ -1,4 +1,4 @@
-"""Sounds made here, and what others than the service say of what it makes of them."""
+"""Generated audio files, and measurements of the output by other programs."""
 
 import json
 import re
@@ -32,8 +32,8 @@ def samples(path: Path, rate: int = 44100, channels: int = 1) -> np.ndarray:
     command = [require_tool("ffmpeg"), "-nostdin", "-loglevel", "error", "-i", path]
     wanted = ["-ac", str(channels), "-ar", str(rate), "-f", "f32le", "-"]
     done = subprocess.run([*command, *wanted], check=True, capture_output=True)
-    sound = np.frombuffer(done.stdout, "<f4")
-    return sound.reshape(-1, channels) if channels > 1 else sound
+    decoded = np.frombuffer(done.stdout, "<f4")
+    return decoded.reshape(-1, channels) if channels > 1 else decoded
 
 
 def loudness(path: Path) -> tuple[float, float]:
@@ -46,7 +46,7 @@ def loudness(path: Path) -> tuple[float, float]:
     return float(found[0][1]), float(found[1][1])
 
 
-def pitch(sound: np.ndarray, rate: int = 44100) -> float:
+def pitch(decoded: np.ndarray, rate: int = 44100) -> float:
     """The frequency that is strongest, in Hz."""
-    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
-    return float(np.argmax(spectrum)) * rate / len(sound)
+    spectrum = np.abs(np.fft.rfft(decoded * np.hanning(len(decoded))))
+    return float(np.argmax(spectrum)) * rate / len(decoded)

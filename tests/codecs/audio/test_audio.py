@@ -1,4 +1,4 @@
-"""Sounds in other forms: encoded, cut, faster, without silence."""
+"""Audio encoding and edits: clips, speed, silence removal."""
 
 import asyncio
 import json
@@ -15,11 +15,11 @@ from media_service.codecs.pipeline.route import find_route
 from media_service.codecs.video.source import AvSource
 from media_service.errors import FailedPrecondition, InvalidArgument, Reason
 from media_service.media.model import Kind
-from tests.codecs.audio.conftest import Make, filmed
+from tests.codecs.audio.conftest import Make, inspected
 from tests.codecs.audio.sources import generated, pitch, probed, samples
 from tests.tools import eventually_async
 
-# Its frequency tells the second: 1000 Hz in the first, 2000 in the next, and so on.
+# Its frequency identifies the second: 1000 Hz in the first, 2000 in the next, and so on.
 STEPS = "aevalsrc=0.3*sin(2*PI*1000*(1+floor(t))*t):s=44100:d=8"
 SURROUND = "sine=f=500:r=48000:d=1,pan=5.1(side)|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0"
 CODECS = {
@@ -41,7 +41,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-async def test_a_sound_is_encoded_as_asked_and_says_nothing_of_itself(
+async def test_audio_is_encoded_as_requested_without_metadata(
     song: Path, make: Make, codec: str
 ) -> None:
     made = await make(song, f"audio:{codec}:96")
@@ -118,32 +118,32 @@ async def test_what_is_only_edited_stays_what_it_was(
 @pytest.mark.parametrize("name", ["a.mp3", "a.m4a", "a.ogg", "a.flac", "a.wav"])
 async def test_a_clip_is_what_lies_between_its_times(tmp_path: Path, make: Make, name: str) -> None:
     made = await make(generated(tmp_path / name, STEPS), "clip:2:5,audio:WAV")
-    sound = samples(made.path)
-    assert len(sound) / 44100 == pytest.approx(3, abs=0.001)
-    heard = [pitch(sound[44100 * n + 2205 : 44100 * (n + 1) - 2205]) for n in range(3)]
+    decoded = samples(made.path)
+    assert len(decoded) / 44100 == pytest.approx(3, abs=0.001)
+    heard = [pitch(decoded[44100 * n + 2205 : 44100 * (n + 1) - 2205]) for n in range(3)]
     assert heard == pytest.approx([3000, 4000, 5000], abs=3)
 
 
 @pytest.mark.parametrize(
     ("ops", "factor"), [("speed:4", 4), ("speed:4,speed:2", 8), ("speed:0.25", 0.25)]
 )
-async def test_a_faster_sound_keeps_its_pitch(
+async def test_faster_audio_keeps_its_pitch(
     tmp_path: Path, make: Make, ops: str, factor: float
 ) -> None:
     source = generated(tmp_path / "a.wav", "sine=f=440:r=44100:d=8")
-    sound = samples((await make(source, ops)).path)
-    assert len(sound) / 44100 == pytest.approx(8 / factor, abs=0.1)
-    middle = len(sound) // 2
-    assert pitch(sound[middle - 8820 : middle + 8820]) == pytest.approx(440, abs=5)
+    decoded = samples((await make(source, ops)).path)
+    assert len(decoded) / 44100 == pytest.approx(8 / factor, abs=0.1)
+    middle = len(decoded) // 2
+    assert pitch(decoded[middle - 8820 : middle + 8820]) == pytest.approx(440, abs=5)
 
 
 # Two seconds of silence, a tone, three of silence, a tone, 0.3 of silence, a tone, two of silence.
 PAUSES = "between(t,2,3)+between(t,6,7)+between(t,7.3,8.3)"
 
 
-def runs(sound: np.ndarray) -> list[tuple[bool, float]]:
-    """Whether there is sound, and for how long, again and again, by hundredths of a second."""
-    blocks = sound[: len(sound) // 441 * 441].reshape(-1, 441)
+def runs(decoded: np.ndarray) -> list[tuple[bool, float]]:
+    """Runs of audio and silence, with their lengths in hundredths of a second."""
+    blocks = decoded[: len(decoded) // 441 * 441].reshape(-1, 441)
     loud = np.abs(blocks).max(axis=1) > 0.01
     edges = [0, *(np.flatnonzero(np.diff(loud)) + 1), len(loud)]
     return [(bool(loud[a]), (b - a) / 100) for a, b in pairwise(edges)]
@@ -178,35 +178,37 @@ async def test_of_silence_nothing_is_left(tmp_path: Path, make: Make) -> None:
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds; two sounds, of which the first begins when half a second has passed."""
-    path = tmp_path_factory.mktemp("film") / "film.mkv"
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds with two audio tracks, of which the first begins after half a second."""
+    path = tmp_path_factory.mktemp("video") / "video.mkv"
     inputs = ("-f", "lavfi", "-i", "sine=f=880:d=2", "-itsoffset", "0.5")
     output_order = ("-f", "lavfi", "-i", "sine=f=440:r=44100:d=1.5")
     maps = ("-map", "0", "-map", "2", "-map", "1", "-c:v", "mpeg4", "-c:a", "flac")
     return generated(path, "testsrc=d=2:s=64x48", *inputs, *output_order, *maps)
 
 
-async def test_the_sound_of_a_film_is_its_first_in_time_with_its_pictures(
-    film: Path, make: Make
+async def test_the_audio_of_a_video_is_its_first_track_in_sync_with_the_video(
+    source: Path, make: Make
 ) -> None:
-    sound = samples((await make(film, "audio:WAV")).path)
-    assert len(sound) / 44100 == pytest.approx(2, abs=0.03)
-    assert not sound[:20000].any()
-    assert pitch(sound[30000:80000]) == pytest.approx(440, abs=2)
-    edited = samples((await make(film, "audio:WAV,remove_silence:-50:0.1")).path)
+    decoded = samples((await make(source, "audio:WAV")).path)
+    assert len(decoded) / 44100 == pytest.approx(2, abs=0.03)
+    assert not decoded[:20000].any()
+    assert pitch(decoded[30000:80000]) == pytest.approx(440, abs=2)
+    edited = samples((await make(source, "audio:WAV,remove_silence:-50:0.1")).path)
     assert len(edited) / 44100 == pytest.approx(1.6, abs=0.04)
 
 
 @pytest.mark.parametrize("ops", ["mute,audio", "mute,waveform", "mute,normalize,audio"])
-async def test_a_mute_film_has_no_sound(film: Path, make: Make, ops: str) -> None:
+async def test_a_muted_video_has_no_audio_track(source: Path, make: Make, ops: str) -> None:
     with pytest.raises(FailedPrecondition) as refused:
-        await make(film, ops)
+        await make(source, ops)
     assert refused.value.reason is Reason.OPERATION_NOT_APPLICABLE
 
 
 @pytest.mark.parametrize("ops", ["audio", "waveform", "waveform:PNG", "normalize,audio"])
-async def test_a_film_without_sound_has_none(tmp_path: Path, make: Make, ops: str) -> None:
+async def test_a_video_without_audio_has_no_audio_track(
+    tmp_path: Path, make: Make, ops: str
+) -> None:
     silent = generated(tmp_path / "a.mkv", "testsrc=d=1:s=64x48", "-c:v", "mpeg4")
     with pytest.raises(FailedPrecondition) as refused:
         await make(silent, ops)
@@ -218,23 +220,23 @@ async def test_of_a_cut_off_file_what_is_there_is_taken(
 ) -> None:
     data = song.read_bytes()
     (cut := tmp_path / "cut.mp3").write_bytes(data[: len(data) // 2])
-    sound = samples((await make(cut, "audio:WAV")).path)
-    assert 3 < len(sound) / 44100 < 5
-    assert pitch(sound[44100 : 44100 * 2]) == pytest.approx(2000, abs=5)
+    decoded = samples((await make(cut, "audio:WAV")).path)
+    assert 3 < len(decoded) / 44100 < 5
+    assert pitch(decoded[44100 : 44100 * 2]) == pytest.approx(2000, abs=5)
 
 
 async def test_a_file_without_a_sample_is_refused(
-    tmp_path: Path, make: Make, films: AvRenderer
+    tmp_path: Path, make: Make, av_renderer: AvRenderer
 ) -> None:
     whole = generated(tmp_path / "whole.wav", "sine=d=1")
     (none := tmp_path / "none.wav").write_bytes(whole.read_bytes()[:44])
     with pytest.raises(InvalidArgument) as refused:
         await make(none, "audio")
     assert refused.value.reason is Reason.MEDIA_CORRUPT
-    film = AvSource.of(none, "audio/wav", {"duration_seconds": 0, "audio_codec": "pcm_s16le"})
+    source = AvSource.of(none, "audio/wav", {"duration_seconds": 0, "audio_codec": "pcm_s16le"})
     for ops in ("audio", "normalize", "waveform", "waveform:PNG"):
-        making = films.render(
-            film, find_route(ops, Kind.AUDIO).steps, {}, lambda _: None, name="made"
+        making = av_renderer.render(
+            source, find_route(ops, Kind.AUDIO).steps, {}, lambda _: None, name="made"
         )
         with pytest.raises(InvalidArgument) as refused:
             async with making:
@@ -252,18 +254,18 @@ async def test_who_cancels_leaves_nothing_behind(
     long: Path,
     tmp_path: Path,
     inspector: Inspector,
-    films: AvRenderer,
+    av_renderer: AvRenderer,
     monkeypatch: pytest.MonkeyPatch,
     ops: str,
 ) -> None:
-    film, kind = await filmed(inspector, long)
+    source, kind = await inspected(inspector, long)
     (scratch := tmp_path / "scratch").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     begun = asyncio.Event()
 
     async def work() -> None:
         steps = find_route(ops, kind).steps
-        async with films.render(film, steps, {}, lambda _: begun.set(), name="made"):
+        async with av_renderer.render(source, steps, {}, lambda _: begun.set(), name="made"):
             pass
 
     before = {child.pid for child in psutil.Process().children()}

@@ -1,4 +1,4 @@
-"""Sounds made as loud as others are, measured by another ffmpeg than the service's."""
+"""Loudness normalization, measured with another ffmpeg than the service's."""
 
 from pathlib import Path
 
@@ -42,11 +42,11 @@ async def test_it_becomes_as_loud_as_wanted(
     assert before == after
 
 
-async def test_the_sound_of_a_film_becomes_as_loud_as_wanted(tmp_path: Path, make: Make) -> None:
-    sound = ("-f", "lavfi", "-i", QUIET, "-c:v", "mpeg4", "-c:a", "aac")
-    film = generated(tmp_path / "a.mkv", "testsrc=d=6:s=64x48", *sound)
+async def test_the_audio_of_a_video_is_normalized(tmp_path: Path, make: Make) -> None:
+    audio_options = ("-f", "lavfi", "-i", QUIET, "-c:v", "mpeg4", "-c:a", "aac")
+    video = generated(tmp_path / "a.mkv", "testsrc=d=6:s=64x48", *audio_options)
     for codec in ("MP3", "OPUS"):
-        made = await make(film, f"normalize:-18,audio:{codec}")
+        made = await make(video, f"normalize:-18,audio:{codec}")
         assert loudness(made.path)[0] == pytest.approx(-18, abs=0.5)
 
 
@@ -60,7 +60,7 @@ async def test_where_peaks_allow_it_the_dynamics_stay_exactly(tmp_path: Path, ma
     assert np.dot(after, before) / np.dot(before, before) == pytest.approx(gain, rel=0.02)
 
 
-async def test_limited_sound_stays_in_time(tmp_path: Path, make: Make) -> None:
+async def test_limited_audio_stays_in_sync(tmp_path: Path, make: Make) -> None:
     source = generated(tmp_path / "a.wav", SPEECH.format(rate=44100))
     before, after = samples(source), samples((await make(source, "normalize:-14")).path)
     assert len(after) == len(before)

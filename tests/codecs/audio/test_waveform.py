@@ -1,4 +1,4 @@
-"""What players draw a sound from, and pictures of it."""
+"""Waveforms: peaks for players, and images."""
 
 import json
 import tracemalloc
@@ -16,7 +16,7 @@ from media_service.media.model import Kind
 from tests.codecs.audio.conftest import Make
 from tests.codecs.audio.sources import generated, samples
 
-SOUND = "anoisesrc=d=3.07:r={rate}:a=0.9:seed=7,volume='abs(sin(2*t))':eval=frame"
+NOISE = "anoisesrc=d=3.07:r={rate}:a=0.9:seed=7,volume='abs(sin(2*t))':eval=frame"
 
 
 async def read(make: Make, source: Path, ops: str) -> Any:
@@ -28,11 +28,11 @@ async def read(make: Make, source: Path, ops: str) -> Any:
     return found
 
 
-def expected(sound: np.ndarray, each: int) -> list[int]:
+def expected(decoded: np.ndarray, each: int) -> list[int]:
     """As audiowaveform makes it of 16 bits: a quotient of whole numbers, towards 0."""
     values = []
-    for begin in range(0, len(sound), each):
-        piece = sound[begin : begin + each]
+    for begin in range(0, len(decoded), each):
+        piece = decoded[begin : begin + each]
         values += [int(int(piece.min()) / 256), int(int(piece.max()) / 256)]
     return values
 
@@ -43,11 +43,11 @@ def expected(sound: np.ndarray, each: int) -> list[int]:
 async def test_every_point_is_the_smallest_and_the_largest_sample(
     tmp_path: Path, make: Make, rate: int, points: int, each: int
 ) -> None:
-    source = generated(tmp_path / "a.wav", SOUND.format(rate=rate), "-ac", "1")
+    source = generated(tmp_path / "a.wav", NOISE.format(rate=rate), "-ac", "1")
     found = await read(make, source, f"waveform:points_per_second={points}")
-    sound = np.rint(samples(source, rate) * 32768).astype(int)
+    decoded = np.rint(samples(source, rate) * 32768).astype(int)
     assert (found["sample_rate"], found["samples_per_pixel"]) == (rate, each)
-    assert found["data"] == expected(sound, each)
+    assert found["data"] == expected(decoded, each)
     assert min(found["data"]) < -100
 
 
@@ -86,23 +86,23 @@ async def test_an_hour_of_silence_takes_little_memory(tmp_path: Path, make: Make
     assert most < 16 << 20
 
 
-async def test_a_sound_that_says_it_is_short_takes_no_more_memory(
-    tmp_path: Path, films: AvRenderer
+async def test_audio_longer_than_its_header_says_takes_no_more_memory(
+    tmp_path: Path, av_renderer: AvRenderer
 ) -> None:
     """Ten minutes, getting louder, by a header of a tenth of a second."""
     source = generated(tmp_path / "a.flac", "aevalsrc='t/600*sin(2*PI*300*t)':s=44100:d=600")
     info = {"duration_seconds": 0.1, "audio_codec": "flac", "audio_sample_rate_hz": 44100}
-    film = AvSource.of(source, "audio/flac", info)
+    source = AvSource.of(source, "audio/flac", info)
     steps = find_route("waveform:PNG:width=300:height=200", Kind.AUDIO).steps
     tracemalloc.start()
     try:
-        async with films.render(film, steps, {}, lambda _: None, name="made") as (made,):
+        async with av_renderer.render(source, steps, {}, lambda _: None, name="made") as (made,):
             _, most = tracemalloc.get_traced_memory()
-            picture = np.array(Image.open(made.path).convert("RGBA"))
+            image = np.array(Image.open(made.path).convert("RGBA"))
     finally:
         tracemalloc.stop()
     assert most < 16 << 20
-    heights = (picture[..., 3] > 127).sum(axis=0)
+    heights = (image[..., 3] > 127).sum(axis=0)
     assert heights == pytest.approx(np.arange(300) / 300 * 200, abs=2)
 
 
@@ -113,14 +113,14 @@ def halves(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("form", "content_type"), [("PNG", "image/png"), ("WEBP", "image/webp")])
-async def test_a_picture_shows_how_loud_it_is(
+async def test_the_image_shows_the_loudness(
     halves: Path, make: Make, form: str, content_type: str
 ) -> None:
     made = await make(halves, f"waveform:{form}:width=301:height=101:color=c00")
     assert (made.content_type, made.width, made.height) == (content_type, 301, 101)
-    picture = Image.open(made.path)
-    assert (picture.format, picture.size) == (form, (301, 101))
-    pixels = np.array(picture.convert("RGBA"))
+    image = Image.open(made.path)
+    assert (image.format, image.size) == (form, (301, 101))
+    pixels = np.array(image.convert("RGBA"))
     covered = pixels[..., 3] > 127
     assert set(covered[:, :149].sum(axis=0)) == {1}  # a line
     assert covered[50, :149].all()
@@ -129,7 +129,7 @@ async def test_a_picture_shows_how_loud_it_is(
     assert pixels[0, 0, 3] == 0
 
 
-async def test_a_picture_has_the_background_that_was_asked_for(halves: Path, make: Make) -> None:
+async def test_the_image_has_the_requested_background(halves: Path, make: Make) -> None:
     made = await make(halves, "waveform:PNG:width=16:height=2000:color=ff000080:background=0000ff")
     pixels = np.array(Image.open(made.path).convert("RGBA"))
     assert pixels.shape == (2000, 16, 4)
@@ -137,7 +137,7 @@ async def test_a_picture_has_the_background_that_was_asked_for(halves: Path, mak
     assert pixels[1000, 12] == pytest.approx((128, 0, 127, 255), abs=1)
 
 
-async def test_a_moment_is_drawn_as_wide_as_the_picture(tmp_path: Path, make: Make) -> None:
+async def test_a_short_track_fills_the_width_of_the_image(tmp_path: Path, make: Make) -> None:
     source = generated(tmp_path / "a.wav", "sine=f=1000:r=44100:d=0.01")
     made = await make(source, "waveform:PNG:width=1200:height=100")
     covered = np.array(Image.open(made.path).convert("RGBA"))[..., 3]

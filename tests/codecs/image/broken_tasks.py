@@ -1,4 +1,4 @@
-"""What may go wrong while a picture is made of a good one. Each runs in a child of the tests."""
+"""Tasks that fail with an intact image. They run in child processes of the tests."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from media_service.codecs.image.load import load
 @translate_errors
 def bad_graph(media: int, *, content_type: str) -> Any:
     """Asks libvips for what is not there."""
-    picture = load(media, content_type, 1_000_000, animated=False)
-    return picture.frames[0].crop(0, 0, 100_000, 1).avg()
+    loaded = load(media, content_type, 1_000_000, animated=False)
+    return loaded.frames[0].crop(0, 0, 100_000, 1).avg()
 
 
 @translate_errors

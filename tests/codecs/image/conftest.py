@@ -1,4 +1,4 @@
-"""Pictures made as in production: in the sandbox, from files."""
+"""Renders images as in production: in the sandbox, from files."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -30,7 +30,7 @@ def sample() -> pyvips.Image:
 
 @pytest.fixture
 def make(renderer: ImageRenderer, sample: pyvips.Image, tmp_path: Path) -> Make:
-    """Makes a picture by a pipeline, without loss: of the sample, with the logo to lay over it."""
+    """Renders the sample by a pipeline, without loss, with the logo as an overlay."""
 
     def source(image: pyvips.Image, name: str) -> ImageSource:
         path = tmp_path / f"{name}.png"

@@ -1,4 +1,4 @@
-"""Pictures that were looked at and found right: what is made today must still look like them.
+"""Golden images, which a person has checked: renders must still look like them.
 
 `RENEW_GOLDENS=1 pytest tests/codecs/image` writes them anew; look at them before committing.
 """
@@ -15,7 +15,7 @@ MEAN, MOST = 0.75, 8
 
 
 def golden(name: str, image: pyvips.Image) -> None:
-    """Fails if a picture differs from the golden of this name by more than anybody sees."""
+    """Fails if an image differs visibly from the golden of this name."""
     path = FOLDER / f"{name}.png"
     if os.environ.get("RENEW_GOLDENS"):
         FOLDER.mkdir(exist_ok=True)
@@ -28,6 +28,6 @@ def golden(name: str, image: pyvips.Image) -> None:
 
 
 def apart(one: pyvips.Image, other: pyvips.Image) -> np.ndarray:
-    """How much each value of two pictures differs."""
+    """The differences between the values of two images."""
     assert (one.width, one.height, one.bands) == (other.width, other.height, other.bands)
     return np.abs(one.numpy().astype(int) - other.numpy().astype(int))

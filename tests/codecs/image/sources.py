@@ -1,4 +1,4 @@
-"""Pictures in files, and what is made of them."""
+"""Image files, and helpers that render them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ def source(path: Path) -> ImageSource:
 async def render(
     renderer: ImageRenderer, path: Path, pipeline: str = "", deliver: Sequence[str] = ()
 ) -> tuple[str, bytes]:
-    """Content type and bytes of a picture that was made."""
+    """The content type and bytes of the rendered image."""
     async with renderer.render(source(path), pipeline, deliver=deliver) as made:
         data = made.path.read_bytes()
         image = pyvips.Image.new_from_buffer(data, "")
@@ -45,7 +45,7 @@ async def render(
 
 
 async def look(renderer: ImageRenderer, path: Path, pipeline: str = "") -> Any:
-    """The picture that was made, without loss."""
+    """The rendered image, encoded without loss."""
     _, data = await render(renderer, path, f"{pipeline},convert:PNG".removeprefix(","))
     return pyvips.Image.new_from_buffer(data, "").copy_memory()
 
@@ -73,13 +73,13 @@ def corners(width: int = 80, height: int = 60) -> Any:
 
 
 def four(image: Any) -> str:
-    """The colours of the four corners, clockwise from the top left one, by their first letters."""
+    """The first letters of the colors of the four corners, clockwise from the top left."""
     x, y = image.width - 4, image.height - 4
     return "".join(name(image(*place)) for place in ((3, 3), (x, 3), (x, y), (3, y)))
 
 
 def name(pixel: Sequence[float]) -> str:
-    """What a colour is, roughly: JPEG and profiles change it a little."""
+    """The approximate color: JPEG and profiles change it a little."""
     bright = "".join("1" if value > 128 else "0" for value in pixel[:3])
     if len(pixel) == 4 and pixel[3] < 128:
         return "-"

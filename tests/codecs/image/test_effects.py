@@ -1,4 +1,4 @@
-"""Colour effects, blur and sharpening are what the contract and the W3C say they are."""
+"""Color effects, blur and sharpening follow the contract and the W3C specifications."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ GRAY = [[0.2126, 0.7152, 0.0722]] * 3
 
 
 def patches(*colors: tuple[int, ...]) -> pyvips.Image:
-    """One pixel of each colour."""
+    """One pixel of each color."""
     pixels = np.array([colors], dtype=np.uint8)
     return pyvips.Image.new_from_array(pixels).copy(interpretation="srgb")
 
@@ -112,13 +112,13 @@ async def test_tint_keeps_black_white_and_every_lightness(make: Make, sample: py
     assert np.abs(tinted - sample.numpy() @ share).max() <= 1.5
 
 
-async def test_tint_by_a_gray_is_a_gray_picture(make: Make):
+async def test_a_gray_tint_gives_a_gray_image(make: Make):
     red, green, blue = (await make("tint:808080")).bandsplit()
     assert apart(red, green).max() == apart(green, blue).max() == 0
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1, 4, 11, 12.5, 30, 80])
-async def test_blur_has_the_standard_deviation_it_is_told(make: Make, sigma: float):
+async def test_a_blur_has_the_requested_standard_deviation(make: Make, sigma: float):
     # An edge becomes the integral of the Gaussian, whose slope is the Gaussian.
     width = round(sigma * 12) + 20
     edge = pyvips.Image.black(width, 40, bands=3) + 20
@@ -134,9 +134,7 @@ async def test_blur_has_the_standard_deviation_it_is_told(make: Make, sigma: flo
 
 @pytest.mark.parametrize("height", [1, 3, 50, 300])
 @pytest.mark.parametrize("turned", [False, True])
-async def test_a_thin_picture_is_blurred_as_far_as_a_wide_one(
-    make: Make, height: int, turned: bool
-):
+async def test_a_thin_image_is_blurred_as_far_as_a_wide_one(make: Make, height: int, turned: bool):
     """An edge that is blurred is the normal distribution: a sixth is reached one sigma before."""
     black = pyvips.Image.black(1200, height, bands=3).copy(interpretation="srgb")
     edge = black.insert(black.invert(), 1200, 0, expand=True)
@@ -174,7 +172,7 @@ async def test_what_cannot_be_seen_does_not_bleed(make: Make, effect: str):
 
 
 @pytest.mark.parametrize("effect", ["blur:5", "blur:50", "sharpen:3:2"])
-async def test_one_colour_stays_one_colour(make: Make, effect: str):
+async def test_a_plain_color_is_unchanged_by_a_blur(make: Make, effect: str):
     image = pyvips.Image.black(90, 70, bands=3).linear(1, [37, 141, 230]).cast("uchar")
     assert apart(await make(effect, image.copy(interpretation="srgb")), image).max() <= 1
 
@@ -183,7 +181,7 @@ async def test_one_colour_stays_one_colour(make: Make, effect: str):
 @pytest.mark.parametrize(
     "effect", ["blur:0.3", "blur:200", "sharpen:10:10", "sutro", "perpetua", "aden", "text:ab"]
 )
-async def test_small_and_thin_pictures(
+async def test_small_and_thin_images(
     make: Make, sample: pyvips.Image, size: tuple[int, int], effect: str
 ):
     image = sample.resize(size[0] / 120, vscale=size[1] / 80)
@@ -191,9 +189,7 @@ async def test_small_and_thin_pictures(
     assert (made.width, made.height) == size
 
 
-async def test_sharpening_makes_edges_clearer_and_nothing_more_colourful(
-    make: Make, sample: pyvips.Image
-):
+async def test_sharpening_changes_edges_but_not_hues(make: Make, sample: pyvips.Image):
     sharp = await make("sharpen:1:2")
     assert luminance(sharp).std() > luminance(sample).std() * 1.05
     colourful = [np.ptp(image.numpy(), axis=2).mean() for image in (sharp, sample)]
@@ -202,7 +198,7 @@ async def test_sharpening_makes_edges_clearer_and_nothing_more_colourful(
 
 
 @pytest.mark.parametrize("effect", ["blur:2", "blur:90", "sharpen:10:2", "rise"])
-async def test_large_pictures_are_read_from_top_to_bottom(make: Make, effect: str):
+async def test_large_images_are_read_from_top_to_bottom(make: Make, effect: str):
     """What looks back further than lines are kept would fail, or be wrong."""
     noise = pyvips.Image.gaussnoise(500, 9000, mean=128, sigma=60, seed=7).cast("uchar")
     tall = noise.bandjoin([noise.fliphor(), noise.rot180()]).copy(interpretation="srgb")

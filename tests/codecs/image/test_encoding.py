@@ -58,18 +58,20 @@ def path(tmp_path: Path) -> Path:
 async def test_every_format(
     renderer: ImageRenderer, path: Path, name: str, content_type: str, loader: str
 ) -> None:
-    told, data = await render(renderer, path, f"resize:100x,convert:{name}")
+    found_type, data = await render(renderer, path, f"resize:100x,convert:{name}")
     image = pyvips.Image.new_from_buffer(data, "")
-    assert told == content_type
+    assert found_type == content_type
     assert image.get("vips-loader").startswith(loader)
     assert (image.width, image.height) == (100, 120)
 
 
-async def test_a_format_that_cannot_be_written_is_told(renderer: ImageRenderer, path: Path) -> None:
+async def test_a_format_that_cannot_be_written_is_an_error(
+    renderer: ImageRenderer, path: Path
+) -> None:
     assert await refusal(renderer, path, "convert:HEIC") is Reason.OPERATION_NOT_APPLICABLE
 
 
-async def test_a_picture_too_long_for_its_format_is_refused(
+async def test_an_image_larger_than_its_format_allows_is_refused(
     renderer: ImageRenderer, tmp_path: Path
 ):
     (pyvips.Image.black(16384, 4)).write_to_file(str(tmp_path / "long.png"))
@@ -99,7 +101,7 @@ async def test_without_loss_is_without_loss(renderer: ImageRenderer, path: Path)
     for convert in ("WEBP:lossless", "AVIF:lossless", "TIFF"):
         _, data = await render(renderer, path, f"convert:{convert}")
         difference = (pyvips.Image.new_from_buffer(data, "")[0:3] - exact).abs().max()
-        # AVIF keeps colours as luminance and chroma, and rounds there.
+        # AVIF stores colors as luminance and chroma, and rounds there.
         assert difference <= (3 if "AVIF" in convert else 0), convert
 
 
@@ -116,7 +118,7 @@ async def test_without_loss_is_without_loss(renderer: ImageRenderer, path: Path)
         ("convert:quality=50", ("WEBP",), "image/webp"),
     ],
 )
-async def test_the_format_is_the_first_that_holds_the_picture(
+async def test_the_first_format_that_can_represent_the_image_is_used(
     renderer: ImageRenderer, path: Path, pipeline: str, deliver: tuple[str, ...], content_type: str
 ) -> None:
     assert (await render(renderer, path, pipeline, deliver))[0] == content_type
@@ -181,7 +183,9 @@ async def test_of_what_fits_the_best_is_taken(renderer: ImageRenderer, path: Pat
     assert len(data) == max(size for size in sizes if size <= 40_000)
 
 
-async def test_what_cannot_be_made_so_small_is_told(renderer: ImageRenderer, path: Path) -> None:
+async def test_a_size_that_cannot_be_reached_is_an_error(
+    renderer: ImageRenderer, path: Path
+) -> None:
     for name in ("JPEG", "PNG", "TIFF"):
         reason = await refusal(renderer, path, f"convert:{name},compress:max_bytes=500")
         assert reason is Reason.MAX_BYTES_TOO_SMALL

@@ -1,4 +1,4 @@
-"""Whose fault it was: the picture's, the limits', or ours."""
+"""The cause of a failure: the image, a limit, or a bug."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ TASKS = [f"{broken_tasks.__name__}:{name}" for name in ("bad_graph", "missing_pa
 
 
 @pytest.mark.parametrize("task", TASKS)
-async def test_what_fails_with_a_good_picture_is_our_fault(
+async def test_a_failure_with_an_intact_image_is_a_bug(
     tmp_path: Path, task: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "good.png"
@@ -31,7 +31,7 @@ async def test_what_fails_with_a_good_picture_is_our_fault(
     ]
 
 
-async def test_what_fails_with_a_broken_picture_is_the_fault_of_that(tmp_path: Path) -> None:
+async def test_a_failure_with_a_broken_image_is_blamed_on_it(tmp_path: Path) -> None:
     path = tmp_path / "cut.png"
     pyvips.Image.gaussnoise(200, 200).cast("uchar").write_to_file(str(path))
     path.write_bytes(path.read_bytes()[:9000])
@@ -49,7 +49,7 @@ async def test_what_fails_with_a_broken_picture_is_the_fault_of_that(tmp_path: P
         ("large.tiff", {"compression": "lzw"}),
     ],
 )
-async def test_too_little_memory_is_told_as_such(
+async def test_a_lack_of_memory_is_recognized(
     tmp_path: Path, name: str, options: dict[str, Any]
 ) -> None:
     """Each library that runs out of it says so in its own words."""

@@ -15,7 +15,7 @@ FILTERS = [name.lower() for name in fields.enum_names(fields.FILTERS.DESCRIPTOR)
 ELSEWHERE = [name for name in FILTERS if hasattr(pilgram, name)]
 # Mean and 99th percentile of the difference, of 255. Pillow rounds after every step.
 CLOSE = (2.5, 7)
-# It mixes the colours of a layer with the picture before it burns, where browsers mix afterwards.
+# It mixes the colors of the layer with the image before it burns; browsers mix afterwards.
 UNLIKE = {"xpro2": (5, 25)}
 
 
@@ -28,7 +28,7 @@ def photo(kind: str) -> pyvips.Image:
     return (smooth - 128).linear(4, 128).cast("uchar").copy_memory()
 
 
-@pytest.mark.parametrize("kind", ["scene", "every colour"])
+@pytest.mark.parametrize("kind", ["scene", "every color"])
 @pytest.mark.parametrize("name", ELSEWHERE)
 async def test_filters_look_as_elsewhere(make: Make, name: str, kind: str):
     image = photo(kind)

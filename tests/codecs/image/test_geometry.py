@@ -1,4 +1,4 @@
-"""Which part of a picture is where, and how large it is."""
+"""Geometric operations: sizes and positions."""
 
 import random
 from pathlib import Path
@@ -62,7 +62,7 @@ async def test_sizes(
 
 
 @pytest.mark.parametrize(
-    ("pipeline", "colours"),
+    ("pipeline", "colors"),
     [
         ("", "rgbw"),
         ("flip", "grwb"),
@@ -91,8 +91,8 @@ async def test_sizes(
         ("round_corners:30:background=00f", "bbbb"),
     ],
 )
-async def test_places(renderer: ImageRenderer, photo: Path, pipeline: str, colours: str) -> None:
-    assert four(await look(renderer, photo, pipeline)) == colours
+async def test_places(renderer: ImageRenderer, photo: Path, pipeline: str, colors: str) -> None:
+    assert four(await look(renderer, photo, pipeline)) == colors
 
 
 async def test_what_is_scaled_as_it_is_read_is_as_large_as_what_is_scaled_later(
@@ -116,9 +116,7 @@ async def test_what_is_scaled_as_it_is_read_is_as_large_as_what_is_scaled_later(
         assert (first.width, first.height) == (later.width, later.height), asked
 
 
-async def test_a_crop_outside_of_the_picture_cannot_be_done(
-    renderer: ImageRenderer, photo: Path
-) -> None:
+async def test_a_crop_outside_the_image_is_refused(renderer: ImageRenderer, photo: Path) -> None:
     reason = await refusal(renderer, photo, "crop:10x10:x=80:y=0")
     assert reason is Reason.OPERATION_NOT_APPLICABLE
 

@@ -13,7 +13,7 @@ CHANGING = [
     for manual in catalogue()
     if "IMAGE" in manual.input_kinds and manual.name not in {"filter", *OUTPUT_OPERATIONS}
 ]
-# The example of each operation, or what suits a small picture better, and some more.
+# The example of each operation, or one that suits a small image better, and some more.
 PIPELINES = {manual.name: manual.example for manual in CHANGING} | {
     "blur": "blur:3",
     "blur_wide": "blur:20",

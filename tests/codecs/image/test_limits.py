@@ -35,18 +35,20 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-async def test_a_picture_too_large_is_not_even_opened(small: ImageRenderer, photo: Path) -> None:
-    told = replace(source(photo), width=40_000)
-    assert await refusal(small, told, "resize:10x") is Reason.PROCESSING_LIMIT_EXCEEDED
+async def test_an_image_above_the_pixel_limit_is_not_opened(
+    small: ImageRenderer, photo: Path
+) -> None:
+    recorded = replace(source(photo), width=40_000)
+    assert await refusal(small, recorded, "resize:10x") is Reason.PROCESSING_LIMIT_EXCEEDED
 
 
 async def test_a_header_that_lies_is_found_out(small: ImageRenderer, tmp_path: Path) -> None:
-    """What the service knows of the picture is not what the file says."""
+    """The recorded size of the image differs from the size in the file."""
     path = tmp_path / "bomb.png"
     pyvips.Image.black(20_000, 20_000).write_to_file(str(path), compression=1)
-    told = ImageSource(path, "image/png", 10, 10, 1)
+    recorded = ImageSource(path, "image/png", 10, 10, 1)
     for pipeline in ("", "resize:10x"):
-        assert await refusal(small, told, pipeline) is Reason.PROCESSING_LIMIT_EXCEEDED
+        assert await refusal(small, recorded, pipeline) is Reason.PROCESSING_LIMIT_EXCEEDED
 
 
 async def test_all_frames_count(small: ImageRenderer, tmp_path: Path) -> None:
@@ -57,8 +59,8 @@ async def test_all_frames_count(small: ImageRenderer, tmp_path: Path) -> None:
     strip.write_to_file(str(path))
     honest = source(path)
     assert honest.frames == 9
-    for told in (honest, replace(honest, frames=1)):
-        assert await refusal(small, told, "convert:GIF") is Reason.PROCESSING_LIMIT_EXCEEDED
+    for recorded in (honest, replace(honest, frames=1)):
+        assert await refusal(small, recorded, "convert:GIF") is Reason.PROCESSING_LIMIT_EXCEEDED
 
 
 @pytest.mark.parametrize(
@@ -84,25 +86,25 @@ async def test_what_is_cut_off_is_corrupt_and_the_next_is_made(
     path = tmp_path / f"cut.{suffix}"
     noise = pyvips.Image.gaussnoise(400, 300, mean=128, sigma=40).cast("uchar")
     noise.write_to_file(str(path))
-    told = source(path)
+    recorded = source(path)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    assert await refusal(small, told, "rotate:90") is Reason.MEDIA_CORRUPT
+    assert await refusal(small, recorded, "rotate:90") is Reason.MEDIA_CORRUPT
     whole = tmp_path / "whole.png"
     corners().write_to_file(str(whole))
     assert (await look(small, whole)).width == 80
 
 
 async def test_bytes_of_another_type_are_not_looked_at(small: ImageRenderer, photo: Path) -> None:
-    told = replace(source(photo), content_type="image/webp")
-    assert await refusal(small, told, "") is Reason.MEDIA_CORRUPT
+    recorded = replace(source(photo), content_type="image/webp")
+    assert await refusal(small, recorded, "") is Reason.MEDIA_CORRUPT
 
 
-async def test_bytes_that_are_gone_are_told_as_such(small: ImageRenderer, photo: Path) -> None:
-    told = source(photo)
+async def test_missing_bytes_are_data_loss(small: ImageRenderer, photo: Path) -> None:
+    recorded = source(photo)
     photo.unlink()
     with pytest.raises(DataLoss):
-        async with small.render(told, ""):
+        async with small.render(recorded, ""):
             pass
 
 
@@ -182,7 +184,7 @@ async def test_memory_stays_flat(photo: Path) -> None:
                 await render(renderer, photo, "resize:200x,blur:2,rotate:10,convert:WEBP")
             [child] = renderers() - others
             sizes.append(child.memory_info().rss)
-    # The heap goes up and down by 20 MiB; 120 decoded pictures that were kept would be 41 MiB.
+    # The heap goes up and down by 20 MiB; 120 decoded images that were kept would be 41 MiB.
     assert sizes[2] < sizes[0] + (32 << 20)
 
 
@@ -224,27 +226,27 @@ async def test_a_budget_is_given_in_turn() -> None:
         "text:tiled:tile:margin=1500,convert:PNG",
     ],
 )
-async def test_what_a_picture_takes_is_charged_before_it_is_begun(
+async def test_the_memory_estimate_is_an_upper_bound(
     tmp_path: Path, photo: Path, pipeline: str
 ) -> None:
-    """A small file may become a large picture: its child takes no more than was charged for it."""
+    """A small file may become a large image: its child takes no more than was estimated."""
     original = source(photo)
     text = canonical_text(parse(pipeline))
-    way = trace_sizes(text, (original.width, original.height))
-    charged = estimate_memory(original, [], way, [stored_pipeline(text).format or "PNG"])
+    trace = trace_sizes(text, (original.width, original.height))
+    estimated = estimate_memory(original, [], trace, [stored_pipeline(text).format or "PNG"])
     others = renderers()
     async with ImageRenderer(1, 20_000_000, 1 << 30) as renderer:
-        # Buffers for lines, which do not grow with the picture.
+        # Line buffers, whose size does not depend on the image.
         await render(renderer, photo, "negate,convert:JPEG")
         [child] = renderers() - others
         before = peak(child)
         await render(renderer, photo, text)
         grown = peak(child) - before
-    assert grown < charged + LINES
-    assert charged < 4 * grown + LINES, "and not much more than it takes"
+    assert grown < estimated + LINES
+    assert estimated < 4 * grown + LINES, "and not much more than it takes"
 
 
-# What a child needs beside the picture: a few hundred lines of it for each thread and step.
+# What a child needs beside the image: a few hundred lines for each thread and step.
 LINES = 48 << 20
 
 
@@ -268,14 +270,14 @@ def peak(child: psutil.Process) -> int:
         "rotate:12.5,flip,blur:2,rotate:270",
     ],
 )
-async def test_how_large_it_becomes_is_told_beforehand(
+async def test_the_predicted_size_is_an_upper_bound(
     renderer: ImageRenderer, photo: Path, pipeline: str
 ) -> None:
-    told = trace_sizes(canonical_text(parse(pipeline)), (400, 300))
+    recorded = trace_sizes(canonical_text(parse(pipeline)), (400, 300))
     image = await look(renderer, photo, pipeline)
     smooth = 4 if "33" in pipeline or "12.5" in pipeline else 0
-    for side, actual in zip(told.size, (image.width, image.height), strict=True):
-        assert actual <= side <= actual + (smooth if told.exact else 1000)
+    for side, actual in zip(recorded.size, (image.width, image.height), strict=True):
+        assert actual <= side <= actual + (smooth if recorded.exact else 1000)
 
 
 async def test_what_would_become_too_large_is_not_even_begun(tmp_path: Path) -> None:

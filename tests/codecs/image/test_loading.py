@@ -1,4 +1,4 @@
-"""Whatever a picture comes as, operations get it upright and in sRGB."""
+"""Operations get every image upright and in sRGB."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from media_service.codecs.image_renderer import ImageRenderer
 from tests.codecs.image.sources import corners, four, look, render
 from tests.codecs.media_files import heic
 
-# How the pixels of an upright picture are stored, for a viewer to turn them back.
+# How an upright image is stored for each EXIF orientation.
 STORED = {
     1: lambda image: image,
     2: lambda image: image.fliphor(),
@@ -52,7 +52,7 @@ def save(image: Any, path: Path, **options: Any) -> Path:
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
-async def test_colours_of_every_kind(
+async def test_every_color_space_becomes_srgb(
     renderer: ImageRenderer, tmp_path: Path, pipeline: str
 ) -> None:
     image = corners(160, 120)
@@ -128,8 +128,8 @@ async def test_a_tiff_with_pages_shows_the_first(renderer: ImageRenderer, tmp_pa
 
 def moving(path: Path, frames: int = 4) -> Path:
     """Frames that differ everywhere, each as long as its number says."""
-    pictures = [corners().linear(1 - 0.1 * number, 0).cast("uchar") for number in range(frames)]
-    strip = pyvips.Image.arrayjoin(pictures, across=1).copy()
+    frames_in = [corners().linear(1 - 0.1 * number, 0).cast("uchar") for number in range(frames)]
+    strip = pyvips.Image.arrayjoin(frames_in, across=1).copy()
     strip.set_type(pyvips.GValue.gint_type, "page-height", 60)
     strip.set_type(pyvips.GValue.gint_type, "loop", 3)
     delays = [100 + 20 * number for number in range(frames)]
@@ -142,8 +142,8 @@ def moving(path: Path, frames: int = 4) -> Path:
 async def test_an_animation_is_made_upright(
     renderer: ImageRenderer, tmp_path: Path, orientation: int
 ) -> None:
-    pictures = [corners(), corners().linear(0.8, 0).cast("uchar")]
-    stored = [STORED[orientation](picture) for picture in pictures]
+    frames_in = [corners(), corners().linear(0.8, 0).cast("uchar")]
+    stored = [STORED[orientation](frame) for frame in frames_in]
     strip = pyvips.Image.arrayjoin(stored, across=1).copy()
     strip.set_type(pyvips.GValue.gint_type, "page-height", stored[0].height)
     strip.set_type(pyvips.GValue.gint_type, "orientation", orientation)

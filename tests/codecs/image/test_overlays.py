@@ -1,4 +1,4 @@
-"""Pictures and letters over a picture: where they are, how large, and how they are mixed."""
+"""Overlays and text on an image: positions, sizes and blending."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ async def test_a_watermark_is_where_gravity_and_margin_say(
 @pytest.mark.parametrize(
     ("scale", "size"), [("0.5", (100, 50)), ("0.01", (2, 1)), ("1", (200, 100))]
 )
-async def test_a_watermark_is_as_wide_as_a_part_of_the_picture(
+async def test_the_width_of_a_watermark_is_relative_to_the_image(
     make: Make, scale: str, size: tuple[int, int]
 ):
     image = await make(f"watermark:{OVERLAY}:scale={scale}:margin=0", GROUND, WHITE)
@@ -61,7 +61,7 @@ async def test_a_watermark_is_as_wide_as_a_part_of_the_picture(
     assert (right - left, bottom - top) == size
 
 
-async def test_a_watermark_is_never_higher_than_the_picture(make: Make):
+async def test_a_watermark_is_never_higher_than_the_image(make: Make):
     image = await make(
         f"watermark:{OVERLAY}:scale=1:margin=0", GROUND, {OVERLAY: plain(2, 900, 255, 255, 255)}
     )
@@ -74,7 +74,7 @@ async def test_opacity_is_how_much_of_it_is_seen(make: Make):
     assert apart(await make(f"watermark:{OVERLAY}:opacity=0", GROUND, WHITE), GROUND).max() == 0
 
 
-async def test_tiles_are_all_over_the_picture(make: Make):
+async def test_tiles_cover_the_image(make: Make):
     image = await make(f"watermark:{OVERLAY}:tile:margin=10", GROUND, WHITE)
     lit = image.numpy()[..., 0] > 127
     assert lit[15].tolist() == [x >= 10 and (x - 10) % 50 < 40 for x in range(200)]
@@ -99,11 +99,11 @@ async def test_compose_has_a_place_and_a_size(
 
 
 @pytest.mark.parametrize("place", ["x=500", "x=-500", "y=65535", "y=-65535"])
-async def test_compose_outside_of_the_picture_changes_nothing(make: Make, place: str):
+async def test_an_overlay_outside_the_image_changes_nothing(make: Make, place: str):
     assert apart(await make(f"compose:{OVERLAY}:{place}", GROUND, WHITE), GROUND).max() == 0
 
 
-async def test_compose_larger_than_any_picture_is_refused(make: Make):
+async def test_an_overlay_above_the_maximum_side_is_refused(make: Make):
     with pytest.raises(FailedPrecondition, match="16384 × 1638400"):
         await make(f"compose:{OVERLAY}:width=16384", GROUND, {OVERLAY: plain(1, 100, 9, 9, 9)})
 
@@ -165,7 +165,7 @@ async def test_blend_modes_are_those_of_the_w3c(make: Make, blend: str, alphas: 
     assert np.percentile(difference, 99.5) <= 2.5
 
 
-async def test_letters_are_in_their_colour_and_nothing_else_is(make: Make):
+async def test_only_letters_have_the_color_of_the_text(make: Make):
     image = await make("text:Hello:color=ff0000:size=0.3:margin=8", GROUND)
     assert image[0].max() == 255
     assert image[1].max() == image[2].max() == 0

@@ -1,4 +1,4 @@
-"""How a picture looks, in a few characters."""
+"""Thumbnails and placeholders of images."""
 
 import math
 from pathlib import Path
@@ -16,7 +16,7 @@ SIZES = {"large": 100, "small": 20}
 
 
 def decoded(text: str, width: int, height: int) -> Any:
-    """The picture that a BlurHash stands for, as https://blurha.sh has it."""
+    """Decodes a BlurHash as described at https://blurha.sh."""
 
     def number(piece: str) -> int:
         return sum(DIGITS.index(c) * 83**n for n, c in enumerate(reversed(piece)))
@@ -31,20 +31,20 @@ def decoded(text: str, width: int, height: int) -> Any:
     across, down = number(text[0]) % 9 + 1, number(text[0]) // 9 + 1
     most = (number(text[1]) + 1) / 166
     average = number(text[2:6])
-    colours = [[linear(average >> shift & 255) for shift in (16, 8, 0)]]
+    colors = [[linear(average >> shift & 255) for shift in (16, 8, 0)]]
     for at in range(6, len(text), 2):
         value = number(text[at : at + 2])
-        colours.append([signed(v) * most for v in (value // 361, value // 19 % 19, value % 19)])
-    assert len(colours) == across * down
+        colors.append([signed(v) * most for v in (value // 361, value // 19 % 19, value % 19)])
+    assert len(colors) == across * down
     pixels = bytearray()
     for y in range(height):
         for x in range(width):
             for band in range(3):
                 value = sum(
-                    colour[band]
+                    color[band]
                     * math.cos(math.pi * x * (n % across) / width)
                     * math.cos(math.pi * y * (n // across) / height)
-                    for n, colour in enumerate(colours)
+                    for n, color in enumerate(colors)
                 )
                 value = min(max(0.0, value), 1.0)
                 part = value * 12.92 if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055
@@ -63,7 +63,7 @@ def slow_colours(width: int, height: int) -> Any:
 @pytest.mark.parametrize(
     ("width", "height", "waves"), [(160, 90, (4, 2)), (90, 160, (2, 4)), (100, 100, (4, 4))]
 )
-async def test_a_blurhash_is_the_picture_blurred(
+async def test_a_blurhash_decodes_to_the_blurred_image(
     renderer: ImageRenderer, tmp_path: Path, width: int, height: int, waves: tuple[int, int]
 ) -> None:
     path = tmp_path / "photo.png"
@@ -76,14 +76,16 @@ async def test_a_blurhash_is_the_picture_blurred(
     assert (shown - wanted).abs().avg() < 12
 
 
-@pytest.mark.parametrize(("color", "told"), [([255, 0, 0], "#ff0000"), ([12, 200, 77], "#0cc84d")])
-async def test_the_dominant_colour_is_what_most_has(
-    renderer: ImageRenderer, tmp_path: Path, color: list[int], told: str
+@pytest.mark.parametrize(
+    ("color", "expected"), [([255, 0, 0], "#ff0000"), ([12, 200, 77], "#0cc84d")]
+)
+async def test_the_dominant_color_is_the_most_frequent(
+    renderer: ImageRenderer, tmp_path: Path, color: list[int], expected: str
 ) -> None:
     image = corners().draw_rect(color, 0, 0, 70, 50, fill=True)
     image.write_to_file(str(tmp_path / "photo.png"))
     async with renderer.render_thumbnails(source(tmp_path / "photo.png"), SIZES) as made:
-        assert made.dominant_color == told
+        assert made.dominant_color == expected
 
 
 async def test_what_cannot_be_seen_does_not_count(renderer: ImageRenderer, tmp_path: Path) -> None:

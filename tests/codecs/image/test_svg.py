@@ -37,7 +37,7 @@ async def seen(
         return pyvips.Image.pngload_buffer(made.path.read_bytes()).copy_memory()
 
 
-async def test_a_drawing_is_a_picture(
+async def test_an_svg_is_rendered(
     renderer: ImageRenderer, inspector: Inspector, tmp_path: Path
 ) -> None:
     source = drawing(tmp_path)
@@ -61,7 +61,7 @@ async def test_a_drawing_is_a_picture(
 async def test_a_drawing_is_drawn_in_the_size_it_is_wanted_in(
     renderer: ImageRenderer, tmp_path: Path, pipeline: str, size: tuple[int, int]
 ) -> None:
-    """Not scaled up: between two colours nothing is blurred."""
+    """Drawn in the target size, not scaled up: the edge between two colors is sharp."""
     image = await seen(renderer, drawing(tmp_path), f"{pipeline},convert:PNG")
     assert (image.width, image.height) == size
     row = [image(x, 8 if size[1] < 100 else size[1] // 3)[:2] for x in range(image.width)]
@@ -70,7 +70,7 @@ async def test_a_drawing_is_drawn_in_the_size_it_is_wanted_in(
     assert row.count([255, 0]) > 0.3 * min(size) < row.count([0, 255]) + 1
 
 
-async def test_a_drawing_becomes_no_larger_than_pictures_may_be(tmp_path: Path) -> None:
+async def test_an_svg_is_not_drawn_above_the_pixel_limit(tmp_path: Path) -> None:
     async with ImageRenderer(1, 1_000_000, 1 << 24) as small:
         reason = await refusal(small, drawing(tmp_path), "resize:4000x")
         assert reason is Reason.PROCESSING_LIMIT_EXCEEDED

@@ -120,7 +120,7 @@ ALL = [*cases(), *BY_HAND]
     ("operation", "text", "parameter"), ALL, ids=[case[1][:60] for case in ALL]
 )
 def test_bad_parameters_are_refused(operation: str, text: str, parameter: str):
-    """`parameter`: its name, or what is told of the operation."""
+    """`parameter`: its name, or the message about the operation."""
     with pytest.raises(InvalidArgument) as refused:
         parse(text)
     assert refused.value.reason == "INVALID_OPERATIONS"

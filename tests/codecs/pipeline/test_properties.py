@@ -22,7 +22,7 @@ SPACES = st.text(" \t", max_size=2)
 
 
 def meant(pipeline: list[Operation]) -> list[Operation]:
-    """With the defaults, where a parameter can be told from being left out, in the one way in which
+    """With the defaults, where a set parameter differs from a missing one, in the one way in which
     it is written."""
     steps = [fields.with_defaults(normalized(operation)) for operation in pipeline]
     return sorted(steps, key=output_order)

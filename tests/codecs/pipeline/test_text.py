@@ -108,7 +108,7 @@ def test_what_people_write(written: str, stands_for: str):
         ("text:" + "x" * 4000, "must have at most 4000 characters"),
     ],
 )
-def test_what_is_wrong_is_told(written: str, what_is_wrong: str):
+def test_the_error_says_what_is_wrong(written: str, what_is_wrong: str):
     assert what_is_wrong in refusal(written)
 
 
@@ -141,7 +141,7 @@ def test_every_operation_has_a_manual_whose_example_works(manual):
 
 
 @pytest.mark.parametrize("manual", catalogue(), ids=lambda manual: manual.name)
-def test_every_bound_that_is_told_is_allowed_itself(manual):
+def test_every_documented_bound_is_allowed(manual):
     [operation] = parse(manual.example)
     name, _ = fields.unpack(operation)
     for parameter in manual.parameters:

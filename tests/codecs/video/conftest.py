@@ -1,4 +1,4 @@
-"""What makes films, with its real children, and what looks at what was made."""
+"""Renders videos with real child processes, and examines the output."""
 
 import json
 import shutil
@@ -40,11 +40,11 @@ def ffmpeg(*arguments: str) -> str:
     return done.stderr
 
 
-def filmed(path: Path, pictures: str, sound: str = "", *options: str) -> Path:
-    """A film of what ffmpeg's generators show."""
-    inputs = ["-f", "lavfi", "-i", pictures]
-    if sound:
-        inputs += ["-f", "lavfi", "-i", sound]
+def generated(path: Path, video_generator: str, audio_generator: str = "", *options: str) -> Path:
+    """A video from ffmpeg's generators."""
+    inputs = ["-f", "lavfi", "-i", video_generator]
+    if audio_generator:
+        inputs += ["-f", "lavfi", "-i", audio_generator]
     chosen = options or ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "15")
     ffmpeg(*inputs, *chosen, str(path))
     return path
@@ -67,27 +67,27 @@ def stream(path: Path, kind: str) -> dict[str, Any]:
 
 def similarity(made: Path, original: Path) -> float:
     """SSIM, 1 for the same."""
-    said = ffmpeg("-i", str(made), "-i", str(original), "-lavfi", "ssim", "-f", "null", "-")
-    return float(said.rsplit("All:", 1)[1].split()[0])
+    output = ffmpeg("-i", str(made), "-i", str(original), "-lavfi", "ssim", "-f", "null", "-")
+    return float(output.rsplit("All:", 1)[1].split()[0])
 
 
-def picture(film: Path, seconds: float) -> Any:
+def frame_at(video: Path, seconds: float) -> Any:
     """What is seen at a time."""
-    path = film.with_suffix(f".{seconds}.png")
-    ffmpeg("-ss", f"{seconds}", "-i", str(film), "-frames:v", "1", str(path))
+    path = video.with_suffix(f".{seconds}.png")
+    ffmpeg("-ss", f"{seconds}", "-i", str(video), "-frames:v", "1", str(path))
     return shown(path)
 
 
 def shown(path: Path) -> Any:
-    """A picture, as it is now: libvips would remember what a file of that name was."""
+    """Reads an image anew: libvips would return a cached one for the same file name."""
     return pyvips.Image.new_from_buffer(path.read_bytes(), "")
 
 
 @dataclass(frozen=True)
 class Studio:
-    """Makes films of films, as jobs do, and keeps them in a folder."""
+    """Renders videos, as jobs do, and keeps the output in a folder."""
 
-    films: AvRenderer
+    av_renderer: AvRenderer
     inspector: Inspector
     folder: Path
 
@@ -96,22 +96,22 @@ class Studio:
         path: Path,
         ops: str,
         overlays: Mapping[str, ImageSource] | None = None,
-        told: Callable[[float], None] = lambda _: None,
+        report: Callable[[float], None] = lambda _: None,
         **known: Any,
     ) -> Path:
-        """The main thing. `known`: of the film, beside what inspection finds."""
-        return (await self.all(path, ops, overlays, told, **known))[-1].path
+        """The main output. `known`: overrides of what inspection finds."""
+        return (await self.all(path, ops, overlays, report, **known))[-1].path
 
     async def all(
         self,
         path: Path,
         ops: str,
         overlays: Mapping[str, ImageSource] | None = None,
-        told: Callable[[float], None] = lambda _: None,
+        report: Callable[[float], None] = lambda _: None,
         **known: Any,
     ) -> Sequence[Output]:
         info = (await self.inspector.inspect(path, "VIDEO", TYPES[path.suffix])).info
-        return await self.known(path, ops, {**(info or {}), **known}, overlays, told)
+        return await self.known(path, ops, {**(info or {}), **known}, overlays, report)
 
     async def known(
         self,
@@ -119,13 +119,15 @@ class Studio:
         ops: str,
         info: Mapping[str, Any],
         overlays: Mapping[str, ImageSource] | None = None,
-        told: Callable[[float], None] = lambda _: None,
+        report: Callable[[float], None] = lambda _: None,
     ) -> Sequence[Output]:
-        """Of a film of which all is known."""
-        film = AvSource.of(path, TYPES[path.suffix], info)
+        """Renders a video of which everything is given."""
+        video = AvSource.of(path, TYPES[path.suffix], info)
         steps = find_route(canonical_text(parse(ops)), "VIDEO").steps
         kept = []
-        async with self.films.render(film, steps, overlays or {}, told, name="made") as made:
+        async with self.av_renderer.render(
+            video, steps, overlays or {}, report, name="made"
+        ) as made:
             for number, each in enumerate(made):
                 copy = self.folder / f"{path.stem}-made-{number}"
                 shutil.copy(each.path, copy)
@@ -134,15 +136,15 @@ class Studio:
 
 
 @pytest.fixture
-def studio(films: AvRenderer, inspector: Inspector, tmp_path: Path) -> Studio:
-    return Studio(films, inspector, tmp_path)
+def studio(av_renderer: AvRenderer, inspector: Inspector, tmp_path: Path) -> Studio:
+    return Studio(av_renderer, inspector, tmp_path)
 
 
 @pytest.fixture(scope="session")
 def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Texture that moves, with sound: two seconds of 320 × 240, 25 pictures a second."""
-    return filmed(
-        tmp_path_factory.mktemp("film") / "ordinary.mp4",
+    """A moving texture with audio: two seconds of 320 × 240, 25 frames per second."""
+    return generated(
+        tmp_path_factory.mktemp("video") / "ordinary.mp4",
         "testsrc2=s=320x240:r=25:d=2",
         "sine=440:d=2",
         *("-c:v", "libx264", "-preset", "ultrafast", "-crf", "15", "-c:a", "aac"),
@@ -152,10 +154,10 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty seconds, five pictures a second, each brighter than the one before. Few of them can be
-    shown without others."""
-    return filmed(
-        tmp_path_factory.mktemp("film") / "counted.mp4",
+    """Forty seconds at five frames per second, each brighter than the one before, with few key
+    frames."""
+    return generated(
+        tmp_path_factory.mktemp("video") / "counted.mp4",
         "nullsrc=s=64x48:r=5:d=40,geq=lum=20+N:cb=128:cr=128",
         "",
         *("-c:v", "libx264", "-preset", "ultrafast", "-crf", "5", "-g", "60"),
@@ -163,5 +165,5 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def number(gray: float) -> int:
-    """Of a picture of `counted`, by how bright it is shown."""
+    """The number of a frame of `counted`, by its brightness."""
     return round(gray / 255 * 219 + 16) - 20

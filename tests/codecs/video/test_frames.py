@@ -1,4 +1,4 @@
-"""Pictures out of films: many in a ZIP file, many in one, and some that move."""
+"""Frames of videos: in a ZIP file, in a storyboard, in a preview, and single ones."""
 
 import re
 import zipfile
@@ -8,7 +8,7 @@ import pytest
 import pyvips
 
 from media_service.errors import InvalidArgument
-from tests.codecs.video.conftest import Studio, filmed, number, shown
+from tests.codecs.video.conftest import Studio, generated, number, shown
 
 CUE = re.compile(
     r"(\d\d):(\d\d):(\d\d\.\d{3}) --> (\d\d):(\d\d):(\d\d\.\d{3})\n"
@@ -17,7 +17,7 @@ CUE = re.compile(
 
 
 def unpacked(path: Path) -> dict[str, int]:
-    """The numbers of the pictures of `counted`, by their names."""
+    """The numbers of the frames of `counted`, by file name."""
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         assert {each.compress_type for each in archive.infolist()} == {zipfile.ZIP_STORED}
@@ -31,16 +31,16 @@ def unpacked(path: Path) -> dict[str, int]:
 async def test_frames_are_those_that_are_seen_at_the_times_of_their_names(
     studio: Studio, counted: Path, interval: int
 ):
-    told: list[float] = []
-    found = unpacked(await studio.make(counted, f"frames:{interval}", told=told.append))
+    reported: list[float] = []
+    found = unpacked(await studio.make(counted, f"frames:{interval}", reported=reported.append))
     assert list(found) == [f"{second * 1000:08d}.jpg" for second in range(0, 40, interval)]
     for name, seen in found.items():
         assert seen == pytest.approx(int(name[:8]) / 1000 * 5, abs=1), name
-    assert told[-1] == pytest.approx(1, abs=0.2)
-    assert told == sorted(told)
+    assert reported[-1] == pytest.approx(1, abs=0.2)
+    assert reported == sorted(reported)
 
 
-async def test_frames_of_an_edited_film_are_named_by_its_own_time(studio: Studio, counted: Path):
+async def test_frames_are_named_by_their_time_in_the_edited_video(studio: Studio, counted: Path):
     found = unpacked(await studio.make(counted, "clip:20:40,speed:2,frames:5"))
     assert list(found) == ["00000000.jpg", "00005000.jpg"]
     assert list(found.values()) == [pytest.approx(100, abs=1), pytest.approx(150, abs=1)]
@@ -56,7 +56,7 @@ async def test_frames_are_no_wider_than_wanted_and_never_enlarged(studio: Studio
 
 
 async def test_frames_are_a_thousand_at_most(studio: Studio, tmp_path: Path):
-    path = filmed(tmp_path / "many.mp4", "color=gray:s=32x32:r=25:d=50")
+    path = generated(tmp_path / "many.mp4", "color=gray:s=32x32:r=25:d=50")
     with zipfile.ZipFile(await studio.make(path, "frames:0.04")) as archive:
         names = archive.namelist()
     assert len(names) == 1000
@@ -87,12 +87,12 @@ async def test_a_storyboard_says_where_each_moment_is(studio: Studio, counted: P
     assert len(seen) == len(cues)
 
 
-async def test_a_storyboard_has_a_hundred_pictures_unless_it_is_short(
+async def test_a_storyboard_has_a_hundred_frames_unless_the_video_is_short(
     studio: Studio, ordinary: Path, tmp_path: Path
 ):
     text, _ = await studio.all(ordinary, "storyboard")
     assert text.path.read_text().count("-->") == 2
-    path = filmed(tmp_path / "long.mp4", "color=gray:s=32x32:r=2:d=500")
+    path = generated(tmp_path / "long.mp4", "color=gray:s=32x32:r=2:d=500")
     text, _ = await studio.all(path, "storyboard")
     assert text.path.read_text().count("-->") == 100
     text, _ = await studio.all(path, "storyboard:0.1:width=32")
@@ -100,7 +100,7 @@ async def test_a_storyboard_has_a_hundred_pictures_unless_it_is_short(
 
 
 @pytest.mark.parametrize(("form", "content_type"), [("WEBP", "image/webp"), ("GIF", "image/gif")])
-async def test_a_preview_shows_moments_of_the_whole_film_again_and_again(
+async def test_a_preview_loops_moments_of_the_whole_video(
     studio: Studio, counted: Path, form: str, content_type: str
 ):
     ops = f"preview:3:width=32:frame_rate=5:format={form}"
@@ -109,66 +109,66 @@ async def test_a_preview_shows_moments_of_the_whole_film_again_and_again(
     data = made.path.read_bytes()
     still = pyvips.Image.new_from_buffer(data, "")
     assert (still.width, still.height) == (32, 24)
-    film = pyvips.Image.new_from_buffer(data, "", n=-1)
-    assert film.get("loop") == 0, "for ever"
-    pages = film.get("n-pages")
-    lasts = sum(film.get("delay")[:pages]) / 1000
+    video = pyvips.Image.new_from_buffer(data, "", n=-1)
+    assert video.get("loop") == 0, "for ever"
+    pages = video.get("n-pages")
+    lasts = sum(video.get("delay")[:pages]) / 1000
     assert lasts == pytest.approx(3, abs=0.4)
-    grays = [number(film.crop(0, page * 24, 32, 24)[0].avg()) for page in range(pages)]
+    grays = [number(video.crop(0, page * 24, 32, 24)[0].avg()) for page in range(pages)]
     assert grays == sorted(grays)
     assert grays[0] < 40
     assert grays[-1] > 160
 
 
-async def test_a_preview_of_a_short_film_is_all_of_it(studio: Studio, ordinary: Path):
+async def test_a_preview_of_a_short_video_is_all_of_it(studio: Studio, ordinary: Path):
     made = await studio.make(ordinary, "preview:8:frame_rate=10")
-    film = pyvips.Image.new_from_buffer(made.read_bytes(), "", n=-1)
-    assert film.get("n-pages") == 20
+    video = pyvips.Image.new_from_buffer(made.read_bytes(), "", n=-1)
+    assert video.get("n-pages") == 20
 
 
 @pytest.mark.parametrize("form", ["WEBP", "GIF"])
-async def test_a_preview_of_a_sound_with_one_picture_is_that_picture(
+async def test_a_preview_of_audio_with_a_single_frame_is_that_frame(
     studio: Studio, tmp_path: Path, form: str
 ):
     codecs = ("-c:v", "libx264", "-c:a", "aac")
-    path = filmed(tmp_path / "talk.mp4", "color=white:s=64x48:r=25:d=0.04", "sine=d=60", *codecs)
+    path = generated(tmp_path / "talk.mp4", "color=white:s=64x48:r=25:d=0.04", "sine=d=60", *codecs)
     made = await studio.make(path, f"preview:3:format={form}")
     assert shown(made).avg() > 250
 
 
 @pytest.mark.parametrize("ops", ["frame", "clip:3,frame", "speed:2,frame"])
-async def test_the_picture_of_a_film_is_one_of_those_that_are_most(
+async def test_the_representative_frame_is_one_of_the_most_common(
     studio: Studio, tmp_path: Path, ops: str
 ):
     """Dark for four seconds, then bright for six."""
     gray = "color=0x303030:s=640x360:r=10:d=10,drawbox=color=0xC0C0C0:t=fill:enable='gte(t,4)'"
     options = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "10")
-    path = filmed(tmp_path / "gray.mp4", gray, "", *options)
+    path = generated(tmp_path / "gray.mp4", gray, "", *options)
     seen = shown(await studio.make(path, ops))
     assert (seen.width, seen.height) == (640, 360)
     assert seen.avg() == pytest.approx(0xC0, abs=4)
 
 
 @pytest.mark.parametrize("ops", ["frame:29", "frame:percent=100", "clip:1:28,frame:20"])
-async def test_behind_the_last_picture_it_is_seen_on(studio: Studio, tmp_path: Path, ops: str):
-    """Five a second for ten seconds, and a sound that goes on for twenty more."""
+async def test_after_the_last_frame_that_frame_is_used(studio: Studio, tmp_path: Path, ops: str):
+    """Five frames per second for ten seconds, and audio that continues for twenty more."""
     brighter = "nullsrc=s=64x48:r=5:d=10,geq=lum=20+N:cb=128:cr=128"
     codecs = ("-c:v", "libx264", "-crf", "5", "-c:a", "aac")
-    path = filmed(tmp_path / "talk.mp4", brighter, "sine=d=30", *codecs)
+    path = generated(tmp_path / "talk.mp4", brighter, "sine=d=30", *codecs)
     assert number(shown(await studio.make(path, ops)).avg()) == pytest.approx(49, abs=1)
 
 
-async def test_the_picture_of_a_film_that_begins_black_is_not(studio: Studio, tmp_path: Path):
+async def test_the_representative_frame_is_not_black(studio: Studio, tmp_path: Path):
     dark = "testsrc2=s=160x120:r=25:d=3,drawbox=color=black:t=fill:enable='lt(t,2)'"
     options = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "10")
-    path = filmed(tmp_path / "dark.mp4", dark, "", *options)
+    path = generated(tmp_path / "dark.mp4", dark, "", *options)
     assert shown(await studio.make(path, "frame:0")).avg() < 5
     assert shown(await studio.make(path, "frame")).avg() > 50
 
 
 @pytest.mark.parametrize("ops", ["transcode", "frames", "storyboard", "preview"])
-async def test_what_cannot_be_decoded_is_told(studio: Studio, ordinary: Path, ops: str):
-    """As inspection found it, and then its pictures are gone."""
+async def test_a_video_that_cannot_be_decoded_is_corrupt(studio: Studio, ordinary: Path, ops: str):
+    """Inspected with its frames, which are then removed."""
     data = ordinary.read_bytes()
     start = data.index(b"mdat") + 4
     end = data.index(b"moov") - 4

@@ -1,4 +1,4 @@
-"""A film becomes another one that plays everywhere, and looks and sounds as it did."""
+"""Transcoding: the output plays everywhere, and looks and sounds like the original."""
 
 import struct
 from fractions import Fraction
@@ -16,8 +16,8 @@ from tests.codecs.video.conftest import (
     LOGO,
     Studio,
     ffmpeg,
-    filmed,
-    picture,
+    frame_at,
+    generated,
     probe,
     shown,
     similarity,
@@ -39,24 +39,24 @@ FRAME = 1 / 25
 async def test_each_codec_keeps_what_is_seen_and_heard(
     studio: Studio, ordinary: Path, codec: str, container: str, names: tuple[str, str], tag: str
 ):
-    told: list[float] = []
+    reported: list[float] = []
     known = {"audio_tracks": [{"language": "eng"}]}
-    made = await studio.make(ordinary, f"transcode:{codec}", told=told.append, **known)
+    made = await studio.make(ordinary, f"transcode:{codec}", reported=reported.append, **known)
     about = probe(made)
-    pictures, sound = about["streams"]
+    video_stream, audio = about["streams"]
     assert about["format"]["format_name"].startswith(container)
-    assert (pictures["codec_name"], sound["codec_name"]) == names
-    assert not tag or pictures["codec_tag_string"] == tag
-    assert (pictures["width"], pictures["height"]) == (320, 240)
-    assert (pictures["pix_fmt"], pictures["avg_frame_rate"]) == ("yuv420p", "25/1")
-    assert int(pictures["nb_read_frames"]) == 50
+    assert (video_stream["codec_name"], audio["codec_name"]) == names
+    assert not tag or video_stream["codec_tag_string"] == tag
+    assert (video_stream["width"], video_stream["height"]) == (320, 240)
+    assert (video_stream["pix_fmt"], video_stream["avg_frame_rate"]) == ("yuv420p", "25/1")
+    assert int(video_stream["nb_read_frames"]) == 50
     assert float(about["format"]["duration"]) == pytest.approx(2, abs=FRAME)
     assert similarity(made, ordinary) > 0.95
-    assert sound["tags"]["language"] == "eng"
+    assert audio["tags"]["language"] == "eng"
     assert "secret" not in str(about)
-    assert told
-    assert all(0 <= part <= 1 for part in told)
-    assert told == sorted(told)
+    assert reported
+    assert all(0 <= part <= 1 for part in reported)
+    assert reported == sorted(reported)
 
 
 async def test_it_begins_to_play_before_it_is_whole(studio: Studio, ordinary: Path):
@@ -76,8 +76,8 @@ async def test_a_pipeline_that_only_edits_is_transcoded(studio: Studio, ordinary
 
 async def test_how_it_is_encoded_may_be_said_before_it_is_edited(studio: Studio, ordinary: Path):
     made = await studio.make(ordinary, "transcode:height=120,clip:1")
-    pictures = stream(made, "video")
-    assert (pictures["height"], int(pictures["nb_read_frames"])) == (120, 25)
+    video_stream = stream(made, "video")
+    assert (video_stream["height"], int(video_stream["nb_read_frames"])) == (120, 25)
 
 
 # What originals are like
@@ -89,13 +89,13 @@ async def test_it_is_upright_and_says_nothing_of_a_rotation(
 ):
     """White above, black below, as it is stored."""
     stored = "color=black:s=128x72:r=25:d=0.4,drawbox=h=36:color=white:t=fill"
-    path = turn(filmed(tmp_path / "turned.mp4", stored), clockwise)
+    path = turn(generated(tmp_path / "turned.mp4", stored), clockwise)
     made = await studio.make(path, "transcode")
-    pictures = stream(made, "video")
+    video_stream = stream(made, "video")
     size = (128, 72) if clockwise == 180 else (72, 128)
-    assert (pictures["width"], pictures["height"]) == size
-    assert "side_data_list" not in pictures
-    seen = picture(made, 0)
+    assert (video_stream["width"], video_stream["height"]) == size
+    assert "side_data_list" not in video_stream
+    seen = frame_at(made, 0)
     middle = [(seen.width // 2, 4), (seen.width - 4, seen.height // 2)]
     middle += [(seen.width // 2, seen.height - 4), (4, seen.height // 2)]
     # Clockwise from the top: where what was above is now.
@@ -106,40 +106,40 @@ async def test_it_is_upright_and_says_nothing_of_a_rotation(
 
 async def test_odd_sizes_become_even(studio: Studio, tmp_path: Path):
     options = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")
-    path = filmed(tmp_path / "odd.webm", "testsrc2=s=161x121:r=25:d=0.4", "", *options)
-    pictures = stream(await studio.make(path, "transcode"), "video")
-    assert (pictures["width"], pictures["height"]) == (160, 120)
+    path = generated(tmp_path / "odd.webm", "testsrc2=s=161x121:r=25:d=0.4", "", *options)
+    video_stream = stream(await studio.make(path, "transcode"), "video")
+    assert (video_stream["width"], video_stream["height"]) == (160, 120)
 
 
 async def test_pixels_become_square(studio: Studio, tmp_path: Path):
-    path = filmed(tmp_path / "wide.mp4", "testsrc2=s=160x240:r=25:d=0.4,setsar=2")
-    pictures = stream(await studio.make(path, "transcode"), "video")
-    assert (pictures["width"], pictures["height"]) == (320, 240)
-    assert pictures["sample_aspect_ratio"] == "1:1"
+    path = generated(tmp_path / "wide.mp4", "testsrc2=s=160x240:r=25:d=0.4,setsar=2")
+    video_stream = stream(await studio.make(path, "transcode"), "video")
+    assert (video_stream["width"], video_stream["height"]) == (320, 240)
+    assert video_stream["sample_aspect_ratio"] == "1:1"
 
 
 async def test_it_is_never_larger_than_the_original(studio: Studio, ordinary: Path):
-    pictures = stream(await studio.make(ordinary, "transcode:height=1080"), "video")
-    assert (pictures["width"], pictures["height"]) == (320, 240)
+    video_stream = stream(await studio.make(ordinary, "transcode:height=1080"), "video")
+    assert (video_stream["width"], video_stream["height"]) == (320, 240)
 
 
 async def test_its_shorter_side_is_what_was_asked_for(studio: Studio, tmp_path: Path):
-    path = filmed(tmp_path / "tall.mp4", "testsrc2=s=180x320:r=25:d=0.4")
-    pictures = stream(await studio.make(path, "transcode:height=90"), "video")
-    assert (pictures["width"], pictures["height"]) == (90, 160)
+    path = generated(tmp_path / "tall.mp4", "testsrc2=s=180x320:r=25:d=0.4")
+    video_stream = stream(await studio.make(path, "transcode:height=90"), "video")
+    assert (video_stream["width"], video_stream["height"]) == (90, 160)
 
 
-async def test_uneven_pictures_become_even_and_none_of_a_quick_scene_is_lost(
+async def test_a_variable_frame_rate_becomes_constant_without_losing_frames(
     studio: Studio, tmp_path: Path
 ):
     """Thirty in the first second, then five a second: ten on average."""
     uneven = "testsrc2=s=160x120:r=30:d=5,select='lt(t,1)+not(mod(n,6))'"
     options = ("-fps_mode", "vfr", "-c:v", "libx264", "-preset", "ultrafast")
-    path = filmed(tmp_path / "uneven.mp4", uneven, "", *options)
+    path = generated(tmp_path / "uneven.mp4", uneven, "", *options)
     made = await studio.make(path, "transcode", variable_frame_rate=True)
-    pictures = stream(made, "video")
-    assert Fraction(pictures["avg_frame_rate"]) == 30
-    assert float(pictures["duration"]) == pytest.approx(5, abs=0.2)
+    video_stream = stream(made, "video")
+    assert Fraction(video_stream["avg_frame_rate"]) == 30
+    assert float(video_stream["duration"]) == pytest.approx(5, abs=0.2)
     said = ffmpeg("-t", "1", "-i", str(made), "-vf", "mpdecimate=max=0", "-f", "null", "-")
     assert int(said.rsplit("frame=", 1)[1].split()[0]) >= 29
 
@@ -147,9 +147,9 @@ async def test_uneven_pictures_become_even_and_none_of_a_quick_scene_is_lost(
 async def test_many_channels_become_two(studio: Studio, tmp_path: Path):
     """Only the one in the middle, in front, is not silent: both have it then."""
     silence = "|".join(["0", "0", "0.5*sin(440*2*PI*t)", "0", "0", "0"])
-    sound = f"aevalsrc='{silence}':c=5.1:d=1"
+    audio = f"aevalsrc='{silence}':c=5.1:d=1"
     options = ("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")
-    path = filmed(tmp_path / "around.mp4", "testsrc2=s=64x48:r=25:d=1", sound, *options)
+    path = generated(tmp_path / "around.mp4", "testsrc2=s=64x48:r=25:d=1", audio, *options)
     for codec in ("H264", "VP9"):
         made = await studio.make(path, f"transcode:{codec}")
         assert stream(made, "audio")["channels"] == 2
@@ -162,8 +162,8 @@ async def test_many_channels_become_two(studio: Studio, tmp_path: Path):
 async def test_many_channels_become_two_that_are_as_loud_as_wanted(studio: Studio, tmp_path: Path):
     channels = "|".join(f"0.2*random({n})-0.1" for n in range(6))
     options = ("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-b:a", "384k")
-    sound = f"aevalsrc='{channels}':c=5.1:d=6"
-    path = filmed(tmp_path / "around.mp4", "testsrc2=s=64x48:r=25:d=6", sound, *options)
+    audio = f"aevalsrc='{channels}':c=5.1:d=6"
+    path = generated(tmp_path / "around.mp4", "testsrc2=s=64x48:r=25:d=6", audio, *options)
     for lufs in (-23, -12):
         made = await studio.make(path, f"normalize:{lufs},transcode:audio_kbps=256")
         assert loudness(made)[0] == pytest.approx(lufs, abs=0.7)
@@ -179,13 +179,15 @@ async def test_what_is_brighter_than_a_screen_can_show_is_brought_down_to_it(
         "setparams=range=tv:color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc"
     )
     options = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error")
-    path = filmed(tmp_path / "hdr.mp4", hdr, "", *options)
+    path = generated(tmp_path / "hdr.mp4", hdr, "", *options)
     assert stream(path, "video")["color_transfer"] == "smpte2084"
     made = await studio.make(path, "transcode", dynamic_range="HDR_PQ")
-    pictures = stream(made, "video")
-    assert pictures["pix_fmt"] == "yuv420p"
-    assert {pictures[f"color_{each}"] for each in ("transfer", "primaries", "space")} == {"bt709"}
-    seen = picture(made, 0)
+    video_stream = stream(made, "video")
+    assert video_stream["pix_fmt"] == "yuv420p"
+    assert {video_stream[f"color_{each}"] for each in ("transfer", "primaries", "space")} == {
+        "bt709"
+    }
+    seen = frame_at(made, 0)
     paper, black, lamp = (seen(x, 32) for x in (32, 96, 160))
     assert max(black) < 12
     assert 120 < paper[1] < 245
@@ -195,7 +197,7 @@ async def test_what_is_brighter_than_a_screen_can_show_is_brought_down_to_it(
 
 async def test_it_takes_no_more_bits_than_allowed(studio: Studio, tmp_path: Path):
     noise = "nullsrc=s=320x240:r=25:d=3,geq=lum=random(1)*255:cb=128:cr=128"
-    path = filmed(tmp_path / "noise.mp4", noise)
+    path = generated(tmp_path / "noise.mp4", noise)
     made = await studio.make(path, "transcode:video_kbps=200")
     assert int(stream(made, "video")["bit_rate"]) < 400_000
     made = await studio.make(path, "transcode")
@@ -211,11 +213,11 @@ async def test_every_language_is_kept(studio: Studio, tmp_path: Path):
     ffmpeg(*inputs, "-map", "0", "-map", "1", "-map", "2", "-c:a", "aac", str(path))
     tracks = [{"language": "eng"}, {"language": "deu"}]
     made = probe(await studio.make(path, "transcode", audio_tracks=tracks))
-    sounds = [each for each in made["streams"] if each["codec_type"] == "audio"]
-    assert [each["tags"]["language"] for each in sounds] == ["eng", "deu"]
+    audio_streams = [each for each in made["streams"] if each["codec_type"] == "audio"]
+    assert [each["tags"]["language"] for each in audio_streams] == ["eng", "deu"]
 
 
-async def test_a_sound_of_a_codec_that_nobody_knows_is_left_out(studio: Studio, tmp_path: Path):
+async def test_an_audio_track_of_an_unknown_codec_is_left_out(studio: Studio, tmp_path: Path):
     """As phones write beside the usual one; here as the first of three."""
     path = tmp_path / "phone.mkv"
     inputs = [
@@ -228,25 +230,25 @@ async def test_a_sound_of_a_codec_that_nobody_knows_is_left_out(studio: Studio, 
     ffmpeg(*inputs, *maps, *codecs, *languages, str(path))
     path.write_bytes(path.read_bytes().replace(b"A_AC3", b"A_???"))
     made = probe(await studio.make(path, "normalize:-20,transcode"))
-    sounds = [each for each in made["streams"] if each["codec_type"] == "audio"]
-    assert [each["tags"]["language"] for each in sounds] == ["eng", "deu"]
-    sound = await studio.make(path, "audio:FLAC")
-    assert pitch(sound, after=0.3) == pytest.approx(440, rel=0.03)
+    audio_streams = [each for each in made["streams"] if each["codec_type"] == "audio"]
+    assert [each["tags"]["language"] for each in audio_streams] == ["eng", "deu"]
+    audio = await studio.make(path, "audio:FLAC")
+    assert pitch(audio, after=0.3) == pytest.approx(440, rel=0.03)
     assert stream(await studio.make(path, "waveform:PNG"), "video")["codec_name"] == "png"
 
 
 # Edits
 
 
-async def test_a_clip_begins_and_ends_with_the_right_picture(studio: Studio, tmp_path: Path):
+async def test_a_clip_begins_and_ends_with_the_right_frame(studio: Studio, tmp_path: Path):
     gray = "nullsrc=s=64x48:r=25:d=2,geq=lum=20+4*N:cb=128:cr=128"
     options = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "5", "-g", "250")
-    path = filmed(tmp_path / "gray.mp4", gray, "", *options)
+    path = generated(tmp_path / "gray.mp4", gray, "", *options)
     made = await studio.make(path, "clip:0.8:1.2")
     assert int(stream(made, "video")["nb_read_frames"]) == 10
     for frame in (0, 9):
         expected = (4 * (20 + frame) + 4) / 219 * 255
-        assert picture(made, frame / 25)(32, 24)[0] == pytest.approx(expected, abs=2.5)
+        assert frame_at(made, frame / 25)(32, 24)[0] == pytest.approx(expected, abs=2.5)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +262,7 @@ async def test_a_clip_is_exact_where_no_index_says_what_can_be_shown(
     studio: Studio, tmp_path: Path, name: str, codecs: tuple[str, ...]
 ):
     """It gets brighter from second to second, and its tone higher; ten seconds need one another."""
-    path = filmed(
+    path = generated(
         tmp_path / name,
         "nullsrc=s=128x96:r=25:d=28,geq=lum='20+8*floor(T)+4*random(1)':cb=128:cr=128",
         "aevalsrc='0.5*sin(2*PI*100*(2+floor(t))*t)':s=44100:d=28",
@@ -270,21 +272,21 @@ async def test_a_clip_is_exact_where_no_index_says_what_can_be_shown(
     assert int(stream(made, "video")["nb_read_frames"]) == 125
     assert float(probe(made)["format"]["duration"]) == pytest.approx(5, abs=0.1)
     for second in range(5):
-        seen = picture(made, second + 0.5).avg()
+        seen = frame_at(made, second + 0.5).avg()
         assert seen == pytest.approx((6 + 8 * (17 + second)) / 219 * 255, abs=3)
         assert pitch(made, after=second + 0.3) == pytest.approx(100 * (19 + second), rel=0.02)
     seen = shown(await studio.make(path, "frame:17")).avg()
     assert seen == pytest.approx((6 + 8 * 17) / 219 * 255, abs=3)
 
 
-def lasting(path: Path, pictures: float, sound: float) -> Path:
-    """A film whose pictures and sound end at different times."""
+def lasting(path: Path, video_stream: float, audio: float) -> Path:
+    """A video whose video and audio tracks end at different times."""
     options = ("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")
-    seen = f"testsrc2=s=64x48:r=25:d={pictures}"
-    return filmed(path, seen, f"sine=440:d={sound}", *options)
+    seen = f"testsrc2=s=64x48:r=25:d={video_stream}"
+    return generated(path, seen, f"sine=440:d={audio}", *options)
 
 
-async def test_a_clip_behind_the_end_of_its_sound_has_none(studio: Studio, tmp_path: Path):
+async def test_a_clip_after_the_end_of_the_audio_has_no_audio_track(studio: Studio, tmp_path: Path):
     path = lasting(tmp_path / "quiet.mp4", 6, 2)
     made = probe(await studio.make(path, "clip:3:5,normalize,transcode"))
     assert [each["codec_name"] for each in made["streams"]] == ["h264"]
@@ -299,7 +301,7 @@ ENDS = ("transcode", "mute,transcode", "frame", "frame:0", "frames", "storyboard
 
 
 @pytest.mark.parametrize("end", [*ENDS, "preview", "preview:3:format=GIF"])
-async def test_of_a_clip_behind_the_end_of_the_pictures_nothing_is_left(
+async def test_a_clip_after_the_end_of_the_video_track_is_refused(
     studio: Studio, tmp_path: Path, end: str
 ):
     path = lasting(tmp_path / "dark.mp4", 2, 6)
@@ -313,7 +315,7 @@ async def test_what_is_seen_is_heard_at_the_same_time_at_any_speed(
     studio: Studio, tmp_path: Path, factor: float
 ):
     """After a second it is white, and a tone of 441 Hz begins."""
-    path = filmed(
+    path = generated(
         tmp_path / "flash.mp4",
         "color=black:s=64x48:r=25:d=2,drawbox=color=white:t=fill:enable='gte(t,1)'",
         "aevalsrc='if(gte(t,1),0.5*sin(441*2*PI*t),0)':d=2:s=44100",
@@ -326,16 +328,16 @@ async def test_what_is_seen_is_heard_at_the_same_time_at_any_speed(
     white = float(said.split("black_end:")[1].split()[0])
     tone = float(said.split("silence_end:")[1].split()[0])
     assert white == pytest.approx(1 / factor, abs=FRAME)
-    # What slows sound down works on pieces of some hundredths of a second of the original.
+    # The tempo filter works on segments of some hundredths of a second of the original.
     assert tone == pytest.approx(white, abs=max(0.06, 0.04 / factor))
     assert pitch(made, after=white + 0.1) == pytest.approx(441, rel=0.03)
 
 
-def pitch(film: Path, after: float) -> float:
+def pitch(video: Path, after: float) -> float:
     """Of a tone: how often a second it goes from below to above."""
-    raw = film.with_suffix(".raw")
-    sound = ("-vn", "-ac", "1", "-ar", "44100", "-f", "s16le")
-    ffmpeg("-ss", f"{after}", "-i", str(film), "-t", "0.3", *sound, str(raw))
+    raw = video.with_suffix(".raw")
+    audio = ("-vn", "-ac", "1", "-ar", "44100", "-f", "s16le")
+    ffmpeg("-ss", f"{after}", "-i", str(video), "-t", "0.3", *audio, str(raw))
     data = raw.read_bytes()
     samples = struct.unpack(f"<{len(data) // 2}h", data)
     rises = sum(one < 0 <= other for one, other in pairwise(samples))
@@ -350,19 +352,21 @@ async def test_a_clip_after_a_speed_counts_what_is_played_then(studio: Studio, o
     assert refused.value.reason == "OPERATION_NOT_APPLICABLE"
 
 
-async def test_a_watermark_is_where_it_would_be_in_a_picture(studio: Studio, tmp_path: Path):
+async def test_a_watermark_is_where_it_would_be_in_an_image(studio: Studio, tmp_path: Path):
     logo = tmp_path / "logo.png"
     pyvips.Image.black(40, 20).bandjoin([0, 0]).linear(0, [255, 0, 0]).cast("uchar").pngsave(
         str(logo)
     )
-    path = filmed(tmp_path / "dark.mp4", "color=blue:s=320x240:r=25:d=0.4")
+    path = generated(tmp_path / "dark.mp4", "color=blue:s=320x240:r=25:d=0.4")
     overlays = {LOGO: ImageSource(logo, "image/png", 40, 20)}
     mark = f"watermark:{LOGO}:gravity=NORTH_WEST:scale=0.25:margin=20"
-    made = picture(await studio.make(path, mark, overlays), 0)
+    made = frame_at(await studio.make(path, mark, overlays), 0)
     # 80 × 40, from 20, 20.
     for place, red in {(30, 30): True, (90, 50): True, (10, 30): False, (110, 30): False}.items():
         assert (made(*place)[0] > 200) is red, place
-    half = picture(await studio.make(path, f"{mark}:opacity=0.5,transcode:height=120", overlays), 0)
+    half = frame_at(
+        await studio.make(path, f"{mark}:opacity=0.5,transcode:height=120", overlays), 0
+    )
     assert half(30, 20)[0] == pytest.approx(128, abs=15)
     assert half(30, 20)[2] == pytest.approx(128, abs=15)
     assert half(80, 20)[0] < 30
@@ -371,8 +375,8 @@ async def test_a_watermark_is_where_it_would_be_in_a_picture(studio: Studio, tmp
     assert seen(300, 220)[2] + seen(300, 220)[0] >= 250
 
 
-async def test_a_film_without_pictures_cannot_become_one(studio: Studio, tmp_path: Path):
-    path = tmp_path / "sound.mp4"
+async def test_a_file_without_a_video_track_cannot_be_transcoded(studio: Studio, tmp_path: Path):
+    path = tmp_path / "audio.mp4"
     ffmpeg("-f", "lavfi", "-i", "sine=440:d=1", "-c:a", "aac", str(path))
     with pytest.raises(FailedPrecondition) as refused:
         await studio.make(path, "transcode")
