@@ -122,7 +122,7 @@ async def worker(service: Running, **settings: str) -> AsyncIterator[None]:
 
 async def ordered(caller: Caller, ops: str = OPS) -> tuple[str, str]:
     """A film of four parts, and the job that streams it. Without sound, which takes longest."""
-    media = await caller.store_all(counted(101, sounds=0))
+    media = await caller.store_all(counted(101, audio_tracks=0))
     return media.media_id, (await process(caller, media.media_id, ops)).job_id
 
 

@@ -90,9 +90,9 @@ async def test_audio_longer_than_its_header_says_takes_no_more_memory(
     tmp_path: Path, av_renderer: AvRenderer
 ) -> None:
     """Ten minutes, getting louder, by a header of a tenth of a second."""
-    source = generated(tmp_path / "a.flac", "aevalsrc='t/600*sin(2*PI*300*t)':s=44100:d=600")
+    path = generated(tmp_path / "a.flac", "aevalsrc='t/600*sin(2*PI*300*t)':s=44100:d=600")
     info = {"duration_seconds": 0.1, "audio_codec": "flac", "audio_sample_rate_hz": 44100}
-    source = AvSource.of(source, "audio/flac", info)
+    source = AvSource.of(path, "audio/flac", info)
     steps = find_route("waveform:PNG:width=300:height=200", Kind.AUDIO).steps
     tracemalloc.start()
     try:

@@ -32,7 +32,7 @@ async def test_frames_are_those_that_are_seen_at_the_times_of_their_names(
     studio: Studio, counted: Path, interval: int
 ):
     reported: list[float] = []
-    found = unpacked(await studio.make(counted, f"frames:{interval}", reported=reported.append))
+    found = unpacked(await studio.make(counted, f"frames:{interval}", report=reported.append))
     assert list(found) == [f"{second * 1000:08d}.jpg" for second in range(0, 40, interval)]
     for name, seen in found.items():
         assert seen == pytest.approx(int(name[:8]) / 1000 * 5, abs=1), name

@@ -41,7 +41,7 @@ async def test_each_codec_keeps_what_is_seen_and_heard(
 ):
     reported: list[float] = []
     known = {"audio_tracks": [{"language": "eng"}]}
-    made = await studio.make(ordinary, f"transcode:{codec}", reported=reported.append, **known)
+    made = await studio.make(ordinary, f"transcode:{codec}", report=reported.append, **known)
     about = probe(made)
     video_stream, audio = about["streams"]
     assert about["format"]["format_name"].startswith(container)
