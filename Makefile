@@ -33,7 +33,7 @@ coverage: $(READY)  ## Print the branch coverage of `make unit`.
 
 lint: $(READY)  ## Check style, types, imports, generated files and the contract.
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/mypy && $(BIN)/mypy benchmarks contract docs
+	$(BIN)/mypy && $(BIN)/mypy benchmarks contract docs tests
 	$(BIN)/lint-imports
 	$(BIN)/python protos/gen.py --check
 	$(BIN)/python clients/python/async_to_sync.py --check

@@ -117,7 +117,7 @@ def test_the_server_brings_what_it_reads_at_run_time(built: Built) -> None:
 
 
 def test_the_client_is_a_small_installation(client_python: Path) -> None:
-    command = [client_python.parent / "python", "-c", LIST_PACKAGES]
+    command: list[str | Path] = [client_python, "-c", LIST_PACKAGES]
     names = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert "media-service-client" in names
     assert len(names) <= MAX_CLIENT_PACKAGES, names
@@ -138,8 +138,9 @@ def test_the_installed_server_stores_renders_and_serves(
     options = ("--address", installed.grpc_address, "--token", installed.token("ann"))
 
     def run(command: str, *arguments: str | Path) -> str:
+        program: list[str | Path] = [server_python, "-m", "media_service", command]
         done = subprocess.run(
-            [server_python, "-m", "media_service", command, *options, *arguments],
+            [*program, *options, *arguments],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             check=True,
@@ -165,7 +166,7 @@ def test_the_installed_client_uploads_and_downloads(
 ) -> None:
     photo, copy = tmp_path / "photo.jpg", tmp_path / "copy.jpg"
     photo.write_bytes(jpeg())
-    arguments = [photo, installed.grpc_address, installed.token("ann"), copy]
+    arguments: list[str | Path] = [photo, installed.grpc_address, installed.token("ann"), copy]
     done = subprocess.run(
         [client_python, "-c", ROUND_TRIP, *arguments],
         cwd=tmp_path,

@@ -15,7 +15,7 @@ INSTALL_SECONDS = 300
 def build(project: Path, folder: Path, *targets: str) -> None:
     """A wheel and a source distribution, or only `targets`, in a new folder."""
     chosen = [option for target in targets for option in ("-t", target)]
-    command = [sys.executable, "-m", "hatchling", "build", *chosen, "-d", folder]
+    command: list[str | Path] = [sys.executable, "-m", "hatchling", "build", *chosen, "-d", folder]
     subprocess.run(command, cwd=project, check=True, timeout=BUILD_SECONDS, capture_output=True)
 
 
@@ -25,7 +25,7 @@ def environment_with(folder: Path, *wheels: Path) -> Path:
     uv = Path(sysconfig.get_path("scripts")) / "uv"
     python = folder / "bin/python"
     lock = ROOT / "requirements-runtime.lock"
-    install = [uv, "pip", "install", "--quiet", "--python", python, "--constraint", lock, *wheels]
+    command: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", python]
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-    subprocess.run(install, check=True, timeout=INSTALL_SECONDS)
+    subprocess.run([*command, "--constraint", lock, *wheels], check=True, timeout=INSTALL_SECONDS)
     return python
