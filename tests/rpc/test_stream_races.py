@@ -339,7 +339,7 @@ async def test_a_segment_of_a_media_that_is_just_being_purged_is_not_added(
     stream = await hands.begin(claim)
     async with hands.database.transaction() as db:
         await remove_media(db, media_id)
-        adding = asyncio.create_task(hands.segments.keep_text(claim, stream, "s1", b"WEBVTT"))
+        adding = asyncio.create_task(hands.segments.add_subtitles(claim, stream, "s1", b"WEBVTT"))
         await until_blocked(service, adding)
     with pytest.raises(NotFound) as refused:
         await adding

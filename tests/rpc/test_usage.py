@@ -1,5 +1,7 @@
 """How often media are read: counted, and written after a while."""
 
+from collections.abc import AsyncIterable
+
 from mediaservice.v1 import download_service_pb2, media_pb2, media_service_pb2
 
 from media_service import app
@@ -18,10 +20,11 @@ HEAD = ("x-envoy-original-method", "HEAD")
 
 async def get(caller: Caller, media_id: str) -> media_pb2.Media:
     request = media_service_pb2.GetMediaRequest(media_id=media_id)
-    return await caller.call(caller.media.GetMedia, request)
+    media: media_pb2.Media = await caller.call(caller.media.GetMedia, request)
+    return media
 
 
-async def read(call) -> None:
+async def read(call: AsyncIterable[object]) -> None:
     async for _ in call:
         pass
 
