@@ -78,12 +78,12 @@ def make_video(
         if audio_stream is not None:
             size = audio_stream.codec_context.frame_size or 1024
             for number in range(44100 * frames // 25 // size):
-                frame = av.AudioFrame(audio_stream.codec_context.format.name, "stereo", size)
-                for part in frame.planes:
+                samples = av.AudioFrame(audio_stream.codec_context.format.name, "stereo", size)
+                for part in samples.planes:
                     part.update(bytes(part.buffer_size))
-                frame.sample_rate = audio_stream.codec_context.sample_rate
-                frame.pts = number * size
-                output.mux(audio_stream.encode(frame))
+                samples.sample_rate = audio_stream.codec_context.sample_rate
+                samples.pts = number * size
+                output.mux(audio_stream.encode(samples))
             output.mux(audio_stream.encode(None))
     return path
 

@@ -89,8 +89,8 @@ def test_an_invalid_answer_about_a_video_is_refused(wrong: Any) -> None:
 def test_lists_and_their_texts_are_bounded() -> None:
     chapter = {"start_seconds": 0.0, "end_seconds": 1.0, "title": "\0" + "x" * 999, "note": "x"}
     track = {"codec": "ass", "text": True, "language": "x" * 99, "title": "x" * 999}
-    answer = video_answer(chapters=[chapter] * 999, subtitle_tracks=[track] * 999)
-    info = checked(answer, "VIDEO").info
+    long = video_answer(chapters=[chapter] * 999, subtitle_tracks=[track] * 999)
+    info = checked(long, "VIDEO").info
     assert len(info["chapters"]) == 500
     assert info["chapters"][0] == {"start_seconds": 0.0, "end_seconds": 1.0, "title": "x" * 200}
     assert len(info["subtitle_tracks"]) == 100
