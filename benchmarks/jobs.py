@@ -68,14 +68,14 @@ async def starts(bench: Bench) -> list[float]:
                 data = jpeg()
                 for _ in range(UPLOADS + 1):
                     message = upload_service_pb2.WriteUploadRequest(
-                        spec=upload_pb2.UploadSpec(upload_id=new_id(), filename="a.jpg"),
+                        spec=upload_pb2.UploadSpec(filename="a.jpg"),
                         data=data,
                         finish=True,
                     )
-                    call = stub.WriteUpload(iter([message]), metadata=to.metadata)
-                    assert (await call).state == upload_pb2.Upload.FINISHED
-                    ids.append(message.spec.upload_id)
-                    await ended(db, message.spec.upload_id)
+                    upload = await stub.WriteUpload(iter([message]), metadata=to.metadata)
+                    assert upload.state == upload_pb2.Upload.FINISHED
+                    ids.append(upload.media_id)
+                    await ended(db, upload.media_id)
                     await asyncio.sleep(random.uniform(0, 0.02))
         rows = await db.execute(
             "select extract(epoch from start_time - create_time)::float8 from jobs"

@@ -33,7 +33,6 @@ from benchmarks.stack import MESSAGE
 from benchmarks.transfer import Client, client
 from media_service.codecs.sandbox.pool import WARM_UP_SECONDS
 from media_service.codecs.video.segment_encoder import AAC_CODER, AUDIO_KBPS, PRESET, QUALITY, X264
-from media_service.ids import new_id
 
 RATE = 30
 SEGMENT = 2 * RATE
@@ -127,7 +126,7 @@ async def store(to: Client, path: Path) -> str:
     stub: Any = upload_service_pb2_grpc.UploadServiceStub(to.service)
     call = stub.WriteUpload(metadata=to.metadata)
     message = upload_service_pb2.WriteUploadRequest
-    spec = upload_pb2.UploadSpec(upload_id=new_id(), filename=path.name)
+    spec = upload_pb2.UploadSpec(filename=path.name)
     await call.write(message(spec=spec))
     data, offset = path.read_bytes(), 0
     while offset < len(data):
@@ -138,7 +137,7 @@ async def store(to: Client, path: Path) -> str:
     await call.done_writing()
     upload = await call
     assert upload.state == upload_pb2.Upload.FINISHED
-    return str(upload.upload_id)
+    return str(upload.media_id)
 
 
 async def streamed(to: Client, media_id: str, ops: str) -> float:

@@ -7,9 +7,9 @@
 local KNOWN = {
   ["accept"] = true, ["authorization"] = true, ["content-digest"] = true,
   ["content-encoding"] = true, ["content-length"] = true, ["content-type"] = true,
-  ["host"] = true, ["if-match"] = true, ["if-modified-since"] = true, ["if-none-match"] = true,
-  ["if-range"] = true, ["if-unmodified-since"] = true, ["last-event-id"] = true,
-  ["range"] = true,
+  ["host"] = true, ["idempotency-key"] = true, ["if-match"] = true,
+  ["if-modified-since"] = true, ["if-none-match"] = true, ["if-range"] = true,
+  ["if-unmodified-since"] = true, ["last-event-id"] = true, ["range"] = true,
   ["repr-digest"] = true, ["traceparent"] = true, ["tracestate"] = true,
   ["transfer-encoding"] = true, ["upload-complete"] = true, ["upload-offset"] = true,
   ["user-agent"] = true, ["x-forwarded-for"] = true, ["x-forwarded-proto"] = true,

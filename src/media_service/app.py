@@ -63,7 +63,7 @@ from media_service.storage.blob_store import BlobStore, open_store
 from media_service.temporary_files import remove_leftovers
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.admission import Admission, most_streams
-from media_service.uploads.discard import DiscardHandler, expire_uploads
+from media_service.uploads.discard import DiscardHandler, expire_keys, expire_uploads
 from media_service.uploads.finish import Finisher, FinishHandler
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.parts.service import PartService
@@ -343,6 +343,7 @@ def periodic_tasks(config: Config, parts: Base) -> Sequence[PeriodicTask]:
     return (
         PeriodicTask("expired uploads", minute, partial(expire_uploads, database)),
         PeriodicTask("expired media", minute, partial(expire_due, database, config.purge_after)),
+        PeriodicTask("expired idempotency keys", minute, partial(expire_keys, database)),
         PeriodicTask("purged media", minute, partial(purge_due, database)),
         PeriodicTask("unused renders", minute, partial(forget_unused, database)),
         PeriodicTask("old jobs", minute, partial(forget_ended, database)),

@@ -27,8 +27,9 @@ PACKAGE = "mediaservice.v1"
 TYPES = "type.googleapis.com/envoy.extensions"
 LUA = "envoy.filters.http.lua"
 REQUEST_HEADERS = (
-    "authorization,content-type,content-digest,repr-digest,range,if-match,if-none-match,if-range,"
-    "if-modified-since,if-unmodified-since,upload-offset,upload-complete,last-event-id"
+    "authorization,content-type,content-digest,repr-digest,idempotency-key,range,if-match,"
+    "if-none-match,if-range,if-modified-since,if-unmodified-since,upload-offset,upload-complete,"
+    "last-event-id"
 )
 RESPONSE_HEADERS = (
     "accept-ranges,content-disposition,content-length,content-range,content-digest,etag,"

@@ -47,6 +47,19 @@ REGISTRY = (
     Failpoint("local.put.after", "serve", "it is durable, without a row", LEFT_OVER),
     Failpoint("upload.one-step.before", "serve", "stored, before the transaction", LEFT_OVER),
     Failpoint("upload.one-step.after", "serve", "committed, not answered", STAYS),
+    # An idempotency key.
+    Failpoint(
+        "key.claim.after",
+        "serve",
+        "a key is claimed for a lease, nothing is stored",
+        "The key is refused as IDEMPOTENCY_IN_PROGRESS for 30 seconds, then it creates the upload.",
+    ),
+    Failpoint(
+        "key.settle.after",
+        "serve",
+        "the key is settled, in the transaction that has its effect",
+        "Neither is committed: 30 seconds later the key creates the upload.",
+    ),
     # An upload.
     Failpoint(
         "upload.create.before", "serve", "the blob is open in the store, without a row", LEFT_OVER

@@ -52,7 +52,7 @@ CODES = {
     "CHECKSUM_MISMATCH": code_pb2.INVALID_ARGUMENT,
     "SUPERSEDED": code_pb2.ABORTED,
     "UPLOAD_NOT_FOUND": code_pb2.NOT_FOUND,
-    "UPLOAD_EXISTS": code_pb2.ALREADY_EXISTS,
+    "IDEMPOTENCY_IN_PROGRESS": code_pb2.ABORTED,
     "UPLOAD_NOT_ACTIVE": code_pb2.FAILED_PRECONDITION,
     "TYPE_NOT_ALLOWED": code_pb2.INVALID_ARGUMENT,
     "INVALID_FIELD": code_pb2.INVALID_ARGUMENT,
@@ -68,10 +68,12 @@ CODES = {
 }
 
 
-def status(reason: str, message: str = "", retry_after: float | None = None) -> status_pb2.Status:
+def status(
+    reason: str, message: str = "", retry_after: float | None = None, **facts: str
+) -> status_pb2.Status:
     result = status_pb2.Status(code=CODES[reason], message=message or f"it is {reason}")
     info = error_details_pb2.ErrorInfo(
-        reason=reason, domain="mediaservice", metadata={"key": "value"}
+        reason=reason, domain="mediaservice", metadata=facts or {"key": "value"}
     )
     result.details.add().Pack(info)
     if retry_after is not None:
@@ -85,9 +87,12 @@ def status(reason: str, message: str = "", retry_after: float | None = None) -> 
     return result
 
 
-def abort(context: grpc.ServicerContext, kind: str, retry_after: float | None = None) -> None:
+def abort(
+    context: grpc.ServicerContext, kind: str, retry_after: float | None = None, **facts: str
+) -> None:
     if kind in CODES:
-        context.abort_with_status(rpc_status.to_status(status(kind, retry_after=retry_after)))
+        error = status(kind, retry_after=retry_after, **facts)
+        context.abort_with_status(rpc_status.to_status(error))
     context.abort(grpc.StatusCode[kind], "injected")
 
 
@@ -110,6 +115,7 @@ class Fake(
 ):
     def __init__(self) -> None:
         self.sessions: dict[str, Session] = {}
+        self.keys: dict[str, str] = {}  # request id → the upload it created
         self.renditions: dict[str, bytes] = {}
         self.stored: dict[str, tuple[media_pb2.Media, bytes]] = {}
         self.jobs: dict[str, job_pb2.Job] = {}
@@ -118,6 +124,7 @@ class Fake(
         self.calls: list[str] = []
         self.offsets: list[int] = []  # where each WriteUpload began
         self.tokens: list[str] = []
+        self.tells_ids = True  # in headers, before a stream breaks
         self.stores = 0  # how often a finish made a media
         self.after_bytes: dict[int, Any] = {}  # position of a write → what happens meanwhile
 
@@ -148,7 +155,7 @@ class Fake(
             upload_id=upload_id,
             state=session.state,  # type: ignore[arg-type]
             spec=session.spec,
-            committed_size=size,
+            committed_size_bytes=size,
             media=session.media,
             error=session.error,
         )
@@ -159,18 +166,19 @@ class Fake(
         return size if size == session.spec.size_bytes else size - size % CHECKPOINT
 
     def _open(self, first: Any, context: grpc.ServicerContext) -> str:
+        upload_id = first.upload_id
         if first.WhichOneof("target") == "spec":
-            upload_id = first.spec.upload_id
-            if upload_id in self.sessions:
-                abort(context, "UPLOAD_EXISTS")
-            self.sessions[upload_id] = Session(first.spec)
-            return upload_id
-        session = self.sessions.get(first.upload_id)
+            upload_id = self.keys.setdefault(first.request_id, new_id())
+            self.sessions.setdefault(upload_id, Session(first.spec))
+            assert self.sessions[upload_id].spec == first.spec
+        session = self.sessions.get(upload_id)
         if session is None:
             abort(context, "UPLOAD_NOT_FOUND")
-        elif session.state != Upload.ACTIVE:
-            abort(context, "UPLOAD_NOT_ACTIVE")
-        return first.upload_id
+        elif session.state != Upload.ACTIVE and not (first.spec and session.media):
+            abort(context, "UPLOAD_NOT_ACTIVE", upload_id=upload_id)
+        if self.tells_ids:
+            context.send_initial_metadata((("x-upload-id", upload_id),))
+        return upload_id
 
     def WriteUpload(self, request_iterator, context) -> Upload:  # noqa: N802, C901
         fault = self._enter("WriteUpload", context)
@@ -183,9 +191,11 @@ class Fake(
                     break
                 upload_id = self._open(message, context)
                 session = self.sessions[upload_id]
+                if session.media:
+                    return self._view(upload_id)
                 del session.data[self._durable(session) :]
             if message.offset != len(session.data):
-                abort(context, "OFFSET_MISMATCH")
+                abort(context, "OFFSET_MISMATCH", upload_id=upload_id)
             data = message.data
             assert crc32c_of(data) == message.crc32c
             strikes = fault and fault.kind != "verify" and not fault.at_finish
@@ -205,6 +215,7 @@ class Fake(
             return self._view(upload_id) if upload_id else Upload(state=Upload.ACTIVE)
         if fault.kind == "forget":
             self.sessions.pop(upload_id, None)
+            self.keys.clear()
         abort(context, "UNAVAILABLE" if fault.kind == "forget" else fault.kind, fault.retry_after)
         raise AssertionError
 

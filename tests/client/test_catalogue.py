@@ -71,10 +71,10 @@ async def test_a_rendition_is_deleted_also_if_the_answer_was_lost(client, fake, 
 
 
 async def test_a_watch_survives_a_break_and_ends_with_the_upload(client, fake):
-    upload_id = new_id()
     fake.inject("WriteUpload", Fault("SUPERSEDED", after=100))
     with pytest.raises(MediaServiceError):
-        await client.upload(b"x" * 200, upload_id=upload_id)
+        await client.upload(b"x" * 200)
+    (upload_id,) = fake.sessions
     fake.inject("WatchUpload", Fault("UNAVAILABLE"))
     states = [upload.state async for upload in client.watch_upload(upload_id)]
     assert states == [upload_pb2.Upload.ACTIVE] * 2 + [upload_pb2.Upload.FINISHED]

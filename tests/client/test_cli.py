@@ -50,10 +50,10 @@ def test_upload_prints_a_line_for_each_file(run, fake, picture):
 
 def test_in_a_pipe_upload_says_once_how_to_continue_if_it_is_killed(run, fake, picture):
     result = run("upload", picture)
-    (upload_id,) = fake.stored
+    (key,) = fake.keys
     assert result.stderr == (
         f"media-service: {picture}: to continue if it is stopped:"
-        f" media-service upload --resume {upload_id} '{picture}'\n"
+        f" media-service upload --resume {key} '{picture}'\n"
     )
     picture.write_bytes(b"done in one step")
     assert run("upload", picture).stderr == ""
@@ -77,11 +77,11 @@ def test_upload_goes_on_with_the_next_file_when_one_is_bad(run, fake, picture):
 
 
 def test_upload_resumes(run, fake, picture):
-    upload_id = new_id()
+    key = new_id()
     fake.inject("WriteUpload", Fault("SUPERSEDED", after=1_000_000))
-    assert run("upload", "--resume", upload_id, picture).exit_code == 1
-    assert run("upload", "--resume", upload_id, picture).exit_code == 0
-    assert list(fake.stored) == [upload_id]
+    assert run("upload", "--resume", key, picture).exit_code == 1
+    assert run("upload", "--resume", key, picture).exit_code == 0
+    assert len(fake.stored) == 1
     assert fake.offsets[-1] == 900_000
 
 
@@ -104,8 +104,8 @@ def test_ctrl_c_keeps_the_upload_and_says_how_to_continue(fake, environment, pic
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stdout == ""
-    (upload_id,) = fake.sessions
-    again = f"media-service upload --resume {upload_id} '{picture}'"
+    (key,) = fake.keys
+    again = f"media-service upload --resume {key} '{picture}'"
     assert f"stopped; the stored bytes are kept. To continue:\n  {again}" in stderr
     assert "Traceback" not in stderr
     assert not fake.stored

@@ -14,6 +14,7 @@ from mediaservice.v1 import media_pb2, upload_pb2, upload_service_pb2
 
 from media_service_client import Backoff, MediaServiceError
 from media_service_client.source import PIECE, open_source
+from media_service_client.state import Wanted
 from media_service_client.sync_transport import SyncTransport
 from media_service_client.upload import upload, upload_spec
 from tests.client.fake import status
@@ -23,6 +24,8 @@ WRITE = SERVICE.methods_by_name["WriteUpload"]
 WATCH = SERVICE.methods_by_name["WatchUpload"]
 DATA = bytes(range(256)) * 8192  # four pieces
 ID = "0199c7a5-6c1e-7cc3-98ab-4a61f21a3a0b"
+MEDIA = "0199c7a5-6c1e-7cc3-98ab-4a61f21a3a0c"
+KEY = "0199c7a5-6c1e-7cc3-98ab-4a61f21a3a0d"
 Upload = upload_pb2.Upload
 
 
@@ -35,19 +38,22 @@ class Wire:
             grpc_testing.strict_real_time(),
         )
 
-    def client(self, parallel: int = 1) -> media_pb2.Media:
+    def client(self, parallel: int = 1, fresh: bool = True) -> media_pb2.Media:
         with open_source(DATA) as source:
-            spec = upload_spec(source, "a.png", None, ID)
+            wanted = Wanted(upload_spec(source, "a.png", None), KEY, fresh=fresh)
             backoff = Backoff(first_seconds=0, attempts=3)
-            steps = upload(source, spec, backoff, parallel=parallel)
+            steps = upload(source, wanted, backoff, parallel=parallel)
             return SyncTransport(self.channel, (("authorization", "Bearer t"),)).run(steps)
 
-    def write(self, messages: int, answer: Upload | str | StatusCode) -> list[Any]:
+    def write(
+        self, messages: int, answer: Upload | str | StatusCode, *, told: bool = True, **facts: str
+    ) -> list[Any]:
+        """Takes so many messages of a stream, and ends it. `told`: headers name the upload."""
         metadata, call = self.channel.take_stream_unary(WRITE)
         assert ("authorization", "Bearer t") in metadata
         taken = [call.take_request() for _ in range(messages)]
-        call.send_initial_metadata(())
-        call.terminate(*self._end(answer))
+        call.send_initial_metadata((("x-upload-id", ID),) if told else ())
+        call.terminate(*self._end(answer, **facts))
         return taken
 
     def put(self, messages: int) -> list[Any]:
@@ -77,9 +83,10 @@ class Wire:
         call.terminate((), StatusCode.OK, "")
 
     @staticmethod
-    def _end(answer: Any) -> tuple[Any, ...]:
+    def _end(answer: Any, **facts: str) -> tuple[Any, ...]:
         if isinstance(answer, str):
-            end = rpc_status.to_status(status(answer, "it failed"))
+            wait = 0.0 if answer == "IDEMPOTENCY_IN_PROGRESS" else None
+            end = rpc_status.to_status(status(answer, "it failed", wait, **facts))
             return None, end.trailing_metadata, end.code, end.details
         if isinstance(answer, StatusCode):
             return None, (), answer, "broken"
@@ -87,14 +94,17 @@ class Wire:
 
 
 def finished() -> Upload:
-    media = media_pb2.Media(media_id=ID, size_bytes=len(DATA))
+    media = media_pb2.Media(media_id=MEDIA, size_bytes=len(DATA))
     media.checksums.crc32c = crc32c_of(DATA)
     return Upload(upload_id=ID, state=Upload.FINISHED, media=media)
 
 
 def active(committed: int) -> Upload:
     return Upload(
-        upload_id=ID, state=Upload.ACTIVE, committed_size=committed, max_part_size=1 << 30
+        upload_id=ID,
+        state=Upload.ACTIVE,
+        committed_size_bytes=committed,
+        max_part_size_bytes=1 << 30,
     )
 
 
@@ -115,6 +125,12 @@ def in_parts(wire: Wire) -> Iterator[Future[media_pb2.Media]]:
         yield pool.submit(wire.client, 2)
 
 
+@pytest.fixture
+def resumed_in_parts(wire: Wire) -> Iterator[Future[media_pb2.Media]]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(wire.client, 2, fresh=False)
+
+
 def parts(*ends: int) -> upload_service_pb2.ListPartsResponse:
     """The file, cut there."""
     starts = [0, *ends]
@@ -130,7 +146,7 @@ def parts(*ends: int) -> upload_service_pb2.ListPartsResponse:
 
 def test_the_stream_carries_the_spec_offsets_and_checksums(wire, outcome):
     messages = wire.write(4, finished())
-    assert messages[0].spec.upload_id == ID
+    assert messages[0].request_id == KEY
     assert messages[0].spec.size_bytes == len(DATA)
     assert messages[0].spec.filename == "a.png"
     assert [m.WhichOneof("target") for m in messages[1:]] == [None] * 3
@@ -138,7 +154,7 @@ def test_the_stream_carries_the_spec_offsets_and_checksums(wire, outcome):
     assert all(m.crc32c == crc32c_of(m.data) for m in messages)
     assert [m.finish for m in messages] == [False, False, False, True]
     assert messages[3].checksums.crc32c == crc32c_of(DATA)
-    assert outcome.result().media_id == ID
+    assert outcome.result().media_id == MEDIA
 
 
 def test_a_break_is_followed_by_a_look_and_a_resume(wire, outcome):
@@ -149,7 +165,7 @@ def test_a_break_is_followed_by_a_look_and_a_resume(wire, outcome):
     assert messages[0].offset == 1000
     assert b"".join(m.data for m in messages) == DATA[1000:]
     assert messages[3].checksums.crc32c == crc32c_of(DATA)
-    assert outcome.result().media_id == ID
+    assert outcome.result().media_id == MEDIA
 
 
 def test_bytes_that_are_all_there_are_only_finished(wire, outcome):
@@ -158,21 +174,38 @@ def test_bytes_that_are_all_there_are_only_finished(wire, outcome):
     (message,) = wire.write(1, finished())
     assert (message.offset, message.data, message.finish) == (len(DATA), b"", True)
     assert message.checksums.crc32c == crc32c_of(DATA)
-    assert outcome.result().media_id == ID
+    assert outcome.result().media_id == MEDIA
 
 
-def test_a_session_that_never_was_is_begun_again_with_the_same_id(wire, outcome):
+def test_a_stream_whose_session_is_not_known_is_repeated_under_its_key(wire, outcome):
+    wire.write(1, StatusCode.UNAVAILABLE, told=False)
+    (message, *_) = wire.write(1, "OFFSET_MISMATCH", told=False, upload_id=ID)
+    assert (message.spec.size_bytes, message.request_id) == (len(DATA), KEY)
+    wire.get(active(1000))
+    messages = wire.write(4, finished())
+    assert (messages[0].upload_id, messages[0].offset) == (ID, 1000)
+    assert outcome.result().media_id == MEDIA
+
+
+def test_a_call_that_is_still_running_is_waited_for(wire, outcome):
+    wire.write(1, "IDEMPOTENCY_IN_PROGRESS", told=False)
+    messages = wire.write(4, finished())
+    assert messages[0].request_id == KEY
+    assert outcome.result().media_id == MEDIA
+
+
+def test_a_session_that_is_gone_is_created_again_with_the_same_key(wire, outcome):
     wire.write(1, StatusCode.UNAVAILABLE)
     wire.get("UPLOAD_NOT_FOUND")
     messages = wire.write(4, finished())
-    assert messages[0].spec.upload_id == ID
-    assert outcome.result().media_id == ID
+    assert (messages[0].spec.size_bytes, messages[0].request_id) == (len(DATA), KEY)
+    assert outcome.result().media_id == MEDIA
 
 
 def test_a_finish_that_got_through_is_not_sent_twice(wire, outcome):
     wire.write(4, StatusCode.UNAVAILABLE)
     wire.get(finished())
-    assert outcome.result().media_id == ID
+    assert outcome.result().media_id == MEDIA
 
 
 def test_a_finish_that_got_through_late_is_found_out(wire, outcome):
@@ -180,7 +213,7 @@ def test_a_finish_that_got_through_late_is_found_out(wire, outcome):
     wire.get(active(PIECE))
     wire.write(1, "UPLOAD_NOT_ACTIVE")
     wire.get(finished())
-    assert outcome.result().media_id == ID
+    assert outcome.result().media_id == MEDIA
 
 
 def test_a_verification_is_waited_for(wire, outcome):
@@ -189,7 +222,7 @@ def test_a_verification_is_waited_for(wire, outcome):
     wire.watch(verifying)
     wire.get(verifying)
     wire.watch(verifying, finished())
-    assert outcome.result().media_id == ID
+    assert outcome.result().media_id == MEDIA
 
 
 @pytest.mark.parametrize("reason", ["OFFSET_MISMATCH", "CHECKSUM_MISMATCH"])
@@ -237,12 +270,12 @@ def test_parts_are_completed_with_a_list_and_the_checksum_of_the_whole(wire, in_
     request = wire.answer("CompleteUpload", finished())
     assert request.checksums.crc32c == crc32c_of(DATA)
     assert list(request.parts) == list(parts(len(DATA)).parts)
-    assert in_parts.result().media_id == ID
+    assert in_parts.result().media_id == MEDIA
 
 
-def test_parts_begin_where_a_stream_ended_that_still_wrote(wire, in_parts):
-    wire.answer("CreateUpload", "UPLOAD_EXISTS")
-    wire.get(active(1000))
+def test_parts_begin_where_a_stream_ended_that_still_wrote(wire, resumed_in_parts):
+    request = wire.answer("CreateUpload", active(1000))
+    assert (request.spec.size_bytes, request.request_id) == (len(DATA), KEY)
     wire.answer("ListParts", parts(1000))
     (message,) = wire.write(1, "OFFSET_MISMATCH")
     assert (message.upload_id, message.offset, message.data) == (ID, 1000, b"")
@@ -253,4 +286,4 @@ def test_parts_begin_where_a_stream_ended_that_still_wrote(wire, in_parts):
     request = wire.answer("CompleteUpload", finished())
     assert request.checksums.crc32c == crc32c_of(DATA)
     assert list(request.parts) == list(parts(2000, len(DATA)).parts)
-    assert in_parts.result().media_id == ID
+    assert resumed_in_parts.result().media_id == MEDIA

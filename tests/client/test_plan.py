@@ -32,7 +32,7 @@ def plan(data: bytes, stored: list[upload_pb2.Part], claimed: list[upload_pb2.Pa
     """The file as it is cut."""
     known = Known({p.part_number: p for p in stored}, {p.part_number: p for p in claimed})
     with open_source(data) as source:
-        slices = slices_of(source, upload_pb2.Upload(max_part_size=OURS), known)
+        slices = slices_of(source, upload_pb2.Upload(max_part_size_bytes=OURS), known)
     assert [one.number for one in slices] == list(range(1, len(slices) + 1))
     return [data[one.start : one.end] for one in slices]
 

@@ -130,9 +130,9 @@ async def test_tries_are_counted_from_the_last_progress(client, fake):
 async def test_without_progress_the_tries_end(client, fake):
     fake.inject("WriteUpload", *[Fault("UNAVAILABLE")] * 9)
     with pytest.raises(MediaServiceError) as caught:
-        await client.upload(DATA, upload_id=(upload_id := new_id()))
+        await client.upload(DATA, request_id=(key := new_id()))
     assert caught.value.code is StatusCode.UNAVAILABLE
-    assert caught.value.upload_id == upload_id
+    assert caught.value.request_id == key
     assert fake.calls.count("WriteUpload") == 4
 
 
@@ -164,29 +164,40 @@ async def test_a_service_that_asks_for_too_long_a_wait_is_not_waited_for(client,
 async def test_refused_bytes_are_refused_for_good(client, fake):
     fake.inject("WriteUpload", Fault("TYPE_NOT_ALLOWED", after=10**9))
     with pytest.raises(MediaServiceError) as caught:
-        await client.upload(DATA, upload_id=(upload_id := new_id()))
+        await client.upload(DATA)
     assert caught.value.reason == "TYPE_NOT_ALLOWED"
+    upload_id = caught.value.upload_id
     with pytest.raises(MediaServiceError) as caught:
         await client.upload(DATA, upload_id=upload_id)
     assert caught.value.reason == "TYPE_NOT_ALLOWED"
 
 
-async def test_an_interrupted_upload_is_gone_on_with(client, fake):
-    upload_id = new_id()
+@pytest.mark.parametrize("by", ["request_id", "upload_id"])
+async def test_an_interrupted_upload_is_continued(client, fake, by):
     fake.inject("WriteUpload", Fault("SUPERSEDED", after=1_700_000))
-    with pytest.raises(MediaServiceError):
-        await client.upload(DATA, upload_id=upload_id)
-    media = await client.upload(DATA, upload_id=upload_id)
-    assert media.media_id == upload_id
+    with pytest.raises(MediaServiceError) as caught:
+        await client.upload(DATA)
+    media = await client.upload(DATA, **{by: getattr(caught.value, by)})
     assert stored(fake) == [DATA]
-    assert fake.offsets == [0, 0, 1_500_000]
+    assert fake.offsets[-1] == 1_500_000
+    # Once it has finished, its media is returned.
+    assert await client.upload(DATA, **{by: getattr(caught.value, by)}) == media
+    assert fake.stores == 1
+
+
+async def test_an_upload_whose_id_was_never_told_is_continued(client, fake):
+    fake.tells_ids = False
+    fake.inject("WriteUpload", *[Fault("UNAVAILABLE", after=1_700_000)] * 2)
+    await client.upload(DATA)
+    assert stored(fake) == [DATA]
+    assert fake.calls == ["WriteUpload", "WriteUpload", "GetUpload", "WriteUpload"]
 
 
 async def test_another_file_is_not_appended_to_an_interrupted_upload(client, fake):
-    upload_id = new_id()
     fake.inject("WriteUpload", Fault("SUPERSEDED", after=1_700_000))
-    with pytest.raises(MediaServiceError):
-        await client.upload(DATA, upload_id=upload_id)
+    with pytest.raises(MediaServiceError) as caught:
+        await client.upload(DATA)
+    upload_id = caught.value.upload_id
     with pytest.raises(MediaServiceError, match="begun with another file"):
         await client.upload(DATA[:-1], upload_id=upload_id)
     with pytest.raises(MediaServiceError) as caught:
@@ -196,17 +207,17 @@ async def test_another_file_is_not_appended_to_an_interrupted_upload(client, fak
 
 
 async def test_a_finished_upload_of_another_file_is_no_success(client, fake):
-    media = await client.upload(DATA)
+    await client.upload(DATA)
+    (upload_id,) = fake.sessions
     with pytest.raises(MediaServiceError, match="does not hold the bytes"):
-        await client.upload(DATA[::-1], upload_id=media.media_id)
+        await client.upload(DATA[::-1], upload_id=upload_id)
 
 
-async def test_the_id_of_someone_elses_upload_is_refused(client, fake):
-    fake.inject("WriteUpload", Fault("UPLOAD_EXISTS"))
+async def test_an_upload_that_does_not_exist_is_not_created_by_its_id(client, fake):
     with pytest.raises(MediaServiceError) as caught:
-        await client.upload(DATA)
-    assert caught.value.reason == "UPLOAD_EXISTS"
-    assert fake.calls == ["WriteUpload", "GetUpload"]
+        await client.upload(DATA, upload_id=new_id())
+    assert caught.value.reason == "UPLOAD_NOT_FOUND"
+    assert fake.calls == ["GetUpload"]
 
 
 @pytest.mark.parametrize("change", ["touched", "cut"])
@@ -249,14 +260,14 @@ async def test_a_failing_progress_is_not_swallowed(client):
         await client.upload(DATA, progress=broken)
 
 
-async def test_a_cancelled_upload_stops_and_can_be_gone_on_with(address, fake):
-    upload_id = new_id()
+async def test_a_cancelled_upload_stops_and_can_be_continued(address, fake):
+    key = new_id()
     data = DATA * 8
     async with AsyncClient(address, token="secret") as client:
-        task = asyncio.create_task(client.upload(data, upload_id=upload_id))
+        task = asyncio.create_task(client.upload(data, request_id=key))
         loop = asyncio.get_running_loop()
         fake.after_bytes[1 << 20] = lambda: loop.call_soon_threadsafe(task.cancel)
         with pytest.raises(asyncio.CancelledError):
             await task
-        await client.upload(data, upload_id=upload_id)
+        await client.upload(data, request_id=key)
     assert stored(fake) == [data]

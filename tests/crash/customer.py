@@ -78,6 +78,9 @@ def unless_killed() -> Iterator[None]:
 class Attempt:
     """An upload, what was asked of it, and what the service said: nothing of that may get lost.
 
+    `name`: of the file, which no other one has, `key`: the idempotency key of its creation;
+    `upload_id` and `media_id`: empty until they are known.
+    `in_one_request`: by UploadMedia; an attempt that is cut off leaves nothing, and is repeated.
     `committed` is the most that was acknowledged, `parts` the numbers of acknowledged parts, if it
     goes `by_parts`. `wanted`: what is to be made of it, by the job `job_id`, once that is
     acknowledged; `cancelled`: no more.
@@ -87,7 +90,10 @@ class Attempt:
     """
 
     data: bytes
-    upload_id: str = field(default_factory=new_id)
+    name: str = field(default_factory=new_id)
+    key: str = field(default_factory=new_id)
+    upload_id: str = ""
+    media_id: str = ""
     end: str = "stored"
     fate: str = ""
     created: bool = False
@@ -96,6 +102,7 @@ class Attempt:
     parts: set[int] = field(default_factory=set)
     renditions: dict[str, bytes] = field(default_factory=dict)
     visibility: str = ""
+    in_one_request: bool = False
     finished: bool = False
     ended: bool = False
     picture: bytes = b""
@@ -108,9 +115,20 @@ class Attempt:
     def streamed(self) -> bool:
         return STREAM in self.wanted
 
+    @property
+    def spec(self) -> upload_pb2.UploadSpec:
+        return upload_pb2.UploadSpec(filename=self.name, size_bytes=len(self.data))
+
+    def found(self, upload: upload_pb2.Upload) -> None:
+        if self.in_one_request and upload.state != upload_pb2.Upload.FINISHED:
+            return  # a repeated request has another upload
+        assert self.upload_id in {"", upload.upload_id}, "another upload for the same key"
+        self.upload_id, self.media_id = upload.upload_id, upload.media_id
+
     def told(self, upload: upload_pb2.Upload) -> None:
+        self.found(upload)
         self.created = True
-        self.committed = max(self.committed, upload.committed_size)
+        self.committed = max(self.committed, upload.committed_size_bytes)
         self.finished |= upload.state == upload_pb2.Upload.FINISHED
 
 
@@ -156,12 +174,22 @@ class Customer:
                 raise
             return None
 
-    def upload(self, upload_id: str) -> upload_pb2.Upload | None:
-        request = upload_service_pb2.GetUploadRequest(upload_id=upload_id)
-        return self._find(self._uploads.GetUpload, request)
+    def upload(self, attempt: Attempt) -> upload_pb2.Upload | None:
+        """The upload, by its id, or while that is not known by the name of its file."""
+        if attempt.upload_id:
+            request = upload_service_pb2.GetUploadRequest(upload_id=attempt.upload_id)
+            return self._find(self._uploads.GetUpload, request)
+        request = upload_service_pb2.ListUploadsRequest(page_size=1000)
+        for upload in self._call(self._uploads.ListUploads, request).uploads:
+            if upload.spec.filename == attempt.name:
+                attempt.found(upload)
+                return upload
+        return None
 
-    def media(self, media_id: str) -> media_pb2.Media | None:
-        request = media_service_pb2.GetMediaRequest(media_id=media_id)
+    def media(self, attempt: Attempt) -> media_pb2.Media | None:
+        if not attempt.media_id:
+            return None
+        request = media_service_pb2.GetMediaRequest(media_id=attempt.media_id)
         return self._find(self._media.GetMedia, request)
 
     def content(self, media_id: str, rendition: str = "") -> bytes:
@@ -178,10 +206,9 @@ class Customer:
 
     def create(self, attempt: Attempt, *, checked: bool = False) -> None:
         """`checked`: with the SHA-256 the bytes are to have."""
-        spec = upload_pb2.UploadSpec(upload_id=attempt.upload_id, size_bytes=len(attempt.data))
+        request = upload_service_pb2.CreateUploadRequest(spec=attempt.spec, request_id=attempt.key)
         if checked:
-            spec.checksums.sha256 = hashlib.sha256(attempt.data).digest()
-        request = upload_service_pb2.CreateUploadRequest(spec=spec)
+            request.spec.checksums.sha256 = hashlib.sha256(attempt.data).digest()
         attempt.told(self._call(self._uploads.CreateUpload, request))
 
     def write(
@@ -216,7 +243,8 @@ class Customer:
             message = upload_service_pb2.WriteUploadRequest(offset=at, data=piece)
             message.finish = at + len(piece) == len(attempt.data)
             if at == start and create:
-                message.spec.upload_id = attempt.upload_id
+                message.spec.CopyFrom(attempt.spec)
+                message.request_id = attempt.key
             elif at == start:
                 message.upload_id = attempt.upload_id
             yield message
@@ -227,7 +255,9 @@ class Customer:
     def _until_counted(self, attempt: Attempt) -> None:
         """Until some of what is being written is acknowledged to whoever asks, or all is over."""
         with suppress(Killed):
-            while (upload := self.upload(attempt.upload_id)) is None or not upload.committed_size:
+            while (
+                upload := self.upload(attempt.upload_id)
+            ) is None or not upload.committed_size_bytes:
                 time.sleep(PAUSE_SECONDS)
             attempt.told(upload)
 
@@ -256,6 +286,22 @@ class Customer:
         self._call(self._uploads.PutPart, messages())
         attempt.parts.add(number)
 
+    def upload_media(self, attempt: Attempt) -> None:
+        """Stores the file in one request; the same one, if it is asked again."""
+        message = upload_service_pb2.UploadMediaRequest(spec=attempt.spec, request_id=attempt.key)
+
+        def messages() -> Iterator[upload_service_pb2.UploadMediaRequest]:
+            nonlocal message
+            for at in range(0, len(attempt.data), PIECE):
+                message.body.data = attempt.data[at : at + PIECE]
+                yield message
+                message = upload_service_pb2.UploadMediaRequest()
+
+        media: media_pb2.Media = self._call(self._uploads.UploadMedia, messages())
+        assert attempt.media_id in {"", media.media_id}, "another media for the same key"
+        attempt.media_id = media.media_id
+        attempt.created = attempt.finished = True
+
     def complete(self, attempt: Attempt) -> upload_pb2.Upload:
         request = upload_service_pb2.CompleteUploadRequest(upload_id=attempt.upload_id)
         done: upload_pb2.Upload = self._call(self._uploads.CompleteUpload, request)
@@ -271,25 +317,25 @@ class Customer:
     def give(self, attempt: Attempt, name: str) -> None:
         """Has a rendition made."""
         data = random.randbytes(KIB)  # noqa: S311
-        self._give(attempt.upload_id, name, data)
+        self._give(attempt.media_id, name, data)
         attempt.renditions[name] = data
 
     def show(self, attempt: Attempt, visibility: str) -> None:
         attempt.visibility = visibility
         request = media_service_pb2.UpdateMediaRequest()
-        request.media.media_id = attempt.upload_id
+        request.media.media_id = attempt.media_id
         request.media.visibility = media_pb2.Media.Visibility.Value(visibility)
         request.update_mask.paths.append("visibility")
         self._call(self._media.UpdateMedia, request)
 
     def delete(self, attempt: Attempt) -> None:
         attempt.end = "purged"
-        request = media_service_pb2.DeleteMediaRequest(media_id=attempt.upload_id)
+        request = media_service_pb2.DeleteMediaRequest(media_id=attempt.media_id)
         self._call(self._media.DeleteMedia, request)
 
     def purge(self, attempt: Attempt) -> None:
         attempt.end = "purged"
-        request = media_service_pb2.PurgeMediaRequest(media_id=attempt.upload_id)
+        request = media_service_pb2.PurgeMediaRequest(media_id=attempt.media_id)
         self._call(self._media.PurgeMedia, request)
         attempt.ended = True
 
@@ -297,7 +343,7 @@ class Customer:
         """Wants a rendition; the same one, if it is asked again."""
         attempt.wanted = ops
         request = processing_service_pb2.ProcessMediaRequest(
-            media_id=attempt.upload_id, ops=ops, request_id=attempt.request_id
+            media_id=attempt.media_id, ops=ops, request_id=attempt.request_id
         )
         if not attempt.streamed:
             request.rendition_name = RENDITION
@@ -333,6 +379,7 @@ class Customer:
 
 
 # What customers do, each with an attempt of its own.
+Scenario = Callable[[Customer, Attempt], None]
 
 
 def at_once(customer: Customer, attempt: Attempt) -> None:
@@ -388,6 +435,11 @@ def checked(customer: Customer, attempt: Attempt) -> None:
     in_two(customer, attempt)
 
 
+def in_one_request(customer: Customer, attempt: Attempt) -> None:
+    attempt.in_one_request = True
+    customer.upload_media(attempt)
+
+
 def abandoned(customer: Customer, attempt: Attempt) -> None:
     customer.create(attempt)
     customer.write(attempt, 0, len(attempt.data) - 1)
@@ -433,11 +485,11 @@ def rendered(customer: Customer, attempt: Attempt) -> None:
     at_once(customer, attempt)
 
     def ready() -> bool:
-        media = customer.media(attempt.upload_id)
+        media = customer.media(attempt)
         return media is not None and media.state == media_pb2.Media.READY
 
     eventually(ready)
-    attempt.picture = customer.render(attempt.upload_id)
+    attempt.picture = customer.render(attempt.media_id)
 
 
 def processed(customer: Customer, attempt: Attempt) -> None:

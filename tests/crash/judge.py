@@ -7,14 +7,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import psycopg
 from mediaservice.v1 import job_pb2, media_pb2, upload_pb2
 from psycopg.rows import dict_row
 
 from media_service.blobs.references import blob_references
-from tests.crash.customer import PICTURES, RENDITION, Attempt, Customer, at_once
+from tests.crash.customer import (
+    PICTURES,
+    RENDITION,
+    Attempt,
+    Customer,
+    Scenario,
+    at_once,
+    in_one_request,
+)
 from tests.crash.site import Site
 from tests.moving import frames_of, shade
+from tests.rpc.conftest import refusal
 from tests.tools import eventually
 
 State = upload_pb2.Upload.State
@@ -36,11 +46,18 @@ REFERENCES = " + ".join(
 # Each finds what may never be, once all jobs are done.
 INVARIANTS = {
     "a media whose upload is not FINISHED": """
-        select media_id as id from media m join uploads u on u.upload_id = m.media_id
+        select m.media_id as id from media m join uploads u on u.media_id = m.media_id
         where u.state <> 'FINISHED'""",
     "a media without an upload": """
         select media_id as id from media m
-        where not exists (select from uploads where upload_id = m.media_id)""",
+        where not exists (select from uploads u where u.media_id = m.media_id)""",
+    "a file that was stored twice": """
+        select min(media_id::text) as id from media group by filename having count(*) > 1""",
+    "an idempotency key without its upload": """
+        select resource_id as id from idempotency_keys k
+        where not exists (select from uploads u where u.upload_id = k.resource_id)""",
+    "an idempotency key of a call that runs": """
+        select resource_id as id from idempotency_keys where lease_until is not null""",
     "a media without exactly one first version": """
         select media_id as id from media m
         where (select count(*) from media_versions v where v.media_id = m.media_id) <> 1""",
@@ -74,7 +91,7 @@ INVARIANTS = {
         select m.media_id as id from media m
         join media_versions v on v.media_id = m.media_id
         join blobs b on b.blob_id = v.blob_id
-        join uploads u on u.upload_id = m.media_id
+        join uploads u on u.media_id = m.media_id
         where m.size_bytes <> b.size_bytes or u.committed_size <> b.size_bytes""",
     "a committed size that is not that of the parts": """
         select u.upload_id as id from uploads u
@@ -121,17 +138,17 @@ class Broken(AssertionError):
 
 def demand(kept: bool, promise: str, attempt: Attempt) -> None:
     if not kept:
-        raise Broken(f"{attempt.upload_id}: {promise}", attempt.fate)
+        raise Broken(f"{attempt.name}: {promise}", attempt.fate)
 
 
 def state_of(customer: Customer, attempt: Attempt) -> str:
-    upload = customer.upload(attempt.upload_id)
+    upload = customer.upload(attempt)
     return State.Name(upload.state) if upload else "NONE"
 
 
 def look(customer: Customer, attempt: Attempt) -> str:
     """The state of an upload, as it is found and not touched; it must be one that can be."""
-    upload, media = customer.upload(attempt.upload_id), customer.media(attempt.upload_id)
+    upload, media = customer.upload(attempt), customer.media(attempt)
     state = State.Name(upload.state) if upload else "NONE"
     if media is not None and state != "FINISHED":  # a worker may have come between
         demand(state_of(customer, attempt) == "FINISHED", f"half-visible while {state}", attempt)
@@ -145,7 +162,7 @@ def look(customer: Customer, attempt: Attempt) -> str:
         demand(state != "NONE", "acknowledged, and now unknown", attempt)
     if upload is not None:
         look_at_bytes(customer, attempt, upload)
-    if state == "ABORTED":
+    if state == "ABORTED" and not attempt.in_one_request:
         demand(attempt.end == "aborted", "given up by nobody", attempt)
     if state == "EXPIRED":
         demand(attempt.end == "expired", "expired before its time", attempt)
@@ -171,7 +188,7 @@ def look_at_job(customer: Customer, attempt: Attempt) -> str:
     if state == "SUCCEEDED" and attempt.streamed:
         look_at_stream(customer, attempt)
     elif state == "SUCCEEDED":
-        made = customer.content(attempt.upload_id, RENDITION)
+        made = customer.content(attempt.media_id, RENDITION)
         whole = len(made) == job.rendition.size_bytes and made[8:12] == b"WEBP"
         demand(whole, "a job SUCCEEDED, and what it made is not there", attempt)
     return state
@@ -180,7 +197,7 @@ def look_at_job(customer: Customer, attempt: Attempt) -> str:
 def look_at_stream(customer: Customer, attempt: Attempt) -> None:
     """Every picture of the film is in it, once and in order."""
     with tempfile.NamedTemporaryFile(prefix="media-crash-") as file:
-        file.write(customer.film(attempt.upload_id))
+        file.write(customer.film(attempt.media_id))
         file.flush()
         shown = frames_of(Path(file.name))
     each = 0.4 if "speed:0.5" in attempt.wanted else 0.2
@@ -194,16 +211,16 @@ def look_at_stream(customer: Customer, attempt: Attempt) -> None:
 
 def look_at_media(customer: Customer, attempt: Attempt) -> None:
     """It gives back every byte, and those of its renditions wherever they lie."""
-    demand(customer.media(attempt.upload_id) is not None, "finished, without a media", attempt)
-    demand(customer.content(attempt.upload_id) == attempt.data, "other bytes", attempt)
+    demand(customer.media(attempt) is not None, "finished, without a media", attempt)
+    demand(customer.content(attempt.media_id) == attempt.data, "other bytes", attempt)
     for name, data in attempt.renditions.items():
-        found = customer.content(attempt.upload_id, name)
+        found = customer.content(attempt.media_id, name)
         demand(found == data, f"other bytes of its rendition {name}", attempt)
 
 
 def look_at_bytes(customer: Customer, attempt: Attempt, upload: upload_pb2.Upload) -> None:
     """What was acknowledged of them is there."""
-    kept = upload.committed_size
+    kept = upload.committed_size_bytes
     demand(kept >= attempt.committed, f"{attempt.committed} became {kept}", attempt)
     if upload.state == State.Value("ACTIVE") and attempt.parts:
         gone = attempt.parts - customer.parts(attempt)
@@ -213,13 +230,15 @@ def look_at_bytes(customer: Customer, attempt: Attempt, upload: upload_pb2.Uploa
 def go_on(customer: Customer, attempt: Attempt) -> None:
     """Brings an upload, as it was left, to the end it was to come to."""
     state = look(customer, attempt)
-    if state == "NONE":
-        at_once(customer, attempt)
+    if attempt.in_one_request:
+        repeat(in_one_request, customer, attempt)
+    elif state == "NONE":
+        repeat(at_once, customer, attempt)
         attempt.end = "stored"
     elif state == "ACTIVE":
         end(customer, attempt)
     elif state == "FINISHED" and attempt.end == "purged":
-        if not attempt.ended and customer.media(attempt.upload_id) is not None:
+        if not attempt.ended and customer.media(attempt) is not None:
             customer.delete(attempt)
             customer.purge(attempt)
         attempt.ended = True
@@ -227,9 +246,25 @@ def go_on(customer: Customer, attempt: Attempt) -> None:
         use(customer, attempt)
 
 
+def repeat(work: Scenario, customer: Customer, attempt: Attempt) -> None:
+    """Repeats a call under its key until the result is there: the one before may be taken to run
+    for a while, or have left its end to a worker."""
+
+    def done() -> bool:
+        try:
+            work(customer, attempt)
+        except grpc.RpcError as error:
+            if refusal(error).reason != "IDEMPOTENCY_IN_PROGRESS":
+                raise
+            return False
+        return True
+
+    eventually(done, 120)
+
+
 def end(customer: Customer, attempt: Attempt) -> None:
     """Finishes an upload that is under way, or gives it up."""
-    upload = customer.upload(attempt.upload_id)
+    upload = customer.upload(attempt)
     assert upload is not None
     if attempt.end == "aborted":
         customer.abort(attempt)
@@ -238,8 +273,8 @@ def end(customer: Customer, attempt: Attempt) -> None:
     elif attempt.by_parts:
         customer.put_parts(attempt)
         customer.complete(attempt)
-    elif upload.committed_size < len(attempt.data):
-        customer.write(attempt, upload.committed_size, len(attempt.data))
+    elif upload.committed_size_bytes < len(attempt.data):
+        customer.write(attempt, upload.committed_size_bytes, len(attempt.data))
     else:
         customer.complete(attempt)
 
@@ -247,7 +282,7 @@ def end(customer: Customer, attempt: Attempt) -> None:
 def use(customer: Customer, attempt: Attempt) -> None:
     """Does with a media what was wanted of it."""
     if attempt.picture:
-        demand(customer.render(attempt.upload_id) == attempt.picture, "another picture", attempt)
+        demand(customer.render(attempt.media_id) == attempt.picture, "another picture", attempt)
     if attempt.visibility:
         customer.show(attempt, attempt.visibility)
     if attempt.wanted:
@@ -264,7 +299,7 @@ def close_case(customer: Customer, attempt: Attempt) -> None:
         demand(ended == wanted, f"a job that was accepted is {ended}", attempt)
     if state != "FINISHED" or attempt.end == "purged":
         return
-    media = customer.media(attempt.upload_id)
+    media = customer.media(attempt)
     assert media is not None
     sha256 = hashlib.sha256(attempt.data).digest()
     state = media_pb2.Media.State.Name(media.state)
@@ -334,8 +369,8 @@ def settle(site: Site, attempts: Sequence[Attempt], report: Report = raise_it) -
         for attempt in attempts:
             with reported(report):
                 go_on(customer, attempt)
-        if ended := [attempt.upload_id for attempt in attempts if attempt.end == "expired"]:
-            site.expire(ended)
+        if ended := [attempt for attempt in attempts if attempt.end == "expired"]:
+            site.expire(*ended)
             worker.stop()  # a sweep comes with the next one's start
             worker = site.start("work")
         eventually(lambda: idle(site), 120)
@@ -344,7 +379,8 @@ def settle(site: Site, attempts: Sequence[Attempt], report: Report = raise_it) -
                 close_case(customer, attempt)
     for what, query in INVARIANTS.items():
         for row in rows(site, query):
-            fate = next((a.fate for a in attempts if a.upload_id == str(row["id"])), "")
+            found = (a for a in attempts if str(row["id"]) in {a.upload_id, a.media_id})
+            fate = next((attempt.fate for attempt in found), "")
             report(Broken(f"{row['id']}: {what}", fate))
     with reported(report):
         look_at_public(site)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from media_service.config import load
 from media_service.db.events import JobRunnable, channel, encode
 from media_service.ids import new_id
 from tests.conftest import with_database
-from tests.crash.customer import Customer
+from tests.crash.customer import Attempt, Customer
 from tests.e2e.conftest import STOP_SECONDS
 from tests.gcs_server import GCS_BUCKET
 from tests.ports import free_port
@@ -125,7 +125,7 @@ class Site:
         return running
 
     def pass_time(self, span: str) -> None:
-        """Moves on the clock by which jobs fall due and leases of dead workers end, and says so."""
+        """Moves the clock on by which jobs fall due and leases of dead processes end."""
         with psycopg.connect(self.database_url, autocommit=True) as db:
             db.execute(
                 "update jobs set run_time = run_time - %(span)s::interval,"
@@ -135,6 +135,9 @@ class Site:
                 "select job_id from jobs where state in ('QUEUED', 'RUNNING')"
                 " for update skip locked)",
                 {"span": span},
+            )
+            db.execute(
+                "update idempotency_keys set lease_until = lease_until - %s::interval", (span,)
             )
             event = JobRunnable()
             db.execute("select pg_notify(%s, %s)", (channel(type(event)), encode(event)))
@@ -163,23 +166,25 @@ class Site:
                 (job_id, part),
             )
 
-    def expire(self, upload_ids: Sequence[str]) -> None:
+    def expire(self, *attempts: Attempt) -> None:
         """Lets these sessions, the purges of their media, or pictures that nobody asks for, fall
         due; a worker sees it when it starts."""
+        uploads = [attempt.upload_id for attempt in attempts if attempt.upload_id]
+        media = [attempt.media_id for attempt in attempts if attempt.media_id]
         with psycopg.connect(self.database_url, autocommit=True) as db:
             db.execute(
                 "update uploads set expire_time = 'epoch'"
                 " where upload_id = any(%s::uuid[]) and state = 'ACTIVE'",
-                (list(upload_ids),),
+                (uploads,),
             )
             db.execute(
                 "update media set purge_time = 'epoch'"
                 " where media_id = any(%s::uuid[]) and delete_time is not null",
-                (list(upload_ids),),
+                (media,),
             )
             db.execute(
                 "update renders set use_time = 'epoch' where media_id = any(%s::uuid[])",
-                (list(upload_ids),),
+                (media,),
             )
 
     def await_picture(self, media_id: str) -> None:

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,7 @@ PATIENCE_SECONDS = 3.0
 SCENARIOS = (
     *(customers.at_once, customers.in_a_session, customers.in_parts) * 2,
     customers.streamed,
+    customers.in_one_request,
     customers.taken_over,
     customers.checked,
     customers.processed,
@@ -151,7 +152,7 @@ class Chapter:
     def _do_something(self, customer: Customer, under_way: list[Attempt]) -> None:
         size = random.randint(self._smallest, self._largest)  # noqa: S311
         attempt = Attempt(picture(size))
-        scenario: Callable[[Customer, Attempt], None] = random.choice(SCENARIOS)  # noqa: S311
+        scenario: customers.Scenario = random.choice(SCENARIOS)  # noqa: S311
         with self._lock:
             resting = [a for a in self._attempts if a not in under_way]
             if resting and random.random() < 0.3:  # noqa: S311
@@ -160,10 +161,10 @@ class Chapter:
                 self._attempts.append(attempt)
             under_way.append(attempt)
         scenario(customer, attempt)
-        if random.random() < 0.3:  # noqa: S311
-            self._site.wear_out(attempt.upload_id)
+        if attempt.media_id and random.random() < 0.3:  # noqa: S311
+            self._site.wear_out(attempt.media_id)
         if attempt.end != "stored":
-            self._site.expire([attempt.upload_id])
+            self._site.expire(attempt)
 
 
 @contextmanager

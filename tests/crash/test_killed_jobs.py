@@ -47,7 +47,7 @@ def test_a_job_whose_worker_is_killed_in_the_middle_is_done_once_more_and_ends_o
         eventually(lambda: job().state == Job.SUCCEEDED, 60)
         done = job()
         assert (done.attempt, done.progress_percent) == (2, 100)
-        assert len(customer.content(attempt.upload_id, RENDITION)) == done.rendition.size_bytes
+        assert len(customer.content(attempt.media_id, RENDITION)) == done.rendition.size_bytes
         second.stop()
     server.stop()
 

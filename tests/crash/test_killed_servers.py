@@ -11,7 +11,7 @@ import pytest
 
 from media_service.failpoints import REGISTRY
 from tests.crash.site import new_site
-from tests.crash.ways import WAYS, Case, names
+from tests.crash.ways import IN_ONE_REQUEST, WAYS, Case, names
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,23 @@ def test_an_unknown_failpoint_stops_the_start(case: Case) -> None:
 @pytest.mark.parametrize("failpoint", names("serve", "local"))
 def test_killed_on_a_disk(case: Case, failpoint: str) -> None:
     case.kill_server_at(failpoint)
+
+
+@pytest.mark.parametrize(
+    "failpoint",
+    [
+        "key.claim.after",
+        "upload.count.after",
+        "upload.verify.before",
+        "key.settle.after",
+        "upload.verify.after",
+        "upload.finish.inside",
+        "upload.finish.after",
+    ],
+)
+def test_killed_while_a_file_comes_in_one_request(case: Case, failpoint: str) -> None:
+    """Repeated under its key, it is stored once."""
+    case.kill_server_at(failpoint, IN_ONE_REQUEST)
 
 
 def test_on_a_disk_everything_comes_to_its_end(case: Case) -> None:

@@ -1,6 +1,7 @@
 """An acknowledged byte is never lost, whoever is killed."""
 
 import hashlib
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.e2e.rest import (
     client_of,
     content,
     create,
+    media_of,
     offset_of,
     open_request,
     refusal,
@@ -32,11 +34,12 @@ MIB = 1 << 20
 def begun(client: httpx.Client) -> dict[str, Any] | None:
     """The user's one upload that is under way, once some of it is durable."""
     uploads = client.get("/v1/uploads", params={"state": "ACTIVE"}).json().get("uploads", [])
-    return uploads[0] if uploads and "committedSize" in uploads[0] else None
+    return uploads[0] if uploads and "committedSizeBytes" in uploads[0] else None
 
 
-def require_stored(client: httpx.Client, media: str, data: bytes) -> None:
+def require_stored(client: httpx.Client, upload: str, data: bytes) -> None:
     """Every byte, and the right checksum in the catalogue."""
+    media = media_of(client, upload)
     assert content(client, media) == data
     assert sha256(settled(client, media)) == hashlib.sha256(data).digest()
 
@@ -56,12 +59,13 @@ def test_an_upload_whose_client_was_killed_is_resumed_by_another(
             first.kill()
             printed, said = first.communicate()
             assert not printed
-            assert f"--resume {upload} " in said
+            (key,) = re.findall(r"--resume (\S+) ", said)
         kept = offset_of(client, upload)
         assert 0 < kept < len(data)
-        again = ("--resume", upload, "--parallel", parallel, str(file))
+        again = ("--resume", key, "--parallel", parallel, str(file))
         second = command(service, "upload", *again, user=user)
-        assert output(second).split("\t")[:2] == [upload, str(len(data))]
+        stored = [media_of(client, upload), str(len(data))]
+        assert output(second).split("\t")[:2] == stored
         require_stored(client, upload, data)
 
 
@@ -95,10 +99,10 @@ def test_an_upload_goes_on_where_it_was_when_the_service_is_killed(
             line.release()
             machine.restart()
             kept = client.get(f"/v1/uploads/{other['uploadId']}").json()
-            assert int(kept["committedSize"]) >= int(other["committedSize"])
+            assert int(kept["committedSizeBytes"]) >= int(other["committedSizeBytes"])
             assert offset_of(bob, upload) >= 2 * MIB
             # Ours goes on by itself; over REST it is asked where.
-            assert output(sending).split("\t")[0] == other["uploadId"]
+            assert output(sending).split("\t")[0] == other["mediaId"]
         assert resume(bob, upload, data).json()["state"] == "FINISHED"
         require_stored(bob, upload, data)
         require_stored(client, other["uploadId"], data)
@@ -117,7 +121,7 @@ def test_what_is_listed_after_the_service_was_killed_is_what_completes(machine: 
             machine.kill_part("serve")
         eventually(lambda: bob.get("/v1/media").status_code == 200)
         now = bob.get(f"/v1/uploads/{upload}").json()
-        kept, number = int(now["committedSize"]), now["nextPartNumber"]
+        kept, number = int(now["committedSizeBytes"]), now["nextPartNumber"]
         rest = bob.put(f"/v1/uploads/{upload}/parts/{number}", content=data[kept:])
         assert rest.status_code == 200, rest.text
         parts = bob.get(f"/v1/uploads/{upload}/parts").json()["parts"]
@@ -137,11 +141,11 @@ def test_nothing_remains_of_a_file_in_one_request_when_the_server_is_killed(
             machine.service, user, "POST", path, Content_Length=len(data)
         ) as connection:
             connection.sendall(data[: 3 * MIB])
-            upload = eventually(lambda: begun(client))["uploadId"]
+            media = eventually(lambda: begun(client))["mediaId"]
             machine.kill_part("serve")
         eventually(lambda: client.get("/v1/media").status_code == 200)
         assert client.get("/v1/media").json() == {}
-        assert refusal(client.get(f"/v1/media/{upload}")) == (404, "MEDIA_NOT_FOUND")
+        assert refusal(client.get(f"/v1/media/{media}")) == (404, "MEDIA_NOT_FOUND")
 
 
 def test_two_services_run_side_by_side_and_know_nothing_of_each_other(machine: Machine) -> None:

@@ -44,7 +44,7 @@ def sending(address: str, attempt: Attempt) -> Iterator["Future[None]"]:
     def send() -> None:
         patient = Backoff(attempts=12)
         with Client(address, token=token("ann"), backoff=patient) as client:
-            client.upload(attempt.data, upload_id=attempt.upload_id)
+            client.upload(attempt.data, filename=attempt.name, request_id=attempt.key)
         attempt.finished = True
 
     with ThreadPoolExecutor(1) as threads:
@@ -53,7 +53,7 @@ def sending(address: str, attempt: Attempt) -> Iterator["Future[None]"]:
 
 def begun(customer: Customer, attempt: Attempt) -> bool:
     """Once some of it is acknowledged."""
-    upload = customer.upload(attempt.upload_id)
+    upload = customer.upload(attempt)
     if upload is not None:
         attempt.told(upload)
     return attempt.committed > 0
@@ -160,7 +160,7 @@ def test_uploads_go_on_when_the_clock_jumps_back_and_forth(
 
 
 def is_ready(customer: Customer, attempt: Attempt) -> bool:
-    media = customer.media(attempt.upload_id)
+    media = customer.media(attempt)
     return media is not None and media.state == media_pb2.Media.READY
 
 

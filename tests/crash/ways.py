@@ -1,17 +1,16 @@
 """The way to each failpoint, and a service that goes it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from media_service.failpoints import REGISTRY
 from tests.crash import customer as customers
-from tests.crash.customer import KIB, MIB, Attempt, Customer, Killed, picture
+from tests.crash.customer import KIB, MIB, Attempt, Customer, Killed, Scenario, picture
 from tests.crash.judge import look, settle
 from tests.crash.site import Running, Site
 
-Scenario = Callable[[Customer, Attempt], None]
 SMALL, STREAM, LARGE = 100 * KIB, 3 * MIB, 9 * MIB
 
 
@@ -45,6 +44,7 @@ FILMED = Way(customers.filmed)
 # In the middle of a part.
 AMID_FILM = Way(customers.filmed, nth=20)
 
+IN_ONE_REQUEST = Way(customers.in_one_request, size=STREAM)
 RENDERED = Way(customers.rendered, worker=True)
 
 WAYS: Mapping[str, Way] = {
@@ -54,6 +54,8 @@ WAYS: Mapping[str, Way] = {
     "local.put.after": AT_ONCE,
     "upload.one-step.before": AT_ONCE,
     "upload.one-step.after": AT_ONCE,
+    "key.claim.after": AT_ONCE,
+    "key.settle.after": AT_ONCE,
     "upload.create.before": IN_A_SESSION,
     "upload.create.after": IN_A_SESSION,
     "upload.take-over.after": SECOND_PIECE,
@@ -164,8 +166,8 @@ class Case:
         """One that goes on while workers are killed."""
         return self.site.start("serve")
 
-    def kill_server_at(self, failpoint: str) -> None:
-        way = WAYS[failpoint]
+    def kill_server_at(self, failpoint: str, way: Way | None = None) -> None:
+        way = way or WAYS[failpoint]
         server = self.site.start("serve", f"{failpoint}@{way.nth}")
         with self.site.customer(server) as customer:
             self._look(customer)
@@ -177,10 +179,10 @@ class Case:
         with self.site.customer(self.server) as customer:
             attempt = self._go(customer, failpoint, way)
             if attempt.picture:
-                self.site.await_picture(attempt.upload_id)
-            self.site.expire([attempt.upload_id])
+                self.site.await_picture(attempt.media_id)
+            self.site.expire(attempt)
             if way.worn_out:
-                self.site.wear_out(attempt.upload_id)
+                self.site.wear_out(attempt.media_id)
             self.site.start("work", f"{failpoint}@{way.nth}").await_death()
             self.site.keep_leases()
             self.site.put_off_parts()

@@ -81,6 +81,11 @@ def create(client: httpx.Client, **spec: Any) -> str:
     return str(answer.json()["uploadId"])
 
 
+def media_of(client: httpx.Client, upload_id: str) -> str:
+    """The id of the media that an upload becomes."""
+    return str(client.get(f"/v1/uploads/{upload_id}").json()["mediaId"])
+
+
 def offset_of(client: httpx.Client, upload_id: str) -> int:
     return int(client.head(f"/v1/uploads/{upload_id}/content").headers["upload-offset"])
 

@@ -16,6 +16,7 @@ from tests.e2e.rest import (
     content,
     create,
     files_with,
+    media_of,
     offset_of,
     open_request,
     patch,
@@ -108,7 +109,7 @@ def test_an_upload_of_such_bytes_fails_and_says_why_ever_after(
     assert (ended["state"], reason_of(ended["error"])) == ("FAILED", reason)
     again = owner.post(f"/v1/uploads/{upload}:complete", json={})
     assert refusal(again) == (409, "UPLOAD_NOT_ACTIVE")
-    assert refusal(owner.get(f"/v1/media/{upload}")) == (404, "MEDIA_NOT_FOUND")
+    assert refusal(owner.get(f"/v1/media/{media_of(owner, upload)}")) == (404, "MEDIA_NOT_FOUND")
     eventually(lambda: not stored_files(service) - before)
 
 
@@ -219,4 +220,4 @@ def test_a_second_writer_takes_over_and_nothing_of_the_first_is_kept_later(
         assert answer.startswith(b"HTTP/1.1 409 Conflict")
         assert b"SUPERSEDED" in answer
     assert patch(alice, upload, 2 * MIB, b"", complete=True).json()["state"] == "FINISHED"
-    assert content(alice, upload) == data
+    assert content(alice, media_of(alice, upload)) == data

@@ -11,7 +11,7 @@ import pytest
 from crc32c import crc32c as crc32c_of
 
 from tests.e2e.conftest import Service
-from tests.e2e.rest import content, create, offset_of, patch, refusal, stored_files
+from tests.e2e.rest import content, create, media_of, offset_of, patch, refusal, stored_files
 from tests.media_files import film, jpeg
 from tests.tools import eventually
 
@@ -73,7 +73,7 @@ def test_eight_parts_go_up_side_by_side(alice: httpx.Client) -> None:
     listed = alice.get(f"/v1/uploads/{upload}/parts", params={"pageSize": 5}).json()
     assert [part["partNumber"] for part in listed["parts"]] == [1, 2, 3, 4, 5]
     assert complete(alice, upload).json()["state"] == "FINISHED"
-    assert content(alice, upload) == data
+    assert content(alice, media_of(alice, upload)) == data
 
 
 def test_a_part_is_checked_against_its_digest(alice: httpx.Client) -> None:
@@ -122,7 +122,7 @@ def test_a_stranger_sends_the_parts_that_were_signed(
     assert send(signed[1], pieces[1]).status_code == 200
     done = complete(alice, upload)
     assert done.json()["state"] == "FINISHED"
-    assert content(alice, upload) == data
+    assert content(alice, media_of(alice, upload)) == data
     # A URL dies with its upload.
     assert refusal(send(signed[1], pieces[1])) == (403, "LINK_INVALID")
 
@@ -142,7 +142,7 @@ def test_what_a_url_is_for_must_be_said(alice: httpx.Client) -> None:
         {"parts": [{"partNumber": 1, "crc32c": 4}]},
         {"parts": [named(1, b"a"), named(1, b"a")]},
         {"parts": [named(0, b"a")]},
-        {"parts": [named(1, b"a")], "lifetime": "604801s"},
+        {"parts": [named(1, b"a")], "ttl": "604801s"},
     ):
         answer = alice.post(f"/v1/uploads/{create(alice)}:sign", json=body)
         assert refusal(answer) == (400, "INVALID_FIELD"), body
@@ -190,7 +190,7 @@ def test_a_stream_goes_on_where_a_signed_part_did_not_come(alice: httpx.Client) 
     first, second = sign(alice, upload, (1, b"first"), (2, b"second"))
     send(first, b"first")
     answer = patch(alice, upload, 5, b"streamed")
-    assert answer.json()["committedSize"] == "13"
+    assert answer.json()["committedSizeBytes"] == "13"
     assert refusal(send(second, b"second")) == (403, "LINK_INVALID")
     assert offset_of(alice, upload) == 13
 
@@ -199,7 +199,7 @@ def test_a_link_that_is_not_ours_or_is_over_says_nothing(
     service: Service, alice: httpx.Client, stranger: httpx.Client
 ) -> None:
     upload = create(alice)
-    (part,) = sign(alice, upload, (1, b"right"), lifetime="1s")
+    (part,) = sign(alice, upload, (1, b"right"), ttl="1s")
     token = part["url"].rpartition("/")[2]
     answers = [
         stranger.put(f"/v1/signed/{bad}", content=b"right")

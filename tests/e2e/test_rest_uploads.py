@@ -20,16 +20,18 @@ from tests.e2e.rest import (
     content,
     create,
     digest,
+    media_of,
     offset_of,
     open_request,
     patch,
+    reason_of,
     refusal,
     resume,
     sha256,
     store,
     stored_files,
 )
-from tests.media_files import film, jpeg
+from tests.media_files import film, jpeg, png
 from tests.tools import eventually, require_tool
 
 MIB = 1 << 20
@@ -53,14 +55,15 @@ def test_an_upload_is_sent_in_pieces_and_becomes_a_media(alice: httpx.Client) ->
         assert answer.status_code == 200
         assert answer.headers["upload-offset"] == str(start + MIB)
         assert answer.headers["upload-complete"] == "?0"
-        assert answer.json()["committedSize"] == str(start + MIB)
+        assert answer.json()["committedSizeBytes"] == str(start + MIB)
     answer = patch(alice, upload, 3 * MIB, data[3 * MIB :], complete=True)
     assert answer.headers["upload-complete"] == "?1"
     assert answer.json()["state"] == "FINISHED"
     media = answer.json()["media"]
-    assert (media["mediaId"], media["filename"]) == (upload, "film.mp4")
+    assert (media["mediaId"], media["filename"]) == (media_of(alice, upload), "film.mp4")
+    assert media["mediaId"] != upload
     assert (media["contentType"], media["sizeBytes"]) == ("video/mp4", str(len(data)))
-    assert content(alice, upload) == data
+    assert content(alice, media_of(alice, upload)) == data
 
 
 def test_head_tells_where_an_upload_goes_on(alice: httpx.Client) -> None:
@@ -113,7 +116,7 @@ def test_a_body_with_the_right_digest_is_kept(alice: httpx.Client) -> None:
     assert answer.headers["upload-offset"] == "200"
     answer = patch(alice, upload, 200, data[200:], complete=True, content_digest=digest(data[200:]))
     assert answer.json()["state"] == "FINISHED"
-    assert content(alice, upload) == data
+    assert content(alice, media_of(alice, upload)) == data
 
 
 @pytest.mark.parametrize("size", [100, 3 * MIB])
@@ -125,7 +128,7 @@ def test_nothing_is_kept_of_a_body_with_a_wrong_digest(alice: httpx.Client, size
     assert offset_of(alice, upload) == 200
     answer = patch(alice, upload, 200, data[200:], complete=True)
     assert answer.json()["state"] == "FINISHED"
-    assert content(alice, upload) == data
+    assert content(alice, media_of(alice, upload)) == data
 
 
 def test_the_digest_of_the_whole_is_checked(alice: httpx.Client) -> None:
@@ -138,7 +141,7 @@ def test_the_digest_of_the_whole_is_checked(alice: httpx.Client) -> None:
     assert refusal(answer) == (400, "CHECKSUM_MISMATCH")
     ended = alice.get(f"/v1/uploads/{upload}").json()
     assert ended["state"] == "FAILED"
-    assert refusal(alice.get(f"/v1/media/{upload}"))[0] == 404
+    assert refusal(alice.get(f"/v1/media/{media_of(alice, upload)}"))[0] == 404
 
 
 def test_a_digest_of_a_whole_that_came_in_pieces_is_checked_by_reading_it(
@@ -166,7 +169,7 @@ def test_an_upload_can_be_completed_by_itself_and_again(alice: httpx.Client) -> 
     assert first.json()["state"] == "FINISHED"
     again = alice.post(f"/v1/uploads/{upload}:complete")
     assert again.status_code == 200
-    assert again.json()["media"]["mediaId"] == upload
+    assert again.json()["media"]["mediaId"] == media_of(alice, upload)
 
 
 def test_an_upload_that_lacks_bytes_cannot_be_completed_yet(alice: httpx.Client) -> None:
@@ -193,38 +196,77 @@ def test_an_aborted_upload_takes_no_more_and_leaves_no_bytes(
 
 
 def test_a_finished_upload_cannot_be_aborted(alice: httpx.Client) -> None:
-    media = store(alice, jpeg())
-    answer = alice.delete(f"/v1/uploads/{media['mediaId']}")
+    upload = create(alice)
+    patch(alice, upload, 0, jpeg(), complete=True)
+    answer = alice.delete(f"/v1/uploads/{upload}")
     assert refusal(answer) == (409, "UPLOAD_NOT_ACTIVE")
 
 
-def test_a_request_id_opens_one_upload_however_often_it_is_sent(alice: httpx.Client) -> None:
-    request = {"requestId": new_id()}
-    answers = [alice.post("/v1/uploads", params=request, json={"filename": "a"}) for _ in "12"]
-    assert len({answer.json()["uploadId"] for answer in answers}) == 1
+def test_an_idempotency_key_creates_one_upload(alice: httpx.Client) -> None:
+    key = new_id()
+    ways: list[dict[str, Any]] = [
+        {"params": {"requestId": key}},
+        {"headers": {"Idempotency-Key": key}},
+        {"headers": {"Idempotency-Key": key}, "params": {"requestId": key}},
+    ]
+    for options in ways:
+        answers = [alice.post("/v1/uploads", json={"filename": "a"}, **options) for _ in "12"]
+        assert {answer.status_code for answer in answers} == {201}
+        assert len({answer.json()["uploadId"] for answer in answers}) == 1
+        answer = alice.post("/v1/uploads", json={"filename": "b"}, **options)
+        assert refusal(answer) == (409, "IDEMPOTENCY_CONFLICT")
+    for wrong in ("", "x" * 256, "\N{EURO SIGN}"):
+        headers = [(b"Idempotency-Key", wrong.encode())]
+        assert refusal(alice.post("/v1/uploads", json={}, headers=headers))[0] == 400
 
 
-def test_an_id_of_ones_own_is_taken_once(alice: httpx.Client) -> None:
-    mine = new_id()
-    assert create(alice, uploadId=mine) == mine
-    answer = alice.post("/v1/uploads", json={"uploadId": mine})
-    assert refusal(answer) == (409, "UPLOAD_EXISTS")
+def test_an_idempotency_key_stores_a_file_once(alice: httpx.Client) -> None:
+    headers = {"Idempotency-Key": f"my file, {new_id()}"}
+    url = "/v1/media:upload?filename=a.jpg"
+    first = alice.post(url, content=jpeg(), headers=headers)
+    again = alice.post(url, content=jpeg(), headers=headers)
+    assert first.status_code == again.status_code == 201
+    assert first.json()["mediaId"] == again.json()["mediaId"]
+    # Also with another boundary of a form, and in a request of unknown length.
+    form = {"Idempotency-Key": f"my form, {new_id()}"}
+    stored = [
+        alice.post("/v1/media:upload", files={"file": ("a.jpg", jpeg())}, headers=form)
+        for _ in "12"
+    ]
+    assert len({answer.json()["mediaId"] for answer in stored}) == 1
+    again = alice.post(url, content=iter([jpeg()[:100], jpeg()[100:]]), headers=headers)
+    assert again.json()["mediaId"] == first.json()["mediaId"]
+    answer = alice.post(url, content=png(), headers=headers)
+    assert refusal(answer) == (409, "IDEMPOTENCY_CONFLICT")
 
 
-def test_several_uploads_are_opened_at_once_in_their_order(alice: httpx.Client) -> None:
+def test_the_spec_of_a_file_can_be_a_query(alice: httpx.Client) -> None:
+    answer = alice.post("/v1/media:upload?spec.filename=a.jpg", content=jpeg())
+    assert answer.json()["filename"] == "a.jpg"
+    answer = alice.post("/v1/media:upload?spec.filename=a.jpg&filename=b.jpg", content=jpeg())
+    assert refusal(answer) == (400, "INVALID_FIELD")
+    answer = alice.post("/v1/media:upload?spec.content_type=image/png", content=jpeg())
+    assert refusal(answer) == (415, "TYPE_MISMATCH")
+
+
+def test_several_uploads_are_created_in_the_order_of_their_requests(alice: httpx.Client) -> None:
     names = [f"{number}.jpg" for number in range(20)]
     requests = [{"spec": {"filename": name}} for name in names]
     answer = alice.post("/v1/uploads:batchCreate", json={"requests": requests})
-    assert [upload["spec"]["filename"] for upload in answer.json()["uploads"]] == names
+    results = answer.json()["results"]
+    assert [result["upload"]["spec"]["filename"] for result in results] == names
 
 
-def test_several_uploads_are_opened_all_or_none(somebody: httpx.Client) -> None:
-    taken = create(somebody)
-    specs = [{"spec": {"filename": "a.jpg"}}, {"spec": {"uploadId": taken}}]
+def test_a_batch_of_uploads_is_created_in_part_or_not_at_all(somebody: httpx.Client) -> None:
+    specs = [{"spec": {"filename": "a.jpg"}}, {"spec": {"contentType": "text/html"}}]
+    answer = somebody.post("/v1/uploads:batchCreate", json={"requests": specs, "atomic": True})
+    assert refusal(answer) == (415, "TYPE_NOT_ALLOWED")
+    assert somebody.get("/v1/uploads").json().get("uploads", []) == []
     answer = somebody.post("/v1/uploads:batchCreate", json={"requests": specs})
-    assert refusal(answer) == (409, "UPLOAD_EXISTS")
-    listed = somebody.get("/v1/uploads").json()["uploads"]
-    assert [upload["uploadId"] for upload in listed] == [taken]
+    created, refused = answer.json()["results"]
+    assert reason_of(refused["error"]) == "TYPE_NOT_ALLOWED"
+    (listed,) = somebody.get("/v1/uploads").json()["uploads"]
+    assert listed["uploadId"] == created["upload"]["uploadId"]
 
 
 def test_uploads_are_listed_newest_first_by_page_and_state(somebody: httpx.Client) -> None:
@@ -288,20 +330,21 @@ def test_a_watch_shows_progress_until_the_upload_has_finished(
         ) as uploading,
     ):
         seen = events(watch)
-        assert next(seen)["committedSize"] == "0"
+        assert next(seen)["committedSizeBytes"] == "0"
         uploading.sendall(data[:MIB])
         # The body has not ended, but what came of it is durable after a while.
-        assert any(event["committedSize"] == str(MIB) for event in seen)
+        assert any(event["committedSizeBytes"] == str(MIB) for event in seen)
         uploading.sendall(data[MIB:])
         states = [event["state"] for event in seen]
     assert states[-1] == "FINISHED"
     assert set(states[:-1]) <= {"ACTIVE", "VERIFYING"}
-    assert content(alice, upload) == data
+    assert content(alice, media_of(alice, upload)) == data
 
 
 def test_a_watch_of_what_has_ended_tells_so_and_ends(alice: httpx.Client) -> None:
-    media = store(alice, jpeg())
-    with alice.stream("GET", f"/v1/uploads/{media['mediaId']}:watch") as watch:
+    upload = create(alice)
+    patch(alice, upload, 0, jpeg(), complete=True)
+    with alice.stream("GET", f"/v1/uploads/{upload}:watch") as watch:
         assert [event["state"] for event in events(watch)] == ["FINISHED"]
 
 
@@ -481,7 +524,7 @@ def test_what_came_of_a_body_that_was_cut_is_kept_and_resumed(
     assert offset_of(alice, upload) >= MIB
     answer = resume(alice, upload, data)
     assert answer.json()["state"] == "FINISHED"
-    assert content(alice, upload) == data
+    assert content(alice, media_of(alice, upload)) == data
 
 
 def test_nothing_remains_of_a_file_in_one_request_that_was_cut(

@@ -25,6 +25,7 @@ from tests.e2e.rest import (
     content,
     create,
     digest,
+    media_of,
     offset_of,
     patch,
     public_url,
@@ -98,14 +99,14 @@ def test_a_film_goes_up_in_parts_and_is_resumed_at_the_last_whole_one(user: http
     # What is less than S3 takes as a part is not acknowledged, and is sent again.
     assert offset_of(user, upload) == PART
     assert resume(user, upload, data).json()["state"] == "FINISHED"
-    assert content(user, upload) == data
-    assert sha256(settled(user, upload)) == hashlib.sha256(data).digest()
+    assert content(user, media_of(user, upload)) == data
+    assert sha256(settled(user, media_of(user, upload))) == hashlib.sha256(data).digest()
 
 
 def test_an_append_below_the_least_part_is_refused_and_told_why(user: httpx.Client) -> None:
     data = film(6 * MIB)
     upload = create(user, sizeBytes=len(data))
-    assert user.get(f"/v1/uploads/{upload}").json()["minAppendSize"] == str(5 * MIB)
+    assert user.get(f"/v1/uploads/{upload}").json()["minAppendSizeBytes"] == str(5 * MIB)
     refused = patch(user, upload, 0, data[:MIB], complete=False)
     assert refusal(refused) == (400, "APPEND_TOO_SMALL")
     assert offset_of(user, upload) == 0
@@ -114,7 +115,7 @@ def test_an_append_below_the_least_part_is_refused_and_told_why(user: httpx.Clie
     assert (
         patch(user, upload, 5 * MIB, data[5 * MIB :], complete=True).json()["state"] == "FINISHED"
     )
-    assert content(user, upload) == data
+    assert content(user, media_of(user, upload)) == data
 
 
 def test_a_body_that_counts_as_a_whole_or_not_at_all_may_be_large(user: httpx.Client) -> None:
@@ -126,7 +127,7 @@ def test_a_body_that_counts_as_a_whole_or_not_at_all_may_be_large(user: httpx.Cl
     assert offset_of(user, upload) == 0
     done = patch(user, upload, 0, data, complete=True, content_digest=digest(data))
     assert done.json()["state"] == "FINISHED"
-    assert content(user, upload) == data
+    assert content(user, media_of(user, upload)) == data
 
 
 def test_an_upload_in_one_request_is_stored_whole(user: httpx.Client) -> None:
@@ -180,7 +181,7 @@ def test_nothing_remains_of_an_upload_that_was_aborted(user: httpx.Client, folde
     assert set(objects(folder)) > before
     user.delete(f"/v1/uploads/{upload}").raise_for_status()
     eventually(lambda: set(objects(folder)) <= before)
-    assert refusal(user.get(f"/v1/media/{upload}")) == (404, "MEDIA_NOT_FOUND")
+    assert refusal(user.get(f"/v1/media/{media_of(user, upload)}")) == (404, "MEDIA_NOT_FOUND")
 
 
 @pytest.mark.parametrize("size", [1000, 2 * PART + MIB])

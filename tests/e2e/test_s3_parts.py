@@ -10,7 +10,7 @@ from crc32c import crc32c as crc32c_of
 
 from media_service.ids import new_id
 from tests.e2e.conftest import Service
-from tests.e2e.rest import client_of, content, create, offset_of, patch, refusal, resume
+from tests.e2e.rest import client_of, content, create, media_of, offset_of, patch, refusal, resume
 from tests.e2e.test_rest_parts import complete, named, put, send, sign
 from tests.e2e.test_s3 import objects
 from tests.media_files import film, jpeg
@@ -32,7 +32,7 @@ def test_parts_through_the_service_come_in_any_order(user: httpx.Client) -> None
         start = (number - 1) * LEAST
         assert put(user, upload, number, data[start : start + LEAST]).status_code == 200
     assert complete(user, upload).json()["state"] == "FINISHED"
-    assert content(user, upload) == data
+    assert content(user, media_of(user, upload)) == data
 
 
 def test_a_part_that_others_follow_is_not_too_small(user: httpx.Client) -> None:
@@ -47,7 +47,7 @@ def test_a_part_that_others_follow_is_not_too_small(user: httpx.Client) -> None:
 
 def test_a_part_may_be_too_large_to_pass_through_the_service(user: httpx.Client) -> None:
     upload = create(user)
-    most = int(user.get(f"/v1/uploads/{upload}").json()["maxPartSize"])
+    most = int(user.get(f"/v1/uploads/{upload}").json()["maxPartSizeBytes"])
     assert refusal(put(user, upload, 1, film(most + 1))) == (413, "CHUNK_TOO_LARGE")
     assert put(user, upload, 1, film(most)).status_code == 200
 
@@ -68,12 +68,12 @@ def test_parts_go_straight_into_the_bucket(user: httpx.Client, endpoint: str, fo
     done = complete(user, upload).json()
     assert done["state"] == "FINISHED"
     assert done["media"]["checksums"]["crc32c"] == crc32c_of(data)
-    assert content(user, upload) == data
+    assert content(user, media_of(user, upload)) == data
     # The URLs died with the upload: the object cannot be touched.
     before = objects(folder)
     assert send(signed[0], pieces[0]).status_code in {403, 404}
     assert objects(folder) == before
-    assert content(user, upload) == data
+    assert content(user, media_of(user, upload)) == data
 
 
 def test_the_bucket_takes_only_the_bytes_that_were_signed(user: httpx.Client) -> None:
@@ -110,7 +110,7 @@ def test_one_upload_takes_every_road(on_s3: Service, user: httpx.Client) -> None
     assert offset_of(user, upload) == 4 * LEAST
     assert resume(user, upload, data).json()["state"] == "FINISHED"
     assert send(late, data[4 * LEAST : 5 * LEAST]).status_code in {403, 404}
-    assert content(user, upload) == data
+    assert content(user, media_of(user, upload)) == data
 
 
 def test_streams_that_end_in_peace_leave_no_number_out(user: httpx.Client) -> None:
@@ -124,7 +124,7 @@ def test_streams_that_end_in_peace_leave_no_number_out(user: httpx.Client) -> No
     listed = user.get(f"/v1/uploads/{upload}/parts").json()["parts"]
     assert [part["partNumber"] for part in listed] == [1, 2, 3, 4]
     assert complete(user, upload).json()["state"] == "FINISHED"
-    assert content(user, upload) == data
+    assert content(user, media_of(user, upload)) == data
 
 
 @pytest.mark.parametrize("size", [MIB, LEAST + MIB])
@@ -135,4 +135,4 @@ def test_an_end_that_is_none_keeps_what_can_be_gone_on_from(user: httpx.Client, 
     assert refusal(refused) == (409, "UPLOAD_INCOMPLETE")
     assert offset_of(user, upload) in {0, size if size >= LEAST else 0}
     assert resume(user, upload, data).json()["state"] == "FINISHED"
-    assert content(user, upload) == data
+    assert content(user, media_of(user, upload)) == data

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from media_service.storage.drivers.s3.location import S3Location
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.admission import Admission
 from media_service.uploads.finish import Finisher
-from media_service.uploads.model import UploadSpec
+from media_service.uploads.model import NewUpload, UploadSpec
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.running import Running
 from media_service.uploads.service import UploadService
@@ -111,11 +111,11 @@ class Service:
 
     async def upload(self, data: bytes | None = None, blob_id: str | None = None) -> str:
         """Stores a picture in one step; returns its media id."""
-        spec = UploadSpec(new_id())
-        await self.finisher.finish_in_one_step(
-            spec, Owner("user", "ann"), blob_id or new_id(), data or jpeg(), Checksums()
-        )
-        return spec.upload_id
+        new = NewUpload(UploadSpec(), Owner("user", "ann"))
+        if blob_id:
+            new = replace(new, blob_id=blob_id)
+        await self.finisher.finish_in_one_step(new, data or jpeg(), Checksums())
+        return new.media_id
 
     async def media(self, media_id: str) -> Media | None:
         async with self.database.connection() as db:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from media_service.errors import AlreadyExists
+from media_service.errors import Unavailable
 from media_service.ids import new_id
 from media_service.jobs.model import JobKind
 from media_service.jobs.progress import Progress
@@ -15,7 +15,7 @@ from media_service.storage.driver import OpenBlob
 from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.uploads import queries
 from media_service.uploads.discard import DiscardHandler, expire_uploads
-from media_service.uploads.model import Chunk, UploadSpec, UploadState
+from media_service.uploads.model import Chunk, NewUpload, UploadResult, UploadSpec, UploadState
 from tests.conformance.parts import put, whole
 from tests.media_files import film
 from tests.reconcile.conftest import ANN, Service
@@ -35,7 +35,8 @@ async def left_behind(service: Service) -> str:
 
 async def session(service: Service, data: bytes) -> str:
     """An upload that has all its bytes, and is not completed."""
-    (created,) = await service.uploads.create(ANN, [UploadSpec(new_id())])
+    (created,) = await service.uploads.create(ANN, [(UploadSpec(), None)])
+    assert isinstance(created, UploadResult)
     upload_id = created.upload.upload_id
     await service.uploads.append(ANN, upload_id, chunks(data))
     return upload_id
@@ -70,7 +71,9 @@ async def test_a_session_keeps_its_parts_however_long_it_rests(service: Service)
     upload_id = await session(service, data)
     assert await service.reconcile(repair=True) == []
     await service.uploads.complete(ANN, upload_id, Checksums())
-    blob = (await service.known(upload_id)).blob
+    media = (await service.uploads.get(ANN, upload_id)).media
+    assert media is not None
+    blob = media.blob
     assert await service.store.head(blob.key, len(data), len(data)) == data
     assert await service.reconcile() == []
 
@@ -99,17 +102,10 @@ async def test_a_session_that_comes_after_its_parts_were_aborted_is_refused(
     blob_id = key.rpartition("/")[2]
     await service.reconcile(repair=True)
     async with service.database.connection() as db:
-        added = await queries.insert(
-            db,
-            UploadSpec(new_id()),
-            ANN.owner,
-            blob_id=blob_id,
-            store_session="",
-            epoch=1,
-            expiry=GRACE,
-        )
+        new = NewUpload(UploadSpec(), ANN.owner, blob_id=blob_id)
+        added = await queries.insert(db, new, "", 1, GRACE)
     assert not added
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(Unavailable):
         await service.upload(blob_id=blob_id)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from media_service.db.database import Database
-from media_service.errors import AlreadyExists, MediaError
+from media_service.errors import MediaError, Unavailable
 from media_service.ids import new_id
 from media_service.reconcile.compare import STRANGERS
 from media_service.reconcile.model import GRACE, Kind, NotTheSame
@@ -126,7 +126,7 @@ async def test_an_upload_that_comes_after_its_bytes_were_removed_is_refused(held
     await gate(held).stored.wait()
     assert await held.reconcile(repair=True) == []
     gate(held).go_on.set()
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(Unavailable):
         await upload
     assert await held.execute("select media_id from media") == []
     assert await held.reconcile() == []

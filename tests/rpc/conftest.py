@@ -70,15 +70,17 @@ class Caller:
     async def write(
         self, messages: Iterable[upload_service_pb2.WriteUploadRequest]
     ) -> upload_pb2.Upload:
-        return await asyncio.to_thread(self._write, messages)
+        return await self.stream("WriteUpload", messages)
 
-    def _write(
-        self, messages: Iterable[upload_service_pb2.WriteUploadRequest]
-    ) -> upload_pb2.Upload:
+    async def stream(self, method: str, messages: Iterable[Any]) -> Any:
+        """One call of UploadService that sends a stream."""
+        return await asyncio.to_thread(self._stream, method, messages)
+
+    def _stream(self, method: str, messages: Iterable[Any]) -> Any:
         # Not grpc.aio: it may lose the status of a call that the server ends during a write.
         with grpc.insecure_channel(self.address) as channel:
             uploads = upload_service_pb2_grpc.UploadServiceStub(channel)
-            return uploads.WriteUpload(iter(messages), metadata=self.metadata)
+            return getattr(uploads, method)(iter(messages), metadata=self.metadata)
 
     async def store(self, data: bytes, filename: str = "a.jpg") -> media_pb2.Media:
         """Stores a file in one message."""
@@ -111,6 +113,10 @@ class Caller:
         )
         call = self.downloads.Download(request, metadata=self.metadata)
         return b"".join([message.data async for message in call])
+
+    async def uploaded(self, upload_id: str) -> bytes:
+        """The content of the media that an upload has become."""
+        return await self.content((await self.get_upload(upload_id)).media_id)
 
     async def until_upload(
         self, upload_id: str, is_it: Callable[[upload_pb2.Upload], bool]

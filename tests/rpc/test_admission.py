@@ -84,7 +84,7 @@ async def test_a_refused_append_supersedes_nobody(start: Start) -> None:
     assert (await refused(ann.write(resumed))).reason == "SERVER_BUSY"
     upload = await held.end()
     assert upload.state == Upload.FINISHED
-    assert await ann.content(upload.upload_id) == DATA
+    assert await ann.content(upload.media_id) == DATA
 
 
 async def test_a_stream_that_broke_off_leaves_its_place(start: Start) -> None:

@@ -112,4 +112,4 @@ async def test_many_small_appends_make_one_file(ann: Caller) -> None:
     done = [one for one in (first, second) if isinstance(one, Upload)]
     assert done, (first, second)
     await ann.until_upload(upload.upload_id, lambda u: u.state == Upload.FINISHED)
-    assert await ann.content(upload.upload_id) == data
+    assert await ann.content(upload.media_id) == data

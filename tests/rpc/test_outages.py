@@ -74,13 +74,13 @@ async def test_a_stopping_server_keeps_what_came_and_says_so(
 
         call = uploads.WriteUpload(slow(), metadata=metadata)
         await (await (await start()).caller()).until_upload(
-            upload.upload_id, lambda u: u.committed_size > 0
+            upload.upload_id, lambda u: u.committed_size_bytes > 0
         )
     told = await refused(call)
     go_on.set()
     await channel.close()
     assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
     again = await (await start()).caller()
-    assert (await again.get_upload(upload.upload_id)).committed_size == MIB
+    assert (await again.get_upload(upload.upload_id)).committed_size_bytes == MIB
     done = await again.write(chunks(data, upload_id=upload.upload_id, start=MIB))
     assert await again.content(done.media.media_id) == data

@@ -69,8 +69,7 @@ async def test_it_goes_on_behind_what_a_stream_wrote(
     kind: str, service: Running, data: bytes
 ) -> None:
     ann = await service.caller("ann")
-    upload_id = new_id()
-    await ann.create(size_bytes=SIZE, upload_id=upload_id)
+    upload_id = (await ann.create(size_bytes=SIZE)).upload_id
     await write(ann, upload_id, data[: 1 << 20])
     media = await store(kind, service, data, upload_id=upload_id, parallel=2)
     assert media.checksums.crc32c == crc32c_of(data)
@@ -99,7 +98,7 @@ async def test_it_goes_on_behind_what_a_stream_wrote_on_s3(
     media = await store("sync", s3_service, data, upload_id=upload_id, parallel=2)
     assert (await stream.refused()).reason in {"SUPERSEDED", "UPLOAD_NOT_ACTIVE"}
     assert media.checksums.crc32c == crc32c_of(data)
-    assert await ann.content(upload_id) == data
+    assert await ann.uploaded(upload_id) == data
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -114,7 +113,7 @@ async def test_parts_of_another_size_are_gone_on_with_in_that_size(
     await put(ann, upload_id, 10, rest[32 * MIB :])
     media = await store(kind, service, data, upload_id=upload_id, parallel=2)
     assert media.checksums.crc32c == crc32c_of(data)
-    assert await ann.content(upload_id) == data
+    assert await ann.uploaded(upload_id) == data
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -169,7 +168,7 @@ async def test_what_was_claimed_and_did_not_come_is_sent_to_s3(
     await sign(ann, upload_id, named(2, data[PART : 2 * PART]))
     media = await store("sync", s3_service, data, upload_id=upload_id, parallel=3)
     assert media.checksums.crc32c == crc32c_of(data)
-    assert await ann.content(upload_id) == data
+    assert await ann.uploaded(upload_id) == data
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -198,6 +197,19 @@ async def test_a_stream_behind_other_bytes_makes_no_media(
         await store(kind, service, data, upload_id=upload_id)
     assert caught.value.reason == "CHECKSUM_MISMATCH"
     assert (await ann.get_upload(upload_id)).state == Upload.FAILED
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("parallel", [1, 2])
+async def test_a_request_id_stores_a_file_once(
+    kind: str, parallel: int, service: Running, data: bytes
+) -> None:
+    key = new_id()
+    stored = await store(kind, service, data, request_id=key, parallel=parallel)
+    assert await store(kind, service, data, request_id=key, parallel=parallel) == stored
+    with pytest.raises(MediaServiceError) as caught:
+        await store(kind, service, data[:-1], request_id=key, parallel=parallel)
+    assert caught.value.reason == "IDEMPOTENCY_CONFLICT"
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

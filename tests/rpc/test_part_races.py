@@ -101,7 +101,7 @@ async def test_whoever_comes_first_rows_agree_with_what_is_counted(
         assert (counted, behind) == (stored, 0)
         done = await tried(complete(ann, upload_id))
         if done is not None and done.state == Upload.FINISHED:
-            assert len(await ann.content(upload_id)) == done.committed_size
+            assert len(await ann.uploaded(upload_id)) == done.committed_size_bytes
 
 
 async def test_a_part_that_is_looked_for_while_it_is_put_stays(on_gcs: Caller, gcs: str) -> None:
@@ -119,7 +119,7 @@ async def test_a_part_that_is_looked_for_while_it_is_put_stays(on_gcs: Caller, g
     over.set()
     await asyncio.gather(*pollers)
     assert (await complete(on_gcs, upload_id)).state == Upload.FINISHED
-    assert await on_gcs.content(upload_id) == b"".join(parts)
+    assert await on_gcs.uploaded(upload_id) == b"".join(parts)
 
 
 async def test_completed_by_many_at_once_it_is_one_media(on_gcs: Caller, gcs: str) -> None:
@@ -149,7 +149,7 @@ async def test_nothing_follows_a_part_that_is_too_small_for_it(on_s3: Caller) ->
     assert (told.reason, told.metadata["part_number"]) == ("PART_TOO_SMALL", "2")
     assert (await refused(put(on_s3, upload_id, 3, b"more"))).reason == "PART_TOO_SMALL"
     assert (await complete(on_s3, upload_id)).state == Upload.FINISHED
-    assert await on_s3.content(upload_id) == data
+    assert await on_s3.uploaded(upload_id) == data
 
 
 async def test_an_end_that_contradicts_the_beginning_is_none(on_s3: Caller) -> None:
@@ -158,12 +158,12 @@ async def test_an_end_that_contradicts_the_beginning_is_none(on_s3: Caller) -> N
     wrong = Write(upload_id=upload_id, data=data[:MIB], finish=True)
     wrong.checksums.crc32c = 1
     assert (await refused(on_s3.write([wrong]))).reason == "CHECKSUM_MISMATCH"
-    kept = (await on_s3.get_upload(upload_id)).committed_size
+    kept = (await on_s3.get_upload(upload_id)).committed_size_bytes
     messages = [Write(offset=at, data=data[at : at + MIB]) for at in range(kept, len(data), MIB)]
     messages[0].upload_id = upload_id
     messages[-1].finish = True
     assert (await on_s3.write(messages)).state == Upload.FINISHED
-    assert await on_s3.content(upload_id) == data
+    assert await on_s3.uploaded(upload_id) == data
 
 
 async def begun(caller: Caller, service: Running, upload_id: str) -> asyncio.Task[Any]:
@@ -205,12 +205,12 @@ async def test_a_part_that_may_not_be_put_does_not_end_a_stream(ann: Caller) -> 
         yield Write(offset=1000, data=b"b" * 1000)
 
     streaming = asyncio.create_task(ann.call(ann.uploads.WriteUpload, slow()))
-    await ann.until_upload(upload_id, lambda it: it.committed_size == 1000)
+    await ann.until_upload(upload_id, lambda it: it.committed_size_bytes == 1000)
     assert (await refused(put(ann, upload_id, 1, b"c"))).reason == "PART_CONFLICT"
     assert (await refused(sign(ann, upload_id, named(1, b"c")))).reason == "PART_CONFLICT"
     assert await listed(ann, upload_id) == [named(1, b"a" * 1000)]  # what counts of it by now
     go_on.set()
-    assert (await streaming).committed_size == 2000
+    assert (await streaming).committed_size_bytes == 2000
     (part,) = await listed(ann, upload_id)
     assert part.size_bytes == 2000
 
@@ -219,7 +219,7 @@ async def test_an_upload_lasts_as_long_as_the_urls_that_lead_to_it(start: Start)
     ann = await (await start(upload_expiry="1h")).caller("ann")
     upload_id = (await ann.create()).upload_id
     request = upload_service_pb2.SignUploadRequest(
-        upload_id=upload_id, parts=[named(2, b"later")], lifetime={"seconds": 86400}
+        upload_id=upload_id, parts=[named(2, b"later")], ttl={"seconds": 86400}
     )
     signed = await ann.call(ann.uploads.SignUpload, request)
     await put(ann, upload_id, 1, b"now")  # which moves the time it may rest, but not back
@@ -246,7 +246,7 @@ async def test_two_servers_take_the_parts_of_one_upload(start: Start, service: R
         parts = await listed(callers[1], upload_id)
         assert [part.part_number for part in parts] == list(range(1, 7))
         await complete(callers[1], upload_id)
-        content = await callers[0].content(upload_id)
+        content = await callers[0].uploaded(upload_id)
         for at, part in enumerate(parts):
             assert crc32c_of(content[at * MIB : (at + 1) * MIB]) == part.crc32c
 
@@ -272,7 +272,7 @@ async def test_parts_go_on_behind_a_stream_that_went_on_behind_parts(
         at = (2 * number - 3) * MIB
         await put(ann, upload_id, number, data[at : at + 2 * MIB])
     assert (await complete(ann, upload_id)).state == Upload.FINISHED
-    assert await ann.content(upload_id) == data
+    assert await ann.uploaded(upload_id) == data
 
 
 def written(folder: Path) -> int:

@@ -90,14 +90,14 @@ async def test_parts_come_side_by_side_in_any_order(ann: Caller, said: int | Non
     )
     assert sorted(part.part_number for part in stored) == list(range(1, 10))
     now = await ann.get_upload(upload.upload_id)
-    assert (now.committed_size, now.next_part_number) == (len(data), 10)
+    assert (now.committed_size_bytes, now.next_part_number) == (len(data), 10)
     assert await listed(ann, upload.upload_id, page_size=4) == [
         named(number, part) for number, part in enumerate(parts, 1)
     ]
     done = await complete(ann, upload.upload_id)
     assert done.state == Upload.FINISHED
     assert done.media.checksums.crc32c == crc32c_of(data)
-    assert await ann.content(upload.upload_id) == data
+    assert await ann.content(upload.media_id) == data
 
 
 async def test_a_declared_sha256_is_checked_by_reading_the_parts_back(working: Running) -> None:
@@ -121,7 +121,7 @@ async def test_the_same_bytes_again_are_the_same_part(ann: Caller) -> None:
     upload_id = (await ann.create()).upload_id
     first = await put(ann, upload_id, 1, data)
     assert await put(ann, upload_id, 1, data) == first == named(1, data)
-    assert (await ann.get_upload(upload_id)).committed_size == len(data)
+    assert (await ann.get_upload(upload_id)).committed_size_bytes == len(data)
 
 
 async def test_other_bytes_under_a_taken_number_are_refused(ann: Caller) -> None:
@@ -145,7 +145,7 @@ async def test_a_part_has_the_size_that_was_said(ann: Caller) -> None:
         assert len(await listed(ann, upload_id)) == number - 1
         await put(ann, upload_id, number, part)
     await complete(ann, upload_id)
-    assert await ann.content(upload_id) == data
+    assert await ann.uploaded(upload_id) == data
 
 
 @pytest.mark.parametrize("more", [0, 1], ids=["of one size", "of other sizes"])
@@ -167,7 +167,7 @@ async def test_of_many_who_put_a_number_at_once_one_decides_what_it_is(
     (part,) = await listed(ann, upload_id)
     assert part in stored
     await complete(ann, upload_id)
-    assert crc32c_of(await ann.content(upload_id)) == part.crc32c
+    assert crc32c_of(await ann.uploaded(upload_id)) == part.crc32c
 
 
 @pytest.mark.parametrize("number", [0, -1, 10_001])
@@ -192,7 +192,7 @@ async def test_completing_names_the_parts_that_are_missing(ann: Caller) -> None:
     for number in (1, 4, 5, 7, 8):
         await put(ann, upload_id, number, parts[number - 1])
     assert (await complete(ann, upload_id, wanted)).state == Upload.FINISHED
-    assert await ann.content(upload_id) == b"".join(parts)
+    assert await ann.uploaded(upload_id) == b"".join(parts)
 
 
 async def test_the_callers_list_must_be_what_is_here(ann: Caller) -> None:
@@ -227,13 +227,13 @@ async def test_a_stream_does_not_pass_parts_that_wait_behind_a_gap(ann: Caller) 
     assert (told.metadata["missing_parts"], told.metadata["committed_size_bytes"]) == ("2", "1000")
     await put(ann, upload_id, 2, parts[1])
     now = await write(ann, upload_id, parts[3], offset=3000)
-    assert now.committed_size == 4000
+    assert now.committed_size_bytes == 4000
     told = await refused(put(ann, upload_id, now.next_part_number - 1, parts[4]))
     assert told.reason == "PART_CONFLICT"
     assert told.metadata["next_part_number"] == str(now.next_part_number)
     await put(ann, upload_id, now.next_part_number, parts[4])
     assert (await complete(ann, upload_id)).state == Upload.FINISHED
-    assert await ann.content(upload_id) == data
+    assert await ann.uploaded(upload_id) == data
 
 
 async def test_a_part_takes_the_upload_from_a_stream(ann: Caller) -> None:
@@ -247,12 +247,12 @@ async def test_a_part_takes_the_upload_from_a_stream(ann: Caller) -> None:
 
     streaming = asyncio.create_task(ann.call(ann.uploads.WriteUpload, endless()))
     await sent.wait()
-    await ann.until_upload(upload_id, lambda it: it.committed_size == 1000)
+    await ann.until_upload(upload_id, lambda it: it.committed_size_bytes == 1000)
     number = (await ann.get_upload(upload_id)).next_part_number
     await put(ann, upload_id, number, b"b" * 1000)
     told = await refused(streaming)
     assert (told.code, told.reason) == (grpc.StatusCode.ABORTED, "SUPERSEDED")
-    assert (await ann.get_upload(upload_id)).committed_size == 2000
+    assert (await ann.get_upload(upload_id)).committed_size_bytes == 2000
 
 
 async def test_what_counts_of_a_stream_that_never_ended_is_a_part(ann: Caller) -> None:
@@ -267,14 +267,14 @@ async def test_what_counts_of_a_stream_that_never_ended_is_a_part(ann: Caller) -
 
     streaming = asyncio.create_task(ann.call(ann.uploads.WriteUpload, endless()))
     await sent.wait()
-    await ann.until_upload(upload_id, lambda it: it.committed_size == MIB)
+    await ann.until_upload(upload_id, lambda it: it.committed_size_bytes == MIB)
     assert await listed(ann, upload_id) == [named(1, data[:MIB])]
     await put(ann, upload_id, 2, data[MIB:])
     assert (await refused(streaming)).reason == "SUPERSEDED"
     parts = await listed(ann, upload_id)
     assert parts == [named(1, data[:MIB]), named(2, data[MIB:])]
     assert (await complete(ann, upload_id, parts)).state == Upload.FINISHED
-    assert await ann.content(upload_id) == data
+    assert await ann.uploaded(upload_id) == data
 
 
 async def test_a_stream_takes_the_upload_from_a_part(ann: Caller, service: Running) -> None:
@@ -289,10 +289,10 @@ async def test_a_stream_takes_the_upload_from_a_part(ann: Caller, service: Runni
 
     putting = asyncio.create_task(ann.call(ann.uploads.PutPart, slow()))
     await asyncio.to_thread(eventually, lambda: any(files(service.data_dir)))
-    assert (await write(ann, upload_id, b"b" * 500)).committed_size == 500
+    assert (await write(ann, upload_id, b"b" * 500)).committed_size_bytes == 500
     go_on.set()
     assert (await refused(putting)).reason == "SUPERSEDED"
-    assert (await ann.get_upload(upload_id)).committed_size == 500
+    assert (await ann.get_upload(upload_id)).committed_size_bytes == 500
 
 
 def files(folder: Path) -> list[Path]:
@@ -345,7 +345,7 @@ async def test_a_file_may_not_grow_too_large_by_parts(start: Start) -> None:
     service = await start(max_upload_size="10k")
     ann = await service.caller("ann")
     upload = await ann.create()
-    assert upload.max_part_size == 10240
+    assert upload.max_part_size_bytes == 10240
     await put(ann, upload.upload_id, 1, b"a" * 10000)
     assert (await refused(put(ann, upload.upload_id, 2, b"b" * 1000))).reason == "FILE_TOO_LARGE"
     assert (await refused(put(ann, upload.upload_id, 2, b"b" * 11000))).reason == "CHUNK_TOO_LARGE"
@@ -411,7 +411,7 @@ async def test_one_upload_takes_all_roads_one_after_the_other(
     await put(ann, upload_id, 1, data)
     for road, count in steps:
         now = await ann.get_upload(upload_id)
-        assert now.committed_size == len(data)
+        assert now.committed_size_bytes == len(data)
         new = [film(700 + n) for n in range(count)]
         if road == "stream":
             for piece in new:
@@ -432,4 +432,4 @@ async def test_one_upload_takes_all_roads_one_after_the_other(
             await put(ann, upload_id, *last)
     done = await complete(ann, upload_id)
     assert done.media.checksums.crc32c == crc32c_of(data)
-    assert await ann.content(upload_id) == data
+    assert await ann.uploaded(upload_id) == data

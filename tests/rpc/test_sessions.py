@@ -6,15 +6,17 @@ import hashlib
 import grpc
 import pytest
 from crc32c import crc32c as crc32c_of
+from google.rpc import error_details_pb2
 from mediaservice.v1 import media_service_pb2, upload_pb2, upload_service_pb2
 
 from media_service.db.database import Database
 from media_service.uploads.discard import expire_uploads
 from tests.media_files import film, jpeg, png
-from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
+from tests.rpc.conftest import Caller, Running, Start, refused
 from tests.rpc.test_write_upload import MIB, Message, chunks
 
 Upload = upload_pb2.Upload
+Result = upload_service_pb2.BatchCreateUploadsResponse.Result
 
 
 async def complete(caller: Caller, upload_id: str, **checksums: object) -> Upload:
@@ -40,33 +42,59 @@ async def test_an_upload_says_what_was_declared_and_when_it_expires(ann: Caller)
     assert await ann.get_upload(upload.upload_id) == upload
 
 
-async def test_the_same_request_id_gives_the_same_upload(ann: Caller, bob: Caller) -> None:
-    request = upload_service_pb2.CreateUploadRequest(request_id=unknown_id(), spec={})
-    first = await ann.call(ann.uploads.CreateUpload, request)
-    second = await ann.call(ann.uploads.CreateUpload, request)
-    other = await bob.call(bob.uploads.CreateUpload, request)
-    assert first.upload_id == second.upload_id != other.upload_id
+async def test_the_id_of_an_upload_is_not_the_id_of_its_media(ann: Caller) -> None:
+    upload = await ann.create()
+    assert len({upload.upload_id, upload.media_id, ""}) == 3
+    await write(ann, upload.upload_id, jpeg())
+    done = await complete(ann, upload.upload_id)
+    assert done.media.media_id == done.media_id == upload.media_id
+    assert (await refused(ann.content(upload.upload_id))).reason == "MEDIA_NOT_FOUND"
+    assert (await refused(ann.get_upload(upload.media_id))).reason == "UPLOAD_NOT_FOUND"
 
 
-async def test_a_client_may_choose_the_id_but_only_once(ann: Caller) -> None:
-    chosen = unknown_id()
-    assert (await ann.create(upload_id=chosen.upper())).upload_id == chosen
-    told = await refused(ann.create(upload_id=chosen))
-    assert (told.code, told.reason) == (grpc.StatusCode.ALREADY_EXISTS, "UPLOAD_EXISTS")
+async def batch(caller: Caller, *specs: Upload, atomic: bool = False) -> list[Result]:
+    requests = [upload_service_pb2.CreateUploadRequest(spec=spec) for spec in specs]
+    request = upload_service_pb2.BatchCreateUploadsRequest(requests=requests, atomic=atomic)
+    return list((await caller.call(caller.uploads.BatchCreateUploads, request)).results)
 
 
-async def test_a_batch_creates_all_or_none(ann: Caller) -> None:
-    taken = await ann.create()
-    good = upload_service_pb2.CreateUploadRequest(spec={"filename": "new.jpg"})
-    bad = upload_service_pb2.CreateUploadRequest(spec={"upload_id": taken.upload_id})
-    batch = upload_service_pb2.BatchCreateUploadsRequest(requests=[good, bad])
-    told = await refused(ann.call(ann.uploads.BatchCreateUploads, batch))
-    assert told.reason == "UPLOAD_EXISTS"
-    listed = await ann.call(ann.uploads.ListUploads, upload_service_pb2.ListUploadsRequest())
-    assert [upload.upload_id for upload in listed.uploads] == [taken.upload_id]
-    batch = upload_service_pb2.BatchCreateUploadsRequest(requests=[good, good])
-    made = await ann.call(ann.uploads.BatchCreateUploads, batch)
-    assert len({upload.upload_id for upload in made.uploads}) == 2
+async def listed(caller: Caller) -> list[str]:
+    request = upload_service_pb2.ListUploadsRequest(page_size=5000)
+    found = await caller.call(caller.uploads.ListUploads, request)
+    return [upload.upload_id for upload in found.uploads]
+
+
+GOOD, BAD = {"filename": "new.jpg"}, {"content_type": "text/html"}
+
+
+async def test_a_batch_has_one_result_for_each_request_in_order(ann: Caller) -> None:
+    results = await batch(ann, GOOD, BAD, GOOD)
+    assert [result.WhichOneof("result") for result in results] == ["upload", "error", "upload"]
+    info = error_details_pb2.ErrorInfo()
+    assert results[1].error.details[0].Unpack(info)
+    assert (results[1].error.code, info.reason) == (3, "TYPE_NOT_ALLOWED")
+    assert sorted(await listed(ann)) == sorted(
+        [results[0].upload.upload_id, results[2].upload.upload_id]
+    )
+
+
+async def test_an_atomic_batch_creates_all_or_none(ann: Caller) -> None:
+    told = await refused(batch(ann, GOOD, BAD, GOOD, atomic=True))
+    assert told.reason == "TYPE_NOT_ALLOWED"
+    assert await listed(ann) == []
+    results = await batch(ann, GOOD, GOOD, atomic=True)
+    assert len({result.upload.upload_id for result in results}) == 2
+    assert len(await listed(ann)) == 2
+
+
+async def test_a_batch_creates_up_to_a_thousand_uploads(ann: Caller) -> None:
+    results = await batch(ann, *[GOOD] * 1000)
+    created = [result.upload.upload_id for result in results]
+    assert len(set(created)) == 1000
+    # A page size above the largest means the largest.
+    assert set(await listed(ann)) == set(created)
+    told = await refused(batch(ann, *[GOOD] * 1001))
+    assert (told.reason, told.fields) == ("INVALID_FIELD", ["requests"])
 
 
 async def test_uploads_are_listed_newest_first_in_pages_that_are_the_owners(
@@ -114,7 +142,7 @@ async def test_completing_twice_gives_the_media_twice(ann: Caller) -> None:
     second = await complete(ann, upload.upload_id)
     assert first.state == second.state == Upload.FINISHED
     assert first.media == second.media
-    assert await ann.content(upload.upload_id) == data
+    assert await ann.content(upload.media_id) == data
 
 
 async def test_completing_too_early_names_what_is_missing_and_changes_nothing(ann: Caller) -> None:
@@ -147,7 +175,7 @@ async def test_pieces_written_by_several_streams_are_joined(ann: Caller, pieces:
     done = await complete(ann, upload.upload_id)
     assert done.state == Upload.FINISHED
     assert done.media.checksums.crc32c == crc32c_of(data)
-    assert await ann.content(upload.upload_id) == data
+    assert await ann.content(upload.media_id) == data
 
 
 async def test_a_declared_sha256_that_needs_a_read_goes_through_verifying(
@@ -162,7 +190,7 @@ async def test_a_declared_sha256_that_needs_a_read_goes_through_verifying(
     assert told.state in {Upload.VERIFYING, Upload.FINISHED}
     done = await ann.until_upload(upload.upload_id, lambda u: u.state == Upload.FINISHED)
     assert done.media.checksums.sha256 == hashlib.sha256(data).digest()
-    assert await ann.content(upload.upload_id) == data
+    assert await ann.content(upload.media_id) == data
 
 
 async def test_a_declared_sha256_that_differs_is_found_by_the_read(working: Running) -> None:
@@ -174,7 +202,7 @@ async def test_a_declared_sha256_that_differs_is_found_by_the_read(working: Runn
     await complete(ann, upload.upload_id)
     done = await ann.until_upload(upload.upload_id, lambda u: u.state == Upload.FAILED)
     assert "sha256" in done.error.message
-    told = await refused(ann.content(upload.upload_id))
+    told = await refused(ann.content(upload.media_id))
     assert told.reason == "MEDIA_NOT_FOUND"
     await nothing_left(working)
 
@@ -187,7 +215,7 @@ async def test_a_sha256_nobody_declared_is_recorded_later(working: Running) -> N
     await write(ann, upload.upload_id, data[1000:], 1000)
     done = await complete(ann, upload.upload_id)
     assert done.state == Upload.FINISHED
-    request = media_service_pb2.GetMediaRequest(media_id=upload.upload_id)
+    request = media_service_pb2.GetMediaRequest(media_id=upload.media_id)
     async with asyncio.timeout(20):
         while not (media := await ann.call(ann.media.GetMedia, request)).checksums.sha256:
             await asyncio.sleep(0.05)
@@ -248,8 +276,10 @@ async def test_an_aborted_upload_loses_its_bytes_and_can_be_aborted_again(
 
 
 async def test_a_finished_upload_cannot_be_aborted(ann: Caller) -> None:
-    media = await ann.store(jpeg())
-    told = await refused(abort(ann, media.media_id))
+    upload = await ann.create()
+    await write(ann, upload.upload_id, jpeg())
+    media = (await complete(ann, upload.upload_id)).media
+    told = await refused(abort(ann, upload.upload_id))
     assert (told.code, told.reason) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         "UPLOAD_NOT_ACTIVE",
@@ -278,7 +308,7 @@ async def test_a_watch_shows_progress_and_ends_with_the_end(ann: Caller) -> None
     async def watch() -> None:
         request = upload_service_pb2.WatchUploadRequest(upload_id=upload.upload_id)
         call = ann.uploads.WatchUpload(request, metadata=ann.metadata)
-        states.extend([(seen.state, seen.committed_size) async for seen in call])
+        states.extend([(seen.state, seen.committed_size_bytes) async for seen in call])
 
     watching = asyncio.create_task(watch())
     await write(ann, upload.upload_id, data[:1000])

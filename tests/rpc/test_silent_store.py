@@ -111,11 +111,11 @@ async def test_callers_are_told_and_go_on_when_it_speaks_again(house: House) -> 
         health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
     assert health.status == health_pb2.HealthCheckResponse.SERVING
     assert [media.media_id for media in await listed(ann)] == [kept.media_id]
-    assert (await ann.get_upload(upload_id)).committed_size == PART
+    assert (await ann.get_upload(upload_id)).committed_size_bytes == PART
     await asyncio.gather(*calls)
 
     network.fault = lambda request, body: None
-    assert (await ann.get_upload(upload_id)).committed_size == PART
+    assert (await ann.get_upload(upload_id)).committed_size_bytes == PART
     done = await ann.write(chunks(data, upload_id=upload_id, start=PART))
     assert await ann.content(done.media.media_id) == data
     assert await ann.content(kept.media_id) == picture

@@ -52,7 +52,7 @@ class Held:
             self._goes_on.wait(60)
 
     async def counted(self, size: int) -> None:
-        await self.caller.until_upload(self.upload_id, lambda it: it.committed_size == size)
+        await self.caller.until_upload(self.upload_id, lambda it: it.committed_size_bytes == size)
 
     async def refused(self) -> Refusal:
         self._goes_on.set()
@@ -108,7 +108,7 @@ def messages(upload_id: str, data: bytes, start: int) -> list[Write]:
 
 async def finish(caller: Caller, upload_id: str, data: bytes) -> Upload:
     """Goes on where the upload is, to the end of the data."""
-    sent = messages(upload_id, data, (await caller.get_upload(upload_id)).committed_size)
+    sent = messages(upload_id, data, (await caller.get_upload(upload_id)).committed_size_bytes)
     sent[-1].finish = True
     await caller.write(sent)
     return await caller.until_upload(upload_id, lambda it: it.state != Upload.VERIFYING)
@@ -139,7 +139,7 @@ async def test_an_upload_that_was_taken_over_twice_has_the_right_sha256(
     assert (await third.refused()).reason in {"SUPERSEDED", "UPLOAD_NOT_ACTIVE"}
     assert done.state == Upload.FINISHED
     assert done.media.checksums.sha256 == sha256
-    assert await on_s3.content(upload_id) == data
+    assert await on_s3.uploaded(upload_id) == data
     assert await bucket.objects() == [key]
     assert await bucket.left() == []
 
@@ -157,7 +157,7 @@ async def test_callers_put_parts_where_a_stream_broke_off(on_s3: Caller, bucket:
     assert (await stream.refused()).reason == "SUPERSEDED"
     assert await numbers(on_s3, upload_id) == [1, 2, 3, 4, 5]
     assert (await complete(on_s3, upload_id)).state == Upload.FINISHED
-    assert await on_s3.content(upload_id) == data
+    assert await on_s3.uploaded(upload_id) == data
     assert await bucket.left() == []
 
 
@@ -175,7 +175,7 @@ async def test_the_number_of_a_part_that_never_came_is_used_again(
     await put(on_s3, upload_id, 3, data[2 * LEAST :])
     assert await numbers(on_s3, upload_id) == [1, 2, 3]
     assert (await complete(on_s3, upload_id)).state == Upload.FINISHED
-    assert await on_s3.content(upload_id) == data
+    assert await on_s3.uploaded(upload_id) == data
     assert await bucket.left() == []
 
 
@@ -194,7 +194,7 @@ async def test_what_a_dead_stream_sent_is_not_taken_for_a_part_of_the_same_bytes
     sent = httpx.put(signed.url, content=data[PART:], headers=dict(signed.headers), trust_env=False)
     assert sent.status_code == 200
     assert (await complete(on_s3, upload_id)).state == Upload.FINISHED
-    assert await on_s3.content(upload_id) == data
+    assert await on_s3.uploaded(upload_id) == data
     assert (await stream.refused()).reason in {"SUPERSEDED", "UPLOAD_NOT_ACTIVE"}
 
 

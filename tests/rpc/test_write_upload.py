@@ -9,8 +9,9 @@ import pytest
 from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
+from media_service.ids import new_id
 from tests.media_files import film, jpeg
-from tests.rpc.conftest import Caller, Running, Start, refusal, refused, unknown_id
+from tests.rpc.conftest import Caller, Running, Start, refusal, refused
 
 Message = upload_service_pb2.WriteUploadRequest
 Upload = upload_pb2.Upload
@@ -39,8 +40,8 @@ async def test_a_small_file_is_stored_in_one_message(ann: Caller) -> None:
     message.spec.filename = "photo.jpg"
     upload = await ann.write([message])
     assert upload.state == Upload.FINISHED
-    assert upload.committed_size == len(data)
-    assert upload.media.media_id == upload.upload_id
+    assert upload.committed_size_bytes == len(data)
+    assert upload.media.media_id == upload.media_id != upload.upload_id
     assert upload.media.content_type == "image/jpeg"
     assert upload.media.size_bytes == len(data)
     assert upload.media.checksums.sha256 == hashlib.sha256(data).digest()
@@ -70,15 +71,15 @@ async def test_a_sha256_that_is_declared_first_is_checked_while_the_bytes_come(
 async def test_a_stream_that_ends_without_finish_is_resumed_by_another(ann: Caller) -> None:
     data = film(5 * MIB)
     upload = await ann.create(filename="film.mp4", size_bytes=len(data))
-    assert upload.committed_size == 0
+    assert upload.committed_size_bytes == 0
     cut = 3 * MIB
     first = await ann.write(chunks(data[:cut], upload_id=upload.upload_id, finish=False))
     assert first.state == Upload.ACTIVE
-    assert first.committed_size == cut
+    assert first.committed_size_bytes == cut
     second = await ann.write(chunks(data, upload_id=upload.upload_id, start=cut))
     assert second.state == Upload.FINISHED
     assert second.media.checksums.crc32c == crc32c_of(data)
-    assert await ann.content(upload.upload_id) == data
+    assert await ann.content(upload.media_id) == data
 
 
 async def test_bytes_of_a_client_that_vanishes_stay(ann: Caller) -> None:
@@ -94,25 +95,26 @@ async def test_bytes_of_a_client_that_vanishes_stay(ann: Caller) -> None:
 
     call = ann.uploads.WriteUpload(messages(), metadata=ann.metadata)
     await sent.wait()
-    await ann.until_upload(upload.upload_id, lambda u: u.committed_size > 0)
+    await ann.until_upload(upload.upload_id, lambda u: u.committed_size_bytes > 0)
     call.cancel()
-    kept = await ann.until_upload(upload.upload_id, lambda u: u.committed_size == 4 * MIB)
-    rest = await ann.write(chunks(data, upload_id=upload.upload_id, start=kept.committed_size))
+    kept = await ann.until_upload(upload.upload_id, lambda u: u.committed_size_bytes == 4 * MIB)
+    rest = await ann.write(
+        chunks(data, upload_id=upload.upload_id, start=kept.committed_size_bytes)
+    )
     assert rest.media.checksums.crc32c == crc32c_of(data)
-    assert await ann.content(upload.upload_id) == data
+    assert await ann.content(upload.media_id) == data
 
 
 async def test_an_upload_created_in_place_can_be_resumed_by_its_id(ann: Caller) -> None:
     data = film(5 * MIB)
-    upload_id = unknown_id()
     messages = chunks(data[: 3 * MIB], finish=False)
-    messages[0].spec.upload_id = upload_id
     call = ann.uploads.WriteUpload(iter(messages), metadata=ann.metadata)
-    assert ("x-upload-id", upload_id) in tuple(await call.initial_metadata())
-    assert (await call).committed_size == 3 * MIB
+    upload_id = str(dict(await call.initial_metadata())["x-upload-id"])
+    begun = await call
+    assert (begun.upload_id, begun.committed_size_bytes) == (upload_id, 3 * MIB)
     done = await ann.write(chunks(data, upload_id=upload_id, start=3 * MIB))
     assert done.state == Upload.FINISHED
-    assert await ann.content(upload_id) == data
+    assert await ann.uploaded(upload_id) == data
 
 
 async def test_a_wrong_offset_is_refused_and_told_the_right_one(ann: Caller) -> None:
@@ -124,9 +126,10 @@ async def test_a_wrong_offset_is_refused_and_told_the_right_one(ann: Caller) -> 
         told = await refused(ann.write([message]))
         assert (told.code, told.reason) == (grpc.StatusCode.OUT_OF_RANGE, "OFFSET_MISMATCH")
         assert told.metadata["committed_size_bytes"] == str(MIB)
+        assert told.metadata["upload_id"] == upload.upload_id
         assert told.headers["upload-offset"] == str(MIB)
         assert told.headers["x-http-status"] == "409"
-    assert (await ann.get_upload(upload.upload_id)).committed_size == MIB
+    assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == MIB
 
 
 async def test_a_gap_inside_a_stream_is_refused_and_what_came_before_is_kept(ann: Caller) -> None:
@@ -137,7 +140,7 @@ async def test_a_gap_inside_a_stream_is_refused_and_what_came_before_is_kept(ann
     ]
     told = await refused(ann.write(messages))
     assert told.reason == "OFFSET_MISMATCH"
-    assert (await ann.get_upload(upload.upload_id)).committed_size == 1000
+    assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == 1000
 
 
 async def test_a_chunk_with_a_wrong_checksum_is_refused_and_committed_bytes_stay(
@@ -149,7 +152,7 @@ async def test_a_chunk_with_a_wrong_checksum_is_refused_and_committed_bytes_stay
     messages[3].crc32c ^= 1
     told = await refused(ann.write(messages))
     assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CHECKSUM_MISMATCH")
-    kept = (await ann.get_upload(upload.upload_id)).committed_size
+    kept = (await ann.get_upload(upload.upload_id)).committed_size_bytes
     assert kept == 3 * (256 << 10)
     done = await ann.write(chunks(data, upload_id=upload.upload_id, start=kept))
     assert done.media.checksums.crc32c == crc32c_of(data)
@@ -181,13 +184,15 @@ async def test_a_second_writer_supersedes_the_first_at_once(ann: Caller) -> None
         yield Message(offset=2 * MIB, data=b"late bytes" * 1000)
 
     first = ann.uploads.WriteUpload(slow(), metadata=ann.metadata)
-    before = await ann.until_upload(upload.upload_id, lambda u: u.committed_size > 0)
-    second = await ann.write(chunks(data, upload_id=upload.upload_id, start=before.committed_size))
+    before = await ann.until_upload(upload.upload_id, lambda u: u.committed_size_bytes > 0)
+    second = await ann.write(
+        chunks(data, upload_id=upload.upload_id, start=before.committed_size_bytes)
+    )
     go_on.set()
     told = await refused(first)
     assert (told.code, told.reason) == (grpc.StatusCode.ABORTED, "SUPERSEDED")
     assert second.state == Upload.FINISHED
-    assert await ann.content(upload.upload_id) == data
+    assert await ann.content(upload.media_id) == data
 
 
 async def test_late_bytes_of_a_superseded_writer_are_kept_nowhere(ann: Caller) -> None:
@@ -201,12 +206,12 @@ async def test_late_bytes_of_a_superseded_writer_are_kept_nowhere(ann: Caller) -
         yield Message(offset=5, data=b"late")
 
     first = ann.uploads.WriteUpload(slow(), metadata=ann.metadata)
-    await ann.until_upload(upload.upload_id, lambda u: u.committed_size == 5)
+    await ann.until_upload(upload.upload_id, lambda u: u.committed_size_bytes == 5)
     second = await ann.write([Message(upload_id=upload.upload_id, offset=5, data=b"second")])
     go_on.set()
     assert (await refused(first)).reason == "SUPERSEDED"
-    assert second.committed_size == 11
-    assert (await ann.get_upload(upload.upload_id)).committed_size == 11
+    assert second.committed_size_bytes == 11
+    assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == 11
 
 
 async def test_more_bytes_than_declared_are_refused(ann: Caller) -> None:
@@ -214,7 +219,7 @@ async def test_more_bytes_than_declared_are_refused(ann: Caller) -> None:
     told = await refused(ann.write([Message(upload_id=upload.upload_id, data=b"x" * 11)]))
     assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "SIZE_EXCEEDED")
     assert told.headers["x-http-status"] == "413"
-    assert (await ann.get_upload(upload.upload_id)).committed_size == 0
+    assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == 0
 
 
 async def test_fewer_bytes_than_declared_do_not_finish_and_can_be_completed(ann: Caller) -> None:
@@ -234,13 +239,15 @@ async def test_fewer_bytes_than_declared_do_not_finish_and_can_be_completed(ann:
 async def test_an_upload_created_in_place_that_is_too_short_can_be_completed_too(
     ann: Caller,
 ) -> None:
-    data, upload_id = jpeg(), unknown_id()
-    half = Message(data=data[:100], finish=True)
-    half.spec.upload_id, half.spec.size_bytes = upload_id, len(data)
+    data, key = jpeg(), new_id()
+    half = Message(data=data[:100], finish=True, request_id=key)
+    half.spec.size_bytes = len(data)
     assert (await refused(ann.write([half]))).reason == "UPLOAD_INCOMPLETE"
-    rest = Message(upload_id=upload_id, offset=100, data=data[100:], finish=True)
-    assert (await ann.write([rest])).state == Upload.FINISHED
-    assert await ann.content(upload_id) == data
+    rest = Message(offset=100, data=data[100:], finish=True, request_id=key)
+    rest.spec.size_bytes = len(data)
+    done = await ann.write([rest])
+    assert done.state == Upload.FINISHED
+    assert await ann.content(done.media_id) == data
 
 
 async def test_a_file_above_the_limit_is_refused_before_and_while_it_comes(start: Start) -> None:
@@ -256,7 +263,7 @@ async def test_a_file_above_the_limit_is_refused_before_and_while_it_comes(start
 @pytest.mark.parametrize("size", [jpeg().__len__(), 3 * MIB])
 async def test_a_declared_checksum_that_differs_fails_the_upload(ann: Caller, size: int) -> None:
     data = jpeg() if size < MIB else film(size)
-    wrong = upload_pb2.UploadSpec(upload_id=unknown_id())
+    wrong = upload_pb2.UploadSpec()
     wrong.checksums.sha256 = hashlib.sha256(b"other").digest()
     messages = chunks(data)
     messages[0].spec.CopyFrom(wrong)
@@ -274,30 +281,20 @@ async def test_checksums_that_contradict_each_other_are_refused(ann: Caller) -> 
     assert (await refused(ann.write([message]))).reason == "CHECKSUM_MISMATCH"
 
 
-async def test_an_id_that_is_taken_is_refused(ann: Caller, bob: Caller) -> None:
-    upload = await ann.create()
-    message = Message(data=jpeg(), finish=True)
-    message.spec.upload_id = upload.upload_id
-    told = await refused(bob.write([message]))
-    assert (told.code, told.reason) == (grpc.StatusCode.ALREADY_EXISTS, "UPLOAD_EXISTS")
-    stored = await ann.store(jpeg())
-    message.spec.upload_id = stored.media_id
-    assert (await refused(ann.write([message]))).reason == "UPLOAD_EXISTS"
-    assert await ann.content(stored.media_id) == jpeg()
-
-
 async def test_another_owners_upload_does_not_exist(ann: Caller, bob: Caller) -> None:
     upload = await ann.create()
     message = Message(upload_id=upload.upload_id, data=b"x")
     told = await refused(bob.write([message]))
     assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "UPLOAD_NOT_FOUND")
     assert (await refused(bob.get_upload(upload.upload_id))).reason == "UPLOAD_NOT_FOUND"
-    assert (await ann.get_upload(upload.upload_id)).committed_size == 0
+    assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == 0
 
 
 async def test_a_finished_upload_takes_no_more_bytes(ann: Caller) -> None:
-    media = await ann.store(jpeg())
-    told = await refused(ann.write([Message(upload_id=media.media_id, data=b"x")]))
+    message = Message(data=jpeg(), finish=True)
+    message.spec.SetInParent()
+    upload = await ann.write([message])
+    told = await refused(ann.write([Message(upload_id=upload.upload_id, data=b"x")]))
     assert (told.code, told.reason) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         "UPLOAD_NOT_ACTIVE",
@@ -314,7 +311,7 @@ async def test_a_stream_into_an_upload_that_is_aborted_ends(ann: Caller) -> None
         await go_on.wait()
 
     call = ann.uploads.WriteUpload(slow(), metadata=ann.metadata)
-    await ann.until_upload(upload.upload_id, lambda u: u.committed_size == 5)
+    await ann.until_upload(upload.upload_id, lambda u: u.committed_size_bytes == 5)
     request = upload_service_pb2.AbortUploadRequest(upload_id=upload.upload_id)
     await ann.call(ann.uploads.AbortUpload, request)
     assert (await refused(call)).reason == "UPLOAD_NOT_ACTIVE"
@@ -333,7 +330,7 @@ async def test_a_client_that_sends_next_to_nothing_is_ended_and_can_resume(start
     told = await refused(ann.uploads.WriteUpload(trickle(), metadata=ann.metadata))
     assert (told.code, told.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "STREAM_TOO_SLOW")
     assert told.headers["x-http-status"] == "408"
-    assert (await ann.get_upload(upload.upload_id)).committed_size == 1
+    assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == 1
 
 
 async def test_streams_are_kept_when_the_server_stops(
@@ -342,7 +339,7 @@ async def test_streams_are_kept_when_the_server_stops(
     upload = await ann.create()
     await ann.write([Message(upload_id=upload.upload_id, data=b"x" * 5000)])
     again = await (await start()).caller()
-    assert (await again.get_upload(upload.upload_id)).committed_size == 5000
+    assert (await again.get_upload(upload.upload_id)).committed_size_bytes == 5000
 
 
 async def test_a_broken_stream_leaves_no_open_files_behind(ann: Caller, service: Running) -> None:

@@ -45,16 +45,18 @@ def test_a_size_up_to_the_limit_is_taken() -> None:
 
 @pytest.mark.parametrize("content_type", ["", "image/png", "IMAGE/PNG; q=1", "video/x-m4v"])
 def test_what_may_be_declared(content_type: str) -> None:
-    ACCEPTANCE.check_declared(UploadSpec("id", "a.png", content_type, 1000))
+    ACCEPTANCE.check_declared(
+        UploadSpec(filename="a.png", content_type=content_type, size_bytes=1000)
+    )
 
 
 @pytest.mark.parametrize(
     ("spec", "error", "expected"),
     [
-        (UploadSpec("id", "a/b"), InvalidArgument, Reason.INVALID_FIELD),
-        (UploadSpec("id", size_bytes=1001), InvalidArgument, Reason.FILE_TOO_LARGE),
-        (UploadSpec("id", content_type="video/webm"), InvalidArgument, Reason.TYPE_NOT_ALLOWED),
-        (UploadSpec("id", content_type="text/html"), InvalidArgument, Reason.TYPE_NOT_ALLOWED),
+        (UploadSpec(filename="a/b"), InvalidArgument, Reason.INVALID_FIELD),
+        (UploadSpec(size_bytes=1001), InvalidArgument, Reason.FILE_TOO_LARGE),
+        (UploadSpec(content_type="video/webm"), InvalidArgument, Reason.TYPE_NOT_ALLOWED),
+        (UploadSpec(content_type="text/html"), InvalidArgument, Reason.TYPE_NOT_ALLOWED),
     ],
 )
 def test_what_could_not_be_taken_is_refused_at_the_start(
@@ -104,9 +106,9 @@ def test_a_name_that_is_a_path_or_a_trap(name: str) -> None:
 
 
 def test_all_that_was_declared_must_be_here() -> None:
-    check_complete(UploadSpec("id"), 5)
-    check_complete(UploadSpec("id", size_bytes=5), 5)
-    found = reason(FailedPrecondition, check_complete, UploadSpec("id", size_bytes=6), 5)
+    check_complete(UploadSpec(), 5)
+    check_complete(UploadSpec(size_bytes=5), 5)
+    found = reason(FailedPrecondition, check_complete, UploadSpec(size_bytes=6), 5)
     assert found is Reason.UPLOAD_INCOMPLETE
 
 

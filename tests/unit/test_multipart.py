@@ -6,10 +6,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mediaservice.v1.upload_pb2 import UploadSpec
 
 from media_service.errors import InvalidArgument, MediaError, Reason, Unavailable
 from media_service.rpc.multipart import MAX_OVERHEAD, MultipartFile, boundary_of
-from media_service.uploads.model import UploadSpec
 
 BOUNDARY = "----form"
 FILE = ('form-data; name="file"; filename="a.jpg"', "image/jpeg", b"the bytes")
@@ -34,7 +34,8 @@ async def stream(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
 async def read(*pieces: bytes, filename: str = "") -> tuple[UploadSpec, bytes]:
     """What is uploaded; the last chunk, and only that, finishes it."""
     first, *rest = pieces
-    spec, chunks = await MultipartFile(BOUNDARY.encode(), filename).open(first, stream(rest))
+    spec = UploadSpec(filename=filename)
+    chunks = await MultipartFile(BOUNDARY.encode(), spec).open(first, stream(rest))
     found = [chunk async for chunk in chunks]
     assert [chunk.finish for chunk in found] == [False] * (len(found) - 1) + [True]
     return spec, b"".join(chunk.data for chunk in found)
@@ -216,7 +217,7 @@ async def test_only_headers_and_fields_are_held_in_memory() -> None:
         yield form(FILE)[-len(BOUNDARY) - 8 :]
 
     head = form((FILE[0], FILE[1], b""), end=b"")[: -len(BOUNDARY) - 4]
-    _, chunks = await MultipartFile(BOUNDARY.encode(), "").open(head, rest())
+    chunks = await MultipartFile(BOUNDARY.encode(), UploadSpec()).open(head, rest())
     assert sent == 0
     received = 0
     async for chunk in chunks:

@@ -115,22 +115,26 @@ class ErrorReason(_message.Message):
         """The request body ended early: before its Content-Length or its closing multipart boundary. Send it again, or resume
         the upload.
         """
+        IDEMPOTENCY_CONFLICT: ErrorReason._Value.ValueType  # 208
+        """The idempotency key was used before, for a request with other content. Use a new key."""
+        IDEMPOTENCY_IN_PROGRESS: ErrorReason._Value.ValueType  # 209
+        """The first request with this idempotency key is still running. Repeat the request later."""
         UPLOAD_NOT_FOUND: ErrorReason._Value.ValueType  # 300
         """Uploads
 
         No upload has the id `upload_id`, or it belongs to another caller.
         """
-        UPLOAD_EXISTS: ErrorReason._Value.ValueType  # 301
-        """The upload id `upload_id` is taken. If the upload is yours, get it and resume."""
-        UPLOAD_NOT_ACTIVE: ErrorReason._Value.ValueType  # 302
-        """The upload has ended and takes no more bytes. `state` is its state; `cause` is the reason if it failed."""
-        UPLOAD_INCOMPLETE: ErrorReason._Value.ValueType  # 303
+        UPLOAD_NOT_ACTIVE: ErrorReason._Value.ValueType  # 301
+        """The upload `upload_id` has ended and accepts no more bytes. `state` is its state; `cause` is the reason if it
+        failed.
+        """
+        UPLOAD_INCOMPLETE: ErrorReason._Value.ValueType  # 302
         """The upload cannot be completed, because it has only `committed_size_bytes` of `size_bytes`, or because the parts
         `missing_parts` (such as "2,5-7") are missing. Send the rest.
         """
-        OFFSET_MISMATCH: ErrorReason._Value.ValueType  # 304
-        """The bytes do not belong at `expected_offset`, where the stream continues. Resume at `committed_size_bytes`; over
-        REST it is also the header `Upload-Offset`.
+        OFFSET_MISMATCH: ErrorReason._Value.ValueType  # 303
+        """The bytes do not start at `expected_offset`, where upload `upload_id` continues. Resume at
+        `committed_size_bytes`; over REST it is also the header `Upload-Offset`.
         """
         CHUNK_TOO_LARGE: ErrorReason._Value.ValueType  # 305
         """One message or one part has more than `max_chunk_size_bytes`. Send smaller ones."""
@@ -333,22 +337,26 @@ class ErrorReason(_message.Message):
     """The request body ended early: before its Content-Length or its closing multipart boundary. Send it again, or resume
     the upload.
     """
+    IDEMPOTENCY_CONFLICT: ErrorReason.Value.ValueType  # 208
+    """The idempotency key was used before, for a request with other content. Use a new key."""
+    IDEMPOTENCY_IN_PROGRESS: ErrorReason.Value.ValueType  # 209
+    """The first request with this idempotency key is still running. Repeat the request later."""
     UPLOAD_NOT_FOUND: ErrorReason.Value.ValueType  # 300
     """Uploads
 
     No upload has the id `upload_id`, or it belongs to another caller.
     """
-    UPLOAD_EXISTS: ErrorReason.Value.ValueType  # 301
-    """The upload id `upload_id` is taken. If the upload is yours, get it and resume."""
-    UPLOAD_NOT_ACTIVE: ErrorReason.Value.ValueType  # 302
-    """The upload has ended and takes no more bytes. `state` is its state; `cause` is the reason if it failed."""
-    UPLOAD_INCOMPLETE: ErrorReason.Value.ValueType  # 303
+    UPLOAD_NOT_ACTIVE: ErrorReason.Value.ValueType  # 301
+    """The upload `upload_id` has ended and accepts no more bytes. `state` is its state; `cause` is the reason if it
+    failed.
+    """
+    UPLOAD_INCOMPLETE: ErrorReason.Value.ValueType  # 302
     """The upload cannot be completed, because it has only `committed_size_bytes` of `size_bytes`, or because the parts
     `missing_parts` (such as "2,5-7") are missing. Send the rest.
     """
-    OFFSET_MISMATCH: ErrorReason.Value.ValueType  # 304
-    """The bytes do not belong at `expected_offset`, where the stream continues. Resume at `committed_size_bytes`; over
-    REST it is also the header `Upload-Offset`.
+    OFFSET_MISMATCH: ErrorReason.Value.ValueType  # 303
+    """The bytes do not start at `expected_offset`, where upload `upload_id` continues. Resume at
+    `committed_size_bytes`; over REST it is also the header `Upload-Offset`.
     """
     CHUNK_TOO_LARGE: ErrorReason.Value.ValueType  # 305
     """One message or one part has more than `max_chunk_size_bytes`. Send smaller ones."""

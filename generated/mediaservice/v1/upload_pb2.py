@@ -22,13 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from mediaservice.v1 import checksums_pb2 as mediaservice_dot_v1_dot_checksums__pb2
 from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmediaservice/v1/upload.proto\x12\x0fmediaservice.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1fmediaservice/v1/checksums.proto\x1a\x1bmediaservice/v1/media.proto\"\xc8\x02\n\nUploadSpec\x12(\n\tupload_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x08uploadId\x12<\n\x08\x66ilename\x18\x02 \x01(\tB \xbaH\x1dr\x1b(\xff\x01\x32\x16^[^/\\\\\\x00-\\x1f\\x7f]*$R\x08\x66ilename\x12\\\n\x0c\x63ontent_type\x18\x03 \x01(\tB9\xbaH6r1\x18\x7f\x32-^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$\xd8\x01\x01R\x0b\x63ontentType\x12+\n\nsize_bytes\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00R\tsizeBytes\x88\x01\x01\x12\x38\n\tchecksums\x18\x05 \x01(\x0b\x32\x1a.mediaservice.v1.ChecksumsR\tchecksumsB\r\n\x0b_size_bytes\"\xa6\x05\n\x06Upload\x12\x1b\n\tupload_id\x18\x01 \x01(\tR\x08uploadId\x12\x33\n\x05state\x18\x02 \x01(\x0e\x32\x1d.mediaservice.v1.Upload.StateR\x05state\x12/\n\x04spec\x18\x03 \x01(\x0b\x32\x1b.mediaservice.v1.UploadSpecR\x04spec\x12%\n\x0e\x63ommitted_size\x18\x04 \x01(\x03R\rcommittedSize\x12(\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x12.google.rpc.StatusR\x05\x65rror\x12,\n\x05media\x18\x06 \x01(\x0b\x32\x16.mediaservice.v1.MediaR\x05media\x12;\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12;\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12&\n\x0fmin_append_size\x18\n \x01(\x03R\rminAppendSize\x12(\n\x10next_part_number\x18\x0b \x01(\x05R\x0enextPartNumber\x12\"\n\rmax_part_size\x18\x0c \x01(\x03R\x0bmaxPartSize\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\r\n\tVERIFYING\x10\x02\x12\x0c\n\x08\x46INISHED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\x0b\n\x07\x41\x42ORTED\x10\x05\x12\x0b\n\x07\x45XPIRED\x10\x06\"\x83\x01\n\x04Part\x12+\n\x0bpart_number\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x01R\npartNumber\x12&\n\nsize_bytes\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\tsizeBytes\x12\x1b\n\x06\x63rc32c\x18\x03 \x01(\x07H\x00R\x06\x63rc32c\x88\x01\x01\x42\t\n\x07_crc32cBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmediaservice/v1/upload.proto\x12\x0fmediaservice.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1fmediaservice/v1/checksums.proto\x1a\x1bmediaservice/v1/media.proto\"\xb0\x02\n\nUploadSpec\x12@\n\x08\x66ilename\x18\x01 \x01(\tB$\xe2\x41\x01\x01\xbaH\x1dr\x1b(\xff\x01\x32\x16^[^/\\\\\\x00-\\x1f\\x7f]*$R\x08\x66ilename\x12`\n\x0c\x63ontent_type\x18\x02 \x01(\tB=\xe2\x41\x01\x01\xbaH6r1\x18\x7f\x32-^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$\xd8\x01\x01R\x0b\x63ontentType\x12/\n\nsize_bytes\x18\x03 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00H\x00R\tsizeBytes\x88\x01\x01\x12>\n\tchecksums\x18\x05 \x01(\x0b\x32\x1a.mediaservice.v1.ChecksumsB\x04\xe2\x41\x01\x01R\tchecksumsB\r\n\x0b_size_bytes\"\xb0\x06\n\x06Upload\x12!\n\tupload_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x08uploadId\x12\x39\n\x05state\x18\x02 \x01(\x0e\x32\x1d.mediaservice.v1.Upload.StateB\x04\xe2\x41\x01\x03R\x05state\x12\x35\n\x04spec\x18\x03 \x01(\x0b\x32\x1b.mediaservice.v1.UploadSpecB\x04\xe2\x41\x01\x03R\x04spec\x12\x1f\n\x08media_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x07mediaId\x12\x36\n\x14\x63ommitted_size_bytes\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x12\x63ommittedSizeBytes\x12.\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03R\x05\x65rror\x12\x32\n\x05media\x18\x07 \x01(\x0b\x32\x16.mediaservice.v1.MediaB\x04\xe2\x41\x01\x03R\x05media\x12\x41\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x41\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nexpireTime\x12\x37\n\x15min_append_size_bytes\x18\x0b \x01(\x03\x42\x04\xe2\x41\x01\x03R\x12minAppendSizeBytes\x12.\n\x10next_part_number\x18\x0c \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0enextPartNumber\x12\x33\n\x13max_part_size_bytes\x18\r \x01(\x03\x42\x04\xe2\x41\x01\x03R\x10maxPartSizeBytes\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\r\n\tVERIFYING\x10\x02\x12\x0c\n\x08\x46INISHED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\x0b\n\x07\x41\x42ORTED\x10\x05\x12\x0b\n\x07\x45XPIRED\x10\x06\"\xa5\x01\n\x04Part\x12/\n\x0bpart_number\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x02\xbaH\x07\x1a\x05\x18\x90N(\x01R\npartNumber\x12/\n\nsize_bytes\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00H\x00R\tsizeBytes\x88\x01\x01\x12!\n\x06\x63rc32c\x18\x03 \x01(\x07\x42\x04\xe2\x41\x01\x01H\x01R\x06\x63rc32c\x88\x01\x01\x42\r\n\x0b_size_bytesB\t\n\x07_crc32cBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,24 +37,52 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mediaservice.v1.upload_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.mediaservice.v1P\001Z\036mediaservice/v1;mediaservicev1\252\002\017MediaService.V1'
-  _globals['_UPLOADSPEC'].fields_by_name['upload_id']._loaded_options = None
-  _globals['_UPLOADSPEC'].fields_by_name['upload_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_UPLOADSPEC'].fields_by_name['filename']._loaded_options = None
-  _globals['_UPLOADSPEC'].fields_by_name['filename']._serialized_options = b'\272H\035r\033(\377\0012\026^[^/\\\\\\x00-\\x1f\\x7f]*$'
+  _globals['_UPLOADSPEC'].fields_by_name['filename']._serialized_options = b'\342A\001\001\272H\035r\033(\377\0012\026^[^/\\\\\\x00-\\x1f\\x7f]*$'
   _globals['_UPLOADSPEC'].fields_by_name['content_type']._loaded_options = None
-  _globals['_UPLOADSPEC'].fields_by_name['content_type']._serialized_options = b'\272H6r1\030\1772-^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$\330\001\001'
+  _globals['_UPLOADSPEC'].fields_by_name['content_type']._serialized_options = b'\342A\001\001\272H6r1\030\1772-^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$\330\001\001'
   _globals['_UPLOADSPEC'].fields_by_name['size_bytes']._loaded_options = None
-  _globals['_UPLOADSPEC'].fields_by_name['size_bytes']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_UPLOADSPEC'].fields_by_name['size_bytes']._serialized_options = b'\342A\001\001\272H\004\"\002(\000'
+  _globals['_UPLOADSPEC'].fields_by_name['checksums']._loaded_options = None
+  _globals['_UPLOADSPEC'].fields_by_name['checksums']._serialized_options = b'\342A\001\001'
+  _globals['_UPLOAD'].fields_by_name['upload_id']._loaded_options = None
+  _globals['_UPLOAD'].fields_by_name['upload_id']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOAD'].fields_by_name['state']._loaded_options = None
+  _globals['_UPLOAD'].fields_by_name['state']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOAD'].fields_by_name['spec']._loaded_options = None
+  _globals['_UPLOAD'].fields_by_name['spec']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOAD'].fields_by_name['media_id']._loaded_options = None
+  _globals['_UPLOAD'].fields_by_name['media_id']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOAD'].fields_by_name['committed_size_bytes']._loaded_options = None
+  _globals['_UPLOAD'].fields_by_name['committed_size_bytes']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOAD'].fields_by_name['error']._loaded_options = None
+  _globals['_UPLOAD'].fields_by_name['error']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOAD'].fields_by_name['media']._loaded_options = None
+  _globals['_UPLOAD'].fields_by_name['media']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOAD'].fields_by_name['create_time']._loaded_options = None
+  _globals['_UPLOAD'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOAD'].fields_by_name['update_time']._loaded_options = None
+  _globals['_UPLOAD'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOAD'].fields_by_name['expire_time']._loaded_options = None
+  _globals['_UPLOAD'].fields_by_name['expire_time']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOAD'].fields_by_name['min_append_size_bytes']._loaded_options = None
+  _globals['_UPLOAD'].fields_by_name['min_append_size_bytes']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOAD'].fields_by_name['next_part_number']._loaded_options = None
+  _globals['_UPLOAD'].fields_by_name['next_part_number']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOAD'].fields_by_name['max_part_size_bytes']._loaded_options = None
+  _globals['_UPLOAD'].fields_by_name['max_part_size_bytes']._serialized_options = b'\342A\001\003'
   _globals['_PART'].fields_by_name['part_number']._loaded_options = None
-  _globals['_PART'].fields_by_name['part_number']._serialized_options = b'\272H\007\032\005\030\220N(\001'
+  _globals['_PART'].fields_by_name['part_number']._serialized_options = b'\342A\001\002\272H\007\032\005\030\220N(\001'
   _globals['_PART'].fields_by_name['size_bytes']._loaded_options = None
-  _globals['_PART'].fields_by_name['size_bytes']._serialized_options = b'\272H\004\"\002(\000'
-  _globals['_UPLOADSPEC']._serialized_start=170
-  _globals['_UPLOADSPEC']._serialized_end=498
-  _globals['_UPLOAD']._serialized_start=501
-  _globals['_UPLOAD']._serialized_end=1179
-  _globals['_UPLOAD_STATE']._serialized_start=1070
-  _globals['_UPLOAD_STATE']._serialized_end=1179
-  _globals['_PART']._serialized_start=1182
-  _globals['_PART']._serialized_end=1313
+  _globals['_PART'].fields_by_name['size_bytes']._serialized_options = b'\342A\001\001\272H\004\"\002(\000'
+  _globals['_PART'].fields_by_name['crc32c']._loaded_options = None
+  _globals['_PART'].fields_by_name['crc32c']._serialized_options = b'\342A\001\001'
+  _globals['_UPLOADSPEC']._serialized_start=203
+  _globals['_UPLOADSPEC']._serialized_end=507
+  _globals['_UPLOAD']._serialized_start=510
+  _globals['_UPLOAD']._serialized_end=1326
+  _globals['_UPLOAD_STATE']._serialized_start=1217
+  _globals['_UPLOAD_STATE']._serialized_end=1326
+  _globals['_PART']._serialized_start=1329
+  _globals['_PART']._serialized_end=1494
 # @@protoc_insertion_point(module_scope)

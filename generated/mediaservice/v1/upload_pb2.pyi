@@ -23,31 +23,29 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class UploadSpec(_message.Message):
-    """What the caller says about the bytes before they come."""
+    """What a caller states about a file before its bytes arrive, and what its media gets."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    UPLOAD_ID_FIELD_NUMBER: _builtins.int
     FILENAME_FIELD_NUMBER: _builtins.int
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     CHECKSUMS_FIELD_NUMBER: _builtins.int
-    upload_id: _builtins.str
-    """A UUID of the caller's choice, or empty for one of ours. It becomes the media's id."""
     filename: _builtins.str
-    """A name for downloads: no path characters, no control characters."""
+    """The name that downloads get. Without path characters and control characters."""
     content_type: _builtins.str
-    """The type the caller expects, e.g. "image/jpeg". If set, the bytes must turn out to be of it."""
+    """The expected MIME type: "image/jpeg". If set, the upload fails with TYPE_MISMATCH unless the bytes are of
+    this type.
+    """
     size_bytes: _builtins.int
-    """The whole length, if known. More bytes are refused, fewer do not finish."""
+    """The exact size, if known. More bytes are refused; with fewer, the upload does not complete."""
     @_builtins.property
     def checksums(self) -> _checksums_pb2.Checksums:
-        """Checksums the whole must have, if known."""
+        """The checksums of the whole file, if known. The upload fails with CHECKSUM_MISMATCH if they differ."""
 
     def __init__(
         self,
         *,
-        upload_id: _builtins.str = ...,
         filename: _builtins.str = ...,
         content_type: _builtins.str = ...,
         size_bytes: _builtins.int | None = ...,
@@ -55,7 +53,7 @@ class UploadSpec(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes", "checksums", b"checksums", "size_bytes", b"size_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes", "checksums", b"checksums", "content_type", b"content_type", "filename", b"filename", "size_bytes", b"size_bytes", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes", "checksums", b"checksums", "content_type", b"content_type", "filename", b"filename", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__size_bytes: _TypeAlias = _typing.Literal["size_bytes"]  # noqa: Y015
     _WhichOneofArgType__size_bytes: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes"]  # noqa: Y015
@@ -65,7 +63,7 @@ Global___UploadSpec: _TypeAlias = UploadSpec  # noqa: Y015
 
 @_typing.final
 class Upload(_message.Message):
-    """One upload session. Any road may continue it; bytes below `committed_size` are durable."""
+    """One upload session. Streams, request bodies, parts and signed URLs can all continue it, in any mix."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -77,69 +75,76 @@ class Upload(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: Upload._State.ValueType  # 0
         ACTIVE: Upload._State.ValueType  # 1
-        """Takes bytes."""
+        """Accepts bytes."""
         VERIFYING: Upload._State.ValueType  # 2
-        """All bytes are here; they are being checked. Takes no more bytes."""
+        """All bytes have arrived and are being checked. Accepts no more bytes."""
         FINISHED: Upload._State.ValueType  # 3
-        """Done: `media` is set."""
+        """Complete: `media` is set."""
         FAILED: Upload._State.ValueType  # 4
-        """Refused; `error` says why. The bytes are gone."""
+        """Refused; `error` says why. The bytes are deleted."""
         ABORTED: Upload._State.ValueType  # 5
-        """Given up by the caller. The bytes are gone."""
+        """Aborted by the caller. The bytes are deleted."""
         EXPIRED: Upload._State.ValueType  # 6
-        """Given up by the service after `expire_time`. The bytes are gone."""
+        """Expired at `expire_time`. The bytes are deleted."""
 
-    class State(_State, metaclass=_StateEnumTypeWrapper): ...
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Where an upload is in its life."""
+
     STATE_UNSPECIFIED: Upload.State.ValueType  # 0
     ACTIVE: Upload.State.ValueType  # 1
-    """Takes bytes."""
+    """Accepts bytes."""
     VERIFYING: Upload.State.ValueType  # 2
-    """All bytes are here; they are being checked. Takes no more bytes."""
+    """All bytes have arrived and are being checked. Accepts no more bytes."""
     FINISHED: Upload.State.ValueType  # 3
-    """Done: `media` is set."""
+    """Complete: `media` is set."""
     FAILED: Upload.State.ValueType  # 4
-    """Refused; `error` says why. The bytes are gone."""
+    """Refused; `error` says why. The bytes are deleted."""
     ABORTED: Upload.State.ValueType  # 5
-    """Given up by the caller. The bytes are gone."""
+    """Aborted by the caller. The bytes are deleted."""
     EXPIRED: Upload.State.ValueType  # 6
-    """Given up by the service after `expire_time`. The bytes are gone."""
+    """Expired at `expire_time`. The bytes are deleted."""
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
-    COMMITTED_SIZE_FIELD_NUMBER: _builtins.int
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    COMMITTED_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     MEDIA_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
-    MIN_APPEND_SIZE_FIELD_NUMBER: _builtins.int
+    MIN_APPEND_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     NEXT_PART_NUMBER_FIELD_NUMBER: _builtins.int
-    MAX_PART_SIZE_FIELD_NUMBER: _builtins.int
+    MAX_PART_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
+    """UUID of the upload. It differs from the id of the media."""
     state: Global___Upload.State.ValueType
-    committed_size: _builtins.int
-    """How many bytes from the start are durable. Never decreases. A stream goes on exactly here."""
-    min_append_size: _builtins.int
-    """An append that does not complete the upload needs as many bytes, or none of them count
-    (APPEND_TOO_SMALL), and so does a part that others follow (PART_TOO_SMALL). 0 on local disk,
-    5 MiB on S3.
+    media_id: _builtins.str
+    """UUID of the media that the upload creates. Assigned at creation; the media exists once `state` is FINISHED."""
+    committed_size_bytes: _builtins.int
+    """How many bytes from the start are durable. Never decreases. A stream continues exactly here."""
+    min_append_size_bytes: _builtins.int
+    """The least bytes that an append needs unless it completes the upload (APPEND_TOO_SMALL), and that a part needs
+    unless it is the last (PART_TOO_SMALL). 0 on local disk, 5 MiB on S3.
     """
     next_part_number: _builtins.int
-    """The number of the part that begins at `committed_size`: where PutPart and SignUpload go on. 1 in
-    a new upload; streams use numbers up, too.
+    """The number of the part that starts at `committed_size_bytes`: PutPart and SignUpload continue here. 1 in a new
+    upload; streams use up part numbers too.
     """
-    max_part_size: _builtins.int
-    """The largest body of one PutPart; a signed URL of the store itself may take more."""
+    max_part_size_bytes: _builtins.int
+    """The largest body of one PutPart. A signed URL of the object store itself may take more."""
     @_builtins.property
-    def spec(self) -> Global___UploadSpec: ...
+    def spec(self) -> Global___UploadSpec:
+        """What the caller stated, with defaults filled in."""
+
     @_builtins.property
     def error(self) -> _status_pb2.Status:
         """Why `state` is FAILED."""
 
     @_builtins.property
     def media(self) -> _media_pb2.Media:
-        """Set once FINISHED."""
+        """The media. Set once `state` is FINISHED."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
@@ -147,7 +152,7 @@ class Upload(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When an unfinished upload is given up; every byte that becomes durable moves it."""
+        """When an unfinished upload expires. Every byte that becomes durable moves it."""
 
     def __init__(
         self,
@@ -155,19 +160,20 @@ class Upload(_message.Message):
         upload_id: _builtins.str = ...,
         state: Global___Upload.State.ValueType = ...,
         spec: Global___UploadSpec | None = ...,
-        committed_size: _builtins.int = ...,
+        media_id: _builtins.str = ...,
+        committed_size_bytes: _builtins.int = ...,
         error: _status_pb2.Status | None = ...,
         media: _media_pb2.Media | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
-        min_append_size: _builtins.int = ...,
+        min_append_size_bytes: _builtins.int = ...,
         next_part_number: _builtins.int = ...,
-        max_part_size: _builtins.int = ...,
+        max_part_size_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "media", b"media", "spec", b"spec", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_size", b"committed_size", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "max_part_size", b"max_part_size", "media", b"media", "min_append_size", b"min_append_size", "next_part_number", b"next_part_number", "spec", b"spec", "state", b"state", "update_time", b"update_time", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_size_bytes", b"committed_size_bytes", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "max_part_size_bytes", b"max_part_size_bytes", "media", b"media", "media_id", b"media_id", "min_append_size_bytes", b"min_append_size_bytes", "next_part_number", b"next_part_number", "spec", b"spec", "state", b"state", "update_time", b"update_time", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -175,8 +181,8 @@ Global___Upload: _TypeAlias = Upload  # noqa: Y015
 
 @_typing.final
 class Part(_message.Message):
-    """A piece of the whole that was sent by its number. Parts lie one after the other in the order of
-    their numbers, without a gap from the first on. Once accepted, a part is final.
+    """One numbered piece of an upload. Parts lie one after the other in the order of their numbers, without a gap
+    from the first on. Once accepted, a part is final.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -185,22 +191,29 @@ class Part(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     CRC32C_FIELD_NUMBER: _builtins.int
     part_number: _builtins.int
+    """1 to 10 000."""
     size_bytes: _builtins.int
+    """The size, if known."""
     crc32c: _builtins.int
-    """CRC32C of its bytes."""
+    """CRC32C (Castagnoli) of its bytes, if known."""
     def __init__(
         self,
         *,
         part_number: _builtins.int = ...,
-        size_bytes: _builtins.int = ...,
+        size_bytes: _builtins.int | None = ...,
         crc32c: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c", "crc32c", b"crc32c"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c", "_size_bytes", b"_size_bytes", "crc32c", b"crc32c", "size_bytes", b"size_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c", "crc32c", b"crc32c", "part_number", b"part_number", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c", "_size_bytes", b"_size_bytes", "crc32c", b"crc32c", "part_number", b"part_number", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__crc32c: _TypeAlias = _typing.Literal["crc32c"]  # noqa: Y015
     _WhichOneofArgType__crc32c: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c"]  # noqa: Y015
+    _WhichOneofReturnType__size_bytes: _TypeAlias = _typing.Literal["size_bytes"]  # noqa: Y015
+    _WhichOneofArgType__size_bytes: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__crc32c) -> _WhichOneofReturnType__crc32c | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__size_bytes) -> _WhichOneofReturnType__size_bytes | None: ...
 
 Global___Part: _TypeAlias = Part  # noqa: Y015

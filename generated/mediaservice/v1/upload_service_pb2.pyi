@@ -10,6 +10,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.rpc import status_pb2 as _status_pb2
 from mediaservice.v1 import checksums_pb2 as _checksums_pb2
 from mediaservice.v1 import upload_pb2 as _upload_pb2
 import builtins as _builtins
@@ -30,9 +31,11 @@ class CreateUploadRequest(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """A UUID. The same request id within a day returns the upload it created the first time."""
+    """Idempotency key: a UUID. The header `Idempotency-Key` can be used instead."""
     @_builtins.property
-    def spec(self) -> _upload_pb2.UploadSpec: ...
+    def spec(self) -> _upload_pb2.UploadSpec:
+        """What is known of the file."""
+
     def __init__(
         self,
         *,
@@ -52,16 +55,22 @@ class BatchCreateUploadsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUESTS_FIELD_NUMBER: _builtins.int
+    ATOMIC_FIELD_NUMBER: _builtins.int
+    atomic: _builtins.bool
+    """Create all or none: the first error fails the call."""
     @_builtins.property
-    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateUploadRequest]: ...
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateUploadRequest]:
+        """The uploads to create, at most 1000."""
+
     def __init__(
         self,
         *,
         requests: _abc.Iterable[Global___CreateUploadRequest] | None = ...,
+        atomic: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["atomic", b"atomic", "requests", b"requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -71,19 +80,49 @@ Global___BatchCreateUploadsRequest: _TypeAlias = BatchCreateUploadsRequest  # no
 class BatchCreateUploadsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    UPLOADS_FIELD_NUMBER: _builtins.int
+    @_typing.final
+    class Result(_message.Message):
+        """What became of one request."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        UPLOAD_FIELD_NUMBER: _builtins.int
+        ERROR_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def upload(self) -> _upload_pb2.Upload:
+            """The upload."""
+
+        @_builtins.property
+        def error(self) -> _status_pb2.Status:
+            """Why it was not created."""
+
+        def __init__(
+            self,
+            *,
+            upload: _upload_pb2.Upload | None = ...,
+            error: _status_pb2.Status | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "upload", b"upload"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "upload", b"upload"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["upload", "error"]  # noqa: Y015
+        _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+    RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def uploads(self) -> _containers.RepeatedCompositeFieldContainer[_upload_pb2.Upload]:
-        """In the order of the requests."""
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchCreateUploadsResponse.Result]:
+        """One for each request, in the same order."""
 
     def __init__(
         self,
         *,
-        uploads: _abc.Iterable[_upload_pb2.Upload] | None = ...,
+        results: _abc.Iterable[Global___BatchCreateUploadsResponse.Result] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["uploads", b"uploads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -100,22 +139,26 @@ class WriteUploadRequest(_message.Message):
     CRC32C_FIELD_NUMBER: _builtins.int
     FINISH_FIELD_NUMBER: _builtins.int
     CHECKSUMS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
-    """Go on with this upload."""
+    """Continue this upload."""
     offset: _builtins.int
-    """Position of `data` in the whole."""
+    """Position of `data` in the file."""
     data: _builtins.bytes
+    """The next bytes of the file."""
     crc32c: _builtins.int
-    """CRC32C of `data`. Optional, and cheap."""
+    """CRC32C of `data`, which is checked if it is set."""
     finish: _builtins.bool
-    """This is the last message, and the upload is to be finished."""
+    """Whether this is the last message, which completes the upload."""
+    request_id: _builtins.str
+    """With `spec`: idempotency key, a UUID. First message only."""
     @_builtins.property
     def spec(self) -> _upload_pb2.UploadSpec:
-        """Create an upload in place."""
+        """Create an upload."""
 
     @_builtins.property
     def checksums(self) -> _checksums_pb2.Checksums:
-        """With `finish`: checksums the whole must have."""
+        """With `finish`: the checksums of the whole file."""
 
     def __init__(
         self,
@@ -127,10 +170,11 @@ class WriteUploadRequest(_message.Message):
         crc32c: _builtins.int | None = ...,
         finish: _builtins.bool = ...,
         checksums: _checksums_pb2.Checksums | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c", "checksums", b"checksums", "crc32c", b"crc32c", "spec", b"spec", "target", b"target", "upload_id", b"upload_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c", "checksums", b"checksums", "crc32c", b"crc32c", "data", b"data", "finish", b"finish", "offset", b"offset", "spec", b"spec", "target", b"target", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c", "checksums", b"checksums", "crc32c", b"crc32c", "data", b"data", "finish", b"finish", "offset", b"offset", "request_id", b"request_id", "spec", b"spec", "target", b"target", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__crc32c: _TypeAlias = _typing.Literal["crc32c"]  # noqa: Y015
     _WhichOneofArgType__crc32c: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c"]  # noqa: Y015
@@ -150,9 +194,11 @@ class AppendUploadRequest(_message.Message):
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
-    """First message only."""
+    """UUID of the upload. First message only."""
     @_builtins.property
-    def body(self) -> _httpbody_pb2.HttpBody: ...
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """The bytes."""
+
     def __init__(
         self,
         *,
@@ -172,20 +218,32 @@ class UploadMediaRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BODY_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     FILENAME_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Idempotency key: a UUID. The header `Idempotency-Key` can be used instead. First message only."""
     filename: _builtins.str
-    """First message only."""
+    """Short for `spec.filename`. First message only."""
     @_builtins.property
-    def body(self) -> _httpbody_pb2.HttpBody: ...
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """The file, or a form with the file."""
+
+    @_builtins.property
+    def spec(self) -> _upload_pb2.UploadSpec:
+        """What is known of the file; as query parameters: `spec.filename`. First message only."""
+
     def __init__(
         self,
         *,
         body: _httpbody_pb2.HttpBody | None = ...,
+        spec: _upload_pb2.UploadSpec | None = ...,
+        request_id: _builtins.str = ...,
         filename: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "filename", b"filename"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "filename", b"filename", "request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -200,15 +258,17 @@ class PutPartRequest(_message.Message):
     BODY_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
-    """First message only."""
+    """UUID of the upload. First message only."""
     part_number: _builtins.int
-    """First message only."""
+    """1 to 10 000. First message only."""
     size_bytes: _builtins.int
-    """The bytes of the whole part, as far as they are known; another number is refused. A part whose
-    size is known beforehand is stored faster. First message only; Content-Length says the same.
+    """The size of the whole part, if known: a body of another size is refused. Parts of known size are stored faster.
+    First message only; over REST the header Content-Length says the same.
     """
     @_builtins.property
-    def body(self) -> _httpbody_pb2.HttpBody: ...
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """The bytes."""
+
     def __init__(
         self,
         *,
@@ -233,9 +293,11 @@ class ListPartsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
+    """UUID of the upload."""
     page_size: _builtins.int
-    """At most 10000; 0 means 1000."""
+    """The largest number of parts to return. 0 means 1000; values above 10000 mean 10000."""
     page_token: _builtins.str
+    """`next_page_token` of the previous page. Empty: the first page."""
     def __init__(
         self,
         *,
@@ -261,12 +323,13 @@ class ListPartsResponse(_message.Message):
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
-    def parts(self) -> _containers.RepeatedCompositeFieldContainer[_upload_pb2.Part]: ...
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[_upload_pb2.Part]:
+        """Parts that are stored."""
+
     @_builtins.property
     def claimed(self) -> _containers.RepeatedCompositeFieldContainer[_upload_pb2.Part]:
-        """Parts that are not here, whose size and bytes are decided all the same: by a signed URL, or by a
-        put that did not end. Each page has those whose numbers belong there, and they count for its
-        size.
+        """Parts that have not arrived, although their bytes are already decided: by a signed URL, or by a PutPart that
+        did not end. They count towards the page size.
         """
 
     def __init__(
@@ -290,28 +353,29 @@ class SignUploadRequest(_message.Message):
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
-    LIFETIME_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
+    """UUID of the upload."""
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[_upload_pb2.Part]:
-        """The parts to come, each with its size and CRC32C. Empty: the whole file as one part, with the
-        size and CRC32C that the upload declared.
+        """The parts to sign, each with its size and CRC32C. Empty: the whole file as one part, with the size and CRC32C
+        that the upload declared.
         """
 
     @_builtins.property
-    def lifetime(self) -> _duration_pb2.Duration:
-        """How long the URLs are good: a second to seven days; 15 minutes if not set."""
+    def ttl(self) -> _duration_pb2.Duration:
+        """How long the URLs work: 1 second to 7 days. Unset: 15 minutes."""
 
     def __init__(
         self,
         *,
         upload_id: _builtins.str = ...,
         parts: _abc.Iterable[_upload_pb2.Part] | None = ...,
-        lifetime: _duration_pb2.Duration | None = ...,
+        ttl: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "parts", b"parts", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parts", b"parts", "ttl", b"ttl", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -324,7 +388,7 @@ class SignUploadResponse(_message.Message):
     PARTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignedPart]:
-        """In the order of the request."""
+        """One for each part of the request, in the same order."""
 
     def __init__(
         self,
@@ -341,7 +405,7 @@ Global___SignUploadResponse: _TypeAlias = SignUploadResponse  # noqa: Y015
 
 @_typing.final
 class SignedPart(_message.Message):
-    """Where and how to send one part: `PUT url`, with these headers."""
+    """Where and how to send one part: PUT `url` with `headers`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -370,13 +434,17 @@ class SignedPart(_message.Message):
     HEADERS_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     part_number: _builtins.int
+    """The number of the part."""
     url: _builtins.str
+    """Where to PUT the bytes."""
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Header names and values, to be sent as they are, beside the length of the body."""
+        """Header names and values to send unchanged, in addition to Content-Length."""
 
     @_builtins.property
-    def expire_time(self) -> _timestamp_pb2.Timestamp: ...
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the URL stops working."""
+
     def __init__(
         self,
         *,
@@ -400,9 +468,11 @@ class PutSignedRequest(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """First message only."""
+    """The signed token in the path of the URL. First message only."""
     @_builtins.property
-    def body(self) -> _httpbody_pb2.HttpBody: ...
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """The bytes."""
+
     def __init__(
         self,
         *,
@@ -423,6 +493,7 @@ class GetUploadRequest(_message.Message):
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
+    """UUID of the upload."""
     def __init__(
         self,
         *,
@@ -444,8 +515,9 @@ class ListUploadsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most 1000; 0 means 50."""
+    """The largest number of uploads to return. 0 means 50; values above 1000 mean 1000."""
     page_token: _builtins.str
+    """`next_page_token` of the previous page. Empty: the first page."""
     state: _upload_pb2.Upload.State.ValueType
     """If set, only uploads in this state."""
     def __init__(
@@ -473,7 +545,7 @@ class ListUploadsResponse(_message.Message):
     """Empty on the last page."""
     @_builtins.property
     def uploads(self) -> _containers.RepeatedCompositeFieldContainer[_upload_pb2.Upload]:
-        """Fewer than `page_size` also where a page would be larger than a mebibyte."""
+        """Newest first. A page that would exceed 1 MiB has fewer than `page_size`."""
 
     def __init__(
         self,
@@ -495,6 +567,7 @@ class WatchUploadRequest(_message.Message):
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
+    """UUID of the upload."""
     def __init__(
         self,
         *,
@@ -542,14 +615,15 @@ class CompleteUploadRequest(_message.Message):
     CHECKSUMS_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
+    """UUID of the upload."""
     @_builtins.property
     def checksums(self) -> _checksums_pb2.Checksums:
-        """Checksums the whole must have, if not declared before."""
+        """The checksums of the whole file, if they were not declared before."""
 
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[_upload_pb2.Part]:
-        """The parts as the caller has them; size and CRC32C are compared where they are given. Empty:
-        whatever is here, if nothing is missing between.
+        """The parts as the caller knows them; size and CRC32C are compared if set. Empty: all stored parts, if there is no
+        gap between them.
         """
 
     def __init__(
@@ -573,6 +647,7 @@ class AbortUploadRequest(_message.Message):
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
+    """UUID of the upload."""
     def __init__(
         self,
         *,

@@ -30,18 +30,23 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class UploadServiceStub:
-    """Takes bytes in.
+    """Receives files.
 
-    An upload is a session; its bytes come one after the other over WriteUpload (gRPC) or AppendUpload
-    (REST), or as numbered parts, in any order and side by side, over PutPart or by signed URLs
-    (SignUpload). All roads may be mixed. Bytes are durable before they are acknowledged, and stay so
-    when client, server or machine die. After any break: GetUpload, then go on at `committed_size`, or
-    with the parts that ListParts does not have.
+    An upload is a session. Its bytes arrive in order over WriteUpload (gRPC) or AppendUpload (REST), or as numbered
+    parts, in any order and in parallel, over PutPart or signed URLs (SignUpload). All of these can be mixed. Bytes are
+    durable before they are acknowledged, and stay durable when the client, the server or the machine fails. After
+    any failure: call GetUpload, then continue at `committed_size_bytes`, or with the parts that ListParts lacks.
 
-    Finishing checks, in this order: that all bytes are here (UPLOAD_INCOMPLETE, FILE_EMPTY), the
-    declared checksums (CHECKSUM_MISMATCH), the type of the bytes (TYPE_MISMATCH,
-    TYPE_NOT_ALLOWED), and the size of the picture the header promises (PIXEL_LIMIT_EXCEEDED).
-    All but UPLOAD_INCOMPLETE end the upload as FAILED and remove its bytes.
+    Completing an upload checks, in this order, that all bytes have arrived (UPLOAD_INCOMPLETE, FILE_EMPTY), the
+    declared checksums (CHECKSUM_MISMATCH), the type of the bytes (TYPE_MISMATCH, TYPE_NOT_ALLOWED), and the
+    dimensions that an image's header states (PIXEL_LIMIT_EXCEEDED). These are the errors of completion. All of them
+    except UPLOAD_INCOMPLETE end the upload as FAILED and delete its bytes.
+
+    Calls that create something take an idempotency key: a `request_id`, or over REST the header `Idempotency-Key`.
+    Repeating a call with the same key returns the first result, even if the first answer was lost. A key with other
+    content is refused with IDEMPOTENCY_CONFLICT, and while the first call is running with
+    IDEMPOTENCY_IN_PROGRESS. Keys belong to a caller and a method. They are kept for 24 hours, and for as long as
+    their upload is unfinished.
     """
 
     @_typing.overload
@@ -49,111 +54,168 @@ class UploadServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UploadServiceAsyncStub: ...
     CreateUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.CreateUploadRequest, _upload_pb2.Upload]
-    """Opens an upload.
+    """Creates an upload.
 
-    Permission: uploads.write. Errors: UPLOAD_EXISTS (the id is taken), FILE_TOO_LARGE.
-    Safe to retry with a `request_id` or a `spec.upload_id` of your own.
+    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, IDEMPOTENCY_CONFLICT.
+    Safe to retry with a request id.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" -d "{\\"filename\\": \\"photo.jpg\\"}" $REST/v1/uploads
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"spec\\": {\\"filename\\": \\"photo.jpg\\"}}" $GRPC mediaservice.v1.UploadService/CreateUpload
     """
     BatchCreateUploads: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.BatchCreateUploadsRequest, _upload_service_pb2.BatchCreateUploadsResponse]
-    """Opens several uploads, all or none.
+    """Creates several uploads.
 
-    Permission: uploads.write. Errors: as CreateUpload. Safe to retry with request ids.
+    The response has one result for each request, in the same order: the upload, or the error that CreateUpload
+    would return. With `atomic`, the first error fails the call instead and nothing is created. Each request is a
+    CreateUpload of its own with its own idempotency key; the header `Idempotency-Key` gives keys to those that have
+    no `request_id`.
+
+    Permission: uploads.write. Errors: with `atomic`, those of CreateUpload. Safe to retry with request ids.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"spec\\": {}}, {\\"spec\\": {}}]}" $REST/v1/uploads:batchCreate
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"spec\\": {}}, {\\"spec\\": {}}]}" $GRPC mediaservice.v1.UploadService/BatchCreateUploads
     """
     WriteUpload: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.WriteUploadRequest, _upload_pb2.Upload]
-    """Writes bytes to an upload, from `committed_size` on, and optionally finishes it.
+    """Appends a stream of bytes to an upload, and optionally completes it.
 
-    The first message names an upload (`upload_id`) or creates one in place (`spec`); the id comes
-    back in the initial metadata `x-upload-id` once the session exists. An upload created in place
-    that finishes with its first mebibyte is stored in one step; its session never exists before.
-    Each message carries `offset` and `data` (at most 2 MiB; 256–512 KiB is fastest); the last one sets
-    `finish`, and may carry the whole's checksums. A stream that ends without `finish` leaves a
-    session that can be resumed.
+    The first message names an upload (`upload_id`) or creates one (`spec`). The initial metadata `x-upload-id`
+    returns the id once the upload exists. Each message has an `offset` and at most 2 MiB of `data`; 256 to 512 KiB
+    is fastest. The last message sets `finish`, and may have the checksums of the whole file. A stream that ends
+    without `finish` leaves an upload that can be resumed. A file of up to 1 MiB that is created and finished by one
+    stream is stored in a single step.
 
-    A new stream on the same upload supersedes the older one, which ends with SUPERSEDED; nothing
-    it sends later is kept.
+    A new stream supersedes the older one on the same upload: the older one ends with SUPERSEDED, and nothing that
+    it sends later is kept. A stream that repeats a `request_id` continues the upload that the first one created, as
+    if it had sent the `upload_id`; the metadata of OFFSET_MISMATCH says where. If that upload is finished, the
+    stream returns it.
 
-    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_EXISTS, UPLOAD_NOT_ACTIVE,
-    OFFSET_MISMATCH (OUT_OF_RANGE; metadata `committed_size` says where to go on),
-    CHECKSUM_MISMATCH (of a chunk; committed bytes stay), CHUNK_TOO_LARGE, SIZE_EXCEEDED,
-    FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`),
-    PARTS_OUTSTANDING (parts wait behind a gap; send those before them first), PART_TOO_SMALL (the
-    last part is too small for others to follow; complete the upload), SERVER_BUSY, and those of
-    finishing.
-    After a break: GetUpload, then resume.
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, OFFSET_MISMATCH (OUT_OF_RANGE; the
+    metadata `committed_size_bytes` says where to continue), CHECKSUM_MISMATCH (of a message; committed bytes stay),
+    CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (fewer bytes than
+    `min_append_size_bytes`), PARTS_OUTSTANDING (parts are stored after a gap; send the missing ones first),
+    PART_TOO_SMALL (the last part is too small for others to follow; complete the upload), SERVER_BUSY,
+    IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
+    After a break: GetUpload, then resume; or repeat the `request_id`.
+
+    Example:
+
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"spec\\": {}, \\"data\\": \\"$(base64 -w0 $FILE)\\", \\"finish\\": true}" $GRPC mediaservice.v1.UploadService/WriteUpload
     """
     AppendUpload: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.AppendUploadRequest, _upload_pb2.Upload]
-    """Appends a request body to an upload: the REST form of WriteUpload.
+    """Appends a request body to an upload. The REST form of WriteUpload.
 
-    Headers: `Upload-Offset` (required) says where the body starts and must be `committed_size`;
-    `Upload-Complete: ?1` finishes the upload after this body; `Content-Digest` and `Repr-Digest`
-    (RFC 9530: `sha-256=:…:`; `Content-Digest` of this body, `Repr-Digest` of the whole) are
-    checked. The answer carries `Upload-Offset` and `Upload-Complete`. HEAD on the same path
-    gives both without a body.
+    Headers: `Upload-Offset` (required) is where the body starts, and must equal `committed_size_bytes`.
+    `Upload-Complete: ?1` completes the upload after this body. `Content-Digest` (of this body) and `Repr-Digest`
+    (of the whole file) are checked (RFC 9530: `sha-256=:…:`, `crc32c=:…:`). The response has `Upload-Offset` and
+    `Upload-Complete`; a HEAD request to the same path returns both without a body.
 
-    Permission: uploads.write. Errors: as WriteUpload, INVALID_HEADER, INCOMPLETE_BODY (fewer bytes than
-    Content-Length said; what came is kept). After a break: HEAD, then resume.
+    Permission: uploads.write. Errors: those of WriteUpload, INVALID_HEADER, INCOMPLETE_BODY (the body ended before
+    its Content-Length; what arrived is kept). After a break: HEAD, then resume.
+
+    Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" -H "Upload-Offset: 0" --data-binary @$FILE $REST/v1/uploads/$UPLOAD/content
     """
     PutPart: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.PutPartRequest, _upload_pb2.Part]
-    """Stores one part of an upload. Parts may come in any order and side by side; each is durable when
-    it is answered. The first part of an upload that streams wrote to has `next_part_number`.
-    The same bytes under the same number again are taken as that part; other bytes are refused.
-    A stream that writes to the upload at the same time is superseded.
+    """Stores one part of an upload.
+
+    Parts can arrive in any order and in parallel. Each one is durable when the call returns. The first part of an
+    upload that a stream has written to is `next_part_number`. Repeating a part with the same bytes succeeds; other
+    bytes are refused. A stream that writes to the upload at the same time is superseded.
 
     Headers: `Content-Digest` (RFC 9530: `crc32c=:…:` or `sha-256=:…:`) of this body is checked.
 
-    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT (the number
-    has other bytes, or lies below `next_part_number` where streams wrote), PART_TOO_SMALL (a part
-    that others follow has less than `min_append_size`), CHUNK_TOO_LARGE (more than `max_part_size`),
-    CHECKSUM_MISMATCH, INCOMPLETE_BODY, INVALID_HEADER, FILE_EMPTY, SIZE_EXCEEDED, FILE_TOO_LARGE,
-    STREAM_TOO_SLOW, SUPERSEDED (a stream began meanwhile), SERVER_BUSY. Safe to retry.
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT (the number has other
+    bytes, or lies below `next_part_number` where a stream has written), PART_TOO_SMALL (fewer bytes than
+    `min_append_size_bytes`, and not the last part), CHUNK_TOO_LARGE (more than `max_part_size_bytes`),
+    CHECKSUM_MISMATCH, INCOMPLETE_BODY, INVALID_HEADER, FILE_EMPTY, SIZE_EXCEEDED, FILE_TOO_LARGE, STREAM_TOO_SLOW,
+    SUPERSEDED (a stream started meanwhile), SERVER_BUSY. Safe to retry.
+
+    Example:
+
+        curl -T $FILE -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD/parts/1
     """
     ListParts: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.ListPartsRequest, _upload_service_pb2.ListPartsResponse]
-    """Lists the parts that are durable, by number; those that streams wrote as well. Together they are
-    what CompleteUpload would make a media of. One that a stream is still writing grows. What is only
-    `claimed` stands beside them.
+    """Lists the parts of an upload in the order of their numbers, including those that streams have written.
+
+    `parts` are stored; CompleteUpload makes the media of exactly these. A part that a stream is writing grows.
+    `claimed` parts have not arrived.
 
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD/parts
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/ListParts
     """
     SignUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.SignUploadRequest, _upload_service_pb2.SignUploadResponse]
-    """Gives URLs that each take one part by a plain PUT, without a token: for browsers and others who
-    are to send bytes and nothing else. They lead to the object store where it can take them, else to
-    this service; whoever uses them need not know. Send exactly the given `headers` with the bytes,
-    then CompleteUpload.
+    """Returns URLs that each accept one part by a plain PUT, without a token: for browsers and other clients that
+    only send bytes.
 
-    The size and CRC32C of every part are said here and bound to its URL: other bytes are refused, and
-    so is another URL for the same number and other bytes (PART_CONFLICT). A URL dies with its
-    upload, when a stream goes on before its part came, and at its `expire_time`. CRC32C guards
-    against damage, not against somebody who forges it: where senders are not trusted, declare the
-    upload's SHA-256.
+    A URL leads to the object store if the store can accept the part, otherwise to this service. Send the bytes with
+    exactly the returned `headers`, then call CompleteUpload.
 
-    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT,
-    PART_TOO_SMALL, CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE. Safe to retry.
+    The size and the CRC32C of each part are bound to its URL: other bytes are refused, and so is another URL for
+    the same number with other bytes (PART_CONFLICT). A URL stops working at its `expire_time`, when its upload
+    ends, and when a stream continues the upload before the part has arrived. CRC32C detects damage, not forgery:
+    if the sender is not trusted, declare the SHA-256 of the upload.
+
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, PART_TOO_SMALL,
+    CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" -d "{\\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $REST/v1/uploads/$UPLOAD:sign
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\", \\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $GRPC mediaservice.v1.UploadService/SignUpload
     """
     PutSigned: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.PutSignedRequest, _upload_pb2.Part]
-    """Takes the part a URL of SignUpload was made for.
+    """Stores the part that a URL of SignUpload was signed for.
 
-    Public: the token in the path is the permission. Errors: LINK_INVALID (it is not ours, has
-    expired, or its upload or part is no more), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY,
-    INVALID_HEADER, STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
+    Public: the token in the path is the permission. Errors: LINK_INVALID (the URL was not signed here or has
+    expired, or its upload has ended), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY, INVALID_HEADER,
+    STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
     """
     UploadMedia: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.UploadMediaRequest, _media_pb2.Media]
-    """Stores one file in one request: a raw body with `?filename=`, or multipart/form-data with one
-    file (and optionally a `filename` field before it). Not resumable: a break leaves nothing.
+    """Stores one file in one request.
 
-    Headers: `Repr-Digest` (RFC 9530) as in AppendUpload.
+    The body is the file itself, with its name as `?filename=`; or multipart/form-data with one file, and
+    optionally a field `filename` before it. An interrupted request leaves nothing: it cannot be resumed.
 
-    Permission: uploads.write. Errors: those of finishing, INVALID_MULTIPART, INCOMPLETE_BODY,
-    INVALID_HEADER, FILE_TOO_LARGE, STREAM_TOO_SLOW. A retry stores a second media.
+    Headers: `Repr-Digest` (RFC 9530) as in AppendUpload. With an idempotency key, the bytes are part of the content:
+    repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
+
+    Permission: uploads.write. Errors: those of completion, INVALID_MULTIPART, INCOMPLETE_BODY, INVALID_HEADER,
+    FILE_TOO_LARGE, STREAM_TOO_SLOW, SERVER_BUSY, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS.
+    Safe to retry with an idempotency key; without one, a retry stores a second media.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: a-key-of-your-own" --data-binary @$FILE "$REST/v1/media:upload?filename=photo.jpg"
+        curl -H "Authorization: Bearer $TOKEN" -F file=@$FILE $REST/v1/media:upload
     """
     GetUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadRequest, _upload_pb2.Upload]
-    """Returns one upload: how far it is, and its media once finished.
+    """Returns an upload: how many bytes are durable, and its media once it is finished.
 
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/GetUpload
     """
     ListUploads: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.ListUploadsRequest, _upload_service_pb2.ListUploadsResponse]
-    """Lists the caller's uploads, newest first.
+    """Lists the uploads that the caller owns, newest first.
 
     Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/uploads?state=ACTIVE"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"state\\": \\"ACTIVE\\"}" $GRPC mediaservice.v1.UploadService/ListUploads
     """
     WatchUpload: _grpc.UnaryStreamMultiCallable[_upload_service_pb2.WatchUploadRequest, _upload_pb2.Upload]
     """Sends the upload as it is now, and again whenever bytes become durable or its state changes, until its state is
@@ -161,6 +223,10 @@ class UploadServiceStub:
     seconds. The stream ends after an hour at the latest: call again if the state is not final.
 
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.
+
+    Example:
+
+        grpcurl -plaintext -max-time 1 -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/WatchUpload
     """
     WatchUploadEvents: _grpc.UnaryStreamMultiCallable[_upload_service_pb2.WatchUploadEventsRequest, _httpbody_pb2.HttpBody]
     """Sends the upload as server-sent events named "upload", as WatchService describes. Errors before the first event are
@@ -173,146 +239,217 @@ class UploadServiceStub:
         curl -N -m 1 -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD:watch
     """
     CompleteUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.CompleteUploadRequest, _upload_pb2.Upload]
-    """Finishes an upload whose bytes are all here. Finishing a finished one returns it again.
-    The state is VERIFYING if the bytes must be read back to check a declared SHA-256.
-    What came by signed URLs is looked for in the store first. With `parts`, the upload must have
-    exactly these: UPLOAD_INCOMPLETE names those that are missing (`missing_parts`), PART_CONFLICT one
-    that differs or is not listed.
+    """Completes an upload whose bytes have all arrived. Completing a finished upload returns it again.
 
-    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, and those
-    of finishing.
+    The state is VERIFYING if the bytes must be read back to check a declared SHA-256; WatchUpload tells how that
+    ends. Parts that arrived by signed URLs are looked up in the store first. With `parts`, the upload must have
+    exactly these parts: UPLOAD_INCOMPLETE names the missing ones (`missing_parts`), PART_CONFLICT one that differs
+    or is not listed.
+
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, and those of completion.
     Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" -d "{}" $REST/v1/uploads/$UPLOAD:complete
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/CompleteUpload
     """
     AbortUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.AbortUploadRequest, _upload_pb2.Upload]
-    """Gives an upload up and removes its bytes. Aborting an aborted one returns it again.
+    """Aborts an upload and deletes its bytes. Aborting an aborted upload returns it again.
 
-    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE (it has finished).
-    Safe to retry.
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE (it is finished). Safe to retry.
+
+    Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/AbortUpload
     """
 
 @_typing.type_check_only
 class UploadServiceAsyncStub(UploadServiceStub):
-    """Takes bytes in.
+    """Receives files.
 
-    An upload is a session; its bytes come one after the other over WriteUpload (gRPC) or AppendUpload
-    (REST), or as numbered parts, in any order and side by side, over PutPart or by signed URLs
-    (SignUpload). All roads may be mixed. Bytes are durable before they are acknowledged, and stay so
-    when client, server or machine die. After any break: GetUpload, then go on at `committed_size`, or
-    with the parts that ListParts does not have.
+    An upload is a session. Its bytes arrive in order over WriteUpload (gRPC) or AppendUpload (REST), or as numbered
+    parts, in any order and in parallel, over PutPart or signed URLs (SignUpload). All of these can be mixed. Bytes are
+    durable before they are acknowledged, and stay durable when the client, the server or the machine fails. After
+    any failure: call GetUpload, then continue at `committed_size_bytes`, or with the parts that ListParts lacks.
 
-    Finishing checks, in this order: that all bytes are here (UPLOAD_INCOMPLETE, FILE_EMPTY), the
-    declared checksums (CHECKSUM_MISMATCH), the type of the bytes (TYPE_MISMATCH,
-    TYPE_NOT_ALLOWED), and the size of the picture the header promises (PIXEL_LIMIT_EXCEEDED).
-    All but UPLOAD_INCOMPLETE end the upload as FAILED and remove its bytes.
+    Completing an upload checks, in this order, that all bytes have arrived (UPLOAD_INCOMPLETE, FILE_EMPTY), the
+    declared checksums (CHECKSUM_MISMATCH), the type of the bytes (TYPE_MISMATCH, TYPE_NOT_ALLOWED), and the
+    dimensions that an image's header states (PIXEL_LIMIT_EXCEEDED). These are the errors of completion. All of them
+    except UPLOAD_INCOMPLETE end the upload as FAILED and delete its bytes.
+
+    Calls that create something take an idempotency key: a `request_id`, or over REST the header `Idempotency-Key`.
+    Repeating a call with the same key returns the first result, even if the first answer was lost. A key with other
+    content is refused with IDEMPOTENCY_CONFLICT, and while the first call is running with
+    IDEMPOTENCY_IN_PROGRESS. Keys belong to a caller and a method. They are kept for 24 hours, and for as long as
+    their upload is unfinished.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.CreateUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
-    """Opens an upload.
+    """Creates an upload.
 
-    Permission: uploads.write. Errors: UPLOAD_EXISTS (the id is taken), FILE_TOO_LARGE.
-    Safe to retry with a `request_id` or a `spec.upload_id` of your own.
+    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, IDEMPOTENCY_CONFLICT.
+    Safe to retry with a request id.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" -d "{\\"filename\\": \\"photo.jpg\\"}" $REST/v1/uploads
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"spec\\": {\\"filename\\": \\"photo.jpg\\"}}" $GRPC mediaservice.v1.UploadService/CreateUpload
     """
     BatchCreateUploads: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.BatchCreateUploadsRequest, _upload_service_pb2.BatchCreateUploadsResponse]  # type: ignore[assignment]
-    """Opens several uploads, all or none.
+    """Creates several uploads.
 
-    Permission: uploads.write. Errors: as CreateUpload. Safe to retry with request ids.
+    The response has one result for each request, in the same order: the upload, or the error that CreateUpload
+    would return. With `atomic`, the first error fails the call instead and nothing is created. Each request is a
+    CreateUpload of its own with its own idempotency key; the header `Idempotency-Key` gives keys to those that have
+    no `request_id`.
+
+    Permission: uploads.write. Errors: with `atomic`, those of CreateUpload. Safe to retry with request ids.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"spec\\": {}}, {\\"spec\\": {}}]}" $REST/v1/uploads:batchCreate
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"spec\\": {}}, {\\"spec\\": {}}]}" $GRPC mediaservice.v1.UploadService/BatchCreateUploads
     """
     WriteUpload: _aio.StreamUnaryMultiCallable[_upload_service_pb2.WriteUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
-    """Writes bytes to an upload, from `committed_size` on, and optionally finishes it.
+    """Appends a stream of bytes to an upload, and optionally completes it.
 
-    The first message names an upload (`upload_id`) or creates one in place (`spec`); the id comes
-    back in the initial metadata `x-upload-id` once the session exists. An upload created in place
-    that finishes with its first mebibyte is stored in one step; its session never exists before.
-    Each message carries `offset` and `data` (at most 2 MiB; 256–512 KiB is fastest); the last one sets
-    `finish`, and may carry the whole's checksums. A stream that ends without `finish` leaves a
-    session that can be resumed.
+    The first message names an upload (`upload_id`) or creates one (`spec`). The initial metadata `x-upload-id`
+    returns the id once the upload exists. Each message has an `offset` and at most 2 MiB of `data`; 256 to 512 KiB
+    is fastest. The last message sets `finish`, and may have the checksums of the whole file. A stream that ends
+    without `finish` leaves an upload that can be resumed. A file of up to 1 MiB that is created and finished by one
+    stream is stored in a single step.
 
-    A new stream on the same upload supersedes the older one, which ends with SUPERSEDED; nothing
-    it sends later is kept.
+    A new stream supersedes the older one on the same upload: the older one ends with SUPERSEDED, and nothing that
+    it sends later is kept. A stream that repeats a `request_id` continues the upload that the first one created, as
+    if it had sent the `upload_id`; the metadata of OFFSET_MISMATCH says where. If that upload is finished, the
+    stream returns it.
 
-    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_EXISTS, UPLOAD_NOT_ACTIVE,
-    OFFSET_MISMATCH (OUT_OF_RANGE; metadata `committed_size` says where to go on),
-    CHECKSUM_MISMATCH (of a chunk; committed bytes stay), CHUNK_TOO_LARGE, SIZE_EXCEEDED,
-    FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`),
-    PARTS_OUTSTANDING (parts wait behind a gap; send those before them first), PART_TOO_SMALL (the
-    last part is too small for others to follow; complete the upload), SERVER_BUSY, and those of
-    finishing.
-    After a break: GetUpload, then resume.
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, OFFSET_MISMATCH (OUT_OF_RANGE; the
+    metadata `committed_size_bytes` says where to continue), CHECKSUM_MISMATCH (of a message; committed bytes stay),
+    CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (fewer bytes than
+    `min_append_size_bytes`), PARTS_OUTSTANDING (parts are stored after a gap; send the missing ones first),
+    PART_TOO_SMALL (the last part is too small for others to follow; complete the upload), SERVER_BUSY,
+    IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
+    After a break: GetUpload, then resume; or repeat the `request_id`.
+
+    Example:
+
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"spec\\": {}, \\"data\\": \\"$(base64 -w0 $FILE)\\", \\"finish\\": true}" $GRPC mediaservice.v1.UploadService/WriteUpload
     """
     AppendUpload: _aio.StreamUnaryMultiCallable[_upload_service_pb2.AppendUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
-    """Appends a request body to an upload: the REST form of WriteUpload.
+    """Appends a request body to an upload. The REST form of WriteUpload.
 
-    Headers: `Upload-Offset` (required) says where the body starts and must be `committed_size`;
-    `Upload-Complete: ?1` finishes the upload after this body; `Content-Digest` and `Repr-Digest`
-    (RFC 9530: `sha-256=:…:`; `Content-Digest` of this body, `Repr-Digest` of the whole) are
-    checked. The answer carries `Upload-Offset` and `Upload-Complete`. HEAD on the same path
-    gives both without a body.
+    Headers: `Upload-Offset` (required) is where the body starts, and must equal `committed_size_bytes`.
+    `Upload-Complete: ?1` completes the upload after this body. `Content-Digest` (of this body) and `Repr-Digest`
+    (of the whole file) are checked (RFC 9530: `sha-256=:…:`, `crc32c=:…:`). The response has `Upload-Offset` and
+    `Upload-Complete`; a HEAD request to the same path returns both without a body.
 
-    Permission: uploads.write. Errors: as WriteUpload, INVALID_HEADER, INCOMPLETE_BODY (fewer bytes than
-    Content-Length said; what came is kept). After a break: HEAD, then resume.
+    Permission: uploads.write. Errors: those of WriteUpload, INVALID_HEADER, INCOMPLETE_BODY (the body ended before
+    its Content-Length; what arrived is kept). After a break: HEAD, then resume.
+
+    Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" -H "Upload-Offset: 0" --data-binary @$FILE $REST/v1/uploads/$UPLOAD/content
     """
     PutPart: _aio.StreamUnaryMultiCallable[_upload_service_pb2.PutPartRequest, _upload_pb2.Part]  # type: ignore[assignment]
-    """Stores one part of an upload. Parts may come in any order and side by side; each is durable when
-    it is answered. The first part of an upload that streams wrote to has `next_part_number`.
-    The same bytes under the same number again are taken as that part; other bytes are refused.
-    A stream that writes to the upload at the same time is superseded.
+    """Stores one part of an upload.
+
+    Parts can arrive in any order and in parallel. Each one is durable when the call returns. The first part of an
+    upload that a stream has written to is `next_part_number`. Repeating a part with the same bytes succeeds; other
+    bytes are refused. A stream that writes to the upload at the same time is superseded.
 
     Headers: `Content-Digest` (RFC 9530: `crc32c=:…:` or `sha-256=:…:`) of this body is checked.
 
-    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT (the number
-    has other bytes, or lies below `next_part_number` where streams wrote), PART_TOO_SMALL (a part
-    that others follow has less than `min_append_size`), CHUNK_TOO_LARGE (more than `max_part_size`),
-    CHECKSUM_MISMATCH, INCOMPLETE_BODY, INVALID_HEADER, FILE_EMPTY, SIZE_EXCEEDED, FILE_TOO_LARGE,
-    STREAM_TOO_SLOW, SUPERSEDED (a stream began meanwhile), SERVER_BUSY. Safe to retry.
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT (the number has other
+    bytes, or lies below `next_part_number` where a stream has written), PART_TOO_SMALL (fewer bytes than
+    `min_append_size_bytes`, and not the last part), CHUNK_TOO_LARGE (more than `max_part_size_bytes`),
+    CHECKSUM_MISMATCH, INCOMPLETE_BODY, INVALID_HEADER, FILE_EMPTY, SIZE_EXCEEDED, FILE_TOO_LARGE, STREAM_TOO_SLOW,
+    SUPERSEDED (a stream started meanwhile), SERVER_BUSY. Safe to retry.
+
+    Example:
+
+        curl -T $FILE -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD/parts/1
     """
     ListParts: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.ListPartsRequest, _upload_service_pb2.ListPartsResponse]  # type: ignore[assignment]
-    """Lists the parts that are durable, by number; those that streams wrote as well. Together they are
-    what CompleteUpload would make a media of. One that a stream is still writing grows. What is only
-    `claimed` stands beside them.
+    """Lists the parts of an upload in the order of their numbers, including those that streams have written.
+
+    `parts` are stored; CompleteUpload makes the media of exactly these. A part that a stream is writing grows.
+    `claimed` parts have not arrived.
 
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD/parts
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/ListParts
     """
     SignUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.SignUploadRequest, _upload_service_pb2.SignUploadResponse]  # type: ignore[assignment]
-    """Gives URLs that each take one part by a plain PUT, without a token: for browsers and others who
-    are to send bytes and nothing else. They lead to the object store where it can take them, else to
-    this service; whoever uses them need not know. Send exactly the given `headers` with the bytes,
-    then CompleteUpload.
+    """Returns URLs that each accept one part by a plain PUT, without a token: for browsers and other clients that
+    only send bytes.
 
-    The size and CRC32C of every part are said here and bound to its URL: other bytes are refused, and
-    so is another URL for the same number and other bytes (PART_CONFLICT). A URL dies with its
-    upload, when a stream goes on before its part came, and at its `expire_time`. CRC32C guards
-    against damage, not against somebody who forges it: where senders are not trusted, declare the
-    upload's SHA-256.
+    A URL leads to the object store if the store can accept the part, otherwise to this service. Send the bytes with
+    exactly the returned `headers`, then call CompleteUpload.
 
-    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT,
-    PART_TOO_SMALL, CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE. Safe to retry.
+    The size and the CRC32C of each part are bound to its URL: other bytes are refused, and so is another URL for
+    the same number with other bytes (PART_CONFLICT). A URL stops working at its `expire_time`, when its upload
+    ends, and when a stream continues the upload before the part has arrived. CRC32C detects damage, not forgery:
+    if the sender is not trusted, declare the SHA-256 of the upload.
+
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, PART_TOO_SMALL,
+    CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" -d "{\\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $REST/v1/uploads/$UPLOAD:sign
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\", \\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $GRPC mediaservice.v1.UploadService/SignUpload
     """
     PutSigned: _aio.StreamUnaryMultiCallable[_upload_service_pb2.PutSignedRequest, _upload_pb2.Part]  # type: ignore[assignment]
-    """Takes the part a URL of SignUpload was made for.
+    """Stores the part that a URL of SignUpload was signed for.
 
-    Public: the token in the path is the permission. Errors: LINK_INVALID (it is not ours, has
-    expired, or its upload or part is no more), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY,
-    INVALID_HEADER, STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
+    Public: the token in the path is the permission. Errors: LINK_INVALID (the URL was not signed here or has
+    expired, or its upload has ended), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY, INVALID_HEADER,
+    STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
     """
     UploadMedia: _aio.StreamUnaryMultiCallable[_upload_service_pb2.UploadMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
-    """Stores one file in one request: a raw body with `?filename=`, or multipart/form-data with one
-    file (and optionally a `filename` field before it). Not resumable: a break leaves nothing.
+    """Stores one file in one request.
 
-    Headers: `Repr-Digest` (RFC 9530) as in AppendUpload.
+    The body is the file itself, with its name as `?filename=`; or multipart/form-data with one file, and
+    optionally a field `filename` before it. An interrupted request leaves nothing: it cannot be resumed.
 
-    Permission: uploads.write. Errors: those of finishing, INVALID_MULTIPART, INCOMPLETE_BODY,
-    INVALID_HEADER, FILE_TOO_LARGE, STREAM_TOO_SLOW. A retry stores a second media.
+    Headers: `Repr-Digest` (RFC 9530) as in AppendUpload. With an idempotency key, the bytes are part of the content:
+    repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
+
+    Permission: uploads.write. Errors: those of completion, INVALID_MULTIPART, INCOMPLETE_BODY, INVALID_HEADER,
+    FILE_TOO_LARGE, STREAM_TOO_SLOW, SERVER_BUSY, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS.
+    Safe to retry with an idempotency key; without one, a retry stores a second media.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: a-key-of-your-own" --data-binary @$FILE "$REST/v1/media:upload?filename=photo.jpg"
+        curl -H "Authorization: Bearer $TOKEN" -F file=@$FILE $REST/v1/media:upload
     """
     GetUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
-    """Returns one upload: how far it is, and its media once finished.
+    """Returns an upload: how many bytes are durable, and its media once it is finished.
 
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/GetUpload
     """
     ListUploads: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.ListUploadsRequest, _upload_service_pb2.ListUploadsResponse]  # type: ignore[assignment]
-    """Lists the caller's uploads, newest first.
+    """Lists the uploads that the caller owns, newest first.
 
     Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/uploads?state=ACTIVE"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"state\\": \\"ACTIVE\\"}" $GRPC mediaservice.v1.UploadService/ListUploads
     """
     WatchUpload: _aio.UnaryStreamMultiCallable[_upload_service_pb2.WatchUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
     """Sends the upload as it is now, and again whenever bytes become durable or its state changes, until its state is
@@ -320,6 +457,10 @@ class UploadServiceAsyncStub(UploadServiceStub):
     seconds. The stream ends after an hour at the latest: call again if the state is not final.
 
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.
+
+    Example:
+
+        grpcurl -plaintext -max-time 1 -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/WatchUpload
     """
     WatchUploadEvents: _aio.UnaryStreamMultiCallable[_upload_service_pb2.WatchUploadEventsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Sends the upload as server-sent events named "upload", as WatchService describes. Errors before the first event are
@@ -332,36 +473,50 @@ class UploadServiceAsyncStub(UploadServiceStub):
         curl -N -m 1 -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD:watch
     """
     CompleteUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.CompleteUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
-    """Finishes an upload whose bytes are all here. Finishing a finished one returns it again.
-    The state is VERIFYING if the bytes must be read back to check a declared SHA-256.
-    What came by signed URLs is looked for in the store first. With `parts`, the upload must have
-    exactly these: UPLOAD_INCOMPLETE names those that are missing (`missing_parts`), PART_CONFLICT one
-    that differs or is not listed.
+    """Completes an upload whose bytes have all arrived. Completing a finished upload returns it again.
 
-    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, and those
-    of finishing.
+    The state is VERIFYING if the bytes must be read back to check a declared SHA-256; WatchUpload tells how that
+    ends. Parts that arrived by signed URLs are looked up in the store first. With `parts`, the upload must have
+    exactly these parts: UPLOAD_INCOMPLETE names the missing ones (`missing_parts`), PART_CONFLICT one that differs
+    or is not listed.
+
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, and those of completion.
     Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" -d "{}" $REST/v1/uploads/$UPLOAD:complete
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/CompleteUpload
     """
     AbortUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.AbortUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
-    """Gives an upload up and removes its bytes. Aborting an aborted one returns it again.
+    """Aborts an upload and deletes its bytes. Aborting an aborted upload returns it again.
 
-    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE (it has finished).
-    Safe to retry.
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE (it is finished). Safe to retry.
+
+    Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/AbortUpload
     """
 
 class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Takes bytes in.
+    """Receives files.
 
-    An upload is a session; its bytes come one after the other over WriteUpload (gRPC) or AppendUpload
-    (REST), or as numbered parts, in any order and side by side, over PutPart or by signed URLs
-    (SignUpload). All roads may be mixed. Bytes are durable before they are acknowledged, and stay so
-    when client, server or machine die. After any break: GetUpload, then go on at `committed_size`, or
-    with the parts that ListParts does not have.
+    An upload is a session. Its bytes arrive in order over WriteUpload (gRPC) or AppendUpload (REST), or as numbered
+    parts, in any order and in parallel, over PutPart or signed URLs (SignUpload). All of these can be mixed. Bytes are
+    durable before they are acknowledged, and stay durable when the client, the server or the machine fails. After
+    any failure: call GetUpload, then continue at `committed_size_bytes`, or with the parts that ListParts lacks.
 
-    Finishing checks, in this order: that all bytes are here (UPLOAD_INCOMPLETE, FILE_EMPTY), the
-    declared checksums (CHECKSUM_MISMATCH), the type of the bytes (TYPE_MISMATCH,
-    TYPE_NOT_ALLOWED), and the size of the picture the header promises (PIXEL_LIMIT_EXCEEDED).
-    All but UPLOAD_INCOMPLETE end the upload as FAILED and remove its bytes.
+    Completing an upload checks, in this order, that all bytes have arrived (UPLOAD_INCOMPLETE, FILE_EMPTY), the
+    declared checksums (CHECKSUM_MISMATCH), the type of the bytes (TYPE_MISMATCH, TYPE_NOT_ALLOWED), and the
+    dimensions that an image's header states (PIXEL_LIMIT_EXCEEDED). These are the errors of completion. All of them
+    except UPLOAD_INCOMPLETE end the upload as FAILED and delete its bytes.
+
+    Calls that create something take an idempotency key: a `request_id`, or over REST the header `Idempotency-Key`.
+    Repeating a call with the same key returns the first result, even if the first answer was lost. A key with other
+    content is refused with IDEMPOTENCY_CONFLICT, and while the first call is running with
+    IDEMPOTENCY_IN_PROGRESS. Keys belong to a caller and a method. They are kept for 24 hours, and for as long as
+    their upload is unfinished.
     """
 
     @_abc_1.abstractmethod
@@ -370,10 +525,15 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.CreateUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_pb2.Upload, _abc.Awaitable[_upload_pb2.Upload]]:
-        """Opens an upload.
+        """Creates an upload.
 
-        Permission: uploads.write. Errors: UPLOAD_EXISTS (the id is taken), FILE_TOO_LARGE.
-        Safe to retry with a `request_id` or a `spec.upload_id` of your own.
+        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, IDEMPOTENCY_CONFLICT.
+        Safe to retry with a request id.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" -d "{\\"filename\\": \\"photo.jpg\\"}" $REST/v1/uploads
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"spec\\": {\\"filename\\": \\"photo.jpg\\"}}" $GRPC mediaservice.v1.UploadService/CreateUpload
         """
 
     @_abc_1.abstractmethod
@@ -382,9 +542,19 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.BatchCreateUploadsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.BatchCreateUploadsResponse, _abc.Awaitable[_upload_service_pb2.BatchCreateUploadsResponse]]:
-        """Opens several uploads, all or none.
+        """Creates several uploads.
 
-        Permission: uploads.write. Errors: as CreateUpload. Safe to retry with request ids.
+        The response has one result for each request, in the same order: the upload, or the error that CreateUpload
+        would return. With `atomic`, the first error fails the call instead and nothing is created. Each request is a
+        CreateUpload of its own with its own idempotency key; the header `Idempotency-Key` gives keys to those that have
+        no `request_id`.
+
+        Permission: uploads.write. Errors: with `atomic`, those of CreateUpload. Safe to retry with request ids.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"spec\\": {}}, {\\"spec\\": {}}]}" $REST/v1/uploads:batchCreate
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"spec\\": {}}, {\\"spec\\": {}}]}" $GRPC mediaservice.v1.UploadService/BatchCreateUploads
         """
 
     @_abc_1.abstractmethod
@@ -393,26 +563,30 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_upload_service_pb2.WriteUploadRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_upload_pb2.Upload, _abc.Awaitable[_upload_pb2.Upload]]:
-        """Writes bytes to an upload, from `committed_size` on, and optionally finishes it.
+        """Appends a stream of bytes to an upload, and optionally completes it.
 
-        The first message names an upload (`upload_id`) or creates one in place (`spec`); the id comes
-        back in the initial metadata `x-upload-id` once the session exists. An upload created in place
-        that finishes with its first mebibyte is stored in one step; its session never exists before.
-        Each message carries `offset` and `data` (at most 2 MiB; 256–512 KiB is fastest); the last one sets
-        `finish`, and may carry the whole's checksums. A stream that ends without `finish` leaves a
-        session that can be resumed.
+        The first message names an upload (`upload_id`) or creates one (`spec`). The initial metadata `x-upload-id`
+        returns the id once the upload exists. Each message has an `offset` and at most 2 MiB of `data`; 256 to 512 KiB
+        is fastest. The last message sets `finish`, and may have the checksums of the whole file. A stream that ends
+        without `finish` leaves an upload that can be resumed. A file of up to 1 MiB that is created and finished by one
+        stream is stored in a single step.
 
-        A new stream on the same upload supersedes the older one, which ends with SUPERSEDED; nothing
-        it sends later is kept.
+        A new stream supersedes the older one on the same upload: the older one ends with SUPERSEDED, and nothing that
+        it sends later is kept. A stream that repeats a `request_id` continues the upload that the first one created, as
+        if it had sent the `upload_id`; the metadata of OFFSET_MISMATCH says where. If that upload is finished, the
+        stream returns it.
 
-        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_EXISTS, UPLOAD_NOT_ACTIVE,
-        OFFSET_MISMATCH (OUT_OF_RANGE; metadata `committed_size` says where to go on),
-        CHECKSUM_MISMATCH (of a chunk; committed bytes stay), CHUNK_TOO_LARGE, SIZE_EXCEEDED,
-        FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (`min_append_size`),
-        PARTS_OUTSTANDING (parts wait behind a gap; send those before them first), PART_TOO_SMALL (the
-        last part is too small for others to follow; complete the upload), SERVER_BUSY, and those of
-        finishing.
-        After a break: GetUpload, then resume.
+        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, OFFSET_MISMATCH (OUT_OF_RANGE; the
+        metadata `committed_size_bytes` says where to continue), CHECKSUM_MISMATCH (of a message; committed bytes stay),
+        CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (fewer bytes than
+        `min_append_size_bytes`), PARTS_OUTSTANDING (parts are stored after a gap; send the missing ones first),
+        PART_TOO_SMALL (the last part is too small for others to follow; complete the upload), SERVER_BUSY,
+        IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
+        After a break: GetUpload, then resume; or repeat the `request_id`.
+
+        Example:
+
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"spec\\": {}, \\"data\\": \\"$(base64 -w0 $FILE)\\", \\"finish\\": true}" $GRPC mediaservice.v1.UploadService/WriteUpload
         """
 
     @_abc_1.abstractmethod
@@ -421,16 +595,19 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_upload_service_pb2.AppendUploadRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_upload_pb2.Upload, _abc.Awaitable[_upload_pb2.Upload]]:
-        """Appends a request body to an upload: the REST form of WriteUpload.
+        """Appends a request body to an upload. The REST form of WriteUpload.
 
-        Headers: `Upload-Offset` (required) says where the body starts and must be `committed_size`;
-        `Upload-Complete: ?1` finishes the upload after this body; `Content-Digest` and `Repr-Digest`
-        (RFC 9530: `sha-256=:…:`; `Content-Digest` of this body, `Repr-Digest` of the whole) are
-        checked. The answer carries `Upload-Offset` and `Upload-Complete`. HEAD on the same path
-        gives both without a body.
+        Headers: `Upload-Offset` (required) is where the body starts, and must equal `committed_size_bytes`.
+        `Upload-Complete: ?1` completes the upload after this body. `Content-Digest` (of this body) and `Repr-Digest`
+        (of the whole file) are checked (RFC 9530: `sha-256=:…:`, `crc32c=:…:`). The response has `Upload-Offset` and
+        `Upload-Complete`; a HEAD request to the same path returns both without a body.
 
-        Permission: uploads.write. Errors: as WriteUpload, INVALID_HEADER, INCOMPLETE_BODY (fewer bytes than
-        Content-Length said; what came is kept). After a break: HEAD, then resume.
+        Permission: uploads.write. Errors: those of WriteUpload, INVALID_HEADER, INCOMPLETE_BODY (the body ended before
+        its Content-Length; what arrived is kept). After a break: HEAD, then resume.
+
+        Example:
+
+            curl -X PATCH -H "Authorization: Bearer $TOKEN" -H "Upload-Offset: 0" --data-binary @$FILE $REST/v1/uploads/$UPLOAD/content
         """
 
     @_abc_1.abstractmethod
@@ -439,18 +616,23 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_upload_service_pb2.PutPartRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_upload_pb2.Part, _abc.Awaitable[_upload_pb2.Part]]:
-        """Stores one part of an upload. Parts may come in any order and side by side; each is durable when
-        it is answered. The first part of an upload that streams wrote to has `next_part_number`.
-        The same bytes under the same number again are taken as that part; other bytes are refused.
-        A stream that writes to the upload at the same time is superseded.
+        """Stores one part of an upload.
+
+        Parts can arrive in any order and in parallel. Each one is durable when the call returns. The first part of an
+        upload that a stream has written to is `next_part_number`. Repeating a part with the same bytes succeeds; other
+        bytes are refused. A stream that writes to the upload at the same time is superseded.
 
         Headers: `Content-Digest` (RFC 9530: `crc32c=:…:` or `sha-256=:…:`) of this body is checked.
 
-        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT (the number
-        has other bytes, or lies below `next_part_number` where streams wrote), PART_TOO_SMALL (a part
-        that others follow has less than `min_append_size`), CHUNK_TOO_LARGE (more than `max_part_size`),
-        CHECKSUM_MISMATCH, INCOMPLETE_BODY, INVALID_HEADER, FILE_EMPTY, SIZE_EXCEEDED, FILE_TOO_LARGE,
-        STREAM_TOO_SLOW, SUPERSEDED (a stream began meanwhile), SERVER_BUSY. Safe to retry.
+        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT (the number has other
+        bytes, or lies below `next_part_number` where a stream has written), PART_TOO_SMALL (fewer bytes than
+        `min_append_size_bytes`, and not the last part), CHUNK_TOO_LARGE (more than `max_part_size_bytes`),
+        CHECKSUM_MISMATCH, INCOMPLETE_BODY, INVALID_HEADER, FILE_EMPTY, SIZE_EXCEEDED, FILE_TOO_LARGE, STREAM_TOO_SLOW,
+        SUPERSEDED (a stream started meanwhile), SERVER_BUSY. Safe to retry.
+
+        Example:
+
+            curl -T $FILE -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD/parts/1
         """
 
     @_abc_1.abstractmethod
@@ -459,11 +641,17 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.ListPartsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.ListPartsResponse, _abc.Awaitable[_upload_service_pb2.ListPartsResponse]]:
-        """Lists the parts that are durable, by number; those that streams wrote as well. Together they are
-        what CompleteUpload would make a media of. One that a stream is still writing grows. What is only
-        `claimed` stands beside them.
+        """Lists the parts of an upload in the order of their numbers, including those that streams have written.
+
+        `parts` are stored; CompleteUpload makes the media of exactly these. A part that a stream is writing grows.
+        `claimed` parts have not arrived.
 
         Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD/parts
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/ListParts
         """
 
     @_abc_1.abstractmethod
@@ -472,19 +660,24 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.SignUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.SignUploadResponse, _abc.Awaitable[_upload_service_pb2.SignUploadResponse]]:
-        """Gives URLs that each take one part by a plain PUT, without a token: for browsers and others who
-        are to send bytes and nothing else. They lead to the object store where it can take them, else to
-        this service; whoever uses them need not know. Send exactly the given `headers` with the bytes,
-        then CompleteUpload.
+        """Returns URLs that each accept one part by a plain PUT, without a token: for browsers and other clients that
+        only send bytes.
 
-        The size and CRC32C of every part are said here and bound to its URL: other bytes are refused, and
-        so is another URL for the same number and other bytes (PART_CONFLICT). A URL dies with its
-        upload, when a stream goes on before its part came, and at its `expire_time`. CRC32C guards
-        against damage, not against somebody who forges it: where senders are not trusted, declare the
-        upload's SHA-256.
+        A URL leads to the object store if the store can accept the part, otherwise to this service. Send the bytes with
+        exactly the returned `headers`, then call CompleteUpload.
 
-        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT,
-        PART_TOO_SMALL, CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE. Safe to retry.
+        The size and the CRC32C of each part are bound to its URL: other bytes are refused, and so is another URL for
+        the same number with other bytes (PART_CONFLICT). A URL stops working at its `expire_time`, when its upload
+        ends, and when a stream continues the upload before the part has arrived. CRC32C detects damage, not forgery:
+        if the sender is not trusted, declare the SHA-256 of the upload.
+
+        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, PART_TOO_SMALL,
+        CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" -d "{\\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $REST/v1/uploads/$UPLOAD:sign
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\", \\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $GRPC mediaservice.v1.UploadService/SignUpload
         """
 
     @_abc_1.abstractmethod
@@ -493,11 +686,11 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_upload_service_pb2.PutSignedRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_upload_pb2.Part, _abc.Awaitable[_upload_pb2.Part]]:
-        """Takes the part a URL of SignUpload was made for.
+        """Stores the part that a URL of SignUpload was signed for.
 
-        Public: the token in the path is the permission. Errors: LINK_INVALID (it is not ours, has
-        expired, or its upload or part is no more), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY,
-        INVALID_HEADER, STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
+        Public: the token in the path is the permission. Errors: LINK_INVALID (the URL was not signed here or has
+        expired, or its upload has ended), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY, INVALID_HEADER,
+        STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
         """
 
     @_abc_1.abstractmethod
@@ -506,13 +699,22 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_upload_service_pb2.UploadMediaRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_media_pb2.Media, _abc.Awaitable[_media_pb2.Media]]:
-        """Stores one file in one request: a raw body with `?filename=`, or multipart/form-data with one
-        file (and optionally a `filename` field before it). Not resumable: a break leaves nothing.
+        """Stores one file in one request.
 
-        Headers: `Repr-Digest` (RFC 9530) as in AppendUpload.
+        The body is the file itself, with its name as `?filename=`; or multipart/form-data with one file, and
+        optionally a field `filename` before it. An interrupted request leaves nothing: it cannot be resumed.
 
-        Permission: uploads.write. Errors: those of finishing, INVALID_MULTIPART, INCOMPLETE_BODY,
-        INVALID_HEADER, FILE_TOO_LARGE, STREAM_TOO_SLOW. A retry stores a second media.
+        Headers: `Repr-Digest` (RFC 9530) as in AppendUpload. With an idempotency key, the bytes are part of the content:
+        repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
+
+        Permission: uploads.write. Errors: those of completion, INVALID_MULTIPART, INCOMPLETE_BODY, INVALID_HEADER,
+        FILE_TOO_LARGE, STREAM_TOO_SLOW, SERVER_BUSY, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS.
+        Safe to retry with an idempotency key; without one, a retry stores a second media.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: a-key-of-your-own" --data-binary @$FILE "$REST/v1/media:upload?filename=photo.jpg"
+            curl -H "Authorization: Bearer $TOKEN" -F file=@$FILE $REST/v1/media:upload
         """
 
     @_abc_1.abstractmethod
@@ -521,9 +723,14 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.GetUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_pb2.Upload, _abc.Awaitable[_upload_pb2.Upload]]:
-        """Returns one upload: how far it is, and its media once finished.
+        """Returns an upload: how many bytes are durable, and its media once it is finished.
 
         Permission: uploads.read. Errors: UPLOAD_NOT_FOUND. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/GetUpload
         """
 
     @_abc_1.abstractmethod
@@ -532,9 +739,14 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.ListUploadsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.ListUploadsResponse, _abc.Awaitable[_upload_service_pb2.ListUploadsResponse]]:
-        """Lists the caller's uploads, newest first.
+        """Lists the uploads that the caller owns, newest first.
 
         Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" "$REST/v1/uploads?state=ACTIVE"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"state\\": \\"ACTIVE\\"}" $GRPC mediaservice.v1.UploadService/ListUploads
         """
 
     @_abc_1.abstractmethod
@@ -548,6 +760,10 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         seconds. The stream ends after an hour at the latest: call again if the state is not final.
 
         Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.
+
+        Example:
+
+            grpcurl -plaintext -max-time 1 -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/WatchUpload
         """
 
     @_abc_1.abstractmethod
@@ -572,15 +788,20 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.CompleteUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_pb2.Upload, _abc.Awaitable[_upload_pb2.Upload]]:
-        """Finishes an upload whose bytes are all here. Finishing a finished one returns it again.
-        The state is VERIFYING if the bytes must be read back to check a declared SHA-256.
-        What came by signed URLs is looked for in the store first. With `parts`, the upload must have
-        exactly these: UPLOAD_INCOMPLETE names those that are missing (`missing_parts`), PART_CONFLICT one
-        that differs or is not listed.
+        """Completes an upload whose bytes have all arrived. Completing a finished upload returns it again.
 
-        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, and those
-        of finishing.
+        The state is VERIFYING if the bytes must be read back to check a declared SHA-256; WatchUpload tells how that
+        ends. Parts that arrived by signed URLs are looked up in the store first. With `parts`, the upload must have
+        exactly these parts: UPLOAD_INCOMPLETE names the missing ones (`missing_parts`), PART_CONFLICT one that differs
+        or is not listed.
+
+        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, and those of completion.
         Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" -d "{}" $REST/v1/uploads/$UPLOAD:complete
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/CompleteUpload
         """
 
     @_abc_1.abstractmethod
@@ -589,10 +810,14 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.AbortUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_pb2.Upload, _abc.Awaitable[_upload_pb2.Upload]]:
-        """Gives an upload up and removes its bytes. Aborting an aborted one returns it again.
+        """Aborts an upload and deletes its bytes. Aborting an aborted upload returns it again.
 
-        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE (it has finished).
-        Safe to retry.
+        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE (it is finished). Safe to retry.
+
+        Example:
+
+            curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/uploads/$UPLOAD
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/AbortUpload
         """
 
 def add_UploadServiceServicer_to_server(servicer: UploadServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -19,7 +19,7 @@ Examples:
   media-service upload holiday.mp4 phone.jpg
   ffmpeg -i in.mov -f mp4 -movflags frag_keyframe - | media-service upload - --name out.mp4
   id=$(media-service upload phone.jpg | cut -f1)
-  media-service upload --resume UPLOAD_ID holiday.mp4
+  media-service upload --resume KEY holiday.mp4
   media-service upload --parallel 8 holiday.mp4
 """
 )
@@ -28,9 +28,7 @@ Examples:
 @click.option(
     "--type", "content_type", metavar="TYPE", help="Refuse the file if its bytes have another type."
 )
-@click.option(
-    "--resume", metavar="UPLOAD_ID", help="Continue an interrupted upload of the same file."
-)
+@click.option("--resume", metavar="KEY", help="Continue an interrupted upload of the same file.")
 @click.option(
     "--parallel",
     metavar="N",
@@ -67,11 +65,11 @@ def _upload(
     file: str,
     name: str | None,
     content_type: str | None,
-    upload_id: str,
+    request_id: str,
     parallel: int,
 ) -> bool:
     source = sys.stdin.buffer if file == "-" else Path(file)
-    again = f"media-service upload --resume {upload_id} {shlex.quote(file)}"
+    again = f"media-service upload --resume {request_id} {shlex.quote(file)}"
     try:
         # A killed process cannot print this.
         with output.progress(
@@ -81,7 +79,7 @@ def _upload(
                 source,
                 filename=name,
                 content_type=content_type,
-                upload_id=upload_id,
+                request_id=request_id,
                 progress=advance,
                 parallel=parallel,
             )

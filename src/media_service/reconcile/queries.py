@@ -121,9 +121,10 @@ async def retire(tx: Transaction, store: str, key: Key, somebodys: Somebodys) ->
     has ended keeps its id for ever, and no state leads back from an end.
     """
     await tx.execute(
-        "insert into uploads (upload_id, owner_type, owner_id, state, blob_id, expire_time)"
-        " values (%s, 'service', 'reconcile', 'ABORTED', %s, now()) on conflict do nothing",
-        (new_id(), key[1]),
+        "insert into uploads (upload_id, media_id, owner_type, owner_id, state, blob_id,"
+        " expire_time) values (%s, %s, 'service', 'reconcile', 'ABORTED', %s, now())"
+        " on conflict do nothing",
+        (new_id(), new_id(), key[1]),
     )
     await tx.execute(
         "insert into blobs (blob_id, store, key, size_bytes, crc32c, reference_count, doomed)"

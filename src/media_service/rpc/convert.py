@@ -10,7 +10,6 @@ from mediaservice.v1 import checksums_pb2, media_pb2, upload_pb2, upload_service
 
 from media_service.access.owner import Owner
 from media_service.downloads.links import ReadUrls
-from media_service.ids import new_id
 from media_service.media.model import Kind, Media, Rendition, Visibility
 from media_service.rpc.checks import invalid_fields
 from media_service.rpc.public_urls import PublicUrls
@@ -165,14 +164,12 @@ def played(info: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def spec_from(message: upload_pb2.UploadSpec, request_id: str = "") -> UploadSpec:
+def spec_from(message: upload_pb2.UploadSpec) -> UploadSpec:
     return UploadSpec(
-        upload_id=message.upload_id.lower() or new_id(),
         filename=message.filename,
         content_type=message.content_type,
         size_bytes=message.size_bytes if message.HasField("size_bytes") else None,
         checksums=checksums_from(message.checksums),
-        request_id=request_id or None,
     )
 
 
@@ -180,24 +177,24 @@ def upload_to_message(result: UploadResult, public_urls: PublicUrls) -> upload_p
     """`public_urls`: as in `media_to_message`."""
     upload, spec = result.upload, result.upload.spec
     message = upload_pb2.Upload(
-        upload_id=spec.upload_id,
+        upload_id=upload.upload_id,
+        media_id=upload.media_id,
         state=upload_pb2.Upload.State.Value(upload.state),
         spec=upload_pb2.UploadSpec(
-            upload_id=spec.upload_id,
             filename=spec.filename,
             content_type=spec.content_type,
             size_bytes=spec.size_bytes,
             checksums=checksums_to_message(spec.checksums),
         ),
-        committed_size=upload.committed_size,
+        committed_size_bytes=upload.committed_size,
         create_time=timestamp(upload.create_time),
         update_time=timestamp(upload.update_time),
         expire_time=timestamp(upload.expire_time),
-        min_append_size=result.min_append_size,
-        max_part_size=result.max_part_size,
     )
     if upload.state is UploadState.ACTIVE:
         message.next_part_number = upload.next_part
+        message.min_append_size_bytes = result.min_append_size
+        message.max_part_size_bytes = result.max_part_size
     if upload.fault:
         message.error.CopyFrom(fault_status(upload.fault.reason, upload.fault.message))
     if result.media:
@@ -210,9 +207,9 @@ def part_to_message(part: Part) -> upload_pb2.Part:
 
 
 def listed_part_from(message: upload_pb2.Part) -> ListedPart:
-    """Size 0 is not said."""
+    size = message.size_bytes if message.HasField("size_bytes") else None
     crc32c = message.crc32c if message.HasField("crc32c") else None
-    return ListedPart(message.part_number, message.size_bytes or None, crc32c)
+    return ListedPart(message.part_number, size, crc32c)
 
 
 def signed_part_to_message(part: SignedPart) -> upload_service_pb2.SignedPart:

@@ -3,13 +3,13 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from email.message import Message
 
+from mediaservice.v1 import upload_pb2
 from python_multipart.multipart import MultipartParser
 
 from media_service.errors import InvalidArgument, Reason, Unavailable
-from media_service.ids import new_id
 from media_service.rpc.http import LONGEST_HEADER
 from media_service.storage.buffer import Buffer
-from media_service.uploads.model import KIB, Chunk, UploadSpec
+from media_service.uploads.model import KIB, Chunk
 
 # Bounds everything that is held in memory: headers and fields, not the file.
 MAX_OVERHEAD = 64 * KIB
@@ -47,11 +47,11 @@ def invalid(why: str) -> InvalidArgument:
 
 
 class MultipartFile:
-    """The one file of a form. A field `filename` before it wins over the part's own name, and
-    `filename` given here over both."""
+    """The one file of a form. `spec`: what the request says of it elsewhere, which wins over the
+    form. A field `filename` before the file wins over the name in the file's own headers."""
 
-    def __init__(self, boundary: bytes, filename: str) -> None:
-        self._filename = filename
+    def __init__(self, boundary: bytes, spec: upload_pb2.UploadSpec) -> None:
+        self._spec = spec
         self._field = bytearray()
         self._name = b""
         self._value = b""
@@ -59,7 +59,6 @@ class MultipartFile:
         self._in_file = False
         self._file_seen = False
         self._done = False
-        self._spec: UploadSpec | None = None
         self._data: list[bytes] = []
         self._overhead = 0
         self._parser = MultipartParser(
@@ -76,18 +75,16 @@ class MultipartFile:
             },
         )
 
-    async def open(
-        self, first: Buffer, rest: AsyncIterator[Buffer]
-    ) -> tuple[UploadSpec, AsyncGenerator[Chunk, None]]:
-        """Reads up to the file. Raises InvalidArgument (INVALID_MULTIPART), Unavailable
-        (INCOMPLETE_BODY)."""
+    async def open(self, first: Buffer, rest: AsyncIterator[Buffer]) -> AsyncGenerator[Chunk, None]:
+        """Reads up to the file and completes the spec; returns the file. Raises InvalidArgument
+        (INVALID_MULTIPART) and Unavailable (INCOMPLETE_BODY)."""
         self._parse(first)
-        while self._spec is None:
+        while not self._file_seen:
             data = await anext(rest, None)
             if data is None:
                 raise invalid("it has no file") if self._done else self._broken()
             self._parse(data)
-        return self._spec, self._chunks(rest)
+        return self._chunks(rest)
 
     async def _chunks(self, rest: AsyncIterator[Buffer]) -> AsyncGenerator[Chunk, None]:
         while True:
@@ -104,7 +101,7 @@ class MultipartFile:
 
     def _broken(self) -> Unavailable:
         return Unavailable(
-            Reason.INCOMPLETE_BODY, "The form broke off before its closing boundary."
+            Reason.INCOMPLETE_BODY, "The form ended before its closing boundary. Send it again."
         )
 
     def _parse(self, data: Buffer) -> None:
@@ -146,10 +143,10 @@ class MultipartFile:
             raise invalid("fields must stand before the file")
         if self._in_file:
             self._file_seen = True
-            name = self._filename or self._headers.get_filename() or ""
             declared = plain_type(self._headers.get("content-type", ""))
-            generic = declared in {"", "application/octet-stream"}
-            self._spec = UploadSpec(new_id(), name, "" if generic else declared)
+            if declared != "application/octet-stream":
+                self._spec.content_type = self._spec.content_type or declared
+            self._spec.filename = self._spec.filename or self._headers.get_filename() or ""
         elif self._field_name() != "filename":
             raise invalid(f"{self._field_name()[:40]!r} is not a field; `filename` is")
 
@@ -165,8 +162,8 @@ class MultipartFile:
             self._field += data[start:end]
 
     def _part_end(self) -> None:
-        if not self._in_file and not self._filename:
-            self._filename = self._field.decode("utf-8", "replace")
+        if not self._in_file and not self._spec.filename:
+            self._spec.filename = self._field.decode("utf-8", "replace")
 
     def _end(self) -> None:
         self._done = True

@@ -11,12 +11,18 @@ from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import media_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from media_service.access.page_tokens import PageTokens
-from media_service.errors import DeadlineExceeded, InvalidArgument, Reason
-from media_service.ids import new_id
+from media_service.errors import (
+    DeadlineExceeded,
+    InvalidArgument,
+    MediaError,
+    NotFound,
+    Reason,
+)
 from media_service.rpc import http
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import (
     checksums_from,
+    checksums_to_message,
     listed_part_from,
     media_to_message,
     part_to_message,
@@ -24,16 +30,18 @@ from media_service.rpc.convert import (
     spec_from,
     upload_to_message,
 )
+from media_service.rpc.idempotency import header_key, item_keys, key_of, request_key
 from media_service.rpc.multipart import MultipartFile, boundary_of, plain_type
 from media_service.rpc.pages import page, page_size
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.server_sent_events import send_events
+from media_service.rpc.status import to_status
 from media_service.rpc.stream_body import body_chunks
 from media_service.rpc.watches import Watches
 from media_service.rpc.wire import Piece
 from media_service.storage.checksums import Checksums
 from media_service.uploads.acceptance import merge
-from media_service.uploads.model import MIB, Chunk, UploadResult, UploadSpec, UploadState
+from media_service.uploads.model import MIB, Chunk, UploadResult, UploadState
 from media_service.uploads.parts.service import PartService
 from media_service.uploads.service import UploadService
 
@@ -41,7 +49,9 @@ T = TypeVar("T")
 
 MAX_CHUNK = 2 * MIB
 DEFAULT_PARTS_PAGE, MAX_PARTS_PAGE = 1000, 10_000
-DEFAULT_LIFETIME = timedelta(minutes=15)
+DEFAULT_TTL = timedelta(minutes=15)
+# The method that keys of its requests belong to, also in a batch.
+CREATE = "CreateUpload"
 UPLOAD_KEY = [datetime, UUID]
 # What curl sends when it is not told a type.
 FORM = "application/x-www-form-urlencoded"
@@ -62,6 +72,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         public_urls: PublicUrls,
         timeout: timedelta,
     ) -> None:
+        self._page_tokens = page_tokens
         self._uploads = uploads
         self._parts = parts
         self._page_tokens = page_tokens
@@ -83,8 +94,9 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     async def CreateUpload(  # noqa: N802
         self, request: upload_service_pb2.CreateUploadRequest, context: Context
     ) -> upload_pb2.Upload:
-        spec = spec_from(request.spec, request.request_id)
-        (result,) = await self._uploads.create(caller(), [spec])
+        key = request_key(http.request_headers(context), CREATE, request.request_id, request.spec)
+        (result,) = await self._uploads.create(caller(), [(spec_from(request.spec), key)])
+        assert isinstance(result, UploadResult)  # noqa: S101 - a refusal is raised
         location = f"{self._rest_url}/v1/uploads/{result.upload.upload_id}"
         await context.send_initial_metadata(
             (("x-http-status", "201"), ("location", location), *progress(result))
@@ -94,10 +106,27 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     async def BatchCreateUploads(  # noqa: N802
         self, request: upload_service_pb2.BatchCreateUploadsRequest, context: Context
     ) -> upload_service_pb2.BatchCreateUploadsResponse:
-        specs = [spec_from(item.spec, item.request_id) for item in request.requests]
-        results = await self._uploads.create(caller(), specs)
+        header = header_key(http.request_headers(context))
+        wanted = [
+            (spec_from(item.spec), key_of(CREATE, key, item.spec))
+            for item, key in zip(
+                request.requests,
+                item_keys(header, [item.request_id for item in request.requests]),
+                strict=True,
+            )
+        ]
+        results = await self._uploads.create(caller(), wanted, atomic=request.atomic)
         return upload_service_pb2.BatchCreateUploadsResponse(
-            uploads=[upload_to_message(result, self._public_urls) for result in results]
+            results=[self._result(result) for result in results]
+        )
+
+    def _result(
+        self, result: UploadResult | MediaError
+    ) -> upload_service_pb2.BatchCreateUploadsResponse.Result:
+        if isinstance(result, MediaError):
+            return upload_service_pb2.BatchCreateUploadsResponse.Result(error=to_status(result))
+        return upload_service_pb2.BatchCreateUploadsResponse.Result(
+            upload=upload_to_message(result, self._public_urls)
         )
 
     async def WriteUpload(  # type: ignore[override]  # noqa: N802
@@ -124,13 +153,19 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             del first
             result = await self._uploads.append(caller(), upload_id.lower(), chunks)
         else:
-            spec = spec_from(first.message.spec)
-            if first.message.finish and spec.size_bytes in {None, len(first.data)}:
-                result = await self._uploads.write_at_once(caller(), spec, write_chunk(first))
+            message = first.message
+            spec = spec_from(message.spec)
+            key = request_key(
+                http.request_headers(context), "WriteUpload", message.request_id, message.spec
+            )
+            if message.finish and spec.size_bytes in {None, len(first.data)}:
+                result = await self._uploads.write_at_once(caller(), spec, write_chunk(first), key)
             else:
                 chunks = write_chunks(first, pieces)
                 del first
-                result = await self._uploads.write_new(caller(), spec, chunks, on_created=tell)
+                result = await self._uploads.write_new(
+                    caller(), spec, chunks, key=key, on_created=tell
+                )
         return upload_to_message(result, self._public_urls)
 
     async def AppendUpload(  # type: ignore[override]  # noqa: N802
@@ -143,7 +178,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         first = await self._in_time(anext(pieces, None))
         offset = http.integer_header(headers, "Upload-Offset")
         if first is None or offset is None:
-            raise http.bad_header("Upload-Offset", "the committed_size of the upload")
+            raise http.bad_header("Upload-Offset", "the committed_size_bytes of the upload")
         finish = http.boolean_header(headers, "Upload-Complete")
         digest = http.digest_header(headers, "Content-Digest")
         chunks = body_chunks(
@@ -218,10 +253,9 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     async def SignUpload(  # noqa: N802
         self, request: upload_service_pb2.SignUploadRequest, context: Context
     ) -> upload_service_pb2.SignUploadResponse:
-        given = request.HasField("lifetime")
-        lifetime = request.lifetime.ToTimedelta() if given else DEFAULT_LIFETIME
+        ttl = request.ttl.ToTimedelta() if request.HasField("ttl") else DEFAULT_TTL
         wanted = [listed_part_from(part) for part in request.parts]
-        signed = await self._parts.sign(caller(), request.upload_id.lower(), wanted, lifetime)
+        signed = await self._parts.sign(caller(), request.upload_id.lower(), wanted, ttl)
         return upload_service_pb2.SignUploadResponse(
             parts=[signed_part_to_message(part) for part in signed]
         )
@@ -236,24 +270,26 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         first = await self._in_time(anext(pieces, None)) or NOTHING
         data = (piece.data async for piece in pieces)
         length = http.integer_header(headers, "X-Content-Length")
-        filename = first.message.filename
-        declared = first.message.body.content_type
-        if boundary := boundary_of(declared):
-            form = MultipartFile(boundary, filename)
-            spec, chunks = await self._in_time(form.open(first.data, data))
+        message, spec = first.message, declared_in(first.message, headers)
+        if boundary := boundary_of(message.body.content_type):
+            form = MultipartFile(boundary, spec)
+            chunks = await self._in_time(form.open(first.data, data))
+            length = None
         else:
-            # A digest of a raw body is a digest of the whole, whichever header it comes in.
-            whole = merge(
-                http.digest_header(headers, "Repr-Digest"),
-                http.digest_header(headers, "Content-Digest"),
-            )
-            generic = declared in {"", "application/octet-stream", FORM}
-            declared = "" if generic else plain_type(declared)
-            spec = UploadSpec(new_id(), filename, declared, length, whole)
             chunks = body_chunks(first.data, data, offset=0, length=length, finish=True)
-        result = await self._uploads.write_new(caller(), spec, chunks, resumable=False)
+        key = request_key(headers, "UploadMedia", message.request_id, spec)
+        del first
+        if length is not None and not spec.HasField("size_bytes"):
+            spec.size_bytes = length
+        result = await self._uploads.write_new(
+            caller(), spec_from(spec), chunks, key=key, resumable=False
+        )
         if result.media is None:
-            raise RuntimeError("an upload in one request ended without a media")
+            raise NotFound(
+                Reason.MEDIA_NOT_FOUND,
+                "The media that this key created does not exist any more.",
+                media_id=result.upload.media_id,
+            )
         location = f"{self._rest_url}/v1/media/{result.media.media_id}"
         await context.send_initial_metadata(
             (("x-http-status", "201"), ("location", location), ("etag", result.media.etag))
@@ -326,6 +362,30 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         return upload_to_message(
             await self._uploads.abort(caller(), request.upload_id.lower()), self._public_urls
         )
+
+
+def declared_in(
+    message: upload_service_pb2.UploadMediaRequest, headers: Mapping[str, str]
+) -> upload_pb2.UploadSpec:
+    """What a request that uploads a file in one step says of it, its body aside."""
+    spec = upload_pb2.UploadSpec()
+    spec.CopyFrom(message.spec)
+    if spec.filename and message.filename not in {"", spec.filename}:
+        why = "must equal spec.filename if both are set"
+        raise InvalidArgument(Reason.INVALID_FIELD, f"The filename {why}.", (("filename", why),))
+    spec.filename = spec.filename or message.filename
+    content_type = message.body.content_type
+    if boundary_of(content_type):
+        return spec
+    if content_type not in {"", "application/octet-stream", FORM}:
+        spec.content_type = spec.content_type or plain_type(content_type)
+    # The digest of a raw body is the digest of the file, in either header.
+    declared = checksums_from(spec.checksums)
+    for name in ("Repr-Digest", "Content-Digest"):
+        declared = merge(declared, http.digest_header(headers, name))
+    if checksums := checksums_to_message(declared):
+        spec.checksums.CopyFrom(checksums)
+    return spec
 
 
 def progress(result: UploadResult) -> tuple[tuple[str, str], ...]:

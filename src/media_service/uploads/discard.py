@@ -8,6 +8,7 @@ from media_service.db.events import UploadChanged
 from media_service.db.new_job import NewJob
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
+from media_service.idempotency import queries as keys
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
@@ -62,3 +63,10 @@ async def expire_uploads(database: Database) -> int:
     if expired:
         failpoint("upload.expire.after")
     return len(expired)
+
+
+async def expire_keys(database: Database) -> int:
+    """Removes idempotency keys that were kept for long enough; returns how many."""
+    async with database.transaction() as db:
+        await queries.prolong_keys(db)
+        return await keys.forget_expired(db, BATCH)

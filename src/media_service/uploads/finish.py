@@ -1,6 +1,6 @@
-"""From all bytes being here to a media: complete the blob, check it, one transaction.
+"""Completes an upload: joins its blob, checks it, and creates its media in one transaction.
 
-Every step can be repeated. A session is VERIFYING while it finishes, with a FINISH job that takes
+Every step can be repeated. An upload is VERIFYING while it is being completed. Its FINISH job takes
 over if this process dies, or at once if the bytes have to be read back.
 """
 
@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 
 from crc32c import crc32c as crc32c_of
 
-from media_service.access.owner import Owner
 from media_service.blobs.model import Blob
 from media_service.db.batch import Batcher
 from media_service.db.database import Database, Duplicate
@@ -22,12 +21,14 @@ from media_service.db.new_job import NewJob
 from media_service.db.transaction import Transaction
 from media_service.errors import DataLoss, Fault, MediaError, Reason, ResourceExhausted, Unavailable
 from media_service.failpoints import failpoint
+from media_service.idempotency import queries as keys
+from media_service.idempotency.model import KeyClaim
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.media import queries as catalogue
 from media_service.media.content_type import HEAD
-from media_service.media.model import NewMedia
+from media_service.media.model import Kind, NewMedia
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.buffer import Buffer
 from media_service.storage.checksums import Checksums
@@ -40,13 +41,13 @@ from media_service.uploads.acceptance import (
     check_not_empty,
     merge,
 )
-from media_service.uploads.ledger import not_active, superseded, upload_exists
-from media_service.uploads.model import Part, Upload, UploadResult, UploadSpec, UploadState
+from media_service.uploads.ledger import blob_removed, not_active, superseded
+from media_service.uploads.model import NewUpload, Part, Upload, UploadResult, UploadState
 from media_service.uploads.parts.check import ListedPart, check_parts
 
 log = logging.getLogger(__name__)
 
-# How long the process that finishes an upload has before the worker takes over.
+# How long the process that completes an upload has before the worker takes over.
 TAKE_OVER = timedelta(seconds=60)
 TRANSIENT = (Unavailable, ResourceExhausted)
 
@@ -68,20 +69,27 @@ def ingest_of(media: NewMedia) -> NewJob:
     )
 
 
+def media_of(upload: NewUpload | Upload, kind: Kind, content_type: str, blob: Blob) -> NewMedia:
+    """The media that an upload becomes."""
+    return NewMedia(upload.media_id, upload.owner, kind, content_type, upload.spec.filename, blob)
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """An upload whose bytes are stored and accepted, and the media it becomes."""
+    """An upload whose bytes are stored and accepted, and its media."""
 
-    spec: UploadSpec
+    new: NewUpload
     media: NewMedia
 
     def upload(self, time: datetime) -> Upload:
-        """The upload that this is from `time` on."""
+        """The upload as it is from `time` on."""
         return Upload(
-            spec=self.spec,
-            owner=self.media.owner,
+            upload_id=self.new.upload_id,
+            media_id=self.new.media_id,
+            spec=self.new.spec,
+            owner=self.new.owner,
             state=UploadState.FINISHED,
-            blob_id=self.media.blob.blob_id,
+            blob_id=self.new.blob_id,
             store_session="",
             epoch=1,
             next_part=1,
@@ -109,16 +117,17 @@ class Finisher:
         epoch: int | None = None,
         sha256: bytes | None = None,
         listed: Sequence[ListedPart] = (),
+        claim: KeyClaim | None = None,
     ) -> None:
-        """Finishes an ACTIVE upload; does nothing if it is finished, or about to be.
+        """Completes an ACTIVE upload; does nothing if it is finished, or being completed.
 
-        `declared`: checksums the caller gave, beside those the upload has. `epoch`: of the stream
-        that just ended, if it was one, and `sha256`: of the whole, if that stream knows it;
-        otherwise a declared one is checked by the worker, and the upload is left VERIFYING.
-        `listed`: the parts as the caller has them.
+        `declared`: checksums in addition to those of the upload. `epoch`: of the stream that just
+        ended, if there was one, and `sha256`: of the whole file, if that stream knows it; otherwise
+        the worker checks a declared one, and the upload is left VERIFYING. `listed`: the parts as
+        the caller knows them. `claim`: an idempotency key to be settled.
 
-        Raises what makes the upload FAILED; Aborted (SUPERSEDED); FailedPrecondition
-        (UPLOAD_NOT_ACTIVE, UPLOAD_INCOMPLETE); AlreadyExists (PART_CONFLICT).
+        Raises what makes the upload FAILED; Aborted (SUPERSEDED, IDEMPOTENCY_IN_PROGRESS);
+        FailedPrecondition (UPLOAD_NOT_ACTIVE, UPLOAD_INCOMPLETE); AlreadyExists (PART_CONFLICT).
         """
         failpoint("upload.verify.before")
         async with self._database.transaction() as tx:
@@ -132,6 +141,8 @@ class Finisher:
             declared = merge(upload.spec.checksums, declared)
             check_parts(upload, await queries.parts(tx, upload_id), listed)
             check_complete(upload.spec, upload.committed_size)
+            if claim:
+                await keys.settle(tx, [claim])
             await queries.begin_verifying(tx, upload_id, declared)
             read_back = declared.sha256 is not None and sha256 is None
             delay = timedelta() if read_back else TAKE_OVER
@@ -143,47 +154,51 @@ class Finisher:
         await self._settle(upload, declared, sha256)
 
     async def finish_in_one_step(
-        self, spec: UploadSpec, owner: Owner, blob_id: str, data: Buffer, declared: Checksums
+        self, new: NewUpload, data: Buffer, declared: Checksums
     ) -> UploadResult:
-        """Finishes an upload that has no session: checks all its bytes, then stores them, then adds
-        it as FINISHED, with its media.
+        """Creates an upload that is FINISHED, with its media: checks all its bytes, stores them,
+        then adds the rows.
 
-        Raises what would make an upload FAILED, and AlreadyExists; then nothing is left.
+        Raises what would make an upload FAILED, and Aborted (IDEMPOTENCY_IN_PROGRESS); then
+        nothing is left.
         """
-        check_complete(spec, len(data))
+        check_complete(new.spec, len(data))
         check_not_empty(len(data))
         checksums = Checksums(crc32c_of(data), hashlib.sha256(data).digest())
         check_checksums(declared, checksums)
-        content_type, kind = self._acceptance.check_content(bytes(data[:HEAD]), spec.content_type)
-        key = self._store.key(blob_id)
+        content_type, kind = self._acceptance.check_content(
+            bytes(data[:HEAD]), new.spec.content_type
+        )
+        key = self._store.key(new.blob_id)
         await self._store.driver.put(key, data)
         failpoint("upload.one-step.before")
-        blob = Blob(blob_id, self._store.name, key, len(data), checksums)
-        media = NewMedia(spec.upload_id, owner, kind, content_type, spec.filename, blob)
+        blob = Blob(new.blob_id, self._store.name, key, len(data), checksums)
+        media = media_of(new, kind, content_type, blob)
         try:
-            upload = await self._add(Finished(spec, media))
+            upload = await self._add(Finished(new, media))
         except Unavailable:
             raise  # it may have been added all the same
         except Exception as error:
             await self._store.driver.delete(key)
             if isinstance(error, Duplicate):
-                raise upload_exists(spec.upload_id) from None
+                raise blob_removed() from None
             raise
         failpoint("upload.one-step.after")
         return UploadResult(upload, media.created(upload.create_time))
 
     async def _add_many(self, finished: Sequence[Finished]) -> list[Upload]:
-        """Adds uploads and their media, in one transaction. Raises `Duplicate`."""
+        """Adds uploads and their media, in one transaction. Raises `Duplicate`, Aborted."""
         media = [one.media for one in finished]
         async with self._database.pipeline() as tx:
-            rows = await queries.insert_finished(tx, [one.spec for one in finished], media)
+            await keys.settle(tx, [one.new.claim for one in finished if one.new.claim])
+            rows = await queries.insert_finished(tx, [one.new for one in finished], media)
             await catalogue.insert(tx, media)
             await tx.enqueue(*(ingest_of(new) for new in media))
         time = (await rows.fetchall())[0]["create_time"]  # of the transaction
         return [one.upload(time) for one in finished]
 
     async def finish_job(self, claim: Claim) -> None:
-        """What the worker does with an upload that was left VERIFYING."""
+        """Completes an upload that was left VERIFYING, in the worker."""
         async with self._database.connection() as db:
             upload = await queries.get(db, claim.subject_id)
         if upload is None or upload.state is not UploadState.VERIFYING:
@@ -201,7 +216,7 @@ class Finisher:
             await jobs.finish(db, claim, JobState.SUCCEEDED)
 
     async def give_up_job(self, claim: Claim, fault: Fault) -> None:
-        """The worker could not finish the upload, however often it tried."""
+        """Fails an upload that the worker could not complete in any of its attempts."""
         async with self._database.transaction() as tx:
             if not await jobs.finish(tx, claim, JobState.FAILED, fault):
                 return
@@ -212,20 +227,13 @@ class Finisher:
         async with self._database.connection() as db:
             parts = [part for part in await queries.parts(db, upload_id) if part.stored]
         try:
-            new = await self._check(
-                upload.spec,
-                upload.owner,
-                upload.blob_id,
-                upload.store_session,
-                parts,
-                declared,
-                sha256,
-            )
+            new = await self._check(upload, parts, declared, sha256)
         except TRANSIENT:
             raise  # the job tries again
-        except DataLoss as error:  # as on a disk that is not mounted yet
+        except DataLoss as error:  # for example, the disk is not mounted yet
             raise Unavailable(
-                Reason.STORAGE_UNAVAILABLE, "The bytes of this upload cannot be read now."
+                Reason.STORAGE_UNAVAILABLE,
+                "The bytes of this upload cannot be read now. Try again later.",
             ) from error
         except MediaError as error:
             async with self._database.transaction() as tx:
@@ -242,31 +250,26 @@ class Finisher:
         failpoint("upload.finish.after")
 
     async def _check(
-        self,
-        spec: UploadSpec,
-        owner: Owner,
-        blob_id: str,
-        session: str,
-        parts: list[Part],
-        declared: Checksums,
-        sha256: bytes | None,
+        self, upload: Upload, parts: list[Part], declared: Checksums, sha256: bytes | None
     ) -> NewMedia:
-        """Completes the blob and checks it. Without `sha256`, one that was declared is checked by
-        reading the blob."""
+        """Joins the blob and checks it. Without `sha256`, a declared one is checked by reading the
+        blob."""
         size = sum(part.size for part in parts)
-        check_complete(spec, size)
+        check_complete(upload.spec, size)
         check_not_empty(size)
-        crc32c = await asyncio.to_thread(whole_crc32c, parts)  # of thousands, it takes a while
+        crc32c = await asyncio.to_thread(whole_crc32c, parts)  # slow for thousands of parts
         check_checksums(declared, Checksums(crc32c, sha256))
-        key = self._store.key(blob_id)
-        await self._store.driver.complete(key, session, [part.in_store for part in parts])
+        key = self._store.key(upload.blob_id)
+        await self._store.driver.complete(
+            key, upload.store_session, [part.in_store for part in parts]
+        )
         head = await self._store.head(key, size, HEAD)
-        content_type, kind = self._acceptance.check_content(head, spec.content_type)
+        content_type, kind = self._acceptance.check_content(head, upload.spec.content_type)
         if declared.sha256 is not None and sha256 is None:
             sha256 = await self._store.sha256(key, size)
             check_checksums(declared, Checksums(None, sha256))
-        blob = Blob(blob_id, self._store.name, key, size, Checksums(crc32c, sha256))
-        return NewMedia(spec.upload_id, owner, kind, content_type, spec.filename, blob)
+        blob = Blob(upload.blob_id, self._store.name, key, size, Checksums(crc32c, sha256))
+        return media_of(upload, kind, content_type, blob)
 
     async def _fail(self, tx: Transaction, upload_id: str, fault: Fault) -> None:
         ended = await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FAILED, fault)

@@ -1,19 +1,26 @@
-"""Where the durable bytes of one session are counted, by one writer, in one epoch."""
+"""Counts the durable bytes of one upload, for one writer, in one epoch."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from media_service.access.owner import Owner
 from media_service.access.permission import Permission
 from media_service.access.policy import authorize
 from media_service.access.principal import Principal
 from media_service.db.database import Database
 from media_service.db.events import UploadChanged
 from media_service.db.transaction import Connection
-from media_service.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound, Reason
+from media_service.errors import (
+    Aborted,
+    FailedPrecondition,
+    MediaError,
+    NotFound,
+    Reason,
+    Unavailable,
+)
 from media_service.failpoints import failpoint
+from media_service.idempotency import queries as keys
 from media_service.uploads import queries
-from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
+from media_service.uploads.model import NewUpload, Part, Upload, UploadSpec, UploadState
 
 Created = Callable[[str], Awaitable[None]]
 
@@ -21,7 +28,7 @@ Created = Callable[[str], Awaitable[None]]
 def upload_not_found(upload_id: str) -> NotFound:
     return NotFound(
         Reason.UPLOAD_NOT_FOUND,
-        "There is no such upload, or it is not yours.",
+        "The upload does not exist, or it belongs to someone else.",
         upload_id=upload_id,
     )
 
@@ -34,11 +41,21 @@ async def load(
     return authorize(principal, permission, upload, upload_not_found(upload_id))
 
 
-def upload_exists(upload_id: str) -> AlreadyExists:
-    return AlreadyExists(
-        Reason.UPLOAD_EXISTS,
-        "The upload id or request id is taken. To go on with your own upload, ask for it first.",
+def blob_removed() -> Unavailable:
+    """The bytes of an upload were stored long before the row that names them, and were removed as
+    left over meanwhile."""
+    return Unavailable(
+        Reason.STORAGE_UNAVAILABLE, "Recording the upload took too long. Upload the file again."
+    )
+
+
+def ended(upload_id: str, state: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        Reason.UPLOAD_NOT_ACTIVE,
+        f"The upload accepts no more bytes; it is {state}.",
         upload_id=upload_id,
+        state=state,
+        cause="",
     )
 
 
@@ -46,7 +63,8 @@ def not_active(upload: Upload) -> FailedPrecondition:
     why = f": {upload.fault.message}" if upload.fault else "."
     return FailedPrecondition(
         Reason.UPLOAD_NOT_ACTIVE,
-        f"The upload takes no more bytes, it is {upload.state}{why}",
+        f"The upload accepts no more bytes; it is {upload.state}{why}",
+        upload_id=upload.upload_id,
         state=upload.state,
         cause=upload.fault.reason if upload.fault else "",
     )
@@ -55,66 +73,53 @@ def not_active(upload: Upload) -> FailedPrecondition:
 def superseded(upload_id: str) -> Aborted:
     return Aborted(
         Reason.SUPERSEDED,
-        "Another stream writes to this upload now. Ask for it and go on at its committed_size.",
+        "Another stream writes to this upload now. To continue, call GetUpload and send the bytes"
+        " from committed_size_bytes on.",
         upload_id=upload_id,
     )
 
 
 class Ledger:
-    """If the session does not exist, it is created when bytes are first counted, and `on_created`
-    called with its id."""
+    """A `NewUpload` is created when its first bytes are counted; then `on_created` is called with
+    its id. `settles`: the key of the upload is settled then, else when the upload finishes."""
 
     def __init__(
         self,
         database: Database,
-        spec: UploadSpec,
-        owner: Owner,
+        upload: NewUpload | Upload,
         *,
-        blob_id: str,
-        store_session: str,
-        epoch: int,
         expiry: timedelta,
+        settles: bool = True,
         on_created: Created | None = None,
     ) -> None:
-        self.spec = spec
-        self.owner = owner
-        self.blob_id = blob_id
-        self.store_session = store_session
-        self.epoch = epoch
-        self.exists = False
+        self.upload = upload
+        self.exists = isinstance(upload, Upload)
+        self.epoch = upload.epoch if isinstance(upload, Upload) else 1
+        self.store_session = upload.store_session if isinstance(upload, Upload) else ""
         self._database = database
         self._expiry = expiry
+        self._settles = settles
         self._on_created = on_created
 
+    @property
+    def spec(self) -> UploadSpec:
+        return self.upload.spec
+
     async def count(self, committed_size: int, parts: list[Part], *, last: bool = False) -> None:
-        """Counts bytes that are durable; `last`: nothing follows. Raises if this writer may not:
-        AlreadyExists, Aborted (SUPERSEDED), FailedPrecondition (UPLOAD_NOT_ACTIVE)."""
-        upload_id = self.spec.upload_id
-        created = not self.exists
-        self.exists = True  # or may, if the database goes away while it answers
+        """Counts bytes that are durable; `last`: nothing follows. Raises if this writer may not
+        write: Aborted (SUPERSEDED, IDEMPOTENCY_IN_PROGRESS), FailedPrecondition
+        (UPLOAD_NOT_ACTIVE)."""
+        upload_id = self.upload.upload_id
+        creates = not self.exists
+        self.exists = True  # or it may, if the database fails while it answers
         failpoint("upload.count.before")
         # A later count is one statement, which needs no transaction around it.
-        opened = self._database.transaction() if created else self._database.connection()
+        opened = self._database.transaction() if creates else self._database.connection()
         async with opened as db:
-            if created and not await queries.insert(
-                db,
-                self.spec,
-                self.owner,
-                blob_id=self.blob_id,
-                store_session=self.store_session,
-                epoch=self.epoch,
-                expiry=self._expiry,
-            ):
-                self.exists = False
-                raise upload_exists(upload_id)
+            if creates:
+                await self._create(db)
             counted = await queries.checkpoint(
-                db,
-                upload_id,
-                self.epoch,
-                committed_size,
-                parts,
-                self._expiry,
-                settled=last,
+                db, upload_id, self.epoch, committed_size, parts, self._expiry, settled=last
             )
             upload = None if counted else await queries.get(db, upload_id)
             if counted:
@@ -124,5 +129,18 @@ class Ledger:
             if upload.state is UploadState.ACTIVE:
                 raise superseded(upload_id)
             raise not_active(upload)
-        if created and self._on_created:
+        if creates and self._on_created:
             await self._on_created(upload_id)
+
+    async def _create(self, db: Connection) -> None:
+        assert isinstance(self.upload, NewUpload)  # noqa: S101 - an Upload exists
+        try:
+            if self._settles and self.upload.claim:
+                await keys.settle(db, [self.upload.claim])
+            if not await queries.insert(
+                db, self.upload, self.store_session, self.epoch, self._expiry
+            ):
+                raise blob_removed()
+        except MediaError:
+            self.exists = False
+            raise

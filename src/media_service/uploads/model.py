@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from media_service.access.owner import Owner
 from media_service.errors import Fault
+from media_service.idempotency.model import KeyClaim, RequestKey
+from media_service.ids import new_id
 from media_service.media.model import Media
 from media_service.storage.buffer import Buffer
 from media_service.storage.checksums import Checksums
@@ -28,23 +30,38 @@ class UploadState(StrEnum):
         return self not in {UploadState.ACTIVE, UploadState.VERIFYING}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UploadSpec:
     """What the caller declared. `content_type` is empty and `size_bytes` None if not declared."""
 
-    upload_id: str
     filename: str = ""
     content_type: str = ""
     size_bytes: int | None = None
     checksums: Checksums = field(default_factory=Checksums)
-    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewUpload:
+    """An upload to be created, with the ids that it and its media will have. `key`: makes its
+    creation repeatable."""
+
+    spec: UploadSpec
+    owner: Owner
+    key: RequestKey | None = None
+    upload_id: str = field(default_factory=new_id)
+    media_id: str = field(default_factory=new_id)
+    blob_id: str = field(default_factory=new_id)
+
+    @property
+    def claim(self) -> KeyClaim | None:
+        return KeyClaim(self.key, self.upload_id) if self.key else None
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Bytes [offset, offset + size) of the whole, if all parts before are here; immutable once
+    """Bytes [offset, offset + size) of the file, if all parts before are stored; immutable once
     counted or claimed. `stored` False: claimed by a caller, and not known to be durable; `signed`:
-    by one who may send it past this service."""
+    by a signed URL, whose bytes may bypass this service."""
 
     number: int
     offset: int
@@ -66,27 +83,26 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
+    upload_id: str
+    media_id: str
     spec: UploadSpec
     owner: Owner
     state: UploadState
     blob_id: str
     store_session: str
+    # The fencing token: opening a writer increments it, and checkpoints of older ones are refused.
     epoch: int
-    # The number of the part that begins at `committed_size`.
+    # The number of the part that starts at `committed_size`.
     next_part: int
     # The epoch in which callers began to put parts; None while streams write.
     parts_since: int | None
-    # Whether no writer may still send a part that was not counted.
+    # Whether no writer can still send a part that was not counted.
     settled: bool
     committed_size: int
     create_time: datetime
     update_time: datetime
     expire_time: datetime
     fault: Fault | None = None
-
-    @property
-    def upload_id(self) -> str:
-        return self.spec.upload_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +111,15 @@ class UploadResult:
 
     upload: Upload
     media: Media | None
-    # What an append needs that does not complete it; 0: any number of bytes.
+    # The least bytes of an append that does not complete the upload; 0: any number.
     min_append_size: int = 0
     max_part_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of the whole as it arrives. `offset` None: wherever the stream is. `crc32c`: of
-    `data`, if it is known."""
+    """The next bytes of a file as they arrive. `offset` None: the position of the stream.
+    `crc32c`: of `data`, if known."""
 
     data: Buffer
     offset: int | None = None

@@ -5,20 +5,22 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from psycopg.sql import SQL
+
 from media_service.access.owner import Owner
-from media_service.access.policy import Condition, owned_by
+from media_service.access.policy import Condition
 from media_service.db.database import json_bytes
 from media_service.db.transaction import Connection, Rows
 from media_service.errors import Fault
+from media_service.idempotency.model import KEPT
 from media_service.media.model import NewMedia
 from media_service.storage.checksums import Checksums
-from media_service.uploads.model import Part, Upload, UploadSpec, UploadState
+from media_service.uploads.model import NewUpload, Part, Upload, UploadSpec, UploadState
 
-SELECT = """
-    select u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
-           u.request_id::text as request_id
-    from uploads u
-"""
+COLUMNS = SQL(
+    "u.*, u.upload_id::text as upload_id, u.media_id::text as media_id, u.blob_id::text as blob_id"
+)
+SELECT = SQL("select {} from uploads u ").format(COLUMNS)
 
 
 def record(row: Mapping[str, Any]) -> Upload:
@@ -26,13 +28,13 @@ def record(row: Mapping[str, Any]) -> Upload:
     if row["error_reason"]:
         fault = Fault(row["error_reason"], row["error_message"])
     return Upload(
+        upload_id=row["upload_id"],
+        media_id=row["media_id"],
         spec=UploadSpec(
-            upload_id=row["upload_id"],
             filename=row["filename"],
             content_type=row["content_type"],
             size_bytes=row["size_bytes"],
             checksums=Checksums(row["crc32c"], row["sha256"]),
-            request_id=row["request_id"],
         ),
         owner=Owner(row["owner_type"], row["owner_id"], row["org_id"]),
         state=UploadState(row["state"]),
@@ -51,75 +53,72 @@ def record(row: Mapping[str, Any]) -> Upload:
 
 
 async def insert(
-    db: Connection,
-    spec: UploadSpec,
-    owner: Owner,
-    *,
-    blob_id: str,
-    store_session: str,
-    epoch: int,
-    expiry: timedelta,
-) -> bool:
-    """Adds a session; False if its id or request id is taken."""
-    done = await db.execute(
-        """
-        insert into uploads (upload_id, org_id, owner_type, owner_id, request_id, state, filename,
-                             content_type, size_bytes, crc32c, sha256, blob_id, store_session,
-                             epoch, expire_time)
+    db: Connection, new: NewUpload, store_session: str, epoch: int, expiry: timedelta
+) -> Upload | None:
+    """Adds a session; None if the id of its blob was retired."""
+    spec = new.spec
+    rows = await db.execute(
+        SQL("""
+        insert into uploads as u
+            (upload_id, media_id, org_id, owner_type, owner_id, state, filename, content_type,
+             size_bytes, crc32c, sha256, blob_id, store_session, epoch, expire_time)
         values (%s, %s, %s, %s, %s, 'ACTIVE', %s, %s, %s, %s, %s, %s, %s, %s, now() + %s)
         on conflict do nothing
-        """,
+        returning {}
+        """).format(COLUMNS),
         (
-            spec.upload_id,
-            owner.org_id,
-            owner.type,
-            owner.id,
-            spec.request_id,
+            new.upload_id,
+            new.media_id,
+            new.owner.org_id,
+            new.owner.type,
+            new.owner.id,
             spec.filename,
             spec.content_type,
             spec.size_bytes,
             spec.checksums.crc32c,
             spec.checksums.sha256,
-            blob_id,
+            new.blob_id,
             store_session,
             epoch,
             expiry,
         ),
     )
-    return done.rowcount == 1
+    row = await rows.fetchone()
+    return record(row) if row else None
 
 
 async def insert_finished(
-    db: Connection, specs: Sequence[UploadSpec], media: Sequence[NewMedia]
+    db: Connection, uploads: Sequence[NewUpload], media: Sequence[NewMedia]
 ) -> Rows:
     """Adds uploads that are finished with these media. Rows with the `create_time` of each."""
     added = [
         {
-            "upload_id": spec.upload_id,
+            "upload_id": new.upload_id,
+            "media_id": new.media_id,
             "org_id": new.owner.org_id,
             "owner_type": new.owner.type,
             "owner_id": new.owner.id,
-            "filename": spec.filename,
-            "content_type": spec.content_type,
-            "size_bytes": spec.size_bytes,
-            "crc32c": spec.checksums.crc32c,
-            "sha256": json_bytes(spec.checksums.sha256),
-            "blob_id": new.blob.blob_id,
-            "committed_size": new.blob.size_bytes,
+            "filename": new.spec.filename,
+            "content_type": new.spec.content_type,
+            "size_bytes": new.spec.size_bytes,
+            "crc32c": new.spec.checksums.crc32c,
+            "sha256": json_bytes(new.spec.checksums.sha256),
+            "blob_id": new.blob_id,
+            "committed_size": one.blob.size_bytes,
         }
-        for spec, new in zip(specs, media, strict=True)
+        for new, one in zip(uploads, media, strict=True)
     ]
     return await db.execute(
         """
-        insert into uploads (upload_id, org_id, owner_type, owner_id, state, filename, content_type,
-                             size_bytes, crc32c, sha256, blob_id, epoch, committed_size,
-                             expire_time)
-        select upload_id, org_id, owner_type, owner_id, 'FINISHED', filename, content_type,
-               size_bytes, crc32c, sha256, blob_id, 1, committed_size, now()
+        insert into uploads (upload_id, media_id, org_id, owner_type, owner_id, state, filename,
+                             content_type, size_bytes, crc32c, sha256, blob_id, epoch,
+                             committed_size, expire_time)
+        select upload_id, media_id, org_id, owner_type, owner_id, 'FINISHED', filename,
+               content_type, size_bytes, crc32c, sha256, blob_id, 1, committed_size, now()
         from json_to_recordset(%s::json) as added (
-            upload_id uuid, org_id text, owner_type text, owner_id text, filename text,
-            content_type text, size_bytes bigint, crc32c bigint, sha256 bytea, blob_id uuid,
-            committed_size bigint
+            upload_id uuid, media_id uuid, org_id text, owner_type text, owner_id text,
+            filename text, content_type text, size_bytes bigint, crc32c bigint, sha256 bytea,
+            blob_id uuid, committed_size bigint
         )
         returning create_time
         """,
@@ -128,26 +127,40 @@ async def insert_finished(
 
 
 async def get(db: Connection, upload_id: str) -> Upload | None:
-    rows = await db.execute(SELECT + "where u.upload_id = %s", (upload_id,))
+    rows = await db.execute(SELECT + SQL("where u.upload_id = %s"), (upload_id,))
     row = await rows.fetchone()
     return record(row) if row else None
 
 
 async def lock(db: Connection, upload_id: str) -> Upload | None:
     """As `get`, and nobody else changes it until the transaction ends."""
-    rows = await db.execute(SELECT + "where u.upload_id = %s for update", (upload_id,))
+    rows = await db.execute(SELECT + SQL("where u.upload_id = %s for update"), (upload_id,))
     row = await rows.fetchone()
     return record(row) if row else None
 
 
-async def by_request(db: Connection, owner: Owner, request_id: str) -> Upload | None:
-    theirs = owned_by(owner, "u")
+async def stored_crc32c(db: Connection, upload_id: str) -> int | None:
+    """CRC32C of what a finished upload stored; None if that is deleted."""
     rows = await db.execute(
-        (SELECT + f"where {theirs.sql} and u.request_id = %s").encode(),
-        (*theirs.params, request_id),
+        "select b.crc32c from uploads u join blobs b on b.blob_id = u.blob_id"
+        " where u.upload_id = %s",
+        (upload_id,),
     )
     row = await rows.fetchone()
-    return record(row) if row else None
+    return row["crc32c"] if row else None
+
+
+async def prolong_keys(db: Connection) -> None:
+    """Idempotency keys are kept for as long as their uploads are unfinished."""
+    await db.execute(
+        """
+        update idempotency_keys k set expire_time = now() + %s
+        from uploads u
+        where u.upload_id = k.resource_id and u.state in ('ACTIVE', 'VERIFYING')
+          and k.expire_time < now() + interval '1 hour'
+        """,
+        (KEPT,),
+    )
 
 
 async def page(
@@ -166,8 +179,9 @@ async def page(
         where.append("(u.create_time, u.upload_id) < (%s, %s::uuid)")
         params += after
     rows = await db.execute(
-        f"{SELECT} where {' and '.join(where)}"
-        " order by u.create_time desc, u.upload_id desc limit %s".encode(),
+        SELECT
+        + SQL("where " + " and ".join(where))
+        + SQL(" order by u.create_time desc, u.upload_id desc limit %s"),
         (*params, limit),
     )
     return [record(row) async for row in rows]
@@ -216,7 +230,7 @@ async def take_over(db: Connection, upload_id: str) -> Upload | None:
     upload.
     """
     rows = await db.execute(
-        """
+        SQL("""
         update uploads u
         set epoch = epoch + 1, parts_since = null, settled = false
         where upload_id = %s and state = 'ACTIVE'
@@ -224,9 +238,8 @@ async def take_over(db: Connection, upload_id: str) -> Upload | None:
               select from upload_parts p
               where p.upload_id = u.upload_id and p.stored and p.number >= u.next_part
           )
-        returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
-                  u.request_id::text as request_id
-        """,
+        returning {}
+        """).format(COLUMNS),
         (upload_id,),
     )
     row = await rows.fetchone()
@@ -237,15 +250,14 @@ async def succeed(db: Connection, upload: Upload, store_session: str) -> Upload 
     """The upload in another session of the store; None if it has another by now, or its callers
     were superseded since it was `upload`. What they put needs no other session again."""
     rows = await db.execute(
-        """
+        SQL("""
         update uploads u
         set store_session = %(fresh)s, settled = parts_since is not null
         where upload_id = %(upload_id)s and state = 'ACTIVE' and not settled
           and store_session = %(before)s
           and (epoch = %(epoch)s or parts_since = %(parts_since)s)
-        returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
-                  u.request_id::text as request_id
-        """,
+        returning {}
+        """).format(COLUMNS),
         {
             "fresh": store_session,
             "upload_id": upload.upload_id,
@@ -361,15 +373,14 @@ async def forget_parts(db: Connection, upload_id: str) -> None:
 async def expire(db: Connection, limit: int) -> list[Upload]:
     """Ends sessions whose time is over; returns them, so that their bytes can be removed."""
     rows = await db.execute(
-        """
+        SQL("""
         update uploads u set state = 'EXPIRED', update_time = now()
         where upload_id in (
             select upload_id from uploads where state = 'ACTIVE' and expire_time < now()
             order by expire_time limit %s for update skip locked
         )
-        returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
-                  u.request_id::text as request_id
-        """,
+        returning {}
+        """).format(COLUMNS),
         (limit,),
     )
     return [record(row) async for row in rows]

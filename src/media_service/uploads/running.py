@@ -1,7 +1,7 @@
-"""What callers send, while it is being stored.
+"""Runs the storing of what callers send.
 
-The storing is a task of its own that is never cancelled: whatever happens to the caller, what is
-begun is ended, and files are closed.
+Storing is a task of its own that is never cancelled: whatever happens to the caller, it ends in
+order and closes its files.
 """
 
 import asyncio
@@ -19,21 +19,21 @@ T = TypeVar("T")
 
 
 def shutting_down() -> Unavailable:
-    return Unavailable(Reason.SHUTTING_DOWN, "The server is stopping; resume in a moment.")
+    return Unavailable(Reason.SHUTTING_DOWN, "The server is shutting down. Resume in a moment.")
 
 
 class Incoming(Protocol):
-    """The caller's side of what is stored."""
+    """The side of a stream that faces the caller."""
 
     async def feed(self, chunks: AsyncGenerator[Chunk, None]) -> None:
-        """Takes chunks until they end, or until it ends itself. Raises nothing."""
+        """Accepts chunks until they end, or until the stream is interrupted. Raises nothing."""
 
     def interrupt(self, error: MediaError) -> None:
-        """Ends it from outside; the storing gets to know the error."""
+        """Ends the stream from outside; the storing side raises the error."""
 
 
 class Running:
-    """All that is being stored by this process, for which `admission` has places."""
+    """Everything that this process is storing. `admission` limits how much."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -41,29 +41,29 @@ class Running:
         self._closing = False
 
     def place(self) -> Place:
-        """For one stream; to be asked for before anything is begun. Raises ResourceExhausted
-        (SERVER_BUSY) if there is none, and Unavailable (SHUTTING_DOWN)."""
+        """Admits one stream; call it before anything else. Raises ResourceExhausted (SERVER_BUSY)
+        and Unavailable (SHUTTING_DOWN)."""
         if self._closing:
             raise shutting_down()
         return self._admission.stream()
 
     async def close(self) -> None:
-        """Ends the running streams, as if their callers had gone, and waits for their storing."""
+        """Interrupts all streams, and waits until what they sent is stored."""
         self._closing = True
-        while self._streams:  # one that was let in before may begin meanwhile
+        while self._streams:  # one that was admitted before may start meanwhile
             for stream in self._streams.values():
                 if stream is not None:
                     stream.interrupt(shutting_down())
             await asyncio.wait(self._streams)
 
     async def finish(self, place: Place, storing: Coroutine[Any, Any, T]) -> T:
-        """Runs what has all it needs."""
+        """Stores what has arrived in full."""
         task = self._start(storing, None)
         place.until_done(task)
         return await asyncio.shield(task)
 
     async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs what must not stop halfway because its caller leaves, and stores nothing."""
+        """Runs work that must not stop halfway when its caller leaves."""
         return await asyncio.shield(self._start(work, None))
 
     async def take_in(
@@ -73,7 +73,7 @@ class Running:
         storing: Coroutine[Any, Any, T],
         chunks: AsyncGenerator[Chunk, None],
     ) -> T:
-        """Runs the storing of a stream, and feeds it, to the end of both."""
+        """Feeds a stream and stores it, to the end of both."""
         task = self._start(storing, stream)
         place.until_done(task)
         feeding = asyncio.create_task(stream.feed(chunks))
@@ -83,7 +83,7 @@ class Running:
         finally:
             feeding.cancel()
             stream.interrupt(
-                Unavailable(Reason.INCOMPLETE_BODY, "The stream broke off; resume it.")
+                Unavailable(Reason.INCOMPLETE_BODY, "The stream was interrupted. Resume it.")
             )
             await asyncio.wait([feeding])
 

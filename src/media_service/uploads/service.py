@@ -1,12 +1,12 @@
 """Use cases of uploads."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any, TypeVar
 
-from media_service.access.owner import Owner
 from media_service.access.permission import Permission
 from media_service.access.policy import creator, scope
 from media_service.access.principal import Principal
@@ -15,9 +15,11 @@ from media_service.db.events import UploadChanged
 from media_service.db.new_job import NewJob
 from media_service.db.transaction import Connection
 from media_service.db.watch import watch
-from media_service.errors import DataLoss, FailedPrecondition, Reason
+from media_service.errors import DataLoss, MediaError
 from media_service.failpoints import failpoint
-from media_service.ids import new_id
+from media_service.idempotency import queries as keys
+from media_service.idempotency.lease import held
+from media_service.idempotency.model import LEASE, RequestKey, in_progress, other_content
 from media_service.jobs.model import JobKind
 from media_service.media import queries as catalogue
 from media_service.storage.blob_store import BlobStore
@@ -26,30 +28,47 @@ from media_service.storage.driver import part_too_small
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, merge
 from media_service.uploads.admission import Place
+from media_service.uploads.creation import Creator
 from media_service.uploads.finish import Finisher
 from media_service.uploads.ledger import (
     Created,
     Ledger,
+    ended,
     load,
     not_active,
     superseded,
-    upload_exists,
+    upload_not_found,
 )
-from media_service.uploads.model import Chunk, Upload, UploadResult, UploadSpec, UploadState
+from media_service.uploads.model import (
+    Chunk,
+    NewUpload,
+    Upload,
+    UploadResult,
+    UploadSpec,
+    UploadState,
+)
 from media_service.uploads.parts.check import ListedPart, outstanding
 from media_service.uploads.parts.collect import Collector
+from media_service.uploads.parts.receive import PartStream
 from media_service.uploads.running import Running
 from media_service.uploads.stream import UploadStream, check_chunk
 from media_service.uploads.succession import lost, succeed
 from media_service.uploads.writer import BlobWriter
 
+T = TypeVar("T")
+CreateRequest = tuple[UploadSpec, RequestKey | None]
+
+# States of an upload that receives no more bytes, and has or will have a media.
+BEING_COMPLETED = {UploadState.VERIFYING, UploadState.FINISHED}
+# How long a session rests that nobody can resume.
+LEFT_BEHIND = timedelta(hours=1)
 NO_CHECKSUMS = Checksums()
 
 
 class UploadService:
-    """Sessions, streams into them, and their ends. Streams for which there is no place raise
-    ResourceExhausted (SERVER_BUSY), and change nothing. `expiry`: how long a session may rest;
-    `timeout`: see `UploadStream`."""
+    """Sessions, the streams that write to them, and their ends. Streams for which there is no room
+    raise ResourceExhausted (SERVER_BUSY), and change nothing. `expiry`: how long a session lives
+    without new bytes; `timeout`: see `UploadStream`."""
 
     def __init__(
         self,
@@ -67,6 +86,7 @@ class UploadService:
         self._blobs = store
         self._finisher = finisher
         self._acceptance = acceptance
+        self._creator = Creator(database, store, acceptance, expiry)
         self._collector = collector
         self._running = running
         self._expiry = expiry
@@ -74,52 +94,18 @@ class UploadService:
 
     # Sessions
 
-    async def create(self, principal: Principal, specs: Sequence[UploadSpec]) -> list[UploadResult]:
-        """Opens sessions, all or none. A known request id gives the session it opened before."""
+    async def create(
+        self, principal: Principal, requests: Sequence[CreateRequest], *, atomic: bool = True
+    ) -> list[UploadResult | MediaError]:
+        """Creates sessions; see `Creator.create`."""
         owner = creator(principal, Permission.UPLOADS_WRITE)
-        for spec in specs:
-            self._acceptance.check_declared(spec)
-        blobs = [new_id() for _ in specs]
-        unused: dict[str, str] = {}
-        try:
-            for blob_id in blobs:
-                unused[blob_id] = await self._begin(blob_id)
-            failpoint("upload.create.before")
-            async with self._database.transaction() as tx:
-                uploads = [
-                    await self._create(tx, owner, spec, blob_id, unused[blob_id])
-                    for spec, blob_id in zip(specs, blobs, strict=True)
-                ]
-                results = [await self._result(tx, upload) for upload in uploads]
-            failpoint("upload.create.after")
-            for upload in uploads:
-                unused.pop(upload.blob_id, None)
-            return results
-        finally:
-            for blob_id, session in unused.items():
-                await self._blobs.driver.abort(self._blobs.key(blob_id), session)
-
-    async def _create(
-        self, db: Connection, owner: Owner, spec: UploadSpec, blob_id: str, session: str
-    ) -> Upload:
-        inserted = await queries.insert(
-            db,
-            spec,
-            owner,
-            blob_id=blob_id,
-            store_session=session,
-            epoch=0,
-            expiry=self._expiry,
-        )
-        if inserted:
-            upload = await queries.get(db, spec.upload_id)
-        elif spec.request_id:
-            upload = await queries.by_request(db, owner, spec.request_id)
-        else:
-            upload = None
-        if upload is None:
-            raise upload_exists(spec.upload_id)
-        return upload
+        wanted = [NewUpload(spec, owner, key) for spec, key in requests]
+        created = await self._creator.create(wanted, atomic=atomic)
+        async with self._database.connection() as db:
+            return [
+                await self._result(db, made) if isinstance(made, Upload) else made
+                for made in created
+            ]
 
     async def get(self, principal: Principal, upload_id: str) -> UploadResult:
         async with self._database.connection() as db:
@@ -156,7 +142,7 @@ class UploadService:
         caller has them, if the caller says."""
         async with self._database.connection() as db:
             upload = await load(db, principal, Permission.UPLOADS_WRITE, upload_id)
-        if upload.state not in {UploadState.FINISHED, UploadState.VERIFYING}:
+        if upload.state not in BEING_COMPLETED:
             await self._collector.collect(upload)
             await self._finisher.finish_session(upload_id, checksums, listed=listed)
         return await self.get(principal, upload_id)
@@ -190,14 +176,12 @@ class UploadService:
         atomic: bool = False,
     ) -> UploadResult:
         """Writes a stream into a session, from `committed_size` on. `declared`: checksums of the
-        whole. With `atomic` the bytes are kept only if the stream ends well."""
+        whole file. With `atomic` the bytes are kept only if the stream ends well."""
         with self._running.place() as place:
             taken = await self._take_over(principal, upload_id)
-            spec = replace(taken.spec, checksums=merge(taken.spec.checksums, declared))
-            ledger = self._ledger(
-                spec, taken.owner, taken.blob_id, taken.store_session, taken.epoch
-            )
-            ledger.exists = True
+            checksums = merge(taken.spec.checksums, declared)
+            taken = replace(taken, spec=replace(taken.spec, checksums=checksums))
+            ledger = self._ledger(taken)
             writer = self._writer(ledger, taken.next_part, taken.committed_size)
             await self._take_in(place, ledger, writer, chunks, atomic=atomic)
         return await self.get(principal, upload_id)
@@ -208,55 +192,114 @@ class UploadService:
         spec: UploadSpec,
         chunks: AsyncGenerator[Chunk, None],
         *,
+        key: RequestKey | None = None,
         on_created: Created | None = None,
         resumable: bool = True,
     ) -> UploadResult:
-        """Creates a session in place and writes a stream into it. A stream that finishes soon is
-        stored in one step; otherwise `on_created` is told when the session exists. Unless
-        `resumable`, a stream that breaks leaves nothing."""
-        owner = creator(principal, Permission.UPLOADS_WRITE)
+        """Creates a session and writes a stream into it. A stream that finishes soon is stored in
+        one step; otherwise `on_created` is called when the session exists. Unless `resumable`, a
+        stream that breaks leaves nothing.
+
+        If `key` was used before, the stream continues the session that exists; one that is not
+        `resumable` must have the same bytes, and returns the first result.
+        """
         self._acceptance.check_declared(spec)
-        ledger = self._ledger(spec, owner, new_id(), "", 1, on_created)
-        writer = self._writer(ledger, 1, 0)
+        new = NewUpload(spec, creator(principal, Permission.UPLOADS_WRITE), key)
         with self._running.place() as place:
-            result = await self._take_in(place, ledger, writer, chunks, resumable=resumable)
-        return result or await self.get(principal, spec.upload_id)
+            known = await self._claim(new, resumable=resumable)
+            if known is None:
+                ledger = self._ledger(new, on_created, resumable=resumable)
+                writer = self._writer(ledger, 1, 0)
+                result = await self._take_in(place, ledger, writer, chunks, resumable=resumable)
+                return result or await self.get(principal, new.upload_id)
+        if not resumable:
+            await self._require_same(known, chunks)
+        elif on_created:
+            await on_created(known.upload_id)
+        if known.state in BEING_COMPLETED:
+            return await self.get(principal, known.upload_id)
+        return await self.append(principal, known.upload_id, chunks)
 
     async def write_at_once(
-        self, principal: Principal, spec: UploadSpec, chunk: Chunk
+        self, principal: Principal, spec: UploadSpec, chunk: Chunk, key: RequestKey | None = None
     ) -> UploadResult:
-        """Stores an upload that came whole, in one chunk: no stream, no session."""
-        owner = creator(principal, Permission.UPLOADS_WRITE)
+        """Stores a file that came whole, in one chunk: without a stream, and without a session."""
         self._acceptance.check_declared(spec)
-        check_chunk(chunk, 0, 0, spec, self._acceptance)
+        new = NewUpload(spec, creator(principal, Permission.UPLOADS_WRITE), key)
+        check_chunk(chunk, 0, 0, new, self._acceptance)
         declared = merge(spec.checksums, chunk.checksums)
         with self._running.place() as place:
-            return await self._running.finish(
-                place,
-                self._finisher.finish_in_one_step(spec, owner, new_id(), chunk.data, declared),
-            )
+            known = await self._claim(new)
+            if known is None:
+                storing = self._finisher.finish_in_one_step(new, chunk.data, declared)
+                return await self._running.finish(place, self._keyed(new, storing))
+        if known.state is UploadState.FINISHED:
+            await self._require_same(known, one(chunk))
+        elif known.state is not UploadState.VERIFYING:
+            return await self.append(principal, known.upload_id, one(chunk))
+        return await self.get(principal, known.upload_id)
+
+    async def _claim(self, new: NewUpload, *, resumable: bool = True) -> Upload | None:
+        """Claims the key of an upload, if it has one, for a lease. Returns the upload that the key
+        created before, if that can be returned or continued."""
+        if new.claim is None:
+            return None
+        async with self._database.connection() as db:
+            upload_id, abandoned_id = await keys.claim(db, new.claim, LEASE)
+            failpoint("key.claim.after")
+            known = None
+            if upload_id != new.upload_id:
+                known = await queries.get(db, upload_id)
+                if known is None:
+                    raise upload_not_found(upload_id)
+        if abandoned_id:
+            await self._drop(abandoned_id)
+        if known is None or resumable or known.state in BEING_COMPLETED:
+            return known
+        async with self._database.connection() as db:
+            await keys.claim_again(db, new.claim, upload_id)
+        return None
+
+    async def _require_same(self, known: Upload, chunks: AsyncGenerator[Chunk, None]) -> None:
+        """Raises Aborted unless these bytes are those of an upload that has finished:
+        IDEMPOTENCY_CONFLICT, or IDEMPOTENCY_IN_PROGRESS if it has not."""
+        if known.state is not UploadState.FINISHED:
+            raise in_progress()
+        async with self._database.connection() as db:
+            crc32c = await queries.stored_crc32c(db, known.upload_id)
+        stream = PartStream(known.committed_size, other_content(), self._timeout)
+        with self._running.place() as place:
+            await self._running.take_in(place, stream, stream.receive(None), chunks)
+        if (stream.size, stream.crc32c) != (known.committed_size, crc32c):
+            raise other_content()
+
+    async def _keyed(self, upload: NewUpload | Upload, storing: Coroutine[Any, Any, T]) -> T:
+        """Holds the key of a new upload, if it has one, while its bytes are stored."""
+        claim = upload.claim if isinstance(upload, NewUpload) else None
+        async with held(self._database, claim):
+            return await storing
 
     async def _take_over(self, principal: Principal, upload_id: str) -> Upload:
-        """The upload, for a stream to go on with. Raises FailedPrecondition: UPLOAD_NOT_ACTIVE, or
-        PARTS_OUTSTANDING; InvalidArgument: PART_TOO_SMALL."""
+        """The upload, in a new epoch for a stream to write in. Raises FailedPrecondition:
+        UPLOAD_NOT_ACTIVE, PARTS_OUTSTANDING; InvalidArgument: PART_TOO_SMALL."""
         async with self._database.connection() as db:
             upload = await load(db, principal, Permission.UPLOADS_WRITE, upload_id)
         await self._collector.collect(upload)
         async with self._database.transaction() as tx:
-            held = await queries.lock(tx, upload_id)
-            if held is None or held.state is not UploadState.ACTIVE:
-                raise not_active(held or upload)
+            locked = await queries.lock(tx, upload_id)
+            if locked is None or locked.state is not UploadState.ACTIVE:
+                raise not_active(locked or upload)
             least = self._blobs.driver.limits.min_part_size
             last = await queries.highest_part(tx, upload_id) if least else None
             taken = await queries.take_over(tx, upload_id)
             if taken is None:
-                raise outstanding(held, await queries.parts(tx, upload_id))
-            if last and last[0] < held.next_part and last[1] < least:
+                raise outstanding(locked, await queries.parts(tx, upload_id))
+            if last and last[0] < locked.next_part and last[1] < least:
                 raise part_too_small(last[0], least)
             dropped = await queries.drop_claims(tx, upload_id)
             tx.emit(UploadChanged(upload_id, UploadState.ACTIVE, taken.epoch))
         failpoint("upload.take-over.after")
-        if held.settled and not dropped:
+        if locked.settled and not dropped:
             return taken
         return await self._running.to_its_end(succeed(self._database, self._blobs, taken))
 
@@ -270,41 +313,44 @@ class UploadService:
         atomic: bool = False,
         resumable: bool = True,
     ) -> UploadResult | None:
-        """Runs a stream to its end. The result, if that is known without asking the database."""
+        """Runs a stream to its end. Returns the result if it is known without a query."""
         stream = UploadStream(writer, ledger, self._acceptance, self._timeout, atomic=atomic)
-        storing = self._store(stream, ledger, writer, resumable=resumable)
+        storing = self._keyed(
+            ledger.upload, self._store(stream, ledger, writer, resumable=resumable)
+        )
         with self._fenced(stream, ledger):
             return await self._running.take_in(place, stream, storing, chunks)
 
     async def _store(
         self, stream: UploadStream, ledger: Ledger, writer: BlobWriter, *, resumable: bool
     ) -> UploadResult | None:
-        """The part of a stream that outlives its caller."""
+        """The side of a stream that outlives its caller."""
+        upload = ledger.upload
         try:
             await self._store_stream(stream, ledger)
             declared = merge(ledger.spec.checksums, stream.checksums)
+            if not stream.finish:
+                return None
+            if isinstance(upload, NewUpload) and not ledger.exists:
+                data = b"".join(chunk.data for chunk in stream.held)
+                return await self._finisher.finish_in_one_step(upload, data, declared)
+            unsettled = upload.claim if isinstance(upload, NewUpload) and not resumable else None
+            await self._finisher.finish_session(
+                upload.upload_id,
+                declared,
+                epoch=ledger.epoch,
+                sha256=writer.sha256(),
+                claim=unsettled,
+            )
+            return None
         except Exception:
             if not ledger.exists:
                 await self._blobs.driver.abort(
-                    self._blobs.key(ledger.blob_id), ledger.store_session
+                    self._blobs.key(upload.blob_id), ledger.store_session
                 )
             elif not resumable:
-                await self._drop(ledger)
+                await self._drop(upload.upload_id)
             raise
-        if not stream.finish:
-            return None
-        if ledger.exists:
-            await self._finisher.finish_session(
-                ledger.spec.upload_id, declared, epoch=ledger.epoch, sha256=writer.sha256()
-            )
-            return None
-        return await self._finisher.finish_in_one_step(
-            ledger.spec,
-            ledger.owner,
-            ledger.blob_id,
-            b"".join(chunk.data for chunk in stream.held),
-            declared,
-        )
 
     async def _store_stream(self, stream: UploadStream, ledger: Ledger) -> None:
         try:
@@ -312,61 +358,45 @@ class UploadService:
         except DataLoss as error:
             if not ledger.exists:
                 raise
-            # A session of the store that ended meanwhile.
-            upload_id = ledger.spec.upload_id
-            raise await lost(self._database, upload_id, ledger.store_session) from error
+            # The session of the store ended meanwhile.
+            raise await lost(
+                self._database, ledger.upload.upload_id, ledger.store_session
+            ) from error
 
     @contextmanager
     def _fenced(self, stream: UploadStream, ledger: Ledger) -> Iterator[None]:
         """Ends the stream as soon as another writer takes over, or the session ends."""
+        upload_id = ledger.upload.upload_id
 
         def changed(event: UploadChanged) -> None:
             if event.epoch > ledger.epoch:
-                stream.interrupt(superseded(ledger.spec.upload_id))
+                stream.interrupt(superseded(upload_id))
             elif event.state in {UploadState.ABORTED, UploadState.EXPIRED}:
-                stream.interrupt(
-                    FailedPrecondition(
-                        Reason.UPLOAD_NOT_ACTIVE,
-                        f"The upload takes no more bytes, it is {event.state}.",
-                        state=event.state,
-                        cause="",
-                    )
-                )
+                stream.interrupt(ended(upload_id, event.state))
 
-        with self._database.listen(UploadChanged, ledger.spec.upload_id, changed):
+        with self._database.listen(UploadChanged, upload_id, changed):
             yield
-
-    # Parts of the above
-
-    async def _begin(self, blob_id: str) -> str:
-        return await self._blobs.driver.begin(self._blobs.key(blob_id))
 
     def _ledger(
         self,
-        spec: UploadSpec,
-        owner: Owner,
-        blob_id: str,
-        session: str,
-        epoch: int,
+        upload: NewUpload | Upload,
         on_created: Created | None = None,
+        *,
+        resumable: bool = True,
     ) -> Ledger:
         return Ledger(
             self._database,
-            spec,
-            owner,
-            blob_id=blob_id,
-            store_session=session,
-            epoch=epoch,
-            expiry=self._expiry,
+            upload,
+            # One that cannot be resumed is left behind only by a server that died.
+            expiry=self._expiry if resumable else min(self._expiry, LEFT_BEHIND),
+            settles=resumable,
             on_created=on_created,
         )
 
     def _writer(self, ledger: Ledger, number: int, offset: int) -> BlobWriter:
-        key = self._blobs.key(ledger.blob_id)
-        driver = self._blobs.driver
         return BlobWriter(
-            driver,
-            key,
+            self._blobs.driver,
+            self._blobs.key(ledger.upload.blob_id),
             ledger.store_session,
             ledger.epoch,
             number,
@@ -374,18 +404,17 @@ class UploadService:
             hashing=ledger.spec.checksums.sha256 is not None,
         )
 
-    async def _drop(self, ledger: Ledger) -> None:
-        """Ends a session that cannot be resumed; a job removes its bytes."""
-        upload_id = ledger.spec.upload_id
+    async def _drop(self, upload_id: str) -> None:
+        """Ends a session that cannot be resumed; a job deletes its bytes."""
         async with self._database.transaction() as tx:
             if await queries.end(tx, upload_id, UploadState.ACTIVE, UploadState.ABORTED):
                 await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))
-                tx.emit(UploadChanged(upload_id, UploadState.ABORTED, ledger.epoch))
+                tx.emit(UploadChanged(upload_id, UploadState.ABORTED))
 
     async def _result(self, db: Connection, upload: Upload) -> UploadResult:
         media = None
         if upload.state is UploadState.FINISHED:
-            media = await catalogue.get(db, upload.upload_id)
+            media = await catalogue.get(db, upload.media_id)
         limits = self._blobs.driver.limits
         return UploadResult(
             upload,
@@ -393,3 +422,7 @@ class UploadService:
             min_append_size=limits.min_part_size,
             max_part_size=limits.max_part_size or self._acceptance.max_size,
         )
+
+
+async def one(chunk: Chunk) -> AsyncGenerator[Chunk, None]:
+    yield chunk

@@ -22,7 +22,7 @@ from media_service.storage.crc32c import combine
 from media_service.uploads.acceptance import Acceptance, merge
 from media_service.uploads.intake import Intake
 from media_service.uploads.ledger import Ledger
-from media_service.uploads.model import MIB, Chunk, Part, UploadSpec
+from media_service.uploads.model import MIB, Chunk, NewUpload, Part, Upload
 from media_service.uploads.pace import Pace
 from media_service.uploads.writer import BlobWriter
 
@@ -37,14 +37,20 @@ Durable = tuple[int, list[Part]]
 
 
 def check_chunk(
-    chunk: Chunk, position: int, committed_size: int, spec: UploadSpec, acceptance: Acceptance
+    chunk: Chunk,
+    position: int,
+    committed_size: int,
+    upload: NewUpload | Upload,
+    acceptance: Acceptance,
 ) -> None:
     """Whether a chunk may come next, at `position`."""
+    spec = upload.spec
     if chunk.offset is not None and chunk.offset != position:
         raise OutOfRange(
             Reason.OFFSET_MISMATCH,
-            f"The bytes are for offset {chunk.offset}, but {position} comes next."
-            " Ask for the upload and go on at its committed_size.",
+            f"The offset of these bytes is {chunk.offset}, but must be {position}. Call GetUpload"
+            " and continue at committed_size_bytes.",
+            upload_id=upload.upload_id,
             committed_size_bytes=committed_size,
             expected_offset=position,
         )
@@ -113,7 +119,7 @@ class UploadStream:
                         chunk,
                         self._position,
                         self.committed_size,
-                        self._ledger.spec,
+                        self._ledger.upload,
                         self._acceptance,
                     )
                     self._position += len(chunk.data)

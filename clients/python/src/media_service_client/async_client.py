@@ -28,7 +28,7 @@ from media_service_client.download import Reception, download
 from media_service_client.errors import MediaServiceError
 from media_service_client.retry import DEFAULT, Backoff, Retries, is_transient
 from media_service_client.source import Uploadable, open_source
-from media_service_client.state import OPEN, UNFINISHED
+from media_service_client.state import OPEN, UNFINISHED, Wanted
 from media_service_client.steps import Progress, ignore_progress
 from media_service_client.target import Downloadable, open_target
 from media_service_client.upload import upload, upload_spec
@@ -81,21 +81,27 @@ class AsyncClient:
         *,
         filename: str | None = None,
         content_type: str | None = None,
+        request_id: str | None = None,
         upload_id: str | None = None,
         progress: Progress = ignore_progress,
         parallel: int = 1,
     ) -> media_pb2.Media:
         """Stores a file (a path, bytes, or a binary file object) and returns its media.
 
-        Survives breaks of the connection and restarts of the service: it goes on where the
-        durable bytes end. With the `upload_id` of an earlier, interrupted upload of the same
-        file it goes on with that one. `content_type` is what the bytes must turn out to be.
-        With `parallel`, so many parts go up at a time, which is faster over long ways.
+        Survives breaks of the connection and restarts of the service: it continues where the
+        durable bytes end. With the `request_id` or the `upload_id` of an earlier, interrupted
+        upload of the same file it continues that one. `content_type` is the type that the bytes
+        must have. With `parallel`, so many parts go up at a time, which is faster over long ways.
         """
         with await asyncio.to_thread(open_source, source) as opened:
-            spec = upload_spec(opened, filename, content_type, upload_id)
+            wanted = Wanted(
+                upload_spec(opened, filename, content_type),
+                request_id or str(uuid.uuid4()),
+                upload_id or "",
+                fresh=not request_id,
+            )
             return await self._transport.run(
-                upload(opened, spec, self._backoff, progress, parallel)
+                upload(opened, wanted, self._backoff, progress, parallel)
             )
 
     async def download(

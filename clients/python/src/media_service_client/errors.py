@@ -15,7 +15,8 @@ class MediaServiceError(Exception):
     `reason` is stable and documented in docs/errors.md, or empty if gRPC itself failed. `message`
     is for people, `metadata` holds the same facts for programs, `fields` the violations of a
     request: (field, what is wrong). `retry_after_seconds` is how long the service asked to wait.
-    `upload_id` names the session of a failed upload; passing it to `upload` goes on with it.
+    `request_id` is the one under which a failed upload was created; passing it to `upload`
+    continues that upload. `upload_id` names the upload, if it is known.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class MediaServiceError(Exception):
         self.fields = fields
         self.retry_after_seconds = retry_after_seconds
         self.upload_id = ""
+        self.request_id = ""
 
     def __str__(self) -> str:
         told = self.message
@@ -68,6 +70,10 @@ def from_rpc(error: grpc.RpcError) -> MediaServiceError:
         status = rpc_status.from_call(error)
     except ValueError:  # details that contradict the status are worth nothing
         status = None
-    if status is not None:
-        return from_status(status)
-    return MediaServiceError(error.code(), "", error.details() or "the call failed")
+    if status is None:
+        found = MediaServiceError(error.code(), "", error.details() or "the call failed")
+    else:
+        found = from_status(status)
+    headers = error.initial_metadata()  # type: ignore[attr-defined]  # of all calls that fail
+    found.upload_id = dict(headers or ()).get("x-upload-id", "")
+    return found

@@ -12,7 +12,7 @@ from media_service_client.errors import MediaServiceError
 from media_service_client.plan import Known, Slice, slices_of
 from media_service_client.retry import Backoff, Retries, is_transient
 from media_service_client.source import PIECE, Source
-from media_service_client.state import Upload, refused, require_same
+from media_service_client.state import Upload, Wanted, refused, require_same
 from media_service_client.steps import Compute, Progress, Send, Settle, Sleep, Steps, Together
 
 
@@ -69,13 +69,28 @@ class Sending:
 
 def upload_parts(
     source: Source,
-    spec: upload_pb2.UploadSpec,
+    wanted: Wanted,
     parallel: int,
     backoff: Backoff,
     progress: Progress,
 ) -> Steps[media_pb2.Media]:
-    """Opens or goes on with the upload, sends what is missing of it, and completes it."""
-    upload, known = yield from _open(spec, backoff)
+    """Creates or continues the upload, sends the missing parts, and completes it."""
+    upload, known = yield from _open(wanted, backoff)
+    try:
+        return (yield from _finish(source, upload, known, parallel, backoff, progress))
+    except MediaServiceError as error:
+        error.upload_id = upload.upload_id
+        raise
+
+
+def _finish(
+    source: Source,
+    upload: Upload,
+    known: Known | None,
+    parallel: int,
+    backoff: Backoff,
+    progress: Progress,
+) -> Steps[media_pb2.Media]:
     if upload.state == Upload.ACTIVE:
         require_same(upload, source)
         if known is None:
@@ -88,7 +103,7 @@ def upload_parts(
     retries = Retries(backoff)
     while upload.state == Upload.VERIFYING:
         try:
-            upload = yield Settle(spec.upload_id)
+            upload = yield Settle(upload.upload_id)
         except MediaServiceError as error:
             if not is_transient(error):
                 raise
@@ -98,21 +113,13 @@ def upload_parts(
     return upload.media
 
 
-def _open(spec: upload_pb2.UploadSpec, backoff: Backoff) -> Steps[tuple[Upload, Known | None]]:
-    """The upload as it is, opened if it was not there; and what it has, if that is nothing."""
-    asked = upload_service_pb2.GetUploadRequest(upload_id=spec.upload_id)
-    try:
-        opening = upload_service_pb2.CreateUploadRequest(spec=spec)
-        return (yield from call("CreateUpload", opening, backoff)), Known({}, {})
-    except MediaServiceError as error:
-        if error.reason != "UPLOAD_EXISTS":
-            raise
-        try:
-            return (yield from call("GetUpload", asked, backoff)), None
-        except MediaServiceError as missing:
-            if missing.reason == "UPLOAD_NOT_FOUND":  # the id belongs to someone else
-                raise error from missing
-            raise
+def _open(wanted: Wanted, backoff: Backoff) -> Steps[tuple[Upload, Known | None]]:
+    """The upload as it is, created if need be; and its parts, if there are none."""
+    if wanted.upload_id:
+        asked = upload_service_pb2.GetUploadRequest(upload_id=wanted.upload_id)
+        return (yield from call("GetUpload", asked, backoff)), None
+    upload = yield from call("CreateUpload", wanted.create, backoff)
+    return upload, Known({}, {}) if wanted.fresh else None
 
 
 def _known(upload: Upload, source: Source, backoff: Backoff) -> Steps[Known]:

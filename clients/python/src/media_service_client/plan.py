@@ -74,10 +74,10 @@ def slices_of(source: Source, upload: upload_pb2.Upload, known: Known) -> list[S
         )
     number, at = len(first) + 1, first[-1].end if first else 0
     least = -(-(source.size - at) // max(1, MOST_PARTS - number + 1))
-    ours = min(-(-max(PART, least) // MIB) * MIB, upload.max_part_size)
+    ours = min(-(-max(PART, least) // MIB) * MIB, upload.max_part_size_bytes)
     rest = list(evenly(number, at, source.size, ours))
     if wrong := misfit(source, rest, waiting):
-        theirs = min(max(part.size_bytes for part in waiting.values()), upload.max_part_size)
+        theirs = min(max(part.size_bytes for part in waiting.values()), upload.max_part_size_bytes)
         rest = list(evenly(number, at, source.size, theirs))
         if misfit(source, rest, waiting) or rest[-1].number > MOST_PARTS:
             raise elsewhere(upload, known, wrong)

@@ -12,6 +12,9 @@ TRANSIENT = frozenset({StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, Sta
 # a stream reset, a proxy, or a server that takes no more calls just now.
 TRANSPORT = frozenset({StatusCode.INTERNAL, StatusCode.RESOURCE_EXHAUSTED})
 
+# Worth another try if the service says when.
+ASKED = frozenset({StatusCode.RESOURCE_EXHAUSTED, StatusCode.ABORTED})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
@@ -33,7 +36,7 @@ DEFAULT = Backoff()
 
 def is_transient(error: MediaServiceError) -> bool:
     """Whether the same request may succeed later."""
-    if error.code is StatusCode.RESOURCE_EXHAUSTED and error.retry_after_seconds is not None:
+    if error.code in ASKED and error.retry_after_seconds is not None:
         return True
     return error.code in TRANSIENT or (error.code in TRANSPORT and not error.reason)
 

@@ -1,7 +1,9 @@
 """What the state of an upload, or a job, means to whoever waits for it."""
 
+from dataclasses import dataclass
+
 from grpc import StatusCode
-from mediaservice.v1 import job_pb2, upload_pb2
+from mediaservice.v1 import job_pb2, upload_pb2, upload_service_pb2
 
 from media_service_client.errors import MediaServiceError, from_status
 from media_service_client.source import Source
@@ -11,14 +13,29 @@ OPEN = frozenset({Upload.ACTIVE, Upload.VERIFYING})  # every other state is fina
 UNFINISHED = frozenset({job_pb2.Job.QUEUED, job_pb2.Job.RUNNING})
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An upload to be created under a request id, so that every try creates the same one; or, with
+    `upload_id`, one to be continued. `fresh`: no other call can have used the request id."""
+
+    spec: upload_pb2.UploadSpec
+    request_id: str
+    upload_id: str = ""
+    fresh: bool = False
+
+    @property
+    def create(self) -> upload_service_pb2.CreateUploadRequest:
+        return upload_service_pb2.CreateUploadRequest(spec=self.spec, request_id=self.request_id)
+
+
 def require_same(upload: Upload, source: Source) -> None:
     size = upload.spec.size_bytes if upload.spec.HasField("size_bytes") else source.size
-    if size != source.size or upload.committed_size > source.size:
+    if size != source.size or upload.committed_size_bytes > source.size:
         raise MediaServiceError(
             StatusCode.FAILED_PRECONDITION,
             "SOURCE_CHANGED",
             f"upload {upload.upload_id} was begun with another file: it has "
-            f"{max(size, upload.committed_size)} bytes, this one {source.size}",
+            f"{max(size, upload.committed_size_bytes)} bytes, this one {source.size}",
         )
 
 

@@ -1,6 +1,5 @@
 """The upload protocol: what to send next, whatever has happened so far."""
 
-import uuid
 from collections.abc import Iterator
 
 from crc32c import crc32c as crc32c_of
@@ -11,7 +10,7 @@ from media_service_client.errors import MediaServiceError
 from media_service_client.parallel import upload_parts
 from media_service_client.retry import Backoff, Retries, is_transient
 from media_service_client.source import Source
-from media_service_client.state import Upload, refused, require_same
+from media_service_client.state import Upload, Wanted, refused, require_same
 from media_service_client.steps import (
     Call,
     Compute,
@@ -29,7 +28,6 @@ RESYNC = frozenset(
     {
         "OFFSET_MISMATCH",
         "CHECKSUM_MISMATCH",
-        "UPLOAD_EXISTS",
         "UPLOAD_NOT_ACTIVE",
         "STREAM_TOO_SLOW",
     }
@@ -38,11 +36,12 @@ RESYNC = frozenset(
 
 def messages(
     source: Source,
-    target: str | upload_pb2.UploadSpec,
+    target: str | upload_service_pb2.CreateUploadRequest,
     offset: int,
     progress: Progress = ignore_progress,
 ) -> Iterator[upload_service_pb2.WriteUploadRequest]:
-    """The stream from `offset` to the end; the last message finishes with the whole's checksum."""
+    """The stream from `offset` to the end; the last message finishes with the checksum of the file.
+    `target`: the upload to continue, or to create."""
     crc = source.crc32c(offset)
     first = True
     while True:
@@ -52,10 +51,7 @@ def messages(
             offset=offset, data=data, crc32c=crc32c_of(data)
         )
         if first:
-            if isinstance(target, str):
-                message.upload_id = target
-            else:
-                message.spec.CopyFrom(target)
+            name_target(message, target)
             first = False
         crc = crc32c_of(data, crc)
         source.mark(end, crc)
@@ -70,12 +66,22 @@ def messages(
         offset = end
 
 
+def name_target(
+    message: upload_service_pb2.WriteUploadRequest,
+    target: str | upload_service_pb2.CreateUploadRequest,
+) -> None:
+    if isinstance(target, str):
+        message.upload_id = target
+    else:
+        message.spec.CopyFrom(target.spec)
+        message.request_id = target.request_id
+
+
 def upload_spec(
-    source: Source, filename: str | None, content_type: str | None, upload_id: str | None
+    source: Source, filename: str | None, content_type: str | None
 ) -> upload_pb2.UploadSpec:
-    """What is declared of `source`; the id is chosen here, so that every try has the same one."""
+    """What is declared of `source`."""
     return upload_pb2.UploadSpec(
-        upload_id=upload_id or str(uuid.uuid4()),
         filename=source.filename if filename is None else filename,
         content_type=content_type or "",
         size_bytes=source.size,
@@ -84,21 +90,19 @@ def upload_spec(
 
 def upload(
     source: Source,
-    spec: upload_pb2.UploadSpec,
+    wanted: Wanted,
     backoff: Backoff,
     progress: Progress = ignore_progress,
     parallel: int = 1,
 ) -> Steps[media_pb2.Media]:
-    """Stores `source` as `spec.upload_id`, once, through any number of breaks. `parallel` above 1:
-    as parts, so many at a time.
-
-    If that upload exists already it is gone on with; if it has finished its media is returned.
+    """Stores `source` once, through any number of breaks. `parallel` above 1: as parts, so many at
+    a time. An upload that exists already is continued; if it has finished, its media is returned.
     """
     try:
         if parallel > 1:
-            media = yield from upload_parts(source, spec, parallel, backoff, progress)
+            media = yield from upload_parts(source, wanted, parallel, backoff, progress)
         else:
-            media = yield from _persevere(_Session(source, spec, Retries(backoff), progress))
+            media = yield from _persevere(_Session(source, wanted, Retries(backoff), progress))
         crc = yield Compute(lambda: source.crc32c(source.size))
         if media.size_bytes != source.size or media.checksums.crc32c != crc:
             raise MediaServiceError(
@@ -108,7 +112,8 @@ def upload(
                 "it is another file, or was damaged on the way",
             )
     except MediaServiceError as error:
-        error.upload_id = spec.upload_id
+        error.request_id = wanted.request_id
+        error.upload_id = error.upload_id or wanted.upload_id
         raise
     progress(source.size, source.size)
     return media
@@ -120,65 +125,66 @@ class _Session:
     def __init__(
         self,
         source: Source,
-        spec: upload_pb2.UploadSpec,
+        wanted: Wanted,
         retries: Retries,
         progress: Progress,
     ) -> None:
         self._source = source
-        self._spec = spec
+        self._wanted = wanted
         self._retries = retries
         self._progress = progress
+        self._id = wanted.upload_id
         self._upload: Upload | None = None
-        self._lost = False  # whether the service may know more than `_upload` says
-        self._taken: MediaServiceError | None = None
+        # Whether the service may know more than `_upload` says.
+        self._lost = bool(self._id)
         self._best = 0
 
     @property
     def media(self) -> media_pb2.Media | None:
-        """Set once all is done."""
+        """Set once everything is done."""
         if self._lost or self._upload is None or self._upload.state != Upload.FINISHED:
             return None
         return self._upload.media
 
     def step(self) -> Step:
         """What to do next; raises if the upload has ended without a media."""
-        name = self._spec.upload_id
-        if self._lost:
-            return Call("GetUpload", upload_service_pb2.GetUploadRequest(upload_id=name))
+        if self._lost and self._id:
+            return Call("GetUpload", upload_service_pb2.GetUploadRequest(upload_id=self._id))
         if self._upload is None:
-            return Send("WriteUpload", messages(self._source, self._spec, 0, self._progress))
+            create = self._wanted.create
+            return Send("WriteUpload", messages(self._source, create, 0, self._progress))
         if self._upload.state == Upload.ACTIVE:
             require_same(self._upload, self._source)
-            at = self._upload.committed_size
-            return Send("WriteUpload", messages(self._source, name, at, self._progress))
+            at = self._upload.committed_size_bytes
+            return Send("WriteUpload", messages(self._source, self._id, at, self._progress))
         if self._upload.state == Upload.VERIFYING:
-            return Settle(name)
+            return Settle(self._id)
         raise refused(self._upload)
 
     def saw(self, step: Step, upload: Upload) -> None:
         """Takes in the result of a step."""
-        self._upload = upload
-        if upload.committed_size > self._best:
-            self._best = upload.committed_size
+        self._upload, self._id = upload, upload.upload_id or self._id
+        self._lost = False
+        if upload.committed_size_bytes > self._best:
+            self._best = upload.committed_size_bytes
             self._retries.progressed()
         if isinstance(step, Call):
-            self._lost, self._taken = False, None
-        elif upload.state == Upload.ACTIVE or (
+            return
+        if upload.state == Upload.ACTIVE or (
             isinstance(step, Settle) and upload.state == Upload.VERIFYING
         ):
             raise MediaServiceError(StatusCode.UNAVAILABLE, "", "the stream ended before its end")
 
     def failed(self, error: MediaServiceError) -> float:
         """Seconds to wait before the next step; raises if there is to be none."""
-        if error.reason == "UPLOAD_NOT_FOUND":
-            if self._taken:  # the id belongs to someone else
-                raise self._taken
-            self._upload, self._lost = None, False
+        # Headers, or an error, tell which upload a stream created or continues.
+        self._id = error.upload_id or error.metadata.get("upload_id") or self._id
+        if error.reason == "UPLOAD_NOT_FOUND" and not self._wanted.upload_id:
+            self._id, self._upload, self._lost = "", None, False
             return 0.0
         if error.reason not in RESYNC and not is_transient(error):
+            error.upload_id = self._id
             raise error
-        if error.reason == "UPLOAD_EXISTS":
-            self._taken = error
         self._lost = True
         return self._retries.pause(error)
 

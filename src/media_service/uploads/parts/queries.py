@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from psycopg.sql import SQL
+
 from media_service.db.transaction import Connection, Rows
 from media_service.uploads.model import Part, Upload
-from media_service.uploads.queries import record
+from media_service.uploads.queries import COLUMNS, record
 
 SELECT = """
     select number, size_bytes, crc32c, epoch, sealed, stored, signed from upload_parts
@@ -46,13 +48,12 @@ async def begin(db: Connection, upload_id: str, since: int | None = None) -> Upl
     superseded. None if the upload takes no bytes, or if its callers do not put parts since the
     epoch `since` any more."""
     rows = await db.execute(
-        """
+        SQL("""
         update uploads u
         set epoch = epoch + 1, parts_since = coalesce(parts_since, epoch + 1)
         where upload_id = %s and state = 'ACTIVE' and coalesce(parts_since = %s, %s)
-        returning u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
-                  u.request_id::text as request_id
-        """,
+        returning {}
+        """).format(COLUMNS),
         (upload_id, since, since is None),
     )
     row = await rows.fetchone()
@@ -62,12 +63,11 @@ async def begin(db: Connection, upload_id: str, since: int | None = None) -> Upl
 async def find(db: Connection, upload_id: str, number: int) -> tuple[Upload | None, Part | None]:
     """An upload, and one of its parts, if they are there."""
     rows = await db.execute(
-        """
-        select u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
-               u.request_id::text as request_id, to_json(p) as part
+        SQL("""
+        select {}, to_json(p) as part
         from uploads u left join upload_parts p on p.upload_id = u.upload_id and p.number = %s
         where u.upload_id = %s
-        """,
+        """).format(COLUMNS),
         (number, upload_id),
     )
     row = await rows.fetchone()
@@ -93,9 +93,8 @@ async def hold(db: Connection, upload_id: str, numbers: Sequence[int]) -> Held |
     """
     await db.execute("select from uploads where upload_id = %s for update", (upload_id,))
     rows = await db.execute(
-        """
-        select u.*, u.upload_id::text as upload_id, u.blob_id::text as blob_id,
-               u.request_id::text as request_id,
+        SQL("""
+        select {},
                array(
                    select to_json(p) from upload_parts p
                    where p.upload_id = u.upload_id and p.number = any(%s)
@@ -105,7 +104,7 @@ async def hold(db: Connection, upload_id: str, numbers: Sequence[int]) -> Held |
                    where p.upload_id = u.upload_id and p.number >= u.next_part
                ), 0)::bigint as behind
         from uploads u where upload_id = %s
-        """,
+        """).format(COLUMNS),
         (list(numbers), upload_id),
     )
     row = await rows.fetchone()

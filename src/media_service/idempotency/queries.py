@@ -1,0 +1,127 @@
+"""SQL of idempotency keys."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from media_service.db.transaction import Connection
+from media_service.failpoints import failpoint
+from media_service.idempotency.model import KEPT, LEASE, KeyClaim, in_progress, other_content
+
+
+async def claim(
+    db: Connection, wanted: KeyClaim, lease: timedelta | None = None
+) -> tuple[str, str | None]:
+    """Claims a key. Returns the id of the resource that the key belongs to, which is the wanted one
+    or the one of an earlier call; and the id of one whose call died and lost the key to this call.
+    With `lease`, the call has to settle the key.
+
+    Raises Aborted: IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS.
+    """
+    while True:
+        rows = await db.execute(
+            """
+            with abandoned as (
+                select resource_id from idempotency_keys
+                where key_id = %(key_id)s and lease_until < now() for update
+            )
+            insert into idempotency_keys as k
+                (key_id, digest, resource_id, lease_until, expire_time)
+            values (%(key_id)s, %(digest)s, %(resource_id)s, now() + %(lease)s::interval,
+                    now() + %(kept)s)
+            on conflict (key_id) do update
+            set digest = excluded.digest, resource_id = excluded.resource_id,
+                lease_until = excluded.lease_until, expire_time = excluded.expire_time
+            where k.resource_id = (select resource_id from abandoned)
+            returning (select resource_id::text from abandoned) as abandoned_id
+            """,
+            {
+                "key_id": wanted.key.key_id,
+                "digest": wanted.key.digest,
+                "resource_id": wanted.resource_id,
+                "lease": lease,
+                "kept": KEPT,
+            },
+        )
+        if row := await rows.fetchone():
+            return wanted.resource_id, row["abandoned_id"]
+        rows = await db.execute(
+            "select digest, resource_id::text as resource_id, lease_until > now() as running,"
+            " lease_until is not null as claimed from idempotency_keys where key_id = %s",
+            (wanted.key.key_id,),
+        )
+        row = await rows.fetchone()
+        if row is None or (row["claimed"] and not row["running"]):
+            continue  # it was released, or its lease ended, just now
+        if row["digest"] != wanted.key.digest:
+            raise other_content()
+        if row["running"]:
+            raise in_progress()
+        return str(row["resource_id"]), None
+
+
+async def claim_again(db: Connection, wanted: KeyClaim, ended_id: str) -> None:
+    """Claims, for a lease, a settled key whose resource came to nothing. Raises Aborted
+    (IDEMPOTENCY_IN_PROGRESS) if another call was first."""
+    done = await db.execute(
+        "update idempotency_keys"
+        " set resource_id = %s, lease_until = now() + %s, expire_time = now() + %s"
+        " where key_id = %s and resource_id = %s and lease_until is null",
+        (wanted.resource_id, LEASE, KEPT, wanted.key.key_id, ended_id),
+    )
+    if done.rowcount != 1:
+        raise in_progress()
+
+
+async def renew(db: Connection, claimed: KeyClaim) -> None:
+    """Extends a lease, unless the key is settled or was taken over."""
+    await db.execute(
+        "update idempotency_keys set lease_until = now() + %s, expire_time = now() + %s"
+        " where key_id = %s and resource_id = %s and lease_until is not null",
+        (LEASE, KEPT, claimed.key.key_id, claimed.resource_id),
+    )
+
+
+async def release(db: Connection, claimed: KeyClaim) -> None:
+    """Removes the key of a call that failed, unless the key is settled or was taken over."""
+    await db.execute(
+        "delete from idempotency_keys"
+        " where key_id = %s and resource_id = %s and lease_until is not null",
+        (claimed.key.key_id, claimed.resource_id),
+    )
+
+
+async def settle(db: Connection, claims: Sequence[KeyClaim]) -> None:
+    """Keeps claimed keys, since their calls have their effects in this transaction.
+
+    Raises Aborted (IDEMPOTENCY_IN_PROGRESS) if another call has taken a key over; nothing is
+    changed then, because an error of the caller does not roll a pipeline back.
+    """
+    if not claims:
+        return
+    claimed = [one.key.key_id for one in claims], [one.resource_id for one in claims]
+    rows = await db.execute(
+        "select from idempotency_keys k"
+        " join unnest(%s::bytea[], %s::uuid[]) as c (key_id, resource_id)"
+        " using (key_id, resource_id) where k.lease_until is not null for update of k",
+        claimed,
+    )
+    if len(await rows.fetchall()) != len(claims):
+        raise in_progress()
+    await db.execute(
+        "update idempotency_keys set lease_until = null where key_id = any(%s)", (claimed[0],)
+    )
+    failpoint("key.settle.after")
+
+
+async def forget_expired(db: Connection, limit: int) -> int:
+    """Removes keys that were kept for long enough; returns how many."""
+    done = await db.execute(
+        """
+        delete from idempotency_keys where key_id in (
+            select key_id from idempotency_keys where expire_time < now()
+            order by expire_time limit %s for update skip locked
+        )
+        """,
+        (limit,),
+    )
+    return done.rowcount

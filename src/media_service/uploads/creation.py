@@ -1,0 +1,103 @@
+"""Creates upload sessions, one or many at a time."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from media_service.db.database import Database
+from media_service.db.transaction import Connection
+from media_service.errors import Aborted, MediaError
+from media_service.failpoints import failpoint
+from media_service.idempotency import queries as keys
+from media_service.storage.blob_store import BlobStore
+from media_service.storage.parallel import for_each
+from media_service.uploads import queries
+from media_service.uploads.acceptance import Acceptance
+from media_service.uploads.ledger import blob_removed, upload_not_found
+from media_service.uploads.model import NewUpload, Upload
+
+# Sessions of an object store that are opened, or aborted, at the same time.
+PARALLEL = 32
+
+
+class Creator:
+    """`expiry`: how long a session lives without new bytes."""
+
+    def __init__(
+        self, database: Database, store: BlobStore, acceptance: Acceptance, expiry: timedelta
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._acceptance = acceptance
+        self._expiry = expiry
+
+    async def create(
+        self, wanted: Sequence[NewUpload], *, atomic: bool
+    ) -> list[Upload | MediaError]:
+        """One result for each upload, in the same order: the upload, which is an earlier one if its
+        key was used before, or why it was refused. `atomic`: the first refusal is raised instead,
+        and no upload is created."""
+        refusals = [self._refusal(new) for new in wanted]
+        if atomic:
+            raise_first(refusals)
+        sessions: dict[str, str] = {}  # by blob id
+        try:
+            accepted = [new for new, why in zip(wanted, refusals, strict=True) if why is None]
+            await self._begin(accepted, sessions)
+            failpoint("upload.create.before")
+            async with self._database.transaction() as db:
+                results = [
+                    why or await self._create(db, new, sessions[new.blob_id])
+                    for new, why in zip(wanted, refusals, strict=True)
+                ]
+                if atomic:
+                    raise_first(results)
+            failpoint("upload.create.after")
+            for result in results:
+                if isinstance(result, Upload):
+                    sessions.pop(result.blob_id, None)
+            return results
+        finally:
+            await self._abort(sessions)
+
+    def _refusal(self, new: NewUpload) -> MediaError | None:
+        try:
+            self._acceptance.check_declared(new.spec)
+        except MediaError as error:
+            return error
+        return None
+
+    async def _create(self, db: Connection, new: NewUpload, session: str) -> Upload | Aborted:
+        if new.claim:
+            try:
+                upload_id, _ = await keys.claim(db, new.claim)
+            except Aborted as error:
+                return error
+            if upload_id != new.upload_id:
+                known = await queries.get(db, upload_id)
+                if known is None:
+                    raise upload_not_found(upload_id)
+                return known
+        upload = await queries.insert(db, new, session, 0, self._expiry)
+        if upload is None:
+            raise blob_removed()
+        return upload
+
+    async def _begin(self, accepted: Sequence[NewUpload], sessions: dict[str, str]) -> None:
+        """Opens a session of the store for each upload."""
+
+        async def begin(new: NewUpload) -> None:
+            sessions[new.blob_id] = await self._store.driver.begin(self._store.key(new.blob_id))
+
+        await for_each(begin, accepted, PARALLEL)
+
+    async def _abort(self, sessions: dict[str, str]) -> None:
+        async def abort(one: tuple[str, str]) -> None:
+            await self._store.driver.abort(self._store.key(one[0]), one[1])
+
+        await for_each(abort, list(sessions.items()), PARALLEL)
+
+
+def raise_first(results: Sequence[object]) -> None:
+    for result in results:
+        if isinstance(result, MediaError):
+            raise result
