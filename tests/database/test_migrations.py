@@ -95,3 +95,17 @@ async def test_existing_media_get_the_new_fields(empty_database: str) -> None:
     assert str(image["ready_time"]).startswith("2026-01-02 03:04:05")
     assert (audio["width"], audio["duration_seconds"]) == (None, 1.5)
     assert (pending["info"], pending["ready_time"], pending["labels"]) == (None, None, {})
+
+
+async def test_the_media_of_an_existing_upload_has_its_id(empty_database: str) -> None:
+    rows = """
+        insert into uploads (upload_id, owner_type, owner_id, state, blob_id, expire_time, request_id)
+        values ('00000000-0000-7000-8000-000000000001', 'user', 'a', 'FINISHED', gen_random_uuid(),
+                now(), gen_random_uuid()),
+               ('00000000-0000-7000-8000-000000000002', 'user', 'a', 'ACTIVE', gen_random_uuid(),
+                now(), null);
+    """
+    with await migrate_with_rows(empty_database, "0012", rows) as connection:
+        uploads = connection.execute("select * from uploads order by upload_id").fetchall()
+    assert len(uploads) == 2
+    assert all(upload["media_id"] == upload["upload_id"] for upload in uploads)

@@ -55,7 +55,7 @@ def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
 async def test_a_file_with_its_name_and_type() -> None:
     spec, data = await read(form(FILE))
     assert (spec.filename, spec.content_type, data) == ("a.jpg", "image/jpeg", b"the bytes")
-    assert spec.size_bytes is None
+    assert not spec.HasField("size_bytes")
 
 
 # Bytes that look like the delimiter, or the beginning of it.
