@@ -99,7 +99,8 @@ async def test_existing_media_get_the_new_fields(empty_database: str) -> None:
 
 async def test_the_media_of_an_existing_upload_has_its_id(empty_database: str) -> None:
     rows = """
-        insert into uploads (upload_id, owner_type, owner_id, state, blob_id, expire_time, request_id)
+        insert into uploads (upload_id, owner_type, owner_id, state, blob_id, expire_time,
+                             request_id)
         values ('00000000-0000-7000-8000-000000000001', 'user', 'a', 'FINISHED', gen_random_uuid(),
                 now(), gen_random_uuid()),
                ('00000000-0000-7000-8000-000000000002', 'user', 'a', 'ACTIVE', gen_random_uuid(),
