@@ -16,8 +16,9 @@ COPY third_party third_party
 COPY envoy envoy
 COPY clients clients
 COPY src src
-# The build tool is the one of the lock file, and is gone afterwards.
-RUN PIP_CONSTRAINT=requirements.lock pip install --no-deps ./clients/python .
+# The build tool has the version of the lock file, and is gone afterwards. A constraint file takes no hashes for folders.
+RUN grep -o '^[A-Za-z0-9._-]*==[^ ;]*' requirements.lock > /tmp/constraints.txt \
+    && PIP_CONSTRAINT=/tmp/constraints.txt pip install --no-deps ./clients/python .
 # Else each process would compile all it imports.
 RUN python -m compileall -q /venv/lib
 
