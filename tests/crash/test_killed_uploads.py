@@ -13,6 +13,7 @@ from media_service.ids import new_id
 from tests.crash.conftest import Machine, command, held_line, output
 from tests.e2e.conftest import environment, running
 from tests.e2e.rest import (
+    NO_MEDIA,
     client_of,
     content,
     create,
@@ -34,7 +35,7 @@ MIB = 1 << 20
 def begun(client: httpx.Client) -> dict[str, Any] | None:
     """The user's one upload that is under way, once some of it is durable."""
     uploads = client.get("/v1/uploads", params={"state": "ACTIVE"}).json().get("uploads", [])
-    return uploads[0] if uploads and "committedSizeBytes" in uploads[0] else None
+    return uploads[0] if uploads and int(uploads[0]["committedSizeBytes"]) else None
 
 
 def require_stored(client: httpx.Client, upload: str, data: bytes) -> None:
@@ -144,7 +145,7 @@ def test_nothing_remains_of_a_file_in_one_request_when_the_server_is_killed(
             media = eventually(lambda: begun(client))["mediaId"]
             machine.kill_part("serve")
         eventually(lambda: client.get("/v1/media").status_code == 200)
-        assert client.get("/v1/media").json() == {}
+        assert client.get("/v1/media").json() == NO_MEDIA
         assert refusal(client.get(f"/v1/media/{media}")) == (404, "MEDIA_NOT_FOUND")
 
 
