@@ -255,9 +255,7 @@ class Customer:
     def _until_counted(self, attempt: Attempt) -> None:
         """Until some of what is being written is acknowledged to whoever asks, or all is over."""
         with suppress(Killed):
-            while (
-                upload := self.upload(attempt.upload_id)
-            ) is None or not upload.committed_size_bytes:
+            while (upload := self.upload(attempt)) is None or not upload.committed_size_bytes:
                 time.sleep(PAUSE_SECONDS)
             attempt.told(upload)
 

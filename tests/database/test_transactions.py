@@ -1,7 +1,7 @@
 """What a transaction takes along comes with its commit, and with nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -16,7 +16,7 @@ from media_service.db.events import (
 )
 from media_service.db.new_job import NewJob
 from media_service.db.transaction import Rollback
-from media_service.errors import Fault
+from media_service.errors import Fault, MediaError
 from media_service.ids import new_id
 from media_service.jobs import queries
 from media_service.jobs.model import JobKind, JobState
@@ -179,7 +179,8 @@ async def test_a_job_that_is_put_back_wakes_workers(database: Database) -> None:
 async def test_the_discard_of_an_upload_that_a_worker_gives_up_wakes_workers(
     on_disk: Service,
 ) -> None:
-    (created,) = await on_disk.uploads.create(ANN, [UploadSpec(new_id())])
+    (created,) = await on_disk.uploads.create(ANN, [(UploadSpec(), None)])
+    assert not isinstance(created, MediaError)
     upload_id = created.upload.upload_id
     async with on_disk.database.transaction() as tx:
         await upload_queries.begin_verifying(tx, upload_id, Checksums())
@@ -198,30 +199,30 @@ async def test_the_discard_of_an_upload_that_a_worker_gives_up_wakes_workers(
 async def test_watchers_hear_of_an_upload_that_cannot_be_resumed_and_broke(
     on_disk: Service,
 ) -> None:
-    spec = UploadSpec(new_id())
-    counted, go_on = asyncio.Event(), asyncio.Event()
+    ids: list[str] = []
+    exists, go_on = asyncio.Event(), asyncio.Event()
 
-    async def created(_: str) -> None:
-        counted.set()
+    async def created(upload_id: str) -> None:
+        ids.append(upload_id)
+        exists.set()
 
-    async def chunks() -> AsyncIterator[Chunk]:
+    async def chunks() -> AsyncGenerator[Chunk, None]:
         yield Chunk(b"x" * (2 << 20))
         await go_on.wait()
         raise KeyError
 
-    with heard(on_disk.database, UploadChanged, spec.upload_id) as changed:
-        writing = asyncio.create_task(
-            on_disk.uploads.write_new(ANN, spec, chunks(), on_created=created, resumable=False)
-        )
-        async with asyncio.timeout(20):
-            await counted.wait()
-        await changed.all()
+    writing = asyncio.create_task(
+        on_disk.uploads.write_new(ANN, UploadSpec(), chunks(), on_created=created, resumable=False)
+    )
+    async with asyncio.timeout(20):
+        await exists.wait()
+    with heard(on_disk.database, UploadChanged, ids[0]) as changed:
         go_on.set()
         with pytest.raises(KeyError):
             await writing
         await on_disk.running.close()
         await changed.all()
-    assert changed.events[-1] == UploadChanged(spec.upload_id, UploadState.ABORTED, 1)
+    assert changed.events[-1] == UploadChanged(ids[0], UploadState.ABORTED, 1)
 
 
 async def test_a_job_that_ends_is_told(database: Database) -> None:

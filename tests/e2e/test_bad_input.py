@@ -186,7 +186,7 @@ def test_a_file_above_the_limit_is_refused_before_a_byte_is_sent(
         {"sizeBytes": -1},
         {"contentType": "picture"},
         {"contentType": "image/" + "x" * 200},
-        {"uploadId": "mine"},
+        {"filename": "a/b.jpg"},
         {"checksums": {"sha256": "AAAA"}},
     ],
 )

@@ -49,7 +49,7 @@ def image(client: httpx.Client, folder: Path) -> dict[str, str]:
 
 def video(client: httpx.Client, folder: Path) -> dict[str, str]:
     folder.mkdir(exist_ok=True)
-    return ready(client, (mp4(folder) / "film.mp4").read_bytes(), "video.mp4")
+    return ready(client, (mp4(folder) / "video.mp4").read_bytes(), "video.mp4")
 
 
 def ready(client: httpx.Client, data: bytes, filename: str) -> dict[str, str]:

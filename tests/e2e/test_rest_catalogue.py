@@ -369,11 +369,12 @@ def test_exif_and_place_are_told_only_to_who_asks_for_all(
     assert image["exif"]["Model"] == "X100"
     assert not [name for name in image["exif"] if "GPS" in name]
     assert image["location"]["latitude"] == pytest.approx(-43.4674, abs=0.001)
+    (upload,) = (found["uploadId"] for found in owner.get("/v1/uploads").json()["uploads"])
     for answer in (
         owner.get(path),
         owner.get(path, params={"view": "BASIC"}),
         owner.get("/v1/media"),
-        owner.get(f"/v1/uploads/{stored}"),
+        owner.get(f"/v1/uploads/{upload}"),
         owner.get("/v1/uploads"),
         owner.patch(path, json={"title": "x"}),
         owner.delete(path),

@@ -218,7 +218,7 @@ def test_a_cdn_finds_public_renditions_in_the_bucket_and_no_others(
 @pytest.mark.parametrize(
     ("name", "keys", "says"),
     [
-        ("nowhere", KEYS, "bucket nowhere cannot be read and written"),
+        ("nowhere", KEYS, "bucket nowhere is not readable and writable"),
         (BUCKET, {**KEYS, "AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch"),
     ],
 )

@@ -71,4 +71,4 @@ async def test_what_is_not_there_is_told(ann: Caller, report: media_pb2.Media) -
     info = error_details_pb2.ErrorInfo()
     assert job.error.details[0].Unpack(info)
     assert info.reason == "OPERATION_NOT_APPLICABLE"
-    assert "the document has 2" in job.error.message
+    assert "it has 2 pages" in job.error.message

@@ -512,7 +512,7 @@ async def test_a_format_that_cannot_be_written_is_refused_before_anything_is_don
         grpc.StatusCode.FAILED_PRECONDITION,
         "OPERATION_NOT_APPLICABLE",
     )
-    assert "there are JPEG, PNG" in told.message
+    assert "use one of JPEG, PNG" in told.message
     assert renders == []
 
 

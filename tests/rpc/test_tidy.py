@@ -45,4 +45,4 @@ async def test_a_worker_removes_abandoned_parts_and_temporary_files_and_no_other
     assert young.exists()
     message = Message(upload_id=kept.upload_id, offset=len(data), finish=True)
     await ann.write([message])
-    assert await ann.content(kept.upload_id) == data
+    assert await ann.content(kept.media_id) == data

@@ -137,7 +137,7 @@ async def test_events_show_an_upload_until_it_ends(ann: Caller) -> None:
     call = upload_events(ann, upload.upload_id)
     events = blocks(call)
     first = await anext(events)
-    assert (first.name, first.data["state"], first.data["committedSize"]) == (
+    assert (first.name, first.data["state"], first.data["committedSizeBytes"]) == (
         "upload",
         "ACTIVE",
         "0",

@@ -51,6 +51,7 @@ MAX_CHUNK = 2 * MIB
 DEFAULT_PARTS_PAGE, MAX_PARTS_PAGE = 1000, 10_000
 DEFAULT_TTL = timedelta(minutes=15)
 # The method that keys of its requests belong to, also in a batch.
+# All that creates upload sessions shares its keys: a stream continues what CreateUpload created.
 CREATE = "CreateUpload"
 UPLOAD_KEY = [datetime, UUID]
 # What curl sends when it is not told a type.
@@ -155,9 +156,8 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         else:
             message = first.message
             spec = spec_from(message.spec)
-            key = request_key(
-                http.request_headers(context), "WriteUpload", message.request_id, message.spec
-            )
+            headers = http.request_headers(context)
+            key = request_key(headers, CREATE, message.request_id, message.spec)
             if message.finish and spec.size_bytes in {None, len(first.data)}:
                 result = await self._uploads.write_at_once(caller(), spec, write_chunk(first), key)
             else:
