@@ -59,6 +59,11 @@ def test_permissions_and_actions_are_named_resource_dot_verb(method: MethodDescr
     assert rule.cost >= 0
 
 
+@each_method
+def test_tickets_are_accepted_where_the_request_has_a_ticket(method: MethodDescriptor) -> None:
+    assert rule_of(method).ticket is ("ticket" in method.input_type.fields_by_name)
+
+
 def test_every_permission_is_required_by_a_method() -> None:
     assert {rule_of(method).permission for method in METHODS} - {""} == PERMISSIONS
 
