@@ -222,7 +222,7 @@ async def test_watchers_hear_of_an_upload_that_cannot_be_resumed_and_broke(
             await writing
         await on_disk.running.close()
         await changed.all()
-    assert [event.state for event in changed.events][-1] is UploadState.ABORTED
+    assert changed.events[-1].state == UploadState.ABORTED
 
 
 async def test_a_job_that_ends_is_told(database: Database) -> None:
