@@ -17,9 +17,9 @@ from media_service.db.migrate import migrate
 from media_service.ids import new_id
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.drivers.local.driver import LocalDriver
-from tests.browser.browser import Browser
-from tests.browser.chromium import running_browser
-from tests.ports import free_port
+from tests.support.browser.browser import Browser
+from tests.support.browser.chromium import running_browser
+from tests.support.ports import free_port
 
 # As where CI is set: how long an example takes says how busy the machine is.
 settings.register_profile(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.browser import Browser, PlaybackError, Played, Size
-from tests.browser.file_server import FileServer, file_server
-from tests.videos import RATE, SECONDS, mp4, stream
+from tests.support.browser.browser import Browser, PlaybackError, Played, Size
+from tests.support.browser.file_server import FileServer, file_server
+from tests.support.media.player_videos import RATE, SECONDS, mp4, stream
 
 TOKEN = "Bearer of-a-token"
 # Either the player or the browser is the first to say so.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from media_service_client import AsyncClient, Backoff, Client
-from tests.client.fake import Fake, serving
+from tests.support.fake_server import Fake, serving
 
 QUICK = Backoff(first_seconds=0.001, ceiling_seconds=0.002, attempts=4)
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media_service_client import AsyncClient, Backoff, Client, MediaServiceError
-from tests.client.fake import Fake, Fault, serving
+from tests.support.fake_server import Fake, Fault, serving
 
 DATA = random.Random(3).randbytes(2_500_000)  # noqa: S311
 EAGER = Backoff(first_seconds=0, attempts=4)

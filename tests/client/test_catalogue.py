@@ -7,7 +7,7 @@ from mediaservice.v1 import media_pb2, upload_pb2
 
 from media_service.ids import new_id
 from media_service_client import AsyncClient, Client, MediaServiceError
-from tests.client.fake import Fake, Fault
+from tests.support.fake_server import Fake, Fault
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from media_service.cli.main import COMMANDS, cli
 from media_service.ids import new_id
-from tests.client.fake import Fault
+from tests.support.fake_server import Fault
 
 KEY = "0123456789abcdef" * 4
 

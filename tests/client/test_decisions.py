@@ -17,7 +17,7 @@ from media_service_client.source import PIECE, open_source
 from media_service_client.state import Wanted
 from media_service_client.sync_transport import SyncTransport
 from media_service_client.upload import upload, upload_spec
-from tests.client.fake import status
+from tests.support.fake_server import status
 
 SERVICE = upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"]
 WRITE = SERVICE.methods_by_name["WriteUpload"]

@@ -11,7 +11,7 @@ from grpc import StatusCode
 
 from media_service.ids import new_id
 from media_service_client import AsyncClient, MediaServiceError
-from tests.client.fake import Fake, Fault
+from tests.support.fake_server import Fake, Fault
 
 DATA = random.Random(2).randbytes(2_500_000)  # noqa: S311
 

@@ -9,7 +9,7 @@ from mediaservice.v1 import job_pb2
 from media_service.cli.main import cli
 from media_service.ids import new_id
 from media_service_client import MediaServiceError
-from tests.client.fake import Fake, Fault
+from tests.support.fake_server import Fake, Fault
 
 Job = job_pb2.Job
 

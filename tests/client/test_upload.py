@@ -13,7 +13,7 @@ from grpc import StatusCode
 
 from media_service.ids import new_id
 from media_service_client import AsyncClient, MediaServiceError
-from tests.client.fake import Fake, Fault
+from tests.support.fake_server import Fake, Fault
 
 DATA = random.Random(1).randbytes(3_000_000)  # noqa: S311
 

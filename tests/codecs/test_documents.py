@@ -11,7 +11,7 @@ from PIL import Image
 from media_service.codecs.document_renderer import LIMITS, DocumentRenderer
 from media_service.codecs.pipeline.route import find_route
 from media_service.errors import MediaError, Reason
-from tests.codecs.pdf_files import (
+from tests.support.media.pdf_files import (
     BLUE,
     GREEN,
     RED,

@@ -7,7 +7,7 @@ import pytest
 
 from media_service.codecs.inspector import Inspector
 from media_service.errors import MediaError, Reason
-from tests.codecs.media_files import ffmpeg, make_audio, make_video, turn
+from tests.support.media.format_files import ffmpeg, make_audio, make_video, turn
 
 
 async def refusal(inspector: Inspector, path: Path, kind: str, content_type: str) -> Reason:

@@ -9,7 +9,13 @@ import pytest
 from media_service.codecs.inspect.av import DEMUXERS, inspect_audio, inspect_video
 from media_service.codecs.inspector import Inspector
 from media_service.errors import InvalidArgument, MediaError, Reason
-from tests.codecs.media_files import ffmpeg, make_audio, make_image, make_moving_video, make_video
+from tests.support.media.format_files import (
+    ffmpeg,
+    make_audio,
+    make_image,
+    make_moving_video,
+    make_video,
+)
 
 
 async def refusal(inspector: Inspector, path: Path, kind: str, content_type: str) -> Reason:

@@ -7,7 +7,7 @@ import pytest
 
 from media_service.codecs.inspector import Inspector
 from media_service.errors import MediaError, Reason
-from tests.codecs.media_files import pdf
+from tests.support.media.format_files import pdf
 
 OOXML = "application/vnd.openxmlformats-officedocument."
 ODF = "application/vnd.oasis.opendocument."

@@ -13,7 +13,7 @@ from media_service.codecs.inspect.exif import plain_value
 from media_service.codecs.inspection import Inspection
 from media_service.codecs.inspector import Inspector
 from media_service.errors import MediaError, Reason
-from tests.codecs.media_files import animation, heic, make_image, with_tags
+from tests.support.media.format_files import animation, heic, make_image, with_tags
 
 CAMERA = {
     "ifd0-Make": "Fujifilm",

@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from media_service.codecs.inspector import Inspector
-from tests.codecs.media_files import CHAPTERS, ffmpeg, make_moving_video, video_with_everything
+from tests.support.media.format_files import (
+    CHAPTERS,
+    ffmpeg,
+    make_moving_video,
+    video_with_everything,
+)
 
 TWO = [
     {"start_seconds": 0.0, "end_seconds": 0.4, "title": "One"},

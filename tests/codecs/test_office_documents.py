@@ -10,8 +10,8 @@ from media_service.codecs.document.office import SUFFIXES, installed
 from media_service.codecs.document_renderer import DocumentRenderer
 from media_service.codecs.pipeline.route import find_route
 from media_service.errors import FailedPrecondition, MediaError, Reason, Unimplemented
-from tests.codecs.office_files import MAKERS, OPEN, odt, opendocument
-from tests.tools import missing
+from tests.support.media.office_files import MAKERS, OPEN, odt, opendocument
+from tests.support.tools import missing
 
 ODT = OPEN + "text"
 WORDS = "Grüße aus dem Büro"

@@ -14,7 +14,7 @@ import pytest
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.program import confined
 from media_service.errors import MediaError, Reason
-from tests.tools import eventually_async
+from tests.support.tools import eventually_async
 
 LIMITS = ResourceLimits(
     memory_bytes=2 << 30,

@@ -16,7 +16,7 @@ from media_service.codecs.sandbox.errors import SandboxBroken
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox
 from media_service.errors import DataLoss, MediaError, Reason, Unavailable
-from tests.codecs import hostile_tasks
+from tests.support import hostile_tasks
 
 LIMITS = ResourceLimits(
     memory_bytes=1 << 30,
@@ -53,21 +53,21 @@ async def reason_of(sandbox: Sandbox, task: str, media: Path) -> Reason:
 
 async def attempt(sandbox: Sandbox, media: Path, what: str, target: Path | str = "") -> str:
     return await sandbox.run(
-        "tests.codecs.hostile_tasks:attempt", media, what=what, target=str(target)
+        "tests.support.hostile_tasks:attempt", media, what=what, target=str(target)
     )
 
 
 async def process_id(sandbox: Sandbox, media: Path) -> int:
-    return await sandbox.run("tests.codecs.hostile_tasks:process_id", media)
+    return await sandbox.run("tests.support.hostile_tasks:process_id", media)
 
 
 async def test_a_task_reads_the_media_it_is_given(sandbox: Sandbox, media: Path) -> None:
-    assert await sandbox.run("tests.codecs.hostile_tasks:read", media) == "the bytes"
+    assert await sandbox.run("tests.support.hostile_tasks:read", media) == "the bytes"
 
 
 async def test_a_missing_media_is_data_loss(sandbox: Sandbox, tmp_path: Path) -> None:
     with pytest.raises(DataLoss):
-        await sandbox.run("tests.codecs.hostile_tasks:read", tmp_path / "nothing")
+        await sandbox.run("tests.support.hostile_tasks:read", tmp_path / "nothing")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ async def test_the_child_gets_nothing_of_the_environment(
     sandbox: Sandbox, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MEDIA_JWT_SECRET", "a secret that no file may see")
-    seen = await sandbox.run("tests.codecs.hostile_tasks:environment", media)
+    seen = await sandbox.run("tests.support.hostile_tasks:environment", media)
     assert set(seen) <= {
         *("PYTHONPATH", "LANG", "LC_CTYPE", "HOME", "TMPDIR", "LD_LIBRARY_PATH"),
         *("MALLOC_ARENA_MAX", "VIPS_CONCURRENCY", "FONTCONFIG_FILE"),
@@ -118,17 +118,17 @@ async def test_the_child_gets_nothing_of_the_environment(
 
 
 async def test_codecs_may_use_threads(sandbox: Sandbox, media: Path) -> None:
-    assert await sandbox.run("tests.codecs.hostile_tasks:use_threads", media) == 4
+    assert await sandbox.run("tests.support.hostile_tasks:use_threads", media) == 4
 
 
 async def test_what_a_task_writes_is_gone_before_the_next(sandbox: Sandbox, media: Path) -> None:
-    assert await sandbox.run("tests.codecs.hostile_tasks:use_own_folder", media) == []
-    assert await sandbox.run("tests.codecs.hostile_tasks:use_own_folder", media) == []
+    assert await sandbox.run("tests.support.hostile_tasks:use_own_folder", media) == []
+    assert await sandbox.run("tests.support.hostile_tasks:use_own_folder", media) == []
 
 
 async def test_a_task_reports_progress(sandbox: Sandbox, media: Path) -> None:
     reported: list[int] = []
-    task = "tests.codecs.hostile_tasks:tell"
+    task = "tests.support.hostile_tasks:tell"
     assert await sandbox.run(
         task, media, progress=reported.append, percents=[3, 40, 20, 41, 150, 7]
     )
@@ -140,7 +140,7 @@ async def test_progress_that_cannot_be_is_no_answer(
     sandbox: Sandbox, media: Path, percent: object
 ) -> None:
     reported: list[int] = []
-    task = "tests.codecs.hostile_tasks:speak_of_progress"
+    task = "tests.support.hostile_tasks:speak_of_progress"
     with pytest.raises(MediaError) as error:
         await sandbox.run(task, media, progress=reported.append, percent=percent)
     assert error.value.reason is Reason.MEDIA_CORRUPT
@@ -166,7 +166,7 @@ async def test_each_failure_has_its_reason_and_the_next_file_is_served(
     before = await process_id(sandbox, media)
     assert await reason_of(sandbox, task, media) is reason
     assert not psutil.pid_exists(before)
-    assert await sandbox.run("tests.codecs.hostile_tasks:read", media) == "the bytes"
+    assert await sandbox.run("tests.support.hostile_tasks:read", media) == "the bytes"
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE])
@@ -174,7 +174,7 @@ async def test_what_the_machine_lacks_is_not_the_files_fault(
     sandbox: Sandbox, media: Path, number: int
 ) -> None:
     with pytest.raises(Unavailable) as error:
-        await sandbox.run("tests.codecs.hostile_tasks:fail_with", media, number=number)
+        await sandbox.run("tests.support.hostile_tasks:fail_with", media, number=number)
     assert error.value.reason is Reason.PROCESSING_UNAVAILABLE
     assert os.strerror(number) in error.value.message
 
@@ -182,7 +182,7 @@ async def test_what_the_machine_lacks_is_not_the_files_fault(
 async def test_a_bug_in_a_task_is_not_blamed_on_the_file(sandbox: Sandbox, media: Path) -> None:
     before = await process_id(sandbox, media)
     with pytest.raises(SandboxBroken, match="a fault of ours"):
-        await sandbox.run("tests.codecs.hostile_tasks:have_a_fault", media)
+        await sandbox.run("tests.support.hostile_tasks:have_a_fault", media)
     assert await process_id(sandbox, media) != before
 
 
@@ -193,7 +193,7 @@ async def test_a_child_whose_task_refused_serves_the_next(sandbox: Sandbox, medi
 
 
 async def test_what_is_less_trusted_shortens_the_life_of_its_child(media: Path) -> None:
-    task = "tests.codecs.hostile_tasks:process_id"
+    task = "tests.support.hostile_tasks:process_id"
     async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
         served = [await sandbox.run(task, media, further_tasks=n) for n in (None, 2, 2, None, None)]
         assert len(set(served[:4])) == 1
@@ -211,7 +211,7 @@ async def test_what_is_less_trusted_shortens_the_life_of_its_child(media: Path) 
 async def test_time_is_limited(media: Path, task: str, limits: ResourceLimits) -> None:
     async with Sandbox(TASKS, limits, children=1, tasks_per_child=50) as sandbox:
         assert await reason_of(sandbox, task, media) is Reason.INSPECTION_LIMIT_EXCEEDED
-        assert await sandbox.run("tests.codecs.hostile_tasks:read", media) == "the bytes"
+        assert await sandbox.run("tests.support.hostile_tasks:read", media) == "the bytes"
 
 
 async def test_a_child_serves_many_tasks_and_then_is_replaced(media: Path) -> None:
@@ -229,13 +229,13 @@ async def test_children_run_side_by_side_up_to_their_number(media: Path) -> None
 
 async def test_cancelling_kills_the_child(sandbox: Sandbox, media: Path) -> None:
     child = await process_id(sandbox, media)
-    hanging = asyncio.create_task(sandbox.run("tests.codecs.hostile_tasks:hang", media))
+    hanging = asyncio.create_task(sandbox.run("tests.support.hostile_tasks:hang", media))
     await until_sleeping(child)
     hanging.cancel()
     with pytest.raises(asyncio.CancelledError):
         await hanging
     assert not psutil.pid_exists(child)
-    assert await sandbox.run("tests.codecs.hostile_tasks:read", media) == "the bytes"
+    assert await sandbox.run("tests.support.hostile_tasks:read", media) == "the bytes"
 
 
 async def until_sleeping(pid: int) -> None:
@@ -250,7 +250,7 @@ async def until_sleeping(pid: int) -> None:
 async def test_leaving_ends_the_children_and_their_folders(media: Path) -> None:
     async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
         child = await process_id(sandbox, media)
-        folder = (await sandbox.run("tests.codecs.hostile_tasks:environment", media))["TMPDIR"]
+        folder = (await sandbox.run("tests.support.hostile_tasks:environment", media))["TMPDIR"]
     assert not psutil.pid_exists(child)
     assert not Path(folder).exists()
 
@@ -261,7 +261,7 @@ async def test_a_child_that_died_while_idle_is_replaced(sandbox: Sandbox, media:
     async with asyncio.timeout(20):
         while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
             await asyncio.sleep(0.01)
-    assert await sandbox.run("tests.codecs.hostile_tasks:read", media) == "the bytes"
+    assert await sandbox.run("tests.support.hostile_tasks:read", media) == "the bytes"
 
 
 async def test_a_child_that_cannot_start_is_the_services_fault(media: Path) -> None:
@@ -279,7 +279,7 @@ async def test_children_die_with_the_service(media: Path) -> None:
         "async def main():\n"
         "    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:\n"
         "        media = Path(sys.argv[1])\n"
-        "        tasks = 'tests.codecs.hostile_tasks:'\n"
+        "        tasks = 'tests.support.hostile_tasks:'\n"
         "        print(await sandbox.run(tasks + 'process_id', media), flush=True)\n"
         "        await sandbox.run(tasks + 'loop_forever', media)\n"
         "asyncio.run(main())\n"

@@ -13,10 +13,10 @@ from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.storage.drivers.memory import MemoryDriver
 from media_service.storage.drivers.s3.driver import S3Driver
 from media_service.storage.drivers.s3.location import S3Location
-from tests.conformance.whole_parts import WholePartDriver
-from tests.gcs_server import GCS_BUCKET, gcs_server
-from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
-from tests.seaweed_server import seaweed_server
+from tests.support.stores.gcs_server import GCS_BUCKET, gcs_server
+from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET, s3_server
+from tests.support.stores.seaweed_server import seaweed_server
+from tests.support.stores.whole_part_driver import WholePartDriver
 
 
 @pytest.fixture

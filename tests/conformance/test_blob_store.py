@@ -9,7 +9,7 @@ from media_service.storage.blob_store import BlobStore, open_store
 from media_service.storage.driver import Driver
 from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.storage.drivers.memory import MemoryDriver
-from tests.conformance.parts import content, store
+from tests.support.stores.blobs import content, store
 
 DATA = bytes(n % 251 for n in range(100_000))
 

@@ -14,8 +14,8 @@ from media_service.storage.driver import Driver, PartName
 from media_service.storage.drivers.memory import MemoryDriver
 from media_service.uploads.model import Part
 from media_service.uploads.writer import BlobWriter, split
-from tests.conformance.parts import content
-from tests.conformance.whole_parts import WholePartDriver
+from tests.support.stores.blobs import content
+from tests.support.stores.whole_part_driver import WholePartDriver
 
 
 @dataclass

@@ -11,7 +11,7 @@ from media_service.storage.driver import Driver
 from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.storage.drivers.memory import MemoryDriver
 from media_service.storage.drivers.s3.driver import S3Driver
-from tests.conformance.parts import content, keys, put, store, whole
+from tests.support.stores.blobs import content, keys, put, store, whole
 
 DATA = bytes(n % 251 for n in range(100_000))
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from media_service.clock import now
 from media_service.errors import DataLoss, Reason
 from media_service.storage.driver import Driver, PartName, PartWriter, StoredPart
-from tests.conformance.parts import content, keys, put, store, whole
+from tests.support.stores.blobs import content, keys, put, store, whole
 
 MANY_EXAMPLES = settings(
     max_examples=40,

@@ -14,10 +14,10 @@ from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.drivers.gcs import bucket as gcs_bucket
 from media_service.storage.drivers.gcs import client as gcs_client
 from media_service.storage.drivers.gcs.driver import GcsDriver
-from tests.conformance.network import Network, network_before
-from tests.conformance.parts import content, keys, put, store
-from tests.conformance.service_account import service_account
-from tests.gcs_server import GCS_BUCKET
+from tests.support.stores.blobs import content, keys, put, store
+from tests.support.stores.faulty_network import Network, network_before
+from tests.support.stores.gcs_server import GCS_BUCKET
+from tests.support.stores.service_account import service_account
 
 
 @pytest.fixture

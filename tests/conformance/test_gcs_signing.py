@@ -20,9 +20,9 @@ from media_service.errors import Unavailable
 from media_service.ids import new_id
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.drivers.gcs.driver import GcsDriver
-from tests.conformance.parts import content, put, store
-from tests.conformance.service_account import EMAIL, service_account
-from tests.gcs_server import GCS_BUCKET
+from tests.support.stores.blobs import content, put, store
+from tests.support.stores.gcs_server import GCS_BUCKET
+from tests.support.stores.service_account import EMAIL, service_account
 
 HOUR = timedelta(hours=1)
 NAME = PartName(1, 7)

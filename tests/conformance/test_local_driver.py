@@ -14,7 +14,7 @@ import pytest
 from media_service.errors import MediaError, Reason, ResourceExhausted, Unavailable
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.drivers.local.driver import LocalDriver, LocalPartWriter
-from tests.conformance.parts import content, put, store
+from tests.support.stores.blobs import content, put, store
 
 DATA = bytes(n % 251 for n in range(100_000))
 

@@ -20,7 +20,7 @@ from media_service.storage.driver import ExpectedRange, PartName, StoredPart
 from media_service.storage.drivers.local.driver import LocalDriver, LocalPartWriter
 from media_service.storage.drivers.local.files import copy_range
 from media_service.storage.drivers.local.slots import Slot, taken_slots
-from tests.conformance.parts import content, put
+from tests.support.stores.blobs import content, put
 
 SIZE = 10_000
 

@@ -16,9 +16,9 @@ from media_service.storage.drivers.s3 import copy as s3_copy
 from media_service.storage.drivers.s3 import send_queue
 from media_service.storage.drivers.s3.driver import S3Driver
 from media_service.storage.drivers.s3.location import S3Location
-from tests.conformance.network import Network, network_before
-from tests.conformance.parts import content, put, store
-from tests.s3_server import BUCKET
+from tests.support.stores.blobs import content, put, store
+from tests.support.stores.faulty_network import Network, network_before
+from tests.support.stores.s3_server import BUCKET
 
 MIB = 1 << 20
 

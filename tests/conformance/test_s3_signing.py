@@ -11,9 +11,9 @@ from crc32c import crc32c
 
 from media_service.storage.driver import PartName, SignedRequest, StoredPart
 from media_service.storage.drivers.s3.driver import S3Driver
-from tests.conformance.parts import content, put, store
-from tests.s3_server import BUCKET
-from tests.tools import eventually
+from tests.support.stores.blobs import content, put, store
+from tests.support.stores.s3_server import BUCKET
+from tests.support.tools import eventually
 
 FIRST = b"first " * 1_000_000
 HOUR = timedelta(hours=1)

@@ -25,13 +25,13 @@ from media_service.db.embedded import embedded_postgres
 from media_service.db.migrate import migrate
 from media_service.failpoints import REGISTRY
 from tests.conftest import with_database
-from tests.crash import customer as customers
-from tests.crash.customer import KIB, MIB, PART, Attempt, Customer, Killed, picture
-from tests.crash.judge import Broken, go_on, look, reported, settle
-from tests.crash.site import Running, Site, new_site, on_gcs_at, on_s3_at
-from tests.crash.table import results, write
-from tests.gcs_server import gcs_server
-from tests.s3_server import s3_server
+from tests.support.crash import client as customers
+from tests.support.crash.client import KIB, MIB, PART, Attempt, Customer, Killed, picture
+from tests.support.crash.deployment import Running, Site, new_site, on_gcs_at, on_s3_at
+from tests.support.crash.invariants import Broken, go_on, look, reported, settle
+from tests.support.crash.report import results, write
+from tests.support.stores.gcs_server import gcs_server
+from tests.support.stores.s3_server import s3_server
 
 CLIENTS = 3
 # Of the chapters. On object stores files are larger, and so everything takes longer.

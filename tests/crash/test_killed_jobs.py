@@ -6,10 +6,10 @@ import psutil
 import pytest
 from mediaservice.v1 import job_pb2
 
-from tests.crash.customer import RENDITION, SLOWLY, Attempt, Customer, at_once, film, picture
-from tests.crash.judge import look_at_stream, rows
-from tests.crash.site import Running, Site, new_site
-from tests.tools import encoders, eventually
+from tests.support.crash.client import RENDITION, SLOWLY, Attempt, Customer, at_once, film, picture
+from tests.support.crash.deployment import Running, Site, new_site
+from tests.support.crash.invariants import look_at_stream, rows
+from tests.support.tools import encoders, eventually
 
 Job = job_pb2.Job
 # Takes a core for some seconds.

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.site import new_site, on_gcs_at
-from tests.crash.ways import MOVING, SHOWN, Case, names
-from tests.gcs_server import gcs_server
+from tests.support.crash.deployment import new_site, on_gcs_at
+from tests.support.crash.failpoint_scenarios import MOVING, SHOWN, Case, names
+from tests.support.stores.gcs_server import gcs_server
 
 
 @pytest.fixture(scope="module")

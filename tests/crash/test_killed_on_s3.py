@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.site import new_site, on_s3_at
-from tests.crash.ways import ALSO_ON_S3, MOVING, SHOWN, Case, names
-from tests.s3_server import s3_server
+from tests.support.crash.deployment import new_site, on_s3_at
+from tests.support.crash.failpoint_scenarios import ALSO_ON_S3, MOVING, SHOWN, Case, names
+from tests.support.stores.s3_server import s3_server
 
 
 @pytest.fixture(scope="module")

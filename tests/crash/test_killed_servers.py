@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from media_service.failpoints import REGISTRY
-from tests.crash.site import new_site
-from tests.crash.ways import IN_ONE_REQUEST, WAYS, Case, names
+from tests.support.crash.deployment import new_site
+from tests.support.crash.failpoint_scenarios import IN_ONE_REQUEST, WAYS, Case, names
 
 
 @pytest.fixture(scope="module")

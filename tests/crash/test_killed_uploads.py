@@ -12,7 +12,8 @@ import pytest
 from media_service.ids import new_id
 from tests.crash.conftest import Machine, command, held_line, output
 from tests.e2e.conftest import environment, running
-from tests.e2e.rest import (
+from tests.support.media.small_files import film, jpeg
+from tests.support.rest import (
     NO_MEDIA,
     client_of,
     content,
@@ -26,8 +27,7 @@ from tests.e2e.rest import (
     sha256,
     store,
 )
-from tests.media_files import film, jpeg
-from tests.tools import eventually
+from tests.support.tools import eventually
 
 MIB = 1 << 20
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.site import new_site
-from tests.crash.ways import WAYS, Case, names
+from tests.support.crash.deployment import new_site
+from tests.support.crash.failpoint_scenarios import WAYS, Case, names
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from mediaservice.v1 import media_pb2
 
 from media_service_client import Client
 from media_service_client.retry import Backoff
-from tests.conformance.network import Network, network_before
 from tests.crash.conftest import Line, held_line
-from tests.crash.customer import (
+from tests.rpc.conftest import Refusal, refusal, token
+from tests.support.crash.client import (
     MIB,
     PART,
     Attempt,
@@ -29,12 +29,12 @@ from tests.crash.customer import (
     in_a_session,
     picture,
 )
-from tests.crash.judge import go_on, look, settle
-from tests.crash.own_postgres import OwnPostgres
-from tests.crash.site import Running, Site, new_site, on_s3_at
-from tests.rpc.conftest import Refusal, refusal, token
-from tests.s3_server import s3_server
-from tests.tools import eventually, in_ci, require_tool
+from tests.support.crash.deployment import Running, Site, new_site, on_s3_at
+from tests.support.crash.invariants import go_on, look, settle
+from tests.support.crash.own_postgres import OwnPostgres
+from tests.support.stores.faulty_network import Network, network_before
+from tests.support.stores.s3_server import s3_server
+from tests.support.tools import eventually, in_ci, require_tool
 
 
 @contextmanager

@@ -36,7 +36,7 @@ from media_service.storage.buffer import Buffer
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.drivers.memory import MemoryDriver
-from tests import claims
+from tests.support import job_claims as claims
 
 ALICE = Owner("user", "alice")
 SIZES = {"small": 16, "medium": 32, "large": 1600}

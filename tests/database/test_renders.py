@@ -10,7 +10,7 @@ from media_service.codecs.pipeline.validation import parse
 from media_service.db.database import Database
 from media_service.renders.cache import BATCH, LARGE, MOST, MOST_BYTES, RenderCache, forget_unused
 from media_service.renders.model import Picture, Render
-from tests.database.renditions import ANN, House, KillableDatabase, Killed, objects
+from tests.support.killable_renditions import ANN, House, KillableDatabase, Killed, objects
 
 ORIGINAL = b"the original"
 

@@ -23,8 +23,8 @@ from media_service.storage.checksums import Checksums
 from media_service.storage.driver import PartName
 from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.storage.drivers.memory import MemoryDriver
-from tests.claims import claim as claim_next
-from tests.database.renditions import (
+from tests.support.job_claims import claim as claim_next
+from tests.support.killable_renditions import (
     ANN,
     House,
     KillableDatabase,

@@ -23,8 +23,8 @@ from media_service.jobs.model import JobKind, JobState
 from media_service.storage.checksums import Checksums
 from media_service.uploads import queries as upload_queries
 from media_service.uploads.model import Chunk, UploadSpec, UploadState
-from tests import claims
 from tests.reconcile.conftest import ANN, Service, on_disk
+from tests.support import job_claims as claims
 
 __all__ = ["on_disk"]
 

@@ -23,7 +23,7 @@ from media_service.jobs.attempt import ATTEMPTS
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.jobs.worker import LEASE, Worker
-from tests import claims
+from tests.support import job_claims as claims
 
 ANN = Owner("user", "ann")
 NO_LIMITS: Mapping[JobKind, timedelta] = {}

@@ -17,8 +17,8 @@ import jwt
 import psutil
 import pytest
 
-from tests.ports import free_port
-from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
+from tests.support.ports import free_port
+from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET, s3_server
 
 STOP_SECONDS = 60
 

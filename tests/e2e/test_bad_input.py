@@ -10,7 +10,8 @@ import pytest
 
 from media_service.ids import new_id
 from tests.e2e.conftest import Service
-from tests.e2e.rest import (
+from tests.support.media.small_files import film, jpeg, png
+from tests.support.rest import (
     NO_MEDIA,
     client_of,
     content,
@@ -26,8 +27,7 @@ from tests.e2e.rest import (
     store,
     stored_files,
 )
-from tests.media_files import film, jpeg, png
-from tests.tools import eventually
+from tests.support.tools import eventually
 
 MIB = 1 << 20
 HTML = b"<!DOCTYPE html><html><script>alert(1)</script></html>"

@@ -16,9 +16,9 @@ import pytest
 from mediaservice.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from tests.e2e.conftest import Service, environment, running
-from tests.e2e.rest import refusal
-from tests.media_files import film, jpeg
-from tests.ports import free_port
+from tests.support.media.small_files import film, jpeg
+from tests.support.ports import free_port
+from tests.support.rest import refusal
 
 Message = upload_service_pb2.WriteUploadRequest
 

@@ -18,9 +18,9 @@ from jwt.algorithms import ECAlgorithm
 
 from media_service.clock import now
 from tests.e2e.conftest import STOP_SECONDS, Service, alive, environment, running, start
-from tests.e2e.rest import NO_MEDIA, client_of, settled, store
-from tests.media_files import jpeg
-from tests.tools import eventually
+from tests.support.media.small_files import jpeg
+from tests.support.rest import NO_MEDIA, client_of, settled, store
+from tests.support.tools import eventually
 
 
 @pytest.fixture

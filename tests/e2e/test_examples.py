@@ -14,10 +14,10 @@ from contract.descriptors import Contract
 from contract.examples import commands
 from media_service.rpc.server import SERVICES
 from tests.e2e.conftest import Service
-from tests.e2e.rest import client_of, store
-from tests.media_files import jpeg
-from tests.tools import eventually, require_tool
-from tests.videos import mp4
+from tests.support.media.player_videos import mp4
+from tests.support.media.small_files import jpeg
+from tests.support.rest import client_of, store
+from tests.support.tools import eventually, require_tool
 
 CONTRACT = Contract.current()
 EXAMPLES = {

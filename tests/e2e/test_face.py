@@ -14,8 +14,8 @@ from media_service.config import load
 from media_service.envoy import render
 from media_service.ids import new_id
 from tests.e2e.conftest import Service
-from tests.ports import free_port
-from tests.tools import eventually
+from tests.support.ports import free_port
+from tests.support.tools import eventually
 
 ORIGIN = "https://app.example"
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Service
-from tests.media_files import jpeg
-from tests.tools import require_tool
+from tests.support.media.small_files import jpeg
+from tests.support.tools import require_tool
 
 Grpcurl = Callable[..., str]
 API = "mediaservice.v1"

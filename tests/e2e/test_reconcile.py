@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import alive, environment, running, start
-from tests.e2e.rest import client_of, content, files_with, settled, store
-from tests.media_files import jpeg
-from tests.tools import eventually
+from tests.support.media.small_files import jpeg
+from tests.support.rest import client_of, content, files_with, settled, store
+from tests.support.tools import eventually
 
 
 @pytest.fixture

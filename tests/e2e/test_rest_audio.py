@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.codecs.audio.sources import generated, loudness, probed
-from tests.e2e.rest import store
 from tests.e2e.test_rest_uploads import events
+from tests.support.media.audio import generated, loudness, probed
+from tests.support.rest import store
 
 
 @pytest.fixture

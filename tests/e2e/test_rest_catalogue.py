@@ -10,12 +10,18 @@ import httpx
 import pytest
 
 from media_service.ids import new_id
-from tests.codecs.media_files import ffmpeg, make_image, pdf, video_with_everything, with_tags
-from tests.codecs.media_files import make_video as real_film
 from tests.e2e.conftest import Service
-from tests.e2e.rest import client_of, files_with, refusal, settled, store
-from tests.media_files import film, jpeg, png
-from tests.tools import eventually
+from tests.support.media.format_files import (
+    ffmpeg,
+    make_image,
+    pdf,
+    video_with_everything,
+    with_tags,
+)
+from tests.support.media.format_files import make_video as real_film
+from tests.support.media.small_files import film, jpeg, png
+from tests.support.rest import client_of, files_with, refusal, settled, store
+from tests.support.tools import eventually
 
 CAMERA = {
     "ifd0-Make": "Fujifilm",

@@ -15,7 +15,8 @@ import pytest
 
 from media_service.ids import new_id
 from tests.e2e.conftest import Service
-from tests.e2e.rest import (
+from tests.support.media.small_files import film, jpeg
+from tests.support.rest import (
     client_of,
     content,
     digest,
@@ -25,8 +26,7 @@ from tests.e2e.rest import (
     settled,
     store,
 )
-from tests.media_files import film, jpeg
-from tests.tools import eventually, require_tool
+from tests.support.tools import eventually, require_tool
 
 MIB = 1 << 20
 LONG_AGO = "Sun, 06 Nov 1994 08:49:37 GMT"

@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Service
-from tests.e2e.rest import client_of, refusal, store
 from tests.e2e.test_grpcurl import API, Grpcurl, grpcurl, many
 from tests.e2e.test_rest_uploads import events
-from tests.media_files import film, jpeg
+from tests.support.media.small_files import film, jpeg
+from tests.support.rest import client_of, refusal, store
 
 __all__ = ["grpcurl"]  # a fixture
 

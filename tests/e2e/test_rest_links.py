@@ -11,9 +11,9 @@ import pytest
 from media_service.access.links import LinkSigner, key_from
 from media_service.clock import now
 from tests.e2e.conftest import Service
-from tests.e2e.rest import digest, refusal, store
-from tests.media_files import film, jpeg
-from tests.tools import eventually
+from tests.support.media.small_files import film, jpeg
+from tests.support.rest import digest, refusal, store
+from tests.support.tools import eventually
 
 MIB = 1 << 20
 

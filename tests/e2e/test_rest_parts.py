@@ -11,9 +11,9 @@ import pytest
 from crc32c import crc32c as crc32c_of
 
 from tests.e2e.conftest import Service
-from tests.e2e.rest import content, create, media_of, offset_of, patch, refusal, stored_files
-from tests.media_files import film, jpeg
-from tests.tools import eventually
+from tests.support.media.small_files import film, jpeg
+from tests.support.rest import content, create, media_of, offset_of, patch, refusal, stored_files
+from tests.support.tools import eventually
 
 MIB = 1 << 20
 

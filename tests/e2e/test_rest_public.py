@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Service
-from tests.e2e.rest import add_rendition, digest, public_url, refusal, show, store
-from tests.media_files import jpeg
-from tests.tools import eventually
+from tests.support.media.small_files import jpeg
+from tests.support.rest import add_rendition, digest, public_url, refusal, show, store
+from tests.support.tools import eventually
 
 SMALL = b"a small picture"
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from tests.e2e.conftest import Service
-from tests.e2e.rest import digest, files_with, refusal, settled, store
 from tests.e2e.test_rest_links import sign
-from tests.media_files import film, gif, jpeg, png
-from tests.tools import eventually
+from tests.support.media.small_files import film, gif, jpeg, png
+from tests.support.rest import digest, files_with, refusal, settled, store
+from tests.support.tools import eventually
 
 BROWSER = "image/avif,image/webp,image/apng,image/*,*/*;q=0.8"
 

@@ -14,7 +14,8 @@ import pytest
 
 from media_service.ids import new_id
 from tests.e2e.conftest import Service, environment, running
-from tests.e2e.rest import (
+from tests.support.media.small_files import film, jpeg, png
+from tests.support.rest import (
     NO_MEDIA,
     client_of,
     content,
@@ -31,8 +32,7 @@ from tests.e2e.rest import (
     store,
     stored_files,
 )
-from tests.media_files import film, jpeg, png
-from tests.tools import eventually, require_tool
+from tests.support.tools import eventually, require_tool
 
 MIB = 1 << 20
 

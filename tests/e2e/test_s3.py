@@ -19,7 +19,8 @@ from media_service.clock import now
 from media_service.ids import new_id
 from tests.e2e.conftest import S3_KEYS as KEYS
 from tests.e2e.conftest import Service, bucket
-from tests.e2e.rest import (
+from tests.support.media.small_files import film, jpeg
+from tests.support.rest import (
     add_rendition,
     client_of,
     content,
@@ -36,9 +37,8 @@ from tests.e2e.rest import (
     show,
     store,
 )
-from tests.media_files import film, jpeg
-from tests.s3_server import ACCESS, BUCKET, SECRET
-from tests.tools import eventually
+from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET
+from tests.support.tools import eventually
 
 MIB = 1 << 20
 PART = 8 * MIB

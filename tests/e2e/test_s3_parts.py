@@ -10,10 +10,19 @@ from crc32c import crc32c as crc32c_of
 
 from media_service.ids import new_id
 from tests.e2e.conftest import Service
-from tests.e2e.rest import client_of, content, create, media_of, offset_of, patch, refusal, resume
 from tests.e2e.test_rest_parts import complete, named, put, send, sign
 from tests.e2e.test_s3 import objects
-from tests.media_files import film, jpeg
+from tests.support.media.small_files import film, jpeg
+from tests.support.rest import (
+    client_of,
+    content,
+    create,
+    media_of,
+    offset_of,
+    patch,
+    refusal,
+    resume,
+)
 
 MIB = 1 << 20
 LEAST = 5 * MIB

@@ -7,11 +7,11 @@ import httpx
 import imageio_ffmpeg
 import pytest
 
-from tests.e2e.rest import store
 from tests.e2e.test_rest_uploads import events
-from tests.media_truth import likeness, probe, sync_offsets
-from tests.tools import require_tool
-from tests.videos import flashes
+from tests.support.media.measurements import likeness, probe, sync_offsets
+from tests.support.media.player_videos import flashes
+from tests.support.rest import store
+from tests.support.tools import require_tool
 
 # Longer than is encoded in one piece.
 LONG = 100

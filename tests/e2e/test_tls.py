@@ -23,8 +23,8 @@ from cryptography.x509.oid import NameOID
 from media_service_client import Client, MediaServiceError
 from media_service_client.retry import Backoff
 from tests.e2e.conftest import Service, environment, running
-from tests.e2e.rest import trusting
-from tests.media_files import jpeg
+from tests.support.media.small_files import jpeg
+from tests.support.rest import trusting
 
 ONCE = Backoff(attempts=1)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 
-from tests.browser.browser import Browser
 from tests.e2e.conftest import Service
-from tests.e2e.rest import create, patch, refusal, settled, store
-from tests.media_files import jpeg
+from tests.support.browser.browser import Browser
+from tests.support.media.small_files import jpeg
+from tests.support.rest import create, patch, refusal, settled, store
 
 # Follows a watch, and says what happened until it is over and stays so.
 EVENT_SOURCE = """

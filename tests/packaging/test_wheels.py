@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Service, environment, running
-from tests.e2e.rest import client_of, settled
-from tests.media_files import jpeg
-from tests.packaging.wheels import CLIENT, SERVER, build, environment_with
+from tests.support.media.small_files import jpeg
+from tests.support.rest import client_of, settled
+from tests.support.wheels import CLIENT, SERVER, build, environment_with
 
 MAX_CLIENT_PACKAGES = 10
 # Uploads argv[1] to the service at argv[2] with the token argv[3], downloads it to argv[4].

@@ -32,10 +32,10 @@ from media_service.uploads.model import NewUpload, UploadSpec
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.running import Running
 from media_service.uploads.service import UploadService
-from tests.claims import claim as claim_next
-from tests.gcs_server import GCS_BUCKET, gcs_server
-from tests.media_files import jpeg
-from tests.s3_server import ACCESS, BUCKET, SECRET, s3_server
+from tests.support.job_claims import claim as claim_next
+from tests.support.media.small_files import jpeg
+from tests.support.stores.gcs_server import GCS_BUCKET, gcs_server
+from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET, s3_server
 
 ANN = Principal("ann")
 NOW = timedelta(0)

@@ -16,9 +16,9 @@ from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.uploads import queries
 from media_service.uploads.discard import DiscardHandler, expire_uploads
 from media_service.uploads.model import Chunk, NewUpload, UploadResult, UploadSpec, UploadState
-from tests.conformance.parts import put, whole
-from tests.media_files import film
 from tests.reconcile.conftest import ANN, Service
+from tests.support.media.small_files import film
+from tests.support.stores.blobs import put, whole
 
 
 async def opened(service: Service) -> list[OpenBlob]:

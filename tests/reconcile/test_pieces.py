@@ -4,10 +4,10 @@ from media_service.reconcile.model import Kind
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import piece_key
 from media_service.uploads import queries
-from tests.conformance.parts import put, whole
-from tests.media_files import film
 from tests.reconcile.conftest import ANN, Service
 from tests.reconcile.test_open_blobs import opened, session
+from tests.support.media.small_files import film
+from tests.support.stores.blobs import put, whole
 
 
 async def key_of(service: Service, upload_id: str) -> str:

@@ -1,10 +1,10 @@
 """Pictures made for a request are somebody's, and what is lost of them is made again."""
 
 from media_service.db.events import JobRunnable
-from tests.database.renditions import House
 from tests.database.test_renders import count, find, keep, picture
 from tests.database.test_transactions import heard
 from tests.reconcile.test_renditions import house, reconcile
+from tests.support.killable_renditions import House
 
 __all__ = ["house"]
 

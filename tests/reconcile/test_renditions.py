@@ -10,7 +10,7 @@ from media_service.db.database import Database
 from media_service.media.model import MediaState
 from media_service.reconcile.model import Finding, Kind
 from media_service.reconcile.service import Reconciler
-from tests.database.renditions import House, WaitingDriver, objects
+from tests.support.killable_renditions import House, WaitingDriver, objects
 
 
 @pytest.fixture

@@ -31,8 +31,8 @@ from media_service.clock import now
 from media_service.config import load
 from media_service.ids import new_id
 from media_service.storage.blob_store import open_store
-from tests.s3_server import ACCESS, BUCKET, s3_server
-from tests.s3_server import SECRET as S3_SECRET
+from tests.support.stores.s3_server import ACCESS, BUCKET, s3_server
+from tests.support.stores.s3_server import SECRET as S3_SECRET
 
 SECRET = "a secret of at least thirty-two bytes"
 HOUR = timedelta(hours=1)

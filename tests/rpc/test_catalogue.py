@@ -12,8 +12,8 @@ from mediaservice.v1 import media_pb2, media_service_pb2
 from media_service.db.database import Database
 from media_service.media.expiry import expire_due
 from media_service.renditions.delete import purge_due
-from tests.media_files import film, jpeg, png
 from tests.rpc.conftest import Caller, Running, refused, unknown_id
+from tests.support.media.small_files import film, jpeg, png
 
 Media = media_pb2.Media
 

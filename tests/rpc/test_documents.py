@@ -14,8 +14,8 @@ from mediaservice.v1 import (
 )
 from PIL import Image
 
-from tests.codecs.pdf_files import RED, Page, pdf, square, text
 from tests.rpc.conftest import Caller, Running
+from tests.support.media.pdf_files import RED, Page, pdf, square, text
 
 Job = job_pb2.Job
 

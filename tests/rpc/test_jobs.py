@@ -23,8 +23,8 @@ from mediaservice.v1 import (
 
 from media_service.db.database import Database
 from media_service.renditions.service import forget_ended
-from tests.media_files import film, jpeg
 from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
+from tests.support.media.small_files import film, jpeg
 
 Job = job_pb2.Job
 Operation = operation_pb2.Operation

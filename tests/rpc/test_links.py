@@ -22,10 +22,10 @@ from media_service.access.links import LinkSigner, key_from
 from media_service.clock import now
 from media_service.config import ConfigError
 from media_service.ids import new_id
-from tests.media_files import jpeg
-from tests.renditions import give
 from tests.rpc.conftest import SECRET, Caller, Running, Start, refused
 from tests.rpc.conftest import token as access_token
+from tests.support.media.small_files import jpeg
+from tests.support.renditions import give
 
 DATA = jpeg()
 HOUR = timedelta(hours=1)

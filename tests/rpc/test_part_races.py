@@ -11,12 +11,12 @@ import pytest
 from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
-from tests.gcs_server import GCS_BUCKET, gcs_server
-from tests.media_files import film, jpeg
 from tests.rpc.conftest import Caller, Running, Start, refused
 from tests.rpc.test_parts import Put, complete, files, listed, named, put
 from tests.rpc.test_sessions import abort, write
-from tests.tools import eventually
+from tests.support.media.small_files import film, jpeg
+from tests.support.stores.gcs_server import GCS_BUCKET, gcs_server
+from tests.support.tools import eventually
 
 MIB = 1 << 20
 Upload = upload_pb2.Upload

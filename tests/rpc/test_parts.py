@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
-from tests.media_files import film, jpeg
 from tests.rpc.conftest import Caller, Refusal, Running, Start, refused
 from tests.rpc.test_sessions import abort, write
-from tests.tools import eventually
+from tests.support.media.small_files import film, jpeg
+from tests.support.tools import eventually
 
 MIB = 1 << 20
 Upload = upload_pb2.Upload

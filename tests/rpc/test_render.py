@@ -19,10 +19,10 @@ from media_service.codecs.image_renderer import ImageRenderer, RenderedImage
 from media_service.renders import cache
 from media_service.renders.fair_queue import Turns
 from media_service.renders.memory import Memory
-from tests.media_files import film, gif, jpeg, noise, png
 from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
 from tests.rpc.test_links import Anybody, link, somebody
-from tests.tools import eventually_async
+from tests.support.media.small_files import film, gif, jpeg, noise, png
+from tests.support.tools import eventually_async
 
 WIDTH, HEIGHT = 64, 48
 BROWSER = ("accept", "text/html,image/avif,image/webp,image/apng,*/*;q=0.8")

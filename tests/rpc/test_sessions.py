@@ -11,9 +11,9 @@ from mediaservice.v1 import media_service_pb2, upload_pb2, upload_service_pb2
 
 from media_service.db.database import Database
 from media_service.uploads.discard import expire_uploads
-from tests.media_files import film, jpeg, png
 from tests.rpc.conftest import Caller, Running, Start, refused
 from tests.rpc.test_write_upload import MIB, Message, chunks
+from tests.support.media.small_files import film, jpeg, png
 
 Upload = upload_pb2.Upload
 Result = upload_service_pb2.BatchCreateUploadsResponse.Result

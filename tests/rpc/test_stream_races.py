@@ -30,13 +30,13 @@ from media_service.renditions.streams.cleanup import remove_abandoned
 from media_service.renditions.streams.model import NewSegment, Stream
 from media_service.renditions.streams.segments import Segments
 from media_service.storage.checksums import Checksums
-from tests.claims import claim as claim_next
-from tests.crash.judge import INVARIANTS
-from tests.moving import counted, made
 from tests.rpc.conftest import Caller, Running, Start
 from tests.rpc.test_jobs import cancel, ended, execute, process, reason, retry
 from tests.rpc.test_streams import playlists, text
-from tests.tools import encoders, eventually_async
+from tests.support.crash.invariants import INVARIANTS
+from tests.support.job_claims import claim as claim_next
+from tests.support.media.numbered_frames import counted, made
+from tests.support.tools import encoders, eventually_async
 
 Job = job_pb2.Job
 OPS = "stream:min_height=144"

@@ -19,10 +19,17 @@ from mediaservice.v1 import download_service_pb2, job_pb2, media_pb2, media_serv
 
 from media_service.db.database import Database
 from media_service.renditions.streams.cleanup import remove_abandoned
-from tests.moving import audio_seconds, counted, ffmpeg, frames_of, made, shade
 from tests.rpc.conftest import Caller, Running, Start, refused
 from tests.rpc.test_jobs import cancel, ended, listed, process, reason, retry, until
-from tests.tools import encoders, eventually
+from tests.support.media.numbered_frames import (
+    audio_seconds,
+    counted,
+    ffmpeg,
+    frames_of,
+    made,
+    shade,
+)
+from tests.support.tools import encoders, eventually
 
 Job = job_pb2.Job
 SIZES = {"video_profiles": "144=200,240=400,480=1400"}

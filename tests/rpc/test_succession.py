@@ -16,12 +16,12 @@ from mediaservice.v1 import upload_pb2, upload_service_pb2
 from media_service.storage.drivers.s3.driver import S3Driver
 from media_service.storage.drivers.s3.location import parse_location
 from media_service.storage.drivers.s3.multipart_uploads import parse_session
-from tests.conformance.network import network_before
-from tests.conformance.parts import put as store_part
-from tests.media_files import film
 from tests.rpc.conftest import Caller, Refusal, Running, Start, refused
 from tests.rpc.test_part_races import sign
 from tests.rpc.test_parts import complete, listed, named, put
+from tests.support.media.small_files import film
+from tests.support.stores.blobs import put as store_part
+from tests.support.stores.faulty_network import network_before
 
 MIB = 1 << 20
 PART = 8 * MIB

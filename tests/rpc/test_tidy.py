@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from media_service.ids import new_id
-from tests.media_files import film
 from tests.rpc.conftest import Start
 from tests.rpc.test_write_upload import Message
+from tests.support.media.small_files import film
 
 
 async def gone(*paths: Path) -> None:

@@ -9,10 +9,10 @@ from media_service.config import load
 from media_service.db.database import Database
 from media_service.media.content import Use
 from media_service.media.usage import UsageCounter
-from tests.media_files import jpeg
-from tests.renditions import give
 from tests.rpc.conftest import Caller, Running
-from tests.tools import eventually_async
+from tests.support.media.small_files import jpeg
+from tests.support.renditions import give
+from tests.support.tools import eventually_async
 
 REST = ("x-envoy-original-method", "GET")
 HEAD = ("x-envoy-original-method", "HEAD")

@@ -9,11 +9,11 @@ import pytest
 from mediaservice.v1 import job_pb2, media_service_pb2
 
 from tests.codecs.video.conftest import generated
-from tests.media_files import jpeg
 from tests.rpc.conftest import Caller, Running, Start, refused
 from tests.rpc.test_jobs import cancel, ended, process, reason, rendition, until
 from tests.rpc.test_render import render
-from tests.tools import encoders
+from tests.support.media.small_files import jpeg
+from tests.support.tools import encoders
 
 Job = job_pb2.Job
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "50")

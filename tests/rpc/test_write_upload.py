@@ -10,8 +10,8 @@ from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
 from media_service.ids import new_id
-from tests.media_files import film, jpeg
 from tests.rpc.conftest import Caller, Running, Start, refusal, refused
+from tests.support.media.small_files import film, jpeg
 
 Message = upload_service_pb2.WriteUploadRequest
 Upload = upload_pb2.Upload

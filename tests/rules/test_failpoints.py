@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from media_service.failpoints import NAMES, REGISTRY, trap
-from tests.crash.table import DOCUMENT, between, promises
+from tests.support.crash.report import DOCUMENT, between, promises
 
 SOURCES = Path(__file__).parents[2] / "src"
 
@@ -30,7 +30,7 @@ def test_every_failpoint_is_in_one_place_and_has_a_promise() -> None:
 
 def test_the_promises_in_the_docs_are_these() -> None:
     _, documented, _ = between(DOCUMENT.read_text(), "promises")
-    assert documented == promises(), "run: python -m tests.crash.table"
+    assert documented == promises(), "run: python -m tests.support.crash.report"
 
 
 @pytest.mark.parametrize("setting", ["", "nowhere", "@2", "s3.part.after@", "s3.part.after@0"])

@@ -11,7 +11,7 @@ from mediaservice.v1.error_reason_pb2 import ErrorReason
 from contract.descriptors import Contract, prose
 from media_service.errors import MediaError, Reason
 from media_service.rpc.status import CODES, RULES
-from tests.rules.sources import ROOT, client_reasons, gateway_reasons, raises
+from tests.support.raised_errors import ROOT, client_reasons, gateway_reasons, raises
 
 RAISES = raises()
 # Errors that were made before: in a child process, or by another job.

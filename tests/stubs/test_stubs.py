@@ -13,7 +13,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from protovalidate._gen.buf.validate import validate_pb
 
 from media_service.cli.main import cli
-from tests.tools import missing, require_tool
+from tests.support.tools import missing, require_tool
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent

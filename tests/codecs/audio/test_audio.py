@@ -16,8 +16,8 @@ from media_service.codecs.video.source import AvSource
 from media_service.errors import FailedPrecondition, InvalidArgument, Reason
 from media_service.media.model import Kind
 from tests.codecs.audio.conftest import Make, inspected
-from tests.codecs.audio.sources import generated, pitch, probed, samples
-from tests.tools import eventually_async
+from tests.support.media.audio import generated, pitch, probed, samples
+from tests.support.tools import eventually_async
 
 # Its frequency identifies the second: 1000 Hz in the first, 2000 in the next, and so on.
 STEPS = "aevalsrc=0.3*sin(2*PI*1000*(1+floor(t))*t):s=44100:d=8"

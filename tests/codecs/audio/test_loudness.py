@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.codecs.audio.conftest import Make
-from tests.codecs.audio.sources import generated, loudness, probed, samples
+from tests.support.media.audio import generated, loudness, probed, samples
 
 # As speech is: syllables and pauses, and now and then a click far above them.
 SPEECH = (

@@ -5,7 +5,7 @@ import pytest
 import pyvips
 
 from tests.codecs.image.conftest import Make
-from tests.codecs.image.goldens import apart
+from tests.support.media.goldens import apart
 
 # W3C Filter Effects Module Level 1, as https://www.w3.org/TR/filter-effects-1/ writes them out.
 SATURATE_HALF = [

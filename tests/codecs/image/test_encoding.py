@@ -11,8 +11,8 @@ from PIL import ExifTags, Image
 from media_service.codecs.image.ssim import Similarity
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.errors import Reason
-from tests.codecs.image.sources import corners, refusal, render
-from tests.codecs.media_files import with_tags
+from tests.support.media.format_files import with_tags
+from tests.support.media.images import corners, refusal, render
 
 
 def photo(width: int = 480, height: int = 400) -> Any:

@@ -11,8 +11,8 @@ from media_service.codecs.image_renderer import LIMITS, ImageRenderer
 from media_service.codecs.sandbox.errors import SandboxBroken
 from media_service.codecs.sandbox.pool import Sandbox
 from media_service.errors import InvalidArgument, Reason
-from tests.codecs.image import broken_tasks
-from tests.codecs.image.sources import corners, look, refusal
+from tests.support import broken_tasks
+from tests.support.media.images import corners, look, refusal
 
 TASKS = [f"{broken_tasks.__name__}:{name}" for name in ("bad_graph", "missing_package")]
 

@@ -9,7 +9,7 @@ from PIL import Image
 from docs.scene import scene
 from media_service.codecs.pipeline import operation_fields as fields
 from tests.codecs.image.conftest import Make
-from tests.codecs.image.goldens import apart
+from tests.support.media.goldens import apart
 
 FILTERS = [name.lower() for name in fields.enum_names(fields.FILTERS.DESCRIPTOR)]
 ELSEWHERE = [name for name in FILTERS if hasattr(pilgram, name)]

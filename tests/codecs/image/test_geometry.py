@@ -8,7 +8,7 @@ import pyvips
 
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.errors import Reason
-from tests.codecs.image.sources import corners, four, look, refusal
+from tests.support.media.images import corners, four, look, refusal
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from media_service.codecs.pipeline.sizes import trace_sizes
 from media_service.codecs.pipeline.text_form import canonical_text
 from media_service.codecs.pipeline.validation import parse
 from media_service.errors import DataLoss, Reason
-from tests.codecs.image.sources import corners, look, refusal, render, source
+from tests.support.media.images import corners, look, refusal, render, source
 
 
 @pytest.fixture

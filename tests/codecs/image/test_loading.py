@@ -9,8 +9,8 @@ import pyvips
 
 from media_service.codecs import image_renderer as renderer_module
 from media_service.codecs.image_renderer import ImageRenderer
-from tests.codecs.image.sources import corners, four, look, render
-from tests.codecs.media_files import heic
+from tests.support.media.format_files import heic
+from tests.support.media.images import corners, four, look, render
 
 # How an upright image is stored for each EXIF orientation.
 STORED = {

@@ -9,8 +9,8 @@ import pyvips
 
 from media_service.codecs.image.blurhash import DIGITS
 from media_service.codecs.image_renderer import ImageRenderer
-from tests.codecs.image.sources import corners, source
-from tests.codecs.media_files import animation, heic
+from tests.support.media.format_files import animation, heic
+from tests.support.media.images import corners, source
 
 SIZES = {"large": 100, "small": 20}
 

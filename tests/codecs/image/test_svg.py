@@ -10,7 +10,7 @@ from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspector import Inspector
 from media_service.errors import MediaError, Reason
-from tests.codecs.image.sources import four, refusal
+from tests.support.media.images import four, refusal
 
 HEAD = (
     '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'

@@ -15,7 +15,7 @@ from media_service.codecs.pipeline.text_form import (
 )
 from media_service.codecs.pipeline.validation import parse
 from media_service.errors import InvalidArgument
-from tests.codecs.pipeline.random_operations import allowed, operations
+from tests.support.random_operations import allowed, operations
 
 OPERATIONS = operations().filter(allowed)
 SPACES = st.text(" \t", max_size=2)

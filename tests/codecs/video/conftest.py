@@ -20,7 +20,7 @@ from media_service.codecs.pipeline.route import find_route
 from media_service.codecs.pipeline.text_form import canonical_text
 from media_service.codecs.pipeline.validation import parse
 from media_service.codecs.video.source import AvSource
-from tests.tools import require_tool
+from tests.support.tools import require_tool
 
 TYPES = {
     ".mp4": "video/mp4",

@@ -10,8 +10,6 @@ import pyvips
 
 from media_service.codecs.image.source import ImageSource
 from media_service.errors import FailedPrecondition
-from tests.codecs.audio.sources import loudness
-from tests.codecs.media_files import turn
 from tests.codecs.video.conftest import (
     LOGO,
     Studio,
@@ -23,6 +21,8 @@ from tests.codecs.video.conftest import (
     similarity,
     stream,
 )
+from tests.support.media.audio import loudness
+from tests.support.media.format_files import turn
 
 FRAME = 1 / 25
 

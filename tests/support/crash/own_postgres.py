@@ -10,7 +10,7 @@ from pathlib import Path
 from media_service.db.embedded import embedded_postgres
 from tests.e2e.conftest import STOP_SECONDS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOTHING: Mapping[str, str] = {}
 
 
@@ -19,7 +19,13 @@ class OwnPostgres:
 
     def __init__(self, folder: Path, environ: Mapping[str, str] = NOTHING) -> None:
         settings = [f"{name}={value}" for name, value in environ.items()]
-        self._command = [sys.executable, "-m", "tests.crash.own_postgres", str(folder), *settings]
+        self._command = [
+            sys.executable,
+            "-m",
+            "tests.support.crash.own_postgres",
+            str(folder),
+            *settings,
+        ]
         self._process = self._start()
         self.url = self._told()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyvips
 
-FOLDER = Path(__file__).parent / "goldens"
+FOLDER = Path(__file__).parents[2] / "codecs/image/goldens"
 # Versions of libvips round differently, and scale differently along edges.
 MEAN, MOST = 0.75, 8
 

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import imageio_ffmpeg
 
-from tests.tools import require_tool
+from tests.support.tools import require_tool
 
 # The resolution of audio measurements.
 STEP_SECONDS = 0.005

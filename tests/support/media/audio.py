@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from media_service.codecs.ffmpeg.run import binary
-from tests.tools import require_tool
+from tests.support.tools import require_tool
 
 
 def generated(path: Path, graph: str, *options: str) -> Path:

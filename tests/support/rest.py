@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from tests.e2e.conftest import Service
-from tests.renditions import give
-from tests.tools import eventually
+from tests.support.renditions import give
+from tests.support.tools import eventually
 
 SETTLED = {"READY", "FAILED"}
 CONFLICT = 409

@@ -20,14 +20,14 @@ from media_service.config import load
 from media_service.db.events import JobRunnable, channel, encode
 from media_service.ids import new_id
 from tests.conftest import with_database
-from tests.crash.customer import Attempt, Customer
 from tests.e2e.conftest import STOP_SECONDS
-from tests.gcs_server import GCS_BUCKET
-from tests.ports import free_port
-from tests.renditions import give
 from tests.rpc.conftest import SECRET as JWT_SECRET
-from tests.s3_server import ACCESS, BUCKET, SECRET
-from tests.tools import eventually
+from tests.support.crash.client import Attempt, Customer
+from tests.support.ports import free_port
+from tests.support.renditions import give
+from tests.support.stores.gcs_server import GCS_BUCKET
+from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET
+from tests.support.tools import eventually
 
 
 @dataclass

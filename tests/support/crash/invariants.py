@@ -13,7 +13,8 @@ from mediaservice.v1 import job_pb2, media_pb2, upload_pb2
 from psycopg.rows import dict_row
 
 from media_service.blobs.references import blob_references
-from tests.crash.customer import (
+from tests.rpc.conftest import refusal
+from tests.support.crash.client import (
     PICTURES,
     RENDITION,
     Attempt,
@@ -22,10 +23,9 @@ from tests.crash.customer import (
     at_once,
     in_one_request,
 )
-from tests.crash.site import Site
-from tests.moving import frames_of, shade
-from tests.rpc.conftest import refusal
-from tests.tools import eventually
+from tests.support.crash.deployment import Site
+from tests.support.media.numbered_frames import frames_of, shade
+from tests.support.tools import eventually
 
 State = upload_pb2.Upload.State
 UNFINISHED = {"NONE", "ACTIVE", "VERIFYING"}

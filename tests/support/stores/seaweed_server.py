@@ -14,10 +14,10 @@ from pathlib import Path
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.aws_rules import as_on_aws
-from tests.ports import free_port
-from tests.s3_server import ACCESS, BUCKET, SECRET
-from tests.tools import eventually, require_tool
+from tests.support.ports import free_port
+from tests.support.stores.aws_rules import as_on_aws
+from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET
+from tests.support.tools import eventually, require_tool
 
 # Each part listens on a port for HTTP, and on the one so much above for gRPC.
 GRPC_ABOVE = 10000
@@ -27,7 +27,7 @@ ALONE = ["-raftHashicorp", "-electionTimeout", "200ms", "-heartbeatInterval", "1
 
 @contextmanager
 def seaweed_server(folder: Path) -> Iterator[str]:
-    """Its endpoint, with the bucket and the credentials of `tests.s3_server`."""
+    """Its endpoint, with the bucket and the credentials of `tests.support.stores.s3_server`."""
     program = require_tool("weed")
     master, volume, filer, s3 = (free_port(above=GRPC_ABOVE) for _ in range(4))
     names = {name: folder / name for name in ("master", "volume", "filer")}

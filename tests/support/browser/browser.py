@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.browser.devtools import DevTools
-from tests.tools import eventually_async
+from tests.support.browser.devtools import DevTools
+from tests.support.tools import eventually_async
 
 
 class PlaybackError(AssertionError):

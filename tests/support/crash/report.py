@@ -5,7 +5,7 @@ from pathlib import Path
 
 from media_service.failpoints import REGISTRY
 
-DOCUMENT = Path(__file__).parents[2] / "docs/crash.md"
+DOCUMENT = Path(__file__).parents[3] / "docs/crash.md"
 
 
 def promises() -> str:

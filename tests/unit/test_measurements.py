@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.media_truth import likeness, loudness, probe, sync_offsets
-from tests.videos import H264, RATE, SECONDS, ffmpeg, flashes, mp4
+from tests.support.media.measurements import likeness, loudness, probe, sync_offsets
+from tests.support.media.player_videos import H264, RATE, SECONDS, ffmpeg, flashes, mp4
 
 
 @pytest.fixture(scope="module")

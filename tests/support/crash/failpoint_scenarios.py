@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from media_service.failpoints import REGISTRY
-from tests.crash import customer as customers
-from tests.crash.customer import KIB, MIB, Attempt, Customer, Killed, Scenario, picture
-from tests.crash.judge import look, settle
-from tests.crash.site import Running, Site
+from tests.support.crash import client as customers
+from tests.support.crash.client import KIB, MIB, Attempt, Customer, Killed, Scenario, picture
+from tests.support.crash.deployment import Running, Site
+from tests.support.crash.invariants import look, settle
 
 SMALL, STREAM, LARGE = 100 * KIB, 3 * MIB, 9 * MIB
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.aws_rules import as_on_aws
-from tests.ports import free_port
-from tests.tools import await_answer, require_tool
+from tests.support.ports import free_port
+from tests.support.stores.aws_rules import as_on_aws
+from tests.support.tools import await_answer, require_tool
 
 ACCESS, SECRET = "media-tests", "media-tests-secret"
 BUCKET = "media"

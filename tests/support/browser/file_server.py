@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 TYPES = {
     ".m3u8": "application/vnd.apple.mpegurl",

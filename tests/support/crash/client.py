@@ -28,10 +28,10 @@ from mediaservice.v1 import (
 )
 
 from media_service.ids import new_id
-from tests.media_files import jpeg
-from tests.moving import counted
 from tests.rpc.conftest import token
-from tests.tools import eventually
+from tests.support.media.numbered_frames import counted
+from tests.support.media.small_files import jpeg
+from tests.support.tools import eventually
 
 KIB, MIB = 1 << 10, 1 << 20
 PAUSE_SECONDS = 0.02

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import httpx
 
-from tests.ports import free_port
-from tests.tools import await_answer, require_tool
+from tests.support.ports import free_port
+from tests.support.tools import await_answer, require_tool
 
 GCS_BUCKET = "media"
 

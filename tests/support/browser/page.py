@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from tests.tools import missing
+from tests.support.tools import missing
 
 
 def player_scripts() -> tuple[Path, Path]:

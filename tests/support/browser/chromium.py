@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.browser.browser import Browser
-from tests.browser.devtools import devtools
-from tests.browser.page import player_page
-from tests.tools import eventually_async, require_tool
+from tests.support.browser.browser import Browser
+from tests.support.browser.devtools import devtools
+from tests.support.browser.page import player_page
+from tests.support.tools import eventually_async, require_tool
 
 FLAGS = (
     "--headless=new",

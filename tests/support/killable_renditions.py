@@ -28,7 +28,7 @@ from media_service.renditions.rendition_store import RenditionStore
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.drivers.memory import MemoryDriver
-from tests.claims import claim as claim_next
+from tests.support.job_claims import claim as claim_next
 
 ANN = Principal("ann")
 LEASE = timedelta(seconds=30)
