@@ -1,12 +1,13 @@
-"""Writes docs/operations.md and its pictures, from what the contract says of operations.
+"""Generates docs/operations.md and its images from the comments and rules of the contract.
 
-`python -m docs.gen` writes; with `--check` it fails if the text or a picture is stale.
+`python -m docs.gen` writes them; with `--check` it fails if the page or an image is outdated.
 """
 
 import argparse
 import asyncio
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 import pyvips
@@ -22,43 +23,45 @@ from media_service.codecs.pipeline.validation import parse
 DOCS = Path(__file__).parent
 SIZE = (240, 160)
 LOGO = "0190163d-8694-739b-aea5-966c26f8ad91"
-# Examples of the contract are for photos; these are for a picture of this size.
-SHOWN = {
+# The examples of the contract are for photos; these suit an image of this size.
+EXAMPLES = {
     "resize": "resize:120x120:fit=COVER",
     "crop": "crop:100x120:gravity=ATTENTION",
     "trim": "pad:20:background=336699,trim:10",
     "text": "text:© Jane Doe:color=ffffff:size=0.12",
     "compose": f"compose:{LOGO}:x=40:y=30:width=150:blend=MULTIPLY",
 }
-# Means of what encoders of different versions may make of the same picture.
-ALIKE = 2.0
+# The mean difference that encoders of different versions may have.
+TOLERANCE = 2.0
 
 HEAD = """# Operations
 
-A pipeline is a list of operations. In the short text form they are separated by commas:
-`resize:800x600,clarendon,compress:85`. An operation is its name and then, after colons, its parameters: in their order (`blur:2`), by name
-(`crop:300x200:gravity=NORTH`), or both; `tile` alone is `tile=true`. `WxH` stands for a width and a height, of which one may be missing. The name of a filter alone
-stands for `filter:NAME`. In text, `%2C`, `%3A`, `%3D` and `%25` stand for a comma, a colon, an equals sign and a percent sign. ListOperations tells all of this to programs.
+A pipeline is a list of operations: `resize:800x600,clarendon,compress:85`. An operation is its name, followed by its
+parameters after colons: in their order (`blur:2`), by name (`crop:300x200:gravity=NORTH`), or both; `tile` alone is
+`tile=true`. `WxH` stands for a width and a height, of which one may be missing. The name of a filter alone stands for
+`filter:NAME`. In text, `%2C`, `%3A`, `%3D` and `%25` stand for a comma, a colon, an equals sign and a percent sign.
+ListOperations returns all operations with their parameters, for programs.
 
-An operation takes media of certain kinds, and gives the same kind, unless it says what it makes: `frame:5,resize:400x` makes a picture of a film, and then a smaller one.
+An operation takes the result of the one before it, which must be media of a kind that it supports:
+`frame:5,resize:400x` extracts a frame of a video, and then resizes it.
 """
-# What is said of the media of each kind, before the operations that are foremost for it.
-KINDS = {
+# The introduction to the operations on each kind of media.
+INTRODUCTIONS = {
     "IMAGE": """
-# Pictures
+# Images
 
-Every picture begins upright and in sRGB. This one is the original:
+Every image is rotated upright and converted to sRGB before the first operation. This is the original of the examples:
 
 ![the original](operations/original.webp)
 """,
     "VIDEO": """
-# Films
+# Videos
 
-Times are in seconds. What only changes a film (`clip`, `speed`, `mute`, `normalize`, `watermark`) is followed by a `transcode` with its defaults, if nothing else follows; a `transcode` says how the
-film is encoded, wherever in the pipeline it is. A `clip` behind a `speed` counts the seconds as they are played then.
+Times are in seconds. A pipeline that only edits a video (`clip`, `speed`, `mute`, `normalize`, `watermark`) ends with a
+`transcode` with its defaults. A `transcode` sets the encoding of the result, wherever in the pipeline it is.
 """,
     "AUDIO": """
-# Sounds
+# Audio
 """,
     "DOCUMENT": """
 # Documents
@@ -67,22 +70,23 @@ film is encoded, wherever in the pipeline it is. A `clip` behind a `speed` count
 FILTERS = """
 ## Filters
 
-Recipes, each a list of steps, are in `codecs/image/colors/filters.py`. Most follow [CSSgram](https://github.com/una/CSSgram) by Una Kravets (MIT licence), and show what
-a browser shows of it. `amount` mixes a filter with the original: `moon:0.5`.
+The recipe of each filter is in `codecs/image/colors/filters.py`. Most follow
+[CSSgram](https://github.com/una/CSSgram) by Una Kravets (MIT license), and look like it does in a browser. `amount`
+blends the result with the original: `moon:0.5`.
 
 """
 
 
-def pictures() -> dict[str, str]:
-    """The pipeline of each picture, by its name."""
-    shown = {m.name: SHOWN.get(m.name, m.example) for m in catalogue() if has_picture(m)}
+def images() -> dict[str, str]:
+    """The pipeline of each image, by its name."""
+    shown = {m.name: EXAMPLES.get(m.name, m.example) for m in catalogue() if has_image(m)}
     names = [name.lower() for name in fields.enum_names(fields.FILTERS.DESCRIPTOR)]
     return {"original": "", **shown, **{f"filter_{name}": name for name in names}}
 
 
 def manual() -> str:
     parts = [HEAD]
-    for kind, about in KINDS.items():
+    for kind, about in INTRODUCTIONS.items():
         parts += [about, *(section(each) for each in catalogue() if each.input_kinds[0] == kind)]
         if kind == "IMAGE":
             parts += filters()
@@ -91,7 +95,7 @@ def manual() -> str:
 
 def filters() -> list[str]:
     parts = [FILTERS]
-    names = [name for name in pictures() if name.startswith("filter_")]
+    names = [name for name in images() if name.startswith("filter_")]
     for start in range(0, len(names), 3):
         row = names[start : start + 3]
         titles = [f"`{name.removeprefix('filter_')}`" for name in row]
@@ -101,30 +105,31 @@ def filters() -> list[str]:
     return parts
 
 
-def has_picture(operation: OperationManual) -> bool:
-    """Whether what it does can be seen in a picture."""
+def has_image(operation: OperationManual) -> bool:
+    """Whether an image shows what it does."""
     return "IMAGE" in operation.input_kinds and operation.name not in OUTPUT_OPERATIONS
 
 
 def section(operation: OperationManual) -> str:
-    shown = SHOWN.get(operation.name, operation.example)
-    lines = [f"\n## {operation.name}", "", operation.description, "", f"`{shown}`", ""]
+    shown = EXAMPLES.get(operation.name, operation.example)
+    description = textwrap.fill(operation.description, 120, break_on_hyphens=False)
+    lines = [f"\n## {operation.name}", "", description, "", f"`{shown}`", ""]
     if operation.input_kinds != ("IMAGE",):
         lines += [kinds(operation), ""]
-    if has_picture(operation):
+    if has_image(operation):
         lines += [f"![{operation.name}](operations/{operation.name}.webp)", ""]
     if operation.parameters:
-        lines += [line(["parameter", "what it is", "values", "default"]), "|---|---|---|---|"]
+        lines += [line(["parameter", "description", "values", "default"]), "|---|---|---|---|"]
         lines += [parameter(each) for each in operation.parameters]
     return "\n".join(lines) + "\n"
 
 
 def kinds(operation: OperationManual) -> str:
-    """What it takes and gives, where that is not just a picture."""
-    said = f"Takes {' or '.join(operation.input_kinds)}"
+    """The kinds of media that it takes and returns, unless both are IMAGE."""
+    text = f"Takes {' or '.join(operation.input_kinds)}"
     if operation.output_kind:
-        said += f", makes {operation.output_kind}"
-    return f"{said}; nothing can follow it." if operation.ends_pipeline else f"{said}."
+        text += f", returns {operation.output_kind}"
+    return f"{text}; must be the last operation." if operation.ends_pipeline else f"{text}."
 
 
 def parameter(each: Parameter) -> str:
@@ -142,26 +147,26 @@ def line(cells: list[str]) -> str:
 
 
 async def draw(folder: Path) -> None:
-    """Makes all pictures, as the service does."""
+    """Renders all images as the service does."""
     sources = {}
     for name, image in (("original", scene(*SIZE)), ("logo", logo())):
         path = folder / f"{name}.png"
         image.pngsave(str(path))
         sources[name] = ImageSource(path, "image/png", image.width, image.height, 1)
     async with ImageRenderer(2, 10_000_000, 1 << 28) as renderer:
-        for name, pipeline in pictures().items():
+        for name, pipeline in images().items():
             text = canonical_text(parse(f"{pipeline},convert:WEBP:75:effort=6".removeprefix(",")))
             overlays = {LOGO: sources["logo"]} if LOGO in text else {}
-            async with renderer.render(sources["original"], text, overlays=overlays) as made:
-                (folder / f"{name}.webp").write_bytes(made.path.read_bytes())
+            async with renderer.render(sources["original"], text, overlays=overlays) as image:
+                (folder / f"{name}.webp").write_bytes(image.path.read_bytes())
 
 
 def stale(fresh: Path) -> list[str]:
-    """What is not as it would be made today."""
+    """The names of outdated files."""
     found = [] if (DOCS / "operations.md").read_text() == manual() else ["operations.md"]
     kept = {path.stem for path in (DOCS / "operations").glob("*")}
-    found += sorted(kept ^ set(pictures()))
-    return found + [name for name in pictures() if name in kept and differs(fresh, name)]
+    found += sorted(kept ^ set(images()))
+    return found + [name for name in images() if name in kept and differs(fresh, name)]
 
 
 def differs(fresh: Path, name: str) -> bool:
@@ -170,24 +175,24 @@ def differs(fresh: Path, name: str) -> bool:
         for folder in (fresh, DOCS / "operations")
     )
     same = (one.width, one.height, one.bands) == (other.width, other.height, other.bands)
-    return not same or (one - other).abs().avg() > ALIKE
+    return not same or (one - other).abs().avg() > TOLERANCE
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, fail if stale")
+    parser.add_argument("--check", action="store_true", help="write nothing, fail if outdated")
     check = parser.parse_args().check
-    with tempfile.TemporaryDirectory() as made:
-        fresh = Path(made)
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder)
         asyncio.run(draw(fresh))
         if check:
             if names := stale(fresh):
-                sys.exit(f"docs are stale, run `make docs`: {', '.join(names)}")
+                sys.exit(f"docs are outdated, run `make docs`: {', '.join(names)}")
             return
         (DOCS / "operations").mkdir(exist_ok=True)
         for path in (DOCS / "operations").glob("*"):
             path.unlink()
-        for name in pictures():
+        for name in images():
             (DOCS / "operations" / f"{name}.webp").write_bytes(
                 (fresh / f"{name}.webp").read_bytes()
             )

@@ -125,7 +125,7 @@ def test_ranges_and_head_are_as_of_any_content(alice: httpx.Client, path: str) -
         ("ops=blur:9999", 400, "INVALID_OPERATIONS"),
         ("width=99999", 400, "INVALID_FIELD"),
         ("format=HEIC", 422, "OPERATION_NOT_APPLICABLE"),
-        ("ops=compress:max_bytes%3D100", 422, "MAX_BYTES_TOO_SMALL"),
+        ("ops=compress:max_size_bytes%3D100", 422, "MAX_SIZE_TOO_SMALL"),
         ("ops=resize:16384x16384:fit%3DFILL:enlarge:dpr%3D8", 422, "PROCESSING_LIMIT_EXCEEDED"),
         ("colour=red", 400, "INVALID_REQUEST"),
     ],

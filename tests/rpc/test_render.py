@@ -424,10 +424,10 @@ async def test_one_too_many_is_refused_and_others_have_their_turn(start: Start, 
 async def test_what_failed_is_not_tried_again_at_once(
     cat: Caller, media_id: str, renders: list[str]
 ) -> None:
-    impossible = {"width": 20, "ops": "compress:max_bytes=100", "format": Operation.PNG}
+    impossible = {"width": 20, "ops": "compress:max_size_bytes=100", "format": Operation.PNG}
     for _ in range(3):
         told = await refused(render(cat, media_id, **impossible))
-        assert told.reason == "MAX_BYTES_TOO_SMALL"
+        assert told.reason == "MAX_SIZE_TOO_SMALL"
     assert len(renders) == 1
     assert (await render(cat, media_id, width=20, format=Operation.PNG)).size == (20, 15)
 
@@ -497,8 +497,8 @@ async def test_a_picture_that_is_not_the_owners_any_more_leaves_nothing(
 
 async def test_what_fails_is_not_kept(cat: Caller, media_id: str, working: Running) -> None:
     before = stored(working)
-    told = await refused(render(cat, media_id, ops="compress:max_bytes=100"))
-    assert told.reason == "MAX_BYTES_TOO_SMALL"
+    told = await refused(render(cat, media_id, ops="compress:max_size_bytes=100"))
+    assert told.reason == "MAX_SIZE_TOO_SMALL"
     assert stored(working) == before
     assert (await render(cat, media_id, width=20)).size == (20, 15)
 

@@ -129,7 +129,7 @@ class DownloadServiceServicer(object):
 
         Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
         MEDIA_NOT_READY (retry after the time in the response), MEDIA_FAILED, MEDIA_CORRUPT,
-        PROCESSING_LIMIT_EXCEEDED, MAX_BYTES_TOO_SMALL, RENDER_BUSY (retry after the time in the response). Safe to
+        PROCESSING_LIMIT_EXCEEDED, MAX_SIZE_TOO_SMALL, RENDER_BUSY (retry after the time in the response). Safe to
         retry.
 
         Example:

@@ -222,8 +222,8 @@ class ErrorReason(_message.Message):
         """The media or the result has too many pixels or frames, or the work takes too much time or memory."""
         DOCUMENT_ENCRYPTED: ErrorReason._Value.ValueType  # 603
         """The document opens only with a password or a key. Upload it without."""
-        MAX_BYTES_TOO_SMALL: ErrorReason._Value.ValueType  # 604
-        """`compress` cannot reach `max_bytes`. Resize the image first, or choose another format."""
+        MAX_SIZE_TOO_SMALL: ErrorReason._Value.ValueType  # 604
+        """`compress` cannot reach `max_size_bytes`. Resize the image first, or choose another format."""
         MEDIA_NOT_READY: ErrorReason._Value.ValueType  # 605
         """The media `media_id` has not been inspected yet, or its stream has not reached this point."""
         MEDIA_FAILED: ErrorReason._Value.ValueType  # 606
@@ -444,8 +444,8 @@ class ErrorReason(_message.Message):
     """The media or the result has too many pixels or frames, or the work takes too much time or memory."""
     DOCUMENT_ENCRYPTED: ErrorReason.Value.ValueType  # 603
     """The document opens only with a password or a key. Upload it without."""
-    MAX_BYTES_TOO_SMALL: ErrorReason.Value.ValueType  # 604
-    """`compress` cannot reach `max_bytes`. Resize the image first, or choose another format."""
+    MAX_SIZE_TOO_SMALL: ErrorReason.Value.ValueType  # 604
+    """`compress` cannot reach `max_size_bytes`. Resize the image first, or choose another format."""
     MEDIA_NOT_READY: ErrorReason.Value.ValueType  # 605
     """The media `media_id` has not been inspected yet, or its stream has not reached this point."""
     MEDIA_FAILED: ErrorReason.Value.ValueType  # 606

@@ -201,6 +201,7 @@ class Media(_message.Message):
     """The project that contains the media; empty if none."""
     state: Global___Media.State.ValueType
     kind: Global___Media.Kind.ValueType
+    """What the media is. Unspecified until inspection has found out."""
     content_type: _builtins.str
     """MIME type, detected from the bytes and never from the name: "image/jpeg"."""
     size_bytes: _builtins.int
@@ -266,13 +267,21 @@ class Media(_message.Message):
         """When the service deletes it by itself. Unset: never."""
 
     @_builtins.property
-    def image(self) -> Global___ImageInfo: ...
+    def image(self) -> Global___ImageInfo:
+        """Properties of the image, if `kind` is IMAGE."""
+
     @_builtins.property
-    def video(self) -> Global___VideoInfo: ...
+    def video(self) -> Global___VideoInfo:
+        """Properties of the video, if `kind` is VIDEO."""
+
     @_builtins.property
-    def audio(self) -> Global___AudioInfo: ...
+    def audio(self) -> Global___AudioInfo:
+        """Properties of the audio, if `kind` is AUDIO."""
+
     @_builtins.property
-    def document(self) -> Global___DocumentInfo: ...
+    def document(self) -> Global___DocumentInfo:
+        """Properties of the document, if `kind` is DOCUMENT."""
+
     @_builtins.property
     def scan(self) -> Global___Scan:
         """What the virus scan of the current version found."""
@@ -380,18 +389,29 @@ class MediaVersion(_message.Message):
     content_type: _builtins.str
     """MIME type, detected from the bytes."""
     size_bytes: _builtins.int
+    """Size of the original in bytes."""
     original_filename: _builtins.str
     """The file name as it was uploaded."""
     @_builtins.property
-    def checksums(self) -> _checksums_pb2.Checksums: ...
+    def checksums(self) -> _checksums_pb2.Checksums:
+        """Checksums of the original."""
+
     @_builtins.property
-    def image(self) -> Global___ImageInfo: ...
+    def image(self) -> Global___ImageInfo:
+        """Properties of the image, if `kind` is IMAGE."""
+
     @_builtins.property
-    def video(self) -> Global___VideoInfo: ...
+    def video(self) -> Global___VideoInfo:
+        """Properties of the video, if `kind` is VIDEO."""
+
     @_builtins.property
-    def audio(self) -> Global___AudioInfo: ...
+    def audio(self) -> Global___AudioInfo:
+        """Properties of the audio, if `kind` is AUDIO."""
+
     @_builtins.property
-    def document(self) -> Global___DocumentInfo: ...
+    def document(self) -> Global___DocumentInfo:
+        """Properties of the document, if `kind` is DOCUMENT."""
+
     @_builtins.property
     def scan(self) -> Global___Scan:
         """What the virus scan of this version found."""
@@ -546,6 +566,7 @@ class Rendition(_message.Message):
     content_type: _builtins.str
     """MIME type: "image/webp"."""
     size_bytes: _builtins.int
+    """Size of the file in bytes."""
     width: _builtins.int
     """Pixels; 0 if it has none."""
     height: _builtins.int
@@ -557,7 +578,9 @@ class Rendition(_message.Message):
     read_url: _builtins.str
     """A URL that reads it without a token until the media's `read_url_expire_time`. Set if the request asks for it."""
     @_builtins.property
-    def checksums(self) -> _checksums_pb2.Checksums: ...
+    def checksums(self) -> _checksums_pb2.Checksums:
+        """Checksums of the file."""
+
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -617,7 +640,7 @@ Global___Owner: _TypeAlias = Owner  # noqa: Y015
 
 @_typing.final
 class ImageInfo(_message.Message):
-    """What inspection found in an image."""
+    """Properties of the image, if `kind` is IMAGE."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -659,6 +682,7 @@ class ImageInfo(_message.Message):
     page_count: _builtins.int
     """Frames of an animation or pages of a file; 1 for a still image."""
     has_alpha: _builtins.bool
+    """Whether the image has an alpha channel, and so can be transparent."""
     color_space: _builtins.str
     """Color space: "srgb", "cmyk", "gray", "rgb16", "gray16", "lab"."""
     has_icc_profile: _builtins.bool
@@ -694,7 +718,7 @@ Global___ImageInfo: _TypeAlias = ImageInfo  # noqa: Y015
 
 @_typing.final
 class VideoInfo(_message.Message):
-    """What inspection found in a video."""
+    """Properties of the video, if `kind` is VIDEO."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -741,6 +765,7 @@ class VideoInfo(_message.Message):
     CHAPTERS_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
     duration_seconds: _builtins.float
+    """Duration in seconds."""
     width: _builtins.int
     """Pixels as shown: rotation and pixel aspect ratio are applied."""
     height: _builtins.int
@@ -764,6 +789,7 @@ class VideoInfo(_message.Message):
     container: _builtins.str
     """Container format: "mp4", "mov", "webm", "matroska", "avi", "mpegts", "ogg", "flv", "3gp"."""
     dynamic_range: Global___VideoInfo.DynamicRange.ValueType
+    """Dynamic range of the video track."""
     @_builtins.property
     def audio_tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___AudioTrack]:
         """All audio tracks, in the order of the file."""
@@ -773,7 +799,9 @@ class VideoInfo(_message.Message):
         """All subtitle tracks, in the order of the file."""
 
     @_builtins.property
-    def chapters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Chapter]: ...
+    def chapters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Chapter]:
+        """The chapters, in order."""
+
     @_builtins.property
     def location(self) -> _latlng_pb2.LatLng:
         """Where the video was recorded. In view FULL only."""
@@ -821,10 +849,13 @@ class AudioTrack(_message.Message):
     codec: _builtins.str
     """Audio codec: "aac"."""
     channels: _builtins.int
+    """Number of channels: 2 for stereo."""
     sample_rate_hz: _builtins.int
+    """Sample rate in hertz: 48000."""
     language: _builtins.str
     """Language as the file states it, ISO 639-2 or BCP 47; empty if it states none."""
     title: _builtins.str
+    """Title of the track, as the file states it."""
     def __init__(
         self,
         *,
@@ -857,6 +888,7 @@ class SubtitleTrack(_message.Message):
     language: _builtins.str
     """Language as the file states it, ISO 639-2 or BCP 47; empty if it states none."""
     title: _builtins.str
+    """Title of the track, as the file states it."""
     text: _builtins.bool
     """Whether it is text, which streams include, and not images."""
     def __init__(
@@ -885,8 +917,11 @@ class Chapter(_message.Message):
     END_SECONDS_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
     start_seconds: _builtins.float
+    """Start of the chapter in seconds."""
     end_seconds: _builtins.float
+    """End of the chapter in seconds."""
     title: _builtins.str
+    """Title of the chapter."""
     def __init__(
         self,
         *,
@@ -904,7 +939,7 @@ Global___Chapter: _TypeAlias = Chapter  # noqa: Y015
 
 @_typing.final
 class AudioInfo(_message.Message):
-    """What inspection found in an audio file."""
+    """Properties of the audio, if `kind` is AUDIO."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -937,10 +972,13 @@ class AudioInfo(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     CHAPTERS_FIELD_NUMBER: _builtins.int
     duration_seconds: _builtins.float
+    """Duration in seconds."""
     audio_codec: _builtins.str
     """Audio codec: "mp3", "aac", "opus", "vorbis", "flac", "pcm"."""
     audio_channels: _builtins.int
+    """Number of channels: 2 for stereo."""
     audio_sample_rate_hz: _builtins.int
+    """Sample rate in hertz: 44100."""
     bit_rate_kbps: _builtins.int
     """Average bit rate of the file, in kbit/s."""
     container: _builtins.str
@@ -950,7 +988,9 @@ class AudioInfo(_message.Message):
         """Title, artist, album and so on, by their common names: "artist"."""
 
     @_builtins.property
-    def chapters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Chapter]: ...
+    def chapters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Chapter]:
+        """The chapters, in order."""
+
     def __init__(
         self,
         *,
@@ -973,7 +1013,7 @@ Global___AudioInfo: _TypeAlias = AudioInfo  # noqa: Y015
 
 @_typing.final
 class DocumentInfo(_message.Message):
-    """What inspection found in a document."""
+    """Properties of the document, if `kind` is DOCUMENT."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -989,7 +1029,9 @@ class DocumentInfo(_message.Message):
     page_height: _builtins.float
     """Height of the first page in points (1/72 inch); 0 if unknown."""
     title: _builtins.str
+    """Title from the document's metadata."""
     author: _builtins.str
+    """Author from the document's metadata."""
     def __init__(
         self,
         *,

@@ -24,7 +24,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class OperationRule(_message.Message):
-    """What an operation takes and makes."""
+    """What an operation takes and returns."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,14 +33,14 @@ class OperationRule(_message.Message):
     OUTPUT_FIELD_NUMBER: _builtins.int
     TERMINAL_FIELD_NUMBER: _builtins.int
     example: _builtins.str
-    """One use of the operation in the short text form, such as "resize:800x600"."""
+    """One use of the operation in the text form: "resize:800x600"."""
     output: _media_pb2.Media.Kind.ValueType
-    """The kind that the operation makes, which is what the next operation must take. Unspecified: the kind it took."""
+    """The kind of media that the operation returns, which the next operation must take. Unspecified: the kind it took."""
     terminal: _builtins.bool
     """Whether the operation must be the last one of its pipeline."""
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[_media_pb2.Media.Kind.ValueType]:
-        """The kinds of media that the operation takes. Empty: IMAGE."""
+        """The kinds of media that the operation takes. Empty: only IMAGE."""
 
     def __init__(
         self,
@@ -60,13 +60,13 @@ Global___OperationRule: _TypeAlias = OperationRule  # noqa: Y015
 
 @_typing.final
 class ParameterRule(_message.Message):
-    """What is known of an operation's parameter beyond its type and its validation rules."""
+    """What a parameter of an operation has beyond its type and its validation rules."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DEFAULT_VALUE_FIELD_NUMBER: _builtins.int
     default_value: _builtins.str
-    """The value that is used if the parameter is not given, in the short text form."""
+    """The value that is used if the parameter is not set, in the text form."""
     def __init__(
         self,
         *,
@@ -84,19 +84,18 @@ Global___ParameterRule: _TypeAlias = ParameterRule  # noqa: Y015
 class Operation(_message.Message):
     """One step of a pipeline.
 
-    A pipeline begins with the original; each operation takes what the one before it made. `frame:5,resize:400x` makes
-    a picture of a film, and then a smaller one.
+    A pipeline starts with the original, and each operation takes the result of the one before it: `frame:5,resize:400x`
+    extracts a frame of a video, and then resizes it.
 
-    A pipeline of pictures begins with the picture upright, as its EXIF orientation says, and in sRGB; then
-    its operations follow one another; then it is encoded once. Sizes and places are in pixels, counted
-    from the top left corner. Frames of an animation are treated alike.
+    Images are rotated upright, as their EXIF orientation says, and converted to sRGB before the first operation. They
+    are encoded once, after the last one. Sizes and positions are in pixels from the top left corner. An operation
+    applies to every frame of an animation.
 
-    The short text form of a pipeline is a list of operations, separated by commas:
-    `resize:800x600,clarendon,compress:85`. An operation is its name and then, after colons, its
-    parameters: in their order (`blur:2`), by name (`crop:300x200:gravity=NORTH`), or both. `WxH` stands
-    for a width and a height, of which one may be missing (`resize:800x`). The name of a filter alone
-    stands for `filter:NAME`. Enums are told in any case; in text, `%2C`, `%3A`, `%3D` and `%25` stand for
-    a comma, a colon, an equals sign and a percent sign.
+    In its text form, a pipeline is a list of operations, separated by commas: `resize:800x600,clarendon,compress:85`.
+    An operation is its name, followed by its parameters after colons: in their order (`blur:2`), by name
+    (`crop:300x200:gravity=NORTH`), or both. `WxH` stands for a width and a height, of which one may be missing
+    (`resize:800x`). The name of a filter alone stands for `filter:NAME`. Enum values are not case-sensitive. In text,
+    `%2C`, `%3A`, `%3D` and `%25` stand for a comma, a colon, an equals sign and a percent sign.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -108,37 +107,57 @@ class Operation(_message.Message):
     class _GravityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Operation._Gravity.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         GRAVITY_UNSPECIFIED: Operation._Gravity.ValueType  # 0
+        """The default of the operation."""
         CENTER: Operation._Gravity.ValueType  # 1
+        """The center."""
         NORTH: Operation._Gravity.ValueType  # 2
+        """The middle of the top edge."""
         NORTH_EAST: Operation._Gravity.ValueType  # 3
+        """The top right corner."""
         EAST: Operation._Gravity.ValueType  # 4
+        """The middle of the right edge."""
         SOUTH_EAST: Operation._Gravity.ValueType  # 5
+        """The bottom right corner."""
         SOUTH: Operation._Gravity.ValueType  # 6
+        """The middle of the bottom edge."""
         SOUTH_WEST: Operation._Gravity.ValueType  # 7
+        """The bottom left corner."""
         WEST: Operation._Gravity.ValueType  # 8
+        """The middle of the left edge."""
         NORTH_WEST: Operation._Gravity.ValueType  # 9
+        """The top left corner."""
         ATTENTION: Operation._Gravity.ValueType  # 10
-        """Where people look first: skin, bright colours, edges. Only to cut."""
+        """The area that attracts attention: skin tones, bright colors, edges. Only for crops."""
         ENTROPY: Operation._Gravity.ValueType  # 11
-        """Where most is to be seen. Only to cut."""
+        """The area with the most detail. Only for crops."""
 
     class Gravity(_Gravity, metaclass=_GravityEnumTypeWrapper):
-        """Where, within a larger whole."""
+        """A position within a larger area."""
 
     GRAVITY_UNSPECIFIED: Operation.Gravity.ValueType  # 0
+    """The default of the operation."""
     CENTER: Operation.Gravity.ValueType  # 1
+    """The center."""
     NORTH: Operation.Gravity.ValueType  # 2
+    """The middle of the top edge."""
     NORTH_EAST: Operation.Gravity.ValueType  # 3
+    """The top right corner."""
     EAST: Operation.Gravity.ValueType  # 4
+    """The middle of the right edge."""
     SOUTH_EAST: Operation.Gravity.ValueType  # 5
+    """The bottom right corner."""
     SOUTH: Operation.Gravity.ValueType  # 6
+    """The middle of the bottom edge."""
     SOUTH_WEST: Operation.Gravity.ValueType  # 7
+    """The bottom left corner."""
     WEST: Operation.Gravity.ValueType  # 8
+    """The middle of the left edge."""
     NORTH_WEST: Operation.Gravity.ValueType  # 9
+    """The top left corner."""
     ATTENTION: Operation.Gravity.ValueType  # 10
-    """Where people look first: skin, bright colours, edges. Only to cut."""
+    """The area that attracts attention: skin tones, bright colors, edges. Only for crops."""
     ENTROPY: Operation.Gravity.ValueType  # 11
-    """Where most is to be seen. Only to cut."""
+    """The area with the most detail. Only for crops."""
 
     class _Format:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -147,31 +166,45 @@ class Operation(_message.Message):
     class _FormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Operation._Format.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         FORMAT_UNSPECIFIED: Operation._Format.ValueType  # 0
+        """The default of the operation."""
         JPEG: Operation._Format.ValueType  # 1
+        """JPEG."""
         PNG: Operation._Format.ValueType  # 2
+        """PNG."""
         WEBP: Operation._Format.ValueType  # 3
+        """WebP."""
         AVIF: Operation._Format.ValueType  # 4
+        """AVIF."""
         HEIC: Operation._Format.ValueType  # 5
-        """Only where the service can write it: ListOperations has the formats of `convert`."""
+        """HEIC. Only if the service can write it: ListOperations returns the formats that `convert` supports."""
         GIF: Operation._Format.ValueType  # 6
+        """GIF."""
         TIFF: Operation._Format.ValueType  # 7
+        """TIFF."""
 
     class Format(_Format, metaclass=_FormatEnumTypeWrapper):
-        """The file format of a picture."""
+        """The file format of an image."""
 
     FORMAT_UNSPECIFIED: Operation.Format.ValueType  # 0
+    """The default of the operation."""
     JPEG: Operation.Format.ValueType  # 1
+    """JPEG."""
     PNG: Operation.Format.ValueType  # 2
+    """PNG."""
     WEBP: Operation.Format.ValueType  # 3
+    """WebP."""
     AVIF: Operation.Format.ValueType  # 4
+    """AVIF."""
     HEIC: Operation.Format.ValueType  # 5
-    """Only where the service can write it: ListOperations has the formats of `convert`."""
+    """HEIC. Only if the service can write it: ListOperations returns the formats that `convert` supports."""
     GIF: Operation.Format.ValueType  # 6
+    """GIF."""
     TIFF: Operation.Format.ValueType  # 7
+    """TIFF."""
 
     @_typing.final
     class Resize(_message.Message):
-        """Changes the size. With one of width and height, the other follows."""
+        """Resizes the image. If only one of width and height is set, the other follows from the aspect ratio."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -182,29 +215,33 @@ class Operation(_message.Message):
         class _FitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Operation.Resize._Fit.ValueType], _builtins.type):
             DESCRIPTOR: _descriptor.EnumDescriptor
             FIT_UNSPECIFIED: Operation.Resize._Fit.ValueType  # 0
+            """INSIDE."""
             INSIDE: Operation.Resize._Fit.ValueType  # 1
-            """As large as fits into the box."""
+            """As large as possible within the box. The aspect ratio stays the same."""
             OUTSIDE: Operation.Resize._Fit.ValueType  # 2
-            """As small as covers the box, nothing cut."""
+            """As small as possible while covering the box. Nothing is cropped."""
             COVER: Operation.Resize._Fit.ValueType  # 3
-            """Covers the box, and what is outside of it is cut, as `gravity` says."""
+            """Exactly the box: the image covers it, and `gravity` selects what is cropped."""
             CONTAIN: Operation.Resize._Fit.ValueType  # 4
-            """Fits into the box, and the rest of the box is `background`."""
+            """Exactly the box: the image is inside, and `background` fills the rest."""
             FILL: Operation.Resize._Fit.ValueType  # 5
-            """Exactly the box, out of proportion if need be."""
+            """Exactly the box, without regard to the aspect ratio."""
 
-        class Fit(_Fit, metaclass=_FitEnumTypeWrapper): ...
+        class Fit(_Fit, metaclass=_FitEnumTypeWrapper):
+            """How the image fits into the box of `width` and `height`."""
+
         FIT_UNSPECIFIED: Operation.Resize.Fit.ValueType  # 0
+        """INSIDE."""
         INSIDE: Operation.Resize.Fit.ValueType  # 1
-        """As large as fits into the box."""
+        """As large as possible within the box. The aspect ratio stays the same."""
         OUTSIDE: Operation.Resize.Fit.ValueType  # 2
-        """As small as covers the box, nothing cut."""
+        """As small as possible while covering the box. Nothing is cropped."""
         COVER: Operation.Resize.Fit.ValueType  # 3
-        """Covers the box, and what is outside of it is cut, as `gravity` says."""
+        """Exactly the box: the image covers it, and `gravity` selects what is cropped."""
         CONTAIN: Operation.Resize.Fit.ValueType  # 4
-        """Fits into the box, and the rest of the box is `background`."""
+        """Exactly the box: the image is inside, and `background` fills the rest."""
         FILL: Operation.Resize.Fit.ValueType  # 5
-        """Exactly the box, out of proportion if need be."""
+        """Exactly the box, without regard to the aspect ratio."""
 
         WIDTH_FIELD_NUMBER: _builtins.int
         HEIGHT_FIELD_NUMBER: _builtins.int
@@ -216,24 +253,31 @@ class Operation(_message.Message):
         FOCAL_X_FIELD_NUMBER: _builtins.int
         FOCAL_Y_FIELD_NUMBER: _builtins.int
         width: _builtins.int
+        """Width of the box in pixels."""
         height: _builtins.int
+        """Height of the box in pixels."""
         fit: Global___Operation.Resize.Fit.ValueType
+        """How the image fits into the box."""
         gravity: Global___Operation.Gravity.ValueType
-        """What COVER keeps, and where CONTAIN puts it; for that, ATTENTION and ENTROPY are the centre. INSIDE,
-        OUTSIDE and FILL need none.
+        """With COVER, the position that is kept; with CONTAIN, the position of the image, where ATTENTION and ENTROPY mean
+        CENTER. Other fits ignore it.
         """
         enlarge: _builtins.bool
-        """Whether a small picture is made larger. COVER and FILL keep the proportions of the box either way. A
-        drawing (SVG) has no size of its own: in a first step it is drawn as large as it is wanted.
+        """Whether a smaller image is enlarged. COVER and FILL keep the aspect ratio of the box in any case. As the first
+        operation on an SVG, `resize` always renders it in the requested size.
         """
         dpr: _builtins.float
-        """Pixels of the screen for each pixel of width and height: 2 on a retina display."""
+        """Device pixel ratio, by which width and height are multiplied: 2 for a high-density screen."""
         background: _builtins.str
-        """Red, green, blue in hexadecimal, and alpha if it is not opaque: `ff8800`, `ff880080`, `f80`."""
+        """Color of the area around the image with CONTAIN: `RRGGBB` or, with alpha, `RRGGBBAA`. A leading `#` and the short
+        form `RGB` are accepted.
+        """
         focal_x: _builtins.float
-        """The point that COVER keeps in sight instead of `gravity`: 0 left to 1 right. Needs `focal_y`."""
+        """With COVER, the horizontal position of the point that stays visible, instead of `gravity`. Between 0 (left) and 1
+        (right). Requires `focal_y`.
+        """
         focal_y: _builtins.float
-        """0 top to 1 bottom. Needs `focal_x`."""
+        """With COVER, the vertical position of that point, between 0 (top) and 1 (bottom). Requires `focal_x`."""
         def __init__(
             self,
             *,
@@ -282,7 +326,7 @@ class Operation(_message.Message):
 
     @_typing.final
     class Crop(_message.Message):
-        """Cuts a rectangle out. What is larger than the picture is cut down to it."""
+        """Crops the image to a rectangle. A width or height larger than the image's is reduced to it."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -294,16 +338,21 @@ class Operation(_message.Message):
         FOCAL_X_FIELD_NUMBER: _builtins.int
         FOCAL_Y_FIELD_NUMBER: _builtins.int
         width: _builtins.int
+        """Width of the rectangle in pixels. If not set: the width of the image."""
         height: _builtins.int
+        """Height of the rectangle in pixels. If not set: the height of the image."""
         gravity: Global___Operation.Gravity.ValueType
+        """Position of the rectangle within the image."""
         x: _builtins.int
-        """The left edge, instead of `gravity`. Needs `y`."""
+        """Left edge of the rectangle in pixels, instead of `gravity`. Requires `y`."""
         y: _builtins.int
-        """The top edge, instead of `gravity`. Needs `x`."""
+        """Top edge of the rectangle in pixels, instead of `gravity`. Requires `x`."""
         focal_x: _builtins.float
-        """The point that becomes the middle as far as it can, instead of `gravity`: 0 left to 1 right."""
+        """Horizontal position of the point at the center of the rectangle, as far as the edges allow, instead of `gravity`.
+        Between 0 (left) and 1 (right). Requires `focal_y`.
+        """
         focal_y: _builtins.float
-        """0 top to 1 bottom. Needs `focal_x`."""
+        """Vertical position of that point, between 0 (top) and 1 (bottom). Requires `focal_x`."""
         def __init__(
             self,
             *,
@@ -346,15 +395,18 @@ class Operation(_message.Message):
 
     @_typing.final
     class Rotate(_message.Message):
-        """Turns it clockwise, by any angle. 0 leaves it upright, as every pipeline begins."""
+        """Rotates the image clockwise by any angle."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         DEGREES_FIELD_NUMBER: _builtins.int
         BACKGROUND_FIELD_NUMBER: _builtins.int
         degrees: _builtins.float
+        """Angle in degrees, clockwise."""
         background: _builtins.str
-        """Of the corners, where the angle is not a right one."""
+        """Color of the corners, unless the angle is a multiple of 90: `RRGGBB` or, with alpha, `RRGGBBAA`. A leading `#`
+        and the short form `RGB` are accepted.
+        """
         def __init__(
             self,
             *,
@@ -376,7 +428,7 @@ class Operation(_message.Message):
 
     @_typing.final
     class Flip(_message.Message):
-        """Mirrors it."""
+        """Mirrors the image."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -387,22 +439,29 @@ class Operation(_message.Message):
         class _DirectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Operation.Flip._Direction.ValueType], _builtins.type):
             DESCRIPTOR: _descriptor.EnumDescriptor
             DIRECTION_UNSPECIFIED: Operation.Flip._Direction.ValueType  # 0
+            """HORIZONTAL."""
             HORIZONTAL: Operation.Flip._Direction.ValueType  # 1
-            """Left and right change places."""
+            """Left and right."""
             VERTICAL: Operation.Flip._Direction.ValueType  # 2
-            """Top and bottom change places."""
+            """Top and bottom."""
             BOTH: Operation.Flip._Direction.ValueType  # 3
+            """Left and right, and top and bottom: a rotation by 180 degrees."""
 
-        class Direction(_Direction, metaclass=_DirectionEnumTypeWrapper): ...
+        class Direction(_Direction, metaclass=_DirectionEnumTypeWrapper):
+            """What a flip exchanges."""
+
         DIRECTION_UNSPECIFIED: Operation.Flip.Direction.ValueType  # 0
+        """HORIZONTAL."""
         HORIZONTAL: Operation.Flip.Direction.ValueType  # 1
-        """Left and right change places."""
+        """Left and right."""
         VERTICAL: Operation.Flip.Direction.ValueType  # 2
-        """Top and bottom change places."""
+        """Top and bottom."""
         BOTH: Operation.Flip.Direction.ValueType  # 3
+        """Left and right, and top and bottom: a rotation by 180 degrees."""
 
         DIRECTION_FIELD_NUMBER: _builtins.int
         direction: Global___Operation.Flip.Direction.ValueType
+        """What the flip exchanges."""
         def __init__(
             self,
             *,
@@ -416,8 +475,8 @@ class Operation(_message.Message):
 
     @_typing.final
     class Pad(_message.Message):
-        """Adds a border. As in CSS, without `right` and `bottom` these are as wide as `top`, and without `left` it is
-        as wide as `right`.
+        """Adds a border around the image. Sides that are not set follow the shorthand rules of CSS: `right` and `bottom`
+        default to `top`, and `left` defaults to `right`.
         """
 
         DESCRIPTOR: _descriptor.Descriptor
@@ -428,10 +487,15 @@ class Operation(_message.Message):
         LEFT_FIELD_NUMBER: _builtins.int
         BACKGROUND_FIELD_NUMBER: _builtins.int
         top: _builtins.int
+        """Width of the border at the top, in pixels."""
         right: _builtins.int
+        """Width of the border at the right, in pixels. If not set: as `top`."""
         bottom: _builtins.int
+        """Width of the border at the bottom, in pixels. If not set: as `top`."""
         left: _builtins.int
+        """Width of the border at the left, in pixels. If not set: as `right`."""
         background: _builtins.str
+        """Color of the border: `RRGGBB` or, with alpha, `RRGGBBAA`. A leading `#` and the short form `RGB` are accepted."""
         def __init__(
             self,
             *,
@@ -468,13 +532,13 @@ class Operation(_message.Message):
 
     @_typing.final
     class Trim(_message.Message):
-        """Cuts off a border of one colour, that of the top left corner."""
+        """Removes a border of one color from the image: the color of its top left pixel."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         THRESHOLD_FIELD_NUMBER: _builtins.int
         threshold: _builtins.float
-        """How much a pixel may differ from it and still be border: 0 to 255."""
+        """How far a pixel of the border may differ from the color of the border: 0 (not at all) to 255."""
         def __init__(
             self,
             *,
@@ -490,15 +554,18 @@ class Operation(_message.Message):
 
     @_typing.final
     class RoundCorners(_message.Message):
-        """Makes the corners round, and what is outside of them transparent, or `background`."""
+        """Rounds the corners of the image. The area outside of them becomes transparent, or `background`."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         RADIUS_FIELD_NUMBER: _builtins.int
         BACKGROUND_FIELD_NUMBER: _builtins.int
         radius: _builtins.int
-        """Pixels; at most half of the shorter side counts, which makes a square a circle."""
+        """Radius in pixels, limited to half of the shorter side, which turns a square into a circle."""
         background: _builtins.str
+        """Color outside of the corners: `RRGGBB` or, with alpha, `RRGGBBAA`. A leading `#` and the short form `RGB` are
+        accepted. If not set: transparent.
+        """
         def __init__(
             self,
             *,
@@ -520,13 +587,13 @@ class Operation(_message.Message):
 
     @_typing.final
     class Blur(_message.Message):
-        """Makes it blurred."""
+        """Blurs the image with a Gaussian filter."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         SIGMA_FIELD_NUMBER: _builtins.int
         sigma: _builtins.float
-        """Standard deviation of the Gaussian, in pixels."""
+        """Standard deviation of the Gaussian filter, in pixels."""
         def __init__(
             self,
             *,
@@ -542,16 +609,16 @@ class Operation(_message.Message):
 
     @_typing.final
     class Sharpen(_message.Message):
-        """Makes edges clearer, without colour noise."""
+        """Sharpens the image. Only luminance changes, so that color noise is not amplified."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         SIGMA_FIELD_NUMBER: _builtins.int
         AMOUNT_FIELD_NUMBER: _builtins.int
         sigma: _builtins.float
-        """Standard deviation of the Gaussian, in pixels."""
+        """Standard deviation of the Gaussian filter, in pixels."""
         amount: _builtins.float
-        """How strong."""
+        """Strength: 0 leaves the image unchanged."""
         def __init__(
             self,
             *,
@@ -573,13 +640,13 @@ class Operation(_message.Message):
 
     @_typing.final
     class Brightness(_message.Message):
-        """Makes it brighter or darker."""
+        """Changes the brightness of the image."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         FACTOR_FIELD_NUMBER: _builtins.int
         factor: _builtins.float
-        """What every channel is multiplied by: 0 black, 1 unchanged."""
+        """Factor for all channels: 0 is black, 1 leaves the image unchanged."""
         def __init__(
             self,
             *,
@@ -595,13 +662,13 @@ class Operation(_message.Message):
 
     @_typing.final
     class Contrast(_message.Message):
-        """Changes how far light and dark are apart."""
+        """Changes the contrast of the image."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         FACTOR_FIELD_NUMBER: _builtins.int
         factor: _builtins.float
-        """Distance from middle gray is multiplied by it: 0 gray, 1 unchanged."""
+        """Factor for the distance from middle gray: 0 is gray, 1 leaves the image unchanged."""
         def __init__(
             self,
             *,
@@ -617,13 +684,13 @@ class Operation(_message.Message):
 
     @_typing.final
     class Saturation(_message.Message):
-        """Changes how strong the colours are."""
+        """Changes the saturation of the image's colors."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         FACTOR_FIELD_NUMBER: _builtins.int
         factor: _builtins.float
-        """Distance from the gray of the same luminance is multiplied by it: 0 gray, 1 unchanged."""
+        """Factor for the distance from gray of the same luminance: 0 is gray, 1 leaves the image unchanged."""
         def __init__(
             self,
             *,
@@ -639,12 +706,13 @@ class Operation(_message.Message):
 
     @_typing.final
     class Hue(_message.Message):
-        """Turns the colours around the colour wheel, at the same luminance."""
+        """Rotates the colors of the image around the color wheel. Luminance stays the same."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         DEGREES_FIELD_NUMBER: _builtins.int
         degrees: _builtins.float
+        """Angle in degrees."""
         def __init__(
             self,
             *,
@@ -660,12 +728,13 @@ class Operation(_message.Message):
 
     @_typing.final
     class Gamma(_message.Message):
-        """Makes the middle tones brighter (above 1) or darker; black and white stay."""
+        """Changes the brightness of the midtones. Black and white stay the same."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         GAMMA_FIELD_NUMBER: _builtins.int
         gamma: _builtins.float
+        """Exponent: above 1, midtones become brighter; below 1, darker."""
         def __init__(
             self,
             *,
@@ -681,7 +750,7 @@ class Operation(_message.Message):
 
     @_typing.final
     class Grayscale(_message.Message):
-        """Takes the colours away."""
+        """Converts the image to shades of gray."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -696,13 +765,13 @@ class Operation(_message.Message):
 
     @_typing.final
     class Sepia(_message.Message):
-        """The brown of old photographs."""
+        """Tints the image brown, like an old photograph."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         AMOUNT_FIELD_NUMBER: _builtins.int
         amount: _builtins.float
-        """0 unchanged to 1."""
+        """Strength: 0 (unchanged) to 1."""
         def __init__(
             self,
             *,
@@ -718,15 +787,16 @@ class Operation(_message.Message):
 
     @_typing.final
     class Tint(_message.Message):
-        """Gives everything one colour; light and dark stay."""
+        """Maps the image to shades of one color, from black to white."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         COLOR_FIELD_NUMBER: _builtins.int
         AMOUNT_FIELD_NUMBER: _builtins.int
         color: _builtins.str
+        """The color: `RRGGBB`. A leading `#` and the short form `RGB` are accepted."""
         amount: _builtins.float
-        """0 unchanged to 1."""
+        """Strength: 0 (unchanged) to 1."""
         def __init__(
             self,
             *,
@@ -748,7 +818,7 @@ class Operation(_message.Message):
 
     @_typing.final
     class Negate(_message.Message):
-        """Turns the colours into their opposites."""
+        """Inverts the colors of the image."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -763,7 +833,7 @@ class Operation(_message.Message):
 
     @_typing.final
     class Watermark(_message.Message):
-        """Puts a picture, such as a logo, over this one, or over a film."""
+        """Draws another image, such as a logo, over an image or over every frame of a video."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -774,16 +844,19 @@ class Operation(_message.Message):
         MARGIN_FIELD_NUMBER: _builtins.int
         TILE_FIELD_NUMBER: _builtins.int
         media_id: _builtins.str
-        """A media of the same owner, a picture."""
+        """The image to draw: a media of the same owner."""
         gravity: Global___Operation.Gravity.ValueType
+        """Position on the image."""
         opacity: _builtins.float
-        """0 invisible to 1."""
+        """Opacity: 0 (invisible) to 1."""
         scale: _builtins.float
-        """Its width, as a part of the picture's; less if it would be higher than the picture."""
+        """Width of the watermark, as a fraction of the image's width. It is reduced if the watermark would be higher than
+        the image.
+        """
         margin: _builtins.int
-        """Distance from the edges; between tiles."""
+        """Distance from the edges, or between tiles, in pixels."""
         tile: _builtins.bool
-        """Whether it is repeated all over the picture."""
+        """Whether the watermark is repeated all over the image."""
         def __init__(
             self,
             *,
@@ -817,9 +890,7 @@ class Operation(_message.Message):
 
     @_typing.final
     class Text(_message.Message):
-        """Writes over the picture, in Roboto, which has Latin, Greek and Cyrillic letters. Lines that are too long
-        are broken.
-        """
+        """Draws text over the image, in Roboto, which covers the Latin, Greek and Cyrillic scripts. Long lines are wrapped."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -832,18 +903,21 @@ class Operation(_message.Message):
         TILE_FIELD_NUMBER: _builtins.int
         DEGREES_FIELD_NUMBER: _builtins.int
         text: _builtins.str
+        """The text. Line feeds start a new line."""
         gravity: Global___Operation.Gravity.ValueType
+        """Position on the image."""
         color: _builtins.str
+        """Color of the text: `RRGGBB` or, with alpha, `RRGGBBAA`. A leading `#` and the short form `RGB` are accepted."""
         size: _builtins.float
-        """Height of a line, as a part of the picture's shorter side; less if the text would not fit."""
+        """Height of a line, as a fraction of the image's shorter side. It is reduced if the text would not fit."""
         opacity: _builtins.float
-        """0 invisible to 1."""
+        """Opacity: 0 (invisible) to 1."""
         margin: _builtins.int
-        """Distance from the edges; between tiles."""
+        """Distance from the edges, or between tiles, in pixels."""
         tile: _builtins.bool
-        """Whether it is repeated all over the picture."""
+        """Whether the text is repeated all over the image."""
         degrees: _builtins.float
-        """Clockwise."""
+        """Angle of the text in degrees, clockwise."""
         def __init__(
             self,
             *,
@@ -887,7 +961,7 @@ class Operation(_message.Message):
 
     @_typing.final
     class Compose(_message.Message):
-        """Lays another picture over this one, at a place and in a size of its own."""
+        """Draws another image over this one, at a position and in a size of its own."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -898,35 +972,61 @@ class Operation(_message.Message):
         class _BlendEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Operation.Compose._Blend.ValueType], _builtins.type):
             DESCRIPTOR: _descriptor.EnumDescriptor
             BLEND_UNSPECIFIED: Operation.Compose._Blend.ValueType  # 0
+            """OVER."""
             OVER: Operation.Compose._Blend.ValueType  # 1
+            """The overlay covers the image (`normal` in CSS)."""
             MULTIPLY: Operation.Compose._Blend.ValueType  # 2
+            """Multiplies the colors: never brighter than either."""
             SCREEN: Operation.Compose._Blend.ValueType  # 3
+            """Multiplies the inverted colors: never darker than either."""
             OVERLAY: Operation.Compose._Blend.ValueType  # 4
+            """Multiplies dark colors of the image and screens bright ones."""
             DARKEN: Operation.Compose._Blend.ValueType  # 5
+            """The darker of both colors, per channel."""
             LIGHTEN: Operation.Compose._Blend.ValueType  # 6
+            """The brighter of both colors, per channel."""
             COLOR_DODGE: Operation.Compose._Blend.ValueType  # 7
+            """Brightens the image where the overlay is bright."""
             COLOR_BURN: Operation.Compose._Blend.ValueType  # 8
+            """Darkens the image where the overlay is dark."""
             HARD_LIGHT: Operation.Compose._Blend.ValueType  # 9
+            """Multiplies dark colors of the overlay and screens bright ones."""
             SOFT_LIGHT: Operation.Compose._Blend.ValueType  # 10
+            """Darkens or brightens the image softly, depending on the overlay."""
             DIFFERENCE: Operation.Compose._Blend.ValueType  # 11
+            """The difference of the colors."""
             EXCLUSION: Operation.Compose._Blend.ValueType  # 12
+            """The difference of the colors, with less contrast."""
 
         class Blend(_Blend, metaclass=_BlendEnumTypeWrapper):
-            """As W3C Compositing and Blending Level 1 has them."""
+            """Blend mode, as defined by W3C Compositing and Blending Level 1."""
 
         BLEND_UNSPECIFIED: Operation.Compose.Blend.ValueType  # 0
+        """OVER."""
         OVER: Operation.Compose.Blend.ValueType  # 1
+        """The overlay covers the image (`normal` in CSS)."""
         MULTIPLY: Operation.Compose.Blend.ValueType  # 2
+        """Multiplies the colors: never brighter than either."""
         SCREEN: Operation.Compose.Blend.ValueType  # 3
+        """Multiplies the inverted colors: never darker than either."""
         OVERLAY: Operation.Compose.Blend.ValueType  # 4
+        """Multiplies dark colors of the image and screens bright ones."""
         DARKEN: Operation.Compose.Blend.ValueType  # 5
+        """The darker of both colors, per channel."""
         LIGHTEN: Operation.Compose.Blend.ValueType  # 6
+        """The brighter of both colors, per channel."""
         COLOR_DODGE: Operation.Compose.Blend.ValueType  # 7
+        """Brightens the image where the overlay is bright."""
         COLOR_BURN: Operation.Compose.Blend.ValueType  # 8
+        """Darkens the image where the overlay is dark."""
         HARD_LIGHT: Operation.Compose.Blend.ValueType  # 9
+        """Multiplies dark colors of the overlay and screens bright ones."""
         SOFT_LIGHT: Operation.Compose.Blend.ValueType  # 10
+        """Darkens or brightens the image softly, depending on the overlay."""
         DIFFERENCE: Operation.Compose.Blend.ValueType  # 11
+        """The difference of the colors."""
         EXCLUSION: Operation.Compose.Blend.ValueType  # 12
+        """The difference of the colors, with less contrast."""
 
         MEDIA_ID_FIELD_NUMBER: _builtins.int
         X_FIELD_NUMBER: _builtins.int
@@ -936,17 +1036,19 @@ class Operation(_message.Message):
         BLEND_FIELD_NUMBER: _builtins.int
         OPACITY_FIELD_NUMBER: _builtins.int
         media_id: _builtins.str
-        """A media of the same owner, a picture."""
+        """The image to draw, called the overlay: a media of the same owner."""
         x: _builtins.int
-        """Of its left edge; it may begin outside."""
+        """Left edge of the overlay in pixels. It may be outside of the image."""
         y: _builtins.int
-        """Of its top edge; it may begin outside."""
+        """Top edge of the overlay in pixels. It may be outside of the image."""
         width: _builtins.int
-        """Its size; without, its own. With one of both, the other follows."""
+        """Width of the overlay in pixels. If not set, it follows from `height`; without both, the overlay keeps its size."""
         height: _builtins.int
+        """Height of the overlay in pixels. If not set, it follows from `width`."""
         blend: Global___Operation.Compose.Blend.ValueType
+        """How the colors of the overlay and the image are combined."""
         opacity: _builtins.float
-        """0 invisible to 1."""
+        """Opacity: 0 (invisible) to 1."""
         def __init__(
             self,
             *,
@@ -985,7 +1087,7 @@ class Operation(_message.Message):
 
     @_typing.final
     class Filter(_message.Message):
-        """A look, named as in well-known photo apps."""
+        """Applies a named photo filter. In the text form, the name of a filter alone is enough: `clarendon`."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -996,75 +1098,140 @@ class Operation(_message.Message):
         class _NameEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Operation.Filter._Name.ValueType], _builtins.type):
             DESCRIPTOR: _descriptor.EnumDescriptor
             NAME_UNSPECIFIED: Operation.Filter._Name.ValueType  # 0
+            """Not allowed."""
             CLARENDON: Operation.Filter._Name.ValueType  # 1
+            """More contrast and saturation, with a light blue tone."""
             GINGHAM: Operation.Filter._Name.ValueType  # 2
+            """Soft and slightly faded, with a lavender tone."""
             JUNO: Operation.Filter._Name.ValueType  # 3
+            """Colder shadows and warmer highlights, so that red and yellow stand out."""
             LARK: Operation.Filter._Name.ValueType  # 4
+            """Brighter, with less contrast."""
             ADEN: Operation.Filter._Name.ValueType  # 5
+            """Pale and bright, with a tone of rose from the left."""
             AMARO: Operation.Filter._Name.ValueType  # 6
+            """Light from the center and faded blue shadows."""
             BRANNAN: Operation.Filter._Name.ValueType  # 7
+            """High contrast, with purple shadows and a sepia tone."""
             BROOKLYN: Operation.Filter._Name.ValueType  # 8
+            """Slightly faded, with a green center and mauve edges."""
             EARLYBIRD: Operation.Filter._Name.ValueType  # 9
+            """A warm sepia tone with dark red edges."""
             HUDSON: Operation.Filter._Name.ValueType  # 10
+            """Bright and cold, with darker edges."""
             INKWELL: Operation.Filter._Name.ValueType  # 11
+            """Black and white, slightly brighter."""
             KELVIN: Operation.Filter._Name.ValueType  # 12
+            """Strong warm colors with an orange glow."""
             LOFI: Operation.Filter._Name.ValueType  # 13
+            """High contrast and saturation, with dark corners."""
             MAVEN: Operation.Filter._Name.ValueType  # 14
+            """Darker and saturated, with a yellow-green tone."""
             MAYFAIR: Operation.Filter._Name.ValueType  # 15
+            """A bright pink glow off center, and darker edges."""
             MOON: Operation.Filter._Name.ValueType  # 16
+            """Black and white, with gray shadows."""
             NASHVILLE: Operation.Filter._Name.ValueType  # 17
+            """A warm pink tone with blue shadows."""
             PERPETUA: Operation.Filter._Name.ValueType  # 18
+            """Blue at the top, fading to yellow at the bottom."""
             REYES: Operation.Filter._Name.ValueType  # 19
+            """Faded and pale, with a sepia tone."""
             RISE: Operation.Filter._Name.ValueType  # 20
+            """A soft golden glow from the center."""
             SLUMBER: Operation.Filter._Name.ValueType  # 21
+            """Less saturated, with brown shadows."""
             STINSON: Operation.Filter._Name.ValueType  # 22
+            """Bright and pale, with a pink tone."""
             SUTRO: Operation.Filter._Name.ValueType  # 23
+            """Dark and smoky, with purple edges."""
             TOASTER: Operation.Filter._Name.ValueType  # 24
+            """High contrast, with an orange center and purple edges."""
             VALENCIA: Operation.Filter._Name.ValueType  # 25
+            """Slightly faded and warm."""
             WALDEN: Operation.Filter._Name.ValueType  # 26
+            """Bright and saturated, with blue shadows."""
             WILLOW: Operation.Filter._Name.ValueType  # 27
+            """Almost black and white, with a mauve tone."""
             XPRO2: Operation.Filter._Name.ValueType  # 28
+            """Burnt colors with blue edges and a sepia tone."""
             HEFE: Operation.Filter._Name.ValueType  # 29
+            """Strong and warm, with darker edges."""
             LUDWIG: Operation.Filter._Name.ValueType  # 30
+            """Light and slightly faded; reds stay strong."""
 
-        class Name(_Name, metaclass=_NameEnumTypeWrapper): ...
+        class Name(_Name, metaclass=_NameEnumTypeWrapper):
+            """The name of a filter."""
+
         NAME_UNSPECIFIED: Operation.Filter.Name.ValueType  # 0
+        """Not allowed."""
         CLARENDON: Operation.Filter.Name.ValueType  # 1
+        """More contrast and saturation, with a light blue tone."""
         GINGHAM: Operation.Filter.Name.ValueType  # 2
+        """Soft and slightly faded, with a lavender tone."""
         JUNO: Operation.Filter.Name.ValueType  # 3
+        """Colder shadows and warmer highlights, so that red and yellow stand out."""
         LARK: Operation.Filter.Name.ValueType  # 4
+        """Brighter, with less contrast."""
         ADEN: Operation.Filter.Name.ValueType  # 5
+        """Pale and bright, with a tone of rose from the left."""
         AMARO: Operation.Filter.Name.ValueType  # 6
+        """Light from the center and faded blue shadows."""
         BRANNAN: Operation.Filter.Name.ValueType  # 7
+        """High contrast, with purple shadows and a sepia tone."""
         BROOKLYN: Operation.Filter.Name.ValueType  # 8
+        """Slightly faded, with a green center and mauve edges."""
         EARLYBIRD: Operation.Filter.Name.ValueType  # 9
+        """A warm sepia tone with dark red edges."""
         HUDSON: Operation.Filter.Name.ValueType  # 10
+        """Bright and cold, with darker edges."""
         INKWELL: Operation.Filter.Name.ValueType  # 11
+        """Black and white, slightly brighter."""
         KELVIN: Operation.Filter.Name.ValueType  # 12
+        """Strong warm colors with an orange glow."""
         LOFI: Operation.Filter.Name.ValueType  # 13
+        """High contrast and saturation, with dark corners."""
         MAVEN: Operation.Filter.Name.ValueType  # 14
+        """Darker and saturated, with a yellow-green tone."""
         MAYFAIR: Operation.Filter.Name.ValueType  # 15
+        """A bright pink glow off center, and darker edges."""
         MOON: Operation.Filter.Name.ValueType  # 16
+        """Black and white, with gray shadows."""
         NASHVILLE: Operation.Filter.Name.ValueType  # 17
+        """A warm pink tone with blue shadows."""
         PERPETUA: Operation.Filter.Name.ValueType  # 18
+        """Blue at the top, fading to yellow at the bottom."""
         REYES: Operation.Filter.Name.ValueType  # 19
+        """Faded and pale, with a sepia tone."""
         RISE: Operation.Filter.Name.ValueType  # 20
+        """A soft golden glow from the center."""
         SLUMBER: Operation.Filter.Name.ValueType  # 21
+        """Less saturated, with brown shadows."""
         STINSON: Operation.Filter.Name.ValueType  # 22
+        """Bright and pale, with a pink tone."""
         SUTRO: Operation.Filter.Name.ValueType  # 23
+        """Dark and smoky, with purple edges."""
         TOASTER: Operation.Filter.Name.ValueType  # 24
+        """High contrast, with an orange center and purple edges."""
         VALENCIA: Operation.Filter.Name.ValueType  # 25
+        """Slightly faded and warm."""
         WALDEN: Operation.Filter.Name.ValueType  # 26
+        """Bright and saturated, with blue shadows."""
         WILLOW: Operation.Filter.Name.ValueType  # 27
+        """Almost black and white, with a mauve tone."""
         XPRO2: Operation.Filter.Name.ValueType  # 28
+        """Burnt colors with blue edges and a sepia tone."""
         HEFE: Operation.Filter.Name.ValueType  # 29
+        """Strong and warm, with darker edges."""
         LUDWIG: Operation.Filter.Name.ValueType  # 30
+        """Light and slightly faded; reds stay strong."""
 
         NAME_FIELD_NUMBER: _builtins.int
         AMOUNT_FIELD_NUMBER: _builtins.int
         name: Global___Operation.Filter.Name.ValueType
+        """The filter."""
         amount: _builtins.float
-        """0 unchanged to 1."""
+        """Strength: 0 (unchanged) to 1."""
         def __init__(
             self,
             *,
@@ -1081,9 +1248,10 @@ class Operation(_message.Message):
 
     @_typing.final
     class Convert(_message.Message):
-        """Says how the result is encoded. Without a format, it is that of the original, or JPEG (PNG if there is
-        alpha) where the original's is none that everybody shows or has no alpha. JPEG gets white where a picture is
-        transparent. An animation stays one in GIF and WEBP; other formats show its first frame.
+        """Sets the format and the encoder settings of the resulting image, wherever in the pipeline it is. Without a format,
+        the result has the format of the original; if not every browser displays that format, or it cannot represent
+        transparency that the image has, the result is a JPEG, or a PNG if it is transparent. JPEG replaces transparency by
+        white. GIF and WEBP keep animations; other formats keep the first frame.
         """
 
         DESCRIPTOR: _descriptor.Descriptor
@@ -1095,21 +1263,25 @@ class Operation(_message.Message):
         class _ChromaEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Operation.Convert._Chroma.ValueType], _builtins.type):
             DESCRIPTOR: _descriptor.EnumDescriptor
             CHROMA_UNSPECIFIED: Operation.Convert._Chroma.ValueType  # 0
+            """AUTO."""
             AUTO: Operation.Convert._Chroma.ValueType  # 1
-            """Colours at half of the resolution, below quality 90."""
+            """Half of the resolution below quality 90, full resolution from 90 on."""
             HALF: Operation.Convert._Chroma.ValueType  # 2
-            """At half of the resolution (4:2:0)."""
+            """Half of the resolution (4:2:0)."""
             FULL: Operation.Convert._Chroma.ValueType  # 3
-            """At full resolution (4:4:4)."""
+            """Full resolution (4:4:4)."""
 
-        class Chroma(_Chroma, metaclass=_ChromaEnumTypeWrapper): ...
+        class Chroma(_Chroma, metaclass=_ChromaEnumTypeWrapper):
+            """Resolution of the color channels."""
+
         CHROMA_UNSPECIFIED: Operation.Convert.Chroma.ValueType  # 0
+        """AUTO."""
         AUTO: Operation.Convert.Chroma.ValueType  # 1
-        """Colours at half of the resolution, below quality 90."""
+        """Half of the resolution below quality 90, full resolution from 90 on."""
         HALF: Operation.Convert.Chroma.ValueType  # 2
-        """At half of the resolution (4:2:0)."""
+        """Half of the resolution (4:2:0)."""
         FULL: Operation.Convert.Chroma.ValueType  # 3
-        """At full resolution (4:4:4)."""
+        """Full resolution (4:4:4)."""
 
         FORMAT_FIELD_NUMBER: _builtins.int
         QUALITY_FIELD_NUMBER: _builtins.int
@@ -1118,15 +1290,17 @@ class Operation(_message.Message):
         CHROMA_FIELD_NUMBER: _builtins.int
         EFFORT_FIELD_NUMBER: _builtins.int
         format: Global___Operation.Format.ValueType
+        """The format. If not set: chosen as described above."""
         quality: _builtins.int
-        """JPEG, WEBP, AVIF: 1 to 100. Without: 80; AVIF 60, whose scale is another."""
+        """Quality of JPEG, WEBP and AVIF: 1 to 100. If not set: 80, or 60 for AVIF, whose scale differs."""
         lossless: _builtins.bool
-        """WEBP, AVIF: without loss. PNG and TIFF always are."""
+        """Whether WEBP and AVIF are encoded without loss. PNG and TIFF always are."""
         progressive: _builtins.bool
-        """JPEG, PNG: a coarse picture first, a fine one as the rest arrives."""
+        """Whether a JPEG or PNG is interlaced: viewers show a coarse image first, and refine it as data arrives."""
         chroma: Global___Operation.Convert.Chroma.ValueType
+        """Resolution of the color channels in JPEG, WEBP and AVIF."""
         effort: _builtins.int
-        """How hard to try for few bytes: 0 fast to 9 small. Without: what is worth its time."""
+        """Effort of the encoder: 0 (fast) to 9 (small files). If not set: a good balance for the format."""
         def __init__(
             self,
             *,
@@ -1160,42 +1334,44 @@ class Operation(_message.Message):
 
     @_typing.final
     class Compress(_message.Message):
-        """Makes the result smaller: to a quality, to a number of bytes, or as far as nobody sees it."""
+        """Reduces the size of the resulting image: to a quality, to a number of bytes, or to a similarity with the
+        uncompressed image. Without a parameter: to the lowest quality that looks the same.
+        """
 
         DESCRIPTOR: _descriptor.Descriptor
 
         QUALITY_FIELD_NUMBER: _builtins.int
-        MAX_BYTES_FIELD_NUMBER: _builtins.int
+        MAX_SIZE_BYTES_FIELD_NUMBER: _builtins.int
         SIMILARITY_FIELD_NUMBER: _builtins.int
         quality: _builtins.int
-        """As `quality` of convert. Without any field: the lowest quality that looks the same."""
-        max_bytes: _builtins.int
-        """The best quality, up to that of convert or 95, that needs no more than this; in PNG and GIF the most
-        colours. MAX_BYTES_TOO_SMALL if there is none.
+        """Quality, as in `convert`."""
+        max_size_bytes: _builtins.int
+        """Maximum size of the file in bytes. The result has the best quality within it, up to the quality of `convert` or
+        95; a PNG or GIF has the most colors. Fails with MAX_SIZE_TOO_SMALL if no quality is small enough.
         """
         similarity: _builtins.float
-        """The lowest quality that is as similar as this (SSIM of the luminance, 1: the same; 0.99 if nothing is
-        said). Formats without loss stay as they are.
+        """Minimum similarity with the uncompressed image: SSIM of the luminance, where 1 means equal. The result has the
+        lowest quality that reaches it. Lossless formats stay as they are. Without any parameter: 0.99.
         """
         def __init__(
             self,
             *,
             quality: _builtins.int | None = ...,
-            max_bytes: _builtins.int | None = ...,
+            max_size_bytes: _builtins.int | None = ...,
             similarity: _builtins.float | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes", "_quality", b"_quality", "_similarity", b"_similarity", "max_bytes", b"max_bytes", "quality", b"quality", "similarity", b"similarity"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_max_size_bytes", b"_max_size_bytes", "_quality", b"_quality", "_similarity", b"_similarity", "max_size_bytes", b"max_size_bytes", "quality", b"quality", "similarity", b"similarity"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes", "_quality", b"_quality", "_similarity", b"_similarity", "max_bytes", b"max_bytes", "quality", b"quality", "similarity", b"similarity"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_size_bytes", b"_max_size_bytes", "_quality", b"_quality", "_similarity", b"_similarity", "max_size_bytes", b"max_size_bytes", "quality", b"quality", "similarity", b"similarity"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        _WhichOneofReturnType__max_bytes: _TypeAlias = _typing.Literal["max_bytes"]  # noqa: Y015
-        _WhichOneofArgType__max_bytes: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes"]  # noqa: Y015
+        _WhichOneofReturnType__max_size_bytes: _TypeAlias = _typing.Literal["max_size_bytes"]  # noqa: Y015
+        _WhichOneofArgType__max_size_bytes: _TypeAlias = _typing.Literal["_max_size_bytes", b"_max_size_bytes"]  # noqa: Y015
         _WhichOneofReturnType__quality: _TypeAlias = _typing.Literal["quality"]  # noqa: Y015
         _WhichOneofArgType__quality: _TypeAlias = _typing.Literal["_quality", b"_quality"]  # noqa: Y015
         _WhichOneofReturnType__similarity: _TypeAlias = _typing.Literal["similarity"]  # noqa: Y015
         _WhichOneofArgType__similarity: _TypeAlias = _typing.Literal["_similarity", b"_similarity"]  # noqa: Y015
         @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__max_bytes) -> _WhichOneofReturnType__max_bytes | None: ...
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__max_size_bytes) -> _WhichOneofReturnType__max_size_bytes | None: ...
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__quality) -> _WhichOneofReturnType__quality | None: ...
         @_typing.overload
@@ -1203,7 +1379,7 @@ class Operation(_message.Message):
 
     @_typing.final
     class Metadata(_message.Message):
-        """Says what becomes of the original's metadata."""
+        """Sets what the resulting image keeps of the original's metadata."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -1214,18 +1390,25 @@ class Operation(_message.Message):
         class _PolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Operation.Metadata._Policy.ValueType], _builtins.type):
             DESCRIPTOR: _descriptor.EnumDescriptor
             POLICY_UNSPECIFIED: Operation.Metadata._Policy.ValueType  # 0
+            """STRIP."""
             STRIP: Operation.Metadata._Policy.ValueType  # 1
+            """Removes all metadata."""
             KEEP: Operation.Metadata._Policy.ValueType  # 2
-            """Keeps EXIF tags, never places and thumbnails. TIFF and GIF have no place for them."""
+            """Keeps EXIF tags, except locations, thumbnails and maker notes. TIFF and GIF cannot store them."""
 
-        class Policy(_Policy, metaclass=_PolicyEnumTypeWrapper): ...
+        class Policy(_Policy, metaclass=_PolicyEnumTypeWrapper):
+            """What happens to metadata."""
+
         POLICY_UNSPECIFIED: Operation.Metadata.Policy.ValueType  # 0
+        """STRIP."""
         STRIP: Operation.Metadata.Policy.ValueType  # 1
+        """Removes all metadata."""
         KEEP: Operation.Metadata.Policy.ValueType  # 2
-        """Keeps EXIF tags, never places and thumbnails. TIFF and GIF have no place for them."""
+        """Keeps EXIF tags, except locations, thumbnails and maker notes. TIFF and GIF cannot store them."""
 
         POLICY_FIELD_NUMBER: _builtins.int
         policy: Global___Operation.Metadata.Policy.ValueType
+        """What happens to metadata."""
         def __init__(
             self,
             *,
@@ -1239,15 +1422,16 @@ class Operation(_message.Message):
 
     @_typing.final
     class Clip(_message.Message):
-        """Keeps what lies between two times."""
+        """Keeps the part between two times and discards the rest. After a `speed`, times count in the changed speed."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         START_SECONDS_FIELD_NUMBER: _builtins.int
         END_SECONDS_FIELD_NUMBER: _builtins.int
         start_seconds: _builtins.float
+        """Start in seconds."""
         end_seconds: _builtins.float
-        """Without: to the end."""
+        """End in seconds. If not set: the end of the media."""
         def __init__(
             self,
             *,
@@ -1269,12 +1453,13 @@ class Operation(_message.Message):
 
     @_typing.final
     class Speed(_message.Message):
-        """Plays it faster or slower; voices keep their pitch."""
+        """Changes the playback speed. The pitch stays the same."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         FACTOR_FIELD_NUMBER: _builtins.int
         factor: _builtins.float
+        """Factor of the speed: 2 plays twice as fast."""
         def __init__(
             self,
             *,
@@ -1290,7 +1475,7 @@ class Operation(_message.Message):
 
     @_typing.final
     class Mute(_message.Message):
-        """Takes the sound away."""
+        """Removes the audio tracks."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -1305,8 +1490,8 @@ class Operation(_message.Message):
 
     @_typing.final
     class Transcode(_message.Message):
-        """Says how a film is encoded: MP4 that begins to play before it is whole, or WebM for VP9. Upright, with square
-        pixels, in SDR, never larger than the original.
+        """Encodes a video file that plays while it downloads: MP4, or WebM for VP9. The result is upright, has square pixels
+        and standard dynamic range, and is never larger than the original.
         """
 
         DESCRIPTOR: _descriptor.Descriptor
@@ -1318,65 +1503,73 @@ class Operation(_message.Message):
         class _CodecEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Operation.Transcode._Codec.ValueType], _builtins.type):
             DESCRIPTOR: _descriptor.EnumDescriptor
             CODEC_UNSPECIFIED: Operation.Transcode._Codec.ValueType  # 0
+            """H264."""
             H264: Operation.Transcode._Codec.ValueType  # 1
-            """With AAC, in MP4."""
+            """H.264 and AAC in MP4."""
             HEVC: Operation.Transcode._Codec.ValueType  # 2
-            """With AAC, in MP4."""
+            """HEVC (H.265) and AAC in MP4."""
             VP9: Operation.Transcode._Codec.ValueType  # 3
-            """With Opus, in WebM."""
+            """VP9 and Opus in WebM."""
             AV1: Operation.Transcode._Codec.ValueType  # 4
-            """With AAC, in MP4."""
+            """AV1 and AAC in MP4."""
 
-        class Codec(_Codec, metaclass=_CodecEnumTypeWrapper): ...
+        class Codec(_Codec, metaclass=_CodecEnumTypeWrapper):
+            """A video codec, with the audio codec and the container that go with it."""
+
         CODEC_UNSPECIFIED: Operation.Transcode.Codec.ValueType  # 0
+        """H264."""
         H264: Operation.Transcode.Codec.ValueType  # 1
-        """With AAC, in MP4."""
+        """H.264 and AAC in MP4."""
         HEVC: Operation.Transcode.Codec.ValueType  # 2
-        """With AAC, in MP4."""
+        """HEVC (H.265) and AAC in MP4."""
         VP9: Operation.Transcode.Codec.ValueType  # 3
-        """With Opus, in WebM."""
+        """VP9 and Opus in WebM."""
         AV1: Operation.Transcode.Codec.ValueType  # 4
-        """With AAC, in MP4."""
+        """AV1 and AAC in MP4."""
 
         CODEC_FIELD_NUMBER: _builtins.int
-        HEIGHT_FIELD_NUMBER: _builtins.int
-        VIDEO_KBPS_FIELD_NUMBER: _builtins.int
-        AUDIO_KBPS_FIELD_NUMBER: _builtins.int
+        MAX_HEIGHT_FIELD_NUMBER: _builtins.int
+        VIDEO_BIT_RATE_KBPS_FIELD_NUMBER: _builtins.int
+        AUDIO_BIT_RATE_KBPS_FIELD_NUMBER: _builtins.int
         codec: Global___Operation.Transcode.Codec.ValueType
-        height: _builtins.int
-        """Pixels of the shorter side, at most: 720 is 720p."""
-        video_kbps: _builtins.int
-        """Of the pictures, at most. Without: what the service's profile of this height says."""
-        audio_kbps: _builtins.int
+        """The video codec."""
+        max_height: _builtins.int
+        """Maximum length of the shorter side in pixels: 720 for 720p. If not set: as the original."""
+        video_bit_rate_kbps: _builtins.int
+        """Maximum bit rate of the video track in kbit/s. If not set: the limit that the service is configured with for this
+        size.
+        """
+        audio_bit_rate_kbps: _builtins.int
+        """Bit rate of each audio track in kbit/s."""
         def __init__(
             self,
             *,
             codec: Global___Operation.Transcode.Codec.ValueType = ...,
-            height: _builtins.int | None = ...,
-            video_kbps: _builtins.int | None = ...,
-            audio_kbps: _builtins.int | None = ...,
+            max_height: _builtins.int | None = ...,
+            video_bit_rate_kbps: _builtins.int | None = ...,
+            audio_bit_rate_kbps: _builtins.int | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_audio_kbps", b"_audio_kbps", "_height", b"_height", "_video_kbps", b"_video_kbps", "audio_kbps", b"audio_kbps", "height", b"height", "video_kbps", b"video_kbps"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_audio_bit_rate_kbps", b"_audio_bit_rate_kbps", "_max_height", b"_max_height", "_video_bit_rate_kbps", b"_video_bit_rate_kbps", "audio_bit_rate_kbps", b"audio_bit_rate_kbps", "max_height", b"max_height", "video_bit_rate_kbps", b"video_bit_rate_kbps"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_audio_kbps", b"_audio_kbps", "_height", b"_height", "_video_kbps", b"_video_kbps", "audio_kbps", b"audio_kbps", "codec", b"codec", "height", b"height", "video_kbps", b"video_kbps"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_audio_bit_rate_kbps", b"_audio_bit_rate_kbps", "_max_height", b"_max_height", "_video_bit_rate_kbps", b"_video_bit_rate_kbps", "audio_bit_rate_kbps", b"audio_bit_rate_kbps", "codec", b"codec", "max_height", b"max_height", "video_bit_rate_kbps", b"video_bit_rate_kbps"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        _WhichOneofReturnType__audio_kbps: _TypeAlias = _typing.Literal["audio_kbps"]  # noqa: Y015
-        _WhichOneofArgType__audio_kbps: _TypeAlias = _typing.Literal["_audio_kbps", b"_audio_kbps"]  # noqa: Y015
-        _WhichOneofReturnType__height: _TypeAlias = _typing.Literal["height"]  # noqa: Y015
-        _WhichOneofArgType__height: _TypeAlias = _typing.Literal["_height", b"_height"]  # noqa: Y015
-        _WhichOneofReturnType__video_kbps: _TypeAlias = _typing.Literal["video_kbps"]  # noqa: Y015
-        _WhichOneofArgType__video_kbps: _TypeAlias = _typing.Literal["_video_kbps", b"_video_kbps"]  # noqa: Y015
+        _WhichOneofReturnType__audio_bit_rate_kbps: _TypeAlias = _typing.Literal["audio_bit_rate_kbps"]  # noqa: Y015
+        _WhichOneofArgType__audio_bit_rate_kbps: _TypeAlias = _typing.Literal["_audio_bit_rate_kbps", b"_audio_bit_rate_kbps"]  # noqa: Y015
+        _WhichOneofReturnType__max_height: _TypeAlias = _typing.Literal["max_height"]  # noqa: Y015
+        _WhichOneofArgType__max_height: _TypeAlias = _typing.Literal["_max_height", b"_max_height"]  # noqa: Y015
+        _WhichOneofReturnType__video_bit_rate_kbps: _TypeAlias = _typing.Literal["video_bit_rate_kbps"]  # noqa: Y015
+        _WhichOneofArgType__video_bit_rate_kbps: _TypeAlias = _typing.Literal["_video_bit_rate_kbps", b"_video_bit_rate_kbps"]  # noqa: Y015
         @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__audio_kbps) -> _WhichOneofReturnType__audio_kbps | None: ...
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__audio_bit_rate_kbps) -> _WhichOneofReturnType__audio_bit_rate_kbps | None: ...
         @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__height) -> _WhichOneofReturnType__height | None: ...
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__max_height) -> _WhichOneofReturnType__max_height | None: ...
         @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__video_kbps) -> _WhichOneofReturnType__video_kbps | None: ...
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__video_bit_rate_kbps) -> _WhichOneofReturnType__video_bit_rate_kbps | None: ...
 
     @_typing.final
     class Stream(_message.Message):
-        """Makes the film ready for adaptive streaming over HLS and DASH, with one set of segments (CMAF) in several sizes:
-        GetStream plays it, from the moment the first segment is there. Its rendition is called "stream".
+        """Prepares a video for adaptive streaming over HLS and DASH. Both share one set of segments (CMAF) in several sizes.
+        GetStream plays the stream as soon as its first segment is ready. The rendition is named "stream".
         """
 
         DESCRIPTOR: _descriptor.Descriptor
@@ -1384,10 +1577,11 @@ class Operation(_message.Message):
         MAX_HEIGHT_FIELD_NUMBER: _builtins.int
         MIN_HEIGHT_FIELD_NUMBER: _builtins.int
         max_height: _builtins.int
-        """Pixels of the shorter side of the largest size; of the service's profiles those between `min_height` and this
-        are made, as far as the original is as large.
+        """Length of the shorter side of the largest size, in pixels. The stream has all sizes that the service is
+        configured with, from `min_height` to this, as far as the original is as large.
         """
         min_height: _builtins.int
+        """Length of the shorter side of the smallest size, in pixels."""
         def __init__(
             self,
             *,
@@ -1409,16 +1603,16 @@ class Operation(_message.Message):
 
     @_typing.final
     class Frame(_message.Message):
-        """Takes one picture out of a film. Without a time, one that tells most of it."""
+        """Extracts one frame of a video. Without a time: a representative frame."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         TIME_SECONDS_FIELD_NUMBER: _builtins.int
         PERCENT_FIELD_NUMBER: _builtins.int
         time_seconds: _builtins.float
-        """Beyond the end: the last picture."""
+        """Time of the frame in seconds. After the end: the last frame."""
         percent: _builtins.float
-        """Of the duration."""
+        """Time of the frame, in percent of the duration."""
         def __init__(
             self,
             *,
@@ -1440,114 +1634,118 @@ class Operation(_message.Message):
 
     @_typing.final
     class Frames(_message.Message):
-        """Takes a picture out of a film again and again: a ZIP file of JPEGs, named by their times in milliseconds. At most
-        1000: of a longer film, the pictures are further apart.
+        """Extracts frames at a regular interval: a ZIP file of JPEGs, named by their times in milliseconds. If there would be
+        more than 1000, the interval grows.
         """
 
         DESCRIPTOR: _descriptor.Descriptor
 
         INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
-        WIDTH_FIELD_NUMBER: _builtins.int
+        MAX_WIDTH_FIELD_NUMBER: _builtins.int
         interval_seconds: _builtins.float
-        width: _builtins.int
-        """Pixels, at most."""
+        """Seconds between frames."""
+        max_width: _builtins.int
+        """Maximum width of the frames in pixels."""
         def __init__(
             self,
             *,
             interval_seconds: _builtins.float | None = ...,
-            width: _builtins.int | None = ...,
+            max_width: _builtins.int | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds", "_width", b"_width", "interval_seconds", b"interval_seconds", "width", b"width"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds", "_max_width", b"_max_width", "interval_seconds", b"interval_seconds", "max_width", b"max_width"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds", "_width", b"_width", "interval_seconds", b"interval_seconds", "width", b"width"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds", "_max_width", b"_max_width", "interval_seconds", b"interval_seconds", "max_width", b"max_width"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__interval_seconds: _TypeAlias = _typing.Literal["interval_seconds"]  # noqa: Y015
         _WhichOneofArgType__interval_seconds: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds"]  # noqa: Y015
-        _WhichOneofReturnType__width: _TypeAlias = _typing.Literal["width"]  # noqa: Y015
-        _WhichOneofArgType__width: _TypeAlias = _typing.Literal["_width", b"_width"]  # noqa: Y015
+        _WhichOneofReturnType__max_width: _TypeAlias = _typing.Literal["max_width"]  # noqa: Y015
+        _WhichOneofArgType__max_width: _TypeAlias = _typing.Literal["_max_width", b"_max_width"]  # noqa: Y015
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__interval_seconds) -> _WhichOneofReturnType__interval_seconds | None: ...
         @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__width) -> _WhichOneofReturnType__width | None: ...
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__max_width) -> _WhichOneofReturnType__max_width | None: ...
 
     @_typing.final
     class Storyboard(_message.Message):
-        """Makes what players show above their timeline: many small pictures in one (JPEG), and beside it, in a rendition
-        whose name ends in ".vtt", where in it and when each one is (WebVTT).
+        """Creates the thumbnails that players show above the timeline: one JPEG with a grid of small frames. A second
+        rendition, whose name ends in ".vtt", is a WebVTT file that maps times to areas of the grid.
         """
 
         DESCRIPTOR: _descriptor.Descriptor
 
         INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
-        WIDTH_FIELD_NUMBER: _builtins.int
+        MAX_WIDTH_FIELD_NUMBER: _builtins.int
         interval_seconds: _builtins.float
-        """Without: what makes 100 pictures, but 1 at least. There are at most 400."""
-        width: _builtins.int
-        """Pixels of each."""
+        """Seconds between frames. If not set: a hundredth of the duration, but at least 1. There are at most 400 frames;
+        the interval grows if there would be more.
+        """
+        max_width: _builtins.int
+        """Maximum width of each frame in pixels."""
         def __init__(
             self,
             *,
             interval_seconds: _builtins.float | None = ...,
-            width: _builtins.int | None = ...,
+            max_width: _builtins.int | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds", "_width", b"_width", "interval_seconds", b"interval_seconds", "width", b"width"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds", "_max_width", b"_max_width", "interval_seconds", b"interval_seconds", "max_width", b"max_width"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds", "_width", b"_width", "interval_seconds", b"interval_seconds", "width", b"width"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds", "_max_width", b"_max_width", "interval_seconds", b"interval_seconds", "max_width", b"max_width"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__interval_seconds: _TypeAlias = _typing.Literal["interval_seconds"]  # noqa: Y015
         _WhichOneofArgType__interval_seconds: _TypeAlias = _typing.Literal["_interval_seconds", b"_interval_seconds"]  # noqa: Y015
-        _WhichOneofReturnType__width: _TypeAlias = _typing.Literal["width"]  # noqa: Y015
-        _WhichOneofArgType__width: _TypeAlias = _typing.Literal["_width", b"_width"]  # noqa: Y015
+        _WhichOneofReturnType__max_width: _TypeAlias = _typing.Literal["max_width"]  # noqa: Y015
+        _WhichOneofArgType__max_width: _TypeAlias = _typing.Literal["_max_width", b"_max_width"]  # noqa: Y015
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__interval_seconds) -> _WhichOneofReturnType__interval_seconds | None: ...
         @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__width) -> _WhichOneofReturnType__width | None: ...
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__max_width) -> _WhichOneofReturnType__max_width | None: ...
 
     @_typing.final
     class Preview(_message.Message):
-        """Makes a short animation out of moments of the whole film."""
+        """Creates a short animation from moments of the whole video."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
-        SECONDS_FIELD_NUMBER: _builtins.int
-        WIDTH_FIELD_NUMBER: _builtins.int
+        DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+        MAX_WIDTH_FIELD_NUMBER: _builtins.int
         FRAME_RATE_FIELD_NUMBER: _builtins.int
         FORMAT_FIELD_NUMBER: _builtins.int
-        seconds: _builtins.float
-        """How long it is; of a shorter film, all of it."""
-        width: _builtins.int
-        """Pixels, at most."""
+        duration_seconds: _builtins.float
+        """Duration of the animation in seconds. A shorter video is shown completely."""
+        max_width: _builtins.int
+        """Maximum width in pixels."""
         frame_rate: _builtins.int
-        """Pictures per second."""
+        """Frames per second."""
         format: Global___Operation.Format.ValueType
+        """WEBP or GIF."""
         def __init__(
             self,
             *,
-            seconds: _builtins.float | None = ...,
-            width: _builtins.int | None = ...,
+            duration_seconds: _builtins.float | None = ...,
+            max_width: _builtins.int | None = ...,
             frame_rate: _builtins.int | None = ...,
             format: Global___Operation.Format.ValueType = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_frame_rate", b"_frame_rate", "_seconds", b"_seconds", "_width", b"_width", "frame_rate", b"frame_rate", "seconds", b"seconds", "width", b"width"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_seconds", b"_duration_seconds", "_frame_rate", b"_frame_rate", "_max_width", b"_max_width", "duration_seconds", b"duration_seconds", "frame_rate", b"frame_rate", "max_width", b"max_width"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_frame_rate", b"_frame_rate", "_seconds", b"_seconds", "_width", b"_width", "format", b"format", "frame_rate", b"frame_rate", "seconds", b"seconds", "width", b"width"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_seconds", b"_duration_seconds", "_frame_rate", b"_frame_rate", "_max_width", b"_max_width", "duration_seconds", b"duration_seconds", "format", b"format", "frame_rate", b"frame_rate", "max_width", b"max_width"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__duration_seconds: _TypeAlias = _typing.Literal["duration_seconds"]  # noqa: Y015
+        _WhichOneofArgType__duration_seconds: _TypeAlias = _typing.Literal["_duration_seconds", b"_duration_seconds"]  # noqa: Y015
         _WhichOneofReturnType__frame_rate: _TypeAlias = _typing.Literal["frame_rate"]  # noqa: Y015
         _WhichOneofArgType__frame_rate: _TypeAlias = _typing.Literal["_frame_rate", b"_frame_rate"]  # noqa: Y015
-        _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
-        _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
-        _WhichOneofReturnType__width: _TypeAlias = _typing.Literal["width"]  # noqa: Y015
-        _WhichOneofArgType__width: _TypeAlias = _typing.Literal["_width", b"_width"]  # noqa: Y015
+        _WhichOneofReturnType__max_width: _TypeAlias = _typing.Literal["max_width"]  # noqa: Y015
+        _WhichOneofArgType__max_width: _TypeAlias = _typing.Literal["_max_width", b"_max_width"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_seconds) -> _WhichOneofReturnType__duration_seconds | None: ...
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__frame_rate) -> _WhichOneofReturnType__frame_rate | None: ...
         @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
-        @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__width) -> _WhichOneofReturnType__width | None: ...
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__max_width) -> _WhichOneofReturnType__max_width | None: ...
 
     @_typing.final
     class Audio(_message.Message):
-        """Says how sound is encoded; of a film, its sound."""
+        """Encodes an audio file. Of a video, it extracts the first audio track."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -1558,99 +1756,106 @@ class Operation(_message.Message):
         class _CodecEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Operation.Audio._Codec.ValueType], _builtins.type):
             DESCRIPTOR: _descriptor.EnumDescriptor
             CODEC_UNSPECIFIED: Operation.Audio._Codec.ValueType  # 0
+            """MP3."""
             MP3: Operation.Audio._Codec.ValueType  # 1
+            """MP3."""
             AAC: Operation.Audio._Codec.ValueType  # 2
-            """In MP4 (.m4a)."""
+            """AAC in MP4 (`.m4a`)."""
             OPUS: Operation.Audio._Codec.ValueType  # 3
-            """In Ogg."""
+            """Opus in Ogg."""
             FLAC: Operation.Audio._Codec.ValueType  # 4
-            """Without loss."""
+            """FLAC, lossless."""
             WAV: Operation.Audio._Codec.ValueType  # 5
-            """Without loss, not compressed."""
+            """PCM in WAV, lossless and uncompressed."""
 
-        class Codec(_Codec, metaclass=_CodecEnumTypeWrapper): ...
+        class Codec(_Codec, metaclass=_CodecEnumTypeWrapper):
+            """An audio codec, with the container that goes with it."""
+
         CODEC_UNSPECIFIED: Operation.Audio.Codec.ValueType  # 0
+        """MP3."""
         MP3: Operation.Audio.Codec.ValueType  # 1
+        """MP3."""
         AAC: Operation.Audio.Codec.ValueType  # 2
-        """In MP4 (.m4a)."""
+        """AAC in MP4 (`.m4a`)."""
         OPUS: Operation.Audio.Codec.ValueType  # 3
-        """In Ogg."""
+        """Opus in Ogg."""
         FLAC: Operation.Audio.Codec.ValueType  # 4
-        """Without loss."""
+        """FLAC, lossless."""
         WAV: Operation.Audio.Codec.ValueType  # 5
-        """Without loss, not compressed."""
+        """PCM in WAV, lossless and uncompressed."""
 
         CODEC_FIELD_NUMBER: _builtins.int
-        KBPS_FIELD_NUMBER: _builtins.int
+        BIT_RATE_KBPS_FIELD_NUMBER: _builtins.int
         CHANNELS_FIELD_NUMBER: _builtins.int
         codec: Global___Operation.Audio.Codec.ValueType
-        kbps: _builtins.int
-        """MP3 (at most 320), AAC, OPUS."""
+        """The audio codec."""
+        bit_rate_kbps: _builtins.int
+        """Bit rate of MP3 (limited to 320), AAC and OPUS in kbit/s."""
         channels: _builtins.int
-        """1 mono, 2 stereo. Without: as the original; of MP3 at most 2."""
+        """Number of channels: 1 (mono) or 2 (stereo). If not set: as the original; MP3 has at most 2."""
         def __init__(
             self,
             *,
             codec: Global___Operation.Audio.Codec.ValueType = ...,
-            kbps: _builtins.int | None = ...,
+            bit_rate_kbps: _builtins.int | None = ...,
             channels: _builtins.int | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_channels", b"_channels", "_kbps", b"_kbps", "channels", b"channels", "kbps", b"kbps"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_bit_rate_kbps", b"_bit_rate_kbps", "_channels", b"_channels", "bit_rate_kbps", b"bit_rate_kbps", "channels", b"channels"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_channels", b"_channels", "_kbps", b"_kbps", "channels", b"channels", "codec", b"codec", "kbps", b"kbps"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_bit_rate_kbps", b"_bit_rate_kbps", "_channels", b"_channels", "bit_rate_kbps", b"bit_rate_kbps", "channels", b"channels", "codec", b"codec"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__bit_rate_kbps: _TypeAlias = _typing.Literal["bit_rate_kbps"]  # noqa: Y015
+        _WhichOneofArgType__bit_rate_kbps: _TypeAlias = _typing.Literal["_bit_rate_kbps", b"_bit_rate_kbps"]  # noqa: Y015
         _WhichOneofReturnType__channels: _TypeAlias = _typing.Literal["channels"]  # noqa: Y015
         _WhichOneofArgType__channels: _TypeAlias = _typing.Literal["_channels", b"_channels"]  # noqa: Y015
-        _WhichOneofReturnType__kbps: _TypeAlias = _typing.Literal["kbps"]  # noqa: Y015
-        _WhichOneofArgType__kbps: _TypeAlias = _typing.Literal["_kbps", b"_kbps"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__bit_rate_kbps) -> _WhichOneofReturnType__bit_rate_kbps | None: ...
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__channels) -> _WhichOneofReturnType__channels | None: ...
-        @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__kbps) -> _WhichOneofReturnType__kbps | None: ...
 
     @_typing.final
     class Normalize(_message.Message):
-        """Makes it as loud as others are, by EBU R128, in two passes; the dynamics stay."""
+        """Normalizes loudness by EBU R128, in two passes. The dynamics stay the same."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
-        LUFS_FIELD_NUMBER: _builtins.int
-        PEAK_FIELD_NUMBER: _builtins.int
-        lufs: _builtins.float
-        """Integrated loudness: -14 as music services have it, -16 podcasts, -23 television."""
-        peak: _builtins.float
-        """True peak in dBTP, at most; if need be, peaks are limited."""
+        LOUDNESS_LUFS_FIELD_NUMBER: _builtins.int
+        MAX_PEAK_DBTP_FIELD_NUMBER: _builtins.int
+        loudness_lufs: _builtins.float
+        """Integrated loudness of the result in LUFS: -14 is usual for music services, -16 for podcasts, -23 for television."""
+        max_peak_dbtp: _builtins.float
+        """Maximum true peak in dBTP. Peaks above it are limited."""
         def __init__(
             self,
             *,
-            lufs: _builtins.float | None = ...,
-            peak: _builtins.float | None = ...,
+            loudness_lufs: _builtins.float | None = ...,
+            max_peak_dbtp: _builtins.float | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_lufs", b"_lufs", "_peak", b"_peak", "lufs", b"lufs", "peak", b"peak"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_loudness_lufs", b"_loudness_lufs", "_max_peak_dbtp", b"_max_peak_dbtp", "loudness_lufs", b"loudness_lufs", "max_peak_dbtp", b"max_peak_dbtp"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_lufs", b"_lufs", "_peak", b"_peak", "lufs", b"lufs", "peak", b"peak"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_loudness_lufs", b"_loudness_lufs", "_max_peak_dbtp", b"_max_peak_dbtp", "loudness_lufs", b"loudness_lufs", "max_peak_dbtp", b"max_peak_dbtp"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        _WhichOneofReturnType__lufs: _TypeAlias = _typing.Literal["lufs"]  # noqa: Y015
-        _WhichOneofArgType__lufs: _TypeAlias = _typing.Literal["_lufs", b"_lufs"]  # noqa: Y015
-        _WhichOneofReturnType__peak: _TypeAlias = _typing.Literal["peak"]  # noqa: Y015
-        _WhichOneofArgType__peak: _TypeAlias = _typing.Literal["_peak", b"_peak"]  # noqa: Y015
+        _WhichOneofReturnType__loudness_lufs: _TypeAlias = _typing.Literal["loudness_lufs"]  # noqa: Y015
+        _WhichOneofArgType__loudness_lufs: _TypeAlias = _typing.Literal["_loudness_lufs", b"_loudness_lufs"]  # noqa: Y015
+        _WhichOneofReturnType__max_peak_dbtp: _TypeAlias = _typing.Literal["max_peak_dbtp"]  # noqa: Y015
+        _WhichOneofArgType__max_peak_dbtp: _TypeAlias = _typing.Literal["_max_peak_dbtp", b"_max_peak_dbtp"]  # noqa: Y015
         @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__lufs) -> _WhichOneofReturnType__lufs | None: ...
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__loudness_lufs) -> _WhichOneofReturnType__loudness_lufs | None: ...
         @_typing.overload
-        def WhichOneof(self, oneof_group: _WhichOneofArgType__peak) -> _WhichOneofReturnType__peak | None: ...
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__max_peak_dbtp) -> _WhichOneofReturnType__max_peak_dbtp | None: ...
 
     @_typing.final
     class RemoveSilence(_message.Message):
-        """Takes silence away."""
+        """Shortens pauses."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         THRESHOLD_DB_FIELD_NUMBER: _builtins.int
         MIN_SECONDS_FIELD_NUMBER: _builtins.int
         threshold_db: _builtins.float
-        """What is quieter is silence, in dB of full scale."""
+        """Level in dB of full scale below which audio counts as silence."""
         min_seconds: _builtins.float
-        """Shorter pauses stay, and longer ones become as long as this."""
+        """Duration of the shortest pause that is shortened, and to which longer ones are shortened, in seconds."""
         def __init__(
             self,
             *,
@@ -1672,46 +1877,65 @@ class Operation(_message.Message):
 
     @_typing.final
     class Waveform(_message.Message):
-        """Draws the sound, or gives what others draw it from: the JSON of audiowaveform (version 2), which peaks.js reads."""
+        """Computes the waveform of the first audio track: as data in the JSON format of audiowaveform (version 2), which
+        peaks.js reads, or drawn as an image.
+        """
 
         DESCRIPTOR: _descriptor.Descriptor
 
-        class _Form:
+        class _Format:
             ValueType = _typing.NewType("ValueType", _builtins.int)
             V: _TypeAlias = ValueType  # noqa: Y015
 
-        class _FormEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Operation.Waveform._Form.ValueType], _builtins.type):
+        class _FormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Operation.Waveform._Format.ValueType], _builtins.type):
             DESCRIPTOR: _descriptor.EnumDescriptor
-            FORM_UNSPECIFIED: Operation.Waveform._Form.ValueType  # 0
-            JSON: Operation.Waveform._Form.ValueType  # 1
-            PNG: Operation.Waveform._Form.ValueType  # 2
-            WEBP: Operation.Waveform._Form.ValueType  # 3
+            FORMAT_UNSPECIFIED: Operation.Waveform._Format.ValueType  # 0
+            """JSON."""
+            JSON: Operation.Waveform._Format.ValueType  # 1
+            """Peaks as JSON."""
+            PNG: Operation.Waveform._Format.ValueType  # 2
+            """A PNG image."""
+            WEBP: Operation.Waveform._Format.ValueType  # 3
+            """A WebP image."""
 
-        class Form(_Form, metaclass=_FormEnumTypeWrapper): ...
-        FORM_UNSPECIFIED: Operation.Waveform.Form.ValueType  # 0
-        JSON: Operation.Waveform.Form.ValueType  # 1
-        PNG: Operation.Waveform.Form.ValueType  # 2
-        WEBP: Operation.Waveform.Form.ValueType  # 3
+        class Format(_Format, metaclass=_FormatEnumTypeWrapper):
+            """The format of a waveform."""
 
-        FORM_FIELD_NUMBER: _builtins.int
+        FORMAT_UNSPECIFIED: Operation.Waveform.Format.ValueType  # 0
+        """JSON."""
+        JSON: Operation.Waveform.Format.ValueType  # 1
+        """Peaks as JSON."""
+        PNG: Operation.Waveform.Format.ValueType  # 2
+        """A PNG image."""
+        WEBP: Operation.Waveform.Format.ValueType  # 3
+        """A WebP image."""
+
+        FORMAT_FIELD_NUMBER: _builtins.int
         POINTS_PER_SECOND_FIELD_NUMBER: _builtins.int
         WIDTH_FIELD_NUMBER: _builtins.int
         HEIGHT_FIELD_NUMBER: _builtins.int
         COLOR_FIELD_NUMBER: _builtins.int
         BACKGROUND_FIELD_NUMBER: _builtins.int
-        form: Global___Operation.Waveform.Form.ValueType
+        format: Global___Operation.Waveform.Format.ValueType
+        """The format of the result."""
         points_per_second: _builtins.int
-        """JSON: pairs of a smallest and a largest value."""
+        """Of JSON: how many pairs of a minimum and a maximum each second has."""
         width: _builtins.int
-        """PNG and WEBP, in pixels."""
+        """Of an image: its width in pixels."""
         height: _builtins.int
+        """Of an image: its height in pixels."""
         color: _builtins.str
+        """Of an image: the color of the waveform: `RRGGBB` or, with alpha, `RRGGBBAA`. A leading `#` and the short form
+        `RGB` are accepted.
+        """
         background: _builtins.str
-        """Without: transparent."""
+        """Of an image: the color behind the waveform: `RRGGBB` or, with alpha, `RRGGBBAA`. A leading `#` and the short form
+        `RGB` are accepted. If not set: transparent.
+        """
         def __init__(
             self,
             *,
-            form: Global___Operation.Waveform.Form.ValueType = ...,
+            format: Global___Operation.Waveform.Format.ValueType = ...,
             points_per_second: _builtins.int | None = ...,
             width: _builtins.int | None = ...,
             height: _builtins.int | None = ...,
@@ -1720,7 +1944,7 @@ class Operation(_message.Message):
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_color", b"_color", "_height", b"_height", "_points_per_second", b"_points_per_second", "_width", b"_width", "background", b"background", "color", b"color", "height", b"height", "points_per_second", b"points_per_second", "width", b"width"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_color", b"_color", "_height", b"_height", "_points_per_second", b"_points_per_second", "_width", b"_width", "background", b"background", "color", b"color", "form", b"form", "height", b"height", "points_per_second", b"points_per_second", "width", b"width"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_color", b"_color", "_height", b"_height", "_points_per_second", b"_points_per_second", "_width", b"_width", "background", b"background", "color", b"color", "format", b"format", "height", b"height", "points_per_second", b"points_per_second", "width", b"width"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__background: _TypeAlias = _typing.Literal["background"]  # noqa: Y015
         _WhichOneofArgType__background: _TypeAlias = _typing.Literal["_background", b"_background"]  # noqa: Y015
@@ -1745,16 +1969,16 @@ class Operation(_message.Message):
 
     @_typing.final
     class Page(_message.Message):
-        """Makes a picture of a page of a document."""
+        """Renders one page of a document as an image."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         NUMBER_FIELD_NUMBER: _builtins.int
         SIZE_FIELD_NUMBER: _builtins.int
         number: _builtins.int
-        """The first is 1."""
+        """Number of the page. The first is 1."""
         size: _builtins.int
-        """Pixels of the longer side."""
+        """Length of the longer side in pixels."""
         def __init__(
             self,
             *,
@@ -1776,13 +2000,13 @@ class Operation(_message.Message):
 
     @_typing.final
     class ExtractText(_message.Message):
-        """The text of a document, as UTF-8; a form feed ends each page."""
+        """Extracts the text of a document as UTF-8. A form feed ends each page."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         PAGE_FIELD_NUMBER: _builtins.int
         page: _builtins.int
-        """Only this page; the first is 1."""
+        """Number of the only page to extract. The first is 1. If not set: all pages."""
         def __init__(
             self,
             *,
@@ -1837,85 +2061,165 @@ class Operation(_message.Message):
     PAGE_FIELD_NUMBER: _builtins.int
     EXTRACT_TEXT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def resize(self) -> Global___Operation.Resize: ...
+    def resize(self) -> Global___Operation.Resize:
+        """Resizes an image."""
+
     @_builtins.property
-    def crop(self) -> Global___Operation.Crop: ...
+    def crop(self) -> Global___Operation.Crop:
+        """Crops an image."""
+
     @_builtins.property
-    def rotate(self) -> Global___Operation.Rotate: ...
+    def rotate(self) -> Global___Operation.Rotate:
+        """Rotates an image."""
+
     @_builtins.property
-    def flip(self) -> Global___Operation.Flip: ...
+    def flip(self) -> Global___Operation.Flip:
+        """Mirrors an image."""
+
     @_builtins.property
-    def pad(self) -> Global___Operation.Pad: ...
+    def pad(self) -> Global___Operation.Pad:
+        """Adds a border to an image."""
+
     @_builtins.property
-    def trim(self) -> Global___Operation.Trim: ...
+    def trim(self) -> Global___Operation.Trim:
+        """Removes the border of an image."""
+
     @_builtins.property
-    def round_corners(self) -> Global___Operation.RoundCorners: ...
+    def round_corners(self) -> Global___Operation.RoundCorners:
+        """Rounds the corners of an image."""
+
     @_builtins.property
-    def blur(self) -> Global___Operation.Blur: ...
+    def blur(self) -> Global___Operation.Blur:
+        """Blurs an image."""
+
     @_builtins.property
-    def sharpen(self) -> Global___Operation.Sharpen: ...
+    def sharpen(self) -> Global___Operation.Sharpen:
+        """Sharpens an image."""
+
     @_builtins.property
-    def brightness(self) -> Global___Operation.Brightness: ...
+    def brightness(self) -> Global___Operation.Brightness:
+        """Changes the brightness of an image."""
+
     @_builtins.property
-    def contrast(self) -> Global___Operation.Contrast: ...
+    def contrast(self) -> Global___Operation.Contrast:
+        """Changes the contrast of an image."""
+
     @_builtins.property
-    def saturation(self) -> Global___Operation.Saturation: ...
+    def saturation(self) -> Global___Operation.Saturation:
+        """Changes the saturation of an image."""
+
     @_builtins.property
-    def hue(self) -> Global___Operation.Hue: ...
+    def hue(self) -> Global___Operation.Hue:
+        """Rotates the colors of an image."""
+
     @_builtins.property
-    def gamma(self) -> Global___Operation.Gamma: ...
+    def gamma(self) -> Global___Operation.Gamma:
+        """Changes the midtones of an image."""
+
     @_builtins.property
-    def grayscale(self) -> Global___Operation.Grayscale: ...
+    def grayscale(self) -> Global___Operation.Grayscale:
+        """Converts an image to shades of gray."""
+
     @_builtins.property
-    def sepia(self) -> Global___Operation.Sepia: ...
+    def sepia(self) -> Global___Operation.Sepia:
+        """Tints an image brown."""
+
     @_builtins.property
-    def tint(self) -> Global___Operation.Tint: ...
+    def tint(self) -> Global___Operation.Tint:
+        """Tints an image."""
+
     @_builtins.property
-    def negate(self) -> Global___Operation.Negate: ...
+    def negate(self) -> Global___Operation.Negate:
+        """Inverts the colors of an image."""
+
     @_builtins.property
-    def watermark(self) -> Global___Operation.Watermark: ...
+    def watermark(self) -> Global___Operation.Watermark:
+        """Draws another image over an image or a video."""
+
     @_builtins.property
-    def text(self) -> Global___Operation.Text: ...
+    def text(self) -> Global___Operation.Text:
+        """Draws text over an image."""
+
     @_builtins.property
-    def compose(self) -> Global___Operation.Compose: ...
+    def compose(self) -> Global___Operation.Compose:
+        """Draws another image over an image."""
+
     @_builtins.property
-    def filter(self) -> Global___Operation.Filter: ...
+    def filter(self) -> Global___Operation.Filter:
+        """Applies a photo filter to an image."""
+
     @_builtins.property
-    def convert(self) -> Global___Operation.Convert: ...
+    def convert(self) -> Global___Operation.Convert:
+        """Sets the format of the resulting image."""
+
     @_builtins.property
-    def compress(self) -> Global___Operation.Compress: ...
+    def compress(self) -> Global___Operation.Compress:
+        """Reduces the size of the resulting image."""
+
     @_builtins.property
-    def metadata(self) -> Global___Operation.Metadata: ...
+    def metadata(self) -> Global___Operation.Metadata:
+        """Keeps or removes the metadata of an image."""
+
     @_builtins.property
-    def clip(self) -> Global___Operation.Clip: ...
+    def clip(self) -> Global___Operation.Clip:
+        """Keeps a part of a video or audio."""
+
     @_builtins.property
-    def speed(self) -> Global___Operation.Speed: ...
+    def speed(self) -> Global___Operation.Speed:
+        """Changes the speed of a video or audio."""
+
     @_builtins.property
-    def mute(self) -> Global___Operation.Mute: ...
+    def mute(self) -> Global___Operation.Mute:
+        """Removes the audio tracks of a video."""
+
     @_builtins.property
-    def transcode(self) -> Global___Operation.Transcode: ...
+    def transcode(self) -> Global___Operation.Transcode:
+        """Encodes a video as a file."""
+
     @_builtins.property
-    def stream(self) -> Global___Operation.Stream: ...
+    def stream(self) -> Global___Operation.Stream:
+        """Prepares a video for streaming."""
+
     @_builtins.property
-    def frame(self) -> Global___Operation.Frame: ...
+    def frame(self) -> Global___Operation.Frame:
+        """Extracts a frame of a video."""
+
     @_builtins.property
-    def frames(self) -> Global___Operation.Frames: ...
+    def frames(self) -> Global___Operation.Frames:
+        """Extracts many frames of a video."""
+
     @_builtins.property
-    def storyboard(self) -> Global___Operation.Storyboard: ...
+    def storyboard(self) -> Global___Operation.Storyboard:
+        """Creates the timeline thumbnails of a video."""
+
     @_builtins.property
-    def preview(self) -> Global___Operation.Preview: ...
+    def preview(self) -> Global___Operation.Preview:
+        """Creates a short animation from a video."""
+
     @_builtins.property
-    def audio(self) -> Global___Operation.Audio: ...
+    def audio(self) -> Global___Operation.Audio:
+        """Encodes an audio file."""
+
     @_builtins.property
-    def normalize(self) -> Global___Operation.Normalize: ...
+    def normalize(self) -> Global___Operation.Normalize:
+        """Normalizes the loudness of a video or audio."""
+
     @_builtins.property
-    def remove_silence(self) -> Global___Operation.RemoveSilence: ...
+    def remove_silence(self) -> Global___Operation.RemoveSilence:
+        """Shortens the pauses of an audio."""
+
     @_builtins.property
-    def waveform(self) -> Global___Operation.Waveform: ...
+    def waveform(self) -> Global___Operation.Waveform:
+        """Computes the waveform of a video or audio."""
+
     @_builtins.property
-    def page(self) -> Global___Operation.Page: ...
+    def page(self) -> Global___Operation.Page:
+        """Renders a page of a document."""
+
     @_builtins.property
-    def extract_text(self) -> Global___Operation.ExtractText: ...
+    def extract_text(self) -> Global___Operation.ExtractText:
+        """Extracts the text of a document."""
+
     def __init__(
         self,
         *,

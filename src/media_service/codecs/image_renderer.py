@@ -113,7 +113,7 @@ class ImageRenderer:
         the rising percentage of the computed pixels.
 
         Raises InvalidArgument (MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED), FailedPrecondition
-        (OPERATION_NOT_APPLICABLE, MAX_BYTES_TOO_SMALL), DataLoss (BLOB_MISSING), Unavailable
+        (OPERATION_NOT_APPLICABLE, MAX_SIZE_TOO_SMALL), DataLoss (BLOB_MISSING), Unavailable
         (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE). Cancelling kills the child.
         """
         named = dict(overlays or {})

@@ -23,7 +23,7 @@ SURROUND = "anoisesrc=d=6:c=pink:r=48000:seed=5:a=0.2,pan=5.1|c0=c0|c1=c0|c2=c0|
         (QUIET, "normalize:-16", -16, -1),
         (QUIET, "normalize:-23", -23, -1),
         (SPEECH.format(rate=44100), "normalize:-14", -14, -1),
-        (SPEECH.format(rate=8000), "normalize:-16:peak=-3", -16, -3),
+        (SPEECH.format(rate=8000), "normalize:-16:max_peak_dbtp=-3", -16, -3),
         (SPEECH.format(rate=96000), "normalize:-30", -30, -1),
         (SURROUND, "normalize:-23", -23, -1),
         (SURROUND, "normalize:-16,audio:WAV:channels=2", -16, -1),
@@ -78,6 +78,6 @@ async def test_what_has_no_loudness_stays_as_it_is(tmp_path: Path, make: Make, g
 
 async def test_what_cannot_be_so_loud_comes_as_near_as_it_can(tmp_path: Path, make: Make) -> None:
     source = generated(tmp_path / "a.wav", "sine=f=500:r=44100:d=3")
-    found, highest = loudness((await make(source, "normalize:-5:peak=-6")).path)
+    found, highest = loudness((await make(source, "normalize:-5:max_peak_dbtp=-6")).path)
     assert -14 < found < -5
     assert highest <= -5.9

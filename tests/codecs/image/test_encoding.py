@@ -166,16 +166,18 @@ async def test_metadata_is_kept_without_places(
 
 
 @pytest.mark.parametrize("name", ["JPEG", "WEBP", "PNG", "GIF"])
-@pytest.mark.parametrize("max_bytes", [30_000, 60_000])
+@pytest.mark.parametrize("max_size_bytes", [30_000, 60_000])
 async def test_compress_to_a_number_of_bytes(
-    renderer: ImageRenderer, path: Path, name: str, max_bytes: int
+    renderer: ImageRenderer, path: Path, name: str, max_size_bytes: int
 ) -> None:
-    _, data = await render(renderer, path, f"convert:{name},compress:max_bytes={max_bytes}")
-    assert len(data) <= max_bytes
+    _, data = await render(
+        renderer, path, f"convert:{name},compress:max_size_bytes={max_size_bytes}"
+    )
+    assert len(data) <= max_size_bytes
 
 
 async def test_of_what_fits_the_best_is_taken(renderer: ImageRenderer, path: Path) -> None:
-    _, data = await render(renderer, path, "convert:JPEG,compress:max_bytes=40000")
+    _, data = await render(renderer, path, "convert:JPEG,compress:max_size_bytes=40000")
     sizes = [
         len((await render(renderer, path, f"convert:JPEG:quality={quality}"))[1])
         for quality in range(1, 96)
@@ -187,8 +189,8 @@ async def test_a_size_that_cannot_be_reached_is_an_error(
     renderer: ImageRenderer, path: Path
 ) -> None:
     for name in ("JPEG", "PNG", "TIFF"):
-        reason = await refusal(renderer, path, f"convert:{name},compress:max_bytes=500")
-        assert reason is Reason.MAX_BYTES_TOO_SMALL
+        reason = await refusal(renderer, path, f"convert:{name},compress:max_size_bytes=500")
+        assert reason is Reason.MAX_SIZE_TOO_SMALL
 
 
 @pytest.mark.parametrize("name", ["JPEG", "WEBP"])

@@ -221,7 +221,7 @@ async def test_a_budget_is_given_in_turn() -> None:
         "resize:4000x:enlarge,convert:AVIF:effort=0",
         "resize:2500x2500:fit=COVER:gravity=ENTROPY:enlarge,convert:WEBP",
         "resize:2000x2000:fit=CONTAIN,convert:GIF",
-        "pad:1200,compress:max_bytes=100000000,convert:PNG",
+        "pad:1200,compress:max_size_bytes=100000000,convert:PNG",
         "trim,resize:2500x2000:fit=FILL:enlarge,flip:VERTICAL,convert:JPEG",
         "text:tiled:tile:margin=1500,convert:PNG",
     ],

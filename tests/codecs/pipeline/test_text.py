@@ -51,6 +51,8 @@ def refusal(text: str) -> str:
         ("rotate:-0.0", "rotate"),
         ("rotate:360", "rotate"),
         ("rotate:270:F80", "rotate:degrees=-90.0:background=ff8800"),
+        ("rotate:45:#f80", "rotate:degrees=45.0:background=ff8800"),
+        ("tint:#FF8800", "tint:color=ff8800"),
         ("rotate:-180", "rotate:degrees=180.0"),
         ("hue:-270", "hue"),
         ("text:a:color=FFF:degrees=-360", "text:text=a"),

@@ -48,7 +48,7 @@ async def test_frames_are_named_by_their_time_in_the_edited_video(studio: Studio
 
 async def test_frames_are_no_wider_than_wanted_and_never_enlarged(studio: Studio, ordinary: Path):
     for wanted, width in ((160, 160), (3840, 320)):
-        [made] = await studio.all(ordinary, f"frames:1:width={wanted}")
+        [made] = await studio.all(ordinary, f"frames:1:max_width={wanted}")
         assert (made.content_type, made.width) == ("application/zip", width)
         with zipfile.ZipFile(made.path) as archive:
             first = pyvips.Image.new_from_buffer(archive.read("00000000.jpg"), "")
@@ -65,7 +65,7 @@ async def test_frames_are_a_thousand_at_most(studio: Studio, tmp_path: Path):
 
 @pytest.mark.parametrize("interval", [2, 10], ids=["decoded", "sought"])
 async def test_a_storyboard_says_where_each_moment_is(studio: Studio, counted: Path, interval: int):
-    text, sheet = await studio.all(counted, f"storyboard:{interval}:width=32")
+    text, sheet = await studio.all(counted, f"storyboard:{interval}:max_width=32")
     assert (text.content_type, text.suffix) == ("text/vtt", ".vtt")
     assert (sheet.content_type, sheet.suffix) == ("image/jpeg", "")
     words = text.path.read_text()
@@ -95,7 +95,7 @@ async def test_a_storyboard_has_a_hundred_frames_unless_the_video_is_short(
     path = generated(tmp_path / "long.mp4", "color=gray:s=32x32:r=2:d=500")
     text, _ = await studio.all(path, "storyboard")
     assert text.path.read_text().count("-->") == 100
-    text, _ = await studio.all(path, "storyboard:0.1:width=32")
+    text, _ = await studio.all(path, "storyboard:0.1:max_width=32")
     assert text.path.read_text().count("-->") == 400
 
 
@@ -103,7 +103,7 @@ async def test_a_storyboard_has_a_hundred_frames_unless_the_video_is_short(
 async def test_a_preview_loops_moments_of_the_whole_video(
     studio: Studio, counted: Path, form: str, content_type: str
 ):
-    ops = f"preview:3:width=32:frame_rate=5:format={form}"
+    ops = f"preview:3:max_width=32:frame_rate=5:format={form}"
     [made] = await studio.all(counted, ops)
     assert (made.content_type, made.width, made.height) == (content_type, 32, 24)
     data = made.path.read_bytes()

@@ -75,7 +75,7 @@ async def test_a_pipeline_that_only_edits_is_transcoded(studio: Studio, ordinary
 
 
 async def test_how_it_is_encoded_may_be_said_before_it_is_edited(studio: Studio, ordinary: Path):
-    made = await studio.make(ordinary, "transcode:height=120,clip:1")
+    made = await studio.make(ordinary, "transcode:max_height=120,clip:1")
     video_stream = stream(made, "video")
     assert (video_stream["height"], int(video_stream["nb_read_frames"])) == (120, 25)
 
@@ -119,13 +119,13 @@ async def test_pixels_become_square(studio: Studio, tmp_path: Path):
 
 
 async def test_it_is_never_larger_than_the_original(studio: Studio, ordinary: Path):
-    video_stream = stream(await studio.make(ordinary, "transcode:height=1080"), "video")
+    video_stream = stream(await studio.make(ordinary, "transcode:max_height=1080"), "video")
     assert (video_stream["width"], video_stream["height"]) == (320, 240)
 
 
 async def test_its_shorter_side_is_what_was_asked_for(studio: Studio, tmp_path: Path):
     path = generated(tmp_path / "tall.mp4", "testsrc2=s=180x320:r=25:d=0.4")
-    video_stream = stream(await studio.make(path, "transcode:height=90"), "video")
+    video_stream = stream(await studio.make(path, "transcode:max_height=90"), "video")
     assert (video_stream["width"], video_stream["height"]) == (90, 160)
 
 
@@ -165,7 +165,7 @@ async def test_many_channels_become_two_that_are_as_loud_as_wanted(studio: Studi
     audio = f"aevalsrc='{channels}':c=5.1:d=6"
     path = generated(tmp_path / "around.mp4", "testsrc2=s=64x48:r=25:d=6", audio, *options)
     for lufs in (-23, -12):
-        made = await studio.make(path, f"normalize:{lufs},transcode:audio_kbps=256")
+        made = await studio.make(path, f"normalize:{lufs},transcode:audio_bit_rate_kbps=256")
         assert loudness(made)[0] == pytest.approx(lufs, abs=0.7)
 
 
@@ -198,7 +198,7 @@ async def test_what_is_brighter_than_a_screen_can_show_is_brought_down_to_it(
 async def test_it_takes_no_more_bits_than_allowed(studio: Studio, tmp_path: Path):
     noise = "nullsrc=s=320x240:r=25:d=3,geq=lum=random(1)*255:cb=128:cr=128"
     path = generated(tmp_path / "noise.mp4", noise)
-    made = await studio.make(path, "transcode:video_kbps=200")
+    made = await studio.make(path, "transcode:video_bit_rate_kbps=200")
     assert int(stream(made, "video")["bit_rate"]) < 400_000
     made = await studio.make(path, "transcode")
     assert int(stream(made, "video")["bit_rate"]) < 800_000, "the profile of 240 says 400"
@@ -365,7 +365,7 @@ async def test_a_watermark_is_where_it_would_be_in_an_image(studio: Studio, tmp_
     for place, red in {(30, 30): True, (90, 50): True, (10, 30): False, (110, 30): False}.items():
         assert (made(*place)[0] > 200) is red, place
     half = frame_at(
-        await studio.make(path, f"{mark}:opacity=0.5,transcode:height=120", overlays), 0
+        await studio.make(path, f"{mark}:opacity=0.5,transcode:max_height=120", overlays), 0
     )
     assert half(30, 20)[0] == pytest.approx(128, abs=15)
     assert half(30, 20)[2] == pytest.approx(128, abs=15)

@@ -46,7 +46,7 @@ def encoding_for(source: AvSource, message: Any) -> Encoding:
     original, source_channels = track.get("audio_codec", ""), track.get("audio_channels", 0)
     codec = message.codec if message else codec_like(original)
     channels = message.channels if message and message.HasField("channels") else None
-    kbps = message.kbps if message else kbps_like(source)
+    kbps = message.bit_rate_kbps if message else kbps_like(source)
     deep = original.startswith(DEEP_CODECS)
     match codec:
         case Audio.AAC:

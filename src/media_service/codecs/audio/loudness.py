@@ -75,17 +75,18 @@ async def loudness_correction(
     original = await measure(source, edits, channels, Correction(), report_first)
     if not original.integrated > GATE:
         return Correction()
-    gain = target.lufs - original.integrated
-    if original.peak + gain <= target.peak:
+    gain = target.loudness_lufs - original.integrated
+    if original.peak + gain <= target.max_peak_dbtp:
         return Correction(gain)
     max_gain = gain + MAX_LIMITED
     rate = source.first_audio_track.get("audio_sample_rate_hz") or 48_000
-    limit = target.peak - RESAMPLING_MARGIN
+    limit = target.max_peak_dbtp - RESAMPLING_MARGIN
     for attempt in range(1, MAX_ATTEMPTS):
         report_attempt = report_range(report, 1 - 0.5**attempt, 1 - 0.5 ** (attempt + 1))
         correction = Correction(gain, limit, rate)
         corrected = await measure(source, edits, channels, correction, report_attempt)
-        missing, above = target.lufs - corrected.integrated, corrected.peak - target.peak
+        missing = target.loudness_lufs - corrected.integrated
+        above = corrected.peak - target.max_peak_dbtp
         if abs(missing) <= TOLERANCE and above <= TOLERANCE:
             break
         gain, limit = min(gain + missing, max_gain), limit - max(0.0, above)

@@ -25,12 +25,12 @@ T = TypeVar("T")
 
 
 def compress(image: Image, encoding: Encoding, message: Operation.Compress) -> bytes:
-    """Raises FailedPrecondition (MAX_BYTES_TOO_SMALL)."""
+    """Raises FailedPrecondition (MAX_SIZE_TOO_SMALL)."""
     if message.HasField("quality"):
         return encode(image, replace(encoding, quality=message.quality))
     image = image.copy_memory()
-    if message.HasField("max_bytes"):
-        return best_within(image, attempts(encoding), message.max_bytes)
+    if message.HasField("max_size_bytes"):
+        return best_within(image, attempts(encoding), message.max_size_bytes)
     target = message.similarity if message.HasField("similarity") else LOOKS_SAME
     return smallest_similar(image, encoding, target)
 
@@ -47,10 +47,10 @@ def max_quality(encoding: Encoding) -> int:
     return encoding.convert.quality if encoding.convert.HasField("quality") else MAX_QUALITY
 
 
-def best_within(image: Image, encodings: Sequence[Encoding], max_bytes: int) -> bytes:
+def best_within(image: Image, encodings: Sequence[Encoding], max_size_bytes: int) -> bytes:
     """The best encoding that fits. Sizes practically always rise with the quality.
 
-    Raises FailedPrecondition (MAX_BYTES_TOO_SMALL).
+    Raises FailedPrecondition (MAX_SIZE_TOO_SMALL).
     """
     best = b""
     smallest = 0
@@ -58,7 +58,7 @@ def best_within(image: Image, encodings: Sequence[Encoding], max_bytes: int) -> 
     def too_large(encoding: Encoding) -> bool:
         nonlocal best, smallest
         data = encode(image, encoding)
-        if len(data) > max_bytes:
+        if len(data) > max_size_bytes:
             smallest = len(data)
             return True
         best = max(best, data, key=len)
@@ -67,9 +67,9 @@ def best_within(image: Image, encodings: Sequence[Encoding], max_bytes: int) -> 
     first_true(encodings, too_large)
     if not best:
         raise FailedPrecondition(
-            Reason.MAX_BYTES_TOO_SMALL,
-            f"max_bytes is {max_bytes}, but {image.width} × {image.height} pixels need at least"
-            f" {smallest} bytes as {encodings[0].format.name}.",
+            Reason.MAX_SIZE_TOO_SMALL,
+            f"max_size_bytes is {max_size_bytes}, but {image.width} × {image.height} pixels need"
+            f" at least {smallest} bytes as {encodings[0].format.name}.",
         )
     return best
 

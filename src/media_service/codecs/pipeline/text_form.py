@@ -122,8 +122,8 @@ def normalized(operation: Operation) -> Operation:
 
 
 def normal_color(text: str) -> str:
-    """`ff8800` for `F80` and for `ff8800FF`."""
-    text = text.lower()
+    """`ff8800` for `#F80` and for `ff8800FF`."""
+    text = text.lower().removeprefix("#")
     if len(text) == 3:
         text = "".join(2 * digit for digit in text)
     return text.removesuffix("ff") if len(text) == 8 else text

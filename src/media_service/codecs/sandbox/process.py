@@ -50,7 +50,7 @@ CHILD_ERRORS: dict[str, type[MediaError]] = {
     Reason.PROCESSING_LIMIT_EXCEEDED: InvalidArgument,
     Reason.OPERATION_NOT_APPLICABLE: FailedPrecondition,
     Reason.DOCUMENT_ENCRYPTED: FailedPrecondition,
-    Reason.MAX_BYTES_TOO_SMALL: FailedPrecondition,
+    Reason.MAX_SIZE_TOO_SMALL: FailedPrecondition,
     Reason.PROCESSING_UNAVAILABLE: Unavailable,
 }
 # A process that closed its socket is about to exit. A hostile one that does not is killed.

@@ -29,7 +29,7 @@ async def render(task: AvTask) -> Sequence[Output]:
     """Raises as `Program.wait`, and FailedPrecondition (OPERATION_NOT_APPLICABLE) if there is no
     audio track, or no audio is left."""
     rate = task.source.first_audio_track.get("audio_sample_rate_hz") or DEFAULT_RATE
-    if task.message.form == Operation.Waveform.JSON:
+    if task.message.format == Operation.Waveform.JSON:
         return [await as_json(task, rate)]
     return [await as_image(task, rate)]
 
@@ -74,6 +74,6 @@ async def as_image(task: AvTask, rate: int) -> Output:
         message.height,
         message.color,
         message.background,
-        webp=message.form == Operation.Waveform.WEBP,
+        webp=message.format == Operation.Waveform.WEBP,
     )
     return await draw_waveform(task.stack, drawing, peaks)

@@ -22,7 +22,7 @@ async def render(task: AvTask) -> Sequence[Output]:
     """JPEGs, named by their time in milliseconds of the output, stored without compression. Raises
     as `Program.wait`."""
     source, edits, message = task.source, task.edits, task.message
-    size = fit_width((source.width, source.height), message.width)
+    size = fit_width((source.width, source.height), message.max_width)
     interval = max(message.interval_seconds, edits.seconds / MAX_FRAMES)
     count = max(1, min(MAX_FRAMES, -int(-edits.seconds // interval)))
     sampler = FrameSampler(size, interval, count, "yuvj420p", JPEG, exact=True)

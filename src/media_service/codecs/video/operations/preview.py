@@ -84,12 +84,12 @@ async def render(task: AvTask) -> Sequence[Output]:
 async def find_moments(task: AvTask) -> Moments:
     """Raises InvalidArgument (MEDIA_CORRUPT) if there is no frame to be shown."""
     source, edits, message = task.source, task.edits, task.message
-    size = fit_width((source.width, source.height), message.width)
-    moments = Moments(source, spread(edits, message.seconds), size, message.frame_rate)
+    size = fit_width((source.width, source.height), message.max_width)
+    moments = Moments(source, spread(edits, message.duration_seconds), size, message.frame_rate)
     if await moments.have_frames():
         return moments
     # The video track ends early, as in an audio file with one frame.
-    end = min(edits.end, edits.start + message.seconds * edits.speed)
+    end = min(edits.end, edits.start + message.duration_seconds * edits.speed)
     moments = replace(moments, ranges=[replace(edits, end=end)])
     if await moments.have_frames():
         return moments

@@ -27,7 +27,7 @@ async def render(task: AvTask) -> Sequence[Output]:
     wanted = message.interval_seconds or max(1.0, edits.seconds / DEFAULT_FRAMES)
     interval = max(wanted, edits.seconds / MAX_FRAMES)
     count = max(1, min(MAX_FRAMES, -int(-edits.seconds // interval)))
-    size = fit_short_side(fit_width((source.width, source.height), message.width), None)
+    size = fit_short_side(fit_width((source.width, source.height), message.max_width), None)
     sampler = FrameSampler(size, interval, count, PIXELS, RAW, exact=False)
     columns = math.ceil(math.sqrt(count * size[1] / size[0]))
     grid = (columns, math.ceil(count / columns))

@@ -22,7 +22,7 @@ async def render(task: AvTask) -> Sequence[Output]:
     Raises as `Program.wait`.
     """
     source, edits, message = task.source, task.edits, task.message
-    height = message.height if message.HasField("height") else None
+    height = message.max_height if message.HasField("max_height") else None
     size = graph.fit_short_side((source.width, source.height), height)
     rate = {"fps": source.frame_rate}
     tracks = graph.edited_tracks(task.stack, source, edits, size, rate=rate)
@@ -34,7 +34,7 @@ async def render(task: AvTask) -> Sequence[Output]:
         correction = await loudness_correction(source, edits, report, channels)
     audio = [downmixed(correction.applied(downmixed(track))) for track in tracks.audio]
     codec = CODECS[message.codec]
-    kbps = message.video_kbps or max_kbps(task.profiles, min(size))
+    kbps = message.video_bit_rate_kbps or max_kbps(task.profiles, min(size))
     options = {
         **codec.options,
         codec.max_rate_option: f"{kbps}k",
@@ -45,7 +45,7 @@ async def render(task: AvTask) -> Sequence[Output]:
         "map_chapters": -1,
     }
     if audio:
-        options["b:a"] = f"{message.audio_kbps}k"
+        options["b:a"] = f"{message.audio_bit_rate_kbps}k"
     for number, (_, track) in enumerate(source.audio_tracks[: len(audio)]):
         if language := track.get("language"):
             options[f"metadata:s:a:{number}"] = f"language={language}"
