@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from media_service.access.links import LinkSigner, key_from
+from media_service.access.link_signer import LinkSigner, key_from
 from media_service.access.page_tokens import PageTokens
 from media_service.access.tokens import TokenVerifier
 from media_service.blobs.model import PUBLIC, RAW
@@ -26,8 +26,8 @@ from media_service.codecs.image_renderer import (
 from media_service.codecs.inspector import Inspector
 from media_service.config import Config, ConfigError
 from media_service.db.database import Database
-from media_service.downloads.links import ReadLinks
-from media_service.downloads.playback import StreamService
+from media_service.downloads.playback import PlaybackService
+from media_service.downloads.read_links import ReadLinks
 from media_service.downloads.service import DownloadService
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.handler import JobHandler
@@ -41,7 +41,7 @@ from media_service.media.service import MediaService
 from media_service.media.usage import UsageCounter
 from media_service.reconcile.model import GRACE
 from media_service.reconcile.service import Reconciler
-from media_service.renders.cache import RenderCache, forget_unused
+from media_service.renders.cache import RenderCache, remove_unused
 from media_service.renders.service import RenderService
 from media_service.renditions.delete import DeletionService, purge_due
 from media_service.renditions.ingest import IngestHandler
@@ -243,14 +243,14 @@ async def server(
         )
         reader = MediaReader(parts.database)
         downloads = DownloadService(reader, PublicReader(parts.database), parts.stores, usage)
-        playing = StreamService(parts.database, MediaReader(parts.database, bare=True))
+        playback = PlaybackService(parts.database, MediaReader(parts.database, bare=True))
         services = Services(
             uploads,
             upload_parts,
             downloads,
             rendering,
-            playing,
-            ReadLinks(reader, downloads, rendering, playing, signer, config.rest_url),
+            playback,
+            ReadLinks(reader, downloads, rendering, playback, signer, config.rest_url),
             MediaService(parts.database, reader, page_tokens, config.purge_after),
             DeletionService(parts.database),
             JobService(parts.database, reader),
@@ -345,7 +345,7 @@ def periodic_tasks(config: Config, parts: Base) -> Sequence[PeriodicTask]:
         PeriodicTask("expired media", minute, partial(expire_due, database, config.purge_after)),
         PeriodicTask("expired idempotency keys", minute, partial(expire_keys, database)),
         PeriodicTask("purged media", minute, partial(purge_due, database)),
-        PeriodicTask("unused renders", minute, partial(forget_unused, database)),
+        PeriodicTask("unused renders", minute, partial(remove_unused, database)),
         PeriodicTask("old jobs", minute, partial(forget_ended, database)),
         PeriodicTask("expired watch tickets", minute, partial(remove_expired_tickets, database)),
         PeriodicTask("segments of abandoned streams", minute, partial(remove_abandoned, database)),

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from media_service.access.links import LinkSigner, key_from
+from media_service.access.link_signer import LinkSigner, key_from
 from media_service.clock import now
 from tests.e2e.conftest import Service
 from tests.support.media.small_files import film, jpeg

@@ -18,7 +18,7 @@ from mediaservice.v1 import (
     media_service_pb2,
 )
 
-from media_service.access.links import LinkSigner, key_from
+from media_service.access.link_signer import LinkSigner, key_from
 from media_service.clock import now
 from media_service.config import ConfigError
 from media_service.ids import new_id

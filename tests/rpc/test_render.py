@@ -17,8 +17,8 @@ from PIL import Image
 from media_service.access.owner import Owner
 from media_service.codecs.image_renderer import ImageRenderer, RenderedImage
 from media_service.renders import cache
-from media_service.renders.fair_queue import Turns
-from media_service.renders.memory import Memory
+from media_service.renders.buffered_renders import BufferedRenders
+from media_service.renders.fair_queue import FairQueue
 from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
 from tests.rpc.test_links import Anybody, link, somebody
 from tests.support.media.small_files import film, gif, jpeg, noise, png
@@ -339,11 +339,11 @@ class Held:
         self.go_on = asyncio.Event()
         self.asked = self.waiting = self.cancelled = 0
         self.made: list[str] = []
-        really, turn = ImageRenderer.render, Turns.of
+        really, turn = ImageRenderer.render, FairQueue.turn
 
-        def ask(turns: Turns, owner: Owner) -> AbstractAsyncContextManager[None]:
+        def ask(queue: FairQueue, owner: Owner) -> AbstractAsyncContextManager[None]:
             self.asked += 1
-            return turn(turns, owner)
+            return turn(queue, owner)
 
         @asynccontextmanager
         async def wait(
@@ -360,7 +360,7 @@ class Held:
                 yield rendered
 
         monkeypatch.setattr(ImageRenderer, "render", wait)
-        monkeypatch.setattr(Turns, "of", ask)
+        monkeypatch.setattr(FairQueue, "turn", ask)
 
     async def until(self, is_it: Callable[[], bool]) -> None:
         async def look() -> bool:
@@ -545,13 +545,13 @@ async def test_a_picture_counts_in_memory_until_its_reader_has_it(
     monkeypatch: pytest.MonkeyPatch, start: Start
 ) -> None:
     """Whoever reads slowly holds it, long after it was stored."""
-    memories: list[Memory] = []
+    buffers: list[BufferedRenders] = []
 
-    def make(most: int) -> Memory:
-        memories.append(Memory(most))
-        return memories[-1]
+    def create(max_bytes: int) -> BufferedRenders:
+        buffers.append(BufferedRenders(max_bytes))
+        return buffers[-1]
 
-    monkeypatch.setattr(cache, "Memory", make)
+    monkeypatch.setattr(cache, "BufferedRenders", create)
     service = await start(work=True)
     cat = await service.caller("cat")
     media_id = await ready(cat, noise(1800, 1200))
@@ -564,13 +564,13 @@ async def test_a_picture_counts_in_memory_until_its_reader_has_it(
         await slow.read()
         await kept(service, 1)
         size = await size_of_kept(service)
-        (memory,) = memories
-        assert memory.has_room(cache.IN_MEMORY - size)
-        assert not memory.has_room(cache.IN_MEMORY - size + 1)
+        (buffered,) = buffers
+        assert buffered.has_room(cache.MAX_BUFFERED_BYTES - size)
+        assert not buffered.has_room(cache.MAX_BUFFERED_BYTES - size + 1)
         slow.cancel()
 
     async def empty() -> bool:
-        return memory.has_room(cache.IN_MEMORY)
+        return buffered.has_room(cache.MAX_BUFFERED_BYTES)
 
     await eventually_async(empty)
 

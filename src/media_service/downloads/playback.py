@@ -1,4 +1,4 @@
-"""Use cases of playing films."""
+"""Playback of streams: playlists, the manifest, segments and storyboards."""
 
 import hashlib
 import re
@@ -11,7 +11,7 @@ from media_service.clock import now
 from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.db.database import Database
 from media_service.db.transaction import Connection
-from media_service.downloads.playlist_cache import Playlists
+from media_service.downloads.playlist_cache import PlaylistCache
 from media_service.errors import MediaError, NotFound, Reason, Unavailable
 from media_service.jobs import queries as jobs
 from media_service.media import queries as catalogue
@@ -24,26 +24,28 @@ from media_service.renditions.streams.model import INIT, Overview, Stream, Timel
 from media_service.storage.checksums import Checksums
 
 MASTER, MANIFEST, FRAMES = "master.m3u8", "manifest.mpd", "iframes.m3u8"
-# What public paths of streams begin with.
+# The first segment of public paths of streams.
 STREAMS = "streams"
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-PART = re.compile(rf"({UUID.pattern})/([a-z0-9]{{1,16}})/([a-z0-9]{{1,16}}\.(?:m3u8|mp4|m4s|vtt))")
-# Of a storyboard: its times name the pictures as they lie beside each other in `renditions/`, too.
-BOARD = re.compile(r"([a-z0-9][a-z0-9_.-]{0,63})/content")
+TRACK_FILE = re.compile(
+    rf"({UUID.pattern})/([a-z0-9]{{1,16}})/([a-z0-9]{{1,16}}\.(?:m3u8|mp4|m4s|vtt))"
+)
+# Cues of a storyboard name its images by a relative path, which is the same in `renditions/`.
+STORYBOARD = re.compile(r"([a-z0-9][a-z0-9_.-]{0,63})/content")
 SEGMENT = re.compile(r"([1-9][0-9]{0,8})\.(m4s|vtt)")
 VTT = "text/vtt; charset=utf-8"
 
 
-class StreamService:
+class PlaybackService:
     """`reader`: finds media, which need not have their renditions."""
 
     def __init__(self, database: Database, reader: MediaReader) -> None:
         self._database = database
         self._reader = reader
-        self._playlists = Playlists()
+        self._playlists = PlaylistCache()
 
     async def public(self, path: str) -> Content:
-        """As `open`, of a media that anybody may see: its id, and behind it the path. Raises
+        """As `open`, for a published media. `path`: its id, then the file of the stream. Raises
         NotFound (MEDIA_NOT_FOUND, RENDITION_NOT_FOUND), Unavailable (MEDIA_NOT_READY)."""
         media_id, _, rest = path.partition("/")
         media = await self._reader.find(media_id) if UUID.fullmatch(media_id) else None
@@ -52,7 +54,7 @@ class StreamService:
         return await self.open(media, rest)
 
     async def check(self, media: Media) -> None:
-        """Raises NotFound (RENDITION_NOT_FOUND) unless there is a stream, or will be soon."""
+        """Raises NotFound (RENDITION_NOT_FOUND) unless a stream exists or is being encoded."""
         async with self._database.connection() as db:
             if media.media_id in await queries.current(db, [media.media_id]):
                 return
@@ -61,23 +63,23 @@ class StreamService:
             raise error
 
     async def open(self, media: Media, path: str) -> Content:
-        """What lies at this path of the stream of a media: a playlist, a manifest, a segment, or a
-        storyboard: what players show of a film.
+        """The file at this path of a media's stream: a playlist, the manifest, a segment, or a
+        storyboard.
 
         Raises NotFound (RENDITION_NOT_FOUND), FailedPrecondition (MEDIA_NOT_READY,
         MEDIA_QUARANTINED, MEDIA_DELETED).
         """
         readable(media)
-        if part := PART.fullmatch(path):
-            return await self._part(media, *part.groups())
-        if board := BOARD.fullmatch(path):
-            return await self._board(media, board[1])
+        if track_file := TRACK_FILE.fullmatch(path):
+            return await self._track_file(media, *track_file.groups())
+        if storyboard := STORYBOARD.fullmatch(path):
+            return await self._storyboard(media, storyboard[1])
         if path not in {MASTER, MANIFEST}:
             raise no_such(media)
         stream = await self._current(media)
         key = (media.media_id, stream.stream_id, path)
-        make = partial(self._whole, media, stream, path)
-        return await self._playlists.get(key, final=stream.ready, make=make)
+        generate = partial(self._master_or_manifest, media, stream, path)
+        return await self._playlists.get(key, final=stream.ready, generate=generate)
 
     async def _current(self, media: Media) -> Stream:
         async with self._database.connection() as db:
@@ -86,30 +88,29 @@ class StreamService:
                 raise await missing(db, media)
         return stream
 
-    async def _whole(self, media: Media, stream: Stream, path: str) -> Content:
-        """The playlist of playlists, or the manifest."""
+    async def _master_or_manifest(self, media: Media, stream: Stream, path: str) -> Content:
         async with self._database.connection() as db:
             overview = Overview(stream, await queries.states(db, stream))
-            check_begun(overview)
+            check_playable(overview)
             if path == MASTER:
                 text = hls.master(overview, stream.stream_id)
                 return counted(in_memory(text, hls.CONTENT_TYPE, stream), media)
             if not stream.ready:
                 raise not_ready(
                     media.media_id,
-                    "The DASH manifest is ready when the stream is complete; HLS plays sooner.",
+                    "The DASH manifest appears when the stream is complete. HLS plays earlier.",
                 )
             timelines = {
                 name: await queries.timeline(db, stream.stream_id, name)
                 for name in stream.ladder.names
                 if name in overview.tracks
             }
-        if not all(timelines.values()):  # it was removed just now
+        if not all(timelines.values()):  # the stream was removed since
             raise no_such(media)
         text = dash.manifest(overview, timelines, stream.stream_id)
         return counted(in_memory(text, dash.CONTENT_TYPE, stream), media)
 
-    async def _part(self, media: Media, stream_id: str, track: str, name: str) -> Content:
+    async def _track_file(self, media: Media, stream_id: str, track: str, name: str) -> Content:
         if found := SEGMENT.fullmatch(name):
             return await self._segment(media, stream_id, track, int(found[1]), found[2])
         if name == "init.mp4":
@@ -121,16 +122,15 @@ class StreamService:
         if stream is None:
             raise no_such(media)
         key = (media.media_id, stream_id, f"{track}/{name}")
-        make = partial(self._track, media, stream, track, name)
-        return await self._playlists.get(key, final=stream.ready, make=make)
+        generate = partial(self._track_playlist, media, stream, track, name)
+        return await self._playlists.get(key, final=stream.ready, generate=generate)
 
-    async def _track(self, media: Media, stream: Stream, track: str, name: str) -> Content:
-        """The playlist of one track."""
+    async def _track_playlist(self, media: Media, stream: Stream, track: str, name: str) -> Content:
         async with self._database.connection() as db:
             segments = await queries.timeline(db, stream.stream_id, track)
         timeline = Timeline(stream, track, segments)
-        pictures = {rung.name for rung in stream.ladder.rungs}
-        if not segments or (name == FRAMES and track not in pictures):
+        video_tracks = {rung.name for rung in stream.ladder.rungs}
+        if not segments or (name == FRAMES and track not in video_tracks):
             raise no_such(media)
         if track not in stream.ladder.names:
             text = hls.subtitles(timeline)
@@ -138,18 +138,18 @@ class StreamService:
             text = hls.frames(timeline) if name == FRAMES else hls.media(timeline)
         return in_memory(text, hls.CONTENT_TYPE, stream)
 
-    async def _board(self, media: Media, name: str) -> Content:
-        """The times or the pictures of a storyboard. Nothing else that was made of the media: who
-        may see the stream may not see all."""
+    async def _storyboard(self, media: Media, name: str) -> Content:
+        """The cues or the images of a storyboard. No other rendition: a link to the stream does not
+        give access to all of them."""
         async with self._database.connection() as db:
-            whole = (await catalogue.get_many(db, [media.media_id])).get(media.media_id)
-        for found in whole.renditions if whole else ():
+            complete = (await catalogue.get_many(db, [media.media_id])).get(media.media_id)
+        for rendition in complete.renditions if complete else ():
             if (
-                found.name == name
-                and found.pipeline
-                and stored_pipeline(found.pipeline).companion_suffix
+                rendition.name == name
+                and rendition.pipeline
+                and stored_pipeline(rendition.pipeline).companion_suffix
             ):
-                content = stored(found.blob, found.content_type, "", found.create_time)
+                content = stored(rendition.blob, rendition.content_type, "", rendition.create_time)
                 return replace(content, revalidate=True)
         raise no_such(media)
 
@@ -160,35 +160,35 @@ class StreamService:
             blob = await queries.segment(db, media.media_id, stream_id, track, number)
         if blob is None:
             raise no_such(media)
-        sound = "audio/mp4" if track.startswith("a") else "video/mp4"
-        kind = VTT if extension == "vtt" else sound
-        return stored(blob, kind, "", media.create_time)
+        mp4 = "audio/mp4" if track.startswith("a") else "video/mp4"
+        return stored(blob, VTT if extension == "vtt" else mp4, "", media.create_time)
 
 
-def check_begun(overview: Overview) -> None:
-    """Raises Unavailable (MEDIA_NOT_READY) unless every size and sound can be begun."""
+def check_playable(overview: Overview) -> None:
+    """Raises Unavailable (MEDIA_NOT_READY) unless every track has a first segment."""
     if overview.stream.ready:
         return
     for name in overview.stream.ladder.names:
         state = overview.tracks.get(name)
         if not state or not state.codec or not state.segments:
             raise not_ready(
-                overview.stream.media_id, "The stream has no playable segments yet; try again soon."
+                overview.stream.media_id, "The stream has no playable segments yet. Try again soon."
             )
 
 
 async def missing(db: Connection, media: Media) -> MediaError:
-    """Why there is no stream."""
-    waiting = media.state in {MediaState.PENDING, MediaState.PROCESSING}
-    if waiting or await jobs.is_making(db, media.media_id, STREAM):
-        return not_ready(media.media_id, "The stream does not exist yet; try again soon.")
+    """The error for a media without a stream."""
+    undetermined = media.state in {MediaState.PENDING, MediaState.PROCESSING}
+    if undetermined or await jobs.is_making(db, media.media_id, STREAM):
+        return not_ready(media.media_id, "The stream does not exist yet. Try again soon.")
     return no_such(media)
 
 
 def no_such(media: Media) -> NotFound:
     return NotFound(
         Reason.RENDITION_NOT_FOUND,
-        "There is no such stream, or no such part of it; ProcessMedia with `stream` makes one.",
+        "The media has no stream, or the stream has no such file. To create one, call ProcessMedia"
+        " with the operation `stream`.",
         media_id=media.media_id,
         rendition=STREAM,
     )
@@ -199,14 +199,14 @@ def not_ready(media_id: str, message: str) -> Unavailable:
 
 
 def counted(content: Content, media: Media) -> Content:
-    """Who reads the first playlist views the media."""
+    """Reading the first playlist counts as a view of the media."""
     return replace(content, media_id=media.media_id, use=Use.VIEW)
 
 
-def in_memory(text: str, kind: str, stream: Stream) -> Content:
+def in_memory(text: str, content_type: str, stream: Stream) -> Content:
     data = text.encode()
     digest = hashlib.sha256(data).digest()
     checksums = Checksums(crc32c(data), digest)
     modified = stream.create_time if stream.ready else now()
     etag = f'"{digest.hex()[:32]}"'
-    return Content(data, etag, len(data), checksums, kind, "", modified, revalidate=True)
+    return Content(data, etag, len(data), checksums, content_type, "", modified, revalidate=True)

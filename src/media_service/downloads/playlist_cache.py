@@ -1,4 +1,4 @@
-"""Playlists that were put together, in memory: many ask for the same at the same time."""
+"""Caches generated playlists, which many players request at the same time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,50 +9,49 @@ from media_service.media.content import Content
 # Media id, stream id, path.
 Key = tuple[str, str, str]
 
-# One that grows is asked for by each player again and again.
-GROWING_SECONDS = 0.5
-# All together.
-MOST_BYTES = 32 << 20
+# Every player requests a growing playlist again and again.
+GROWING_TTL_SECONDS = 0.5
+MAX_BYTES = 32 << 20
 
 
 @dataclass(slots=True)
 class Entry:
-    """`until`: when it is put together again, by the clock of the event loop; None: never."""
+    """`expires`: by the clock of the event loop; None: never."""
 
-    making: "asyncio.Task[Content]"
-    until: float | None
+    task: "asyncio.Task[Content]"
+    expires: float | None
 
 
-class Playlists:
+class PlaylistCache:
     def __init__(self) -> None:
         self._entries: dict[Key, Entry] = {}
         self._bytes = 0
 
     async def get(
-        self, key: Key, *, final: bool, make: Callable[[], Awaitable[Content]]
+        self, key: Key, *, final: bool, generate: Callable[[], Awaitable[Content]]
     ) -> Content:
-        """What `make` gives, or gave just now; if it is `final`, whenever."""
+        """The cached playlist, or the result of `generate`. `final`: it will not change."""
         now = asyncio.get_running_loop().time()
         entry = self._entries.get(key)
-        if entry is None or (entry.until is not None and entry.until < now):
-            self._forget(key)
-            until = None if final else now + GROWING_SECONDS
-            entry = Entry(asyncio.ensure_future(make()), until)
+        if entry is None or (entry.expires is not None and entry.expires < now):
+            self._remove(key)
+            expires = None if final else now + GROWING_TTL_SECONDS
+            entry = Entry(asyncio.ensure_future(generate()), expires)
             self._entries[key] = entry
-            entry.making.add_done_callback(lambda made: self._made(key, made))
-        # Whoever goes away leaves it to the others.
-        return await asyncio.shield(entry.making)
+            entry.task.add_done_callback(lambda task: self._generated(key, task))
+        # A cancelled caller leaves the task to the others.
+        return await asyncio.shield(entry.task)
 
-    def _made(self, key: Key, made: "asyncio.Task[Content]") -> None:
-        if made.cancelled() or made.exception():
-            if key in self._entries and self._entries[key].making is made:
+    def _generated(self, key: Key, task: "asyncio.Task[Content]") -> None:
+        if task.cancelled() or task.exception():
+            if key in self._entries and self._entries[key].task is task:
                 del self._entries[key]
             return
-        self._bytes += made.result().size_bytes
-        while self._bytes > MOST_BYTES and len(self._entries) > 1:
-            self._forget(next(iter(self._entries)))
+        self._bytes += task.result().size_bytes
+        while self._bytes > MAX_BYTES and len(self._entries) > 1:
+            self._remove(next(iter(self._entries)))
 
-    def _forget(self, key: Key) -> None:
+    def _remove(self, key: Key) -> None:
         entry = self._entries.pop(key, None)
-        if entry and entry.making.done() and not entry.making.exception():
-            self._bytes -= entry.making.result().size_bytes
+        if entry and entry.task.done() and not entry.task.exception():
+            self._bytes -= entry.task.result().size_bytes

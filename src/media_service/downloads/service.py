@@ -1,4 +1,4 @@
-"""Use cases of reading content."""
+"""Reads the content of originals and renditions."""
 
 import re
 from collections.abc import AsyncGenerator, Mapping
@@ -15,14 +15,14 @@ from media_service.media.service import check_version, find_rendition, readable
 from media_service.media.usage import UsageCounter
 from media_service.storage.blob_store import READ_CHUNK, BlobStore
 
-# Public paths of originals: id and version of the media. The file name is for people alone.
+# Public paths of originals: the media, its version, and a file name, which is not checked.
 ORIGINALS = "originals"
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 ORIGINAL = re.compile(rf"{ORIGINALS}/({UUID})/([1-9][0-9]{{0,8}})/[^/]+")
 
 
 class DownloadService:
-    """`stores`: by name, as blobs name theirs."""
+    """`stores`: by name."""
 
     def __init__(
         self,
@@ -71,8 +71,8 @@ class DownloadService:
 
     async def public(self, path: str) -> Content:
         """The public content at this path: the original of a media (`originals/ID/VERSION/NAME`),
-        or the rendition at this key of the public store, which has no file name, since that may
-        be private. Raises NotFound (MEDIA_NOT_FOUND)."""
+        or the rendition at this key of the public store, without its file name, which may be
+        private. Raises NotFound (MEDIA_NOT_FOUND)."""
         if original := ORIGINAL.fullmatch(path):
             return await self._public_original(original[1], int(original[2]))
         return rendition_content(*await self._public.get(path), filename="")
@@ -85,22 +85,22 @@ class DownloadService:
 
     def read(self, content: Content, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Bytes [start, end). Close the iterator to stop early. A read from the start counts as one
-        use; the other ranges of a download do not."""
+        use; later ranges of the same download do not."""
         if start == 0 and content.use:
             self._usage.add(content.media_id, content.use)
-        source = content.source
-        if isinstance(source, bytes):
-            return pieces(source, start, end)
-        return self._stores[source.store].read(source.key, start, end - start)
+        body = content.body
+        if isinstance(body, bytes):
+            return chunks(body, start, end)
+        return self._stores[body.store].read(body.key, start, end - start)
 
     async def store_url(self, content: Content, ttl: timedelta, *, attachment: bool) -> str | None:
-        """A URL that reads the content past this service; None if its store has none."""
-        source, kind = content.source, content.content_type
-        if isinstance(source, bytes):
+        """A signed URL of the store; None if the store does not support them."""
+        body, content_type = content.body, content.content_type
+        if isinstance(body, bytes):
             return None
-        disposition = content_disposition(content.filename, kind, attachment=attachment)
-        driver = self._stores[source.store].driver
-        return await driver.sign_read(source.key, ttl, kind, disposition)
+        disposition = content_disposition(content.filename, content_type, attachment=attachment)
+        driver = self._stores[body.store].driver
+        return await driver.sign_read(body.key, ttl, content_type, disposition)
 
 
 def rendition_content(media: Media, rendition: Rendition, filename: str) -> Content:
@@ -114,8 +114,8 @@ def rendition_content(media: Media, rendition: Rendition, filename: str) -> Cont
     )
 
 
-async def pieces(data: bytes, start: int, end: int) -> AsyncGenerator[bytes, None]:
-    """Bytes [start, end) as a store gives them out."""
+async def chunks(data: bytes, start: int, end: int) -> AsyncGenerator[bytes, None]:
+    """Bytes [start, end), in chunks as a store yields them."""
     for at in range(start, end, READ_CHUNK):
         yield data[at : min(at + READ_CHUNK, end)]
 
@@ -129,9 +129,9 @@ def not_satisfiable(size: int) -> OutOfRange:
 
 
 def resolve(offset: int, limit: int, size: int) -> tuple[int, int]:
-    """[start, end) from an offset, negative: from the end, and a limit, 0: none.
+    """[start, end). A negative offset counts from the end; limit 0 means none.
 
-    Raises OutOfRange (RANGE_NOT_SATISFIABLE) if it begins past the end.
+    Raises OutOfRange (RANGE_NOT_SATISFIABLE) if the range starts beyond the end.
     """
     start = offset if offset >= 0 else max(0, size + offset)
     if start > size or (start == size and size > 0):

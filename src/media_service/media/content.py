@@ -1,4 +1,4 @@
-"""Content of media, to be read."""
+"""Content: bytes that an answer serves."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,12 +19,12 @@ class Use(StrEnum):
 class Content:
     """The bytes of an original, a rendition or a rendered image, and how HTTP describes them.
 
-    `source`: their blob, or the bytes themselves. `modified`: when they came into being. Content
-    never changes: other bytes have another etag. `revalidate`: the same address may soon have other
-    content. `media_id`, `use`: what reading it from the start counts as; empty and None: nothing.
+    `body`: their blob, or the bytes themselves. Content never changes: other bytes have another
+    etag. `revalidate`: the same URL may soon have other content. `media_id` and `use`: what reading
+    from the start counts as; empty and None: nothing.
     """
 
-    source: Blob | bytes
+    body: Blob | bytes
     etag: str
     size_bytes: int
     checksums: Checksums

@@ -1,4 +1,4 @@
-"""Keeps pictures that were made for a request, for the next one like it."""
+"""Caches renders: in the `raw` store for all processes, and in memory until they are stored."""
 
 import asyncio
 import logging
@@ -21,190 +21,192 @@ from media_service.errors import MediaError
 from media_service.failpoints import failpoint
 from media_service.media.reader import not_found
 from media_service.renders import queries
-from media_service.renders.memory import Memory
-from media_service.renders.model import Identity, Picture, Render
+from media_service.renders.buffered_renders import BufferedRenders
+from media_service.renders.model import Render, RenderId, RenderSpec
 from media_service.storage.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 
-# Of one media. Whoever asks for more of them is trying out numbers.
-MOST = 500
-MOST_BYTES = 512 << 20
-# One in so many looks whether there are more; keys are as good as random. A large one always does.
-LOOK = 8
-LARGE = 1 << 20
-# What this process knows of without asking.
-KNOWN = 10_000
-# Bytes of pictures that are given out from memory, or wait to be stored. Others are stored first.
-IN_MEMORY = 64 << 20
-# Pictures that are stored at a time.
-STORING = 2
-DAY = timedelta(days=1)
-# What was not used for so long goes.
-UNUSED = timedelta(days=30)
+# Of one media. More of them come from clients that enumerate parameters.
+MAX_RENDERS = 500
+MAX_BYTES = 512 << 20
+# One in so many stored renders checks these limits, chosen by its key, and every large one.
+CHECK_INTERVAL = 8
+LARGE_BYTES = 1 << 20
+# Renders that this process finds without a query.
+MAX_KNOWN = 10_000
+# A render that does not fit into this buffer is stored before it is sent.
+MAX_BUFFERED_BYTES = 64 << 20
+CONCURRENT_WRITES = 2
+# How precisely the time of the last use is recorded.
+USE_INTERVAL = timedelta(days=1)
+UNUSED_TTL = timedelta(days=30)
 BATCH = 100
 CLOSE_SECONDS = 10.0
 
 
 @dataclass(slots=True)
 class Known:
-    """`used`: when the database was last told that somebody asked for it."""
+    """`use_time`: the last use that the database knows of."""
 
     render: Render
-    used: datetime
+    use_time: datetime
 
 
 class RenderCache:
-    """Pictures lie beside the originals, in the `raw` store. What a process knows of them may be
-    gone, removed by another: who reads it finds out, and says so (`forget`)."""
+    """What a process knows may be outdated, because another process has removed the render. Who
+    finds its bytes missing calls `forget`."""
 
     def __init__(self, database: Database, raw: BlobStore) -> None:
         self._database = database
         self._raw = raw
         self._placer = Placer(database)
-        self._known: OrderedDict[Identity, Known] = OrderedDict()
+        self._known: OrderedDict[RenderId, Known] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turns = asyncio.Semaphore(STORING)
-        self._memory = Memory(IN_MEMORY)
+        self._writing = asyncio.Semaphore(CONCURRENT_WRITES)
+        self._buffered = BufferedRenders(MAX_BUFFERED_BYTES)
 
     async def close(self) -> None:
-        """Stores what was made, as far as that does not take long."""
+        """Stores what is buffered, unless that takes too long."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def known(self, picture: Picture) -> Render | None:
-        """A picture that this process has made or found before."""
-        identity = picture.identity
-        known = self._known.get(identity)
+    def known(self, spec: RenderSpec) -> Render | None:
+        """A render that this process has produced or found before."""
+        render_id = spec.render_id
+        known = self._known.get(render_id)
         if known is None:
             return None
-        self._known.move_to_end(identity)
-        if now() - known.used > DAY:
-            known.used = now()
-            self._later(self._use(identity))
+        self._known.move_to_end(render_id)
+        if now() - known.use_time > USE_INTERVAL:
+            known.use_time = now()
+            self._in_background(self._record_use(render_id))
         return known.render
 
-    async def find(self, picture: Picture) -> Render | None:
-        """A picture that any process has kept."""
-        identity = picture.identity
+    async def find(self, spec: RenderSpec) -> Render | None:
+        """A render that any process has stored."""
+        render_id = spec.render_id
         async with self._database.connection() as db:
-            found = await queries.find(db, *identity)
+            found = await queries.find(db, *render_id)
         if found is None:
             return None
-        self._remember(identity, *found)
-        return self.known(picture)
+        self._remember(render_id, *found)
+        return self.known(spec)
 
-    def forget(self, picture: Picture) -> None:
-        self._known.pop(picture.identity, None)
+    def forget(self, spec: RenderSpec) -> None:
+        self._known.pop(spec.render_id, None)
 
     def has_room(self, size: int) -> bool:
-        """Whether a picture may be given out from memory, and stored later."""
-        return self._memory.has_room(size)
+        """Whether a render of this size may be sent from memory and stored later."""
+        return self._buffered.has_room(size)
 
     def hold(self, render: Render) -> AbstractContextManager[None]:
-        """For as long as somebody reads it."""
-        source = render.source
-        return self._memory.hold(source) if isinstance(source, bytes) else nullcontext()
+        """Counts the render's bytes as buffered while the context lasts."""
+        body = render.body
+        return self._buffered.hold(body) if isinstance(body, bytes) else nullcontext()
 
-    def keep_later(self, picture: Picture, made: Render, data: bytes) -> None:
-        """Stores a picture, in a while; until then it is given out from here."""
-        identity = picture.identity
-        self._remember(identity, made, now())
-        self._later(self._keep_waiting(identity, made, data))
+    def store_later(self, spec: RenderSpec, render: Render, data: bytes) -> None:
+        """Stores a render in the background. Until then, it is served from memory."""
+        render_id = spec.render_id
+        self._remember(render_id, render, now())
+        self._in_background(self._store_buffered(render_id, render, data))
 
-    async def keep(self, picture: Picture, content_type: str, source: Path) -> Render:
-        """Stores a picture now. Raises NotFound (MEDIA_NOT_FOUND) if its media is gone."""
-        size, checksums = await asyncio.to_thread(measure, source)
-        made = Render(b"", content_type, size, checksums)
-        kept = await self._keep(picture.identity, made, source) or await self.find(picture)
-        if kept is None:
-            raise not_found(picture.media.media_id)
-        return kept
+    async def store(self, spec: RenderSpec, content_type: str, file: Path) -> Render:
+        """Stores a render now. Raises NotFound (MEDIA_NOT_FOUND) if its media was purged."""
+        size, checksums = await asyncio.to_thread(measure, file)
+        render = Render(b"", content_type, size, checksums)
+        stored = await self._store(spec.render_id, render, file) or await self.find(spec)
+        if stored is None:
+            raise not_found(spec.media.media_id)
+        return stored
 
-    async def _keep_waiting(self, identity: Identity, made: Render, data: bytes) -> None:
-        kept = None
+    async def _store_buffered(self, render_id: RenderId, render: Render, data: bytes) -> None:
+        stored = None
         try:
-            with self._memory.hold(data):
-                async with self._turns:
-                    kept = await self._keep(identity, made, data)
+            with self._buffered.hold(data):
+                async with self._writing:
+                    stored = await self._store(render_id, render, data)
         finally:
-            if kept is None:
-                self._known.pop(identity, None)
+            if stored is None:
+                self._known.pop(render_id, None)
 
-    async def _keep(self, identity: Identity, made: Render, source: Path | bytes) -> Render | None:
-        size, kind = made.size_bytes, made.content_type
-        kept: list[Blob] = []
+    async def _store(
+        self, render_id: RenderId, render: Render, data: Path | bytes
+    ) -> Render | None:
+        size, content_type = render.size_bytes, render.content_type
+        added: list[Blob] = []
 
         async def write(key: str) -> None:
             failpoint("render.write.before")
-            await write_to(self._raw, source, size, kind, key)
+            await write_to(self._raw, data, size, content_type, key)
             failpoint("render.write.after")
 
-        take = partial(self._take, identity, kind, kept)
-        if not await self._placer.place(self._raw, size, made.checksums, write, take):
+        add = partial(self._add, render_id, content_type, added)
+        if not await self._placer.place(self._raw, size, render.checksums, write, add):
             return None
         failpoint("render.keep.after")
-        render = Render(kept[0], kind, size, made.checksums)
-        self._remember(identity, render, now())
-        return render
+        stored = Render(added[0], content_type, size, render.checksums)
+        self._remember(render_id, stored, now())
+        return stored
 
-    async def _take(
-        self, identity: Identity, content_type: str, kept: list[Blob], tx: Transaction, blob: Blob
+    async def _add(
+        self, render_id: RenderId, content_type: str, added: list[Blob], tx: Transaction, blob: Blob
     ) -> bool:
-        media_id, key = identity
-        if not await queries.hold_media(tx, media_id):
+        """Adds the row that refers to the blob. False if the blob is not needed."""
+        media_id, key = render_id
+        if not await queries.lock_media(tx, media_id):
             return False
-        useless = await queries.put(tx, media_id, key, content_type, blob.blob_id)
-        if useless == blob.blob_id:
+        unused = await queries.put(tx, media_id, key, content_type, blob.blob_id)
+        if unused == blob.blob_id:
             return False
-        go = [useless] if useless else []
-        if key[0] % LOOK == 0 or blob.size_bytes > LARGE:
-            go += await queries.remove_surplus(tx, media_id, MOST, MOST_BYTES)
-        for blob_id in go:
+        released = [unused] if unused else []
+        if key[0] % CHECK_INTERVAL == 0 or blob.size_bytes > LARGE_BYTES:
+            released += await queries.remove_surplus(tx, media_id, MAX_RENDERS, MAX_BYTES)
+        for blob_id in released:
             await release(tx, blob_id, LINGER)
-        kept.append(blob)
+        added.append(blob)
         failpoint("render.keep.before")
         return True
 
-    async def _use(self, identity: Identity) -> None:
+    async def _record_use(self, render_id: RenderId) -> None:
         async with self._database.connection() as db:
-            await queries.used(db, *identity)
+            await queries.record_use(db, *render_id)
 
-    def _remember(self, identity: Identity, render: Render, used: datetime) -> None:
-        self._known[identity] = Known(render, used)
-        self._known.move_to_end(identity)
-        if len(self._known) > KNOWN:
+    def _remember(self, render_id: RenderId, render: Render, use_time: datetime) -> None:
+        self._known[render_id] = Known(render, use_time)
+        self._known.move_to_end(render_id)
+        if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Nobody waits for it, and nobody misses it: what fails is told to the operator alone."""
-        task = asyncio.create_task(logged(work))
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(log_failure(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-async def logged(work: Coroutine[Any, Any, None]) -> None:
+async def log_failure(work: Coroutine[Any, Any, None]) -> None:
+    """No request waits for this work, so its errors are only logged."""
     try:
         await work
     except MediaError as error:
-        log.warning("a picture was made, and not kept: %s", error.message)
+        log.warning("a render was not cached: %s", error.message)
     except Exception:
-        log.exception("a picture was made, and not kept")
+        log.exception("a render was not cached")
 
 
-async def forget_unused(database: Database) -> int:
-    """Removes pictures that nobody has asked for in a long time; returns how many."""
+async def remove_unused(database: Database) -> int:
+    """Removes renders that were not requested for a month, and returns how many."""
     count = 0
     while True:
         async with database.transaction() as tx:
-            unused = await queries.remove_unused(tx, UNUSED, BATCH)
-            for blob_id in unused:
+            blob_ids = await queries.remove_unused(tx, UNUSED_TTL, BATCH)
+            for blob_id in blob_ids:
                 await release(tx, blob_id)
-        if unused:
+        if blob_ids:
             failpoint("render.forget.after")
-        count += len(unused)
-        if len(unused) < BATCH:
+        count += len(blob_ids)
+        if len(blob_ids) < BATCH:
             return count

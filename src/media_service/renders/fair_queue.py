@@ -1,4 +1,4 @@
-"""Whose picture is made next."""
+"""Fair queue: decides which owner's render starts next."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
@@ -9,40 +9,41 @@ from media_service.access.owner import Owner
 from media_service.errors import Reason, ResourceExhausted
 
 
-class Turns:
-    """Lets so many work at once. Owners take turns: who asks for much waits for himself, and has at
-    most half of the places, so that there is one for others."""
+class FairQueue:
+    """Runs up to `concurrency` renders at once and admits up to `capacity`, running or waiting.
+    Owners take turns, and none may have more than half of the capacity."""
 
-    def __init__(self, at_once: int, places: int) -> None:
-        self._free = at_once
-        self._places = places
-        self._taken: Counter[Owner] = Counter()
+    def __init__(self, concurrency: int, capacity: int) -> None:
+        self._free = concurrency
+        self._capacity = capacity
+        self._admitted: Counter[Owner] = Counter()
         self._waiting: OrderedDict[Owner, deque[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
-    async def of(self, owner: Owner) -> AsyncIterator[None]:
-        """Raises ResourceExhausted (RENDER_BUSY) at once if too many wait already."""
-        mine, taken = self._taken[owner], self._taken.total()
-        if taken >= self._places or mine >= (self._places + 1) // 2:
+    async def turn(self, owner: Owner) -> AsyncIterator[None]:
+        """Waits for a turn of the owner. Raises ResourceExhausted (RENDER_BUSY) at once if the
+        queue is full."""
+        own, total = self._admitted[owner], self._admitted.total()
+        if total >= self._capacity or own >= (self._capacity + 1) // 2:
             raise ResourceExhausted(
                 Reason.RENDER_BUSY,
-                f"{taken} pictures are asked for at this server, {mine} of them of this owner; try"
-                " again in a moment.",
+                f"The render queue of this server is full: {total} renders are running or waiting,"
+                f" {own} of them for this owner. Try again in a moment.",
             )
-        self._taken[owner] += 1
+        self._admitted[owner] += 1
         try:
-            await self._turn(owner)
+            await self._wait(owner)
             try:
                 yield
             finally:
                 self._next()
         finally:
-            self._taken[owner] -= 1
-            if not self._taken[owner]:
-                del self._taken[owner]
+            self._admitted[owner] -= 1
+            if not self._admitted[owner]:
+                del self._admitted[owner]
 
-    async def _turn(self, owner: Owner) -> None:
-        if self._free:  # so nobody waits
+    async def _wait(self, owner: Owner) -> None:
+        if self._free:
             self._free -= 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -51,13 +52,13 @@ class Turns:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._next()  # its turn came just now
+                self._next()  # it was granted in the same moment
             else:
                 self._forget(owner, turn)
             raise
 
     def _next(self) -> None:
-        """The turn of the owner who has waited longest since the last one."""
+        """Grants a turn to the owner whose last turn is longest ago."""
         if not self._waiting:
             self._free += 1
             return

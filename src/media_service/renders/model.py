@@ -1,4 +1,4 @@
-"""A picture that somebody asks for, and the same once it is made."""
+"""A requested render, and the image it results in."""
 
 import hashlib
 import json
@@ -12,31 +12,31 @@ from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.media.model import Media
 from media_service.storage.checksums import Checksums
 
-# Of the code that makes pictures. Raise it when the same pipeline gives other bytes than before.
-ENGINE = 1
-# Of a picture: the media's id and its key.
-Identity = tuple[str, bytes]
+# Increase it when the codecs produce other bytes for the same pipeline than before.
+ENGINE_VERSION = 1
+# The id of the media, and the key of the render.
+RenderId = tuple[str, bytes]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What is to be made of a media. `overlays`: the other media it takes, by id. `negotiated`:
-    its format depends on what the client takes."""
+class RenderSpec:
+    """Which image to derive from a media. `overlays`: the other media that the pipeline reads, by
+    id. `negotiated`: the format depends on the Accept header."""
 
     media: Media
     overlays: Mapping[str, Media]
-    plan: Pipeline
+    pipeline: Pipeline
     negotiated: bool
 
     @cached_property
     def key(self) -> bytes:
-        """The same whenever the same bytes come out, and known before they do."""
+        """Identifies the resulting bytes, before they exist."""
         overlays = {media_id: media.blob.blob_id for media_id, media in self.overlays.items()}
-        made_of = [ENGINE, self.media.blob.blob_id, overlays, self.plan.text]
-        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).digest()
+        inputs = [ENGINE_VERSION, self.media.blob.blob_id, overlays, self.pipeline.text]
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).digest()
 
     @property
-    def identity(self) -> Identity:
+    def render_id(self) -> RenderId:
         return self.media.media_id, self.key
 
     @property
@@ -45,15 +45,15 @@ class Picture:
 
     @property
     def modified(self) -> datetime:
-        """When it could have been made first."""
+        """The earliest time at which the render could exist."""
         return max(media.create_time for media in (self.media, *self.overlays.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class Render:
-    """A picture that was made. `source`: where its bytes are, or they themselves."""
+    """A rendered image: `body` is its blob, or its bytes until they are stored."""
 
-    source: Blob | bytes
+    body: Blob | bytes
     content_type: str
     size_bytes: int
     checksums: Checksums

@@ -1,4 +1,4 @@
-"""Pictures that could not be made, so that they are not tried again and again."""
+"""Remembers for a short time which renders failed, and why."""
 
 import time
 from collections import OrderedDict
@@ -6,26 +6,26 @@ from collections.abc import Hashable
 
 from media_service.errors import FailedPrecondition, InvalidArgument, MediaError
 
-# Time is for the limits: on a busy machine, what takes too long now may not in a minute.
-KEPT_SECONDS = 60.0
-MOST = 10_000
-# What is the picture's or the pipeline's fault, and not the moment's.
-LASTING = (InvalidArgument, FailedPrecondition)
+# Short, because a render that exceeds its time limit on a busy machine may succeed later.
+TTL_SECONDS = 60.0
+MAX_ENTRIES = 10_000
+# Errors that the image or the pipeline causes. Others may not occur again.
+LASTING_ERRORS = (InvalidArgument, FailedPrecondition)
 
 
-class Failures:
+class NegativeCache:
     def __init__(self) -> None:
-        self._known: OrderedDict[Hashable, tuple[MediaError, float]] = OrderedDict()
+        self._errors: OrderedDict[Hashable, tuple[MediaError, float]] = OrderedDict()
 
     def check(self, key: Hashable) -> None:
-        """Raises what came of it the last time, if that was just now."""
-        error, until = self._known.get(key, (None, 0.0))
-        if error is not None and time.monotonic() < until:
+        """Raises the recent error of this key, if there is one."""
+        error, expires = self._errors.get(key, (None, 0.0))
+        if error is not None and time.monotonic() < expires:
             raise error.with_traceback(None)
 
     def add(self, key: Hashable, error: MediaError) -> None:
-        if isinstance(error, LASTING):
-            self._known[key] = (error, time.monotonic() + KEPT_SECONDS)
-            self._known.move_to_end(key)
-            if len(self._known) > MOST:
-                self._known.popitem(last=False)
+        if isinstance(error, LASTING_ERRORS):
+            self._errors[key] = (error, time.monotonic() + TTL_SECONDS)
+            self._errors.move_to_end(key)
+            if len(self._errors) > MAX_ENTRIES:
+                self._errors.popitem(last=False)

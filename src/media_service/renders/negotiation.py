@@ -1,27 +1,27 @@
-"""Which format a client gets that asks for none, by its Accept header (RFC 9110, 12.5.1)."""
+"""Content negotiation: the image format for a request that names none (RFC 9110, 12.5.1)."""
 
 import re
 
 from media_service.codecs.image.formats import FORMATS
 
-# The smallest first. Who takes neither gets what everybody shows.
+# In the order of preference: the smallest result first.
 STILL = ("AVIF", "WEBP")
 ANIMATED = ("WEBP",)
-# A header is read so far: browsers send some hundred characters.
-LONGEST = 4096
-NOT_TAKEN = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*(;|$)")
+# Browsers send a few hundred characters. The rest of a longer header is ignored.
+MAX_HEADER_LENGTH = 4096
+REFUSED = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*(;|$)")
 
 
-def negotiated(accept: str, side: int, *, animated: bool) -> str:
-    """The name of a format that the client says it takes and that can hold a picture whose longer
-    side is `side`; empty: none of those.
+def negotiate(accept: str, longer_side: int, *, animated: bool) -> str:
+    """The preferred format that the header names and that can hold the result; empty if none.
 
-    Only by name: `image/*` and `*/*` are also said by those who show neither.
+    Wildcards do not count: clients that cannot show AVIF or WebP send `image/*` and `*/*` too.
     """
-    taken = set()
-    for part in accept[:LONGEST].lower().split(","):
-        media_type, _, parameters = part.strip().partition(";")
-        if not NOT_TAKEN.search(f";{parameters}"):
-            taken.add(media_type.strip())
-    formats = [name for name in (ANIMATED if animated else STILL) if side <= FORMATS[name].max_side]
-    return next((name for name in formats if f"image/{name.lower()}" in taken), "")
+    accepted = set()
+    for entry in accept[:MAX_HEADER_LENGTH].lower().split(","):
+        media_type, _, parameters = entry.strip().partition(";")
+        if not REFUSED.search(f";{parameters}"):
+            accepted.add(media_type.strip())
+    preferred = ANIMATED if animated else STILL
+    formats = [name for name in preferred if longer_side <= FORMATS[name].max_side]
+    return next((name for name in formats if f"image/{name.lower()}" in accepted), "")

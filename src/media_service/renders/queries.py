@@ -1,4 +1,4 @@
-"""SQL of pictures that were made for a request, and kept."""
+"""SQL of cached renders."""
 
 from datetime import datetime, timedelta
 
@@ -9,7 +9,7 @@ from media_service.storage.checksums import Checksums
 
 
 async def find(db: Connection, media_id: str, key: bytes) -> tuple[Render, datetime] | None:
-    """A render, and when it was last used, to the day."""
+    """A render, and the recorded time of its last use."""
     rows = await db.execute(
         """
         select r.content_type, r.use_time, b.blob_id::text as blob_id, b.store, b.key,
@@ -27,8 +27,8 @@ async def find(db: Connection, media_id: str, key: bytes) -> tuple[Render, datet
     return Render(blob, row["content_type"], blob.size_bytes, checksums), row["use_time"]
 
 
-async def hold_media(db: Connection, media_id: str) -> bool:
-    """Keeps a media from being removed until the transaction ends; False if it is gone."""
+async def lock_media(db: Connection, media_id: str) -> bool:
+    """Prevents that a media is purged before the transaction ends. False if it is already gone."""
     rows = await db.execute("select from media where media_id = %s for key share", (media_id,))
     return rows.rowcount == 1
 
@@ -36,8 +36,8 @@ async def hold_media(db: Connection, media_id: str) -> bool:
 async def put(
     db: Connection, media_id: str, key: bytes, content_type: str, blob_id: str
 ) -> str | None:
-    """Lets a render lie in a blob. Returns the blob that is of no use now: an older one, or this
-    one, if the older one is just being removed."""
+    """Adds a render, or replaces its blob. Returns the blob that is not referred to now: the older
+    one, or this one if the older render is being removed."""
     added = await db.execute(
         "insert into renders (media_id, key, blob_id, content_type) values (%s, %s, %s, %s)"
         " on conflict do nothing",
@@ -60,39 +60,41 @@ async def put(
     return row["blob_id"] if row else blob_id
 
 
-async def used(db: Connection, media_id: str, key: bytes) -> None:
+async def record_use(db: Connection, media_id: str, key: bytes) -> None:
     await db.execute(
         "update renders set use_time = now() where media_id = %s and key = %s", (media_id, key)
     )
 
 
-async def remove_surplus(db: Connection, media_id: str, most: int, most_bytes: int) -> list[str]:
-    """Removes renders of a media but those that were used last: `most` of them, and of `most_bytes`
-    together. Returns their blobs."""
+async def remove_surplus(
+    db: Connection, media_id: str, max_count: int, max_bytes: int
+) -> list[str]:
+    """Removes the renders of a media that exceed the limits, the least recently used ones first.
+    Returns their blobs."""
     rows = await db.execute(
         """
         delete from renders where (media_id, key) in (
             select media_id, key from renders where (media_id, key) in (
                 select media_id, key from (
-                    select r.media_id, r.key, count(*) over later as place,
+                    select r.media_id, r.key, count(*) over later as position,
                            sum(b.size_bytes) over later as bytes
                     from renders r join blobs b on b.blob_id = r.blob_id
                     where r.media_id = %s
                     window later as (order by r.use_time desc, r.key rows unbounded preceding)
                 ) ranked
-                where place > %s or bytes > %s
+                where position > %s or bytes > %s
             )
             for update skip locked
         )
         returning blob_id::text as blob_id
         """,
-        (media_id, most, most_bytes),
+        (media_id, max_count, max_bytes),
     )
     return [row["blob_id"] async for row in rows]
 
 
-async def remove_unused(db: Connection, kept: timedelta, limit: int) -> list[str]:
-    """Removes renders that were not used for so long; returns their blobs."""
+async def remove_unused(db: Connection, ttl: timedelta, limit: int) -> list[str]:
+    """Removes renders that were not used for `ttl`, and returns their blobs."""
     rows = await db.execute(
         """
         delete from renders where (media_id, key) in (
@@ -102,6 +104,6 @@ async def remove_unused(db: Connection, kept: timedelta, limit: int) -> list[str
         )
         returning blob_id::text as blob_id
         """,
-        (kept, limit),
+        (ttl, limit),
     )
     return [row["blob_id"] async for row in rows]

@@ -1,4 +1,4 @@
-"""The blobs that renders lie in."""
+"""Renders refer to blobs."""
 
 from media_service.blobs.references import BlobReference
 

@@ -1,4 +1,4 @@
-"""Use cases of pictures that are made while somebody waits for them."""
+"""Renders images while the request waits, and serves cached ones."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -24,28 +24,27 @@ from media_service.media.model import Media, MediaState
 from media_service.media.reader import MediaReader
 from media_service.media.service import check_version
 from media_service.renders.cache import RenderCache
-from media_service.renders.fair_queue import Turns
-from media_service.renders.model import Picture, Render
-from media_service.renders.negative_cache import Failures
-from media_service.renders.negotiation import negotiated
-from media_service.renders.singleflight import Flights
-from media_service.renditions.inputs import overlay_of, picture_of, way_of
+from media_service.renders.fair_queue import FairQueue
+from media_service.renders.model import Render, RenderSpec
+from media_service.renders.negative_cache import NegativeCache
+from media_service.renders.negotiation import negotiate
+from media_service.renders.singleflight import Singleflight
+from media_service.renditions.inputs import image_of, overlay_of, route_of
 from media_service.storage.blob_store import BlobStore
 
-# Who takes neither AVIF nor WebP gets the first of these that can hold the picture.
-EVERYWHERE = ("JPEG", "PNG", "GIF")
-# Up to here a picture is answered with from memory, and stored after the answer.
-SMALL = 8 << 20
-# Pictures that wait for each child, of all owners.
-QUEUE = 64
-# A picture that nobody waits for any more is finished if that takes no longer.
+# For clients that accept neither AVIF nor WebP: the first of these that can hold the result.
+FALLBACK_FORMATS = ("JPEG", "PNG", "GIF")
+# A result up to this size is sent from memory and stored afterwards.
+MAX_BUFFERED_BYTES = 8 << 20
+# Renders that may wait per child process, of all owners.
+WAITING_PER_CHILD = 64
+# How long a render continues after its last client has disconnected.
 LINGER_SECONDS = 2.0
-# Types that may hold an animation.
-ANIMATED = ("image/gif", "image/webp")
+ANIMATED_TYPES = ("image/gif", "image/webp")
 
 
 class RenderService:
-    """`children`: how many pictures the renderer makes at once."""
+    """`children`: how many child processes the renderer has, each with one render at a time."""
 
     def __init__(
         self,
@@ -54,135 +53,140 @@ class RenderService:
         cache: RenderCache,
         stores: Mapping[str, BlobStore],
         children: int,
-        linger: float = LINGER_SECONDS,
+        linger_seconds: float = LINGER_SECONDS,
     ) -> None:
         self._reader = reader
         self._renderer = renderer
         self._cache = cache
         self._stores = stores
-        self._flights: Flights[Render] = Flights(linger)
-        # While one is made, the next is opened, which on object stores takes as long.
-        self._turns = Turns(2 * children, children * (2 + QUEUE))
-        self._failures = Failures()
+        self._singleflight: Singleflight[Render] = Singleflight(linger_seconds)
+        # During each render, the original of the next is opened: object stores take as long.
+        self._queue = FairQueue(2 * children, children * (2 + WAITING_PER_CHILD))
+        self._failed = NegativeCache()
 
     async def close(self) -> None:
-        """Ends what is being made."""
-        await self._flights.close()
+        """Cancels running renders."""
+        await self._singleflight.close()
 
     async def find(
-        self, principal: Principal, media_id: str, plan: Pipeline, accept: str, version: int = 0
-    ) -> Picture:
+        self, principal: Principal, media_id: str, pipeline: Pipeline, accept: str, version: int = 0
+    ) -> RenderSpec:
         """The image to render from the caller's media. `accept`: the formats that the client
         accepts, for a pipeline that names none. `version` 0: the current one.
 
         Raises NotFound (MEDIA_NOT_FOUND, VERSION_NOT_FOUND), FailedPrecondition (MEDIA_DELETED,
         MEDIA_QUARANTINED, MEDIA_FAILED, OPERATION_NOT_APPLICABLE), Unavailable (MEDIA_NOT_READY).
         """
-        return asked(*await self.media(principal, media_id, plan, version), plan, accept)
+        media, overlays = await self.media(principal, media_id, pipeline, version)
+        return render_spec(media, overlays, pipeline, accept)
 
     async def media(
-        self, principal: Principal, media_id: str, plan: Pipeline, version: int = 0
+        self, principal: Principal, media_id: str, pipeline: Pipeline, version: int = 0
     ) -> tuple[Media, Sequence[Media]]:
-        """The caller's media, and the others that a pipeline takes: pictures that the caller may
-        read, ready or not. Raises as `find`."""
-        media = picture_of(await self._reader.get(principal, media_id))
+        """The caller's media and the overlays of the pipeline, which the caller may read but which
+        need not be ready. Raises as `find`."""
+        media = image_of(await self._reader.get(principal, media_id))
         check_version(media, version)
-        way_of(media, plan.text)
-        overlays = [await self._reader.get(principal, each) for each in plan.overlays]
+        route_of(media, pipeline.text)
+        overlays = [await self._reader.get(principal, each) for each in pipeline.overlays]
         return media, [overlay_of(media, overlay, overlay.media_id) for overlay in overlays]
 
-    async def find_linked(self, media: Media, plan: Pipeline, accept: str) -> Picture:
-        """As `find`, of a media that its owner made a link to, with other media of that owner."""
+    async def find_linked(self, media: Media, pipeline: Pipeline, accept: str) -> RenderSpec:
+        """As `find`, for a signed link to the media. Overlays must belong to its owner."""
         overlays = []
-        for overlay_id in plan.overlays:
+        for overlay_id in pipeline.overlays:
             overlay = await self._reader.find(overlay_id)
             overlays.append(overlay_of(media, overlay, overlay_id))
-        return asked(picture_of(media), overlays, plan, accept)
+        return render_spec(image_of(media), overlays, pipeline, accept)
 
     @asynccontextmanager
-    async def content(self, picture: Picture) -> AsyncIterator[Content]:
-        """The picture, kept or made now, for as long as the context lasts: it may be in memory.
-        Its bytes may turn out to be gone: see `content_anew`.
+    async def content(self, spec: RenderSpec) -> AsyncIterator[Content]:
+        """The rendered image, which may be in memory only while the context lasts. A cached one may
+        turn out to have lost its bytes: see `content_rendered_again`.
 
         Raises ResourceExhausted (RENDER_BUSY), and as `ImageRenderer.render`.
         """
-        render = self._cache.known(picture)
+        render = self._cache.known(spec)
         if render is None:
-            render = await self._flights.join(picture.identity, partial(self._find, picture))
+            render = await self._singleflight.run(spec.render_id, partial(self._find, spec))
         with self._cache.hold(render):
-            yield content_of(picture, render)
+            yield content_of(spec, render)
 
     @asynccontextmanager
-    async def content_anew(self, picture: Picture) -> AsyncIterator[Content]:
-        """The picture made now, since what was kept has lost its bytes."""
-        self._cache.forget(picture)
-        work = partial(self._make, picture)
-        render = await self._flights.join((picture.identity, "anew"), work)
+    async def content_rendered_again(self, spec: RenderSpec) -> AsyncIterator[Content]:
+        """As `content`, without the cached render, whose bytes are missing."""
+        self._cache.forget(spec)
+        compute = partial(self._render_unless_failed, spec)
+        render = await self._singleflight.run((spec.render_id, "again"), compute)
         with self._cache.hold(render):
-            yield content_of(picture, render)
+            yield content_of(spec, render)
 
-    async def _find(self, picture: Picture) -> Render:
-        return await self._cache.find(picture) or await self._make(picture)
+    async def _find(self, spec: RenderSpec) -> Render:
+        return await self._cache.find(spec) or await self._render_unless_failed(spec)
 
-    async def _make(self, picture: Picture) -> Render:
-        self._failures.check(picture.identity)
+    async def _render_unless_failed(self, spec: RenderSpec) -> Render:
+        self._failed.check(spec.render_id)
         try:
-            return await self._render(picture)
+            return await self._render(spec)
         except MediaError as error:
-            self._failures.add(picture.identity, error)
+            self._failed.add(spec.render_id, error)
             raise
 
-    async def _render(self, picture: Picture) -> Render:
-        deliver = () if picture.plan.format else EVERYWHERE
-        async with AsyncExitStack() as opened:
-            await opened.enter_async_context(self._turns.of(picture.media.owner))
-            original = await self._open(opened, picture.media)
+    async def _render(self, spec: RenderSpec) -> Render:
+        deliver = () if spec.pipeline.format else FALLBACK_FORMATS
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._queue.turn(spec.media.owner))
+            original = await self._open(stack, spec.media)
             overlays = {
-                media_id: await self._open(opened, media)
-                for media_id, media in picture.overlays.items()
+                media_id: await self._open(stack, media)
+                for media_id, media in spec.overlays.items()
             }
             rendering = self._renderer.render(
-                original, picture.plan.text, overlays=overlays, deliver=deliver
+                original, spec.pipeline.text, overlays=overlays, deliver=deliver
             )
-            with hinted():
-                made = await opened.enter_async_context(rendering)
-            if made.size_bytes > SMALL or not self._cache.has_room(made.size_bytes):
-                return await self._cache.keep(picture, made.content_type, made.path)
-            data = await asyncio.to_thread(made.path.read_bytes)
+            with suggesting_a_job():
+                result = await stack.enter_async_context(rendering)
+            size = result.size_bytes
+            if size > MAX_BUFFERED_BYTES or not self._cache.has_room(size):
+                return await self._cache.store(spec, result.content_type, result.path)
+            data = await asyncio.to_thread(result.path.read_bytes)
         size, checksums = await asyncio.to_thread(measure, data)
-        render = Render(data, made.content_type, size, checksums)
-        self._cache.keep_later(picture, render, data)
+        render = Render(data, result.content_type, size, checksums)
+        self._cache.store_later(spec, render, data)
         return render
 
-    async def _open(self, opened: AsyncExitStack, media: Media) -> ImageSource:
-        """A media's bytes as a file, for as long as the stack lasts."""
+    async def _open(self, stack: AsyncExitStack, media: Media) -> ImageSource:
+        """The original as a file, for as long as the stack lasts."""
         blob = media.blob
         file = self._stores[blob.store].as_file(blob.key, blob.size_bytes)
-        path = await opened.enter_async_context(file)
+        path = await stack.enter_async_context(file)
         return ImageSource.of(path, media.content_type, media.info or {})
 
 
 @contextmanager
-def hinted() -> Iterator[None]:
-    """PROCESSING_LIMIT_EXCEEDED says what else can be done."""
+def suggesting_a_job() -> Iterator[None]:
+    """Adds to PROCESSING_LIMIT_EXCEEDED that jobs have higher limits."""
     try:
         yield
     except InvalidArgument as error:
         if error.reason is Reason.PROCESSING_LIMIT_EXCEEDED:
-            error.message += " A job may take more, and longer: ProcessMedia."
+            error.message += " Jobs have higher limits: call ProcessMedia."
         raise
 
 
-def asked(media: Media, overlays: Sequence[Media], plan: Pipeline, accept: str) -> Picture:
+def render_spec(
+    media: Media, overlays: Sequence[Media], pipeline: Pipeline, accept: str
+) -> RenderSpec:
     """Raises Unavailable (MEDIA_NOT_READY), FailedPrecondition (MEDIA_FAILED)."""
     for each in (media, *overlays):
         check_ready(each)
     by_id = {overlay.media_id: overlay for overlay in overlays}
-    if plan.format:
-        return Picture(media, by_id, plan, negotiated=False)
-    if format_name := negotiated(accept, longest_side(media, plan), animated=is_animated(media)):
-        plan = with_format(plan.text, format_name)
-    return Picture(media, by_id, plan, negotiated=True)
+    if pipeline.format:
+        return RenderSpec(media, by_id, pipeline, negotiated=False)
+    side = longer_side(media, pipeline)
+    if format_name := negotiate(accept, side, animated=is_animated(media)):
+        pipeline = with_format(pipeline.text, format_name)
+    return RenderSpec(media, by_id, pipeline, negotiated=True)
 
 
 def check_ready(media: Media) -> None:
@@ -190,7 +194,7 @@ def check_ready(media: Media) -> None:
         fault = media.fault
         raise FailedPrecondition(
             Reason.MEDIA_FAILED,
-            "The media could not be inspected when it came, so nothing is made of it:"
+            "The media cannot be rendered because its inspection failed:"
             f" {fault.message if fault else ''}",
             media_id=media.media_id,
             cause=fault.reason if fault else Reason.INTERNAL,
@@ -203,27 +207,28 @@ def check_ready(media: Media) -> None:
         )
 
 
-def longest_side(media: Media, plan: Pipeline) -> int:
-    """Of what is to be made of it, in pixels, at most."""
+def longer_side(media: Media, pipeline: Pipeline) -> int:
+    """An upper bound of the result's longer side, in pixels."""
     info = media.info or {}
-    return max(trace_sizes(plan.text, (info["width"], info["height"]), media.content_type).size)
+    size = (info["width"], info["height"])
+    return max(trace_sizes(pipeline.text, size, media.content_type).size)
 
 
 def is_animated(media: Media) -> bool:
     frames = (media.info or {}).get("page_count", 1)
-    return media.content_type in ANIMATED and frames > 1
+    return media.content_type in ANIMATED_TYPES and frames > 1
 
 
-def content_of(picture: Picture, render: Render) -> Content:
-    filename = with_extension(picture.media.filename, render.content_type)
+def content_of(spec: RenderSpec, render: Render) -> Content:
+    filename = with_extension(spec.media.filename, render.content_type)
     return Content(
-        render.source,
-        picture.etag,
+        render.body,
+        spec.etag,
         render.size_bytes,
         render.checksums,
         render.content_type,
         filename,
-        picture.modified,
-        media_id=picture.media.media_id,
+        spec.modified,
+        media_id=spec.media.media_id,
         use=Use.VIEW,
     )

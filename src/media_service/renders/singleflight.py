@@ -1,4 +1,4 @@
-"""Work that several ask for at the same time, done once."""
+"""Singleflight: concurrent calls with the same key share one computation."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -9,61 +9,61 @@ T = TypeVar("T")
 
 
 @dataclass
-class Flight(Generic[T]):
+class Computation(Generic[T]):
     task: "asyncio.Task[T]"
     waiting: int = 0
 
 
-class Flights(Generic[T]):
-    """Who asks while the same is being worked on waits for that. Who goes away leaves the others
-    theirs. Once the last has gone, the work has `linger` seconds to end, since it is nearly done as
-    a rule, and the next one may ask for the same; then it is cancelled."""
+class Singleflight(Generic[T]):
+    """A caller that is cancelled leaves the computation to the others. After the last caller has
+    gone, the computation has `linger_seconds` to end, because it is usually nearly done and may be
+    requested again; then it is cancelled."""
 
-    def __init__(self, linger: float) -> None:
-        self._linger = linger
-        self._flights: dict[Hashable, Flight[T]] = {}
+    def __init__(self, linger_seconds: float) -> None:
+        self._linger_seconds = linger_seconds
+        self._computations: dict[Hashable, Computation[T]] = {}
         self._tasks: set[asyncio.Task[T]] = set()
 
     async def close(self) -> None:
-        """Cancels what is under way."""
+        """Cancels all computations."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def join(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = Flight(asyncio.ensure_future(self._run(key, work)))
-            self._tasks.add(flight.task)
-            flight.task.add_done_callback(self._done)
-            self._flights[key] = flight
-        flight.waiting += 1
+    async def run(self, key: Hashable, compute: Callable[[], Awaitable[T]]) -> T:
+        computation = self._computations.get(key)
+        if computation is None:
+            computation = Computation(asyncio.ensure_future(self._run(key, compute)))
+            self._tasks.add(computation.task)
+            computation.task.add_done_callback(self._done)
+            self._computations[key] = computation
+        computation.waiting += 1
         try:
-            return await asyncio.shield(flight.task)
+            return await asyncio.shield(computation.task)
         finally:
-            flight.waiting -= 1
-            if not flight.waiting and not flight.task.done():
+            computation.waiting -= 1
+            if not computation.waiting and not computation.task.done():
                 loop = asyncio.get_running_loop()
-                loop.call_later(self._linger, self._give_up, key, flight)
+                loop.call_later(self._linger_seconds, self._abandon, key, computation)
 
-    def _give_up(self, key: Hashable, flight: Flight[T]) -> None:
-        if not flight.waiting and not flight.task.done():
-            self._forget(key, flight.task)
-            flight.task.cancel()
+    def _abandon(self, key: Hashable, computation: Computation[T]) -> None:
+        if not computation.waiting and not computation.task.done():
+            self._forget(key, computation.task)
+            computation.task.cancel()
 
     def _done(self, task: asyncio.Task[T]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # nobody may have waited to see it
+            task.exception()  # marks it as retrieved: every caller may be gone
 
-    async def _run(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
+    async def _run(self, key: Hashable, compute: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await work()
+            return await compute()
         finally:
             self._forget(key, asyncio.current_task())
 
     def _forget(self, key: Hashable, task: "asyncio.Task[Any] | None") -> None:
-        """Who asks from now on begins anew; they may have done so already."""
-        flight = self._flights.get(key)
-        if flight is not None and flight.task is task:
-            del self._flights[key]
+        """Later calls compute anew. The key may already belong to such a computation."""
+        computation = self._computations.get(key)
+        if computation is not None and computation.task is task:
+            del self._computations[key]

@@ -1,4 +1,4 @@
-"""Which media others can be made of."""
+"""Checks which media a pipeline may read."""
 
 from media_service.access.policy import combine
 from media_service.codecs.pipeline.route import Route, find_route
@@ -8,24 +8,24 @@ from media_service.media.reader import not_found
 from media_service.media.service import readable
 
 
-def picture_of(media: Media) -> Media:
-    """The media itself, a picture that may be read. Raises FailedPrecondition
+def image_of(media: Media) -> Media:
+    """The media itself, if it is an image that may be read. Raises FailedPrecondition
     (OPERATION_NOT_APPLICABLE, MEDIA_QUARANTINED, MEDIA_DELETED)."""
     if media.kind is not Kind.IMAGE:
         raise FailedPrecondition(
             Reason.OPERATION_NOT_APPLICABLE,
-            "The media is no picture; pictures are made of pictures.",
+            "The media is not an image. Only images can be rendered or laid over others.",
         )
     return readable(media)
 
 
-def way_of(media: Media, text: str) -> Route:
-    """Which way a pipeline takes through a media that may be read. Raises FailedPrecondition
+def route_of(media: Media, text: str) -> Route:
+    """The route of a pipeline, if the media may be read. Raises FailedPrecondition
     (OPERATION_NOT_APPLICABLE, MEDIA_QUARANTINED, MEDIA_DELETED)."""
     return find_route(text, readable(media).kind)
 
 
 def overlay_of(media: Media, overlay: Media | None, media_id: str) -> Media:
-    """A picture of the same owner that is laid over another. Raises as `picture_of`, and NotFound
-    (MEDIA_NOT_FOUND)."""
-    return picture_of(combine(media, overlay, not_found(media_id)))
+    """An image to lay over the media, which must have the same owner. Raises as `image_of`, and
+    NotFound (MEDIA_NOT_FOUND)."""
+    return image_of(combine(media, overlay, not_found(media_id)))

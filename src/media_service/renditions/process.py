@@ -15,7 +15,7 @@ from media_service.jobs.progress import Progress
 from media_service.media import queries
 from media_service.media.model import Media, NewRendition
 from media_service.media.reader import not_found
-from media_service.renditions.inputs import overlay_of, way_of
+from media_service.renditions.inputs import overlay_of, route_of
 from media_service.renditions.original_files import OriginalFiles
 from media_service.renditions.renderers import RENDER_PERCENT, STORE_PERCENT, Renderers
 from media_service.renditions.rendition_store import RenditionStore, check_rendition_limit
@@ -49,7 +49,7 @@ class ProcessHandler:
         progress.report("fetch", 5)
         async with AsyncExitStack() as stack:
             original = await self._files.open(stack, media)
-            route = way_of(media, claim.pipeline)
+            route = route_of(media, claim.pipeline)
             if pipeline.makes_stream:
                 source = AvSource.of(original.path, media.content_type, original.info)
                 await self._streams.run(claim, media, source, route, progress)

@@ -25,7 +25,7 @@ from media_service.media import queries as catalogue
 from media_service.media.model import STREAM, Media, Rendition
 from media_service.media.reader import MediaReader
 from media_service.media.service import load
-from media_service.renditions.inputs import overlay_of, way_of
+from media_service.renditions.inputs import overlay_of, route_of
 from media_service.renditions.rendition_store import check_rendition_limit
 
 # How long jobs that ended can be looked at.
@@ -89,7 +89,7 @@ class JobService:
         ):
             return known
         media = await load(tx, principal, Permission.MEDIA_WRITE, order.media_id)
-        way = way_of(media, order.plan.text)
+        way = route_of(media, order.plan.text)
         check_rendition_limit(media, order.name)
         for overlay_id in order.plan.overlays:
             overlay_of(media, await catalogue.get(tx, overlay_id), overlay_id)

@@ -9,9 +9,9 @@ from google.type import latlng_pb2
 from mediaservice.v1 import checksums_pb2, media_pb2, upload_pb2, upload_service_pb2
 
 from media_service.access.owner import Owner
-from media_service.downloads.links import ReadUrls
+from media_service.downloads.read_links import ReadUrls
 from media_service.media.model import Kind, Media, Rendition, Visibility
-from media_service.rpc.checks import invalid_fields
+from media_service.rpc.field_validation import invalid_fields
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.status import fault_status
 from media_service.storage.checksums import Checksums

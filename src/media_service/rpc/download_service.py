@@ -1,4 +1,4 @@
-"""DownloadService: messages in, service calls, messages out."""
+"""Servicer of DownloadService: converts messages and calls the use cases."""
 
 from contextlib import aclosing
 from typing import Any, TypeAlias
@@ -10,44 +10,44 @@ from mediaservice.v1 import download_service_pb2, download_service_pb2_grpc
 from media_service.clock import now
 from media_service.codecs.pipeline.pipeline import requested_pipeline
 from media_service.codecs.pipeline.validation import parse
-from media_service.downloads.links import TTL, ReadLinks
-from media_service.downloads.playback import STREAMS, StreamService
+from media_service.downloads.playback import STREAMS, PlaybackService
+from media_service.downloads.read_links import TTL, ReadLinks
 from media_service.downloads.service import DownloadService, resolve
-from media_service.renders.model import Picture
+from media_service.renders.model import RenderSpec
 from media_service.renders.service import RenderService
 from media_service.rpc import http, http_content, wire
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import media_to_message, timestamp
 from media_service.rpc.public_urls import PublicUrls
-from media_service.rpc.render_request import plan_of
+from media_service.rpc.render_request import pipeline_of
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
-# Asked for again each time: access may have been taken away.
+# Revalidated at each read, because access may have been revoked.
 PRIVATE = (("cache-control", "private, no-cache"), ("vary", "authorization"))
 SEGMENT = (("cache-control", "private, max-age=3600, immutable"), ("vary", "authorization"))
 PRIVATE_NEGOTIATED = (PRIVATE[0], ("vary", "authorization, accept"))
-# Bytes under a key never change, but may cease to be public: then caches keep them an hour more.
+# Bytes under a key never change. If they cease to be public, caches keep them for up to an hour.
 PUBLIC = (("cache-control", "public, max-age=3600"),)
 PUBLIC_PLAYLIST = (("cache-control", "public, no-cache"),)
-# How long the answer to a link may be kept, though what it leads to be deleted meanwhile.
+# How long caches may keep the answer to a link, even if its media is deleted meanwhile.
 LINK_SECONDS = 300
 
 
 class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
-    """`public_urls`: where anybody reads what is public."""
+    """`public_urls`: the URLs of published renditions."""
 
     def __init__(
         self,
         downloads: DownloadService,
         renders: RenderService,
-        streams: StreamService,
+        playback: PlaybackService,
         links: ReadLinks,
         public_urls: PublicUrls,
     ) -> None:
         self._downloads = downloads
         self._renders = renders
-        self._streams = streams
+        self._playback = playback
         self._links = links
         self._public_urls = public_urls
 
@@ -66,8 +66,8 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
                 ),
             )
         )
-        async with aclosing(self._downloads.read(content, start, end)) as pieces:
-            async for data in pieces:
+        async with aclosing(self._downloads.read(content, start, end)) as chunks:
+            async for data in chunks:
                 await context.write(wire.download_response(data, crc32c_of(data)))
 
     async def GetContent(  # type: ignore[override]  # noqa: N802
@@ -83,15 +83,19 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     async def RenderImage(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.RenderImageRequest, context: Context
     ) -> None:
-        picture = await self._renders.find(
-            caller(), request.media_id, plan_of(request), accepted(context), request.version
+        spec = await self._renders.find(
+            caller(),
+            request.media_id,
+            pipeline_of(request),
+            accept_header(context),
+            request.version,
         )
-        await http_content.serve_picture(
+        await http_content.serve_render(
             context,
             self._downloads,
             self._renders,
-            picture,
-            caching=PRIVATE_NEGOTIATED if picture.negotiated else PRIVATE,
+            spec,
+            caching=PRIVATE_NEGOTIATED if spec.negotiated else PRIVATE,
             attachment=request.attachment,
         )
 
@@ -99,8 +103,8 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         self, request: download_service_pb2.GetStreamRequest, context: Context
     ) -> None:
         media = await self._downloads.media(caller(), request.media_id)
-        content = await self._streams.open(media, request.path)
-        # A segment never becomes another; a playlist grows.
+        content = await self._playback.open(media, request.path)
+        # Segments never change; playlists grow.
         caching = PRIVATE if content.revalidate else SEGMENT
         await http_content.serve(
             context, self._downloads, content, caching=caching, attachment=False
@@ -111,7 +115,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     ) -> download_service_pb2.SignUrlResponse:
         ttl = request.ttl.ToTimedelta() if request.HasField("ttl") else TTL
         if request.ops:
-            link = await self._links.sign_picture(
+            link = await self._links.sign_render(
                 caller(),
                 request.media_id,
                 requested_pipeline(parse(request.ops)),
@@ -136,13 +140,13 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     async def GetSigned(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.GetSignedRequest, context: Context
     ) -> None:
-        opened = await self._links.open(request.token, request.path, accepted(context))
+        opened = await self._links.open(request.token, request.path, accept_header(context))
         left = int((opened.expire_time - now()).total_seconds())
         caching = [("cache-control", f"private, max-age={max(0, min(left, LINK_SECONDS))}")]
         if opened.revalidate:
             caching = [("cache-control", "private, no-cache")]
-        if isinstance(opened.content, Picture):
-            await http_content.serve_picture(
+        if isinstance(opened.content, RenderSpec):
+            await http_content.serve_render(
                 context,
                 self._downloads,
                 self._renders,
@@ -164,7 +168,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     ) -> None:
         first, _, rest = request.path.partition("/")
         if first == STREAMS:
-            content = await self._streams.public(rest)
+            content = await self._playback.public(rest)
         else:
             content = await self._downloads.public(request.path)
         caching = PUBLIC_PLAYLIST if content.revalidate else PUBLIC
@@ -173,6 +177,5 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         )
 
 
-def accepted(context: Context) -> str:
-    """The formats that the client takes."""
+def accept_header(context: Context) -> str:
     return http.request_headers(context).get("accept", "")

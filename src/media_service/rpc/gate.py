@@ -20,7 +20,7 @@ from media_service.errors import (
 )
 from media_service.rpc import wire
 from media_service.rpc.caller import current_principal
-from media_service.rpc.checks import Checks
+from media_service.rpc.field_validation import FieldValidator
 from media_service.rpc.rules import MethodRule
 from media_service.rpc.server_sent_events import unless_ended
 from media_service.rpc.status import abort, known
@@ -100,7 +100,7 @@ class Gate:
         self._rules = rules
         self._verifier = verifier
         self._tickets = tickets
-        self._checks = Checks()
+        self._validator = FieldValidator()
 
     # What generated code calls to register a servicer. Interceptors would do too, but gRPC runs
     # them anew for every call.
@@ -184,7 +184,7 @@ class Gate:
             )
 
     def _check(self, message: Message, record: Record) -> Message:
-        self._checks.check(message)
+        self._validator.check(message)
         record.note(message)
         return message
 

@@ -1,4 +1,4 @@
-"""Content over HTTP, as RFC 9110 has it: one way for whatever is read, by whomever."""
+"""Serves content over HTTP (RFC 9110): the one function for every kind of content and access."""
 
 import logging
 from collections.abc import Sequence
@@ -9,29 +9,29 @@ from typing import Any, TypeAlias
 import grpc
 from google.api import httpbody_pb2
 
-from media_service.downloads.conditions import plan, unchanged
+from media_service.downloads.conditional_requests import evaluate, unchanged
 from media_service.downloads.disposition import content_disposition
 from media_service.downloads.service import DownloadService
 from media_service.errors import DataLoss, MediaError
 from media_service.media.content import Content
-from media_service.renders.model import Picture
+from media_service.renders.model import RenderSpec
 from media_service.renders.service import RenderService
 from media_service.rpc import http, wire
 
-Caching: TypeAlias = Sequence[tuple[str, str]]
+Headers: TypeAlias = Sequence[tuple[str, str]]
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 log = logging.getLogger(__name__)
 
-# A page that is opened from here runs no scripts and loads nothing.
+# A page that is opened from this origin runs no scripts and loads nothing.
 SECURITY = (
     ("x-content-type-options", "nosniff"),
     ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox"),
 )
 
 
-def validators(what: Content | Picture) -> Caching:
-    return (("etag", what.etag), ("last-modified", http.http_date(what.modified)))
+def validators(target: Content | RenderSpec) -> Headers:
+    return (("etag", target.etag), ("last-modified", http.http_date(target.modified)))
 
 
 async def serve(
@@ -39,14 +39,14 @@ async def serve(
     downloads: DownloadService,
     content: Content,
     *,
-    caching: Caching,
+    caching: Headers,
     attachment: bool,
 ) -> None:
-    """Answers a request for content: conditions, ranges, HEAD. `caching`: the headers that say who
-    may keep the answer; `attachment`: it is to be saved, whatever its type."""
+    """Answers a request for content: conditions, ranges, HEAD. `caching`: the headers for caches.
+    `attachment`: browsers save the content, whatever its type."""
     headers = http.request_headers(context)
     size = content.size_bytes
-    answer = plan(headers, content.etag, content.modified, size)
+    answer = evaluate(headers, content.etag, content.modified, size)
     metadata = [
         ("x-http-status", str(answer.status)),
         *validators(content),
@@ -71,38 +71,38 @@ async def serve(
         await context.send_initial_metadata(tuple(metadata))
         await context.write(body(content_type=content.content_type))
         return
-    async with aclosing(downloads.read(content, answer.start, answer.end)) as pieces:
-        first = await anext(pieces, b"")  # what fails here still gets a status of its own
+    async with aclosing(downloads.read(content, answer.start, answer.end)) as chunks:
+        first = await anext(chunks, b"")  # an error here still gets its own status
         await context.send_initial_metadata(tuple(metadata))
         await context.write(body(content_type=content.content_type, data=first))
         try:
-            async for data in pieces:
+            async for data in chunks:
                 await context.write(wire.http_body(data))
         except MediaError as error:
             await http.cut(context, error)
 
 
-async def serve_picture(
+async def serve_render(
     context: Context,
     downloads: DownloadService,
     renders: RenderService,
-    picture: Picture,
+    spec: RenderSpec,
     *,
-    caching: Caching,
+    caching: Headers,
     attachment: bool,
 ) -> None:
-    """As `serve`, of a picture that is made only if the client does not have it."""
-    if unchanged(http.request_headers(context), picture.etag, picture.modified):
-        metadata = (("x-http-status", "304"), *validators(picture), *caching)
+    """As `serve`. Renders the image only if the client does not have it."""
+    if unchanged(http.request_headers(context), spec.etag, spec.modified):
+        metadata = (("x-http-status", "304"), *validators(spec), *caching)
         await context.send_initial_metadata(metadata)
         await context.write(httpbody_pb2.HttpBody())
         return
     answer = partial(serve, context, downloads, caching=caching, attachment=attachment)
     try:
-        async with renders.content(picture) as content:
+        async with renders.content(spec) as content:
             await answer(content)
     except DataLoss as error:
-        # Nothing was sent yet. What can be made again is no loss; the original would be.
-        log.warning("a kept picture is made again: %s", error.message)
-        async with renders.content_anew(picture) as content:
+        # Nothing was sent yet, and a cached render can be replaced.
+        log.warning("a cached render is rendered again: %s", error.message)
+        async with renders.content_rendered_again(spec) as content:
             await answer(content)

@@ -6,8 +6,8 @@ import grpc
 from google.protobuf import empty_pb2
 from mediaservice.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
 
-from media_service.downloads.conditions import listed
-from media_service.downloads.links import ReadLinks
+from media_service.downloads.conditional_requests import listed
+from media_service.downloads.read_links import ReadLinks
 from media_service.media.model import Media
 from media_service.media.service import CHANGEABLE, MediaService, check_changeable
 from media_service.renditions.delete import DeletionService

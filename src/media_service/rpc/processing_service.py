@@ -20,7 +20,7 @@ from media_service.media.model import STREAM
 from media_service.renditions.service import JobService, Order
 from media_service.rpc.batch import part, status_of
 from media_service.rpc.caller import caller
-from media_service.rpc.checks import invalid_fields
+from media_service.rpc.field_validation import invalid_fields
 from media_service.rpc.job_message import job_to_message
 from media_service.rpc.pages import each
 from media_service.rpc.public_urls import PublicUrls

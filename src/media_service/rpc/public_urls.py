@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from media_service.blobs.model import PUBLIC
-from media_service.downloads.links import path_name
 from media_service.downloads.playback import MASTER, STREAMS
+from media_service.downloads.read_links import path_name
 from media_service.downloads.service import ORIGINALS
 from media_service.media.model import STREAM, Media, Rendition
 

@@ -1,4 +1,4 @@
-"""The pipeline that a request asks for."""
+"""The pipeline of a RenderImage request."""
 
 from functools import lru_cache
 from typing import Any
@@ -14,18 +14,18 @@ SIZE = ("width", "height", "fit", "gravity", "dpr")
 ENCODING = ("format", "quality")
 
 
-def plan_of(request: download_service_pb2.RenderImageRequest) -> Pipeline:
+def pipeline_of(request: download_service_pb2.RenderImageRequest) -> Pipeline:
     """Raises InvalidArgument (INVALID_OPERATIONS)."""
-    asked = {name: getattr(request, name) for name in (*SIZE, *ENCODING)}
-    return plan_from(request.ops, **{name: value for name, value in asked.items() if value})
+    fields = {name: getattr(request, name) for name in (*SIZE, *ENCODING)}
+    return pipeline_from(request.ops, **{name: value for name, value in fields.items() if value})
 
 
 @lru_cache(maxsize=1024)
-def plan_from(ops: str, **asked: Any) -> Pipeline:
-    size = {name: asked[name] for name in SIZE if name in asked}
-    encoding = {name: asked[name] for name in ENCODING if name in asked}
+def pipeline_from(ops: str, **fields: Any) -> Pipeline:
+    size = {name: fields[name] for name in SIZE if name in fields}
+    encoding = {name: fields[name] for name in ENCODING if name in fields}
     if size and not size.keys() & {"width", "height"}:
-        raise invalid("width", "or height is what the others of size need")
+        raise invalid("width", "or height is required if fit, gravity or dpr is set")
     first = [Operation(resize=Operation.Resize(**size))] if size else []
     last = [Operation(convert=Operation.Convert(**encoding))] if encoding else []
     return requested_pipeline([*first, *parse(ops), *last])

@@ -28,8 +28,8 @@ from mediaservice.v1 import (
 from media_service.access.page_tokens import PageTokens
 from media_service.access.tokens import TokenVerifier
 from media_service.contract import descriptor_pool
-from media_service.downloads.links import ReadLinks
-from media_service.downloads.playback import StreamService
+from media_service.downloads.playback import PlaybackService
+from media_service.downloads.read_links import ReadLinks
 from media_service.downloads.service import DownloadService
 from media_service.media.service import MediaService
 from media_service.renders.service import RenderService
@@ -90,7 +90,7 @@ class Services:
     upload_parts: PartService
     downloads: DownloadService
     renders: RenderService
-    streams: StreamService
+    playback: PlaybackService
     links: ReadLinks
     media: MediaService
     deletions: DeletionService
@@ -137,7 +137,7 @@ class RpcServer:
         )
         download_service_pb2_grpc.add_DownloadServiceServicer_to_server(
             DownloadServicer(
-                services.downloads, services.renders, services.streams, services.links, public_urls
+                services.downloads, services.renders, services.playback, services.links, public_urls
             ),
             gate,
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from media_service.access.links import LinkSigner, invalid
+from media_service.access.link_signer import LinkSigner, invalid
 from media_service.access.permission import Permission
 from media_service.access.policy import authorize
 from media_service.access.principal import Principal

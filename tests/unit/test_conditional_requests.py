@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media_service.downloads.conditions import Plan, http_date, parse_range, plan
+from media_service.downloads.conditional_requests import Selection, evaluate, http_date, parse_range
 from media_service.downloads.service import resolve
 from media_service.errors import Aborted, OutOfRange, Reason
 
@@ -15,15 +15,15 @@ ETAG = '"abc"'
 SIZE = 1000
 MODIFIED = datetime(2026, 1, 2, 3, 4, 5, 999_999, tzinfo=UTC)
 SAME, BEFORE, AFTER = (f"Fri, 02 Jan 2026 03:04:{second} GMT" for second in ("05", "04", "06"))
-WHOLE = Plan(200, 0, SIZE)
-NOT_MODIFIED = Plan(304, 0, 0)
+WHOLE = Selection(200, 0, SIZE)
+NOT_MODIFIED = Selection(304, 0, 0)
 
 
-def answer(size: int = SIZE, **headers: str) -> Plan | int:
-    """The plan, or the status of the refusal."""
+def answer(size: int = SIZE, **headers: str) -> Selection | int:
+    """The selection, or the status of the refusal."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
-        return plan(named, ETAG, MODIFIED, size)
+        return evaluate(named, ETAG, MODIFIED, size)
     except Aborted as error:
         assert error.reason is Reason.PRECONDITION_FAILED  # noqa: PT017
         return 412
@@ -76,14 +76,14 @@ def test_if_none_match(header: str, matches: bool) -> None:
     ("header", "expected"),
     [(SAME, NOT_MODIFIED), (AFTER, NOT_MODIFIED), (BEFORE, WHOLE), ("yesterday", WHOLE)],
 )
-def test_if_modified_since(header: str, expected: Plan) -> None:
+def test_if_modified_since(header: str, expected: Selection) -> None:
     assert answer(if_modified_since=header) == expected
 
 
 @pytest.mark.parametrize(
     ("header", "expected"), [(SAME, WHOLE), (AFTER, WHOLE), (BEFORE, 412), ("yesterday", WHOLE)]
 )
-def test_if_unmodified_since(header: str, expected: Plan | int) -> None:
+def test_if_unmodified_since(header: str, expected: Selection | int) -> None:
     assert answer(if_unmodified_since=header) == expected
 
 
@@ -99,7 +99,7 @@ def test_the_order_of_the_conditions() -> None:
     assert answer(if_none_match=ETAG, range="bytes=0-9") == NOT_MODIFIED
     assert answer(if_none_match=ETAG, range="bytes=5000-") == NOT_MODIFIED
     assert answer(if_match='"x"', range="bytes=0-9") == 412
-    assert answer(if_match=ETAG, range="bytes=0-9") == Plan(206, 0, 10)
+    assert answer(if_match=ETAG, range="bytes=0-9") == Selection(206, 0, 10)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_order_of_the_conditions() -> None:
     ],
 )
 def test_a_range(header: str, expected: tuple[int, int]) -> None:
-    assert answer(range=header) == Plan(206, *expected)
+    assert answer(range=header) == Selection(206, *expected)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_what_is_no_single_range_gets_the_whole(header: str) -> None:
 @pytest.mark.parametrize("header", ["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0"])
 def test_nothing_has_no_range(header: str) -> None:
     assert answer(size=0, range=header) == 416
-    assert answer(size=0) == Plan(200, 0, 0)
+    assert answer(size=0) == Selection(200, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_nothing_has_no_range(header: str) -> None:
     ],
 )
 def test_if_range(header: str, partial: bool) -> None:
-    expected = Plan(206, 0, 10) if partial else WHOLE
+    expected = Selection(206, 0, 10) if partial else WHOLE
     assert answer(range="bytes=0-9", if_range=header) == expected
     # A range that no longer fits cannot lie outside either.
     assert answer(range="bytes=5000-", if_range=header) == (416 if partial else WHOLE)
@@ -229,7 +229,7 @@ LIKELY = st.lists(
 @given(st.dictionaries(st.sampled_from([*NAMES, "range"]), st.one_of(st.text(), LIKELY)))
 def test_any_headers_get_an_answer(headers: dict[str, str]) -> None:
     try:
-        found = plan(headers, ETAG, MODIFIED, SIZE)
+        found = evaluate(headers, ETAG, MODIFIED, SIZE)
     except (Aborted, OutOfRange):
         return
     assert 0 <= found.start <= found.end <= SIZE

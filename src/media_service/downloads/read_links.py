@@ -1,4 +1,4 @@
-"""Use cases of links that read one thing, for whoever has them, without a token."""
+"""Signs and opens links that read one media without a token."""
 
 import re
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from urllib.parse import quote
 
-from media_service.access.links import LinkSigner, invalid
+from media_service.access.link_signer import LinkSigner, invalid
 from media_service.access.principal import Principal
 from media_service.clock import now
 from media_service.codecs.pipeline.pipeline import Pipeline, stored_pipeline
-from media_service.downloads.playback import MASTER, StreamService
+from media_service.downloads.playback import MASTER, PlaybackService
 from media_service.downloads.service import DownloadService
 from media_service.errors import FailedPrecondition, InvalidArgument, NotFound, Reason
 from media_service.media.content import Content
@@ -19,14 +19,14 @@ from media_service.media.filenames import with_extension
 from media_service.media.model import STREAM, Media
 from media_service.media.reader import MediaReader
 from media_service.media.service import check_version, readable
-from media_service.renders.model import Picture
+from media_service.renders.model import RenderSpec
 from media_service.renders.service import RenderService
 
 PURPOSE = "read"
 TTL = timedelta(minutes=15)
 SECOND = timedelta(seconds=1)
-# As the contract takes them.
-LONGEST_TOKEN = 2000
+# The limit of the contract's field.
+MAX_TOKEN_LENGTH = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +38,21 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a link leads to: content, or a picture to be made. `attachment`: it is to be saved, not
-    shown."""
+    """The target of a link: content, or an image to render. `attachment`: browsers save it."""
 
-    content: Content | Picture
+    content: Content | RenderSpec
     attachment: bool
     expire_time: datetime
 
     @property
     def revalidate(self) -> bool:
-        """Whether the same link may lead to something else soon, as to a playlist that grows."""
+        """Whether the target may change soon, as a playlist that grows."""
         return isinstance(self.content, Content) and self.content.revalidate
 
 
 @dataclass(frozen=True, slots=True)
 class ReadUrls:
-    """URLs that read a media without a token until `expire_time`. `renditions`: by name."""
+    """URLs that read a media without a token. `renditions`: by name."""
 
     original: str
     renditions: Mapping[str, str]
@@ -61,21 +60,21 @@ class ReadUrls:
 
 
 class ReadLinks:
-    """`rest_url`: the absolute base of links, without a slash at the end."""
+    """`rest_url`: the absolute base of links, without a trailing slash."""
 
     def __init__(
         self,
         reader: MediaReader,
         downloads: DownloadService,
         renders: RenderService,
-        streams: StreamService,
+        playback: PlaybackService,
         signer: LinkSigner,
         rest_url: str,
     ) -> None:
         self._reader = reader
         self._downloads = downloads
         self._renders = renders
-        self._streams = streams
+        self._playback = playback
         self._signer = signer
         self._rest_url = rest_url
 
@@ -90,52 +89,52 @@ class ReadLinks:
         attachment: bool = False,
         direct: bool = False,
     ) -> Link:
-        """A link to the caller's media. `version` 0: the one that is current when the link is used.
-        `direct`: a link to the store itself, if the store has such links.
+        """A link to the caller's media. `version` 0: the version that is current at each read.
+        `direct`: a signed URL of the store, if it supports them.
 
         Raises as `DownloadService.open`.
         """
         media = await self._downloads.media(principal, media_id)
-        what = {"rendition": rendition, **version_claim(version)}
+        claims = {"rendition": rendition, **version_claim(version)}
         if rendition == STREAM:
             check_version(media, version)
-            await self._streams.check(media)
-            return self._sign(media, what, MASTER, expire=expire_time(ttl), attachment=False)
+            await self._playback.check(media)
+            return self._sign(media, claims, MASTER, expire=expire_time(ttl), attachment=False)
         content = self._downloads.content(media, rendition, version)
         if direct:
-            ttl = -(-ttl // SECOND) * SECOND  # stores count whole seconds
+            ttl = -(-ttl // SECOND) * SECOND  # stores take whole seconds
             expire = (now() + ttl).replace(microsecond=0)
             if url := await self._downloads.store_url(content, ttl, attachment=attachment):
                 return Link(url, expire)
         path = path_name(content.filename)
-        return self._sign(media, what, path, expire=expire_time(ttl), attachment=attachment)
+        return self._sign(media, claims, path, expire=expire_time(ttl), attachment=attachment)
 
-    async def sign_picture(
+    async def sign_render(
         self,
         principal: Principal,
         media_id: str,
-        plan: Pipeline,
+        pipeline: Pipeline,
         *,
         version: int = 0,
         ttl: timedelta = TTL,
         attachment: bool = False,
     ) -> Link:
-        """A link to what a pipeline makes of the caller's media.
+        """A link to an image that a pipeline derives from the caller's media.
 
         Raises as `RenderService.find`, and InvalidArgument (INVALID_OPERATIONS) if the pipeline is
         too long for a link.
         """
-        media, _ = await self._renders.media(principal, media_id, plan, version)
-        kind = f"image/{plan.format.lower()}" if plan.format else ""
-        path = path_name(with_extension(media.filename, kind))
-        what = {"rendition": "", "ops": plan.text, **version_claim(version)}
-        link = self._sign(media, what, path, expire=expire_time(ttl), attachment=attachment)
-        if len(link.token) > LONGEST_TOKEN:
+        media, _ = await self._renders.media(principal, media_id, pipeline, version)
+        content_type = f"image/{pipeline.format.lower()}" if pipeline.format else ""
+        path = path_name(with_extension(media.filename, content_type))
+        claims = {"rendition": "", "ops": pipeline.text, **version_claim(version)}
+        link = self._sign(media, claims, path, expire=expire_time(ttl), attachment=attachment)
+        if len(link.token) > MAX_TOKEN_LENGTH:
             raise too_long()
         return link
 
     def read_urls(self, media: Media) -> ReadUrls | None:
-        """URLs of a media that was loaded for its owner; None if its content is not served."""
+        """URLs of a media that the caller may read; None if its content is not served."""
         try:
             readable(media)
         except FailedPrecondition:
@@ -151,7 +150,7 @@ class ReadLinks:
         return ReadUrls(url, renditions, expire)
 
     def _path(self, media: Media, rendition: str) -> str:
-        """What comes after the token of a link to a rendition."""
+        """The path after the token in a link to a rendition."""
         if rendition == STREAM:
             return MASTER
         return path_name(self._downloads.content(media, rendition).filename)
@@ -159,37 +158,37 @@ class ReadLinks:
     def _sign(
         self,
         media: Media,
-        what: Mapping[str, object],
+        target: Mapping[str, object],
         path: str,
         *,
         expire: datetime,
         attachment: bool,
     ) -> Link:
-        claims = {"media": media.media_id, **what, "attachment": attachment}
+        claims = {"media": media.media_id, **target, "attachment": attachment}
         token = self._signer.sign(PURPOSE, claims, expire)
         url = f"{self._rest_url}/v1/signed/{token}/{path}"
         return Link(url, expire, token)
 
     async def open(self, token: str, path: str, accept: str) -> Opened:
-        """What a link leads to now. `path`: of a stream, what is to be read of it. `accept`: as in
+        """The target of a link. `path`: the file of a stream. `accept`: as in
         `RenderService.find`.
 
-        Raises PermissionDenied (LINK_INVALID), the same whether the link was changed, has expired,
-        or what it led to is gone; Unavailable (MEDIA_NOT_READY); of a picture also InvalidArgument
-        (MEDIA_CORRUPT).
+        Raises PermissionDenied (LINK_INVALID), the same for a changed link, an expired one and one
+        whose target is gone; Unavailable (MEDIA_NOT_READY); InvalidArgument (MEDIA_CORRUPT) for a
+        render.
         """
         claims = self._signer.open(PURPOSE, token)
         media = await self._reader.find(claims["media"])
         if media is None:
             raise invalid()
-        content: Content | Picture
+        content: Content | RenderSpec
         try:
             check_version(media, claims.get("version", 0))
             if "ops" in claims:
-                plan = stored_pipeline(claims["ops"])
-                content = await self._renders.find_linked(media, plan, accept)
+                pipeline = stored_pipeline(claims["ops"])
+                content = await self._renders.find_linked(media, pipeline, accept)
             elif claims["rendition"] == STREAM:
-                content = await self._streams.open(media, path)
+                content = await self._playback.open(media, path)
             else:
                 content = self._downloads.content(readable(media), claims["rendition"])
         except (NotFound, FailedPrecondition):
@@ -198,7 +197,7 @@ class ReadLinks:
 
 
 def expire_time(ttl: timedelta) -> datetime:
-    """Tokens count whole seconds: rounded up, so that a link works for no less than its TTL."""
+    """Rounded up, because tokens count whole seconds and a link must last for its TTL."""
     return (now() + ttl).replace(microsecond=0) + SECOND
 
 
@@ -207,15 +206,17 @@ def version_claim(version: int) -> Mapping[str, object]:
 
 
 def too_long() -> InvalidArgument:
-    what = "is too long for a link"
+    problem = "is too long for a link"
     return InvalidArgument(
-        Reason.INVALID_OPERATIONS, f"The pipeline {what}; process the media.", (("ops", what),)
+        Reason.INVALID_OPERATIONS,
+        f"The pipeline {problem}. Call ProcessMedia and link to the rendition.",
+        (("ops", problem),),
     )
 
 
 def path_name(filename: str) -> str:
-    """A file name as the end of a URL's path. It is for people alone, so what proxies would not
-    leave as it is (`.`, `..`, escaped slashes) gives way."""
+    """A file name as the last segment of a URL's path, which only people read. Replaces what
+    proxies would change: `.`, `..` and escaped slashes."""
     if not filename.strip("."):
         return "content"
     return quote(re.sub(r"[/\\]", "_", filename), safe="")

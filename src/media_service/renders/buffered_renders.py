@@ -1,27 +1,27 @@
-"""Pictures that are answered with from memory: how many bytes of them there are."""
+"""How many bytes of renders are in memory because they are being sent or stored."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Memory:
-    """Counts each picture once, for as long as anybody reads it, or stores it."""
+class BufferedRenders:
+    """Counts each render once while anything holds it."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._held = 0
-        # How many hold a picture, by the id of its bytes.
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        # How many hold a render, by the `id` of its bytes.
         self._holders: dict[int, int] = {}
 
     def has_room(self, size: int) -> bool:
-        return self._held + size <= self._most
+        return self._bytes + size <= self._max_bytes
 
     @contextmanager
     def hold(self, data: bytes) -> Iterator[None]:
         key = id(data)
         if key not in self._holders:
             self._holders[key] = 0
-            self._held += len(data)
+            self._bytes += len(data)
         self._holders[key] += 1
         try:
             yield
@@ -29,4 +29,4 @@ class Memory:
             self._holders[key] -= 1
             if not self._holders[key]:
                 del self._holders[key]
-                self._held -= len(data)
+                self._bytes -= len(data)

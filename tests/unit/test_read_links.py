@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from media_service.access.links import LinkSigner
+from media_service.access.link_signer import LinkSigner
 from media_service.clock import now
-from media_service.downloads.links import path_name
+from media_service.downloads.read_links import path_name
 from media_service.errors import PermissionDenied
 from media_service.ids import new_id
 

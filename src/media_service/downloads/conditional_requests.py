@@ -1,4 +1,4 @@
-"""Conditional and range requests: RFC 9110, sections 13 and 14, as one pure function."""
+"""Conditional and range requests (RFC 9110, sections 13 and 14)."""
 
 import re
 from collections.abc import Mapping
@@ -9,38 +9,36 @@ from email.utils import parsedate_to_datetime
 from media_service.downloads.service import not_satisfiable
 from media_service.errors import Aborted, Reason
 
-# Possessive: thousands of spaces are not tried in every division between two places.
+# Possessive quantifiers: no backtracking over thousands of spaces.
 RANGE = r"\s*+bytes\s*+=\s*+(\d{0,19}+)\s*+-\s*+(\d{0,19}+)\s*+"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """How to answer: 200 or 206 with bytes [start, end), or 304 with none."""
+class Selection:
+    """The status of the answer and its bytes: 200 or 206 with [start, end), or 304 with none."""
 
     status: int
     start: int
     end: int
 
 
-def plan(headers: Mapping[str, str], etag: str, modified: datetime, size: int) -> Plan:
+def evaluate(headers: Mapping[str, str], etag: str, modified: datetime, size: int) -> Selection:
     """Evaluates the preconditions in the order of RFC 9110, section 13.2.2.
 
     `headers` have lower-case names. Raises Aborted (412) and OutOfRange (416).
     """
     if unchanged(headers, etag, modified):
-        return Plan(304, 0, 0)
+        return Selection(304, 0, 0)
     if "range" in headers and fresh(headers.get("if-range"), etag, modified.replace(microsecond=0)):
         span = parse_range(headers["range"], size)
         if span is not None:
-            return Plan(206, *span)
-    return Plan(200, 0, size)
+            return Selection(206, *span)
+    return Selection(200, 0, size)
 
 
 def unchanged(headers: Mapping[str, str], etag: str, modified: datetime) -> bool:
-    """Whether the client has it already (304): all that can be said before the size is known.
-
-    Raises Aborted (412).
-    """
+    """Whether the client has the current content already (304). Needs no size, so it can run
+    before the content exists. Raises Aborted (412)."""
     modified = modified.replace(microsecond=0)
     if "if-match" in headers:
         if not listed(headers["if-match"], etag, weak=False):
@@ -55,12 +53,14 @@ def unchanged(headers: Mapping[str, str], etag: str, modified: datetime) -> bool
 
 def failed(header: str) -> Aborted:
     return Aborted(
-        Reason.PRECONDITION_FAILED, f"The condition in {header} does not hold.", header=header
+        Reason.PRECONDITION_FAILED,
+        f"The precondition in the header {header} is false for the current content.",
+        header=header,
     )
 
 
 def listed(header: str, etag: str, *, weak: bool) -> bool:
-    """Whether an entity tag is in a list of them, by weak or strong comparison."""
+    """Whether a header lists the entity tag, by weak or strong comparison."""
     if header.strip() == "*":
         return True
     for mark, tag in re.findall(r'(W/)?("[^"]*")', header):
@@ -70,16 +70,16 @@ def listed(header: str, etag: str, *, weak: bool) -> bool:
 
 
 def http_date(text: str | None) -> datetime | None:
-    """None for a missing or malformed date: RFC 9110 has such conditions ignored."""
+    """None for a missing or malformed date: RFC 9110 ignores such conditions."""
     try:
         date = parsedate_to_datetime(text) if text else None
-    except (ValueError, OverflowError):  # numbers may be of any length
+    except (ValueError, OverflowError):  # dates may contain numbers of any length
         return None
     return date if date is not None and date.tzinfo is not None else None
 
 
 def fresh(if_range: str | None, etag: str, modified: datetime) -> bool:
-    """Whether a range still fits what the client has (section 13.1.5)."""
+    """Whether the range belongs to the content that the client has (section 13.1.5)."""
     if if_range is None:
         return True
     if if_range.strip().startswith(('"', "W/")):
@@ -88,9 +88,9 @@ def fresh(if_range: str | None, etag: str, modified: datetime) -> bool:
 
 
 def parse_range(header: str, size: int) -> tuple[int, int] | None:
-    """[start, end), or None where the whole is the answer: another unit, several ranges, nonsense.
+    """[start, end), or None if the header is ignored: another unit, several ranges, or malformed.
 
-    Raises OutOfRange if it lies outside.
+    Raises OutOfRange if the range lies outside of the content.
     """
     match = re.fullmatch(RANGE, header, re.IGNORECASE)
     if not match or not (match[1] or match[2]):
