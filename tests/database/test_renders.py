@@ -1,4 +1,4 @@
-"""RenderSpecs made for a request are kept as long as somebody asks for them, and no longer."""
+"""Cached renders are kept as long as clients request them, and no longer."""
 
 import asyncio
 

@@ -588,7 +588,7 @@ async def size_of_kept(service: Running) -> int:
 async def test_what_does_not_fit_into_memory_any_more_is_stored_first(
     monkeypatch: pytest.MonkeyPatch, start: Start, renders: list[str]
 ) -> None:
-    monkeypatch.setattr(cache, "IN_MEMORY", 100)
+    monkeypatch.setattr(cache, "MAX_BUFFERED_BYTES", 100)
     service = await start(work=True)
     cat = await service.caller("cat")
     media_id = await ready(cat, jpeg())

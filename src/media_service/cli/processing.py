@@ -19,8 +19,8 @@ Examples:
   media-service process ID resize:800x600 compress:85 --watch
   media-service process ID crop:600x600:gravity=attention clarendon --name square
   media-service process ID resize:300x300:cover convert:avif --watch | cut -f6
-  media-service process FILM clip:10:25.5 transcode:h264:720 --watch
-  media-service process FILM frame:12.5 resize:400x
+  media-service process ID clip:10:25.5 transcode:h264:720 --watch
+  media-service process ID frame:12.5 resize:400x
   media-service operations
 """
 )

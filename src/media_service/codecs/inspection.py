@@ -96,13 +96,13 @@ def found(fields: Mapping[str, Check]) -> Check:
     }
 
 
-SOUND = {"audio_codec": text(), "audio_channels": count(), "audio_sample_rate_hz": count()}
+AUDIO = {"audio_codec": text(), "audio_channels": count(), "audio_sample_rate_hz": count()}
 LABELS = {"language": text(MAX_LANGUAGE), "title": text(MAX_TITLE)}
 CHAPTERS = listed(
     record({"start_seconds": number, "end_seconds": number, "title": text(MAX_TITLE)}), MAX_CHAPTERS
 )
 PLAYED = {
-    **SOUND,
+    **AUDIO,
     "duration_seconds": number,
     "bit_rate_bps": count(MAX_INT64),
     "container": text(),
@@ -131,7 +131,7 @@ INFO: dict[str, Check] = {
             "video_codec": text(),
             "dynamic_range": one_of("SDR", "HDR_PQ", "HDR_HLG"),
             "variable_frame_rate": flag,
-            "audio_tracks": listed(record({**SOUND, **LABELS}), MAX_TRACKS),
+            "audio_tracks": listed(record({**AUDIO, **LABELS}), MAX_TRACKS),
             "subtitle_tracks": listed(
                 record({"codec": text(), "text": flag, **LABELS}), MAX_TRACKS
             ),

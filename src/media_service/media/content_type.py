@@ -97,8 +97,8 @@ def pixels(head: bytes, content_type: str) -> int:
 
 
 def isobmff_pixels(head: bytes) -> int:
-    """The largest picture a HEIC or AVIF file declares: its `ispe` boxes (ISO/IEC 23008-12, 6.5.3),
-    or for a grid of tiles the grid's own."""
+    """The pixels of the largest image that a HEIC or AVIF file declares in its `ispe` boxes (ISO/IEC
+    23008-12, 6.5.3); of a grid of tiles, the whole grid."""
     largest = 0
     for found in re.finditer(rb"ispe\0\0\0\0", head):
         size = head[found.end() : found.end() + 8]

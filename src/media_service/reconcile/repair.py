@@ -42,9 +42,9 @@ class Repairer:
                 return await self._abort(finding)
 
     async def _settle(self, finding: Finding) -> bool:
-        """Puts media into quarantine or takes them back, whatever the bytes are like now. Rows and
-        bytes stay: the bytes may come back, from a backup or with a disk that was not mounted. A
-        picture that was made for a request goes: it is made again."""
+        """Checks the blob again and quarantines its media, or ends their quarantine. Keeps rows and
+        bytes, because a backup or a disk that was not mounted may bring the bytes back. A cached
+        render is removed instead, since it can be rendered again."""
         assert finding.blob_id is not None  # noqa: S101 - these come from rows
         async with self._database.connection() as db:
             blob = await queries.get(db, finding.blob_id)

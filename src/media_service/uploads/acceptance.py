@@ -60,7 +60,7 @@ class Acceptance:
         if kind is Kind.IMAGE and content_type.pixels(head, found) > self.max_pixels:
             raise InvalidArgument(
                 Reason.PIXEL_LIMIT_EXCEEDED,
-                f"The picture has more than the {self.max_pixels} pixels that are taken.",
+                f"The image has more than {self.max_pixels} pixels, the maximum of this service.",
             )
         return found, kind
 

@@ -138,7 +138,7 @@ def video_options(rung: Rung, ladder: Ladder, chunk: int, threads: int) -> dict[
         "crf": QUALITY,
         "maxrate": f"{rung.kbps}k",
         "bufsize": f"{2 * rung.kbps}k",
-        # Closed groups of pictures, the same in all rungs, one per segment.
+        # One closed GOP per segment, at the same times in all rungs.
         "g": ladder.segment_frames,
         "keyint_min": ladder.segment_frames,
         "sc_threshold": 0,
