@@ -97,7 +97,7 @@ def pixels(head: bytes, content_type: str) -> int:
 
 
 def isobmff_pixels(head: bytes) -> int:
-    """The pixels of the largest image that a HEIC or AVIF file declares in its `ispe` boxes (ISO/IEC
+    """The pixels of the largest image in a HEIC or AVIF file, by its `ispe` boxes (ISO/IEC
     23008-12, 6.5.3); of a grid of tiles, the whole grid."""
     largest = 0
     for found in re.finditer(rb"ispe\0\0\0\0", head):

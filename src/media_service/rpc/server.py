@@ -99,8 +99,8 @@ class Services:
 
 
 class RpcServer:
-    """`address`: "host:port"; port 0 selects a free one, see `port` after `start`. `public_url`: the
-    base URL of the public store. `standard`: names of renditions that every new media gets."""
+    """`address`: "host:port"; port 0 selects a free one, see `port` after `start`. `public_url`:
+    the base URL of the public store. `standard`: names of renditions that every new media gets."""
 
     def __init__(
         self,
