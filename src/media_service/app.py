@@ -33,6 +33,7 @@ from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import JobKind
 from media_service.jobs.periodic import PeriodicTask, run_periodically
+from media_service.jobs.service import JobService, forget_ended
 from media_service.jobs.worker import Worker
 from media_service.media.expiry import expire_due
 from media_service.media.model import Kind
@@ -49,10 +50,11 @@ from media_service.renditions.local_copies import LocalCopies
 from media_service.renditions.original_files import OriginalFiles
 from media_service.renditions.presets import Presets
 from media_service.renditions.process import ProcessHandler
+from media_service.renditions.processing import ProcessingService
 from media_service.renditions.publish import PublishHandler
 from media_service.renditions.renderers import Renderers
 from media_service.renditions.rendition_store import RenditionStore
-from media_service.renditions.service import JobService, forget_ended
+from media_service.renditions.results import JobResults
 from media_service.renditions.streams.chunks import ChunkHandler
 from media_service.renditions.streams.cleanup import remove_abandoned
 from media_service.renditions.streams.packager import StreamPackager
@@ -253,7 +255,9 @@ async def server(
             ReadLinks(reader, downloads, rendering, playback, signer, config.rest_url),
             MediaService(parts.database, reader, page_tokens, config.purge_after),
             DeletionService(parts.database),
-            JobService(parts.database, reader),
+            ProcessingService(parts.database),
+            JobService(parts.database),
+            JobResults(parts.database, reader),
             WatchTickets(parts.database),
         )
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None

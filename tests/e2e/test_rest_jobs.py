@@ -86,6 +86,25 @@ def test_a_batch_and_the_manual(alice: httpx.Client, http: httpx.Client) -> None
     assert {"resize", "crop", "filter"} <= {one["name"] for one in manual["operations"]}
 
 
+def test_the_header_idempotency_key_starts_a_job_once(alice: httpx.Client) -> None:
+    media = store(alice, jpeg())["mediaId"]
+    path, batch_path = f"/v1/media/{media}:process", "/v1/media:batchProcess"
+    key = {"Idempotency-Key": "a key of my own"}
+    first, again = (alice.post(path, json={"ops": "negate"}, headers=key).json() for _ in range(2))
+    assert first["jobId"] == again["jobId"]
+    other = alice.post(path, json={"ops": "blur:2"}, headers=key)
+    assert refusal(other) == (409, "IDEMPOTENCY_CONFLICT")
+    body = {"requests": [{"mediaId": media, "ops": f"blur:{n}"} for n in (3, 4)]}
+    first, again = (alice.post(batch_path, json=body, headers=key).json() for _ in range(2))
+    ids = [[result["job"]["jobId"] for result in each["results"]] for each in (first, again)]
+    assert ids[0] == ids[1]
+    job = f"/v1/jobs/{ids[0][0]}"
+    with alice.stream("GET", f"{job}:watch") as watch:
+        list(events(watch))
+    not_retryable = alice.post(f"{job}:retry", json={}, headers=key)
+    assert refusal(not_retryable) == (409, "JOB_NOT_RETRYABLE")
+
+
 def test_grpcurl_watches_a_job_to_its_end(
     alice: httpx.Client, service: Service, grpcurl: Grpcurl
 ) -> None:

@@ -151,8 +151,11 @@ async def test_what_was_never_inspected_is_inspected_when_it_comes_back(on_disk:
         await ingest.run(await on_disk.claim(JobKind.INGEST), Progress())
         assert (await on_disk.known(media_id)).state is MediaState.QUARANTINED
         await on_disk.driver.put(key, data)
+        await on_disk.execute("update media set project_id = 'p' where media_id = %s", media_id)
         await on_disk.reconcile(repair=True)
         assert (await on_disk.known(media_id)).state is MediaState.PENDING
+        ingests = "select project_id from jobs where kind = 'INGEST' and state = 'QUEUED'"
+        assert await on_disk.execute(ingests) == [{"project_id": "p"}]
         await ingest.run(await on_disk.claim(JobKind.INGEST), Progress())
     assert (await on_disk.known(media_id)).state is MediaState.READY
     states = await on_disk.execute("select distinct state from jobs where kind = 'INGEST'")

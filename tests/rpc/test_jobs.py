@@ -22,7 +22,7 @@ from mediaservice.v1 import (
 )
 
 from media_service.db.database import Database
-from media_service.renditions.service import forget_ended
+from media_service.jobs.service import forget_ended
 from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
 from tests.support.media.small_files import film, jpeg
 
@@ -406,26 +406,7 @@ async def test_the_services_own_jobs_are_nobodys(ann: Caller, service: Running) 
     assert await listed(ann) == []
 
 
-# Request ids and batches
-
-
-async def test_a_request_id_gives_the_same_job_again(ann: Caller, bob: Caller) -> None:
-    media, other = await ann.store(jpeg()), await bob.store(jpeg())
-    request_id = unknown_id()
-    first = await process(ann, media.media_id, "negate", request_id=request_id)
-    again = await process(ann, media.media_id, "negate", request_id=request_id.upper())
-    assert again == first
-    theirs = await process(bob, other.media_id, "negate", request_id=request_id)
-    assert theirs.job_id != first.job_id
-
-
-async def test_a_request_id_stands_for_one_job_however_many_ask_at_once(ann: Caller) -> None:
-    media = await ann.store(jpeg())
-    request_id = unknown_id()
-    jobs = await asyncio.gather(
-        *(process(ann, media.media_id, "negate", request_id=request_id) for _ in range(8))
-    )
-    assert len({job.job_id for job in jobs}) == 1
+# Batches
 
 
 async def test_each_request_of_a_batch_succeeds_or_fails_on_its_own(
@@ -461,16 +442,6 @@ async def test_an_atomic_batch_starts_all_jobs_or_none(ann: Caller, bob: Caller)
     jobs = [result.job for result in await batch(ann, *requests, atomic=True)]
     assert [job.operations[0].blur.sigma for job in jobs] == [1, 2]
     assert {job.job_id for job in await listed(ann, type=Job.PROCESS)} == {j.job_id for j in jobs}
-
-
-@pytest.mark.parametrize("atomic", [False, True])
-async def test_a_repeated_batch_returns_the_same_jobs(ann: Caller, atomic: bool) -> None:
-    media = await ann.store(jpeg())
-    requests = [
-        Request(media_id=media.media_id, ops="negate", request_id=unknown_id()) for _ in range(3)
-    ]
-    first = await batch(ann, *requests, atomic=atomic)
-    assert await batch(ann, *requests, atomic=atomic) == first
 
 
 async def test_an_atomic_batch_names_the_request_that_is_invalid(ann: Caller) -> None:

@@ -38,7 +38,7 @@ PENDING: dict[str, set[str]] = {
     "output only": {"upload.proto", "upload_service.proto"},
     "example": {"upload_service.proto"},
     "batch": {"upload_service.proto"},
-    "request_id": {"job_service.proto", "upload_service.proto"},
+    "request_id": {"upload_service.proto"},
 }
 
 

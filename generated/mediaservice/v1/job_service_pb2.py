@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from mediaservice.v1 import job_pb2 as mediaservice_dot_v1_dot_job__pb2
 from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
 from mediaservice.v1 import rule_pb2 as mediaservice_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!mediaservice/v1/job_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x19mediaservice/v1/job.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1amediaservice/v1/rule.proto\"4\n\rGetJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\"\x8e\x03\n\x0fListJobsRequest\x12(\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12+\n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\x12*\n\x08media_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07mediaId\x12>\n\x05state\x18\x04 \x01(\x0e\x32\x1a.mediaservice.v1.Job.StateB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12;\n\x04type\x18\x05 \x01(\x0e\x32\x19.mediaservice.v1.Job.TypeB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x04type\x12\x32\n\x05owner\x18\x06 \x01(\x0b\x32\x16.mediaservice.v1.OwnerB\x04\xe2\x41\x01\x01R\x05owner\x12G\n\nproject_id\x18\x07 \x01(\tB(\xe2\x41\x01\x01\xbaH!r\x1c\x32\x1a^[a-z0-9][a-z0-9_-]{0,62}$\xd8\x01\x01R\tprojectId\"p\n\x10ListJobsResponse\x12.\n\x04jobs\x18\x01 \x03(\x0b\x32\x14.mediaservice.v1.JobB\x04\xe2\x41\x01\x03R\x04jobs\x12,\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\rnextPageToken\"6\n\x0fWatchJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\"a\n\x15WatchJobEventsRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\x12#\n\x06ticket\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x64R\x06ticket\"7\n\x10\x43\x61ncelJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\"6\n\x0fRetryJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId2\xe8\x06\n\nJobService\x12\x91\x01\n\x06GetJob\x12\x1e.mediaservice.v1.GetJobRequest\x1a\x14.mediaservice.v1.Job\"Q\x82\xd3\xe4\x93\x02\x30\x12\x11/v1/jobs/{job_id}Z\x1b\x42\x19\n\x04HEAD\x12\x11/v1/jobs/{job_id}\xca\xf3\xb2\xac\n\x15\n\tjobs.read\x1a\x06job_id \x01\x12\x86\x01\n\x08ListJobs\x12 .mediaservice.v1.ListJobsRequest\x1a!.mediaservice.v1.ListJobsResponse\"5\x82\xd3\xe4\x93\x02\x1e\x12\x08/v1/jobsZ\x12\x42\x10\n\x04HEAD\x12\x08/v1/jobs\xca\xf3\xb2\xac\n\x0b\n\tjobs.read\x12\x61\n\x08WatchJob\x12 .mediaservice.v1.WatchJobRequest\x1a\x14.mediaservice.v1.Job\"\x1b\xca\xf3\xb2\xac\n\x15\n\tjobs.read\x1a\x06job_id \x01\x30\x01\x12\xb1\x01\n\x0eWatchJobEvents\x12&.mediaservice.v1.WatchJobEventsRequest\x1a\x14.google.api.HttpBody\"_\x82\xd3\xe4\x93\x02<\x12\x17/v1/jobs/{job_id}:watchZ!B\x1f\n\x04HEAD\x12\x17/v1/jobs/{job_id}:watch\xca\xf3\xb2\xac\n\x17\n\tjobs.read\x1a\x06job_id \x01\x38\x01\x30\x01\x12\x92\x01\n\tCancelJob\x12!.mediaservice.v1.CancelJobRequest\x1a\x14.mediaservice.v1.Job\"L\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/jobs/{job_id}:cancel:\x01*\xca\xf3\xb2\xac\n#\n\njobs.write\x1a\x06job_id \x03*\x0bjobs.cancel\x12\x90\x01\n\x08RetryJob\x12 .mediaservice.v1.RetryJobRequest\x1a\x14.mediaservice.v1.Job\"L\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/jobs/{job_id}:retry:\x01*\xca\xf3\xb2\xac\n$\n\njobs.write\x1a\x06job_id \x03*\njobs.retry0\x05\x42I\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!mediaservice/v1/job_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/httpbody.proto\x1a\x19mediaservice/v1/job.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1amediaservice/v1/rule.proto\"4\n\rGetJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\"\x8e\x03\n\x0fListJobsRequest\x12(\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12+\n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\x12*\n\x08media_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07mediaId\x12>\n\x05state\x18\x04 \x01(\x0e\x32\x1a.mediaservice.v1.Job.StateB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12;\n\x04type\x18\x05 \x01(\x0e\x32\x19.mediaservice.v1.Job.TypeB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x04type\x12\x32\n\x05owner\x18\x06 \x01(\x0b\x32\x16.mediaservice.v1.OwnerB\x04\xe2\x41\x01\x01R\x05owner\x12G\n\nproject_id\x18\x07 \x01(\tB(\xe2\x41\x01\x01\xbaH!r\x1c\x32\x1a^[a-z0-9][a-z0-9_-]{0,62}$\xd8\x01\x01R\tprojectId\"p\n\x10ListJobsResponse\x12.\n\x04jobs\x18\x01 \x03(\x0b\x32\x14.mediaservice.v1.JobB\x04\xe2\x41\x01\x03R\x04jobs\x12,\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\rnextPageToken\"6\n\x0fWatchJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\"a\n\x15WatchJobEventsRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\x12#\n\x06ticket\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x64R\x06ticket\"7\n\x10\x43\x61ncelJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\"n\n\x0fRetryJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\x12\x36\n\nrequest_id\x18\x02 \x01(\tB\x17\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId2\xe8\x06\n\nJobService\x12\x91\x01\n\x06GetJob\x12\x1e.mediaservice.v1.GetJobRequest\x1a\x14.mediaservice.v1.Job\"Q\x82\xd3\xe4\x93\x02\x30\x12\x11/v1/jobs/{job_id}Z\x1b\x42\x19\n\x04HEAD\x12\x11/v1/jobs/{job_id}\xca\xf3\xb2\xac\n\x15\n\tjobs.read\x1a\x06job_id \x01\x12\x86\x01\n\x08ListJobs\x12 .mediaservice.v1.ListJobsRequest\x1a!.mediaservice.v1.ListJobsResponse\"5\x82\xd3\xe4\x93\x02\x1e\x12\x08/v1/jobsZ\x12\x42\x10\n\x04HEAD\x12\x08/v1/jobs\xca\xf3\xb2\xac\n\x0b\n\tjobs.read\x12\x61\n\x08WatchJob\x12 .mediaservice.v1.WatchJobRequest\x1a\x14.mediaservice.v1.Job\"\x1b\xca\xf3\xb2\xac\n\x15\n\tjobs.read\x1a\x06job_id \x01\x30\x01\x12\xb1\x01\n\x0eWatchJobEvents\x12&.mediaservice.v1.WatchJobEventsRequest\x1a\x14.google.api.HttpBody\"_\x82\xd3\xe4\x93\x02<\x12\x17/v1/jobs/{job_id}:watchZ!B\x1f\n\x04HEAD\x12\x17/v1/jobs/{job_id}:watch\xca\xf3\xb2\xac\n\x17\n\tjobs.read\x1a\x06job_id \x01\x38\x01\x30\x01\x12\x92\x01\n\tCancelJob\x12!.mediaservice.v1.CancelJobRequest\x1a\x14.mediaservice.v1.Job\"L\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/jobs/{job_id}:cancel:\x01*\xca\xf3\xb2\xac\n#\n\njobs.write\x1a\x06job_id \x03*\x0bjobs.cancel\x12\x90\x01\n\x08RetryJob\x12 .mediaservice.v1.RetryJobRequest\x1a\x14.mediaservice.v1.Job\"L\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/jobs/{job_id}:retry:\x01*\xca\xf3\xb2\xac\n$\n\njobs.write\x1a\x06job_id \x03*\njobs.retry0\x05\x42I\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,6 +69,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANCELJOBREQUEST'].fields_by_name['job_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_RETRYJOBREQUEST'].fields_by_name['job_id']._loaded_options = None
   _globals['_RETRYJOBREQUEST'].fields_by_name['job_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_RETRYJOBREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_RETRYJOBREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_JOBSERVICE'].methods_by_name['GetJob']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['GetJob']._serialized_options = b'\202\323\344\223\0020\022\021/v1/jobs/{job_id}Z\033B\031\n\004HEAD\022\021/v1/jobs/{job_id}\312\363\262\254\n\025\n\tjobs.read\032\006job_id \001'
   _globals['_JOBSERVICE'].methods_by_name['ListJobs']._loaded_options = None
@@ -80,20 +83,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBSERVICE'].methods_by_name['CancelJob']._serialized_options = b'\202\323\344\223\002\035\"\030/v1/jobs/{job_id}:cancel:\001*\312\363\262\254\n#\n\njobs.write\032\006job_id \003*\013jobs.cancel'
   _globals['_JOBSERVICE'].methods_by_name['RetryJob']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['RetryJob']._serialized_options = b'\202\323\344\223\002\034\"\027/v1/jobs/{job_id}:retry:\001*\312\363\262\254\n$\n\njobs.write\032\006job_id \003*\njobs.retry0\005'
-  _globals['_GETJOBREQUEST']._serialized_start=228
-  _globals['_GETJOBREQUEST']._serialized_end=280
-  _globals['_LISTJOBSREQUEST']._serialized_start=283
-  _globals['_LISTJOBSREQUEST']._serialized_end=681
-  _globals['_LISTJOBSRESPONSE']._serialized_start=683
-  _globals['_LISTJOBSRESPONSE']._serialized_end=795
-  _globals['_WATCHJOBREQUEST']._serialized_start=797
-  _globals['_WATCHJOBREQUEST']._serialized_end=851
-  _globals['_WATCHJOBEVENTSREQUEST']._serialized_start=853
-  _globals['_WATCHJOBEVENTSREQUEST']._serialized_end=950
-  _globals['_CANCELJOBREQUEST']._serialized_start=952
-  _globals['_CANCELJOBREQUEST']._serialized_end=1007
-  _globals['_RETRYJOBREQUEST']._serialized_start=1009
-  _globals['_RETRYJOBREQUEST']._serialized_end=1063
-  _globals['_JOBSERVICE']._serialized_start=1066
-  _globals['_JOBSERVICE']._serialized_end=1938
+  _globals['_GETJOBREQUEST']._serialized_start=257
+  _globals['_GETJOBREQUEST']._serialized_end=309
+  _globals['_LISTJOBSREQUEST']._serialized_start=312
+  _globals['_LISTJOBSREQUEST']._serialized_end=710
+  _globals['_LISTJOBSRESPONSE']._serialized_start=712
+  _globals['_LISTJOBSRESPONSE']._serialized_end=824
+  _globals['_WATCHJOBREQUEST']._serialized_start=826
+  _globals['_WATCHJOBREQUEST']._serialized_end=880
+  _globals['_WATCHJOBEVENTSREQUEST']._serialized_start=882
+  _globals['_WATCHJOBEVENTSREQUEST']._serialized_end=979
+  _globals['_CANCELJOBREQUEST']._serialized_start=981
+  _globals['_CANCELJOBREQUEST']._serialized_end=1036
+  _globals['_RETRYJOBREQUEST']._serialized_start=1038
+  _globals['_RETRYJOBREQUEST']._serialized_end=1148
+  _globals['_JOBSERVICE']._serialized_start=1151
+  _globals['_JOBSERVICE']._serialized_end=2023
 # @@protoc_insertion_point(module_scope)

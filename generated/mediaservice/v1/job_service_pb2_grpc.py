@@ -146,10 +146,12 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RetryJob(self, request, context):
-        """Queues a FAILED or CANCELLED job again, with a fresh number of attempts.
+        """Queues a FAILED or CANCELLED job again, with a fresh number of attempts. A call that repeats an idempotency key (a
+        `request_id`, or over REST the header `Idempotency-Key`) within 24 hours returns the job as it is now and does not
+        queue it again.
 
-        Permission: jobs.write. Errors: JOB_NOT_FOUND, JOB_NOT_RETRYABLE. Do not retry blindly: check whether the
-        job is QUEUED.
+        Permission: jobs.write. Errors: JOB_NOT_FOUND, JOB_NOT_RETRYABLE, IDEMPOTENCY_CONFLICT. Safe to retry with an
+        idempotency key.
 
         Example:
 

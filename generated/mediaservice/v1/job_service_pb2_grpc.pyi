@@ -88,10 +88,12 @@ class JobServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"job_id\\": \\"$JOB\\"}" $GRPC mediaservice.v1.JobService/CancelJob
     """
     RetryJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.RetryJobRequest, _job_pb2.Job]
-    """Queues a FAILED or CANCELLED job again, with a fresh number of attempts.
+    """Queues a FAILED or CANCELLED job again, with a fresh number of attempts. A call that repeats an idempotency key (a
+    `request_id`, or over REST the header `Idempotency-Key`) within 24 hours returns the job as it is now and does not
+    queue it again.
 
-    Permission: jobs.write. Errors: JOB_NOT_FOUND, JOB_NOT_RETRYABLE. Do not retry blindly: check whether the
-    job is QUEUED.
+    Permission: jobs.write. Errors: JOB_NOT_FOUND, JOB_NOT_RETRYABLE, IDEMPOTENCY_CONFLICT. Safe to retry with an
+    idempotency key.
 
     Example:
 
@@ -157,10 +159,12 @@ class JobServiceAsyncStub(JobServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"job_id\\": \\"$JOB\\"}" $GRPC mediaservice.v1.JobService/CancelJob
     """
     RetryJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.RetryJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Queues a FAILED or CANCELLED job again, with a fresh number of attempts.
+    """Queues a FAILED or CANCELLED job again, with a fresh number of attempts. A call that repeats an idempotency key (a
+    `request_id`, or over REST the header `Idempotency-Key`) within 24 hours returns the job as it is now and does not
+    queue it again.
 
-    Permission: jobs.write. Errors: JOB_NOT_FOUND, JOB_NOT_RETRYABLE. Do not retry blindly: check whether the
-    job is QUEUED.
+    Permission: jobs.write. Errors: JOB_NOT_FOUND, JOB_NOT_RETRYABLE, IDEMPOTENCY_CONFLICT. Safe to retry with an
+    idempotency key.
 
     Example:
 
@@ -259,10 +263,12 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.RetryJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Queues a FAILED or CANCELLED job again, with a fresh number of attempts.
+        """Queues a FAILED or CANCELLED job again, with a fresh number of attempts. A call that repeats an idempotency key (a
+        `request_id`, or over REST the header `Idempotency-Key`) within 24 hours returns the job as it is now and does not
+        queue it again.
 
-        Permission: jobs.write. Errors: JOB_NOT_FOUND, JOB_NOT_RETRYABLE. Do not retry blindly: check whether the
-        job is QUEUED.
+        Permission: jobs.write. Errors: JOB_NOT_FOUND, JOB_NOT_RETRYABLE, IDEMPOTENCY_CONFLICT. Safe to retry with an
+        idempotency key.
 
         Example:
 

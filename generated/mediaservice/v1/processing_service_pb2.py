@@ -24,6 +24,7 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from mediaservice.v1 import job_pb2 as mediaservice_dot_v1_dot_job__pb2
 from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
@@ -31,7 +32,7 @@ from mediaservice.v1 import operation_pb2 as mediaservice_dot_v1_dot_operation__
 from mediaservice.v1 import rule_pb2 as mediaservice_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(mediaservice/v1/processing_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/rpc/status.proto\x1a\x19mediaservice/v1/job.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1fmediaservice/v1/operation.proto\x1a\x1amediaservice/v1/rule.proto\"\xf1\x02\n\x13ProcessMediaRequest\x12\'\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12\x46\n\noperations\x18\x02 \x03(\x0b\x32\x1a.mediaservice.v1.OperationB\n\xe2\x41\x01\x01\xbaH\x03\xd8\x01\x03R\noperations\x12\x1e\n\x03ops\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xa0\x1fR\x03ops\x12P\n\x0erendition_name\x18\x04 \x01(\tB)\xe2\x41\x01\x01\xbaH\"r\x1d\x32\x1b^[a-z0-9][a-z0-9_.-]{0,63}$\xd8\x01\x01R\rrenditionName\x12G\n\x08priority\x18\x05 \x01(\x0e\x32\x1d.mediaservice.v1.Job.PriorityB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x08priority\x12.\n\nrequest_id\x18\x06 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"\x8b\x01\n\x18\x42\x61tchProcessMediaRequest\x12Q\n\x08requests\x18\x01 \x03(\x0b\x32$.mediaservice.v1.ProcessMediaRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x08requests\x12\x1c\n\x06\x61tomic\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x61tomic\"\xe4\x01\n\x19\x42\x61tchProcessMediaResponse\x12Q\n\x07results\x18\x01 \x03(\x0b\x32\x31.mediaservice.v1.BatchProcessMediaResponse.ResultB\x04\xe2\x41\x01\x03R\x07results\x1at\n\x06Result\x12.\n\x03job\x18\x01 \x01(\x0b\x32\x14.mediaservice.v1.JobB\x04\xe2\x41\x01\x03H\x00R\x03job\x12\x30\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03H\x00R\x05\x65rrorB\x08\n\x06result\"\x17\n\x15ListOperationsRequest\"^\n\x16ListOperationsResponse\x12\x44\n\noperations\x18\x01 \x03(\x0b\x32\x1e.mediaservice.v1.OperationInfoB\x04\xe2\x41\x01\x03R\noperations\"\xcd\x02\n\rOperationInfo\x12\x18\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x04name\x12&\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x64\x65scription\x12\x1e\n\x07\x65xample\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x65xample\x12\x37\n\x05kinds\x18\x04 \x03(\x0e\x32\x1b.mediaservice.v1.Media.KindB\x04\xe2\x41\x01\x03R\x05kinds\x12\x44\n\nparameters\x18\x05 \x03(\x0b\x32\x1e.mediaservice.v1.ParameterInfoB\x04\xe2\x41\x01\x03R\nparameters\x12\x39\n\x06output\x18\x06 \x01(\x0e\x32\x1b.mediaservice.v1.Media.KindB\x04\xe2\x41\x01\x03R\x06output\x12 \n\x08terminal\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x08terminal\"\xf9\x02\n\rParameterInfo\x12\x18\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x04name\x12=\n\x04type\x18\x02 \x01(\x0e\x32#.mediaservice.v1.ParameterInfo.TypeB\x04\xe2\x41\x01\x03R\x04type\x12&\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x64\x65scription\x12)\n\rdefault_value\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x0c\x64\x65\x66\x61ultValue\x12!\n\tmin_value\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03R\x08minValue\x12!\n\tmax_value\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\x08maxValue\x12\x1c\n\x06values\x18\x07 \x03(\tB\x04\xe2\x41\x01\x03R\x06values\"X\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07INTEGER\x10\x01\x12\n\n\x06NUMBER\x10\x02\x12\x0b\n\x07\x42OOLEAN\x10\x03\x12\n\n\x06STRING\x10\x04\x12\x08\n\x04\x45NUM\x10\x05\x32\xa8\x04\n\x11ProcessingService\x12\xa7\x01\n\x0cProcessMedia\x12$.mediaservice.v1.ProcessMediaRequest\x1a\x14.mediaservice.v1.Job\"[\x82\xd3\xe4\x93\x02!\"\x1c/v1/media/{media_id}:process:\x01*\xca\xf3\xb2\xac\n.\n\x0bmedia.write\x1a\x08media_id \x03*\x11renditions.create0\x05\x12\xca\x01\n\x11\x42\x61tchProcessMedia\x12).mediaservice.v1.BatchProcessMediaRequest\x1a*.mediaservice.v1.BatchProcessMediaResponse\"^\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/media:batchProcess:\x01*\xca\xf3\xb2\xac\n7\n\x0bmedia.write\x1a\x11requests.media_id \x03*\x11renditions.create0\x05\x12\x9b\x01\n\x0eListOperations\x12&.mediaservice.v1.ListOperationsRequest\x1a\'.mediaservice.v1.ListOperationsResponse\"8\x82\xd3\xe4\x93\x02*\x12\x0e/v1/operationsZ\x18\x42\x16\n\x04HEAD\x12\x0e/v1/operations\xca\xf3\xb2\xac\n\x02\x10\x01\x42I\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(mediaservice/v1/processing_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x17google/rpc/status.proto\x1a\x19mediaservice/v1/job.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1fmediaservice/v1/operation.proto\x1a\x1amediaservice/v1/rule.proto\"\xf9\x02\n\x13ProcessMediaRequest\x12\'\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12\x46\n\noperations\x18\x02 \x03(\x0b\x32\x1a.mediaservice.v1.OperationB\n\xe2\x41\x01\x01\xbaH\x03\xd8\x01\x03R\noperations\x12\x1e\n\x03ops\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xa0\x1fR\x03ops\x12P\n\x0erendition_name\x18\x04 \x01(\tB)\xe2\x41\x01\x01\xbaH\"r\x1d\x32\x1b^[a-z0-9][a-z0-9_.-]{0,63}$\xd8\x01\x01R\rrenditionName\x12G\n\x08priority\x18\x05 \x01(\x0e\x32\x1d.mediaservice.v1.Job.PriorityB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x08priority\x12\x36\n\nrequest_id\x18\x06 \x01(\tB\x17\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"\x8b\x01\n\x18\x42\x61tchProcessMediaRequest\x12Q\n\x08requests\x18\x01 \x03(\x0b\x32$.mediaservice.v1.ProcessMediaRequestB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x08requests\x12\x1c\n\x06\x61tomic\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x61tomic\"\xe4\x01\n\x19\x42\x61tchProcessMediaResponse\x12Q\n\x07results\x18\x01 \x03(\x0b\x32\x31.mediaservice.v1.BatchProcessMediaResponse.ResultB\x04\xe2\x41\x01\x03R\x07results\x1at\n\x06Result\x12.\n\x03job\x18\x01 \x01(\x0b\x32\x14.mediaservice.v1.JobB\x04\xe2\x41\x01\x03H\x00R\x03job\x12\x30\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03H\x00R\x05\x65rrorB\x08\n\x06result\"\x17\n\x15ListOperationsRequest\"^\n\x16ListOperationsResponse\x12\x44\n\noperations\x18\x01 \x03(\x0b\x32\x1e.mediaservice.v1.OperationInfoB\x04\xe2\x41\x01\x03R\noperations\"\xcd\x02\n\rOperationInfo\x12\x18\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x04name\x12&\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x64\x65scription\x12\x1e\n\x07\x65xample\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x65xample\x12\x37\n\x05kinds\x18\x04 \x03(\x0e\x32\x1b.mediaservice.v1.Media.KindB\x04\xe2\x41\x01\x03R\x05kinds\x12\x44\n\nparameters\x18\x05 \x03(\x0b\x32\x1e.mediaservice.v1.ParameterInfoB\x04\xe2\x41\x01\x03R\nparameters\x12\x39\n\x06output\x18\x06 \x01(\x0e\x32\x1b.mediaservice.v1.Media.KindB\x04\xe2\x41\x01\x03R\x06output\x12 \n\x08terminal\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x08terminal\"\xf9\x02\n\rParameterInfo\x12\x18\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x04name\x12=\n\x04type\x18\x02 \x01(\x0e\x32#.mediaservice.v1.ParameterInfo.TypeB\x04\xe2\x41\x01\x03R\x04type\x12&\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x64\x65scription\x12)\n\rdefault_value\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x0c\x64\x65\x66\x61ultValue\x12!\n\tmin_value\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03R\x08minValue\x12!\n\tmax_value\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\x08maxValue\x12\x1c\n\x06values\x18\x07 \x03(\tB\x04\xe2\x41\x01\x03R\x06values\"X\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07INTEGER\x10\x01\x12\n\n\x06NUMBER\x10\x02\x12\x0b\n\x07\x42OOLEAN\x10\x03\x12\n\n\x06STRING\x10\x04\x12\x08\n\x04\x45NUM\x10\x05\x32\xa8\x04\n\x11ProcessingService\x12\xa7\x01\n\x0cProcessMedia\x12$.mediaservice.v1.ProcessMediaRequest\x1a\x14.mediaservice.v1.Job\"[\x82\xd3\xe4\x93\x02!\"\x1c/v1/media/{media_id}:process:\x01*\xca\xf3\xb2\xac\n.\n\x0bmedia.write\x1a\x08media_id \x03*\x11renditions.create0\x05\x12\xca\x01\n\x11\x42\x61tchProcessMedia\x12).mediaservice.v1.BatchProcessMediaRequest\x1a*.mediaservice.v1.BatchProcessMediaResponse\"^\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/media:batchProcess:\x01*\xca\xf3\xb2\xac\n7\n\x0bmedia.write\x1a\x11requests.media_id \x03*\x11renditions.create0\x05\x12\x9b\x01\n\x0eListOperations\x12&.mediaservice.v1.ListOperationsRequest\x1a\'.mediaservice.v1.ListOperationsResponse\"8\x82\xd3\xe4\x93\x02*\x12\x0e/v1/operationsZ\x18\x42\x16\n\x04HEAD\x12\x0e/v1/operations\xca\xf3\xb2\xac\n\x02\x10\x01\x42I\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,7 +51,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROCESSMEDIAREQUEST'].fields_by_name['priority']._loaded_options = None
   _globals['_PROCESSMEDIAREQUEST'].fields_by_name['priority']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
   _globals['_PROCESSMEDIAREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_PROCESSMEDIAREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_BATCHPROCESSMEDIAREQUEST'].fields_by_name['requests']._loaded_options = None
   _globals['_BATCHPROCESSMEDIAREQUEST'].fields_by_name['requests']._serialized_options = b'\342A\001\002\272H\010\222\001\005\010\001\020\350\007'
   _globals['_BATCHPROCESSMEDIAREQUEST'].fields_by_name['atomic']._loaded_options = None
@@ -97,24 +98,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROCESSINGSERVICE'].methods_by_name['BatchProcessMedia']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/media:batchProcess:\001*\312\363\262\254\n7\n\013media.write\032\021requests.media_id \003*\021renditions.create0\005'
   _globals['_PROCESSINGSERVICE'].methods_by_name['ListOperations']._loaded_options = None
   _globals['_PROCESSINGSERVICE'].methods_by_name['ListOperations']._serialized_options = b'\202\323\344\223\002*\022\016/v1/operationsZ\030B\026\n\004HEAD\022\016/v1/operations\312\363\262\254\n\002\020\001'
-  _globals['_PROCESSMEDIAREQUEST']._serialized_start=267
-  _globals['_PROCESSMEDIAREQUEST']._serialized_end=636
-  _globals['_BATCHPROCESSMEDIAREQUEST']._serialized_start=639
-  _globals['_BATCHPROCESSMEDIAREQUEST']._serialized_end=778
-  _globals['_BATCHPROCESSMEDIARESPONSE']._serialized_start=781
-  _globals['_BATCHPROCESSMEDIARESPONSE']._serialized_end=1009
-  _globals['_BATCHPROCESSMEDIARESPONSE_RESULT']._serialized_start=893
-  _globals['_BATCHPROCESSMEDIARESPONSE_RESULT']._serialized_end=1009
-  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1011
-  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1034
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1036
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1130
-  _globals['_OPERATIONINFO']._serialized_start=1133
-  _globals['_OPERATIONINFO']._serialized_end=1466
-  _globals['_PARAMETERINFO']._serialized_start=1469
-  _globals['_PARAMETERINFO']._serialized_end=1846
-  _globals['_PARAMETERINFO_TYPE']._serialized_start=1758
-  _globals['_PARAMETERINFO_TYPE']._serialized_end=1846
-  _globals['_PROCESSINGSERVICE']._serialized_start=1849
-  _globals['_PROCESSINGSERVICE']._serialized_end=2401
+  _globals['_PROCESSMEDIAREQUEST']._serialized_start=296
+  _globals['_PROCESSMEDIAREQUEST']._serialized_end=673
+  _globals['_BATCHPROCESSMEDIAREQUEST']._serialized_start=676
+  _globals['_BATCHPROCESSMEDIAREQUEST']._serialized_end=815
+  _globals['_BATCHPROCESSMEDIARESPONSE']._serialized_start=818
+  _globals['_BATCHPROCESSMEDIARESPONSE']._serialized_end=1046
+  _globals['_BATCHPROCESSMEDIARESPONSE_RESULT']._serialized_start=930
+  _globals['_BATCHPROCESSMEDIARESPONSE_RESULT']._serialized_end=1046
+  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1048
+  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1071
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1073
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1167
+  _globals['_OPERATIONINFO']._serialized_start=1170
+  _globals['_OPERATIONINFO']._serialized_end=1503
+  _globals['_PARAMETERINFO']._serialized_start=1506
+  _globals['_PARAMETERINFO']._serialized_end=1883
+  _globals['_PARAMETERINFO_TYPE']._serialized_start=1795
+  _globals['_PARAMETERINFO_TYPE']._serialized_end=1883
+  _globals['_PROCESSINGSERVICE']._serialized_start=1886
+  _globals['_PROCESSINGSERVICE']._serialized_end=2438
 # @@protoc_insertion_point(module_scope)

@@ -47,7 +47,7 @@ class ProcessMediaRequest(_message.Message):
     priority: _job_pb2.Job.Priority.ValueType
     """The order among the caller's queued jobs. Unset: NORMAL."""
     request_id: _builtins.str
-    """A UUID that identifies the request: a second call with the same UUID returns the job of the first."""
+    """Idempotency key: a UUID. The header `Idempotency-Key` can be used instead."""
     @_builtins.property
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[_operation_pb2.Operation]:
         """The pipeline as messages: at most 32 operations, and at most 4000 characters in text form. Set either

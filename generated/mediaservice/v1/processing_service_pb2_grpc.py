@@ -29,6 +29,10 @@ if _version_not_supported:
 class ProcessingServiceStub(object):
     """Renders other forms of media, as jobs. To render an image while the caller waits, without a job, use
     DownloadService.RenderImage.
+
+    Calls that start a job take an idempotency key: a `request_id`, or over REST the header `Idempotency-Key`. Repeating
+    a call with the same key returns the job of the first call as it is now. A key with other content is refused with
+    IDEMPOTENCY_CONFLICT. Keys belong to a caller and a method, and are kept for 24 hours.
     """
 
     def __init__(self, channel):
@@ -57,6 +61,10 @@ class ProcessingServiceStub(object):
 class ProcessingServiceServicer(object):
     """Renders other forms of media, as jobs. To render an image while the caller waits, without a job, use
     DownloadService.RenderImage.
+
+    Calls that start a job take an idempotency key: a `request_id`, or over REST the header `Idempotency-Key`. Repeating
+    a call with the same key returns the job of the first call as it is now. A key with other content is refused with
+    IDEMPOTENCY_CONFLICT. Keys belong to a caller and a method, and are kept for 24 hours.
     """
 
     def ProcessMedia(self, request, context):
@@ -64,8 +72,8 @@ class ProcessingServiceServicer(object):
         the same pipeline rendered, the job ends at once and keeps it.
 
         Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
-        OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines).
-        Safe to retry with a `request_id`.
+        OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines),
+        IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
         Example:
 
@@ -77,10 +85,14 @@ class ProcessingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BatchProcessMedia(self, request, context):
-        """Starts up to 1000 jobs. Each request succeeds or fails on its own unless `atomic` is set.
+        """Starts up to 1000 jobs. Each request succeeds or fails on its own unless `atomic` is set. Each is a ProcessMedia of
+        its own with its own idempotency key; the header `Idempotency-Key` gives keys to those that have no `request_id`.
 
-        Permission: media.write. Errors: as ProcessMedia; in the results, or of the call if `atomic` is set. Safe to
-        retry with a `request_id` in each request.
+        All pipelines together have at most 1 MiB in binary form, with their defaults filled in; otherwise the call is
+        refused with INVALID_FIELD. The whole request has at most 3 MiB, over REST 1 MiB.
+
+        Permission: media.write. Errors: as ProcessMedia; in the results, or of the call if `atomic` is set. Safe to retry
+        with idempotency keys.
 
         Example:
 
@@ -134,6 +146,10 @@ def add_ProcessingServiceServicer_to_server(servicer, server):
 class ProcessingService(object):
     """Renders other forms of media, as jobs. To render an image while the caller waits, without a job, use
     DownloadService.RenderImage.
+
+    Calls that start a job take an idempotency key: a `request_id`, or over REST the header `Idempotency-Key`. Repeating
+    a call with the same key returns the job of the first call as it is now. A key with other content is refused with
+    IDEMPOTENCY_CONFLICT. Keys belong to a caller and a method, and are kept for 24 hours.
     """
 
     @staticmethod

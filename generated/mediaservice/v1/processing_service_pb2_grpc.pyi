@@ -30,6 +30,10 @@ GRPC_VERSION: str
 class ProcessingServiceStub:
     """Renders other forms of media, as jobs. To render an image while the caller waits, without a job, use
     DownloadService.RenderImage.
+
+    Calls that start a job take an idempotency key: a `request_id`, or over REST the header `Idempotency-Key`. Repeating
+    a call with the same key returns the job of the first call as it is now. A key with other content is refused with
+    IDEMPOTENCY_CONFLICT. Keys belong to a caller and a method, and are kept for 24 hours.
     """
 
     @_typing.overload
@@ -41,8 +45,8 @@ class ProcessingServiceStub:
     the same pipeline rendered, the job ends at once and keeps it.
 
     Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
-    OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines).
-    Safe to retry with a `request_id`.
+    OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines),
+    IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
     Example:
 
@@ -50,10 +54,14 @@ class ProcessingServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"resize:800x600\\"}" $GRPC mediaservice.v1.ProcessingService/ProcessMedia
     """
     BatchProcessMedia: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.BatchProcessMediaRequest, _processing_service_pb2.BatchProcessMediaResponse]
-    """Starts up to 1000 jobs. Each request succeeds or fails on its own unless `atomic` is set.
+    """Starts up to 1000 jobs. Each request succeeds or fails on its own unless `atomic` is set. Each is a ProcessMedia of
+    its own with its own idempotency key; the header `Idempotency-Key` gives keys to those that have no `request_id`.
 
-    Permission: media.write. Errors: as ProcessMedia; in the results, or of the call if `atomic` is set. Safe to
-    retry with a `request_id` in each request.
+    All pipelines together have at most 1 MiB in binary form, with their defaults filled in; otherwise the call is
+    refused with INVALID_FIELD. The whole request has at most 3 MiB, over REST 1 MiB.
+
+    Permission: media.write. Errors: as ProcessMedia; in the results, or of the call if `atomic` is set. Safe to retry
+    with idempotency keys.
 
     Example:
 
@@ -75,6 +83,10 @@ class ProcessingServiceStub:
 class ProcessingServiceAsyncStub(ProcessingServiceStub):
     """Renders other forms of media, as jobs. To render an image while the caller waits, without a job, use
     DownloadService.RenderImage.
+
+    Calls that start a job take an idempotency key: a `request_id`, or over REST the header `Idempotency-Key`. Repeating
+    a call with the same key returns the job of the first call as it is now. A key with other content is refused with
+    IDEMPOTENCY_CONFLICT. Keys belong to a caller and a method, and are kept for 24 hours.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -83,8 +95,8 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
     the same pipeline rendered, the job ends at once and keeps it.
 
     Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
-    OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines).
-    Safe to retry with a `request_id`.
+    OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines),
+    IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
     Example:
 
@@ -92,10 +104,14 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"resize:800x600\\"}" $GRPC mediaservice.v1.ProcessingService/ProcessMedia
     """
     BatchProcessMedia: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.BatchProcessMediaRequest, _processing_service_pb2.BatchProcessMediaResponse]  # type: ignore[assignment]
-    """Starts up to 1000 jobs. Each request succeeds or fails on its own unless `atomic` is set.
+    """Starts up to 1000 jobs. Each request succeeds or fails on its own unless `atomic` is set. Each is a ProcessMedia of
+    its own with its own idempotency key; the header `Idempotency-Key` gives keys to those that have no `request_id`.
 
-    Permission: media.write. Errors: as ProcessMedia; in the results, or of the call if `atomic` is set. Safe to
-    retry with a `request_id` in each request.
+    All pipelines together have at most 1 MiB in binary form, with their defaults filled in; otherwise the call is
+    refused with INVALID_FIELD. The whole request has at most 3 MiB, over REST 1 MiB.
+
+    Permission: media.write. Errors: as ProcessMedia; in the results, or of the call if `atomic` is set. Safe to retry
+    with idempotency keys.
 
     Example:
 
@@ -116,6 +132,10 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
 class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
     """Renders other forms of media, as jobs. To render an image while the caller waits, without a job, use
     DownloadService.RenderImage.
+
+    Calls that start a job take an idempotency key: a `request_id`, or over REST the header `Idempotency-Key`. Repeating
+    a call with the same key returns the job of the first call as it is now. A key with other content is refused with
+    IDEMPOTENCY_CONFLICT. Keys belong to a caller and a method, and are kept for 24 hours.
     """
 
     @_abc_1.abstractmethod
@@ -128,8 +148,8 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
         the same pipeline rendered, the job ends at once and keeps it.
 
         Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
-        OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines).
-        Safe to retry with a `request_id`.
+        OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines),
+        IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
         Example:
 
@@ -143,10 +163,14 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processing_service_pb2.BatchProcessMediaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processing_service_pb2.BatchProcessMediaResponse, _abc.Awaitable[_processing_service_pb2.BatchProcessMediaResponse]]:
-        """Starts up to 1000 jobs. Each request succeeds or fails on its own unless `atomic` is set.
+        """Starts up to 1000 jobs. Each request succeeds or fails on its own unless `atomic` is set. Each is a ProcessMedia of
+        its own with its own idempotency key; the header `Idempotency-Key` gives keys to those that have no `request_id`.
 
-        Permission: media.write. Errors: as ProcessMedia; in the results, or of the call if `atomic` is set. Safe to
-        retry with a `request_id` in each request.
+        All pipelines together have at most 1 MiB in binary form, with their defaults filled in; otherwise the call is
+        refused with INVALID_FIELD. The whole request has at most 3 MiB, over REST 1 MiB.
+
+        Permission: media.write. Errors: as ProcessMedia; in the results, or of the call if `atomic` is set. Safe to retry
+        with idempotency keys.
 
         Example:
 

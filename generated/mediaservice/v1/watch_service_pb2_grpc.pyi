@@ -43,7 +43,8 @@ class WatchServiceStub:
     CreateWatchTicket: _grpc.UnaryUnaryMultiCallable[_watch_service_pb2.CreateWatchTicketRequest, _watch_service_pb2.WatchTicket]
     """Creates a ticket that opens one event stream: `new EventSource("/v1/jobs/JOB:watch?ticket=TICKET")`. It is valid for
     60 seconds and for one request, with the identity and the permissions of the caller. After a connection breaks,
-    create a new one.
+    create a new one. There is no idempotency key: the service keeps only a hash of the ticket, so it cannot return it
+    twice, and a ticket that is not used expires.
 
     Permission: watches.write, and the permission to read the resource: uploads.read or jobs.read. Errors:
     UPLOAD_NOT_FOUND, JOB_NOT_FOUND. Safe to retry.
@@ -69,7 +70,8 @@ class WatchServiceAsyncStub(WatchServiceStub):
     CreateWatchTicket: _aio.UnaryUnaryMultiCallable[_watch_service_pb2.CreateWatchTicketRequest, _watch_service_pb2.WatchTicket]  # type: ignore[assignment]
     """Creates a ticket that opens one event stream: `new EventSource("/v1/jobs/JOB:watch?ticket=TICKET")`. It is valid for
     60 seconds and for one request, with the identity and the permissions of the caller. After a connection breaks,
-    create a new one.
+    create a new one. There is no idempotency key: the service keeps only a hash of the ticket, so it cannot return it
+    twice, and a ticket that is not used expires.
 
     Permission: watches.write, and the permission to read the resource: uploads.read or jobs.read. Errors:
     UPLOAD_NOT_FOUND, JOB_NOT_FOUND. Safe to retry.
@@ -98,7 +100,8 @@ class WatchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_watch_service_pb2.WatchTicket, _abc.Awaitable[_watch_service_pb2.WatchTicket]]:
         """Creates a ticket that opens one event stream: `new EventSource("/v1/jobs/JOB:watch?ticket=TICKET")`. It is valid for
         60 seconds and for one request, with the identity and the permissions of the caller. After a connection breaks,
-        create a new one.
+        create a new one. There is no idempotency key: the service keeps only a hash of the ticket, so it cannot return it
+        twice, and a ticket that is not used expires.
 
         Permission: watches.write, and the permission to read the resource: uploads.read or jobs.read. Errors:
         UPLOAD_NOT_FOUND, JOB_NOT_FOUND. Safe to retry.

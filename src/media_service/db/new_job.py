@@ -21,7 +21,6 @@ class NewJob:
     owner: Owner | None = None
     priority: int = NORMAL_PRIORITY
     delay: timedelta = timedelta()
-    request_id: str | None = None
     pipeline: str = ""
     rendition: str = ""
     done: bool = False

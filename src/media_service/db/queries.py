@@ -22,7 +22,6 @@ async def insert_jobs(db: AsyncConnection[DictRow], added: Sequence[NewJob]) -> 
             "owner_id": job.owner.id if job.owner else None,
             "priority": job.priority,
             "delay": job.delay.total_seconds(),
-            "request_id": job.request_id,
             "pipeline": job.pipeline,
             "rendition": job.rendition,
             "parent_id": job.parent_id,
@@ -36,21 +35,19 @@ async def insert_jobs(db: AsyncConnection[DictRow], added: Sequence[NewJob]) -> 
     await db.execute(
         """
         insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
-                          ready, run_time, request_id, pipeline, rendition, parent_id, part, heavy,
+                          ready, run_time, pipeline, rendition, parent_id, part, heavy,
                           project_id, actor_id, progress_percent, end_time)
         select job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
-               delay <= 0, now() + make_interval(secs => delay), request_id, pipeline, rendition,
+               delay <= 0, now() + make_interval(secs => delay), pipeline, rendition,
                parent_id, part, heavy, project_id, actor_id,
                case state when 'SUCCEEDED' then 100 else 0 end,
                case state when 'SUCCEEDED' then now() end
         from json_to_recordset(%s::json) as added (
             job_id uuid, kind text, subject_id uuid, state text, org_id text, owner_type text,
-            owner_id text, priority smallint, delay float8, request_id uuid, pipeline text,
+            owner_id text, priority smallint, delay float8, pipeline text,
             rendition text, parent_id uuid, part integer, heavy boolean, project_id text,
             actor_id text
         )
-        on conflict (org_id, owner_type, owner_id, request_id) where request_id is not null
-        do nothing
         """,
         (json.dumps(rows),),
     )

@@ -43,7 +43,7 @@ class Transaction(Connection):
     a rollback. Raising `Rollback` inside rolls back and is no error."""
 
     async def enqueue(self, *jobs: NewJob) -> None:
-        """Accepts jobs, except those whose owner has used their request id before."""
+        """Adds jobs. Workers can claim them after the commit."""
         if not jobs:
             return
         await queries.insert_jobs(self._connection, jobs)

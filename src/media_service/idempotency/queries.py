@@ -90,6 +90,17 @@ async def release(db: Connection, claimed: KeyClaim) -> None:
     )
 
 
+async def forget(db: Connection, claims: Sequence[KeyClaim]) -> None:
+    """Removes keys that this transaction has claimed for requests that it then refused."""
+    if claims:
+        await db.execute(
+            "delete from idempotency_keys k"
+            " using unnest(%s::bytea[], %s::uuid[]) as c (key_id, resource_id)"
+            " where (k.key_id, k.resource_id) = (c.key_id, c.resource_id)",
+            ([one.key.key_id for one in claims], [one.resource_id for one in claims]),
+        )
+
+
 async def settle(db: Connection, claims: Sequence[KeyClaim]) -> None:
     """Keeps claimed keys, since their calls have their effects in this transaction.
 

@@ -10,7 +10,7 @@ from typing import Any
 from psycopg.sql import SQL
 
 from media_service.access.owner import Owner
-from media_service.access.policy import Condition, owned_by
+from media_service.access.policy import Condition
 from media_service.db.events import JobChanged, JobRunnable
 from media_service.db.transaction import Connection, Rows
 from media_service.errors import Fault
@@ -412,16 +412,6 @@ async def get_many(db: Connection, job_ids: Sequence[str]) -> dict[str, Job]:
 async def lock(db: Connection, job_id: str) -> Job | None:
     """A job that belongs to somebody; nobody else changes it until the transaction ends."""
     rows = await db.execute(SELECT + "where j.job_id = %s and " + SEEN + " for update", (job_id,))
-    row = await rows.fetchone()
-    return record(row) if row else None
-
-
-async def by_request(db: Connection, owner: Owner, request_id: str) -> Job | None:
-    theirs = owned_by(owner, "j")
-    rows = await db.execute(
-        (SELECT + f"where {theirs.sql} and j.request_id = %s").encode(),
-        (*theirs.params, request_id),
-    )
     row = await rows.fetchone()
     return record(row) if row else None
 

@@ -1,6 +1,7 @@
 """SQL of comparing rows with bytes."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from media_service.access.owner import Owner
@@ -9,6 +10,7 @@ from media_service.blobs.references import blob_references
 from media_service.db.transaction import Connection, Rollback, Transaction
 from media_service.errors import Fault
 from media_service.ids import new_id
+from media_service.media.model import MediaState
 from media_service.reconcile.model import REASONS, NamedBlob
 from media_service.storage.checksums import Checksums
 
@@ -160,9 +162,18 @@ async def quarantine(db: Connection, blob_id: str, fault: Fault) -> list[str]:
     return [row["media_id"] async for row in rows]
 
 
-async def take_back(db: Connection, blob_id: str) -> list[tuple[str, str, Owner]]:
-    """Ends the quarantine of media whose bytes are all right again: what was READY is again, the
-    rest is PENDING. Returns (media id, state, owner)."""
+@dataclass(frozen=True, slots=True)
+class RestoredMedia:
+    """A media that has left the quarantine. It is READY again, or has yet to be ingested."""
+
+    media_id: str
+    ready: bool
+    owner: Owner
+    project_id: str
+
+
+async def take_back(db: Connection, blob_id: str) -> list[RestoredMedia]:
+    """Ends the quarantine of media whose bytes are intact again; returns them."""
     rows = await db.execute(
         """
         update media m
@@ -172,15 +183,17 @@ async def take_back(db: Connection, blob_id: str) -> list[tuple[str, str, Owner]
         from media_versions v
         where v.blob_id = %s and v.media_id = m.media_id and v.version = m.version
           and m.state = 'QUARANTINED' and m.error_reason = any(%s)
-        returning m.media_id::text as media_id, m.state, m.org_id, m.owner_type, m.owner_id
+        returning m.media_id::text as media_id, m.state, m.org_id, m.owner_type, m.owner_id,
+                  m.project_id
         """,
         (blob_id, list(REASONS)),
     )
     return [
-        (
+        RestoredMedia(
             row["media_id"],
-            row["state"],
+            row["state"] == MediaState.READY,
             Owner(row["owner_type"], row["owner_id"], row["org_id"]),
+            row["project_id"],
         )
         async for row in rows
     ]

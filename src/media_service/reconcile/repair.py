@@ -11,7 +11,6 @@ from media_service.db.database import Database
 from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
 from media_service.jobs.model import JobKind
-from media_service.media.model import MediaState
 from media_service.reconcile import queries
 from media_service.reconcile.model import GRACE, Finding, Kind
 from media_service.reconcile.verify import fault_of
@@ -69,12 +68,14 @@ class Repairer:
 
     async def _take_back(self, blob_id: str) -> None:
         async with self._database.transaction() as tx:
-            back = await queries.take_back(tx, blob_id)
-            for media_id, state, owner in back:
-                if state == MediaState.PENDING:
-                    await tx.enqueue(NewJob(JobKind.INGEST, media_id, owner))
-                await tx.enqueue(NewJob(JobKind.PUBLISH, media_id))
-                tx.emit(MediaChanged(media_id))
+            for media in await queries.take_back(tx, blob_id):
+                if not media.ready:
+                    ingest = NewJob(
+                        JobKind.INGEST, media.media_id, media.owner, project_id=media.project_id
+                    )
+                    await tx.enqueue(ingest)
+                await tx.enqueue(NewJob(JobKind.PUBLISH, media.media_id))
+                tx.emit(MediaChanged(media.media_id))
 
     async def _delete(self, finding: Finding) -> bool:
         """Removes an object that nobody names, once nobody can.

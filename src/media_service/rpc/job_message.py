@@ -4,16 +4,15 @@ from mediaservice.v1 import job_pb2
 
 from media_service.codecs.pipeline.operation_fields import with_defaults
 from media_service.codecs.pipeline.text_form import parse_text
-from media_service.jobs.model import JobKind
-from media_service.renditions.service import JobView
+from media_service.jobs.model import Job, JobKind
+from media_service.renditions.results import JobResult
 from media_service.rpc.convert import owner_to_message, rendition_to_message, timestamp
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.status import fault_status
 
 
-def job_to_message(view: JobView, public_urls: PublicUrls) -> job_pb2.Job:
+def job_to_message(job: Job, result: JobResult | None, public_urls: PublicUrls) -> job_pb2.Job:
     """`public_urls`: as in `media_to_message`."""
-    job = view.job
     message = job_pb2.Job(
         job_id=job.job_id,
         owner=owner_to_message(job.owner),
@@ -40,6 +39,8 @@ def job_to_message(view: JobView, public_urls: PublicUrls) -> job_pb2.Job:
         message.operations.extend(
             with_defaults(operation) for operation in parse_text(job.pipeline)
         )
-    if view.media and view.rendition:
-        message.rendition.CopyFrom(rendition_to_message(view.media, view.rendition, public_urls))
+    if result:
+        message.rendition.CopyFrom(
+            rendition_to_message(result.media, result.rendition, public_urls)
+        )
     return message

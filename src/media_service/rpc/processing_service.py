@@ -1,6 +1,6 @@
 """ProcessingService: messages in, service calls, messages out."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, TypeAlias
 
 import grpc
@@ -12,52 +12,81 @@ from mediaservice.v1 import (
 )
 
 from media_service.codecs.pipeline.catalogue import OperationManual, catalogue
+from media_service.codecs.pipeline.operation_fields import with_defaults
 from media_service.codecs.pipeline.pipeline import Pipeline, requested_pipeline
+from media_service.codecs.pipeline.text_form import parse_text
 from media_service.codecs.pipeline.validation import parse
-from media_service.errors import InvalidArgument, Reason
-from media_service.jobs.model import Priority
+from media_service.errors import InvalidArgument, MediaError, Reason
+from media_service.idempotency.model import RequestKey
+from media_service.jobs.model import Job, Priority
 from media_service.media.model import STREAM
-from media_service.renditions.service import JobService, Order
-from media_service.rpc.batch import part, status_of
+from media_service.renditions.processing import ProcessingService, RenditionRequest
+from media_service.renditions.results import JobResult, JobResults
+from media_service.rpc import http
+from media_service.rpc.batch import request_at
 from media_service.rpc.caller import caller
 from media_service.rpc.field_validation import invalid_fields
+from media_service.rpc.idempotency import header_key, item_keys, key_of, request_key
 from media_service.rpc.job_message import job_to_message
 from media_service.rpc.pages import each
 from media_service.rpc.public_urls import PublicUrls
+from media_service.rpc.status import to_status
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Request: TypeAlias = processing_service_pb2.ProcessMediaRequest
 Result: TypeAlias = processing_service_pb2.BatchProcessMediaResponse.Result
 
 LONGEST_NAME = 64  # characters of a rendition's name
+# The method that keys of its requests belong to, also in a batch.
+PROCESS = "ProcessMedia"
+# Bytes of all pipelines of a batch, in the response. All else in a thousand results fits into the
+# 2 MiB that are left of a message.
+MAX_PIPELINES_SIZE = 1 << 20
 
 
 class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
-    """`public_urls`: where anybody reads what is public. `reserved`: the names of standard
-    renditions, which requests may not use."""
+    """`public_urls`: the URLs of public content. `reserved`: the names of standard renditions,
+    which requests may not use."""
 
     def __init__(
-        self, jobs: JobService, public_urls: PublicUrls, reserved: Collection[str]
+        self,
+        processing: ProcessingService,
+        results: JobResults,
+        public_urls: PublicUrls,
+        reserved: Collection[str],
     ) -> None:
-        self._jobs = jobs
+        self._processing = processing
+        self._results = results
         self._public_urls = public_urls
         self._reserved = reserved
 
     async def ProcessMedia(self, request: Request, context: Context) -> job_pb2.Job:  # noqa: N802
-        return await self._process(request)
+        headers = http.request_headers(context)
+        key = request_key(headers, PROCESS, request.request_id, content_of(request))
+        (job,) = await self._processing.start(caller(), [self._checked(request, key)])
+        assert isinstance(job, Job)  # noqa: S101 - a refusal is raised
+        return job_to_message(job, await self._results.of(job), self._public_urls)
 
     async def BatchProcessMedia(  # noqa: N802
         self, request: processing_service_pb2.BatchProcessMediaRequest, context: Context
     ) -> processing_service_pb2.BatchProcessMediaResponse:
-        if request.atomic:
-            orders = await each(enumerate(request.requests), self._order_of_batch)
-            views = await self._jobs.order(caller(), orders)
-            results = await each(
-                views, lambda view: Result(job=job_to_message(view, self._public_urls))
-            )
-        else:
-            results = [await self._result(single) for single in request.requests]
-        return processing_service_pb2.BatchProcessMediaResponse(results=results)
+        header = header_key(http.request_headers(context))
+        ids = item_keys(header, [single.request_id for single in request.requests])
+        numbered = zip(range(len(ids)), request.requests, ids, strict=True)
+        check = self._checked_in_batch if request.atomic else self._checked_or_refused
+        checked = await each(numbered, lambda item: check(*item))
+        accepted = [one for one in checked if isinstance(one, RenditionRequest)]
+        check_pipelines_size(await each(accepted, pipeline_size))
+        started = await self._processing.start(caller(), accepted, atomic=request.atomic)
+        found = await self._results.of_many([job for job in started if isinstance(job, Job)])
+        jobs, results = iter(started), iter(found)
+        outcomes: list[tuple[Job, JobResult | None] | MediaError] = []
+        for one in checked:
+            outcome = next(jobs) if isinstance(one, RenditionRequest) else one
+            outcomes.append((outcome, next(results)) if isinstance(outcome, Job) else outcome)
+        return processing_service_pb2.BatchProcessMediaResponse(
+            results=await each(outcomes, self._result)
+        )
 
     async def ListOperations(  # noqa: N802
         self, request: processing_service_pb2.ListOperationsRequest, context: Context
@@ -66,32 +95,59 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
             operations=[manual_to_message(manual) for manual in catalogue()]
         )
 
-    async def _process(self, request: Request) -> job_pb2.Job:
-        (view,) = await self._jobs.order(caller(), [self._order(request)])
-        return job_to_message(view, self._public_urls)
+    def _result(self, outcome: tuple[Job, JobResult | None] | MediaError) -> Result:
+        if isinstance(outcome, MediaError):
+            return Result(error=to_status(outcome))
+        return Result(job=job_to_message(*outcome, self._public_urls))
 
-    async def _result(self, request: Request) -> Result:
+    def _checked_in_batch(self, index: int, request: Request, key: str) -> RenditionRequest:
+        with request_at(index):
+            return self._checked(request, key_of(PROCESS, key, content_of(request)))
+
+    def _checked_or_refused(
+        self, _: int, request: Request, key: str
+    ) -> RenditionRequest | MediaError:
         try:
-            return Result(job=await self._process(request))
-        except Exception as error:
-            return Result(error=status_of(error))
+            return self._checked(request, key_of(PROCESS, key, content_of(request)))
+        except MediaError as error:
+            return error
 
-    def _order_of_batch(self, numbered: tuple[int, Request]) -> Order:
-        index, request = numbered
-        with part(index):
-            return self._order(request)
-
-    def _order(self, request: Request) -> Order:
+    def _checked(self, request: Request, key: RequestKey | None) -> RenditionRequest:
         """Raises as `pipeline_from`, and InvalidArgument (INVALID_FIELD)."""
         pipeline = pipeline_from(request)
         check_name(request.rendition_name, pipeline, self._reserved)
-        return Order(
-            media_id=request.media_id.lower(),
-            plan=pipeline,
-            rendition=request.rendition_name,
-            priority=Priority(request.priority or Priority.NORMAL),
-            request_id=request.request_id.lower() or None,
+        return RenditionRequest(
+            request.media_id.lower(),
+            pipeline,
+            request.rendition_name,
+            Priority(request.priority or Priority.NORMAL),
+            key,
         )
+
+
+def content_of(request: Request) -> Request:
+    """What must be the same in every request with the same key."""
+    content = Request()
+    content.CopyFrom(request)
+    content.ClearField("request_id")
+    content.media_id = content.media_id.lower()
+    return content
+
+
+def check_pipelines_size(sizes: Iterable[int]) -> None:
+    """Raises InvalidArgument (INVALID_FIELD) if the response could not hold all pipelines."""
+    if (size := sum(sizes)) > MAX_PIPELINES_SIZE:
+        why = (
+            f"must have pipelines of at most {MAX_PIPELINES_SIZE} bytes in all, with their"
+            f" defaults; these have {size}. Send fewer requests at a time"
+        )
+        raise invalid_fields([("requests", why)])
+
+
+def pipeline_size(request: RenditionRequest) -> int:
+    """The size of a pipeline in the message of its job."""
+    operations = (with_defaults(operation) for operation in parse_text(request.pipeline.text))
+    return job_pb2.Job(operations=operations).ByteSize()
 
 
 def pipeline_from(request: Request) -> Pipeline:

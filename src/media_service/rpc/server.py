@@ -31,10 +31,12 @@ from media_service.contract import descriptor_pool
 from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
 from media_service.downloads.service import DownloadService
+from media_service.jobs.service import JobService
 from media_service.media.service import MediaService
 from media_service.renders.service import RenderService
 from media_service.renditions.delete import DeletionService
-from media_service.renditions.service import JobService
+from media_service.renditions.processing import ProcessingService
+from media_service.renditions.results import JobResults
 from media_service.rpc.download_service import DownloadServicer
 from media_service.rpc.gate import Gate
 from media_service.rpc.job_service import JobServicer
@@ -94,7 +96,9 @@ class Services:
     links: ReadLinks
     media: MediaService
     deletions: DeletionService
+    processing: ProcessingService
     jobs: JobService
+    job_results: JobResults
     watch_tickets: WatchTickets
 
 
@@ -144,10 +148,12 @@ class RpcServer:
             MediaServicer(services.media, services.deletions, services.links, public_urls), gate
         )
         processing_service_pb2_grpc.add_ProcessingServiceServicer_to_server(
-            ProcessingServicer(services.jobs, public_urls, standard), gate
+            ProcessingServicer(services.processing, services.job_results, public_urls, standard),
+            gate,
         )
         job_service_pb2_grpc.add_JobServiceServicer_to_server(
-            JobServicer(services.jobs, watches, page_tokens, public_urls), gate
+            JobServicer(services.jobs, services.job_results, watches, page_tokens, public_urls),
+            gate,
         )
         watch_service_pb2_grpc.add_WatchServiceServicer_to_server(
             WatchServicer(services.watch_tickets, services.uploads, services.jobs), gate

@@ -6,7 +6,7 @@ import grpc
 from mediaservice.v1 import watch_service_pb2, watch_service_pb2_grpc
 
 from media_service.errors import PermissionDenied, Reason
-from media_service.renditions.service import JobService
+from media_service.jobs.service import JobService
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import timestamp
 from media_service.uploads.service import UploadService

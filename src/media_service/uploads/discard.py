@@ -19,6 +19,7 @@ from media_service.uploads.model import UploadState
 log = logging.getLogger(__name__)
 
 BATCH = 100
+KEYS_BATCH = 1000
 # The next attempt after one that was given up: nothing else would remove these bytes.
 AGAIN = timedelta(hours=1)
 
@@ -67,6 +68,11 @@ async def expire_uploads(database: Database) -> int:
 
 async def expire_keys(database: Database) -> int:
     """Removes idempotency keys that were kept for long enough; returns how many."""
-    async with database.transaction() as db:
-        await queries.prolong_keys(db)
-        return await keys.forget_expired(db, BATCH)
+    total = 0
+    while True:
+        async with database.transaction() as tx:
+            await queries.prolong_keys(tx)
+            removed = await keys.forget_expired(tx, KEYS_BATCH)
+        total += removed
+        if removed < KEYS_BATCH:
+            return total

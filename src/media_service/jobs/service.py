@@ -1,0 +1,164 @@
+"""Use cases of jobs: read, list, watch, cancel and retry."""
+
+from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+from media_service.access.owner import Owner
+from media_service.access.permission import Permission
+from media_service.access.policy import authorize, owned_by, scope
+from media_service.access.principal import Principal
+from media_service.db.batch import Batcher
+from media_service.db.database import Database
+from media_service.db.events import JobChanged
+from media_service.db.transaction import Transaction
+from media_service.db.watch import watch
+from media_service.errors import FailedPrecondition, NotFound, Reason
+from media_service.idempotency import queries as keys
+from media_service.idempotency.model import KeyClaim, RequestKey
+from media_service.ids import new_id
+from media_service.jobs import queries
+from media_service.jobs.model import Job, JobKind, JobState
+
+# How long ended jobs are kept: those with an owner, and the many of the service itself.
+KEPT = timedelta(days=30)
+KEPT_OF_SERVICE = timedelta(days=1)
+BATCH = 1000
+
+
+class JobService:
+    """The jobs that have an owner. Nobody can see those of the service itself."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._read = Batcher(self._read_many)
+
+    async def get(self, principal: Principal, job_id: str) -> Job:
+        """Raises NotFound (JOB_NOT_FOUND)."""
+        job = await self._read(job_id)
+        return authorize(principal, Permission.JOBS_READ, job, not_found(job_id))
+
+    async def list_jobs(
+        self,
+        principal: Principal,
+        *,
+        media_id: str | None,
+        state: JobState | None,
+        kind: JobKind | None,
+        owner: Owner | None,
+        project_id: str | None,
+        after: tuple[datetime, str] | None,
+        limit: int,
+    ) -> list[Job]:
+        """The caller's jobs, newest first, older than `after` (create_time, job_id). With `owner`,
+        only those of that owner."""
+        where = [scope(principal, Permission.JOBS_READ, "j")]
+        if owner is not None:
+            where.append(owned_by(owner, "j"))
+        async with self._database.connection() as db:
+            return await queries.page(
+                db,
+                where,
+                media_id=media_id,
+                state=state,
+                kind=kind,
+                project_id=project_id,
+                after=after,
+                limit=limit,
+            )
+
+    def watch(self, principal: Principal, job_id: str) -> AsyncGenerator[Job, None]:
+        """Yields the job now, after every change, and every 15 seconds, until its state is
+        final."""
+        read = partial(self.get, principal, job_id)
+        return watch(self._database, JobChanged, job_id, read, lambda job: job.state.final)
+
+    async def cancel(self, principal: Principal, job_id: str) -> Job:
+        """Ends a job at once. The worker that runs it is woken up and stops; until then its fence
+        rejects its writes. Idempotent.
+
+        Raises NotFound (JOB_NOT_FOUND), FailedPrecondition (JOB_NOT_CANCELLABLE).
+        """
+        async with self._database.transaction() as tx:
+            job = await load(tx, principal, job_id)
+            if job.state is JobState.CANCELLED:
+                return job
+            if job.kind is not JobKind.PROCESS or job.state.final:
+                raise not_cancellable(job)
+            await queries.cancel(tx, job_id)
+            await queries.cancel_parts(tx, job_id)
+            return await load(tx, principal, job_id)
+
+    async def retry(self, principal: Principal, job_id: str, key: RequestKey | None = None) -> Job:
+        """Queues a FAILED or CANCELLED job again. A call that repeats `key` only returns the job.
+
+        Raises NotFound (JOB_NOT_FOUND), FailedPrecondition (JOB_NOT_RETRYABLE), Aborted
+        (IDEMPOTENCY_CONFLICT).
+        """
+        async with self._database.transaction() as tx:
+            repeated = key is not None and await is_repeated(tx, key)
+            job = await load(tx, principal, job_id)
+            if repeated:
+                return job
+            if job.state not in {JobState.FAILED, JobState.CANCELLED}:
+                raise not_retryable(job)
+            await queries.restart(tx, job_id)
+            return await load(tx, principal, job_id)
+
+    async def _read_many(self, job_ids: Sequence[str]) -> list[Job | None]:
+        async with self._database.connection() as db:
+            found = await queries.get_many(db, job_ids)
+        return [found.get(job_id) for job_id in job_ids]
+
+
+async def is_repeated(tx: Transaction, key: RequestKey) -> bool:
+    """Claims the key of a retry; True if an earlier retry has it. A retry has no id, so its key is
+    claimed for a new one."""
+    retry_id = new_id()
+    claimed_id, _ = await keys.claim(tx, KeyClaim(key, retry_id))
+    return claimed_id != retry_id
+
+
+async def load(tx: Transaction, principal: Principal, job_id: str) -> Job:
+    """A job that the caller may change, locked. Raises NotFound (JOB_NOT_FOUND)."""
+    job = await queries.lock(tx, job_id)
+    return authorize(principal, Permission.JOBS_WRITE, job, not_found(job_id))
+
+
+def not_found(job_id: str) -> NotFound:
+    return NotFound(
+        Reason.JOB_NOT_FOUND,
+        "The job does not exist, or the caller may not see it.",
+        job_id=job_id,
+    )
+
+
+def not_cancellable(job: Job) -> FailedPrecondition:
+    why = (
+        f"The job has already ended with the state {job.state}."
+        if job.state.final
+        else f"Jobs of the type {job.kind} cannot be cancelled. Only PROCESS jobs can."
+    )
+    return FailedPrecondition(
+        Reason.JOB_NOT_CANCELLABLE, why, job_id=job.job_id, state=job.state, type=job.kind
+    )
+
+
+def not_retryable(job: Job) -> FailedPrecondition:
+    return FailedPrecondition(
+        Reason.JOB_NOT_RETRYABLE,
+        f"Only FAILED and CANCELLED jobs can be retried. The state of this job is {job.state}.",
+        job_id=job.job_id,
+        state=job.state,
+    )
+
+
+async def forget_ended(database: Database) -> int:
+    """Removes jobs that ended long ago; returns how many."""
+    total = 0
+    while True:
+        async with database.connection() as db:
+            removed = await queries.forget_ended(db, BATCH, owned=KEPT, own=KEPT_OF_SERVICE)
+        total += removed
+        if removed < BATCH:
+            return total

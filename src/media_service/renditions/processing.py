@@ -1,0 +1,167 @@
+"""Starts the jobs that render renditions on request."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from media_service.access.permission import Permission
+from media_service.access.policy import authorize, creator
+from media_service.access.principal import Principal
+from media_service.codecs.pipeline.pipeline import Pipeline
+from media_service.codecs.pipeline.text_form import digest
+from media_service.db.database import Database
+from media_service.db.new_job import NewJob
+from media_service.db.transaction import Connection, Transaction
+from media_service.errors import Aborted, MediaError
+from media_service.failpoints import failpoint
+from media_service.idempotency import queries as keys
+from media_service.idempotency.model import KeyClaim, RequestKey
+from media_service.ids import new_id
+from media_service.jobs import queries as jobs
+from media_service.jobs.model import Job, JobKind, Priority
+from media_service.jobs.service import not_found as job_not_found
+from media_service.media import queries as media_queries
+from media_service.media.model import STREAM, Media
+from media_service.media.reader import not_found
+from media_service.renditions.inputs import overlay_of, route_of
+from media_service.renditions.rendition_store import check_rendition_limit
+
+# How many requests of a batch are checked at a time, with their media in memory.
+CHECKED_TOGETHER = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionRequest:
+    """A rendition that a caller requests. `name` empty: it is derived from the pipeline. `job_id`:
+    of the job that is started unless an earlier call has used the key."""
+
+    media_id: str
+    pipeline: Pipeline
+    name: str
+    priority: Priority
+    key: RequestKey | None
+    job_id: str = field(default_factory=new_id)
+
+    @property
+    def rendition(self) -> str:
+        if self.pipeline.makes_stream:
+            return STREAM
+        return self.name or f"p-{digest(self.pipeline.text).hex()[:16]}"
+
+    @property
+    def claim(self) -> KeyClaim | None:
+        return KeyClaim(self.key, self.job_id) if self.key else None
+
+
+class ProcessingService:
+    """Checks requests for renditions and starts their jobs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def start(
+        self, principal: Principal, requests: Sequence[RenditionRequest], *, atomic: bool = True
+    ) -> list[Job | MediaError]:
+        """Starts jobs and claims their keys in one transaction. Returns one result for each
+        request, in the same order: the job, which is an earlier one if the key was used before, or
+        the reason why there is none. `atomic`: the first such reason is raised, and no job starts.
+
+        The errors: NotFound (MEDIA_NOT_FOUND), FailedPrecondition (MEDIA_DELETED,
+        MEDIA_QUARANTINED, OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED), Aborted
+        (IDEMPOTENCY_CONFLICT).
+        """
+        creator(principal, Permission.MEDIA_WRITE)
+        async with self._database.transaction() as tx:
+            claimed = await claim_keys(tx, requests)
+            new = [request for request in requests if claimed[request.job_id] == request.job_id]
+            checked = await check(tx, principal, new)
+            await tx.enqueue(*(job for job in checked.values() if isinstance(job, NewJob)))
+            refused = [each for each in new if isinstance(checked[each.job_id], MediaError)]
+            await keys.forget(tx, [each.claim for each in refused if each.claim])
+            job_ids = [claimed[request.job_id] for request in requests]
+            found = await jobs.get_many(tx, [one for one in job_ids if isinstance(one, str)])
+            results = [result(principal, job_id, checked, found) for job_id in job_ids]
+            if atomic:
+                for refusal in results:
+                    if isinstance(refusal, MediaError):
+                        raise refusal
+            failpoint("job.order.before")
+        failpoint("job.order.after")
+        return results
+
+
+async def claim_keys(
+    tx: Transaction, requests: Sequence[RenditionRequest]
+) -> Mapping[str, str | Aborted]:
+    """For the job id of each request: that id if the request is new, the id of the earlier job if
+    its key was used before, or why the key cannot be used."""
+    claimed: dict[str, str | Aborted] = {request.job_id: request.job_id for request in requests}
+    claims = [request.claim for request in requests if request.claim]
+    # In one order for all callers, so that two batches with the same keys never wait for each
+    # other.
+    for claim in sorted(claims, key=lambda claim: claim.key.key_id):
+        try:
+            claimed[claim.resource_id], _ = await keys.claim(tx, claim)
+        except Aborted as error:
+            claimed[claim.resource_id] = error
+    return claimed
+
+
+async def check(
+    db: Connection, principal: Principal, requests: Sequence[RenditionRequest]
+) -> dict[str, NewJob | MediaError]:
+    """The job of each request, or why it is refused, by the job's id."""
+    checked: dict[str, NewJob | MediaError] = {}
+    for start in range(0, len(requests), CHECKED_TOGETHER):
+        group = requests[start : start + CHECKED_TOGETHER]
+        wanted = {request.media_id for request in group}
+        wanted.update(overlay for request in group for overlay in request.pipeline.overlays)
+        media = await media_queries.get_many(db, list(wanted))
+        for request in group:
+            try:
+                checked[request.job_id] = job_of(principal, request, media)
+            except MediaError as error:
+                checked[request.job_id] = error
+            await asyncio.sleep(0)  # other calls run meanwhile
+    return checked
+
+
+def job_of(principal: Principal, request: RenditionRequest, found: Mapping[str, Media]) -> NewJob:
+    """The job that renders what is requested. Raises as `ProcessingService.start`."""
+    missing = not_found(request.media_id)
+    media = authorize(principal, Permission.MEDIA_WRITE, found.get(request.media_id), missing)
+    route = route_of(media, request.pipeline.text)
+    check_rendition_limit(media, request.rendition)
+    for overlay_id in request.pipeline.overlays:
+        overlay_of(media, found.get(overlay_id), overlay_id)
+    return NewJob(
+        JobKind.PROCESS,
+        media.media_id,
+        media.owner,
+        request.priority,
+        pipeline=request.pipeline.text,
+        rendition=request.rendition,
+        done=media.made(request.rendition, request.pipeline.text) is not None,
+        heavy=route.heavy,
+        project_id=media.project_id,
+        actor_id=principal.owner.id,
+        job_id=request.job_id,
+    )
+
+
+def result(
+    principal: Principal,
+    claimed: str | Aborted,
+    checked: Mapping[str, NewJob | MediaError],
+    found: Mapping[str, Job],
+) -> Job | MediaError:
+    if isinstance(claimed, Aborted):
+        return claimed
+    if isinstance(refusal := checked.get(claimed), MediaError):
+        return refusal
+    try:
+        return authorize(
+            principal, Permission.MEDIA_WRITE, found.get(claimed), job_not_found(claimed)
+        )
+    except MediaError as error:  # the job of an earlier call is gone
+        return error
