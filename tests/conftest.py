@@ -1,11 +1,9 @@
 """Fixtures of every test: real PostgreSQL, a fresh database each, real stores."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -19,6 +17,7 @@ from media_service.storage.blob_store import BlobStore
 from media_service.storage.drivers.local.driver import LocalDriver
 from tests.support.browser.browser import Browser
 from tests.support.browser.chromium import running_browser
+from tests.support.databases import hurry, roomy_memory, with_database
 from tests.support.ports import free_port
 
 # As where CI is set: how long an example takes says how busy the machine is.
@@ -26,9 +25,6 @@ settings.register_profile(
     "untimed", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("untimed")
-
-# What the databases of all tests that run at the same time have room in, several times over.
-MEMORY_BYTES = 4 << 30
 
 
 @pytest.fixture(scope="session")
@@ -43,25 +39,6 @@ def postgres() -> Iterator[str]:
     ):
         hurry(url)
         yield url
-
-
-def roomy_memory() -> Path | None:
-    """A folder in memory, if the machine has one that is large enough. Each test has a database,
-    whose thousand files some disks take a quarter of a second to remove."""
-    shared = Path("/dev/shm")  # noqa: S108 - the folder in it gets a name of its own
-    roomy = shared.is_dir() and shutil.disk_usage(shared).free > MEMORY_BYTES
-    return shared if roomy else None
-
-
-def hurry(url: str) -> None:
-    """What is lost so, is lost when a machine loses its power, and no test does that to it."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("alter system set fsync = off")
-        connection.execute("select pg_reload_conf()")
-
-
-def with_database(url: str, name: str) -> str:
-    return urlsplit(url)._replace(path=f"/{name}").geturl()
 
 
 @pytest.fixture(scope="session")

@@ -17,19 +17,7 @@ from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox
 from media_service.errors import DataLoss, MediaError, Reason, Unavailable
 from tests.support import hostile_tasks
-
-LIMITS = ResourceLimits(
-    memory_bytes=1 << 30,
-    cpu_seconds=20,
-    wall_seconds=20,
-    file_bytes=1 << 20,
-    result_bytes=1 << 20,
-)
-TASKS = [
-    f"{hostile_tasks.__name__}:{name}"
-    for name, value in vars(hostile_tasks).items()
-    if getattr(value, "__module__", "") == hostile_tasks.__name__
-]
+from tests.support.sandbox import LIMITS, TASKS
 
 
 @pytest.fixture
@@ -275,7 +263,8 @@ async def test_children_die_with_the_service(media: Path) -> None:
     program = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
-        "from tests.codecs.test_sandbox import LIMITS, TASKS, Sandbox\n"
+        "from media_service.codecs.sandbox.pool import Sandbox\n"
+        "from tests.support.sandbox import LIMITS, TASKS\n"
         "async def main():\n"
         "    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:\n"
         "        media = Path(sys.argv[1])\n"

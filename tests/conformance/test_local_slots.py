@@ -17,20 +17,11 @@ import pytest
 
 from media_service.errors import ResourceExhausted, Unavailable
 from media_service.storage.driver import ExpectedRange, PartName, StoredPart
-from media_service.storage.drivers.local.driver import LocalDriver, LocalPartWriter
+from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.storage.drivers.local.files import copy_range
 from media_service.storage.drivers.local.slots import Slot, taken_slots
 from tests.support.stores.blobs import content, put
-
-SIZE = 10_000
-
-
-def data(number: int, size: int = SIZE) -> bytes:
-    return bytes([number]) * size
-
-
-def place(number: int, size: int = SIZE) -> ExpectedRange:
-    return ExpectedRange((number - 1) * size, size)
+from tests.support.stores.local_slots import SIZE, begun, data, place
 
 
 def named(number: int, epoch: int = 1, size: int = SIZE) -> StoredPart:
@@ -43,15 +34,6 @@ def folder(driver: LocalDriver, key: str) -> Path:
 
 def slots_file(driver: LocalDriver, key: str, size: int = SIZE) -> Path:
     return folder(driver, key) / f"slots-{size}-0"
-
-
-async def begun(
-    driver: LocalDriver, key: str, number: int, epoch: int = 1, byte: int | None = None
-) -> LocalPartWriter:
-    """A part that is written and not sealed."""
-    writer = await driver.open_part(key, "", PartName(number, epoch), place(number))
-    await writer.write([data(number if byte is None else byte)])
-    return writer
 
 
 async def placed(driver: LocalDriver, key: str, number: int, epoch: int = 1) -> StoredPart:
@@ -291,7 +273,8 @@ async def test_who_was_killed_keeps_the_slot_and_not_the_lock(local: LocalDriver
     script = f"""
 import asyncio, os, signal
 from pathlib import Path
-from tests.conformance.test_local_slots import LocalDriver, begun
+from media_service.storage.drivers.local.driver import LocalDriver
+from tests.support.stores.local_slots import begun
 asyncio.run(begun(LocalDriver(Path({str(local.root)!r})), {key!r}, 2, 2))
 os.kill(os.getpid(), signal.SIGKILL)
 """

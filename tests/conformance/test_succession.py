@@ -15,10 +15,10 @@ from media_service.errors import DataLoss, MediaError, Unavailable
 from media_service.storage.driver import Driver, PartName, StoredPart
 from media_service.storage.drivers.s3 import copy as s3_copy
 from media_service.storage.drivers.s3.driver import S3Driver
-from tests.conformance.test_s3_driver import MIB
 from tests.support.stores.blobs import content, keys, put, whole
 from tests.support.stores.faulty_network import network_before
 
+MIB = 1 << 20
 HOUR = timedelta(hours=1)
 
 

@@ -24,12 +24,12 @@ import psycopg
 from media_service.db.embedded import embedded_postgres
 from media_service.db.migrate import migrate
 from media_service.failpoints import REGISTRY
-from tests.conftest import with_database
 from tests.support.crash import client as customers
 from tests.support.crash.client import KIB, MIB, PART, Attempt, Customer, Killed, picture
 from tests.support.crash.deployment import Running, Site, new_site, on_gcs_at, on_s3_at
 from tests.support.crash.invariants import Broken, go_on, look, reported, settle
 from tests.support.crash.report import results, write
+from tests.support.databases import with_database
 from tests.support.stores.gcs_server import gcs_server
 from tests.support.stores.s3_server import s3_server
 

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from media_service.ids import new_id
-from tests.crash.conftest import Machine, command, held_line, output
-from tests.e2e.conftest import environment, running
+from tests.support.commands import command, output
+from tests.support.crash.held_line import held_line
+from tests.support.crash.machine import Machine
 from tests.support.media.small_files import film, jpeg
 from tests.support.rest import (
     NO_MEDIA,
@@ -27,6 +28,7 @@ from tests.support.rest import (
     sha256,
     store,
 )
+from tests.support.service import environment, running
 from tests.support.tools import eventually
 
 MIB = 1 << 20

@@ -17,8 +17,6 @@ from mediaservice.v1 import media_pb2
 
 from media_service_client import Client
 from media_service_client.retry import Backoff
-from tests.crash.conftest import Line, held_line
-from tests.rpc.conftest import Refusal, refusal, token
 from tests.support.crash.client import (
     MIB,
     PART,
@@ -30,8 +28,10 @@ from tests.support.crash.client import (
     picture,
 )
 from tests.support.crash.deployment import Running, Site, new_site, on_s3_at
+from tests.support.crash.held_line import Line, held_line
 from tests.support.crash.invariants import go_on, look, settle
 from tests.support.crash.own_postgres import OwnPostgres
+from tests.support.rpc.server import Refusal, refusal, token
 from tests.support.stores.faulty_network import Network, network_before
 from tests.support.stores.s3_server import s3_server
 from tests.support.tools import eventually, in_ci, require_tool

@@ -9,7 +9,7 @@ from psycopg.rows import dict_row
 
 from media_service.db.database import Database
 from media_service.db.migrate import migrate, migrations
-from tests.conftest import with_database
+from tests.support.databases import with_database
 
 
 async def test_a_migrated_database_has_nothing_left_to_apply(database_url: str) -> None:

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from media_service.blobs.writing import measure
 from media_service.codecs.pipeline.pipeline import requested_pipeline
 from media_service.codecs.pipeline.validation import parse
 from media_service.db.database import Database
@@ -16,8 +15,9 @@ from media_service.renders.cache import (
     RenderCache,
     remove_unused,
 )
-from media_service.renders.model import Render, RenderSpec
+from media_service.renders.model import RenderSpec
 from tests.support.killable_renditions import ANN, House, KillableDatabase, Killed, objects
+from tests.support.renders import count, find, keep, made, render_spec
 
 ORIGINAL = b"the original"
 
@@ -27,34 +27,9 @@ def house(database: Database) -> House:
     return House(database)
 
 
-async def render_spec(house: House, media_id: str, ops: str = "resize:20x") -> RenderSpec:
-    return RenderSpec(
-        await house.there(media_id), {}, requested_pipeline(parse(ops)), negotiated=False
-    )
-
-
-def made(data: bytes) -> Render:
-    return Render(data, "image/webp", *measure(data))
-
-
-async def keep(house: House, asked: RenderSpec, data: bytes = b"a render") -> None:
-    """Stores a render, as a process does that stops right after."""
-    cache = RenderCache(house.database, house.raw)
-    cache.store_later(asked, made(data), data)
-    await cache.close()
-
-
-async def find(house: House, asked: RenderSpec) -> Render | None:
-    return await RenderCache(house.database, house.raw).find(asked)
-
-
 async def stored_renders(house: House) -> list[bytes]:
     """The objects in the store other than originals."""
     return [data for data in (await objects(house.raw)).values() if data != ORIGINAL]
-
-
-async def count(house: House) -> int:
-    return len(await house.execute("select 1 from renders"))
 
 
 async def test_a_render_is_identified_by_its_inputs_and_the_last_stored_one_counts(

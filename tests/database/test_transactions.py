@@ -1,8 +1,7 @@
 """What a transaction takes along comes with its commit, and with nothing else."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 
@@ -20,15 +19,22 @@ from media_service.errors import Fault, MediaError
 from media_service.ids import new_id
 from media_service.jobs import queries
 from media_service.jobs.model import JobKind, JobState
+from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.uploads import queries as upload_queries
 from media_service.uploads.model import Chunk, UploadSpec, UploadState
-from tests.reconcile.conftest import ANN, Service, on_disk
 from tests.support import job_claims as claims
-
-__all__ = ["on_disk"]
+from tests.support.notifications import heard
+from tests.support.reconciling import ANN, Service
 
 KEY = "a key"
+
+
+@pytest.fixture
+async def on_disk(database: Database, store: BlobStore) -> AsyncIterator[Service]:
+    service = Service(database, store)
+    yield service
+    await service.running.close()
 
 
 @pytest.fixture
@@ -36,31 +42,6 @@ async def other(database_url: str) -> AsyncIterator[Database]:
     """As another process has it."""
     async with Database(database_url, 2) as database:
         yield database
-
-
-class Heard:
-    """Events, in the order in which they came."""
-
-    def __init__(self, database: Database) -> None:
-        self.events: list[Event] = []
-        self._database = database
-
-    async def all(self) -> list[Event]:
-        """What came before an event that is emitted now."""
-        end = asyncio.Event()
-        with self._database.listen(MediaChanged, "end", lambda _: end.set()):
-            async with self._database.connection() as db:
-                db.emit(MediaChanged("end"))
-            async with asyncio.timeout(20):
-                await end.wait()
-        return self.events
-
-
-@contextmanager
-def heard(database: Database, kind: type[Event], key: str) -> Iterator[Heard]:
-    found = Heard(database)
-    with database.listen(kind, key, found.events.append):
-        yield found
 
 
 @pytest.mark.parametrize(

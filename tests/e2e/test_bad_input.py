@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from media_service.ids import new_id
-from tests.e2e.conftest import Service
 from tests.support.media.small_files import film, jpeg, png
 from tests.support.rest import (
     NO_MEDIA,
@@ -27,6 +26,7 @@ from tests.support.rest import (
     store,
     stored_files,
 )
+from tests.support.service import Service
 from tests.support.tools import eventually
 
 MIB = 1 << 20

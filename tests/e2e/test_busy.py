@@ -15,10 +15,10 @@ import psutil
 import pytest
 from mediaservice.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
-from tests.e2e.conftest import Service, environment, running
 from tests.support.media.small_files import film, jpeg
 from tests.support.ports import free_port
 from tests.support.rest import refusal
+from tests.support.service import Service, environment, running
 
 Message = upload_service_pb2.WriteUploadRequest
 

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from media_service.clock import now
-from tests.e2e.conftest import STOP_SECONDS, Service, alive, environment, running, start
 from tests.support.media.small_files import jpeg
 from tests.support.rest import NO_MEDIA, client_of, settled, store
+from tests.support.service import STOP_SECONDS, Service, alive, environment, running, start
 from tests.support.tools import eventually
 
 

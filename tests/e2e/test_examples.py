@@ -13,10 +13,10 @@ from crc32c import crc32c
 from contract.descriptors import Contract
 from contract.examples import commands
 from media_service.rpc.server import SERVICES
-from tests.e2e.conftest import Service
 from tests.support.media.player_videos import mp4
 from tests.support.media.small_files import jpeg
 from tests.support.rest import client_of, store
+from tests.support.service import Service
 from tests.support.tools import eventually, require_tool
 
 CONTRACT = Contract.current()

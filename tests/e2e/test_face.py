@@ -13,8 +13,8 @@ import pytest
 from media_service.config import load
 from media_service.envoy import render
 from media_service.ids import new_id
-from tests.e2e.conftest import Service
 from tests.support.ports import free_port
+from tests.support.service import Service
 from tests.support.tools import eventually
 
 ORIGIN = "https://app.example"

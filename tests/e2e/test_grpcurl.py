@@ -2,40 +2,11 @@
 
 import base64
 import json
-import subprocess
-from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from tests.e2e.conftest import Service
+from tests.support.grpcurl import API, Grpcurl, many
 from tests.support.media.small_files import jpeg
-from tests.support.tools import require_tool
-
-Grpcurl = Callable[..., str]
-API = "mediaservice.v1"
-
-
-@pytest.fixture
-def grpcurl(service: Service) -> Grpcurl:
-    """Runs grpcurl as a user; the answer it prints."""
-    program = require_tool("grpcurl")
-
-    def run(*arguments: str, user: str = "olga", stdin: str = "") -> str:
-        done = subprocess.run(
-            [
-                *(program, "-plaintext", "-H", f"authorization: Bearer {service.token(user)}"),
-                *arguments,
-            ],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        return done.stdout if done.returncode == 0 else done.stderr
-
-    return run
+from tests.support.service import Service
 
 
 def test_reflection_lists_the_services_and_their_methods(
@@ -71,16 +42,6 @@ def test_a_file_is_stored_found_and_read(service: Service, grpcurl: Grpcurl) -> 
     assert media in [one["mediaId"] for one in listed["media"]]
     pieces = call("DownloadService/Download", {"media_id": media})
     assert b"".join(base64.b64decode(piece.get("data", "")) for piece in pieces) == data
-
-
-def many(text: str) -> list[dict[str, Any]]:
-    """The JSON objects that stand one after another in a text."""
-    decoder, found = json.JSONDecoder(), []
-    while text := text.strip():
-        value, end = decoder.raw_decode(text)
-        found.append(value)
-        text = text[end:]
-    return found
 
 
 def test_an_error_comes_with_its_reason(service: Service, grpcurl: Grpcurl) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import alive, environment, running, start
 from tests.support.media.small_files import jpeg
 from tests.support.rest import client_of, content, files_with, settled, store
+from tests.support.service import alive, environment, running, start
 from tests.support.tools import eventually
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.test_rest_uploads import events
 from tests.support.media.audio import generated, loudness, probed
 from tests.support.rest import store
+from tests.support.rest_events import events
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from media_service.ids import new_id
-from tests.e2e.conftest import Service
 from tests.support.media.format_files import (
     ffmpeg,
     make_image,
@@ -21,6 +20,7 @@ from tests.support.media.format_files import (
 from tests.support.media.format_files import make_video as real_film
 from tests.support.media.small_files import film, jpeg, png
 from tests.support.rest import client_of, files_with, refusal, settled, store
+from tests.support.service import Service
 from tests.support.tools import eventually
 
 CAMERA = {

@@ -14,7 +14,6 @@ import jwt
 import pytest
 
 from media_service.ids import new_id
-from tests.e2e.conftest import Service
 from tests.support.media.small_files import film, jpeg
 from tests.support.rest import (
     client_of,
@@ -26,6 +25,7 @@ from tests.support.rest import (
     settled,
     store,
 )
+from tests.support.service import Service
 from tests.support.tools import eventually, require_tool
 
 MIB = 1 << 20

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.e2e.conftest import Service
-from tests.e2e.test_grpcurl import API, Grpcurl, grpcurl, many
-from tests.e2e.test_rest_uploads import events
+from tests.support.grpcurl import API, Grpcurl, many
 from tests.support.media.small_files import film, jpeg
 from tests.support.rest import client_of, refusal, store
-
-__all__ = ["grpcurl"]  # a fixture
+from tests.support.rest_events import events
+from tests.support.service import Service
 
 
 def test_a_rendition_is_asked_for_watched_and_read(alice: httpx.Client) -> None:

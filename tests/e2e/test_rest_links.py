@@ -2,32 +2,19 @@
 
 import os
 from datetime import timedelta
-from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from media_service.access.link_signer import LinkSigner, key_from
 from media_service.clock import now
-from tests.e2e.conftest import Service
 from tests.support.media.small_files import film, jpeg
 from tests.support.rest import digest, refusal, store
+from tests.support.rest_links import path_of, sign
+from tests.support.service import Service
 from tests.support.tools import eventually
 
 MIB = 1 << 20
-
-
-def sign(client: httpx.Client, media_id: str, **how: Any) -> str:
-    """The path of a link."""
-    answer = client.post(f"/v1/media/{media_id}:signUrl", json=how)
-    assert answer.status_code == 200, answer.text
-    assert set(answer.json()) == {"url", "expireTime"}
-    return path_of(answer.json()["url"])
-
-
-def path_of(url: str) -> str:
-    return urlsplit(url).path
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,16 @@
 import base64
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import httpx
 import jwt
 import pytest
 from crc32c import crc32c as crc32c_of
 
-from tests.e2e.conftest import Service
 from tests.support.media.small_files import film, jpeg
 from tests.support.rest import content, create, media_of, offset_of, patch, refusal, stored_files
+from tests.support.rest_parts import complete, named, put, send, sign
+from tests.support.service import Service
 from tests.support.tools import eventually
 
 MIB = 1 << 20
@@ -23,35 +23,6 @@ def stranger(service: Service) -> Iterator[httpx.Client]:
     """Somebody without a token."""
     with httpx.Client(base_url=service.base_url, timeout=30, trust_env=False) as client:
         yield client
-
-
-def put(client: httpx.Client, upload: str, number: int, data: bytes, **headers: str) -> Any:
-    return client.put(
-        f"/v1/uploads/{upload}/parts/{number}",
-        content=data,
-        headers={name.replace("_", "-"): value for name, value in headers.items()},
-    )
-
-
-def complete(client: httpx.Client, upload: str, **body: Any) -> httpx.Response:
-    return client.post(f"/v1/uploads/{upload}:complete", json=body)
-
-
-def named(number: int, data: bytes) -> dict[str, Any]:
-    return {"partNumber": number, "sizeBytes": len(data), "crc32c": crc32c_of(data)}
-
-
-def sign(client: httpx.Client, upload: str, *parts: tuple[int, bytes], **more: Any) -> Any:
-    body = {"parts": [named(number, data) for number, data in parts], **more}
-    answer = client.post(f"/v1/uploads/{upload}:sign", json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["parts"]
-
-
-def send(signed: dict[str, Any], data: bytes) -> httpx.Response:
-    """As a browser does: the URL, its headers, the bytes."""
-    with httpx.Client(timeout=30, trust_env=False) as client:
-        return client.put(signed["url"], content=data, headers=signed.get("headers", {}))
 
 
 def test_eight_parts_go_up_side_by_side(alice: httpx.Client) -> None:

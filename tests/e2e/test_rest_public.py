@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.e2e.conftest import Service
 from tests.support.media.small_files import jpeg
 from tests.support.rest import add_rendition, digest, public_url, refusal, show, store
+from tests.support.service import Service
 from tests.support.tools import eventually
 
 SMALL = b"a small picture"

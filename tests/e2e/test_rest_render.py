@@ -8,10 +8,10 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import Service
-from tests.e2e.test_rest_links import sign
 from tests.support.media.small_files import film, gif, jpeg, png
 from tests.support.rest import digest, files_with, refusal, settled, store
+from tests.support.rest_links import sign
+from tests.support.service import Service
 from tests.support.tools import eventually
 
 BROWSER = "image/avif,image/webp,image/apng,image/*,*/*;q=0.8"

@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from media_service.ids import new_id
-from tests.e2e.conftest import Service, environment, running
 from tests.support.media.small_files import film, jpeg, png
 from tests.support.rest import (
     NO_MEDIA,
@@ -32,6 +31,8 @@ from tests.support.rest import (
     store,
     stored_files,
 )
+from tests.support.rest_events import events
+from tests.support.service import Service, environment, running
 from tests.support.tools import eventually, require_tool
 
 MIB = 1 << 20
@@ -302,12 +303,6 @@ def test_an_upload_of_someone_else_does_not_exist(
 
 
 # Watching
-
-
-def events(answer: httpx.Response) -> Iterator[dict[str, Any]]:
-    for line in answer.iter_lines():
-        if line.startswith("data: "):
-            yield json.loads(line.removeprefix("data: "))
 
 
 def test_a_watch_shows_progress_until_the_upload_has_finished(

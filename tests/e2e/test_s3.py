@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,8 +16,6 @@ from aiobotocore.session import get_session
 
 from media_service.clock import now
 from media_service.ids import new_id
-from tests.e2e.conftest import S3_KEYS as KEYS
-from tests.e2e.conftest import Service, bucket
 from tests.support.media.small_files import film, jpeg
 from tests.support.rest import (
     add_rendition,
@@ -37,6 +34,9 @@ from tests.support.rest import (
     show,
     store,
 )
+from tests.support.service import S3_KEYS as KEYS
+from tests.support.service import Service, bucket
+from tests.support.stores.s3_files import files_below, objects
 from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET
 from tests.support.tools import eventually
 
@@ -66,16 +66,6 @@ def stored_type(endpoint: str, key: str) -> str:
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, ask()).result()
-
-
-def objects(folder: Path) -> list[Path]:
-    """What lies in the bucket: blobs, and parts of open uploads."""
-    return files_below(folder / "s3" / BUCKET)
-
-
-def files_below(folder: Path) -> list[Path]:
-    walk = os.walk(folder)  # does not mind that folders go meanwhile
-    return [Path(below, name) for below, _, names in walk for name in names]
 
 
 def test_a_picture_is_stored_inspected_and_fetched(

@@ -9,9 +9,6 @@ import pytest
 from crc32c import crc32c as crc32c_of
 
 from media_service.ids import new_id
-from tests.e2e.conftest import Service
-from tests.e2e.test_rest_parts import complete, named, put, send, sign
-from tests.e2e.test_s3 import objects
 from tests.support.media.small_files import film, jpeg
 from tests.support.rest import (
     client_of,
@@ -23,6 +20,9 @@ from tests.support.rest import (
     refusal,
     resume,
 )
+from tests.support.rest_parts import complete, named, put, send, sign
+from tests.support.service import Service
+from tests.support.stores.s3_files import objects
 
 MIB = 1 << 20
 LEAST = 5 * MIB

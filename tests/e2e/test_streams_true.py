@@ -7,10 +7,10 @@ import httpx
 import imageio_ffmpeg
 import pytest
 
-from tests.e2e.test_rest_uploads import events
 from tests.support.media.measurements import likeness, probe, sync_offsets
 from tests.support.media.player_videos import flashes
 from tests.support.rest import store
+from tests.support.rest_events import events
 from tests.support.tools import require_tool
 
 # Longer than is encoded in one piece.

@@ -22,9 +22,9 @@ from cryptography.x509.oid import NameOID
 
 from media_service_client import Client, MediaServiceError
 from media_service_client.retry import Backoff
-from tests.e2e.conftest import Service, environment, running
 from tests.support.media.small_files import jpeg
 from tests.support.rest import trusting
+from tests.support.service import Service, environment, running
 
 ONCE = Backoff(attempts=1)
 

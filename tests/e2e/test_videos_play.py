@@ -3,11 +3,11 @@
 import httpx
 import pytest
 
-from tests.e2e.conftest import Service
-from tests.e2e.test_rest_uploads import events
 from tests.support.browser.browser import Browser, PlaybackError, Played, Size
 from tests.support.media.player_videos import RATE, SECONDS, mp4
 from tests.support.rest import client_of, store
+from tests.support.rest_events import events
+from tests.support.service import Service
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.conftest import Service
 from tests.support.browser.browser import Browser
 from tests.support.media.small_files import jpeg
 from tests.support.rest import create, patch, refusal, settled, store
+from tests.support.service import Service
 
 # Follows a watch, and says what happened until it is over and stays so.
 EVENT_SOURCE = """

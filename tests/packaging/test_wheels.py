@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Service, environment, running
 from tests.support.media.small_files import jpeg
 from tests.support.rest import client_of, settled
+from tests.support.service import Service, environment, running
 from tests.support.wheels import CLIENT, SERVER, build, environment_with
 
 MAX_CLIENT_PACKAGES = 10

@@ -27,8 +27,8 @@ from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import ObjectInfo
 from media_service.storage.drivers.memory import MemoryDriver
-from tests.reconcile.conftest import Service
 from tests.support.media.small_files import jpeg
+from tests.support.reconciling import Service
 
 
 async def make_ready(service: Service, media_id: str) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from media_service.ids import new_id
 from media_service.media.model import MediaState
-from tests.reconcile.conftest import Service
 from tests.support.media.small_files import jpeg
+from tests.support.reconciling import Service
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

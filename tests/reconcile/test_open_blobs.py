@@ -1,7 +1,5 @@
 """Open blobs: what a dead server began and no upload has, and what an upload still needs."""
 
-from collections.abc import AsyncGenerator
-
 import pytest
 
 from media_service.errors import Unavailable
@@ -11,18 +9,13 @@ from media_service.jobs.progress import Progress
 from media_service.media.model import MediaState
 from media_service.reconcile.model import GRACE, Kind
 from media_service.storage.checksums import Checksums
-from media_service.storage.driver import OpenBlob
 from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.uploads import queries
 from media_service.uploads.discard import DiscardHandler, expire_uploads
-from media_service.uploads.model import Chunk, NewUpload, UploadResult, UploadSpec, UploadState
-from tests.reconcile.conftest import ANN, Service
+from media_service.uploads.model import NewUpload, UploadSpec, UploadState
 from tests.support.media.small_files import film
+from tests.support.reconciling import ANN, Service, opened, session
 from tests.support.stores.blobs import put, whole
-
-
-async def opened(service: Service) -> list[OpenBlob]:
-    return [blob async for blob in service.driver.list_open()]
 
 
 async def left_behind(service: Service) -> str:
@@ -31,20 +24,6 @@ async def left_behind(service: Service) -> str:
     session = await service.driver.begin(key)
     await put(service.driver, key, session, whole(service.driver, film(1000)))
     return key
-
-
-async def session(service: Service, data: bytes) -> str:
-    """An upload that has all its bytes, and is not completed."""
-    (created,) = await service.uploads.create(ANN, [(UploadSpec(), None)])
-    assert isinstance(created, UploadResult)
-    upload_id = created.upload.upload_id
-    await service.uploads.append(ANN, upload_id, chunks(data))
-    return upload_id
-
-
-async def chunks(data: bytes) -> AsyncGenerator[Chunk, None]:
-    for start in range(0, len(data), 1 << 20):
-        yield Chunk(data[start : start + (1 << 20)])
 
 
 async def test_what_no_upload_has_is_found_and_aborted_once_it_is_old(service: Service) -> None:

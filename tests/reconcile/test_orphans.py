@@ -16,8 +16,8 @@ from media_service.storage.blob_store import BlobStore
 from media_service.storage.buffer import Buffer
 from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.storage.drivers.memory import MemoryDriver
-from tests.reconcile.conftest import Service
 from tests.support.media.small_files import jpeg
+from tests.support.reconciling import Service
 
 
 async def orphan(service: Service) -> str:

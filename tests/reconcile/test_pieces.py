@@ -4,9 +4,8 @@ from media_service.reconcile.model import Kind
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import piece_key
 from media_service.uploads import queries
-from tests.reconcile.conftest import ANN, Service
-from tests.reconcile.test_open_blobs import opened, session
 from tests.support.media.small_files import film
+from tests.support.reconciling import ANN, Service, opened, session
 from tests.support.stores.blobs import put, whole
 
 

@@ -1,17 +1,15 @@
 """Reconcile knows cached renders, and removes lost or damaged ones, which can be rendered again."""
 
 from media_service.db.events import JobRunnable
-from tests.database.test_renders import count, find, keep, render_spec
-from tests.database.test_transactions import heard
-from tests.reconcile.test_renditions import house, reconcile
 from tests.support.killable_renditions import House
-
-__all__ = ["house"]
+from tests.support.notifications import heard
+from tests.support.reconciling import reconcile_renditions
+from tests.support.renders import count, find, keep, render_spec
 
 
 async def test_cached_renders_are_no_orphans(house: House) -> None:
     await keep(house, await render_spec(house, await house.new()))
-    assert await reconcile(house) == []
+    assert await reconcile_renditions(house) == []
 
 
 async def test_a_lost_or_damaged_render_is_removed_and_its_media_is_not_quarantined(
@@ -30,11 +28,11 @@ async def test_a_lost_or_damaged_render_is_removed_and_its_media_is_not_quaranti
             await house.raw.driver.delete(found.body.key)
             await house.raw.driver.put(found.body.key, bytes_)
     with heard(house.database, JobRunnable, "") as woken:
-        kinds = {finding.kind: finding.media_ids for finding in await reconcile(house)}
+        kinds = {finding.kind: finding.media_ids for finding in await reconcile_renditions(house)}
         assert JobRunnable() in await woken.all()
     assert kinds == {"MISSING": (media_id,), "CORRUPT": (media_id,)}
     assert (await house.there(media_id)).state == "PENDING"
-    assert await reconcile(house) == []
+    assert await reconcile_renditions(house) == []
     assert await count(house) == 0
     await house.settle()
     assert await house.execute("select 1 from blobs where reference_count = 0") == []

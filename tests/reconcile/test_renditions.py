@@ -1,37 +1,11 @@
 """Renditions are somebody's, too; and nothing of what is in quarantine is public."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import timedelta
 
-import pytest
-
-from media_service.db.database import Database
 from media_service.media.model import MediaState
-from media_service.reconcile.model import Finding, Kind
-from media_service.reconcile.service import Reconciler
+from media_service.reconcile.model import Kind
 from tests.support.killable_renditions import House, WaitingDriver, objects
-
-
-@pytest.fixture
-async def house(database: Database) -> AsyncIterator[House]:
-    return House(database)
-
-
-async def reconcile(house: House) -> list[Finding]:
-    """Repairs all it can, and returns all it found."""
-    found: list[Finding] = []
-    reconciler = Reconciler(house.database, house.stores, timedelta(0))
-
-    async def report(finding: Finding) -> None:
-        found.append(finding)
-        await reconciler.repair(finding)
-
-    for comparison in reconciler.comparisons(report).values():
-        await comparison.blobs(lambda done, total: None, checksums=True)
-        await comparison.objects()
-        await comparison.open_blobs()
-    return found
+from tests.support.reconciling import reconcile_renditions
 
 
 async def public_media(house: House) -> str:
@@ -45,7 +19,7 @@ async def public_media(house: House) -> str:
 async def test_renditions_in_either_store_are_no_orphans(house: House) -> None:
     await public_media(house)
     await house.add(await house.new(b"another"), "small", b"private picture")
-    assert await reconcile(house) == []
+    assert await reconcile_renditions(house) == []
 
 
 async def test_a_rendition_that_is_being_added_is_no_orphan(house: House) -> None:
@@ -54,7 +28,7 @@ async def test_a_rendition_that_is_being_added_is_no_orphan(house: House) -> Non
     slow = house.public.driver = WaitingDriver(house.steps)
     adding = asyncio.create_task(house.add(media_id, "small", b"small picture"))
     await slow.stored.wait()
-    assert await reconcile(house) == []
+    assert await reconcile_renditions(house) == []
     slow.go_on.set()
     await adding
     assert list((await objects(house.public)).values()) == [b"small picture"]
@@ -67,7 +41,7 @@ async def test_a_lost_rendition_is_told_with_its_media_and_nobody_is_in_quaranti
     media_id = await public_media(house)
     (small,) = (await house.there(media_id)).renditions
     await house.public.driver.delete(small.blob.key)
-    (found,) = await reconcile(house)
+    (found,) = await reconcile_renditions(house)
     assert (found.kind, found.store, found.media_ids) == (Kind.MISSING, "public", (media_id,))
     assert (await house.there(media_id)).state is MediaState.PENDING
 
@@ -76,11 +50,11 @@ async def test_what_is_in_quarantine_is_not_public(house: House) -> None:
     media_id = await public_media(house)
     original = (await house.there(media_id)).blob
     await house.raw.driver.delete(original.key)
-    assert [found.kind for found in await reconcile(house)] == [Kind.MISSING]
+    assert [found.kind for found in await reconcile_renditions(house)] == [Kind.MISSING]
     await house.work()
     assert await objects(house.public) == {}
     await house.raw.driver.put(original.key, b"the original")
-    assert [found.kind for found in await reconcile(house)] == [Kind.RECOVERED]
+    assert [found.kind for found in await reconcile_renditions(house)] == [Kind.RECOVERED]
     await house.execute("delete from jobs where kind = 'INGEST'")
     await house.work()
     assert list((await objects(house.public)).values()) == [b"small picture"]

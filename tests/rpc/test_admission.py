@@ -12,9 +12,9 @@ from grpc_status import rpc_status
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
 from media_service_client import AsyncClient
-from tests.rpc.conftest import Caller, Running, Start, refused
-from tests.rpc.test_write_upload import chunks
 from tests.support.media.small_files import film, jpeg
+from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.rpc.streams_of_writes import chunks
 
 Message = upload_service_pb2.WriteUploadRequest
 Upload = upload_pb2.Upload

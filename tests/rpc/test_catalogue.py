@@ -7,55 +7,30 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from mediaservice.v1 import media_pb2, media_service_pb2
+from mediaservice.v1 import media_service_pb2
 
 from media_service.db.database import Database
 from media_service.media.expiry import expire_due
 from media_service.renditions.delete import purge_due
-from tests.rpc.conftest import Caller, Running, refused, unknown_id
 from tests.support.media.small_files import film, jpeg, png
-
-Media = media_pb2.Media
+from tests.support.rpc.catalogue import (
+    Media,
+    delete,
+    get,
+    listed,
+    names,
+    purge,
+    undelete,
+    until_done,
+    update,
+)
+from tests.support.rpc.server import Caller, Running, refused, unknown_id
 
 
 def time(text: str) -> Timestamp:
     found = Timestamp()
     found.FromJsonString(text)
     return found
-
-
-async def get(caller: Caller, media_id: str, view: int = 0) -> Media:
-    request = media_service_pb2.GetMediaRequest(media_id=media_id, view=view)
-    return await caller.call(caller.media.GetMedia, request)
-
-
-async def listed(caller: Caller, **fields: Any) -> list[Media]:
-    request = media_service_pb2.ListMediaRequest(**fields)
-    return list((await caller.call(caller.media.ListMedia, request)).media)
-
-
-async def names(caller: Caller, **fields: Any) -> list[str]:
-    return [media.filename for media in await listed(caller, **fields)]
-
-
-async def update(caller: Caller, paths: list[str], **media: Any) -> Media:
-    request = media_service_pb2.UpdateMediaRequest(media=media, update_mask={"paths": paths})
-    return await caller.call(caller.media.UpdateMedia, request)
-
-
-async def delete(caller: Caller, media_id: str, etag: str = "") -> Media:
-    request = media_service_pb2.DeleteMediaRequest(media_id=media_id, etag=etag)
-    return await caller.call(caller.media.DeleteMedia, request)
-
-
-async def undelete(caller: Caller, media_id: str) -> Media:
-    request = media_service_pb2.UndeleteMediaRequest(media_id=media_id)
-    return await caller.call(caller.media.UndeleteMedia, request)
-
-
-async def purge(caller: Caller, media_id: str) -> None:
-    request = media_service_pb2.PurgeMediaRequest(media_id=media_id)
-    await caller.call(caller.media.PurgeMedia, request)
 
 
 async def test_a_media_belongs_to_who_stored_it(ann: Caller, bob: Caller) -> None:
@@ -422,12 +397,3 @@ async def test_a_file_that_cannot_be_read_is_failed_and_kept(working: Running) -
     assert media.state == Media.FAILED
     assert media.error.message
     assert await ann.content(stored.media_id) == data
-
-
-async def until_done(caller: Caller, media_id: str) -> Media:
-    async with asyncio.timeout(30):
-        while True:
-            media = await get(caller, media_id)
-            if media.state in {Media.READY, Media.FAILED}:
-                return media
-            await asyncio.sleep(0.05)

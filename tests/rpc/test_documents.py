@@ -14,8 +14,8 @@ from mediaservice.v1 import (
 )
 from PIL import Image
 
-from tests.rpc.conftest import Caller, Running
 from tests.support.media.pdf_files import RED, Page, pdf, square, text
+from tests.support.rpc.server import Caller, Running
 
 Job = job_pb2.Job
 

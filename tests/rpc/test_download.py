@@ -7,8 +7,8 @@ import pytest
 from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import download_service_pb2
 
-from tests.rpc.conftest import Caller, Running, refused, unknown_id
 from tests.support.media.small_files import film, jpeg
+from tests.support.rpc.server import Caller, Running, refused, unknown_id
 
 DATA = film(3_000_000)
 

@@ -26,8 +26,8 @@ from media_service.rpc.gate import Gate
 from media_service.rpc.rules import MethodRule, read_rules
 from media_service.rpc.server import SERVICES
 from media_service.watches.tickets import WatchTickets
-from tests.rpc.conftest import SECRET, Caller, Running, refused, token
 from tests.support.media.small_files import jpeg
+from tests.support.rpc.server import SECRET, Caller, Running, refused, token
 
 LIST = media_service_pb2.ListMediaRequest()
 ALL_CALLS = [(service, method) for service in SERVICES for method in service.methods]

@@ -12,10 +12,10 @@ import pytest
 from google.api import httpbody_pb2
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
-from tests.rpc.conftest import Caller, Running, Start, refused
-from tests.rpc.test_sessions import abort, complete, write
-from tests.rpc.test_write_upload import Message
 from tests.support.media.small_files import jpeg
+from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.rpc.sessions import abort, complete, write
+from tests.support.rpc.streams_of_writes import Message
 
 Upload = upload_pb2.Upload
 

@@ -14,10 +14,10 @@ from psycopg.sql import SQL, Identifier
 from media_service.db.database import Database
 from media_service.ids import new_id
 from media_service.uploads.discard import expire_keys
-from tests.rpc.conftest import Caller, Refusal, Running, Start, refusal, refused
-from tests.rpc.test_sessions import abort, complete, write
-from tests.rpc.test_write_upload import MIB, Message, chunks
 from tests.support.media.small_files import film, jpeg, png
+from tests.support.rpc.server import Caller, Refusal, Running, Start, refusal, refused
+from tests.support.rpc.sessions import abort, complete, write
+from tests.support.rpc.streams_of_writes import MIB, Message, chunks
 
 Upload = upload_pb2.Upload
 Spec = upload_pb2.UploadSpec

@@ -2,18 +2,13 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import grpc
 import jwt
 import pytest
 from mediaservice.v1 import (
-    download_service_pb2,
-    download_service_pb2_grpc,
     media_pb2,
     media_service_pb2,
 )
@@ -22,62 +17,16 @@ from media_service.access.link_signer import LinkSigner, key_from
 from media_service.clock import now
 from media_service.config import ConfigError
 from media_service.ids import new_id
-from tests.rpc.conftest import SECRET, Caller, Running, Start, refused
-from tests.rpc.conftest import token as access_token
 from tests.support.media.small_files import jpeg
 from tests.support.renditions import give
+from tests.support.rpc.links import Anybody, link, signed, somebody, token_of
+from tests.support.rpc.server import SECRET, Caller, Running, Start, refused
+from tests.support.rpc.server import token as access_token
 
 DATA = jpeg()
 HOUR = timedelta(hours=1)
 OURS = LinkSigner([key_from(SECRET)])
 OLD, NEW = "an old key of at least thirty-two bytes", "a new key of at least thirty-two bytes"
-
-
-async def signed(
-    caller: Caller, media_id: str, ttl: timedelta | None = None, **how: Any
-) -> download_service_pb2.SignUrlResponse:
-    request = download_service_pb2.SignUrlRequest(media_id=media_id, **how)
-    if ttl is not None:
-        request.ttl.FromTimedelta(ttl)
-    return await caller.call(caller.downloads.SignUrl, request)
-
-
-def token_of(url: str) -> str:
-    """`.../v1/signed/TOKEN/name`."""
-    before, v1, signed, token, name = urlsplit(url).path.split("/")
-    assert (before, v1, signed) == ("", "v1", "signed")
-    assert name
-    return token
-
-
-async def link(caller: Caller, media_id: str, **how: Any) -> str:
-    """The token of a link."""
-    return token_of((await signed(caller, media_id, **how)).url)
-
-
-@dataclass(frozen=True)
-class Answer:
-    content: bytes
-    headers: dict[str, str]
-
-
-class Anybody:
-    """A caller without a token."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._downloads = download_service_pb2_grpc.DownloadServiceStub(channel)
-
-    async def read(self, token: str, *headers: tuple[str, str]) -> Answer:
-        request = download_service_pb2.GetSignedRequest(token=token)
-        call = self._downloads.GetSigned(request, metadata=headers)
-        content = b"".join([body.data async for body in call])
-        return Answer(content, dict(await call.initial_metadata()))
-
-
-@asynccontextmanager
-async def somebody(service: Running) -> AsyncIterator[Anybody]:
-    async with grpc.aio.insecure_channel(service.address) as channel:
-        yield Anybody(channel)
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from mediaservice.v1 import upload_service_pb2, upload_service_pb2_grpc
 
 from media_service import app
 from media_service.config import load
-from tests.rpc.conftest import SECRET, Caller, Running, Start, refusal, refused, token
-from tests.rpc.test_catalogue import listed
-from tests.rpc.test_write_upload import MIB, Message, chunks
 from tests.support.media.small_files import film
+from tests.support.rpc.catalogue import listed
+from tests.support.rpc.server import SECRET, Caller, Running, Start, refusal, refused, token
+from tests.support.rpc.streams_of_writes import MIB, Message, chunks
 
 
 async def test_without_the_database_calls_are_unavailable_until_it_is_back(

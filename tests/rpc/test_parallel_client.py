@@ -10,12 +10,11 @@ from mediaservice.v1 import upload_pb2
 from media_service.ids import new_id
 from media_service_client import AsyncClient, Client, MediaServiceError
 from media_service_client.plan import PART
-from tests.rpc.conftest import Running, token
-from tests.rpc.test_part_races import sign
-from tests.rpc.test_parts import listed, named, put
-from tests.rpc.test_sessions import write
-from tests.rpc.test_succession import Held
 from tests.support.media.small_files import film
+from tests.support.rpc.held_calls import Held
+from tests.support.rpc.parts import listed, named, put, sign
+from tests.support.rpc.server import Running, token
+from tests.support.rpc.sessions import write
 
 MIB = 1 << 20
 Upload = upload_pb2.Upload

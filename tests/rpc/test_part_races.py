@@ -11,10 +11,10 @@ import pytest
 from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
-from tests.rpc.conftest import Caller, Running, Start, refused
-from tests.rpc.test_parts import Put, complete, files, listed, named, put
-from tests.rpc.test_sessions import abort, write
 from tests.support.media.small_files import film, jpeg
+from tests.support.rpc.parts import Put, complete, files, listed, named, put, sign
+from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.rpc.sessions import abort, write
 from tests.support.stores.gcs_server import GCS_BUCKET, gcs_server
 from tests.support.tools import eventually
 
@@ -41,11 +41,6 @@ def gcs() -> Any:
 async def on_gcs(start: Start, gcs: str) -> Caller:
     service = await start(storage_raw_url=f"gs://{GCS_BUCKET}/a?endpoint={gcs}")
     return await service.caller("ann")
-
-
-async def sign(caller: Caller, upload_id: str, *parts: upload_pb2.Part) -> Any:
-    request = upload_service_pb2.SignUploadRequest(upload_id=upload_id, parts=parts)
-    return await caller.call(caller.uploads.SignUpload, request)
 
 
 async def test_what_was_signed_and_is_not_here_is_listed_as_claimed(ann: Caller) -> None:

@@ -2,78 +2,37 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import grpc
 import pytest
 from crc32c import crc32c as crc32c_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mediaservice.v1 import upload_pb2, upload_service_pb2
+from mediaservice.v1 import upload_service_pb2
 
-from tests.rpc.conftest import Caller, Refusal, Running, Start, refused
-from tests.rpc.test_sessions import abort, write
 from tests.support.media.small_files import film, jpeg
+from tests.support.rpc.parts import (
+    MIB,
+    Part,
+    Put,
+    Upload,
+    complete,
+    files,
+    listed,
+    named,
+    put,
+)
+from tests.support.rpc.server import Caller, Refusal, Running, Start, refused
+from tests.support.rpc.sessions import abort, write
 from tests.support.tools import eventually
 
-MIB = 1 << 20
-Upload = upload_pb2.Upload
-Part = upload_pb2.Part
-Put = upload_service_pb2.PutPartRequest
 FEW = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-async def pieces(upload_id: str, number: int, data: bytes, size: int) -> AsyncIterator[Put]:
-    message = Put(upload_id=upload_id, part_number=number, size_bytes=size)
-    message.body.data = data[:MIB]
-    yield message
-    for at in range(MIB, len(data), MIB):
-        message = Put()
-        message.body.data = data[at : at + MIB]
-        yield message
-
-
-async def put(
-    caller: Caller,
-    upload_id: str,
-    number: int,
-    data: bytes,
-    *headers: tuple[str, str],
-    size: int | None = None,
-) -> Part:
-    """`size`: what is said of it beforehand; 0: nothing."""
-    sent = pieces(upload_id, number, data, len(data) if size is None else size)
-    return await caller.call(caller.uploads.PutPart, sent, *headers)
 
 
 def cut(data: bytes, count: int) -> list[bytes]:
     size = -(-len(data) // count)
     return [data[at : at + size] for at in range(0, len(data), size)]
-
-
-def named(number: int, data: bytes) -> Part:
-    return Part(part_number=number, size_bytes=len(data), crc32c=crc32c_of(data))
-
-
-async def complete(
-    caller: Caller, upload_id: str, parts: Sequence[Part] = (), **checksums: object
-) -> Upload:
-    request = upload_service_pb2.CompleteUploadRequest(
-        upload_id=upload_id, checksums=checksums, parts=parts
-    )
-    return await caller.call(caller.uploads.CompleteUpload, request)
-
-
-async def listed(caller: Caller, upload_id: str, page_size: int = 0) -> list[Part]:
-    found: list[Part] = []
-    request = upload_service_pb2.ListPartsRequest(upload_id=upload_id, page_size=page_size)
-    while True:
-        page = await caller.call(caller.uploads.ListParts, request)
-        found += page.parts
-        if not page.next_page_token:
-            return found
-        request.page_token = page.next_page_token
 
 
 @pytest.mark.parametrize("said", [None, 0], ids=["of a known size", "of no known size"])
@@ -293,10 +252,6 @@ async def test_a_stream_takes_the_upload_from_a_part(ann: Caller, service: Runni
     go_on.set()
     assert (await refused(putting)).reason == "SUPERSEDED"
     assert (await ann.get_upload(upload_id)).committed_size_bytes == 500
-
-
-def files(folder: Path) -> list[Path]:
-    return [path for path in (folder / "raw").rglob("*") if path.is_file()]
 
 
 async def test_nothing_stays_of_a_part_whose_sender_goes(ann: Caller, service: Running) -> None:

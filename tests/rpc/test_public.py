@@ -11,9 +11,9 @@ from mediaservice.v1 import (
     media_service_pb2,
 )
 
-from tests.rpc.conftest import Caller, Running, Start, refused
 from tests.support.media.small_files import jpeg
 from tests.support.renditions import give
+from tests.support.rpc.server import Caller, Running, Start, refused
 
 Media = media_pb2.Media
 SMALL = b"a small picture"

@@ -1,10 +1,8 @@
 """RenderImage: pictures made of pictures, while somebody waits for them."""
 
 import asyncio
-import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +10,21 @@ import grpc
 import pytest
 from mediaservice.v1 import download_service_pb2, media_service_pb2
 from mediaservice.v1.operation_pb2 import Operation
-from PIL import Image
 
 from media_service.access.owner import Owner
 from media_service.codecs.image_renderer import ImageRenderer, RenderedImage
 from media_service.renders import cache
 from media_service.renders.buffered_renders import BufferedRenders
 from media_service.renders.fair_queue import FairQueue
-from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
-from tests.rpc.test_links import Anybody, link, somebody
 from tests.support.media.small_files import film, gif, jpeg, noise, png
+from tests.support.rpc.links import Anybody, link, somebody
+from tests.support.rpc.renders import Answer, render
+from tests.support.rpc.server import Caller, Running, Start, refused, unknown_id
 from tests.support.tools import eventually_async
 
 WIDTH, HEIGHT = 64, 48
 BROWSER = ("accept", "text/html,image/avif,image/webp,image/apng,*/*;q=0.8")
 OLDER = ("accept", "image/webp,*/*")
-
-
-@dataclass(frozen=True)
-class Answer:
-    content: bytes
-    headers: dict[str, str]
-
-    @property
-    def image(self) -> Image.Image:
-        return Image.open(io.BytesIO(self.content))
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.image.size
-
-    @property
-    def status(self) -> str:
-        return self.headers["x-http-status"]
-
-
-async def render(caller: Caller, media_id: str, *headers: tuple[str, str], **asked: Any) -> Answer:
-    request = download_service_pb2.RenderImageRequest(media_id=media_id, **asked)
-    call = caller.downloads.RenderImage(request, metadata=(*caller.metadata, *headers))
-    content = b"".join([body.data async for body in call])
-    return Answer(content, dict(await call.initial_metadata()))
 
 
 async def ready(caller: Caller, data: bytes, filename: str = "beach.jpg") -> str:

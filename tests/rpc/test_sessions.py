@@ -7,30 +7,16 @@ import grpc
 import pytest
 from crc32c import crc32c as crc32c_of
 from google.rpc import error_details_pb2
-from mediaservice.v1 import media_service_pb2, upload_pb2, upload_service_pb2
+from mediaservice.v1 import media_service_pb2, upload_service_pb2
 
 from media_service.db.database import Database
 from media_service.uploads.discard import expire_uploads
-from tests.rpc.conftest import Caller, Running, Start, refused
-from tests.rpc.test_write_upload import MIB, Message, chunks
 from tests.support.media.small_files import film, jpeg, png
+from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.rpc.sessions import Upload, abort, complete, write
+from tests.support.rpc.streams_of_writes import MIB, chunks
 
-Upload = upload_pb2.Upload
 Result = upload_service_pb2.BatchCreateUploadsResponse.Result
-
-
-async def complete(caller: Caller, upload_id: str, **checksums: object) -> Upload:
-    request = upload_service_pb2.CompleteUploadRequest(upload_id=upload_id, checksums=checksums)
-    return await caller.call(caller.uploads.CompleteUpload, request)
-
-
-async def abort(caller: Caller, upload_id: str) -> Upload:
-    request = upload_service_pb2.AbortUploadRequest(upload_id=upload_id)
-    return await caller.call(caller.uploads.AbortUpload, request)
-
-
-async def write(caller: Caller, upload_id: str, data: bytes, offset: int = 0) -> Upload:
-    return await caller.write([Message(upload_id=upload_id, offset=offset, data=data)])
 
 
 async def test_an_upload_says_what_was_declared_and_when_it_expires(ann: Caller) -> None:

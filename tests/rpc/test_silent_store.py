@@ -13,10 +13,10 @@ from mediaservice.v1 import media_pb2
 from media_service.storage.blob_store import BlobStore, open_store
 from media_service.storage.drivers.gcs.driver import GcsDriver
 from media_service.storage.drivers.s3.driver import S3Driver
-from tests.rpc.conftest import Caller, Running, Start, refused
-from tests.rpc.test_catalogue import listed, until_done
-from tests.rpc.test_write_upload import MIB, chunks
 from tests.support.media.small_files import film, jpeg
+from tests.support.rpc.catalogue import listed, until_done
+from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.rpc.streams_of_writes import MIB, chunks
 from tests.support.stores.faulty_network import Network, network_before
 from tests.support.stores.gcs_server import GCS_BUCKET, gcs_server
 from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET, s3_server

@@ -30,12 +30,12 @@ from media_service.renditions.streams.cleanup import remove_abandoned
 from media_service.renditions.streams.model import NewSegment, Stream
 from media_service.renditions.streams.segments import Segments
 from media_service.storage.checksums import Checksums
-from tests.rpc.conftest import Caller, Running, Start
-from tests.rpc.test_jobs import cancel, ended, execute, process, reason, retry
-from tests.rpc.test_streams import playlists, text
 from tests.support.crash.invariants import INVARIANTS
 from tests.support.job_claims import claim as claim_next
 from tests.support.media.numbered_frames import counted, made
+from tests.support.rpc.jobs import cancel, ended, execute, process, reason, retry
+from tests.support.rpc.playlists import playlists, text
+from tests.support.rpc.server import Caller, Running, Start
 from tests.support.tools import encoders, eventually_async
 
 Job = job_pb2.Job

@@ -19,8 +19,6 @@ from mediaservice.v1 import download_service_pb2, job_pb2, media_pb2, media_serv
 
 from media_service.db.database import Database
 from media_service.renditions.streams.cleanup import remove_abandoned
-from tests.rpc.conftest import Caller, Running, Start, refused
-from tests.rpc.test_jobs import cancel, ended, listed, process, reason, retry, until
 from tests.support.media.numbered_frames import (
     audio_seconds,
     counted,
@@ -29,21 +27,14 @@ from tests.support.media.numbered_frames import (
     made,
     shade,
 )
+from tests.support.rpc.jobs import cancel, ended, listed, process, reason, retry, until
+from tests.support.rpc.playlists import playlists, read, text
+from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.tools import encoders, eventually
 
 Job = job_pb2.Job
 SIZES = {"video_profiles": "144=200,240=400,480=1400"}
 OPS = "stream:min_height=144"
-
-
-async def read(caller: Caller, media_id: str, path: str) -> bytes:
-    request = download_service_pb2.GetStreamRequest(media_id=media_id, path=path)
-    call = caller.downloads.GetStream(request, metadata=caller.metadata)
-    return b"".join([message.data async for message in call])
-
-
-async def text(caller: Caller, media_id: str, path: str) -> str:
-    return (await read(caller, media_id, path)).decode()
 
 
 async def by_link(caller: Caller, token: str, path: str) -> bytes:
@@ -85,11 +76,6 @@ async def play(caller: Caller, media_id: str, playlist: str, folder: Path) -> Pl
     path.write_bytes(data)
     durations = [float(seconds) for seconds in re.findall(r"#EXTINF:([\d.]+)", found)]
     return Played(path, durations, found)
-
-
-async def playlists(caller: Caller, media_id: str) -> list[str]:
-    master = await text(caller, media_id, "master.m3u8")
-    return re.findall(r"^(?!#).+$", master, re.MULTILINE)
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@ one goes on at the next number, and whatever comes late changes nothing."""
 
 import asyncio
 import hashlib
-import threading
-from collections.abc import AsyncIterator, Awaitable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -16,47 +15,16 @@ from mediaservice.v1 import upload_pb2, upload_service_pb2
 from media_service.storage.drivers.s3.driver import S3Driver
 from media_service.storage.drivers.s3.location import parse_location
 from media_service.storage.drivers.s3.multipart_uploads import parse_session
-from tests.rpc.conftest import Caller, Refusal, Running, Start, refused
-from tests.rpc.test_part_races import sign
-from tests.rpc.test_parts import complete, listed, named, put
 from tests.support.media.small_files import film
+from tests.support.rpc.held_calls import MIB, Held, Write
+from tests.support.rpc.parts import complete, listed, named, put, sign
+from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.stores.blobs import put as store_part
 from tests.support.stores.faulty_network import network_before
 
-MIB = 1 << 20
 PART = 8 * MIB
 LEAST = 5 * MIB
 Upload = upload_pb2.Upload
-Write = upload_service_pb2.WriteUploadRequest
-
-
-@dataclass
-class Held:
-    """A stream that sends some bytes, waits until it is told to go on, and then sends the rest."""
-
-    caller: Caller
-    upload_id: str
-    offset: int
-    first: bytes
-    rest: bytes = b""
-    _goes_on: threading.Event = field(default_factory=threading.Event)
-
-    def __post_init__(self) -> None:
-        self._call = asyncio.create_task(self.caller.write(self._messages()))
-
-    def _messages(self) -> Iterator[Write]:
-        for piece in (self.first, self.rest):
-            for at in range(0, len(piece), MIB):
-                yield Write(upload_id=self.upload_id, offset=self.offset, data=piece[at : at + MIB])
-                self.offset += MIB
-            self._goes_on.wait(60)
-
-    async def counted(self, size: int) -> None:
-        await self.caller.until_upload(self.upload_id, lambda it: it.committed_size_bytes == size)
-
-    async def refused(self) -> Refusal:
-        self._goes_on.set()
-        return await refused(self._call)
 
 
 @dataclass

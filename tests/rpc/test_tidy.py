@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from media_service.ids import new_id
-from tests.rpc.conftest import Start
-from tests.rpc.test_write_upload import Message
 from tests.support.media.small_files import film
+from tests.support.rpc.server import Start
+from tests.support.rpc.streams_of_writes import Message
 
 
 async def gone(*paths: Path) -> None:

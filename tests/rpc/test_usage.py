@@ -9,9 +9,9 @@ from media_service.config import load
 from media_service.db.database import Database
 from media_service.media.content import Use
 from media_service.media.usage import UsageCounter
-from tests.rpc.conftest import Caller, Running
 from tests.support.media.small_files import jpeg
 from tests.support.renditions import give
+from tests.support.rpc.server import Caller, Running
 from tests.support.tools import eventually_async
 
 REST = ("x-envoy-original-method", "GET")

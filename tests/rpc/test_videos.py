@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from mediaservice.v1 import job_pb2, media_service_pb2
 
-from tests.codecs.video.conftest import generated
-from tests.rpc.conftest import Caller, Running, Start, refused
-from tests.rpc.test_jobs import cancel, ended, process, reason, rendition, until
-from tests.rpc.test_render import render
 from tests.support.media.small_files import jpeg
+from tests.support.media.videos import generated
+from tests.support.rpc.jobs import cancel, ended, process, reason, rendition, until
+from tests.support.rpc.renders import render
+from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.tools import encoders
 
 Job = job_pb2.Job

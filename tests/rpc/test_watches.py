@@ -27,9 +27,9 @@ from mediaservice.v1 import (
 from media_service.access.principal import Principal
 from media_service.db.database import Database
 from media_service.watches.tickets import from_json, remove_expired_tickets, to_json
-from tests.rpc.conftest import Caller, Running, Start, refused, unknown_id
-from tests.rpc.test_jobs import cancel, ended, get, process
 from tests.support.media.small_files import jpeg
+from tests.support.rpc.jobs import cancel, ended, get, process
+from tests.support.rpc.server import Caller, Running, Start, refused, unknown_id
 
 Job = job_pb2.Job
 Upload = upload_pb2.Upload

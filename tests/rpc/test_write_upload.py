@@ -10,28 +10,11 @@ from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
 from media_service.ids import new_id
-from tests.rpc.conftest import Caller, Running, Start, refusal, refused
 from tests.support.media.small_files import film, jpeg
+from tests.support.rpc.server import Caller, Running, Start, refusal, refused
+from tests.support.rpc.streams_of_writes import MIB, Message, chunks
 
-Message = upload_service_pb2.WriteUploadRequest
 Upload = upload_pb2.Upload
-MIB = 1 << 20
-
-
-def chunks(
-    data: bytes, *, upload_id: str = "", start: int = 0, size: int = 256 << 10, finish: bool = True
-) -> list[Message]:
-    """The messages that send data[start:], each with its crc32c."""
-    messages = []
-    for offset in range(start, len(data), size):
-        piece = data[offset : offset + size]
-        messages.append(Message(offset=offset, data=piece, crc32c=crc32c_of(piece)))
-    if upload_id:
-        messages[0].upload_id = upload_id
-    else:
-        messages[0].spec.filename = "film.mp4"
-    messages[-1].finish = finish
-    return messages
 
 
 async def test_a_small_file_is_stored_in_one_message(ann: Caller) -> None:

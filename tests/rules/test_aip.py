@@ -17,7 +17,7 @@ from google.protobuf.descriptor_pool import Default
 from contract.descriptors import Contract
 from contract.examples import commands
 from media_service.contract import field_rules
-from tests.rules.test_contract import METHODS, rule_of
+from tests.support.contract_rules import METHODS, rule_of
 
 CONTRACT = Contract.current()
 FILES = [Default().FindFileByName(file.name) for file in CONTRACT.files]

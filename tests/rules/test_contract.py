@@ -6,24 +6,18 @@ from pathlib import Path
 import pytest
 from google.api import annotations_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
-from mediaservice.v1 import rule_pb2
 from mediaservice.v1.rule_pb2 import Rule
 
 from contract.descriptors import Contract
 from media_service.errors import Reason
-from media_service.rpc.server import SERVICES
+from tests.support.contract_rules import METHODS, rule_of
 
 ROOT = Path(__file__).parents[2]
-METHODS = [method for service in SERVICES for method in service.methods]
 GRPC_ONLY = {"WriteUpload", "Download", "WatchJob", "WatchUpload"}
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 
 
 CONTRACT = Contract.current()
-
-
-def rule_of(method: MethodDescriptor) -> Rule:
-    return method.GetOptions().Extensions[rule_pb2.rule]
 
 
 def all_tests() -> str:

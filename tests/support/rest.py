@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tests.e2e.conftest import Service
 from tests.support.renditions import give
+from tests.support.service import Service
 from tests.support.tools import eventually
 
 SETTLED = {"READY", "FAILED"}

@@ -1,6 +1,6 @@
 """Renders audio and video files by a pipeline."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -10,20 +10,7 @@ from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.output import Output
 from media_service.codecs.pipeline.route import find_route
-from media_service.codecs.video.source import AvSource
-from media_service.media.model import Kind
-
-TYPES = {
-    ".mp3": "audio/mpeg",
-    ".m4a": "audio/mp4",
-    ".ogg": "audio/ogg",
-    ".flac": "audio/flac",
-    ".wav": "audio/wav",
-    ".mkv": "video/x-matroska",
-}
-
-# Takes a file and a pipeline. What it makes is there until the test ends.
-Make = Callable[[Path, str], Awaitable[Output]]
+from tests.support.media.audio import Make, inspected
 
 
 @pytest.fixture
@@ -42,11 +29,3 @@ async def make(inspector: Inspector, av_renderer: AvRenderer) -> AsyncIterator[M
             return only
 
         yield one
-
-
-async def inspected(inspector: Inspector, path: Path) -> tuple[AvSource, Kind]:
-    """A file as inspection finds it."""
-    content_type = TYPES[path.suffix]
-    kind = Kind.VIDEO if content_type.startswith("video") else Kind.AUDIO
-    found = await inspector.inspect(path, kind, content_type)
-    return AvSource.of(path, content_type, found.info), kind

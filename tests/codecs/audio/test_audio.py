@@ -15,8 +15,7 @@ from media_service.codecs.pipeline.route import find_route
 from media_service.codecs.video.source import AvSource
 from media_service.errors import FailedPrecondition, InvalidArgument, Reason
 from media_service.media.model import Kind
-from tests.codecs.audio.conftest import Make, inspected
-from tests.support.media.audio import generated, pitch, probed, samples
+from tests.support.media.audio import Make, generated, inspected, pitch, probed, samples
 from tests.support.tools import eventually_async
 
 # Its frequency identifies the second: 1000 Hz in the first, 2000 in the next, and so on.

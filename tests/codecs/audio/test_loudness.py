@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.codecs.audio.conftest import Make
-from tests.support.media.audio import generated, loudness, probed, samples
+from tests.support.media.audio import Make, generated, loudness, probed, samples
 
 # As speech is: syllables and pauses, and now and then a click far above them.
 SPEECH = (

@@ -13,8 +13,7 @@ from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.pipeline.route import find_route
 from media_service.codecs.video.source import AvSource
 from media_service.media.model import Kind
-from tests.codecs.audio.conftest import Make
-from tests.support.media.audio import generated, samples
+from tests.support.media.audio import Make, generated, samples
 
 NOISE = "anoisesrc=d=3.07:r={rate}:a=0.9:seed=7,volume='abs(sin(2*t))':eval=frame"
 

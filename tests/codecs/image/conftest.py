@@ -1,6 +1,6 @@
 """Renders images as in production: in the sandbox, from files."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,7 @@ from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.pipeline.text_form import canonical_text
 from media_service.codecs.pipeline.validation import parse
-
-Make = Callable[..., Awaitable[pyvips.Image]]
-OVERLAY = "0190163d-8694-739b-aea5-966c26f8ad91"
+from tests.support.media.images import OVERLAY, Make
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import pyvips
 
-from tests.codecs.image.conftest import Make
 from tests.support.media.goldens import apart
+from tests.support.media.images import Make
 
 # W3C Filter Effects Module Level 1, as https://www.w3.org/TR/filter-effects-1/ writes them out.
 SATURATE_HALF = [

@@ -8,8 +8,8 @@ from PIL import Image
 
 from docs.scene import scene
 from media_service.codecs.pipeline import operation_fields as fields
-from tests.codecs.image.conftest import Make
 from tests.support.media.goldens import apart
+from tests.support.media.images import Make
 
 FILTERS = [name.lower() for name in fields.enum_names(fields.FILTERS.DESCRIPTOR)]
 ELSEWHERE = [name for name in FILTERS if hasattr(pilgram, name)]

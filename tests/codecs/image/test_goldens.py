@@ -5,8 +5,8 @@ import pytest
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.codecs.pipeline.catalogue import catalogue
 from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS
-from tests.codecs.image.conftest import OVERLAY, Make
 from tests.support.media.goldens import FOLDER, golden
+from tests.support.media.images import OVERLAY, Make
 
 CHANGING = [
     manual

@@ -6,8 +6,8 @@ import pyvips
 
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.errors import FailedPrecondition
-from tests.codecs.image.conftest import OVERLAY, Make
 from tests.support.media.goldens import apart
+from tests.support.media.images import OVERLAY, Make
 
 BLENDS = fields.enum_names(
     fields.operations()["compose"].fields_by_name["blend"].enum_type  # type: ignore[arg-type]

@@ -1,138 +1,12 @@
 """Renders videos with real child processes, and examines the output."""
 
-import json
-import shutil
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import pyvips
 
 from media_service.codecs.av_renderer import AvRenderer
-from media_service.codecs.ffmpeg.run import binary
-from media_service.codecs.image.source import ImageSource
 from media_service.codecs.inspector import Inspector
-from media_service.codecs.output import Output
-from media_service.codecs.pipeline.route import find_route
-from media_service.codecs.pipeline.text_form import canonical_text
-from media_service.codecs.pipeline.validation import parse
-from media_service.codecs.video.source import AvSource
-from tests.support.tools import require_tool
-
-TYPES = {
-    ".mp4": "video/mp4",
-    ".webm": "video/webm",
-    ".mkv": "video/x-matroska",
-    ".ts": "video/mp2t",
-    ".mpg": "video/mpeg",
-}
-LOGO = "0190163d-8694-739b-aea5-966c26f8ad91"
-
-
-def ffmpeg(*arguments: str) -> str:
-    """What ffmpeg says."""
-    command = [str(binary()), "-hide_banner", "-nostdin", "-y", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stderr
-
-
-def generated(path: Path, video_generator: str, audio_generator: str = "", *options: str) -> Path:
-    """A video from ffmpeg's generators."""
-    inputs = ["-f", "lavfi", "-i", video_generator]
-    if audio_generator:
-        inputs += ["-f", "lavfi", "-i", audio_generator]
-    chosen = options or ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "15")
-    ffmpeg(*inputs, *chosen, str(path))
-    return path
-
-
-def probe(path: Path) -> dict[str, Any]:
-    """What Debian's ffprobe says, which is not the ffmpeg that made it. Its frames are counted."""
-    command = [require_tool("ffprobe"), "-v", "error", "-of", "json", "-count_frames"]
-    command += ["-show_format", "-show_streams", "-show_chapters", str(path)]
-    done = subprocess.run(command, capture_output=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def stream(path: Path, kind: str) -> dict[str, Any]:
-    """The only one of a kind."""
-    [found] = [each for each in probe(path)["streams"] if each["codec_type"] == kind]
-    return dict(found)
-
-
-def similarity(made: Path, original: Path) -> float:
-    """SSIM, 1 for the same."""
-    output = ffmpeg("-i", str(made), "-i", str(original), "-lavfi", "ssim", "-f", "null", "-")
-    return float(output.rsplit("All:", 1)[1].split()[0])
-
-
-def frame_at(video: Path, seconds: float) -> Any:
-    """What is seen at a time."""
-    path = video.with_suffix(f".{seconds}.png")
-    ffmpeg("-ss", f"{seconds}", "-i", str(video), "-frames:v", "1", str(path))
-    return shown(path)
-
-
-def shown(path: Path) -> Any:
-    """Reads an image anew: libvips would return a cached one for the same file name."""
-    return pyvips.Image.new_from_buffer(path.read_bytes(), "")
-
-
-@dataclass(frozen=True)
-class Studio:
-    """Renders videos, as jobs do, and keeps the output in a folder."""
-
-    av_renderer: AvRenderer
-    inspector: Inspector
-    folder: Path
-
-    async def make(
-        self,
-        path: Path,
-        ops: str,
-        overlays: Mapping[str, ImageSource] | None = None,
-        report: Callable[[float], None] = lambda _: None,
-        **known: Any,
-    ) -> Path:
-        """The main output. `known`: overrides of what inspection finds."""
-        return (await self.all(path, ops, overlays, report, **known))[-1].path
-
-    async def all(
-        self,
-        path: Path,
-        ops: str,
-        overlays: Mapping[str, ImageSource] | None = None,
-        report: Callable[[float], None] = lambda _: None,
-        **known: Any,
-    ) -> Sequence[Output]:
-        info = (await self.inspector.inspect(path, "VIDEO", TYPES[path.suffix])).info
-        return await self.known(path, ops, {**(info or {}), **known}, overlays, report)
-
-    async def known(
-        self,
-        path: Path,
-        ops: str,
-        info: Mapping[str, Any],
-        overlays: Mapping[str, ImageSource] | None = None,
-        report: Callable[[float], None] = lambda _: None,
-    ) -> Sequence[Output]:
-        """Renders a video of which everything is given."""
-        video = AvSource.of(path, TYPES[path.suffix], info)
-        steps = find_route(canonical_text(parse(ops)), "VIDEO").steps
-        kept = []
-        async with self.av_renderer.render(
-            video, steps, overlays or {}, report, name="made"
-        ) as made:
-            for number, each in enumerate(made):
-                copy = self.folder / f"{path.stem}-made-{number}"
-                shutil.copy(each.path, copy)
-                kept.append(Output(copy, each.content_type, each.width, each.height, each.suffix))
-        return kept
+from tests.support.media.videos import Studio, generated
 
 
 @pytest.fixture
@@ -162,8 +36,3 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "",
         *("-c:v", "libx264", "-preset", "ultrafast", "-crf", "5", "-g", "60"),
     )
-
-
-def number(gray: float) -> int:
-    """The number of a frame of `counted`, by its brightness."""
-    return round(gray / 255 * 219 + 16) - 20

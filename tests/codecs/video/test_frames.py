@@ -8,7 +8,7 @@ import pytest
 import pyvips
 
 from media_service.errors import InvalidArgument
-from tests.codecs.video.conftest import Studio, generated, number, shown
+from tests.support.media.videos import Studio, generated, number, shown
 
 CUE = re.compile(
     r"(\d\d):(\d\d):(\d\d\.\d{3}) --> (\d\d):(\d\d):(\d\d\.\d{3})\n"

@@ -10,7 +10,9 @@ import pyvips
 
 from media_service.codecs.image.source import ImageSource
 from media_service.errors import FailedPrecondition
-from tests.codecs.video.conftest import (
+from tests.support.media.audio import loudness
+from tests.support.media.format_files import turn
+from tests.support.media.videos import (
     LOGO,
     Studio,
     ffmpeg,
@@ -21,8 +23,6 @@ from tests.codecs.video.conftest import (
     similarity,
     stream,
 )
-from tests.support.media.audio import loudness
-from tests.support.media.format_files import turn
 
 FRAME = 1 / 25
 

@@ -28,9 +28,9 @@ from mediaservice.v1 import (
 )
 
 from media_service.ids import new_id
-from tests.rpc.conftest import token
 from tests.support.media.numbered_frames import counted
 from tests.support.media.small_files import jpeg
+from tests.support.rpc.server import token
 from tests.support.tools import eventually
 
 KIB, MIB = 1 << 10, 1 << 20

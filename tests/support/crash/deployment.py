@@ -19,12 +19,12 @@ from media_service import app
 from media_service.config import load
 from media_service.db.events import JobRunnable, channel, encode
 from media_service.ids import new_id
-from tests.conftest import with_database
-from tests.e2e.conftest import STOP_SECONDS
-from tests.rpc.conftest import SECRET as JWT_SECRET
 from tests.support.crash.client import Attempt, Customer
+from tests.support.databases import with_database
 from tests.support.ports import free_port
 from tests.support.renditions import give
+from tests.support.rpc.server import SECRET as JWT_SECRET
+from tests.support.service import STOP_SECONDS
 from tests.support.stores.gcs_server import GCS_BUCKET
 from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET
 from tests.support.tools import eventually

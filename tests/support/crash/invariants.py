@@ -13,7 +13,6 @@ from mediaservice.v1 import job_pb2, media_pb2, upload_pb2
 from psycopg.rows import dict_row
 
 from media_service.blobs.references import blob_references
-from tests.rpc.conftest import refusal
 from tests.support.crash.client import (
     PICTURES,
     RENDITION,
@@ -25,6 +24,7 @@ from tests.support.crash.client import (
 )
 from tests.support.crash.deployment import Site
 from tests.support.media.numbered_frames import frames_of, shade
+from tests.support.rpc.server import refusal
 from tests.support.tools import eventually
 
 State = upload_pb2.Upload.State

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from media_service.db.embedded import embedded_postgres
-from tests.e2e.conftest import STOP_SECONDS
+from tests.support.service import STOP_SECONDS
 
 ROOT = Path(__file__).parents[3]
 NOTHING: Mapping[str, str] = {}

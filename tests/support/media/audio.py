@@ -3,12 +3,17 @@
 import json
 import re
 import subprocess
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from media_service.codecs.ffmpeg.run import binary
+from media_service.codecs.inspector import Inspector
+from media_service.codecs.output import Output
+from media_service.codecs.video.source import AvSource
+from media_service.media.model import Kind
 from tests.support.tools import require_tool
 
 
@@ -50,3 +55,24 @@ def pitch(decoded: np.ndarray, rate: int = 44100) -> float:
     """The frequency that is strongest, in Hz."""
     spectrum = np.abs(np.fft.rfft(decoded * np.hanning(len(decoded))))
     return float(np.argmax(spectrum)) * rate / len(decoded)
+
+
+TYPES = {
+    ".mp3": "audio/mpeg",
+    ".m4a": "audio/mp4",
+    ".ogg": "audio/ogg",
+    ".flac": "audio/flac",
+    ".wav": "audio/wav",
+    ".mkv": "video/x-matroska",
+}
+
+# Takes a file and a pipeline. What it makes is there until the test ends.
+Make = Callable[[Path, str], Awaitable[Output]]
+
+
+async def inspected(inspector: Inspector, path: Path) -> tuple[AvSource, Kind]:
+    """A file as inspection finds it."""
+    content_type = TYPES[path.suffix]
+    kind = Kind.VIDEO if content_type.startswith("video") else Kind.AUDIO
+    found = await inspector.inspect(path, kind, content_type)
+    return AvSource.of(path, content_type, found.info), kind

@@ -1,6 +1,6 @@
 """Image files, and helpers that render them."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +84,8 @@ def name(pixel: Sequence[float]) -> str:
     if len(pixel) == 4 and pixel[3] < 128:
         return "-"
     return {"100": "r", "010": "g", "001": "b", "111": "w", "000": "k", "110": "y"}[bright]
+
+
+Make = Callable[..., Awaitable[pyvips.Image]]
+
+OVERLAY = "0190163d-8694-739b-aea5-966c26f8ad91"

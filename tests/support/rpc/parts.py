@@ -1,0 +1,76 @@
+"""Uploads in parts."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from crc32c import crc32c as crc32c_of
+from mediaservice.v1 import checksums_pb2, upload_pb2, upload_service_pb2
+
+from tests.support.rpc.server import Caller
+
+MIB = 1 << 20
+
+Checksums = checksums_pb2.Checksums
+
+Upload = upload_pb2.Upload
+
+Part = upload_pb2.Part
+
+Put = upload_service_pb2.PutPartRequest
+
+
+async def pieces(upload_id: str, number: int, data: bytes, size: int) -> AsyncIterator[Put]:
+    message = Put(upload_id=upload_id, part_number=number, size_bytes=size)
+    message.body.data = data[:MIB]
+    yield message
+    for at in range(MIB, len(data), MIB):
+        message = Put()
+        message.body.data = data[at : at + MIB]
+        yield message
+
+
+async def put(
+    caller: Caller,
+    upload_id: str,
+    number: int,
+    data: bytes,
+    *headers: tuple[str, str],
+    size: int | None = None,
+) -> Part:
+    """`size`: what is said of it beforehand; 0: nothing."""
+    sent = pieces(upload_id, number, data, len(data) if size is None else size)
+    return await caller.call(caller.uploads.PutPart, sent, *headers)
+
+
+def named(number: int, data: bytes) -> Part:
+    return Part(part_number=number, size_bytes=len(data), crc32c=crc32c_of(data))
+
+
+async def complete(
+    caller: Caller, upload_id: str, parts: Sequence[Part] = (), **checksums: Any
+) -> Upload:
+    request = upload_service_pb2.CompleteUploadRequest(
+        upload_id=upload_id, checksums=Checksums(**checksums), parts=parts
+    )
+    return await caller.call(caller.uploads.CompleteUpload, request)
+
+
+async def listed(caller: Caller, upload_id: str, page_size: int = 0) -> list[Part]:
+    found: list[Part] = []
+    request = upload_service_pb2.ListPartsRequest(upload_id=upload_id, page_size=page_size)
+    while True:
+        page = await caller.call(caller.uploads.ListParts, request)
+        found += page.parts
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in (folder / "raw").rglob("*") if path.is_file()]
+
+
+async def sign(caller: Caller, upload_id: str, *parts: upload_pb2.Part) -> Any:
+    request = upload_service_pb2.SignUploadRequest(upload_id=upload_id, parts=parts)
+    return await caller.call(caller.uploads.SignUpload, request)
