@@ -11,6 +11,7 @@ from mediaservice.v1.rule_pb2 import Rule
 from contract.descriptors import Contract
 from media_service.errors import Reason
 from tests.support.contract_rules import METHODS, rule_of
+from tests.support.tests_text import ALL_TESTS
 
 ROOT = Path(__file__).parents[2]
 GRPC_ONLY = {"WriteUpload", "Download", "WatchJob", "WatchUpload"}
@@ -18,13 +19,6 @@ each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: meth
 
 
 CONTRACT = Contract.current()
-
-
-def all_tests() -> str:
-    return "\n".join(path.read_text() for path in (ROOT / "tests").glob("*/test_*.py"))
-
-
-ALL_TESTS = all_tests()
 
 
 @each_method

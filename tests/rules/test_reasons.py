@@ -12,6 +12,7 @@ from contract.descriptors import Contract, prose
 from media_service.errors import MediaError, Reason
 from media_service.rpc.status import CODES, RULES
 from tests.support.raised_errors import ROOT, client_reasons, gateway_reasons, raises
+from tests.support.tests_text import ALL_TESTS
 
 RAISES = raises()
 # Errors that were made before: in a child process, or by another job.
@@ -23,7 +24,6 @@ PASSED_ON = {
 GATEWAY = gateway_reasons()
 CLIENT = client_reasons(set(Reason))
 COMMENTS = Contract.current()
-ALL_TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").glob("*/test_*.py"))
 each_reason = pytest.mark.parametrize("reason", list(Reason))
 
 
