@@ -39,8 +39,9 @@ HEAD = """# Operations
 A pipeline is a list of operations: `resize:800x600,clarendon,compress:85`. An operation is its name, followed by its
 parameters after colons: in their order (`blur:2`), by name (`crop:300x200:gravity=NORTH`), or both; `tile` alone is
 `tile=true`. `WxH` stands for a width and a height, of which one may be missing. The name of a filter alone stands for
-`filter:NAME`. In text, `%2C`, `%3A`, `%3D` and `%25` stand for a comma, a colon, an equals sign and a percent sign.
-ListOperations returns all operations with their parameters, for programs.
+`filter:NAME`. In values, `~2C`, `~3A`, `~3D` and `~7E` stand for a comma, a colon, an equals sign and a tilde.
+[operations-text.md](operations-text.md) has the whole grammar. ListOperations returns all operations with their
+parameters, for programs.
 
 An operation takes the result of the one before it, which must be media of a kind that it supports:
 `frame:5,resize:400x` extracts a frame of a video, and then resizes it.
@@ -80,7 +81,7 @@ blends the result with the original: `moon:0.5`.
 def images() -> dict[str, str]:
     """The pipeline of each image, by its name."""
     shown = {m.name: EXAMPLES.get(m.name, m.example) for m in catalogue() if has_image(m)}
-    names = [name.lower() for name in fields.enum_names(fields.FILTERS.DESCRIPTOR)]
+    names = fields.filters()
     return {"original": "", **shown, **{f"filter_{name}": name for name in names}}
 
 

@@ -7,6 +7,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from media_service.codecs.pipeline.text_form import canonical_text
+from media_service.codecs.pipeline.validation import parse
 from media_service.db.database import Database
 from media_service.db.migrate import migrate, migrations
 from tests.support.databases import with_database
@@ -110,3 +112,46 @@ async def test_the_media_of_an_existing_upload_has_its_id(empty_database: str) -
         uploads = connection.execute("select * from uploads order by upload_id").fetchall()
     assert len(uploads) == 2
     assert all(upload["media_id"] == upload["upload_id"] for upload in uploads)
+
+
+# Canonical texts as they were stored, and as they are now.
+PIPELINES = {
+    "": "",
+    "resize:width=800,filter:name=MOON": "resize:width=800,filter:name=MOON",
+    "resize:width=8,compress:max_bytes=1000": "resize:width=8,compress:max_size_bytes=1000",
+    "transcode:codec=VP9:height=720:video_kbps=900:audio_kbps=64": (
+        "transcode:codec=VP9:max_height=720:video_bit_rate_kbps=900:audio_bit_rate_kbps=64"
+    ),
+    "frames:interval_seconds=1.0:width=64": "frames:interval_seconds=1.0:max_width=64",
+    "speed,speed,storyboard:width=64": "speed,speed,storyboard:max_width=64",
+    "preview:seconds=3.0:width=64": "preview:duration_seconds=3.0:max_width=64",
+    "normalize:lufs=-14.0:peak=-2.0,normalize:peak=-3.0,audio:codec=AAC:kbps=64": (
+        "normalize:loudness_lufs=-14.0:max_peak_dbtp=-2.0,normalize:max_peak_dbtp=-3.0"
+        ",audio:codec=AAC:bit_rate_kbps=64"
+    ),
+    "waveform:form=PNG:width=300": "waveform:format=PNG:width=300",
+    "text:text=a%2C%20b%3A%0A100%25%3D%252C~": "text:text=a~2C~20b~3A~0A100%~3D%2C~7E",
+}
+
+
+async def test_stored_pipelines_are_valid_and_canonical(empty_database: str) -> None:
+    rows = """
+        insert into blobs (blob_id, store, key, size_bytes, crc32c)
+        values ('00000000-0000-7000-8000-000000000001', 'raw', 'a', 1, 0);
+        insert into media (media_id, owner_type, owner_id, state, kind, content_type, size_bytes)
+        values ('00000000-0000-7000-8000-000000000001', 'user', 'a', 'READY', 'IMAGE', '', 1);
+        create table old as select * from unnest(array[OLD]) with ordinality as o(text, number);
+        insert into jobs (job_id, kind, subject_id, state, pipeline, rendition)
+        select gen_random_uuid(), 'PROCESS', gen_random_uuid(), 'SUCCEEDED', text, number from old;
+        insert into renditions (media_id, name, blob_id, content_type, pipeline)
+        select '00000000-0000-7000-8000-000000000001', number,
+               '00000000-0000-7000-8000-000000000001', '', text from old;
+        drop table old;
+    """.replace("OLD", ", ".join(f"'{old}'" for old in PIPELINES))
+    with await migrate_with_rows(empty_database, "0014", rows) as connection:
+        jobs = connection.execute("select * from jobs order by rendition::int").fetchall()
+        renditions = connection.execute("select * from renditions order by name::int").fetchall()
+    new = list(PIPELINES.values())
+    assert [job["pipeline"] for job in jobs] == new
+    assert [rendition["pipeline"] for rendition in renditions] == new
+    assert [canonical_text(parse(text)) for text in new] == new

@@ -58,6 +58,8 @@ def test_a_picture_is_made_by_a_url_alone(alice: httpx.Client, path: str) -> Non
         ("width=60&height=60&fit=fill&dpr=2", (120, 120)),
         ("ops=resize:60x,rotate:90", (40, 60)),
         ("width=150&ops=crop:40x30:gravity%3DNORTH", (40, 30)),
+        ("ops=text:a~2C 100%25 ~3D b~7E:size=0.2,resize:60x", (60, 40)),
+        ("ops=text%3Aa~2C%20b%3Asize%3D0.2%2Cresize%3A60x", (60, 40)),
         ("", (300, 200)),
     ],
 )

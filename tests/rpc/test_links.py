@@ -140,6 +140,9 @@ async def test_a_link_that_is_not_good_does_not_say_why(
         "for all": OURS.sign("", claims(media.media_id), now() + HOUR),
         "never there": OURS.sign("read", claims(new_id()), now() + HOUR),
         "rendition gone": OURS.sign("read", claims(media.media_id, rendition="x"), now() + HOUR),
+        "with an outdated pipeline": OURS.sign(
+            "read", claims(media.media_id, ops="compress:max_bytes=500"), now() + HOUR
+        ),
         "an access token": ann.token,
         "unsigned": jwt.encode(
             {**claims(media.media_id), "aud": "read", "exp": now() + HOUR}, None, algorithm="none"

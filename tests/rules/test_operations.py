@@ -1,5 +1,6 @@
 """The operations that the code implements are those of the contract."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,3 +57,21 @@ def test_the_manual_of_operations_is_up_to_date() -> None:
 
 def test_the_images_of_the_manual_are_small() -> None:
     assert sum(path.stat().st_size for path in (DOCS / "operations").glob("*")) <= 1_500_000
+
+
+def test_names_of_operations_and_filters_are_apart() -> None:
+    """So that the name of a filter alone is unambiguous. `preset` is reserved."""
+    operations, filters = set(fields.operations()), set(fields.filters())
+    assert not operations & filters
+    assert "preset" not in operations | filters
+
+
+def test_names_can_be_written_without_escapes() -> None:
+    names = [*fields.operations(), *fields.filters()]
+    names += [field.name for m in fields.operations().values() for field in m.fields]
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in names)
+
+
+def test_no_new_flag_changes_the_meaning_of_a_text() -> None:
+    text = fields.parameters(fields.operations()["text"])
+    assert {field.name for field in text if fields.type_name(field) == "bool"} == {"tile"}

@@ -94,8 +94,9 @@ class Operation(_message.Message):
     In its text form, a pipeline is a list of operations, separated by commas: `resize:800x600,clarendon,compress:85`.
     An operation is its name, followed by its parameters after colons: in their order (`blur:2`), by name
     (`crop:300x200:gravity=NORTH`), or both. `WxH` stands for a width and a height, of which one may be missing
-    (`resize:800x`). The name of a filter alone stands for `filter:NAME`. Enum values are not case-sensitive. In text,
-    `%2C`, `%3A`, `%3D` and `%25` stand for a comma, a colon, an equals sign and a percent sign.
+    (`resize:800x`). The name of a filter alone stands for `filter:NAME`. Enum values are not case-sensitive. In values,
+    `~2C`, `~3A`, `~3D` and `~7E` stand for a comma, a colon, an equals sign and a tilde. The text form is frozen: later
+    versions of the contract add to it, but a text that is valid today keeps its meaning.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -185,7 +185,7 @@ class ReadLinks:
         try:
             check_version(media, claims.get("version", 0))
             if "ops" in claims:
-                pipeline = stored_pipeline(claims["ops"])
+                pipeline = linked_pipeline(claims["ops"])
                 content = await self._renders.find_linked(media, pipeline, accept)
             elif claims["rendition"] == STREAM:
                 content = await self._playback.open(media, path)
@@ -194,6 +194,14 @@ class ReadLinks:
         except (NotFound, FailedPrecondition):
             raise invalid() from None
         return Opened(content, claims["attachment"], datetime.fromtimestamp(claims["exp"], UTC))
+
+
+def linked_pipeline(text: str) -> Pipeline:
+    """Raises PermissionDenied (LINK_INVALID) if the link is older than the grammar of its text."""
+    try:
+        return stored_pipeline(text)
+    except InvalidArgument:
+        raise invalid() from None
 
 
 def expire_time(ttl: timedelta) -> datetime:

@@ -11,7 +11,7 @@ from media_service.codecs.pipeline import operation_fields as fields
 from tests.support.media.goldens import apart
 from tests.support.media.images import Make
 
-FILTERS = [name.lower() for name in fields.enum_names(fields.FILTERS.DESCRIPTOR)]
+FILTERS = fields.filters()
 ELSEWHERE = [name for name in FILTERS if hasattr(pilgram, name)]
 # Mean and 99th percentile of the difference, of 255. Pillow rounds after every step.
 CLOSE = (2.5, 7)

@@ -36,7 +36,7 @@ PIPELINES = {manual.name: manual.example for manual in CHANGING} | {
     "watermark": f"watermark:{OVERLAY}:scale=0.4:opacity=0.7:margin=4",
     "watermark_tiled": f"watermark:{OVERLAY}:scale=0.25:tile:margin=6",
 }
-FILTERS = [name.lower() for name in fields.enum_names(fields.FILTERS.DESCRIPTOR)]
+FILTERS = fields.filters()
 
 
 @pytest.mark.parametrize("name", PIPELINES)

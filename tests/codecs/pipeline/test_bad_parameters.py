@@ -52,7 +52,7 @@ BY_HAND = [
     ("text", "text:a:gravity=ENTROPY", "gravity"),
     ("text", "text:a:color=white", "color"),
     ("text", "text:" + "x" * 501, "text"),
-    ("text", "text:a%09b", "text"),
+    ("text", "text:a~09b", "text"),
     ("compose", "compose:not-a-media", "media_id"),
     ("filter", "filter", "name"),
     ("filter", "filter:NAME_UNSPECIFIED", "name"),
@@ -101,7 +101,7 @@ def cases() -> Iterator[tuple[str, str, str]]:
         for field in fields.parameters(message):
             kind = fields.type_name(field)
             if kind == "string":
-                yield operation, written(operation, **{field.name: "%01"}), field.name
+                yield operation, written(operation, **{field.name: "~01"}), field.name
             if kind in {"int", "float"}:
                 for value in out_of_range(field):
                     yield operation, written(operation, **{field.name: value}), field.name

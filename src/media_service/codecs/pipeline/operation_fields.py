@@ -28,6 +28,12 @@ def operations() -> dict[str, Descriptor]:
 
 
 @cache
+def filters() -> tuple[str, ...]:
+    """The names of all filters, in lower case."""
+    return tuple(name.lower() for name in enum_names(FILTERS.DESCRIPTOR))
+
+
+@cache
 def parameters(operation: Descriptor) -> tuple[FieldDescriptor, ...]:
     """In the order of positional arguments."""
     return tuple(sorted(operation.fields, key=lambda field: field.number))

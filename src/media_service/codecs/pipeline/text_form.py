@@ -1,7 +1,7 @@
-"""The short text form of pipelines: `resize:800x600,clarendon,compress:85`.
+"""The text form of pipelines: `resize:800x600,clarendon,compress:85`.
 
-The grammar is documented at `Operation` in the contract. `canonical_text` writes the canonical
-form, which is stored, signed, hashed, and sent to the child processes.
+Its grammar is frozen and documented in docs/operations-text.md. `canonical_text` writes the
+canonical form, which is stored, signed, hashed, and sent to the child processes.
 """
 
 import difflib
@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
-from urllib.parse import quote, unquote
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from mediaservice.v1.operation_pb2 import Operation
@@ -20,23 +19,27 @@ from media_service.errors import InvalidArgument, Reason
 
 # Operations that configure the encoding of the result. Each may occur once.
 OUTPUT_OPERATIONS = ("convert", "compress", "metadata")
-SIZE = re.compile(r"(\d{0,9})x(\d{0,9})")
-# White space too: around arguments it has no meaning.
-ESCAPED = re.compile(r"[%,:=\s]")
+SIZE = re.compile(r"([0-9]{0,9})x([0-9]{0,9})")
+# Ignored around names, arguments and values.
+WHITE_SPACE = " \t\r\n"
+# What a value cannot contain as it is.
+SPECIAL = re.compile(rf"[,:=~{WHITE_SPACE}]")
+# One byte of UTF-8.
+ESCAPE = re.compile(rb"~([0-9A-Fa-f]{2})?")
 
 
 def parse_text(text: str) -> list[Operation]:
     """Parses a pipeline. Checks the grammar, but not the contract's rules. Raises InvalidArgument
     (INVALID_OPERATIONS)."""
-    steps = text.split(",") if text.strip() else []
-    return [parse_step(f"ops[{index}]", step.strip()) for index, step in enumerate(steps)]
+    steps = text.split(",") if text.strip(WHITE_SPACE) else []
+    return [parse_step(f"ops[{index}]", step) for index, step in enumerate(steps)]
 
 
 def parse_step(field_path: str, text: str) -> Operation:
     name, *arguments = text.split(":")
-    name = name.strip().lower()
+    name = name.strip(WHITE_SPACE).lower()
     if name not in fields.operations():
-        if name.upper() not in fields.enum_names(fields.FILTERS.DESCRIPTOR):
+        if name not in fields.filters():
             raise unknown(field_path, name)
         name, arguments = "filter", [name, *arguments]
     operation = Operation()
@@ -58,7 +61,7 @@ def parse_arguments(
     positional = list(fields.parameters(operation))
     given: set[str] = set()
     for argument in arguments:
-        for name, value in assign(path, operation, positional, argument.strip()):
+        for name, value in assign(path, operation, positional, argument.strip(WHITE_SPACE)):
             field = operation.fields_by_name[name]
             if field in positional:
                 positional.remove(field)
@@ -79,9 +82,11 @@ def assign(
     None: the value is left out, as the height in `800x`.
     """
     name, equals, value = argument.partition("=")
-    named = operation.fields_by_name.get(name.strip())
-    if named is not None and equals:
-        return [(named.name, unescape(path, value))]
+    named = operation.fields_by_name.get(name.strip(WHITE_SPACE))
+    if equals:
+        if named is None:
+            raise unknown_parameter(path, operation, name.strip(WHITE_SPACE))
+        return [(named.name, unescape(f"{path}.{named.name}", value))]
     if named is not None and fields.type_name(named) == "bool":
         return [(named.name, "true")]
     if not positional:
@@ -89,14 +94,29 @@ def assign(
         raise invalid(path, f"takes no more parameters than {names}")
     if positional[0].name == "width" and (size := SIZE.fullmatch(argument)):
         return [("width", size[1] or None), ("height", size[2] or None)]
-    return [(positional[0].name, unescape(path, argument))]
+    return [(positional[0].name, unescape(f"{path}.{positional[0].name}", argument))]
 
 
 def unescape(path: str, text: str) -> str:
+    text = text.strip(WHITE_SPACE)
+    if "=" in text:
+        raise invalid(path, "must have equals signs written as ~3D")
+    if "~" not in text:
+        return text
+
+    def byte(found: re.Match[bytes]) -> bytes:
+        if found[1] is None:
+            raise invalid(path, "must have two hexadecimal digits after each ~; write ~ as ~7E")
+        return bytes.fromhex(found[1].decode())
+
     try:
-        return unquote(text.strip(), errors="strict")
+        return ESCAPE.sub(byte, text.encode()).decode()
     except UnicodeDecodeError:
         raise invalid(path, "has an escape sequence that is not UTF-8") from None
+
+
+def escape(text: str) -> str:
+    return SPECIAL.sub(lambda found: f"~{ord(found[0]):02X}", text)
 
 
 def canonical_text(operations: Iterable[Operation]) -> str:
@@ -163,7 +183,7 @@ def write_value(field: FieldDescriptor, value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return repr(value + 0.0)  # without a negative zero
-    return ESCAPED.sub(lambda found: quote(found[0], safe=""), str(value))
+    return escape(str(value))
 
 
 def digest(text: str) -> bytes:
@@ -178,10 +198,21 @@ def copy_of(operation: Operation) -> Operation:
 
 
 def unknown(path: str, name: str) -> InvalidArgument:
-    filters = [name.lower() for name in fields.enum_names(fields.FILTERS.DESCRIPTOR)]
-    near = difflib.get_close_matches(name[:40], [*fields.operations(), *filters], n=1)
-    hint = f"; did you mean {near[0]}?" if near else "; ListOperations lists all operations"
-    return invalid(path, f"there is no operation {name[:40]!r}{hint}")
+    hint = "ListOperations lists all operations"
+    if near := nearest(name, [*fields.operations(), *fields.filters()]):
+        hint = f"did you mean {near}?"
+    return invalid(path, f"has no operation {name[:40]!r}; {hint}")
+
+
+def unknown_parameter(path: str, operation: Descriptor, name: str) -> InvalidArgument:
+    hint = "write an equals sign in a value as ~3D"
+    if near := nearest(name, list(operation.fields_by_name)):
+        hint = f"did you mean {near}?"
+    return invalid(path, f"has no parameter {name[:40]!r}; {hint}")
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    return next(iter(difflib.get_close_matches(name[:40], names, n=1)), "")
 
 
 def invalid(field: str, what: str) -> InvalidArgument:
