@@ -1,4 +1,4 @@
-"""Sounds in the sandbox: a waveform beside the same ffmpeg that only decodes, and loudness beside
+"""Audio in the sandbox: a waveform beside the same ffmpeg that only decodes, and loudness beside
 what was asked for."""
 
 import asyncio
@@ -51,10 +51,10 @@ def speech(path: Path, seconds: int) -> Path:
 
 async def waveform(renderer_av: AvRenderer, path: Path, seconds: int, rounds: int) -> Row:
     """In turns, so that what else the machine does hits both."""
-    film, ours, theirs = filmed(path, seconds), [], []
+    video, ours, theirs = generated_video(path, seconds), [], []
     for _ in range(rounds + 1):
         begin = time.perf_counter()
-        async with renderer_av.render(film, steps("waveform"), {}, lambda _: None, name="made"):
+        async with renderer_av.render(video, steps("waveform"), {}, lambda _: None, name="made"):
             ours.append(time.perf_counter() - begin)
         theirs.append(await asyncio.to_thread(decoded, path))
         say(f"  waveform {ours[-1]:.2f} s, bare decode {theirs[-1]:.2f} s")
@@ -80,7 +80,7 @@ def decoded(path: Path) -> float:
 async def loudness(renderer_av: AvRenderer, path: Path, target: int) -> Row:
     """How far from the target, beside half a loudness unit."""
     making = renderer_av.render(
-        filmed(path, 60), steps(f"normalize:{target}"), {}, lambda _: None, name="made"
+        generated_video(path, 60), steps(f"normalize:{target}"), {}, lambda _: None, name="made"
     )
     async with making as (made,):
         found = await asyncio.to_thread(integrated, made.path)
@@ -105,7 +105,7 @@ def integrated(path: Path) -> float:
     return float(found[-1])
 
 
-def filmed(path: Path, seconds: int) -> AvSource:
+def generated_video(path: Path, seconds: int) -> AvSource:
     about = {"audio_codec": "mp3", "audio_channels": 2, "audio_sample_rate_hz": RATE}
     return AvSource.of(path, "audio/mpeg", {**about, "duration_seconds": float(seconds)})
 

@@ -1,4 +1,4 @@
-"""Pictures made in the sandbox, beside the same libvips in a bare process without any."""
+"""Images rendered in the sandbox, beside the same libvips in a bare process without any."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""Pictures made while somebody waits, beside bare libvips on the same file, and beside thumbor.
+"""Images rendered while the request waits, beside bare libvips and beside thumbor.
 
 Cold is a pipeline that nobody asked for before: a focal point that changes nothing makes it
 another each time. The children are warm, as those of a server that is used.

@@ -1,4 +1,4 @@
-"""Films made ready for streaming, beside a bare ffmpeg that does the same work."""
+"""Videos encoded for streaming, beside a bare ffmpeg that does the same work."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A picture of our own making: sky, skin, grass and colours, for the manual and for tests.
+"""A generated image: sky, skin, grass and colours, for the manual and for tests.
 
 It is computed, so it is the same everywhere and nobody's property.
 """
@@ -15,17 +15,17 @@ def scene(width: int, height: int) -> pyvips.Image:
     """Two people before hills at the end of a day, and a row of coloured balls."""
     y, x = np.mgrid[0 : height * SUPERSAMPLED, 0 : width * SUPERSAMPLED] + 0.5
     x, y = x / (width * SUPERSAMPLED) * 1.5, y / (height * SUPERSAMPLED)  # 1.5 × 1
-    picture = sky(x, y)
+    image = sky(x, y)
     for low, rough, color in ((0.56, 5.0, (96, 112, 128)), (0.62, 8.0, (58, 88, 70))):
         ridge = low - 0.05 * np.sin(x * rough) - 0.03 * np.sin(x * rough * 2.3 + 1)
-        picture = paint(picture, y > ridge, flat(x, color))
-    picture = paint(picture, y > 0.66 + 0.015 * np.sin(x * 4), meadow(x, y))
-    person(picture, x, y, (0.42, 0.4), (224, 172, 140), (178, 34, 42), (70, 42, 24))
-    person(picture, x, y, (0.86, 0.44), (120, 76, 52), (32, 74, 160), (24, 20, 20))
+        image = paint(image, y > ridge, flat(x, color))
+    image = paint(image, y > 0.66 + 0.015 * np.sin(x * 4), meadow(x, y))
+    person(image, x, y, (0.42, 0.4), (224, 172, 140), (178, 34, 42), (70, 42, 24))
+    person(image, x, y, (0.86, 0.44), (120, 76, 52), (32, 74, 160), (24, 20, 20))
     colors = [(214, 40, 40), (244, 190, 30), (52, 160, 72), (30, 120, 200), (150, 60, 170)]
     for place, color in enumerate([*colors, (235, 235, 235)]):
-        ball(picture, x, y, (0.2 + place * 0.22, 0.88), 0.075, color)
-    small = picture.reshape(height, SUPERSAMPLED, width, SUPERSAMPLED, 3).mean(axis=(1, 3))
+        ball(image, x, y, (0.2 + place * 0.22, 0.88), 0.075, color)
+    small = image.reshape(height, SUPERSAMPLED, width, SUPERSAMPLED, 3).mean(axis=(1, 3))
     pixels = np.ascontiguousarray((small.clip(0, 1) * 255).round().astype(np.uint8))
     image = pyvips.Image.new_from_memory(pixels.tobytes(), width, height, 3, "uchar")
     return image.copy(interpretation="srgb")
@@ -45,8 +45,8 @@ def flat(x: Plane, color: tuple[int, int, int]) -> Plane:
     return np.broadcast_to(np.array(color) / 255, (*x.shape, 3))
 
 
-def paint(picture: Plane, where: NDArray[np.bool_], color: Plane) -> Plane:
-    return np.where(where[..., None], color, picture)
+def paint(image: Plane, where: NDArray[np.bool_], color: Plane) -> Plane:
+    return np.where(where[..., None], color, image)
 
 
 def sky(x: Plane, y: Plane) -> Plane:
@@ -67,7 +67,7 @@ def meadow(x: Plane, y: Plane) -> Plane:
 
 
 def person(
-    picture: Plane,
+    image: Plane,
     x: Plane,
     y: Plane,
     face: tuple[float, float],
@@ -78,15 +78,15 @@ def person(
     left, top = face
     folds = 0.82 + 0.18 * np.sin((x - left) * 60 + 3 * y)
     body = ((x - left) / 0.19) ** 2 + ((y - top - 0.38) / 0.3) ** 2 < 1
-    picture[:] = paint(picture, body, flat(x, coat) * folds[..., None])
-    ball(picture, x, y, (left, top - 0.035), 0.118, hair)
-    ball(picture, x, y, (left, top), 0.1, skin)
+    image[:] = paint(image, body, flat(x, coat) * folds[..., None])
+    ball(image, x, y, (left, top - 0.035), 0.118, hair)
+    ball(image, x, y, (left, top), 0.1, skin)
     for side in (-0.035, 0.035):
-        ball(picture, x, y, (left + side, top - 0.01), 0.012, (40, 30, 30))
+        ball(image, x, y, (left + side, top - 0.01), 0.012, (40, 30, 30))
 
 
 def ball(
-    picture: Plane,
+    image: Plane,
     x: Plane,
     y: Plane,
     place: tuple[float, float],
@@ -98,4 +98,4 @@ def ball(
     height = np.sqrt((1 - across**2 - down**2).clip(0, 1))
     light = (0.35 + 0.65 * (0.45 * across - 0.5 * down + 0.74 * height)).clip(0.15, 1.1)
     shine = (0.45 * across - 0.5 * down + 0.74 * height).clip(0, 1) ** 40 * 0.4
-    picture[:] = paint(picture, inside, flat(x, color) * light[..., None] + shine[..., None])
+    image[:] = paint(image, inside, flat(x, color) * light[..., None] + shine[..., None])

@@ -81,12 +81,12 @@ async def store(tmp_path: Path) -> AsyncIterator[BlobStore]:
 
 @pytest.fixture(scope="session")
 def browser_origin() -> str:
-    """The origin of the page that plays films: for MEDIA_CORS_ORIGINS."""
+    """The origin of the page with the players, for MEDIA_CORS_ORIGINS."""
     return f"http://127.0.0.1:{free_port()}"
 
 
 @pytest.fixture(scope="session")
 async def browser(browser_origin: str) -> AsyncIterator[Browser]:
-    """One Chromium for the whole run; each film gets a page that shares nothing with others."""
+    """One Chromium for the whole run; each test gets a page that shares nothing with others."""
     async with running_browser(browser_origin) as browser:
         yield browser

@@ -17,26 +17,26 @@ LADDER = (Size(320, 180), Size(640, 360))
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return mp4(stream(tmp_path_factory.mktemp("films")))
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return mp4(stream(tmp_path_factory.mktemp("videos")))
 
 
 @pytest.fixture
-async def server(films: Path, browser_origin: str) -> AsyncIterator[FileServer]:
-    async with file_server(films, browser_origin) as server:
+async def server(videos: Path, browser_origin: str) -> AsyncIterator[FileServer]:
+    async with file_server(videos, browser_origin) as server:
         yield server
 
 
 @pytest.fixture
-async def locked(films: Path, browser_origin: str) -> AsyncIterator[FileServer]:
-    async with file_server(films, browser_origin, TOKEN) as server:
+async def locked(videos: Path, browser_origin: str) -> AsyncIterator[FileServer]:
+    async with file_server(videos, browser_origin, TOKEN) as server:
         yield server
 
 
 @pytest.fixture
-async def broken(films: Path, browser_origin: str, tmp_path: Path) -> AsyncIterator[FileServer]:
+async def broken(videos: Path, browser_origin: str, tmp_path: Path) -> AsyncIterator[FileServer]:
     """A copy, of which a test may break something."""
-    folder = shutil.copytree(films, tmp_path / "films")
+    folder = shutil.copytree(videos, tmp_path / "videos")
     async with file_server(folder, browser_origin) as server:
         yield server
 
@@ -45,7 +45,7 @@ def assert_whole(played: Played) -> None:
     assert played.duration == pytest.approx(SECONDS, abs=0.1)
     assert played.seconds == pytest.approx(SECONDS, abs=0.2)
     assert played.decoded == pytest.approx(SECONDS * RATE, abs=3)
-    assert played.sound_bytes > 10_000
+    assert played.audio_bytes > 10_000
     for seek in played.seeks:
         assert seek.shown is not None
         assert seek.time - 1.5 / RATE < seek.shown <= seek.time + 0.001
@@ -86,7 +86,7 @@ async def test_without_its_token_nothing_plays(browser: Browser, locked: FileSer
 
 
 async def test_a_missing_segment_is_named(browser: Browser, broken: FileServer) -> None:
-    # Of the sound, since there is no other level of it.
+    # An audio segment, because audio has only one level.
     (broken.folder / "chunk-stream2-00003.m4s").unlink()
     with pytest.raises(PlaybackError, match=r"fragLoadError.* 404 .*chunk-stream2-00003\.m4s"):
         await browser.play_hls(f"{broken.url}/master.m3u8")
@@ -94,7 +94,7 @@ async def test_a_missing_segment_is_named(browser: Browser, broken: FileServer) 
         await browser.play_dash(f"{broken.url}/manifest.mpd")
 
 
-async def test_a_missing_picture_is_named(browser: Browser, broken: FileServer) -> None:
+async def test_a_missing_image_is_named(browser: Browser, broken: FileServer) -> None:
     # Of both levels: whichever the player has chosen by then.
     for level in range(2):
         (broken.folder / f"chunk-stream{level}-00005.m4s").unlink()
@@ -133,8 +133,8 @@ async def test_a_broken_manifest_is_an_error(browser: Browser, broken: FileServe
         await browser.play_dash(f"{broken.url}/manifest.mpd")
 
 
-async def test_a_film_without_its_index_is_an_error(browser: Browser, broken: FileServer) -> None:
-    film = broken.folder / "video.mp4"
-    film.write_bytes(film.read_bytes().replace(b"moov", b"none", 1))
+async def test_a_video_without_its_index_is_an_error(browser: Browser, broken: FileServer) -> None:
+    video = broken.folder / "video.mp4"
+    video.write_bytes(video.read_bytes().replace(b"moov", b"none", 1))
     with pytest.raises(PlaybackError, match="video: source not supported"):
         await browser.play_plain(f"{broken.url}/video.mp4")

@@ -34,29 +34,29 @@ def run(environment: dict[str, str]):
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     path = tmp_path / "a b.png"
     path.write_bytes(bytes(range(256)) * 9000)
     return path
 
 
-def test_upload_prints_a_line_for_each_file(run, fake, picture):
-    result = run("upload", picture, picture)
+def test_upload_prints_a_line_for_each_file(run, fake, image):
+    result = run("upload", image, image)
     assert result.exit_code == 0
     ids = list(fake.stored)
     assert result.stdout.splitlines() == [f"{i}\t2304000\timage/png\ta b.png" for i in ids]
-    assert fake.stored[ids[0]][1] == picture.read_bytes()
+    assert fake.stored[ids[0]][1] == image.read_bytes()
 
 
-def test_in_a_pipe_upload_says_once_how_to_continue_if_it_is_killed(run, fake, picture):
-    result = run("upload", picture)
+def test_in_a_pipe_upload_says_once_how_to_continue_if_it_is_killed(run, fake, image):
+    result = run("upload", image)
     (key,) = fake.keys
     assert result.stderr == (
-        f"media-service: {picture}: to continue if it is stopped:"
-        f" media-service upload --resume {key} '{picture}'\n"
+        f"media-service: {image}: to continue if it is stopped:"
+        f" media-service upload --resume {key} '{image}'\n"
     )
-    picture.write_bytes(b"done in one step")
-    assert run("upload", picture).stderr == ""
+    image.write_bytes(b"done in one step")
+    assert run("upload", image).stderr == ""
 
 
 def test_upload_takes_standard_input(run, fake):
@@ -65,10 +65,10 @@ def test_upload_takes_standard_input(run, fake):
     assert [data for _, data in fake.stored.values()] == [b"bytes"]
 
 
-def test_upload_goes_on_with_the_next_file_when_one_is_bad(run, fake, picture):
-    picture.write_bytes(b"done in one step")
+def test_upload_goes_on_with_the_next_file_when_one_is_bad(run, fake, image):
+    image.write_bytes(b"done in one step")
     fake.inject("WriteUpload", Fault("TYPE_NOT_ALLOWED"))
-    result = run("upload", picture, "/nowhere", picture)
+    result = run("upload", image, "/nowhere", image)
     assert result.exit_code == 1
     assert len(result.stdout.splitlines()) == 1
     first, second = result.stderr.splitlines()
@@ -76,25 +76,25 @@ def test_upload_goes_on_with_the_next_file_when_one_is_bad(run, fake, picture):
     assert second == "media-service: /nowhere: No such file or directory"
 
 
-def test_upload_resumes(run, fake, picture):
+def test_upload_resumes(run, fake, image):
     key = new_id()
     fake.inject("WriteUpload", Fault("SUPERSEDED", after=1_000_000))
-    assert run("upload", "--resume", key, picture).exit_code == 1
-    assert run("upload", "--resume", key, picture).exit_code == 0
+    assert run("upload", "--resume", key, image).exit_code == 1
+    assert run("upload", "--resume", key, image).exit_code == 0
     assert len(fake.stored) == 1
     assert fake.offsets[-1] == 900_000
 
 
-def test_a_name_is_for_one_file(run, picture):
-    result = run("upload", picture, picture, "--name", "x")
+def test_a_name_is_for_one_file(run, image):
+    result = run("upload", image, image, "--name", "x")
     assert result.exit_code == 2
     assert "--name and --resume are for one file" in result.stderr
 
 
-def test_ctrl_c_keeps_the_upload_and_says_how_to_continue(fake, environment, picture):
-    picture.write_bytes(os.urandom(1 << 20) * 64)
+def test_ctrl_c_keeps_the_upload_and_says_how_to_continue(fake, environment, image):
+    image.write_bytes(os.urandom(1 << 20) * 64)
     process = subprocess.Popen(
-        [sys.executable, "-m", "media_service", "upload", str(picture)],
+        [sys.executable, "-m", "media_service", "upload", str(image)],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -105,7 +105,7 @@ def test_ctrl_c_keeps_the_upload_and_says_how_to_continue(fake, environment, pic
     assert process.returncode == 130
     assert stdout == ""
     (key,) = fake.keys
-    again = f"media-service upload --resume {key} '{picture}'"
+    again = f"media-service upload --resume {key} '{image}'"
     assert f"stopped; the stored bytes are kept. To continue:\n  {again}" in stderr
     assert "Traceback" not in stderr
     assert not fake.stored

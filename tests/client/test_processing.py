@@ -137,6 +137,6 @@ def test_jobs_are_listed_cancelled_and_retried(run, fake, media_id):
     assert result.stdout.startswith(f"{first}\tQUEUED")
 
 
-def test_a_link_may_lead_to_a_picture_made_by_operations(run, fake, media_id):
+def test_a_link_may_open_a_render(run, fake, media_id):
     url = run("link", media_id, "resize:10x", "convert:webp").stdout
     assert url.endswith("&ops=resize:10x,convert:webp\n")

@@ -25,7 +25,7 @@ from media_service.db.embedded import embedded_postgres
 from media_service.db.migrate import migrate
 from media_service.failpoints import REGISTRY
 from tests.support.crash import client as customers
-from tests.support.crash.client import KIB, MIB, PART, Attempt, Customer, Killed, picture
+from tests.support.crash.client import KIB, MIB, PART, Attempt, Customer, Killed, image
 from tests.support.crash.deployment import Running, Site, new_site, on_gcs_at, on_s3_at
 from tests.support.crash.invariants import Broken, go_on, look, reported, settle
 from tests.support.crash.report import results, write
@@ -47,7 +47,7 @@ SCENARIOS = (
     customers.taken_over,
     customers.checked,
     customers.processed,
-    customers.filmed,
+    customers.streamed_video,
     customers.abandoned,
     customers.left_alone,
     customers.purged,
@@ -151,7 +151,7 @@ class Chapter:
 
     def _do_something(self, customer: Customer, under_way: list[Attempt]) -> None:
         size = random.randint(self._smallest, self._largest)  # noqa: S311
-        attempt = Attempt(picture(size))
+        attempt = Attempt(image(size))
         scenario: customers.Scenario = random.choice(SCENARIOS)  # noqa: S311
         with self._lock:
             resting = [a for a in self._attempts if a not in under_way]

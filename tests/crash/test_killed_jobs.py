@@ -6,7 +6,7 @@ import psutil
 import pytest
 from mediaservice.v1 import job_pb2
 
-from tests.support.crash.client import RENDITION, SLOWLY, Attempt, Customer, at_once, film, picture
+from tests.support.crash.client import RENDITION, SLOWLY, Attempt, Customer, at_once, image, video
 from tests.support.crash.deployment import Running, Site, new_site
 from tests.support.crash.invariants import look_at_stream, rows
 from tests.support.tools import encoders, eventually
@@ -26,7 +26,7 @@ def test_a_job_whose_worker_is_killed_in_the_middle_is_done_once_more_and_ends_o
     site: Site,
 ) -> None:
     server, worker = site.start("serve"), site.start("work")
-    attempt = Attempt(picture(1000))
+    attempt = Attempt(image(1000))
     with site.customer(server) as customer:
         at_once(customer, attempt)
         job_id = customer.order(attempt, SLOW).job_id
@@ -87,9 +87,9 @@ def kill_encoding(site: Site, worker: Running) -> None:
 
 @pytest.fixture
 def streamed(site: Site) -> Iterator[tuple[Customer, Attempt]]:
-    """A customer who wants a film to be streamed, in seven parts."""
+    """A customer who wants a video to be streamed, in seven parts."""
     server = site.start("serve")
-    attempt = Attempt(film())
+    attempt = Attempt(video())
     with site.customer(server) as customer:
         at_once(customer, attempt)
         customer.order(attempt, SLOWLY)
@@ -154,7 +154,7 @@ def test_a_worker_that_is_killed_while_it_helps_with_a_stream_costs_its_part(
     leader.stop()
 
 
-def test_two_workers_share_the_parts_of_a_film(
+def test_two_workers_share_the_chunks_of_a_video(
     site: Site, streamed: tuple[Customer, Attempt]
 ) -> None:
     customer, attempt = streamed

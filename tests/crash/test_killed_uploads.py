@@ -13,7 +13,7 @@ from media_service.ids import new_id
 from tests.support.commands import command, output
 from tests.support.crash.held_line import held_line
 from tests.support.crash.machine import Machine
-from tests.support.media.small_files import film, jpeg
+from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rest import (
     NO_MEDIA,
     client_of,
@@ -51,8 +51,8 @@ def require_stored(client: httpx.Client, upload: str, data: bytes) -> None:
 def test_an_upload_whose_client_was_killed_is_resumed_by_another(
     machine: Machine, tmp_path: Path, parallel: str
 ) -> None:
-    data, user = film(8 * MIB), f"user-{new_id()}"
-    file = tmp_path / "film.mp4"
+    data, user = video_bytes(8 * MIB), f"user-{new_id()}"
+    file = tmp_path / "video.mp4"
     file.write_bytes(data)
     service = machine.service
     with client_of(service, user) as client:
@@ -75,8 +75,8 @@ def test_an_upload_whose_client_was_killed_is_resumed_by_another(
 def test_an_upload_goes_on_where_it_was_when_the_service_is_killed(
     machine: Machine, tmp_path: Path
 ) -> None:
-    data, user = film(8 * MIB), f"user-{new_id()}"
-    file = tmp_path / "film.mp4"
+    data, user = video_bytes(8 * MIB), f"user-{new_id()}"
+    file = tmp_path / "video.mp4"
     file.write_bytes(data)
     service = machine.service
     with client_of(service, "bob") as bob, client_of(service, user) as client:
@@ -112,7 +112,7 @@ def test_an_upload_goes_on_where_it_was_when_the_service_is_killed(
 
 
 def test_what_is_listed_after_the_service_was_killed_is_what_completes(machine: Machine) -> None:
-    data = film(3 * MIB)
+    data = video_bytes(3 * MIB)
     with client_of(machine.service, "bob") as bob:
         upload = create(bob, sizeBytes=len(data))
         path = f"/v1/uploads/{upload}/content"
@@ -137,7 +137,7 @@ def test_what_is_listed_after_the_service_was_killed_is_what_completes(machine: 
 def test_nothing_remains_of_a_file_in_one_request_when_the_server_is_killed(
     machine: Machine,
 ) -> None:
-    data, user = film(8 * MIB), f"user-{new_id()}"
+    data, user = video_bytes(8 * MIB), f"user-{new_id()}"
     path = "/v1/media:upload?filename=a.mp4"
     with client_of(machine.service, user) as client:
         with open_request(

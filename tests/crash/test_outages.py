@@ -24,8 +24,8 @@ from tests.support.crash.client import (
     Customer,
     Killed,
     at_once,
+    image,
     in_a_session,
-    picture,
 )
 from tests.support.crash.deployment import Running, Site, new_site, on_s3_at
 from tests.support.crash.held_line import Line, held_line
@@ -94,7 +94,7 @@ class Machine:
     attempts: list[Attempt] = field(default_factory=list)
 
     def new(self, size: int) -> Attempt:
-        self.attempts.append(Attempt(picture(size)))
+        self.attempts.append(Attempt(image(size)))
         return self.attempts[-1]
 
 
@@ -175,7 +175,7 @@ def test_after_all_that_everything_comes_to_its_end(
 async def test_an_upload_survives_a_store_that_fails_and_one_that_stays_away(
     postgres: str, template: str, tmp_path: Path
 ) -> None:
-    attempt, later = Attempt(picture(3 * PART)), Attempt(picture(2 * PART))
+    attempt, later = Attempt(image(3 * PART)), Attempt(image(2 * PART))
     with s3_server(tmp_path / "s3") as endpoint:
         async with network_before(endpoint) as network:
             with new_site(postgres, template, **on_s3_at(network.url)) as site:
@@ -243,7 +243,7 @@ def leave(disk: Path, free: int) -> Path:
 def test_a_full_disk_is_told_and_nothing_is_lost(
     postgres: str, template: str, small_disk: Path
 ) -> None:
-    whole, half, joined = Attempt(picture(MIB)), Attempt(picture(4 * MIB)), Attempt(picture(MIB))
+    whole, half, joined = Attempt(image(MIB)), Attempt(image(4 * MIB)), Attempt(image(MIB))
     with new_site(postgres, template, MEDIA_STORAGE_RAW_URL=small_disk.as_uri()) as site:
         server = site.start("serve")
         with site.customer(server) as customer:

@@ -135,7 +135,7 @@ async def reaches(database: Database, media_id: str, state: MediaState) -> Async
                 await heard.get()
 
 
-async def test_a_good_picture_becomes_ready(
+async def test_a_good_image_becomes_ready(
     database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     data = jpeg()
@@ -151,7 +151,7 @@ async def test_a_good_picture_becomes_ready(
     assert await job_state(database, media_id) == JobState.SUCCEEDED
 
 
-async def test_every_picture_gets_thumbnails_and_tells_how_it_looks(
+async def test_every_image_gets_thumbnails_and_a_blurhash(
     database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     media_id = await stored(database, store, jpeg())
@@ -173,10 +173,10 @@ async def test_every_picture_gets_thumbnails_and_tells_how_it_looks(
     assert re.fullmatch(r"[0-9a-f]{6}", media.dominant_color)
 
 
-async def test_a_picture_without_thumbnails_is_ready_all_the_same(
+async def test_an_image_without_thumbnails_is_ready_all_the_same(
     database: Database, store: BlobStore, inspector: Inspector
 ) -> None:
-    """Inspected as the settings were, and then too large for what makes pictures."""
+    """Accepted by the inspection, then too large for the image renderer."""
     async with ImageRenderer(1, 1000, 1 << 26) as renderer:
         renditions = RenditionStore(database, {store.name: store})
         thumbnails = Thumbnails(renderer, renditions, SIZES)
@@ -191,7 +191,7 @@ async def test_a_picture_without_thumbnails_is_ready_all_the_same(
     assert media.blurhash == ""
 
 
-async def test_a_broken_picture_becomes_failed_and_is_kept(
+async def test_a_broken_image_becomes_failed_and_is_kept(
     database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     data = jpeg()
@@ -283,7 +283,7 @@ async def test_who_comes_late_does_not_begin_what_has_ended(
     assert (await read(database, media_id)).state is MediaState.FAILED
 
 
-async def test_a_store_that_is_full_for_now_leaves_no_picture_without_thumbnails(
+async def test_a_store_that_is_full_for_now_leaves_no_image_without_thumbnails(
     database: Database,
     store: BlobStore,
     inspector: Inspector,

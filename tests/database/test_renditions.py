@@ -53,13 +53,13 @@ async def where(house: House, media_id: str) -> dict[str, str]:
 
 async def test_a_rendition_lies_with_the_originals_until_its_media_is_public(house: House) -> None:
     media_id = await house.new()
-    await house.add(media_id, "small", b"small picture")
+    await house.add(media_id, "small", b"small image")
     assert await where(house, media_id) == {"small": "raw"}
     await house.show(media_id, "PUBLIC")
     await house.work()
     assert await where(house, media_id) == {"small": "public"}
     await house.settle()
-    assert list((await objects(house.public)).values()) == [b"small picture"]
+    assert list((await objects(house.public)).values()) == [b"small image"]
     assert list((await objects(house.raw)).values()) == [b"the original"]
     await house.show(media_id, "PRIVATE")
     await house.work()
@@ -70,7 +70,7 @@ async def test_a_rendition_lies_with_the_originals_until_its_media_is_public(hou
 async def test_no_job_is_left_of_a_rendition_that_was_kept(house: House) -> None:
     """The one that would have removed its bytes."""
     media_id = await house.new()
-    await house.add(media_id, "small", b"small picture")
+    await house.add(media_id, "small", b"small image")
     assert await house.execute("select kind, state from jobs") == []
 
 
@@ -89,7 +89,7 @@ async def test_a_deleted_rendition_is_gone_from_its_store(house: House) -> None:
 
 async def test_a_rendition_that_is_deleted_while_it_moves_leaves_nothing(house: House) -> None:
     media_id = await house.new()
-    await house.add(media_id, "small", b"small picture")
+    await house.add(media_id, "small", b"small image")
     await house.show(media_id, "PUBLIC")
     slow = house.public.driver = WaitingDriver(house.steps)
     moving = asyncio.create_task(house.work())
@@ -107,7 +107,7 @@ async def test_two_jobs_cannot_both_have_the_last_place(house: House) -> None:
     media_id = await house.new()
     for n in range(MAX_RENDITIONS - 1):
         new = NewRendition(f"r-{n}", "image/webp", "negate", 1)
-        await house.renditions.add(media_id, new, b"picture")
+        await house.renditions.add(media_id, new, b"image")
     added = await asyncio.gather(
         *(
             house.renditions.add(media_id, NewRendition(name, "image/webp", "negate", 1), b"last")
@@ -125,7 +125,7 @@ async def test_two_jobs_cannot_both_have_the_last_place(house: House) -> None:
 async def test_a_rendition_of_a_public_media_is_public_at_once(house: House) -> None:
     media_id = await house.new()
     await house.show(media_id, "PUBLIC")
-    await house.add(media_id, "small", b"small picture")
+    await house.add(media_id, "small", b"small image")
     assert await where(house, media_id) == {"small": "public"}
 
 
@@ -177,7 +177,7 @@ async def test_visibility_may_change_while_a_rendition_is_added(
     await house.show(media_id, first)
     slow = WaitingDriver(house.steps)
     (house.public if first == "PUBLIC" else house.raw).driver = slow
-    adding = asyncio.create_task(house.add(media_id, "small", b"small picture"))
+    adding = asyncio.create_task(house.add(media_id, "small", b"small image"))
     await slow.stored.wait()
     await house.show(media_id, then)
     await house.work()
@@ -187,7 +187,7 @@ async def test_visibility_may_change_while_a_rendition_is_added(
     store = "public" if then == "PUBLIC" else "raw"
     assert await where(house, media_id) == {"small": store}
     other = house.raw if then == "PUBLIC" else house.public
-    assert b"small picture" not in (await objects(other)).values()
+    assert b"small image" not in (await objects(other)).values()
 
 
 @pytest.mark.parametrize("end", ["purge", "delete"])
@@ -195,7 +195,7 @@ async def test_a_media_may_go_while_a_rendition_is_added(house: House, end: str)
     media_id = await house.new()
     await house.show(media_id, "PUBLIC")
     slow = house.public.driver = WaitingDriver(house.steps)
-    adding = asyncio.create_task(house.add(media_id, "small", b"small picture"))
+    adding = asyncio.create_task(house.add(media_id, "small", b"small image"))
     await slow.stored.wait()
     await house.media.delete(ANN, media_id, "")
     if end == "purge":
@@ -208,12 +208,12 @@ async def test_a_media_may_go_while_a_rendition_is_added(house: House, end: str)
         await adding
     await house.work()
     assert await objects(house.public) == {}
-    assert (b"small picture" in (await objects(house.raw)).values()) == (end == "delete")
+    assert (b"small image" in (await objects(house.raw)).values()) == (end == "delete")
 
 
 async def test_visibility_may_change_back_while_its_job_copies(house: House) -> None:
     media_id = await house.new()
-    await house.add(media_id, "small", b"small picture")
+    await house.add(media_id, "small", b"small image")
     await house.show(media_id, "PUBLIC")
     slow = house.public.driver = WaitingDriver(house.steps)
     working = asyncio.create_task(house.work())
@@ -258,7 +258,7 @@ async def test_one_that_is_lost_does_not_keep_the_others(house: House) -> None:
     media_id = await house.new()
     await house.show(media_id, "PUBLIC")
     await house.add(media_id, "a-lost", b"lost")
-    await house.add(media_id, "small", b"small picture")
+    await house.add(media_id, "small", b"small image")
     await house.work()
     lost, _ = (await house.there(media_id)).renditions
     await house.public.driver.delete(lost.blob.key)
@@ -280,7 +280,7 @@ async def test_what_was_given_up_is_tried_again_later(house: House, kind: JobKin
     """A store that is out for an hour must not make what is private public for good."""
     media_id = await house.new()
     await house.show(media_id, "PUBLIC")
-    await house.add(media_id, "small", b"small picture")
+    await house.add(media_id, "small", b"small image")
     await house.work()
     await house.show(media_id, "PRIVATE")
     async with house.database.connection() as db:
@@ -295,7 +295,7 @@ async def test_what_was_given_up_is_tried_again_later(house: House, kind: JobKin
 async def test_a_deleted_media_is_not_public_until_it_is_undeleted(house: House) -> None:
     media_id = await house.new()
     await house.show(media_id, "PUBLIC")
-    await house.add(media_id, "small", b"small picture")
+    await house.add(media_id, "small", b"small image")
     await house.media.delete(ANN, media_id, "")
     await house.work()
     assert await where(house, media_id) == {"small": "raw"}
@@ -308,23 +308,23 @@ async def test_a_deleted_media_is_not_public_until_it_is_undeleted(house: House)
 async def test_who_has_just_found_a_rendition_can_read_it_while_it_moves(house: House) -> None:
     """Unless it is to be private: then it goes at once."""
     media_id = await house.new()
-    await house.add(media_id, "small", b"small picture")
+    await house.add(media_id, "small", b"small image")
     found = (await house.there(media_id)).renditions[0].blob
     await house.show(media_id, "PUBLIC")
     await house.work()
-    assert await content(house.raw, found) == b"small picture"
+    assert await content(house.raw, found) == b"small image"
     await house.settle()
     assert found.key not in await objects(house.raw)
     replaced = (await house.there(media_id)).renditions[0].blob
     await house.add(media_id, "small", b"another")
     await house.work()
-    assert await content(house.public, replaced) == b"small picture"
+    assert await content(house.public, replaced) == b"small image"
 
 
 async def test_a_purge_takes_the_renditions_along(house: House) -> None:
     media_id = await house.new()
     await house.show(media_id, "PUBLIC")
-    await house.add(media_id, "small", b"small picture")
+    await house.add(media_id, "small", b"small image")
     await house.media.delete(ANN, media_id, "")
     await house.deletions.purge(ANN, media_id)
     await house.work()
@@ -337,7 +337,7 @@ async def test_what_ceases_to_be_public_is_not_found_from_that_moment(house: Hou
     """Before any job has run."""
     media_id = await house.new()
     await house.show(media_id, "PUBLIC")
-    await house.add(media_id, "small", b"small picture")
+    await house.add(media_id, "small", b"small image")
     public = PublicReader(house.database)
     key = (await house.there(media_id)).renditions[0].blob.key
     assert (await public.get(key))[1].name == "small"
@@ -354,7 +354,7 @@ async def test_what_ceases_to_be_public_is_not_found_from_that_moment(house: Hou
 
 async def test_a_key_of_the_private_store_is_not_public(house: House) -> None:
     media_id = await house.new()
-    await house.add(media_id, "small", b"small picture")
+    await house.add(media_id, "small", b"small image")
     await house.show(media_id, "PUBLIC")
     media = await house.there(media_id)
     public = PublicReader(house.database)
@@ -368,11 +368,11 @@ async def test_bytes_whose_removal_has_begun_are_not_taken_any_more(house: House
     media_id = await house.new()
     await house.show(media_id, "PUBLIC")
     slow = house.public.driver = WaitingDriver(house.steps)
-    adding = asyncio.create_task(house.add(media_id, "small", b"small picture"))
+    adding = asyncio.create_task(house.add(media_id, "small", b"small image"))
     await slow.stored.wait()
     await house.settle()
     assert await objects(house.public) == {}
-    await MemoryDriver.put(slow, slow.key, b"small picture")  # what was still on its way
+    await MemoryDriver.put(slow, slow.key, b"small image")  # what was still on its way
     slow.go_on.set()
     with pytest.raises(Unavailable, match="too long"):
         await adding
@@ -387,7 +387,7 @@ async def test_a_removal_that_died_halfway_is_not_overtaken(house: House, kill_a
     await house.show(media_id, "PUBLIC")
     await house.work()
     slow = house.public.driver = WaitingDriver(house.steps)
-    adding = asyncio.create_task(house.add(media_id, "small", b"small picture"))
+    adding = asyncio.create_task(house.add(media_id, "small", b"small image"))
     await slow.stored.wait()
     await house.let_time_pass()
     house.steps.left = kill_at  # before, or after, the bytes are removed

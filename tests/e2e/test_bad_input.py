@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from media_service.ids import new_id
-from tests.support.media.small_files import film, jpeg, png
+from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rest import (
     NO_MEDIA,
     client_of,
@@ -50,18 +50,18 @@ def bomb() -> bytes:
 # What is refused at the end of an upload: (bytes, declared type, status, reason)
 REFUSED = {
     "an empty file": (b"", "", 400, "FILE_EMPTY"),
-    "a page that calls itself a picture": (HTML, "", 415, "TYPE_NOT_ALLOWED"),
+    "a page that calls itself an image": (HTML, "", 415, "TYPE_NOT_ALLOWED"),
     "a program": (b"\x7fELF\x02\x01\x01" + bytes(100), "", 415, "TYPE_NOT_ALLOWED"),
     "a type that is not taken": (jpeg(), "text/html", 415, "TYPE_NOT_ALLOWED"),
-    "a playlist that calls itself a film": (
+    "a playlist that calls itself a video": (
         b"#EXTM3U\n#EXTINF:2,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
         "",
         415,
         "TYPE_NOT_ALLOWED",
     ),
-    "a picture declared as a film": (jpeg(), "video/mp4", 415, "TYPE_MISMATCH"),
+    "an image declared as a video": (jpeg(), "video/mp4", 415, "TYPE_MISMATCH"),
     "a JPEG declared as a PNG": (jpeg(), "image/png", 415, "TYPE_MISMATCH"),
-    "a picture of four billion pixels": (bomb(), "image/png", 413, "PIXEL_LIMIT_EXCEEDED"),
+    "an image of four billion pixels": (bomb(), "image/png", 413, "PIXEL_LIMIT_EXCEEDED"),
 }
 
 
@@ -118,7 +118,7 @@ def test_a_type_that_is_not_taken_is_refused_before_a_byte_is_sent(owner: httpx.
     assert refusal(answer) == (415, "TYPE_NOT_ALLOWED")
 
 
-def test_a_picture_that_is_broken_fails_but_its_bytes_stay(owner: httpx.Client) -> None:
+def test_an_image_that_is_broken_fails_but_its_bytes_stay(owner: httpx.Client) -> None:
     whole = jpeg(640, 480)
     for broken in (whole[: len(whole) // 2], whole[:400] + bytes(400) + whole[800:]):
         media = settled(owner, store(owner, broken)["mediaId"])
@@ -126,8 +126,8 @@ def test_a_picture_that_is_broken_fails_but_its_bytes_stay(owner: httpx.Client) 
         assert content(owner, media["mediaId"]) == broken
 
 
-def test_a_film_without_a_film_in_it_fails_but_its_bytes_stay(owner: httpx.Client) -> None:
-    data = film(100_000)
+def test_a_video_without_frames_fails_but_its_bytes_stay(owner: httpx.Client) -> None:
+    data = video_bytes(100_000)
     media = settled(owner, store(owner, data, "a.mp4")["mediaId"])
     assert (media["state"], reason_of(media["error"])) == ("FAILED", "MEDIA_CORRUPT")
     assert content(owner, media["mediaId"]) == data
@@ -166,7 +166,7 @@ def test_a_name_too_long_for_an_address_is_refused_by_the_address(owner: httpx.C
 
 def test_more_bytes_than_declared_are_refused(owner: httpx.Client) -> None:
     upload = create(owner, sizeBytes=1000)
-    patch(owner, upload, 0, film(900))
+    patch(owner, upload, 0, video_bytes(900))
     answer = patch(owner, upload, 900, bytes(200))
     assert refusal(answer) == (413, "SIZE_EXCEEDED")
     assert offset_of(owner, upload) <= 1000
@@ -184,7 +184,7 @@ def test_a_file_above_the_limit_is_refused_before_a_byte_is_sent(
     "spec",
     [
         {"sizeBytes": -1},
-        {"contentType": "picture"},
+        {"contentType": "image"},
         {"contentType": "image/" + "x" * 200},
         {"filename": "a/b.jpg"},
         {"checksums": {"sha256": "AAAA"}},
@@ -207,7 +207,7 @@ def test_json_that_makes_no_sense_is_400(owner: httpx.Client, body: bytes) -> No
 def test_a_second_writer_takes_over_and_nothing_of_the_first_is_kept_later(
     service: Service, alice: httpx.Client
 ) -> None:
-    data = film(2 * MIB)
+    data = video_bytes(2 * MIB)
     upload = create(alice)
     path = f"/v1/uploads/{upload}/content"
     headers: dict[str, str | int] = {"Upload-Offset": 0, "Content-Length": 4 * MIB}

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from mediaservice.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
-from tests.support.media.small_files import film, jpeg
+from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.ports import free_port
 from tests.support.rest import refusal
 from tests.support.service import Service, environment, running
@@ -34,11 +34,11 @@ def one_at_once() -> Iterator[Service]:
 
 
 def test_too_many_uploads_are_429_with_retry_after(one_at_once: Service) -> None:
-    data, release = film(1 << 10), Event()
+    data, release = video_bytes(1 << 10), Event()
 
     def messages() -> Iterator[Message]:
         first = Message(data=data)
-        first.spec.filename = "film.mp4"
+        first.spec.filename = "video.mp4"
         yield first
         release.wait()
         yield Message(offset=len(data), finish=True)

@@ -1,4 +1,4 @@
-"""Sounds over REST: uploaded, processed, watched and read."""
+"""Audio over REST: uploaded, processed, watched and read."""
 
 import json
 from pathlib import Path
@@ -14,8 +14,8 @@ from tests.support.rest_events import events
 @pytest.fixture
 def media(alice: httpx.Client, tmp_path: Path) -> str:
     """Five seconds, quiet."""
-    sound = generated(tmp_path / "a.wav", "anoisesrc=d=5:c=pink:r=44100:a=0.05")
-    return str(store(alice, sound.read_bytes(), "a.wav")["mediaId"])
+    audio = generated(tmp_path / "a.wav", "anoisesrc=d=5:c=pink:r=44100:a=0.05")
+    return str(store(alice, audio.read_bytes(), "a.wav")["mediaId"])
 
 
 def processed(alice: httpx.Client, media: str, ops: str) -> httpx.Response:
@@ -28,7 +28,7 @@ def processed(alice: httpx.Client, media: str, ops: str) -> httpx.Response:
     return alice.get(f"/v1/media/{media}/renditions/{name}/content")
 
 
-def test_a_sound_becomes_an_mp3_as_loud_as_wanted(
+def test_audio_is_converted_to_mp3_at_the_wanted_loudness(
     alice: httpx.Client, media: str, tmp_path: Path
 ) -> None:
     answer = processed(alice, media, "clip:1:4,normalize:-16,audio:MP3:96")
@@ -38,10 +38,10 @@ def test_a_sound_becomes_an_mp3_as_loud_as_wanted(
     assert loudness(made)[0] == pytest.approx(-16, abs=0.5)
 
 
-def test_a_waveform_is_read_as_json_and_as_a_picture(alice: httpx.Client, media: str) -> None:
+def test_a_waveform_is_read_as_json_and_as_an_image(alice: httpx.Client, media: str) -> None:
     answer = processed(alice, media, "waveform:points_per_second=10")
     assert answer.headers["content-type"] == "application/json"
     assert json.loads(answer.content)["length"] == 50
-    picture = processed(alice, media, "waveform:WEBP:width=300")
-    assert picture.headers["content-type"] == "image/webp"
-    assert picture.content[8:12] == b"WEBP"
+    image = processed(alice, media, "waveform:WEBP:width=300")
+    assert image.headers["content-type"] == "image/webp"
+    assert image.content[8:12] == b"WEBP"

@@ -17,8 +17,8 @@ from tests.support.media.format_files import (
     video_with_everything,
     with_tags,
 )
-from tests.support.media.format_files import make_video as real_film
-from tests.support.media.small_files import film, jpeg, png
+from tests.support.media.format_files import make_video as real_video
+from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rest import client_of, files_with, refusal, settled, store
 from tests.support.service import Service
 from tests.support.tools import eventually
@@ -49,7 +49,7 @@ def collector(service: Service) -> Iterator[httpx.Client]:
             for name, data in {
                 "c.jpg": jpeg(),
                 "a.png": png(),
-                "b.mp4": film(100_000),
+                "b.mp4": video_bytes(100_000),
                 "d.jpg": jpeg(200, 200),
                 "e.jpg": jpeg(400, 400),
             }.items()
@@ -312,7 +312,7 @@ def test_a_deleted_media_leaves_the_lists_and_comes_back(owner: httpx.Client) ->
 
 
 def test_a_purge_removes_the_bytes_for_good(service: Service, owner: httpx.Client) -> None:
-    data = film(12345)
+    data = video_bytes(12345)
     path = f"/v1/media/{store(owner, data)['mediaId']}"
     assert refusal(owner.post(f"{path}:purge", json={})) == (409, "MEDIA_NOT_DELETED")
     owner.delete(path)
@@ -390,9 +390,9 @@ def test_exif_and_place_are_told_only_to_who_asks_for_all(
         assert not [word for word in ("GPS", "location", "X100") if word in answer.text]
 
 
-def test_a_film_is_told_with_its_length_and_codecs(owner: httpx.Client, tmp_path: Path) -> None:
-    film = real_film(tmp_path / "film.mp4", "libx264", "aac")
-    media = settled(owner, store(owner, film.read_bytes(), "film.mp4")["mediaId"])
+def test_a_video_has_its_duration_and_codecs(owner: httpx.Client, tmp_path: Path) -> None:
+    video = real_video(tmp_path / "video.mp4", "libx264", "aac")
+    media = settled(owner, store(owner, video.read_bytes(), "video.mp4")["mediaId"])
     assert (media["state"], media["contentType"]) == ("READY", "video/mp4")
     video = media["video"]
     assert (video["width"], video["height"], video["frameRate"]) == (128, 72, 25)
@@ -400,9 +400,9 @@ def test_a_film_is_told_with_its_length_and_codecs(owner: httpx.Client, tmp_path
     assert video["durationSeconds"] == pytest.approx(1.2, abs=0.1)
 
 
-def test_a_film_is_told_with_its_tracks_and_chapters(owner: httpx.Client, tmp_path: Path) -> None:
-    film = video_with_everything(tmp_path / "film.mp4", "mov_text")
-    video = settled(owner, store(owner, film.read_bytes(), "film.mp4")["mediaId"])["video"]
+def test_a_video_has_its_tracks_and_chapters(owner: httpx.Client, tmp_path: Path) -> None:
+    video = video_with_everything(tmp_path / "video.mp4", "mov_text")
+    video = settled(owner, store(owner, video.read_bytes(), "video.mp4")["mediaId"])["video"]
     assert video["dynamicRange"] == "SDR"
     assert [track["channels"] for track in video["audioTracks"]] == [1, 2]
     assert video["subtitleTracks"] == [
@@ -411,10 +411,10 @@ def test_a_film_is_told_with_its_tracks_and_chapters(owner: httpx.Client, tmp_pa
     assert [chapter["title"] for chapter in video["chapters"]] == ["One", "Zwölf"]
 
 
-def test_a_sound_is_told_with_its_tags(owner: httpx.Client, tmp_path: Path) -> None:
+def test_an_audio_file_has_its_tags(owner: httpx.Client, tmp_path: Path) -> None:
     tags = ["-metadata", "title=A tale", "-metadata", "artist=Nobody"]
-    sound = ffmpeg(tmp_path / "a.mp3", "-f", "lavfi", "-i", "sine=d=1", *tags)
-    media = settled(owner, store(owner, sound.read_bytes(), "a.mp3")["mediaId"])
+    audio = ffmpeg(tmp_path / "a.mp3", "-f", "lavfi", "-i", "sine=d=1", *tags)
+    media = settled(owner, store(owner, audio.read_bytes(), "a.mp3")["mediaId"])
     assert media["audio"]["tags"] == {"title": "A tale", "artist": "Nobody"}
 
 

@@ -14,7 +14,7 @@ import jwt
 import pytest
 
 from media_service.ids import new_id
-from tests.support.media.small_files import film, jpeg
+from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rest import (
     client_of,
     content,
@@ -33,16 +33,16 @@ LONG_AGO = "Sun, 06 Nov 1994 08:49:37 GMT"
 
 
 @pytest.fixture(scope="module")
-def picture() -> bytes:
-    """A picture like no other."""
+def image() -> bytes:
+    """An image like no other."""
     return jpeg() + os.urandom(32)
 
 
 @pytest.fixture(scope="module")
-def path(service: Service, picture: bytes) -> str:
-    """Where the picture's content is."""
+def path(service: Service, image: bytes) -> str:
+    """Where the image's content is."""
     with client_of(service, "alice") as client:
-        return f"/v1/media/{store(client, picture, 'holiday.jpg')['mediaId']}/content"
+        return f"/v1/media/{store(client, image, 'holiday.jpg')['mediaId']}/content"
 
 
 @pytest.fixture
@@ -50,25 +50,25 @@ def etag(alice: httpx.Client, path: str) -> str:
     return str(alice.head(path).headers["etag"])
 
 
-def test_the_bytes_come_back_as_they_were(alice: httpx.Client, path: str, picture: bytes) -> None:
+def test_the_bytes_come_back_as_they_were(alice: httpx.Client, path: str, image: bytes) -> None:
     answer = alice.get(path)
-    assert (answer.status_code, answer.content) == (200, picture)
+    assert (answer.status_code, answer.content) == (200, image)
     assert answer.headers["content-type"] == "image/jpeg"
-    assert answer.headers["content-length"] == str(len(picture))
+    assert answer.headers["content-length"] == str(len(image))
     assert answer.headers["accept-ranges"] == "bytes"
     assert "last-modified" in answer.headers
 
 
 def test_a_large_file_comes_back_whole(alice: httpx.Client) -> None:
-    data = film(9 * MIB + 1)
+    data = video_bytes(9 * MIB + 1)
     media = store(alice, data, "a.mp4")
     assert content(alice, media["mediaId"]) == data
 
 
-def test_the_digest_of_the_whole_is_told(alice: httpx.Client, path: str, picture: bytes) -> None:
+def test_the_digest_of_the_whole_is_told(alice: httpx.Client, path: str, image: bytes) -> None:
     for headers in ({}, {"range": "bytes=0-9"}):
         digests = alice.get(path, headers=headers).headers["repr-digest"].split(", ")
-        assert digest(picture) in digests
+        assert digest(image) in digests
 
 
 def test_a_browser_is_told_to_run_nothing_and_share_nothing(alice: httpx.Client, path: str) -> None:
@@ -97,12 +97,12 @@ def test_a_browser_is_told_to_run_nothing_and_share_nothing(alice: httpx.Client,
     ],
 )
 def test_a_range_is_206_with_just_those_bytes(
-    alice: httpx.Client, path: str, picture: bytes, wanted: str, part: slice
+    alice: httpx.Client, path: str, image: bytes, wanted: str, part: slice
 ) -> None:
     answer = alice.get(path, headers={"range": wanted})
-    start, stop, _ = part.indices(len(picture))
-    assert (answer.status_code, answer.content) == (206, picture[part])
-    assert answer.headers["content-range"] == f"bytes {start}-{stop - 1}/{len(picture)}"
+    start, stop, _ = part.indices(len(image))
+    assert (answer.status_code, answer.content) == (206, image[part])
+    assert answer.headers["content-range"] == f"bytes {start}-{stop - 1}/{len(image)}"
     assert answer.headers["content-length"] == str(stop - start)
 
 
@@ -110,26 +110,26 @@ def test_a_range_is_206_with_just_those_bytes(
     "wanted", ["bytes=0-0,5-6", "items=0-4", "bytes=9-3", "bytes=x", "nothing"]
 )
 def test_what_is_no_single_range_gets_the_whole(
-    alice: httpx.Client, path: str, picture: bytes, wanted: str
+    alice: httpx.Client, path: str, image: bytes, wanted: str
 ) -> None:
     answer = alice.get(path, headers={"range": wanted})
-    assert (answer.status_code, answer.content) == (200, picture)
+    assert (answer.status_code, answer.content) == (200, image)
 
 
 @pytest.mark.parametrize("wanted", ["bytes=99999999-", "bytes=99999999-199999999", "bytes=-0"])
 def test_a_range_past_the_end_is_416_with_the_length(
-    alice: httpx.Client, path: str, picture: bytes, wanted: str
+    alice: httpx.Client, path: str, image: bytes, wanted: str
 ) -> None:
     answer = alice.get(path, headers={"range": wanted})
     assert refusal(answer) == (416, "RANGE_NOT_SATISFIABLE")
-    assert answer.headers["content-range"] == f"bytes */{len(picture)}"
+    assert answer.headers["content-range"] == f"bytes */{len(image)}"
 
 
 def test_curl_continues_a_download(
-    service: Service, path: str, picture: bytes, tmp_path: Path
+    service: Service, path: str, image: bytes, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy.jpg"
-    copy.write_bytes(picture[:100])
+    copy.write_bytes(image[:100])
     subprocess.run(
         [
             *(require_tool("curl"), "--silent", "--fail", "--noproxy", "*", "--continue-at", "-"),
@@ -139,7 +139,7 @@ def test_curl_continues_a_download(
         check=True,
         timeout=30,
     )
-    assert copy.read_bytes() == picture
+    assert copy.read_bytes() == image
 
 
 # Conditions
@@ -160,7 +160,7 @@ def test_what_the_client_has_already_is_304(alice: httpx.Client, path: str, etag
         assert "content-length" not in answer.headers
 
 
-def test_what_the_client_has_not_is_sent(alice: httpx.Client, path: str, picture: bytes) -> None:
+def test_what_the_client_has_not_is_sent(alice: httpx.Client, path: str, image: bytes) -> None:
     for headers in (
         {"if-none-match": '"other"'},
         {"if-modified-since": LONG_AGO},
@@ -169,7 +169,7 @@ def test_what_the_client_has_not_is_sent(alice: httpx.Client, path: str, picture
         {"if-none-match": '"other"', "if-modified-since": "Fri, 01 Jan 2100 00:00:00 GMT"},
     ):
         answer = alice.get(path, headers=headers)
-        assert (answer.status_code, answer.content) == (200, picture)
+        assert (answer.status_code, answer.content) == (200, image)
 
 
 def test_a_condition_that_does_not_hold_is_412(alice: httpx.Client, path: str, etag: str) -> None:
@@ -211,13 +211,13 @@ def connection(service: Service) -> Iterator[http.client.HTTPConnection]:
 
 
 def test_head_has_the_length_and_no_body_and_the_connection_goes_on(
-    service: Service, connection: http.client.HTTPConnection, path: str, picture: bytes
+    service: Service, connection: http.client.HTTPConnection, path: str, image: bytes
 ) -> None:
     bearer = service.bearer("alice")
     connection.connect()
     socket_before = connection.sock
     for headers, status, length in (
-        ({}, 200, len(picture)),
+        ({}, 200, len(image)),
         ({"range": "bytes=0-9"}, 206, 10),
         ({"if-none-match": "*"}, 304, None),
     ):
@@ -228,7 +228,7 @@ def test_head_has_the_length_and_no_body_and_the_connection_goes_on(
             assert answer.headers["content-length"] == str(length)
         connection.request("GET", path, headers=bearer)
         answer = connection.getresponse()
-        assert (answer.status, answer.read()) == (200, picture)
+        assert (answer.status, answer.read()) == (200, image)
     connection.request("GET", path, headers={**bearer, "if-none-match": "*"})
     answer = connection.getresponse()
     assert (answer.status, answer.read()) == (304, b"")
@@ -325,7 +325,7 @@ def test_a_token_without_the_scope_is_403(service: Service, path: str) -> None:
 def test_bytes_that_are_missing_are_500_with_a_reason(
     service: Service, alice: httpx.Client
 ) -> None:
-    data = film(1000)
+    data = video_bytes(1000)
     media = store(alice, data)["mediaId"]
     settled(alice, media)
     (file,) = files_with(service, data)
@@ -338,7 +338,7 @@ def test_bytes_that_are_missing_are_500_with_a_reason(
 def test_a_file_that_is_too_short_is_cut_and_never_ends_as_if_whole(
     service: Service, alice: httpx.Client
 ) -> None:
-    data = film(4 * MIB)
+    data = video_bytes(4 * MIB)
     media = store(alice, data)["mediaId"]
     settled(alice, media)
     (file,) = files_with(service, data)
@@ -358,7 +358,7 @@ def test_a_file_that_is_too_short_is_cut_and_never_ends_as_if_whole(
 def test_a_download_that_is_given_up_holds_nothing_open(
     service: Service, alice: httpx.Client
 ) -> None:
-    data = film(64 * MIB)
+    data = video_bytes(64 * MIB)
     media = store(alice, data)["mediaId"]
     server = service.part("serve")
 
@@ -373,11 +373,11 @@ def test_a_download_that_is_given_up_holds_nothing_open(
     eventually(lambda: not held())
 
 
-def test_several_download_the_same_at_once(service: Service, path: str, picture: bytes) -> None:
+def test_several_download_the_same_at_once(service: Service, path: str, image: bytes) -> None:
     connections = [open_request(service, "alice", "GET", path) for _ in range(20)]
     try:
         for connection in connections:
-            assert picture in until_quiet(connection, len(picture))
+            assert image in until_quiet(connection, len(image))
     finally:
         for connection in connections:
             connection.close()

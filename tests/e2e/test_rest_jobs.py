@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.support.grpcurl import API, Grpcurl, many
-from tests.support.media.small_files import film, jpeg
+from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rest import client_of, refusal, store
 from tests.support.rest_events import events
 from tests.support.service import Service
@@ -49,14 +49,14 @@ def bob(service: Service) -> Iterator[httpx.Client]:
 
 def test_refusals_have_their_status(alice: httpx.Client, bob: httpx.Client) -> None:
     media = store(alice, jpeg())["mediaId"]
-    video = store(alice, film(5000))["mediaId"]
+    video = store(alice, video_bytes(5000))["mediaId"]
 
     process = f"/v1/media/{media}:process"
     assert refusal(alice.post(process, json={"ops": "fly"})) == (400, "INVALID_OPERATIONS")
     not_mine = bob.post(process, json={"ops": "negate"})
     assert refusal(not_mine) == (404, "MEDIA_NOT_FOUND")
-    not_a_picture = alice.post(f"/v1/media/{video}:process", json={"ops": "negate"})
-    assert refusal(not_a_picture) == (422, "OPERATION_NOT_APPLICABLE")
+    not_an_image = alice.post(f"/v1/media/{video}:process", json={"ops": "negate"})
+    assert refusal(not_an_image) == (422, "OPERATION_NOT_APPLICABLE")
     (ingest,) = alice.get("/v1/jobs", params={"mediaId": media}).json()["jobs"]
     path = f"/v1/jobs/{ingest['jobId']}"
     assert refusal(alice.post(f"{path}:cancel", json={})) == (409, "JOB_NOT_CANCELLABLE")

@@ -8,7 +8,7 @@ import pytest
 
 from media_service.access.link_signer import LinkSigner, key_from
 from media_service.clock import now
-from tests.support.media.small_files import film, jpeg
+from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rest import digest, refusal, store
 from tests.support.rest_links import path_of, sign
 from tests.support.service import Service
@@ -18,13 +18,13 @@ MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def picture() -> bytes:
+def image() -> bytes:
     return jpeg() + os.urandom(32)
 
 
 @pytest.fixture
-def media_id(alice: httpx.Client, picture: bytes) -> str:
-    return str(store(alice, picture, "holiday.jpg")["mediaId"])
+def media_id(alice: httpx.Client, image: bytes) -> str:
+    return str(store(alice, image, "holiday.jpg")["mediaId"])
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ def link(alice: httpx.Client, media_id: str) -> str:
     return sign(alice, media_id)
 
 
-def test_whoever_has_a_link_reads(http: httpx.Client, link: str, picture: bytes) -> None:
+def test_whoever_has_a_link_reads(http: httpx.Client, link: str, image: bytes) -> None:
     answer = http.get(link)
-    assert (answer.status_code, answer.content) == (200, picture)
+    assert (answer.status_code, answer.content) == (200, image)
     assert answer.headers["content-type"] == "image/jpeg"
-    assert answer.headers["content-length"] == str(len(picture))
+    assert answer.headers["content-length"] == str(len(image))
     assert answer.headers["content-disposition"] == 'inline; filename="holiday.jpg"'
     assert answer.headers["cache-control"] == "private, max-age=300"
-    assert digest(picture) in answer.headers["repr-digest"].split(", ")
+    assert digest(image) in answer.headers["repr-digest"].split(", ")
 
 
 def test_the_url_leads_to_where_clients_reach_the_service(
@@ -62,10 +62,10 @@ def test_a_link_may_be_for_saving(alice: httpx.Client, http: httpx.Client, media
     assert answer.headers["content-disposition"] == 'attachment; filename="holiday.jpg"'
 
 
-def test_a_range_is_206(http: httpx.Client, link: str, picture: bytes) -> None:
+def test_a_range_is_206(http: httpx.Client, link: str, image: bytes) -> None:
     answer = http.get(link, headers={"range": "bytes=10-19"})
-    assert (answer.status_code, answer.content) == (206, picture[10:20])
-    assert answer.headers["content-range"] == f"bytes 10-19/{len(picture)}"
+    assert (answer.status_code, answer.content) == (206, image[10:20])
+    assert answer.headers["content-range"] == f"bytes 10-19/{len(image)}"
     outside = http.get(link, headers={"range": "bytes=900000-"})
     assert refusal(outside) == (416, "RANGE_NOT_SATISFIABLE")
 
@@ -85,7 +85,7 @@ def test_head_has_the_headers_of_get_and_no_body(http: httpx.Client, link: str) 
 
 
 def test_a_large_file_comes_whole(alice: httpx.Client, http: httpx.Client) -> None:
-    data = film(9 * MIB + 1)
+    data = video_bytes(9 * MIB + 1)
     media = store(alice, data, "a.mp4")
     assert http.get(sign(alice, media["mediaId"])).content == data
 
@@ -98,21 +98,21 @@ def test_a_large_file_comes_whole(alice: httpx.Client, http: httpx.Client) -> No
     ],
 )
 def test_any_file_name_makes_a_url_that_works(
-    alice: httpx.Client, http: httpx.Client, picture: bytes, filename: str
+    alice: httpx.Client, http: httpx.Client, image: bytes, filename: str
 ) -> None:
-    media = store(alice, picture, "a.jpg")["mediaId"]
+    media = store(alice, image, "a.jpg")["mediaId"]
     changed = alice.patch(f"/v1/media/{media}?updateMask=filename", json={"filename": filename})
     assert changed.json()["filename"] == filename
     for link in (sign(alice, media), sign(alice, media, attachment=True)):
-        assert http.get(link).content == picture
+        assert http.get(link).content == image
 
 
 def test_a_media_has_signed_urls_if_the_request_asks_for_them(
-    alice: httpx.Client, http: httpx.Client, media_id: str, picture: bytes
+    alice: httpx.Client, http: httpx.Client, media_id: str, image: bytes
 ) -> None:
     assert alice.get(f"/v1/media/{media_id}").json()["readUrl"] == ""
     media = alice.get(f"/v1/media/{media_id}", params={"signReadUrls": "true"}).json()
-    assert http.get(path_of(media["readUrl"])).content == picture
+    assert http.get(path_of(media["readUrl"])).content == image
     assert media["readUrlExpireTime"]
 
 

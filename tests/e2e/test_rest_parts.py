@@ -9,7 +9,7 @@ import jwt
 import pytest
 from crc32c import crc32c as crc32c_of
 
-from tests.support.media.small_files import film, jpeg
+from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rest import content, create, media_of, offset_of, patch, refusal, stored_files
 from tests.support.rest_parts import complete, named, put, send, sign
 from tests.support.service import Service
@@ -26,8 +26,8 @@ def stranger(service: Service) -> Iterator[httpx.Client]:
 
 
 def test_eight_parts_go_up_side_by_side(alice: httpx.Client) -> None:
-    data = film(8 * MIB)
-    upload = create(alice, filename="film.mp4", sizeBytes=len(data))
+    data = video_bytes(8 * MIB)
+    upload = create(alice, filename="video.mp4", sizeBytes=len(data))
     with ThreadPoolExecutor(8) as pool:
         answers = list(
             pool.map(
@@ -80,7 +80,7 @@ def test_what_is_missing_is_named(alice: httpx.Client) -> None:
 def test_a_stranger_sends_the_parts_that_were_signed(
     alice: httpx.Client, stranger: httpx.Client
 ) -> None:
-    data = film(3 * MIB)
+    data = video_bytes(3 * MIB)
     pieces = [data[:MIB], data[MIB : 2 * MIB], data[2 * MIB :]]
     upload = create(alice)
     signed = sign(alice, upload, *enumerate(pieces, 1))
@@ -135,7 +135,7 @@ def test_a_signed_url_takes_only_its_bytes(service: Service, alice: httpx.Client
 
 
 def test_a_file_of_another_type_than_declared_is_refused_at_the_end(alice: httpx.Client) -> None:
-    data = film(1000)
+    data = video_bytes(1000)
     upload = create(alice, contentType="image/jpeg")
     (part,) = sign(alice, upload, (1, data))
     assert send(part, data).status_code == 200

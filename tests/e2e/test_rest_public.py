@@ -12,7 +12,7 @@ from tests.support.rest import add_rendition, digest, public_url, refusal, show,
 from tests.support.service import Service
 from tests.support.tools import eventually
 
-SMALL = b"a small picture"
+SMALL = b"a small image"
 
 
 @pytest.fixture
@@ -122,9 +122,9 @@ def test_a_large_rendition_moves_whole(
     """More than one part's worth."""
     data = hashlib.shake_256(b"a stream").digest(20 << 20)
     media_id = str(store(alice, jpeg())["mediaId"])
-    add_rendition(service, media_id, "film", data)
+    add_rendition(service, media_id, "video", data)
     show(alice, media_id, "PUBLIC")
-    assert http.get(urlsplit(public_url(alice, media_id, "film")).path).content == data
+    assert http.get(urlsplit(public_url(alice, media_id, "video")).path).content == data
 
 
 def test_the_folder_is_closed_to_other_users_of_the_machine(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""Pictures made while a browser waits (RenderImage), through Envoy."""
+"""RenderImage through Envoy."""
 
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.support.media.small_files import film, gif, jpeg, png
+from tests.support.media.small_files import gif, jpeg, png, video_bytes
 from tests.support.rest import digest, files_with, refusal, settled, store
 from tests.support.rest_links import sign
 from tests.support.service import Service
@@ -23,7 +23,7 @@ def image_of(answer: httpx.Response) -> Image.Image:
 
 
 def stored(client: httpx.Client, data: bytes, filename: str = "sea side.jpg") -> str:
-    """The path of pictures made of what was just stored."""
+    """The RenderImage path of a newly stored image."""
     media_id = store(client, data, filename)["mediaId"]
     assert settled(client, media_id)["state"] == "READY"
     return f"/v1/media/{media_id}/image"
@@ -34,7 +34,7 @@ def path(alice: httpx.Client) -> str:
     return stored(alice, jpeg(300, 200))
 
 
-def test_a_picture_is_made_by_a_url_alone(alice: httpx.Client, path: str) -> None:
+def test_a_url_alone_renders_an_image(alice: httpx.Client, path: str) -> None:
     answer = alice.get(f"{path}?width=60&format=WEBP")
     image = image_of(answer)
     assert (image.format, image.size) == ("WEBP", (60, 40))
@@ -144,17 +144,17 @@ def test_an_error_names_the_operation(alice: httpx.Client, path: str) -> None:
     assert request["fieldViolations"][0]["field"] == "ops[1].blur.sigma"
 
 
-def test_pictures_are_made_of_pictures_of_ones_own(
+def test_only_ones_own_images_are_rendered(
     alice: httpx.Client, http: httpx.Client, service: Service, path: str
 ) -> None:
-    video = store(alice, film(100_000), "a.mp4")["mediaId"]
+    video = store(alice, video_bytes(100_000), "a.mp4")["mediaId"]
     answer = alice.get(f"/v1/media/{video}/image?width=20")
     assert refusal(answer) == (422, "OPERATION_NOT_APPLICABLE")
     assert refusal(http.get(path, headers=service.bearer("bob"))) == (404, "MEDIA_NOT_FOUND")
     assert refusal(http.get(path)) == (401, "TOKEN_MISSING")
 
 
-def test_a_watermark_is_a_picture_of_the_same_owner(
+def test_a_watermark_is_an_image_of_the_same_owner(
     alice: httpx.Client, http: httpx.Client, service: Service, path: str
 ) -> None:
     mark = stored(alice, jpeg(50, 50, "red")).split("/")[3]
@@ -186,7 +186,7 @@ def store_as(http: httpx.Client, service: Service, user: str) -> str:
     return str(answer.json()["mediaId"])
 
 
-def test_a_signed_link_needs_no_token_and_is_for_one_picture(
+def test_a_signed_link_needs_no_token_and_opens_one_image(
     alice: httpx.Client, http: httpx.Client, path: str
 ) -> None:
     media_id = path.split("/")[3]

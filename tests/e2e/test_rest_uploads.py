@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from media_service.ids import new_id
-from tests.support.media.small_files import film, jpeg, png
+from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rest import (
     NO_MEDIA,
     client_of,
@@ -49,8 +49,8 @@ def somebody(service: Service) -> Iterator[httpx.Client]:
 
 
 def test_an_upload_is_sent_in_pieces_and_becomes_a_media(alice: httpx.Client) -> None:
-    data = film(3 * MIB + 17)
-    upload = create(alice, filename="film.mp4", contentType="video/mp4", sizeBytes=len(data))
+    data = video_bytes(3 * MIB + 17)
+    upload = create(alice, filename="video.mp4", contentType="video/mp4", sizeBytes=len(data))
     for start in (0, MIB, 2 * MIB):
         answer = patch(alice, upload, start, data[start : start + MIB])
         assert answer.status_code == 200
@@ -61,7 +61,7 @@ def test_an_upload_is_sent_in_pieces_and_becomes_a_media(alice: httpx.Client) ->
     assert answer.headers["upload-complete"] == "?1"
     assert answer.json()["state"] == "FINISHED"
     media = answer.json()["media"]
-    assert (media["mediaId"], media["filename"]) == (media_of(alice, upload), "film.mp4")
+    assert (media["mediaId"], media["filename"]) == (media_of(alice, upload), "video.mp4")
     assert media["mediaId"] != upload
     assert (media["contentType"], media["sizeBytes"]) == ("video/mp4", str(len(data)))
     assert content(alice, media_of(alice, upload)) == data
@@ -122,7 +122,7 @@ def test_a_body_with_the_right_digest_is_kept(alice: httpx.Client) -> None:
 
 @pytest.mark.parametrize("size", [100, 3 * MIB])
 def test_nothing_is_kept_of_a_body_with_a_wrong_digest(alice: httpx.Client, size: int) -> None:
-    upload, data = create(alice), film(200 + size)
+    upload, data = create(alice), video_bytes(200 + size)
     patch(alice, upload, 0, data[:200])
     answer = patch(alice, upload, 200, data[200:], content_digest=digest(b"other bytes"))
     assert refusal(answer) == (400, "CHECKSUM_MISMATCH")
@@ -188,7 +188,7 @@ def test_an_aborted_upload_takes_no_more_and_leaves_no_bytes(
 ) -> None:
     before = stored_files(service)
     upload = create(alice)
-    patch(alice, upload, 0, film(MIB))
+    patch(alice, upload, 0, video_bytes(MIB))
     assert stored_files(service) - before
     assert alice.delete(f"/v1/uploads/{upload}").json()["state"] == "ABORTED"
     assert alice.delete(f"/v1/uploads/{upload}").json()["state"] == "ABORTED"
@@ -308,7 +308,7 @@ def test_an_upload_of_someone_else_does_not_exist(
 def test_a_watch_shows_progress_until_the_upload_has_finished(
     service: Service, alice: httpx.Client
 ) -> None:
-    data = film(3 * MIB)
+    data = video_bytes(3 * MIB)
     upload = create(alice)
     path = f"/v1/uploads/{upload}"
     with (
@@ -383,7 +383,7 @@ def photo(tmp_path: Path) -> Path:
 def movie(tmp_path: Path) -> Path:
     """Large enough that curl asks before it sends, and that it takes many messages."""
     path = tmp_path / "movie.mp4"
-    path.write_bytes(film(5 * MIB))
+    path.write_bytes(video_bytes(5 * MIB))
     return path
 
 
@@ -396,7 +396,7 @@ def test_curl_stores_a_raw_body(service: Service, alice: httpx.Client, movie: Pa
 
 
 def test_curl_stores_a_pipe_of_unknown_length(service: Service, alice: httpx.Client) -> None:
-    data = film(3 * MIB)
+    data = video_bytes(3 * MIB)
     url = f"{service.base_url}/v1/media:upload?filename=a.mp4"
     status, media = curl(service, "--request", "POST", "--upload-file", "-", url, stdin=data)
     assert status == 201
@@ -508,7 +508,7 @@ def test_a_wrong_form_is_refused_and_leaves_nothing(
 def test_what_came_of_a_body_that_was_cut_is_kept_and_resumed(
     service: Service, alice: httpx.Client
 ) -> None:
-    data = film(3 * MIB)
+    data = video_bytes(3 * MIB)
     upload = create(alice, sizeBytes=len(data))
     path = f"/v1/uploads/{upload}/content"
     headers: dict[str, str | int] = {"Upload-Offset": 0, "Content-Length": len(data)}
@@ -525,7 +525,7 @@ def test_what_came_of_a_body_that_was_cut_is_kept_and_resumed(
 def test_nothing_remains_of_a_file_in_one_request_that_was_cut(
     service: Service, somebody: httpx.Client
 ) -> None:
-    data = film(4 * MIB)
+    data = video_bytes(4 * MIB)
     before = stored_files(service)
     user = f"user-{new_id()}"
     path = "/v1/media:upload?filename=a.mp4"

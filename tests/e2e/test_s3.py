@@ -16,7 +16,7 @@ from aiobotocore.session import get_session
 
 from media_service.clock import now
 from media_service.ids import new_id
-from tests.support.media.small_files import film, jpeg
+from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rest import (
     add_rendition,
     client_of,
@@ -68,7 +68,7 @@ def stored_type(endpoint: str, key: str) -> str:
         return thread.submit(asyncio.run, ask()).result()
 
 
-def test_a_picture_is_stored_inspected_and_fetched(
+def test_an_image_is_stored_inspected_and_fetched(
     on_s3: Service, user: httpx.Client, folder: Path
 ) -> None:
     data = jpeg()
@@ -81,8 +81,8 @@ def test_a_picture_is_stored_inspected_and_fetched(
     assert not (on_s3.data_dir / "raw").exists()
 
 
-def test_a_film_goes_up_in_parts_and_is_resumed_at_the_last_whole_one(user: httpx.Client) -> None:
-    data = film(2 * PART + 3 * MIB)
+def test_an_upload_in_parts_resumes_after_the_last_complete_part(user: httpx.Client) -> None:
+    data = video_bytes(2 * PART + 3 * MIB)
     upload = create(user, sizeBytes=len(data))
     answer = patch(user, upload, 0, data[: PART + MIB], complete=False)
     assert answer.status_code == 200
@@ -94,7 +94,7 @@ def test_a_film_goes_up_in_parts_and_is_resumed_at_the_last_whole_one(user: http
 
 
 def test_an_append_below_the_least_part_is_refused_and_told_why(user: httpx.Client) -> None:
-    data = film(6 * MIB)
+    data = video_bytes(6 * MIB)
     upload = create(user, sizeBytes=len(data))
     assert user.get(f"/v1/uploads/{upload}").json()["minAppendSizeBytes"] == str(5 * MIB)
     refused = patch(user, upload, 0, data[:MIB], complete=False)
@@ -109,7 +109,7 @@ def test_an_append_below_the_least_part_is_refused_and_told_why(user: httpx.Clie
 
 
 def test_a_body_that_counts_as_a_whole_or_not_at_all_may_be_large(user: httpx.Client) -> None:
-    data = film(10 * PART)
+    data = video_bytes(10 * PART)
     upload = create(user, sizeBytes=len(data))
     wrong = {"content_digest": digest(b"other")}
     refused = patch(user, upload, 0, data, complete=True, **wrong)
@@ -121,7 +121,7 @@ def test_a_body_that_counts_as_a_whole_or_not_at_all_may_be_large(user: httpx.Cl
 
 
 def test_an_upload_in_one_request_is_stored_whole(user: httpx.Client) -> None:
-    data = film(PART + 5 * MIB)
+    data = video_bytes(PART + 5 * MIB)
     media = store(user, data)["mediaId"]
     assert content(user, media) == data
 
@@ -147,8 +147,8 @@ def test_a_link_may_lead_past_the_service_to_the_bucket(user: httpx.Client, endp
 
 
 def test_the_client_stores_and_fetches(on_s3: Service, tmp_path: Path) -> None:
-    data = film(3 * PART)
-    file, copy = tmp_path / "film.mp4", tmp_path / "copy.mp4"
+    data = video_bytes(3 * PART)
+    file, copy = tmp_path / "video.mp4", tmp_path / "copy.mp4"
     file.write_bytes(data)
     environ = {
         **on_s3.environ,
@@ -167,7 +167,7 @@ def test_the_client_stores_and_fetches(on_s3: Service, tmp_path: Path) -> None:
 def test_nothing_remains_of_an_upload_that_was_aborted(user: httpx.Client, folder: Path) -> None:
     before = set(objects(folder))
     upload = create(user)
-    patch(user, upload, 0, film(PART), complete=False)
+    patch(user, upload, 0, video_bytes(PART), complete=False)
     assert set(objects(folder)) > before
     user.delete(f"/v1/uploads/{upload}").raise_for_status()
     eventually(lambda: set(objects(folder)) <= before)
@@ -185,7 +185,7 @@ def test_a_cdn_finds_public_renditions_in_the_bucket_and_no_others(
 ) -> None:
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
-    data = film(size)
+    data = video_bytes(size)
     media = store(user, jpeg())["mediaId"]
     add_rendition(on_s3, media, "given", data)
     public = folder / "s3" / BUCKET / "for/all/blobs"

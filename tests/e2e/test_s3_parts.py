@@ -9,7 +9,7 @@ import pytest
 from crc32c import crc32c as crc32c_of
 
 from media_service.ids import new_id
-from tests.support.media.small_files import film, jpeg
+from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rest import (
     client_of,
     content,
@@ -35,7 +35,7 @@ def user(on_s3: Service) -> Iterator[httpx.Client]:
 
 
 def test_parts_through_the_service_come_in_any_order(user: httpx.Client) -> None:
-    data = film(2 * LEAST + 1000)
+    data = video_bytes(2 * LEAST + 1000)
     upload = create(user, sizeBytes=len(data))
     for number in (3, 1, 2):
         start = (number - 1) * LEAST
@@ -46,23 +46,23 @@ def test_parts_through_the_service_come_in_any_order(user: httpx.Client) -> None
 
 def test_a_part_that_others_follow_is_not_too_small(user: httpx.Client) -> None:
     upload = create(user)
-    assert put(user, upload, 2, film(1000)).status_code == 200
-    refused = put(user, upload, 3, film(LEAST))
+    assert put(user, upload, 2, video_bytes(1000)).status_code == 200
+    refused = put(user, upload, 3, video_bytes(LEAST))
     assert refusal(refused) == (400, "PART_TOO_SMALL")
     assert refused.json()["details"][0]["metadata"]["part_number"] == "2"
-    assert refusal(put(user, upload, 1, film(1000))) == (400, "PART_TOO_SMALL")
-    assert put(user, upload, 1, film(LEAST)).status_code == 200
+    assert refusal(put(user, upload, 1, video_bytes(1000))) == (400, "PART_TOO_SMALL")
+    assert put(user, upload, 1, video_bytes(LEAST)).status_code == 200
 
 
 def test_a_part_may_be_too_large_to_pass_through_the_service(user: httpx.Client) -> None:
     upload = create(user)
     most = int(user.get(f"/v1/uploads/{upload}").json()["maxPartSizeBytes"])
-    assert refusal(put(user, upload, 1, film(most + 1))) == (413, "CHUNK_TOO_LARGE")
-    assert put(user, upload, 1, film(most)).status_code == 200
+    assert refusal(put(user, upload, 1, video_bytes(most + 1))) == (413, "CHUNK_TOO_LARGE")
+    assert put(user, upload, 1, video_bytes(most)).status_code == 200
 
 
 def test_parts_go_straight_into_the_bucket(user: httpx.Client, endpoint: str, folder: Path) -> None:
-    data = film(2 * LEAST + 1000)
+    data = video_bytes(2 * LEAST + 1000)
     pieces = [data[:LEAST], data[LEAST : 2 * LEAST], data[2 * LEAST :]]
     upload = create(user)
     signed = sign(user, upload, *enumerate(pieces, 1))
@@ -102,7 +102,7 @@ def test_the_bucket_takes_only_the_bytes_that_were_signed(user: httpx.Client) ->
 
 
 def test_one_upload_takes_every_road(on_s3: Service, user: httpx.Client) -> None:
-    data = film(6 * LEAST + 1234)
+    data = video_bytes(6 * LEAST + 1234)
     upload = create(user, sizeBytes=len(data))
 
     def number() -> int:
@@ -124,7 +124,7 @@ def test_one_upload_takes_every_road(on_s3: Service, user: httpx.Client) -> None
 
 def test_streams_that_end_in_peace_leave_no_number_out(user: httpx.Client) -> None:
     """S3 itself wants the numbers of checked parts without a gap."""
-    data = film(3 * LEAST + MIB)
+    data = video_bytes(3 * LEAST + MIB)
     upload = create(user, sizeBytes=len(data))
     for number in range(3):
         start = number * LEAST
@@ -138,7 +138,7 @@ def test_streams_that_end_in_peace_leave_no_number_out(user: httpx.Client) -> No
 
 @pytest.mark.parametrize("size", [MIB, LEAST + MIB])
 def test_an_end_that_is_none_keeps_what_can_be_gone_on_from(user: httpx.Client, size: int) -> None:
-    data = film(2 * LEAST)
+    data = video_bytes(2 * LEAST)
     upload = create(user, sizeBytes=len(data))
     refused = patch(user, upload, 0, data[:size], complete=True)
     assert refusal(refused) == (409, "UPLOAD_INCOMPLETE")

@@ -1,4 +1,4 @@
-"""What is streamed is what was filmed, as programs see it that did not make it."""
+"""Streams match their originals, as independent programs measure it."""
 
 import subprocess
 from pathlib import Path
@@ -17,9 +17,9 @@ from tests.support.tools import require_tool
 LONG = 100
 
 
-def streamed(client: httpx.Client, film: Path, ops: str, folder: Path) -> Path:
-    """The largest size of a film and its sound, as they came over REST from a link, in one file."""
-    media_id = store(client, film.read_bytes(), film.name)["mediaId"]
+def streamed(client: httpx.Client, video: Path, ops: str, folder: Path) -> Path:
+    """The largest rung of a video and its audio, read over REST by a link, in one file."""
+    media_id = store(client, video.read_bytes(), video.name)["mediaId"]
     job = client.post(f"/v1/media/{media_id}:process", json={"ops": ops}).json()["jobId"]
     with client.stream("GET", f"/v1/jobs/{job}:watch", timeout=120) as watch:
         assert list(events(watch))[-1]["state"] == "SUCCEEDED"
@@ -31,28 +31,28 @@ def streamed(client: httpx.Client, film: Path, ops: str, folder: Path) -> Path:
     return made
 
 
-def test_light_and_sound_stay_together_to_the_end_of_a_film_in_chunks(
+def test_video_and_audio_stay_in_sync_to_the_end_of_a_video_in_chunks(
     alice: httpx.Client, tmp_path: Path
 ) -> None:
-    film = flashes(tmp_path, seconds=LONG)
-    offsets = sync_offsets(streamed(alice, film, "stream:min_height=144", tmp_path))
+    video = flashes(tmp_path, seconds=LONG)
+    offsets = sync_offsets(streamed(alice, video, "stream:min_height=144", tmp_path))
     assert len(offsets) == LONG
-    before = sync_offsets(film)
+    before = sync_offsets(video)
     assert all(abs(after - was) < 0.04 for after, was in zip(offsets, before, strict=True)), offsets
 
 
-def test_a_stream_looks_like_its_film(alice: httpx.Client, tmp_path: Path) -> None:
-    film = tmp_path / "film.mp4"
-    picture = "testsrc2=s=640x360:r=30:d=4,noise=alls=6:allf=t,rotate=0.05*sin(t)"
-    inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", "sine=d=4"]
+def test_a_stream_looks_like_its_video(alice: httpx.Client, tmp_path: Path) -> None:
+    video = tmp_path / "video.mp4"
+    image = "testsrc2=s=640x360:r=30:d=4,noise=alls=6:allf=t,rotate=0.05*sin(t)"
+    inputs = ["-f", "lavfi", "-i", image, "-f", "lavfi", "-i", "sine=d=4"]
     options = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-pix_fmt", "yuv420p"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *inputs, *options, str(film)]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *inputs, *options, str(video)]
     subprocess.run(command, check=True)
-    made = streamed(alice, film, "stream:min_height=144", tmp_path)
+    made = streamed(alice, video, "stream:min_height=144", tmp_path)
     found = probe(made)
     assert found.only("video").frames == 120
     assert found.only("video").rate == 30
-    like = likeness(made, film)
+    like = likeness(made, video)
     assert like.psnr > 30, like
     assert like.ssim > 0.92
     assert like.vmaf > 85

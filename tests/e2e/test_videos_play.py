@@ -12,16 +12,16 @@ from tests.support.service import Service
 
 @pytest.fixture(scope="module")
 def media_id(service: Service, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A film of alice."""
-    film = mp4(tmp_path_factory.mktemp("film")) / "video.mp4"
+    """A video of alice."""
+    video = mp4(tmp_path_factory.mktemp("video")) / "video.mp4"
     with client_of(service, "alice") as alice:
-        return str(store(alice, film.read_bytes(), "video.mp4")["mediaId"])
+        return str(store(alice, video.read_bytes(), "video.mp4")["mediaId"])
 
 
 def assert_whole(played: Played) -> None:
     assert played.seconds == pytest.approx(SECONDS, abs=0.2)
     assert played.decoded == pytest.approx(SECONDS * RATE, abs=3)
-    assert played.sound_bytes > 10_000
+    assert played.audio_bytes > 10_000
     assert all(seek.shown is not None for seek in played.seeks)
 
 

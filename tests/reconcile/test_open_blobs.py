@@ -13,7 +13,7 @@ from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.uploads import queries
 from media_service.uploads.discard import DiscardHandler, expire_uploads
 from media_service.uploads.model import NewUpload, UploadSpec, UploadState
-from tests.support.media.small_files import film
+from tests.support.media.small_files import video_bytes
 from tests.support.reconciling import ANN, Service, opened, session
 from tests.support.stores.blobs import put, whole
 
@@ -22,7 +22,7 @@ async def left_behind(service: Service) -> str:
     """What a server leaves that dies between the first part and the session's row; the key."""
     key = service.store.key(new_id())
     session = await service.driver.begin(key)
-    await put(service.driver, key, session, whole(service.driver, film(1000)))
+    await put(service.driver, key, session, whole(service.driver, video_bytes(1000)))
     return key
 
 
@@ -38,7 +38,7 @@ async def test_what_no_upload_has_is_found_and_aborted_once_it_is_old(service: S
 
 async def test_the_workers_sweep_does_the_same_and_can_run_twice(service: Service) -> None:
     await left_behind(service)
-    await session(service, film(8 << 20))
+    await session(service, video_bytes(8 << 20))
     assert await service.reconciler(GRACE).abort_abandoned() == 0
     assert await service.reconciler().abort_abandoned() == 1
     assert await service.reconciler().abort_abandoned() == 0
@@ -46,7 +46,7 @@ async def test_the_workers_sweep_does_the_same_and_can_run_twice(service: Servic
 
 
 async def test_a_session_keeps_its_parts_however_long_it_rests(service: Service) -> None:
-    data = film(8 << 20)
+    data = video_bytes(8 << 20)
     upload_id = await session(service, data)
     assert await service.reconcile(repair=True) == []
     await service.uploads.complete(ANN, upload_id, Checksums())
@@ -61,7 +61,7 @@ async def test_a_blob_that_is_joined_and_not_yet_in_the_catalogue_is_kept(
     service: Service,
 ) -> None:
     """As when the server dies after it completed the blob: the FINISH job will need it."""
-    data = film(8 << 20)
+    data = video_bytes(8 << 20)
     upload_id = await session(service, data)
     async with service.database.connection() as db:
         upload = await queries.get(db, upload_id)
@@ -92,7 +92,7 @@ async def test_what_is_open_beside_a_finished_blob_is_left_over(service: Service
     media_id = await service.upload()
     blob = (await service.known(media_id)).blob
     other = await service.driver.begin(blob.key)
-    await put(service.driver, blob.key, other, whole(service.driver, film(1000)))
+    await put(service.driver, blob.key, other, whole(service.driver, video_bytes(1000)))
     assert await service.kinds() == [Kind.ABANDONED]
     assert await service.reconcile(repair=True) == []
     assert await opened(service) == []
@@ -103,7 +103,7 @@ async def test_what_is_open_beside_a_finished_blob_is_left_over(service: Service
 async def test_bytes_of_an_upload_that_failed_with_its_store_are_kept_until_it_expires(
     on_disk: Service,
 ) -> None:
-    await session(on_disk, film(8 << 20))
+    await session(on_disk, video_bytes(8 << 20))
     await on_disk.execute(
         "update uploads set state = 'FAILED', error_reason = 'STORAGE_UNAVAILABLE'"
     )
@@ -114,7 +114,7 @@ async def test_bytes_of_an_upload_that_failed_with_its_store_are_kept_until_it_e
 
 
 async def test_nothing_is_left_of_an_expired_session_in_any_store(service: Service) -> None:
-    upload_id = await session(service, film(8 << 20))
+    upload_id = await session(service, video_bytes(8 << 20))
     assert len(await opened(service)) == 1
     await service.execute("update uploads set expire_time = now() - interval '1 second'")
     assert await expire_uploads(service.database) == 1

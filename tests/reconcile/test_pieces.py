@@ -4,7 +4,7 @@ from media_service.reconcile.model import Kind
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import piece_key
 from media_service.uploads import queries
-from tests.support.media.small_files import film
+from tests.support.media.small_files import video_bytes
 from tests.support.reconciling import ANN, Service, opened, session
 from tests.support.stores.blobs import put, whole
 
@@ -17,7 +17,7 @@ async def key_of(service: Service, upload_id: str) -> str:
 
 
 async def test_a_piece_is_kept_until_its_blob_is_whole(service: Service) -> None:
-    upload_id = await session(service, film(8 << 20))
+    upload_id = await session(service, video_bytes(8 << 20))
     key = await key_of(service, upload_id)
     piece = piece_key(key, 2)
     await service.driver.put(piece, b"a piece")
@@ -37,11 +37,11 @@ async def test_a_piece_is_kept_until_its_blob_is_whole(service: Service) -> None
 
 
 async def test_an_open_piece_is_kept_as_long(service: Service) -> None:
-    upload_id = await session(service, film(8 << 20))
+    upload_id = await session(service, video_bytes(8 << 20))
     key = await key_of(service, upload_id)
     piece = piece_key(key, 2)
     began = await service.driver.begin(piece)
-    await put(service.driver, piece, began, whole(service.driver, film(1000)))
+    await put(service.driver, piece, began, whole(service.driver, video_bytes(1000)))
     assert await service.reconcile(repair=True) == []
     assert {blob.key for blob in await opened(service)} == {key, piece}
     await service.uploads.complete(ANN, upload_id, Checksums())

@@ -11,14 +11,14 @@ from tests.support.reconciling import reconcile_renditions
 async def public_media(house: House) -> str:
     media_id = await house.new(b"the original")
     await house.show(media_id, "PUBLIC")
-    await house.add(media_id, "small", b"small picture")
+    await house.add(media_id, "small", b"small image")
     await house.settle()
     return media_id
 
 
 async def test_renditions_in_either_store_are_no_orphans(house: House) -> None:
     await public_media(house)
-    await house.add(await house.new(b"another"), "small", b"private picture")
+    await house.add(await house.new(b"another"), "small", b"private image")
     assert await reconcile_renditions(house) == []
 
 
@@ -26,12 +26,12 @@ async def test_a_rendition_that_is_being_added_is_no_orphan(house: House) -> Non
     media_id = await house.new(b"the original")
     await house.show(media_id, "PUBLIC")
     slow = house.public.driver = WaitingDriver(house.steps)
-    adding = asyncio.create_task(house.add(media_id, "small", b"small picture"))
+    adding = asyncio.create_task(house.add(media_id, "small", b"small image"))
     await slow.stored.wait()
     assert await reconcile_renditions(house) == []
     slow.go_on.set()
     await adding
-    assert list((await objects(house.public)).values()) == [b"small picture"]
+    assert list((await objects(house.public)).values()) == [b"small image"]
 
 
 async def test_a_lost_rendition_is_told_with_its_media_and_nobody_is_in_quarantine(
@@ -57,4 +57,4 @@ async def test_what_is_in_quarantine_is_not_public(house: House) -> None:
     assert [found.kind for found in await reconcile_renditions(house)] == [Kind.RECOVERED]
     await house.execute("delete from jobs where kind = 'INGEST'")
     await house.work()
-    assert list((await objects(house.public)).values()) == [b"small picture"]
+    assert list((await objects(house.public)).values()) == [b"small image"]

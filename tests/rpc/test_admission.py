@@ -12,14 +12,14 @@ from grpc_status import rpc_status
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
 from media_service_client import AsyncClient
-from tests.support.media.small_files import film, jpeg
+from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.rpc.streams_of_writes import chunks
 
 Message = upload_service_pb2.WriteUploadRequest
 Upload = upload_pb2.Upload
 KIB = 1 << 10
-DATA = film(64 * KIB)
+DATA = video_bytes(64 * KIB)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ async def hold(caller: Caller) -> Held:
     """Begins an upload; returns once its first half is counted."""
     call = caller.uploads.WriteUpload(metadata=caller.metadata)
     first = Message(data=DATA[: len(DATA) // 2])
-    first.spec.filename = "film.mp4"
+    first.spec.filename = "video.mp4"
     await call.write(first)
     told = dict(await call.initial_metadata())
     return Held(call, told["x-upload-id"])
@@ -110,9 +110,9 @@ async def test_the_client_waits_for_a_place(start: Start, tmp_path: Path) -> Non
     running = await start(max_streams="1")
     ann = await running.caller()
     held = await hold(ann)
-    (tmp_path / "film.mp4").write_bytes(DATA)
+    (tmp_path / "video.mp4").write_bytes(DATA)
     async with AsyncClient(running.address, token=ann.token) as client:
-        waiting = asyncio.create_task(client.upload(tmp_path / "film.mp4"))
+        waiting = asyncio.create_task(client.upload(tmp_path / "video.mp4"))
         assert not (await asyncio.wait({waiting}, timeout=1))[0]
         assert (await held.end()).state == Upload.FINISHED
         assert (await waiting).size_bytes == len(DATA)

@@ -12,7 +12,7 @@ from mediaservice.v1 import media_service_pb2
 from media_service.db.database import Database
 from media_service.media.expiry import expire_due
 from media_service.renditions.delete import purge_due
-from tests.support.media.small_files import film, jpeg, png
+from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rpc.catalogue import (
     Media,
     delete,
@@ -71,7 +71,7 @@ async def test_a_malformed_id_is_refused(ann: Caller) -> None:
 async def test_lists_are_filtered_and_ordered(ann: Caller, bob: Caller) -> None:
     await ann.store(jpeg(), "b.jpg")
     await ann.store(png(), "a.png")
-    await ann.store(film(5000), "c.mp4")
+    await ann.store(video_bytes(5000), "c.mp4")
     await bob.store(jpeg(), "other.jpg")
     assert await names(ann) == ["c.mp4", "a.png", "b.jpg"]
     assert await names(ann, order_by="filename") == ["a.png", "b.jpg", "c.mp4"]

@@ -1,4 +1,4 @@
-"""Documents as callers have them: a page as a picture, and the text."""
+"""Documents as callers have them: a page as an image, and the text."""
 
 import io
 from typing import Any
@@ -47,7 +47,7 @@ async def content(ann: Caller, job: Job) -> bytes:
     return b"".join([message.data async for message in call])
 
 
-async def test_a_page_is_a_picture_like_others(ann: Caller, report: media_pb2.Media) -> None:
+async def test_a_page_of_a_document_is_an_image(ann: Caller, report: media_pb2.Media) -> None:
     job = await made(ann, report.media_id, "page:2,resize:100x")
     assert (job.state, job.rendition.content_type) == (Job.SUCCEEDED, "image/jpeg")
     with Image.open(io.BytesIO(await content(ann, job))) as image:

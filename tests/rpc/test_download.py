@@ -7,10 +7,10 @@ import pytest
 from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import download_service_pb2
 
-from tests.support.media.small_files import film, jpeg
+from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rpc.server import Caller, Running, refused, unknown_id
 
-DATA = film(3_000_000)
+DATA = video_bytes(3_000_000)
 
 
 async def all_of(call: Any) -> list:

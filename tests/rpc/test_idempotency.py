@@ -14,7 +14,7 @@ from psycopg.sql import SQL, Identifier
 from media_service.db.database import Database
 from media_service.ids import new_id
 from media_service.uploads.discard import expire_keys
-from tests.support.media.small_files import film, jpeg, png
+from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rpc.server import Caller, Refusal, Running, Start, refusal, refused
 from tests.support.rpc.sessions import abort, complete, write
 from tests.support.rpc.streams_of_writes import MIB, Message, chunks
@@ -170,7 +170,7 @@ async def test_of_many_equal_calls_at_once_one_creates_the_upload(
 async def test_of_many_equal_files_at_once_one_is_stored(
     ann: Caller, service: Running, size: int
 ) -> None:
-    data, key = film(size), new_id()
+    data, key = video_bytes(size), new_id()
     seen = await asyncio.gather(*(outcome(upload_media(ann, data, key)) for _ in range(8)))
     stored = [media for media in seen if isinstance(media, media_pb2.Media)]
     assert len({media.media_id for media in stored}) == 1
@@ -222,7 +222,7 @@ async def test_however_calls_with_one_key_meet_a_key_has_one_effect(
 
 
 async def test_other_bytes_under_a_key_are_a_conflict(ann: Caller, service: Running) -> None:
-    data, key = film(2 * MIB), new_id()
+    data, key = video_bytes(2 * MIB), new_id()
     first = await upload_media(ann, data, key)
     for other in (data[:-1] + b"?", data[:-1], data + b"?", jpeg()):
         told = await refused(upload_media(ann, other, key))
@@ -243,7 +243,7 @@ async def test_a_file_that_was_refused_frees_its_key(ann: Caller) -> None:
 
 
 async def test_a_file_whose_sender_left_frees_its_key(ann: Caller, service: Running) -> None:
-    key, data = new_id(), film(3 * MIB)
+    key, data = new_id(), video_bytes(3 * MIB)
 
     async def halt() -> AsyncIterator[UploadMedia]:
         for message in body(data[:-1], key, "a.jpg"):
@@ -268,7 +268,7 @@ async def test_the_key_of_a_server_that_died_is_taken_over_and_its_late_call_has
     ann: Caller, service: Running
 ) -> None:
     """As if the first server had lost its lease while it still stores the file."""
-    key, data = new_id(), film(3 * MIB)
+    key, data = new_id(), video_bytes(3 * MIB)
     go_on = asyncio.Event()
 
     async def slow() -> AsyncIterator[UploadMedia]:
@@ -309,7 +309,7 @@ async def test_a_media_that_is_gone_is_not_stored_again(ann: Caller, service: Ru
 async def test_a_stream_that_repeats_a_request_id_continues_the_upload(
     ann: Caller, service: Running
 ) -> None:
-    data, key = film(5 * MIB), new_id()
+    data, key = video_bytes(5 * MIB), new_id()
     messages = chunks(data[: 3 * MIB], finish=False)
     messages[0].request_id = key
     begun = await ann.write(messages)

@@ -21,7 +21,7 @@ from mediaservice.v1 import (
 
 from media_service.db.database import Database
 from media_service.jobs.service import forget_ended
-from tests.support.media.small_files import film, jpeg
+from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rpc.jobs import (
     Job,
     Operation,
@@ -73,7 +73,7 @@ async def test_a_pipeline_becomes_a_rendition(working: Running) -> None:
     assert made in known.renditions
 
 
-async def test_a_picture_that_takes_long_tells_how_far_it_is(working: Running) -> None:
+async def test_a_long_job_reports_its_progress(working: Running) -> None:
     ann = await working.caller()
     media = await ann.store(jpeg(width=64, height=48))
     ops = "resize:5000x5000:fit=fill:enlarge=true,blur:20,convert:WEBP:effort=6"
@@ -118,7 +118,7 @@ async def test_a_name_is_given_to_what_is_made_last(working: Running) -> None:
     assert (first.rendition_name, first.HasField("rendition")) == ("mine", False), "it was replaced"
 
 
-async def test_a_picture_that_cannot_be_read_fails_the_job_with_a_reason(working: Running) -> None:
+async def test_an_image_that_cannot_be_read_fails_the_job_with_a_reason(working: Running) -> None:
     ann = await working.caller()
     data = jpeg(width=64, height=48)
     media = await ann.store(data[: len(data) // 2])
@@ -127,7 +127,7 @@ async def test_a_picture_that_cannot_be_read_fails_the_job_with_a_reason(working
     assert job.error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
 
 
-async def test_other_pictures_are_looked_for_again_when_the_job_runs(start: Start) -> None:
+async def test_overlays_are_looked_up_again_when_the_job_runs(start: Start) -> None:
     service = await start()
     ann = await service.caller()
     media, logo = await ann.store(jpeg(width=64, height=48)), await ann.store(jpeg())
@@ -302,14 +302,14 @@ async def test_a_job_whose_media_is_full_by_then_fails_with_a_reason(start: Star
     assert (await ended(ann, ingest.job_id)).state == Job.SUCCEEDED
     request = media_service_pb2.GetMediaRequest(media_id=media.media_id)
     names = {r.name for r in (await ann.call(ann.media.GetMedia, request)).renditions}
-    assert {"small", "medium", "large"} < names, "every picture gets these"
+    assert {"small", "medium", "large"} < names, "every image gets these"
 
 
-async def test_only_ones_own_pictures_are_taken(ann: Caller, bob: Caller) -> None:
+async def test_only_ones_own_images_can_be_overlays(ann: Caller, bob: Caller) -> None:
     mine, theirs, video = (
         await ann.store(jpeg()),
         await bob.store(jpeg()),
-        await ann.store(film(5000)),
+        await ann.store(video_bytes(5000)),
     )
     for media_id, ops, wrong in (
         (theirs.media_id, "negate", "MEDIA_NOT_FOUND"),

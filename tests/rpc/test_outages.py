@@ -12,7 +12,7 @@ from mediaservice.v1 import upload_service_pb2, upload_service_pb2_grpc
 
 from media_service import app
 from media_service.config import load
-from tests.support.media.small_files import film
+from tests.support.media.small_files import video_bytes
 from tests.support.rpc.catalogue import listed
 from tests.support.rpc.server import SECRET, Caller, Running, Start, refusal, refused, token
 from tests.support.rpc.streams_of_writes import MIB, Message, chunks
@@ -58,7 +58,7 @@ async def test_a_stopping_server_keeps_what_came_and_says_so(
             "MEDIA_JWT_SECRET": SECRET,
         }
     )
-    data = film(2 * MIB)
+    data = video_bytes(2 * MIB)
     go_on = asyncio.Event()
     async with app.server(config, port=0) as server:
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}")

@@ -10,7 +10,7 @@ from mediaservice.v1 import upload_pb2
 from media_service.ids import new_id
 from media_service_client import AsyncClient, Client, MediaServiceError
 from media_service_client.plan import PART
-from tests.support.media.small_files import film
+from tests.support.media.small_files import video_bytes
 from tests.support.rpc.held_calls import Held
 from tests.support.rpc.parts import listed, named, put, sign
 from tests.support.rpc.server import Running, token
@@ -23,7 +23,7 @@ SIZE = 2 * PART + 12345
 
 @pytest.fixture(scope="module")
 def data() -> bytes:
-    return film(SIZE)
+    return video_bytes(SIZE)
 
 
 async def store(kind: str, service: Running, *arguments: object, **options: object) -> object:
@@ -38,14 +38,14 @@ async def store(kind: str, service: Running, *arguments: object, **options: obje
 async def test_a_file_goes_up_in_parts(
     kind: str, service: Running, data: bytes, tmp_path: Path
 ) -> None:
-    file = tmp_path / "film.mp4"
+    file = tmp_path / "video.mp4"
     file.write_bytes(data)
     seen: list[tuple[int, int]] = []
     media = await store(
         kind, service, file, parallel=3, progress=lambda done, total: seen.append((done, total))
     )
     assert media.checksums.crc32c == crc32c_of(data)
-    assert media.filename == "film.mp4"
+    assert media.filename == "video.mp4"
     assert seen[-1] == (SIZE, SIZE)
     ann = await service.caller("ann")
     assert await ann.content(media.media_id) == data
@@ -215,7 +215,7 @@ async def test_a_request_id_stores_a_file_once(
 async def test_the_first_failure_ends_all(
     kind: str, service: Running, data: bytes, tmp_path: Path
 ) -> None:
-    file = tmp_path / "film.mp4"
+    file = tmp_path / "video.mp4"
     file.write_bytes(data)
 
     def cut_off(done: int, total: int) -> None:

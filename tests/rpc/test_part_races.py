@@ -11,7 +11,7 @@ import pytest
 from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
-from tests.support.media.small_files import film, jpeg
+from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rpc.parts import Put, complete, files, listed, named, put, sign
 from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.rpc.sessions import abort, write
@@ -108,7 +108,7 @@ async def test_a_part_that_is_looked_for_while_it_is_put_stays(on_gcs: Caller, g
             await listed(on_gcs, upload_id)
 
     pollers = [asyncio.create_task(poll()) for _ in range(4)]
-    parts = [film(100_000 + n) for n in range(24)]
+    parts = [video_bytes(100_000 + n) for n in range(24)]
     for at in range(0, len(parts), 8):
         await asyncio.gather(*(put(on_gcs, upload_id, n + 1, parts[n]) for n in range(at, at + 8)))
     over.set()
@@ -136,7 +136,7 @@ async def test_a_number_that_could_not_be_signed_is_as_free_as_before(on_gcs: Ca
 
 
 async def test_nothing_follows_a_part_that_is_too_small_for_it(on_s3: Caller) -> None:
-    data = film(6 * MIB)
+    data = video_bytes(6 * MIB)
     upload_id = (await on_s3.create()).upload_id
     await put(on_s3, upload_id, 1, data[: 5 * MIB])
     await put(on_s3, upload_id, 2, data[5 * MIB :])
@@ -148,7 +148,7 @@ async def test_nothing_follows_a_part_that_is_too_small_for_it(on_s3: Caller) ->
 
 
 async def test_an_end_that_contradicts_the_beginning_is_none(on_s3: Caller) -> None:
-    data = film(6 * MIB)
+    data = video_bytes(6 * MIB)
     upload_id = (await on_s3.create(checksums={"crc32c": crc32c_of(data)})).upload_id
     wrong = Write(upload_id=upload_id, data=data[:MIB], finish=True)
     wrong.checksums.crc32c = 1
@@ -228,7 +228,9 @@ async def test_two_servers_take_the_parts_of_one_upload(start: Start, service: R
     callers = [await (await start()).caller("ann"), await service.caller("ann")]
     for _ in range(5):
         rivals = {
-            (n, mark): film(MIB)[:-2] + bytes([n, mark]) for n in range(1, 7) for mark in (0, 1)
+            (n, mark): video_bytes(MIB)[:-2] + bytes([n, mark])
+            for n in range(1, 7)
+            for mark in (0, 1)
         }
         upload_id = (await callers[0].create()).upload_id
         await asyncio.gather(
@@ -249,7 +251,7 @@ async def test_two_servers_take_the_parts_of_one_upload(start: Start, service: R
 async def test_parts_go_on_behind_a_stream_that_went_on_behind_parts(
     ann: Caller, service: Running
 ) -> None:
-    data = film(9 * MIB)
+    data = video_bytes(9 * MIB)
     upload_id = (await ann.create(size_bytes=len(data))).upload_id
     await put(ann, upload_id, 1, data[: 2 * MIB])
 

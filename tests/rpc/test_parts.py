@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mediaservice.v1 import upload_service_pb2
 
-from tests.support.media.small_files import film, jpeg
+from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rpc.parts import (
     MIB,
     Part,
@@ -37,7 +37,7 @@ def cut(data: bytes, count: int) -> list[bytes]:
 
 @pytest.mark.parametrize("said", [None, 0], ids=["of a known size", "of no known size"])
 async def test_parts_come_side_by_side_in_any_order(ann: Caller, said: int | None) -> None:
-    data = film(8 * MIB + 12345)
+    data = video_bytes(8 * MIB + 12345)
     upload = await ann.create(size_bytes=len(data))
     assert upload.next_part_number == 1
     parts = cut(data, 9)
@@ -61,7 +61,7 @@ async def test_parts_come_side_by_side_in_any_order(ann: Caller, said: int | Non
 
 async def test_a_declared_sha256_is_checked_by_reading_the_parts_back(working: Running) -> None:
     ann = await working.caller("ann")
-    data = film(3 * MIB)
+    data = video_bytes(3 * MIB)
     for declared, state in (
         (hashlib.sha256(data).digest(), Upload.FINISHED),
         (hashlib.sha256(b"other").digest(), Upload.FAILED),
@@ -76,7 +76,7 @@ async def test_a_declared_sha256_is_checked_by_reading_the_parts_back(working: R
 
 
 async def test_the_same_bytes_again_are_the_same_part(ann: Caller) -> None:
-    data = film(MIB)
+    data = video_bytes(MIB)
     upload_id = (await ann.create()).upload_id
     first = await put(ann, upload_id, 1, data)
     assert await put(ann, upload_id, 1, data) == first == named(1, data)
@@ -94,7 +94,7 @@ async def test_other_bytes_under_a_taken_number_are_refused(ann: Caller) -> None
 
 
 async def test_a_part_has_the_size_that_was_said(ann: Caller) -> None:
-    data = film(3 * MIB)
+    data = video_bytes(3 * MIB)
     upload_id = (await ann.create()).upload_id
     for number, part in enumerate(cut(data, 3), 1):
         more = await refused(put(ann, upload_id, number, part, size=MIB - 1))
@@ -112,7 +112,7 @@ async def test_of_many_who_put_a_number_at_once_one_decides_what_it_is(
     ann: Caller, more: int
 ) -> None:
     upload_id = (await ann.create()).upload_id
-    rivals = [film(MIB + n * more)[:-1] + bytes([n]) for n in range(4)] * 2
+    rivals = [video_bytes(MIB + n * more)[:-1] + bytes([n]) for n in range(4)] * 2
 
     async def attempt(data: bytes) -> Part | Refusal:
         try:
@@ -139,7 +139,7 @@ async def test_numbers_are_from_1_to_10000(ann: Caller, number: int) -> None:
 
 async def test_completing_names_the_parts_that_are_missing(ann: Caller) -> None:
     upload_id = (await ann.create()).upload_id
-    parts = cut(film(9000), 9)
+    parts = cut(video_bytes(9000), 9)
     for number in (2, 3, 6, 9):
         await put(ann, upload_id, number, parts[number - 1])
     told = await refused(complete(ann, upload_id))
@@ -176,7 +176,7 @@ async def test_the_callers_list_must_be_what_is_here(ann: Caller) -> None:
 
 
 async def test_a_stream_does_not_pass_parts_that_wait_behind_a_gap(ann: Caller) -> None:
-    data = film(5000)
+    data = video_bytes(5000)
     upload_id = (await ann.create()).upload_id
     parts = cut(data, 5)
     await put(ann, upload_id, 1, parts[0])
@@ -216,7 +216,7 @@ async def test_a_part_takes_the_upload_from_a_stream(ann: Caller) -> None:
 
 async def test_what_counts_of_a_stream_that_never_ended_is_a_part(ann: Caller) -> None:
     upload_id = (await ann.create()).upload_id
-    data = film(3 * MIB)
+    data = video_bytes(3 * MIB)
     sent = asyncio.Event()
 
     async def endless() -> AsyncIterator[upload_service_pb2.WriteUploadRequest]:
@@ -367,7 +367,7 @@ async def test_one_upload_takes_all_roads_one_after_the_other(
     for road, count in steps:
         now = await ann.get_upload(upload_id)
         assert now.committed_size_bytes == len(data)
-        new = [film(700 + n) for n in range(count)]
+        new = [video_bytes(700 + n) for n in range(count)]
         if road == "stream":
             for piece in new:
                 await write(ann, upload_id, piece, offset=len(data))

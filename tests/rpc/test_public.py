@@ -16,7 +16,7 @@ from tests.support.renditions import give
 from tests.support.rpc.server import Caller, Running, Start, refused
 
 Media = media_pb2.Media
-SMALL = b"a small picture"
+SMALL = b"a small image"
 
 
 async def get(caller: Caller, media_id: str) -> Media:
@@ -146,13 +146,13 @@ async def test_a_worker_moves_renditions_to_where_they_belong(start: Start) -> N
 
 
 async def test_public_urls_lead_to_the_cdn_where_there_is_one(start: Start) -> None:
-    service = await start(cdn_base_url="https://cdn.example/pictures/")
+    service = await start(cdn_base_url="https://cdn.example/images/")
     ann = await service.caller("ann")
     stored = await ann.store(jpeg())
     await update(ann, ["visibility"], media_id=stored.media_id, visibility=Media.PUBLIC)
     await give(service.environ, stored.media_id, "small", SMALL)
     (small,) = (await get(ann, stored.media_id)).renditions
-    key = small.public_url.removeprefix("https://cdn.example/pictures/")
+    key = small.public_url.removeprefix("https://cdn.example/images/")
     assert (service.data_dir / "public" / key).read_bytes() == SMALL
 
 

@@ -1,4 +1,4 @@
-"""RenderImage: pictures made of pictures, while somebody waits for them."""
+"""RenderImage: images rendered while the request waits."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +16,7 @@ from media_service.codecs.image_renderer import ImageRenderer, RenderedImage
 from media_service.renders import cache
 from media_service.renders.buffered_renders import BufferedRenders
 from media_service.renders.fair_queue import FairQueue
-from tests.support.media.small_files import film, gif, jpeg, noise, png
+from tests.support.media.small_files import gif, jpeg, noise, png, video_bytes
 from tests.support.rpc.links import Anybody, link, somebody
 from tests.support.rpc.renders import Answer, render
 from tests.support.rpc.server import Caller, Running, Start, refused, unknown_id
@@ -28,7 +28,7 @@ OLDER = ("accept", "image/webp,*/*")
 
 
 async def ready(caller: Caller, data: bytes, filename: str = "beach.jpg") -> str:
-    """Stores a picture; its id, once it was inspected."""
+    """Stores an image and returns its id after its inspection."""
     small = len(data) < 1 << 20
     media_id = (await (caller.store(data, filename) if small else caller.store_all(data))).media_id
 
@@ -54,7 +54,7 @@ async def media_id(cat: Caller) -> str:
 
 @pytest.fixture
 def renders(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The pipelines of all pictures that are made from now on."""
+    """The pipelines of all renders from now on."""
     made: list[str] = []
     really = ImageRenderer.render
 
@@ -71,7 +71,7 @@ def renders(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def kept(service: Running, count: int) -> None:
-    """Returns once so many pictures are kept, and their bytes are."""
+    """Returns once so many renders and their bytes are stored."""
 
     async def look() -> bool:
         async with service.database() as db:
@@ -91,7 +91,7 @@ def stored(service: Running) -> set[Path]:
 # What comes out.
 
 
-async def test_a_picture_is_made_as_it_was_asked_for(cat: Caller, media_id: str) -> None:
+async def test_an_image_is_rendered_as_requested(cat: Caller, media_id: str) -> None:
     answer = await render(cat, media_id, width=20, format=Operation.WEBP)
     assert (answer.image.format, answer.size) == ("WEBP", (20, 15))
     assert answer.headers["x-content-type"] == "image/webp"
@@ -156,7 +156,7 @@ async def test_a_format_that_was_asked_for_does_not_vary(cat: Caller, media_id: 
         assert (answer.image.format, answer.headers["vary"]) == ("PNG", "authorization")
 
 
-async def test_negotiated_or_asked_for_it_is_the_same_picture(
+async def test_a_negotiated_format_and_a_requested_one_share_a_render(
     cat: Caller, media_id: str, renders: list[str]
 ) -> None:
     negotiated = await render(cat, media_id, OLDER, width=20)
@@ -166,7 +166,7 @@ async def test_negotiated_or_asked_for_it_is_the_same_picture(
     assert len(renders) == 1
 
 
-async def test_a_picture_too_long_for_what_is_taken_comes_in_what_can_hold_it(
+async def test_an_image_too_long_for_the_accepted_formats_gets_one_that_can_hold_it(
     cat: Caller, renders: list[str]
 ) -> None:
     """AVIF ends at 16384 pixels, WebP at 16383."""
@@ -256,8 +256,8 @@ async def test_what_is_not_inspected_yet_is_not_ready(ann: Caller) -> None:
     assert told.headers["retry-after"] == "1"
 
 
-async def test_what_is_no_picture_is_refused(ann: Caller) -> None:
-    media = await ann.store(film(100_000), "a.mp4")
+async def test_media_other_than_images_are_refused(ann: Caller) -> None:
+    media = await ann.store(video_bytes(100_000), "a.mp4")
     told = await refused(render(ann, media.media_id, width=20))
     assert told.reason == "OPERATION_NOT_APPLICABLE"
     signed = download_service_pb2.SignUrlRequest(media_id=media.media_id, ops="negate")
@@ -276,9 +276,7 @@ async def test_of_what_could_not_be_read_when_it_came_nothing_is_made(
     assert renders == []
 
 
-async def test_only_the_owner_has_pictures_made(
-    cat: Caller, working: Running, media_id: str
-) -> None:
+async def test_only_the_owner_can_render(cat: Caller, working: Running, media_id: str) -> None:
     dan = await working.caller("dan")
     assert (await refused(render(dan, media_id, width=20))).reason == "MEDIA_NOT_FOUND"
     writer = await working.caller("cat", scope="uploads.write")
@@ -306,7 +304,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> "Held":
 
 
 class Held:
-    """Pictures that are made, and then wait until they may go on."""
+    """Holds renders until the test lets them continue."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.go_on = asyncio.Event()
@@ -373,7 +371,7 @@ async def test_what_the_last_one_did_not_wait_for_is_there_for_the_next(
 
 
 async def test_one_too_many_is_refused_and_others_have_their_turn(start: Start, held: Held) -> None:
-    """With one child there are 66 places; two pictures are opened at once."""
+    """With one child there are 66 places; two originals are opened at once."""
     service = await start(work=True, render_children="1")
     cat, dan = await service.caller("cat"), await service.caller("dan")
     media_id, dans = await ready(cat, jpeg()), await ready(dan, jpeg())
@@ -431,7 +429,7 @@ async def test_what_was_made_is_kept_also_for_the_next_server(
         assert second.headers[name] == first.headers[name]
 
 
-async def test_a_picture_whose_bytes_are_lost_is_made_again(
+async def test_a_cached_render_without_its_bytes_is_rendered_again(
     cat: Caller, working: Running, media_id: str, renders: list[str]
 ) -> None:
     before = stored(working)
@@ -450,7 +448,7 @@ async def is_one(found: set[Path]) -> bool:
     return len(found) == 1
 
 
-async def test_a_picture_that_is_not_the_owners_any_more_leaves_nothing(
+async def test_a_render_of_a_purged_media_leaves_nothing(
     cat: Caller, working: Running, media_id: str
 ) -> None:
     before = stored(working)
@@ -489,7 +487,7 @@ async def test_a_format_that_cannot_be_written_is_refused_before_anything_is_don
     assert renders == []
 
 
-async def test_a_picture_is_found_and_kept_without_a_look_at_other_renditions(
+async def test_a_render_is_found_and_stored_without_loading_other_renditions(
     cat: Caller, media_id: str, working: Running
 ) -> None:
     """Of which a media may have many."""
@@ -499,7 +497,7 @@ async def test_a_picture_is_found_and_kept_without_a_look_at_other_renditions(
     assert (await render(cat, media_id, width=20)).size == (20, 15)
 
 
-async def test_a_large_picture_comes_from_the_store(
+async def test_a_large_render_is_served_from_the_store(
     cat: Caller, working: Running, renders: list[str]
 ) -> None:
     """It is kept before the answer: many of them would not fit into memory."""
@@ -514,7 +512,7 @@ async def test_a_large_picture_comes_from_the_store(
     assert (part.content, len(renders)) == (answer.content[:10], 1)
 
 
-async def test_a_picture_counts_in_memory_until_its_reader_has_it(
+async def test_a_render_counts_as_buffered_until_its_reader_has_it(
     monkeypatch: pytest.MonkeyPatch, start: Start
 ) -> None:
     """Whoever reads slowly holds it, long after it was stored."""
@@ -582,7 +580,7 @@ async def anybody(working: Running) -> AsyncIterator[Anybody]:
         yield anybody
 
 
-async def test_a_link_leads_to_just_its_picture(
+async def test_a_link_opens_only_its_own_render(
     cat: Caller, anybody: Anybody, media_id: str, renders: list[str]
 ) -> None:
     token = await link(cat, media_id, ops="resize:20x,convert:webp")
@@ -607,7 +605,7 @@ async def test_a_link_without_a_format_gives_the_best_that_is_taken(
         assert answer.headers["vary"] == "accept"
 
 
-async def test_a_link_to_a_picture_ends_with_its_media_and_waits_for_it(
+async def test_a_link_to_a_render_ends_with_its_media_and_waits_for_it(
     ann: Caller, service: Running
 ) -> None:
     """Without a worker."""

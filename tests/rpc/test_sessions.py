@@ -11,7 +11,7 @@ from mediaservice.v1 import media_service_pb2, upload_service_pb2
 
 from media_service.db.database import Database
 from media_service.uploads.discard import expire_uploads
-from tests.support.media.small_files import film, jpeg, png
+from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.rpc.sessions import Upload, abort, complete, write
 from tests.support.rpc.streams_of_writes import MIB, chunks
@@ -149,7 +149,7 @@ async def test_completing_too_early_names_what_is_missing_and_changes_nothing(an
 
 @pytest.mark.parametrize("pieces", [1, 2, 5])
 async def test_pieces_written_by_several_streams_are_joined(ann: Caller, pieces: int) -> None:
-    data = film(3 * MIB + 17)
+    data = video_bytes(3 * MIB + 17)
     upload = await ann.create(size_bytes=len(data))
     step = len(data) // pieces + 1
     for start in range(0, len(data), step):
@@ -168,7 +168,7 @@ async def test_a_declared_sha256_that_needs_a_read_goes_through_verifying(
     working: Running,
 ) -> None:
     ann = await working.caller()
-    data = film(MIB)
+    data = video_bytes(MIB)
     upload = await ann.create(checksums={"sha256": hashlib.sha256(data).digest()})
     await write(ann, upload.upload_id, data[:1000])
     await write(ann, upload.upload_id, data[1000:], 1000)
@@ -181,7 +181,7 @@ async def test_a_declared_sha256_that_needs_a_read_goes_through_verifying(
 
 async def test_a_declared_sha256_that_differs_is_found_by_the_read(working: Running) -> None:
     ann = await working.caller()
-    data = film(MIB)
+    data = video_bytes(MIB)
     upload = await ann.create(checksums={"sha256": hashlib.sha256(b"other").digest()})
     await write(ann, upload.upload_id, data[:1000])
     await write(ann, upload.upload_id, data[1000:], 1000)
@@ -287,7 +287,7 @@ async def test_an_upload_that_rested_too_long_expires_and_loses_its_bytes(
 
 
 async def test_a_watch_shows_progress_and_ends_with_the_end(ann: Caller) -> None:
-    data = film(MIB)
+    data = video_bytes(MIB)
     upload = await ann.create()
     states: list[tuple[int, int]] = []
 

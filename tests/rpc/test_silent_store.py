@@ -13,7 +13,7 @@ from mediaservice.v1 import media_pb2
 from media_service.storage.blob_store import BlobStore, open_store
 from media_service.storage.drivers.gcs.driver import GcsDriver
 from media_service.storage.drivers.s3.driver import S3Driver
-from tests.support.media.small_files import film, jpeg
+from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rpc.catalogue import listed, until_done
 from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.rpc.streams_of_writes import MIB, chunks
@@ -90,10 +90,10 @@ async def is_told(call: Awaitable[object]) -> None:
 
 async def test_callers_are_told_and_go_on_when_it_speaks_again(house: House) -> None:
     ann, network = house.ann, house.network
-    data, picture = film(2 * PART + MIB), jpeg()
+    data, image = video_bytes(2 * PART + MIB), jpeg()
     upload_id = (await ann.create(size_bytes=len(data))).upload_id
     await ann.write(chunks(data[:PART], upload_id=upload_id, finish=False))
-    kept = await ann.store(picture)
+    kept = await ann.store(image)
     assert (await until_done(ann, kept.media_id)).state == media_pb2.Media.READY
 
     network.fault = lambda request, body: "silent"
@@ -118,7 +118,7 @@ async def test_callers_are_told_and_go_on_when_it_speaks_again(house: House) -> 
     assert (await ann.get_upload(upload_id)).committed_size_bytes == PART
     done = await ann.write(chunks(data, upload_id=upload_id, start=PART))
     assert await ann.content(done.media.media_id) == data
-    assert await ann.content(kept.media_id) == picture
+    assert await ann.content(kept.media_id) == image
     stored = await ann.store(jpeg(32, 32))
     assert await ann.content(stored.media_id) == jpeg(32, 32)
 

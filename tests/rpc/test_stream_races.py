@@ -121,7 +121,7 @@ async def worker(service: Running, **settings: str) -> AsyncIterator[None]:
 
 
 async def ordered(caller: Caller, ops: str = OPS) -> tuple[str, str]:
-    """A film of four parts, and the job that streams it. Without sound, which takes longest."""
+    """A video of four chunks without audio, and the job that streams it."""
     media = await caller.store_all(counted(101, audio_tracks=0))
     return media.media_id, (await process(caller, media.media_id, ops)).job_id
 

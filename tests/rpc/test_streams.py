@@ -1,4 +1,4 @@
-"""Films that are streamed: played while they are made, whole in the end, and nobody else's."""
+"""Streams: playable while they are encoded, complete at the end, and private to their owner."""
 
 import asyncio
 import re
@@ -89,7 +89,7 @@ async def streamed(caller: Caller, data: bytes, ops: str = OPS) -> tuple[str, Jo
     return media.media_id, job
 
 
-async def test_a_film_is_streamed_in_all_sizes_that_it_has(
+async def test_a_video_is_streamed_in_every_size_up_to_its_own(
     streaming: Running, tmp_path: Path
 ) -> None:
     ann = await streaming.caller()
@@ -111,14 +111,14 @@ async def test_a_film_is_streamed_in_all_sizes_that_it_has(
         assert played.durations[:-1] == pytest.approx([0.667, 1.335, 2.002, 2.002], abs=0.001)
         assert sum(played.durations) == pytest.approx(210 * 1001 / 30000, abs=0.001)
         assert played.playlist.endswith("#EXT-X-ENDLIST\n")
-    sound = await play(ann, media_id, found[0].replace("240p", "a1"), tmp_path)
-    assert audio_seconds(sound.path) == pytest.approx(7, abs=0.03)
+    audio = await play(ann, media_id, found[0].replace("240p", "a1"), tmp_path)
+    assert audio_seconds(audio.path) == pytest.approx(7, abs=0.03)
     frames = await text(ann, media_id, found[0].replace("playlist", "iframes"))
     assert "#EXT-X-I-FRAMES-ONLY" in frames
     assert frames.count("#EXT-X-BYTERANGE") == len(played.durations)
 
 
-async def test_chunks_are_joined_without_a_picture_more_or_less(
+async def test_chunks_are_joined_without_an_extra_or_missing_frame(
     streaming: Running, tmp_path: Path
 ) -> None:
     ann = await streaming.caller()
@@ -134,7 +134,7 @@ async def test_chunks_are_joined_without_a_picture_more_or_less(
     assert [job.type for job in await listed(ann, media_id=media_id)] == [Job.PROCESS, Job.INGEST]
 
 
-async def test_a_film_plays_before_it_is_whole(streaming: Running, tmp_path: Path) -> None:
+async def test_a_stream_plays_before_it_is_complete(streaming: Running, tmp_path: Path) -> None:
     ann = await streaming.caller()
     media = await ann.store_all(made(["testsrc2=s=426x240:r=30:d=40", "sine=d=40"]))
     job = await process(ann, media.media_id, OPS)
@@ -152,7 +152,7 @@ async def test_a_film_plays_before_it_is_whole(streaming: Running, tmp_path: Pat
         found = await begun()
     working = encoders()
     for encoder in working:  # so that it is still at work while it is played
-        with suppress(psutil.NoSuchProcess):  # that of the sound may have ended
+        with suppress(psutil.NoSuchProcess):  # the one of the audio may have ended
             encoder.suspend()
     played = await play(ann, media.media_id, found[0], tmp_path)
     assert "#EXT-X-ENDLIST" not in played.playlist
@@ -168,7 +168,7 @@ async def test_a_film_plays_before_it_is_whole(streaming: Running, tmp_path: Pat
     assert 'type="static"' in await text(ann, media.media_id, "manifest.mpd")
 
 
-async def test_a_cut_film_is_streamed_from_its_cut_on(streaming: Running, tmp_path: Path) -> None:
+async def test_a_cut_video_is_streamed_from_its_cut_on(streaming: Running, tmp_path: Path) -> None:
     ann = await streaming.caller()
     media_id, job = await streamed(
         ann, counted(12, "10", "256x144"), f"clip:3.5:8,mute,speed:0.5,{OPS}"
@@ -182,17 +182,17 @@ async def test_a_cut_film_is_streamed_from_its_cut_on(streaming: Running, tmp_pa
     assert "AUDIO" not in await text(ann, media_id, "master.m3u8")
 
 
-# One shade more or less, where a cut lies between two pictures.
+# One shade more or less, where a cut lies between two frames.
 STEPS = 6
 
 
-async def test_every_sound_and_subtitle_can_be_chosen(streaming: Running, tmp_path: Path) -> None:
+async def test_every_audio_and_subtitle_track_is_listed(streaming: Running, tmp_path: Path) -> None:
     subtitles = tmp_path / "en.srt"
     subtitles.write_text("1\n00:00:01,000 --> 00:00:02,000\nGood evening\n")
-    film, whole = tmp_path / "film.mp4", tmp_path / "whole.mp4"
-    film.write_bytes(counted(4, "5", "256x144", 2))
+    video, whole = tmp_path / "video.mp4", tmp_path / "whole.mp4"
+    video.write_bytes(counted(4, "5", "256x144", 2))
     ffmpeg(
-        *("-i", str(film), "-i", str(subtitles), "-map", "0", "-map", "1", "-c", "copy"),
+        *("-i", str(video), "-i", str(subtitles), "-map", "0", "-map", "1", "-c", "copy"),
         *("-c:s", "mov_text", "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fra"),
         *("-metadata:s:s:0", "language=eng", str(whole)),
     )
@@ -201,8 +201,8 @@ async def test_every_sound_and_subtitle_can_be_chosen(streaming: Running, tmp_pa
     media_id, job = await streamed(ann, data)
     assert job.state == Job.SUCCEEDED, job.error
     master = await text(ann, media_id, "master.m3u8")
-    sounds = re.findall(r'TYPE=AUDIO.*LANGUAGE="(\w+)",DEFAULT=(\w+)', master)
-    assert sounds == [("eng", "YES"), ("fra", "NO")]
+    audio_tracks = re.findall(r'TYPE=AUDIO.*LANGUAGE="(\w+)",DEFAULT=(\w+)', master)
+    assert audio_tracks == [("eng", "YES"), ("fra", "NO")]
     (address,) = re.findall(r'TYPE=SUBTITLES.*URI="(.+)"', master)
     assert "1.vtt" in await text(ann, media_id, address)
     words = await text(ann, media_id, address.replace("playlist.m3u8", "1.vtt"))
@@ -305,7 +305,7 @@ async def test_who_may_see_a_stream_may_see_its_storyboard_and_no_other_renditio
         for name in ("storyboard", "board"):
             times = (await get(f"{name}.vtt/content")).decode()
             (line, *_) = [line for line in times.splitlines() if "#xywh=" in line]
-            # As a player finds the pictures.
+            # As a player finds the I-frames.
             sheet = urljoin(f"{name}.vtt/content", line.partition("#")[0])
             assert (await get(sheet)).startswith(b"\xff\xd8"), get
         for other in ("p/content", "none.vtt/content"):
@@ -352,7 +352,7 @@ async def test_cancelling_kills_the_encoders_at_once_and_leaves_nothing(
     assert (await cancel(ann, job.job_id)).state == Job.CANCELLED
 
 
-async def test_a_film_of_which_a_part_is_broken_fails_with_a_reason(streaming: Running) -> None:
+async def test_a_partly_broken_video_fails_with_a_reason(streaming: Running) -> None:
     ann = await streaming.caller()
     data = bytearray(counted(101, "5", "256x144"))
     for place in range(len(data) // 2, len(data) - 1000, 7):
@@ -373,14 +373,14 @@ async def test_a_stream_has_no_other_name_and_nothing_else_has_its(streaming: Ru
         assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["rendition_name"])
 
 
-async def test_sounds_alone_are_not_streamed(streaming: Running) -> None:
+async def test_audio_alone_is_not_streamed(streaming: Running) -> None:
     ann = await streaming.caller()
     data = made(["sine=d=3"])
     _, job = await streamed(ann, data)
     assert (job.state, reason(job)) == (Job.FAILED, "OPERATION_NOT_APPLICABLE")
 
 
-async def test_films_get_their_presets_by_themselves(start: Start) -> None:
+async def test_presets_run_for_new_videos(start: Start) -> None:
     service = await start(
         work=True, video_presets="stream=stream;poster=frame:1,resize:100x", **SIZES
     )
@@ -446,26 +446,24 @@ async def test_anybody_plays_a_public_stream_and_nobody_once_it_is_private(
 async def shades(
     ann: Caller, data: bytes, folder: Path, ops: str = OPS
 ) -> tuple[list[int], list[float]]:
-    """The luma of each picture of a stream, and when it is shown."""
+    """The luma of each frame of a stream, and when it is shown."""
     media_id, job = await streamed(ann, data, ops)
     assert job.state == Job.SUCCEEDED, job.error
     shown = frames_of((await play(ann, media_id, (await playlists(ann, media_id))[0], folder)).path)
     return [luma for _, luma in shown], [time for time, _ in shown]
 
 
-async def test_pictures_that_last_long_are_seen_to_their_end(
-    streaming: Running, tmp_path: Path
-) -> None:
-    """Slides of eight seconds, each a picture, over seams of chunks."""
-    film, slides = tmp_path / "film.mp4", tmp_path / "slides.mp4"
-    film.write_bytes(counted(13, "1", "256x144"))
-    keep = ["-i", str(film), "-an", "-vf", "setpts=8*PTS,fps=5", "-c:v", "libx264", "-g", "40"]
-    ffmpeg(*keep, "-pix_fmt", "yuv420p", str(film.with_name("even.mp4")))
-    # The same with each picture stored once.
+async def test_long_frames_are_shown_to_their_end(streaming: Running, tmp_path: Path) -> None:
+    """Slides of eight seconds, each one frame, over seams of chunks."""
+    video, slides = tmp_path / "video.mp4", tmp_path / "slides.mp4"
+    video.write_bytes(counted(13, "1", "256x144"))
+    keep = ["-i", str(video), "-an", "-vf", "setpts=8*PTS,fps=5", "-c:v", "libx264", "-g", "40"]
+    ffmpeg(*keep, "-pix_fmt", "yuv420p", str(video.with_name("even.mp4")))
+    # The same with each frame stored once.
     ffmpeg(
         *(
             "-i",
-            str(film.with_name("even.mp4")),
+            str(video.with_name("even.mp4")),
             "-vf",
             "mpdecimate=hi=64:lo=32:frac=0.1",
             "-fps_mode",
@@ -480,34 +478,34 @@ async def test_pictures_that_last_long_are_seen_to_their_end(
         assert seen[second] == pytest.approx(shade(second // 8), abs=2), second
 
 
-async def test_a_film_whose_pictures_end_before_its_sound_is_streamed(
+async def test_a_video_whose_frames_end_before_its_audio_is_streamed(
     streaming: Running, tmp_path: Path
 ) -> None:
-    film, whole = tmp_path / "film.mp4", tmp_path / "whole.mp4"
-    film.write_bytes(counted(20, "5", "256x144", 0))
-    sound = ["-f", "lavfi", "-i", "sine=d=125"]
-    ffmpeg("-i", str(film), *sound, "-c:v", "copy", "-c:a", "aac", str(whole))
+    video, whole = tmp_path / "video.mp4", tmp_path / "whole.mp4"
+    video.write_bytes(counted(20, "5", "256x144", 0))
+    audio = ["-f", "lavfi", "-i", "sine=d=125"]
+    ffmpeg("-i", str(video), *audio, "-c:v", "copy", "-c:a", "aac", str(whole))
     ann = await streaming.caller()
     lumas, _ = await shades(ann, whole.read_bytes(), tmp_path)
     assert lumas[:100] == pytest.approx([shade(n) for n in range(100)], abs=2)
     assert set(lumas[100:]) <= {lumas[99] - 1, lumas[99], lumas[99] + 1}
 
 
-async def test_sound_that_begins_later_stays_later_in_a_transport_stream(
+async def test_audio_that_begins_later_stays_later_in_a_transport_stream(
     streaming: Running, tmp_path: Path
 ) -> None:
-    film, late = tmp_path / "film.mp4", tmp_path / "late.ts"
-    film.write_bytes(counted(10, "5", "256x144", 0))
-    sound = ["-itsoffset", "2", "-f", "lavfi", "-i", "sine=d=6"]
-    ffmpeg("-i", str(film), *sound, "-c:v", "copy", "-c:a", "aac", "-f", "mpegts", str(late))
+    video, late = tmp_path / "video.mp4", tmp_path / "late.ts"
+    video.write_bytes(counted(10, "5", "256x144", 0))
+    audio = ["-itsoffset", "2", "-f", "lavfi", "-i", "sine=d=6"]
+    ffmpeg("-i", str(video), *audio, "-c:v", "copy", "-c:a", "aac", "-f", "mpegts", str(late))
     ann = await streaming.caller()
     media_id, job = await streamed(ann, late.read_bytes())
     assert job.state == Job.SUCCEEDED, job.error
     (playlist,) = await playlists(ann, media_id)
     shown = frames_of((await play(ann, media_id, playlist, tmp_path)).path)
     assert [luma for _, luma in shown[:5]] == pytest.approx([shade(n) for n in range(5)], abs=2)
-    sound_path = (await play(ann, media_id, playlist.replace("144p", "a1"), tmp_path)).path
-    with av.open(str(sound_path)) as container:
+    audio_path = (await play(ann, media_id, playlist.replace("144p", "a1"), tmp_path)).path
+    with av.open(str(audio_path)) as container:
         loud = [
             frame.time
             for frame in container.decode(audio=0)
@@ -517,9 +515,9 @@ async def test_sound_that_begins_later_stays_later_in_a_transport_stream(
 
 
 async def test_a_header_that_claims_days_is_refused(streaming: Running, tmp_path: Path) -> None:
-    film = tmp_path / "film.mkv"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=256x144:r=5:d=3", "-c:v", "libx264", str(film))
-    data = bytearray(film.read_bytes())
+    video = tmp_path / "video.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=256x144:r=5:d=3", "-c:v", "libx264", str(video))
+    data = bytearray(video.read_bytes())
     place = data.index(b"\x44\x89\x88") + 3
     data[place : place + 8] = struct.pack(">d", 1e14)
     ann = await streaming.caller()

@@ -15,7 +15,7 @@ from mediaservice.v1 import upload_pb2, upload_service_pb2
 from media_service.storage.drivers.s3.driver import S3Driver
 from media_service.storage.drivers.s3.location import parse_location
 from media_service.storage.drivers.s3.multipart_uploads import parse_session
-from tests.support.media.small_files import film
+from tests.support.media.small_files import video_bytes
 from tests.support.rpc.held_calls import MIB, Held, Write
 from tests.support.rpc.parts import complete, listed, named, put, sign
 from tests.support.rpc.server import Caller, Running, Start, refused
@@ -85,7 +85,7 @@ async def finish(caller: Caller, upload_id: str, data: bytes) -> Upload:
 async def test_an_upload_that_was_taken_over_twice_has_the_right_sha256(
     on_s3: Caller, bucket: Bucket
 ) -> None:
-    data = film(2 * PART + 3 * MIB)
+    data = video_bytes(2 * PART + 3 * MIB)
     sha256 = hashlib.sha256(data).digest()
     upload_id = (await on_s3.create(checksums={"sha256": sha256})).upload_id
     held = []
@@ -113,7 +113,7 @@ async def test_an_upload_that_was_taken_over_twice_has_the_right_sha256(
 
 
 async def test_callers_put_parts_where_a_stream_broke_off(on_s3: Caller, bucket: Bucket) -> None:
-    data = film(PART + 3 * LEAST + 1000)
+    data = video_bytes(PART + 3 * LEAST + 1000)
     upload_id = (await on_s3.create(size_bytes=len(data))).upload_id
     stream = Held(on_s3, upload_id, 0, data[: PART + MIB])
     await stream.counted(PART)
@@ -132,7 +132,7 @@ async def test_callers_put_parts_where_a_stream_broke_off(on_s3: Caller, bucket:
 async def test_the_number_of_a_part_that_never_came_is_used_again(
     on_s3: Caller, bucket: Bucket
 ) -> None:
-    data = film(2 * LEAST + 1000)
+    data = video_bytes(2 * LEAST + 1000)
     upload_id = (await on_s3.create(size_bytes=len(data))).upload_id
     await put(on_s3, upload_id, 1, data[:LEAST])
     other = b"other" * MIB
@@ -150,7 +150,7 @@ async def test_the_number_of_a_part_that_never_came_is_used_again(
 async def test_what_a_dead_stream_sent_is_not_taken_for_a_part_of_the_same_bytes(
     on_s3: Caller, bucket: Bucket
 ) -> None:
-    data = film(2 * PART)
+    data = video_bytes(2 * PART)
     upload_id = (await on_s3.create()).upload_id
     stream = Held(on_s3, upload_id, 0, data[:PART])
     await stream.counted(PART)
@@ -169,7 +169,7 @@ async def test_what_a_dead_stream_sent_is_not_taken_for_a_part_of_the_same_bytes
 async def test_an_upload_that_is_given_up_leaves_no_session_open(
     on_s3: Caller, bucket: Bucket
 ) -> None:
-    data = film(PART + MIB)
+    data = video_bytes(PART + MIB)
     upload_id = (await on_s3.create()).upload_id
     stream = Held(on_s3, upload_id, 0, data)
     await stream.counted(PART)
@@ -188,7 +188,7 @@ async def test_an_upload_that_is_given_up_leaves_no_session_open(
 async def test_who_leaves_while_a_session_is_begun_leaves_none_that_nobody_knows(
     start: Start, s3_url: str, way: str
 ) -> None:
-    data, endpoint = film(PART + MIB), parse_qs(urlsplit(s3_url).query)["endpoint"][0]
+    data, endpoint = video_bytes(PART + MIB), parse_qs(urlsplit(s3_url).query)["endpoint"][0]
     async with network_before(endpoint) as network:
         service = await start(storage_raw_url=s3_url.replace(endpoint, network.url))
         caller, bucket = await service.caller(), Bucket(S3Driver(parse_location(s3_url)), service)

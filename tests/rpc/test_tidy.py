@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from media_service.ids import new_id
-from tests.support.media.small_files import film
+from tests.support.media.small_files import video_bytes
 from tests.support.rpc.server import Start
 from tests.support.rpc.streams_of_writes import Message
 
@@ -28,7 +28,7 @@ async def test_a_worker_removes_abandoned_parts_and_temporary_files_and_no_other
     server = await start()
     ann = await server.caller()
     kept = await ann.create()
-    data = film(100_000)
+    data = video_bytes(100_000)
     await ann.write([Message(upload_id=kept.upload_id, data=data)])
     (resting,) = [path for path in (tmp_path / "raw/parts").rglob("*") if path.is_file()]
     blob_id = new_id()

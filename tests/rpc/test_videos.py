@@ -1,4 +1,4 @@
-"""Films as callers have them: what jobs make of them, and what becomes of those that break."""
+"""Videos: their renditions, and how broken ones fail."""
 
 import asyncio
 import os
@@ -20,27 +20,27 @@ X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "50")
 
 
 @pytest.fixture(scope="session")
-def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("films") / "film.mp4"
+def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("videos") / "video.mp4"
     return generated(path, "testsrc2=s=160x120:r=25:d=2", "", *X264).read_bytes()
 
 
 @pytest.fixture(scope="session")
-def long_film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def long_video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """It takes minutes to encode well."""
-    path = tmp_path_factory.mktemp("films") / "long.mp4"
+    path = tmp_path_factory.mktemp("videos") / "long.mp4"
     return generated(path, "mandelbrot=s=640x360:r=25,trim=duration=20", "", *X264).read_bytes()
 
 
 @pytest.fixture
 async def working(start: Start) -> Running:
-    """A server with a worker, where films get nothing by themselves."""
+    """A server with a worker, without presets."""
     return await start(work=True, video_presets="-")
 
 
-async def test_a_film_becomes_another_and_a_picture(working: Running, film: bytes) -> None:
+async def test_a_video_is_transcoded_and_gives_a_frame(working: Running, video: bytes) -> None:
     ann = await working.caller()
-    media = await ann.store(film, "film.mp4")
+    media = await ann.store(video, "video.mp4")
     job = await ended(ann, (await process(ann, media.media_id, "clip:0:1,mute")).job_id)
     assert (job.state, job.rendition.content_type) == (Job.SUCCEEDED, "video/mp4")
     assert (job.rendition.width, job.rendition.height) == (160, 120)
@@ -49,9 +49,9 @@ async def test_a_film_becomes_another_and_a_picture(working: Running, film: byte
     assert (job.rendition.width, job.rendition.height) == (80, 60)
 
 
-async def test_a_storyboard_has_its_times_beside_it(working: Running, film: bytes) -> None:
+async def test_a_storyboard_has_its_times_beside_it(working: Running, video: bytes) -> None:
     ann = await working.caller()
-    media = await ann.store(film, "film.mp4")
+    media = await ann.store(video, "video.mp4")
     job = await process(ann, media.media_id, "storyboard:1", rendition_name="board")
     done = await ended(ann, job.job_id)
     assert (done.rendition.name, done.rendition.content_type) == ("board", "image/jpeg")
@@ -62,41 +62,41 @@ async def test_a_storyboard_has_its_times_beside_it(working: Running, film: byte
     assert "\n../board/content#xywh=0,0,160,120\n" in text
 
 
-async def test_a_storyboard_leaves_room_in_its_name(ann: Caller, film: bytes) -> None:
-    media = await ann.store(film, "film.mp4")
+async def test_a_storyboard_leaves_room_in_its_name(ann: Caller, video: bytes) -> None:
+    media = await ann.store(video, "video.mp4")
     told = await refused(process(ann, media.media_id, "storyboard", rendition_name="a" * 61))
     assert (told.reason, told.fields) == ("INVALID_FIELD", ["rendition_name"])
     await process(ann, media.media_id, "storyboard", rendition_name="a" * 60)
     await process(ann, media.media_id, "frames", rendition_name="a" * 64)
 
 
-async def test_films_are_not_made_into_what_they_are_not(working: Running, film: bytes) -> None:
+async def test_operations_of_other_kinds_are_refused(working: Running, video: bytes) -> None:
     ann = await working.caller()
-    media = await ann.store(film, "film.mp4")
+    media = await ann.store(video, "video.mp4")
     for ops in ("page:1", "resize:10x", "storyboard,resize:10x", "clip:0:1,frame,mute"):
         told = await refused(process(ann, media.media_id, ops))
         assert told.reason == "OPERATION_NOT_APPLICABLE", ops
 
 
-async def test_a_film_of_noise_fails_with_a_reason_and_others_are_still_made(
-    working: Running, film: bytes
+async def test_a_video_of_noise_fails_with_a_reason_and_others_are_still_made(
+    working: Running, video: bytes
 ) -> None:
     """Its header and its index are whole, and what lies between is noise."""
     ann = await working.caller()
-    data = bytearray(film)
+    data = bytearray(video)
     start = data.index(b"mdat") + 4
     data[start : data.rindex(b"moov") - 4] = os.urandom(data.rindex(b"moov") - 4 - start)
-    broken = await ann.store(bytes(data), "film.mp4")
+    broken = await ann.store(bytes(data), "video.mp4")
     for ops in ("transcode", "storyboard", "preview", "frames", "frame"):
         job = await ended(ann, (await process(ann, broken.media_id, ops)).job_id)
         assert (job.state, reason(job)) == (Job.FAILED, "MEDIA_CORRUPT"), ops
         assert job.attempt == 1
-    whole = await ann.store(film, "film.mp4")
+    whole = await ann.store(video, "video.mp4")
     job = await ended(ann, (await process(ann, whole.media_id, "frame:1")).job_id)
     assert job.state == Job.SUCCEEDED
 
 
-async def test_pictures_are_not_made_by_what_is_for_films(ann: Caller) -> None:
+async def test_video_operations_are_refused_for_images(ann: Caller) -> None:
     media = await ann.store(jpeg())
     for ops in ("frame:1", "transcode", "clip:0:1", "preview"):
         told = await refused(render(ann, media.media_id, ops=ops))
@@ -111,14 +111,14 @@ def scratch() -> set[Path]:
     return {path for path in found if not path.name.startswith("media-child-")}
 
 
-async def test_cancelling_a_film_kills_its_coder_and_leaves_nothing(
-    start: Start, long_film: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_cancelling_a_transcode_kills_its_encoder_and_leaves_nothing(
+    start: Start, long_video: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     working = await start(work=True, video_presets="-")
     ann = await working.caller()
-    media = await ann.store_all(long_film)
+    media = await ann.store_all(long_video)
     await ended(ann, (await process(ann, media.media_id, "frame:0,resize:16x")).job_id)
     before = scratch()
     job = await process(ann, media.media_id, "transcode:VP9")

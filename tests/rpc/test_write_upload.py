@@ -10,7 +10,7 @@ from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
 from media_service.ids import new_id
-from tests.support.media.small_files import film, jpeg
+from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rpc.server import Caller, Running, Start, refusal, refused
 from tests.support.rpc.streams_of_writes import MIB, Message, chunks
 
@@ -33,7 +33,7 @@ async def test_a_small_file_is_stored_in_one_message(ann: Caller) -> None:
 
 
 async def test_a_large_file_is_stored_in_many_messages(ann: Caller) -> None:
-    data = film(40 * MIB)
+    data = video_bytes(40 * MIB)
     upload = await ann.write(chunks(data))
     assert upload.state == Upload.FINISHED
     assert upload.media.checksums.crc32c == crc32c_of(data)
@@ -43,7 +43,7 @@ async def test_a_large_file_is_stored_in_many_messages(ann: Caller) -> None:
 async def test_a_sha256_that_is_declared_first_is_checked_while_the_bytes_come(
     ann: Caller,
 ) -> None:
-    data = film(5 * MIB)
+    data = video_bytes(5 * MIB)
     messages = chunks(data)
     messages[0].spec.checksums.sha256 = hashlib.sha256(data).digest()
     upload = await ann.write(messages)
@@ -52,8 +52,8 @@ async def test_a_sha256_that_is_declared_first_is_checked_while_the_bytes_come(
 
 
 async def test_a_stream_that_ends_without_finish_is_resumed_by_another(ann: Caller) -> None:
-    data = film(5 * MIB)
-    upload = await ann.create(filename="film.mp4", size_bytes=len(data))
+    data = video_bytes(5 * MIB)
+    upload = await ann.create(filename="video.mp4", size_bytes=len(data))
     assert upload.committed_size_bytes == 0
     cut = 3 * MIB
     first = await ann.write(chunks(data[:cut], upload_id=upload.upload_id, finish=False))
@@ -66,7 +66,7 @@ async def test_a_stream_that_ends_without_finish_is_resumed_by_another(ann: Call
 
 
 async def test_bytes_of_a_client_that_vanishes_stay(ann: Caller) -> None:
-    data = film(6 * MIB)
+    data = video_bytes(6 * MIB)
     upload = await ann.create(size_bytes=len(data))
     sent = asyncio.Event()
 
@@ -89,7 +89,7 @@ async def test_bytes_of_a_client_that_vanishes_stay(ann: Caller) -> None:
 
 
 async def test_an_upload_created_in_place_can_be_resumed_by_its_id(ann: Caller) -> None:
-    data = film(5 * MIB)
+    data = video_bytes(5 * MIB)
     messages = chunks(data[: 3 * MIB], finish=False)
     call = ann.uploads.WriteUpload(iter(messages), metadata=ann.metadata)
     upload_id = str(dict(await call.initial_metadata())["x-upload-id"])
@@ -101,7 +101,7 @@ async def test_an_upload_created_in_place_can_be_resumed_by_its_id(ann: Caller) 
 
 
 async def test_a_wrong_offset_is_refused_and_told_the_right_one(ann: Caller) -> None:
-    data = film(2 * MIB)
+    data = video_bytes(2 * MIB)
     upload = await ann.create()
     await ann.write(chunks(data[:MIB], upload_id=upload.upload_id, finish=False))
     for offset in (0, MIB - 1, MIB + 1, 10 * MIB):
@@ -129,7 +129,7 @@ async def test_a_gap_inside_a_stream_is_refused_and_what_came_before_is_kept(ann
 async def test_a_chunk_with_a_wrong_checksum_is_refused_and_committed_bytes_stay(
     ann: Caller,
 ) -> None:
-    data = film(2 * MIB)
+    data = video_bytes(2 * MIB)
     upload = await ann.create()
     messages = chunks(data, upload_id=upload.upload_id)
     messages[3].crc32c ^= 1
@@ -156,7 +156,7 @@ async def test_the_first_message_must_say_which_upload(ann: Caller) -> None:
 
 
 async def test_a_second_writer_supersedes_the_first_at_once(ann: Caller) -> None:
-    data = film(4 * MIB)
+    data = video_bytes(4 * MIB)
     upload = await ann.create(size_bytes=len(data))
     go_on = asyncio.Event()
 
@@ -238,14 +238,14 @@ async def test_a_file_above_the_limit_is_refused_before_and_while_it_comes(start
     ann = await service.caller()
     told = await refused(ann.create(size_bytes=MIB + 1))
     assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FILE_TOO_LARGE")
-    told = await refused(ann.write(chunks(film(2 * MIB))))
+    told = await refused(ann.write(chunks(video_bytes(2 * MIB))))
     assert told.reason == "FILE_TOO_LARGE"
     assert told.headers["x-http-status"] == "413"
 
 
 @pytest.mark.parametrize("size", [jpeg().__len__(), 3 * MIB])
 async def test_a_declared_checksum_that_differs_fails_the_upload(ann: Caller, size: int) -> None:
-    data = jpeg() if size < MIB else film(size)
+    data = jpeg() if size < MIB else video_bytes(size)
     wrong = upload_pb2.UploadSpec()
     wrong.checksums.sha256 = hashlib.sha256(b"other").digest()
     messages = chunks(data)
@@ -326,7 +326,7 @@ async def test_streams_are_kept_when_the_server_stops(
 
 
 async def test_a_broken_stream_leaves_no_open_files_behind(ann: Caller, service: Running) -> None:
-    message = Message(data=b"not a picture", finish=True)
+    message = Message(data=b"not an image", finish=True)
     message.spec.filename = "a.jpg"
     with pytest.raises(grpc.RpcError) as caught:
         await ann.write([message])

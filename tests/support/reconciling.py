@@ -62,7 +62,7 @@ class Service:
         return self.store.driver
 
     async def upload(self, data: bytes | None = None, blob_id: str | None = None) -> str:
-        """Stores a picture in one step; returns its media id."""
+        """Stores an image in one step; returns its media id."""
         new = NewUpload(UploadSpec(), Owner("user", "ann"))
         if blob_id:
             new = replace(new, blob_id=blob_id)

@@ -30,12 +30,12 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"></svg>'
 PDF = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n"
 
 
-def picture(suffix: str, width: int = 30, height: int = 20) -> bytes:
+def image(suffix: str, width: int = 30, height: int = 20) -> bytes:
     image = pyvips.Image.black(width, height, bands=3).copy(interpretation="srgb")
     return bytes(image.write_to_buffer(suffix))
 
 
-def film(container: str, video: str, audio: str) -> bytes:
+def video(container: str, video: str, audio: str) -> bytes:
     output = io.BytesIO()
     with av.open(output, "w", format=container) as file:
         streams: list[Any] = []
@@ -48,15 +48,15 @@ def film(container: str, video: str, audio: str) -> bytes:
                 frame.pts = number
                 file.mux(streams[0].encode(frame))
         if audio:
-            sounds: Any = file.add_stream(audio, rate=48000, layout="stereo")
-            streams.append(sounds)
-            size = sounds.codec_context.frame_size or 1024
+            audio_stream: Any = file.add_stream(audio, rate=48000, layout="stereo")
+            streams.append(audio_stream)
+            size = audio_stream.codec_context.frame_size or 1024
             for number in range(3):
-                sound = av.AudioFrame(sounds.codec_context.format.name, "stereo", size)
-                for plane in sound.planes:
+                samples = av.AudioFrame(audio_stream.codec_context.format.name, "stereo", size)
+                for plane in samples.planes:
                     plane.update(bytes(plane.buffer_size))
-                sound.sample_rate, sound.pts = 48000, number * size
-                file.mux(sounds.encode(sound))
+                samples.sample_rate, samples.pts = 48000, number * size
+                file.mux(audio_stream.encode(samples))
         for stream in streams:
             file.mux(stream.encode(None))
     return output.getvalue()
@@ -94,7 +94,7 @@ def tiff(width: int, height: int, order: str = "<") -> bytes:
 
 
 def isobmff(brand: bytes, *sizes: tuple[int, int]) -> bytes:
-    """A picture's boxes, down to one `ispe` for each size."""
+    """An image's boxes, down to one `ispe` for each size."""
 
     def box(name: bytes, payload: bytes) -> bytes:
         return struct.pack(">I4s", 8 + len(payload), name) + payload
@@ -114,28 +114,28 @@ def archive() -> bytes:
 @pytest.mark.parametrize(
     ("make", "content_type", "kind"),
     [
-        (lambda: picture(".jpg"), "image/jpeg", Kind.IMAGE),
-        (lambda: picture(".png"), "image/png", Kind.IMAGE),
-        (lambda: picture(".gif"), "image/gif", Kind.IMAGE),
-        (lambda: picture(".webp"), "image/webp", Kind.IMAGE),
-        (lambda: picture(".avif"), "image/avif", Kind.IMAGE),
-        (lambda: picture(".tif"), "image/tiff", Kind.IMAGE),
+        (lambda: image(".jpg"), "image/jpeg", Kind.IMAGE),
+        (lambda: image(".png"), "image/png", Kind.IMAGE),
+        (lambda: image(".gif"), "image/gif", Kind.IMAGE),
+        (lambda: image(".webp"), "image/webp", Kind.IMAGE),
+        (lambda: image(".avif"), "image/avif", Kind.IMAGE),
+        (lambda: image(".tif"), "image/tiff", Kind.IMAGE),
         (lambda: isobmff(b"heic", (30, 20)), "image/heic", Kind.IMAGE),
         (lambda: bmp(30, 20), "image/bmp", Kind.IMAGE),
         (lambda: SVG, "image/svg+xml", Kind.IMAGE),
-        (lambda: film("mp4", "libx264", "aac"), "video/mp4", Kind.VIDEO),
-        (lambda: film("mov", "libx264", "aac"), "video/quicktime", Kind.VIDEO),
-        (lambda: film("webm", "libvpx-vp9", "libopus"), "video/webm", Kind.VIDEO),
-        (lambda: film("matroska", "libx264", "aac"), "video/x-matroska", Kind.VIDEO),
-        (lambda: film("mpegts", "libx264", "aac"), "video/mp2t", Kind.VIDEO),
-        (lambda: film("avi", "mpeg4", ""), "video/vnd.avi", Kind.VIDEO),
-        (lambda: film("mp3", "", "libmp3lame"), "audio/mpeg", Kind.AUDIO),
-        (lambda: film("flac", "", "flac"), "audio/flac", Kind.AUDIO),
-        (lambda: film("ogg", "", "libopus"), "audio/ogg", Kind.AUDIO),
-        (lambda: film("wav", "", "pcm_s16le"), "audio/wav", Kind.AUDIO),
-        (lambda: film("ipod", "", "aac"), "audio/mp4", Kind.AUDIO),
-        (lambda: film("adts", "", "aac"), "audio/aac", Kind.AUDIO),
-        (lambda: film("aiff", "", "pcm_s16be"), "audio/aiff", Kind.AUDIO),
+        (lambda: video("mp4", "libx264", "aac"), "video/mp4", Kind.VIDEO),
+        (lambda: video("mov", "libx264", "aac"), "video/quicktime", Kind.VIDEO),
+        (lambda: video("webm", "libvpx-vp9", "libopus"), "video/webm", Kind.VIDEO),
+        (lambda: video("matroska", "libx264", "aac"), "video/x-matroska", Kind.VIDEO),
+        (lambda: video("mpegts", "libx264", "aac"), "video/mp2t", Kind.VIDEO),
+        (lambda: video("avi", "mpeg4", ""), "video/vnd.avi", Kind.VIDEO),
+        (lambda: video("mp3", "", "libmp3lame"), "audio/mpeg", Kind.AUDIO),
+        (lambda: video("flac", "", "flac"), "audio/flac", Kind.AUDIO),
+        (lambda: video("ogg", "", "libopus"), "audio/ogg", Kind.AUDIO),
+        (lambda: video("wav", "", "pcm_s16le"), "audio/wav", Kind.AUDIO),
+        (lambda: video("ipod", "", "aac"), "audio/mp4", Kind.AUDIO),
+        (lambda: video("adts", "", "aac"), "audio/aac", Kind.AUDIO),
+        (lambda: video("aiff", "", "pcm_s16be"), "audio/aiff", Kind.AUDIO),
         (lambda: PDF, "application/pdf", Kind.DOCUMENT),
         (archive, "application/zip", Kind.DOCUMENT),
         (lambda: b"MZ" + bytes(500), "application/x-msdownload", Kind.DOCUMENT),
@@ -212,7 +212,7 @@ SCRIPT = b"<script>alert(document.domain)</script>"
         b"<!-- matroska webm -->" + SCRIPT,
     ],
 )
-def test_a_page_that_mentions_a_picture_is_no_picture(head: bytes) -> None:
+def test_a_page_that_mentions_an_image_is_no_image(head: bytes) -> None:
     """Nothing a browser would read as a page may carry the type of something it shows in place."""
     assert kind_of(detect(head)) is Kind.DOCUMENT
     assert detect(head) != "application/pdf"
@@ -302,8 +302,8 @@ def test_patterns(content_type: str, good: bool) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".webp", ".avif", ".webp[lossless]"])
-def test_a_real_picture_promises_its_pixels(suffix: str) -> None:
-    head = picture(suffix, 123, 45)
+def test_the_header_of_a_real_image_declares_its_pixels(suffix: str) -> None:
+    head = image(suffix, 123, 45)
     assert pixels(head, detect(head)) == 123 * 45
 
 
@@ -398,16 +398,16 @@ def test_any_bytes_have_a_type_and_pixels(beginning: bytes, rest: bytes, other: 
 
 @settings(max_examples=200)
 @given(st.integers(0, 4), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255))))
-def test_a_picture_with_wrong_bytes_has_a_type_and_pixels(
+def test_an_image_with_wrong_bytes_has_a_type_and_pixels(
     which: int, changes: list[tuple[int, int]]
 ) -> None:
-    data = bytearray(PICTURES[which])
+    data = bytearray(IMAGES[which])
     for place, value in changes:
         data[place % len(data)] = value
     assert pixels(bytes(data), detect(bytes(data))) >= 0
 
 
-PICTURES = [picture(suffix) for suffix in (".jpg", ".png", ".webp", ".tif", ".avif")]
+IMAGES = [image(suffix) for suffix in (".jpg", ".png", ".webp", ".tif", ".avif")]
 
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)

@@ -13,7 +13,7 @@ from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.drivers.memory import MemoryDriver
 
-BYTES = b"the bytes of a film"
+BYTES = b"the bytes of a video"
 BLOB = Blob("1", "raw", "blobs/1", len(BYTES), Checksums())
 
 

@@ -1,4 +1,4 @@
-"""What tells other tests the truth about films and sounds does so."""
+"""The measurements that other tests rely on are right."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -10,32 +10,32 @@ from tests.support.media.player_videos import H264, RATE, SECONDS, ffmpeg, flash
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return mp4(tmp_path_factory.mktemp("film")) / "video.mp4"
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return mp4(tmp_path_factory.mktemp("video")) / "video.mp4"
 
 
-def test_streams_are_counted(film: Path) -> None:
-    probed = probe(film)
+def test_streams_are_counted(video: Path) -> None:
+    probed = probe(video)
     assert probed.duration == pytest.approx(SECONDS, abs=0.05)
-    video, audio = probed.only("video"), probed.only("audio")
-    assert (video.codec, video.width, video.height) == ("h264", 640, 360)
-    assert (video.frames, video.rate) == (SECONDS * RATE, Fraction(RATE))
+    track, audio = probed.only("video"), probed.only("audio")
+    assert (track.codec, track.width, track.height) == ("h264", 640, 360)
+    assert (track.frames, track.rate) == (SECONDS * RATE, Fraction(RATE))
     assert (audio.codec, audio.sample_rate, audio.channels) == ("aac", 48000, 1)
     assert audio.duration == pytest.approx(SECONDS, abs=0.05)
 
 
-def test_frames_are_counted_not_believed(film: Path, tmp_path: Path) -> None:
-    """A film that was cut short still says in its index how long it was."""
+def test_frames_are_counted_not_believed(video: Path, tmp_path: Path) -> None:
+    """A video that was cut short still says in its index how long it was."""
     cut = tmp_path / "cut.mp4"
-    cut.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    cut.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     assert probe(cut).only("video").frames < SECONDS * RATE
 
 
 @pytest.fixture(scope="module")
-def source(film: Path) -> Path:
-    """A second of the film."""
-    ffmpeg("-i", "video.mp4", "-t", "1", "-c", "copy", "source.mp4", folder=film.parent)
-    return film.with_name("source.mp4")
+def source(video: Path) -> Path:
+    """A second of the video."""
+    ffmpeg("-i", "video.mp4", "-t", "1", "-c", "copy", "source.mp4", folder=video.parent)
+    return video.with_name("source.mp4")
 
 
 def made(source: Path, folder: Path, *how: str) -> Path:
@@ -58,7 +58,7 @@ def test_a_poor_copy_is_less_like_its_source(source: Path, tmp_path: Path) -> No
     assert less.vmaf < 60
 
 
-def test_pictures_that_come_late_are_unlike_their_source(source: Path, tmp_path: Path) -> None:
+def test_late_frames_are_unlike_their_source(source: Path, tmp_path: Path) -> None:
     late = made(source, tmp_path, "-vf", "tpad=start=3", *H264, "-crf", "10")
     assert likeness(late, source).vmaf < 60
 
@@ -80,18 +80,18 @@ def test_flashes_and_beeps_come_together(tmp_path: Path) -> None:
     assert offsets == pytest.approx([0] * 5, abs=0.02)
 
 
-def test_sound_that_comes_late_is_seen(tmp_path: Path) -> None:
+def test_late_audio_is_detected(tmp_path: Path) -> None:
     offsets = sync_offsets(flashes(tmp_path, seconds=5, audio_filter="adelay=150"))
     assert offsets == pytest.approx([0.15] * 5, abs=0.02)
 
 
-def test_sound_that_drifts_is_seen(tmp_path: Path) -> None:
+def test_drifting_audio_is_detected(tmp_path: Path) -> None:
     slower = "asetrate=47500,aresample=48000"
     offsets = sync_offsets(flashes(tmp_path, seconds=5, audio_filter=slower))
     assert offsets == pytest.approx([n * (48000 / 47500 - 1) for n in range(5)], abs=0.02)
 
 
 def test_a_beep_that_is_missing_is_seen(tmp_path: Path) -> None:
-    film = flashes(tmp_path, seconds=5, audio_filter="volume=0:enable='between(t,2.5,3.5)'")
+    video = flashes(tmp_path, seconds=5, audio_filter="volume=0:enable='between(t,2.5,3.5)'")
     with pytest.raises(AssertionError, match="beeps at"):
-        sync_offsets(film)
+        sync_offsets(video)

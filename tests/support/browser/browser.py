@@ -1,4 +1,4 @@
-"""What tests ask of a browser: to play films, and to tell how that went."""
+"""Plays streams in a browser and reports how that went."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -11,7 +11,7 @@ from tests.support.tools import eventually_async
 
 
 class PlaybackError(AssertionError):
-    """The film does not play; in the words of the player."""
+    """The video does not play; in the words of the player."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,19 @@ class Seek:
 
 @dataclass(frozen=True)
 class Played:
-    """A film that was played to its end, then sought in, then seen in each of its levels."""
+    """A video that was played to its end, then sought in, then seen in each of its levels."""
 
     duration: float
-    # Of the film, until its end.
+    # Of the video, until its end.
     seconds: float
-    # At the end. Nothing if there are no pictures.
+    # At the end. Empty without video.
     width: int
     height: int
     # Frames until the end, and how many of them came too late to be shown.
     decoded: int
     dropped: int
-    # What the decoder of sound was given until the end.
-    sound_bytes: int
+    # The bytes that the audio decoder received.
+    audio_bytes: int
     # How often the player had to wait for bytes.
     stalls: int
     # As the manifest tells them; each was shown.
@@ -51,7 +51,7 @@ class Played:
 
 
 class Browser:
-    """`origin` is that of the page that plays: who serves films has to allow it."""
+    """`origin` is that of the page that plays: file servers must allow it."""
 
     def __init__(self, origin: str, tools: DevTools) -> None:
         self.origin = origin

@@ -1,4 +1,4 @@
-"""The page that plays films, with its players, on loopback."""
+"""Serves the page with the players, on loopback."""
 
 import os
 from collections.abc import AsyncIterator

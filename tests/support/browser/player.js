@@ -1,4 +1,4 @@
-// Plays one film as a viewer would, and tells what came of it. Any error ends it, with the words of the player.
+// Plays one video as a viewer would, and tells what came of it. Any error ends it, with the words of the player.
 "use strict";
 
 const video = document.querySelector("video");
@@ -16,7 +16,7 @@ let stalls = 0;
 let end;
 const ended = new Promise((resolve) => (end = resolve));
 
-// Each attaches the film, and answers with the levels of its pictures and how one is chosen.
+// Each attaches the stream, and returns its video levels and a function that selects one.
 const players = {
   async plain(url) {
     video.src = url;
@@ -31,7 +31,7 @@ const players = {
       },
     });
     hls.on(Hls.Events.ERROR, (_, { type, details, fatal, error, response, frag, url }) => {
-      // Playing waits for bytes and goes on, or the player lets go of what it asked for: no fault of the film.
+      // Playing waits for bytes and goes on, or the player lets go of what it asked for: no fault of the video.
       if (details === Hls.ErrorDetails.BUFFER_STALLED_ERROR && !fatal) stalls += 1;
       else if (details === Hls.ErrorDetails.INTERNAL_ABORTED && !fatal) return;
       else fail(`hls.js: ${type}: ${details}: ${error?.message} ${response?.code ?? ""} ${url ?? frag?.url ?? ""}`);
@@ -76,7 +76,7 @@ const players = {
   },
 };
 
-// Waits for `promise`; an error of the player comes first, and so does a film that stands still.
+// Waits for `promise`; an error of the player comes first, and so does a video that stands still.
 async function progress(step, promise) {
   let watch;
   let last = video.currentTime;
@@ -141,7 +141,7 @@ async function choose(player, level) {
 }
 
 async function play({ kind, url, headers, rate }) {
-  // Chromium keeps the message to itself if the film is of another origin, and was not asked for with CORS.
+  // Chromium keeps the message to itself if the video is of another origin, and was not asked for with CORS.
   video.addEventListener("error", () => fail(`video: ${MEDIA_ERRORS[video.error.code]}: ${video.error.message}`));
   const player = await players[kind](url, headers);
   video.playbackRate = rate;
@@ -158,13 +158,13 @@ async function play({ kind, url, headers, rate }) {
     height: video.videoHeight,
     decoded,
     dropped,
-    sound_bytes: video.webkitAudioDecodedByteCount,
+    audio_bytes: video.webkitAudioDecodedByteCount,
     levels: player.levels,
   };
   video.pause();
   const seeks = [];
   for (const part of [0.5, 0.1, 0.95, 0]) seeks.push(await seek(part * video.duration));
-  // No faster: a short film has to last until the other level has come.
+  // No faster: a short video has to last until the other level has come.
   video.playbackRate = Math.min(rate, 2);
   for (const level of player.levels.keys()) await choose(player, level);
   return { ...played, seeks, stalls };

@@ -35,29 +35,29 @@ from tests.support.tools import eventually
 
 KIB, MIB = 1 << 10, 1 << 20
 PAUSE_SECONDS = 0.02
-PICTURE = jpeg()
+JPEG = jpeg()
 PIECE = 256 * KIB
 # The least that an object store takes as a part others follow.
 PART = 5 * MIB
 
 
-def picture(size: int) -> bytes:
-    """A picture of about this size: what follows a JPEG's end is nobody's business."""
-    return PICTURE + random.randbytes(size)  # noqa: S311
+def image(size: int) -> bytes:
+    """A JPEG of about this size: bytes after its end are ignored."""
+    return JPEG + random.randbytes(size)  # noqa: S311
 
 
 RENDITION, SMALLER = "mine", "resize:16x,convert:WEBP"
-# Of a film of counted pictures; a job of a few parts, and one of twice as many. Sounds are of one
+# Of a video with numbered frames: a job of a few parts, and one of twice as many. Audio is one
 # part, and would take most of the time.
-PICTURES = 500
+FRAMES = 500
 STREAM = "mute,stream:min_height=144"
 SLOWLY = f"speed:0.5,{STREAM}"
 # Percent of the slow one, of which there is something then.
 ONE_PART = 12
 
 
-def film() -> bytes:
-    return counted(PICTURES / 5, "5", "96x64")
+def video() -> bytes:
+    return counted(FRAMES / 5, "5", "96x64")
 
 
 class Killed(Exception):
@@ -85,7 +85,7 @@ class Attempt:
     goes `by_parts`. `wanted`: what is to be made of it, by the job `job_id`, once that is
     acknowledged; `cancelled`: no more.
     `renditions`: others it was given. `visibility`: the one its media is to have, if anybody cares.
-    `picture`: what was made of it while somebody waited. `end`: what it was to come to. `fate`:
+    `render`: the image that RenderImage returned. `end`: what it was to come to. `fate`:
     where the service was killed that it was under way with.
     """
 
@@ -105,7 +105,7 @@ class Attempt:
     in_one_request: bool = False
     finished: bool = False
     ended: bool = False
-    picture: bytes = b""
+    render: bytes = b""
     wanted: str = ""
     cancelled: bool = False
     request_id: str = field(default_factory=new_id)
@@ -361,8 +361,8 @@ class Customer:
             pieces = self._downloads.GetStream(request, metadata=self._metadata, timeout=60)
             return b"".join(piece.data for piece in pieces)
 
-    def film(self, media_id: str) -> bytes:
-        """The pictures of its stream, as a player puts them together."""
+    def video(self, media_id: str) -> bytes:
+        """The video of its stream, joined as a player does."""
         (playlist,) = re.findall(
             r"^(?!#).+$", self.stream(media_id, "master.m3u8").decode(), re.MULTILINE
         )
@@ -479,7 +479,7 @@ def deleted(customer: Customer, attempt: Attempt) -> None:
 
 
 def rendered(customer: Customer, attempt: Attempt) -> None:
-    """A picture is made of it, as soon as a worker has looked at it."""
+    """Renders an image as soon as the media is inspected."""
     at_once(customer, attempt)
 
     def ready() -> bool:
@@ -487,7 +487,7 @@ def rendered(customer: Customer, attempt: Attempt) -> None:
         return media is not None and media.state == media_pb2.Media.READY
 
     eventually(ready)
-    attempt.picture = customer.render(attempt.media_id)
+    attempt.render = customer.render(attempt.media_id)
 
 
 def processed(customer: Customer, attempt: Attempt) -> None:
@@ -495,16 +495,16 @@ def processed(customer: Customer, attempt: Attempt) -> None:
     customer.order(attempt, SMALLER)
 
 
-def filmed(customer: Customer, attempt: Attempt) -> None:
-    """A film is to be streamed."""
-    attempt.data = film()
+def streamed_video(customer: Customer, attempt: Attempt) -> None:
+    """Starts a stream."""
+    attempt.data = video()
     at_once(customer, attempt)
     customer.order(attempt, STREAM)
 
 
-def film_given_up(customer: Customer, attempt: Attempt) -> None:
-    """A film is being made ready for streaming, by a worker, and then nobody wants it."""
-    attempt.data = film()
+def cancelled_stream(customer: Customer, attempt: Attempt) -> None:
+    """Cancels a stream while a worker encodes it."""
+    attempt.data = video()
     at_once(customer, attempt)
     customer.order(attempt, SLOWLY)
 

@@ -167,7 +167,7 @@ class Site:
             )
 
     def expire(self, *attempts: Attempt) -> None:
-        """Lets these sessions, the purges of their media, or pictures that nobody asks for, fall
+        """Lets these sessions, the purges of their media, or unused renders, fall
         due; a worker sees it when it starts."""
         uploads = [attempt.upload_id for attempt in attempts if attempt.upload_id]
         media = [attempt.media_id for attempt in attempts if attempt.media_id]
@@ -187,8 +187,8 @@ class Site:
                 (media,),
             )
 
-    def await_picture(self, media_id: str) -> None:
-        """Returns once a picture that was made of this media is kept."""
+    def await_render(self, media_id: str) -> None:
+        """Returns once a render of this media is stored."""
         with psycopg.connect(self.database_url, autocommit=True) as db:
             query = "select from renders where media_id = %s"
             eventually(lambda: db.execute(query, (media_id,)).rowcount == 1)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from media_service.failpoints import REGISTRY
 from tests.support.crash import client as customers
-from tests.support.crash.client import KIB, MIB, Attempt, Customer, Killed, Scenario, picture
+from tests.support.crash.client import KIB, MIB, Attempt, Customer, Killed, Scenario, image
 from tests.support.crash.deployment import Running, Site
 from tests.support.crash.invariants import look, settle
 
@@ -40,9 +40,9 @@ SECOND_PART = Way(customers.in_a_session, nth=2, size=LARGE)
 TAKEN_OVER = Way(customers.taken_over, size=LARGE)
 # Elsewhere nothing can come late, and no session is begun.
 ALSO_ON_S3 = ["upload.succeed.before", "upload.succeed.after"]
-FILMED = Way(customers.filmed)
+STREAMED = Way(customers.streamed_video)
 # In the middle of a part.
-AMID_FILM = Way(customers.filmed, nth=20)
+WHILE_ENCODING = Way(customers.streamed_video, nth=20)
 
 IN_ONE_REQUEST = Way(customers.in_one_request, size=STREAM)
 RENDERED = Way(customers.rendered, worker=True)
@@ -129,14 +129,14 @@ WAYS: Mapping[str, Way] = {
     "render.forget.after": RENDERED,
     "upload.expire.before": Way(customers.left_alone),
     "upload.expire.after": Way(customers.left_alone),
-    "stream.begin.before": FILMED,
-    "stream.begin.after": FILMED,
-    "segment.take.after": AMID_FILM,
-    "chunk.finish.before": FILMED,
-    "chunk.finish.after": FILMED,
-    "stream.publish.before": FILMED,
-    "stream.publish.after": FILMED,
-    "stream.abandon.after": Way(customers.film_given_up, worker=True),
+    "stream.begin.before": STREAMED,
+    "stream.begin.after": STREAMED,
+    "segment.take.after": WHILE_ENCODING,
+    "chunk.finish.before": STREAMED,
+    "chunk.finish.after": STREAMED,
+    "stream.publish.before": STREAMED,
+    "stream.publish.after": STREAMED,
+    "stream.abandon.after": Way(customers.cancelled_stream, worker=True),
 }
 
 
@@ -178,8 +178,8 @@ class Case:
     def kill_worker_at(self, failpoint: str, way: Way) -> None:
         with self.site.customer(self.server) as customer:
             attempt = self._go(customer, failpoint, way)
-            if attempt.picture:
-                self.site.await_picture(attempt.media_id)
+            if attempt.render:
+                self.site.await_render(attempt.media_id)
             self.site.expire(attempt)
             if way.worn_out:
                 self.site.wear_out(attempt.media_id)
@@ -192,7 +192,7 @@ class Case:
         settle(self.site, self.attempts)
 
     def _go(self, customer: Customer, failpoint: str, way: Way) -> Attempt:
-        attempt = Attempt(picture(way.size), fate=failpoint)
+        attempt = Attempt(image(way.size), fate=failpoint)
         self.attempts.append(attempt)
         worker = self.site.start("work") if way.worker else None
         try:

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from media_service.blobs.references import blob_references
 from tests.support.crash.client import (
-    PICTURES,
+    FRAMES,
     RENDITION,
     Attempt,
     Customer,
@@ -71,7 +71,7 @@ INVARIANTS = {
     "a stream that nobody makes": "select media_id as id from streams where not ready",
     "a stream that is not whole": """
         select s.media_id as id from streams s cross join lateral
-            jsonb_to_recordset(s.ladder -> 'rungs' || (s.ladder -> 'sounds')) as t (name text)
+            jsonb_to_recordset(s.ladder -> 'rungs' || (s.ladder -> 'audio_tracks')) as t (name text)
         where (select count(*) from stream_segments g
                where g.stream_id = s.stream_id and g.track = t.name)
               is distinct from
@@ -195,18 +195,18 @@ def look_at_job(customer: Customer, attempt: Attempt) -> str:
 
 
 def look_at_stream(customer: Customer, attempt: Attempt) -> None:
-    """Every picture of the film is in it, once and in order."""
+    """The stream has every frame of the video, once and in order."""
     with tempfile.NamedTemporaryFile(prefix="media-crash-") as file:
-        file.write(customer.film(attempt.media_id))
+        file.write(customer.video(attempt.media_id))
         file.flush()
         shown = frames_of(Path(file.name))
     each = 0.4 if "speed:0.5" in attempt.wanted else 0.2
-    wanted = [(number * each, shade(number)) for number in range(PICTURES)]
+    wanted = [(number * each, shade(number)) for number in range(FRAMES)]
     same = len(shown) == len(wanted) and all(
         abs(time - at) < 0.001 and abs(luma - shade) <= 2
         for (time, luma), (at, shade) in zip(shown, wanted, strict=True)
     )
-    demand(same, "a job SUCCEEDED, and other pictures are in its stream", attempt)
+    demand(same, "a job SUCCEEDED, and its stream has other frames", attempt)
 
 
 def look_at_media(customer: Customer, attempt: Attempt) -> None:
@@ -281,8 +281,8 @@ def end(customer: Customer, attempt: Attempt) -> None:
 
 def use(customer: Customer, attempt: Attempt) -> None:
     """Does with a media what was wanted of it."""
-    if attempt.picture:
-        demand(customer.render(attempt.media_id) == attempt.picture, "another picture", attempt)
+    if attempt.render:
+        demand(customer.render(attempt.media_id) == attempt.render, "another render", attempt)
     if attempt.visibility:
         customer.show(attempt, attempt.visibility)
     if attempt.wanted:
@@ -303,7 +303,7 @@ def close_case(customer: Customer, attempt: Attempt) -> None:
     assert media is not None
     sha256 = hashlib.sha256(attempt.data).digest()
     state = media_pb2.Media.State.Name(media.state)
-    demand(state == "READY", f"a whole picture is {state}", attempt)
+    demand(state == "READY", f"an intact image is {state}", attempt)
     demand(media.checksums.sha256 == sha256, "another SHA-256", attempt)
     if attempt.visibility:
         told = media_pb2.Media.Visibility.Name(media.visibility)

@@ -33,7 +33,7 @@ def gif(width: int = 64, height: int = 48) -> bytes:
     return out.getvalue()
 
 
-def film(size: int) -> bytes:
+def video_bytes(size: int) -> bytes:
     """`size` bytes that begin as an MP4 does: typed as video/mp4, though no player will play it."""
     head = b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41"
     return head + os.urandom(size - len(head))

@@ -35,7 +35,7 @@ SECRET = "a secret of at least thirty-two bytes"
 
 HOUR = timedelta(hours=1)
 
-# Films of tests get what the test asks for, and nothing besides.
+# No presets: videos get only the renditions that a test asks for.
 NO_PRESETS = {f"MEDIA_{kind}_PRESETS": "-" for kind in ("VIDEO", "AUDIO", "DOCUMENT")}
 
 

@@ -19,6 +19,6 @@ def chunks(
     if upload_id:
         messages[0].upload_id = upload_id
     else:
-        messages[0].spec.filename = "film.mp4"
+        messages[0].spec.filename = "video.mp4"
     messages[-1].finish = finish
     return messages

@@ -166,7 +166,7 @@ class Client:
         attachment: bool = False,
         direct: bool = False,
     ) -> download_service_pb2.SignUrlResponse:
-        """A `url` that reads the original, or a rendition, or a picture made from it by `ops`,
+        """A `url` that reads the original, or a rendition, or an image that `ops` render from it,
         without a token, and its `expire_time`.
 
         `attachment`: a browser is to save it. `direct`: past the service, if the store can.
