@@ -14,6 +14,7 @@ from benchmarks.report import Outcome, Row
 from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.ffmpeg.run import binary
 from media_service.codecs.image_renderer import ImageRenderer
+from media_service.codecs.inspection import AudioInfo
 from media_service.codecs.pipeline.route import find_route
 from media_service.codecs.video.source import AvSource
 
@@ -106,8 +107,13 @@ def integrated(path: Path) -> float:
 
 
 def generated_video(path: Path, seconds: int) -> AvSource:
-    about = {"audio_codec": "mp3", "audio_channels": 2, "audio_sample_rate_hz": RATE}
-    return AvSource.of(path, "audio/mpeg", {**about, "duration_seconds": float(seconds)})
+    info = AudioInfo(
+        duration_seconds=float(seconds),
+        audio_codec="mp3",
+        audio_channels=2,
+        audio_sample_rate_hz=RATE,
+    )
+    return AvSource.of(path, "audio/mpeg", info)
 
 
 def steps(ops: str) -> Any:

@@ -81,7 +81,7 @@ async def test_an_implausible_pixel_aspect_ratio_is_ignored(
 ) -> None:
     path = make_video(tmp_path / "a.mp4", "libx264", "", aspect=aspect)
     info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
-    assert (info["width"], info["height"]) == (128, 72)
+    assert (info.width, info.height) == (128, 72)
 
 
 @pytest.mark.parametrize("said", [30.0, 3600.0, 1e9, 0.01])
@@ -93,7 +93,7 @@ async def test_a_duration_that_is_not_true_is_not_believed(
     at = data.index(b"\x44\x89\x88") + 3  # Duration, 8 bytes, in milliseconds
     path.write_bytes(data[:at] + struct.pack(">d", said * 1000) + data[at + 8 :])
     info = (await inspector.inspect(path, "VIDEO", "video/x-matroska")).info
-    assert info["duration_seconds"] == pytest.approx(5, abs=0.1)
+    assert info.duration_seconds == pytest.approx(5, abs=0.1)
 
 
 async def test_the_real_duration_of_audio_overrides_its_header(
@@ -104,7 +104,7 @@ async def test_the_real_duration_of_audio_overrides_its_header(
     data[22:26] = struct.pack(">I", 4410)  # how many samples there are, in STREAMINFO
     path.write_bytes(data)
     info = (await inspector.inspect(path, "AUDIO", "audio/flac")).info
-    assert info["duration_seconds"] == pytest.approx(20, abs=0.1)
+    assert info.duration_seconds == pytest.approx(20, abs=0.1)
 
 
 async def test_a_video_longer_than_a_week_is_corrupt(inspector: Inspector, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ async def test_frames_in_8k_are_read(tmp_path: Path) -> None:
     path = make_moving_video(tmp_path / "a.mp4", "-c:v", "libx264", size="7680x4320", seconds=0.04)
     async with Inspector(max_pixels=1 << 28, children=1) as inspector:
         info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
-    assert (info["width"], info["height"]) == (7680, 4320)
+    assert (info.width, info.height) == (7680, 4320)
 
 
 async def test_a_million_frames_per_second(inspector: Inspector, tmp_path: Path) -> None:
@@ -205,8 +205,8 @@ async def test_a_million_frames_per_second(inspector: Inspector, tmp_path: Path)
     ]
     path = make_moving_video(tmp_path / "a.mp4", *fast, "-fps_mode", "vfr", "-c:v", "libx264")
     info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
-    assert info["frame_rate"] == pytest.approx(1e6, rel=0.1)
-    assert info["duration_seconds"] == pytest.approx(25e-6, abs=5e-6)
+    assert info.frame_rate == pytest.approx(1e6, rel=0.1)
+    assert info.duration_seconds == pytest.approx(25e-6, abs=5e-6)
 
 
 def test_ten_hours_of_audio_are_not_read_in_full(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from media_service.codecs.inspection import DocumentInfo, Inspection, PrivateInfo
 from media_service.codecs.inspector import Inspector
 from media_service.errors import MediaError, Reason
 from tests.support.media.format_files import pdf
@@ -26,14 +27,10 @@ async def refusal(inspector: Inspector, path: Path, content_type: str) -> str:
 async def test_a_document(inspector: Inspector, tmp_path: Path) -> None:
     path = pdf(tmp_path / "a.pdf", pages=3, info=b"/Title(A tale)/Author<FEFF004A00F6>")
     found = await inspector.inspect(path, "DOCUMENT", "application/pdf")
-    assert found.private_info == {}
-    assert found.info == {
-        "page_count": 3,
-        "page_width": 200.0,
-        "page_height": 100.0,
-        "title": "A tale",
-        "author": "Jö",
-    }
+    assert found.private_info == PrivateInfo()
+    assert found.info == DocumentInfo(
+        page_count=3, page_width=200.0, page_height=100.0, title="A tale", author="Jö"
+    )
 
 
 async def test_the_valid_part_of_an_invalid_title_is_kept(
@@ -41,8 +38,8 @@ async def test_the_valid_part_of_an_invalid_title_is_kept(
 ) -> None:
     path = pdf(tmp_path / "a.pdf", info=b"/Title<FEFF0041D8000042>/Author(" + b"x" * 5000 + b")")
     info = (await inspector.inspect(path, "DOCUMENT", "application/pdf")).info
-    assert info["title"].startswith("A")
-    assert info["author"] == "x" * 1000
+    assert info.title.startswith("A")
+    assert info.author == "x" * 1000
 
 
 async def test_an_encrypted_document_is_accepted_without_metadata(
@@ -50,7 +47,7 @@ async def test_an_encrypted_document_is_accepted_without_metadata(
 ) -> None:
     path = pdf(tmp_path / "a.pdf", info=b"/Title(Secret)", trailer=LOCK)
     found = await inspector.inspect(path, "DOCUMENT", "application/pdf")
-    assert (found.info, found.private_info) == ({}, {})
+    assert found == Inspection(info=DocumentInfo())
 
 
 async def test_a_document_whose_table_is_broken_is_read_as_readers_do(
@@ -59,7 +56,7 @@ async def test_a_document_whose_table_is_broken_is_read_as_readers_do(
     path = pdf(tmp_path / "a.pdf", pages=2)
     path.write_bytes(path.read_bytes().replace(b"startxref\n", b"startxref\n9"))
     info = (await inspector.inspect(path, "DOCUMENT", "application/pdf")).info
-    assert info["page_count"] == 2
+    assert info.page_count == 2
 
 
 async def test_a_document_that_was_cut_off(inspector: Inspector, tmp_path: Path) -> None:
@@ -107,7 +104,7 @@ async def test_an_office_document(
     with zipfile.ZipFile(path, "w") as parts:
         parts.writestr(part, "<x/>")
     found = await inspector.inspect(path, "DOCUMENT", content_type)
-    assert (found.info, found.private_info) == ({}, {})
+    assert found == Inspection(info=DocumentInfo())
     path.write_bytes(path.read_bytes()[:-30])
     assert "truncated" in await refusal(inspector, path, content_type)
     with zipfile.ZipFile(path, "w") as parts:
@@ -118,7 +115,7 @@ async def test_an_office_document(
 async def test_a_rich_text(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "a.rtf"
     path.write_bytes(rb"{\rtf1 {\b Hello}}" + b"\r\n\0")
-    assert (await inspector.inspect(path, "DOCUMENT", "application/rtf")).info == {}
+    assert (await inspector.inspect(path, "DOCUMENT", "application/rtf")).info == DocumentInfo()
     path.write_bytes(rb"{\rtf1 {\b Hello} and")
     assert "truncated" in await refusal(inspector, path, "application/rtf")
 
@@ -127,4 +124,4 @@ async def test_a_document_of_which_nothing_is_known(inspector: Inspector, tmp_pa
     """It is taken only where the settings name its type, and then as it is."""
     path = tmp_path / "a.zip"
     path.write_bytes(b"PK")
-    assert (await inspector.inspect(path, "DOCUMENT", "application/zip")).info == {}
+    assert (await inspector.inspect(path, "DOCUMENT", "application/zip")).info == DocumentInfo()

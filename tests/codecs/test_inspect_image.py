@@ -10,7 +10,7 @@ import pyvips
 from PIL import Image
 
 from media_service.codecs.inspect.exif import plain_value
-from media_service.codecs.inspection import Inspection
+from media_service.codecs.inspection import ImageInfo, Inspection, to_json
 from media_service.codecs.inspector import Inspector
 from media_service.errors import MediaError, Reason
 from tests.support.media.format_files import animation, heic, make_image, with_tags
@@ -26,7 +26,7 @@ CAMERA = {
 }
 
 
-async def inspect(inspector: Inspector, path: Path, content_type: str) -> Inspection:
+async def inspect(inspector: Inspector, path: Path, content_type: str) -> Inspection[ImageInfo]:
     return await inspector.inspect(path, "IMAGE", content_type)
 
 
@@ -45,20 +45,14 @@ def photo(tmp_path: Path) -> Path:
 
 async def test_a_jpeg_has_the_size_that_a_viewer_shows(inspector: Inspector, photo: Path) -> None:
     found = await inspect(inspector, photo, "image/jpeg")
-    assert found.info == {
-        "width": 48,
-        "height": 64,
-        "orientation": 6,
-        "page_count": 1,
-        "has_alpha": False,
-        "color_space": "srgb",
-        "has_icc_profile": False,
-    }
+    assert found.info == ImageInfo(
+        width=48, height=64, orientation=6, page_count=1, color_space="srgb"
+    )
 
 
 async def test_exif_has_plain_values(inspector: Inspector, photo: Path) -> None:
     found = await inspect(inspector, photo, "image/jpeg")
-    exif = found.private_info["exif"]
+    exif = found.private_info.exif
     assert exif["Make"] == "Fujifilm"
     assert exif["Model"] == "X100"
     assert exif["ExposureTime"] == "1/60"
@@ -82,10 +76,11 @@ def test_libexifs_rendering_is_left_out(text: str, value: str) -> None:
 
 async def test_the_position_is_kept_apart_from_exif(inspector: Inspector, photo: Path) -> None:
     found = await inspect(inspector, photo, "image/jpeg")
-    location = found.private_info["location"]
-    assert location["latitude"] == pytest.approx(-43.467447, abs=1e-6)
-    assert location["longitude"] == pytest.approx(11.885125, abs=1e-6)
-    assert not [name for name in found.private_info["exif"] if "GPS" in name]
+    location = found.private_info.location
+    assert location is not None
+    assert location.latitude == pytest.approx(-43.467447, abs=1e-6)
+    assert location.longitude == pytest.approx(11.885125, abs=1e-6)
+    assert not [name for name in found.private_info.exif if "GPS" in name]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -93,8 +88,8 @@ async def test_every_orientation(inspector: Inspector, tmp_path: Path, orientati
     path = tmp_path / "turned.jpg"
     with_tags(make_image(), {}, orientation).write_to_file(str(path))
     info = (await inspect(inspector, path, "image/jpeg")).info
-    assert info["orientation"] == orientation
-    assert (info["width"], info["height"]) == ((48, 64) if orientation >= 5 else (64, 48))
+    assert info.orientation == orientation
+    assert (info.width, info.height) == ((48, 64) if orientation >= 5 else (64, 48))
 
 
 async def test_long_and_unprintable_exif_is_cut_and_cleaned(
@@ -103,22 +98,22 @@ async def test_long_and_unprintable_exif_is_cut_and_cleaned(
     path = tmp_path / "wordy.jpg"
     with_tags(make_image(), {"ifd0-ImageDescription": "long " * 4000}).write_to_file(str(path))
     found = await inspect(inspector, path, "image/jpeg")
-    assert len(found.private_info["exif"]["ImageDescription"]) == 1000
-    assert "\\u0000" not in json.dumps(found.private_info)
+    assert len(found.private_info.exif["ImageDescription"]) == 1000
+    assert "\\u0000" not in json.dumps(to_json(found.private_info))
 
 
 async def test_a_png_with_alpha(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     make_image(bands=4).write_to_file(str(path))
     info = (await inspect(inspector, path, "image/png")).info
-    assert info["has_alpha"]
-    assert info["color_space"] == "srgb"
+    assert info.has_alpha
+    assert info.color_space == "srgb"
 
 
 async def test_an_icc_profile_is_seen(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "profile.png"
     make_image().icc_transform("p3", input_profile="srgb").write_to_file(str(path))
-    assert (await inspect(inspector, path, "image/png")).info["has_icc_profile"]
+    assert (await inspect(inspector, path, "image/png")).info.has_icc_profile
 
 
 @pytest.mark.parametrize(("suffix", "content_type"), [("gif", "image/gif"), ("webp", "image/webp")])
@@ -127,28 +122,28 @@ async def test_an_animation_counts_its_frames(
 ) -> None:
     path = animation(tmp_path / f"moving.{suffix}")
     info = (await inspect(inspector, path, content_type)).info
-    assert (info["width"], info["height"], info["page_count"]) == (64, 48, 5)
+    assert (info.width, info.height, info.page_count) == (64, 48, 5)
 
 
 async def test_a_cmyk_jpeg(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "print.jpg"
     make_image(bands=4).copy(interpretation="cmyk").write_to_file(str(path))
     info = (await inspect(inspector, path, "image/jpeg")).info
-    assert info["color_space"] == "cmyk"
-    assert not info["has_alpha"]
+    assert info.color_space == "cmyk"
+    assert not info.has_alpha
 
 
 async def test_an_avif(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "new.avif"
     make_image().write_to_file(str(path), compression="av1")
     info = (await inspect(inspector, path, "image/avif")).info
-    assert (info["width"], info["height"]) == (64, 48)
+    assert (info.width, info.height) == (64, 48)
 
 
 async def test_a_heic(inspector: Inspector, tmp_path: Path) -> None:
     path = heic(tmp_path / "phone.heic")
     info = (await inspect(inspector, path, "image/heic")).info
-    assert (info["width"], info["height"]) == (128, 72)
+    assert (info.width, info.height) == (128, 72)
 
 
 async def test_a_heic_whose_pixels_are_gone_is_corrupt(
@@ -168,7 +163,7 @@ async def test_a_tiff_with_pages_of_different_sizes(inspector: Inspector, tmp_pa
     first, second = Image.new("RGB", (64, 48)), Image.new("L", (30, 20))
     first.save(path, save_all=True, append_images=[second] * 99)
     info = (await inspect(inspector, path, "image/tiff")).info
-    assert (info["width"], info["height"], info["page_count"]) == (64, 48, 100)
+    assert (info.width, info.height, info.page_count) == (64, 48, 100)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """Inspection of tracks, chapters, tags, dynamic range and frame rates."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from media_service.codecs.inspection import AudioTrack, Chapter, PrivateInfo, SubtitleTrack
 from media_service.codecs.inspector import Inspector
 from tests.support.media.format_files import (
     CHAPTERS,
@@ -13,10 +13,10 @@ from tests.support.media.format_files import (
     video_with_everything,
 )
 
-TWO = [
-    {"start_seconds": 0.0, "end_seconds": 0.4, "title": "One"},
-    {"start_seconds": 0.4, "end_seconds": 1.0, "title": "Zwölf"},
-]
+TWO = (
+    Chapter(start_seconds=0.0, end_seconds=0.4, title="One"),
+    Chapter(start_seconds=0.4, end_seconds=1.0, title="Zwölf"),
+)
 
 
 def chapters(folder: Path, text: str = CHAPTERS) -> list[str | Path]:
@@ -28,7 +28,7 @@ def chapters(folder: Path, text: str = CHAPTERS) -> list[str | Path]:
 @pytest.mark.parametrize(
     ("name", "content_type", "subtitles", "expected"),
     [
-        ("a.mp4", "video/mp4", "mov_text", "mov_text"),
+        ("a.mp4", "video/mp4", "mov_text", "tx3g"),
         ("a.mkv", "video/x-matroska", "subrip", "subrip"),
         ("b.mkv", "video/x-matroska", "ass", "ass"),
         ("c.mkv", "video/x-matroska", "webvtt", "webvtt"),
@@ -44,25 +44,21 @@ async def test_the_tracks_and_chapters_of_a_video(
 ) -> None:
     path = video_with_everything(tmp_path / name, subtitles)
     info = (await inspector.inspect(path, "VIDEO", content_type)).info
-    first = {"audio_codec": "aac", "audio_channels": 1, "audio_sample_rate_hz": 44100}
-    second = {"audio_codec": "aac", "audio_channels": 2, "audio_sample_rate_hz": 48000}
-    assert info["audio_tracks"] == [
-        {**first, "language": "deu", "title": ""},
-        {**second, "language": "", "title": "Director"},
-    ]
-    assert info.items() >= first.items()
-    assert info["subtitle_tracks"] == [
-        {"codec": expected, "text": True, "language": "fra", "title": ""}
-    ]
-    assert info["chapters"] == TWO
+    assert info.audio_tracks == (
+        AudioTrack(codec="aac", channels=1, sample_rate_hz=44100, language="deu"),
+        AudioTrack(codec="aac", channels=2, sample_rate_hz=48000, title="Director"),
+    )
+    assert (info.audio_codec, info.audio_channels, info.audio_sample_rate_hz) == ("aac", 1, 44100)
+    assert info.subtitle_tracks == (SubtitleTrack(codec=expected, text=True, language="fra"),)
+    assert info.chapters == TWO
 
 
 async def test_image_subtitles_are_not_text(inspector: Inspector, tmp_path: Path) -> None:
     path = video_with_everything(tmp_path / "a.mkv", "subrip")
     path.write_bytes(path.read_bytes().replace(b"S_TEXT/UTF8", b"S_HDMV/PGS\0"))
     info = (await inspector.inspect(path, "VIDEO", "video/x-matroska")).info
-    (track,) = info["subtitle_tracks"]
-    assert (track["codec"], track["text"]) == ("hdmv_pgs_subtitle", False)
+    (track,) = info.subtitle_tracks
+    assert (track.codec, track.text) == ("pgs", False)
 
 
 async def test_an_audio_track_of_an_unknown_codec_beside_a_known_one(
@@ -74,16 +70,16 @@ async def test_an_audio_track_of_an_unknown_codec_beside_a_known_one(
     second = data.index(b"A_AAC", data.index(b"A_AAC") + 1)
     path.write_bytes(data[:second] + b"A_XYZ" + data[second + 5 :])
     info = (await inspector.inspect(path, "VIDEO", "video/x-matroska")).info
-    assert [track["audio_codec"] for track in info["audio_tracks"]] == ["aac", ""]
+    assert [track.codec for track in info.audio_tracks] == ["aac", ""]
 
 
 async def test_more_chapters_than_are_kept(inspector: Inspector, tmp_path: Path) -> None:
     chapter = "[CHAPTER]\nTIMEBASE=1/1000\nSTART={}\nEND={}\ntitle=" + "x" * 300 + "\n"
     many = ";FFMETADATA1\n" + "".join(chapter.format(n, n + 1) for n in range(600))
     path = ffmpeg(tmp_path / "a.mka", *chapters(tmp_path, many), "-c:a", "aac")
-    kept = (await inspector.inspect(path, "VIDEO", "video/x-matroska")).info["chapters"]
+    kept = (await inspector.inspect(path, "VIDEO", "video/x-matroska")).info.chapters
     assert len(kept) == 500
-    assert kept[499] == {"start_seconds": 0.499, "end_seconds": 0.5, "title": "x" * 200}
+    assert kept[499] == Chapter(start_seconds=0.499, end_seconds=0.5, title="x" * 200)
 
 
 @pytest.mark.parametrize(
@@ -91,8 +87,8 @@ async def test_more_chapters_than_are_kept(inspector: Inspector, tmp_path: Path)
     [
         ("a.mp3", "libmp3lame", "audio/mpeg", TWO),
         ("a.m4a", "aac", "audio/mp4", TWO),
-        ("a.ogg", "libopus", "audio/ogg", []),
-        ("a.flac", "flac", "audio/flac", []),
+        ("a.ogg", "libopus", "audio/ogg", ()),
+        ("a.flac", "flac", "audio/flac", ()),
     ],
 )
 async def test_the_tags_and_chapters_of_an_audio_file(
@@ -101,13 +97,13 @@ async def test_the_tags_and_chapters_of_an_audio_file(
     name: str,
     encoder: str,
     content_type: str,
-    expected: list[Any],
+    expected: tuple[Chapter, ...],
 ) -> None:
     path = ffmpeg(tmp_path / name, *chapters(tmp_path), "-c:a", encoder)
     info = (await inspector.inspect(path, "AUDIO", content_type)).info
-    assert info["tags"] == {"title": "A tale", "artist": "Nobody"}
+    assert info.tags == {"title": "A tale", "artist": "Nobody"}
     if expected:
-        assert info["chapters"] == expected
+        assert info.chapters == expected
 
 
 async def test_the_tags_of_audio_do_not_reveal_where_it_was_recorded(
@@ -116,8 +112,8 @@ async def test_the_tags_of_audio_do_not_reveal_where_it_was_recorded(
     place = ["-metadata", "location=+37.3318-122.0312/", "-metadata", "title=Walk"]
     path = ffmpeg(tmp_path / "a.m4a", "-f", "lavfi", "-i", "sine=d=1", *place, "-c:a", "aac")
     found = await inspector.inspect(path, "AUDIO", "audio/mp4")
-    assert found.info["tags"] == {"title": "Walk"}
-    assert found.private_info == {}
+    assert found.info.tags == {"title": "Walk"}
+    assert found.private_info == PrivateInfo()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +127,7 @@ async def test_the_dynamic_range_of_a_video(
         tmp_path / "a.mp4", "-c:v", "libx264", "-x264-params", f"transfer={transfer}"
     )
     info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
-    assert info["dynamic_range"] == expected
+    assert info.dynamic_range == expected
 
 
 @pytest.mark.parametrize(
@@ -150,7 +146,7 @@ async def test_a_constant_frame_rate(
     """Also where the container counts in milliseconds, and frames are reordered."""
     path = make_moving_video(tmp_path / name, "-r", rate, "-c:v", encoder, "-bf", "2", seconds=2)
     info = (await inspector.inspect(path, "VIDEO", content_type)).info
-    assert info["variable_frame_rate"] is False
+    assert info.variable_frame_rate is False
 
 
 @pytest.mark.parametrize(
@@ -162,7 +158,7 @@ async def test_a_variable_frame_rate(
     some = ["-vf", "select=not(eq(mod(n\\,5)\\,3))", "-fps_mode", "vfr"]
     path = make_moving_video(tmp_path / name, *some, "-c:v", "libx264")
     info = (await inspector.inspect(path, "VIDEO", content_type)).info
-    assert info["variable_frame_rate"] is True
+    assert info.variable_frame_rate is True
 
 
 async def test_the_frame_rate_of_a_long_video_is_judged_by_its_beginning(
@@ -172,4 +168,4 @@ async def test_the_frame_rate_of_a_long_video_is_judged_by_its_beginning(
     shuffled = ["-x264-params", "bframes=8:b-adapt=0:keyint=999"]
     path = make_moving_video(tmp_path / "a.mp4", "-c:v", "libx264", *shuffled, seconds=24)
     info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
-    assert info["variable_frame_rate"] is False
+    assert info.variable_frame_rate is False

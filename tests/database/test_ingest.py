@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -144,9 +143,8 @@ async def test_a_good_image_becomes_ready(
         pass
     media = await read(database, media_id)
     assert media.state is MediaState.READY
-    assert media.info is not None
-    assert (media.info["width"], media.info["height"]) == (64, 48)
-    assert media.private_info["exif"]["Model"] == "X100"
+    assert (media.image.width, media.image.height) == (64, 48)
+    assert media.private_info.exif["Model"] == "X100"
     assert media.blob.checksums.sha256 == hashlib.sha256(data).digest()
     assert await job_state(database, media_id) == JobState.SUCCEEDED
 
@@ -186,8 +184,7 @@ async def test_an_image_without_thumbnails_is_ready_all_the_same(
     media = await read(database, media_id)
     assert media.state is MediaState.READY
     assert media.renditions == ()
-    assert media.info is not None
-    assert media.info["width"] == 64
+    assert media.image.width == 64
     assert media.blurhash == ""
 
 
@@ -328,4 +325,4 @@ async def test_what_exif_says_can_always_be_stored(
     await handler.run(await claim(database), Progress())
     media = await read(database, media_id)
     assert media.state is MediaState.READY
-    json.dumps(media.private_info)
+    assert media.private_info.exif["Model"] == "X"

@@ -7,6 +7,17 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from media_service.codecs.inspect import names
+from media_service.codecs.inspection import (
+    AudioInfo,
+    AudioTrack,
+    Chapter,
+    DocumentInfo,
+    ImageInfo,
+    SubtitleTrack,
+    VideoInfo,
+    info_from_json,
+)
 from media_service.codecs.pipeline.text_form import canonical_text
 from media_service.codecs.pipeline.validation import parse
 from media_service.db.database import Database
@@ -155,3 +166,82 @@ async def test_stored_pipelines_are_valid_and_canonical(empty_database: str) -> 
     assert [job["pipeline"] for job in jobs] == new
     assert [rendition["pipeline"] for rendition in renditions] == new
     assert [canonical_text(parse(text)) for text in new] == new
+
+
+async def test_stored_findings_get_the_names_of_the_contract(empty_database: str) -> None:
+    rows = """
+        insert into media (media_id, owner_type, owner_id, state, kind, content_type, size_bytes,
+                           info)
+        values
+            ('00000000-0000-7000-8000-000000000001', 'user', 'a', 'READY', 'VIDEO', 'video/webm', 1,
+             '{"duration_seconds": 1.5, "bit_rate_bps": 1234567, "container": "matroska,webm",
+               "width": 8, "height": 6, "rotation_degrees": 90, "frame_rate": 25.0,
+               "video_codec": "mpeg2video", "dynamic_range": "SDR", "variable_frame_rate": false,
+               "audio_codec": "aac", "audio_channels": 2, "audio_sample_rate_hz": 48000,
+               "audio_tracks": [{"audio_codec": "aac", "audio_channels": 2, "title": "",
+                                 "audio_sample_rate_hz": 48000, "language": "deu"},
+                                {"audio_codec": "", "audio_channels": 0, "title": "Director",
+                                 "audio_sample_rate_hz": 0, "language": ""}],
+               "subtitle_tracks": [{"codec": "mov_text", "text": true, "language": "fra",
+                                    "title": ""}],
+               "chapters": [{"start_seconds": 0, "end_seconds": 1.5, "title": "One"}]}'),
+            ('00000000-0000-7000-8000-000000000002', 'user', 'a', 'READY', 'AUDIO', 'audio/wav', 1,
+             '{"duration_seconds": 1.5, "bit_rate_bps": 99999999999999, "container": "wav",
+               "audio_codec": "pcm_s24le", "audio_channels": 1, "audio_sample_rate_hz": 8000,
+               "tags": {"title": "A tale"}, "chapters": []}'),
+            ('00000000-0000-7000-8000-000000000003', 'user', 'a', 'READY', 'IMAGE', 'image/png', 1,
+             '{"width": 8, "height": 6, "orientation": 1, "page_count": 1, "has_alpha": false,
+               "color_space": "b-w", "has_icc_profile": false}'),
+            ('00000000-0000-7000-8000-000000000004', 'user', 'a', 'READY', 'DOCUMENT',
+             'application/pdf', 1, '{}'),
+            ('00000000-0000-7000-8000-000000000005', 'user', 'a', 'PENDING', 'VIDEO', 'video/mp4',
+             1, null);
+    """
+    with await migrate_with_rows(empty_database, "0015", rows) as connection:
+        media = connection.execute("select * from media order by media_id").fetchall()
+    video, audio, image, document = (
+        info_from_json(row["info"], str(row["kind"])) for row in media[:4]
+    )
+    assert video == VideoInfo(
+        duration_seconds=1.5,
+        bit_rate_kbps=1235,
+        container="webm",
+        width=8,
+        height=6,
+        rotation_degrees=90,
+        frame_rate=25.0,
+        video_codec="mpeg2",
+        dynamic_range="SDR",
+        audio_codec="aac",
+        audio_channels=2,
+        audio_sample_rate_hz=48000,
+        audio_tracks=(
+            AudioTrack(codec="aac", channels=2, sample_rate_hz=48000, language="deu"),
+            AudioTrack(title="Director"),
+        ),
+        subtitle_tracks=(SubtitleTrack(codec="tx3g", language="fra", text=True),),
+        chapters=(Chapter(start_seconds=0.0, end_seconds=1.5, title="One"),),
+    )
+    assert audio == AudioInfo(
+        duration_seconds=1.5,
+        bit_rate_kbps=2**31 - 1,
+        container="wav",
+        audio_codec="pcm",
+        audio_bit_depth=24,
+        audio_channels=1,
+        audio_sample_rate_hz=8000,
+        tags={"title": "A tale"},
+    )
+    assert image == ImageInfo(width=8, height=6, orientation=1, page_count=1, color_space="gray")
+    assert document == DocumentInfo()
+    assert media[4]["info"] is None
+
+
+@pytest.mark.parametrize("name", ["h264", "pcm_u8", "pcm_alaw", "pcm_mulaw", *names.CODECS])
+def test_old_and_new_rows_have_the_same_codec_names(postgres: str, name: str) -> None:
+    (migration,) = (each for each in migrations() if each.name.startswith("0015"))
+    function = migration.sql[migration.sql.index("create") : migration.sql.index("$$;") + 3]
+    with psycopg.connect(postgres) as connection:
+        connection.execute(cast(LiteralString, function))
+        row = connection.execute("select pg_temp.codec_name(%s)", (name,)).fetchone()
+    assert row == (names.codec(name),)

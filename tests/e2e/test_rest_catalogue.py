@@ -397,6 +397,7 @@ def test_a_video_has_its_duration_and_codecs(owner: httpx.Client, tmp_path: Path
     video = media["video"]
     assert (video["width"], video["height"], video["frameRate"]) == (128, 72, 25)
     assert (video["videoCodec"], video["audioCodec"]) == ("h264", "aac")
+    assert video["container"] == "mp4"
     assert video["durationSeconds"] == pytest.approx(1.2, abs=0.1)
 
 
@@ -406,7 +407,7 @@ def test_a_video_has_its_tracks_and_chapters(owner: httpx.Client, tmp_path: Path
     assert video["dynamicRange"] == "SDR"
     assert [track["channels"] for track in video["audioTracks"]] == [1, 2]
     assert video["subtitleTracks"] == [
-        {"codec": "mov_text", "language": "fra", "title": "", "text": True}
+        {"codec": "tx3g", "language": "fra", "title": "", "text": True}
     ]
     assert [chapter["title"] for chapter in video["chapters"]] == ["One", "Zwölf"]
 

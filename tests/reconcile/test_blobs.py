@@ -8,6 +8,7 @@ from media_service.access.owner import Owner
 from media_service.blobs.model import Blob
 from media_service.blobs.unlink import UnlinkHandler
 from media_service.codecs.image_renderer import ImageRenderer
+from media_service.codecs.inspection import ImageInfo, Inspection
 from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
 from media_service.ids import new_id
@@ -33,7 +34,8 @@ from tests.support.reconciling import Service
 
 async def make_ready(service: Service, media_id: str) -> None:
     async with service.database.connection() as db:
-        await catalogue.set_info(db, media_id, {"width": 64}, {}, "", "")
+        found = Inspection(info=ImageInfo(width=64, height=48))
+        await catalogue.set_info(db, media_id, found, "", "")
 
 
 async def fault(service: Service, media_id: str) -> str | None:

@@ -201,7 +201,7 @@ class Media(_message.Message):
     """The project that contains the media; empty if none."""
     state: Global___Media.State.ValueType
     kind: Global___Media.Kind.ValueType
-    """What the media is. Unspecified until inspection has found out."""
+    """What the media is, detected from the bytes."""
     content_type: _builtins.str
     """MIME type, detected from the bytes and never from the name: "image/jpeg"."""
     size_bytes: _builtins.int
@@ -389,12 +389,12 @@ class MediaVersion(_message.Message):
     content_type: _builtins.str
     """MIME type, detected from the bytes."""
     size_bytes: _builtins.int
-    """Size of the original in bytes."""
+    """Size of this original."""
     original_filename: _builtins.str
     """The file name as it was uploaded."""
     @_builtins.property
     def checksums(self) -> _checksums_pb2.Checksums:
-        """Checksums of the original."""
+        """Checksums of this original."""
 
     @_builtins.property
     def image(self) -> Global___ImageInfo:
@@ -566,7 +566,7 @@ class Rendition(_message.Message):
     content_type: _builtins.str
     """MIME type: "image/webp"."""
     size_bytes: _builtins.int
-    """Size of the file in bytes."""
+    """Size of the file; of a stream, of its playlist."""
     width: _builtins.int
     """Pixels; 0 if it has none."""
     height: _builtins.int
@@ -640,7 +640,7 @@ Global___Owner: _TypeAlias = Owner  # noqa: Y015
 
 @_typing.final
 class ImageInfo(_message.Message):
-    """Properties of the image, if `kind` is IMAGE."""
+    """What inspection found in an image."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -684,7 +684,7 @@ class ImageInfo(_message.Message):
     has_alpha: _builtins.bool
     """Whether the image has an alpha channel, and so can be transparent."""
     color_space: _builtins.str
-    """Color space: "srgb", "cmyk", "gray", "rgb16", "gray16", "lab"."""
+    """Color space: "srgb", "cmyk", "gray", "lab", or with 16 bits per channel "rgb16", "gray16"."""
     has_icc_profile: _builtins.bool
     """Whether an ICC profile is embedded."""
     @_builtins.property
@@ -718,7 +718,7 @@ Global___ImageInfo: _TypeAlias = ImageInfo  # noqa: Y015
 
 @_typing.final
 class VideoInfo(_message.Message):
-    """Properties of the video, if `kind` is VIDEO."""
+    """What inspection found in a video."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -764,8 +764,9 @@ class VideoInfo(_message.Message):
     SUBTITLE_TRACKS_FIELD_NUMBER: _builtins.int
     CHAPTERS_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
+    AUDIO_BIT_DEPTH_FIELD_NUMBER: _builtins.int
     duration_seconds: _builtins.float
-    """Duration in seconds."""
+    """Duration in seconds. It is measured if the header gives none, or an implausible one."""
     width: _builtins.int
     """Pixels as shown: rotation and pixel aspect ratio are applied."""
     height: _builtins.int
@@ -777,7 +778,7 @@ class VideoInfo(_message.Message):
     variable_frame_rate: _builtins.bool
     """Whether frames are not evenly spaced."""
     video_codec: _builtins.str
-    """Video codec: "h264", "hevc", "vp9", "av1"."""
+    """Video codec: "h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg2". Empty without a video track."""
     audio_codec: _builtins.str
     """Codec of the first audio track: "aac", "opus". Empty without audio."""
     audio_channels: _builtins.int
@@ -787,9 +788,11 @@ class VideoInfo(_message.Message):
     bit_rate_kbps: _builtins.int
     """Average bit rate of the file, in kbit/s."""
     container: _builtins.str
-    """Container format: "mp4", "mov", "webm", "matroska", "avi", "mpegts", "ogg", "flv", "3gp"."""
+    """Container format: "mp4", "quicktime", "webm", "matroska", "3gp", "avi", "asf", "flv", "mpegps", "mpegts"."""
     dynamic_range: Global___VideoInfo.DynamicRange.ValueType
-    """Dynamic range of the video track."""
+    """Dynamic range of the video track. Unspecified if there is none."""
+    audio_bit_depth: _builtins.int
+    """Bits per sample of the first audio track if it is "pcm"; 0 for other codecs."""
     @_builtins.property
     def audio_tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___AudioTrack]:
         """All audio tracks, in the order of the file."""
@@ -826,10 +829,11 @@ class VideoInfo(_message.Message):
         subtitle_tracks: _abc.Iterable[Global___SubtitleTrack] | None = ...,
         chapters: _abc.Iterable[Global___Chapter] | None = ...,
         location: _latlng_pb2.LatLng | None = ...,
+        audio_bit_depth: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_channels", b"audio_channels", "audio_codec", b"audio_codec", "audio_sample_rate_hz", b"audio_sample_rate_hz", "audio_tracks", b"audio_tracks", "bit_rate_kbps", b"bit_rate_kbps", "chapters", b"chapters", "container", b"container", "duration_seconds", b"duration_seconds", "dynamic_range", b"dynamic_range", "frame_rate", b"frame_rate", "height", b"height", "location", b"location", "rotation_degrees", b"rotation_degrees", "subtitle_tracks", b"subtitle_tracks", "variable_frame_rate", b"variable_frame_rate", "video_codec", b"video_codec", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_bit_depth", b"audio_bit_depth", "audio_channels", b"audio_channels", "audio_codec", b"audio_codec", "audio_sample_rate_hz", b"audio_sample_rate_hz", "audio_tracks", b"audio_tracks", "bit_rate_kbps", b"bit_rate_kbps", "chapters", b"chapters", "container", b"container", "duration_seconds", b"duration_seconds", "dynamic_range", b"dynamic_range", "frame_rate", b"frame_rate", "height", b"height", "location", b"location", "rotation_degrees", b"rotation_degrees", "subtitle_tracks", b"subtitle_tracks", "variable_frame_rate", b"variable_frame_rate", "video_codec", b"video_codec", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -846,8 +850,9 @@ class AudioTrack(_message.Message):
     SAMPLE_RATE_HZ_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
+    BIT_DEPTH_FIELD_NUMBER: _builtins.int
     codec: _builtins.str
-    """Audio codec: "aac"."""
+    """Audio codec: "aac", "opus". Empty if the service cannot decode the track."""
     channels: _builtins.int
     """Number of channels: 2 for stereo."""
     sample_rate_hz: _builtins.int
@@ -856,6 +861,8 @@ class AudioTrack(_message.Message):
     """Language as the file states it, ISO 639-2 or BCP 47; empty if it states none."""
     title: _builtins.str
     """Title of the track, as the file states it."""
+    bit_depth: _builtins.int
+    """Bits per sample of "pcm"; 0 for other codecs."""
     def __init__(
         self,
         *,
@@ -864,10 +871,11 @@ class AudioTrack(_message.Message):
         sample_rate_hz: _builtins.int = ...,
         language: _builtins.str = ...,
         title: _builtins.str = ...,
+        bit_depth: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "codec", b"codec", "language", b"language", "sample_rate_hz", b"sample_rate_hz", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bit_depth", b"bit_depth", "channels", b"channels", "codec", b"codec", "language", b"language", "sample_rate_hz", b"sample_rate_hz", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -884,7 +892,7 @@ class SubtitleTrack(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     codec: _builtins.str
-    """Subtitle format: "mov_text", "subrip", "webvtt", "ass", "pgs"."""
+    """Subtitle format: "tx3g" (3GPP timed text), "subrip", "webvtt", "ass", "pgs", "vobsub", "dvb"."""
     language: _builtins.str
     """Language as the file states it, ISO 639-2 or BCP 47; empty if it states none."""
     title: _builtins.str
@@ -939,7 +947,7 @@ Global___Chapter: _TypeAlias = Chapter  # noqa: Y015
 
 @_typing.final
 class AudioInfo(_message.Message):
-    """Properties of the audio, if `kind` is AUDIO."""
+    """What inspection found in an audio file."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -971,10 +979,11 @@ class AudioInfo(_message.Message):
     CONTAINER_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     CHAPTERS_FIELD_NUMBER: _builtins.int
+    AUDIO_BIT_DEPTH_FIELD_NUMBER: _builtins.int
     duration_seconds: _builtins.float
-    """Duration in seconds."""
+    """Duration in seconds. It is measured if the header gives none, or an implausible one."""
     audio_codec: _builtins.str
-    """Audio codec: "mp3", "aac", "opus", "vorbis", "flac", "pcm"."""
+    """Audio codec: "mp3", "aac", "opus", "vorbis", "flac", "alac", "pcm" (uncompressed), "ac3"."""
     audio_channels: _builtins.int
     """Number of channels: 2 for stereo."""
     audio_sample_rate_hz: _builtins.int
@@ -982,14 +991,16 @@ class AudioInfo(_message.Message):
     bit_rate_kbps: _builtins.int
     """Average bit rate of the file, in kbit/s."""
     container: _builtins.str
-    """Container format: "mp3", "mp4", "ogg", "flac", "wav", "webm"."""
+    """Container format: "mp3", "mp4", "ogg", "flac", "wav", "aiff", "adts", "amr"."""
+    audio_bit_depth: _builtins.int
+    """Bits per sample of "pcm"; 0 for other codecs."""
     @_builtins.property
     def tags(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Title, artist, album and so on, by their common names: "artist"."""
 
     @_builtins.property
     def chapters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Chapter]:
-        """The chapters, in order."""
+        """The chapters, in the order of the file."""
 
     def __init__(
         self,
@@ -1002,10 +1013,11 @@ class AudioInfo(_message.Message):
         container: _builtins.str = ...,
         tags: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         chapters: _abc.Iterable[Global___Chapter] | None = ...,
+        audio_bit_depth: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_channels", b"audio_channels", "audio_codec", b"audio_codec", "audio_sample_rate_hz", b"audio_sample_rate_hz", "bit_rate_kbps", b"bit_rate_kbps", "chapters", b"chapters", "container", b"container", "duration_seconds", b"duration_seconds", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_bit_depth", b"audio_bit_depth", "audio_channels", b"audio_channels", "audio_codec", b"audio_codec", "audio_sample_rate_hz", b"audio_sample_rate_hz", "bit_rate_kbps", b"bit_rate_kbps", "chapters", b"chapters", "container", b"container", "duration_seconds", b"duration_seconds", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1013,7 +1025,7 @@ Global___AudioInfo: _TypeAlias = AudioInfo  # noqa: Y015
 
 @_typing.final
 class DocumentInfo(_message.Message):
-    """Properties of the document, if `kind` is DOCUMENT."""
+    """What inspection found in a document."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -1,168 +1,194 @@
-"""Checks what an inspection answered before it is kept.
+"""What inspection finds in a file: the types of its results, and their validation.
 
-The child that answered may have been taken over by the file it read, so its answer has exactly the
-fields and types of the contract, and only text and numbers that PostgreSQL's jsonb can hold.
+A hostile file can take over the child that reads it, so a result is accepted only if it has the
+types and bounds below. The database holds the same structures as JSON. Their fields have the names
+of the contract's messages.
 """
 
-import math
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
 
 from media_service.codecs.inspect.limits import (
     MAX_CHAPTERS,
+    MAX_INT32,
     MAX_LANGUAGE,
     MAX_NAME,
+    MAX_NUMBER,
     MAX_TAGS,
     MAX_TITLE,
     MAX_TRACKS,
     MAX_VALUE,
+    STORABLE,
 )
 from media_service.errors import InvalidArgument, Reason
 
-MAX_INT32 = 2**31 - 1
-MAX_INT64 = 2**63 - 1
-
-# NUL and lone surrogates are no text to PostgreSQL.
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-
-# Returns a value as it may be kept. Raises TypeError or ValueError if no honest child answers it.
-Check = Callable[[Any], Any]
-
-
-def flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError("not a flag")
-    return value
+Count = Annotated[int, Meta(ge=0, le=MAX_INT32)]
+Number = Annotated[float, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+Text = Annotated[str, Meta(max_length=MAX_VALUE, pattern=STORABLE)]
+Title = Annotated[str, Meta(max_length=MAX_TITLE, pattern=STORABLE)]
+Language = Annotated[str, Meta(max_length=MAX_LANGUAGE, pattern=STORABLE)]
+Name = Annotated[str, Meta(max_length=MAX_NAME, pattern=STORABLE)]
+Tags = Annotated[dict[Name, Text], Meta(max_length=MAX_TAGS)]
+DynamicRange = Literal["DYNAMIC_RANGE_UNSPECIFIED", "SDR", "HDR_PQ", "HDR_HLG"]
 
 
-def number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError("not a number")
-    return float(value)
+class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An immutable structure. Decoding ignores unknown fields. Encoding omits default values, which
+    are therefore the default values of the contract's messages: zero and empty."""
 
 
-def count(most: int = MAX_INT32) -> Check:
-    def check(value: Any) -> int:
-        if type(value) is not int:
-            raise TypeError("not a whole number")
-        return min(max(0, value), most)
+class AudioTrack(Record, frozen=True, kw_only=True):
+    """`codec`: empty if the service cannot decode the track. `bit_depth`: of PCM."""
 
-    return check
-
-
-def text(most: int = MAX_VALUE) -> Check:
-    def check(value: Any) -> str:
-        if not isinstance(value, str):
-            raise TypeError("not a text")
-        return UNSTORABLE.sub("", value)[:most]
-
-    return check
+    codec: Text = ""
+    channels: Count = 0
+    sample_rate_hz: Count = 0
+    bit_depth: Count = 0
+    language: Language = ""
+    title: Title = ""
 
 
-def one_of(*names: str) -> Check:
-    def check(value: Any) -> str:
-        if value not in names:
-            raise ValueError("not one of the names")
-        return str(value)
+class SubtitleTrack(Record, frozen=True, kw_only=True):
+    """`text`: false for images."""
 
-    return check
-
-
-def listed(item: Check, most: int) -> Check:
-    def check(value: Any) -> list[Any]:
-        if not isinstance(value, list):
-            raise TypeError("not a list")
-        return [item(one) for one in value[:most]]
-
-    return check
+    codec: Text = ""
+    language: Language = ""
+    title: Title = ""
+    text: bool = False
 
 
-def tags(value: Any) -> dict[str, str]:
-    name, worth = text(MAX_NAME), text()
-    return {name(key): worth(tag) for key, tag in list(value.items())[:MAX_TAGS]}
+class Chapter(Record, frozen=True, kw_only=True):
+    """A titled range of a video or audio file."""
+
+    start_seconds: Number
+    end_seconds: Number
+    title: Title = ""
 
 
-def record(fields: Mapping[str, Check]) -> Check:
-    """Exactly these fields."""
-    return lambda value: {name: check(value[name]) for name, check in fields.items()}
+Chapters = Annotated[tuple[Chapter, ...], Meta(max_length=MAX_CHAPTERS)]
 
 
-def found(fields: Mapping[str, Check]) -> Check:
-    """Those of these fields that are there."""
-    return lambda value: {
-        name: check(value[name]) for name, check in fields.items() if name in value
-    }
+class ImageInfo(Record, frozen=True, kw_only=True):
+    """An image. `width`, `height`: as displayed, after `orientation` is applied."""
+
+    width: Count
+    height: Count
+    orientation: Count = 0
+    page_count: Count = 0
+    has_alpha: bool = False
+    color_space: Text = ""
+    has_icc_profile: bool = False
 
 
-AUDIO = {"audio_codec": text(), "audio_channels": count(), "audio_sample_rate_hz": count()}
-LABELS = {"language": text(MAX_LANGUAGE), "title": text(MAX_TITLE)}
-CHAPTERS = listed(
-    record({"start_seconds": number, "end_seconds": number, "title": text(MAX_TITLE)}), MAX_CHAPTERS
-)
-PLAYED = {
-    **AUDIO,
-    "duration_seconds": number,
-    "bit_rate_bps": count(MAX_INT64),
-    "container": text(),
-    "chapters": CHAPTERS,
+class AvInfo(Record, frozen=True, kw_only=True):
+    """What VideoInfo and AudioInfo have in common. `audio_*`: of the first track that can be
+    decoded."""
+
+    duration_seconds: Number
+    bit_rate_kbps: Count = 0
+    container: Text = ""
+    audio_codec: Text = ""
+    audio_channels: Count = 0
+    audio_sample_rate_hz: Count = 0
+    audio_bit_depth: Count = 0
+    chapters: Chapters = ()
+
+
+class VideoInfo(AvInfo, frozen=True, kw_only=True):
+    """A video file. `width`, `height`: as displayed, upright, with square pixels; 0 without a video
+    track."""
+
+    width: Count = 0
+    height: Count = 0
+    rotation_degrees: Count = 0
+    frame_rate: Number = 0.0
+    variable_frame_rate: bool = False
+    video_codec: Text = ""
+    dynamic_range: DynamicRange = "DYNAMIC_RANGE_UNSPECIFIED"
+    audio_tracks: Annotated[tuple[AudioTrack, ...], Meta(max_length=MAX_TRACKS)] = ()
+    subtitle_tracks: Annotated[tuple[SubtitleTrack, ...], Meta(max_length=MAX_TRACKS)] = ()
+
+
+class AudioInfo(AvInfo, frozen=True, kw_only=True):
+    """An audio file."""
+
+    tags: Tags = {}
+
+
+class DocumentInfo(Record, frozen=True, kw_only=True):
+    """A document. Zero and empty values are unknown."""
+
+    page_count: Count = 0
+    page_width: Number = 0.0
+    page_height: Number = 0.0
+    title: Text = ""
+    author: Text = ""
+
+
+Info: TypeAlias = ImageInfo | VideoInfo | AudioInfo | DocumentInfo
+I_co = TypeVar("I_co", bound=Info, covariant=True)
+
+
+class Location(Record, frozen=True, kw_only=True):
+    """Decimal degrees; north and east are positive."""
+
+    latitude: Number
+    longitude: Number
+
+
+class PrivateInfo(Record, frozen=True, kw_only=True):
+    """What only the view FULL shows."""
+
+    exif: Tags = {}
+    location: Location | None = None
+
+
+class Inspection(Record, Generic[I_co], frozen=True, kw_only=True):
+    """The result of an inspection. `capture_time`: when the file was recorded, if it says so."""
+
+    info: I_co
+    private_info: PrivateInfo = PrivateInfo()
+    capture_time: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+# By the kind of the media.
+INFOS: Mapping[str, type[Info]] = {
+    "IMAGE": ImageInfo,
+    "VIDEO": VideoInfo,
+    "AUDIO": AudioInfo,
+    "DOCUMENT": DocumentInfo,
 }
-# The fields of the contract's messages, but the private ones.
-INFO: dict[str, Check] = {
-    "IMAGE": found(
-        {
-            "width": count(),
-            "height": count(),
-            "orientation": count(),
-            "page_count": count(),
-            "has_alpha": flag,
-            "color_space": text(),
-            "has_icc_profile": flag,
-        }
-    ),
-    "VIDEO": found(
-        {
-            **PLAYED,
-            "width": count(),
-            "height": count(),
-            "rotation_degrees": count(),
-            "frame_rate": number,
-            "video_codec": text(),
-            "dynamic_range": one_of("SDR", "HDR_PQ", "HDR_HLG"),
-            "variable_frame_rate": flag,
-            "audio_tracks": listed(record({**AUDIO, **LABELS}), MAX_TRACKS),
-            "subtitle_tracks": listed(
-                record({"codec": text(), "text": flag, **LABELS}), MAX_TRACKS
-            ),
-        }
-    ),
-    "AUDIO": found({**PLAYED, "tags": tags}),
-    "DOCUMENT": found(
-        {
-            "page_count": count(),
-            "page_width": number,
-            "page_height": number,
-            "title": text(),
-            "author": text(),
-        }
-    ),
+INSPECTIONS: Mapping[str, type[Inspection[Info]]] = {
+    "IMAGE": Inspection[ImageInfo],
+    "VIDEO": Inspection[VideoInfo],
+    "AUDIO": Inspection[AudioInfo],
+    "DOCUMENT": Inspection[DocumentInfo],
 }
-PRIVATE = found({"exif": tags, "location": record({"latitude": number, "longitude": number})})
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """`info` has the field names of the contract's ImageInfo, VideoInfo, AudioInfo or DocumentInfo;
-    `private_info` may hold `exif` (name → text) and `location` (latitude, longitude)."""
-
-    info: dict[str, Any]
-    private_info: dict[str, Any]
-
-
-def checked(answer: Any, kind: str) -> Inspection:
-    """Raises InvalidArgument (MEDIA_CORRUPT) if the answer is not one of an honest child."""
+def validated(answer: Any, kind: str) -> Inspection[Info]:
+    """The result in a child's answer. Raises InvalidArgument (MEDIA_CORRUPT)."""
     try:
-        return Inspection(INFO[kind](answer["info"]), PRIVATE(answer["private_info"]))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return msgspec.convert(answer, INSPECTIONS[kind])
+    except msgspec.ValidationError:
         raise InvalidArgument(Reason.MEDIA_CORRUPT, "It cannot be read.") from None
+
+
+def info_from_json(stored: Any, kind: str) -> Info:
+    """From `to_json`."""
+    return msgspec.convert(stored, INFOS[kind])
+
+
+def private_info_from_json(stored: Any) -> PrivateInfo:
+    """From `to_json`."""
+    return msgspec.convert(stored, PrivateInfo)
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """The record as JSON values."""
+    values: dict[str, Any] = msgspec.to_builtins(record)
+    return values

@@ -2,9 +2,17 @@
 
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, overload
 
-from media_service.codecs.inspection import Inspection, checked
+from media_service.codecs.inspection import (
+    AudioInfo,
+    DocumentInfo,
+    ImageInfo,
+    Info,
+    Inspection,
+    VideoInfo,
+    validated,
+)
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox
 
@@ -51,7 +59,30 @@ class Inspector:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def inspect(self, path: Path, kind: str, content_type: str) -> Inspection:
+    @overload
+    async def inspect(
+        self, path: Path, kind: Literal["IMAGE"], content_type: str
+    ) -> Inspection[ImageInfo]: ...
+
+    @overload
+    async def inspect(
+        self, path: Path, kind: Literal["VIDEO"], content_type: str
+    ) -> Inspection[VideoInfo]: ...
+
+    @overload
+    async def inspect(
+        self, path: Path, kind: Literal["AUDIO"], content_type: str
+    ) -> Inspection[AudioInfo]: ...
+
+    @overload
+    async def inspect(
+        self, path: Path, kind: Literal["DOCUMENT"], content_type: str
+    ) -> Inspection[DocumentInfo]: ...
+
+    @overload
+    async def inspect(self, path: Path, kind: str, content_type: str) -> Inspection[Info]: ...
+
+    async def inspect(self, path: Path, kind: str, content_type: str) -> Inspection[Info]:
         """Inspects the file at `path`, of `content_type`, as `kind`: IMAGE, VIDEO, AUDIO or
         DOCUMENT.
 
@@ -73,4 +104,4 @@ class Inspector:
                 answer = await self._others.run(DOCUMENT, path, content_type=content_type)
             case _:
                 raise ValueError(f"unknown kind {kind}")
-        return checked(answer, kind)
+        return validated(answer, kind)

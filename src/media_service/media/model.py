@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from media_service.access.owner import Owner
 from media_service.blobs.model import PUBLIC, RAW, Blob
+from media_service.codecs.inspection import ImageInfo, Info, PrivateInfo
 from media_service.errors import Fault
 
 # The name of the rendition that GetStream plays.
@@ -115,11 +115,8 @@ class NewMedia:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """One media with the blob of its current version.
-
-    `info` holds what inspection found, with the field names of the contract's ImageInfo, VideoInfo
-    or AudioInfo; `private_info` holds `exif` (name → text) and `location` (latitude, longitude).
-    """
+    """One media with the blob of its current version. `info`, `private_info`: what inspection
+    found; `info` is None before it ends."""
 
     media_id: str
     owner: Owner
@@ -147,8 +144,8 @@ class Media:
     dominant_color: str = ""
     view_count: int = 0
     download_count: int = 0
-    info: dict[str, Any] | None = None
-    private_info: dict[str, Any] = field(default_factory=dict)
+    info: Info | None = None
+    private_info: PrivateInfo = PrivateInfo()
     delete_time: datetime | None = None
     purge_time: datetime | None = None
     visibility: Visibility = Visibility.PRIVATE
@@ -177,6 +174,13 @@ class Media:
     def misplaced(self) -> tuple[Rendition, ...]:
         """The renditions that are in the other store."""
         return tuple(r for r in self.renditions if r.blob.store != self.home)
+
+    @property
+    def image(self) -> ImageInfo:
+        """The info of an image. Raises ValueError if it is not an inspected image."""
+        if not isinstance(self.info, ImageInfo):
+            raise ValueError(f"media {self.media_id} is not an inspected image")
+        return self.info
 
     @property
     def made_by_pipelines(self) -> tuple[Rendition, ...]:

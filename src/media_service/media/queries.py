@@ -11,6 +11,13 @@ from psycopg.types.json import Jsonb
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition
 from media_service.blobs.model import PUBLIC, Blob
+from media_service.codecs.inspection import (
+    Info,
+    Inspection,
+    info_from_json,
+    private_info_from_json,
+    to_json,
+)
 from media_service.db.database import json_bytes
 from media_service.db.transaction import Connection
 from media_service.errors import Fault
@@ -96,8 +103,8 @@ def record(row: Mapping[str, Any]) -> Media:
         dominant_color=row["dominant_color"],
         view_count=row["view_count"],
         download_count=row["download_count"],
-        info=row["info"],
-        private_info=row["private_info"] or {},
+        info=info_from_json(row["info"], row["kind"]) if row["info"] is not None else None,
+        private_info=private_info_from_json(row["private_info"] or {}),
         delete_time=row["delete_time"],
         purge_time=row["purge_time"],
         visibility=Visibility(row["visibility"]),
@@ -285,8 +292,7 @@ async def set_state(
 async def set_info(
     db: Connection,
     media_id: str,
-    info: Mapping[str, Any],
-    private_info: Mapping[str, Any],
+    found: Inspection[Info],
     blurhash: str,
     dominant_color: str,
 ) -> None:
@@ -296,7 +302,13 @@ async def set_info(
         " private_info = %s, blurhash = %s, dominant_color = %s, ready_time = now(),"
         " revision = revision + 1, update_time = now()"
         " where media_id = %s and state <> 'QUARANTINED'",
-        (Jsonb(info), Jsonb(private_info), blurhash, dominant_color, media_id),
+        (
+            Jsonb(to_json(found.info)),
+            Jsonb(to_json(found.private_info)),
+            blurhash,
+            dominant_color,
+            media_id,
+        ),
     )
 
 

@@ -160,7 +160,7 @@ class RenderService:
         blob = media.blob
         file = self._stores[blob.store].as_file(blob.key, blob.size_bytes)
         path = await stack.enter_async_context(file)
-        return ImageSource.of(path, media.content_type, media.info or {})
+        return ImageSource.of(path, media.content_type, media.info)
 
 
 @contextmanager
@@ -209,14 +209,12 @@ def check_ready(media: Media) -> None:
 
 def longer_side(media: Media, pipeline: Pipeline) -> int:
     """An upper bound of the result's longer side, in pixels."""
-    info = media.info or {}
-    size = (info["width"], info["height"])
+    size = (media.image.width, media.image.height)
     return max(trace_sizes(pipeline.text, size, media.content_type).size)
 
 
 def is_animated(media: Media) -> bool:
-    frames = (media.info or {}).get("page_count", 1)
-    return media.content_type in ANIMATED_TYPES and frames > 1
+    return media.content_type in ANIMATED_TYPES and media.image.page_count > 1
 
 
 def content_of(spec: RenderSpec, render: Render) -> Content:

@@ -48,7 +48,7 @@ class IngestHandler:
         async with self._database.transaction() as tx:
             if not await jobs.finish(tx, claim, JobState.SUCCEEDED):
                 return
-            await queries.set_info(tx, media.media_id, found.info, found.private_info, *look)
+            await queries.set_info(tx, media.media_id, found, *look)
             presets = self._presets.jobs(media, found.info)
             # A caller may have started a job for the same rendition already: that job wins.
             requested = {

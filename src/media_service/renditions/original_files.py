@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from media_service.codecs.image.source import ImageSource
+from media_service.codecs.inspection import Info
 from media_service.codecs.inspector import Inspector
 from media_service.media.model import Kind, Media
 from media_service.renditions.local_copies import LocalCopies
@@ -19,7 +19,7 @@ class Original:
 
     media: Media
     path: Path
-    info: Mapping[str, Any]
+    info: Info
 
     @property
     def image(self) -> ImageSource:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from media_service.codecs.inspection import Info, VideoInfo
 from media_service.codecs.pipeline.pipeline import Pipeline, requested_pipeline
 from media_service.codecs.pipeline.route import find_route
 from media_service.codecs.pipeline.validation import parse
@@ -40,7 +40,7 @@ class Presets:
         """The names of all renditions."""
         return list(dict.fromkeys(p.name for found in self._presets.values() for p in found))
 
-    def jobs(self, media: Media, info: Mapping[str, Any]) -> list[NewJob]:
+    def jobs(self, media: Media, info: Info) -> list[NewJob]:
         """The jobs of a media's presets. `info`: what inspection found."""
         return [
             NewJob(
@@ -57,9 +57,9 @@ class Presets:
         ]
 
 
-def kind_of(media: Media, info: Mapping[str, Any]) -> Kind:
+def kind_of(media: Media, info: Info) -> Kind:
     """A video file without a video track is audio."""
-    return Kind.AUDIO if media.kind is Kind.VIDEO and not info.get("width") else media.kind
+    return Kind.AUDIO if isinstance(info, VideoInfo) and not info.width else media.kind
 
 
 def preset(kind: Kind, name: str, text: str) -> Preset:

@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
+from media_service.codecs.inspection import Info
 from media_service.errors import MediaError
 from media_service.jobs.attempt import TRANSIENT
 from media_service.media.model import Kind, Media, NewRendition
@@ -25,7 +25,7 @@ class Thumbnails:
         self._store = store
         self._sizes = sizes
 
-    async def render(self, media: Media, path: Path, info: Mapping[str, Any]) -> tuple[str, str]:
+    async def render(self, media: Media, path: Path, info: Info) -> tuple[str, str]:
         """Renders and stores the thumbnails. Returns the BlurHash and the dominant color; both
         empty for other kinds of media, and for an image that cannot be rendered.
 

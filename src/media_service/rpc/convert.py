@@ -1,7 +1,6 @@
 """Records to messages and back."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
@@ -9,8 +8,17 @@ from google.type import latlng_pb2
 from mediaservice.v1 import checksums_pb2, media_pb2, upload_pb2, upload_service_pb2
 
 from media_service.access.owner import Owner
+from media_service.codecs.inspection import (
+    AudioInfo,
+    DocumentInfo,
+    ImageInfo,
+    Info,
+    PrivateInfo,
+    VideoInfo,
+    to_json,
+)
 from media_service.downloads.read_links import ReadUrls
-from media_service.media.model import Kind, Media, Rendition, Visibility
+from media_service.media.model import Media, Rendition, Visibility
 from media_service.rpc.field_validation import invalid_fields
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.status import fault_status
@@ -100,7 +108,7 @@ def media_to_message(
         for rendition in message.renditions:
             rendition.read_url = read_urls.renditions[rendition.name]
     if media.info is not None:
-        set_info(message, media.kind, media.info, media.private_info if full else {})
+        set_info(message, media.info, media.private_info if full else PrivateInfo())
     return message
 
 
@@ -136,32 +144,21 @@ def rendition_to_message(
     )
 
 
-def set_info(
-    message: media_pb2.Media, kind: Kind, info: dict[str, Any], private: dict[str, Any]
-) -> None:
-    location = latlng_pb2.LatLng(**private["location"]) if private.get("location") else None
-    match kind:
-        case Kind.IMAGE:
-            image = media_pb2.ImageInfo(**info, exif=private.get("exif", {}), location=location)
+def set_info(message: media_pb2.Media, info: Info, private: PrivateInfo) -> None:
+    """Sets the info field that fits the type of `info`. Its structures have the field names of the
+    messages."""
+    fields = to_json(info)
+    location = private.location and latlng_pb2.LatLng(**to_json(private.location))
+    match info:
+        case ImageInfo():
+            image = media_pb2.ImageInfo(**fields, exif=private.exif, location=location)
             message.image.CopyFrom(image)
-        case Kind.VIDEO:
-            message.video.CopyFrom(media_pb2.VideoInfo(**played(info), location=location))
-        case Kind.AUDIO:
-            message.audio.CopyFrom(media_pb2.AudioInfo(**played(info)))
-        case Kind.DOCUMENT:
-            message.document.CopyFrom(media_pb2.DocumentInfo(**info))
-
-
-def played(info: dict[str, Any]) -> dict[str, Any]:
-    """Audio and video by the names of the contract."""
-    fields = dict(info)
-    fields["bit_rate_kbps"] = round(fields.pop("bit_rate_bps", 0) / 1000)
-    if "audio_tracks" in fields:
-        fields["audio_tracks"] = [
-            {name.removeprefix("audio_"): value for name, value in track.items()}
-            for track in fields["audio_tracks"]
-        ]
-    return fields
+        case VideoInfo():
+            message.video.CopyFrom(media_pb2.VideoInfo(**fields, location=location))
+        case AudioInfo():
+            message.audio.CopyFrom(media_pb2.AudioInfo(**fields))
+        case DocumentInfo():
+            message.document.CopyFrom(media_pb2.DocumentInfo(**fields))
 
 
 def spec_from(message: upload_pb2.UploadSpec) -> UploadSpec:

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from media_service.codecs.av_renderer import AvRenderer
+from media_service.codecs.inspection import AudioInfo
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.pipeline.route import find_route
 from media_service.codecs.video.source import AvSource
@@ -232,7 +233,7 @@ async def test_a_file_without_a_sample_is_refused(
     with pytest.raises(InvalidArgument) as refused:
         await make(none, "audio")
     assert refused.value.reason is Reason.MEDIA_CORRUPT
-    source = AvSource.of(none, "audio/wav", {"duration_seconds": 0, "audio_codec": "pcm_s16le"})
+    source = AvSource.of(none, "audio/wav", AudioInfo(duration_seconds=0.0, audio_codec="pcm"))
     for ops in ("audio", "normalize", "waveform", "waveform:PNG"):
         making = av_renderer.render(
             source, find_route(ops, Kind.AUDIO).steps, {}, lambda _: None, name="made"

@@ -42,7 +42,7 @@ async def test_an_svg_is_rendered(
 ) -> None:
     source = drawing(tmp_path)
     info = (await inspector.inspect(source.path, "IMAGE", source.content_type)).info
-    assert (info["width"], info["height"], info["has_alpha"]) == (80, 60, True)
+    assert (info.width, info.height, info.has_alpha) == (80, 60, True)
     assert four(await seen(renderer, source)) == "rgb-"
     small = await seen(renderer, source, "resize:40x,convert:PNG")
     assert (small.width, small.height, four(small)) == (40, 30, "rgb-")

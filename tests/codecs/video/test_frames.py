@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import pyvips
 
+from media_service.codecs.inspection import VideoInfo
 from media_service.errors import InvalidArgument
 from tests.support.media.videos import Studio, generated, number, shown
 
@@ -174,7 +175,7 @@ async def test_a_video_that_cannot_be_decoded_is_corrupt(studio: Studio, ordinar
     end = data.index(b"moov") - 4
     path = studio.folder / "broken.mp4"
     path.write_bytes(data[:start] + bytes(end - start) + data[end:])
-    info = {"width": 320, "height": 240, "duration_seconds": 2.0, "frame_rate": 25.0}
+    info = VideoInfo(width=320, height=240, duration_seconds=2.0, frame_rate=25.0)
     with pytest.raises(InvalidArgument) as refused:
         await studio.known(path, ops, info)
     assert refused.value.reason == "MEDIA_CORRUPT"

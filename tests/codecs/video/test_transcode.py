@@ -9,6 +9,7 @@ import pytest
 import pyvips
 
 from media_service.codecs.image.source import ImageSource
+from media_service.codecs.inspection import AudioTrack
 from media_service.errors import FailedPrecondition
 from tests.support.media.audio import loudness
 from tests.support.media.format_files import turn
@@ -40,7 +41,7 @@ async def test_each_codec_keeps_what_is_seen_and_heard(
     studio: Studio, ordinary: Path, codec: str, container: str, names: tuple[str, str], tag: str
 ):
     reported: list[float] = []
-    known = {"audio_tracks": [{"language": "eng"}]}
+    known = {"audio_tracks": (AudioTrack(codec="aac", language="eng"),)}
     made = await studio.make(ordinary, f"transcode:{codec}", report=reported.append, **known)
     about = probe(made)
     video_stream, audio = about["streams"]
@@ -211,7 +212,7 @@ async def test_every_language_is_kept(studio: Studio, tmp_path: Path):
         *("-f", "lavfi", "-i", "sine=440:d=1", "-f", "lavfi", "-i", "sine=880:d=1"),
     ]
     ffmpeg(*inputs, "-map", "0", "-map", "1", "-map", "2", "-c:a", "aac", str(path))
-    tracks = [{"language": "eng"}, {"language": "deu"}]
+    tracks = tuple(AudioTrack(codec="aac", language=language) for language in ("eng", "deu"))
     made = probe(await studio.make(path, "transcode", audio_tracks=tracks))
     audio_streams = [each for each in made["streams"] if each["codec_type"] == "audio"]
     assert [each["tags"]["language"] for each in audio_streams] == ["eng", "deu"]

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pyvips
+from msgspec.structs import replace
 
 from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.ffmpeg.run import binary
 from media_service.codecs.image.source import ImageSource
+from media_service.codecs.inspection import VideoInfo
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.output import Output
 from media_service.codecs.pipeline.route import find_route
@@ -111,13 +113,13 @@ class Studio:
         **known: Any,
     ) -> Sequence[Output]:
         info = (await self.inspector.inspect(path, "VIDEO", TYPES[path.suffix])).info
-        return await self.known(path, ops, {**(info or {}), **known}, overlays, report)
+        return await self.known(path, ops, replace(info, **known), overlays, report)
 
     async def known(
         self,
         path: Path,
         ops: str,
-        info: Mapping[str, Any],
+        info: VideoInfo,
         overlays: Mapping[str, ImageSource] | None = None,
         report: Callable[[float], None] = lambda _: None,
     ) -> Sequence[Output]:

@@ -12,8 +12,10 @@ Audio = Operation.Audio
 
 # The codec for an original of each codec, if the request names none.
 SAME_CODEC = {"mp3": Audio.MP3, "aac": Audio.AAC, "opus": Audio.OPUS, "flac": Audio.FLAC}
+# Uncompressed audio.
+PCM_CODECS = {"pcm", "alaw", "ulaw"}
 # Lossless codecs whose samples may have more than 16 bits.
-DEEP_CODECS = ("flac", "alac", "pcm_s24", "pcm_s32", "pcm_f", "wavpack")
+DEEP_CODECS = {"flac", "alac", "wavpack"}
 DEFAULT_KBPS = 128
 # Bounds for a bit rate taken from the original.
 MIN_KBPS, MAX_KBPS = 64, 320
@@ -43,17 +45,16 @@ def encoding_for(source: AvSource, message: Any) -> Encoding:
     """`message`: the operation `audio`; None: the codec of the original, if the service writes it,
     or else MP3."""
     track = source.first_audio_track
-    original, source_channels = track.get("audio_codec", ""), track.get("audio_channels", 0)
-    codec = message.codec if message else codec_like(original)
+    codec = message.codec if message else codec_like(track.codec)
     channels = message.channels if message and message.HasField("channels") else None
     kbps = message.bit_rate_kbps if message else kbps_like(source)
-    deep = original.startswith(DEEP_CODECS)
+    deep = track.codec in DEEP_CODECS or track.bit_depth > 16
     match codec:
         case Audio.AAC:
             options = {"acodec": "aac", "b:a": f"{kbps}k", "format": "ipod"}
             return Encoding("audio.m4a", "audio/mp4", channels, "", FAST_START | options)
         case Audio.OPUS:
-            kbps = min(kbps, 256 * (channels or source_channels or 1))
+            kbps = min(kbps, 256 * (channels or track.channels or 1))
             options = {"acodec": "libopus", "b:a": f"{kbps}k", "format": "ogg"}
             return Encoding("audio.ogg", "audio/ogg", channels, OPUS_LAYOUTS, options)
         case Audio.FLAC:
@@ -63,15 +64,15 @@ def encoding_for(source: AvSource, message: Any) -> Encoding:
             options = {"acodec": "pcm_s24le" if deep else "pcm_s16le", "format": "wav"}
             return Encoding("audio.wav", "audio/wav", channels, "", LARGE_WAV | options)
     options = {"acodec": "libmp3lame", "b:a": f"{min(kbps, 320)}k", "format": "mp3"}
-    stereo = channels or (2 if source_channels > 2 else None)
+    stereo = channels or (2 if track.channels > 2 else None)
     return Encoding("audio.mp3", "audio/mpeg", stereo, "", options)
 
 
 def codec_like(codec: str) -> Any:
-    return Audio.WAV if codec.startswith("pcm_") else SAME_CODEC.get(codec, Audio.MP3)
+    return Audio.WAV if codec in PCM_CODECS else SAME_CODEC.get(codec, Audio.MP3)
 
 
 def kbps_like(source: AvSource) -> int:
     """The bit rate of the original, so that little quality is lost."""
-    kbps = round(source.bit_rate_bps / 1000) or DEFAULT_KBPS
+    kbps = source.bit_rate_kbps or DEFAULT_KBPS
     return min(max(kbps, MIN_KBPS), MAX_KBPS)

@@ -79,7 +79,7 @@ async def loudness_correction(
     if original.peak + gain <= target.max_peak_dbtp:
         return Correction(gain)
     max_gain = gain + MAX_LIMITED
-    rate = source.first_audio_track.get("audio_sample_rate_hz") or 48_000
+    rate = source.first_audio_track.sample_rate_hz or 48_000
     limit = target.max_peak_dbtp - RESAMPLING_MARGIN
     for attempt in range(1, MAX_ATTEMPTS):
         report_attempt = report_range(report, 1 - 0.5**attempt, 1 - 0.5 ** (attempt + 1))

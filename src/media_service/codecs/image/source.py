@@ -1,9 +1,10 @@
 """An image file as input, with what inspection found in it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
+
+from media_service.codecs.inspection import ImageInfo, Info
 
 # Bytes per decoded pixel, with what the decoder keeps: all coefficients of a progressive JPEG, a
 # second copy of the image in AVIF and HEIC.
@@ -11,7 +12,7 @@ DECODER_PIXEL_BYTES = {"image/jpeg": 6, "image/webp": 6, "image/avif": 12, "imag
 # Bytes per pixel for more than 8 bits per channel: 16 bits, and floating point.
 DEEP_PIXEL_BYTES = {
     "rgb16": 8,
-    "grey16": 8,
+    "gray16": 8,
     "scrgb": 16,
     "rgb": 16,
     "lab": 16,
@@ -36,10 +37,11 @@ class ImageSource:
     color_space: str = "srgb"
 
     @classmethod
-    def of(cls, path: Path, content_type: str, info: Mapping[str, Any]) -> Self:
-        """`info`: what inspection found."""
-        frames, colors = info.get("page_count", 1), info.get("color_space", "srgb")
-        return cls(path, content_type, info["width"], info["height"], frames, colors)
+    def of(cls, path: Path, content_type: str, info: Info | None) -> Self:
+        """`info`: what inspection found. Raises ValueError if it is not about an image."""
+        if not isinstance(info, ImageInfo):
+            raise ValueError(f"{info} does not describe an image")
+        return cls(path, content_type, info.width, info.height, info.page_count, info.color_space)
 
     @property
     def animation_frames(self) -> int:

@@ -10,11 +10,13 @@ import av
 from av.stream import Disposition
 
 from media_service.codecs.demuxers import DEMUXERS
+from media_service.codecs.inspect import names
 from media_service.codecs.inspect.container import open_container
+from media_service.codecs.inspect.limits import count
 from media_service.codecs.inspect.location import from_iso6709
 from media_service.codecs.inspect.timing import duration_seconds, has_variable_frame_rate, rewind
 from media_service.codecs.inspect.tracks import (
-    audio_format,
+    audio_track,
     audio_tracks,
     chapters,
     codec_name,
@@ -22,16 +24,23 @@ from media_service.codecs.inspect.tracks import (
     tags,
 )
 from media_service.codecs.inspect.truncation import check_complete
+from media_service.codecs.inspection import (
+    AudioInfo,
+    AudioTrack,
+    DynamicRange,
+    Inspection,
+    PrivateInfo,
+    VideoInfo,
+    to_json,
+)
 from media_service.errors import InvalidArgument, Reason
 
-# FFmpeg names these demuxers by all they read.
-CONTAINERS = {"mov": "mov,mp4,m4a,3gp,3g2,mj2", "matroska": "matroska,webm"}
 # The largest aspect ratio of a pixel that is taken seriously.
 MAX_PIXEL_ASPECT = 10
 # A track whose first packets give no frame does not play.
 MAX_PACKETS_WITHOUT_FRAME = 300
 # Transfer characteristics (ITU-T H.273) beyond the standard range: SMPTE ST 2084, ARIB STD-B67.
-TRANSFERS = {16: "HDR_PQ", 18: "HDR_HLG"}
+TRANSFERS: dict[int, DynamicRange] = {16: "HDR_PQ", 18: "HDR_HLG"}
 
 LOCATION_TAGS = ("com.apple.quicktime.location.ISO6709", "location", "location-eng")
 
@@ -41,7 +50,7 @@ def corrupt(message: str) -> InvalidArgument:
 
 
 def inspect_video(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
-    """Returns {"info": …, "private_info": …} for the open file `media`.
+    """Returns an Inspection of the open file `media`, as JSON values.
 
     Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED).
     """
@@ -52,18 +61,18 @@ def inspect_video(media: int, content_type: str, max_pixels: int) -> dict[str, A
         audio = first_decodable(container.streams.audio)
         if video is None and audio is None:
             raise corrupt("The file has neither a video nor an audio track that can be decoded.")
-        info = common(container, audio, media, duration) | {
-            "audio_tracks": audio_tracks(list(container.streams.audio)),
-            "subtitle_tracks": subtitle_tracks(list(container.streams.subtitles)),
-        }
-        if video is not None:
-            info |= describe_video(video, max_pixels)
+        info = VideoInfo(
+            **common(container, audio, media, content_type, duration),
+            **(describe_video(video, max_pixels) if video is not None else {}),
+            audio_tracks=audio_tracks(list(container.streams.audio)),
+            subtitle_tracks=subtitle_tracks(list(container.streams.subtitles)),
+        )
         location = next(filter(None, map(from_iso6709, locations(container.metadata))), None)
-        return {"info": info, "private_info": {"location": location} if location else {}}
+        return to_json(Inspection(info=info, private_info=PrivateInfo(location=location)))
 
 
 def inspect_audio(media: int, content_type: str) -> dict[str, Any]:
-    """Returns {"info": …, "private_info": {}} for the open file `media`.
+    """Returns an Inspection of the open file `media`, as JSON values.
 
     Raises InvalidArgument (MEDIA_CORRUPT).
     """
@@ -72,8 +81,10 @@ def inspect_audio(media: int, content_type: str) -> dict[str, Any]:
         audio = first_decodable(container.streams.audio)
         if audio is None:
             raise corrupt("The file has no audio track that can be decoded.")
-        info = common(container, audio, media, duration) | {"tags": tags(container, audio)}
-        return {"info": info, "private_info": {}}
+        info = AudioInfo(
+            **common(container, audio, media, content_type, duration), tags=tags(container, audio)
+        )
+        return to_json(Inspection(info=info))
 
 
 def measure_duration(media: int, content_type: str) -> float:
@@ -111,26 +122,30 @@ def locations(metadata: dict[str, str]) -> list[str]:
     return [metadata[tag] for tag in LOCATION_TAGS if tag in metadata]
 
 
-def common(container: Any, audio: Any, media: int, duration: float) -> dict[str, Any]:
-    """The fields of both VideoInfo and AudioInfo. Decodes some audio, to prove that it can be."""
+def common(
+    container: Any, audio: Any, media: int, content_type: str, duration: float
+) -> dict[str, Any]:
+    """The fields of AvInfo. Decodes some audio, to prove that it can be."""
     size = os.fstat(media).st_size
-    info: dict[str, Any] = {
-        "duration_seconds": round(duration, 6),
-        "bit_rate_bps": container.bit_rate or (round(size * 8 / duration) if duration else 0),
-        "container": CONTAINERS.get(container.format.name, container.format.name),
-        "chapters": chapters(container),
-        "audio_codec": "",
-        "audio_channels": 0,
-        "audio_sample_rate_hz": 0,
-    }
+    bit_rate = container.bit_rate or (size * 8 / duration if duration else 0)
+    track = AudioTrack()
     if audio is not None:
         first_frame(container, audio)
-        info |= audio_format(audio)
-    return info
+        track = audio_track(audio)
+    return {
+        "duration_seconds": round(duration, 6),
+        "bit_rate_kbps": count(round(bit_rate / 1000)),
+        "container": names.CONTAINERS[content_type],
+        "audio_codec": track.codec,
+        "audio_channels": track.channels,
+        "audio_sample_rate_hz": track.sample_rate_hz,
+        "audio_bit_depth": track.bit_depth,
+        "chapters": chapters(container),
+    }
 
 
 def describe_video(video: Any, max_pixels: int) -> dict[str, Any]:
-    """The fields of VideoInfo alone. Decodes a frame, to prove that it can be."""
+    """The fields of VideoInfo about the video track. Decodes a frame, to prove that it can be."""
     decoder = decoder_of(video)
     check_pixels(decoder.width, decoder.height, max_pixels)
     frame = first_frame(video.container, video)

@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 from media_service.codecs.inspect import office, pdf
+from media_service.codecs.inspection import DocumentInfo, Inspection, to_json
 from media_service.errors import InvalidArgument, Reason
 
 # PDF readers look for the trailer in the last kibibyte.
@@ -12,9 +13,9 @@ TRAILER_BYTES = 1024
 
 
 def inspect(media: int, content_type: str) -> dict[str, Any]:
-    """Returns {"info": …, "private_info": {}} for the open file `media`. Accepts files of unknown
-    types unchecked. Raises InvalidArgument (MEDIA_CORRUPT)."""
-    info: dict[str, Any] = {}
+    """Returns an Inspection of the open file `media`, as JSON values. Files of unknown types
+    are accepted unchecked. Raises InvalidArgument (MEDIA_CORRUPT)."""
+    info = DocumentInfo()
     if content_type == "application/pdf":
         check_complete(b"%%EOF" in file_end(media))
         info = pdf.describe(media)
@@ -22,7 +23,7 @@ def inspect(media: int, content_type: str) -> dict[str, Any]:
         check_complete(file_end(media).rstrip(b"\0\t\r\n ").endswith(b"}"))
     elif content_type in office.PART_PREFIXES:
         office.check_parts(media, content_type)
-    return {"info": info, "private_info": {}}
+    return to_json(Inspection(info=info))
 
 
 def file_end(media: int) -> bytes:

@@ -3,7 +3,7 @@ libexif."""
 
 import re
 
-from media_service.codecs.inspect.limits import MAX_TAGS, MAX_VALUE
+from media_service.codecs.inspect.limits import MAX_NAME, MAX_TAGS, text
 
 # IFD 0 is about the image, 2 the camera settings, 3 the position; 1 is about the thumbnail.
 IMAGE, SETTINGS, POSITION = "exif-ifd0-", "exif-ifd2-", "exif-ifd3-"
@@ -11,10 +11,10 @@ IMAGE, SETTINGS, POSITION = "exif-ifd0-", "exif-ifd2-", "exif-ifd3-"
 RENDERING_END = re.compile(r", [A-Za-z]+, \d+ components?, \d+ bytes?\)$")
 
 
-def plain_value(text: str) -> str:
+def plain_value(raw: str) -> str:
     """The value alone: "Canon" from "Canon (Canon, ASCII, 6 components, 6 bytes)", and "1/60" from
     "1/60 (1/60 sec., Rational, 1 components, 8 bytes)"."""
-    body = RENDERING_END.sub("", text)
+    body = RENDERING_END.sub("", raw)
     half = (len(body) - 2) // 2
     # A text is rendered as itself, and may contain parentheses; numbers do not.
     if body == f"{body[:half]} ({body[:half]}":
@@ -25,19 +25,19 @@ def plain_value(text: str) -> str:
 def public_tags(fields: dict[str, str]) -> dict[str, str]:
     """Tags by name, without those about a position, and without the binary maker note."""
     tags: dict[str, str] = {}
-    for field, text in fields.items():
+    for field, raw in fields.items():
         name = field.removeprefix(IMAGE).removeprefix(SETTINGS)
-        value = plain_value(text)
+        value = text(plain_value(raw))
         hidden = name == field or name.startswith("GPS") or name == "MakerNote"
         if not hidden and value and len(tags) < MAX_TAGS:
-            tags[name] = value[:MAX_VALUE]
+            tags[text(name, MAX_NAME)] = value
     return tags
 
 
 def position_tags(fields: dict[str, str]) -> dict[str, str]:
     """Tags about the position, by name."""
     return {
-        f.removeprefix(POSITION): plain_value(t)
-        for f, t in fields.items()
-        if f.startswith(POSITION)
+        field.removeprefix(POSITION): plain_value(raw)
+        for field, raw in fields.items()
+        if field.startswith(POSITION)
     }

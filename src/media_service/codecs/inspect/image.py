@@ -7,14 +7,16 @@ import pyvips
 from media_service.codecs.image import heic
 from media_service.codecs.image.libvips_errors import decoding
 from media_service.codecs.image.loaders import ANIMATED, is_hevc, loader_of, open_page, value
-from media_service.codecs.inspect import exif
+from media_service.codecs.inspect import exif, names
+from media_service.codecs.inspect.limits import count
 from media_service.codecs.inspect.location import from_exif
+from media_service.codecs.inspection import ImageInfo, Inspection, PrivateInfo, to_json
 from media_service.errors import InvalidArgument, Reason
 
 
 @decoding()
 def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
-    """Returns {"info": …, "private_info": …} for the open file `media`.
+    """Returns an Inspection of the open file `media`, as JSON values.
 
     Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED).
     """
@@ -28,7 +30,7 @@ def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
         heic.decode(media)
     else:
         decode(media, loader, pages, max_pixels)
-    return describe(image, pages)
+    return to_json(describe(image, pages))
 
 
 def decode(media: int, loader: str, pages: int, max_pixels: int) -> None:
@@ -52,24 +54,23 @@ def check_pixels(pixels: int, max_pixels: int) -> None:
         )
 
 
-def describe(image: Any, pages: int) -> dict[str, Any]:
+def describe(image: Any, pages: int) -> Inspection[ImageInfo]:
     orientation = value(image, "orientation", 1)
     if not 1 <= orientation <= 8:
         orientation = 1
     swapped = orientation >= 5
     fields = {f: str(image.get(f)) for f in image.get_fields() if f.startswith("exif-ifd")}
-    private: dict[str, Any] = {"exif": exif.public_tags(fields)}
-    if location := from_exif(exif.position_tags(fields)):
-        private["location"] = location
-    return {
-        "info": {
-            "width": image.height if swapped else image.width,
-            "height": image.width if swapped else image.height,
-            "orientation": orientation,
-            "page_count": pages,
-            "has_alpha": bool(image.hasalpha()),
-            "color_space": str(image.interpretation),
-            "has_icc_profile": image.get_typeof("icc-profile-data") != 0,
-        },
-        "private_info": private,
-    }
+    return Inspection(
+        info=ImageInfo(
+            width=image.height if swapped else image.width,
+            height=image.width if swapped else image.height,
+            orientation=orientation,
+            page_count=count(pages),
+            has_alpha=bool(image.hasalpha()),
+            color_space=names.color_space(str(image.interpretation)),
+            has_icc_profile=image.get_typeof("icc-profile-data") != 0,
+        ),
+        private_info=PrivateInfo(
+            exif=exif.public_tags(fields), location=from_exif(exif.position_tags(fields))
+        ),
+    )

@@ -2,13 +2,13 @@
 
 import re
 
-Location = dict[str, float]
+from media_service.codecs.inspection import Location
 
 
 def location(latitude: float, longitude: float) -> Location | None:
     """In decimal degrees, north and east positive; None: there is no such place on Earth."""
     if abs(latitude) <= 90 and abs(longitude) <= 180:  # false for NaN too
-        return {"latitude": round(latitude, 7), "longitude": round(longitude, 7)}
+        return Location(latitude=round(latitude, 7), longitude=round(longitude, 7))
     return None
 
 

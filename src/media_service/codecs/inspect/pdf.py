@@ -7,15 +7,16 @@ from typing import Any
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
-from media_service.codecs.inspect.limits import MAX_VALUE
+from media_service.codecs.inspect.limits import count, text
+from media_service.codecs.inspection import DocumentInfo
 from media_service.errors import InvalidArgument, Reason
 
 # An encrypted document is valid, but shows no metadata.
 ENCRYPTED = {pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY}
 
 
-def describe(media: int) -> dict[str, Any]:
-    """Returns the fields of DocumentInfo; none for an encrypted document.
+def describe(media: int) -> DocumentInfo:
+    """Returns what the document says about itself: nothing if it is encrypted.
 
     Raises InvalidArgument (MEDIA_CORRUPT).
     """
@@ -24,24 +25,24 @@ def describe(media: int) -> dict[str, Any]:
             document = pdfium.PdfDocument(file)
         except pdfium.PdfiumError as error:
             if error.err_code in ENCRYPTED:
-                return {}
+                return DocumentInfo()
             raise InvalidArgument(Reason.MEDIA_CORRUPT, "The document cannot be read.") from None
         with document:
             return document_info(document)
 
 
-def document_info(document: Any) -> dict[str, Any]:
+def document_info(document: Any) -> DocumentInfo:
     try:
         width, height = document.get_page_size(0)
     except pdfium.PdfiumError:
         raise InvalidArgument(Reason.MEDIA_CORRUPT, "The document has no readable page.") from None
-    return {
-        "page_count": len(document),
-        "page_width": round(width, 3),
-        "page_height": round(height, 3),
-        "title": metadata_text(document, b"Title"),
-        "author": metadata_text(document, b"Author"),
-    }
+    return DocumentInfo(
+        page_count=count(len(document)),
+        page_width=round(width, 3),
+        page_height=round(height, 3),
+        title=metadata_text(document, b"Title"),
+        author=metadata_text(document, b"Author"),
+    )
 
 
 def metadata_text(document: Any, name: bytes) -> str:
@@ -49,4 +50,4 @@ def metadata_text(document: Any, name: bytes) -> str:
     size = pdfium_c.FPDF_GetMetaText(document, name, None, 0)
     buffer = ctypes.create_string_buffer(size)
     pdfium_c.FPDF_GetMetaText(document, name, buffer, size)
-    return buffer.raw.decode("utf-16-le", "replace").strip("\0 ")[:MAX_VALUE]
+    return text(buffer.raw.decode("utf-16-le", "replace").strip("\0 "))

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, Self
 
+from media_service.codecs.inspection import AudioTrack, SubtitleTrack
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.encoder_settings import max_kbps
 from media_service.codecs.video.filter_graph import fit_short_side
@@ -24,7 +25,6 @@ MIN_TIMESCALE = 10_000
 SAMPLE_RATE = 48_000
 # Of audio, and of subtitles.
 MAX_TRACKS = 16
-TEXT = "text"
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,5}")
 # A header may claim any duration.
 MAX_SECONDS = 48 * 3600
@@ -129,7 +129,11 @@ def build_ladder(
     single_chunk = edits.seconds <= MAX_SINGLE_CHUNK_SECONDS
     segments = max(1, -(-Fraction(edits.seconds) // segment_seconds))
     chunk_segments = int(segments) if single_chunk else CHUNK_SEGMENTS
-    subtitles = list(enumerate(source.subtitle_tracks)) if edits.speed == 1 else []
+    subtitles = [
+        (index, track)
+        for index, track in enumerate(source.subtitle_tracks)
+        if track.text and edits.speed == 1
+    ]
     return Ladder(
         (rate.numerator, rate.denominator),
         edits.seconds,
@@ -170,16 +174,16 @@ def select_rungs(
     )
 
 
-def select_tracks(prefix: str, tracks: Sequence[tuple[int, Mapping[str, Any]]]) -> Sequence[Track]:
-    """The tracks that a stream can have; of subtitles, those that are text."""
-    wanted = [(index, track) for index, track in tracks if track.get(TEXT, True)]
+def select_tracks(
+    prefix: str, tracks: Sequence[tuple[int, AudioTrack | SubtitleTrack]]
+) -> Sequence[Track]:
+    """The tracks that a stream can have, each with its index in the file."""
     return tuple(
-        Track(f"{prefix}{number}", index, valid_language(track), track.get("title", ""))
-        for number, (index, track) in enumerate(wanted[:MAX_TRACKS], 1)
+        Track(f"{prefix}{number}", index, valid_language(track.language), track.title)
+        for number, (index, track) in enumerate(tracks[:MAX_TRACKS], 1)
     )
 
 
-def valid_language(track: Mapping[str, Any]) -> str:
-    """A language tag of BCP 47; empty if the file has none."""
-    language = str(track.get("language", ""))
+def valid_language(language: str) -> str:
+    """The language if it is a tag of BCP 47; otherwise, an empty text."""
     return language if LANGUAGE.fullmatch(language) else ""

@@ -1,12 +1,20 @@
 """A video or audio file as input, with what inspection found in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from media_service.codecs.demuxers import DEMUXERS
+from media_service.codecs.inspection import (
+    AudioInfo,
+    AudioTrack,
+    DynamicRange,
+    Info,
+    SubtitleTrack,
+    VideoInfo,
+)
 
 # Usual frame rates, which a measured rate is rounded to.
 USUAL_RATES = tuple(
@@ -30,7 +38,7 @@ UNINDEXED_DEMUXERS, MAX_KEY_FRAME_SECONDS = {"mpegts", "mpeg"}, 15.0
 class AvSource:
     """`width`, `height`: as displayed, upright, with square pixels; 0 without a video track.
     `dynamic_range`: as in VideoInfo. `all_audio_tracks`: as in VideoInfo, at least one if there is
-    audio. `bit_rate_bps`: of the whole file."""
+    audio. `bit_rate_kbps`: of the whole file."""
 
     path: Path
     content_type: str
@@ -38,27 +46,38 @@ class AvSource:
     height: int
     duration_seconds: float
     frame_rate: Fraction
-    dynamic_range: str
-    all_audio_tracks: Sequence[Mapping[str, Any]]
-    subtitle_tracks: Sequence[Mapping[str, Any]]
-    bit_rate_bps: int = 0
+    dynamic_range: DynamicRange
+    all_audio_tracks: Sequence[AudioTrack]
+    subtitle_tracks: Sequence[SubtitleTrack]
+    bit_rate_kbps: int = 0
 
     @classmethod
-    def of(cls, path: Path, content_type: str, info: Mapping[str, Any]) -> Self:
-        """`info`: what inspection found."""
-        tracks = info.get("audio_tracks") or ([info] if info.get("audio_codec") else [])
-        variable = info.get("variable_frame_rate", False)
+    def of(cls, path: Path, content_type: str, info: Info) -> Self:
+        """`info`: what inspection found. Raises ValueError if it is not about video or audio."""
+        match info:
+            case VideoInfo():
+                video = info
+            case AudioInfo():
+                video = VideoInfo(duration_seconds=info.duration_seconds)
+            case _:
+                raise ValueError(f"{info} does not describe a video or audio file")
+        first = AudioTrack(
+            codec=info.audio_codec,
+            channels=info.audio_channels,
+            sample_rate_hz=info.audio_sample_rate_hz,
+            bit_depth=info.audio_bit_depth,
+        )
         return cls(
             path,
             content_type,
-            info.get("width", 0),
-            info.get("height", 0),
-            info["duration_seconds"],
-            output_frame_rate(info.get("frame_rate", 0), variable=variable),
-            info.get("dynamic_range", "SDR"),
-            tracks,
-            info.get("subtitle_tracks", ()),
-            info.get("bit_rate_bps", 0),
+            video.width,
+            video.height,
+            info.duration_seconds,
+            output_frame_rate(video.frame_rate, variable=video.variable_frame_rate),
+            video.dynamic_range,
+            video.audio_tracks or ((first,) if first.codec else ()),
+            video.subtitle_tracks,
+            info.bit_rate_kbps,
         )
 
     @property
@@ -75,19 +94,15 @@ class AvSource:
         return self.width > 0
 
     @property
-    def audio_tracks(self) -> Sequence[tuple[int, Mapping[str, Any]]]:
+    def audio_tracks(self) -> Sequence[tuple[int, AudioTrack]]:
         """The tracks that can be decoded, each with its index among all audio tracks. Phones write
         tracks that only they can decode beside the usual one."""
-        return [
-            (index, track)
-            for index, track in enumerate(self.all_audio_tracks)
-            if track.get("audio_codec") != ""
-        ]
+        return [(index, track) for index, track in enumerate(self.all_audio_tracks) if track.codec]
 
     @property
-    def first_audio_track(self) -> Mapping[str, Any]:
-        """The first that can be decoded; empty if there is none."""
-        return self.audio_tracks[0][1] if self.audio_tracks else {}
+    def first_audio_track(self) -> AudioTrack:
+        """The first that can be decoded; without a codec if there is none."""
+        return self.audio_tracks[0][1] if self.audio_tracks else AudioTrack()
 
 
 def output_frame_rate(measured: float, *, variable: bool = False) -> Fraction:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+import msgspec
+
 from media_service.codecs.ffmpeg.run import open_file, run_ffmpeg
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.filter_graph import Node, TrimmedInput
@@ -40,7 +42,7 @@ async def without_empty_tracks(source: AvSource, edits: Edits, *, needs_video: b
     if VIDEO not in found if needs_video else tracks and not found:
         raise nothing_left("video" if needs_video else "audio")
     all_audio_tracks = [
-        track if edits.mute or f"{index}" in found else {**track, "audio_codec": ""}
+        track if edits.mute or f"{index}" in found else msgspec.structs.replace(track, codec="")
         for index, track in enumerate(source.all_audio_tracks)
     ]
     return replace(source, all_audio_tracks=all_audio_tracks)

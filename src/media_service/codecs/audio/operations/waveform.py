@@ -28,7 +28,7 @@ PEAKS_PER_COLUMN = 8
 async def render(task: AvTask) -> Sequence[Output]:
     """Raises as `Program.wait`, and FailedPrecondition (OPERATION_NOT_APPLICABLE) if there is no
     audio track, or no audio is left."""
-    rate = task.source.first_audio_track.get("audio_sample_rate_hz") or DEFAULT_RATE
+    rate = task.source.first_audio_track.sample_rate_hz or DEFAULT_RATE
     if task.message.format == Operation.Waveform.JSON:
         return [await as_json(task, rate)]
     return [await as_image(task, rate)]

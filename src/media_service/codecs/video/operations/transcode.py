@@ -29,7 +29,7 @@ async def render(task: AvTask) -> Sequence[Output]:
     begin = 0.3 if edits.normalize and tracks.audio else 0.0
     correction = Correction()
     if begin:  # measure after the downmix, which is what is heard
-        channels = 2 if source.first_audio_track.get("audio_channels", 0) > 2 else None
+        channels = 2 if source.first_audio_track.channels > 2 else None
         report = report_range(task.report, 0, begin)
         correction = await loudness_correction(source, edits, report, channels)
     audio = [downmixed(correction.applied(downmixed(track))) for track in tracks.audio]
@@ -47,8 +47,8 @@ async def render(task: AvTask) -> Sequence[Output]:
     if audio:
         options["b:a"] = f"{message.audio_bit_rate_kbps}k"
     for number, (_, track) in enumerate(source.audio_tracks[: len(audio)]):
-        if language := track.get("language"):
-            options[f"metadata:s:a:{number}"] = f"language={language}"
+        if track.language:
+            options[f"metadata:s:a:{number}"] = f"language={track.language}"
     progress = report_seconds(report_range(task.report, begin, 1), edits.seconds)
     output = ffmpeg.output(tracks.video, *audio, FILENAME, **options)
     running = run_ffmpeg(output, tracks.files, progress=progress)
