@@ -8,13 +8,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 
 from media_service.access.link_signer import LinkSigner, key_from
 from media_service.access.page_tokens import PageTokens
 from media_service.access.tokens import TokenVerifier
 from media_service.blobs.model import PUBLIC, RAW
-from media_service.blobs.unlink import UnlinkHandler
 from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.document.office import installed
 from media_service.codecs.document_renderer import DocumentRenderer
@@ -30,55 +28,43 @@ from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
 from media_service.downloads.service import DownloadService
 from media_service.errors import MediaError, Reason, Unavailable
-from media_service.jobs.handler import JobHandler
-from media_service.jobs.model import JobKind
-from media_service.jobs.periodic import PeriodicTask, run_periodically
-from media_service.jobs.service import JobService, forget_ended
+from media_service.jobs.handler import find_handlers
+from media_service.jobs.periodic import find_periodic_tasks, run_periodically
+from media_service.jobs.service import JobService
 from media_service.jobs.worker import Worker
-from media_service.media.expiry import expire_due
 from media_service.media.model import Kind
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.media.usage import UsageCounter
-from media_service.reconcile.model import GRACE
 from media_service.reconcile.service import Reconciler
-from media_service.renders.cache import RenderCache, remove_unused
+from media_service.renders.cache import RenderCache
 from media_service.renders.service import RenderService
-from media_service.renditions.delete import DeletionService, purge_due
-from media_service.renditions.ingest import IngestHandler
+from media_service.renditions.delete import DeletionService
+from media_service.renditions.handlers.chunk import ChunkHandler
 from media_service.renditions.local_copies import LocalCopies
 from media_service.renditions.original_files import OriginalFiles
 from media_service.renditions.presets import Presets
-from media_service.renditions.process import ProcessHandler
 from media_service.renditions.processing import ProcessingService
-from media_service.renditions.publish import PublishHandler
 from media_service.renditions.renderers import Renderers
 from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.results import JobResults
-from media_service.renditions.streams.chunks import ChunkHandler
-from media_service.renditions.streams.cleanup import remove_abandoned
 from media_service.renditions.streams.packager import StreamPackager
 from media_service.renditions.streams.segments import Segments
 from media_service.renditions.thumbnails import Thumbnails
 from media_service.rpc.server import RpcServer, Services
 from media_service.storage.blob_store import BlobStore, open_store
-from media_service.temporary_files import remove_leftovers
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.admission import Admission, most_streams
-from media_service.uploads.discard import DiscardHandler, expire_keys, expire_uploads
-from media_service.uploads.finish import Finisher, FinishHandler
+from media_service.uploads.finish import Finisher
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.parts.service import PartService
 from media_service.uploads.running import Running
 from media_service.uploads.service import UploadService
-from media_service.watches.tickets import WatchTickets, remove_expired_tickets
+from media_service.watches.tickets import WatchTickets
 
 GRACE_SECONDS = 10
 # Memory of all images that a worker process renders at once. Others wait.
 WORKER_RENDER_BYTES = 2 << 30
-# How long jobs may take, for the sake of long videos. Images have limits of their own; all other
-# jobs only move bytes.
-LIMITS = {JobKind.PROCESS: timedelta(hours=24)}
 # Memory of all images that a server process renders at once.
 RENDER_BYTES = 2 << 30
 
@@ -288,9 +274,28 @@ async def serve(config: Config, ready: Callable[[], None]) -> None:
         await asyncio.Event().wait()
 
 
+@dataclass(frozen=True)
+class WorkerParts:
+    """What handlers of jobs and periodic tasks may ask for, by the names of their parameters."""
+
+    database: Database
+    raw: BlobStore
+    stores: Mapping[str, BlobStore]
+    finisher: Finisher
+    inspector: Inspector
+    renditions: RenditionStore
+    thumbnails: Thumbnails
+    presets: Presets
+    files: OriginalFiles
+    renderers: Renderers
+    segments: Segments
+    streams: StreamPackager
+    encode_threads: int
+    purge_after: timedelta
+
+
 @asynccontextmanager
-async def handlers(config: Config, parts: Base) -> AsyncIterator[Mapping[JobKind, JobHandler]]:
-    """The handlers of jobs, by kind."""
+async def worker_parts(config: Config, parts: Base) -> AsyncIterator[WorkerParts]:
     async with (
         Inspector(config.max_pixels, config.worker_slots) as inspector,
         ImageRenderer(config.worker_slots, config.max_pixels, WORKER_RENDER_BYTES) as renderer,
@@ -299,36 +304,33 @@ async def handlers(config: Config, parts: Base) -> AsyncIterator[Mapping[JobKind
     ):
         renditions = RenditionStore(parts.database, parts.stores)
         files = OriginalFiles(parts.stores, copies, inspector)
-        renderers = Renderers(renderer, AvRenderer(renderer, config.video_profiles), documents)
         segments = Segments(parts.database, parts.raw)
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
-        streams = StreamPackager(
-            parts.database, renditions, segments, chunks, config.video_profiles
+        yield WorkerParts(
+            parts.database,
+            parts.raw,
+            parts.stores,
+            parts.finisher,
+            inspector,
+            renditions,
+            Thumbnails(renderer, renditions, config.thumbnails),
+            presets(config),
+            files,
+            Renderers(renderer, AvRenderer(renderer, config.video_profiles), documents),
+            segments,
+            StreamPackager(parts.database, renditions, segments, chunks, config.video_profiles),
+            config.encode_threads,
+            config.purge_after,
         )
-        yield {
-            JobKind.INGEST: IngestHandler(
-                parts.database,
-                parts.raw,
-                inspector,
-                Thumbnails(renderer, renditions, config.thumbnails),
-                presets(config),
-            ),
-            JobKind.PROCESS: ProcessHandler(parts.database, renditions, files, renderers, streams),
-            JobKind.CHUNK: chunks,
-            JobKind.FINISH: FinishHandler(parts.finisher),
-            JobKind.DISCARD: DiscardHandler(parts.database, parts.raw),
-            JobKind.PUBLISH: PublishHandler(parts.database, parts.stores),
-            JobKind.UNLINK: UnlinkHandler(parts.database, parts.stores),
-        }
 
 
 async def work(config: Config, ready: Callable[[], None], opener: Opener = open_store) -> None:
     """Runs jobs and periodic tasks until cancelled."""
-    async with base(config, opener) as parts, handlers(config, parts) as found:
-        worker = Worker(parts.database, found, config.worker_slots, LIMITS)
+    async with base(config, opener) as shared, worker_parts(config, shared) as parts:
+        worker = Worker(parts.database, find_handlers(parts), config.worker_slots)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())
-            tasks.create_task(run_periodically(periodic_tasks(config, parts)))
+            tasks.create_task(run_periodically(find_periodic_tasks(), parts))
             ready()
 
 
@@ -337,24 +339,3 @@ async def reconciler(config: Config, older_than: timedelta) -> AsyncIterator[Rec
     """Compares rows with bytes."""
     async with base(config) as parts:
         yield Reconciler(parts.database, parts.stores, older_than)
-
-
-def periodic_tasks(config: Config, parts: Base) -> Sequence[PeriodicTask]:
-    """The periodic tasks of workers. Another one needs only a line here."""
-    database = parts.database
-    abandoned = Reconciler(database, parts.stores)
-    minute, hour = timedelta(minutes=1), timedelta(hours=1)
-    return (
-        PeriodicTask("expired uploads", minute, partial(expire_uploads, database)),
-        PeriodicTask("expired media", minute, partial(expire_due, database, config.purge_after)),
-        PeriodicTask("expired idempotency keys", minute, partial(expire_keys, database)),
-        PeriodicTask("purged media", minute, partial(purge_due, database)),
-        PeriodicTask("unused renders", minute, partial(remove_unused, database)),
-        PeriodicTask("old jobs", minute, partial(forget_ended, database)),
-        PeriodicTask("expired watch tickets", minute, partial(remove_expired_tickets, database)),
-        PeriodicTask("segments of abandoned streams", minute, partial(remove_abandoned, database)),
-        PeriodicTask("parts of abandoned uploads", hour, abandoned.abort_abandoned),
-        PeriodicTask(
-            "leftover temporary files", hour, partial(asyncio.to_thread, remove_leftovers, GRACE)
-        ),
-    )

@@ -26,7 +26,7 @@ from media_service.jobs.worker import Worker
 from media_service.media import queries
 from media_service.media.model import Kind, Media, MediaState, NewMedia
 from media_service.renditions.delete import remove_media
-from media_service.renditions.ingest import IngestHandler
+from media_service.renditions.handlers.ingest import IngestHandler
 from media_service.renditions.presets import Presets
 from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.thumbnails import Thumbnails
@@ -115,7 +115,7 @@ async def claim(database: Database) -> Claim:
 
 @asynccontextmanager
 async def working(database: Database, handler: IngestHandler) -> AsyncIterator[None]:
-    task = asyncio.create_task(Worker(database, {JobKind.INGEST: handler}, 1, {}).run())
+    task = asyncio.create_task(Worker(database, {JobKind.INGEST: handler}, 1).run())
     try:
         yield
     finally:

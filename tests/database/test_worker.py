@@ -1,7 +1,7 @@
 """A job that was accepted ends, whatever happens to the worker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,19 +20,19 @@ from media_service.errors import Fault, InvalidArgument, Reason, Unavailable
 from media_service.ids import new_id
 from media_service.jobs import queries
 from media_service.jobs.attempt import ATTEMPTS
+from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.jobs.worker import LEASE, Worker
 from tests.support import job_claims as claims
 
 ANN = Owner("user", "ann")
-NO_LIMITS: Mapping[JobKind, timedelta] = {}
 Step = Callable[[Claim], Awaitable[None]]
 
 
 @dataclass
-class Handler:
-    """Does `step`, then ends the job; keeps what it was asked to do."""
+class Handler(JobHandler):
+    """Does `step`, then ends the job. Records its calls."""
 
     database: Database
     step: Step
@@ -72,11 +72,10 @@ async def working(
     database: Database,
     handler: Handler,
     slots: int = 1,
-    limits: Mapping[JobKind, timedelta] = NO_LIMITS,
     **options: Any,
 ) -> AsyncIterator[None]:
     handlers = dict.fromkeys(JobKind, handler)
-    worker = Worker(database, handlers, slots, limits, **options)
+    worker = Worker(database, handlers, slots, **options)
     task = asyncio.create_task(worker.run())
     try:
         yield
@@ -462,10 +461,12 @@ async def test_who_finishes_a_cancelled_job_comes_too_late(database: Database) -
 
 
 async def test_work_that_takes_too_long_fails_with_a_reason(database: Database) -> None:
-    handler = Handler(database, forever)
+    class Limited(Handler):
+        time_limit = timedelta(seconds=0.1)
+
+    handler = Limited(database, forever)
     job_id = await enqueue(database)
-    limits = {JobKind.INGEST: timedelta(seconds=0.1)}
-    async with working(database, handler, limits=limits):
+    async with working(database, handler):
         await until(lambda: handler.given_up)
     row = await job(database, job_id)
     assert (row["state"], row["attempt"]) == ("FAILED", 1)
@@ -473,10 +474,12 @@ async def test_work_that_takes_too_long_fails_with_a_reason(database: Database) 
 
 
 async def test_a_timeout_of_the_work_itself_is_not_taken_for_the_limit(database: Database) -> None:
-    handler = Handler(database, failing(TimeoutError("of a library")))
+    class Limited(Handler):
+        time_limit = timedelta(minutes=5)
+
+    handler = Limited(database, failing(TimeoutError("of a library")))
     job_id = await enqueue(database)
-    limits = {JobKind.INGEST: timedelta(minutes=5)}
-    async with working(database, handler, limits=limits):
+    async with working(database, handler):
         await until(lambda: handler.ran)
         await in_state(database, job_id, JobState.QUEUED)
     assert (await job(database, job_id))["error_reason"] == "INTERNAL"

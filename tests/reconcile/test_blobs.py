@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from media_service.access.owner import Owner
+from media_service.blobs.handlers.unlink import UnlinkHandler
 from media_service.blobs.model import Blob
-from media_service.blobs.unlink import UnlinkHandler
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspection import ImageInfo, Inspection
 from media_service.codecs.inspector import Inspector
@@ -20,7 +20,7 @@ from media_service.media.model import MediaState, NewMedia
 from media_service.reconcile.compare import BATCH
 from media_service.reconcile.model import Kind
 from media_service.renditions.delete import remove_media
-from media_service.renditions.ingest import IngestHandler
+from media_service.renditions.handlers.ingest import IngestHandler
 from media_service.renditions.presets import Presets
 from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.thumbnails import Thumbnails

@@ -11,8 +11,9 @@ from media_service.reconcile.model import GRACE, Kind
 from media_service.storage.checksums import Checksums
 from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.uploads import queries
-from media_service.uploads.discard import DiscardHandler, expire_uploads
+from media_service.uploads.handlers.discard import DiscardHandler
 from media_service.uploads.model import NewUpload, UploadSpec, UploadState
+from media_service.uploads.periodic_tasks import expire_uploads
 from tests.support.media.small_files import video_bytes
 from tests.support.reconciling import ANN, Service, opened, session
 from tests.support.stores.blobs import put, whole

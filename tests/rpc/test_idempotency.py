@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Identifier
 
 from media_service.db.database import Database
 from media_service.ids import new_id
-from media_service.uploads.discard import expire_keys
+from media_service.uploads.periodic_tasks import expire_keys
 from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rpc.server import Caller, Refusal, Running, Start, refusal, refused
 from tests.support.rpc.sessions import abort, complete, write

@@ -9,7 +9,7 @@ from mediaservice.v1 import job_pb2, job_service_pb2, processing_service_pb2
 
 from media_service.db.database import Database
 from media_service.ids import new_id
-from media_service.uploads.discard import expire_keys
+from media_service.uploads.periodic_tasks import expire_keys
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.server import Caller, Running, refused
 

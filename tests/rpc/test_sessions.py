@@ -10,7 +10,7 @@ from google.rpc import error_details_pb2
 from mediaservice.v1 import media_service_pb2, upload_service_pb2
 
 from media_service.db.database import Database
-from media_service.uploads.discard import expire_uploads
+from media_service.uploads.periodic_tasks import expire_uploads
 from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.rpc.sessions import Upload, abort, complete, write

@@ -21,7 +21,7 @@ from media_service.db.database import Database
 from media_service.errors import Fault, NotFound, Reason
 from media_service.ids import new_id
 from media_service.jobs import queries as jobs
-from media_service.jobs.handler import JobHandler
+from media_service.jobs.handler import JobHandler, find_handlers
 from media_service.jobs.model import Claim, JobKind, JobState, Part
 from media_service.jobs.progress import Progress
 from media_service.renditions.delete import remove_media
@@ -104,7 +104,8 @@ async def at_work(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[
 @pytest.fixture
 async def hands(service: Running) -> AsyncIterator[Hands]:
     config = load(service.environ)
-    async with app.base(config) as parts, app.handlers(config, parts) as handlers:
+    async with app.base(config) as base, app.worker_parts(config, base) as parts:
+        handlers = find_handlers(parts)
         segments = Segments(parts.database, parts.raw)
         process, chunks = handlers[JobKind.PROCESS], handlers[JobKind.CHUNK]
         yield Hands(parts.database, segments, process, chunks)

@@ -11,8 +11,8 @@ from crc32c import crc32c
 
 from media_service.access.page_tokens import PageTokens
 from media_service.access.principal import Principal
+from media_service.blobs.handlers.unlink import UnlinkHandler
 from media_service.blobs.model import Blob
-from media_service.blobs.unlink import UnlinkHandler
 from media_service.db.database import Database
 from media_service.db.transaction import Transaction
 from media_service.ids import new_id
@@ -23,7 +23,7 @@ from media_service.media.model import Kind, Media, NewMedia, NewRendition
 from media_service.media.reader import MediaReader
 from media_service.media.service import MediaService
 from media_service.renditions.delete import DeletionService
-from media_service.renditions.publish import PublishHandler
+from media_service.renditions.handlers.publish import PublishHandler
 from media_service.renditions.rendition_store import RenditionStore
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,15 +24,15 @@ async def test_a_task_that_fails_is_tried_again_and_stops_no_other(error: Except
         failures += 1
         raise error
 
-    async def works() -> int:
+    async def works(amount: int) -> int:
         nonlocal runs
         runs += 1
         if runs > 3 and failures > 3:
             enough.set()
-        return 1
+        return amount
 
     tasks = [PeriodicTask("failing", SOON, fails), PeriodicTask("working", SOON, works)]
-    running = asyncio.create_task(run_periodically(tasks))
+    running = asyncio.create_task(run_periodically(tasks, SimpleNamespace(amount=1)))
     async with asyncio.timeout(20):
         await enough.wait()
     assert not running.done()

@@ -6,10 +6,8 @@ takes: purges, `reconcile` and the tests of crashes find it there.
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
-from pathlib import Path
 
-import media_service
+from media_service.discovery import find_modules
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +28,5 @@ class BlobReference:
 @cache
 def blob_references() -> tuple[BlobReference, ...]:
     """All of them, by the names of their modules."""
-    root = Path(media_service.__file__).parent
-    found = []
-    for file in sorted(root.rglob("references.py")):
-        module = import_module(".".join((root.name, *file.relative_to(root).with_suffix("").parts)))
-        if reference := getattr(module, "REFERENCE", None):
-            found.append(reference)
-    return tuple(found)
+    found = (getattr(module, "REFERENCE", None) for module in find_modules("references"))
+    return tuple(reference for reference in found if reference)

@@ -77,7 +77,7 @@ async def take(
 
 class Attempt:
     """`lease`: how long the job stays this worker's without a renewal; it is renewed three times in
-    that time. `limit`: how long the work may take."""
+    that time."""
 
     def __init__(
         self,
@@ -85,12 +85,10 @@ class Attempt:
         handler: JobHandler,
         claim: Claim,
         lease: timedelta,
-        limit: timedelta | None,
     ) -> None:
         self._database = database
         self._handler = handler
         self._lease = lease
-        self._limit = limit
         self._progress = Progress()
         self._lost = False
         self.claim = claim
@@ -125,7 +123,8 @@ class Attempt:
 
     async def _work(self) -> None:
         """Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED) if it takes too long."""
-        seconds = self._limit.total_seconds() if self._limit else None
+        time_limit = self._handler.time_limit
+        seconds = time_limit.total_seconds() if time_limit else None
         try:
             async with asyncio.timeout(seconds) as limit:
                 await self._handler.run(self.claim, self._progress)

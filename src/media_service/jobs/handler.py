@@ -1,21 +1,49 @@
-"""What the worker asks of the code that does a kind of job."""
+"""The interface between the worker and the code that runs one kind of job.
 
-from typing import Protocol
+A handler is a class in a package called `handlers`. That is all it takes: the worker finds it
+there, and creates it with the attributes of `WorkerParts` (app.py) that its constructor names.
+"""
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import ClassVar
+
+from media_service.discovery import call_with, find_modules
 from media_service.errors import Fault
-from media_service.jobs.model import Claim
+from media_service.jobs.model import Claim, JobKind
 from media_service.jobs.progress import Progress
 
 
-class JobHandler(Protocol):
-    async def run(self, claim: Claim, progress: Progress) -> None:
-        """Does the work, tells how far it is, and ends the job (`queries.finish`) in the
-        transaction of its effects.
+class JobHandler(ABC):
+    """`kind`: of the jobs that it runs. `time_limit`: how long one attempt may take; None: the work
+    is bounded by its nature."""
 
-        If that says the job is no longer this worker's, rolls back: another one has it, or it was
-        cancelled. Raises for whatever may work later; the worker puts the job back with a growing
-        delay.
+    kind: ClassVar[JobKind]
+    time_limit: ClassVar[timedelta | None] = None
+
+    @abstractmethod
+    async def run(self, claim: Claim, progress: Progress) -> None:
+        """Does the work, reports its progress, and ends the job (`queries.finish`) in the
+        transaction of its effects. If `finish` returns False, the worker has lost the job, and the
+        transaction must be rolled back.
+
+        Raises if the work fails. If a retry may help, the job is queued again with a growing delay.
         """
 
+    @abstractmethod
     async def give_up(self, claim: Claim, fault: Fault) -> None:
-        """Records that the work failed for good, and ends the job, after the last attempt."""
+        """Records that the work failed permanently, and ends the job, after the last attempt."""
+
+
+def handler_types() -> Iterator[type[JobHandler]]:
+    for module in find_modules("handlers"):
+        for found in vars(module).values():
+            own = isinstance(found, type) and found.__module__ == module.__name__
+            if own and issubclass(found, JobHandler):
+                yield found
+
+
+def find_handlers(parts: object) -> dict[JobKind, JobHandler]:
+    """Creates every handler from the attributes of `parts`; returns them by the kind of job."""
+    return {handler.kind: call_with(handler, parts) for handler in handler_types()}

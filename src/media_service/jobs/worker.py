@@ -32,21 +32,18 @@ OUTAGE_SECONDS = 2.0
 
 
 class Worker:
-    """Runs up to `slots` jobs at once. `limits`: how long jobs of a kind may take, if there is a
-    limit. `lease`: see `Attempt`."""
+    """Runs up to `slots` jobs at once. `lease`: as in `Attempt`."""
 
     def __init__(
         self,
         database: Database,
         handlers: Mapping[JobKind, JobHandler],
         slots: int,
-        limits: Mapping[JobKind, timedelta],
         lease: timedelta = LEASE,
     ) -> None:
         self._database = database
         self._handlers = handlers
         self._slots = slots
-        self._limits = limits
         self._lease = lease
         self._turns = Turns()
         self._wake = asyncio.Event()
@@ -111,9 +108,8 @@ class Worker:
             await queries.release_due(db)
 
     def _start(self, claim: Claim) -> None:
-        limit = self._limits.get(claim.kind)
         handler = self._handlers[claim.kind]
-        attempt = Attempt(self._database, handler, claim, self._lease, limit)
+        attempt = Attempt(self._database, handler, claim, self._lease)
         task = asyncio.create_task(attempt.run(), name=f"{claim.kind} {claim.subject_id}")
         self._running[task] = claim
         task.add_done_callback(self._ended)

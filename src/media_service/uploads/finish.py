@@ -25,7 +25,6 @@ from media_service.idempotency import queries as keys
 from media_service.idempotency.model import KeyClaim
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
-from media_service.jobs.progress import Progress
 from media_service.media import queries as catalogue
 from media_service.media.content_type import HEAD
 from media_service.media.model import Kind, NewMedia
@@ -278,16 +277,3 @@ class Finisher:
             tx.emit(UploadChanged(upload_id, UploadState.FAILED))
             if fault.reason != Reason.STORAGE_UNAVAILABLE:  # else they may be found again
                 await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))
-
-
-class FinishHandler:
-    """The FINISH job."""
-
-    def __init__(self, finisher: Finisher) -> None:
-        self._finisher = finisher
-
-    async def run(self, claim: Claim, progress: Progress) -> None:
-        await self._finisher.finish_job(claim)
-
-    async def give_up(self, claim: Claim, fault: Fault) -> None:
-        await self._finisher.give_up_job(claim, fault)

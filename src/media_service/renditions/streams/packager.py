@@ -30,15 +30,15 @@ from media_service.jobs.model import Claim, JobState, Part
 from media_service.jobs.progress import Progress
 from media_service.media.model import STREAM, Media, NewRendition
 from media_service.media.reader import not_found
-from media_service.renditions.rendition_store import RenditionStore
-from media_service.renditions.streams import hls, queries
-from media_service.renditions.streams.chunks import (
+from media_service.renditions.handlers.chunk import (
     ENCODE_PERCENT,
     PUBLISH_PERCENT,
     ChunkHandler,
     chunk_jobs,
     report_seconds,
 )
+from media_service.renditions.rendition_store import RenditionStore
+from media_service.renditions.streams import hls, queries
 from media_service.renditions.streams.model import Overview, Stream, TrackState
 from media_service.renditions.streams.segments import Segments
 
@@ -149,7 +149,7 @@ class StreamPackager:
                 if chunk is None:
                     await asyncio.wait({waiting}, timeout=POLL_SECONDS)
                     continue
-                attempt = Attempt(self._database, self._chunks, chunk, CHUNK_LEASE, limit=None)
+                attempt = Attempt(self._database, self._chunks, chunk, CHUNK_LEASE)
                 running = asyncio.create_task(attempt.run())
                 try:
                     await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)

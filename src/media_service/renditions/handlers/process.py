@@ -1,6 +1,7 @@
 """The job that renders a rendition with a pipeline."""
 
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
 from media_service.codecs.output import Output
 from media_service.codecs.pipeline.pipeline import Pipeline, stored_pipeline
@@ -10,7 +11,8 @@ from media_service.db.transaction import Transaction
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
-from media_service.jobs.model import Claim, JobState
+from media_service.jobs.handler import JobHandler
+from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.media import queries
 from media_service.media.model import Media, NewRendition
@@ -22,19 +24,22 @@ from media_service.renditions.rendition_store import RenditionStore, check_rendi
 from media_service.renditions.streams.packager import StreamPackager
 
 
-class ProcessHandler:
+class ProcessHandler(JobHandler):
     """Runs PROCESS jobs. Their subject is a media id."""
+
+    kind = JobKind.PROCESS
+    time_limit = timedelta(hours=24)  # long videos
 
     def __init__(
         self,
         database: Database,
-        store: RenditionStore,
+        renditions: RenditionStore,
         files: OriginalFiles,
         renderers: Renderers,
         streams: StreamPackager,
     ) -> None:
         self._database = database
-        self._store = store
+        self._store = renditions
         self._files = files
         self._renderers = renderers
         self._streams = streams

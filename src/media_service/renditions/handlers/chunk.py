@@ -14,6 +14,7 @@ from media_service.db.new_job import NewJob
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
+from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState, Priority
 from media_service.jobs.progress import Progress
 from media_service.media import queries as catalogue
@@ -30,17 +31,19 @@ ENCODE_PERCENT, PUBLISH_PERCENT = 5, 98
 Report = Callable[[float], None]
 
 
-class ChunkHandler:
+class ChunkHandler(JobHandler):
     """Runs CHUNK jobs. Their subject is a media id, and their parent the job of the stream.
-    `threads`: of each encoder; 0: one per core."""
+    `encode_threads`: of each encoder; 0: one per core."""
+
+    kind = JobKind.CHUNK
 
     def __init__(
-        self, database: Database, files: OriginalFiles, segments: Segments, threads: int
+        self, database: Database, files: OriginalFiles, segments: Segments, encode_threads: int
     ) -> None:
         self._database = database
         self._files = files
         self._segments = segments
-        self._threads = threads
+        self._threads = encode_threads
 
     async def run(self, claim: Claim, progress: Progress) -> None:
         async with self._database.connection() as db:

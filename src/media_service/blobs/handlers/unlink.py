@@ -1,4 +1,4 @@
-"""The second phase of a purge: the bytes of a blob that nothing refers to any more."""
+"""The job that removes the bytes of a blob without references."""
 
 import logging
 from collections.abc import Mapping
@@ -10,19 +10,23 @@ from media_service.db.new_job import NewJob
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
+from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.storage.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 
-# After a job was given up. Nothing that was to go stays for good, in the public store least of all.
-AGAIN = timedelta(hours=1)
+# After a job gives up, another starts: bytes that must go do not stay, above all in the public
+# store.
+RETRY_DELAY = timedelta(hours=1)
 
 
-class UnlinkHandler:
-    """The UNLINK job: removes the bytes of a blob, if still nothing refers to it, then its row.
-    `stores`: by name, as blobs name theirs."""
+class UnlinkHandler(JobHandler):
+    """Runs UNLINK jobs. Their subject is a blob id. If the blob still has no references, its bytes
+    are removed, and then its row. `stores`: by name, as in `Blob.store`."""
+
+    kind = JobKind.UNLINK
 
     def __init__(self, database: Database, stores: Mapping[str, BlobStore]) -> None:
         self._database = database
@@ -34,7 +38,7 @@ class UnlinkHandler:
         if blob is not None:
             driver = self._stores[blob.store].driver
             failpoint("unlink.before")
-            await driver.abort(blob.key, "")  # of a write that died halfway
+            await driver.abort(blob.key, "")  # parts of a write that broke off
             await driver.delete(blob.key)
             failpoint("unlink.removed")
         async with self._database.transaction() as tx:
@@ -46,4 +50,4 @@ class UnlinkHandler:
         log.error("blob %s could not be unlinked: %s", claim.subject_id, fault.message)
         async with self._database.transaction() as tx:
             if await jobs.finish(tx, claim, JobState.FAILED, fault):
-                await tx.enqueue(NewJob(JobKind.UNLINK, claim.subject_id, delay=AGAIN))
+                await tx.enqueue(NewJob(JobKind.UNLINK, claim.subject_id, delay=RETRY_DELAY))

@@ -6,7 +6,8 @@ from media_service.db.events import MediaChanged
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
-from media_service.jobs.model import Claim, JobState
+from media_service.jobs.handler import JobHandler
+from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.media import queries
 from media_service.media.model import Media, MediaState
@@ -15,19 +16,21 @@ from media_service.renditions.thumbnails import Thumbnails
 from media_service.storage.blob_store import BlobStore
 
 
-class IngestHandler:
+class IngestHandler(JobHandler):
     """Runs INGEST jobs. Their subject is a media id. The original is kept even if the job fails."""
+
+    kind = JobKind.INGEST
 
     def __init__(
         self,
         database: Database,
-        store: BlobStore,
+        raw: BlobStore,
         inspector: Inspector,
         thumbnails: Thumbnails,
         presets: Presets,
     ) -> None:
         self._database = database
-        self._store = store
+        self._store = raw
         self._inspector = inspector
         self._thumbnails = thumbnails
         self._presets = presets

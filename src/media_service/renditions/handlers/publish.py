@@ -14,6 +14,7 @@ from media_service.db.transaction import Transaction
 from media_service.errors import Fault, MediaError, Reason
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
+from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.media import queries
@@ -27,13 +28,15 @@ log = logging.getLogger(__name__)
 RETRY_DELAY = timedelta(minutes=10)
 
 
-class PublishHandler:
+class PublishHandler(JobHandler):
     """Runs PUBLISH jobs. Their subject is a media id.
 
     To move a rendition, the job copies it to a new key, points the rendition to the copy in one
     transaction, and removes the source. So readers always find the rendition, and a killed job
     leaves nothing behind.
     """
+
+    kind = JobKind.PUBLISH
 
     def __init__(self, database: Database, stores: Mapping[str, BlobStore]) -> None:
         self._database = database
