@@ -10,6 +10,7 @@ from pathlib import Path
 import jwt
 import pytest
 from click.testing import CliRunner, Result
+from mediaservice.v1 import media_pb2
 
 from media_service.cli.main import COMMANDS, cli
 from media_service.ids import new_id
@@ -57,6 +58,27 @@ def test_in_a_pipe_upload_says_once_how_to_continue_if_it_is_killed(run, fake, i
     )
     image.write_bytes(b"done in one step")
     assert run("upload", image).stderr == ""
+
+
+def test_upload_states_attributes_and_says_how_to_continue_with_them(run, fake, picture):
+    options = ["--title", "Am Strand", "--tag", "sea", "--tag", "sky", "--label", "album=2026"]
+    options += ["--visibility", "public", "--project", "p"]
+    result = run("upload", *options, picture)
+    assert result.exit_code == 0
+    (session,) = fake.sessions.values()
+    spec = session.spec
+    assert (spec.title, list(spec.tags), dict(spec.labels)) == (
+        "Am Strand",
+        ["sea", "sky"],
+        {"album": "2026"},
+    )
+    assert (spec.visibility, spec.project_id) == (media_pb2.Media.PUBLIC, "p")
+    (key,) = fake.keys
+    assert result.stderr.endswith(
+        f"media-service upload --resume {key} --title 'Am Strand' --tag sea --tag sky"
+        f" --label album=2026 --visibility PUBLIC --project p '{picture}'\n"
+    )
+    assert run("upload", "--label", "album", picture).exit_code == 2
 
 
 def test_upload_takes_standard_input(run, fake):

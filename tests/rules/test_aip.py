@@ -30,20 +30,6 @@ SELF_EXPLAINING = {
     *("requests", "media", "upload", "uploads", "job", "jobs", "part", "parts", "page_token"),
     *("page_size", "next_page_token", "body", "data", "view", "state", "type", "priority"),
 }
-# What is still to be done, by check and file.
-PENDING: dict[str, set[str]] = {
-    "behavior": {"upload.proto", "upload_service.proto"},
-    "comment": {"upload.proto", "upload_service.proto"},
-    "names": {"upload.proto", "upload_service.proto"},
-    "output only": {"upload.proto", "upload_service.proto"},
-    "example": {"upload_service.proto"},
-    "batch": {"upload_service.proto"},
-    "request_id": {"upload_service.proto"},
-}
-
-
-def pending(check: str, file: FileDescriptor) -> bool:
-    return file.name.rpartition("/")[2] in PENDING.get(check, set())
 
 
 def messages(file: FileDescriptor) -> Iterator[Descriptor]:
@@ -78,7 +64,7 @@ def test_every_field_says_how_it_behaves(file: FileDescriptor) -> None:
         for field in fields(file)
         if field.containing_type.name not in OPTIONS and not behaviors(field)
     ]
-    assert not silent or pending("behavior", file)
+    assert not silent
 
 
 @each_file
@@ -91,14 +77,14 @@ def test_everything_has_a_comment(file: FileDescriptor) -> None:
         names += [enum.full_name]
         names += [f"{enum.full_name}.{value.name}" for value in enum.values if value.number]
     silent = [name for name in names if not CONTRACT.comment(name).text]
-    assert not silent or pending("comment", file)
+    assert not silent
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_every_rpc_has_an_example(method: MethodDescriptor) -> None:
     found = commands(CONTRACT.comment(method.full_name).text)
-    assert found or pending("example", method.containing_service.file)
-    if found and method.GetOptions().HasExtension(annotations_pb2.http):
+    assert found
+    if method.GetOptions().HasExtension(annotations_pb2.http):
         assert any(each.startswith("curl ") for each in found)
 
 
@@ -106,7 +92,7 @@ def test_every_rpc_has_an_example(method: MethodDescriptor) -> None:
 def test_comments_leave_behaviour_to_annotations(file: FileDescriptor) -> None:
     names = [element.full_name for element in (*messages(file), *fields(file))]
     telling = [n for n in names if re.search(r"output only", CONTRACT.comment(n).text, re.I)]
-    assert not telling or pending("output only", file)
+    assert not telling
 
 
 @each_file
@@ -116,7 +102,7 @@ def test_names_end_in_their_unit(file: FileDescriptor) -> None:
         for field in fields(file)
         if field.containing_type.name not in OPTIONS and not is_named_well(field)
     ]
-    assert not wrong or pending("names", file)
+    assert not wrong
 
 
 def is_named_well(field: FieldDescriptor) -> bool:
@@ -163,17 +149,15 @@ BATCHES = [method for method in METHODS if method.name.startswith("Batch")]
 
 @pytest.mark.parametrize("method", BATCHES, ids=lambda method: method.name)
 def test_batches_answer_each_request(method: MethodDescriptor) -> None:
-    file = method.containing_service.file
     asked, given = method.input_type.fields_by_name, method.output_type.fields_by_name
-    right = set(given) == {"results"} and "atomic" in asked
-    assert right or pending("batch", file)
-    if right:
-        rules = field_rules(asked["requests"]).repeated
-        assert (rules.min_items, rules.max_items) == (1, 1000)
-        (oneof,) = given["results"].message_type.oneofs
-        kinds = [field.message_type.full_name for field in oneof.fields]
-        assert oneof.name == "result"
-        assert kinds[-1] == "google.rpc.Status"
+    assert set(given) == {"results"}
+    assert "atomic" in asked
+    rules = field_rules(asked["requests"]).repeated
+    assert (rules.min_items, rules.max_items) == (1, 1000)
+    (oneof,) = given["results"].message_type.oneofs
+    kinds = [field.message_type.full_name for field in oneof.fields]
+    assert oneof.name == "result"
+    assert kinds[-1] == "google.rpc.Status"
 
 
 STARTS = [
@@ -187,6 +171,4 @@ def test_what_starts_something_takes_a_request_id(method: MethodDescriptor) -> N
     message = method.input_type
     if method.name.startswith("Batch"):
         message = message.fields_by_name["requests"].message_type
-    field = message.fields_by_name.get("request_id")
-    assert field or pending("request_id", method.containing_service.file)
-    assert field is None or field_rules(field).string.uuid
+    assert field_rules(message.fields_by_name["request_id"]).string.uuid

@@ -83,7 +83,7 @@ def test_every_method_says_permission_errors_and_whether_to_retry(method: Method
 @each_method
 def test_the_reasons_in_a_comment_are_real(method: MethodDescriptor) -> None:
     text = re.sub(
-        r"[A-Z]+\)|\b(FULL|BASIC|HEAD|PUBLIC_ORIGINAL|VERIFYING|FINISHED|FAILED)\b",
+        r"\$[A-Z_]+|[A-Z]+\)|\b(FULL|BASIC|HEAD|PUBLIC_ORIGINAL|VERIFYING|FINISHED|FAILED)\b",
         "",
         CONTRACT.comment(method.full_name).text,
     )

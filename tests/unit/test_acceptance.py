@@ -45,9 +45,7 @@ def test_a_size_up_to_the_limit_is_taken() -> None:
 
 @pytest.mark.parametrize("content_type", ["", "image/png", "IMAGE/PNG; q=1", "video/x-m4v"])
 def test_what_may_be_declared(content_type: str) -> None:
-    ACCEPTANCE.check_declared(
-        UploadSpec(filename="a.png", content_type=content_type, size_bytes=1000)
-    )
+    ACCEPTANCE.check_spec(UploadSpec(filename="a.png", content_type=content_type, size_bytes=1000))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +60,7 @@ def test_what_may_be_declared(content_type: str) -> None:
 def test_what_could_not_be_taken_is_refused_at_the_start(
     spec: UploadSpec, error: type[MediaError], expected: Reason
 ) -> None:
-    assert reason(error, ACCEPTANCE.check_declared, spec) is expected
+    assert reason(error, ACCEPTANCE.check_spec, spec) is expected
 
 
 @pytest.mark.parametrize("declared", ["", "image/png", "image/x-png", "Image/PNG; x=y"])

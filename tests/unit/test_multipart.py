@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mediaservice.v1.media_pb2 import Media
 from mediaservice.v1.upload_pb2 import UploadSpec
 
 from media_service.errors import InvalidArgument, MediaError, Reason, Unavailable
@@ -152,6 +153,76 @@ async def test_a_field_wins_over_the_parts_name_and_the_request_over_both() -> N
     assert (await read(form(FILE), filename="c.jpg"))[0].filename == "c.jpg"
 
 
+DESCRIBED = [
+    ("title", "Am Strand"),
+    ("description", "Sand,\nsea"),
+    ("tags", "sea"),
+    ("tags", "größe"),
+    ("labels.album", "2026"),
+    ("labels.app/v1", ""),
+    ("visibility", "public"),
+    ("project_id", "p"),
+    ("capture_time", "2026-05-06T09:08:09.5+02:00"),
+    ("expire_time", ""),
+    ("max_size_bytes", "1000"),
+]
+
+
+def fields(described: Iterable[tuple[str, str]]) -> list[tuple[str, str, bytes]]:
+    return [(f'form-data; name="{name}"', "", value.encode()) for name, value in described]
+
+
+async def test_fields_describe_the_file() -> None:
+    spec, data = await read(form(*fields(DESCRIBED), FILE))
+    assert data == b"the bytes"
+    wanted = UploadSpec(
+        filename="a.jpg",
+        content_type="image/jpeg",
+        title="Am Strand",
+        description="Sand,\nsea",
+        tags=["sea", "größe"],
+        labels={"album": "2026", "app/v1": ""},
+        visibility=Media.PUBLIC,
+        project_id="p",
+        max_size_bytes=1000,
+    )
+    wanted.capture_time.FromJsonString("2026-05-06T07:08:09.5Z")
+    assert spec == wanted
+
+
+async def test_the_request_wins_over_the_fields() -> None:
+    spec = UploadSpec(title="Other", tags=["a"], labels={"album": "1"}, visibility=Media.PRIVATE)
+    body = form(*fields(DESCRIBED), FILE)
+    await MultipartFile(BOUNDARY.encode(), spec).open(body, stream([]))
+    assert (spec.title, list(spec.tags)) == ("Other", ["a"])
+    assert dict(spec.labels) == {"album": "1", "app/v1": ""}
+    assert (spec.visibility, spec.project_id) == (Media.PRIVATE, "p")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("visibility", "SECRET"),
+        ("capture_time", "yesterday"),
+        ("expire_time", "2026-13-01T00:00:00Z"),
+        ("max_size_bytes", "much"),
+        ("max_size_bytes", "1" * 30),
+    ],
+)
+async def test_a_field_of_a_wrong_form_is_named(name: str, value: str) -> None:
+    error = await refused(form(*fields([(name, value)]), FILE))
+    assert error.reason is Reason.INVALID_FIELD
+    assert f"The field {name} must be" in error.message
+
+
+async def test_all_fields_at_their_largest_fit() -> None:
+    described = [("title", "\U0001f3d6" * 200), ("description", "\U0001f3d6" * 5000)]
+    described += [("tags", f"{n:03}" + "\U0001f3d6" * 61) for n in range(100)]
+    described += [(f"labels.a{n:062}", "\U0001f3d6" * 255) for n in range(64)]
+    spec, _ = await read(form(*fields(described), FILE))
+    assert (len(spec.tags), len(spec.labels)) == (100, 64)
+
+
 @pytest.mark.parametrize("content_type", ["", "application/octet-stream"])
 async def test_a_type_that_says_nothing_declares_nothing(content_type: str) -> None:
     assert (await read(form((FILE[0], content_type, b"x"))))[0].content_type == ""
@@ -162,11 +233,15 @@ async def test_a_type_that_says_nothing_declares_nothing(content_type: str) -> N
     [
         ([FILE, FILE], "more than one file"),
         ([FILE, ('form-data; name="filename"', "", b"x")], "fields must stand before the file"),
-        ([('form-data; name="title"', "", b"x"), FILE], "'title' is not a field"),
+        ([('form-data; name="colour"', "", b"x"), FILE], "'colour' is not a field"),
+        ([('form-data; name="media_id"', "", b"x"), FILE], "'media_id' is not a field"),
+        ([('form-data; name="title"', "", b"x")] * 2 + [FILE], "it has the field title twice"),
+        ([('form-data; name="labels.a"', "", b"x")] * 2 + [FILE], "the field labels.a twice"),
+        ([('form-data; name="title"', "", b"\xff"), FILE], "the field title is not UTF-8"),
         ([("form-data", "", b"x"), FILE], "'' is not a field"),
         ([('form-data; name="filename"', "", b"x")], "it has no file"),
         ([('form-data; name="filename"', "", b"x" * (MAX_OVERHEAD + 1)), FILE], "larger than"),
-        ([('form-data; name="filename"', "", b"x")] * 5000, "larger than"),
+        ([('form-data; name="tags"', "", b"x")] * 20_000, "larger than"),
         ([('form-data; name="file"; filename="' + "x" * 100_000 + '"', "", b"x")], "header"),
     ],
 )

@@ -91,6 +91,8 @@ class ErrorReason(_message.Message):
         """
         TICKET_INVALID: ErrorReason._Value.ValueType  # 105
         """The watch ticket has expired, was used before, or is for another resource. Create a new one with CreateWatchTicket."""
+        OWNER_NOT_ALLOWED: ErrorReason._Value.ValueType  # 106
+        """`UploadSpec.owner` is not the caller. Leave it unset, or name the caller."""
         INVALID_FIELD: ErrorReason._Value.ValueType  # 200
         """Requests
 
@@ -157,7 +159,7 @@ class ErrorReason(_message.Message):
         message or body, resume at the upload's committed size; if it covers the whole file, the upload is FAILED.
         """
         SIZE_EXCEEDED: ErrorReason._Value.ValueType  # 311
-        """More bytes arrived than the `size_bytes` that were declared."""
+        """More bytes arrived than the upload's `size_bytes` or `max_size_bytes`. The metadata has the one that was exceeded."""
         SUPERSEDED: ErrorReason._Value.ValueType  # 312
         """Another stream has taken over upload `upload_id`. Do not retry: two writers would take it from each other forever."""
         STREAM_TOO_SLOW: ErrorReason._Value.ValueType  # 313
@@ -313,6 +315,8 @@ class ErrorReason(_message.Message):
     """
     TICKET_INVALID: ErrorReason.Value.ValueType  # 105
     """The watch ticket has expired, was used before, or is for another resource. Create a new one with CreateWatchTicket."""
+    OWNER_NOT_ALLOWED: ErrorReason.Value.ValueType  # 106
+    """`UploadSpec.owner` is not the caller. Leave it unset, or name the caller."""
     INVALID_FIELD: ErrorReason.Value.ValueType  # 200
     """Requests
 
@@ -379,7 +383,7 @@ class ErrorReason(_message.Message):
     message or body, resume at the upload's committed size; if it covers the whole file, the upload is FAILED.
     """
     SIZE_EXCEEDED: ErrorReason.Value.ValueType  # 311
-    """More bytes arrived than the `size_bytes` that were declared."""
+    """More bytes arrived than the upload's `size_bytes` or `max_size_bytes`. The metadata has the one that was exceeded."""
     SUPERSEDED: ErrorReason.Value.ValueType  # 312
     """Another stream has taken over upload `upload_id`. Do not retry: two writers would take it from each other forever."""
     STREAM_TOO_SLOW: ErrorReason.Value.ValueType  # 313

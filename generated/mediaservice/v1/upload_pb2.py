@@ -29,7 +29,7 @@ from mediaservice.v1 import checksums_pb2 as mediaservice_dot_v1_dot_checksums__
 from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmediaservice/v1/upload.proto\x12\x0fmediaservice.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1fmediaservice/v1/checksums.proto\x1a\x1bmediaservice/v1/media.proto\"\xb0\x02\n\nUploadSpec\x12@\n\x08\x66ilename\x18\x01 \x01(\tB$\xe2\x41\x01\x01\xbaH\x1dr\x1b(\xff\x01\x32\x16^[^/\\\\\\x00-\\x1f\\x7f]*$R\x08\x66ilename\x12`\n\x0c\x63ontent_type\x18\x02 \x01(\tB=\xe2\x41\x01\x01\xbaH6r1\x18\x7f\x32-^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$\xd8\x01\x01R\x0b\x63ontentType\x12/\n\nsize_bytes\x18\x03 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00H\x00R\tsizeBytes\x88\x01\x01\x12>\n\tchecksums\x18\x05 \x01(\x0b\x32\x1a.mediaservice.v1.ChecksumsB\x04\xe2\x41\x01\x01R\tchecksumsB\r\n\x0b_size_bytes\"\xb0\x06\n\x06Upload\x12!\n\tupload_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x08uploadId\x12\x39\n\x05state\x18\x02 \x01(\x0e\x32\x1d.mediaservice.v1.Upload.StateB\x04\xe2\x41\x01\x03R\x05state\x12\x35\n\x04spec\x18\x03 \x01(\x0b\x32\x1b.mediaservice.v1.UploadSpecB\x04\xe2\x41\x01\x03R\x04spec\x12\x1f\n\x08media_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x07mediaId\x12\x36\n\x14\x63ommitted_size_bytes\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x12\x63ommittedSizeBytes\x12.\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03R\x05\x65rror\x12\x32\n\x05media\x18\x07 \x01(\x0b\x32\x16.mediaservice.v1.MediaB\x04\xe2\x41\x01\x03R\x05media\x12\x41\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x41\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nexpireTime\x12\x37\n\x15min_append_size_bytes\x18\x0b \x01(\x03\x42\x04\xe2\x41\x01\x03R\x12minAppendSizeBytes\x12.\n\x10next_part_number\x18\x0c \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0enextPartNumber\x12\x33\n\x13max_part_size_bytes\x18\r \x01(\x03\x42\x04\xe2\x41\x01\x03R\x10maxPartSizeBytes\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\r\n\tVERIFYING\x10\x02\x12\x0c\n\x08\x46INISHED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\x0b\n\x07\x41\x42ORTED\x10\x05\x12\x0b\n\x07\x45XPIRED\x10\x06\"\xa5\x01\n\x04Part\x12/\n\x0bpart_number\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x02\xbaH\x07\x1a\x05\x18\x90N(\x01R\npartNumber\x12/\n\nsize_bytes\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00H\x00R\tsizeBytes\x88\x01\x01\x12!\n\x06\x63rc32c\x18\x03 \x01(\x07\x42\x04\xe2\x41\x01\x01H\x01R\x06\x63rc32c\x88\x01\x01\x42\r\n\x0b_size_bytesB\t\n\x07_crc32cBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmediaservice/v1/upload.proto\x12\x0fmediaservice.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1fmediaservice/v1/checksums.proto\x1a\x1bmediaservice/v1/media.proto\"\x82\x0b\n\nUploadSpec\x12@\n\x08\x66ilename\x18\x01 \x01(\tB$\xe2\x41\x01\x01\xbaH\x1dr\x1b(\xff\x01\x32\x16^[^/\\\\\\x00-\\x1f\\x7f]*$R\x08\x66ilename\x12`\n\x0c\x63ontent_type\x18\x02 \x01(\tB=\xe2\x41\x01\x01\xbaH6r1\x18\x7f\x32-^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$\xd8\x01\x01R\x0b\x63ontentType\x12/\n\nsize_bytes\x18\x03 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00H\x00R\tsizeBytes\x88\x01\x01\x12\x36\n\x0emax_size_bytes\x18\x04 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x01H\x01R\x0cmaxSizeBytes\x88\x01\x01\x12>\n\tchecksums\x18\x05 \x01(\x0b\x32\x1a.mediaservice.v1.ChecksumsB\x04\xe2\x41\x01\x01R\tchecksums\x12*\n\x08media_id\x18\x06 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07mediaId\x12$\n\x07if_etag\x18\x07 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18@R\x06ifEtag\x12G\n\nproject_id\x18\x08 \x01(\tB(\xe2\x41\x01\x01\xbaH!r\x1c\x32\x1a^[a-z0-9][a-z0-9_-]{0,62}$\xd8\x01\x01R\tprojectId\x12\x32\n\x05owner\x18\t \x01(\x0b\x32\x16.mediaservice.v1.OwnerB\x04\xe2\x41\x01\x01R\x05owner\x12.\n\x05title\x18\n \x01(\tB\x18\xe2\x41\x01\x01\xbaH\x11r\x0f\x18\xc8\x01\x32\n^[^\\x00]*$R\x05title\x12:\n\x0b\x64\x65scription\x18\x0b \x01(\tB\x18\xe2\x41\x01\x01\xbaH\x11r\x0f\x18\x88\'2\n^[^\\x00]*$R\x0b\x64\x65scription\x12\x36\n\x04tags\x18\x0c \x03(\tB\"\xe2\x41\x01\x01\xbaH\x1b\x92\x01\x18\x10\x64\x18\x01\"\x12r\x10\x10\x01\x18@2\n^[^\\x00]*$R\x04tags\x12\x7f\n\x06labels\x18\r \x03(\x0b\x32\'.mediaservice.v1.UploadSpec.LabelsEntryB>\xe2\x41\x01\x01\xbaH7\x9a\x01\x34\x10@\"\x1dr\x1b\x32\x19^[a-z][a-z0-9_./-]{0,62}$*\x11r\x0f\x18\xff\x01\x32\n^[^\\x00]*$R\x06labels\x12O\n\nvisibility\x18\x0e \x01(\x0e\x32!.mediaservice.v1.Media.VisibilityB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\nvisibility\x12\x43\n\x0c\x63\x61pture_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\x0b\x63\x61ptureTime\x12\x41\n\x0b\x65xpire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\nexpireTime\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01:\xfc\x01\xbaH\xf8\x01\x1a\x9b\x01\n\x10upload_spec.size\x12)size_bytes must not exceed max_size_bytes\x1a\\!has(this.size_bytes) || !has(this.max_size_bytes) || this.size_bytes <= this.max_size_bytes\x1aX\n\x13upload_spec.if_etag\x12\x16if_etag needs media_id\x1a)this.if_etag == \'\' || this.media_id != \'\'B\r\n\x0b_size_bytesB\x11\n\x0f_max_size_bytes\"\x89\x07\n\x06Upload\x12!\n\tupload_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x08uploadId\x12\x39\n\x05state\x18\x02 \x01(\x0e\x32\x1d.mediaservice.v1.Upload.StateB\x04\xe2\x41\x01\x03R\x05state\x12\x35\n\x04spec\x18\x03 \x01(\x0b\x32\x1b.mediaservice.v1.UploadSpecB\x04\xe2\x41\x01\x03R\x04spec\x12\x1f\n\x08media_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x07mediaId\x12\x36\n\x14\x63ommitted_size_bytes\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x12\x63ommittedSizeBytes\x12.\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03R\x05\x65rror\x12\x32\n\x05media\x18\x07 \x01(\x0b\x32\x16.mediaservice.v1.MediaB\x04\xe2\x41\x01\x03R\x05media\x12\x41\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x41\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nexpireTime\x12\x37\n\x15min_append_size_bytes\x18\x0b \x01(\x03\x42\x04\xe2\x41\x01\x03R\x12minAppendSizeBytes\x12.\n\x10next_part_number\x18\x0c \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0enextPartNumber\x12\x33\n\x13max_part_size_bytes\x18\r \x01(\x03\x42\x04\xe2\x41\x01\x03R\x10maxPartSizeBytes\x12\x32\n\x05owner\x18\x0e \x01(\x0b\x32\x16.mediaservice.v1.OwnerB\x04\xe2\x41\x01\x03R\x05owner\x12#\n\nproject_id\x18\x0f \x01(\tB\x04\xe2\x41\x01\x03R\tprojectId\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\r\n\tVERIFYING\x10\x02\x12\x0c\n\x08\x46INISHED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\x0b\n\x07\x41\x42ORTED\x10\x05\x12\x0b\n\x07\x45XPIRED\x10\x06\"\xa5\x01\n\x04Part\x12/\n\x0bpart_number\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x02\xbaH\x07\x1a\x05\x18\x90N(\x01R\npartNumber\x12/\n\nsize_bytes\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00H\x00R\tsizeBytes\x88\x01\x01\x12!\n\x06\x63rc32c\x18\x03 \x01(\x07\x42\x04\xe2\x41\x01\x01H\x01R\x06\x63rc32c\x88\x01\x01\x42\r\n\x0b_size_bytesB\t\n\x07_crc32cBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,14 +37,42 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mediaservice.v1.upload_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.mediaservice.v1P\001Z\036mediaservice/v1;mediaservicev1\252\002\017MediaService.V1'
+  _globals['_UPLOADSPEC_LABELSENTRY']._loaded_options = None
+  _globals['_UPLOADSPEC_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_UPLOADSPEC'].fields_by_name['filename']._loaded_options = None
   _globals['_UPLOADSPEC'].fields_by_name['filename']._serialized_options = b'\342A\001\001\272H\035r\033(\377\0012\026^[^/\\\\\\x00-\\x1f\\x7f]*$'
   _globals['_UPLOADSPEC'].fields_by_name['content_type']._loaded_options = None
   _globals['_UPLOADSPEC'].fields_by_name['content_type']._serialized_options = b'\342A\001\001\272H6r1\030\1772-^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$\330\001\001'
   _globals['_UPLOADSPEC'].fields_by_name['size_bytes']._loaded_options = None
   _globals['_UPLOADSPEC'].fields_by_name['size_bytes']._serialized_options = b'\342A\001\001\272H\004\"\002(\000'
+  _globals['_UPLOADSPEC'].fields_by_name['max_size_bytes']._loaded_options = None
+  _globals['_UPLOADSPEC'].fields_by_name['max_size_bytes']._serialized_options = b'\342A\001\001\272H\004\"\002(\001'
   _globals['_UPLOADSPEC'].fields_by_name['checksums']._loaded_options = None
   _globals['_UPLOADSPEC'].fields_by_name['checksums']._serialized_options = b'\342A\001\001'
+  _globals['_UPLOADSPEC'].fields_by_name['media_id']._loaded_options = None
+  _globals['_UPLOADSPEC'].fields_by_name['media_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_UPLOADSPEC'].fields_by_name['if_etag']._loaded_options = None
+  _globals['_UPLOADSPEC'].fields_by_name['if_etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@'
+  _globals['_UPLOADSPEC'].fields_by_name['project_id']._loaded_options = None
+  _globals['_UPLOADSPEC'].fields_by_name['project_id']._serialized_options = b'\342A\001\001\272H!r\0342\032^[a-z0-9][a-z0-9_-]{0,62}$\330\001\001'
+  _globals['_UPLOADSPEC'].fields_by_name['owner']._loaded_options = None
+  _globals['_UPLOADSPEC'].fields_by_name['owner']._serialized_options = b'\342A\001\001'
+  _globals['_UPLOADSPEC'].fields_by_name['title']._loaded_options = None
+  _globals['_UPLOADSPEC'].fields_by_name['title']._serialized_options = b'\342A\001\001\272H\021r\017\030\310\0012\n^[^\\x00]*$'
+  _globals['_UPLOADSPEC'].fields_by_name['description']._loaded_options = None
+  _globals['_UPLOADSPEC'].fields_by_name['description']._serialized_options = b'\342A\001\001\272H\021r\017\030\210\'2\n^[^\\x00]*$'
+  _globals['_UPLOADSPEC'].fields_by_name['tags']._loaded_options = None
+  _globals['_UPLOADSPEC'].fields_by_name['tags']._serialized_options = b'\342A\001\001\272H\033\222\001\030\020d\030\001\"\022r\020\020\001\030@2\n^[^\\x00]*$'
+  _globals['_UPLOADSPEC'].fields_by_name['labels']._loaded_options = None
+  _globals['_UPLOADSPEC'].fields_by_name['labels']._serialized_options = b'\342A\001\001\272H7\232\0014\020@\"\035r\0332\031^[a-z][a-z0-9_./-]{0,62}$*\021r\017\030\377\0012\n^[^\\x00]*$'
+  _globals['_UPLOADSPEC'].fields_by_name['visibility']._loaded_options = None
+  _globals['_UPLOADSPEC'].fields_by_name['visibility']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
+  _globals['_UPLOADSPEC'].fields_by_name['capture_time']._loaded_options = None
+  _globals['_UPLOADSPEC'].fields_by_name['capture_time']._serialized_options = b'\342A\001\001'
+  _globals['_UPLOADSPEC'].fields_by_name['expire_time']._loaded_options = None
+  _globals['_UPLOADSPEC'].fields_by_name['expire_time']._serialized_options = b'\342A\001\001'
+  _globals['_UPLOADSPEC']._loaded_options = None
+  _globals['_UPLOADSPEC']._serialized_options = b'\272H\370\001\032\233\001\n\020upload_spec.size\022)size_bytes must not exceed max_size_bytes\032\\!has(this.size_bytes) || !has(this.max_size_bytes) || this.size_bytes <= this.max_size_bytes\032X\n\023upload_spec.if_etag\022\026if_etag needs media_id\032)this.if_etag == \'\' || this.media_id != \'\''
   _globals['_UPLOAD'].fields_by_name['upload_id']._loaded_options = None
   _globals['_UPLOAD'].fields_by_name['upload_id']._serialized_options = b'\342A\001\003'
   _globals['_UPLOAD'].fields_by_name['state']._loaded_options = None
@@ -71,6 +99,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOAD'].fields_by_name['next_part_number']._serialized_options = b'\342A\001\003'
   _globals['_UPLOAD'].fields_by_name['max_part_size_bytes']._loaded_options = None
   _globals['_UPLOAD'].fields_by_name['max_part_size_bytes']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOAD'].fields_by_name['owner']._loaded_options = None
+  _globals['_UPLOAD'].fields_by_name['owner']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOAD'].fields_by_name['project_id']._loaded_options = None
+  _globals['_UPLOAD'].fields_by_name['project_id']._serialized_options = b'\342A\001\003'
   _globals['_PART'].fields_by_name['part_number']._loaded_options = None
   _globals['_PART'].fields_by_name['part_number']._serialized_options = b'\342A\001\002\272H\007\032\005\030\220N(\001'
   _globals['_PART'].fields_by_name['size_bytes']._loaded_options = None
@@ -78,11 +110,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PART'].fields_by_name['crc32c']._loaded_options = None
   _globals['_PART'].fields_by_name['crc32c']._serialized_options = b'\342A\001\001'
   _globals['_UPLOADSPEC']._serialized_start=203
-  _globals['_UPLOADSPEC']._serialized_end=507
-  _globals['_UPLOAD']._serialized_start=510
-  _globals['_UPLOAD']._serialized_end=1326
-  _globals['_UPLOAD_STATE']._serialized_start=1217
-  _globals['_UPLOAD_STATE']._serialized_end=1326
-  _globals['_PART']._serialized_start=1329
-  _globals['_PART']._serialized_end=1494
+  _globals['_UPLOADSPEC']._serialized_end=1613
+  _globals['_UPLOADSPEC_LABELSENTRY']._serialized_start=1267
+  _globals['_UPLOADSPEC_LABELSENTRY']._serialized_end=1324
+  _globals['_UPLOAD']._serialized_start=1616
+  _globals['_UPLOAD']._serialized_end=2521
+  _globals['_UPLOAD_STATE']._serialized_start=2412
+  _globals['_UPLOAD_STATE']._serialized_end=2521
+  _globals['_PART']._serialized_start=2524
+  _globals['_PART']._serialized_end=2689
 # @@protoc_insertion_point(module_scope)

@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from mediaservice.v1 import checksums_pb2 as _checksums_pb2
@@ -27,10 +29,42 @@ class UploadSpec(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     FILENAME_FIELD_NUMBER: _builtins.int
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     CHECKSUMS_FIELD_NUMBER: _builtins.int
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    IF_ETAG_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    VISIBILITY_FIELD_NUMBER: _builtins.int
+    CAPTURE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     filename: _builtins.str
     """The name that downloads get. Without path characters and control characters."""
     content_type: _builtins.str
@@ -39,9 +73,47 @@ class UploadSpec(_message.Message):
     """
     size_bytes: _builtins.int
     """The exact size, if known. More bytes are refused; with fewer, the upload does not complete."""
+    max_size_bytes: _builtins.int
+    """The largest size to accept, where the exact size is unknown. More bytes are refused with SIZE_EXCEEDED."""
+    media_id: _builtins.str
+    """UUID of the media that the file replaces: the upload becomes its next version. Empty: a new media. Not supported
+    yet: must be empty.
+    """
+    if_etag: _builtins.str
+    """With `media_id`: the etag that the media must still have when the upload completes. Not supported yet: must be
+    empty.
+    """
+    project_id: _builtins.str
+    """The project that will contain the media. Empty: none."""
+    title: _builtins.str
+    """As in Media."""
+    description: _builtins.str
+    """As in Media."""
+    visibility: _media_pb2.Media.Visibility.ValueType
+    """As in Media."""
     @_builtins.property
     def checksums(self) -> _checksums_pb2.Checksums:
         """The checksums of the whole file, if known. The upload fails with CHECKSUM_MISMATCH if they differ."""
+
+    @_builtins.property
+    def owner(self) -> _media_pb2.Owner:
+        """Who will own the media. Unset: the caller. Other owners are refused with OWNER_NOT_ALLOWED for now."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in Media."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """As in Media."""
+
+    @_builtins.property
+    def capture_time(self) -> _timestamp_pb2.Timestamp:
+        """As in Media."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """As in Media."""
 
     def __init__(
         self,
@@ -49,14 +121,31 @@ class UploadSpec(_message.Message):
         filename: _builtins.str = ...,
         content_type: _builtins.str = ...,
         size_bytes: _builtins.int | None = ...,
+        max_size_bytes: _builtins.int | None = ...,
         checksums: _checksums_pb2.Checksums | None = ...,
+        media_id: _builtins.str = ...,
+        if_etag: _builtins.str = ...,
+        project_id: _builtins.str = ...,
+        owner: _media_pb2.Owner | None = ...,
+        title: _builtins.str = ...,
+        description: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        visibility: _media_pb2.Media.Visibility.ValueType = ...,
+        capture_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes", "checksums", b"checksums", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_size_bytes", b"_max_size_bytes", "_size_bytes", b"_size_bytes", "capture_time", b"capture_time", "checksums", b"checksums", "expire_time", b"expire_time", "max_size_bytes", b"max_size_bytes", "owner", b"owner", "size_bytes", b"size_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes", "checksums", b"checksums", "content_type", b"content_type", "filename", b"filename", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_size_bytes", b"_max_size_bytes", "_size_bytes", b"_size_bytes", "capture_time", b"capture_time", "checksums", b"checksums", "content_type", b"content_type", "description", b"description", "expire_time", b"expire_time", "filename", b"filename", "if_etag", b"if_etag", "labels", b"labels", "max_size_bytes", b"max_size_bytes", "media_id", b"media_id", "owner", b"owner", "project_id", b"project_id", "size_bytes", b"size_bytes", "tags", b"tags", "title", b"title", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_size_bytes: _TypeAlias = _typing.Literal["max_size_bytes"]  # noqa: Y015
+    _WhichOneofArgType__max_size_bytes: _TypeAlias = _typing.Literal["_max_size_bytes", b"_max_size_bytes"]  # noqa: Y015
     _WhichOneofReturnType__size_bytes: _TypeAlias = _typing.Literal["size_bytes"]  # noqa: Y015
     _WhichOneofArgType__size_bytes: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_size_bytes) -> _WhichOneofReturnType__max_size_bytes | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__size_bytes) -> _WhichOneofReturnType__size_bytes | None: ...
 
 Global___UploadSpec: _TypeAlias = UploadSpec  # noqa: Y015
@@ -117,11 +206,15 @@ class Upload(_message.Message):
     MIN_APPEND_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     NEXT_PART_NUMBER_FIELD_NUMBER: _builtins.int
     MAX_PART_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
     """UUID of the upload. It differs from the id of the media."""
     state: Global___Upload.State.ValueType
     media_id: _builtins.str
-    """UUID of the media that the upload creates. Assigned at creation; the media exists once `state` is FINISHED."""
+    """UUID of the media that the upload creates or replaces. Assigned at creation; the media exists once `state`
+    is FINISHED.
+    """
     committed_size_bytes: _builtins.int
     """How many bytes from the start are durable. Never decreases. A stream continues exactly here."""
     min_append_size_bytes: _builtins.int
@@ -134,6 +227,8 @@ class Upload(_message.Message):
     """
     max_part_size_bytes: _builtins.int
     """The largest body of one PutPart. A signed URL of the object store itself may take more."""
+    project_id: _builtins.str
+    """The project that will contain the media; empty if none."""
     @_builtins.property
     def spec(self) -> Global___UploadSpec:
         """What the caller stated, with defaults filled in."""
@@ -154,6 +249,10 @@ class Upload(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When an unfinished upload expires. Every byte that becomes durable moves it."""
 
+    @_builtins.property
+    def owner(self) -> _media_pb2.Owner:
+        """Who owns the upload, and will own its media."""
+
     def __init__(
         self,
         *,
@@ -170,10 +269,12 @@ class Upload(_message.Message):
         min_append_size_bytes: _builtins.int = ...,
         next_part_number: _builtins.int = ...,
         max_part_size_bytes: _builtins.int = ...,
+        owner: _media_pb2.Owner | None = ...,
+        project_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "media", b"media", "spec", b"spec", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "media", b"media", "owner", b"owner", "spec", b"spec", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_size_bytes", b"committed_size_bytes", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "max_part_size_bytes", b"max_part_size_bytes", "media", b"media", "media_id", b"media_id", "min_append_size_bytes", b"min_append_size_bytes", "next_part_number", b"next_part_number", "spec", b"spec", "state", b"state", "update_time", b"update_time", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_size_bytes", b"committed_size_bytes", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "max_part_size_bytes", b"max_part_size_bytes", "media", b"media", "media_id", b"media_id", "min_append_size_bytes", b"min_append_size_bytes", "next_part_number", b"next_part_number", "owner", b"owner", "project_id", b"project_id", "spec", b"spec", "state", b"state", "update_time", b"update_time", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

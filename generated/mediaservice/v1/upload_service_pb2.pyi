@@ -12,6 +12,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
 from mediaservice.v1 import checksums_pb2 as _checksums_pb2
+from mediaservice.v1 import media_pb2 as _media_pb2
 from mediaservice.v1 import upload_pb2 as _upload_pb2
 import builtins as _builtins
 import sys
@@ -26,6 +27,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreateUploadRequest(_message.Message):
+    """The upload that CreateUpload creates."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SPEC_FIELD_NUMBER: _builtins.int
@@ -52,6 +55,8 @@ Global___CreateUploadRequest: _TypeAlias = CreateUploadRequest  # noqa: Y015
 
 @_typing.final
 class BatchCreateUploadsRequest(_message.Message):
+    """The uploads that BatchCreateUploads creates."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUESTS_FIELD_NUMBER: _builtins.int
@@ -78,6 +83,8 @@ Global___BatchCreateUploadsRequest: _TypeAlias = BatchCreateUploadsRequest  # no
 
 @_typing.final
 class BatchCreateUploadsResponse(_message.Message):
+    """What became of each request of a batch."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -90,7 +97,7 @@ class BatchCreateUploadsResponse(_message.Message):
         ERROR_FIELD_NUMBER: _builtins.int
         @_builtins.property
         def upload(self) -> _upload_pb2.Upload:
-            """The upload."""
+            """The upload that was created, or that its idempotency key had created before."""
 
         @_builtins.property
         def error(self) -> _status_pb2.Status:
@@ -130,6 +137,8 @@ Global___BatchCreateUploadsResponse: _TypeAlias = BatchCreateUploadsResponse  # 
 
 @_typing.final
 class WriteUploadRequest(_message.Message):
+    """One message of an upload stream."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
@@ -189,6 +198,8 @@ Global___WriteUploadRequest: _TypeAlias = WriteUploadRequest  # noqa: Y015
 
 @_typing.final
 class AppendUploadRequest(_message.Message):
+    """A request body that AppendUpload appends, in as many messages as it takes."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
@@ -215,6 +226,8 @@ Global___AppendUploadRequest: _TypeAlias = AppendUploadRequest  # noqa: Y015
 
 @_typing.final
 class UploadMediaRequest(_message.Message):
+    """A file that UploadMedia stores, in as many messages as it takes."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     BODY_FIELD_NUMBER: _builtins.int
@@ -251,6 +264,8 @@ Global___UploadMediaRequest: _TypeAlias = UploadMediaRequest  # noqa: Y015
 
 @_typing.final
 class PutPartRequest(_message.Message):
+    """A part that PutPart stores, in as many messages as it takes."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
@@ -287,6 +302,8 @@ Global___PutPartRequest: _TypeAlias = PutPartRequest  # noqa: Y015
 
 @_typing.final
 class ListPartsRequest(_message.Message):
+    """Which parts ListParts returns."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
@@ -315,6 +332,8 @@ Global___ListPartsRequest: _TypeAlias = ListPartsRequest  # noqa: Y015
 
 @_typing.final
 class ListPartsResponse(_message.Message):
+    """One page of parts."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PARTS_FIELD_NUMBER: _builtins.int
@@ -349,6 +368,8 @@ Global___ListPartsResponse: _TypeAlias = ListPartsResponse  # noqa: Y015
 
 @_typing.final
 class SignUploadRequest(_message.Message):
+    """The parts that SignUpload signs."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
@@ -383,6 +404,8 @@ Global___SignUploadRequest: _TypeAlias = SignUploadRequest  # noqa: Y015
 
 @_typing.final
 class SignUploadResponse(_message.Message):
+    """The signed parts."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PARTS_FIELD_NUMBER: _builtins.int
@@ -463,6 +486,8 @@ Global___SignedPart: _TypeAlias = SignedPart  # noqa: Y015
 
 @_typing.final
 class PutSignedRequest(_message.Message):
+    """A part that PutSigned stores, in as many messages as it takes."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TOKEN_FIELD_NUMBER: _builtins.int
@@ -489,6 +514,8 @@ Global___PutSignedRequest: _TypeAlias = PutSignedRequest  # noqa: Y015
 
 @_typing.final
 class GetUploadRequest(_message.Message):
+    """Which upload GetUpload returns."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
@@ -509,27 +536,39 @@ Global___GetUploadRequest: _TypeAlias = GetUploadRequest  # noqa: Y015
 
 @_typing.final
 class ListUploadsRequest(_message.Message):
+    """Which uploads ListUploads returns. The conditions are combined with AND."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The largest number of uploads to return. 0 means 50; values above 1000 mean 1000."""
     page_token: _builtins.str
     """`next_page_token` of the previous page. Empty: the first page."""
     state: _upload_pb2.Upload.State.ValueType
     """If set, only uploads in this state."""
+    project_id: _builtins.str
+    """Only uploads into this project."""
+    @_builtins.property
+    def owner(self) -> _media_pb2.Owner:
+        """Only uploads of this owner. Default: the caller. Uploads of other owners are not visible for now."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         state: _upload_pb2.Upload.State.ValueType = ...,
+        owner: _media_pb2.Owner | None = ...,
+        project_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner", "page_size", b"page_size", "page_token", b"page_token", "project_id", b"project_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -537,6 +576,8 @@ Global___ListUploadsRequest: _TypeAlias = ListUploadsRequest  # noqa: Y015
 
 @_typing.final
 class ListUploadsResponse(_message.Message):
+    """One page of uploads."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     UPLOADS_FIELD_NUMBER: _builtins.int
@@ -563,6 +604,8 @@ Global___ListUploadsResponse: _TypeAlias = ListUploadsResponse  # noqa: Y015
 
 @_typing.final
 class WatchUploadRequest(_message.Message):
+    """Which upload WatchUpload follows."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
@@ -609,6 +652,8 @@ Global___WatchUploadEventsRequest: _TypeAlias = WatchUploadEventsRequest  # noqa
 
 @_typing.final
 class CompleteUploadRequest(_message.Message):
+    """The upload that CompleteUpload completes."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
@@ -643,6 +688,8 @@ Global___CompleteUploadRequest: _TypeAlias = CompleteUploadRequest  # noqa: Y015
 
 @_typing.final
 class AbortUploadRequest(_message.Message):
+    """The upload that AbortUpload aborts."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int

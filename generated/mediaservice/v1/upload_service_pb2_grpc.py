@@ -154,12 +154,12 @@ class UploadServiceServicer(object):
     def CreateUpload(self, request, context):
         """Creates an upload.
 
-        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, IDEMPOTENCY_CONFLICT.
+        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT.
         Safe to retry with a request id.
 
         Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\"filename\": \"photo.jpg\"}" $REST/v1/uploads
+        curl -H "Authorization: Bearer $TOKEN" -d "{\"filename\": \"photo.jpg\", \"title\": \"Beach\", \"labels\": {\"album\": \"2026\"}}" $REST/v1/uploads
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"spec\": {\"filename\": \"photo.jpg\"}}" $GRPC mediaservice.v1.UploadService/CreateUpload
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -204,7 +204,7 @@ class UploadServiceServicer(object):
         CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (fewer bytes than
         `min_append_size_bytes`), PARTS_OUTSTANDING (parts are stored after a gap; send the missing ones first),
         PART_TOO_SMALL (the last part is too small for others to follow; complete the upload), SERVER_BUSY,
-        IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
+        OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
         After a break: GetUpload, then resume; or repeat the `request_id`.
 
         Example:
@@ -304,6 +304,10 @@ class UploadServiceServicer(object):
         Public: the token in the path is the permission. Errors: LINK_INVALID (the URL was not signed here or has
         expired, or its upload has ended), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY, INVALID_HEADER,
         STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
+
+        Example:
+
+        curl -T $FILE $SIGNED_URL
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -312,20 +316,23 @@ class UploadServiceServicer(object):
     def UploadMedia(self, request_iterator, context):
         """Stores one file in one request.
 
-        The body is the file itself, with its name as `?filename=`; or multipart/form-data with one file, and
-        optionally a field `filename` before it. An interrupted request leaves nothing: it cannot be resumed.
+        The body is either the file itself, described by query parameters (`filename`, `spec.title`, `spec.tags`, …), or
+        multipart/form-data with one file. A form describes its file in fields before it: `filename`, `title`,
+        `description`, `tags` (once for each tag), `labels.KEY`, `visibility`, `project_id`, `capture_time`,
+        `expire_time`, `max_size_bytes`. A query parameter wins over the field of the same name, and cannot hold labels. An
+        interrupted request leaves nothing: it cannot be resumed.
 
         Headers: `Repr-Digest` (RFC 9530) as in AppendUpload. With an idempotency key, the bytes are part of the content:
         repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
 
         Permission: uploads.write. Errors: those of completion, INVALID_MULTIPART, INCOMPLETE_BODY, INVALID_HEADER,
-        FILE_TOO_LARGE, STREAM_TOO_SLOW, SERVER_BUSY, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS.
-        Safe to retry with an idempotency key; without one, a retry stores a second media.
+        SIZE_EXCEEDED, FILE_TOO_LARGE, OWNER_NOT_ALLOWED, STREAM_TOO_SLOW, SERVER_BUSY, IDEMPOTENCY_CONFLICT,
+        IDEMPOTENCY_IN_PROGRESS. Safe to retry with an idempotency key; without one, a retry stores a second media.
 
         Example:
 
         curl -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: a-key-of-your-own" --data-binary @$FILE "$REST/v1/media:upload?filename=photo.jpg"
-        curl -H "Authorization: Bearer $TOKEN" -F file=@$FILE $REST/v1/media:upload
+        curl -H "Authorization: Bearer $TOKEN" -F title=Beach -F tags=sea -F labels.album=2026 -F file=@$FILE $REST/v1/media:upload
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -346,7 +353,7 @@ class UploadServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListUploads(self, request, context):
-        """Lists the uploads that the caller owns, newest first.
+        """Lists uploads, newest first: those that the caller owns.
 
         Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 

@@ -56,12 +56,12 @@ class UploadServiceStub:
     CreateUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.CreateUploadRequest, _upload_pb2.Upload]
     """Creates an upload.
 
-    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, IDEMPOTENCY_CONFLICT.
+    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT.
     Safe to retry with a request id.
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\\"filename\\": \\"photo.jpg\\"}" $REST/v1/uploads
+        curl -H "Authorization: Bearer $TOKEN" -d "{\\"filename\\": \\"photo.jpg\\", \\"title\\": \\"Beach\\", \\"labels\\": {\\"album\\": \\"2026\\"}}" $REST/v1/uploads
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"spec\\": {\\"filename\\": \\"photo.jpg\\"}}" $GRPC mediaservice.v1.UploadService/CreateUpload
     """
     BatchCreateUploads: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.BatchCreateUploadsRequest, _upload_service_pb2.BatchCreateUploadsResponse]
@@ -98,7 +98,7 @@ class UploadServiceStub:
     CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (fewer bytes than
     `min_append_size_bytes`), PARTS_OUTSTANDING (parts are stored after a gap; send the missing ones first),
     PART_TOO_SMALL (the last part is too small for others to follow; complete the upload), SERVER_BUSY,
-    IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
+    OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
     After a break: GetUpload, then resume; or repeat the `request_id`.
 
     Example:
@@ -178,24 +178,31 @@ class UploadServiceStub:
     Public: the token in the path is the permission. Errors: LINK_INVALID (the URL was not signed here or has
     expired, or its upload has ended), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY, INVALID_HEADER,
     STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
+
+    Example:
+
+        curl -T $FILE $SIGNED_URL
     """
     UploadMedia: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.UploadMediaRequest, _media_pb2.Media]
     """Stores one file in one request.
 
-    The body is the file itself, with its name as `?filename=`; or multipart/form-data with one file, and
-    optionally a field `filename` before it. An interrupted request leaves nothing: it cannot be resumed.
+    The body is either the file itself, described by query parameters (`filename`, `spec.title`, `spec.tags`, …), or
+    multipart/form-data with one file. A form describes its file in fields before it: `filename`, `title`,
+    `description`, `tags` (once for each tag), `labels.KEY`, `visibility`, `project_id`, `capture_time`,
+    `expire_time`, `max_size_bytes`. A query parameter wins over the field of the same name, and cannot hold labels. An
+    interrupted request leaves nothing: it cannot be resumed.
 
     Headers: `Repr-Digest` (RFC 9530) as in AppendUpload. With an idempotency key, the bytes are part of the content:
     repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
 
     Permission: uploads.write. Errors: those of completion, INVALID_MULTIPART, INCOMPLETE_BODY, INVALID_HEADER,
-    FILE_TOO_LARGE, STREAM_TOO_SLOW, SERVER_BUSY, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS.
-    Safe to retry with an idempotency key; without one, a retry stores a second media.
+    SIZE_EXCEEDED, FILE_TOO_LARGE, OWNER_NOT_ALLOWED, STREAM_TOO_SLOW, SERVER_BUSY, IDEMPOTENCY_CONFLICT,
+    IDEMPOTENCY_IN_PROGRESS. Safe to retry with an idempotency key; without one, a retry stores a second media.
 
     Example:
 
         curl -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: a-key-of-your-own" --data-binary @$FILE "$REST/v1/media:upload?filename=photo.jpg"
-        curl -H "Authorization: Bearer $TOKEN" -F file=@$FILE $REST/v1/media:upload
+        curl -H "Authorization: Bearer $TOKEN" -F title=Beach -F tags=sea -F labels.album=2026 -F file=@$FILE $REST/v1/media:upload
     """
     GetUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadRequest, _upload_pb2.Upload]
     """Returns an upload: how many bytes are durable, and its media once it is finished.
@@ -208,7 +215,7 @@ class UploadServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/GetUpload
     """
     ListUploads: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.ListUploadsRequest, _upload_service_pb2.ListUploadsResponse]
-    """Lists the uploads that the caller owns, newest first.
+    """Lists uploads, newest first: those that the caller owns.
 
     Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -290,12 +297,12 @@ class UploadServiceAsyncStub(UploadServiceStub):
     CreateUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.CreateUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
     """Creates an upload.
 
-    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, IDEMPOTENCY_CONFLICT.
+    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT.
     Safe to retry with a request id.
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\\"filename\\": \\"photo.jpg\\"}" $REST/v1/uploads
+        curl -H "Authorization: Bearer $TOKEN" -d "{\\"filename\\": \\"photo.jpg\\", \\"title\\": \\"Beach\\", \\"labels\\": {\\"album\\": \\"2026\\"}}" $REST/v1/uploads
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"spec\\": {\\"filename\\": \\"photo.jpg\\"}}" $GRPC mediaservice.v1.UploadService/CreateUpload
     """
     BatchCreateUploads: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.BatchCreateUploadsRequest, _upload_service_pb2.BatchCreateUploadsResponse]  # type: ignore[assignment]
@@ -332,7 +339,7 @@ class UploadServiceAsyncStub(UploadServiceStub):
     CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (fewer bytes than
     `min_append_size_bytes`), PARTS_OUTSTANDING (parts are stored after a gap; send the missing ones first),
     PART_TOO_SMALL (the last part is too small for others to follow; complete the upload), SERVER_BUSY,
-    IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
+    OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
     After a break: GetUpload, then resume; or repeat the `request_id`.
 
     Example:
@@ -412,24 +419,31 @@ class UploadServiceAsyncStub(UploadServiceStub):
     Public: the token in the path is the permission. Errors: LINK_INVALID (the URL was not signed here or has
     expired, or its upload has ended), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY, INVALID_HEADER,
     STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
+
+    Example:
+
+        curl -T $FILE $SIGNED_URL
     """
     UploadMedia: _aio.StreamUnaryMultiCallable[_upload_service_pb2.UploadMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
     """Stores one file in one request.
 
-    The body is the file itself, with its name as `?filename=`; or multipart/form-data with one file, and
-    optionally a field `filename` before it. An interrupted request leaves nothing: it cannot be resumed.
+    The body is either the file itself, described by query parameters (`filename`, `spec.title`, `spec.tags`, …), or
+    multipart/form-data with one file. A form describes its file in fields before it: `filename`, `title`,
+    `description`, `tags` (once for each tag), `labels.KEY`, `visibility`, `project_id`, `capture_time`,
+    `expire_time`, `max_size_bytes`. A query parameter wins over the field of the same name, and cannot hold labels. An
+    interrupted request leaves nothing: it cannot be resumed.
 
     Headers: `Repr-Digest` (RFC 9530) as in AppendUpload. With an idempotency key, the bytes are part of the content:
     repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
 
     Permission: uploads.write. Errors: those of completion, INVALID_MULTIPART, INCOMPLETE_BODY, INVALID_HEADER,
-    FILE_TOO_LARGE, STREAM_TOO_SLOW, SERVER_BUSY, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS.
-    Safe to retry with an idempotency key; without one, a retry stores a second media.
+    SIZE_EXCEEDED, FILE_TOO_LARGE, OWNER_NOT_ALLOWED, STREAM_TOO_SLOW, SERVER_BUSY, IDEMPOTENCY_CONFLICT,
+    IDEMPOTENCY_IN_PROGRESS. Safe to retry with an idempotency key; without one, a retry stores a second media.
 
     Example:
 
         curl -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: a-key-of-your-own" --data-binary @$FILE "$REST/v1/media:upload?filename=photo.jpg"
-        curl -H "Authorization: Bearer $TOKEN" -F file=@$FILE $REST/v1/media:upload
+        curl -H "Authorization: Bearer $TOKEN" -F title=Beach -F tags=sea -F labels.album=2026 -F file=@$FILE $REST/v1/media:upload
     """
     GetUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
     """Returns an upload: how many bytes are durable, and its media once it is finished.
@@ -442,7 +456,7 @@ class UploadServiceAsyncStub(UploadServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/GetUpload
     """
     ListUploads: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.ListUploadsRequest, _upload_service_pb2.ListUploadsResponse]  # type: ignore[assignment]
-    """Lists the uploads that the caller owns, newest first.
+    """Lists uploads, newest first: those that the caller owns.
 
     Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -527,12 +541,12 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_upload_pb2.Upload, _abc.Awaitable[_upload_pb2.Upload]]:
         """Creates an upload.
 
-        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, IDEMPOTENCY_CONFLICT.
+        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT.
         Safe to retry with a request id.
 
         Example:
 
-            curl -H "Authorization: Bearer $TOKEN" -d "{\\"filename\\": \\"photo.jpg\\"}" $REST/v1/uploads
+            curl -H "Authorization: Bearer $TOKEN" -d "{\\"filename\\": \\"photo.jpg\\", \\"title\\": \\"Beach\\", \\"labels\\": {\\"album\\": \\"2026\\"}}" $REST/v1/uploads
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"spec\\": {\\"filename\\": \\"photo.jpg\\"}}" $GRPC mediaservice.v1.UploadService/CreateUpload
         """
 
@@ -581,7 +595,7 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (fewer bytes than
         `min_append_size_bytes`), PARTS_OUTSTANDING (parts are stored after a gap; send the missing ones first),
         PART_TOO_SMALL (the last part is too small for others to follow; complete the upload), SERVER_BUSY,
-        IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
+        OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
         After a break: GetUpload, then resume; or repeat the `request_id`.
 
         Example:
@@ -691,6 +705,10 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         Public: the token in the path is the permission. Errors: LINK_INVALID (the URL was not signed here or has
         expired, or its upload has ended), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY, INVALID_HEADER,
         STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
+
+        Example:
+
+            curl -T $FILE $SIGNED_URL
         """
 
     @_abc_1.abstractmethod
@@ -701,20 +719,23 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_media_pb2.Media, _abc.Awaitable[_media_pb2.Media]]:
         """Stores one file in one request.
 
-        The body is the file itself, with its name as `?filename=`; or multipart/form-data with one file, and
-        optionally a field `filename` before it. An interrupted request leaves nothing: it cannot be resumed.
+        The body is either the file itself, described by query parameters (`filename`, `spec.title`, `spec.tags`, …), or
+        multipart/form-data with one file. A form describes its file in fields before it: `filename`, `title`,
+        `description`, `tags` (once for each tag), `labels.KEY`, `visibility`, `project_id`, `capture_time`,
+        `expire_time`, `max_size_bytes`. A query parameter wins over the field of the same name, and cannot hold labels. An
+        interrupted request leaves nothing: it cannot be resumed.
 
         Headers: `Repr-Digest` (RFC 9530) as in AppendUpload. With an idempotency key, the bytes are part of the content:
         repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
 
         Permission: uploads.write. Errors: those of completion, INVALID_MULTIPART, INCOMPLETE_BODY, INVALID_HEADER,
-        FILE_TOO_LARGE, STREAM_TOO_SLOW, SERVER_BUSY, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS.
-        Safe to retry with an idempotency key; without one, a retry stores a second media.
+        SIZE_EXCEEDED, FILE_TOO_LARGE, OWNER_NOT_ALLOWED, STREAM_TOO_SLOW, SERVER_BUSY, IDEMPOTENCY_CONFLICT,
+        IDEMPOTENCY_IN_PROGRESS. Safe to retry with an idempotency key; without one, a retry stores a second media.
 
         Example:
 
             curl -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: a-key-of-your-own" --data-binary @$FILE "$REST/v1/media:upload?filename=photo.jpg"
-            curl -H "Authorization: Bearer $TOKEN" -F file=@$FILE $REST/v1/media:upload
+            curl -H "Authorization: Bearer $TOKEN" -F title=Beach -F tags=sea -F labels.album=2026 -F file=@$FILE $REST/v1/media:upload
         """
 
     @_abc_1.abstractmethod
@@ -739,7 +760,7 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.ListUploadsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.ListUploadsResponse, _abc.Awaitable[_upload_service_pb2.ListUploadsResponse]]:
-        """Lists the uploads that the caller owns, newest first.
+        """Lists uploads, newest first: those that the caller owns.
 
         Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 

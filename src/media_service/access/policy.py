@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from media_service.access.owner import Owner
 from media_service.access.permission import Permission
 from media_service.access.principal import Principal
-from media_service.errors import MediaError
+from media_service.errors import MediaError, PermissionDenied, Reason
 
 
 class Owned(Protocol):
@@ -74,6 +74,18 @@ def owned_by(owner: Owner, alias: str) -> Condition:
     """The rows of the table `alias` that belong to an owner."""
     columns = ", ".join(f"{alias}.{name}" for name in ("org_id", "owner_type", "owner_id"))
     return Condition(f"({columns}) = (%s, %s, %s)", (owner.org_id, owner.type, owner.id))
+
+
+def check_owner(creator: Owner, wanted: Owner | None) -> None:
+    """Whether a caller may create something for the owner that they name, if they name one.
+
+    Raises PermissionDenied (OWNER_NOT_ALLOWED).
+    """
+    if wanted not in {None, creator}:
+        raise PermissionDenied(
+            Reason.OWNER_NOT_ALLOWED,
+            "The owner must be the caller. Leave owner unset, or set it to the caller.",
+        )
 
 
 def creator(principal: Principal, permission: Permission) -> Owner:

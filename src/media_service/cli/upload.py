@@ -3,12 +3,15 @@
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
+from mediaservice.v1.media_pb2 import Media
 
 from media_service.cli import output
 from media_service.cli.connection import INTERRUPTED, client_command
 from media_service.ids import new_id
+from media_service.media.model import Visibility
 from media_service_client import Client, MediaServiceError
 from media_service_client.retry import is_transient
 
@@ -21,6 +24,7 @@ Examples:
   id=$(media-service upload phone.jpg | cut -f1)
   media-service upload --resume KEY holiday.mp4
   media-service upload --parallel 8 holiday.mp4
+  media-service upload --title Beach --tag sea --label album=2026 phone.jpg
 """
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
@@ -28,6 +32,17 @@ Examples:
 @click.option(
     "--type", "content_type", metavar="TYPE", help="Refuse the file if its bytes have another type."
 )
+@click.option("--title", metavar="TEXT", default="", help="Title of the media.")
+@click.option("--tag", "tags", metavar="TAG", multiple=True, help="A tag; repeat for more.")
+@click.option(
+    "--label", "labels", metavar="KEY=VALUE", multiple=True, help="A label; repeat for more."
+)
+@click.option(
+    "--visibility",
+    type=click.Choice([each.value for each in Visibility], case_sensitive=False),
+    help="What everybody who has its URL can read.",
+)
+@click.option("--project", "project_id", metavar="ID", default="", help="Project of the media.")
 @click.option("--resume", metavar="KEY", help="Continue an interrupted upload of the same file.")
 @click.option(
     "--parallel",
@@ -42,6 +57,11 @@ def upload(
     files: tuple[str, ...],
     name: str | None,
     content_type: str | None,
+    title: str,
+    tags: tuple[str, ...],
+    labels: tuple[str, ...],
+    visibility: str | None,
+    project_id: str,
     resume: str | None,
     parallel: int,
 ) -> None:
@@ -53,9 +73,23 @@ def upload(
     """
     if len(files) > 1 and (name or resume):
         raise click.UsageError("--name and --resume are for one file")
+    stated = {
+        "filename": name,
+        "content_type": content_type,
+        "title": title,
+        "tags": tags,
+        "labels": dict(key_and_value(label) for label in labels),
+        "visibility": Media.Visibility.Value(visibility or "PRIVATE"),
+        "project_id": project_id,
+    }
+    given = [("--name", name), ("--type", content_type), ("--title", title)]
+    given += [("--tag", tag) for tag in tags]
+    given += [("--label", label) for label in labels]
+    given += [("--visibility", visibility), ("--project", project_id)]
+    again = [word for option, value in given if value for word in (option, value)]
     failed = 0
     for file in files:
-        failed += not _upload(client, file, name, content_type, resume or new_id(), parallel)
+        failed += not _upload(client, file, stated, again, resume or new_id(), parallel)
     if failed:
         raise SystemExit(1)
 
@@ -63,22 +97,22 @@ def upload(
 def _upload(
     client: Client,
     file: str,
-    name: str | None,
-    content_type: str | None,
+    stated: dict[str, Any],
+    options: list[str],
     request_id: str,
     parallel: int,
 ) -> bool:
+    """`options`: as they were given, for the command that continues the upload."""
     source = sys.stdin.buffer if file == "-" else Path(file)
-    again = f"media-service upload --resume {request_id} {shlex.quote(file)}"
+    again = shlex.join(["media-service", "upload", "--resume", request_id, *options, file])
     try:
         # A killed process cannot print this.
         with output.progress(
-            name or file, f"{file}: to continue if it is stopped: {again}"
+            stated["filename"] or file, f"{file}: to continue if it is stopped: {again}"
         ) as advance:
             media = client.upload(
                 source,
-                filename=name,
-                content_type=content_type,
+                **stated,
                 request_id=request_id,
                 progress=advance,
                 parallel=parallel,
@@ -99,3 +133,10 @@ def _upload(
         return False
     output.report(media, "stored")
     return True
+
+
+def key_and_value(label: str) -> tuple[str, str]:
+    key, equals, value = label.partition("=")
+    if not equals:
+        raise click.UsageError(f"--label {label} must be KEY=VALUE")
+    return key, value

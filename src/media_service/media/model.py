@@ -67,6 +67,19 @@ class Rendition:
     height: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """What callers state about a media, besides its name and its project."""
+
+    title: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    visibility: Visibility = Visibility.PRIVATE
+    capture_time: datetime | None = None
+    expire_time: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class NewMedia:
     """A media to be created."""
@@ -78,16 +91,11 @@ class NewMedia:
     filename: str
     blob: Blob
     project_id: str = ""
-    title: str = ""
-    description: str = ""
-    tags: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    visibility: Visibility = Visibility.PRIVATE
-    capture_time: datetime | None = None
-    expire_time: datetime | None = None
+    attributes: Attributes = field(default_factory=Attributes)
 
     def created(self, time: datetime) -> "Media":
         """The media as it is after its creation at `time`."""
+        stated = self.attributes
         return Media(
             media_id=self.media_id,
             owner=self.owner,
@@ -103,13 +111,13 @@ class NewMedia:
             filename=self.filename,
             original_filename=self.filename,
             project_id=self.project_id,
-            title=self.title,
-            description=self.description,
-            tags=self.tags,
-            labels=self.labels,
-            visibility=self.visibility,
-            capture_time=self.capture_time,
-            expire_time=self.expire_time,
+            title=stated.title,
+            description=stated.description,
+            tags=stated.tags,
+            labels=stated.labels,
+            visibility=stated.visibility,
+            capture_time=stated.capture_time,
+            expire_time=stated.expire_time,
         )
 
 

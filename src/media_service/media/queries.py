@@ -23,6 +23,7 @@ from media_service.db.transaction import Connection
 from media_service.errors import Fault
 from media_service.media.content import Use
 from media_service.media.model import (
+    Attributes,
     Kind,
     Media,
     MediaState,
@@ -180,9 +181,40 @@ async def page(
     return [record(row) async for row in rows]
 
 
+def attributes_to_json(stated: Attributes) -> dict[str, Any]:
+    """The columns of the attributes, as `json_to_recordset` reads them."""
+    return {
+        "title": stated.title,
+        "description": stated.description,
+        "tags": stated.tags,
+        "labels": dict(stated.labels),
+        "visibility": stated.visibility,
+        "capture_time": json_time(stated.capture_time),
+        "expire_time": json_time(stated.expire_time),
+    }
+
+
+def attributes_from_json(stored: Mapping[str, Any]) -> Attributes:
+    """What `attributes_to_json` made. Uploads of an earlier release have nothing."""
+    if not stored:
+        return Attributes()
+    return Attributes(
+        title=stored["title"],
+        description=stored["description"],
+        tags=tuple(stored["tags"]),
+        labels=stored["labels"],
+        visibility=Visibility(stored["visibility"]),
+        capture_time=time_from_json(stored["capture_time"]),
+        expire_time=time_from_json(stored["expire_time"]),
+    )
+
+
 def json_time(time: datetime | None) -> str | None:
-    """As `json_to_recordset` reads a timestamptz."""
     return time.isoformat() if time else None
+
+
+def time_from_json(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
@@ -197,13 +229,7 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
             "content_type": media.content_type,
             "filename": media.filename,
             "project_id": media.project_id,
-            "title": media.title,
-            "description": media.description,
-            "tags": media.tags,
-            "labels": dict(media.labels),
-            "visibility": media.visibility,
-            "capture_time": json_time(media.capture_time),
-            "expire_time": json_time(media.expire_time),
+            **attributes_to_json(media.attributes),
             "blob_id": media.blob.blob_id,
             "store": media.blob.store,
             "key": media.blob.key,

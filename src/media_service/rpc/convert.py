@@ -18,12 +18,13 @@ from media_service.codecs.inspection import (
     to_json,
 )
 from media_service.downloads.read_links import ReadUrls
-from media_service.media.model import Media, Rendition, Visibility
+from media_service.errors import InvalidArgument, Reason
+from media_service.media.model import Attributes, Media, Rendition, Visibility
 from media_service.rpc.field_validation import invalid_fields
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.status import fault_status
 from media_service.storage.checksums import Checksums
-from media_service.uploads.model import Part, UploadResult, UploadSpec, UploadState
+from media_service.uploads.model import Part, Upload, UploadResult, UploadSpec, UploadState
 from media_service.uploads.parts.check import ListedPart
 from media_service.uploads.parts.service import SignedPart
 
@@ -112,11 +113,11 @@ def media_to_message(
     return message
 
 
-def visibility_from(message: media_pb2.Media) -> Visibility:
+def visibility_from(value: media_pb2.Media.Visibility.ValueType) -> Visibility:
     """PRIVATE, the default, if it is not set."""
-    if message.visibility == media_pb2.Media.VISIBILITY_UNSPECIFIED:
+    if value == media_pb2.Media.VISIBILITY_UNSPECIFIED:
         return Visibility.PRIVATE
-    return Visibility(media_pb2.Media.Visibility.Name(message.visibility))
+    return Visibility(media_pb2.Media.Visibility.Name(value))
 
 
 def owner_to_message(owner: Owner) -> media_pb2.Owner:
@@ -162,27 +163,64 @@ def set_info(message: media_pb2.Media, info: Info, private: PrivateInfo) -> None
 
 
 def spec_from(message: upload_pb2.UploadSpec) -> UploadSpec:
+    """Raises InvalidArgument (INVALID_FIELD)."""
+    if message.media_id or message.if_etag:
+        raise InvalidArgument(
+            Reason.INVALID_FIELD,
+            "Replacing the file of existing media is not supported yet; leave media_id empty.",
+            (("media_id", "must be empty"),),
+        )
     return UploadSpec(
         filename=message.filename,
         content_type=message.content_type,
         size_bytes=message.size_bytes if message.HasField("size_bytes") else None,
+        max_size_bytes=message.max_size_bytes if message.HasField("max_size_bytes") else None,
         checksums=checksums_from(message.checksums),
+        project_id=message.project_id,
+        owner=owner_from(message.owner) if message.HasField("owner") else None,
+        attributes=Attributes(
+            title=message.title,
+            description=message.description,
+            tags=tuple(message.tags),
+            labels=dict(message.labels),
+            visibility=visibility_from(message.visibility),
+            capture_time=time_from(message, "capture_time"),
+            expire_time=time_from(message, "expire_time"),
+        ),
+    )
+
+
+def spec_to_message(upload: Upload) -> upload_pb2.UploadSpec:
+    """What was stated, with defaults filled in."""
+    spec, stated = upload.spec, upload.spec.attributes
+    return upload_pb2.UploadSpec(
+        filename=spec.filename,
+        content_type=spec.content_type,
+        size_bytes=spec.size_bytes,
+        max_size_bytes=spec.max_size_bytes,
+        checksums=checksums_to_message(spec.checksums),
+        project_id=spec.project_id,
+        owner=owner_to_message(upload.owner),
+        title=stated.title,
+        description=stated.description,
+        tags=stated.tags,
+        labels=stated.labels,
+        visibility=media_pb2.Media.Visibility.Value(stated.visibility),
+        capture_time=optional_timestamp(stated.capture_time),
+        expire_time=optional_timestamp(stated.expire_time),
     )
 
 
 def upload_to_message(result: UploadResult, public_urls: PublicUrls) -> upload_pb2.Upload:
     """`public_urls`: as in `media_to_message`."""
-    upload, spec = result.upload, result.upload.spec
+    upload = result.upload
     message = upload_pb2.Upload(
         upload_id=upload.upload_id,
         media_id=upload.media_id,
         state=upload_pb2.Upload.State.Value(upload.state),
-        spec=upload_pb2.UploadSpec(
-            filename=spec.filename,
-            content_type=spec.content_type,
-            size_bytes=spec.size_bytes,
-            checksums=checksums_to_message(spec.checksums),
-        ),
+        spec=spec_to_message(upload),
+        owner=owner_to_message(upload.owner),
+        project_id=upload.spec.project_id,
         committed_size_bytes=upload.committed_size,
         create_time=timestamp(upload.create_time),
         update_time=timestamp(upload.update_time),

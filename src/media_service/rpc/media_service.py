@@ -133,7 +133,7 @@ def value_from(media: media_pb2.Media, name: str) -> Any:
         case "labels":
             return dict(media.labels)
         case "visibility":
-            return visibility_from(media)
+            return visibility_from(media.visibility)
         case "capture_time" | "expire_time":
             return time_from(media, name)
     return getattr(media, name)

@@ -1,8 +1,13 @@
-"""multipart/form-data (RFC 7578), parsed as it streams in: one file, after its fields."""
+"""multipart/form-data (RFC 7578), parsed as it streams in: one file, after fields that describe it.
+
+A field has the name of a field of UploadSpec. `tags` occurs once for each tag, and a label is a
+field of its own, `labels.KEY`.
+"""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from email.message import Message
 
+from google.protobuf.json_format import ParseDict, ParseError
 from mediaservice.v1 import upload_pb2
 from python_multipart.multipart import MultipartParser
 
@@ -11,12 +16,23 @@ from media_service.rpc.http import LONGEST_HEADER
 from media_service.storage.buffer import Buffer
 from media_service.uploads.model import KIB, Chunk
 
-# Bounds everything that is held in memory: headers and fields, not the file.
-MAX_OVERHEAD = 64 * KIB
+# Bounds everything that is held in memory: headers and fields, not the file. All fields at their
+# largest, with the headers that browsers send, fit.
+MAX_OVERHEAD = 256 * KIB
 MAX_BOUNDARY = 70  # RFC 2046, section 5.1.1
 # Python's parser of a header's parameters takes time in the square of its length. A name of 255
 # bytes, each written as three, fits twice.
 MAX_PART_HEADER = 2 * KIB
+TEXT_FIELDS = {"filename", "title", "description", "project_id"}
+FIELDS = {*TEXT_FIELDS, "visibility", "capture_time", "expire_time", "max_size_bytes", "tags"}
+LABEL = "labels."
+# What a field that is not text must be.
+FORMS = {
+    "visibility": "PRIVATE, PUBLIC or PUBLIC_ORIGINAL",
+    "capture_time": "a time such as 2026-05-06T07:08:09Z",
+    "expire_time": "a time such as 2026-05-06T07:08:09Z",
+    "max_size_bytes": "a number",
+}
 
 
 def boundary_of(content_type: str) -> bytes | None:
@@ -47,11 +63,14 @@ def invalid(why: str) -> InvalidArgument:
 
 
 class MultipartFile:
-    """The one file of a form. `spec`: what the request says of it elsewhere, which wins over the
-    form. A field `filename` before the file wins over the name in the file's own headers."""
+    """The one file of a form. `spec`: what the request states elsewhere; the form adds the fields
+    that are not set there. A field `filename` wins over the name in the file's own headers."""
 
     def __init__(self, boundary: bytes, spec: upload_pb2.UploadSpec) -> None:
         self._spec = spec
+        self._stated = {field.name for field, _ in spec.ListFields()}
+        self._labels = set(spec.labels)
+        self._seen: set[str] = set()
         self._field = bytearray()
         self._name = b""
         self._value = b""
@@ -147,8 +166,17 @@ class MultipartFile:
             if declared != "application/octet-stream":
                 self._spec.content_type = self._spec.content_type or declared
             self._spec.filename = self._spec.filename or self._headers.get_filename() or ""
-        elif self._field_name() != "filename":
-            raise invalid(f"{self._field_name()[:40]!r} is not a field; `filename` is")
+        else:
+            self._begin_field()
+
+    def _begin_field(self) -> None:
+        name = self._field_name()
+        if name not in FIELDS and not name.startswith(LABEL):
+            known = ", ".join(sorted(FIELDS))
+            raise invalid(f"{name[:40]!r} is not a field; {known} and {LABEL}KEY are")
+        if name in self._seen and name != "tags":
+            raise invalid(f"it has the field {name[:80]} twice")
+        self._seen.add(name)
 
     def _field_name(self) -> str:
         name = self._headers.get_param("name", "", "content-disposition")
@@ -162,8 +190,34 @@ class MultipartFile:
             self._field += data[start:end]
 
     def _part_end(self) -> None:
-        if not self._in_file and not self._spec.filename:
-            self._spec.filename = self._field.decode("utf-8", "replace")
+        if not self._in_file:
+            try:
+                self._set(self._field_name(), self._field.decode())
+            except UnicodeDecodeError:
+                raise invalid(f"the field {self._field_name()[:80]} is not UTF-8") from None
+
+    def _set(self, name: str, value: str) -> None:
+        if name in self._stated:
+            return
+        if name.startswith(LABEL):
+            key = name.removeprefix(LABEL)
+            if key not in self._labels:
+                self._spec.labels[key] = value
+        elif name == "tags":
+            self._spec.tags.append(value)
+        else:
+            self._set_scalar(name, value)
+
+    def _set_scalar(self, name: str, value: str) -> None:
+        if not value and name not in TEXT_FIELDS:  # as browsers send a field that is left empty
+            return
+        try:
+            ParseDict({name: value.upper() if name == "visibility" else value}, self._spec)
+        except ParseError:
+            why = f"must be {FORMS[name]}"
+            raise InvalidArgument(
+                Reason.INVALID_FIELD, f"The field {name} {why}.", ((name, why),)
+            ) from None
 
     def _end(self) -> None:
         self._done = True

@@ -25,11 +25,13 @@ from media_service.rpc.convert import (
     checksums_to_message,
     listed_part_from,
     media_to_message,
+    owner_from,
     part_to_message,
     signed_part_to_message,
     spec_from,
     upload_to_message,
 )
+from media_service.rpc.field_validation import FieldValidator
 from media_service.rpc.idempotency import header_key, item_keys, key_of, request_key
 from media_service.rpc.multipart import MultipartFile, boundary_of, plain_type
 from media_service.rpc.pages import page, page_size
@@ -73,7 +75,6 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         public_urls: PublicUrls,
         timeout: timedelta,
     ) -> None:
-        self._page_tokens = page_tokens
         self._uploads = uploads
         self._parts = parts
         self._page_tokens = page_tokens
@@ -81,6 +82,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self._rest_url = rest_url
         self._public_urls = public_urls
         self._timeout = timeout.total_seconds()
+        self._validator = FieldValidator()
 
     async def _in_time(self, beginning: Awaitable[T]) -> T:
         """What a stream must bring before its bytes can be watched over."""
@@ -274,6 +276,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         if boundary := boundary_of(message.body.content_type):
             form = MultipartFile(boundary, spec)
             chunks = await self._in_time(form.open(first.data, data))
+            self._validator.check(spec)
             length = None
         else:
             chunks = body_chunks(first.data, data, offset=0, length=length, finish=True)
@@ -307,12 +310,20 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self, request: upload_service_pb2.ListUploadsRequest, context: Context
     ) -> upload_service_pb2.ListUploadsResponse:
         state = UploadState(upload_pb2.Upload.State.Name(request.state)) if request.state else None
-        query = ("uploads", caller().owner, state)
+        owner = owner_from(request.owner) if request.HasField("owner") else None
+        query = ("uploads", caller().owner, state, owner, request.project_id)
         after = None
         if request.page_token:
             after = tuple(self._page_tokens.open(query, request.page_token, UPLOAD_KEY))
         size = page_size(request.page_size)
-        results = await self._uploads.list_uploads(caller(), state, after, size + 1)
+        results = await self._uploads.list_uploads(
+            caller(),
+            state=state,
+            owner=owner,
+            project_id=request.project_id,
+            after=after,
+            limit=size + 1,
+        )
         uploads, next_page_token = await page(
             results,
             size,

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from media_service.access.policy import check_owner
 from media_service.errors import (
     FailedPrecondition,
     InvalidArgument,
@@ -12,7 +13,7 @@ from media_service.errors import (
 from media_service.media import content_type
 from media_service.media.model import Kind
 from media_service.storage.checksums import Checksums
-from media_service.uploads.model import UploadSpec
+from media_service.uploads.model import NewUpload, UploadSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,18 @@ class Acceptance:
     max_pixels: int
     types: tuple[str, ...]
 
-    def check_declared(self, spec: UploadSpec) -> None:
-        """Refuses at the start what could not be taken at the end."""
+    def check_new(self, new: NewUpload) -> None:
+        """Refuses at the start what could not be accepted at the end."""
+        check_owner(new.owner, new.spec.owner)
+        self.check_spec(new.spec)
+
+    def check_spec(self, spec: UploadSpec) -> None:
         check_filename(spec.filename)
         check_type(spec.content_type)
         if spec.size_bytes is not None:
             self.check_size(spec.size_bytes)
+            if spec.max_size_bytes is not None and spec.size_bytes > spec.max_size_bytes:
+                raise size_exceeded(max_size_bytes=spec.max_size_bytes)
         declared = content_type.normalize(spec.content_type)
         if declared and not content_type.matches(declared, self.types):
             raise self._not_allowed(declared)
@@ -64,6 +71,13 @@ class Acceptance:
             )
         return found, kind
 
+    def check_end(self, spec: UploadSpec, end: int) -> None:
+        """Whether an upload may have this many bytes. Raises InvalidArgument (SIZE_EXCEEDED,
+        FILE_TOO_LARGE)."""
+        if spec.size_limit is not None and end > spec.size_limit:
+            raise over_limit(spec)
+        self.check_size(end)
+
     def _not_allowed(self, name: str) -> MediaError:
         return InvalidArgument(
             Reason.TYPE_NOT_ALLOWED,
@@ -71,6 +85,26 @@ class Acceptance:
             content_type=name,
             allowed_types=",".join(self.types),
         )
+
+
+def size_exceeded(
+    *, size_bytes: int | None = None, max_size_bytes: int | None = None
+) -> InvalidArgument:
+    """More bytes than one of these."""
+    field = "max_size_bytes" if size_bytes is None else "size_bytes"
+    return InvalidArgument(
+        Reason.SIZE_EXCEEDED,
+        f"The upload has more bytes than its {field}, {max_size_bytes or size_bytes}, allows.",
+        size_bytes="" if size_bytes is None else size_bytes,
+        max_size_bytes="" if max_size_bytes is None else max_size_bytes,
+    )
+
+
+def over_limit(spec: UploadSpec) -> InvalidArgument:
+    """More bytes than `spec.size_limit`."""
+    if spec.size_bytes is None:
+        return size_exceeded(max_size_bytes=spec.max_size_bytes)
+    return size_exceeded(size_bytes=spec.size_bytes)
 
 
 def check_filename(name: str) -> None:

@@ -61,7 +61,7 @@ class Creator:
 
     def _refusal(self, new: NewUpload) -> MediaError | None:
         try:
-            self._acceptance.check_declared(new.spec)
+            self._acceptance.check_new(new)
         except MediaError as error:
             return error
         return None

@@ -70,7 +70,17 @@ def ingest_of(media: NewMedia) -> NewJob:
 
 def media_of(upload: NewUpload | Upload, kind: Kind, content_type: str, blob: Blob) -> NewMedia:
     """The media that an upload becomes."""
-    return NewMedia(upload.media_id, upload.owner, kind, content_type, upload.spec.filename, blob)
+    spec = upload.spec
+    return NewMedia(
+        upload.media_id,
+        upload.owner,
+        kind,
+        content_type,
+        spec.filename,
+        blob,
+        spec.project_id,
+        spec.attributes,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from media_service.access.owner import Owner
 from media_service.errors import Fault
 from media_service.idempotency.model import KeyClaim, RequestKey
 from media_service.ids import new_id
-from media_service.media.model import Media
+from media_service.media.model import Attributes, Media
 from media_service.storage.buffer import Buffer
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import PartName, StoredPart
@@ -32,12 +32,22 @@ class UploadState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadSpec:
-    """What the caller declared. `content_type` is empty and `size_bytes` None if not declared."""
+    """What the caller stated. Empty or None: not stated. `owner`: who shall own the media, as the
+    caller wants it; see `Upload.owner`."""
 
     filename: str = ""
     content_type: str = ""
     size_bytes: int | None = None
+    max_size_bytes: int | None = None
     checksums: Checksums = field(default_factory=Checksums)
+    project_id: str = ""
+    owner: Owner | None = None
+    attributes: Attributes = field(default_factory=Attributes)
+
+    @property
+    def size_limit(self) -> int | None:
+        """The most bytes that the caller allows."""
+        return self.max_size_bytes if self.size_bytes is None else self.size_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.sql import SQL
+from psycopg.types.json import Jsonb
 
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition
@@ -14,6 +15,7 @@ from media_service.db.transaction import Connection, Rows
 from media_service.errors import Fault
 from media_service.idempotency.model import KEPT
 from media_service.media.model import NewMedia
+from media_service.media.queries import attributes_from_json, attributes_to_json
 from media_service.storage.checksums import Checksums
 from media_service.uploads.model import NewUpload, Part, Upload, UploadSpec, UploadState
 
@@ -34,7 +36,10 @@ def record(row: Mapping[str, Any]) -> Upload:
             filename=row["filename"],
             content_type=row["content_type"],
             size_bytes=row["size_bytes"],
+            max_size_bytes=row["max_size_bytes"],
             checksums=Checksums(row["crc32c"], row["sha256"]),
+            project_id=row["project_id"],
+            attributes=attributes_from_json(row["attributes"]),
         ),
         owner=Owner(row["owner_type"], row["owner_id"], row["org_id"]),
         state=UploadState(row["state"]),
@@ -61,8 +66,10 @@ async def insert(
         SQL("""
         insert into uploads as u
             (upload_id, media_id, org_id, owner_type, owner_id, state, filename, content_type,
-             size_bytes, crc32c, sha256, blob_id, store_session, epoch, expire_time)
-        values (%s, %s, %s, %s, %s, 'ACTIVE', %s, %s, %s, %s, %s, %s, %s, %s, now() + %s)
+             size_bytes, max_size_bytes, crc32c, sha256, project_id, attributes, blob_id,
+             store_session, epoch, expire_time)
+        values (%s, %s, %s, %s, %s, 'ACTIVE', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+                now() + %s)
         on conflict do nothing
         returning {}
         """).format(COLUMNS),
@@ -75,8 +82,11 @@ async def insert(
             spec.filename,
             spec.content_type,
             spec.size_bytes,
+            spec.max_size_bytes,
             spec.checksums.crc32c,
             spec.checksums.sha256,
+            spec.project_id,
+            Jsonb(attributes_to_json(spec.attributes)),
             new.blob_id,
             store_session,
             epoch,
@@ -101,8 +111,11 @@ async def insert_finished(
             "filename": new.spec.filename,
             "content_type": new.spec.content_type,
             "size_bytes": new.spec.size_bytes,
+            "max_size_bytes": new.spec.max_size_bytes,
             "crc32c": new.spec.checksums.crc32c,
             "sha256": json_bytes(new.spec.checksums.sha256),
+            "project_id": new.spec.project_id,
+            "attributes": attributes_to_json(new.spec.attributes),
             "blob_id": new.blob_id,
             "committed_size": one.blob.size_bytes,
         }
@@ -111,14 +124,16 @@ async def insert_finished(
     return await db.execute(
         """
         insert into uploads (upload_id, media_id, org_id, owner_type, owner_id, state, filename,
-                             content_type, size_bytes, crc32c, sha256, blob_id, epoch,
-                             committed_size, expire_time)
+                             content_type, size_bytes, max_size_bytes, crc32c, sha256, project_id,
+                             attributes, blob_id, epoch, committed_size, expire_time)
         select upload_id, media_id, org_id, owner_type, owner_id, 'FINISHED', filename,
-               content_type, size_bytes, crc32c, sha256, blob_id, 1, committed_size, now()
+               content_type, size_bytes, max_size_bytes, crc32c, sha256, project_id, attributes,
+               blob_id, 1, committed_size, now()
         from json_to_recordset(%s::json) as added (
             upload_id uuid, media_id uuid, org_id text, owner_type text, owner_id text,
-            filename text, content_type text, size_bytes bigint, crc32c bigint, sha256 bytea,
-            blob_id uuid, committed_size bigint
+            filename text, content_type text, size_bytes bigint, max_size_bytes bigint,
+            crc32c bigint, sha256 bytea, project_id text, attributes jsonb, blob_id uuid,
+            committed_size bigint
         )
         returning create_time
         """,
@@ -165,13 +180,14 @@ async def prolong_keys(db: Connection) -> None:
 
 async def page(
     db: Connection,
-    scope: Condition,
+    conditions: Sequence[Condition],
     state: UploadState | None,
     after: tuple[datetime, str] | None,
     limit: int,
 ) -> list[Upload]:
-    """Uploads `u` in scope, newest first, older than `after` (create_time, upload_id)."""
-    where, params = [scope.sql], [*scope.params]
+    """Uploads `u`, newest first, older than `after` (create_time, upload_id)."""
+    where = [condition.sql for condition in conditions]
+    params = [value for condition in conditions for value in condition.params]
     if state is not None:
         where.append("u.state = %s")
         params.append(state)

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
+from media_service.access.owner import Owner
 from media_service.access.permission import Permission
-from media_service.access.policy import creator, scope
+from media_service.access.policy import Condition, creator, owned_by, scope
 from media_service.access.principal import Principal
 from media_service.db.database import Database
 from media_service.db.events import UploadChanged
@@ -116,14 +117,22 @@ class UploadService:
     async def list_uploads(
         self,
         principal: Principal,
+        *,
         state: UploadState | None,
+        owner: Owner | None,
+        project_id: str,
         after: tuple[datetime, str] | None,
         limit: int,
     ) -> list[UploadResult]:
-        """The caller's uploads, newest first, older than `after` (create_time, upload_id)."""
-        mine = scope(principal, Permission.UPLOADS_READ, "u")
+        """Some of the caller's uploads, newest first, older than `after` (create_time, upload_id).
+        `owner`: only uploads of this owner."""
+        where = [scope(principal, Permission.UPLOADS_READ, "u")]
+        if owner is not None:
+            where.append(owned_by(owner, "u"))
+        if project_id:
+            where.append(Condition("u.project_id <> '' and u.project_id = %s", (project_id,)))
         async with self._database.connection() as db:
-            uploads = await queries.page(db, mine, state, after, limit)
+            uploads = await queries.page(db, where, state, after, limit)
             return [await self._result(db, upload) for upload in uploads]
 
     def watch(self, principal: Principal, upload_id: str) -> AsyncGenerator[UploadResult, None]:
@@ -203,8 +212,8 @@ class UploadService:
         If `key` was used before, the stream continues the session that exists; one that is not
         `resumable` must have the same bytes, and returns the first result.
         """
-        self._acceptance.check_declared(spec)
         new = NewUpload(spec, creator(principal, Permission.UPLOADS_WRITE), key)
+        self._acceptance.check_new(new)
         with self._running.place() as place:
             known = await self._claim(new, resumable=resumable)
             if known is None:
@@ -224,8 +233,8 @@ class UploadService:
         self, principal: Principal, spec: UploadSpec, chunk: Chunk, key: RequestKey | None = None
     ) -> UploadResult:
         """Stores a file that came whole, in one chunk: without a stream, and without a session."""
-        self._acceptance.check_declared(spec)
         new = NewUpload(spec, creator(principal, Permission.UPLOADS_WRITE), key)
+        self._acceptance.check_new(new)
         check_chunk(chunk, 0, 0, new, self._acceptance)
         declared = merge(spec.checksums, chunk.checksums)
         with self._running.place() as place:

@@ -44,7 +44,6 @@ def check_chunk(
     acceptance: Acceptance,
 ) -> None:
     """Whether a chunk may come next, at `position`."""
-    spec = upload.spec
     if chunk.offset is not None and chunk.offset != position:
         raise OutOfRange(
             Reason.OFFSET_MISMATCH,
@@ -55,17 +54,7 @@ def check_chunk(
             expected_offset=position,
         )
     end = position + len(chunk.data)
-    if spec.size_bytes is not None and end > spec.size_bytes:
-        raise size_exceeded(spec.size_bytes)
-    acceptance.check_size(end)
-
-
-def size_exceeded(size: int) -> InvalidArgument:
-    return InvalidArgument(
-        Reason.SIZE_EXCEEDED,
-        f"More bytes came than the {size} that were declared.",
-        size_bytes=size,
-    )
+    acceptance.check_end(upload.spec, end)
 
 
 def too_small(least: int) -> InvalidArgument:

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -81,6 +81,12 @@ class Client:
         *,
         filename: str | None = None,
         content_type: str | None = None,
+        title: str = "",
+        description: str = "",
+        tags: Iterable[str] = (),
+        labels: Mapping[str, str] | None = None,
+        visibility: media_pb2.Media.Visibility.ValueType = media_pb2.Media.VISIBILITY_UNSPECIFIED,
+        project_id: str = "",
         request_id: str | None = None,
         upload_id: str | None = None,
         progress: Progress = ignore_progress,
@@ -88,14 +94,25 @@ class Client:
     ) -> media_pb2.Media:
         """Stores a file (a path, bytes, or a binary file object) and returns its media.
 
-        Survives breaks of the connection and restarts of the service: it continues where the
-        durable bytes end. With the `request_id` or the `upload_id` of an earlier, interrupted
-        upload of the same file it continues that one. `content_type` is the type that the bytes
-        must have. With `parallel`, so many parts go up at a time, which is faster over long ways.
+        Continues where the durable bytes end when the connection breaks or the service restarts.
+        With the `request_id` or the `upload_id` of an earlier, interrupted upload of the same file,
+        and the same attributes, it continues that one. The bytes must have the type `content_type`,
+        if it is set. The media gets the `title`, the `labels` and so on. With `parallel`, it sends
+        that many parts at a time, which is faster over distant networks.
         """
         with open_source(source) as opened:
             wanted = Wanted(
-                upload_spec(opened, filename, content_type),
+                upload_spec(
+                    opened,
+                    filename,
+                    content_type,
+                    title=title,
+                    description=description,
+                    tags=tags,
+                    labels=labels,
+                    visibility=visibility,
+                    project_id=project_id,
+                ),
                 request_id or str(uuid.uuid4()),
                 upload_id or "",
                 fresh=not request_id,

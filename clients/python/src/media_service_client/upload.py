@@ -1,6 +1,7 @@
 """The upload protocol: what to send next, whatever has happened so far."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from crc32c import crc32c as crc32c_of
 from grpc import StatusCode
@@ -78,13 +79,14 @@ def name_target(
 
 
 def upload_spec(
-    source: Source, filename: str | None, content_type: str | None
+    source: Source, filename: str | None, content_type: str | None, **attributes: Any
 ) -> upload_pb2.UploadSpec:
-    """What is declared of `source`."""
+    """What is stated about `source`. `attributes`: more fields of the message."""
     return upload_pb2.UploadSpec(
         filename=source.filename if filename is None else filename,
         content_type=content_type or "",
         size_bytes=source.size,
+        **attributes,
     )
 
 

@@ -20,7 +20,6 @@ from media_service.uploads.parts import queries as part_queries
 from media_service.uploads.parts.check import check_claims
 from media_service.uploads.parts.queries import Held
 from media_service.uploads.running import Incoming
-from media_service.uploads.stream import size_exceeded
 
 
 def parts_changed(upload: Upload) -> UploadChanged:
@@ -73,9 +72,7 @@ class Collector:
     async def _check_sizes(self, db: Connection, held: Held, new: Sequence[Part]) -> None:
         upload = held.upload
         total = held.claimed_size + sum(part.size for part in new)
-        if upload.spec.size_bytes is not None and total > upload.spec.size_bytes:
-            raise size_exceeded(upload.spec.size_bytes)
-        self._acceptance.check_size(total)
+        self._acceptance.check_end(upload.spec, total)
         least = self._store.driver.limits.min_part_size
         if not least:
             return

@@ -24,7 +24,12 @@ from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import ExpectedRange, PartName, PartWriter, SignedRequest
 from media_service.uploads import queries
-from media_service.uploads.acceptance import Acceptance, check_checksums
+from media_service.uploads.acceptance import (
+    Acceptance,
+    check_checksums,
+    over_limit,
+    size_exceeded,
+)
 from media_service.uploads.ledger import load, not_active, upload_not_found
 from media_service.uploads.model import Chunk, Part, Upload, UploadState
 from media_service.uploads.parts import queries as part_queries
@@ -32,7 +37,6 @@ from media_service.uploads.parts.check import ListedPart, check_number, other_by
 from media_service.uploads.parts.collect import Collector, parts_changed
 from media_service.uploads.parts.receive import PartStream
 from media_service.uploads.running import Running
-from media_service.uploads.stream import size_exceeded
 from media_service.uploads.succession import lost, succeed
 
 # What a link of ours is for.
@@ -86,7 +90,7 @@ class PartService:
             limit = self._most(upload)
             excess = self._excess(upload, limit)
             if size is not None and size < limit:
-                limit, excess = size, size_exceeded(size)
+                limit, excess = size, size_exceeded(size_bytes=size)
             stream = PartStream(limit, excess, self._timeout)
             with self._collector.fenced(stream, upload):
                 storing = self._store_part(stream, upload, number, size, found)
@@ -98,7 +102,7 @@ class PartService:
         signed = self._links.open(PUT, token)
         with self._running.place() as place:
             upload, part = await self._claimed(signed)
-            stream = PartStream(part.size, size_exceeded(part.size), self._timeout)
+            stream = PartStream(part.size, size_exceeded(size_bytes=part.size), self._timeout)
             with self._collector.fenced(stream, upload):
                 storing = self._store_part(
                     stream, upload, part.number, part.size, part, of_claim=True
@@ -272,18 +276,18 @@ class PartService:
     def _most(self, upload: Upload) -> int:
         """The most bytes one part may have, of those that come through this service."""
         most = self._store.driver.limits.max_part_size or self._acceptance.max_size
-        declared = upload.spec.size_bytes
+        declared = upload.spec.size_limit
         return most if declared is None else min(most, declared)
 
     def _place(self, upload: Upload, number: int, size: int) -> ExpectedRange | None:
         """Where a part will lie if those that are not here yet, up to it, are as large."""
         offset = upload.committed_size + (number - upload.next_part) * size
-        most = upload.spec.size_bytes or self._acceptance.max_size
+        most = upload.spec.size_limit or self._acceptance.max_size
         return ExpectedRange(offset, size) if 0 <= offset <= most - size else None
 
     def _excess(self, upload: Upload, limit: int) -> InvalidArgument:
-        if limit == upload.spec.size_bytes:
-            return size_exceeded(limit)
+        if limit == upload.spec.size_limit:
+            return over_limit(upload.spec)
         return InvalidArgument(
             Reason.CHUNK_TOO_LARGE,
             f"A part may have {limit} bytes here; send more parts, or use SignUpload.",
