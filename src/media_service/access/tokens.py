@@ -11,18 +11,19 @@ issuer is configured, users of an issuer are known as `issuer|subject`.
 import asyncio
 import json
 import time
-from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import jwt
+from cachetools import TLRUCache
 
 from media_service.access.principal import Principal
 from media_service.errors import Reason, Unauthenticated, Unavailable
 
-CACHED = 10_000
+MAX_CACHED = 10_000
 MAX_TOKEN = 8192  # characters
 LEEWAY_SECONDS = 30
 KEY_LIFETIME_SECONDS = 300
@@ -31,6 +32,12 @@ RETRY_SECONDS = 5
 
 def invalid(why: str) -> Unauthenticated:
     return Unauthenticated(Reason.TOKEN_INVALID, f"The token is not valid: {why}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    principal: Principal
+    expires: float
 
 
 class TokenVerifier:
@@ -43,19 +50,17 @@ class TokenVerifier:
         self._issuer = issuer
         self._audience = audience
         self._keys = KeySet(jwks) if jwks else None
-        self._seen: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
+        self._verified: TLRUCache[str, Verified] = TLRUCache(
+            MAX_CACHED, lambda _, verified, __: verified.expires, timer=time.time
+        )
 
     async def verify(self, token: str) -> Principal:
         """Raises Unauthenticated: TOKEN_INVALID or TOKEN_EXPIRED."""
-        if cached := self._seen.get(token):
-            if cached[0] > time.time():
-                return cached[1]
-            del self._seen[token]
+        if verified := self._verified.get(token):
+            return verified.principal
         claims = await self._claims(token)
         principal = principal_from(claims, self._issuer)
-        self._seen[token] = float(claims["exp"]) + LEEWAY_SECONDS, principal
-        if len(self._seen) > CACHED:
-            self._seen.popitem(last=False)
+        self._verified[token] = Verified(principal, float(claims["exp"]) + LEEWAY_SECONDS)
         return principal
 
     async def _claims(self, token: str) -> dict[str, Any]:

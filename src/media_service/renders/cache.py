@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Coroutine
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from cachetools import LRUCache
 
 from media_service.blobs.model import Blob
 from media_service.blobs.placing import LINGER, Placer, release
@@ -61,7 +62,7 @@ class RenderCache:
         self._database = database
         self._raw = raw
         self._placer = Placer(database)
-        self._known: OrderedDict[RenderId, Known] = OrderedDict()
+        self._known: LRUCache[RenderId, Known] = LRUCache(MAX_KNOWN)
         self._tasks: set[asyncio.Task[None]] = set()
         self._writing = asyncio.Semaphore(CONCURRENT_WRITES)
         self._buffered = BufferedRenders(MAX_BUFFERED_BYTES)
@@ -80,7 +81,6 @@ class RenderCache:
         known = self._known.get(render_id)
         if known is None:
             return None
-        self._known.move_to_end(render_id)
         if now() - known.use_time > USE_INTERVAL:
             known.use_time = now()
             self._in_background(self._record_use(render_id))
@@ -177,9 +177,6 @@ class RenderCache:
 
     def _remember(self, render_id: RenderId, render: Render, use_time: datetime) -> None:
         self._known[render_id] = Known(render, use_time)
-        self._known.move_to_end(render_id)
-        if len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(log_failure(work))

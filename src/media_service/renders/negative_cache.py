@@ -1,8 +1,9 @@
 """Remembers for a short time which renders failed, and why."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Hashable
+
+from cachetools import TTLCache
 
 from media_service.errors import FailedPrecondition, InvalidArgument, MediaError
 
@@ -15,17 +16,15 @@ LASTING_ERRORS = (InvalidArgument, FailedPrecondition)
 
 class NegativeCache:
     def __init__(self) -> None:
-        self._errors: OrderedDict[Hashable, tuple[MediaError, float]] = OrderedDict()
+        self._errors: TTLCache[Hashable, MediaError] = TTLCache(
+            MAX_ENTRIES, TTL_SECONDS, timer=time.monotonic
+        )
 
     def check(self, key: Hashable) -> None:
         """Raises the recent error of this key, if there is one."""
-        error, expires = self._errors.get(key, (None, 0.0))
-        if error is not None and time.monotonic() < expires:
+        if error := self._errors.get(key):
             raise error.with_traceback(None)
 
     def add(self, key: Hashable, error: MediaError) -> None:
         if isinstance(error, LASTING_ERRORS):
-            self._errors[key] = (error, time.monotonic() + TTL_SECONDS)
-            self._errors.move_to_end(key)
-            if len(self._errors) > MAX_ENTRIES:
-                self._errors.popitem(last=False)
+            self._errors[key] = error
