@@ -1,12 +1,15 @@
-"""Every storage driver, for one suite: a new backend adds a fixture's name here, no tests."""
+"""Every storage driver, each on an empty store of its own."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from media_service.ids import new_id
+from media_service.storage.conformance import OpenDriver
+from media_service.storage.conformance.fixtures import new_key
 from media_service.storage.driver import Driver
 from media_service.storage.drivers.gcs.driver import GcsDriver
 from media_service.storage.drivers.local.driver import LocalDriver
@@ -31,11 +34,6 @@ async def local(tmp_path: Path) -> AsyncIterator[LocalDriver]:
     driver = LocalDriver(tmp_path / "store")
     yield driver
     await driver.close()
-
-
-@pytest.fixture
-def whole_parts() -> WholePartDriver:
-    return WholePartDriver()
 
 
 @pytest.fixture(scope="session")
@@ -89,52 +87,58 @@ async def gcs(gcs_endpoint: str) -> AsyncIterator[GcsDriver]:
     await driver.close()
 
 
+@pytest.fixture
+def open_memory() -> OpenDriver:
+    return cache(lambda name: MemoryDriver())
+
+
+@pytest.fixture
+def open_local(tmp_path: Path) -> OpenDriver:
+    return lambda name: LocalDriver(tmp_path / name)
+
+
+@pytest.fixture
+def open_whole_parts() -> OpenDriver:
+    return cache(lambda name: WholePartDriver())
+
+
+@pytest.fixture
+def open_s3(s3_endpoint: str, s3_keys: None) -> OpenDriver:
+    return buckets_at(s3_endpoint)
+
+
+@pytest.fixture
+def open_seaweed(seaweed_endpoint: str, s3_keys: None) -> OpenDriver:
+    return buckets_at(seaweed_endpoint)
+
+
+def buckets_at(endpoint: str) -> OpenDriver:
+    location = bucket_at(endpoint)
+    return lambda name: S3Driver(replace(location, prefix=f"{location.prefix}{name}/"))
+
+
+@pytest.fixture
+def open_gcs(gcs_endpoint: str) -> OpenDriver:
+    prefix = f"tests/{new_id()}"
+    return lambda name: GcsDriver(GCS_BUCKET, f"{prefix}/{name}/", gcs_endpoint)
+
+
 @pytest.fixture(params=["memory", "local", "whole_parts", "s3", "seaweed", "gcs"])
-def driver(request: pytest.FixtureRequest) -> Driver:
-    made: Driver = request.getfixturevalue(request.param)
-    return made
+def open_driver(request: pytest.FixtureRequest) -> OpenDriver:
+    opened: OpenDriver = request.getfixturevalue(f"open_{request.param}")
+    return opened
 
 
 @pytest.fixture
-async def after_a_kill(driver: Driver) -> AsyncIterator[Driver]:
-    """The same store, as the next process sees it. What is in memory has none."""
-    match driver:
-        case LocalDriver():
-            survivor: Driver = LocalDriver(driver.root)
-        case S3Driver():
-            survivor = S3Driver(driver.location)
-        case GcsDriver():
-            survivor = GcsDriver(driver.bucket.name, driver.prefix, driver.bucket.endpoint)
-        case _:
-            survivor = driver
-    yield survivor
-    await survivor.close()
-
-
-@pytest.fixture
-async def sibling(driver: Driver) -> AsyncIterator[Driver]:
-    """Another store of the same kind, at the same place."""
-    match driver:
-        case LocalDriver():
-            other: Driver = LocalDriver(driver.root.with_name("sibling"))
-        case S3Driver():
-            other = S3Driver(replace(driver.location, prefix=f"siblings/{new_id()}/"))
-        case GcsDriver():
-            other = GcsDriver(driver.bucket.name, f"siblings/{new_id()}/", driver.bucket.endpoint)
-        case _:
-            other = type(driver)()
-    yield other
-    await other.close()
+async def driver(open_driver: OpenDriver) -> AsyncIterator[Driver]:
+    driver = open_driver("store")
+    yield driver
+    await driver.close()
 
 
 @pytest.fixture
 def key() -> str:
     return new_key()
-
-
-def new_key() -> str:
-    name = new_id()
-    return f"blobs/{name[-2:]}/{name}"
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from media_service.storage.blob_store import BlobStore, open_store
+from media_service.storage.conformance.blobs import content, store
 from media_service.storage.driver import Driver
 from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.storage.drivers.memory import MemoryDriver
-from tests.support.stores.blobs import content, store
 
 DATA = bytes(n % 251 for n in range(100_000))
 

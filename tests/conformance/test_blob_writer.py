@@ -9,12 +9,12 @@ from crc32c import crc32c as crc32c_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from media_service.storage.conformance.blobs import content
 from media_service.storage.crc32c import combine
 from media_service.storage.driver import Driver, PartName
 from media_service.storage.drivers.memory import MemoryDriver
 from media_service.uploads.model import Part
 from media_service.uploads.writer import BlobWriter, split
-from tests.support.stores.blobs import content
 from tests.support.stores.whole_part_driver import WholePartDriver
 
 

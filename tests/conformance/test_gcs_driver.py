@@ -10,11 +10,11 @@ from aiohttp import web
 
 from media_service.errors import DataLoss, Unavailable
 from media_service.ids import new_id
+from media_service.storage.conformance.blobs import content, keys, put, store
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.drivers.gcs import bucket as gcs_bucket
 from media_service.storage.drivers.gcs import client as gcs_client
 from media_service.storage.drivers.gcs.driver import GcsDriver
-from tests.support.stores.blobs import content, keys, put, store
 from tests.support.stores.faulty_network import Network, network_before
 from tests.support.stores.gcs_server import GCS_BUCKET
 from tests.support.stores.service_account import service_account

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from media_service.errors import Unavailable
 from media_service.ids import new_id
+from media_service.storage.conformance.blobs import content, put, store
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.drivers.gcs.driver import GcsDriver
-from tests.support.stores.blobs import content, put, store
 from tests.support.stores.gcs_server import GCS_BUCKET
 from tests.support.stores.service_account import EMAIL, service_account
 

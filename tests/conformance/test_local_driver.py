@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from media_service.errors import MediaError, Reason, ResourceExhausted, Unavailable
+from media_service.storage.conformance.blobs import content, put, store
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.drivers.local.driver import LocalDriver, LocalPartWriter
-from tests.support.stores.blobs import content, put, store
 
 DATA = bytes(n % 251 for n in range(100_000))
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from media_service.errors import ResourceExhausted, Unavailable
+from media_service.storage.conformance.blobs import content, put
 from media_service.storage.driver import ExpectedRange, PartName, StoredPart
 from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.storage.drivers.local.files import copy_range
 from media_service.storage.drivers.local.slots import Slot, taken_slots
-from tests.support.stores.blobs import content, put
 from tests.support.stores.local_slots import SIZE, begun, data, place
 
 

@@ -10,13 +10,13 @@ from aiohttp import web
 
 from media_service.errors import DataLoss, InvalidArgument, MediaError, Reason, Unavailable
 from media_service.ids import new_id
+from media_service.storage.conformance.blobs import content, put, store
 from media_service.storage.driver import PartName
 from media_service.storage.drivers.s3 import client as s3_client
 from media_service.storage.drivers.s3 import copy as s3_copy
 from media_service.storage.drivers.s3 import send_queue
 from media_service.storage.drivers.s3.driver import S3Driver
 from media_service.storage.drivers.s3.location import S3Location
-from tests.support.stores.blobs import content, put, store
 from tests.support.stores.faulty_network import Network, network_before
 from tests.support.stores.s3_server import BUCKET
 

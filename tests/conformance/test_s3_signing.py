@@ -9,9 +9,9 @@ import httpx
 import pytest
 from crc32c import crc32c
 
+from media_service.storage.conformance.blobs import content, put, store
 from media_service.storage.driver import PartName, SignedRequest, StoredPart
 from media_service.storage.drivers.s3.driver import S3Driver
-from tests.support.stores.blobs import content, put, store
 from tests.support.stores.s3_server import BUCKET
 from tests.support.tools import eventually
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.media.small_files import jpeg
 from tests.support.rest import client_of, settled
 from tests.support.service import Service, environment, running
-from tests.support.wheels import CLIENT, SERVER, build, environment_with
+from tests.support.wheels import CLIENT, DEVELOPMENT, SERVER, build, environment_with
 
 MAX_CLIENT_PACKAGES = 10
 # Uploads argv[1] to the service at argv[2] with the token argv[3], downloads it to argv[4].
@@ -26,6 +26,28 @@ with Client(sys.argv[2], token=sys.argv[3]) as client:
     client.download(media.media_id, sys.argv[4])
 print(media.media_id)
 print(*[name for name in sys.modules if name.split(".")[0] in ("media_service", "buf")])
+"""
+
+# A driver that somebody else wrote, and its tests.
+SCRATCH_TESTS = """
+from pathlib import Path
+
+import pytest
+
+from media_service.storage.conformance import DriverConformance, OpenDriver
+from media_service.storage.drivers.local.driver import LocalDriver
+
+
+class ScratchDriver(LocalDriver):
+    async def delete(self, key: str) -> None:
+        if not Path("never-delete").exists():
+            await super().delete(key)
+
+
+class TestScratchDriver(DriverConformance):
+    @pytest.fixture
+    def open_driver(self, tmp_path: Path) -> OpenDriver:
+        return lambda name: ScratchDriver(tmp_path / name)
 """
 
 Built = dict[Path, Path]
@@ -178,3 +200,27 @@ def test_the_installed_client_uploads_and_downloads(
     assert media_id
     assert others == ""
     assert copy.read_bytes() == photo.read_bytes()
+
+
+def test_a_driver_of_somebody_else_runs_the_conformance_suite(built: Built, tmp_path: Path) -> None:
+    python = environment_with(
+        tmp_path / "venv",
+        wheel(built[CLIENT]),
+        f"{wheel(built[SERVER])}[conformance]",
+        lock=DEVELOPMENT,
+    )
+    folder = tmp_path / "scratch-driver"
+    folder.mkdir()
+    (folder / "test_scratch.py").write_text(SCRATCH_TESTS)
+    command: list[str | Path] = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+
+    def run() -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(command, cwd=folder, capture_output=True, check=False, text=True)
+
+    passed = run()
+    assert passed.returncode == 0, passed.stdout
+    (folder / "never-delete").touch()
+    failed = run()
+    assert failed.returncode == 1
+    assert "test_delete_is_idempotent" in failed.stdout
+    assert "ObjectInfo(key=" in failed.stdout, "failed assertions show their values"

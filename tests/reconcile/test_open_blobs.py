@@ -9,6 +9,7 @@ from media_service.jobs.progress import Progress
 from media_service.media.model import MediaState
 from media_service.reconcile.model import GRACE, Kind
 from media_service.storage.checksums import Checksums
+from media_service.storage.conformance.blobs import put, whole
 from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.uploads import queries
 from media_service.uploads.handlers.discard import DiscardHandler
@@ -16,7 +17,6 @@ from media_service.uploads.model import NewUpload, UploadSpec, UploadState
 from media_service.uploads.periodic_tasks import expire_uploads
 from tests.support.media.small_files import video_bytes
 from tests.support.reconciling import ANN, Service, opened, session
-from tests.support.stores.blobs import put, whole
 
 
 async def left_behind(service: Service) -> str:

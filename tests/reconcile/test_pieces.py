@@ -2,11 +2,11 @@
 
 from media_service.reconcile.model import Kind
 from media_service.storage.checksums import Checksums
+from media_service.storage.conformance.blobs import put, whole
 from media_service.storage.driver import piece_key
 from media_service.uploads import queries
 from tests.support.media.small_files import video_bytes
 from tests.support.reconciling import ANN, Service, opened, session
-from tests.support.stores.blobs import put, whole
 
 
 async def key_of(service: Service, upload_id: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
+from media_service.storage.conformance.blobs import put as store_part
 from media_service.storage.drivers.s3.driver import S3Driver
 from media_service.storage.drivers.s3.location import parse_location
 from media_service.storage.drivers.s3.multipart_uploads import parse_session
@@ -19,7 +20,6 @@ from tests.support.media.small_files import video_bytes
 from tests.support.rpc.held_calls import MIB, Held, Write
 from tests.support.rpc.parts import complete, listed, named, put, sign
 from tests.support.rpc.server import Caller, Running, Start, refused
-from tests.support.stores.blobs import put as store_part
 from tests.support.stores.faulty_network import network_before
 
 PART = 8 * MIB

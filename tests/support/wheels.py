@@ -8,6 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients/python"
 SERVER = ROOT
+# What the image installs, and what development needs besides.
+RUNTIME, DEVELOPMENT = "requirements-runtime.lock", "requirements.lock"
 BUILD_SECONDS = 120
 INSTALL_SECONDS = 300
 
@@ -19,13 +21,14 @@ def build(project: Path, folder: Path, *targets: str) -> None:
     subprocess.run(command, cwd=project, check=True, timeout=BUILD_SECONDS, capture_output=True)
 
 
-def environment_with(folder: Path, *wheels: Path) -> Path:
+def environment_with(folder: Path, *wheels: Path | str, lock: str = RUNTIME) -> Path:
     """The Python of a new environment that has the wheels, and what they depend on, in the
-    versions of the lock file."""
+    versions of a lock file. A wheel may name extras: `x.whl[extra]`."""
     uv = Path(sysconfig.get_path("scripts")) / "uv"
     python = folder / "bin/python"
-    lock = ROOT / "requirements-runtime.lock"
     command: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", python]
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-    subprocess.run([*command, "--constraint", lock, *wheels], check=True, timeout=INSTALL_SECONDS)
+    subprocess.run(
+        [*command, "--constraint", ROOT / lock, *wheels], check=True, timeout=INSTALL_SECONDS
+    )
     return python
