@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 CONTRACT := generated/mediaservice/mediaservice.binpb
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --no-annotate --no-header --python-version 3.11
 
-# One test or folder: `make test-one T=tests/unit/test_crc32c.py::test_a_large_piece`.
+# One test or folder: `make test-one T=tests/unit/test_crc32c_combine.py::test_a_large_piece`.
 T ?= tests/unit
 
 .PHONY: help unit test-one coverage dev test lint gen docs bench soak lock clean release-contract compiled

@@ -19,7 +19,7 @@ from mediaservice.v1 import download_service_pb2, upload_service_pb2
 
 from benchmarks.bare import SINK, SOURCE
 from media_service.rpc.server import OPTIONS
-from media_service.storage.crc32c import base64_of
+from media_service.storage.crc32c_combine import base64_of
 
 PART = 8 << 20
 IN_FLIGHT = 4

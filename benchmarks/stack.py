@@ -19,12 +19,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from media_service.cli.dev import healthy
-from media_service.cli.signing import sign
 from media_service.cli.supervisor import Supervisor
+from media_service.cli.token_signing import sign
 from media_service.config import Config, load
-from media_service.db.embedded import embedded_postgres
+from media_service.db.embedded_postgres import embedded_postgres
 from media_service.db.migrate import migrate
-from media_service.envoy import render
+from media_service.envoy_config import render
 
 READY_SECONDS = 60.0
 # The size of gRPC messages both ways, of the service and of the limit.

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from media_service.db.database import Database
-from media_service.db.embedded import embedded_postgres
+from media_service.db.embedded_postgres import embedded_postgres
 from media_service.db.migrate import migrate
 from media_service.ids import new_id
 from media_service.storage.blob_store import BlobStore

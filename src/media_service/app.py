@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from media_service.access.access_tokens import TokenVerifier
 from media_service.access.link_signer import LinkSigner, key_from
 from media_service.access.page_tokens import PageTokens
-from media_service.access.tokens import TokenVerifier
 from media_service.blobs.model import PUBLIC, RAW
 from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.document.office import installed

@@ -45,7 +45,7 @@ def size(text: str) -> int:
     return int(match[1]) * SIZES[match[2]]
 
 
-def span(text: str) -> timedelta:
+def duration(text: str) -> timedelta:
     match = re.fullmatch(r"([1-9]\d{0,5})([smhd])", text.lower())
     if not match:
         raise ValueError("a duration such as 30s, 10m, 24h or 7d")
@@ -231,9 +231,9 @@ class Config:
         types,
         "accepted content types",
     )
-    upload_expiry: timedelta = setting("7d", span, "how long an unfinished upload may be idle")
+    upload_expiry: timedelta = setting("7d", duration, "how long an unfinished upload may be idle")
     stream_timeout: timedelta = setting(
-        "60s", span, "an upload stream that sends less than 1 KiB in this time is closed"
+        "60s", duration, "an upload stream that sends less than 1 KiB in this time is closed"
     )
     max_streams: int | None = setting(
         "",
@@ -247,7 +247,7 @@ class Config:
         "images that a server process derives at once, each in a child process; empty: one per"
         " core",
     )
-    purge_after: timedelta = setting("30d", span, "how long a deleted media can be undeleted")
+    purge_after: timedelta = setting("30d", duration, "how long a deleted media can be undeleted")
     thumbnails: Mapping[str, int] = setting(
         "small=160,medium=640,large=1600",
         sides,

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from media_service.storage.conformance.blobs import content
-from media_service.storage.crc32c import combine
+from media_service.storage.crc32c_combine import combine
 from media_service.storage.driver import Driver, PartName
 from media_service.storage.drivers.memory import MemoryDriver
 from media_service.uploads.model import Part

@@ -19,7 +19,7 @@ from media_service.errors import ResourceExhausted, Unavailable
 from media_service.storage.conformance.blobs import content, put
 from media_service.storage.driver import ExpectedRange, PartName, StoredPart
 from media_service.storage.drivers.local.driver import LocalDriver
-from media_service.storage.drivers.local.files import copy_range
+from media_service.storage.drivers.local.durable_files import copy_range
 from media_service.storage.drivers.local.slots import Slot, taken_slots
 from tests.support.stores.local_slots import SIZE, begun, data, place
 
@@ -50,7 +50,7 @@ def copied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(size)
         copy_range(target, at, source, start, size)
 
-    monkeypatch.setattr("media_service.storage.drivers.local.join.copy_range", counted)
+    monkeypatch.setattr("media_service.storage.drivers.local.join_parts.copy_range", counted)
     return sizes
 
 
@@ -360,7 +360,7 @@ async def test_a_join_for_which_there_is_no_space_leaves_the_space_it_took(
         copy_range(target, at, source, start, size // 2)
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr("media_service.storage.drivers.local.join.copy_range", full)
+    monkeypatch.setattr("media_service.storage.drivers.local.join_parts.copy_range", full)
     unsealed = [replace(part, sealed=False) for part in parts]
     with pytest.raises(ResourceExhausted):
         await local.complete(key, "", unsealed)

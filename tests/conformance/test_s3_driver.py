@@ -14,7 +14,7 @@ from media_service.storage.conformance.blobs import content, put, store
 from media_service.storage.driver import PartName
 from media_service.storage.drivers.s3 import client as s3_client
 from media_service.storage.drivers.s3 import copy as s3_copy
-from media_service.storage.drivers.s3 import send_queue
+from media_service.storage.drivers.s3 import send_limiter
 from media_service.storage.drivers.s3.driver import S3Driver
 from media_service.storage.drivers.s3.location import S3Location
 from tests.support.stores.faulty_network import Network, network_before
@@ -99,7 +99,7 @@ async def narrow(
 ) -> AsyncIterator[S3Driver]:
     """Sends one request with bytes at a time, for three seconds, over one of two connections."""
     monkeypatch.setattr(s3_client, "CONNECTIONS", 2)
-    monkeypatch.setattr(send_queue, "CONCURRENT", 1)
+    monkeypatch.setattr(send_limiter, "CONCURRENT", 1)
     driver = S3Driver(replace(s3.location, endpoint=network.url), read_seconds=0.6)
     yield driver
     await driver.close()

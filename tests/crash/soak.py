@@ -21,7 +21,7 @@ from pathlib import Path
 import grpc
 import psycopg
 
-from media_service.db.embedded import embedded_postgres
+from media_service.db.embedded_postgres import embedded_postgres
 from media_service.db.migrate import migrate
 from media_service.failpoints import REGISTRY
 from tests.support.crash import client as customers

@@ -1,4 +1,4 @@
-"""Watches over HTTP, through Envoy: headers, reconnects, and a browser's own EventSource."""
+"""WatchLimiter over HTTP, through Envoy: headers, reconnects, and a browser's own EventSource."""
 
 import asyncio
 import json

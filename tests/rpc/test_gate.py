@@ -18,12 +18,12 @@ from mediaservice.v1 import (
     upload_service_pb2,
 )
 
-from media_service.access.tokens import TokenVerifier
+from media_service.access.access_tokens import TokenVerifier
 from media_service.clock import now
 from media_service.db.database import Database
 from media_service.ids import new_id
 from media_service.rpc.gate import Gate
-from media_service.rpc.rules import MethodRule, read_rules
+from media_service.rpc.method_rules import MethodRule, read_rules
 from media_service.rpc.server import SERVICES
 from media_service.watches.tickets import WatchTickets
 from tests.support.media.small_files import jpeg

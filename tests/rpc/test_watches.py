@@ -1,4 +1,4 @@
-"""Watches: server-sent events, their limits, and the tickets that open them."""
+"""WatchLimiter: server-sent events, their limits, and the tickets that open them."""
 
 import asyncio
 import hashlib
@@ -151,7 +151,7 @@ async def test_events_show_an_upload_until_it_ends(ann: Caller) -> None:
 async def test_a_client_that_reconnects_gets_no_event_twice(
     ann: Caller, queued: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("media_service.db.watch.HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr("media_service.db.state_watch.HEARTBEAT_SECONDS", 0.1)
     call = job_events(ann, queued.job_id)
     first = await anext(blocks(call))
     call.cancel()
@@ -182,7 +182,7 @@ async def test_after_the_last_event_the_answer_is_204_whoever_asks(
 async def test_comments_keep_a_quiet_stream_alive(
     ann: Caller, queued: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("media_service.db.watch.HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr("media_service.db.state_watch.HEARTBEAT_SECONDS", 0.05)
     call = job_events(ann, queued.job_id)
     events = blocks(call)
     found = [await anext(events) for _ in range(4)]

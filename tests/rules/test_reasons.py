@@ -10,7 +10,7 @@ from mediaservice.v1.error_reason_pb2 import ErrorReason
 
 from contract.descriptors import Contract, prose
 from media_service.errors import MediaError, Reason
-from media_service.rpc.status import CODES, RULES
+from media_service.rpc.error_status import CODES, RULES
 from tests.support.raised_errors import ROOT, client_reasons, gateway_reasons, raises
 from tests.support.tests_text import ALL_TESTS
 

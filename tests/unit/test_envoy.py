@@ -20,7 +20,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from media_service.cli.main import cli
 from media_service.config import load
-from media_service.envoy import bindings, contract, path_regex, render, services
+from media_service.envoy_config import bindings, contract, path_regex, render, services
 
 UPSTREAMS = [("127.0.0.1", 50051)]
 

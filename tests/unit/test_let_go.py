@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 import pytest
 from mediaservice.v1 import upload_service_pb2
 
-from media_service.rpc.stream_body import body_chunks
+from media_service.rpc.request_body import body_chunks
 from media_service.rpc.upload_service import write_chunks
 from media_service.rpc.wire import Piece
 from media_service.uploads.model import Chunk

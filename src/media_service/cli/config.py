@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from media_service.cli.process import settings
+from media_service.cli.service_process import settings
 from media_service.config import describe
 
 

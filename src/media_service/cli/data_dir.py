@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from media_service.cli.process import Misconfigured
+from media_service.cli.service_process import Misconfigured
 from media_service.config import Config
-from media_service.db.embedded import embedded_postgres, running_postgres
+from media_service.db.embedded_postgres import embedded_postgres, running_postgres
 from media_service.errors import Reason, Unavailable
 
 

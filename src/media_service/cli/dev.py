@@ -24,13 +24,13 @@ from pathlib import Path
 import click
 
 from media_service.cli.data_dir import data_dir_lock
-from media_service.cli.process import Misconfigured, settings
-from media_service.cli.signing import sign
+from media_service.cli.service_process import Misconfigured, settings
 from media_service.cli.supervisor import Supervisor
+from media_service.cli.token_signing import sign
 from media_service.config import Config
-from media_service.db.embedded import embedded_postgres
+from media_service.db.embedded_postgres import embedded_postgres
 from media_service.db.migrate import migrate
-from media_service.envoy import render
+from media_service.envoy_config import render
 
 READY_SECONDS = 60.0
 TOKEN_LIFETIME = timedelta(hours=24)

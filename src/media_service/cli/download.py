@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from media_service.cli import output
-from media_service.cli.connection import client_command
+from media_service.cli.client_command import client_command
 from media_service_client import Client, Media
 
 

@@ -4,8 +4,8 @@ import re
 
 import click
 
-from media_service.cli.process import settings
-from media_service.envoy import render
+from media_service.cli.service_process import settings
+from media_service.envoy_config import render
 
 
 class HostPort(click.ParamType[tuple[str, int]]):

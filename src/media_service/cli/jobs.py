@@ -6,7 +6,7 @@ from itertools import islice
 import click
 
 from media_service.cli import output
-from media_service.cli.connection import client_command
+from media_service.cli.client_command import client_command
 from media_service_client import Client, Job, MediaServiceError
 
 PAGE = 50

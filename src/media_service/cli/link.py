@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import click
 
-from media_service.cli.connection import client_command
-from media_service.cli.span import Span
+from media_service.cli.client_command import client_command
+from media_service.cli.duration import Duration
 from media_service_client import Client
 
 
@@ -23,7 +23,7 @@ Examples:
 @click.option("--rendition", default="", metavar="NAME", help="To a rendition, not the original.")
 @click.option(
     "--expires",
-    type=Span(),
+    type=Duration(),
     default="15m",
     show_default=True,
     metavar="SPAN",

@@ -4,7 +4,7 @@ import asyncio
 
 import click
 
-from media_service.cli.process import settings_with_database
+from media_service.cli.service_process import settings_with_database
 from media_service.db.migrate import migrate as apply
 from media_service.errors import MediaError
 

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from media_service.cli import output
-from media_service.cli.connection import INTERRUPTED, client_command, fail
+from media_service.cli.client_command import INTERRUPTED, client_command, fail
 from media_service_client import Client, Job, Media, OperationInfo
 
 PRIORITIES = [value.name for value in Job.Priority.DESCRIPTOR.values if value.number]

@@ -9,10 +9,10 @@ from datetime import timedelta
 import click
 
 from media_service.cli import output
-from media_service.cli.connection import INTERRUPTED
+from media_service.cli.client_command import INTERRUPTED
 from media_service.cli.data_dir import borrowed_database
-from media_service.cli.process import settings
-from media_service.cli.span import Span
+from media_service.cli.duration import Duration
+from media_service.cli.service_process import settings
 from media_service.config import Config, ConfigError
 from media_service.db.migrate import is_current
 from media_service.errors import MediaError
@@ -68,7 +68,7 @@ Examples:
 )
 @click.option(
     "--older-than",
-    type=Span(),
+    type=Duration(),
     default="24h",
     show_default=True,
     metavar="SPAN",

@@ -2,7 +2,7 @@
 
 import click
 
-from media_service.cli.process import run, settings_with_database
+from media_service.cli.service_process import run, settings_with_database
 
 
 @click.command()

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import click
 
-from media_service.cli.connection import local_settings, signing_key
-from media_service.cli.signing import sign
-from media_service.cli.span import Span
+from media_service.cli.client_command import local_settings, signing_key
+from media_service.cli.duration import Duration
+from media_service.cli.token_signing import sign
 
 
 @click.command(
@@ -30,7 +30,7 @@ Examples:
 )
 @click.option(
     "--expires",
-    type=Span(),
+    type=Duration(),
     default="24h",
     show_default=True,
     metavar="SPAN",

@@ -9,7 +9,7 @@ import click
 from mediaservice.v1.media_pb2 import Media
 
 from media_service.cli import output
-from media_service.cli.connection import INTERRUPTED, client_command
+from media_service.cli.client_command import INTERRUPTED, client_command
 from media_service.ids import new_id
 from media_service.media.model import Visibility
 from media_service_client import Client, MediaServiceError

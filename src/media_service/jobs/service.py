@@ -8,11 +8,11 @@ from media_service.access.owner import Owner
 from media_service.access.permission import Permission
 from media_service.access.policy import authorize, owned_by, scope
 from media_service.access.principal import Principal
-from media_service.db.batch import Batcher
+from media_service.db.batcher import Batcher
 from media_service.db.database import Database
 from media_service.db.events import JobChanged
+from media_service.db.state_watch import watch
 from media_service.db.transaction import Transaction
-from media_service.db.watch import watch
 from media_service.errors import FailedPrecondition, NotFound, Reason
 from media_service.idempotency import queries as keys
 from media_service.idempotency.model import KeyClaim, RequestKey

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from media_service.access.permission import Permission
 from media_service.access.policy import authorize
 from media_service.access.principal import Principal
-from media_service.db.batch import Batcher
+from media_service.db.batcher import Batcher
 from media_service.db.database import Database
 from media_service.errors import NotFound, Reason
 from media_service.media import queries

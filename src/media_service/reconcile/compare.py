@@ -25,7 +25,7 @@ from media_service.reconcile.model import (
     NotTheSame,
     blob_id_of,
 )
-from media_service.reconcile.verify import fault_of
+from media_service.reconcile.verify_blob import fault_of
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.driver import ObjectInfo, OpenBlob
 

@@ -13,7 +13,7 @@ from media_service.db.new_job import NewJob
 from media_service.jobs.model import JobKind
 from media_service.reconcile import queries
 from media_service.reconcile.model import GRACE, Finding, Kind
-from media_service.reconcile.verify import fault_of
+from media_service.reconcile.verify_blob import fault_of
 from media_service.storage.blob_store import BlobStore
 
 

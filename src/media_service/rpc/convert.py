@@ -20,9 +20,9 @@ from media_service.codecs.inspection import (
 from media_service.downloads.read_links import ReadUrls
 from media_service.errors import InvalidArgument, Reason
 from media_service.media.model import Attributes, Media, Rendition, Visibility
+from media_service.rpc.error_status import fault_status
 from media_service.rpc.field_validation import invalid_fields
 from media_service.rpc.public_urls import PublicUrls
-from media_service.rpc.status import fault_status
 from media_service.storage.checksums import Checksums
 from media_service.uploads.model import Part, Upload, UploadResult, UploadSpec, UploadState
 from media_service.uploads.parts.check import ListedPart

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.message import Message
 
+from media_service.access.access_tokens import TokenVerifier
 from media_service.access.policy import Guard, current_guard
-from media_service.access.tokens import TokenVerifier
 from media_service.errors import (
     PermissionDenied,
     Reason,
@@ -20,10 +20,10 @@ from media_service.errors import (
 )
 from media_service.rpc import wire
 from media_service.rpc.caller import current_principal
+from media_service.rpc.error_status import abort, known
 from media_service.rpc.field_validation import FieldValidator
-from media_service.rpc.rules import MethodRule
+from media_service.rpc.method_rules import MethodRule
 from media_service.rpc.server_sent_events import unless_ended
-from media_service.rpc.status import abort, known
 from media_service.watches.tickets import Watched, WatchTickets
 
 audit_log = logging.getLogger("media_service.audit")

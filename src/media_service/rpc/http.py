@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from typing import Any
 
 from media_service.errors import InvalidArgument, MediaError, Reason
-from media_service.rpc.status import grpc_code, message_of
+from media_service.rpc.error_status import grpc_code, message_of
 from media_service.storage.checksums import Checksums
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from media_service.codecs.pipeline.text_form import parse_text
 from media_service.jobs.model import Job, JobKind
 from media_service.renditions.results import JobResult
 from media_service.rpc.convert import owner_to_message, rendition_to_message, timestamp
+from media_service.rpc.error_status import fault_status
 from media_service.rpc.public_urls import PublicUrls
-from media_service.rpc.status import fault_status
 
 
 def job_to_message(job: Job, result: JobResult | None, public_urls: PublicUrls) -> job_pb2.Job:

@@ -18,10 +18,10 @@ from media_service.rpc.caller import caller
 from media_service.rpc.convert import owner_from
 from media_service.rpc.idempotency import request_key
 from media_service.rpc.job_message import job_to_message
-from media_service.rpc.pages import page, page_size
+from media_service.rpc.pagination import page, page_size
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.server_sent_events import send_events
-from media_service.rpc.watches import Watches
+from media_service.rpc.watch_limiter import WatchLimiter
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -36,7 +36,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self,
         jobs: JobService,
         results: JobResults,
-        watches: Watches,
+        watches: WatchLimiter,
         page_tokens: PageTokens,
         public_urls: PublicUrls,
     ) -> None:

@@ -14,7 +14,7 @@ from media_service.renditions.delete import DeletionService
 from media_service.rpc import http
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import media_to_message, owner_from, time_from, visibility_from
-from media_service.rpc.pages import page, page_size
+from media_service.rpc.pagination import page, page_size
 from media_service.rpc.public_urls import PublicUrls
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"

@@ -25,12 +25,12 @@ from media_service.renditions.results import JobResult, JobResults
 from media_service.rpc import http
 from media_service.rpc.batch import request_at
 from media_service.rpc.caller import caller
+from media_service.rpc.error_status import to_status
 from media_service.rpc.field_validation import invalid_fields
 from media_service.rpc.idempotency import header_key, item_keys, key_of, request_key
 from media_service.rpc.job_message import job_to_message
-from media_service.rpc.pages import each
+from media_service.rpc.pagination import each
 from media_service.rpc.public_urls import PublicUrls
-from media_service.rpc.status import to_status
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Request: TypeAlias = processing_service_pb2.ProcessMediaRequest

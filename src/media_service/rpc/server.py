@@ -25,8 +25,8 @@ from mediaservice.v1 import (
     watch_service_pb2_grpc,
 )
 
+from media_service.access.access_tokens import TokenVerifier
 from media_service.access.page_tokens import PageTokens
-from media_service.access.tokens import TokenVerifier
 from media_service.contract import descriptor_pool
 from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
@@ -41,12 +41,12 @@ from media_service.rpc.download_service import DownloadServicer
 from media_service.rpc.gate import Gate
 from media_service.rpc.job_service import JobServicer
 from media_service.rpc.media_service import MediaServicer
+from media_service.rpc.method_rules import read_rules
 from media_service.rpc.processing_service import ProcessingServicer
 from media_service.rpc.public_urls import PublicUrls
-from media_service.rpc.rules import read_rules
 from media_service.rpc.upload_service import UploadServicer
+from media_service.rpc.watch_limiter import WatchLimiter
 from media_service.rpc.watch_service import WatchServicer
-from media_service.rpc.watches import Watches
 from media_service.uploads.parts.service import PartService
 from media_service.uploads.service import UploadService
 from media_service.watches.tickets import WatchTickets
@@ -122,7 +122,7 @@ class RpcServer:
         self._health = health.aio.HealthServicer()
         server = grpc.aio.server(options=list(OPTIONS))
         public_urls = PublicUrls(public_url, f"{rest_url}/v1/public")
-        watches = Watches(MAX_WATCHES, WATCH_LIFE)
+        watches = WatchLimiter(MAX_WATCHES, WATCH_LIFE)
         gate = cast(
             "grpc.aio.Server", Gate(server, read_rules(SERVICES), verifier, services.watch_tickets)
         )

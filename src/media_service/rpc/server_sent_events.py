@@ -1,4 +1,4 @@
-"""Watches over HTTP, as server-sent events for `EventSource`.
+"""WatchLimiter over HTTP, as server-sent events for `EventSource`.
 
 The format: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -14,7 +14,7 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 
 from media_service.rpc import http
-from media_service.rpc.watches import Watches
+from media_service.rpc.watch_limiter import WatchLimiter
 
 T = TypeVar("T")
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -56,7 +56,7 @@ class Events:
 
 async def send_events(
     context: Context,
-    watches: Watches,
+    watches: WatchLimiter,
     name: str,
     states: AsyncGenerator[T, None],
     to_message: Callable[[T], Message],

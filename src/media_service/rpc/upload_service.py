@@ -31,15 +31,15 @@ from media_service.rpc.convert import (
     spec_from,
     upload_to_message,
 )
+from media_service.rpc.error_status import to_status
 from media_service.rpc.field_validation import FieldValidator
 from media_service.rpc.idempotency import header_key, item_keys, key_of, request_key
 from media_service.rpc.multipart import MultipartFile, boundary_of, plain_type
-from media_service.rpc.pages import page, page_size
+from media_service.rpc.pagination import page, page_size
 from media_service.rpc.public_urls import PublicUrls
+from media_service.rpc.request_body import body_chunks
 from media_service.rpc.server_sent_events import send_events
-from media_service.rpc.status import to_status
-from media_service.rpc.stream_body import body_chunks
-from media_service.rpc.watches import Watches
+from media_service.rpc.watch_limiter import WatchLimiter
 from media_service.rpc.wire import Piece
 from media_service.storage.checksums import Checksums
 from media_service.uploads.acceptance import merge
@@ -69,7 +69,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self,
         uploads: UploadService,
         parts: PartService,
-        watches: Watches,
+        watches: WatchLimiter,
         page_tokens: PageTokens,
         rest_url: str,
         public_urls: PublicUrls,

@@ -9,7 +9,7 @@ from media_service.errors import Aborted, MediaError
 from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
 from media_service.storage.blob_store import BlobStore
-from media_service.storage.parallel import for_each
+from media_service.storage.concurrency import for_each
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.ledger import blob_removed, upload_not_found

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from crc32c import crc32c as crc32c_of
 
 from media_service.blobs.model import Blob
-from media_service.db.batch import Batcher
+from media_service.db.batcher import Batcher
 from media_service.db.database import Database, Duplicate
 from media_service.db.events import UploadChanged
 from media_service.db.new_job import NewJob
@@ -31,7 +31,7 @@ from media_service.media.model import Kind, NewMedia
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.buffer import Buffer
 from media_service.storage.checksums import Checksums
-from media_service.storage.crc32c import combine
+from media_service.storage.crc32c_combine import combine
 from media_service.uploads import queries
 from media_service.uploads.acceptance import (
     Acceptance,

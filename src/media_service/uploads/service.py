@@ -14,8 +14,8 @@ from media_service.access.principal import Principal
 from media_service.db.database import Database
 from media_service.db.events import UploadChanged
 from media_service.db.new_job import NewJob
+from media_service.db.state_watch import watch
 from media_service.db.transaction import Connection
-from media_service.db.watch import watch
 from media_service.errors import DataLoss, MediaError
 from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys

@@ -18,7 +18,7 @@ from media_service.errors import (
     Reason,
 )
 from media_service.storage.checksums import Checksums
-from media_service.storage.crc32c import combine
+from media_service.storage.crc32c_combine import combine
 from media_service.uploads.acceptance import Acceptance, merge
 from media_service.uploads.intake import Intake
 from media_service.uploads.ledger import Ledger

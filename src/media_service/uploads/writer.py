@@ -11,7 +11,7 @@ from crc32c import crc32c as crc32c_of
 
 from media_service.errors import MediaError
 from media_service.storage.buffer import Buffer
-from media_service.storage.crc32c import combine
+from media_service.storage.crc32c_combine import combine
 from media_service.storage.driver import Driver, PartName, PartWriter
 from media_service.uploads.model import KIB, Part
 

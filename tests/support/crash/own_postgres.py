@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from media_service.db.embedded import embedded_postgres
+from media_service.db.embedded_postgres import embedded_postgres
 from tests.support.service import STOP_SECONDS
 
 ROOT = Path(__file__).parents[3]

@@ -121,7 +121,7 @@ class Caller:
     async def until_upload(
         self, upload_id: str, is_it: Callable[[upload_pb2.Upload], bool]
     ) -> upload_pb2.Upload:
-        """Watches an upload until it is as wanted."""
+        """WatchLimiter an upload until it is as wanted."""
         request = upload_service_pb2.WatchUploadRequest(upload_id=upload_id)
         async with asyncio.timeout(20):
             async for upload in self.uploads.WatchUpload(request, metadata=self.metadata):

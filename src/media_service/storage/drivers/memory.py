@@ -21,7 +21,7 @@ from media_service.storage.driver import (
     require_blob,
 )
 from media_service.storage.epoch_named_parts import EpochNamedParts
-from media_service.storage.no_signed_requests import NoSignedRequests
+from media_service.storage.unsigned_driver import UnsignedDriver
 
 SCHEME = "memory"
 
@@ -54,7 +54,7 @@ class MemoryPartWriter:
         self._parts.pop(self._name, None)
 
 
-class MemoryDriver(NoSignedRequests, EpochNamedParts):
+class MemoryDriver(UnsignedDriver, EpochNamedParts):
     limits = PartLimits()
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ import aiohttp
 from gcloud.aio.storage import StreamResponse
 
 from media_service.clock import now
-from media_service.storage.crc32c import base64_of
+from media_service.storage.crc32c_combine import base64_of
 from media_service.storage.drivers.gcs.client import GcsClient
 from media_service.storage.drivers.gcs.requests import NOT_FOUND, RequestError, persist, translate
 from media_service.storage.drivers.gcs.signing import GOOGLE

@@ -28,7 +28,8 @@ from media_service.failpoints import failpoint
 from media_service.storage.bucket_url import prefixes_overlap
 from media_service.storage.buffer import Buffer
 from media_service.storage.buffered_part import BufferedPart
-from media_service.storage.crc32c import base64_of, from_base64, to_base64
+from media_service.storage.concurrency import for_each
+from media_service.storage.crc32c_combine import base64_of, from_base64, to_base64
 from media_service.storage.driver import (
     Driver,
     ExpectedRange,
@@ -50,7 +51,6 @@ from media_service.storage.drivers.gcs.requests import (
     translate,
 )
 from media_service.storage.epoch_named_parts import EpochNamedParts
-from media_service.storage.parallel import for_each
 
 # A part is buffered in memory. 50 GiB are 6400 parts.
 PART = 8 << 20

@@ -35,7 +35,7 @@ from media_service.storage.driver import (
     StoredPart,
     require_blob,
 )
-from media_service.storage.drivers.local.files import (
+from media_service.storage.drivers.local.durable_files import (
     copy_range,
     locked,
     make_directories,
@@ -44,10 +44,10 @@ from media_service.storage.drivers.local.files import (
     translated,
     write_all,
 )
-from media_service.storage.drivers.local.join import join
+from media_service.storage.drivers.local.join_parts import join
 from media_service.storage.drivers.local.slots import Slot
 from media_service.storage.epoch_named_parts import EpochNamedParts
-from media_service.storage.no_signed_requests import NoSignedRequests
+from media_service.storage.unsigned_driver import UnsignedDriver
 
 # The threads wait for the disk, not for a core: many small uploads sync at the same time.
 THREADS = 32
@@ -153,7 +153,7 @@ class LocalPartWriter:
                 os.close(fd)
 
 
-class LocalDriver(NoSignedRequests, EpochNamedParts):
+class LocalDriver(UnsignedDriver, EpochNamedParts):
     """Keeps blobs below the directory `root`."""
 
     limits = PartLimits()

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from media_service.storage.concurrency import for_each
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.drivers.s3.client import translated
-from media_service.storage.drivers.s3.join import MIN_PART
-from media_service.storage.parallel import for_each
+from media_service.storage.drivers.s3.complete_multipart import MIN_PART
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -21,7 +21,7 @@ PARALLEL = 8
 
 
 @dataclass(frozen=True, slots=True)
-class CopySource:
+class ObjectToCopy:
     """An object, of which the first `size` bytes are copied. `name`: its bucket and key."""
 
     key: str
@@ -43,12 +43,12 @@ async def copy_whole(
 
 
 async def copy_ranges(
-    client: "S3Client", sources: Sequence[CopySource], target: Mapping[str, Any]
+    client: "S3Client", sources: Sequence[ObjectToCopy], target: Mapping[str, Any]
 ) -> list[StoredPart]:
     """Copies the sources, one after the other, as parts of an open multipart upload. `target`: its
     bucket, key and id. Raises DataLoss if a source is gone."""
 
-    async def copy(item: tuple[int, CopySource, range]) -> StoredPart:
+    async def copy(item: tuple[int, ObjectToCopy, range]) -> StoredPart:
         number, source, span = item
         request = dict(target)
         # S3 refuses a range of a smaller object. Without a range, another object under the source's

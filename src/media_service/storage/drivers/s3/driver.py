@@ -28,7 +28,8 @@ from media_service.errors import DataLoss, MediaError, Unavailable
 from media_service.failpoints import failpoint
 from media_service.storage.buffer import Buffer
 from media_service.storage.buffered_part import BufferedPart
-from media_service.storage.crc32c import base64_of, from_base64, to_base64
+from media_service.storage.concurrency import for_each
+from media_service.storage.crc32c_combine import base64_of, from_base64, to_base64
 from media_service.storage.driver import (
     Driver,
     ExpectedRange,
@@ -52,7 +53,7 @@ from media_service.storage.drivers.s3.client import (
     translated,
     unavailable,
 )
-from media_service.storage.drivers.s3.join import MIB, MIN_PART, join, list_parts
+from media_service.storage.drivers.s3.complete_multipart import MIB, MIN_PART, join, list_parts
 from media_service.storage.drivers.s3.location import S3Location
 from media_service.storage.drivers.s3.multipart_uploads import (
     MultipartUpload,
@@ -61,8 +62,7 @@ from media_service.storage.drivers.s3.multipart_uploads import (
     parts_by_upload,
     upload_of_part,
 )
-from media_service.storage.drivers.s3.send_queue import SendQueue
-from media_service.storage.parallel import for_each
+from media_service.storage.drivers.s3.send_limiter import SendLimiter
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -113,7 +113,7 @@ class S3Driver:
         self.location = location
         self._read_seconds = read_seconds
         # Enough for every attempt to time out, and for the bytes on a slow network.
-        self._send_queue = SendQueue((ATTEMPTS + 1) * read_seconds)
+        self._send_queue = SendLimiter((ATTEMPTS + 1) * read_seconds)
         self._bucket = location.bucket
         self._prefix = location.prefix
         self._stack = AsyncExitStack()
@@ -200,7 +200,7 @@ class S3Driver:
             return False
         await require_blob(source, source_key, size)
         if size > s3_copy.WHOLE:
-            whole = s3_copy.CopySource(source_key, source.name(source_key), size)
+            whole = s3_copy.ObjectToCopy(source_key, source.name(source_key), size)
             await self._copy_ranges(key, [whole], content_type)
             return True
         client, target = await self._client(), self.name(key) | self._properties(content_type)
@@ -349,13 +349,15 @@ class S3Driver:
     ) -> None:
         """Makes an object of the parts of each multipart upload, and the blob of these objects."""
 
-        async def joined(share: tuple[MultipartUpload, Sequence[StoredPart]]) -> s3_copy.CopySource:
+        async def joined(
+            share: tuple[MultipartUpload, Sequence[StoredPart]],
+        ) -> s3_copy.ObjectToCopy:
             upload, parts = share
             size = sum(part.size for part in parts)
             # If another process was faster, the first key has the whole blob by now. It begins
             # with the same bytes, and only these are copied.
             await self._join(upload, parts, size, whole)
-            return s3_copy.CopySource(upload.key, self.name(upload.key), size)
+            return s3_copy.ObjectToCopy(upload.key, self.name(upload.key), size)
 
         sources = await for_each(joined, list(shares.items()), PARALLEL)
         failpoint("s3.pieces.after")
@@ -363,7 +365,7 @@ class S3Driver:
             await self._copy_ranges(key, sources, await self._type_of(key))
 
     async def _copy_ranges(
-        self, key: str, sources: Sequence[s3_copy.CopySource], content_type: str
+        self, key: str, sources: Sequence[s3_copy.ObjectToCopy], content_type: str
     ) -> None:
         """Makes one object of others."""
         client = await self._client()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 CONCURRENT = 64
 
 
-class SendQueue:
+class SendLimiter:
     """The SDK waits without limit for a store to accept bytes. So each request may take `seconds`
     from when it starts, however long the queue is. A waiting request gives up only if no other one
     has finished for `seconds`. Raises TimeoutError."""

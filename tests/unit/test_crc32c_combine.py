@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import media_service_client.crc32c
-from media_service.storage.crc32c import combine, zeros
+from media_service.storage.crc32c_combine import combine, zeros
 
 Combine = Callable[[int, int, int], int]
 # The client must not import the server, and the server's storage must not import gRPC.

@@ -46,7 +46,7 @@ def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) ->
         "port": config.rest_port,
         "downstream_tls": downstream_tls(config),
         "upstream_tls": upstream_tls(config),
-        "lua": (TEMPLATES / "face.lua").read_text(),
+        "lua": (TEMPLATES / "http_translation.lua").read_text(),
         "descriptors": base64.b64encode(descriptors.SerializeToString()).decode(),
         "services": [f"{PACKAGE}.{service.name}" for service in services(descriptors)],
         "cors": cors(config.cors_origins),

@@ -8,7 +8,7 @@ import click
 from google.protobuf.json_format import MessageToDict
 
 from media_service.cli import output
-from media_service.cli.connection import client_command
+from media_service.cli.client_command import client_command
 from media_service_client import Client, Media, MediaServiceError
 
 PAGE = 50

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 import click
 import uvloop
 
-from media_service.cli.files import allow_open_files
-from media_service.cli.malloc import keep_buffers
+from media_service.cli.malloc_tuning import keep_buffers
+from media_service.cli.open_file_limit import allow_open_files
 from media_service.config import Config, ConfigError, load
 from media_service.errors import MediaError
 from media_service.failpoints import VARIABLE, arm

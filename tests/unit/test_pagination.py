@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from media_service.rpc.pages import PAGE_BYTES, each, page, page_size
+from media_service.rpc.pagination import PAGE_BYTES, each, page, page_size
 
 
 def text(size: int) -> StringValue:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from media_service.storage.driver import PartName, SignedRequest
 
 
-class NoSignedRequests:
+class UnsignedDriver:
     """Base of drivers that sign nothing, so that all bytes pass through this service."""
 
     async def sign_part(

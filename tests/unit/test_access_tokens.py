@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from media_service.access.access_tokens import KEY_LIFETIME_SECONDS, MAX_TOKEN, TokenVerifier
 from media_service.access.principal import Principal
-from media_service.access.tokens import KEY_LIFETIME_SECONDS, MAX_TOKEN, TokenVerifier
 from media_service.errors import MediaError, Reason, Unauthenticated, Unavailable
 
 SECRET = "a secret of thirty-two bytes, ok!"

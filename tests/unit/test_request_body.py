@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media_service.errors import InvalidArgument, Reason, Unavailable
-from media_service.rpc.stream_body import body_chunks
+from media_service.rpc.request_body import body_chunks
 from media_service.storage.checksums import Checksums
 from media_service.uploads.model import Chunk
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from media_service.config import load
-from media_service.envoy import render
+from media_service.envoy_config import render
 from media_service.ids import new_id
 from tests.support.ports import free_port
 from tests.support.service import Service

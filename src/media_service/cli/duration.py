@@ -7,8 +7,8 @@ import click
 from media_service import config
 
 
-class Span(click.ParamType[timedelta]):
-    name = "span"
+class Duration(click.ParamType[timedelta]):
+    name = "duration"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
@@ -16,6 +16,6 @@ class Span(click.ParamType[timedelta]):
         if isinstance(value, timedelta):
             return value
         try:
-            return config.span(str(value))
+            return config.duration(str(value))
         except ValueError as error:
             self.fail(f"{value!r} is not allowed, it must be {error}", param, ctx)

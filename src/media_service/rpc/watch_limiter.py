@@ -14,7 +14,7 @@ from media_service.rpc.caller import caller
 T = TypeVar("T")
 
 
-class Watches:
+class WatchLimiter:
     """`most`: watches of one caller at a time. `life`: how long one lasts at most; then the client
     starts another."""
 

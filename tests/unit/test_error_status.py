@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media_service.errors import InvalidArgument, Reason
-from media_service.rpc.status import abort, to_status
+from media_service.rpc.error_status import abort, to_status
 
 LONG = st.sampled_from(["x", "é", "%", "\n", "🙂", "x é"]).map(lambda text: text * 100_000)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50) | LONG

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from media_service.failpoints import failpoint
 from media_service.storage.driver import StoredPart
-from media_service.storage.drivers.local.files import copy_range, too_short
+from media_service.storage.drivers.local.durable_files import copy_range, too_short
 from media_service.storage.drivers.local.slots import FLAGS, open_locked, taken_slots
 
 # The file that everything is copied into if no existing file can become the blob.

@@ -58,7 +58,7 @@ def is_loopback(address: str) -> bool:
 
 def own_token(settings: config.Config) -> str:
     """Returns a token for the current user, or "" without the signing key."""
-    from media_service.cli.signing import sign  # noqa: PLC0415 - PyJWT is slow to import
+    from media_service.cli.token_signing import sign  # noqa: PLC0415 - PyJWT is slow to import
 
     key = signing_key(settings)
     return sign(settings, key, getpass.getuser(), OWN_TOKEN_LIFETIME) if key else ""
