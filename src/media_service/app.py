@@ -1,5 +1,4 @@
-"""The composition root: which object is built from which, and in which order they start and
-stop."""
+"""The composition root: builds the objects from each other, and starts and stops them in order."""
 
 import asyncio
 import os
@@ -74,7 +73,7 @@ Opener = Callable[[str, str], BlobStore]
 
 @dataclass(frozen=True)
 class Base:
-    """What server and worker share."""
+    """What servers and workers share."""
 
     database: Database
     raw: BlobStore
@@ -107,7 +106,7 @@ async def base(config: Config, opener: Opener = open_store) -> AsyncIterator[Bas
 
 
 def setting(name: str) -> str:
-    """The variable that selects a store."""
+    """The setting that selects a store."""
     return f"MEDIA_STORAGE_{name.upper()}_URL"
 
 
@@ -134,8 +133,8 @@ async def check(opened: BlobStore) -> None:
 
 
 def link_keys(config: Config) -> Sequence[str]:
-    """The keys that links and page tokens are sealed with: their own, or one derived from the
-    secret of access tokens."""
+    """The keys of links and page tokens: the configured ones, or one derived from the secret of
+    access tokens."""
     if not config.link_keys and config.jwt_secret:
         return (key_from(config.jwt_secret),)
     return config.link_keys

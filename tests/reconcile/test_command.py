@@ -121,5 +121,5 @@ async def test_another_services_store_is_told(on_disk: Service, run: Run) -> Non
     for _ in range(120):
         await on_disk.driver.put(on_disk.store.key(new_id()), b"another's")
     done = await asyncio.to_thread(run, "--repair", "--older-than", "1s")
-    assert (done.returncode, "do not belong together" in done.stderr) == (2, True)
+    assert (done.returncode, "does not belong to this database" in done.stderr) == (2, True)
     assert len([info async for info in on_disk.driver.list("blobs/")]) == 120

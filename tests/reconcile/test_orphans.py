@@ -10,8 +10,8 @@ import pytest
 from media_service.db.database import Database
 from media_service.errors import MediaError, Unavailable
 from media_service.ids import new_id
-from media_service.reconcile.compare import STRANGERS
-from media_service.reconcile.model import GRACE, Kind, NotTheSame
+from media_service.reconcile.compare import MISMATCH_THRESHOLD
+from media_service.reconcile.model import GRACE, Kind, StoreMismatch
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.buffer import Buffer
 from media_service.storage.drivers.local.driver import LocalDriver
@@ -72,13 +72,13 @@ async def test_what_a_cut_off_put_left_beside_a_blob_is_an_orphan(
 
 
 async def test_another_services_store_is_told_and_not_emptied(on_disk: Service) -> None:
-    keys = [await orphan(on_disk) for _ in range(STRANGERS)]
-    with pytest.raises(NotTheSame, match="do not belong together"):
+    keys = [await orphan(on_disk) for _ in range(MISMATCH_THRESHOLD)]
+    with pytest.raises(StoreMismatch, match="does not belong to this database"):
         await on_disk.reconcile(repair=True)
     assert all([await on_disk.driver.stat(key) for key in keys])
     # With but one that is known it is the same service.
     await on_disk.upload()
-    assert len(await on_disk.reconcile()) == STRANGERS
+    assert len(await on_disk.reconcile()) == MISMATCH_THRESHOLD
 
 
 class HeldDriver(MemoryDriver):

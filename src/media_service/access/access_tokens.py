@@ -45,7 +45,7 @@ class TokenVerifier:
 
     def __init__(self, *, secret: str, jwks: str, issuer: str, audience: str) -> None:
         if not secret and not jwks:
-            raise ValueError("set MEDIA_JWT_SECRET or MEDIA_JWT_JWKS: without, no token is valid")
+            raise ValueError("set MEDIA_JWT_SECRET or MEDIA_JWT_JWKS to verify tokens")
         self._secret = secret
         self._issuer = issuer
         self._audience = audience
@@ -80,23 +80,23 @@ class TokenVerifier:
             )
         except jwt.ExpiredSignatureError:
             raise Unauthenticated(
-                Reason.TOKEN_EXPIRED, "The token has expired; get a new one."
+                Reason.TOKEN_EXPIRED, "The token has expired. Get a new one."
             ) from None
         except jwt.PyJWTError as error:
             raise invalid(str(error).rstrip(".")) from None
 
     async def _key(self, header: dict[str, Any]) -> tuple[Any, list[str]]:
-        """The key a token names, and the only algorithms that key may be used with."""
+        """The key that a token names, and the only algorithms that the key may be used with."""
         if header.get("alg") == "HS256" and self._secret:
             return self._secret, ["HS256"]
-        # A tuple: what stands in the header may be anything, also unhashable.
+        # A tuple, because the value in the header may be of any type, even unhashable.
         if header.get("alg") in ("RS256", "ES256", "EdDSA") and self._keys:
             return await self._keys.find(header.get("kid")), [header["alg"]]
-        raise jwt.InvalidAlgorithmError("its algorithm is not accepted here")
+        raise jwt.InvalidAlgorithmError("its algorithm is not accepted")
 
 
 def principal_from(claims: dict[str, Any], own_issuer: str) -> Principal:
-    """`own_issuer`: the configured one, whose users are known by their subject alone."""
+    """`own_issuer`: the configured issuer, whose users are identified by their subject alone."""
     subject, org, roles = claims["sub"], claims.get("org", ""), claims.get("roles", [])
     issuer = "" if own_issuer else claims.get("iss", "")
     scope = claims.get("scope")
@@ -105,7 +105,7 @@ def principal_from(claims: dict[str, Any], own_issuer: str) -> Principal:
     if scope is not None and not isinstance(scope, str):
         raise invalid("`scope` must be a string of permissions separated by spaces")
     if not isinstance(issuer, str) or "|" in (issuer if issuer or own_issuer else subject):
-        # Or a user could be taken for that of another issuer.
+        # Otherwise a user could be mistaken for one of another issuer.
         raise invalid("`iss`, or `sub` without `iss`, must be a string without `|`")
     return Principal(
         subject=subject,
@@ -124,7 +124,7 @@ class KeySet:
         self._location = location
         self._keys: dict[str | None, jwt.PyJWK] = {}
         self._loaded = 0.0
-        self._retry = 0.0  # callers do not wait, one after the other, for keys that cannot be read
+        self._retry = 0.0  # callers do not queue for keys that cannot be read
         self._lock = asyncio.Lock()
 
     async def find(self, key_id: str | None) -> jwt.PyJWK:
@@ -143,7 +143,7 @@ class KeySet:
         if key_id is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         if key_id not in self._keys:
-            raise jwt.InvalidKeyError("it names a key that is not known")
+            raise jwt.InvalidKeyError("it names an unknown key")
         return self._keys[key_id]
 
     def _load(self) -> dict[str | None, jwt.PyJWK]:
@@ -160,6 +160,4 @@ class KeySet:
 
 
 def unreadable() -> Unavailable:
-    return Unavailable(
-        Reason.KEYS_UNAVAILABLE, "The keys that tokens are checked with cannot be read."
-    )
+    return Unavailable(Reason.KEYS_UNAVAILABLE, "The public keys of MEDIA_JWT_JWKS cannot be read.")

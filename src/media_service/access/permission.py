@@ -1,4 +1,4 @@
-"""What a caller may be allowed to do, named as in the rules of the contract."""
+"""Permissions, named as in the rules of the contract."""
 
 from enum import StrEnum
 

@@ -52,8 +52,8 @@ def decided() -> None:
 def authorize(
     principal: Principal, permission: Permission, thing: T | None, missing: MediaError
 ) -> T:
-    """The thing, if the caller has the permission on it. Raises `missing` if not, or if there is
-    no such thing: what a caller may not see does not exist for them."""
+    """The resource, if the caller has the permission on it. Raises `missing` if the caller does not
+    have it or there is no such resource: callers cannot tell one from the other."""
     decided()
     if thing is None or not permits(principal, permission, thing.owner):
         raise missing
@@ -77,7 +77,7 @@ def owned_by(owner: Owner, alias: str) -> Condition:
 
 
 def check_owner(creator: Owner, wanted: Owner | None) -> None:
-    """Whether a caller may create something for the owner that they name, if they name one.
+    """Checks the owner that the caller names for a new resource, if any.
 
     Raises PermissionDenied (OWNER_NOT_ALLOWED).
     """
@@ -89,14 +89,14 @@ def check_owner(creator: Owner, wanted: Owner | None) -> None:
 
 
 def creator(principal: Principal, permission: Permission) -> Owner:
-    """Who owns what the caller creates."""
+    """The owner of a resource that the caller creates."""
     decided()
     return principal.owner
 
 
 def combine(base: Owned, other: T | None, missing: MediaError) -> T:
-    """The other thing, if it may become part of what is made of `base`: whoever may see the result
-    sees both, so they must have the same owner. Raises `missing` if not, or if there is none."""
+    """The other media, if it may become part of a rendition of `base`. Its readers see both, so
+    both must have the same owner. Raises `missing` if not, or if there is none."""
     if other is None or other.owner != base.owner:
         raise missing
     return other

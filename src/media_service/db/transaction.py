@@ -1,8 +1,7 @@
-"""The one door through which a change takes along what follows from it.
+"""Transactions, and what must be committed with a change or follow its commit.
 
-A use case changes its rows by its own queries and names here what follows: `enqueue` accepts jobs
-in the same transaction, `emit` wakes those who wait for the change once it is committed. Anything
-else that must be committed with a change, or must follow its commit, enters here, too.
+A use case changes rows with its own queries. `enqueue` adds jobs in the same transaction, and
+`emit` wakes listeners after the commit.
 """
 
 from typing import LiteralString, TypeAlias
@@ -23,8 +22,8 @@ Query: TypeAlias = LiteralString | bytes | SQL | Composed
 
 
 class Connection:
-    """A connection on which every statement commits by itself. Emitted events go out when the block
-    that opened it ends, also by an error: the statements before it are committed."""
+    """A connection on which every statement commits by itself. Emitted events are sent when the
+    block that opened it ends, even by an error, because earlier statements are committed."""
 
     def __init__(self, connection: AsyncConnection[DictRow]) -> None:
         self._connection = connection
@@ -39,8 +38,8 @@ class Connection:
 
 
 class Transaction(Connection):
-    """A connection inside one transaction. Emitted events go out after the commit, and never after
-    a rollback. Raising `Rollback` inside rolls back and is no error."""
+    """A connection inside one transaction. Emitted events are sent after the commit, and never
+    after a rollback. Raising `Rollback` inside rolls back without an error."""
 
     async def enqueue(self, *jobs: NewJob) -> None:
         """Adds jobs. Workers can claim them after the commit."""

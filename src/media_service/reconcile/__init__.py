@@ -1,1 +1,1 @@
-"""Whether the rows of the database and the bytes in the stores agree, and mending it if not."""
+"""Finds and repairs differences between the rows of the database and the bytes in the stores."""

@@ -1,8 +1,8 @@
-"""Compares the rows with the bytes, in both directions. Changes nothing.
+"""Compares rows with bytes in both directions. Changes nothing.
 
-Rows come by key, in pages, and each one's object is looked for; objects come in whatever order the
-store lists them, and are looked up in the database, many at a time. So it takes the same memory for
-a hundred blobs as for a hundred million.
+Rows are read in pages, and the object of each is looked up in the store. Objects are listed by the
+store, and looked up in the database in batches. So the memory does not depend on the number of
+blobs.
 """
 
 import asyncio
@@ -21,32 +21,31 @@ from media_service.reconcile.model import (
     GRACE,
     Finding,
     Kind,
-    NamedBlob,
-    NotTheSame,
+    ReferencedBlob,
+    StoreMismatch,
     blob_id_of,
 )
 from media_service.reconcile.verify_blob import fault_of
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.driver import ObjectInfo, OpenBlob
 
-# Rows of a page, and objects that are looked up at a time.
+# Rows per page, and objects per query.
 BATCH = 1000
-# Blobs that are read at a time.
+# Blobs that are read concurrently.
 PARALLEL = 8
-# So many objects of which the database knows none are another service's.
-STRANGERS = 100
+# If the database knows none of so many objects, the store belongs to another service.
+MISMATCH_THRESHOLD = 100
 
-# What a store lists.
 T = TypeVar("T", ObjectInfo, OpenBlob)
 Report = Callable[[Finding], Awaitable[None]]
 Progress = Callable[[int, int], None]
 
 
 class Comparison:
-    """One store beside the rows about it.
+    """Compares one store with its rows.
 
-    `older_than`: what nobody names is told of only when it is so old. Every method calls `report`
-    for what it finds, several at a time. All raise Unavailable.
+    `older_than`: objects without a row are reported only at this age. Methods call `report` for
+    each finding, several at a time, and raise Unavailable.
     """
 
     def __init__(
@@ -58,17 +57,17 @@ class Comparison:
         self._older_than = older_than
 
     async def blobs(self, progress: Progress, *, checksums: bool = True) -> int:
-        """Finds MISSING, CORRUPT and RECOVERED blobs; returns how many there are in all.
+        """Finds MISSING, CORRUPT and RECOVERED blobs, and returns the number of all blobs.
 
-        `progress` is told bytes done, and in all. Without `checksums`, only those blobs are read
-        that a media is in quarantine for.
+        `progress` receives the bytes done and the bytes in total. Without `checksums`, only blobs
+        of quarantined media are read.
         """
         async with self._database.connection() as db:
             total = await queries.total_size(db, self._store.name)
         done = count = 0
         slots = asyncio.Semaphore(PARALLEL)
 
-        async def examine(blob: NamedBlob) -> None:
+        async def examine(blob: ReferencedBlob) -> None:
             nonlocal done
             try:
                 await self._examine(blob, read=checksums or blob.quarantined)
@@ -87,7 +86,7 @@ class Comparison:
             raise failed.exceptions[0] from None
         return count
 
-    async def _rows(self) -> AsyncGenerator[NamedBlob, None]:
+    async def _rows(self) -> AsyncGenerator[ReferencedBlob, None]:
         after = ""
         while True:
             async with self._database.connection() as db:
@@ -98,17 +97,17 @@ class Comparison:
                 return
             after = page[-1].key
 
-    async def _examine(self, blob: NamedBlob, *, read: bool) -> None:
+    async def _examine(self, blob: ReferencedBlob, *, read: bool) -> None:
         fault = await fault_of(self._store, blob, read=read)
         if fault is not None:
             missing = fault.reason == Reason.BLOB_MISSING
             kind, detail = Kind.MISSING if missing else Kind.CORRUPT, fault.message
         elif blob.quarantined:
-            kind, detail = Kind.RECOVERED, "The stored bytes are all right again."
+            kind, detail = Kind.RECOVERED, "The stored bytes are intact again."
         else:
             return
-        # Bytes come before their row, and go after nothing refers to it. So if something still
-        # does, it was no purge that took them away before they were looked at.
+        # Bytes are stored before their row and deleted after the last reference. So if a reference
+        # still exists now, no purge has deleted the bytes.
         async with self._database.connection() as db:
             if await queries.get(db, blob.blob_id) is None:
                 return
@@ -118,49 +117,53 @@ class Comparison:
         )
 
     async def objects(self) -> int:
-        """Finds ORPHANED objects; returns how many objects there are in all.
+        """Finds ORPHANED objects, and returns the number of all objects.
 
-        Raises NotTheSame if the database knows none of many.
+        Raises StoreMismatch if the database knows none of many objects.
         """
-        count = strangers = 0
+        count = unknown = 0
         async for batch in batches(self._store.driver.list("blobs/")):
-            nobodys = await self._nobodys(batch, queries.named)
+            unreferenced = await self._unreferenced(batch, queries.referenced)
             count += len(batch)
-            strangers += len(nobodys)
-            if strangers == count >= STRANGERS:
-                raise NotTheSame(
-                    f"The store {self._store.name} and the database do not belong together: of the"
-                    f" first {count} objects there, it knows none."
+            unknown += len(unreferenced)
+            if unknown == count >= MISMATCH_THRESHOLD:
+                raise StoreMismatch(
+                    f"The store {self._store.name} does not belong to this database, which knows"
+                    f" none of its first {count} objects. Check the URLs of both."
                 )
-            for info in self._old(nobodys):
+            for info in self._old(unreferenced):
                 stored = f"{info.size} bytes, stored {info.modified:%Y-%m-%d %H:%M} UTC"
-                await self._report(self._unnamed(Kind.ORPHANED, info.key, stored))
+                await self._report(self._finding(Kind.ORPHANED, info.key, stored))
         return count
 
     async def open_blobs(self) -> None:
         """Finds ABANDONED open blobs."""
         async for batch in batches(self._store.driver.list_open()):
-            for opened in await self._nobodys(self._old(batch), queries.fed):
+            for opened in await self._unreferenced(self._old(batch), queries.in_use):
                 since = f"untouched since {opened.modified:%Y-%m-%d %H:%M} UTC"
-                await self._report(self._unnamed(Kind.ABANDONED, opened.key, since, opened.session))
+                await self._report(self._finding(Kind.ABANDONED, opened.key, since, opened.session))
 
     def _old(self, listed: Sequence[T]) -> list[T]:
         before = now() - self._older_than
         return [one for one in listed if one.modified < before]
 
-    async def _nobodys(self, listed: Sequence[T], somebodys: queries.Somebodys) -> list[T]:
+    async def _unreferenced(
+        self, listed: Sequence[T], find_referenced: queries.FindReferenced
+    ) -> list[T]:
         if not listed:
             return []
         async with self._database.connection() as db:
-            theirs = await somebodys(db, [(one.key, blob_id_of(one.key)) for one in listed])
-        return [one for one in listed if one.key not in theirs]
+            referenced = await find_referenced(
+                db, [(one.key, blob_id_of(one.key)) for one in listed]
+            )
+        return [one for one in listed if one.key not in referenced]
 
-    def _unnamed(self, kind: Kind, key: str, detail: str, session: str = "") -> Finding:
+    def _finding(self, kind: Kind, key: str, detail: str, session: str = "") -> Finding:
         return Finding(kind, self._store.name, key, detail, (), blob_id_of(key), session)
 
 
 async def batches(listed: AsyncIterator[T]) -> AsyncGenerator[list[T], None]:
-    """What is listed, many at a time."""
+    """Groups the listed items into batches."""
     batch: list[T] = []
     async for one in listed:
         batch.append(one)

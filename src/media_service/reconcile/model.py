@@ -1,4 +1,4 @@
-"""What does not agree between the database and a store."""
+"""Differences between the database and a store."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,19 +10,19 @@ from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import blob_key
 
-# An upload in one step stores its bytes before its row, and an open blob may be older than its
-# row: what nobody names is left alone for so long.
+# Bytes are stored before their row, and blobs opened before theirs. So younger objects without a
+# row are ignored.
 GRACE = timedelta(hours=24)
-# What a media is quarantined for here, and what is taken back here.
+# The reasons for which reconcile quarantines media, and ends their quarantine.
 REASONS = (Reason.BLOB_MISSING, Reason.CHECKSUM_MISMATCH)
 
 
 class Kind(StrEnum):
-    MISSING = "MISSING"  # a row whose bytes are not there, or are more or fewer
-    CORRUPT = "CORRUPT"  # bytes that are not those that were stored
-    RECOVERED = "RECOVERED"  # the bytes of a quarantined media, which are all right again
-    ORPHANED = "ORPHANED"  # an object that no row names, nor will
-    ABANDONED = "ABANDONED"  # parts of an upload that is no more
+    MISSING = "MISSING"  # the bytes of a row do not exist, or have another size
+    CORRUPT = "CORRUPT"  # the bytes differ from those that were stored
+    RECOVERED = "RECOVERED"  # the bytes of a quarantined media are intact again
+    ORPHANED = "ORPHANED"  # an object that no row will ever refer to
+    ABANDONED = "ABANDONED"  # parts of an upload that no longer exists
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class NamedBlob:
-    """A blob that something refers to. `quarantined`: a media is in quarantine because of it."""
+class ReferencedBlob:
+    """A blob with references. `quarantined`: a media is in quarantine because of it."""
 
     blob_id: str
     key: str
@@ -49,13 +49,13 @@ class NamedBlob:
     quarantined: bool
 
 
-class NotTheSame(Exception):
+class StoreMismatch(Exception):
     """The database and the store do not belong to the same service."""
 
 
 def blob_id_of(key: str) -> str | None:
-    """Whose key it is, or that of a piece; None if it is not a blob's, such as what a crash left
-    beside one."""
+    """The id of the blob with this key, or whose piece has it. None if the key is of another form,
+    as of leftovers of a crash."""
     key = blob_key(key)
     name = key.rpartition("/")[2]
     try:

@@ -11,16 +11,16 @@ from media_service.db.transaction import Connection, Rollback, Transaction
 from media_service.errors import Fault
 from media_service.ids import new_id
 from media_service.media.model import MediaState
-from media_service.reconcile.model import REASONS, NamedBlob
+from media_service.reconcile.model import REASONS, ReferencedBlob
 from media_service.storage.checksums import Checksums
 
-# A key, and the id of the blob whose it is, if it is one's.
+# A key, and the id of its blob, if it has the form of a blob's key.
 Key = tuple[str, str | None]
-Somebodys = Callable[[Connection, Sequence[Key]], Awaitable[set[str]]]
+FindReferenced = Callable[[Connection, Sequence[Key]], Awaitable[set[str]]]
 
 REFERRED = referred(blob_references())
 REFERRED_KEY = f"exists (select from blobs b where b.key = o.key and {REFERRED})"
-# Bytes that are about to be removed, or on their way: rows without references have such a job.
+# Bytes that are being written or removed: rows without references have such a job.
 PLACED = """
     exists (
         select from blobs b
@@ -28,8 +28,8 @@ PLACED = """
         where b.key = o.key and b.reference_count = 0 and j.state in ('QUEUED', 'RUNNING')
     )
 """
-# An upload that failed because its store was away is kept until it expires: its bytes may come
-# back with the store.
+# An upload that failed because its store was unavailable is kept until it expires, since its bytes
+# may return with the store.
 LIVE = """
     exists (
         select from uploads u
@@ -51,13 +51,15 @@ SELECT = f"""
 """  # noqa: S608 - made of constants
 
 
-def record(row: Mapping[str, Any]) -> NamedBlob:
+def record(row: Mapping[str, Any]) -> ReferencedBlob:
     checksums = Checksums(row["crc32c"], row["sha256"])
-    return NamedBlob(row["blob_id"], row["key"], row["size_bytes"], checksums, row["quarantined"])
+    return ReferencedBlob(
+        row["blob_id"], row["key"], row["size_bytes"], checksums, row["quarantined"]
+    )
 
 
 async def total_size(db: Connection, store: str) -> int:
-    """Bytes that the store is to have."""
+    """The bytes that the store should have."""
     rows = await db.execute(
         "select coalesce(sum(size_bytes), 0)::bigint as size from blobs"
         " where store = %s and reference_count > 0",
@@ -67,10 +69,10 @@ async def total_size(db: Connection, store: str) -> int:
     return int(row["size"]) if row else 0
 
 
-async def page(db: Connection, store: str, after: str, limit: int) -> list[NamedBlob]:
-    """Blobs of the store that something refers to, by key, past the key `after`.
+async def page(db: Connection, store: str, after: str, limit: int) -> list[ReferencedBlob]:
+    """The referenced blobs of the store in the order of keys, after the key `after`.
 
-    One that waits for its UNLINK job is not among them: its bytes may go at any time.
+    Excludes blobs with a pending UNLINK job, whose bytes may be deleted at any time.
     """
     rows = await db.execute(
         SELECT.encode()
@@ -80,8 +82,8 @@ async def page(db: Connection, store: str, after: str, limit: int) -> list[Named
     return [record(row) async for row in rows]
 
 
-async def get(db: Connection, blob_id: str) -> NamedBlob | None:
-    """None if nothing refers to it any more."""
+async def get(db: Connection, blob_id: str) -> ReferencedBlob | None:
+    """None if nothing refers to the blob."""
     rows = await db.execute(
         SELECT.encode() + b"and b.blob_id = %(blob_id)s",
         {"reasons": list(REASONS), "blob_id": blob_id},
@@ -90,21 +92,21 @@ async def get(db: Connection, blob_id: str) -> NamedBlob | None:
     return record(row) if row else None
 
 
-async def named(db: Connection, objects: Sequence[Key]) -> set[str]:
-    """Which of these objects' keys are somebody's: something refers to the blob, or a job is about
-    to remove it, or an upload will become it. One statement, so that an upload which finishes
-    meanwhile is seen before or after, and never in between."""
+async def referenced(db: Connection, objects: Sequence[Key]) -> set[str]:
+    """Returns the keys that are in use: something refers to the blob, a job is about to remove it,
+    or an upload will become it. A single statement, so that an upload that finishes meanwhile is
+    seen either before or after."""
     return await matching(db, objects, f"{LIVE} or {PLACED} or {REFERRED_KEY}")
 
 
-async def fed(db: Connection, objects: Sequence[Key]) -> set[str]:
-    """Which of these open blobs' keys are somebody's: bytes may still come, or be joined. Of a blob
-    that is finished, what is open is left over."""
+async def in_use(db: Connection, objects: Sequence[Key]) -> set[str]:
+    """Returns the keys of open blobs that an upload may still write to or join. Open blobs of a
+    finished upload are leftovers."""
     return await matching(db, objects, f"{LIVE} or {PLACED}")
 
 
 async def matching(db: Connection, objects: Sequence[Key], condition: str) -> set[str]:
-    """`condition`: one of those above, about `o`."""
+    """`condition`: one of the above, about `o`."""
     query = "select o.key from unnest(%s::text[], %s::uuid[]) as o (key, blob_id) where "
     rows = await db.execute(
         (query + condition).encode(),
@@ -113,13 +115,13 @@ async def matching(db: Connection, objects: Sequence[Key], condition: str) -> se
     return {row["key"] async for row in rows}
 
 
-async def retire(tx: Transaction, store: str, key: Key, somebodys: Somebodys) -> bool:
-    """Sees to it that this blob's id will never be anybody's; rolls back if it is.
+async def retire(tx: Transaction, store: str, key: Key, find_referenced: FindReferenced) -> bool:
+    """Ensures that this blob id will never be used; rolls back if it is in use.
 
-    What stops whoever comes late is the unique id: a row in `uploads` refuses a session, and a row
-    in `blobs` refuses a media. Both rows stay, for there is no telling how late one comes. They are
-    added before it is asked whose the id is: the unique keys make this wait for a transaction that
-    is adding the same id, so either its rows are seen here, or it fails on these. An upload that
+    The unique id stops late transactions: a row in `uploads` refuses an upload, and a row in
+    `blobs` refuses a media. Both rows stay, because there is no limit to how late one may come.
+    They are inserted before the check: the unique keys make the inserts wait for a transaction that
+    is inserting the same id, so either its rows are seen here, or it fails on these. An upload that
     has ended keeps its id for ever, and no state leads back from an end.
     """
     await tx.execute(
@@ -133,14 +135,14 @@ async def retire(tx: Transaction, store: str, key: Key, somebodys: Somebodys) ->
         " values (%s, %s, %s, 0, 0, 0, true) on conflict do nothing",
         (key[1], store, key[0]),
     )
-    if await somebodys(tx, [key]):
+    if await find_referenced(tx, [key]):
         raise Rollback
     return True
 
 
 async def quarantine(db: Connection, blob_id: str, fault: Fault) -> list[str]:
-    """Takes every media out of service whose current version has these bytes; returns those that
-    were not so before. Who is in quarantine for another reason stays so for that one."""
+    """Quarantines every media whose current version has these bytes, and returns those that were
+    not quarantined before. Media that are quarantined for another reason keep that reason."""
     rows = await db.execute(
         """
         update media m

@@ -1,4 +1,4 @@
-"""Mends what a comparison found, as far as that can be done without losing anything."""
+"""Repairs findings as far as possible without losing data."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -18,7 +18,7 @@ from media_service.storage.blob_store import BlobStore
 
 
 class Repairer:
-    """Looks again before it does anything: what was found may have changed since."""
+    """Checks each finding again before it changes anything."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Repairer:
         self._older_than = older_than
 
     async def repair(self, finding: Finding) -> bool:
-        """Whether nothing is left of it. Raises Unavailable."""
+        """Whether the finding is resolved. Raises Unavailable."""
         match finding.kind:
             case Kind.MISSING | Kind.CORRUPT | Kind.RECOVERED:
                 return await self._settle(finding)
@@ -60,7 +60,7 @@ class Repairer:
                 await release(tx, blob.blob_id)
                 return True
             quarantined = await queries.quarantine(tx, blob.blob_id, fault)
-            # Nothing of what is in quarantine is public.
+            # Quarantined media must not be public.
             await tx.enqueue(*(NewJob(JobKind.PUBLISH, media_id) for media_id in quarantined))
             for media_id in quarantined:
                 tx.emit(MediaChanged(media_id))
@@ -78,34 +78,35 @@ class Repairer:
                 tx.emit(MediaChanged(media.media_id))
 
     async def _delete(self, finding: Finding) -> bool:
-        """Removes an object that nobody names, once nobody can.
+        """Deletes an object that no row refers to, after ensuring that none ever will.
 
-        An upload in one step stores its bytes first and adds its rows a moment later. A look at the
-        database would not do, however late: the rows may come right after it. So the blob's id is
-        retired first. From then on an upload that comes with it is refused, and its caller told; an
-        upload that had its rows in before keeps its bytes. What has no blob's id, such as the file
-        of a put that a crash cut off, no row can ever name.
+        An upload in one step stores its bytes first and adds its rows a moment later, so looking
+        for rows is not enough: they may be added right after. So the blob's id is retired first.
+        Then a late upload with this id is refused, and one that added its rows before keeps its
+        bytes. No row can refer to an object without a blob id, such as the file of a write that a
+        crash interrupted.
         """
         driver = self._stores[finding.store].driver
         found = await driver.stat(finding.key)
         if found is not None and found.modified > now() - self._older_than:
-            return False  # stored anew since it was listed
-        if not await self._retire(finding, queries.named):
+            return False  # stored again since it was listed
+        if not await self._retire(finding, queries.referenced):
             return True
         await driver.delete(finding.key)
         return True
 
     async def _abort(self, finding: Finding) -> bool:
-        """Removes the parts of an open blob that no upload has, once none can: as above."""
-        if await self._retire(finding, queries.fed):
+        """Removes the parts of an open blob without an upload, after retiring its id as `_delete`
+        does."""
+        if await self._retire(finding, queries.in_use):
             await self._stores[finding.store].driver.abort(finding.key, finding.session)
         return True
 
-    async def _retire(self, finding: Finding, somebodys: queries.Somebodys) -> bool:
-        """False if it is somebody's by now."""
+    async def _retire(self, finding: Finding, find_referenced: queries.FindReferenced) -> bool:
+        """False if the id is in use by now."""
         key = finding.key, finding.blob_id
         async with self._database.transaction() as tx:
             if finding.blob_id is None:
-                return not await somebodys(tx, [key])
-            return await queries.retire(tx, finding.store, key, somebodys)
+                return not await find_referenced(tx, [key])
+            return await queries.retire(tx, finding.store, key, find_referenced)
         return False  # rolled back

@@ -1,4 +1,4 @@
-"""Use cases of reconciling: what the command and the worker's sweep are made of."""
+"""Use cases of reconcile, for the command and for the periodic task of workers."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -11,8 +11,7 @@ from media_service.storage.blob_store import BlobStore
 
 
 class Reconciler:
-    """`stores`: by the name that rows have for them. `older_than`: what nobody names is left alone
-    for so long."""
+    """`stores`: by name. `older_than`: objects without a row are ignored until this age."""
 
     def __init__(
         self,
@@ -26,19 +25,19 @@ class Reconciler:
         self._repairer = Repairer(database, stores, older_than)
 
     def comparisons(self, report: Report) -> Mapping[str, Comparison]:
-        """One for each store, by its name."""
+        """One comparison for each store."""
         return {
             name: Comparison(self._database, store, report, self._older_than)
             for name, store in self._stores.items()
         }
 
     async def repair(self, finding: Finding) -> bool:
-        """Whether nothing is left of it. Raises Unavailable."""
+        """Whether the finding is resolved. Raises Unavailable."""
         return await self._repairer.repair(finding)
 
     async def abort_abandoned(self) -> int:
-        """Removes the parts of open blobs that no upload has; returns how many blobs. Harmless in
-        many processes at once: each looks again, and who comes second finds nothing to do."""
+        """Removes the parts of open blobs without an upload, and returns the number of blobs. Safe
+        in concurrent processes: each checks again before it removes anything."""
         aborted = 0
 
         async def abort(finding: Finding) -> None:

@@ -1,4 +1,4 @@
-"""Whether the bytes of one blob are those that its row tells of."""
+"""Checks whether the bytes of a blob match its row."""
 
 import asyncio
 import hashlib
@@ -6,17 +6,17 @@ import hashlib
 from crc32c import crc32c as crc32c_of
 
 from media_service.errors import DataLoss, Fault, Reason
-from media_service.reconcile.model import NamedBlob
+from media_service.reconcile.model import ReferencedBlob
 from media_service.storage.blob_store import HASH_CHUNK, BlobStore
 from media_service.storage.checksums import Checksums
 
 
-async def fault_of(store: BlobStore, blob: NamedBlob, *, read: bool) -> Fault | None:
-    """What is wrong with a blob: BLOB_MISSING or CHECKSUM_MISMATCH; None if it is all right, as far
-    as can be told, without `read`, from its size."""
+async def fault_of(store: BlobStore, blob: ReferencedBlob, *, read: bool) -> Fault | None:
+    """The fault of a blob: BLOB_MISSING or CHECKSUM_MISMATCH. None if the blob is intact, as far as
+    its size tells without `read`."""
     found = await store.driver.stat(blob.key)
     if found is None:
-        return missing("it is not in the store")
+        return missing("the object does not exist")
     if found.size != blob.size_bytes:
         return missing(f"it has {found.size} bytes instead of {blob.size_bytes}")
     if not read:
@@ -24,7 +24,7 @@ async def fault_of(store: BlobStore, blob: NamedBlob, *, read: bool) -> Fault | 
     try:
         actual = await checksums(store, blob)
     except DataLoss:
-        return missing("it could not be read to its end")
+        return missing("the object could not be read to its end")
     for name in ("crc32c", "sha256"):
         wanted, is_now = getattr(blob.checksums, name), getattr(actual, name)
         if wanted is not None and wanted != is_now:
@@ -44,8 +44,8 @@ def shown(checksum: int | bytes) -> str:
     return checksum.hex() if isinstance(checksum, bytes) else f"{checksum:08x}"
 
 
-async def checksums(store: BlobStore, blob: NamedBlob) -> Checksums:
-    """Of the bytes as they are now; SHA-256 only if there is one to compare with."""
+async def checksums(store: BlobStore, blob: ReferencedBlob) -> Checksums:
+    """The checksums of the current bytes. SHA-256 only if the row has one."""
     crc, digest = 0, hashlib.sha256()
     wanted = blob.checksums.sha256 is not None
 

@@ -1,4 +1,4 @@
-"""Requests that hold many: one result each, or all or none."""
+"""Errors in atomic batches."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Who makes the current call: set by the gate, read by servicers."""
+"""The caller of the current call: set by the gate, read by servicers."""
 
 from contextvars import ContextVar
 

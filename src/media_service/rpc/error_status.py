@@ -1,5 +1,5 @@
-"""How errors are reported: their gRPC code, HTTP status and details, by the rule that the contract
-has for their reason (error_reason.proto)."""
+"""Translates errors into gRPC codes, HTTP statuses and details, by the rules of their reasons in
+error_reason.proto."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,15 +18,14 @@ log = logging.getLogger(__name__)
 
 DOMAIN = "mediaservice"
 RETRY_SECONDS = 1
-# Bytes of metadata. Clients refuse more than 8 KiB in all, as they please: the message, which is
-# there twice, once in base64, the error's metadata, and the violations, by field.
-LONGEST_MESSAGE = 1024
-FACTS_ROOM = 1200
-VIOLATIONS_ROOM = 1800
-# Of these.
-LONGEST_NAME = 100
-LONGEST_TEXT = 1000
-# The rule of each reason.
+# Limits in bytes. Clients may refuse more than 8 KiB of metadata, which has the message twice, once
+# in base64, then the error's metadata and the field violations.
+MAX_MESSAGE_BYTES = 1024
+MAX_METADATA_BYTES = 1200
+MAX_VIOLATIONS_BYTES = 1800
+# Of a single entry.
+MAX_NAME_BYTES = 100
+MAX_TEXT_BYTES = 1000
 RULES: Mapping[str, ErrorRule] = {
     value.name: value.GetOptions().Extensions[error_reason_pb2.error]
     for value in ErrorReason.Value.DESCRIPTOR.values
@@ -39,20 +38,21 @@ def grpc_code(error: MediaError) -> grpc.StatusCode:
 
 
 def known(error: Exception) -> MediaError:
-    """An error that may be shown. Whatever is not ours is logged whole and shown opaque."""
+    """An error that may be shown to callers. Any other exception is logged and replaced by
+    INTERNAL."""
     if isinstance(error, MediaError):
         return error
     error_id = new_id()
     log.error("internal error %s", error_id, exc_info=error)
     return Internal(
         Reason.INTERNAL,
-        f"The service has a bug. Quote {error_id} when you report it.",
+        f"An internal error occurred. Report it to the operator with the id {error_id}.",
         error_id=error_id,
     )
 
 
 def fault_status(reason: str, message: str) -> status_pb2.Status:
-    """Why something ended as FAILED, as google.rpc.Status."""
+    """The reason of a FAILED resource, as google.rpc.Status."""
     status = status_pb2.Status(code=RULES.get(reason, RULES[Reason.INTERNAL]).code, message=message)
     pack(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
     return status
@@ -65,12 +65,12 @@ def pack(status: status_pb2.Status, detail: object) -> None:
 
 
 def message_of(error: MediaError) -> str:
-    return cut(error.message, LONGEST_MESSAGE)
+    return cut(error.message, MAX_MESSAGE_BYTES)
 
 
 def cut(text: str, room: int) -> str:
-    """The beginning of a text that takes at most `room` bytes in metadata, where all but printable
-    ASCII is percent-encoded."""
+    """The beginning of a text, of at most `room` bytes in metadata, where everything except
+    printable ASCII is percent-encoded."""
     taken = 0
     for at, character in enumerate(text):
         plain = " " <= character <= "~" and character != "%"
@@ -81,9 +81,9 @@ def cut(text: str, room: int) -> str:
 
 
 def fitting(pairs: Iterable[tuple[str, str]], room: int) -> Iterator[tuple[str, str]]:
-    """The first of some names and texts, cut, that take at most `room` bytes together."""
+    """The first pairs of names and texts, shortened, that take at most `room` bytes together."""
     for pair in pairs:
-        name, text = cut(pair[0], LONGEST_NAME), cut(pair[1], LONGEST_TEXT)
+        name, text = cut(pair[0], MAX_NAME_BYTES), cut(pair[1], MAX_TEXT_BYTES)
         room -= len(name.encode()) + len(text.encode())
         if room < 0:
             return
@@ -91,17 +91,17 @@ def fitting(pairs: Iterable[tuple[str, str]], room: int) -> Iterator[tuple[str, 
 
 
 def to_status(error: MediaError) -> status_pb2.Status:
-    """google.rpc.Status with ErrorInfo, and BadRequest or RetryInfo where they say more. What a
-    caller gave may be in them: all that is long is cut, so that it fits into metadata."""
+    """google.rpc.Status with ErrorInfo, and BadRequest or RetryInfo if they apply. Long values are
+    shortened to fit into metadata, because they may contain input of the caller."""
     status = status_pb2.Status(code=RULES[error.reason].code, message=message_of(error))
-    facts = dict(fitting(error.metadata.items(), FACTS_ROOM))
+    metadata = dict(fitting(error.metadata.items(), MAX_METADATA_BYTES))
     pack(
         status,
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=facts),
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata),
     )
     if isinstance(error, InvalidArgument) and error.fields:
         request = error_details_pb2.BadRequest()
-        for field, description in fitting(error.fields, VIOLATIONS_ROOM):
+        for field, description in fitting(error.fields, MAX_VIOLATIONS_BYTES):
             request.field_violations.add(field=field, description=description)
         pack(status, request)
     if RULES[error.reason].retriable:
@@ -111,7 +111,7 @@ def to_status(error: MediaError) -> status_pb2.Status:
 
 
 def http_headers(error: MediaError) -> Iterator[tuple[str, str]]:
-    """What HTTP says about this error in its status and headers, as Envoy's Lua sets them."""
+    """The HTTP status and headers of the error, which Envoy's Lua script sets."""
     rule = RULES[error.reason]
     yield "x-http-status", str(rule.http_status)
     if rule.code == code_pb2.UNAUTHENTICATED:
@@ -125,7 +125,8 @@ def http_headers(error: MediaError) -> Iterator[tuple[str, str]]:
 
 
 async def abort(context: "grpc.aio.ServicerContext[Any, Any]", error: MediaError) -> None:
-    """Ends the call with the error. One abort carries details and headers, or Envoy loses some."""
+    """Ends the call with the error. A single abort carries details and headers, because Envoy would
+    lose some otherwise."""
     details = to_status(error).SerializeToString()
     trailers = (("grpc-status-details-bin", details), *http_headers(error))
     await context.abort(grpc_code(error), message_of(error), trailers)

@@ -1,5 +1,5 @@
-"""What every call passes: authentication, scope, field rules, the access guard, audit, and the
-translation of errors. All of it follows the contract's descriptors; no method is special."""
+"""The gate that every call passes: authentication, scope, field rules, the access guard, audit, and
+error translation. It follows the contract's descriptors, so no method is special."""
 
 import asyncio
 import logging
@@ -30,22 +30,22 @@ audit_log = logging.getLogger("media_service.audit")
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
-# That one line of the audit log names: as many as a batch may have.
-MOST_SUBJECTS = 1000
+# How many resources a line of the audit log names: as many as a batch may have.
+MAX_SUBJECTS = 1000
 
 
 @dataclass
 class Record:
-    """One line of the audit log: who did what to which, and how it ended."""
+    """One line of the audit log: who did what to which resource, with which outcome."""
 
     action: str
     subject: str = "-"
     outcome: str = "OK"
 
     def note(self, message: Any) -> None:
-        """What a request names, or the response it makes; of a batch, what its parts name."""
+        """Records the resource that a message names; for a batch, those of its items."""
         if self.action and isinstance(message, Message):
-            named = [subject_of(message)] if subject_of(message) else subjects_of_parts(message)
+            named = [subject_of(message)] if subject_of(message) else subjects_of_items(message)
             self.subject = ",".join(named) or self.subject
 
     def write(self) -> None:
@@ -63,31 +63,31 @@ class Record:
 
 
 def subject_of(message: Message) -> str:
-    """The id of what a message is about; empty if it does not say."""
+    """The id of the message's resource; empty if it names none."""
     ids = (getattr(message, name, "") for name in ("job_id", "upload_id", "media_id"))
     return next(filter(None, ids), "") or subject_of_result(message)
 
 
 def subject_of_result(message: Message) -> str:
-    """The id in the one result of a request of a batch."""
+    """The id in a result of a batch."""
     oneof = message.DESCRIPTOR.oneofs_by_name.get("result")
     name = message.WhichOneof("result") if oneof else None
     return subject_of(getattr(message, name)) if name else ""
 
 
-def subjects_of_parts(message: Message) -> list[str]:
-    """Of the messages in its lists, each once."""
+def subjects_of_items(message: Message) -> list[str]:
+    """The distinct ids in the lists of a message."""
     lists = [
         value
         for field, value in message.ListFields()
         if field.is_repeated and field.message_type and not isinstance(value, Mapping)
     ]
-    named = (subject_of(part) for parts in lists for part in parts[:MOST_SUBJECTS])
-    return list(dict.fromkeys(filter(None, named)))[:MOST_SUBJECTS]
+    named = (subject_of(item) for items in lists for item in items[:MAX_SUBJECTS])
+    return list(dict.fromkeys(filter(None, named)))[:MAX_SUBJECTS]
 
 
 class Gate:
-    """Servicers are registered through the gate, which wraps each of their handlers, once."""
+    """Wraps each handler of the servicers that are registered through it."""
 
     def __init__(
         self,
@@ -102,11 +102,11 @@ class Gate:
         self._tickets = tickets
         self._validator = FieldValidator()
 
-    # What generated code calls to register a servicer. Interceptors would do too, but gRPC runs
-    # them anew for every call.
+    # Generated code calls these methods to register a servicer. Interceptors would cost more: gRPC
+    # runs them for every call.
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
-        """The same handlers come by name right after."""
+        """Ignored: generated code registers the same handlers by name right after."""
 
     def add_registered_method_handlers(
         self, service: str, handlers: Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
@@ -171,7 +171,8 @@ class Gate:
             principal = await self._tickets.redeem(request.ticket, watched)
         elif not token:
             raise Unauthenticated(
-                Reason.TOKEN_MISSING, "Send a token: `authorization: Bearer <token>`."
+                Reason.TOKEN_MISSING,
+                "The call has no access token. Send the header `authorization: Bearer TOKEN`.",
             )
         else:
             principal = await self._verifier.verify(token)
@@ -191,19 +192,19 @@ class Gate:
     async def _check_first(
         self, pieces: AsyncIterator[wire.Piece], record: Record
     ) -> AsyncGenerator[wire.Piece, None]:
-        """Checks what a stream says of itself; later messages carry only content."""
+        """Checks the first message of a stream. Later messages carry only content."""
         first = True
         async for piece in pieces:
             if first:
                 self._check(piece.message, record)
                 first = False
             yield piece
-            del piece  # ten thousand streams that rest would each hold their last one
+            del piece  # otherwise each idle stream would hold its last message
 
 
 def reading(call: Callable[[Any, Context], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """The same, with messages that are let go of once they are handed on. gRPC's own iterator keeps
-    each until the next one is there."""
+    """Returns a handler that reads messages one by one and keeps none. gRPC's own iterator keeps
+    each message until the next one arrives."""
 
     async def messages(context: Context) -> AsyncGenerator[wire.Piece, None]:
         while (message := await context.read()) is not grpc.aio.EOF:
@@ -217,7 +218,7 @@ def reading(call: Callable[[Any, Context], Awaitable[Any]]) -> Callable[..., Awa
 
 
 def closing(behavior: Any) -> Callable[[AsyncGenerator[wire.Piece, None], Context], Awaitable[Any]]:
-    """The same, with its pieces closed at the end, however it ends."""
+    """Returns a handler that always closes its messages at the end."""
 
     async def call(pieces: AsyncGenerator[wire.Piece, None], context: Context) -> Any:
         async with aclosing(pieces):

@@ -1,5 +1,5 @@
-"""HTTP headers in gRPC metadata: Envoy hands request headers in as metadata, and its Lua turns
-what is sent back into the status and headers of the HTTP answer."""
+"""HTTP headers in gRPC metadata: Envoy passes request headers as metadata, and its Lua script turns
+response metadata into the HTTP status and headers."""
 
 import base64
 import logging
@@ -15,15 +15,15 @@ from media_service.storage.checksums import Checksums
 
 log = logging.getLogger(__name__)
 
-# Characters of a header that has to be parsed; digests of every algorithm there is fit.
-LONGEST_HEADER = 1024
-# A key begins where it cannot go on to the left: tried at each of its letters, a long one takes
-# time in the square of its length.
+# Characters of a header. Digests of all algorithms together are shorter.
+MAX_HEADER_LENGTH = 1024
+# The lookbehind tries a key only at its first letter. Trying each of its letters would take
+# quadratic time.
 DIGEST = re.compile(r"(?<![a-z0-9-])([a-z0-9-]+)\s*=\s*:([^:]*):")
 
 
 def request_headers(context: Any) -> Mapping[str, str]:
-    """The request's metadata by lower-case name; of a repeated one, the first."""
+    """The request's metadata by lower-case name; the first value of a repeated name."""
     headers: dict[str, str] = {}
     for key, value in context.invocation_metadata() or ():
         if isinstance(value, str):
@@ -41,12 +41,13 @@ def is_head(headers: Mapping[str, str]) -> bool:
 
 
 async def cut(context: Any, error: MediaError) -> None:
-    """Breaks an answer off after it has begun, so that HTTP clients see a cut, not an end.
+    """Aborts an answer after it has begun, so that HTTP clients notice that it is incomplete.
 
-    Envoy ends such an answer as if it were whole, and an HTTP/1.1 client waits for the rest. It
-    resets the stream if the trailers have more entries than it takes (100, see envoy.yaml).
+    Otherwise, Envoy ends such an answer as if it were complete, and an HTTP/1.1 client waits for
+    the rest. It resets the stream if the trailers have more entries than its limit (100, see
+    envoy.yaml).
     """
-    log.error("an answer broke off: %s", error.message)
+    log.error("an answer was cut off: %s", error.message)
     excess = tuple((f"x-cut-{number}", "1") for number in range(110))
     await context.abort(grpc_code(error), message_of(error), excess)
 
@@ -81,8 +82,8 @@ def boolean_header(headers: Mapping[str, str], name: str) -> bool:
 def digest_header(headers: Mapping[str, str], name: str) -> Checksums:
     """The checksums in a Content-Digest or Repr-Digest (RFC 9530): sha-256, crc32c."""
     text = headers.get(name.lower(), "")
-    if len(text) > LONGEST_HEADER:
-        raise bad_header(name, f"at most {LONGEST_HEADER} characters long")
+    if len(text) > MAX_HEADER_LENGTH:
+        raise bad_header(name, f"at most {MAX_HEADER_LENGTH} characters long")
     sha256 = crc32c = None
     for algorithm, encoded in DIGEST.findall(text):
         try:
@@ -101,7 +102,7 @@ def digest_header(headers: Mapping[str, str], name: str) -> Checksums:
 
 
 def repr_digest(checksums: Checksums) -> str:
-    """A Repr-Digest of what is known."""
+    """A Repr-Digest of the known checksums."""
     digests = []
     if checksums.sha256 is not None:
         digests.append(f"sha-256=:{base64.b64encode(checksums.sha256).decode()}:")

@@ -1,4 +1,4 @@
-"""Idempotency keys as callers send them: a `request_id`, or the header `Idempotency-Key`."""
+"""Idempotency keys of requests: the field `request_id`, or the header `Idempotency-Key`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 def request_key(
     headers: Mapping[str, str], method: str, request_id: str, content: Message
 ) -> RequestKey | None:
-    """The key of a call whose content is `content`; None if it has none.
+    """The key of a call with this content; None if the call has no key.
 
     Raises InvalidArgument: INVALID_HEADER, or INVALID_FIELD if header and field differ.
     """
@@ -32,7 +32,7 @@ def request_key(
 
 
 def header_key(headers: Mapping[str, str]) -> str:
-    """Empty if there is none. Of a UUID, upper and lower case are the same."""
+    """Empty if there is none. UUIDs are not case-sensitive."""
     text = headers.get(HEADER.lower())
     if text is None:
         return ""
@@ -48,7 +48,7 @@ def key_of(method: str, key: str, content: Message) -> RequestKey | None:
 
 
 def item_keys(header: str, request_ids: Sequence[str]) -> list[str]:
-    """The keys of the requests of a batch: their own, or the header's with their positions."""
+    """The keys of the requests of a batch: their own, or the header's with their indexes."""
     return [
         request_id.lower() or (f"{header}/{position}" if header else "")
         for position, request_id in enumerate(request_ids)

@@ -1,4 +1,4 @@
-"""JobService: messages in, service calls, messages out."""
+"""Servicer of JobService: converts messages and calls the use cases."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing

@@ -1,4 +1,4 @@
-"""MediaService: messages in, service calls, messages out."""
+"""Servicer of MediaService: converts messages and calls the use cases."""
 
 from typing import Any, TypeAlias
 

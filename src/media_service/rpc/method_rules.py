@@ -1,4 +1,4 @@
-"""What the contract says of each method, read from the descriptors."""
+"""The rules of each method, read from the contract's descriptors."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from mediaservice.v1 import rule_pb2
 @dataclass(frozen=True, slots=True)
 class MethodRule:
     """`permission` empty: public. `audit` empty: not audited. `resource`: the request field that
-    names the resource. `ticket`: whether a ticket for the resource may take the place of a token.
-    `request`: the messages it takes."""
+    names the resource. `ticket`: whether a watch ticket can replace the token. `request`: the type
+    of request messages."""
 
     permission: str
     audit: str
@@ -25,7 +25,7 @@ class MethodRule:
 def read_rules(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodRule]:
     """Rules by method path, such as "/mediaservice.v1.MediaService/GetMedia".
 
-    Raises `ValueError` for a method that has no rule: such a server does not start.
+    Raises ValueError for a method without a rule, so that the server does not start.
     """
     rules = {}
     for service in services:

@@ -12,7 +12,7 @@ from mediaservice.v1 import upload_pb2
 from python_multipart.multipart import MultipartParser
 
 from media_service.errors import InvalidArgument, Reason, Unavailable
-from media_service.rpc.http import LONGEST_HEADER
+from media_service.rpc.http import MAX_HEADER_LENGTH
 from media_service.storage.buffer import Buffer
 from media_service.uploads.model import KIB, Chunk
 
@@ -40,8 +40,8 @@ def boundary_of(content_type: str) -> bytes | None:
     (INVALID_MULTIPART)."""
     if plain_type(content_type).lower() != "multipart/form-data":
         return None
-    if len(content_type) > LONGEST_HEADER:
-        raise invalid(f"its content type is longer than {LONGEST_HEADER} characters")
+    if len(content_type) > MAX_HEADER_LENGTH:
+        raise invalid(f"its content type is longer than {MAX_HEADER_LENGTH} characters")
     message = Message()
     message["content-type"] = content_type
     try:

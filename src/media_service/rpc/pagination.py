@@ -1,5 +1,4 @@
-"""Requests and answers of many parts: read and made without holding up other calls, and no larger
-than they can be."""
+"""Converts lists to messages in pages of bounded size, without blocking other calls."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -11,17 +10,17 @@ T = TypeVar("T")
 R = TypeVar("R")
 M = TypeVar("M", bound=Message)
 
-# Of a page. One message more, at its largest, still fits into what gRPC sends.
+# The size of a page in bytes. With one more message of the maximum size, gRPC still sends it.
 PAGE_BYTES = 1 << 20
 
 
 def page_size(requested: int, default: int = 50, maximum: int = 1000) -> int:
-    """How many a page has: 0 asks for the default, too many for the maximum (AIP-158)."""
+    """The size of a page: 0 selects the default, and the maximum limits it (AIP-158)."""
     return min(requested or default, maximum)
 
 
 async def each(items: Iterable[T], convert: Callable[[T], R]) -> list[R]:
-    """All of them; others have their turns in between."""
+    """Converts all items, and lets other tasks run in between."""
     made = []
     for item in items:
         made.append(convert(item))
@@ -32,8 +31,8 @@ async def each(items: Iterable[T], convert: Callable[[T], R]) -> list[R]:
 async def page(
     found: Sequence[T], size: int, convert: Callable[[T], M], token: Callable[[T], str]
 ) -> tuple[list[M], str]:
-    """The first `size` of what was found, or fewer if they are large, and the token of the next
-    page, empty on the last. `token`: of the page that goes on behind an item."""
+    """The first `size` items, or fewer if they are large, and the token of the next page, which is
+    empty on the last page. `token`: creates the token of the page that starts after an item."""
     made: list[M] = []
     room = PAGE_BYTES
     for item in found[:size]:

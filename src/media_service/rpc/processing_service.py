@@ -1,4 +1,4 @@
-"""ProcessingService: messages in, service calls, messages out."""
+"""Servicer of ProcessingService: converts messages and calls the use cases."""
 
 from collections.abc import Collection, Iterable
 from typing import Any, TypeAlias

@@ -1,4 +1,4 @@
-"""The URLs at which everybody reads public content."""
+"""The URLs of published content."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ from media_service.media.model import STREAM, Media, Rendition
 
 @dataclass(frozen=True, slots=True)
 class PublicUrls:
-    """`objects`: the prefix of keys of the public store, which may be that of a CDN. `service`: the
-    prefix of paths that only this service serves."""
+    """`objects`: the prefix for keys of the public store, possibly of a CDN. `service`: the prefix
+    for paths that only this service serves."""
 
     objects: str
     service: str

@@ -1,4 +1,4 @@
-"""A request body as chunks of an upload, checked against what its headers said."""
+"""Splits a request body into chunks of an upload, and checks it against its headers."""
 
 import asyncio
 import hashlib
@@ -25,10 +25,10 @@ async def body_chunks(
     finish: bool,
     digest: Checksums = NONE,
 ) -> AsyncGenerator[Chunk, None]:
-    """Chunks of a body that begins at `offset`; the last is empty and carries `finish`.
+    """Chunks of a body that begins at `offset`. The last chunk is empty and carries `finish`.
 
-    Raises InvalidArgument: INCOMPLETE_BODY if fewer than `length` bytes came, CHECKSUM_MISMATCH if
-    the body does not have the `digest`.
+    Raises Unavailable (INCOMPLETE_BODY) if fewer than `length` bytes arrived, and InvalidArgument
+    (CHECKSUM_MISMATCH) if the body does not have the `digest`.
     """
     sha256 = hashlib.sha256() if digest.sha256 is not None else None
     crc32c, position = 0, offset
@@ -41,10 +41,10 @@ async def body_chunks(
             crc32c = crc32c_of(data, crc32c)
         yield Chunk(data, position)
         position += len(data)
-        del data  # not to be held while the next one is waited for
+        del data  # do not hold it while waiting for the next one
         data = await anext(rest, None)
     if length is None:
-        # A caller who vanished looks like the end at first; the cancellation comes right after.
+        # A disconnect first looks like the end of the body. The cancellation follows at once.
         await asyncio.sleep(VANISH_SECONDS)
     elif position - offset != length:
         raise incomplete(position - offset, length)
@@ -54,5 +54,5 @@ async def body_chunks(
 
 def incomplete(received: int, length: int) -> Unavailable:
     return Unavailable(
-        Reason.INCOMPLETE_BODY, f"The body ended after {received} of {length} bytes; send it again."
+        Reason.INCOMPLETE_BODY, f"The body ended after {received} of {length} bytes. Send it again."
     )

@@ -60,7 +60,7 @@ SERVICES = [
     watch_service_pb2.DESCRIPTOR.services_by_name["WatchService"],
 ]
 
-# Of one caller at a time, in each process.
+# Of one caller, in each process.
 MAX_WATCHES = 100
 WATCH_LIFE = timedelta(hours=1)
 # 2 MiB of data and its framing.
@@ -68,20 +68,20 @@ MAX_MESSAGE = 3 << 20
 OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
-    # Without the probe a slow stream holds kilobytes, not megabytes; and with this much room a fast
-    # one goes on sending while Python is busy with the message before.
+    # Without the probe, a slow stream buffers kilobytes instead of megabytes. This lookahead lets a
+    # fast one continue to send while Python handles the previous message.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 524288),
-    # A burst of calls waits instead of being refused at random.
+    # A burst of calls waits instead of being rejected at random.
     ("grpc.server.max_pending_requests", 20000),
     ("grpc.server.max_pending_requests_hard_limit", 20000),
-    # Seconds. A busy server gets to it; 30, the default, ended some calls of a burst as CANCELLED.
+    # In seconds. With the default of 30, some calls of a burst ended as CANCELLED.
     ("grpc.server_max_unrequested_time_in_server", 600),
     ("grpc.max_metadata_size", 16384),
     ("grpc.absolute_max_metadata_size", 16384),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10000),
-    # Two servers on one port by mistake would each get half of the calls.
+    # Otherwise a second server on the same port would receive half of the calls.
     ("grpc.so_reuseport", 0),
 )
 
@@ -176,13 +176,13 @@ class RpcServer:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace: float) -> None:
-        """No new calls; running ones have `grace` seconds."""
+        """Refuses new calls. Running calls have `grace` seconds to end."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
 
 
 def reflected() -> DescriptorPool:
-    """What reflection shows: the contract with its field rules, and the standard services."""
+    """The descriptors for reflection: the contract with its field rules, and standard services."""
     pool = descriptor_pool()
     for module in (health_pb2, reflection_pb2):
         pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)

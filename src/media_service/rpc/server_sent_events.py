@@ -27,8 +27,8 @@ HEARTBEAT = ": heartbeat\n\n"
 
 
 class Events:
-    """The events of one response. `name`: of each event. `seen`: the id of the last event that the
-    client has."""
+    """The events of one response. `name`: the type of the events. `seen`: the id of the last event
+    that the client has."""
 
     def __init__(self, context: Context, name: str, seen: str) -> None:
         self._context = context
@@ -68,7 +68,7 @@ async def send_events(
     events = Events(context, name, headers.get("last-event-id", ""))
     if http.is_head(headers):
         async with aclosing(states):
-            await anext(states)  # raises if the caller may not see it
+            await anext(states)  # raises if the caller may not read it
         await events.write("")
         return
 

@@ -1,4 +1,4 @@
-"""UploadService: messages in, service calls, messages out."""
+"""Servicer of UploadService: converts messages and calls the use cases."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping

@@ -1,4 +1,4 @@
-"""The limits of watches: how many at a time, and how long each."""
+"""Limits watches: how many a caller has, and how long each lasts."""
 
 import asyncio
 from collections import Counter
@@ -15,25 +15,25 @@ T = TypeVar("T")
 
 
 class WatchLimiter:
-    """`most`: watches of one caller at a time. `life`: how long one lasts at most; then the client
-    starts another."""
+    """`max_watches`: concurrent watches of one caller. `max_duration`: after it, the client starts
+    the watch again."""
 
-    def __init__(self, most: int, life: timedelta) -> None:
-        self._most = most
-        self._life = life
+    def __init__(self, max_watches: int, max_duration: timedelta) -> None:
+        self._max_watches = max_watches
+        self._max_duration = max_duration
         self._running: Counter[Owner] = Counter()
 
     async def run(
         self, states: AsyncGenerator[T, None], send: Callable[[T], Awaitable[None]]
     ) -> None:
-        """Sends states until there are no more, or until the watch has lasted long enough.
+        """Sends states until they end or the watch has lasted for the maximum duration.
 
         Raises ResourceExhausted (WATCH_LIMIT_EXCEEDED), and what `states` and `send` raise.
         """
         with self._slot(caller().owner):
             try:
                 async with (
-                    asyncio.timeout(self._life.total_seconds()) as limit,
+                    asyncio.timeout(self._max_duration.total_seconds()) as limit,
                     aclosing(states),
                 ):
                     async for state in states:
@@ -44,12 +44,11 @@ class WatchLimiter:
 
     @contextmanager
     def _slot(self, owner: Owner) -> Iterator[None]:
-        if self._running[owner] >= self._most:
+        if self._running[owner] >= self._max_watches:
             raise ResourceExhausted(
                 Reason.WATCH_LIMIT_EXCEEDED,
-                f"You have {self._most} watches open, as many as one caller can have. Close one,"
-                " or poll.",
-                limit=self._most,
+                f"The caller has {self._max_watches} open watches, the maximum. Close one or poll.",
+                limit=self._max_watches,
             )
         self._running[owner] += 1
         try:

@@ -1,4 +1,4 @@
-"""WatchService: messages in, service calls, messages out."""
+"""Servicer of WatchService: converts messages and calls the use cases."""
 
 from typing import Any, TypeAlias
 

@@ -1,10 +1,9 @@
-"""Content on its way between gRPC's bytes and ours, without the copies that messages would make.
+"""Reads and writes messages with content without copying the content.
 
-Protobuf copies a field in when a message is read, out when the field is asked for, and again when a
-message is written. So what is large is joined by hand to the bytes that are sent, and taken as a
-view of the bytes that came; all other fields go through protobuf. Fields as in the encoding
-(https://protobuf.dev/programming-guides/encoding/): a key, of the field's number and how it is
-written, then for bytes their length and themselves.
+Protobuf copies a field when it parses a message, when the field is read, and when a message is
+serialized. So content is appended by hand to the serialized message, and read as a view of the
+received bytes. All other fields go through protobuf. The format:
+https://protobuf.dev/programming-guides/encoding/.
 """
 
 import struct
@@ -20,10 +19,10 @@ from mediaservice.v1 import download_service_pb2
 from media_service.storage.buffer import Buffer
 
 LENGTH_DELIMITED, FIXED32 = 2, 5
-# Fields of one message. Ours have fewer; a million of them would hold up everybody else.
-MOST_FIELDS = 100
-LONGEST_VARINT = 10  # bytes
-# Up to here a copy takes less room than a view.
+# Fields of one message. The contract's have fewer, and a million would block all other calls.
+MAX_FIELDS = 100
+MAX_VARINT_BYTES = 10
+# Up to this size in bytes, a copy takes less memory than a view.
 SMALL = 1024
 
 Serializer = Callable[[Any], bytes]
@@ -42,7 +41,7 @@ def varint(value: int) -> bytes:
     return bytes([*low, value])
 
 
-# Written
+# Serialization
 
 RESPONSE_DATA = key(download_service_pb2.DownloadResponse, "data", LENGTH_DELIMITED)
 RESPONSE_CRC32C = key(download_service_pb2.DownloadResponse, "crc32c", FIXED32)
@@ -61,26 +60,26 @@ def http_body(data: bytes) -> bytes:
 
 
 def unless_serialized(serialize: Serializer | None) -> Serializer:
-    """The serializer of a method that also answers with bytes made here."""
+    """A serializer that passes through messages which are serialized already."""
     if serialize is None:
         raise ValueError("generated code gives every method a serializer")
     return lambda message: message if type(message) is bytes else serialize(message)
 
 
-# Read
+# Parsing
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A message of a stream that carries content: `data` is what its bytes field held, and
-    `message` the rest."""
+    """A streamed message with content: `data` is the value of its bytes field, and `message` has
+    the other fields."""
 
     message: Any
     data: Buffer
 
 
 def content_path(message: Any) -> tuple[int, ...]:
-    """The numbers of the fields that lead to the content of a streamed message: its one field of
+    """The numbers of the fields that lead to the content of a streamed message: its only field of
     bytes, or the data of its HttpBody. Raises ValueError if it has neither, or both."""
     paths: list[tuple[int, ...]] = []
     for field in message.fields:
@@ -94,24 +93,24 @@ def content_path(message: Any) -> tuple[int, ...]:
 
 
 def deserializer(message: type[Message]) -> Deserializer:
-    """Reads `Piece`s of a streamed message. Raises DecodeError, as protobuf does."""
+    """A parser of streamed messages that returns `Piece`s. Raises DecodeError, as protobuf does."""
     path = content_path(message.DESCRIPTOR)
 
     def deserialize(raw: bytes) -> Piece:
         rest, data = detach(memoryview(raw), path)
-        return Piece(message.FromString(rest), b"" if data is None else let_go(data, raw))
+        return Piece(message.FromString(rest), b"" if data is None else view_or_copy(data, raw))
 
     return deserialize
 
 
-def let_go(data: memoryview, raw: bytes) -> Buffer:
-    """A view, or a copy where a view would keep much more than itself in memory: all of `raw`."""
+def view_or_copy(data: memoryview, raw: bytes) -> Buffer:
+    """A view, or a copy if the view would keep a much larger `raw` in memory."""
     return bytes(data) if len(data) <= max(SMALL, len(raw) // 2) else data
 
 
 def detach(raw: memoryview, path: Sequence[int]) -> tuple[bytes, memoryview | None]:
-    """A serialized message without the field at `path`, and what that held; the last one counts, as
-    everywhere in protobuf."""
+    """Splits a serialized message into the message without the field at `path`, and the value of
+    that field. Of repeated occurrences, the last one counts, as in protobuf."""
     kept: list[Buffer] = []
     data: memoryview | None = None
     at, end, fields = 0, len(raw), 0
@@ -124,16 +123,16 @@ def detach(raw: memoryview, path: Sequence[int]) -> tuple[bytes, memoryview | No
                 length, at = 0, read_varint(raw, at)[1]
             case 1:  # eight bytes
                 length = 8
-            case 2:  # as many as it says
+            case 2:  # a length, then as many bytes
                 length, at = read_varint(raw, at)
             case 5:  # four bytes
                 length = 4
-            case _:  # groups are not for proto3
-                raise DecodeError("a field is written in a way that is not known")
+            case _:  # proto3 has no groups
+                raise DecodeError("a field has an unknown wire type")
         if at + length > end:
-            raise DecodeError("a field reaches past the end of its message")
-        if fields > MOST_FIELDS:
-            raise DecodeError(f"a message has more than {MOST_FIELDS} fields")
+            raise DecodeError("a field ends after its message")
+        if fields > MAX_FIELDS:
+            raise DecodeError(f"a message has more than {MAX_FIELDS} fields")
         if tag >> 3 != path[0] or tag & 7 != LENGTH_DELIMITED:
             kept.append(raw[start : at + length])
         elif len(path) == 1:
@@ -147,10 +146,10 @@ def detach(raw: memoryview, path: Sequence[int]) -> tuple[bytes, memoryview | No
 
 
 def read_varint(raw: memoryview, at: int) -> tuple[int, int]:
-    """The number at `at`, and where what follows it begins."""
+    """The number at `at`, and the position after it."""
     value = 0
-    for place, byte in enumerate(raw[at : at + LONGEST_VARINT]):
-        value |= (byte & 0x7F) << 7 * place
+    for index, byte in enumerate(raw[at : at + MAX_VARINT_BYTES]):
+        value |= (byte & 0x7F) << 7 * index
         if byte <= 0x7F:
-            return value, at + place + 1
+            return value, at + index + 1
     raise DecodeError("a number has no end, or more than 64 bits")

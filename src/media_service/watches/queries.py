@@ -40,6 +40,6 @@ async def redeem(
 
 
 async def remove_expired(db: Connection) -> int:
-    """Returns how many."""
+    """Returns the number of removed tickets."""
     done = await db.execute("delete from watch_tickets where expire_time < now()")
     return done.rowcount

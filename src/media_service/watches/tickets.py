@@ -1,4 +1,4 @@
-"""Tickets: each opens one event stream for a caller that cannot send a token."""
+"""Watch tickets: each opens one event stream for a client that cannot send a token."""
 
 import hashlib
 import secrets
@@ -37,8 +37,7 @@ class WatchTickets:
         self._database = database
 
     async def create(self, principal: Principal, watched: Watched) -> Ticket:
-        """A ticket that stands for the caller. The caller may read the resource; that was
-        checked."""
+        """A ticket that represents the caller, who must have permission to read the resource."""
         ticket = Ticket(secrets.token_urlsafe(32), now() + TTL)
         async with self._database.connection() as db:
             await queries.add(
@@ -52,7 +51,7 @@ class WatchTickets:
         return ticket
 
     async def redeem(self, secret: str, watched: Watched) -> Principal:
-        """The caller that the ticket stands for. A ticket can be redeemed once.
+        """The caller that the ticket represents. Each ticket can be redeemed once.
 
         Raises Unauthenticated (TICKET_INVALID) if it was redeemed before, has expired, is for
         another resource, or never existed.
@@ -89,6 +88,6 @@ def from_json(fields: dict[str, Any]) -> Principal:
 
 
 async def remove_expired_tickets(database: Database) -> int:
-    """Returns how many."""
+    """Returns the number of removed tickets."""
     async with database.connection() as db:
         return await queries.remove_expired(db)
