@@ -49,7 +49,7 @@ from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.results import JobResults
 from media_service.renditions.streams.packager import StreamPackager
 from media_service.renditions.streams.segments import Segments
-from media_service.renditions.thumbnails import Thumbnails
+from media_service.renditions.thumbnails import ThumbnailRenderer
 from media_service.rpc.server import RpcServer, Services
 from media_service.storage.blob_store import BlobStore, open_store
 from media_service.uploads.acceptance import Acceptance
@@ -283,7 +283,7 @@ class WorkerParts:
     finisher: Finisher
     inspector: Inspector
     renditions: RenditionStore
-    thumbnails: Thumbnails
+    thumbnails: ThumbnailRenderer
     presets: Presets
     files: OriginalFiles
     renderers: Renderers
@@ -312,7 +312,7 @@ async def worker_parts(config: Config, parts: Base) -> AsyncIterator[WorkerParts
             parts.finisher,
             inspector,
             renditions,
-            Thumbnails(renderer, renditions, config.thumbnails),
+            ThumbnailRenderer(renderer, config.thumbnails),
             presets(config),
             files,
             Renderers(renderer, AvRenderer(renderer, config.video_profiles), documents),

@@ -29,7 +29,7 @@ from media_service.renditions.delete import remove_media
 from media_service.renditions.handlers.ingest import IngestHandler
 from media_service.renditions.presets import Presets
 from media_service.renditions.rendition_store import RenditionStore
-from media_service.renditions.thumbnails import Thumbnails
+from media_service.renditions.thumbnails import ThumbnailRenderer
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.buffer import Buffer
 from media_service.storage.checksums import Checksums
@@ -60,9 +60,15 @@ def handler(
     inspector: Inspector,
     renderer: ImageRenderer,
 ) -> IngestHandler:
+    return handler_for(database, store, inspector, renderer)
+
+
+def handler_for(
+    database: Database, store: BlobStore, inspector: Inspector, renderer: ImageRenderer
+) -> IngestHandler:
     renditions = RenditionStore(database, {store.name: store})
-    thumbnails = Thumbnails(renderer, renditions, SIZES)
-    return IngestHandler(database, store, inspector, thumbnails, Presets({}))
+    thumbnails = ThumbnailRenderer(renderer, SIZES)
+    return IngestHandler(database, store, renditions, inspector, thumbnails, Presets({}))
 
 
 def jpeg(**options: int) -> bytes:
@@ -176,9 +182,7 @@ async def test_an_image_without_thumbnails_is_ready_all_the_same(
 ) -> None:
     """Accepted by the inspection, then too large for the image renderer."""
     async with ImageRenderer(1, 1000, 1 << 26) as renderer:
-        renditions = RenditionStore(database, {store.name: store})
-        thumbnails = Thumbnails(renderer, renditions, SIZES)
-        handler = IngestHandler(database, store, inspector, thumbnails, Presets({}))
+        handler = handler_for(database, store, inspector, renderer)
         media_id = await stored(database, store, jpeg())
         await handler.run(await claim(database), Progress())
     media = await read(database, media_id)
@@ -291,8 +295,9 @@ async def test_a_store_that_is_full_for_now_leaves_no_image_without_thumbnails(
             raise ResourceExhausted(Reason.STORAGE_FULL, "No space is left.")
 
     full = BlobStore("raw", Full())
-    thumbnails = Thumbnails(renderer, RenditionStore(database, {"raw": full}), SIZES)
-    handler = IngestHandler(database, store, inspector, thumbnails, Presets({}))
+    renditions = RenditionStore(database, {"raw": full})
+    thumbnails = ThumbnailRenderer(renderer, SIZES)
+    handler = IngestHandler(database, store, renditions, inspector, thumbnails, Presets({}))
     media_id = await stored(database, store, jpeg())
     held = await claim(database)
     with pytest.raises(ResourceExhausted):

@@ -16,14 +16,14 @@ from media_service.jobs.model import JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.media import queries as catalogue
 from media_service.media.model import Kind as MediaKind
-from media_service.media.model import MediaState, NewMedia
+from media_service.media.model import MediaState, NewMedia, Placeholder
 from media_service.reconcile.compare import BATCH
 from media_service.reconcile.model import Kind
 from media_service.renditions.delete import remove_media
 from media_service.renditions.handlers.ingest import IngestHandler
 from media_service.renditions.presets import Presets
 from media_service.renditions.rendition_store import RenditionStore
-from media_service.renditions.thumbnails import Thumbnails
+from media_service.renditions.thumbnails import ThumbnailRenderer
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import ObjectInfo
@@ -35,7 +35,7 @@ from tests.support.reconciling import Service
 async def make_ready(service: Service, media_id: str) -> None:
     async with service.database.connection() as db:
         found = Inspection(info=ImageInfo(width=64, height=48))
-        await catalogue.set_info(db, media_id, found, "", "")
+        await catalogue.set_info(db, media_id, found, Placeholder())
 
 
 async def fault(service: Service, media_id: str) -> str | None:
@@ -147,8 +147,10 @@ async def test_what_was_never_inspected_is_inspected_when_it_comes_back(on_disk:
     ):
         store = on_disk.store
         renditions = RenditionStore(on_disk.database, {store.name: store})
-        thumbnails = Thumbnails(renderer, renditions, {"small": 16})
-        ingest = IngestHandler(on_disk.database, store, inspector, thumbnails, Presets({}))
+        thumbnails = ThumbnailRenderer(renderer, {"small": 16})
+        ingest = IngestHandler(
+            on_disk.database, store, renditions, inspector, thumbnails, Presets({})
+        )
         # The job of the upload leaves what is in quarantine alone, and ends.
         await ingest.run(await on_disk.claim(JobKind.INGEST), Progress())
         assert (await on_disk.known(media_id)).state is MediaState.QUARANTINED

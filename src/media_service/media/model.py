@@ -81,6 +81,14 @@ class Attributes:
 
 
 @dataclass(frozen=True, slots=True)
+class Placeholder:
+    """What a client can draw before it has the image itself. Empty if there is none."""
+
+    blurhash: str = ""
+    dominant_color: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NewMedia:
     """A media to be created."""
 

@@ -29,6 +29,7 @@ from media_service.media.model import (
     MediaState,
     NewMedia,
     NewRendition,
+    Placeholder,
     Rendition,
     Visibility,
 )
@@ -319,8 +320,7 @@ async def set_info(
     db: Connection,
     media_id: str,
     found: Inspection[Info],
-    blurhash: str,
-    dominant_color: str,
+    placeholder: Placeholder,
 ) -> None:
     """Records what inspection found and makes the media READY, unless it is in quarantine."""
     await db.execute(
@@ -331,15 +331,19 @@ async def set_info(
         (
             Jsonb(to_json(found.info)),
             Jsonb(to_json(found.private_info)),
-            blurhash,
-            dominant_color,
+            placeholder.blurhash,
+            placeholder.dominant_color,
             media_id,
         ),
     )
 
 
-async def set_sha256(db: Connection, blob_id: str, sha256: bytes) -> None:
-    await db.execute("update blobs set sha256 = %s where blob_id = %s", (sha256, blob_id))
+async def set_sha256(db: Connection, media: Media, sha256: bytes) -> None:
+    """Records the SHA-256 of a media's original, which its checksums show."""
+    await db.execute(
+        "update blobs set sha256 = %s where blob_id = %s", (sha256, media.blob.blob_id)
+    )
+    await touch(db, media.media_id)
 
 
 async def touch(db: Connection, media_id: str) -> None:
@@ -379,13 +383,12 @@ async def remove_rendition(db: Connection, media_id: str, name: str) -> None:
     await db.execute("delete from renditions where media_id = %s and name = %s", (media_id, name))
 
 
-async def move_rendition(db: Connection, media_id: str, rendition: Rendition, blob_id: str) -> bool:
-    """Lets a rendition lie in another blob; False if it is not any more where it was."""
-    done = await db.execute(
+async def move_rendition(db: Connection, media_id: str, rendition: Rendition, blob_id: str) -> None:
+    """Makes another blob that of a rendition."""
+    await db.execute(
         "update renditions set blob_id = %s where media_id = %s and name = %s and blob_id = %s",
         (blob_id, media_id, rendition.name, rendition.blob.blob_id),
     )
-    return done.rowcount == 1
 
 
 async def remove(db: Connection, media_id: str) -> None:

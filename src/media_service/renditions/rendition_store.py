@@ -1,13 +1,14 @@
 """Stores renditions of media."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from media_service.blobs.model import PUBLIC, Blob
-from media_service.blobs.placing import LINGER, Placer, release
+from media_service.blobs.placing import LINGER, NewBlob, Placer, release
 from media_service.blobs.writing import measure, write_to
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
@@ -32,6 +33,14 @@ async def no_finish(_: Transaction) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class RenditionFile:
+    """A rendition to be added, and its bytes: a file, or bytes in memory."""
+
+    rendition: NewRendition
+    source: Path | bytes
+
+
 class RenditionStore:
     """`stores`: by name, as in `Blob.store`."""
 
@@ -43,22 +52,34 @@ class RenditionStore:
     async def add(
         self, media_id: str, new: NewRendition, source: Path | bytes, finish: Finish = no_finish
     ) -> bool:
-        """Stores a file, or bytes, as a rendition, which replaces one of the same name.
+        """As `add_all`, for one rendition."""
+        return await self.add_all(media_id, [RenditionFile(new, source)], finish)
 
-        `new.name`: lowercase letters and digits, and after the first also `_.-`. `finish` runs in
-        the transaction that adds the rendition. Returns False if it returned False, and then
-        nothing was added.
+    async def add_all(
+        self, media_id: str, files: Sequence[RenditionFile], finish: Finish = no_finish
+    ) -> bool:
+        """Stores renditions, which replace those of the same names, in one transaction: a reader
+        sees all of them or none, and the etag of the media changes once.
 
-        Raises NotFound (MEDIA_NOT_FOUND) if the media is purged before the rendition is added;
+        Names: lowercase letters and digits, and after the first also `_.-`. `finish` runs in the
+        transaction that adds the renditions. Returns False if it returned False, and then nothing
+        was added.
+
+        Raises NotFound (MEDIA_NOT_FOUND) if the media is purged before the renditions are added;
         FailedPrecondition (RENDITION_LIMIT_EXCEEDED).
         """
         media = await self._get(media_id)
         store = self._stores[media.home]
-        size, checksums = await asyncio.to_thread(measure, source)
-
-        write = partial(write_to, store, source, size, new.content_type)
-        take = partial(self._take, media_id, new, finish)
-        if not await self._placer.place(store, size, checksums, write, take):
+        blobs = []
+        for file in files:
+            size, checksums = await asyncio.to_thread(measure, file.source)
+            content_type = file.rendition.content_type
+            write = partial(write_to, store, file.source, size, content_type)
+            blobs.append(NewBlob(size, checksums, write))
+        renditions = [file.rendition for file in files]
+        if not await self._placer.place_all(
+            store, blobs, partial(self._take, media_id, renditions, finish)
+        ):
             await self._get(media_id)
             return False
         return True
@@ -72,33 +93,39 @@ class RenditionStore:
         return media
 
     async def _take(
-        self, media_id: str, new: NewRendition, finish: Finish, tx: Transaction, blob: Blob
+        self,
+        media_id: str,
+        renditions: Sequence[NewRendition],
+        finish: Finish,
+        tx: Transaction,
+        blobs: Sequence[Blob],
     ) -> bool:
         media = await queries.lock(tx, media_id)
         if media is None or not await finish(tx):
             return False
-        if new.pipeline:
-            check_rendition_limit(media, new.name)
-        await queries.put_rendition(tx, media_id, new, blob.blob_id)
-        for older in media.renditions:
-            if older.name == new.name:
-                await release_replaced(tx, media, older.blob)
-        await queries.touch(tx, media_id)
-        if blob.store != media.home:  # the visibility has changed since the write
+        check_rendition_limit(media, *(new.name for new in renditions if new.pipeline))
+        replaced = {older.name: older.blob for older in media.renditions}
+        for new, blob in zip(renditions, blobs, strict=True):
+            await queries.put_rendition(tx, media_id, new, blob.blob_id)
+            if new.name in replaced:
+                await release_replaced(tx, media, replaced[new.name])
+        if renditions:
+            await queries.touch(tx, media_id)
+        if any(blob.store != media.home for blob in blobs):  # the visibility has changed
             await tx.enqueue(NewJob(JobKind.PUBLISH, media_id))
         tx.emit(MediaChanged(media_id))
         return True
 
 
-def check_rendition_limit(media: Media, name: str) -> None:
-    """Raises FailedPrecondition (RENDITION_LIMIT_EXCEEDED) if the media has the maximum number of
-    renditions from pipelines, and none of this name. Every read of a media reads them all."""
-    rendered = media.made_by_pipelines
-    if len(rendered) >= MAX_RENDITIONS and all(one.name != name for one in rendered):
+def check_rendition_limit(media: Media, *names: str) -> None:
+    """Raises FailedPrecondition (RENDITION_LIMIT_EXCEEDED) if the media would have more than the
+    maximum number of renditions from pipelines. Every read of a media reads them all."""
+    rendered = {rendition.name for rendition in media.made_by_pipelines}
+    if len(rendered.union(names)) > MAX_RENDITIONS:
         raise FailedPrecondition(
             Reason.RENDITION_LIMIT_EXCEEDED,
-            f"The media has {MAX_RENDITIONS} renditions from pipelines, the maximum. Delete one"
-            " first.",
+            f"A media has at most {MAX_RENDITIONS} renditions from pipelines, and this one has"
+            f" {len(rendered)}. Delete one first.",
             media_id=media.media_id,
             max_renditions=MAX_RENDITIONS,
         )

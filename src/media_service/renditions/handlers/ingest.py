@@ -1,8 +1,12 @@
 """The job that hashes and inspects an uploaded file, so that its media is READY or FAILED."""
 
+from functools import partial
+
+from media_service.codecs.inspection import Info, Inspection
 from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
+from media_service.db.transaction import Transaction
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
@@ -10,14 +14,19 @@ from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.media import queries
-from media_service.media.model import Media, MediaState
+from media_service.media.model import Media, MediaState, Placeholder
 from media_service.renditions.presets import Presets
-from media_service.renditions.thumbnails import Thumbnails
+from media_service.renditions.rendition_store import RenditionStore
+from media_service.renditions.thumbnails import ThumbnailRenderer
 from media_service.storage.blob_store import BlobStore
 
 
 class IngestHandler(JobHandler):
-    """Runs INGEST jobs. Their subject is a media id. The original is kept even if the job fails."""
+    """Runs INGEST jobs. Their subject is a media id. The original is kept even if the job fails.
+
+    Each step is one change of the media: it is PROCESSING, has its SHA-256, and is READY with its
+    thumbnails.
+    """
 
     kind = JobKind.INGEST
 
@@ -25,12 +34,14 @@ class IngestHandler(JobHandler):
         self,
         database: Database,
         raw: BlobStore,
+        renditions: RenditionStore,
         inspector: Inspector,
-        thumbnails: Thumbnails,
+        thumbnails: ThumbnailRenderer,
         presets: Presets,
     ) -> None:
         self._database = database
         self._store = raw
+        self._renditions = renditions
         self._inspector = inspector
         self._thumbnails = thumbnails
         self._presets = presets
@@ -46,23 +57,35 @@ class IngestHandler(JobHandler):
         async with self._store.as_file(blob.key, blob.size_bytes) as path:
             found = await self._inspector.inspect(path, media.kind, media.content_type)
             progress.report("thumbnails", 60)
-            look = await self._thumbnails.render(media, path, found.info)
-        failpoint("ingest.finish.before")
-        async with self._database.transaction() as tx:
-            if not await jobs.finish(tx, claim, JobState.SUCCEEDED):
-                return
-            await queries.set_info(tx, media.media_id, found, *look)
-            presets = self._presets.jobs(media, found.info)
-            # A caller may have started a job for the same rendition already: that job wins.
-            requested = {
-                p.rendition for p in presets if await jobs.is_making(tx, p.subject_id, p.rendition)
-            }
-            await tx.enqueue(*(p for p in presets if p.rendition not in requested))
-            tx.emit(MediaChanged(media.media_id))
+            async with self._thumbnails.render(media, path, found.info) as thumbnails:
+                failpoint("ingest.finish.before")
+                finish = partial(self._finish, claim, media, found, thumbnails.placeholder)
+                await self._renditions.add_all(media.media_id, thumbnails.files, finish)
         failpoint("ingest.finish.after")
+
+    async def _finish(
+        self,
+        claim: Claim,
+        media: Media,
+        found: Inspection[Info],
+        placeholder: Placeholder,
+        tx: Transaction,
+    ) -> bool:
+        """Makes the media READY and starts its presets. False if another worker holds the job."""
+        if not await jobs.finish(tx, claim, JobState.SUCCEEDED):
+            return False
+        await queries.set_info(tx, media.media_id, found, placeholder)
+        presets = self._presets.jobs(media, found.info)
+        # A caller may have started a job for the same rendition already: that job wins.
+        requested = {
+            p.rendition for p in presets if await jobs.is_making(tx, p.subject_id, p.rendition)
+        }
+        await tx.enqueue(*(p for p in presets if p.rendition not in requested))
+        return True
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         async with self._database.transaction() as tx:
+            await queries.lock(tx, claim.subject_id)  # first, as everywhere
             if not await jobs.finish(tx, claim, JobState.FAILED, fault):
                 return
             await queries.set_state(tx, claim.subject_id, MediaState.FAILED, fault)
@@ -76,9 +99,9 @@ class IngestHandler(JobHandler):
         nothing would take the media out of PROCESSING again.
         """
         async with self._database.transaction() as tx:
+            media = await queries.lock(tx, claim.subject_id)
             if not await jobs.hold(tx, claim):
                 return None
-            media = await queries.lock(tx, claim.subject_id)
             if media is None or media.state is MediaState.QUARANTINED:
                 await jobs.finish(tx, claim, JobState.SUCCEEDED)
                 return None
@@ -88,12 +111,11 @@ class IngestHandler(JobHandler):
         return media
 
     async def _hash(self, media: Media) -> None:
-        """Stores the SHA-256 if it is unknown, in a statement of its own: it stays valid
-        even if the
-        job fails."""
+        """Records the SHA-256 if it is unknown. It stays valid even if the job fails."""
         blob = media.blob
         if blob.checksums.sha256 is None:
             sha256 = await self._store.sha256(blob.key, blob.size_bytes)
-            async with self._database.connection() as db:
-                await queries.set_sha256(db, blob.blob_id, sha256)
+            async with self._database.transaction() as tx:
+                await queries.set_sha256(tx, media, sha256)
+                tx.emit(MediaChanged(media.media_id))
             failpoint("ingest.hash.after")

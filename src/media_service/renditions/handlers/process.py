@@ -20,7 +20,11 @@ from media_service.media.reader import not_found
 from media_service.renditions.inputs import overlay_of, route_of
 from media_service.renditions.original_files import OriginalFiles
 from media_service.renditions.renderers import RENDER_PERCENT, STORE_PERCENT, Renderers
-from media_service.renditions.rendition_store import RenditionStore, check_rendition_limit
+from media_service.renditions.rendition_store import (
+    RenditionFile,
+    RenditionStore,
+    check_rendition_limit,
+)
 from media_service.renditions.streams.packager import StreamPackager
 
 
@@ -64,22 +68,22 @@ class ProcessHandler(JobHandler):
                 for overlay in overlays
             }
             progress.report("render", RENDER_PERCENT)
-            *companions, output = await self._renderers.render(
+            outputs = await self._renderers.render(
                 stack, original, route, overlay_images, progress, name=claim.rendition
             )
             failpoint("process.store.before")
             progress.report("store", STORE_PERCENT)
-            for companion in companions:
-                new = new_rendition(claim, media, companion)
-                await self._store.add(media.media_id, new, companion.path)
 
             async def finish(tx: Transaction) -> bool:
                 finished = await jobs.finish(tx, claim, JobState.SUCCEEDED)
                 failpoint("process.finish.before")
                 return finished
 
-            new = new_rendition(claim, media, output)
-            await self._store.add(media.media_id, new, output.path, finish)
+            files = [
+                RenditionFile(new_rendition(claim, media, output), output.path)
+                for output in outputs
+            ]
+            await self._store.add_all(media.media_id, files, finish)
         failpoint("process.finish.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:

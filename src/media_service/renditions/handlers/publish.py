@@ -1,12 +1,12 @@
 """The job that moves the renditions of a media to the store that its visibility requires."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
 from media_service.blobs.model import Blob
-from media_service.blobs.placing import Placer
+from media_service.blobs.placing import NewBlob, Placer
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
@@ -26,14 +26,16 @@ log = logging.getLogger(__name__)
 
 # After a job gives up, another starts: private renditions must not stay in the public store.
 RETRY_DELAY = timedelta(minutes=10)
+# Up to 200 renditions of this size are copied well within the time that a write may take.
+SMALL_BYTES = 1 << 20
 
 
 class PublishHandler(JobHandler):
     """Runs PUBLISH jobs. Their subject is a media id.
 
-    To move a rendition, the job copies it to a new key, points the rendition to the copy in one
-    transaction, and removes the source. So readers always find the rendition, and a killed job
-    leaves nothing behind.
+    To move renditions, the job copies them to new keys, refers to the copies in one transaction,
+    and then removes the sources. Readers therefore always find a rendition, and a killed job leaves
+    nothing behind.
     """
 
     kind = JobKind.PUBLISH
@@ -45,27 +47,24 @@ class PublishHandler(JobHandler):
 
     async def run(self, claim: Claim, progress: Progress) -> None:
         while media := await self._unfinished(claim):
-            failed: MediaError | None = None
-            for rendition in media.misplaced:
-                try:
-                    await self._move(media, rendition)
-                except MediaError as error:
-                    failed = error  # still move the others
-            if failed is not None and await self._unfinished(claim):
-                raise failed
+            try:
+                for group in groups(media.misplaced):
+                    await self._move(media, group)
+            except MediaError:
+                await self._move_each(claim)
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         log.error("renditions of media %s not moved: %s", claim.subject_id, fault.message)
         async with self._database.transaction() as tx:
             ended = await jobs.finish(tx, claim, JobState.FAILED, fault)
-            if ended and fault.reason != Reason.BLOB_MISSING:  # what is lost does not come back
+            if ended and fault.reason != Reason.BLOB_MISSING:  # a retry would not find it either
                 await tx.enqueue(NewJob(JobKind.PUBLISH, claim.subject_id, delay=RETRY_DELAY))
         failpoint("publish.give-up.after")
 
     async def _unfinished(self, claim: Claim) -> Media | None:
         """The media that still has misplaced renditions; None, and the job ended, if it has none.
 
-        Whoever changes where they belong holds the same lock, and accepts a job of their own.
+        Changing the visibility takes the same lock, and enqueues a job of its own.
         """
         async with self._database.transaction() as tx:
             media = await queries.lock(tx, claim.subject_id)
@@ -76,25 +75,63 @@ class PublishHandler(JobHandler):
         failpoint("publish.finish.after")
         return None
 
-    async def _move(self, media: Media, rendition: Rendition) -> None:
-        """Nothing, if the rendition, or the media's visibility, changed meanwhile."""
+    async def _move_each(self, claim: Claim) -> None:
+        """Moves renditions one by one, so that one that cannot be moved does not keep the others.
+        Raises the error of one that could not be moved."""
+        media = await self._unfinished(claim)
+        if media is None:
+            return
+        failed: MediaError | None = None
+        for rendition in media.misplaced:
+            try:
+                await self._move(media, [rendition])
+            except MediaError as error:
+                failed = error
+        if failed is not None and await self._unfinished(claim):
+            raise failed
+
+    async def _move(self, media: Media, renditions: Sequence[Rendition]) -> None:
+        """Moves nothing if a rendition, or the media's visibility, has changed."""
+        target = self._stores[media.home]
+        copies = [
+            NewBlob(r.blob.size_bytes, r.blob.checksums, partial(self._copy, target, r))
+            for r in renditions
+        ]
+        take = partial(self._take, media.media_id, renditions)
+        await self._placer.place_all(target, copies, take)
+
+    async def _copy(self, target: BlobStore, rendition: Rendition, key: str) -> None:
         blob = rendition.blob
-        source, target = self._stores[blob.store], self._stores[media.home]
+        source = self._stores[blob.store]
+        await target.copy_from(source, blob.key, key, blob.size_bytes, rendition.content_type)
 
-        async def write(key: str) -> None:
-            kind = rendition.content_type
-            await target.copy_from(source, blob.key, key, blob.size_bytes, kind)
-
-        take = partial(self._take, media.media_id, rendition)
-        await self._placer.place(target, blob.size_bytes, blob.checksums, write, take)
-
-    async def _take(self, media_id: str, rendition: Rendition, tx: Transaction, copy: Blob) -> bool:
+    async def _take(
+        self,
+        media_id: str,
+        renditions: Sequence[Rendition],
+        tx: Transaction,
+        copies: Sequence[Blob],
+    ) -> bool:
         media = await queries.lock(tx, media_id)
-        if media is None or media.home != copy.store:
+        if media is None or any(media.home != copy.store for copy in copies):
             return False
-        if not await queries.move_rendition(tx, media_id, rendition, copy.blob_id):
+        current = {(r.name, r.blob.blob_id) for r in media.renditions}
+        if any((r.name, r.blob.blob_id) not in current for r in renditions):
             return False
-        await release_replaced(tx, media, rendition.blob)
-        await queries.touch(tx, media_id)
+        for rendition, copy in zip(renditions, copies, strict=True):
+            await queries.move_rendition(tx, media_id, rendition, copy.blob_id)
+            await release_replaced(tx, media, rendition.blob)
+        if media.published:  # otherwise, readers of the media see no difference
+            await queries.touch(tx, media_id)
         tx.emit(MediaChanged(media_id))
         return True
+
+
+def groups(renditions: Sequence[Rendition]) -> Iterator[Sequence[Rendition]]:
+    """Renditions that are moved together: the small ones, and each large one by itself."""
+    small = [r for r in renditions if r.blob.size_bytes <= SMALL_BYTES]
+    if small:
+        yield small
+    for rendition in renditions:
+        if rendition.blob.size_bytes > SMALL_BYTES:
+            yield [rendition]
