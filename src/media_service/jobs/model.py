@@ -11,7 +11,7 @@ from media_service.errors import Fault
 class JobKind(StrEnum):
     """What a job does; `subject_id` says to what."""
 
-    INGEST = "INGEST"  # a media: hash it if need be, inspect it, make it READY or FAILED
+    INGEST = "INGEST"  # on a media: hash and inspect it, render its thumbnails
     PROCESS = "PROCESS"  # a media: make a rendition of it by a pipeline
     CHUNK = "CHUNK"  # a media: encode a part of it for the stream that another job makes
     FINISH = "FINISH"  # an upload that is VERIFYING: check it, make it FINISHED or FAILED
