@@ -1,8 +1,8 @@
--- What the transcoder cannot say itself: the real HTTP status, length and type of an answer.
+-- Translates between HTTP headers and gRPC metadata where the transcoder cannot.
 --
--- The server sends them as metadata: x-http-status, x-content-length, x-content-type. Requests
--- carry only headers the service knows: the rest could be taken for our own, or overflow the
--- metadata limit (cookies), or be no valid metadata at all.
+-- The server sends the HTTP status, length and type of an answer as metadata: x-http-status,
+-- x-content-length, x-content-type. Of a request, only known headers pass: others could forge this
+-- metadata, exceed its size limit (cookies), or be invalid as metadata.
 
 local KNOWN = {
   ["accept"] = true, ["authorization"] = true, ["content-digest"] = true,
@@ -48,8 +48,8 @@ local function metadata(handle)
   return handle:streamInfo():dynamicMetadata()
 end
 
--- The transcoder sends a body in every response, which a client that expects none would take for the
--- next response.
+-- The transcoder sends a body in every response. A client that expects none would read it as the next
+-- response.
 local function drop_body(handle)
   for chunk in handle:bodyChunks() do
     chunk:setBytes("")
@@ -65,11 +65,11 @@ function envoy_on_request(handle)
   remove(headers, unknown)
   local method = headers:get(":method")
   metadata(handle):set("media", "method", method)
-  -- The contract has bindings of HEAD only for content. Of other routes, HEAD is a GET without the body.
+  -- The contract binds HEAD only for content. On other routes, HEAD is a GET without the body.
   if method == "HEAD" and handle:metadata():get("head_as_get") then
     headers:replace(":method", "GET")
   end
-  -- The transcoder drops content-length, and the server wants to know of a body that was cut.
+  -- The transcoder drops content-length, which the server needs to detect an incomplete body.
   local length = headers:get("content-length")
   if length then
     headers:add("x-content-length", length)
@@ -83,15 +83,15 @@ function envoy_on_response(handle)
   local headers = handle:headers()
   local status = headers:get("x-http-status")
   local length = headers:get("x-content-length")
-  local kind = headers:get("x-content-type")
+  local content_type = headers:get("x-content-type")
   if status then
     headers:replace(":status", status)
   end
   if length then
     headers:replace("content-length", length)
   end
-  if kind then
-    headers:replace("content-type", kind)
+  if content_type then
+    headers:replace("content-type", content_type)
   elseif status == "304" or status == "204" then
     headers:remove("content-type")
     headers:remove("content-length")

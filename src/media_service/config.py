@@ -1,7 +1,6 @@
-"""The settings, read once from environment variables with the prefix `MEDIA_`.
+"""The settings, read from environment variables with the prefix `MEDIA_`.
 
-A bad value stops the start with an error that names the variable and the allowed values. Nothing is
-read at import.
+An invalid value stops the start with an error that names the variable and the allowed values.
 """
 
 import ipaddress
@@ -15,13 +14,13 @@ from typing import Any
 from media_service.failpoints import VARIABLE
 
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-# Not settings of the service, but of its clients (address and token) and of the tests.
+# Variables of clients (address and token) and of tests.
 NOT_SETTINGS = {"MEDIA_ADDRESS", "MEDIA_TOKEN", VARIABLE}
-SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class ConfigError(Exception):
-    """A setting is wrong. The message names it and the allowed values."""
+    """A setting is invalid. The message names it and the allowed values."""
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
@@ -49,7 +48,7 @@ def duration(text: str) -> timedelta:
     match = re.fullmatch(r"([1-9]\d{0,5})([smhd])", text.lower())
     if not match:
         raise ValueError("a duration such as 30s, 10m, 24h or 7d")
-    return timedelta(seconds=int(match[1]) * SPANS[match[2]])
+    return timedelta(seconds=int(match[1]) * DURATION_UNITS[match[2]])
 
 
 def path(text: str) -> Path:
@@ -83,7 +82,10 @@ def sides(text: str) -> Mapping[str, int]:
         and 16 <= int(side) <= 4096
         for name, side in found.items()
     ):
-        raise ValueError("names with their longest sides, 16 to 4096, such as small=160,large=1600")
+        raise ValueError(
+            "a comma-separated list of name=longest side, 16 to 4096 pixels,"
+            " such as small=160,large=1600"
+        )
     return {name: int(side) for name, side in found.items()}
 
 
@@ -97,7 +99,8 @@ def presets(text: str) -> Mapping[str, str]:
         for name, pipeline in found.items()
     ):
         raise ValueError(
-            "names with pipelines, such as poster=frame:5,resize:800x;stream=stream, or - for none"
+            "a semicolon-separated list of name=pipeline, such as"
+            " poster=frame:5,resize:800x;stream=stream, or - for none"
         )
     return found
 
@@ -109,7 +112,8 @@ def profiles(text: str) -> Mapping[int, int]:
         144 <= side <= 4320 and 50 <= kbps <= 200_000 for side, kbps in found.items()
     ):
         raise ValueError(
-            "shorter sides, 144 to 4320, with kbit/s, 50 to 200000, such as 480=1400,720=2800"
+            "a comma-separated list of side=bit rate, 144 to 4320 pixels and 50 to 200000 kbit/s,"
+            " such as 480=1400,720=2800"
         )
     return found
 
@@ -159,7 +163,7 @@ def url(*schemes: str) -> Callable[[str], str]:
 def store_url(text: str) -> str:
     if text and "://" not in text:
         raise ValueError("a URL such as file:///var/lib/media or s3://bucket/prefix")
-    return text  # the drivers know the schemes and their options
+    return text  # the drivers check the rest
 
 
 def setting(default: str, parse: Callable[[str], Any], about: str, *, masked: bool = False) -> Any:
@@ -170,7 +174,7 @@ def setting(default: str, parse: Callable[[str], Any], about: str, *, masked: bo
 class Config:
     """The effective settings. The field `grpc_port` is the variable `MEDIA_GRPC_PORT`."""
 
-    data_dir: Path = setting(".data", path, "directory of all local data")
+    data_dir: Path = setting(".data", path, "directory of local data")
     database_url: str = setting(
         "",
         url("postgresql", "postgres"),
@@ -231,9 +235,11 @@ class Config:
         types,
         "accepted content types",
     )
-    upload_expiry: timedelta = setting("7d", duration, "how long an unfinished upload may be idle")
+    upload_expiry: timedelta = setting(
+        "7d", duration, "how long an unfinished upload may be idle before it expires"
+    )
     stream_timeout: timedelta = setting(
-        "60s", duration, "an upload stream that sends less than 1 KiB in this time is closed"
+        "60s", duration, "time in which an upload stream must send 1 KiB; slower ones are closed"
     )
     max_streams: int | None = setting(
         "",
@@ -244,14 +250,15 @@ class Config:
     render_children: int | None = setting(
         "",
         integer_or_none(1, 256),
-        "images that a server process derives at once, each in a child process; empty: one per"
-        " core",
+        "concurrent renders of a server process, each in a child process; empty: one per core",
     )
-    purge_after: timedelta = setting("30d", duration, "how long a deleted media can be undeleted")
+    purge_after: timedelta = setting(
+        "30d", duration, "how long a deleted media can be restored before it is purged"
+    )
     thumbnails: Mapping[str, int] = setting(
         "small=160,medium=640,large=1600",
         sides,
-        "renditions of every image, with their longest sides in pixels",
+        "thumbnails of every image, as name=longest side in pixels",
     )
     video_presets: Mapping[str, str] = setting(
         "stream=stream;poster=frame;storyboard=storyboard;preview=preview",
@@ -259,25 +266,23 @@ class Config:
         "renditions of every video, as name=pipeline, separated by semicolons",
     )
     audio_presets: Mapping[str, str] = setting(
-        "waveform=waveform", presets, "renditions of every audio file"
+        "waveform=waveform", presets, "renditions of every audio file, as MEDIA_VIDEO_PRESETS"
     )
     document_presets: Mapping[str, str] = setting(
-        "preview=page", presets, "renditions of every document"
+        "preview=page", presets, "renditions of every document, as MEDIA_VIDEO_PRESETS"
     )
     video_profiles: Mapping[int, int] = setting(
         "240=400,360=800,480=1400,720=2800,1080=5000,1440=9000,2160=16000",
         profiles,
-        "rungs of streams: the shorter side in pixels, with the highest bit rate in kbit/s",
+        "rungs of streams, as shorter side in pixels=maximum bit rate in kbit/s",
     )
-    encode_threads: int = setting(
-        "0", integer(0, 64), "threads of each video encoder; 0: one per core"
-    )
-    worker_slots: int = setting("2", integer(1, 64), "jobs a worker runs at once")
+    encode_threads: int = setting("0", integer(0, 64), "threads per video encoder; 0: one per core")
+    worker_slots: int = setting("2", integer(1, 64), "concurrent jobs of a worker process")
     log_level: str = setting("INFO", level, "DEBUG, INFO, WARNING or ERROR")
 
     @property
     def rest_url(self) -> str:
-        """The base of every link, without a slash at the end."""
+        """The base of every link, without a trailing slash."""
         if self.public_url:
             return self.public_url
         return f"{'https' if self.tls_cert else 'http'}://localhost:{self.rest_port}"
@@ -292,7 +297,7 @@ class Config:
 
     @property
     def public_base_url(self) -> str:
-        """The base of the URLs of public renditions, without a slash at the end."""
+        """The base of the URLs of public renditions, without a trailing slash."""
         return self.cdn_base_url or f"{self.rest_url}/v1/public"
 
 
@@ -301,7 +306,7 @@ def variable(name: str) -> str:
 
 
 def load(environ: Mapping[str, str]) -> Config:
-    """Reads every setting. Raises `ConfigError` for the first that is wrong or unknown."""
+    """Reads all settings. Raises `ConfigError` for the first that is invalid or unknown."""
     known = {variable(f.name): f for f in fields(Config)}
     for name in environ:
         if name.startswith("MEDIA_") and name not in known.keys() | NOT_SETTINGS:

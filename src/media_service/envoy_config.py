@@ -1,7 +1,7 @@
-"""Renders `envoy.yaml`, the REST face, from the settings and the contract.
+"""Renders the configuration of Envoy, which serves REST, from the settings and the contract.
 
-The result is one self-contained file. Everything that follows from the contract (the services, and
-which methods a path takes) is read from the descriptors, so a new RPC needs no change here.
+The result is one self-contained file. The services and the methods of each path come from the
+descriptors, so a new RPC needs no change here.
 """
 
 import base64
@@ -39,7 +39,7 @@ RESPONSE_HEADERS = (
 
 
 def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) -> str:
-    """The whole configuration: REST on `listen`, gRPC at `upstreams` (host, port)."""
+    """The complete configuration: REST on `listen`, gRPC at `upstreams` (host, port)."""
     descriptors = contract()
     values: dict[str, Any] = {
         "host": listen,
@@ -62,7 +62,7 @@ def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) ->
 
 
 def contract() -> FileDescriptorSet:
-    """The descriptors, without the comments, which are most of their size."""
+    """The descriptors without comments, which are most of their size."""
     found = descriptor_set()
     for file in found.file:
         file.ClearField("source_code_info")
@@ -109,8 +109,8 @@ def path_regex(template: str) -> str:
 
 
 def routes(descriptors: FileDescriptorSet) -> list[dict[str, Any]]:
-    """A 405 for each known path with another method, and HEAD for each GET that has one response;
-    all else goes to the transcoder."""
+    """A 405 for other methods of each known path, and HEAD for each GET with a single response. The
+    transcoder answers all other requests."""
     methods: dict[str, set[str]] = defaultdict(set)
     readable = set()
     for binding in bindings(descriptors):
@@ -146,9 +146,9 @@ def routes(descriptors: FileDescriptorSet) -> list[dict[str, Any]]:
         }
         for regex, allowed in sorted(methods.items())
     ]
-    # No time limit on the whole: uploads and watches take as long as they take.
+    # No timeout for the whole request, because uploads and watches may take long.
     service = {"cluster": "media", "timeout": "0s"}
-    # The CORS filter answers preflights, but only those of a route that leads somewhere.
+    # The CORS filter answers preflights only if a route matches.
     preflight = {
         "prefix": "/",
         "headers": [
@@ -213,10 +213,10 @@ def downstream_tls(config: Config) -> dict[str, Any] | None:
 
 
 def upstream_tls(config: Config) -> dict[str, Any] | None:
-    """The gRPC port has the same certificate, so exactly that one is expected there.
+    """The gRPC port has the same certificate, so only this certificate is accepted.
 
-    Its names are those of the public address, not of the machines behind it, so a check of names
-    would fail, and a check of the issuer would accept any other certificate of the same issuer.
+    Its names are those of the public address, not of the machines behind it, so verifying names
+    would fail, and verifying the issuer would accept other certificates of the same issuer.
     """
     if not config.tls_cert:
         return None

@@ -1,11 +1,12 @@
-"""Named places at which a test kills this process, to see what a crash there leaves behind.
+"""Failpoints: named places at which a test kills this process, to examine what a crash leaves
+behind.
 
-With `MEDIA_FAILPOINT=name`, the process kills itself (SIGKILL) when it reaches that place; with
-`name@3`, when it reaches it for the third time. Without the variable, a failpoint does nothing.
+With `MEDIA_FAILPOINT=name`, the process kills itself (SIGKILL) when it reaches the failpoint; with
+`name@3`, when it reaches it for the third time. Without the variable, failpoints do nothing.
 
 There is a failpoint before and after every step that makes something durable, each with a promise
-about what callers find after a crash there. `docs/crash.md` has a table made from this list, and
-`tests/crash` reaches every one of them.
+about what callers find after a crash there. `docs/crash.md` has a table generated from this list,
+and `tests/crash` reaches every one of them.
 """
 
 import itertools
@@ -286,7 +287,7 @@ def trap(setting: str) -> Trap:
     """Parses `name` or `name@n`. Raises ValueError with the allowed values."""
     name, separator, nth = setting.partition("@")
     if name not in NAMES or (separator and not (nth.isdecimal() and int(nth))):
-        raise ValueError("the name of a failpoint (see docs/crash.md), and perhaps @n")
+        raise ValueError("the name of a failpoint (see docs/crash.md), optionally followed by @n")
     return Trap(name, int(nth) if nth else 1)
 
 
@@ -302,6 +303,6 @@ def arm(environ: Mapping[str, str]) -> None:
 
 
 def failpoint(name: str) -> None:
-    """A place at which this process may be killed."""
+    """Kills this process if the failpoint is armed."""
     if _armed is not None:
         _armed.hit(name)

@@ -140,7 +140,7 @@ def test_download_saves_under_the_own_name_and_never_over_a_file(run, fake, tmp_
     assert (tmp_path / "photo.png").read_bytes() == b"bytes"
     second = run("download", "id", "-o", tmp_path)
     assert second.exit_code == 1
-    assert "is there already" in second.stderr
+    assert "already exists" in second.stderr
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from media_service import config
 from media_service.cli import output
 from media_service_client import Client, MediaServiceError
 
-# The settings of the server that a client on the same machine shares.
+# The settings that a client shares with a server on the same machine.
 SHARED = (
     "MEDIA_DATA_DIR",
     "MEDIA_GRPC_PORT",
@@ -29,7 +29,7 @@ INTERRUPTED = 130
 
 
 def local_settings(environ: Mapping[str, str]) -> config.Config:
-    """The settings a client shares with a server on this machine."""
+    """The settings that a client shares with a server on the same machine."""
     try:
         return config.load({name: environ[name] for name in SHARED if name in environ})
     except config.ConfigError as error:
@@ -37,7 +37,8 @@ def local_settings(environ: Mapping[str, str]) -> config.Config:
 
 
 def signing_key(settings: config.Config) -> str:
-    """MEDIA_JWT_SECRET, or the key `media-service dev` keeps in the data dir; "" if neither."""
+    """MEDIA_JWT_SECRET, or the key that `media-service dev` keeps in the data directory; empty if
+    there is neither."""
     if settings.jwt_secret:
         return settings.jwt_secret
     try:
@@ -57,7 +58,7 @@ def is_loopback(address: str) -> bool:
 
 
 def own_token(settings: config.Config) -> str:
-    """Returns a token for the current user, or "" without the signing key."""
+    """A token for the current user; empty without the signing key."""
     from media_service.cli.token_signing import sign  # noqa: PLC0415 - PyJWT is slow to import
 
     key = signing_key(settings)
@@ -65,7 +66,8 @@ def own_token(settings: config.Config) -> str:
 
 
 def client_command(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the connection options to a command and hands it a connected `Client` first."""
+    """Adds the connection options to a command, which receives a connected `Client` as its first
+    argument."""
 
     @click.option(
         "--address",
@@ -102,7 +104,7 @@ def client_command(command: Callable[..., None]) -> Callable[..., None]:
         except MediaServiceError as error:
             fail(advice(error, address))
         except BrokenPipeError:
-            # The reader closed the pipe; nothing may be written at exit either.
+            # The reader closed the pipe, so nothing may be written at exit either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise SystemExit(1) from None
         except OSError as error:
@@ -115,8 +117,8 @@ def client_command(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def require_listener(address: str) -> None:
-    """Fails at once if nothing listens. The client's retries are for a service that restarts, not
-    for one that was never started."""
+    """Fails at once if nothing listens. The client's retries are for services that restart, not for
+    services that were never started."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise click.UsageError(f"--address: {address!r} is not HOST:PORT")
@@ -139,7 +141,7 @@ def fail(message: str) -> NoReturn:
 
 
 def advice(error: MediaServiceError, address: str) -> str:
-    """Returns the error, and what to do about it."""
+    """The error, and what to do about it."""
     match error.code.name:
         case "UNAVAILABLE" if not error.reason:
             return no_answer(address, error.message)

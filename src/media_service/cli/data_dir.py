@@ -1,4 +1,4 @@
-"""The data directory and the PostgreSQL in it. One process at a time owns them."""
+"""The data directory and the PostgreSQL in it, which one process at a time owns."""
 
 import fcntl
 import signal

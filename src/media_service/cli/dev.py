@@ -178,7 +178,7 @@ def database(config: Config, stop: threading.Event) -> Iterator[str]:
         postgres = embedded_postgres(config.data_dir / "postgres")
         url = postgres.__enter__()
     except subprocess.SubprocessError as error:
-        check(stop)  # Ctrl-C reaches initdb too
+        check(stop)  # Ctrl-C reaches initdb, too
         raise click.ClickException(f"PostgreSQL did not start: {error}") from None
     with contextlib.ExitStack() as stack:
         stack.push(postgres)
@@ -227,7 +227,7 @@ def check_alive(config: Config, processes: Supervisor) -> None:
         if name == "Envoy":
             click.echo((config.data_dir / "envoy.log").read_text()[-2000:], err=True)
         how = f"signal {-status}" if status < 0 else f"status {status}"
-        raise click.ClickException(f"the {name} ended ({how}); stopping everything")
+        raise click.ClickException(f"the {name} ended ({how}). Stopping all processes.")
 
 
 def base_url(config: Config) -> str:

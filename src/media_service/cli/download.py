@@ -26,9 +26,11 @@ Examples:
     "--output",
     "target",
     metavar="PATH",
-    help='A file or a directory; "-" is standard output. Default: its own name, here.',
+    help='A file or a directory; "-" is standard output. Default: the name of the media.',
 )
-@click.option("--rendition", default="", metavar="NAME", help="A rendition, not the original.")
+@click.option(
+    "--rendition", default="", metavar="NAME", help="Download a rendition instead of the original."
+)
 @client_command
 def download(client: Client, media_id: str, target: str | None, rendition: str) -> None:
     """Downloads the original of a media, or a rendition.
@@ -44,7 +46,7 @@ def download(client: Client, media_id: str, target: str | None, rendition: str) 
     if target is None or path.is_dir():
         path /= own_name(client.get(media_id), rendition)
         if path.exists():
-            raise click.ClickException(f"{path} is there already; name another file with -o")
+            raise click.ClickException(f"{path} already exists; select another file with -o")
     with output.progress(path.name) as advance:
         media = client.download(media_id, path, rendition=rendition, progress=advance)
     if output.on_terminal():

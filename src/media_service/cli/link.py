@@ -20,16 +20,18 @@ Examples:
 )
 @click.argument("media_id", metavar="ID")
 @click.argument("operations", nargs=-1, metavar="[OPERATION]...")
-@click.option("--rendition", default="", metavar="NAME", help="To a rendition, not the original.")
+@click.option(
+    "--rendition", default="", metavar="NAME", help="Link to a rendition instead of the original."
+)
 @click.option(
     "--expires",
     type=Duration(),
     default="15m",
     show_default=True,
     metavar="SPAN",
-    help="How long it is good: 90s, 30m, 24h, at most 7d.",
+    help="How long the URL is valid, such as 90s, 30m or 24h. Maximum: 7d.",
 )
-@click.option("--attachment", is_flag=True, help="A browser is to save it rather than show it.")
+@click.option("--attachment", is_flag=True, help="Browsers save the file instead of showing it.")
 @client_command
 def link(
     client: Client,

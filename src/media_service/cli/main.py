@@ -1,4 +1,4 @@
-"""The command group. A command is imported when it runs, so `ls` imports no server code."""
+"""The command group. Commands are imported when they run, so `ls` imports no server code."""
 
 import importlib
 from collections.abc import Mapping
@@ -10,23 +10,26 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "dev": ("media_service.cli.dev:dev", "Run everything on this machine."),
     "serve": ("media_service.cli.serve:serve", "Run the gRPC server."),
     "work": ("media_service.cli.work:work", "Run a worker."),
-    "migrate": ("media_service.cli.migrate:migrate", "Bring the database up to date."),
-    "reconcile": ("media_service.cli.reconcile:reconcile", "Check that everything is there."),
-    "config": ("media_service.cli.config:config", "Show every setting and its value."),
+    "migrate": ("media_service.cli.migrate:migrate", "Upgrade the database schema."),
+    "reconcile": (
+        "media_service.cli.reconcile:reconcile",
+        "Compare the database with the stores, and repair.",
+    ),
+    "config": ("media_service.cli.config:config", "Show all settings and their values."),
     "envoy-config": ("media_service.cli.envoy_config:envoy_config", "Print Envoy's configuration."),
-    "protos": ("media_service.cli.protos:protos", "Write the contract's .proto files."),
-    "upload": ("media_service.cli.upload:upload", "Store files."),
-    "download": ("media_service.cli.download:download", "Fetch a file."),
-    "ls": ("media_service.cli.media:ls", "List what is stored."),
-    "show": ("media_service.cli.media:show", "Show all that is known of one media."),
-    "link": ("media_service.cli.link:link", "Make a URL that reads a media without a token."),
+    "protos": ("media_service.cli.protos:protos", "Write the .proto files of the contract."),
+    "upload": ("media_service.cli.upload:upload", "Upload files."),
+    "download": ("media_service.cli.download:download", "Download a file."),
+    "ls": ("media_service.cli.media:ls", "List media."),
+    "show": ("media_service.cli.media:show", "Show the properties of a media."),
+    "link": ("media_service.cli.link:link", "Sign a URL that reads a media without a token."),
     "rm": ("media_service.cli.media:rm", "Delete media."),
-    "process": ("media_service.cli.processing:process", "Make another form of a media."),
-    "operations": ("media_service.cli.processing:operations", "Show what can be made."),
-    "jobs": ("media_service.cli.jobs:jobs", "List the work on your media."),
-    "cancel": ("media_service.cli.jobs:cancel", "End jobs."),
-    "retry": ("media_service.cli.jobs:retry", "Do jobs again that failed or were cancelled."),
-    "token": ("media_service.cli.token:token", "Make an access token."),
+    "process": ("media_service.cli.processing:process", "Start a job that creates a rendition."),
+    "operations": ("media_service.cli.processing:operations", "List the operations of pipelines."),
+    "jobs": ("media_service.cli.jobs:jobs", "List jobs."),
+    "cancel": ("media_service.cli.jobs:cancel", "Cancel jobs."),
+    "retry": ("media_service.cli.jobs:retry", "Retry failed or cancelled jobs."),
+    "token": ("media_service.cli.token:token", "Create an access token."),
 }
 
 
@@ -41,7 +44,7 @@ class LazyGroup(click.Group):
             return None
         module, attribute = COMMANDS[cmd_name][0].split(":")
         command = getattr(importlib.import_module(module), attribute)
-        assert isinstance(command, click.Command)  # noqa: S101 - the table above is ours
+        assert isinstance(command, click.Command)  # noqa: S101 - COMMANDS names only commands
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -1,7 +1,7 @@
 """Makes glibc's malloc keep the memory of message buffers.
 
 By default, every buffer of 512 KiB is a new mapping, or its memory returns to the kernel when it is
-freed. The page faults of the next one take most of the CPU time of a download.
+freed. Then page faults take most of the CPU time of a download.
 """
 
 import ctypes

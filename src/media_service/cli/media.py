@@ -1,4 +1,4 @@
-"""`media-service ls`, `show` and `rm`: the catalogue."""
+"""`media-service ls`, `show` and `rm`: the catalog."""
 
 import json
 from itertools import islice
@@ -27,7 +27,13 @@ Examples:
   media-service ls --all | cut -f1 | xargs media-service rm
 """
 )
-@click.option("--filter", "filter_", default="", metavar="EXPRESSION", help="List only matches.")
+@click.option(
+    "--filter",
+    "filter_",
+    default="",
+    metavar="EXPRESSION",
+    help="List only media that match the filter.",
+)
 @click.option("--order-by", default="", metavar="FIELDS", help='Such as "size_bytes desc".')
 @click.option("--all", "everything", is_flag=True, help=f"List all, not only the first {PAGE}.")
 @click.option("--json", "json_", is_flag=True, help="Print one JSON object per line.")
@@ -89,7 +95,9 @@ Examples:
 """
 )
 @click.argument("media_ids", nargs=-1, required=True, metavar="ID...")
-@click.option("--purge", is_flag=True, help="Delete the bytes now and for good.")
+@click.option(
+    "--purge", is_flag=True, help="Delete the media and their bytes now. This cannot be undone."
+)
 @client_command
 def rm(client: Client, media_ids: tuple[str, ...], purge: bool) -> None:
     """Deletes media. Without --purge, they can be restored for a while."""

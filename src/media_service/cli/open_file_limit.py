@@ -1,4 +1,4 @@
-"""The limit on open files. A stream to a local disk needs one, and so does every connection.
+"""The limit on open files. Every connection needs one, and every upload to a local disk.
 
 Most systems start at 1024, for old programs that use `select`, and let a process raise the limit.
 """

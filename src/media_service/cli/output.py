@@ -38,7 +38,7 @@ def printable(text: str) -> str:
 
 
 def line(media: Media) -> str:
-    """One media in a pipe: id, size in bytes, content type, name, with tabs between."""
+    """A media in a pipe: id, size in bytes, content type and name, separated by tabs."""
     name = printable(media.filename)
     return f"{media.media_id}\t{media.size_bytes}\t{media.content_type}\t{name}"
 
@@ -78,9 +78,8 @@ def complain(message: str) -> None:
 
 @contextmanager
 def progress(title: str, hint: str = "") -> Iterator[Advance]:
-    """Shows a bar of bytes, rate and remaining time on a terminal. Output that is printed
-    meanwhile appears above it. In a pipe, only `hint` is printed, once, if the work takes more
-    than one step."""
+    """Shows a bar of bytes, rate and remaining time on a terminal. Other output appears above it.
+    In a pipe, prints only `hint`, once, if the work takes more than one step."""
     if not sys.stderr.isatty():
         hints = iter([hint])
 
@@ -130,7 +129,8 @@ def job_progress(title: str) -> Iterator[Callable[[Job], None]]:
 
 
 def job_line(job: Job) -> str:
-    """One job in a pipe: id, state, type, percent, media id, name of the rendition, with tabs."""
+    """A job in a pipe: id, state, type, percent, media id and name of the rendition, separated by
+    tabs."""
     state, kind = Job.State.Name(job.state), Job.Type.Name(job.type)
     return "\t".join(
         [job.job_id, state, kind, str(job.progress_percent), job.media_id, job.rendition_name]

@@ -26,15 +26,15 @@ Examples:
 )
 @click.argument("media_id", metavar="ID")
 @click.argument("operations", nargs=-1, required=True, metavar="OPERATION...")
-@click.option("--name", default="", metavar="NAME", help="What the rendition is to be called.")
+@click.option("--name", default="", metavar="NAME", help="Name of the rendition.")
 @click.option(
     "--priority",
     type=click.Choice(PRIORITIES, case_sensitive=False),
     default="NORMAL",
     show_default=True,
-    help="How soon, among your jobs.",
+    help="Priority among your jobs.",
 )
-@click.option("--watch", is_flag=True, help="Wait for the end, and show how far it is.")
+@click.option("--watch", is_flag=True, help="Wait for the job and show its progress.")
 @client_command
 def process(
     client: Client,
@@ -44,7 +44,7 @@ def process(
     priority: str,
     watch: bool,
 ) -> None:
-    """Starts a job that makes a rendition of a media. The operations apply in order.
+    """Starts a job that creates a rendition of a media. The operations apply in order.
 
     The job continues after this command ends. In a pipe, the output is one line: job id, state,
     type, percent, media id and name of the rendition, separated by tabs.
@@ -68,7 +68,7 @@ def follow(client: Client, job: Job) -> Job:
                 show(seen)
                 job = seen
     except KeyboardInterrupt:
-        output.complain(f"the job goes on; to end it:\n  media-service cancel {job.job_id}")
+        output.complain(f"the job continues. To cancel it:\n  media-service cancel {job.job_id}")
         raise SystemExit(INTERRUPTED) from None
     return job
 

@@ -46,7 +46,7 @@ class Tally:
                 words.append(word)
         advice = ""
         if not self.repair:
-            advice = " --repair mends what can be mended."
+            advice = " Run with --repair to repair what can be repaired."
         elif self.found[Kind.MISSING] or self.found[Kind.CORRUPT]:
             advice = " Media without their bytes are in quarantine; bring the bytes back, then run"
             advice += " this again."
@@ -56,15 +56,17 @@ class Tally:
 @click.command(
     epilog="""\b
 Examples:
-  media-service reconcile                   look, and change nothing
+  media-service reconcile                   compare, and change nothing
   media-service reconcile --no-checksums    much faster: names and sizes only
-  media-service reconcile --repair          look, and mend what can be mended
+  media-service reconcile --repair          compare, and repair what can be repaired
   media-service reconcile | grep ^MISSING | cut -f3
 """
 )
 @click.option("--repair", is_flag=True, help="Repair what can be repaired, as described above.")
 @click.option(
-    "--no-checksums", is_flag=True, help="Do not read the blobs: fast, but blind to damage."
+    "--no-checksums",
+    is_flag=True,
+    help="Do not read the blobs: faster, but does not find damaged bytes.",
 )
 @click.option(
     "--older-than",

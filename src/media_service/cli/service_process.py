@@ -1,4 +1,4 @@
-"""What long-running commands share: settings, logs, and a clean end on a signal."""
+"""What the processes of the service share: settings, logs, and a clean stop on a signal."""
 
 import asyncio
 import logging
@@ -20,13 +20,13 @@ Main = Callable[[Config, Callable[[], None]], Awaitable[None]]
 
 
 class Misconfigured(click.ClickException):
-    """A setting is wrong or missing. The exit status is 2, so that a supervisor can tell."""
+    """A setting is wrong or missing. The exit status 2 tells a supervisor so."""
 
     exit_code = 2
 
 
 def settings() -> Config:
-    """The settings of this process's environment."""
+    """The settings from the environment."""
     try:
         return load(os.environ)
     except ConfigError as error:
@@ -38,8 +38,8 @@ def settings_with_database() -> Config:
     config = settings()
     if not config.database_url:
         raise Misconfigured(
-            "MEDIA_DATABASE_URL is not set, e.g. postgresql://media@db/media"
-            " (`media-service dev` brings a database of its own)"
+            "MEDIA_DATABASE_URL is not set. Set it to a URL such as postgresql://media@db/media,"
+            " or run `media-service dev`, which has its own database."
         )
     return config
 
@@ -53,14 +53,14 @@ def log_to_stderr(config: Config) -> None:
 
 
 def run(name: str, main: Main, config: Config) -> None:
-    """Runs `main` until SIGTERM or SIGINT, which cancel it cleanly."""
+    """Runs `main` until SIGTERM or SIGINT, which cancel it."""
     try:
         arm(os.environ)
     except ValueError as error:
         raise Misconfigured(f"{VARIABLE} must be {error}") from None
     allow_open_files()
     keep_buffers()
-    # A thread back from the disk needs the interpreter for a moment, but may wait 5 ms for it.
+    # By default, a thread that returns from the disk may wait 5 ms for the interpreter lock.
     sys.setswitchinterval(0.0002)
     log_to_stderr(config)
     log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them."""
+"""Starts processes that end with the process that started them."""
 
 import contextlib
 import ctypes

@@ -34,7 +34,7 @@ Examples:
     default="24h",
     show_default=True,
     metavar="SPAN",
-    help="How long it is valid: 90s, 30m, 24h, 7d.",
+    help="How long the token is valid, such as 90s, 30m, 24h or 7d.",
 )
 def token(
     user: str, org: str, roles: tuple[str, ...], scopes: tuple[str, ...], expires: timedelta

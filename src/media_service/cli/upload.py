@@ -40,7 +40,7 @@ Examples:
 @click.option(
     "--visibility",
     type=click.Choice([each.value for each in Visibility], case_sensitive=False),
-    help="What everybody who has its URL can read.",
+    help="What everyone with its URL can read.",
 )
 @click.option("--project", "project_id", metavar="ID", default="", help="Project of the media.")
 @click.option("--resume", metavar="KEY", help="Continue an interrupted upload of the same file.")
