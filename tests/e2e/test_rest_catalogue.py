@@ -390,6 +390,19 @@ def test_exif_and_place_are_told_only_to_who_asks_for_all(
         assert not [word for word in ("GPS", "location", "X100") if word in answer.text]
 
 
+def test_the_capture_time_is_read_from_an_image_unless_its_owner_states_it(
+    owner: httpx.Client,
+) -> None:
+    tags = {"ifd2-DateTimeOriginal": "2020:01:02 05:04:05", "ifd2-OffsetTimeOriginal": "+02:00"}
+    data = with_tags(make_image(), tags).jpegsave_buffer()
+    assert settled(owner, store(owner, data)["mediaId"])["captureTime"] == "2020-01-02T03:04:05Z"
+    query = {"spec.captureTime": "1999-12-31T00:00:00Z"}
+    stated = owner.post("/v1/media:upload", params=query, content=data).json()
+    assert settled(owner, stated["mediaId"])["captureTime"] == "1999-12-31T00:00:00Z"
+    found = owner.get("/v1/media", params={"filter": "capture_time<2000-01-01T00:00:00Z"}).json()
+    assert [media["mediaId"] for media in found["media"]] == [stated["mediaId"]]
+
+
 def test_a_video_has_its_duration_and_codecs(owner: httpx.Client, tmp_path: Path) -> None:
     video = real_video(tmp_path / "video.mp4", "libx264", "aac")
     media = settled(owner, store(owner, video.read_bytes(), "video.mp4")["mediaId"])

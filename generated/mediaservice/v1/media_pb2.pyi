@@ -219,11 +219,11 @@ class Media(_message.Message):
     visibility: Global___Media.Visibility.ValueType
     """Who can read it without a token."""
     blurhash: _builtins.str
-    """A few characters that a client can draw as a blurred preview (https://blurha.sh): of an image, of a
-    video's poster, of a document's first page.
+    """A few characters that a client can draw as a blurred preview (https://blurha.sh): of an image, of the rendition
+    "poster" of a video, of the rendition "preview" of a document. Empty until there is one.
     """
     dominant_color: _builtins.str
-    """The colour that most of the image has, as RRGGBB: "a0522d"."""
+    """The color that most of the same image has, as RRGGBB: "a0522d"."""
     etag: _builtins.str
     """Changes when a field of this resource changes, other than the counters and `read_url`. Send it back to
     change or delete only what you saw.
@@ -260,7 +260,10 @@ class Media(_message.Message):
 
     @_builtins.property
     def capture_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was taken or recorded: read from the file by inspection unless it was set by a caller."""
+        """When the original was taken or recorded. Unless a caller sets it, inspection reads it from the file: EXIF
+        DateTimeOriginal of an image, in the time zone of OffsetTimeOriginal or else in UTC; the creation time of a video
+        or audio file. Implausible times, such as 1904-01-01 or the future, are ignored.
+        """
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
@@ -536,18 +539,14 @@ class Rendition(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: Rendition._State.ValueType  # 0
         READY: Rendition._State.ValueType  # 1
-        """Readable as a whole."""
-        PARTIAL: Rendition._State.ValueType  # 2
-        """A stream that is still being encoded: it plays as far as it has come."""
+        """All of it can be read. A stream is listed once it is encoded in full; GetStream plays it earlier."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
-        """Whether a rendition can be read."""
+        """How much of a rendition can be read."""
 
     STATE_UNSPECIFIED: Rendition.State.ValueType  # 0
     READY: Rendition.State.ValueType  # 1
-    """Readable as a whole."""
-    PARTIAL: Rendition.State.ValueType  # 2
-    """A stream that is still being encoded: it plays as far as it has come."""
+    """All of it can be read. A stream is listed once it is encoded in full; GetStream plays it earlier."""
 
     NAME_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int

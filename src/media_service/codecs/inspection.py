@@ -12,6 +12,7 @@ from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from media_service.codecs.inspect.capture_time import is_plausible
 from media_service.codecs.inspect.limits import (
     MAX_CHAPTERS,
     MAX_INT32,
@@ -173,9 +174,12 @@ INSPECTIONS: Mapping[str, type[Inspection[Info]]] = {
 def validated(answer: Any, kind: str) -> Inspection[Info]:
     """The result in a child's answer. Raises InvalidArgument (MEDIA_CORRUPT)."""
     try:
-        return msgspec.convert(answer, INSPECTIONS[kind])
+        found = msgspec.convert(answer, INSPECTIONS[kind])
     except msgspec.ValidationError:
         raise InvalidArgument(Reason.MEDIA_CORRUPT, "It cannot be read.") from None
+    if found.capture_time and not is_plausible(found.capture_time):
+        raise InvalidArgument(Reason.MEDIA_CORRUPT, "It cannot be read.")
+    return found
 
 
 def info_from_json(stored: Any, kind: str) -> Info:

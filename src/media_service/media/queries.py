@@ -322,19 +322,30 @@ async def set_info(
     found: Inspection[Info],
     placeholder: Placeholder,
 ) -> None:
-    """Records what inspection found and makes the media READY, unless it is in quarantine."""
+    """Records what inspection found and makes the media READY, unless it is in quarantine. A
+    `capture_time` that a caller set stays, as does a placeholder from a rendition."""
     await db.execute(
         "update media set state = 'READY', error_reason = null, error_message = null, info = %s,"
-        " private_info = %s, blurhash = %s, dominant_color = %s, ready_time = now(),"
+        " private_info = %s, capture_time = coalesce(capture_time, %s), ready_time = now(),"
+        " blurhash = coalesce(nullif(%s, ''), blurhash),"
+        " dominant_color = coalesce(nullif(%s, ''), dominant_color),"
         " revision = revision + 1, update_time = now()"
         " where media_id = %s and state <> 'QUARANTINED'",
         (
             Jsonb(to_json(found.info)),
             Jsonb(to_json(found.private_info)),
+            found.capture_time,
             placeholder.blurhash,
             placeholder.dominant_color,
             media_id,
         ),
+    )
+
+
+async def set_placeholder(db: Connection, media_id: str, placeholder: Placeholder) -> None:
+    await db.execute(
+        "update media set blurhash = %s, dominant_color = %s where media_id = %s",
+        (placeholder.blurhash, placeholder.dominant_color, media_id),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer, ThumbnailSet
 from media_service.codecs.inspection import Info
+from media_service.codecs.output import Output
 from media_service.errors import MediaError
 from media_service.jobs.attempt import TRANSIENT
 from media_service.media.model import Kind, Media, NewRendition, Placeholder
@@ -23,6 +24,10 @@ class Thumbnails:
 
     files: Sequence[RenditionFile] = ()
     placeholder: Placeholder = Placeholder()
+
+
+# The rendition that the placeholder of a media comes from. Images have their own.
+PLACEHOLDER_RENDITIONS = {Kind.VIDEO: "poster", Kind.DOCUMENT: "preview"}
 
 
 class ThumbnailRenderer:
@@ -51,6 +56,21 @@ class ThumbnailRenderer:
                 except MediaError as error:
                     log.warning("media %s has no thumbnails: %s", media.media_id, error.message)
             yield thumbnails
+
+    async def placeholder(self, media: Media, name: str, output: Output) -> Placeholder | None:
+        """The placeholder of a video or document, from its rendition `name`; None if it comes from
+        another rendition, or if this is not an image. Raises as `render`."""
+        if PLACEHOLDER_RENDITIONS.get(media.kind) != name or not output.width:
+            return None
+        source = ImageSource(output.path, output.content_type, output.width, output.height)
+        try:
+            async with self._renderer.render_thumbnails(source, {}) as rendered:
+                return placeholder_of(rendered)
+        except TRANSIENT:
+            raise
+        except MediaError as error:
+            log.warning("media %s has no placeholder: %s", media.media_id, error.message)
+            return None
 
 
 def of(media: Media, rendered: ThumbnailSet) -> Thumbnails:

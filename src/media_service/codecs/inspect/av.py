@@ -10,7 +10,7 @@ import av
 from av.stream import Disposition
 
 from media_service.codecs.demuxers import DEMUXERS
-from media_service.codecs.inspect import names
+from media_service.codecs.inspect import capture_time, names
 from media_service.codecs.inspect.container import open_container
 from media_service.codecs.inspect.limits import count
 from media_service.codecs.inspect.location import from_iso6709
@@ -68,7 +68,13 @@ def inspect_video(media: int, content_type: str, max_pixels: int) -> dict[str, A
             subtitle_tracks=subtitle_tracks(list(container.streams.subtitles)),
         )
         location = next(filter(None, map(from_iso6709, locations(container.metadata))), None)
-        return to_json(Inspection(info=info, private_info=PrivateInfo(location=location)))
+        return to_json(
+            Inspection(
+                info=info,
+                private_info=PrivateInfo(location=location),
+                capture_time=capture_time.from_metadata(container.metadata),
+            )
+        )
 
 
 def inspect_audio(media: int, content_type: str) -> dict[str, Any]:
@@ -84,7 +90,9 @@ def inspect_audio(media: int, content_type: str) -> dict[str, Any]:
         info = AudioInfo(
             **common(container, audio, media, content_type, duration), tags=tags(container, audio)
         )
-        return to_json(Inspection(info=info))
+        return to_json(
+            Inspection(info=info, capture_time=capture_time.from_metadata(container.metadata))
+        )
 
 
 def measure_duration(media: int, content_type: str) -> float:

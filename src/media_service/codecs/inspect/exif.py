@@ -36,8 +36,17 @@ def public_tags(fields: dict[str, str]) -> dict[str, str]:
 
 def position_tags(fields: dict[str, str]) -> dict[str, str]:
     """Tags about the position, by name."""
+    return tags_of(POSITION, fields)
+
+
+def setting_tags(fields: dict[str, str]) -> dict[str, str]:
+    """Tags about the camera settings, and when it took the image, by name."""
+    return tags_of(SETTINGS, fields)
+
+
+def tags_of(prefix: str, fields: dict[str, str]) -> dict[str, str]:
     return {
-        field.removeprefix(POSITION): plain_value(raw)
+        field.removeprefix(prefix): plain_value(raw)
         for field, raw in fields.items()
-        if field.startswith(POSITION)
+        if field.startswith(prefix)
     }

@@ -7,7 +7,7 @@ import pyvips
 from media_service.codecs.image import heic
 from media_service.codecs.image.libvips_errors import decoding
 from media_service.codecs.image.loaders import ANIMATED, is_hevc, loader_of, open_page, value
-from media_service.codecs.inspect import exif, names
+from media_service.codecs.inspect import capture_time, exif, names
 from media_service.codecs.inspect.limits import count
 from media_service.codecs.inspect.location import from_exif
 from media_service.codecs.inspection import ImageInfo, Inspection, PrivateInfo, to_json
@@ -73,4 +73,5 @@ def describe(image: Any, pages: int) -> Inspection[ImageInfo]:
         private_info=PrivateInfo(
             exif=exif.public_tags(fields), location=from_exif(exif.position_tags(fields))
         ),
+        capture_time=capture_time.from_exif(exif.setting_tags(fields)),
     )

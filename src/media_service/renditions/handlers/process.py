@@ -26,6 +26,7 @@ from media_service.renditions.rendition_store import (
     check_rendition_limit,
 )
 from media_service.renditions.streams.packager import StreamPackager
+from media_service.renditions.thumbnails import ThumbnailRenderer
 
 
 class ProcessHandler(JobHandler):
@@ -41,12 +42,14 @@ class ProcessHandler(JobHandler):
         files: OriginalFiles,
         renderers: Renderers,
         streams: StreamPackager,
+        thumbnails: ThumbnailRenderer,
     ) -> None:
         self._database = database
         self._store = renditions
         self._files = files
         self._renderers = renderers
         self._streams = streams
+        self._thumbnails = thumbnails
 
     async def run(self, claim: Claim, progress: Progress) -> None:
         pipeline = stored_pipeline(claim.pipeline)
@@ -73,9 +76,12 @@ class ProcessHandler(JobHandler):
             )
             failpoint("process.store.before")
             progress.report("store", STORE_PERCENT)
+            placeholder = await self._thumbnails.placeholder(media, claim.rendition, outputs[-1])
 
             async def finish(tx: Transaction) -> bool:
                 finished = await jobs.finish(tx, claim, JobState.SUCCEEDED)
+                if finished and placeholder:
+                    await queries.set_placeholder(tx, media.media_id, placeholder)
                 failpoint("process.finish.before")
                 return finished
 
