@@ -53,9 +53,10 @@ INVARIANTS = {
         where not exists (select from uploads u where u.media_id = m.media_id)""",
     "a file that was stored twice": """
         select min(media_id::text) as id from media group by filename having count(*) > 1""",
-    "an idempotency key without its upload": """
+    "an idempotency key without its upload or job": """
         select resource_id as id from idempotency_keys k
-        where not exists (select from uploads u where u.upload_id = k.resource_id)""",
+        where not exists (select from uploads u where u.upload_id = k.resource_id)
+        and not exists (select from jobs j where j.job_id = k.resource_id)""",
     "an idempotency key of a call that runs": """
         select resource_id as id from idempotency_keys where lease_until is not null""",
     "a media without exactly one first version": """
