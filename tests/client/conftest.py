@@ -3,12 +3,12 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from media_service_client import AsyncClient, Backoff, Client
-from tests.support.fake_server import Fake, serving
+from tests.support.fake_server import Fake, new_fake, serving
 
 QUICK = Backoff(first_seconds=0.001, ceiling_seconds=0.002, attempts=4)
 
@@ -32,7 +32,7 @@ class Threaded:
 
 @pytest.fixture
 def fake() -> Fake:
-    return Fake()
+    return new_fake()
 
 
 @pytest.fixture
@@ -42,10 +42,11 @@ def address(fake: Fake) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sync", "async"])
-async def client(request: pytest.FixtureRequest, address: str) -> AsyncIterator[Any]:
+async def client(request: pytest.FixtureRequest, address: str) -> AsyncIterator[AsyncClient]:
+    """Each client in turn, by the methods of the asyncio one."""
     if request.param == "sync":
         with Client(address, token="secret", backoff=QUICK) as blocking:
-            yield Threaded(blocking)
+            yield cast(AsyncClient, Threaded(blocking))
     else:
         async with AsyncClient(address, token="secret", backoff=QUICK) as asynchronous:
             yield asynchronous

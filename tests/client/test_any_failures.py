@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media_service_client import AsyncClient, Backoff, Client, MediaServiceError
-from tests.support.fake_server import Fake, Fault, serving
+from tests.support.fake_server import Fake, Fault, new_fake, serving
 
 DATA = random.Random(3).randbytes(2_500_000)  # noqa: S311
 EAGER = Backoff(first_seconds=0, attempts=4)
@@ -43,7 +43,7 @@ read_faults = st.lists(
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[Fake, str]]:
-    fake = Fake()
+    fake = new_fake()
     with serving(fake) as address:
         yield fake, address
 
@@ -77,7 +77,14 @@ def download(kind: str, address: str, target: Path) -> None:
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @settings(max_examples=60)
 @given(size=positions, writes=write_faults, gets=other_faults, watches=other_faults)
-def test_an_upload_is_right_once_or_refused(served, kind, size, writes, gets, watches):
+def test_an_upload_is_right_once_or_refused(
+    served: tuple[Fake, str],
+    kind: str,
+    size: int,
+    writes: list[Fault],
+    gets: list[Fault],
+    watches: list[Fault],
+) -> None:
     fake, address = served
     Fake.__init__(fake)
     fake.inject("WriteUpload", *writes)
@@ -97,7 +104,9 @@ def test_an_upload_is_right_once_or_refused(served, kind, size, writes, gets, wa
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @settings(max_examples=60)
 @given(size=st.integers(1, len(DATA)), reads=read_faults)
-def test_a_downloaded_file_is_right_or_not_there(served, kind, size, reads):
+def test_a_downloaded_file_is_right_or_not_there(
+    served: tuple[Fake, str], kind: str, size: int, reads: list[Fault]
+) -> None:
     fake, address = served
     Fake.__init__(fake)
     fake.store(DATA[:size], "id")

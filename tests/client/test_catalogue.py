@@ -17,7 +17,9 @@ def media_id(fake: Fake) -> str:
     return media_id
 
 
-async def test_media_is_read_changed_deleted_and_undeleted(client, fake, media_id):
+async def test_media_is_read_changed_deleted_and_undeleted(
+    client: AsyncClient, fake: Fake, media_id: str
+) -> None:
     for method in ("GetMedia", "UpdateMedia", "DeleteMedia", "UndeleteMedia"):
         fake.inject(method, Fault("UNAVAILABLE"))
     assert (await client.get(media_id)).filename == "a.png"
@@ -27,7 +29,7 @@ async def test_media_is_read_changed_deleted_and_undeleted(client, fake, media_i
     assert not (await client.undelete(media_id)).HasField("delete_time")
 
 
-async def test_a_url_is_signed_as_wanted(client, fake, media_id):
+async def test_a_url_is_signed_as_wanted(client: AsyncClient, fake: Fake, media_id: str) -> None:
     fake.inject("SignUrl", Fault("UNAVAILABLE"))
     signed = await client.sign_url(media_id)
     assert signed.url == "https://media.example//a.png?seconds=900&attachment=False&direct=False"
@@ -40,7 +42,7 @@ async def test_a_url_is_signed_as_wanted(client, fake, media_id):
     )
 
 
-async def test_a_list_goes_over_all_pages(client, fake):
+async def test_a_list_goes_over_all_pages(client: AsyncClient, fake: Fake) -> None:
     ids = [new_id() for _ in range(5)]
     for media_id in ids:
         fake.store(b"data", media_id)
@@ -48,7 +50,9 @@ async def test_a_list_goes_over_all_pages(client, fake):
     assert [media.media_id async for media in client.list()] == ids
 
 
-async def test_a_purge_whose_answer_was_lost_is_done(client, fake, media_id):
+async def test_a_purge_whose_answer_was_lost_is_done(
+    client: AsyncClient, fake: Fake, media_id: str
+) -> None:
     fake.inject("PurgeMedia", Fault("UNAVAILABLE", at_finish=True))
     await client.purge(media_id)
     assert not fake.stored
@@ -58,7 +62,9 @@ async def test_a_purge_whose_answer_was_lost_is_done(client, fake, media_id):
 
 
 @pytest.mark.parametrize("lost", [False, True])
-async def test_a_rendition_is_deleted_also_if_the_answer_was_lost(client, fake, media_id, lost):
+async def test_a_rendition_is_deleted_also_if_the_answer_was_lost(
+    client: AsyncClient, fake: Fake, media_id: str, lost: bool
+) -> None:
     for name in ("mine", "small"):
         fake.stored[media_id][0].renditions.add(name=name)
     if lost:
@@ -70,7 +76,9 @@ async def test_a_rendition_is_deleted_also_if_the_answer_was_lost(client, fake, 
     assert caught.value.reason == "RENDITION_NOT_FOUND"
 
 
-async def test_a_watch_survives_a_break_and_ends_with_the_upload(client, fake):
+async def test_a_watch_survives_a_break_and_ends_with_the_upload(
+    client: AsyncClient, fake: Fake
+) -> None:
     fake.inject("WriteUpload", Fault("SUPERSEDED", after=100))
     with pytest.raises(MediaServiceError):
         await client.upload(b"x" * 200)
@@ -80,7 +88,7 @@ async def test_a_watch_survives_a_break_and_ends_with_the_upload(client, fake):
     assert states == [upload_pb2.Upload.ACTIVE] * 2 + [upload_pb2.Upload.FINISHED]
 
 
-async def test_a_missing_token_is_told_at_once(fake, address):
+async def test_a_missing_token_is_told_at_once(fake: Fake, address: str) -> None:
     with Client(address) as client, pytest.raises(MediaServiceError) as caught:
         client.get(new_id())
     assert caught.value.reason == "TOKEN_MISSING"

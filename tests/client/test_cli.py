@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jwt
@@ -14,8 +15,10 @@ from mediaservice.v1 import media_pb2
 
 from media_service.cli.main import COMMANDS, cli
 from media_service.ids import new_id
-from tests.support.fake_server import Fault
+from tests.support.fake_server import Fake, Fault
 
+# Runs a command with these arguments, bytes on `stdin` and changes of the environment.
+Run = Callable[..., Result]
 KEY = "0123456789abcdef" * 4
 
 
@@ -25,7 +28,7 @@ def environment(address: str, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def run(environment: dict[str, str]):
+def run(environment: dict[str, str]) -> Run:
     def run(*arguments: object, stdin: bytes = b"", **changes: str) -> Result:
         return CliRunner(env={**environment, **changes}).invoke(
             cli, [str(argument) for argument in arguments], input=stdin
@@ -41,7 +44,7 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-def test_upload_prints_a_line_for_each_file(run, fake, image):
+def test_upload_prints_a_line_for_each_file(run: Run, fake: Fake, image: Path) -> None:
     result = run("upload", image, image)
     assert result.exit_code == 0
     ids = list(fake.stored)
@@ -49,7 +52,9 @@ def test_upload_prints_a_line_for_each_file(run, fake, image):
     assert fake.stored[ids[0]][1] == image.read_bytes()
 
 
-def test_in_a_pipe_upload_says_once_how_to_continue_if_it_is_killed(run, fake, image):
+def test_in_a_pipe_upload_says_once_how_to_continue_if_it_is_killed(
+    run: Run, fake: Fake, image: Path
+) -> None:
     result = run("upload", image)
     (key,) = fake.keys
     assert result.stderr == (
@@ -60,10 +65,12 @@ def test_in_a_pipe_upload_says_once_how_to_continue_if_it_is_killed(run, fake, i
     assert run("upload", image).stderr == ""
 
 
-def test_upload_states_attributes_and_says_how_to_continue_with_them(run, fake, picture):
+def test_upload_states_attributes_and_says_how_to_continue_with_them(
+    run: Run, fake: Fake, image: Path
+) -> None:
     options = ["--title", "Am Strand", "--tag", "sea", "--tag", "sky", "--label", "album=2026"]
     options += ["--visibility", "public", "--project", "p"]
-    result = run("upload", *options, picture)
+    result = run("upload", *options, image)
     assert result.exit_code == 0
     (session,) = fake.sessions.values()
     spec = session.spec
@@ -76,18 +83,20 @@ def test_upload_states_attributes_and_says_how_to_continue_with_them(run, fake, 
     (key,) = fake.keys
     assert result.stderr.endswith(
         f"media-service upload --resume {key} --title 'Am Strand' --tag sea --tag sky"
-        f" --label album=2026 --visibility PUBLIC --project p '{picture}'\n"
+        f" --label album=2026 --visibility PUBLIC --project p '{image}'\n"
     )
-    assert run("upload", "--label", "album", picture).exit_code == 2
+    assert run("upload", "--label", "album", image).exit_code == 2
 
 
-def test_upload_takes_standard_input(run, fake):
+def test_upload_takes_standard_input(run: Run, fake: Fake) -> None:
     result = run("upload", "-", "--name", "x.png", stdin=b"bytes")
     assert result.stdout.endswith("\t5\timage/png\tx.png\n")
     assert [data for _, data in fake.stored.values()] == [b"bytes"]
 
 
-def test_upload_goes_on_with_the_next_file_when_one_is_bad(run, fake, image):
+def test_upload_goes_on_with_the_next_file_when_one_is_bad(
+    run: Run, fake: Fake, image: Path
+) -> None:
     image.write_bytes(b"done in one step")
     fake.inject("WriteUpload", Fault("TYPE_NOT_ALLOWED"))
     result = run("upload", image, "/nowhere", image)
@@ -98,7 +107,7 @@ def test_upload_goes_on_with_the_next_file_when_one_is_bad(run, fake, image):
     assert second == "media-service: /nowhere: No such file or directory"
 
 
-def test_upload_resumes(run, fake, image):
+def test_upload_resumes(run: Run, fake: Fake, image: Path) -> None:
     key = new_id()
     fake.inject("WriteUpload", Fault("SUPERSEDED", after=1_000_000))
     assert run("upload", "--resume", key, image).exit_code == 1
@@ -107,13 +116,15 @@ def test_upload_resumes(run, fake, image):
     assert fake.offsets[-1] == 900_000
 
 
-def test_a_name_is_for_one_file(run, image):
+def test_a_name_is_for_one_file(run: Run, image: Path) -> None:
     result = run("upload", image, image, "--name", "x")
     assert result.exit_code == 2
     assert "--name and --resume are for one file" in result.stderr
 
 
-def test_ctrl_c_keeps_the_upload_and_says_how_to_continue(fake, environment, image):
+def test_ctrl_c_keeps_the_upload_and_says_how_to_continue(
+    fake: Fake, environment: dict[str, str], image: Path
+) -> None:
     image.write_bytes(os.urandom(1 << 20) * 64)
     process = subprocess.Popen(
         [sys.executable, "-m", "media_service", "upload", str(image)],
@@ -133,7 +144,9 @@ def test_ctrl_c_keeps_the_upload_and_says_how_to_continue(fake, environment, ima
     assert not fake.stored
 
 
-def test_download_saves_under_the_own_name_and_never_over_a_file(run, fake, tmp_path):
+def test_download_saves_under_the_own_name_and_never_over_a_file(
+    run: Run, fake: Fake, tmp_path: Path
+) -> None:
     fake.store(b"bytes", "id", "photo.png")
     first = run("download", "id", "-o", tmp_path)
     assert first.stdout == "id\t5\timage/png\tphoto.png\n"
@@ -154,18 +167,20 @@ def test_download_saves_under_the_own_name_and_never_over_a_file(run, fake, tmp_
         ("a\\b", "b"),
     ],
 )
-def test_a_name_from_the_service_cannot_reach_elsewhere(run, fake, tmp_path, filename, saved):
+def test_a_name_from_the_service_cannot_reach_elsewhere(
+    run: Run, fake: Fake, tmp_path: Path, filename: str, saved: str
+) -> None:
     fake.store(b"bytes", "id", filename)
     assert run("download", "id", "-o", tmp_path).exit_code == 0
     assert [path.name for path in tmp_path.iterdir()] == [saved]
 
 
-def test_download_to_standard_output_gives_only_the_bytes(run, fake):
+def test_download_to_standard_output_gives_only_the_bytes(run: Run, fake: Fake) -> None:
     fake.store(b"\x00bytes\xff", "id")
     assert run("download", "id", "-o", "-").stdout_bytes == b"\x00bytes\xff"
 
 
-def test_ls_prints_lines_and_says_when_there_is_more(run, fake):
+def test_ls_prints_lines_and_says_when_there_is_more(run: Run, fake: Fake) -> None:
     for number in range(60):
         fake.store(b"x" * number, f"id{number}", "a\tb\n.png")
     result = run("ls")
@@ -179,13 +194,13 @@ def test_ls_prints_lines_and_says_when_there_is_more(run, fake):
     assert everything.stderr == ""
 
 
-def test_show_prints_every_field(run, fake):
+def test_show_prints_every_field(run: Run, fake: Fake) -> None:
     fake.store(b"bytes", "id", "a.png")
     assert "size_bytes\t5\n" in run("show", "id").stdout
     assert json.loads(run("show", "id", "--json").stdout)["filename"] == "a.png"
 
 
-def test_link_prints_a_url_and_nothing_else(run, fake):
+def test_link_prints_a_url_and_nothing_else(run: Run, fake: Fake) -> None:
     fake.store(b"bytes", "id", "a.png")
     plain = run("link", "id")
     assert plain.stdout == (
@@ -199,7 +214,7 @@ def test_link_prints_a_url_and_nothing_else(run, fake):
     assert "it is MEDIA_NOT_FOUND" in missing.stderr
 
 
-def test_rm_deletes_and_purges(run, fake):
+def test_rm_deletes_and_purges(run: Run, fake: Fake) -> None:
     fake.store(b"one", "1")
     fake.store(b"two", "2")
     assert run("rm", "1").exit_code == 0
@@ -210,7 +225,7 @@ def test_rm_deletes_and_purges(run, fake):
     assert list(fake.stored) == ["1"]
 
 
-def test_a_token_carries_what_was_asked_for(run):
+def test_a_token_carries_what_was_asked_for(run: Run) -> None:
     result = run(
         *("token", "--user", "alice", "--org", "acme", "--role", "admin", "--expires", "10m"),
         *("--scope", "media.read", "--scope", "media.write"),
@@ -226,21 +241,23 @@ def test_a_token_carries_what_was_asked_for(run):
     }
 
 
-def test_a_token_needs_a_user(run, monkeypatch):
+def test_a_token_needs_a_user(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDIA_JWT_SECRET", "k" * 32)
     result = run("token", "--user", "")
     assert result.exit_code == 2
     assert "--user must not be empty" in result.stderr
 
 
-def test_a_token_needs_a_key(run):
+def test_a_token_needs_a_key(run: Run) -> None:
     result = run("token", "--user", "alice")
     assert result.exit_code == 1
     assert "set MEDIA_JWT_SECRET" in result.stderr
     assert "Traceback" not in result.output
 
 
-def test_on_the_services_own_machine_no_token_is_needed(run, fake, tmp_path, monkeypatch):
+def test_on_the_services_own_machine_no_token_is_needed(
+    run: Run, fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LOGNAME", "alice")
     (tmp_path / "jwt-secret").write_text(KEY + "\n")
     run("ls", MEDIA_TOKEN="")
@@ -248,25 +265,25 @@ def test_on_the_services_own_machine_no_token_is_needed(run, fake, tmp_path, mon
     assert jwt.decode(bearer, KEY, algorithms=["HS256"])["sub"] == "alice"
 
 
-def test_without_a_token_the_person_is_told_how_to_get_one(run):
+def test_without_a_token_the_person_is_told_how_to_get_one(run: Run) -> None:
     result = run("ls", MEDIA_TOKEN="")
     assert result.exit_code == 1
     assert "media-service token --user" in result.stderr
 
 
-def test_without_a_service_the_person_is_told_at_once_how_to_start_one(run):
+def test_without_a_service_the_person_is_told_at_once_how_to_start_one(run: Run) -> None:
     result = run("ls", MEDIA_ADDRESS="127.0.0.1:1")
     assert result.exit_code == 1
     assert "media-service dev" in result.stderr
 
 
-def test_a_setting_that_is_wrong_is_named(run):
+def test_a_setting_that_is_wrong_is_named(run: Run) -> None:
     result = run("ls", MEDIA_GRPC_PORT="many")
     assert result.exit_code == 1
     assert "MEDIA_GRPC_PORT" in result.stderr
 
 
-def test_help_lists_every_command_and_imports_none():
+def test_help_lists_every_command_and_imports_none() -> None:
     code = "import sys, media_service.cli.main as m; print('grpc' in sys.modules, len(m.COMMANDS))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["False", str(len(COMMANDS))]
@@ -275,5 +292,5 @@ def test_help_lists_every_command_and_imports_none():
 
 
 @pytest.mark.parametrize("command", ["upload", "download", "ls", "show", "link", "rm", "token"])
-def test_every_command_teaches_by_example(run, command):
+def test_every_command_teaches_by_example(run: Run, command: str) -> None:
     assert f"media-service {command}" in run(command, "--help").stdout

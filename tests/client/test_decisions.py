@@ -27,6 +27,7 @@ ID = "0199c7a5-6c1e-7cc3-98ab-4a61f21a3a0b"
 MEDIA = "0199c7a5-6c1e-7cc3-98ab-4a61f21a3a0c"
 KEY = "0199c7a5-6c1e-7cc3-98ab-4a61f21a3a0d"
 Upload = upload_pb2.Upload
+Outcome = Future[media_pb2.Media]
 
 
 class Wire:
@@ -114,19 +115,19 @@ def wire() -> Wire:
 
 
 @pytest.fixture
-def outcome(wire: Wire) -> Iterator[Future[media_pb2.Media]]:
+def outcome(wire: Wire) -> Iterator[Outcome]:
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(wire.client)
 
 
 @pytest.fixture
-def in_parts(wire: Wire) -> Iterator[Future[media_pb2.Media]]:
+def in_parts(wire: Wire) -> Iterator[Outcome]:
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(wire.client, 2)
 
 
 @pytest.fixture
-def resumed_in_parts(wire: Wire) -> Iterator[Future[media_pb2.Media]]:
+def resumed_in_parts(wire: Wire) -> Iterator[Outcome]:
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(wire.client, 2, fresh=False)
 
@@ -144,7 +145,7 @@ def parts(*ends: int) -> upload_service_pb2.ListPartsResponse:
     )
 
 
-def test_the_stream_carries_the_spec_offsets_and_checksums(wire, outcome):
+def test_the_stream_carries_the_spec_offsets_and_checksums(wire: Wire, outcome: Outcome) -> None:
     messages = wire.write(4, finished())
     assert messages[0].request_id == KEY
     assert messages[0].spec.size_bytes == len(DATA)
@@ -157,7 +158,7 @@ def test_the_stream_carries_the_spec_offsets_and_checksums(wire, outcome):
     assert outcome.result().media_id == MEDIA
 
 
-def test_a_break_is_followed_by_a_look_and_a_resume(wire, outcome):
+def test_a_break_is_followed_by_a_look_and_a_resume(wire: Wire, outcome: Outcome) -> None:
     wire.write(2, StatusCode.UNAVAILABLE)
     wire.get(active(1000))
     messages = wire.write(4, finished())
@@ -168,7 +169,7 @@ def test_a_break_is_followed_by_a_look_and_a_resume(wire, outcome):
     assert outcome.result().media_id == MEDIA
 
 
-def test_bytes_that_are_all_there_are_only_finished(wire, outcome):
+def test_bytes_that_are_all_there_are_only_finished(wire: Wire, outcome: Outcome) -> None:
     wire.write(4, StatusCode.UNAVAILABLE)
     wire.get(active(len(DATA)))
     (message,) = wire.write(1, finished())
@@ -177,7 +178,9 @@ def test_bytes_that_are_all_there_are_only_finished(wire, outcome):
     assert outcome.result().media_id == MEDIA
 
 
-def test_a_stream_whose_session_is_not_known_is_repeated_under_its_key(wire, outcome):
+def test_a_stream_whose_session_is_not_known_is_repeated_under_its_key(
+    wire: Wire, outcome: Outcome
+) -> None:
     wire.write(1, StatusCode.UNAVAILABLE, told=False)
     (message, *_) = wire.write(1, "OFFSET_MISMATCH", told=False, upload_id=ID)
     assert (message.spec.size_bytes, message.request_id) == (len(DATA), KEY)
@@ -187,14 +190,16 @@ def test_a_stream_whose_session_is_not_known_is_repeated_under_its_key(wire, out
     assert outcome.result().media_id == MEDIA
 
 
-def test_a_call_that_is_still_running_is_waited_for(wire, outcome):
+def test_a_call_that_is_still_running_is_waited_for(wire: Wire, outcome: Outcome) -> None:
     wire.write(1, "IDEMPOTENCY_IN_PROGRESS", told=False)
     messages = wire.write(4, finished())
     assert messages[0].request_id == KEY
     assert outcome.result().media_id == MEDIA
 
 
-def test_a_session_that_is_gone_is_created_again_with_the_same_key(wire, outcome):
+def test_a_session_that_is_gone_is_created_again_with_the_same_key(
+    wire: Wire, outcome: Outcome
+) -> None:
     wire.write(1, StatusCode.UNAVAILABLE)
     wire.get("UPLOAD_NOT_FOUND")
     messages = wire.write(4, finished())
@@ -202,13 +207,13 @@ def test_a_session_that_is_gone_is_created_again_with_the_same_key(wire, outcome
     assert outcome.result().media_id == MEDIA
 
 
-def test_a_finish_that_got_through_is_not_sent_twice(wire, outcome):
+def test_a_finish_that_got_through_is_not_sent_twice(wire: Wire, outcome: Outcome) -> None:
     wire.write(4, StatusCode.UNAVAILABLE)
     wire.get(finished())
     assert outcome.result().media_id == MEDIA
 
 
-def test_a_finish_that_got_through_late_is_found_out(wire, outcome):
+def test_a_finish_that_got_through_late_is_found_out(wire: Wire, outcome: Outcome) -> None:
     wire.write(4, StatusCode.UNAVAILABLE)
     wire.get(active(PIECE))
     wire.write(1, "UPLOAD_NOT_ACTIVE")
@@ -216,7 +221,7 @@ def test_a_finish_that_got_through_late_is_found_out(wire, outcome):
     assert outcome.result().media_id == MEDIA
 
 
-def test_a_verification_is_waited_for(wire, outcome):
+def test_a_verification_is_waited_for(wire: Wire, outcome: Outcome) -> None:
     verifying = Upload(upload_id=ID, state=Upload.VERIFYING)
     wire.write(4, verifying)
     wire.watch(verifying)
@@ -226,7 +231,9 @@ def test_a_verification_is_waited_for(wire, outcome):
 
 
 @pytest.mark.parametrize("reason", ["OFFSET_MISMATCH", "CHECKSUM_MISMATCH"])
-def test_a_chunk_that_is_always_refused_is_given_up(wire, outcome, reason):
+def test_a_chunk_that_is_always_refused_is_given_up(
+    wire: Wire, outcome: Outcome, reason: str
+) -> None:
     wire.write(1, reason)
     wire.get(active(0))
     wire.write(1, reason)
@@ -239,21 +246,21 @@ def test_a_chunk_that_is_always_refused_is_given_up(wire, outcome, reason):
     assert caught.value.upload_id == ID
 
 
-def test_a_writer_that_was_replaced_gives_way(wire, outcome):
+def test_a_writer_that_was_replaced_gives_way(wire: Wire, outcome: Outcome) -> None:
     wire.write(1, "SUPERSEDED")
     with pytest.raises(MediaServiceError) as caught:
         outcome.result()
     assert caught.value.code is grpc.StatusCode.ABORTED
 
 
-def test_an_upload_that_ended_otherwise_is_an_error(wire, outcome):
+def test_an_upload_that_ended_otherwise_is_an_error(wire: Wire, outcome: Outcome) -> None:
     wire.write(1, StatusCode.UNAVAILABLE)
     wire.get(Upload(upload_id=ID, state=Upload.EXPIRED))
     with pytest.raises(MediaServiceError, match="EXPIRED; begin a new one"):
         outcome.result()
 
 
-def test_a_media_with_other_bytes_is_no_success(wire, outcome):
+def test_a_media_with_other_bytes_is_no_success(wire: Wire, outcome: Outcome) -> None:
     answer = finished()
     answer.media.checksums.crc32c ^= 1
     wire.write(4, answer)
@@ -262,7 +269,9 @@ def test_a_media_with_other_bytes_is_no_success(wire, outcome):
     assert caught.value.code is StatusCode.DATA_LOSS
 
 
-def test_parts_are_completed_with_a_list_and_the_checksum_of_the_whole(wire, in_parts):
+def test_parts_are_completed_with_a_list_and_the_checksum_of_the_whole(
+    wire: Wire, in_parts: Outcome
+) -> None:
     wire.answer("CreateUpload", active(0))
     messages = wire.put(4)
     assert (messages[0].part_number, messages[0].size_bytes) == (1, len(DATA))
@@ -273,7 +282,9 @@ def test_parts_are_completed_with_a_list_and_the_checksum_of_the_whole(wire, in_
     assert in_parts.result().media_id == MEDIA
 
 
-def test_parts_begin_where_a_stream_ended_that_still_wrote(wire, resumed_in_parts):
+def test_parts_begin_where_a_stream_ended_that_still_wrote(
+    wire: Wire, resumed_in_parts: Outcome
+) -> None:
     request = wire.answer("CreateUpload", active(1000))
     assert (request.spec.size_bytes, request.request_id) == (len(DATA), KEY)
     wire.answer("ListParts", parts(1000))

@@ -4,6 +4,7 @@ import asyncio
 import io
 import random
 import threading
+from pathlib import Path
 
 import pytest
 from crc32c import crc32c as crc32c_of
@@ -35,8 +36,15 @@ def media_id(fake: Fake) -> str:
 )
 @pytest.mark.parametrize("broken", [False, True])
 async def test_a_range_is_fetched(
-    client, fake, media_id, tmp_path, offset, limit, expected, broken
-):
+    client: AsyncClient,
+    fake: Fake,
+    media_id: str,
+    tmp_path: Path,
+    offset: int,
+    limit: int,
+    expected: bytes,
+    broken: bool,
+) -> None:
     if broken:
         fake.inject("Download", Fault("UNAVAILABLE", after=100_000))
     await client.download(media_id, tmp_path / "out", offset=offset, limit=limit)
@@ -58,7 +66,9 @@ async def test_a_range_is_fetched(
     ],
     ids=str,
 )
-async def test_a_failure_that_passes_is_survived(client, fake, media_id, tmp_path, fault):
+async def test_a_failure_that_passes_is_survived(
+    client: AsyncClient, fake: Fake, media_id: str, tmp_path: Path, fault: Fault
+) -> None:
     fake.inject("Download", fault)
     media = await client.download(media_id, tmp_path / "out")
     assert media.media_id == media_id
@@ -67,14 +77,18 @@ async def test_a_failure_that_passes_is_survived(client, fake, media_id, tmp_pat
     assert fake.offsets == [0, min(fault.after, 1_700_000)]
 
 
-async def test_a_file_object_gets_each_byte_once(client, fake, media_id):
+async def test_a_file_object_gets_each_byte_once(
+    client: AsyncClient, fake: Fake, media_id: str
+) -> None:
     fake.inject("Download", *[Fault("UNAVAILABLE", after=300_000)] * 7)
     target = io.BytesIO()
     await client.download(media_id, target)
     assert target.getvalue() == DATA
 
 
-async def test_without_progress_the_tries_end(client, fake, media_id, tmp_path):
+async def test_without_progress_the_tries_end(
+    client: AsyncClient, fake: Fake, media_id: str, tmp_path: Path
+) -> None:
     fake.inject("Download", *[Fault("damage", after=400_000)] + [Fault("damage")] * 9)
     with pytest.raises(MediaServiceError) as caught:
         await client.download(media_id, tmp_path / "out")
@@ -82,7 +96,9 @@ async def test_without_progress_the_tries_end(client, fake, media_id, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_what_is_stored_damaged_does_not_replace_a_file(client, fake, media_id, tmp_path):
+async def test_what_is_stored_damaged_does_not_replace_a_file(
+    client: AsyncClient, fake: Fake, media_id: str, tmp_path: Path
+) -> None:
     media, _ = fake.stored[media_id]
     fake.stored[media_id] = (media, DATA[:-1] + b"\0")
     (tmp_path / "out").write_bytes(b"before")
@@ -92,7 +108,9 @@ async def test_what_is_stored_damaged_does_not_replace_a_file(client, fake, medi
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
 
 
-async def test_two_contents_are_never_mixed(client, fake, media_id, tmp_path):
+async def test_two_contents_are_never_mixed(
+    client: AsyncClient, fake: Fake, media_id: str, tmp_path: Path
+) -> None:
     def change() -> None:
         media, _ = fake.stored[media_id]
         changed = type(media).FromString(media.SerializeToString())
@@ -107,25 +125,31 @@ async def test_two_contents_are_never_mixed(client, fake, media_id, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_an_unknown_id_leaves_nothing(client, tmp_path):
+async def test_an_unknown_id_leaves_nothing(client: AsyncClient, tmp_path: Path) -> None:
     with pytest.raises(MediaServiceError) as caught:
         await client.download(new_id(), tmp_path / "out")
     assert caught.value.reason == "MEDIA_NOT_FOUND"
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_file_gets_the_usual_permissions(client, media_id, tmp_path):
+async def test_a_file_gets_the_usual_permissions(
+    client: AsyncClient, media_id: str, tmp_path: Path
+) -> None:
     (tmp_path / "usual").touch()
     await client.download(media_id, tmp_path / "out")
     assert (tmp_path / "out").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
-async def test_two_downloads_to_one_path_do_not_mix(client, media_id, tmp_path):
+async def test_two_downloads_to_one_path_do_not_mix(
+    client: AsyncClient, media_id: str, tmp_path: Path
+) -> None:
     await asyncio.gather(*[client.download(media_id, tmp_path / "out") for _ in range(4)])
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [DATA]
 
 
-async def test_progress_counts_the_bytes_had(client, fake, media_id, tmp_path):
+async def test_progress_counts_the_bytes_had(
+    client: AsyncClient, fake: Fake, media_id: str, tmp_path: Path
+) -> None:
     fake.inject("Download", Fault("UNAVAILABLE", after=1_700_000))
     seen: list[tuple[int, int]] = []
     await client.download(
@@ -135,14 +159,17 @@ async def test_progress_counts_the_bytes_had(client, fake, media_id, tmp_path):
     assert seen[-1] == (2_500_000, 2_500_000)
 
 
-async def test_a_cancelled_download_leaves_nothing(address, fake, media_id, tmp_path):
+async def test_a_cancelled_download_leaves_nothing(
+    address: str, fake: Fake, media_id: str, tmp_path: Path
+) -> None:
     async with AsyncClient(address, token="secret") as client:
         task = asyncio.create_task(client.download(media_id, tmp_path / "out"))
         loop = asyncio.get_running_loop()
         cancelled = threading.Event()
 
         def cancel() -> None:
-            loop.call_soon_threadsafe(lambda: (task.cancel(), cancelled.set()))
+            loop.call_soon_threadsafe(task.cancel)
+            loop.call_soon_threadsafe(cancelled.set)
             assert cancelled.wait(10)
 
         fake.after_bytes[1_000_000] = cancel

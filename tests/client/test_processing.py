@@ -1,17 +1,21 @@
 """Jobs, seen from the client and from the command line."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from mediaservice.v1 import job_pb2
 
 from media_service.cli.main import cli
 from media_service.ids import new_id
-from media_service_client import MediaServiceError
+from media_service_client import AsyncClient, MediaServiceError
 from tests.support.fake_server import Fake, Fault
 
 Job = job_pb2.Job
+
+
+Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -22,27 +26,31 @@ def media_id(fake: Fake) -> str:
 
 
 @pytest.fixture
-def run(address: str, tmp_path: Path):
+def run(address: str, tmp_path: Path) -> Run:
     environment = {
         "MEDIA_ADDRESS": address,
         "MEDIA_TOKEN": "secret",
         "MEDIA_DATA_DIR": str(tmp_path),
     }
 
-    def run(*arguments: object):
+    def run(*arguments: object) -> Result:
         return CliRunner(env=environment).invoke(cli, [str(argument) for argument in arguments])
 
     return run
 
 
-async def test_a_job_is_accepted_once_although_its_answer_is_lost(client, fake, media_id):
+async def test_a_job_is_accepted_once_although_its_answer_is_lost(
+    client: AsyncClient, fake: Fake, media_id: str
+) -> None:
     fake.inject("ProcessMedia", Fault("UNAVAILABLE", at_finish=True))
     job = await client.process(media_id, "resize:10x", rendition="tiny", priority=Job.HIGH)
     assert list(fake.jobs) == [job.job_id]
     assert (job.rendition_name, job.priority) == ("tiny", Job.HIGH)
 
 
-async def test_a_watch_survives_a_break_and_ends_with_the_job(client, fake, media_id):
+async def test_a_watch_survives_a_break_and_ends_with_the_job(
+    client: AsyncClient, fake: Fake, media_id: str
+) -> None:
     job = await client.process(media_id, "resize:10x")
     fake.inject("WatchJob", Fault("UNAVAILABLE"))
     seen = [(job.state, job.progress_percent) async for job in client.watch_job(job.job_id)]
@@ -50,7 +58,9 @@ async def test_a_watch_survives_a_break_and_ends_with_the_job(client, fake, medi
     assert (await client.job(job.job_id)).state == Job.SUCCEEDED
 
 
-async def test_jobs_are_listed_over_all_pages(client, fake, media_id):
+async def test_jobs_are_listed_over_all_pages(
+    client: AsyncClient, fake: Fake, media_id: str
+) -> None:
     made = [(await client.process(media_id, f"resize:{n}x")).job_id for n in range(1, 6)]
     assert [job.job_id async for job in client.jobs()] == made
     await client.cancel_job(made[2])
@@ -58,7 +68,9 @@ async def test_jobs_are_listed_over_all_pages(client, fake, media_id):
     assert cancelled == [made[2]]
 
 
-async def test_a_retry_whose_answer_was_lost_is_done(client, fake, media_id):
+async def test_a_retry_whose_answer_was_lost_is_done(
+    client: AsyncClient, fake: Fake, media_id: str
+) -> None:
     job = await client.process(media_id, "resize:10x")
     with pytest.raises(MediaServiceError) as caught:
         await client.retry_job(job.job_id)
@@ -68,11 +80,13 @@ async def test_a_retry_whose_answer_was_lost_is_done(client, fake, media_id):
     assert (await client.retry_job(job.job_id)).state == Job.QUEUED
 
 
-async def test_operations_are_listed(client, fake):
+async def test_operations_are_listed(client: AsyncClient, fake: Fake) -> None:
     assert [info.name for info in await client.operations()] == ["blur", "flip"]
 
 
-async def test_a_rendition_is_downloaded(client, fake, media_id, tmp_path):
+async def test_a_rendition_is_downloaded(
+    client: AsyncClient, fake: Fake, media_id: str, tmp_path: Path
+) -> None:
     fake.renditions["small"] = b"smaller" * 50_000
     rendition = fake.stored[media_id][0].renditions.add(name="small", size_bytes=350_000)
     rendition.checksums.crc32c = 1
@@ -85,20 +99,20 @@ async def test_a_rendition_is_downloaded(client, fake, media_id, tmp_path):
     assert (tmp_path / "small").read_bytes() == fake.renditions["small"]
 
 
-def test_process_prints_the_job(run, fake, media_id):
+def test_process_prints_the_job(run: Run, fake: Fake, media_id: str) -> None:
     result = run("process", media_id, "resize:10x", "compress:85", "--name", "tiny")
     [job_id] = fake.jobs
     assert result.stdout == f"{job_id}\tQUEUED\tPROCESS\t0\t{media_id}\ttiny\n"
 
 
-def test_process_waits_for_the_end(run, fake, media_id):
+def test_process_waits_for_the_end(run: Run, fake: Fake, media_id: str) -> None:
     result = run("process", media_id, "resize:10x", "--watch", "--priority", "low")
     [job] = fake.jobs.values()
     assert job.priority == Job.LOW
     assert result.stdout == f"{job.job_id}\tSUCCEEDED\tPROCESS\t100\t{media_id}\tp-1\n"
 
 
-def test_process_fails_with_its_job(run, fake, media_id):
+def test_process_fails_with_its_job(run: Run, fake: Fake, media_id: str) -> None:
     fake.inject("WatchJob", Fault("TYPE_NOT_ALLOWED", at_finish=True))
     result = run("process", media_id, "resize:10x", "--watch")
     assert result.exit_code == 1
@@ -106,13 +120,13 @@ def test_process_fails_with_its_job(run, fake, media_id):
     assert "\tFAILED\t" in result.stdout
 
 
-def test_process_says_what_is_wrong_with_a_pipeline(run, media_id):
+def test_process_says_what_is_wrong_with_a_pipeline(run: Run, media_id: str) -> None:
     result = run("process", media_id, "nonsense")
     assert result.exit_code == 1
     assert "INVALID_OPERATIONS" in result.stderr
 
 
-def test_operations_explains_itself(run):
+def test_operations_explains_itself(run: Run) -> None:
     lines = run("operations").stdout.splitlines()
     assert lines == ["blur\tblur:4\tMakes it blurred.", "flip\t\tMirrors it."]
     assert "sigma  (0.3 to 200; default 3)" in run("operations", "blur").stdout
@@ -120,7 +134,7 @@ def test_operations_explains_itself(run):
     assert "there are blur, flip" in run("operations", "blurr").stderr
 
 
-def test_jobs_are_listed_cancelled_and_retried(run, fake, media_id):
+def test_jobs_are_listed_cancelled_and_retried(run: Run, fake: Fake, media_id: str) -> None:
     for _ in range(3):
         run("process", media_id, "resize:10x")
     first, second, third = fake.jobs
@@ -137,6 +151,6 @@ def test_jobs_are_listed_cancelled_and_retried(run, fake, media_id):
     assert result.stdout.startswith(f"{first}\tQUEUED")
 
 
-def test_a_link_may_open_a_render(run, fake, media_id):
+def test_a_link_may_open_a_render(run: Run, fake: Fake, media_id: str) -> None:
     url = run("link", media_id, "resize:10x", "convert:webp").stdout
     assert url.endswith("&ops=resize:10x,convert:webp\n")

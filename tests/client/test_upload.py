@@ -7,6 +7,7 @@ import os
 import random
 import threading
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 from grpc import StatusCode
@@ -23,21 +24,23 @@ def stored(fake: Fake) -> list[bytes]:
 
 
 @pytest.mark.parametrize("size", [0, 1, 524_288, 524_289, 3_000_000])
-async def test_bytes_of_any_size_are_stored(client, fake, size):
+async def test_bytes_of_any_size_are_stored(client: AsyncClient, fake: Fake, size: int) -> None:
     media = await client.upload(DATA[:size], filename="a.png")
     assert stored(fake) == [DATA[:size]]
     assert media.filename == "a.png"
     assert fake.calls == ["WriteUpload"]
 
 
-async def test_a_path_gives_its_name(client, fake, tmp_path):
+async def test_a_path_gives_its_name(client: AsyncClient, fake: Fake, tmp_path: Path) -> None:
     (tmp_path / "Ünï\tcode.png").write_bytes(DATA)
     media = await client.upload(tmp_path / "Ünï\tcode.png")
     assert media.filename == "Ünï_code.png"
     assert stored(fake) == [DATA]
 
 
-async def test_a_file_is_read_from_where_it_stands(client, fake, tmp_path):
+async def test_a_file_is_read_from_where_it_stands(
+    client: AsyncClient, fake: Fake, tmp_path: Path
+) -> None:
     (tmp_path / "a.png").write_bytes(DATA)
     with (tmp_path / "a.png").open("rb") as file:
         file.seek(1000)
@@ -47,11 +50,18 @@ async def test_a_file_is_read_from_where_it_stands(client, fake, tmp_path):
     assert media.filename == "a.png"
 
 
-async def test_a_pipe_is_resumed_like_a_file(client, fake, tmp_path):
+async def test_a_pipe_is_resumed_like_a_file(
+    client: AsyncClient, fake: Fake, tmp_path: Path
+) -> None:
     fake.inject("WriteUpload", Fault("UNAVAILABLE", after=2_000_000))
     read_end, write_end = os.pipe()
     writer = os.fdopen(write_end, "wb")
-    thread = threading.Thread(target=lambda: (writer.write(DATA), writer.close()))
+
+    def write() -> None:
+        with writer:
+            writer.write(DATA)
+
+    thread = threading.Thread(target=write)
     thread.start()
     with os.fdopen(read_end, "rb") as pipe:
         await client.upload(pipe, filename="a.png")
@@ -59,11 +69,13 @@ async def test_a_pipe_is_resumed_like_a_file(client, fake, tmp_path):
     assert stored(fake) == [DATA]
 
 
-async def test_a_file_object_that_unpacks_is_uploaded_unpacked(client, fake, tmp_path):
+async def test_a_file_object_that_unpacks_is_uploaded_unpacked(
+    client: AsyncClient, fake: Fake, tmp_path: Path
+) -> None:
     with gzip.open(tmp_path / "a.gz", "wb") as packed:
         packed.write(DATA)
     with gzip.open(tmp_path / "a.gz", "rb") as unpacked:
-        await client.upload(unpacked)
+        await client.upload(cast(BinaryIO, unpacked))
     await client.upload(io.BytesIO(DATA))
     assert stored(fake) == [DATA, DATA]
 
@@ -90,7 +102,9 @@ async def test_a_file_object_that_unpacks_is_uploaded_unpacked(client, fake, tmp
     ],
     ids=str,
 )
-async def test_a_failure_that_passes_is_survived(client, fake, fault):
+async def test_a_failure_that_passes_is_survived(
+    client: AsyncClient, fake: Fake, fault: Fault
+) -> None:
     fake.inject("WriteUpload", fault)
     media = await client.upload(DATA)
     assert stored(fake) == [DATA]
@@ -98,7 +112,7 @@ async def test_a_failure_that_passes_is_survived(client, fake, fault):
     assert list(fake.stored) == [media.media_id]
 
 
-async def test_a_resume_starts_at_the_durable_bytes(client, fake):
+async def test_a_resume_starts_at_the_durable_bytes(client: AsyncClient, fake: Fake) -> None:
     fake.inject(
         "WriteUpload", Fault("UNAVAILABLE", after=1_700_000), Fault("UNAVAILABLE", after=700_000)
     )
@@ -106,7 +120,9 @@ async def test_a_resume_starts_at_the_durable_bytes(client, fake):
     assert fake.offsets == [0, 1_500_000, 2_100_000]
 
 
-async def test_a_finish_whose_answer_was_lost_is_not_repeated(client, fake):
+async def test_a_finish_whose_answer_was_lost_is_not_repeated(
+    client: AsyncClient, fake: Fake
+) -> None:
     fake.inject("WriteUpload", Fault("UNAVAILABLE", at_finish=True))
     fake.inject("GetUpload", Fault("UNAVAILABLE"), Fault("UNAVAILABLE"))
     await client.upload(DATA)
@@ -114,20 +130,22 @@ async def test_a_finish_whose_answer_was_lost_is_not_repeated(client, fake):
     assert fake.stores == 1
 
 
-async def test_a_broken_watch_of_a_verification_is_taken_up_again(client, fake):
+async def test_a_broken_watch_of_a_verification_is_taken_up_again(
+    client: AsyncClient, fake: Fake
+) -> None:
     fake.inject("WriteUpload", Fault("verify"))
     fake.inject("WatchUpload", Fault("UNAVAILABLE"))
     await client.upload(DATA)
     assert fake.calls == ["WriteUpload", "WatchUpload", "GetUpload", "WatchUpload"]
 
 
-async def test_tries_are_counted_from_the_last_progress(client, fake):
+async def test_tries_are_counted_from_the_last_progress(client: AsyncClient, fake: Fake) -> None:
     fake.inject("WriteUpload", *[Fault("UNAVAILABLE", after=320_000)] * 9)
     await client.upload(DATA)
     assert stored(fake) == [DATA]
 
 
-async def test_without_progress_the_tries_end(client, fake):
+async def test_without_progress_the_tries_end(client: AsyncClient, fake: Fake) -> None:
     fake.inject("WriteUpload", *[Fault("UNAVAILABLE")] * 9)
     with pytest.raises(MediaServiceError) as caught:
         await client.upload(DATA, request_id=(key := new_id()))
@@ -137,7 +155,9 @@ async def test_without_progress_the_tries_end(client, fake):
 
 
 @pytest.mark.parametrize("reason", ["SUPERSEDED", "INVALID_FIELD"])
-async def test_a_failure_that_stays_is_raised_at_once(client, fake, reason):
+async def test_a_failure_that_stays_is_raised_at_once(
+    client: AsyncClient, fake: Fake, reason: str
+) -> None:
     fake.inject("WriteUpload", Fault(reason, after=1_700_000))
     with pytest.raises(MediaServiceError) as caught:
         await client.upload(DATA)
@@ -147,21 +167,23 @@ async def test_a_failure_that_stays_is_raised_at_once(client, fake, reason):
     assert not fake.stored
 
 
-async def test_the_violations_of_a_request_are_named(client, fake):
+async def test_the_violations_of_a_request_are_named(client: AsyncClient, fake: Fake) -> None:
     fake.inject("WriteUpload", Fault("INVALID_FIELD"))
     with pytest.raises(MediaServiceError, match="title: too long") as caught:
         await client.upload(DATA)
     assert caught.value.fields == (("title", "too long"),)
 
 
-async def test_a_service_that_asks_for_too_long_a_wait_is_not_waited_for(client, fake):
+async def test_a_service_that_asks_for_too_long_a_wait_is_not_waited_for(
+    client: AsyncClient, fake: Fake
+) -> None:
     fake.inject("WriteUpload", Fault("BUSY", retry_after=3600))
     with pytest.raises(MediaServiceError) as caught:
         await client.upload(DATA)
     assert caught.value.retry_after_seconds == 3600
 
 
-async def test_refused_bytes_are_refused_for_good(client, fake):
+async def test_refused_bytes_are_refused_for_good(client: AsyncClient, fake: Fake) -> None:
     fake.inject("WriteUpload", Fault("TYPE_NOT_ALLOWED", after=10**9))
     with pytest.raises(MediaServiceError) as caught:
         await client.upload(DATA)
@@ -173,7 +195,7 @@ async def test_refused_bytes_are_refused_for_good(client, fake):
 
 
 @pytest.mark.parametrize("by", ["request_id", "upload_id"])
-async def test_an_interrupted_upload_is_continued(client, fake, by):
+async def test_an_interrupted_upload_is_continued(client: AsyncClient, fake: Fake, by: str) -> None:
     fake.inject("WriteUpload", Fault("SUPERSEDED", after=1_700_000))
     with pytest.raises(MediaServiceError) as caught:
         await client.upload(DATA)
@@ -185,7 +207,9 @@ async def test_an_interrupted_upload_is_continued(client, fake, by):
     assert fake.stores == 1
 
 
-async def test_an_upload_whose_id_was_never_told_is_continued(client, fake):
+async def test_an_upload_whose_id_was_never_told_is_continued(
+    client: AsyncClient, fake: Fake
+) -> None:
     fake.tells_ids = False
     fake.inject("WriteUpload", *[Fault("UNAVAILABLE", after=1_700_000)] * 2)
     await client.upload(DATA)
@@ -193,7 +217,9 @@ async def test_an_upload_whose_id_was_never_told_is_continued(client, fake):
     assert fake.calls == ["WriteUpload", "WriteUpload", "GetUpload", "WriteUpload"]
 
 
-async def test_another_file_is_not_appended_to_an_interrupted_upload(client, fake):
+async def test_another_file_is_not_appended_to_an_interrupted_upload(
+    client: AsyncClient, fake: Fake
+) -> None:
     fake.inject("WriteUpload", Fault("SUPERSEDED", after=1_700_000))
     with pytest.raises(MediaServiceError) as caught:
         await client.upload(DATA)
@@ -206,14 +232,18 @@ async def test_another_file_is_not_appended_to_an_interrupted_upload(client, fak
     assert not fake.stored
 
 
-async def test_a_finished_upload_of_another_file_is_no_success(client, fake):
+async def test_a_finished_upload_of_another_file_is_no_success(
+    client: AsyncClient, fake: Fake
+) -> None:
     await client.upload(DATA)
     (upload_id,) = fake.sessions
     with pytest.raises(MediaServiceError, match="does not hold the bytes"):
         await client.upload(DATA[::-1], upload_id=upload_id)
 
 
-async def test_an_upload_that_does_not_exist_is_not_created_by_its_id(client, fake):
+async def test_an_upload_that_does_not_exist_is_not_created_by_its_id(
+    client: AsyncClient, fake: Fake
+) -> None:
     with pytest.raises(MediaServiceError) as caught:
         await client.upload(DATA, upload_id=new_id())
     assert caught.value.reason == "UPLOAD_NOT_FOUND"
@@ -221,7 +251,9 @@ async def test_an_upload_that_does_not_exist_is_not_created_by_its_id(client, fa
 
 
 @pytest.mark.parametrize("change", ["touched", "cut"])
-async def test_a_file_that_changes_meanwhile_is_not_stored(client, fake, tmp_path, change):
+async def test_a_file_that_changes_meanwhile_is_not_stored(
+    client: AsyncClient, fake: Fake, tmp_path: Path, change: str
+) -> None:
     data = DATA * 8
     path = Path(tmp_path / "a.png")
     path.write_bytes(data)
@@ -239,12 +271,12 @@ async def test_a_file_that_changes_meanwhile_is_not_stored(client, fake, tmp_pat
     assert not fake.stored
 
 
-async def test_a_missing_file_is_the_systems_error(client):
+async def test_a_missing_file_is_the_systems_error(client: AsyncClient) -> None:
     with pytest.raises(FileNotFoundError):
         await client.upload("/nowhere/a.png")
 
 
-async def test_progress_ends_with_all_bytes(client, fake):
+async def test_progress_ends_with_all_bytes(client: AsyncClient, fake: Fake) -> None:
     fake.inject("WriteUpload", Fault("UNAVAILABLE", after=1_700_000))
     seen: list[tuple[int, int]] = []
     await client.upload(DATA, progress=lambda done, total: seen.append((done, total)))
@@ -252,7 +284,7 @@ async def test_progress_ends_with_all_bytes(client, fake):
     assert (1_500_000, 3_000_000) in seen
 
 
-async def test_a_failing_progress_is_not_swallowed(client):
+async def test_a_failing_progress_is_not_swallowed(client: AsyncClient) -> None:
     def broken(done: int, total: int) -> None:
         raise ValueError("mine")
 
@@ -260,7 +292,7 @@ async def test_a_failing_progress_is_not_swallowed(client):
         await client.upload(DATA, progress=broken)
 
 
-async def test_a_cancelled_upload_stops_and_can_be_continued(address, fake):
+async def test_a_cancelled_upload_stops_and_can_be_continued(address: str, fake: Fake) -> None:
     key = new_id()
     data = DATA * 8
     async with AsyncClient(address, token="secret") as client:

@@ -40,13 +40,15 @@ async def reason_of(sandbox: Sandbox, task: str, media: Path) -> Reason:
 
 
 async def attempt(sandbox: Sandbox, media: Path, what: str, target: Path | str = "") -> str:
-    return await sandbox.run(
-        "tests.support.hostile_tasks:attempt", media, what=what, target=str(target)
+    return str(
+        await sandbox.run(
+            "tests.support.hostile_tasks:attempt", media, what=what, target=str(target)
+        )
     )
 
 
 async def process_id(sandbox: Sandbox, media: Path) -> int:
-    return await sandbox.run("tests.support.hostile_tasks:process_id", media)
+    return int(await sandbox.run("tests.support.hostile_tasks:process_id", media))
 
 
 async def test_a_task_reads_the_media_it_is_given(sandbox: Sandbox, media: Path) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from gcloud.aio.storage import Storage
 
 from media_service.errors import DataLoss, Unavailable
 from media_service.ids import new_id
 from media_service.storage.conformance.blobs import content, keys, put, store
+from media_service.storage.crc32c_combine import base64_of
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.drivers.gcs import bucket as gcs_bucket
 from media_service.storage.drivers.gcs import client as gcs_client
@@ -200,7 +202,7 @@ async def test_a_download_that_gets_nowhere_ends(
 
 
 async def test_bytes_damaged_on_the_way_are_refused(gcs: GcsDriver, key: str) -> None:
-    right = gcs_bucket.base64_of
+    right = base64_of
     assert right(b"123456789") == "4waSgw=="  # E3069283, RFC 3720
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gcs_bucket, "base64_of", lambda data: right(data + b"damage"))
@@ -212,13 +214,13 @@ async def test_bytes_damaged_on_the_way_are_refused(gcs: GcsDriver, key: str) ->
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of ten objects."""
-    real = gcs_client.Storage.list_objects
+    real = Storage.list_objects
 
-    async def list_objects(self: gcs_client.Storage, *args: object, **options: object) -> object:
+    async def list_objects(self: Storage, *args: object, **options: object) -> object:
         options["params"] = {**options["params"], "maxResults": "10"}  # type: ignore[dict-item]
-        return await real(self, *args, **options)  # type: ignore[arg-type]
+        return await real(self, *args, **options)
 
-    monkeypatch.setattr(gcs_client.Storage, "list_objects", list_objects)
+    monkeypatch.setattr(Storage, "list_objects", list_objects)
 
 
 @pytest.mark.usefixtures("small_pages")
@@ -327,7 +329,7 @@ async def test_a_token_is_sent_and_never_told(
         return web.Response(status=403, text="not you")
 
     network.fault = answer
-    real = gcs_client.Storage
+    real = Storage
     monkeypatch.setattr(
         gcs_client,
         "Storage",

@@ -16,7 +16,7 @@ from media_service.storage.conformance.succession import goes_on, opened, three_
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.drivers.s3 import copy as s3_copy
 from media_service.storage.drivers.s3.driver import S3Driver
-from tests.support.stores.faulty_network import network_before
+from tests.support.stores.faulty_network import Fault, network_before
 
 MIB = 1 << 20
 HOUR = timedelta(hours=1)
@@ -72,8 +72,7 @@ async def test_a_join_that_ends_anywhere_is_gone_on_with(
         while failed:
             key = fresh_key()
             session, parts, data = await two_writers(s3, key)
-            left = iter(range(passing))
-            network.fault = lambda request, body, left=left: None if next(left, -1) >= 0 else 400
+            network.fault = fails_after(passing)
             failed = await fails(far.complete(key, session, parts))
             found = await s3.stat(key)
             assert found is None or found.size in {parts[0].size, len(data)}
@@ -86,6 +85,11 @@ async def test_a_join_that_ends_anywhere_is_gone_on_with(
             passing += 1
         await far.close()
     assert passing > 12
+
+
+def fails_after(passing: int) -> Fault:
+    left = iter(range(passing))
+    return lambda request, body: None if next(left, -1) >= 0 else 400
 
 
 async def two_writers(s3: S3Driver, key: str) -> tuple[str, list[StoredPart], bytes]:

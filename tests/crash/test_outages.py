@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -154,9 +155,13 @@ def test_uploads_go_on_when_the_clock_jumps_back_and_forth(
         for offset in ("-30m", "+30m", "+0"):
             customer.write(resting, resting.committed, resting.committed + MIB // 4)
             attempt = machine.new(6 * MIB)
-            upload_while(machine, server, attempt, lambda _, to=offset: machine.clock.set(to))
+            upload_while(machine, server, attempt, partial(set_clock, machine, offset))
             # A worker finds the job, too.
-            eventually(lambda found=attempt: is_ready(customer, found))
+            eventually(partial(is_ready, customer, attempt))
+
+
+def set_clock(machine: Machine, offset: str, _: Line) -> None:
+    machine.clock.set(offset)
 
 
 def is_ready(customer: Customer, attempt: Attempt) -> bool:

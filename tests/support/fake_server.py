@@ -1,7 +1,7 @@
 """The contract in memory, with faults to order: a partner for the client, not a media service."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +24,7 @@ from mediaservice.v1 import (
     processing_service_pb2,
     processing_service_pb2_grpc,
     upload_pb2,
+    upload_service_pb2,
     upload_service_pb2_grpc,
 )
 
@@ -45,6 +46,10 @@ class Fault:
     after: int = 0
     at_finish: bool = False
     retry_after: float | None = None
+
+    def strikes_after(self, size: int) -> bool:
+        """Whether it ends a write that has sent so many bytes."""
+        return self.kind != "verify" and not self.at_finish and size > self.after
 
 
 CODES = {
@@ -126,7 +131,9 @@ class Fake(
         self.tokens: list[str] = []
         self.tells_ids = True  # in headers, before a stream breaks
         self.stores = 0  # how often a finish made a media
-        self.after_bytes: dict[int, Any] = {}  # position of a write → what happens meanwhile
+        self.after_bytes: dict[
+            int, Callable[[], object]
+        ] = {}  # position of a write → what happens meanwhile
 
     def inject(self, method: str, *faults: Fault) -> None:
         self.faults.setdefault(method, deque()).extend(faults)
@@ -134,7 +141,7 @@ class Fake(
     def _enter(self, method: str, context: grpc.ServicerContext) -> Fault | None:
         self.calls.append(method)
         metadata = dict(context.invocation_metadata())
-        self.tokens.append(metadata.get("authorization", ""))
+        self.tokens.append(str(metadata.get("authorization", "")))
         if self.tokens[-1] != "Bearer secret":
             abort(context, "TOKEN_MISSING")
         waiting = self.faults.get(method)
@@ -165,7 +172,9 @@ class Fake(
         size = len(session.data)
         return size if size == session.spec.size_bytes else size - size % CHECKPOINT
 
-    def _open(self, first: Any, context: grpc.ServicerContext) -> str:
+    def _open(
+        self, first: upload_service_pb2.WriteUploadRequest, context: grpc.ServicerContext
+    ) -> str:
         upload_id = first.upload_id
         if first.WhichOneof("target") == "spec":
             upload_id = self.keys.setdefault(first.request_id, new_id())
@@ -180,7 +189,11 @@ class Fake(
             context.send_initial_metadata((("x-upload-id", upload_id),))
         return upload_id
 
-    def WriteUpload(self, request_iterator, context) -> Upload:  # noqa: N802, C901
+    def WriteUpload(  # noqa: N802, C901
+        self,
+        request_iterator: Iterator[upload_service_pb2.WriteUploadRequest],
+        context: grpc.ServicerContext,
+    ) -> Upload:
         fault = self._enter("WriteUpload", context)
         upload_id = ""
         taken = 0
@@ -198,8 +211,7 @@ class Fake(
                 abort(context, "OFFSET_MISMATCH", upload_id=upload_id)
             data = message.data
             assert crc32c_of(data) == message.crc32c
-            strikes = fault and fault.kind != "verify" and not fault.at_finish
-            if strikes and taken + len(data) > fault.after:
+            if fault and fault.strikes_after(taken + len(data)):
                 session.data += data[: fault.after - taken]
                 break
             session.data += data
@@ -255,13 +267,17 @@ class Fake(
         self.stored[media_id] = (media, data)
         return media
 
-    def GetUpload(self, request, context) -> Upload:  # noqa: N802
+    def GetUpload(  # noqa: N802
+        self, request: upload_service_pb2.GetUploadRequest, context: grpc.ServicerContext
+    ) -> Upload:
         self._unary("GetUpload", context)
         if request.upload_id not in self.sessions:
             abort(context, "UPLOAD_NOT_FOUND")
         return self._view(request.upload_id)
 
-    def WatchUpload(self, request, context) -> Iterator[Upload]:  # noqa: N802
+    def WatchUpload(  # noqa: N802
+        self, request: upload_service_pb2.WatchUploadRequest, context: grpc.ServicerContext
+    ) -> Iterator[Upload]:
         fault = self._enter("WatchUpload", context)
         yield self._view(request.upload_id)
         if fault:
@@ -271,7 +287,9 @@ class Fake(
 
     # Downloads
 
-    def Download(self, request, context) -> Iterator[Any]:  # noqa: N802
+    def Download(  # noqa: N802
+        self, request: download_service_pb2.DownloadRequest, context: grpc.ServicerContext
+    ) -> Iterator[Any]:
         fault = self._enter("Download", context)
         self.offsets.append(request.offset)
         media, data = self._find(request.media_id, context)
@@ -301,7 +319,9 @@ class Fake(
             if meanwhile := self.after_bytes.pop(position, None):
                 meanwhile()
 
-    def SignUrl(self, request, context) -> download_service_pb2.SignUrlResponse:  # noqa: N802
+    def SignUrl(  # noqa: N802
+        self, request: download_service_pb2.SignUrlRequest, context: grpc.ServicerContext
+    ) -> download_service_pb2.SignUrlResponse:
         self._unary("SignUrl", context)
         media = self._find(request.media_id, context)[0]
         seconds = request.ttl.ToSeconds()
@@ -320,11 +340,15 @@ class Fake(
             abort(context, "MEDIA_NOT_FOUND")
         return self.stored[media_id]
 
-    def GetMedia(self, request, context) -> media_pb2.Media:  # noqa: N802
+    def GetMedia(  # noqa: N802
+        self, request: media_service_pb2.GetMediaRequest, context: grpc.ServicerContext
+    ) -> media_pb2.Media:
         self._unary("GetMedia", context)
         return self._find(request.media_id, context)[0]
 
-    def ListMedia(self, request, context) -> media_service_pb2.ListMediaResponse:  # noqa: N802
+    def ListMedia(  # noqa: N802
+        self, request: media_service_pb2.ListMediaRequest, context: grpc.ServicerContext
+    ) -> media_service_pb2.ListMediaResponse:
         self._unary("ListMedia", context)
         media = [media for media, _ in self.stored.values()]
         start, size = int(request.page_token or 0), request.page_size or 2
@@ -333,25 +357,33 @@ class Fake(
             media=media[start : start + size], next_page_token=str(start + size) if more else ""
         )
 
-    def UpdateMedia(self, request, context) -> media_pb2.Media:  # noqa: N802
+    def UpdateMedia(  # noqa: N802
+        self, request: media_service_pb2.UpdateMediaRequest, context: grpc.ServicerContext
+    ) -> media_pb2.Media:
         self._unary("UpdateMedia", context)
         media = self._find(request.media.media_id, context)[0]
         request.update_mask.MergeMessage(request.media, media)
         return media
 
-    def DeleteMedia(self, request, context) -> media_pb2.Media:  # noqa: N802
+    def DeleteMedia(  # noqa: N802
+        self, request: media_service_pb2.DeleteMediaRequest, context: grpc.ServicerContext
+    ) -> media_pb2.Media:
         self._unary("DeleteMedia", context)
         media = self._find(request.media_id, context)[0]
         media.delete_time.GetCurrentTime()
         return media
 
-    def UndeleteMedia(self, request, context) -> media_pb2.Media:  # noqa: N802
+    def UndeleteMedia(  # noqa: N802
+        self, request: media_service_pb2.UndeleteMediaRequest, context: grpc.ServicerContext
+    ) -> media_pb2.Media:
         self._unary("UndeleteMedia", context)
         media = self._find(request.media_id, context)[0]
         media.ClearField("delete_time")
         return media
 
-    def DeleteRendition(self, request, context) -> media_pb2.Media:  # noqa: N802
+    def DeleteRendition(  # noqa: N802
+        self, request: media_service_pb2.DeleteRenditionRequest, context: grpc.ServicerContext
+    ) -> media_pb2.Media:
         fault = self._unary("DeleteRendition", context)
         media = self._find(request.media_id, context)[0]
         kept = [r for r in media.renditions if r.name != request.rendition]
@@ -363,7 +395,9 @@ class Fake(
             abort(context, fault.kind)
         return media
 
-    def PurgeMedia(self, request, context) -> empty_pb2.Empty:  # noqa: N802
+    def PurgeMedia(  # noqa: N802
+        self, request: media_service_pb2.PurgeMediaRequest, context: grpc.ServicerContext
+    ) -> empty_pb2.Empty:
         fault = self._unary("PurgeMedia", context)
         self._find(request.media_id, context)
         del self.stored[request.media_id]
@@ -373,7 +407,9 @@ class Fake(
 
     # Processing
 
-    def ProcessMedia(self, request, context) -> job_pb2.Job:  # noqa: N802
+    def ProcessMedia(  # noqa: N802
+        self, request: processing_service_pb2.ProcessMediaRequest, context: grpc.ServicerContext
+    ) -> job_pb2.Job:
         fault = self._unary("ProcessMedia", context)
         self._find(request.media_id, context)
         if request.ops == "nonsense":
@@ -389,16 +425,20 @@ class Fake(
             abort(context, fault.kind)
         return job
 
-    def _job(self, request, context) -> job_pb2.Job:
-        if request.job_id not in self.jobs:
+    def _job(self, job_id: str, context: grpc.ServicerContext) -> job_pb2.Job:
+        if job_id not in self.jobs:
             abort(context, "JOB_NOT_FOUND")
-        return self.jobs[request.job_id]
+        return self.jobs[job_id]
 
-    def GetJob(self, request, context) -> job_pb2.Job:  # noqa: N802
+    def GetJob(  # noqa: N802
+        self, request: job_service_pb2.GetJobRequest, context: grpc.ServicerContext
+    ) -> job_pb2.Job:
         self._unary("GetJob", context)
-        return self._job(request, context)
+        return self._job(request.job_id, context)
 
-    def ListJobs(self, request, context) -> job_service_pb2.ListJobsResponse:  # noqa: N802
+    def ListJobs(  # noqa: N802
+        self, request: job_service_pb2.ListJobsRequest, context: grpc.ServicerContext
+    ) -> job_service_pb2.ListJobsResponse:
         self._unary("ListJobs", context)
         jobs = [job for job in self.jobs.values() if request.state in {0, job.state}]
         start, size = int(request.page_token or 0), request.page_size or 2
@@ -407,9 +447,11 @@ class Fake(
             jobs=jobs[start : start + size], next_page_token=str(start + size) if more else ""
         )
 
-    def WatchJob(self, request, context) -> Iterator[job_pb2.Job]:  # noqa: N802
+    def WatchJob(  # noqa: N802
+        self, request: job_service_pb2.WatchJobRequest, context: grpc.ServicerContext
+    ) -> Iterator[job_pb2.Job]:
         fault = self._enter("WatchJob", context)
-        job = self._job(request, context)
+        job = self._job(request.job_id, context)
         yield job
         if fault and fault.kind in CODES and fault.at_finish:
             job.state = job_pb2.Job.FAILED
@@ -422,15 +464,19 @@ class Fake(
             job.state, job.stage, job.progress_percent = job_pb2.Job.SUCCEEDED, "", 100
         yield job
 
-    def CancelJob(self, request, context) -> job_pb2.Job:  # noqa: N802
+    def CancelJob(  # noqa: N802
+        self, request: job_service_pb2.CancelJobRequest, context: grpc.ServicerContext
+    ) -> job_pb2.Job:
         self._unary("CancelJob", context)
-        job = self._job(request, context)
+        job = self._job(request.job_id, context)
         job.state = job_pb2.Job.CANCELLED
         return job
 
-    def RetryJob(self, request, context) -> job_pb2.Job:  # noqa: N802
+    def RetryJob(  # noqa: N802
+        self, request: job_service_pb2.RetryJobRequest, context: grpc.ServicerContext
+    ) -> job_pb2.Job:
         fault = self._unary("RetryJob", context)
-        job = self._job(request, context)
+        job = self._job(request.job_id, context)
         if job.state not in {job_pb2.Job.FAILED, job_pb2.Job.CANCELLED}:
             abort(context, "JOB_NOT_RETRYABLE")
         job.state = job_pb2.Job.QUEUED
@@ -438,7 +484,9 @@ class Fake(
             abort(context, fault.kind)
         return job
 
-    def ListOperations(self, request, context):  # noqa: N802
+    def ListOperations(  # noqa: N802
+        self, request: processing_service_pb2.ListOperationsRequest, context: grpc.ServicerContext
+    ) -> processing_service_pb2.ListOperationsResponse:
         self._unary("ListOperations", context)
         blur = processing_service_pb2.OperationInfo(
             name="blur", description="Makes it blurred.", example="blur:4"
@@ -458,6 +506,13 @@ class Fake(
             values=["HORIZONTAL", "VERTICAL"],
         )
         return processing_service_pb2.ListOperationsResponse(operations=[blur, flip])
+
+
+def new_fake() -> Fake:
+    """The methods that it lacks are those of its base classes, which answer UNIMPLEMENTED; only in
+    their stubs they are abstract."""
+    make: Callable[[], Fake] = Fake
+    return make()
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def environment(media: int) -> dict[str, str]:
 
 def attempt(media: int, what: str, target: str = "") -> str:
     """Tries something forbidden; returns how it ended."""
-    attempts = {
+    attempts: dict[str, Callable[[], object]] = {
         "open a socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).close(),
         "open a unix socket": lambda: socket.socket(socket.AF_UNIX).close(),
         "read a file": lambda: Path(target).read_bytes(),

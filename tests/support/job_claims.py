@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from media_service.db.database import Connection
+from media_service.db.transaction import Connection
 from media_service.jobs import queries
 from media_service.jobs.fair_queue import Turns
 from media_service.jobs.model import Claim

@@ -31,7 +31,7 @@ def unpacked(path: Path) -> dict[str, int]:
 @pytest.mark.parametrize("interval", [4, 10], ids=["decoded", "sought"])
 async def test_frames_are_those_that_are_seen_at_the_times_of_their_names(
     studio: Studio, counted: Path, interval: int
-):
+) -> None:
     reported: list[float] = []
     found = unpacked(await studio.make(counted, f"frames:{interval}", report=reported.append))
     assert list(found) == [f"{second * 1000:08d}.jpg" for second in range(0, 40, interval)]
@@ -41,13 +41,17 @@ async def test_frames_are_those_that_are_seen_at_the_times_of_their_names(
     assert reported == sorted(reported)
 
 
-async def test_frames_are_named_by_their_time_in_the_edited_video(studio: Studio, counted: Path):
+async def test_frames_are_named_by_their_time_in_the_edited_video(
+    studio: Studio, counted: Path
+) -> None:
     found = unpacked(await studio.make(counted, "clip:20:40,speed:2,frames:5"))
     assert list(found) == ["00000000.jpg", "00005000.jpg"]
     assert list(found.values()) == [pytest.approx(100, abs=1), pytest.approx(150, abs=1)]
 
 
-async def test_frames_are_no_wider_than_wanted_and_never_enlarged(studio: Studio, ordinary: Path):
+async def test_frames_are_no_wider_than_wanted_and_never_enlarged(
+    studio: Studio, ordinary: Path
+) -> None:
     for wanted, width in ((160, 160), (3840, 320)):
         [made] = await studio.all(ordinary, f"frames:1:max_width={wanted}")
         assert (made.content_type, made.width) == ("application/zip", width)
@@ -56,7 +60,7 @@ async def test_frames_are_no_wider_than_wanted_and_never_enlarged(studio: Studio
         assert (first.width, first.height) == (made.width, made.height)
 
 
-async def test_frames_are_a_thousand_at_most(studio: Studio, tmp_path: Path):
+async def test_frames_are_a_thousand_at_most(studio: Studio, tmp_path: Path) -> None:
     path = generated(tmp_path / "many.mp4", "color=gray:s=32x32:r=25:d=50")
     with zipfile.ZipFile(await studio.make(path, "frames:0.04")) as archive:
         names = archive.namelist()
@@ -65,7 +69,9 @@ async def test_frames_are_a_thousand_at_most(studio: Studio, tmp_path: Path):
 
 
 @pytest.mark.parametrize("interval", [2, 10], ids=["decoded", "sought"])
-async def test_a_storyboard_says_where_each_moment_is(studio: Studio, counted: Path, interval: int):
+async def test_a_storyboard_says_where_each_moment_is(
+    studio: Studio, counted: Path, interval: int
+) -> None:
     text, sheet = await studio.all(counted, f"storyboard:{interval}:max_width=32")
     assert (text.content_type, text.suffix) == ("text/vtt", ".vtt")
     assert (sheet.content_type, sheet.suffix) == ("image/jpeg", "")
@@ -90,7 +96,7 @@ async def test_a_storyboard_says_where_each_moment_is(studio: Studio, counted: P
 
 async def test_a_storyboard_has_a_hundred_frames_unless_the_video_is_short(
     studio: Studio, ordinary: Path, tmp_path: Path
-):
+) -> None:
     text, _ = await studio.all(ordinary, "storyboard")
     assert text.path.read_text().count("-->") == 2
     path = generated(tmp_path / "long.mp4", "color=gray:s=32x32:r=2:d=500")
@@ -103,7 +109,7 @@ async def test_a_storyboard_has_a_hundred_frames_unless_the_video_is_short(
 @pytest.mark.parametrize(("form", "content_type"), [("WEBP", "image/webp"), ("GIF", "image/gif")])
 async def test_a_preview_loops_moments_of_the_whole_video(
     studio: Studio, counted: Path, form: str, content_type: str
-):
+) -> None:
     ops = f"preview:3:max_width=32:frame_rate=5:format={form}"
     [made] = await studio.all(counted, ops)
     assert (made.content_type, made.width, made.height) == (content_type, 32, 24)
@@ -121,7 +127,7 @@ async def test_a_preview_loops_moments_of_the_whole_video(
     assert grays[-1] > 160
 
 
-async def test_a_preview_of_a_short_video_is_all_of_it(studio: Studio, ordinary: Path):
+async def test_a_preview_of_a_short_video_is_all_of_it(studio: Studio, ordinary: Path) -> None:
     made = await studio.make(ordinary, "preview:8:frame_rate=10")
     video = pyvips.Image.new_from_buffer(made.read_bytes(), "", n=-1)
     assert video.get("n-pages") == 20
@@ -130,7 +136,7 @@ async def test_a_preview_of_a_short_video_is_all_of_it(studio: Studio, ordinary:
 @pytest.mark.parametrize("form", ["WEBP", "GIF"])
 async def test_a_preview_of_audio_with_a_single_frame_is_that_frame(
     studio: Studio, tmp_path: Path, form: str
-):
+) -> None:
     codecs = ("-c:v", "libx264", "-c:a", "aac")
     path = generated(tmp_path / "talk.mp4", "color=white:s=64x48:r=25:d=0.04", "sine=d=60", *codecs)
     made = await studio.make(path, f"preview:3:format={form}")
@@ -140,7 +146,7 @@ async def test_a_preview_of_audio_with_a_single_frame_is_that_frame(
 @pytest.mark.parametrize("ops", ["frame", "clip:3,frame", "speed:2,frame"])
 async def test_the_representative_frame_is_one_of_the_most_common(
     studio: Studio, tmp_path: Path, ops: str
-):
+) -> None:
     """Dark for four seconds, then bright for six."""
     gray = "color=0x303030:s=640x360:r=10:d=10,drawbox=color=0xC0C0C0:t=fill:enable='gte(t,4)'"
     options = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "10")
@@ -151,7 +157,9 @@ async def test_the_representative_frame_is_one_of_the_most_common(
 
 
 @pytest.mark.parametrize("ops", ["frame:29", "frame:percent=100", "clip:1:28,frame:20"])
-async def test_after_the_last_frame_that_frame_is_used(studio: Studio, tmp_path: Path, ops: str):
+async def test_after_the_last_frame_that_frame_is_used(
+    studio: Studio, tmp_path: Path, ops: str
+) -> None:
     """Five frames per second for ten seconds, and audio that continues for twenty more."""
     brighter = "nullsrc=s=64x48:r=5:d=10,geq=lum=20+N:cb=128:cr=128"
     codecs = ("-c:v", "libx264", "-crf", "5", "-c:a", "aac")
@@ -159,7 +167,7 @@ async def test_after_the_last_frame_that_frame_is_used(studio: Studio, tmp_path:
     assert number(shown(await studio.make(path, ops)).avg()) == pytest.approx(49, abs=1)
 
 
-async def test_the_representative_frame_is_not_black(studio: Studio, tmp_path: Path):
+async def test_the_representative_frame_is_not_black(studio: Studio, tmp_path: Path) -> None:
     dark = "testsrc2=s=160x120:r=25:d=3,drawbox=color=black:t=fill:enable='lt(t,2)'"
     options = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "10")
     path = generated(tmp_path / "dark.mp4", dark, "", *options)
@@ -168,7 +176,9 @@ async def test_the_representative_frame_is_not_black(studio: Studio, tmp_path: P
 
 
 @pytest.mark.parametrize("ops", ["transcode", "frames", "storyboard", "preview"])
-async def test_a_video_that_cannot_be_decoded_is_corrupt(studio: Studio, ordinary: Path, ops: str):
+async def test_a_video_that_cannot_be_decoded_is_corrupt(
+    studio: Studio, ordinary: Path, ops: str
+) -> None:
     """Inspected with its frames, which are then removed."""
     data = ordinary.read_bytes()
     start = data.index(b"mdat") + 4

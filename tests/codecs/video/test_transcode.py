@@ -39,10 +39,12 @@ FRAME = 1 / 25
 )
 async def test_each_codec_keeps_what_is_seen_and_heard(
     studio: Studio, ordinary: Path, codec: str, container: str, names: tuple[str, str], tag: str
-):
+) -> None:
     reported: list[float] = []
-    known = {"audio_tracks": (AudioTrack(codec="aac", language="eng"),)}
-    made = await studio.make(ordinary, f"transcode:{codec}", report=reported.append, **known)
+    tracks = (AudioTrack(codec="aac", language="eng"),)
+    made = await studio.make(
+        ordinary, f"transcode:{codec}", report=reported.append, audio_tracks=tracks
+    )
     about = probe(made)
     video_stream, audio = about["streams"]
     assert about["format"]["format_name"].startswith(container)
@@ -60,7 +62,7 @@ async def test_each_codec_keeps_what_is_seen_and_heard(
     assert reported == sorted(reported)
 
 
-async def test_it_begins_to_play_before_it_is_whole(studio: Studio, ordinary: Path):
+async def test_it_begins_to_play_before_it_is_whole(studio: Studio, ordinary: Path) -> None:
     data = (await studio.make(ordinary, "transcode")).read_bytes()
     boxes, at = [], 0
     while at < len(data):
@@ -70,12 +72,14 @@ async def test_it_begins_to_play_before_it_is_whole(studio: Studio, ordinary: Pa
     assert boxes.index(b"moov") < boxes.index(b"mdat")
 
 
-async def test_a_pipeline_that_only_edits_is_transcoded(studio: Studio, ordinary: Path):
+async def test_a_pipeline_that_only_edits_is_transcoded(studio: Studio, ordinary: Path) -> None:
     made = await studio.make(ordinary, "mute")
     assert [each["codec_name"] for each in probe(made)["streams"]] == ["h264"]
 
 
-async def test_how_it_is_encoded_may_be_said_before_it_is_edited(studio: Studio, ordinary: Path):
+async def test_how_it_is_encoded_may_be_said_before_it_is_edited(
+    studio: Studio, ordinary: Path
+) -> None:
     made = await studio.make(ordinary, "transcode:max_height=120,clip:1")
     video_stream = stream(made, "video")
     assert (video_stream["height"], int(video_stream["nb_read_frames"])) == (120, 25)
@@ -87,7 +91,7 @@ async def test_how_it_is_encoded_may_be_said_before_it_is_edited(studio: Studio,
 @pytest.mark.parametrize("clockwise", [90, 180, 270])
 async def test_it_is_upright_and_says_nothing_of_a_rotation(
     studio: Studio, tmp_path: Path, clockwise: int
-):
+) -> None:
     """White above, black below, as it is stored."""
     stored = "color=black:s=128x72:r=25:d=0.4,drawbox=h=36:color=white:t=fill"
     path = turn(generated(tmp_path / "turned.mp4", stored), clockwise)
@@ -105,26 +109,26 @@ async def test_it_is_upright_and_says_nothing_of_a_rotation(
     assert seen(*middle[(clockwise // 90 + 2) % 4])[0] < 50
 
 
-async def test_odd_sizes_become_even(studio: Studio, tmp_path: Path):
+async def test_odd_sizes_become_even(studio: Studio, tmp_path: Path) -> None:
     options = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")
     path = generated(tmp_path / "odd.webm", "testsrc2=s=161x121:r=25:d=0.4", "", *options)
     video_stream = stream(await studio.make(path, "transcode"), "video")
     assert (video_stream["width"], video_stream["height"]) == (160, 120)
 
 
-async def test_pixels_become_square(studio: Studio, tmp_path: Path):
+async def test_pixels_become_square(studio: Studio, tmp_path: Path) -> None:
     path = generated(tmp_path / "wide.mp4", "testsrc2=s=160x240:r=25:d=0.4,setsar=2")
     video_stream = stream(await studio.make(path, "transcode"), "video")
     assert (video_stream["width"], video_stream["height"]) == (320, 240)
     assert video_stream["sample_aspect_ratio"] == "1:1"
 
 
-async def test_it_is_never_larger_than_the_original(studio: Studio, ordinary: Path):
+async def test_it_is_never_larger_than_the_original(studio: Studio, ordinary: Path) -> None:
     video_stream = stream(await studio.make(ordinary, "transcode:max_height=1080"), "video")
     assert (video_stream["width"], video_stream["height"]) == (320, 240)
 
 
-async def test_its_shorter_side_is_what_was_asked_for(studio: Studio, tmp_path: Path):
+async def test_its_shorter_side_is_what_was_asked_for(studio: Studio, tmp_path: Path) -> None:
     path = generated(tmp_path / "tall.mp4", "testsrc2=s=180x320:r=25:d=0.4")
     video_stream = stream(await studio.make(path, "transcode:max_height=90"), "video")
     assert (video_stream["width"], video_stream["height"]) == (90, 160)
@@ -132,7 +136,7 @@ async def test_its_shorter_side_is_what_was_asked_for(studio: Studio, tmp_path: 
 
 async def test_a_variable_frame_rate_becomes_constant_without_losing_frames(
     studio: Studio, tmp_path: Path
-):
+) -> None:
     """Thirty in the first second, then five a second: ten on average."""
     uneven = "testsrc2=s=160x120:r=30:d=5,select='lt(t,1)+not(mod(n,6))'"
     options = ("-fps_mode", "vfr", "-c:v", "libx264", "-preset", "ultrafast")
@@ -145,7 +149,7 @@ async def test_a_variable_frame_rate_becomes_constant_without_losing_frames(
     assert int(said.rsplit("frame=", 1)[1].split()[0]) >= 29
 
 
-async def test_many_channels_become_two(studio: Studio, tmp_path: Path):
+async def test_many_channels_become_two(studio: Studio, tmp_path: Path) -> None:
     """Only the one in the middle, in front, is not silent: both have it then."""
     silence = "|".join(["0", "0", "0.5*sin(440*2*PI*t)", "0", "0", "0"])
     audio = f"aevalsrc='{silence}':c=5.1:d=1"
@@ -160,7 +164,9 @@ async def test_many_channels_become_two(studio: Studio, tmp_path: Path):
         assert levels[0] > -25
 
 
-async def test_many_channels_become_two_that_are_as_loud_as_wanted(studio: Studio, tmp_path: Path):
+async def test_many_channels_become_two_that_are_as_loud_as_wanted(
+    studio: Studio, tmp_path: Path
+) -> None:
     channels = "|".join(f"0.2*random({n})-0.1" for n in range(6))
     options = ("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-b:a", "384k")
     audio = f"aevalsrc='{channels}':c=5.1:d=6"
@@ -172,7 +178,7 @@ async def test_many_channels_become_two_that_are_as_loud_as_wanted(studio: Studi
 
 async def test_what_is_brighter_than_a_screen_can_show_is_brought_down_to_it(
     studio: Studio, tmp_path: Path
-):
+) -> None:
     """Left a third white as paper is (203 cd/m²), then black, then a lamp (PQ of 1000 cd/m²)."""
     hdr = (
         "color=black:s=192x64:r=25:d=0.4,format=yuv420p10le,"
@@ -196,7 +202,7 @@ async def test_what_is_brighter_than_a_screen_can_show_is_brought_down_to_it(
     assert max(paper) - min(paper) < 6, "gray stays gray"
 
 
-async def test_it_takes_no_more_bits_than_allowed(studio: Studio, tmp_path: Path):
+async def test_it_takes_no_more_bits_than_allowed(studio: Studio, tmp_path: Path) -> None:
     noise = "nullsrc=s=320x240:r=25:d=3,geq=lum=random(1)*255:cb=128:cr=128"
     path = generated(tmp_path / "noise.mp4", noise)
     made = await studio.make(path, "transcode:video_bit_rate_kbps=200")
@@ -205,7 +211,7 @@ async def test_it_takes_no_more_bits_than_allowed(studio: Studio, tmp_path: Path
     assert int(stream(made, "video")["bit_rate"]) < 800_000, "the profile of 240 says 400"
 
 
-async def test_every_language_is_kept(studio: Studio, tmp_path: Path):
+async def test_every_language_is_kept(studio: Studio, tmp_path: Path) -> None:
     path = tmp_path / "both.mp4"
     inputs = [
         *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1"),
@@ -218,7 +224,9 @@ async def test_every_language_is_kept(studio: Studio, tmp_path: Path):
     assert [each["tags"]["language"] for each in audio_streams] == ["eng", "deu"]
 
 
-async def test_an_audio_track_of_an_unknown_codec_is_left_out(studio: Studio, tmp_path: Path):
+async def test_an_audio_track_of_an_unknown_codec_is_left_out(
+    studio: Studio, tmp_path: Path
+) -> None:
     """As phones write beside the usual one; here as the first of three."""
     path = tmp_path / "phone.mkv"
     inputs = [
@@ -241,7 +249,7 @@ async def test_an_audio_track_of_an_unknown_codec_is_left_out(studio: Studio, tm
 # Edits
 
 
-async def test_a_clip_begins_and_ends_with_the_right_frame(studio: Studio, tmp_path: Path):
+async def test_a_clip_begins_and_ends_with_the_right_frame(studio: Studio, tmp_path: Path) -> None:
     gray = "nullsrc=s=64x48:r=25:d=2,geq=lum=20+4*N:cb=128:cr=128"
     options = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "5", "-g", "250")
     path = generated(tmp_path / "gray.mp4", gray, "", *options)
@@ -261,7 +269,7 @@ async def test_a_clip_begins_and_ends_with_the_right_frame(studio: Studio, tmp_p
 )
 async def test_a_clip_is_exact_where_no_index_says_what_can_be_shown(
     studio: Studio, tmp_path: Path, name: str, codecs: tuple[str, ...]
-):
+) -> None:
     """It gets brighter from second to second, and its tone higher; ten seconds need one another."""
     path = generated(
         tmp_path / name,
@@ -287,7 +295,9 @@ def lasting(path: Path, video_stream: float, audio: float) -> Path:
     return generated(path, seen, f"sine=440:d={audio}", *options)
 
 
-async def test_a_clip_after_the_end_of_the_audio_has_no_audio_track(studio: Studio, tmp_path: Path):
+async def test_a_clip_after_the_end_of_the_audio_has_no_audio_track(
+    studio: Studio, tmp_path: Path
+) -> None:
     path = lasting(tmp_path / "quiet.mp4", 6, 2)
     made = probe(await studio.make(path, "clip:3:5,normalize,transcode"))
     assert [each["codec_name"] for each in made["streams"]] == ["h264"]
@@ -304,7 +314,7 @@ ENDS = ("transcode", "mute,transcode", "frame", "frame:0", "frames", "storyboard
 @pytest.mark.parametrize("end", [*ENDS, "preview", "preview:3:format=GIF"])
 async def test_a_clip_after_the_end_of_the_video_track_is_refused(
     studio: Studio, tmp_path: Path, end: str
-):
+) -> None:
     path = lasting(tmp_path / "dark.mp4", 2, 6)
     with pytest.raises(FailedPrecondition, match="video track is empty") as refused:
         await studio.make(path, f"clip:3:5,{end}")
@@ -314,7 +324,7 @@ async def test_a_clip_after_the_end_of_the_video_track_is_refused(
 @pytest.mark.parametrize("factor", [0.25, 0.5, 2, 4])
 async def test_what_is_seen_is_heard_at_the_same_time_at_any_speed(
     studio: Studio, tmp_path: Path, factor: float
-):
+) -> None:
     """After a second it is white, and a tone of 441 Hz begins."""
     path = generated(
         tmp_path / "flash.mp4",
@@ -342,10 +352,12 @@ def pitch(video: Path, after: float) -> float:
     data = raw.read_bytes()
     samples = struct.unpack(f"<{len(data) // 2}h", data)
     rises = sum(one < 0 <= other for one, other in pairwise(samples))
-    return rises / (len(samples) / 44100)
+    return float(rises / (len(samples) / 44100))
 
 
-async def test_a_clip_after_a_speed_counts_what_is_played_then(studio: Studio, ordinary: Path):
+async def test_a_clip_after_a_speed_counts_what_is_played_then(
+    studio: Studio, ordinary: Path
+) -> None:
     made = await studio.make(ordinary, "speed:2,clip:0.2:0.6")
     assert int(stream(made, "video")["nb_read_frames"]) == 10
     with pytest.raises(FailedPrecondition) as refused:
@@ -353,7 +365,7 @@ async def test_a_clip_after_a_speed_counts_what_is_played_then(studio: Studio, o
     assert refused.value.reason == "OPERATION_NOT_APPLICABLE"
 
 
-async def test_a_watermark_is_where_it_would_be_in_an_image(studio: Studio, tmp_path: Path):
+async def test_a_watermark_is_where_it_would_be_in_an_image(studio: Studio, tmp_path: Path) -> None:
     logo = tmp_path / "logo.png"
     pyvips.Image.black(40, 20).bandjoin([0, 0]).linear(0, [255, 0, 0]).cast("uchar").pngsave(
         str(logo)
@@ -376,7 +388,9 @@ async def test_a_watermark_is_where_it_would_be_in_an_image(studio: Studio, tmp_
     assert seen(300, 220)[2] + seen(300, 220)[0] >= 250
 
 
-async def test_a_file_without_a_video_track_cannot_be_transcoded(studio: Studio, tmp_path: Path):
+async def test_a_file_without_a_video_track_cannot_be_transcoded(
+    studio: Studio, tmp_path: Path
+) -> None:
     path = tmp_path / "audio.mp4"
     ffmpeg("-f", "lavfi", "-i", "sine=440:d=1", "-c:a", "aac", str(path))
     with pytest.raises(FailedPrecondition) as refused:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TypeVar
 
 import grpc
 from mediaservice.v1 import (
@@ -132,6 +132,7 @@ class Attempt:
         self.finished |= upload.state == upload_pb2.Upload.FINISHED
 
 
+T = TypeVar("T")
 # Makes a rendition: of this media, with this name and these bytes.
 Give = Callable[[str, str, bytes], None]
 
@@ -161,11 +162,11 @@ class Customer:
     ) -> None:
         self._channel.close()
 
-    def _call(self, method: Callable[..., Any], request: Any) -> Any:
+    def _call(self, method: Callable[..., T], request: object) -> T:
         with unless_killed():
             return method(request, metadata=self._metadata, timeout=60)
 
-    def _find(self, method: Callable[..., Any], request: Any) -> Any:
+    def _find(self, method: Callable[..., T], request: object) -> T | None:
         """The answer; None if there is no such thing."""
         try:
             return self._call(method, request)
@@ -179,8 +180,8 @@ class Customer:
         if attempt.upload_id:
             request = upload_service_pb2.GetUploadRequest(upload_id=attempt.upload_id)
             return self._find(self._uploads.GetUpload, request)
-        request = upload_service_pb2.ListUploadsRequest(page_size=1000)
-        for upload in self._call(self._uploads.ListUploads, request).uploads:
+        wanted = upload_service_pb2.ListUploadsRequest(page_size=1000)
+        for upload in self._call(self._uploads.ListUploads, wanted).uploads:
             if upload.spec.filename == attempt.name:
                 attempt.found(upload)
                 return upload

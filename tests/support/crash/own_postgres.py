@@ -54,7 +54,9 @@ class OwnPostgres:
 
 
 if __name__ == "__main__":
-    os.environ.update(setting.split("=", 1) for setting in sys.argv[2:])
+    for setting in sys.argv[2:]:
+        name, _, value = setting.partition("=")
+        os.environ[name] = value
     with embedded_postgres(Path(sys.argv[1])) as url:
         print(url, flush=True)
         sys.stdin.read()

@@ -34,7 +34,7 @@ def probed(path: Path) -> Any:
 
 def samples(path: Path, rate: int = 44100, channels: int = 1) -> np.ndarray:
     """All samples, -1 to 1, as another ffmpeg than the service's decodes them."""
-    command = [require_tool("ffmpeg"), "-nostdin", "-loglevel", "error", "-i", path]
+    command = [require_tool("ffmpeg"), "-nostdin", "-loglevel", "error", "-i", str(path)]
     wanted = ["-ac", str(channels), "-ar", str(rate), "-f", "f32le", "-"]
     done = subprocess.run([*command, *wanted], check=True, capture_output=True)
     decoded = np.frombuffer(done.stdout, "<f4")
@@ -43,12 +43,12 @@ def samples(path: Path, rate: int = 44100, channels: int = 1) -> np.ndarray:
 
 def loudness(path: Path) -> tuple[float, float]:
     """In LUFS, and the true peak in dBTP, as another ffmpeg than the service's measures them."""
-    command = [require_tool("ffmpeg"), "-nostdin", "-hide_banner", "-nostats", "-i", path]
+    command = [require_tool("ffmpeg"), "-nostdin", "-hide_banner", "-nostats", "-i", str(path)]
     graph = ["-map", "a:0", "-af", "ebur128=peak=true:framelog=verbose", "-f", "null", "-"]
     done = subprocess.run([*command, *graph], check=True, capture_output=True, text=True)
     summary = done.stderr.rpartition("Summary:")[2]
-    found = [re.search(rf"{name}:\s*(\S+) ", summary) for name in ("I", "Peak")]
-    return float(found[0][1]), float(found[1][1])
+    integrated, peak = (re.findall(rf"{name}:\s*(\S+) ", summary)[0] for name in ("I", "Peak"))
+    return float(integrated), float(peak)
 
 
 def pitch(decoded: np.ndarray, rate: int = 44100) -> float:

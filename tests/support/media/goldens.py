@@ -30,4 +30,5 @@ def golden(name: str, image: pyvips.Image) -> None:
 def apart(one: pyvips.Image, other: pyvips.Image) -> np.ndarray:
     """The differences between the values of two images."""
     assert (one.width, one.height, one.bands) == (other.width, other.height, other.bands)
-    return np.abs(one.numpy().astype(int) - other.numpy().astype(int))
+    difference: np.ndarray = np.abs(one.numpy().astype(int) - other.numpy().astype(int))
+    return difference
