@@ -4,6 +4,7 @@ import asyncio
 import traceback
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -55,7 +56,7 @@ async def test_a_complete_that_died_halfway_is_gone_on_with(
     parts, data = await many_parts(far, key, 100)
     composed = 0
 
-    def stop_at_the_third(request: web.Request, body: bytes) -> int | None:
+    def stop_at_the_third(request: web.BaseRequest, body: bytes) -> int | None:
         nonlocal composed
         composed += request.path.endswith("/compose")
         return 400 if request.path.endswith("/compose") and composed >= 3 else None
@@ -140,7 +141,7 @@ async def test_what_fails_in_passing_is_repeated(
 ) -> None:
     failing: list[bool] = []
 
-    def every_other(request: web.Request, body: bytes) -> int | str | None:
+    def every_other(request: web.BaseRequest, body: bytes) -> int | str | None:
         failing.append(not failing or not failing[-1])
         return fault if failing[-1] else None
 
@@ -216,9 +217,10 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of ten objects."""
     real = Storage.list_objects
 
-    async def list_objects(self: Storage, *args: object, **options: object) -> object:
-        options["params"] = {**options["params"], "maxResults": "10"}  # type: ignore[dict-item]
-        return await real(self, *args, **options)
+    async def list_objects(
+        self: Storage, bucket: str, *, params: dict[str, str] | None = None, **options: Any
+    ) -> dict[str, Any]:
+        return await real(self, bucket, params={**(params or {}), "maxResults": "10"}, **options)
 
     monkeypatch.setattr(Storage, "list_objects", list_objects)
 
@@ -264,7 +266,7 @@ async def test_a_copy_goes_on_until_the_store_is_through(
     await store(far, source, b"bytes")
     tokens: list[str | None] = []
 
-    def halfway(request: web.Request, body: bytes) -> web.Response | None:
+    def halfway(request: web.BaseRequest, body: bytes) -> web.Response | None:
         if "/rewriteTo/" not in request.path:
             return None
         tokens.append(request.query.get("rewriteToken"))
@@ -322,7 +324,7 @@ async def test_a_token_is_sent_and_never_told(
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(service_file))
     sent: list[str | None] = []
 
-    def answer(request: web.Request, body: bytes) -> web.Response:
+    def answer(request: web.BaseRequest, body: bytes) -> web.Response:
         if request.path == "/token":
             return web.json_response({"access_token": "secret-token", "expires_in": 3600})
         sent.append(request.headers.get("Authorization"))

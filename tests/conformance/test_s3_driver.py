@@ -43,7 +43,7 @@ async def test_what_fails_in_passing_is_repeated(
 ) -> None:
     failed: set[tuple[str, str]] = set()
 
-    def each_once(request: web.Request, body: bytes) -> int | str | None:
+    def each_once(request: web.BaseRequest, body: bytes) -> int | str | None:
         named = request.method, request.raw_path
         if named in failed:
             return None
@@ -223,7 +223,7 @@ async def test_a_join_that_is_refused_is_not_tried_again(
     part = await put(far, key, session, b"bytes")
     asked: list[str] = []
 
-    def refuse(request: web.Request, body: bytes) -> web.Response | None:
+    def refuse(request: web.BaseRequest, body: bytes) -> web.Response | None:
         if request.method != "POST":
             return None
         asked.append(request.raw_path)
@@ -302,7 +302,7 @@ async def test_a_large_blob_is_copied_in_pieces(
     await store(far, source, data[:size])
     sent: list[int] = []
 
-    def watch(request: web.Request, body: bytes) -> None:
+    def watch(request: web.BaseRequest, body: bytes) -> None:
         if "x-amz-copy-source" in request.headers:
             sent.append(len(body))
 
@@ -360,7 +360,7 @@ async def test_a_copy_is_kept_as_its_own_store_asks(
     other = S3Driver(replace(far.location, encryption="AES256", storage_class="STANDARD_IA"))
     asked: list[tuple[str | None, ...]] = []
 
-    def note(request: web.Request, body: bytes) -> int | None:
+    def note(request: web.BaseRequest, body: bytes) -> int | None:
         if "x-amz-copy-source" not in request.headers:
             return None
         names = ("server-side-encryption", "storage-class", "metadata-directive")

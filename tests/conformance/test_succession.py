@@ -126,7 +126,7 @@ async def test_sessions_are_ended_side_by_side(s3: S3Driver, s3_endpoint: str, k
     session, parts, data = await three_writers(s3, key)
     waiting = {method: [asyncio.Barrier(3)] * 3 for method in ("POST", "DELETE")}
 
-    def together(request: web.Request, body: bytes) -> Awaitable[object] | None:
+    def together(request: web.BaseRequest, body: bytes) -> Awaitable[object] | None:
         of_a_session = "uploadId" in request.raw_path and waiting.get(request.method)
         return of_a_session.pop().wait() if of_a_session else None
 

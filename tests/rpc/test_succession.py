@@ -198,7 +198,7 @@ async def test_who_leaves_while_a_session_is_begun_leaves_none_that_nobody_knows
         _, before = await bucket.key_and_session(upload_id)
         begun, left = asyncio.Event(), asyncio.Event()
 
-        def begin(request: web.Request, body: bytes) -> Awaitable[object] | None:
+        def begin(request: web.BaseRequest, body: bytes) -> Awaitable[object] | None:
             if request.method != "POST" or "uploads" not in request.query:
                 return None
             begun.set()

@@ -12,7 +12,7 @@ from yarl import URL
 # Headers of one connection, not of the message.
 OWN = {"Connection", "Content-Length", "Expect", "Keep-Alive", "Transfer-Encoding"}
 
-Fault = Callable[[web.Request, bytes], web.Response | int | str | Awaitable[object] | None]
+Fault = Callable[[web.BaseRequest, bytes], web.Response | int | str | Awaitable[object] | None]
 
 
 class Network:
@@ -34,7 +34,7 @@ class Network:
         left = list(faults)
         self.fault = lambda request, body: left.pop(0) if left else None
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         assert request.transport is not None
         if self.deaf:
             await self.closing.wait()
