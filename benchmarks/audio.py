@@ -15,6 +15,7 @@ from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.ffmpeg.run import binary
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspection import AudioInfo
+from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.pipeline.route import find_route
 from media_service.codecs.video.source import AvSource
 
@@ -117,4 +118,4 @@ def generated_video(path: Path, seconds: int) -> AvSource:
 
 
 def steps(ops: str) -> Any:
-    return find_route(ops, "AUDIO").steps
+    return find_route(stored_pipeline(ops), "AUDIO").steps

@@ -19,6 +19,7 @@ from benchmarks.measure import MIB, Bench
 from benchmarks.report import Outcome, Row
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
+from media_service.codecs.pipeline.pipeline import stored_pipeline
 
 SMALL = "resize:300x,convert:WEBP"
 TEN = (
@@ -137,7 +138,7 @@ async def compared(
     ours, theirs = [], []
     for _ in range(rounds + 1):
         begin = time.perf_counter()
-        async with renderer.render(source, pipeline) as made:
+        async with renderer.render(source, stored_pipeline(pipeline)) as made:
             made.path.read_bytes()
         middle = time.perf_counter()
         bare(path)
@@ -165,7 +166,8 @@ async def soak(path: Path, renders: int) -> Row:
 
         async def one(number: int) -> None:
             width = 200 + number % 200
-            async with renderer.render(source, f"resize:{width}x,sharpen,rotate:3,convert:WEBP"):
+            pipeline = stored_pipeline(f"resize:{width}x,sharpen,rotate:3,convert:WEBP")
+            async with renderer.render(source, pipeline):
                 pass
 
         for start in range(0, renders, renders // 10):

@@ -17,8 +17,8 @@ from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.codecs.pipeline.catalogue import OperationManual, Parameter, catalogue
-from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS, canonical_text
-from media_service.codecs.pipeline.validation import parse
+from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS
+from media_service.codecs.pipeline.validation import parsed_pipeline
 
 DOCS = Path(__file__).parent
 SIZE = (240, 160)
@@ -156,9 +156,9 @@ async def draw(folder: Path) -> None:
         sources[name] = ImageSource(path, "image/png", image.width, image.height, 1)
     async with ImageRenderer(2, 10_000_000, 1 << 28) as renderer:
         for name, pipeline in images().items():
-            text = canonical_text(parse(f"{pipeline},convert:WEBP:75:effort=6".removeprefix(",")))
-            overlays = {LOGO: sources["logo"]} if LOGO in text else {}
-            async with renderer.render(sources["original"], text, overlays=overlays) as image:
+            parsed = parsed_pipeline(f"{pipeline},convert:WEBP:75:effort=6".removeprefix(","))
+            overlays = dict.fromkeys(parsed.overlays, sources["logo"])
+            async with renderer.render(sources["original"], parsed, overlays=overlays) as image:
                 (folder / f"{name}.webp").write_bytes(image.path.read_bytes())
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from media_service.codecs.document_renderer import LIMITS, DocumentRenderer
+from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.pipeline.route import find_route
 from media_service.errors import MediaError, Reason
 from tests.support.media.pdf_files import (
@@ -46,7 +47,7 @@ async def rendered_page(
 ) -> Image.Image:
     """What a page looks like."""
     path.write_bytes(data)
-    steps = find_route(ops, "DOCUMENT").steps
+    steps = find_route(stored_pipeline(ops), "DOCUMENT").steps
     async with documents.render(path, PDF, steps, lambda _: None) as [made]:
         with Image.open(made.path) as image:
             assert (made.content_type, image.format) == ("image/png", "PNG")
@@ -62,7 +63,7 @@ async def words(
     reported: list[float] | None = None,
 ) -> str:
     path.write_bytes(data)
-    steps = find_route(ops, "DOCUMENT").steps
+    steps = find_route(stored_pipeline(ops), "DOCUMENT").steps
     heard = reported.append if reported is not None else lambda _: None
     async with documents.render(path, PDF, steps, heard) as [made]:
         assert (made.content_type, made.width) == ("text/plain; charset=utf-8", 0)
@@ -72,8 +73,9 @@ async def words(
 async def refusal(documents: DocumentRenderer, path: Path, data: bytes, ops: str) -> MediaError:
     """Why nothing is made."""
     path.write_bytes(data)
+    steps = find_route(stored_pipeline(ops), "DOCUMENT").steps
     with pytest.raises(MediaError) as error:
-        async with documents.render(path, PDF, find_route(ops, "DOCUMENT").steps, lambda _: None):
+        async with documents.render(path, PDF, steps, lambda _: None):
             pass
     return error.value
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from media_service.codecs.document.office import SUFFIXES, installed
 from media_service.codecs.document_renderer import DocumentRenderer
+from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.pipeline.route import find_route
 from media_service.errors import FailedPrecondition, MediaError, Reason, Unimplemented
 from tests.support.media.office_files import MAKERS, OPEN, odt, opendocument
@@ -34,13 +35,13 @@ async def made(
     documents: DocumentRenderer, path: Path, content_type: str, data: bytes, ops: str
 ) -> bytes:
     path.write_bytes(data)
-    steps = find_route(ops, "DOCUMENT").steps
+    steps = find_route(stored_pipeline(ops), "DOCUMENT").steps
     async with documents.render(path, content_type, steps, lambda _: None) as [result]:
         return result.path.read_bytes()
 
 
 async def rendered_page(documents: DocumentRenderer, path: Path, data: bytes) -> Image.Image:
-    steps = find_route("page:1:size=400", "DOCUMENT").steps
+    steps = find_route(stored_pipeline("page:1:size=400"), "DOCUMENT").steps
     path.write_bytes(data)
     async with documents.render(path, ODT, steps, lambda _: None) as [result]:
         with Image.open(result.path) as image:

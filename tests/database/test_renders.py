@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from media_service.codecs.pipeline.pipeline import requested_pipeline
-from media_service.codecs.pipeline.validation import parse
+from media_service.codecs.pipeline.validation import parsed_pipeline
 from media_service.db.database import Database
 from media_service.renders.cache import (
     BATCH,
@@ -84,7 +83,7 @@ async def test_a_purged_media_leaves_no_renders(house: House) -> None:
 
 
 async def gone(asked: RenderSpec) -> RenderSpec:
-    return RenderSpec(asked.media, {}, requested_pipeline(parse("resize:22x")), negotiated=False)
+    return RenderSpec(asked.media, {}, parsed_pipeline("resize:22x"), negotiated=False)
 
 
 async def test_a_render_that_nobody_requests_is_removed_after_a_month(house: House) -> None:

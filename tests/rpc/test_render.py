@@ -13,6 +13,7 @@ from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.access.owner import Owner
 from media_service.codecs.image_renderer import ImageRenderer, RenderedImage
+from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.renders import cache
 from media_service.renders.buffered_renders import BufferedRenders
 from media_service.renders.fair_queue import FairQueue
@@ -60,9 +61,9 @@ def renders(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     @asynccontextmanager
     async def counted(
-        self: ImageRenderer, original: Any, pipeline: str, **how: Any
+        self: ImageRenderer, original: Any, pipeline: Pipeline, **how: Any
     ) -> AsyncIterator[RenderedImage]:
-        made.append(pipeline)
+        made.append(pipeline.text)
         async with really(self, original, pipeline, **how) as rendered:
             yield rendered
 
@@ -327,7 +328,7 @@ class Held:
                 self.cancelled += 1
                 raise
             async with really(renderer, original, pipeline, **how) as rendered:
-                self.made.append(pipeline)
+                self.made.append(pipeline.text)
                 yield rendered
 
         monkeypatch.setattr(ImageRenderer, "render", wait)

@@ -1,8 +1,7 @@
 """Renders in the cache of a service."""
 
 from media_service.blobs.writing import measure
-from media_service.codecs.pipeline.pipeline import requested_pipeline
-from media_service.codecs.pipeline.validation import parse
+from media_service.codecs.pipeline.validation import parsed_pipeline
 from media_service.renders.cache import (
     RenderCache,
 )
@@ -11,9 +10,7 @@ from tests.support.killable_renditions import House
 
 
 async def render_spec(house: House, media_id: str, ops: str = "resize:20x") -> RenderSpec:
-    return RenderSpec(
-        await house.there(media_id), {}, requested_pipeline(parse(ops)), negotiated=False
-    )
+    return RenderSpec(await house.there(media_id), {}, parsed_pipeline(ops), negotiated=False)
 
 
 def made(data: bytes) -> Render:

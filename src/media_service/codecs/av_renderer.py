@@ -13,7 +13,7 @@ from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.output import Output
 from media_service.codecs.pipeline import operation_fields as fields
-from media_service.codecs.pipeline.route import Step
+from media_service.codecs.pipeline.pipeline import Step
 from media_service.codecs.progress import ReportProgress
 from media_service.codecs.video import operations as video_operations
 from media_service.codecs.video import track_coverage
@@ -26,8 +26,8 @@ from media_service.errors import FailedPrecondition, Reason
 VIDEO_OPERATIONS, AUDIO_OPERATIONS = discover(video_operations), discover(audio_operations)
 OPERATIONS = {**VIDEO_OPERATIONS, **AUDIO_OPERATIONS}
 # What ends a pipeline that only edits: of video, and of audio.
-TRANSCODE: Step = fields.unpack(fields.with_defaults(Operation(transcode=Operation.Transcode())))
-AUDIO: Step = ("audio", None)
+TRANSCODE = Step(*fields.unpack(fields.with_defaults(Operation(transcode=Operation.Transcode()))))
+AUDIO = Step("audio", None)
 
 
 class AvRenderer:

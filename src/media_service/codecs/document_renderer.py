@@ -10,7 +10,7 @@ from media_service.codecs.discovery import discover
 from media_service.codecs.document import office, operations
 from media_service.codecs.document.task import DocumentTask
 from media_service.codecs.output import Output
-from media_service.codecs.pipeline.route import Step
+from media_service.codecs.pipeline.pipeline import Step
 from media_service.codecs.progress import ReportProgress
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox

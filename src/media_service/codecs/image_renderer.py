@@ -11,7 +11,7 @@ from media_service.codecs.image.formats import FORMATS
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.memory_budget import MemoryBudget
 from media_service.codecs.memory_estimate import estimate_memory, possible_formats
-from media_service.codecs.pipeline.pipeline import stored_pipeline
+from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.codecs.pipeline.sizes import trace_sizes
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox
@@ -99,13 +99,13 @@ class ImageRenderer:
     async def render(
         self,
         original: ImageSource,
-        pipeline: str,
+        pipeline: Pipeline,
         *,
         overlays: Mapping[str, ImageSource] | None = None,
         deliver: Sequence[str] = (),
         progress: Callable[[int], None] | None = None,
     ) -> AsyncIterator[RenderedImage]:
-        """Renders `original` by `pipeline`, in its canonical text form.
+        """Renders `original` by `pipeline`.
 
         `overlays`: the images that the pipeline names, by media id. `deliver`: format names, best
         first, for a pipeline without a format; the first that can represent the image (alpha,
@@ -131,7 +131,7 @@ class ImageRenderer:
                     progress=progress,
                     content_type=original.content_type,
                     overlays=[(media_id, each.content_type) for media_id, each in named.items()],
-                    pipeline=pipeline,
+                    pipeline=pipeline.text,
                     deliver=list(deliver),
                     max_pixels=self._max_pixels,
                     max_output_pixels=self._max_output_pixels,
@@ -168,12 +168,12 @@ class ImageRenderer:
         self,
         original: ImageSource,
         overlays: Sequence[ImageSource],
-        pipeline: str,
+        pipeline: Pipeline,
         deliver: Sequence[str],
     ) -> int:
         """The bytes that a render needs. Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED)."""
         trace = trace_sizes(pipeline, (original.width, original.height), original.content_type)
-        names = possible_formats(original, stored_pipeline(pipeline).format, deliver)
+        names = possible_formats(original, pipeline.format, deliver)
         animated = any(FORMATS[name].animated for name in names)
         largest = trace.largest * (original.animation_frames if animated else 1)
         if trace.exact and largest > self._max_output_pixels:

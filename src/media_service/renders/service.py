@@ -87,7 +87,7 @@ class RenderService:
         need not be ready. Raises as `find`."""
         media = image_of(await self._reader.get(principal, media_id))
         check_version(media, version)
-        route_of(media, pipeline.text)
+        route_of(media, pipeline)
         overlays = [await self._reader.get(principal, each) for each in pipeline.overlays]
         return media, [overlay_of(media, overlay, overlay.media_id) for overlay in overlays]
 
@@ -142,7 +142,7 @@ class RenderService:
                 for media_id, media in spec.overlays.items()
             }
             rendering = self._renderer.render(
-                original, spec.pipeline.text, overlays=overlays, deliver=deliver
+                original, spec.pipeline, overlays=overlays, deliver=deliver
             )
             with suggesting_a_job():
                 result = await stack.enter_async_context(rendering)
@@ -185,7 +185,7 @@ def render_spec(
         return RenderSpec(media, by_id, pipeline, negotiated=False)
     side = longer_side(media, pipeline)
     if format_name := negotiate(accept, side, animated=is_animated(media)):
-        pipeline = with_format(pipeline.text, format_name)
+        pipeline = with_format(pipeline, format_name)
     return RenderSpec(media, by_id, pipeline, negotiated=True)
 
 
@@ -210,7 +210,7 @@ def check_ready(media: Media) -> None:
 def longer_side(media: Media, pipeline: Pipeline) -> int:
     """An upper bound of the result's longer side, in pixels."""
     size = (media.image.width, media.image.height)
-    return max(trace_sizes(pipeline.text, size, media.content_type).size)
+    return max(trace_sizes(pipeline, size, media.content_type).size)
 
 
 def is_animated(media: Media) -> bool:

@@ -1,6 +1,7 @@
 """Checks which media a pipeline may read."""
 
 from media_service.access.policy import combine
+from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.codecs.pipeline.route import Route, find_route
 from media_service.errors import FailedPrecondition, Reason
 from media_service.media.model import Kind, Media
@@ -19,10 +20,10 @@ def image_of(media: Media) -> Media:
     return readable(media)
 
 
-def route_of(media: Media, text: str) -> Route:
+def route_of(media: Media, pipeline: Pipeline) -> Route:
     """The route of a pipeline, if the media may be read. Raises FailedPrecondition
     (OPERATION_NOT_APPLICABLE, MEDIA_QUARANTINED, MEDIA_DELETED)."""
-    return find_route(text, readable(media).kind)
+    return find_route(pipeline, readable(media).kind)
 
 
 def overlay_of(media: Media, overlay: Media | None, media_id: str) -> Media:

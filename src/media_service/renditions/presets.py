@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from media_service.codecs.inspection import Info, VideoInfo
-from media_service.codecs.pipeline.pipeline import Pipeline, requested_pipeline
+from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.codecs.pipeline.route import find_route
-from media_service.codecs.pipeline.validation import parse
+from media_service.codecs.pipeline.validation import parsed_pipeline
 from media_service.db.new_job import NewJob
 from media_service.jobs.model import JobKind
 from media_service.media.model import STREAM, Kind, Media
@@ -63,8 +63,8 @@ def kind_of(media: Media, info: Info) -> Kind:
 
 
 def preset(kind: Kind, name: str, text: str) -> Preset:
-    found = requested_pipeline(parse(text))
-    heavy = find_route(found.text, kind).heavy
+    found = parsed_pipeline(text)
+    heavy = find_route(found, kind).heavy
     if found.makes_stream is not (name == STREAM):
         raise ValueError(f"the name {STREAM!r} is for streams, and streams have no other name")
     return Preset(name, found, heavy)

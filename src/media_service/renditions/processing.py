@@ -8,7 +8,6 @@ from media_service.access.permission import Permission
 from media_service.access.policy import authorize, creator
 from media_service.access.principal import Principal
 from media_service.codecs.pipeline.pipeline import Pipeline
-from media_service.codecs.pipeline.text_form import digest
 from media_service.db.database import Database
 from media_service.db.new_job import NewJob
 from media_service.db.transaction import Connection, Transaction
@@ -46,7 +45,7 @@ class RenditionRequest:
     def rendition(self) -> str:
         if self.pipeline.makes_stream:
             return STREAM
-        return self.name or f"p-{digest(self.pipeline.text).hex()[:16]}"
+        return self.name or f"p-{self.pipeline.digest.hex()[:16]}"
 
     @property
     def claim(self) -> KeyClaim | None:
@@ -130,7 +129,7 @@ def job_of(principal: Principal, request: RenditionRequest, found: Mapping[str, 
     """The job that renders what is requested. Raises as `ProcessingService.start`."""
     missing = not_found(request.media_id)
     media = authorize(principal, Permission.MEDIA_WRITE, found.get(request.media_id), missing)
-    route = route_of(media, request.pipeline.text)
+    route = route_of(media, request.pipeline)
     check_rendition_limit(media, request.rendition)
     for overlay_id in request.pipeline.overlays:
         overlay_of(media, found.get(overlay_id), overlay_id)

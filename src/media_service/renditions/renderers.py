@@ -10,6 +10,7 @@ from media_service.codecs.document_renderer import DocumentRenderer
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.output import Output
+from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.codecs.pipeline.route import Route
 from media_service.codecs.video.source import AvSource
 from media_service.jobs.progress import Progress
@@ -23,6 +24,7 @@ IMAGE_PERCENT = 75
 # The formats of a frame or a page, in order of preference, if its pipeline has no `convert`.
 FRAME_FORMATS: Sequence[str] = ("JPEG", "PNG")
 SOURCE_FORMAT: Sequence[str] = ()
+EMPTY = Pipeline.of([])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Renderers:
             start, formats = IMAGE_PERCENT, FRAME_FORMATS
         rendering = self.images.render(
             source,
-            route.image_pipeline or "",
+            route.image_pipeline or EMPTY,
             overlays=overlays,
             deliver=formats,
             progress=partial(report_pixels, progress, start),

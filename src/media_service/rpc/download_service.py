@@ -8,8 +8,7 @@ from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import download_service_pb2, download_service_pb2_grpc
 
 from media_service.clock import now
-from media_service.codecs.pipeline.pipeline import requested_pipeline
-from media_service.codecs.pipeline.validation import parse
+from media_service.codecs.pipeline.validation import parsed_pipeline
 from media_service.downloads.playback import STREAMS, PlaybackService
 from media_service.downloads.read_links import TTL, ReadLinks
 from media_service.downloads.service import DownloadService, resolve
@@ -118,7 +117,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
             link = await self._links.sign_render(
                 caller(),
                 request.media_id,
-                requested_pipeline(parse(request.ops)),
+                parsed_pipeline(request.ops),
                 version=request.version,
                 ttl=ttl,
                 attachment=request.attachment,

@@ -2,8 +2,7 @@
 
 from mediaservice.v1 import job_pb2
 
-from media_service.codecs.pipeline.operation_fields import with_defaults
-from media_service.codecs.pipeline.text_form import parse_text
+from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.jobs.model import Job, JobKind
 from media_service.renditions.results import JobResult
 from media_service.rpc.convert import owner_to_message, rendition_to_message, timestamp
@@ -36,9 +35,7 @@ def job_to_message(job: Job, result: JobResult | None, public_urls: PublicUrls) 
     if job.end_time:
         message.end_time.CopyFrom(timestamp(job.end_time))
     if job.kind is JobKind.PROCESS:
-        message.operations.extend(
-            with_defaults(operation) for operation in parse_text(job.pipeline)
-        )
+        message.operations.extend(stored_pipeline(job.pipeline).operations)
     if result:
         message.rendition.CopyFrom(
             rendition_to_message(result.media, result.rendition, public_urls)

@@ -12,10 +12,8 @@ from mediaservice.v1 import (
 )
 
 from media_service.codecs.pipeline.catalogue import OperationManual, catalogue
-from media_service.codecs.pipeline.operation_fields import with_defaults
-from media_service.codecs.pipeline.pipeline import Pipeline, requested_pipeline
-from media_service.codecs.pipeline.text_form import parse_text
-from media_service.codecs.pipeline.validation import parse
+from media_service.codecs.pipeline.pipeline import Pipeline
+from media_service.codecs.pipeline.validation import parsed_pipeline, requested_pipeline
 from media_service.errors import InvalidArgument, MediaError, Reason
 from media_service.idempotency.model import RequestKey
 from media_service.jobs.model import Job, Priority
@@ -146,8 +144,7 @@ def check_pipelines_size(sizes: Iterable[int]) -> None:
 
 def pipeline_size(request: RenditionRequest) -> int:
     """The size of a pipeline in the message of its job."""
-    operations = (with_defaults(operation) for operation in parse_text(request.pipeline.text))
-    return job_pb2.Job(operations=operations).ByteSize()
+    return job_pb2.Job(operations=request.pipeline.operations).ByteSize()
 
 
 def pipeline_from(request: Request) -> Pipeline:
@@ -161,7 +158,7 @@ def pipeline_from(request: Request) -> Pipeline:
             (("ops", why),),
         )
     return (
-        requested_pipeline(parse(request.ops))
+        parsed_pipeline(request.ops)
         if request.ops
         else requested_pipeline(request.operations, "operations")
     )

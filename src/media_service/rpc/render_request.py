@@ -6,9 +6,9 @@ from typing import Any
 from mediaservice.v1 import download_service_pb2
 from mediaservice.v1.operation_pb2 import Operation
 
-from media_service.codecs.pipeline.pipeline import Pipeline, requested_pipeline
+from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.codecs.pipeline.text_form import invalid
-from media_service.codecs.pipeline.validation import parse
+from media_service.codecs.pipeline.validation import parse, requested_pipeline
 
 SIZE = ("width", "height", "fit", "gravity", "dpr")
 ENCODING = ("format", "quality")

@@ -12,6 +12,7 @@ import pytest
 from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.inspection import AudioInfo
 from media_service.codecs.inspector import Inspector
+from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.pipeline.route import find_route
 from media_service.codecs.video.source import AvSource
 from media_service.errors import FailedPrecondition, InvalidArgument, Reason
@@ -235,9 +236,8 @@ async def test_a_file_without_a_sample_is_refused(
     assert refused.value.reason is Reason.MEDIA_CORRUPT
     source = AvSource.of(none, "audio/wav", AudioInfo(duration_seconds=0.0, audio_codec="pcm"))
     for ops in ("audio", "normalize", "waveform", "waveform:PNG"):
-        making = av_renderer.render(
-            source, find_route(ops, Kind.AUDIO).steps, {}, lambda _: None, name="made"
-        )
+        steps = find_route(stored_pipeline(ops), Kind.AUDIO).steps
+        making = av_renderer.render(source, steps, {}, lambda _: None, name="made")
         with pytest.raises(InvalidArgument) as refused:
             async with making:
                 pass
@@ -264,7 +264,7 @@ async def test_who_cancels_leaves_nothing_behind(
     begun = asyncio.Event()
 
     async def work() -> None:
-        steps = find_route(ops, kind).steps
+        steps = find_route(stored_pipeline(ops), kind).steps
         async with av_renderer.render(source, steps, {}, lambda _: begun.set(), name="made"):
             pass
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.inspection import AudioInfo
+from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.pipeline.route import find_route
 from media_service.codecs.video.source import AvSource
 from media_service.media.model import Kind
@@ -93,7 +94,7 @@ async def test_audio_longer_than_its_header_says_takes_no_more_memory(
     path = generated(tmp_path / "a.flac", "aevalsrc='t/600*sin(2*PI*300*t)':s=44100:d=600")
     info = AudioInfo(duration_seconds=0.1, audio_codec="flac", audio_sample_rate_hz=44100)
     source = AvSource.of(path, "audio/flac", info)
-    steps = find_route("waveform:PNG:width=300:height=200", Kind.AUDIO).steps
+    steps = find_route(stored_pipeline("waveform:PNG:width=300:height=200"), Kind.AUDIO).steps
     tracemalloc.start()
     try:
         async with av_renderer.render(source, steps, {}, lambda _: None, name="made") as (made,):

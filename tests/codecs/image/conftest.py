@@ -9,8 +9,7 @@ import pyvips
 from docs.scene import logo, scene
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
-from media_service.codecs.pipeline.text_form import canonical_text
-from media_service.codecs.pipeline.validation import parse
+from media_service.codecs.pipeline.validation import parsed_pipeline
 from tests.support.media.images import OVERLAY, Make
 
 
@@ -42,8 +41,8 @@ def make(renderer: ImageRenderer, sample: pyvips.Image, tmp_path: Path) -> Make:
     ) -> pyvips.Image:
         named = {OVERLAY: logo()} if overlays is None else overlays
         used = {name: source(layer, name) for name, layer in named.items() if name in pipeline}
-        text = canonical_text(parse(f"{pipeline},convert:PNG".removeprefix(",")))
-        async with renderer.render(source(image, "image"), text, overlays=used) as rendered:
+        parsed = parsed_pipeline(f"{pipeline},convert:PNG".removeprefix(","))
+        async with renderer.render(source(image, "image"), parsed, overlays=used) as rendered:
             return pyvips.Image.new_from_buffer(rendered.path.read_bytes(), "").copy_memory()
 
     return make

@@ -15,8 +15,7 @@ from media_service.codecs.memory_budget import MemoryBudget
 from media_service.codecs.memory_estimate import estimate_memory
 from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.pipeline.sizes import trace_sizes
-from media_service.codecs.pipeline.text_form import canonical_text
-from media_service.codecs.pipeline.validation import parse
+from media_service.codecs.pipeline.validation import parsed_pipeline
 from media_service.errors import DataLoss, Reason
 from tests.support.media.images import corners, look, refusal, render, source
 
@@ -104,7 +103,7 @@ async def test_missing_bytes_are_data_loss(small: ImageRenderer, photo: Path) ->
     recorded = source(photo)
     photo.unlink()
     with pytest.raises(DataLoss):
-        async with small.render(recorded, ""):
+        async with small.render(recorded, stored_pipeline("")):
             pass
 
 
@@ -231,16 +230,16 @@ async def test_the_memory_estimate_is_an_upper_bound(
 ) -> None:
     """A small file may become a large image: its child takes no more than was estimated."""
     original = source(photo)
-    text = canonical_text(parse(pipeline))
-    trace = trace_sizes(text, (original.width, original.height))
-    estimated = estimate_memory(original, [], trace, [stored_pipeline(text).format or "PNG"])
+    parsed = parsed_pipeline(pipeline)
+    trace = trace_sizes(parsed, (original.width, original.height))
+    estimated = estimate_memory(original, [], trace, [parsed.format or "PNG"])
     others = renderers()
     async with ImageRenderer(1, 20_000_000, 1 << 30) as renderer:
         # Line buffers, whose size does not depend on the image.
         await render(renderer, photo, "negate,convert:JPEG")
         [child] = renderers() - others
         before = peak(child)
-        await render(renderer, photo, text)
+        await render(renderer, photo, pipeline)
         grown = peak(child) - before
     assert grown < estimated + LINES
     assert estimated < 4 * grown + LINES, "and not much more than it takes"
@@ -273,7 +272,7 @@ def peak(child: psutil.Process) -> int:
 async def test_the_predicted_size_is_an_upper_bound(
     renderer: ImageRenderer, photo: Path, pipeline: str
 ) -> None:
-    recorded = trace_sizes(canonical_text(parse(pipeline)), (400, 300))
+    recorded = trace_sizes(parsed_pipeline(pipeline), (400, 300))
     image = await look(renderer, photo, pipeline)
     smooth = 4 if "33" in pipeline or "12.5" in pipeline else 0
     for side, actual in zip(recorded.size, (image.width, image.height), strict=True):

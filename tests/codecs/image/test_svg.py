@@ -9,6 +9,7 @@ import pyvips
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspector import Inspector
+from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.errors import MediaError, Reason
 from tests.support.media.images import four, refusal
 
@@ -33,7 +34,7 @@ def drawing(tmp_path: Path, text: str = DRAWING, size: tuple[int, int] = (80, 60
 async def seen(
     renderer: ImageRenderer, source: ImageSource, pipeline: str = "convert:PNG"
 ) -> pyvips.Image:
-    async with renderer.render(source, pipeline) as made:
+    async with renderer.render(source, stored_pipeline(pipeline)) as made:
         return pyvips.Image.pngload_buffer(made.path.read_bytes()).copy_memory()
 
 
@@ -80,7 +81,7 @@ async def test_an_svg_is_not_drawn_above_the_pixel_limit(tmp_path: Path) -> None
 
 
 async def test_it_goes_out_as_png(renderer: ImageRenderer, tmp_path: Path) -> None:
-    async with renderer.render(drawing(tmp_path), "") as made:
+    async with renderer.render(drawing(tmp_path), stored_pipeline("")) as made:
         assert made.content_type == "image/png"
 
 

@@ -9,6 +9,7 @@ import pyvips
 
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
+from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.errors import MediaError, Reason
 
 TYPES = {
@@ -37,7 +38,7 @@ async def render(
     renderer: ImageRenderer, path: Path, pipeline: str = "", deliver: Sequence[str] = ()
 ) -> tuple[str, bytes]:
     """The content type and bytes of the rendered image."""
-    async with renderer.render(source(path), pipeline, deliver=deliver) as made:
+    async with renderer.render(source(path), stored_pipeline(pipeline), deliver=deliver) as made:
         data = made.path.read_bytes()
         image = pyvips.Image.new_from_buffer(data, "")
         assert (image.width, image.height, len(data)) == (made.width, made.height, made.size_bytes)
@@ -53,7 +54,7 @@ async def look(renderer: ImageRenderer, path: Path, pipeline: str = "") -> Any:
 async def refusal(renderer: ImageRenderer, original: Path | ImageSource, pipeline: str) -> Reason:
     given = source(original) if isinstance(original, Path) else original
     with pytest.raises(MediaError) as error:
-        async with renderer.render(given, pipeline):
+        async with renderer.render(given, stored_pipeline(pipeline)):
             pass
     return error.value.reason
 

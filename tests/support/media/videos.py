@@ -18,8 +18,7 @@ from media_service.codecs.inspection import VideoInfo
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.output import Output
 from media_service.codecs.pipeline.route import find_route
-from media_service.codecs.pipeline.text_form import canonical_text
-from media_service.codecs.pipeline.validation import parse
+from media_service.codecs.pipeline.validation import parsed_pipeline
 from media_service.codecs.video.source import AvSource
 from tests.support.tools import require_tool
 
@@ -125,7 +124,7 @@ class Studio:
     ) -> Sequence[Output]:
         """Renders a video of which everything is given."""
         video = AvSource.of(path, TYPES[path.suffix], info)
-        steps = find_route(canonical_text(parse(ops)), "VIDEO").steps
+        steps = find_route(parsed_pipeline(ops), "VIDEO").steps
         kept = []
         async with self.av_renderer.render(
             video, steps, overlays or {}, report, name="made"

@@ -19,13 +19,13 @@ from media_service.codecs.image.load import LoadedImage, check_size, load
 from media_service.codecs.image.metadata import with_exif
 from media_service.codecs.image.operations import Context
 from media_service.codecs.image.operations.resize import SIZES
-from media_service.codecs.pipeline.operation_fields import unpack, with_defaults
-from media_service.codecs.pipeline.sizes import resize_sizes
-from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS, parse_text
+from media_service.codecs.pipeline.operation_fields import with_defaults
+from media_service.codecs.pipeline.pipeline import Step, stored_pipeline
+from media_service.codecs.pipeline.sizes import drawing_steps, resize_sizes
+from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS
 from media_service.errors import FailedPrecondition, Reason
 
 OPERATIONS = discover(operations)
-SVG = "image/svg+xml"
 # The default settings of the encoder.
 DEFAULT_CONVERT = with_defaults(Operation(convert=Operation.Convert())).convert
 
@@ -52,11 +52,11 @@ def render(
     """
     media, *others, output = files
     pyvips.cache_set_max(0)
-    steps = [unpack(with_defaults(operation)) for operation in parse_text(pipeline)]
-    drawing = [(name, message) for name, message in steps if name not in OUTPUT_OPERATIONS]
+    parsed = stored_pipeline(pipeline)
+    drawing = drawing_steps(parsed, content_type)
     writing = {
         "convert": DEFAULT_CONVERT,
-        **{name: message for name, message in steps if name in OUTPUT_OPERATIONS},
+        **{name: message for name, message in parsed.steps if name in OUTPUT_OPERATIONS},
     }
     overlay_images = {
         media_id: load(file, kind, max_pixels, animated=False).frames[0].copy_memory()
@@ -65,9 +65,7 @@ def render(
     names = candidate_formats(writing["convert"], deliver or formats.default_formats(content_type))
     animated = any(formats.FORMATS[name].animated for name in names)
     contexts = [Context(overlay_images, {}) for _ in drawing]
-    first = drawing[0][1] if drawing and drawing[0][0] == "resize" else None
-    if first and content_type == SVG:
-        first.enlarge = True  # it has no resolution of its own
+    first = drawing[0].parameters if drawing and drawing[0].name == "resize" else None
     scale = partial(target_size, first) if first else None
     loaded = load(media, content_type, max_pixels, animated=animated, scale=scale)
     if first:
@@ -87,7 +85,7 @@ def target_size(p: Operation.Resize, size: Size) -> Size:
 
 def draw(
     image: Image,
-    drawing: Sequence[tuple[str, Any]],
+    drawing: Sequence[Step],
     contexts: Sequence[Context],
     count: int,
     max_output_pixels: int,

@@ -103,6 +103,15 @@ def unpack(operation: Operation) -> tuple[str, Any]:
     return name, getattr(operation, name) if name else None
 
 
+def pack(name: str, message: Any) -> Operation:
+    """The reverse of `unpack`, with a copy of the message."""
+    operation = Operation()
+    copy = getattr(operation, name)
+    copy.SetInParent()
+    copy.CopyFrom(message)
+    return operation
+
+
 def with_defaults(operation: Operation) -> Operation:
     """A copy in which missing parameters have the contract's defaults."""
     complete = Operation()

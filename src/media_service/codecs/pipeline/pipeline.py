@@ -1,98 +1,102 @@
-"""Pipelines in canonical form, with what a caller must know about them."""
+"""Pipelines as typed values. They are text only in requests, in the database, and on the way to
+child processes."""
 
+import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any, NamedTuple, Self
 
 from mediaservice.v1.operation_pb2 import Operation
 
-from media_service.codecs.image.formats import FORMATS as WRITABLE
 from media_service.codecs.pipeline import operation_fields as fields
-from media_service.codecs.pipeline.text_form import canonical_text, invalid, normalized, parse_text
-from media_service.codecs.pipeline.validation import MAX_CHARACTERS, validate
-from media_service.errors import FailedPrecondition, Reason
+from media_service.codecs.pipeline.text_form import in_canonical_order, parse_text, write_text
 
-FORMATS = Operation.Format.DESCRIPTOR
 # The parameter that names another media, in any operation.
 OVERLAY = "media_id"
+STREAM = "stream"
 # Operations with a second rendition, and the suffix of its name.
 COMPANION_SUFFIXES = {"storyboard": ".vtt"}
 
 
+class Step(NamedTuple):
+    """One operation of a pipeline. `parameters`: its message with all defaults. It is shared, so
+    nobody may change it."""
+
+    name: str
+    parameters: Any
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A valid pipeline. `text`: its canonical form. `format`: empty if it names none. `overlays`:
-    media ids. `companion_suffix`: the suffix of the name of a second rendition; empty: there is
-    none."""
+    """A valid pipeline. `text`: its canonical form, which identifies it. `steps`: in the order of
+    the canonical form."""
 
     text: str
-    format: str
-    overlays: tuple[str, ...]
-    makes_stream: bool = False
-    companion_suffix: str = ""
+    steps: tuple[Step, ...] = field(compare=False, repr=False)
 
+    @classmethod
+    def of(cls, operations: Iterable[Operation]) -> Self:
+        """`operations`: valid."""
+        ordered = in_canonical_order(operations)
+        steps = (Step(*fields.unpack(fields.with_defaults(operation))) for operation in ordered)
+        return cls(write_text(ordered), tuple(steps))
 
-def requested_pipeline(operations: Iterable[Operation], field: str = "ops") -> Pipeline:
-    """The pipeline of a request. `field`: the request field that it came in.
+    @classmethod
+    def of_steps(cls, steps: Iterable[Step]) -> Self:
+        return cls.of(fields.pack(*step) for step in steps)
 
-    Raises InvalidArgument (INVALID_OPERATIONS), FailedPrecondition (OPERATION_NOT_APPLICABLE).
-    """
-    pipeline = checked(operations, field)
-    if len(pipeline.text) > MAX_CHARACTERS:
-        raise invalid(field, f"must have at most {MAX_CHARACTERS} characters in the text form")
-    if pipeline.format and pipeline.format not in WRITABLE:
-        raise FailedPrecondition(
-            Reason.OPERATION_NOT_APPLICABLE,
-            f"{pipeline.format} cannot be written; use one of {', '.join(WRITABLE)}.",
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of the text."""
+        return hashlib.sha256(self.text.encode()).digest()
+
+    @property
+    def operations(self) -> list[Operation]:
+        """The operations as messages, with all defaults."""
+        return [fields.pack(*step) for step in self.steps]
+
+    @property
+    def format(self) -> str:
+        """The name of the format of the result; empty: the pipeline sets none."""
+        formats = (step.parameters.format for step in self.steps if step.name == "convert")
+        return next((Operation.Format.Name(number) for number in formats if number), "")
+
+    @property
+    def overlays(self) -> tuple[str, ...]:
+        """The ids of the other media that it reads."""
+        found = (
+            getattr(step.parameters, OVERLAY)
+            for step in self.steps
+            if OVERLAY in step.parameters.DESCRIPTOR.fields_by_name
         )
-    return pipeline
+        return tuple(dict.fromkeys(found))
 
+    @property
+    def makes_stream(self) -> bool:
+        return any(step.name == STREAM for step in self.steps)
 
-def checked(operations: Iterable[Operation], field: str = "ops") -> Pipeline:
-    """Raises InvalidArgument (INVALID_OPERATIONS)."""
-    operations = list(operations)
-    validate(operations, field)
-    return describe([normalized(operation) for operation in operations])
-
-
-def describe(operations: Iterable[Operation]) -> Pipeline:
-    """`operations`: valid and normalized."""
-    operations = list(operations)
-    format_ = 0
-    overlays = []
-    makes_stream, companion_suffix = False, ""
-    for operation in operations:
-        name, message = fields.unpack(operation)
-        makes_stream = makes_stream or name == "stream"
-        companion_suffix = COMPANION_SUFFIXES.get(name, companion_suffix)
-        if name == "convert":
-            format_ = message.format
-        if OVERLAY in message.DESCRIPTOR.fields_by_name:
-            overlays.append(getattr(message, OVERLAY))
-    return Pipeline(
-        canonical_text(operations),
-        FORMATS.values_by_number[format_].name if format_ else "",
-        tuple(dict.fromkeys(overlays)),
-        makes_stream,
-        companion_suffix,
-    )
+    @property
+    def companion_suffix(self) -> str:
+        """The suffix of the name of a second rendition; empty: there is none."""
+        suffixes = (COMPANION_SUFFIXES.get(step.name, "") for step in self.steps)
+        return next(filter(None, suffixes), "")
 
 
 @lru_cache(maxsize=1024)
 def stored_pipeline(text: str) -> Pipeline:
     """The pipeline of a canonical text, which was valid when it was written."""
-    return describe(parse_text(text))
+    return Pipeline.of(parse_text(text))
 
 
 @lru_cache(maxsize=1024)
-def with_format(text: str, format_name: str) -> Pipeline:
-    """The pipeline of a canonical text without a format, in the given format. The added operation
-    does not count towards the limit."""
-    operations = parse_text(text)
-    number = Operation.Format.Value(format_name)
+def with_format(pipeline: Pipeline, format_name: str) -> Pipeline:
+    """The same pipeline in the given format, if it sets none. The added operation does not count
+    towards the limit."""
+    operations = pipeline.operations
     converts = [operation for operation in operations if operation.HasField("convert")]
     if not converts:
-        operations.append(Operation())
-        converts = operations[-1:]
-    converts[0].convert.MergeFrom(Operation.Convert(format=number))
-    return describe(operations)
+        converts = [Operation(convert=Operation.Convert())]
+        operations += converts
+    converts[0].convert.format = Operation.Format.Value(format_name)
+    return Pipeline.of(operations)

@@ -1,13 +1,14 @@
 """Predicts the size of an image at each step of a pipeline, before the work begins."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from mediaservice.v1.operation_pb2 import Operation
 
-from media_service.codecs.pipeline.operation_fields import unpack, with_defaults
-from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS, parse_text
+from media_service.codecs.pipeline.pipeline import Pipeline, Step
+from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS
 
 Size: TypeAlias = tuple[int, int]
 
@@ -34,12 +35,21 @@ class SizeTrace:
     buffered_pixels: int = 0
 
 
-def trace_sizes(pipeline: str, size: Size, content_type: str = "") -> SizeTrace:
-    """Traces an upright image of this size through a pipeline in canonical form."""
-    steps = [unpack(with_defaults(operation)) for operation in parse_text(pipeline)]
-    drawing = [(name, message) for name, message in steps if name not in OUTPUT_OPERATIONS]
-    if drawing and drawing[0][0] == "resize" and content_type == SVG:
-        drawing[0][1].enlarge = True  # it has no resolution of its own
+def drawing_steps(pipeline: Pipeline, content_type: str) -> Sequence[Step]:
+    """The steps that change the image, without those that configure the encoding. An SVG has no
+    resolution of its own, so a first `resize` also enlarges it."""
+    steps = [step for step in pipeline.steps if step.name not in OUTPUT_OPERATIONS]
+    if steps and steps[0].name == "resize" and content_type == SVG:
+        resize = Operation.Resize()
+        resize.CopyFrom(steps[0].parameters)
+        resize.enlarge = True
+        steps[0] = Step("resize", resize)
+    return steps
+
+
+def trace_sizes(pipeline: Pipeline, size: Size, content_type: str = "") -> SizeTrace:
+    """Traces an upright image of this size through a pipeline."""
+    drawing = drawing_steps(pipeline, content_type)
     trace = SizeTrace(size)
     if not drawing or drawing[0][0] != "resize":  # otherwise it is decoded in the target size
         trace.largest = pixels(size)
@@ -52,7 +62,7 @@ def trace_sizes(pipeline: str, size: Size, content_type: str = "") -> SizeTrace:
             buffered = max(buffered, pixels(before), pixels(inner))
         if getattr(message, "tile", False):
             tile_pixels += pixels((before[0] + message.margin, before[1] + message.margin))
-    if any(name == "compress" for name, _ in steps):
+    if any(step.name == "compress" for step in pipeline.steps):
         buffered = max(buffered, pixels(trace.size))
     # Two at a time: a buffered step reads from the one before.
     trace.buffered_pixels = 2 * buffered + tile_pixels

@@ -5,7 +5,6 @@ canonical form, which is stored, signed, hashed, and sent to the child processes
 """
 
 import difflib
-import hashlib
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -122,8 +121,17 @@ def escape(text: str) -> str:
 def canonical_text(operations: Iterable[Operation]) -> str:
     """The canonical text form: parameters in order, without those that have their default, and with
     the operations that configure the encoding at the end."""
-    steps = [normalized(operation) for operation in operations]
-    return ",".join(write_step(operation) for operation in sorted(steps, key=output_order))
+    return write_text(in_canonical_order(operations))
+
+
+def in_canonical_order(operations: Iterable[Operation]) -> list[Operation]:
+    """Normalized copies, with the operations that configure the encoding at the end."""
+    return sorted(map(normalized, operations), key=output_order)
+
+
+def write_text(operations: Iterable[Operation]) -> str:
+    """`operations`: normalized, in the canonical order."""
+    return ",".join(write_step(operation) for operation in operations)
 
 
 def output_order(operation: Operation) -> int:
@@ -184,11 +192,6 @@ def write_value(field: FieldDescriptor, value: Any) -> str:
     if isinstance(value, float):
         return repr(value + 0.0)  # without a negative zero
     return escape(str(value))
-
-
-def digest(text: str) -> bytes:
-    """The SHA-256 of a canonical text."""
-    return hashlib.sha256(text.encode()).digest()
 
 
 def copy_of(operation: Operation) -> Operation:

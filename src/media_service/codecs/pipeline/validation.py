@@ -1,18 +1,21 @@
 """Validates requested pipelines against the contract's rules.
 
-Separate from the text form: a child process, which reads only valid pipelines, starts faster
-without the validator.
+Separate from pipelines: a child process, which reads only valid ones, starts faster without the
+validator.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 
 import protovalidate
 from mediaservice.v1.operation_pb2 import Operation
 
+from media_service.codecs.image.formats import FORMATS
 from media_service.codecs.pipeline import operation_fields as fields
+from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS, copy_of, invalid, parse_text
+from media_service.errors import FailedPrecondition, Reason
 
 MAX_OPERATIONS = 32
 MAX_CHARACTERS = 4000
@@ -35,6 +38,35 @@ def parse_checked(text: str) -> tuple[Operation, ...]:
     operations = parse_text(text)
     validate(operations)
     return tuple(operations)
+
+
+@lru_cache(maxsize=1024)
+def parsed_pipeline(text: str) -> Pipeline:
+    """The pipeline of a request's text. Raises as `requested_pipeline`."""
+    return accepted(Pipeline.of(parse(text)), "ops")
+
+
+def requested_pipeline(operations: Iterable[Operation], field: str = "ops") -> Pipeline:
+    """The pipeline of a request's operations. `field`: the request field that they came in.
+
+    Raises InvalidArgument (INVALID_OPERATIONS), FailedPrecondition (OPERATION_NOT_APPLICABLE).
+    """
+    operations = list(operations)
+    validate(operations, field)
+    return accepted(Pipeline.of(operations), field)
+
+
+def accepted(pipeline: Pipeline, field: str) -> Pipeline:
+    """Raises as `requested_pipeline` if the pipeline cannot be stored, or its format cannot be
+    written."""
+    if len(pipeline.text) > MAX_CHARACTERS:
+        raise invalid(field, f"must have at most {MAX_CHARACTERS} characters in the text form")
+    if pipeline.format and pipeline.format not in FORMATS:
+        raise FailedPrecondition(
+            Reason.OPERATION_NOT_APPLICABLE,
+            f"{pipeline.format} cannot be written; use one of {', '.join(FORMATS)}.",
+        )
+    return pipeline
 
 
 @cache

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from media_service.codecs.pipeline.route import Step
+from media_service.codecs.pipeline.pipeline import Step
 from media_service.errors import FailedPrecondition, Reason
 
 # The operations that `collect_edits` takes. `audio` and `transcode` only say how the output is
@@ -52,7 +52,7 @@ def collect_edits(steps: Sequence[Step], duration: float) -> tuple[Edits, Sequen
             case "clip" | "speed" | "remove_silence" if (
                 edits.audio_steps or name == "remove_silence"
             ):
-                edits = replace(edits, audio_steps=(*edits.audio_steps, (name, message)))
+                edits = replace(edits, audio_steps=(*edits.audio_steps, Step(name, message)))
             case "clip":
                 edits = clipped(edits, message)
             case "speed":
@@ -64,7 +64,7 @@ def collect_edits(steps: Sequence[Step], duration: float) -> tuple[Edits, Sequen
             case "watermark":
                 edits = replace(edits, watermarks=(*edits.watermarks, message))
             case "transcode":
-                transcode = [(name, message)]
+                transcode = [Step(name, message)]
             case _:
                 return edits, steps[index:]
     return edits, transcode

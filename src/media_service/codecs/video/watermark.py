@@ -11,7 +11,7 @@ from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
-from media_service.codecs.pipeline.text_form import canonical_text
+from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.codecs.video.source import AvSource
 from media_service.temporary_files import temporary_file
 
@@ -38,7 +38,7 @@ async def watermark_frame(
     steps = [Operation(resize=size), *(Operation(watermark=each) for each in watermarks)]
     steps.append(Operation(convert=Operation.Convert(format=Operation.PNG)))
     rendering = renderer.render(
-        ImageSource(Path(blank.name), PNG, 1, 1), canonical_text(steps), overlays=overlays
+        ImageSource(Path(blank.name), PNG, 1, 1), Pipeline.of(steps), overlays=overlays
     )
     return (await stack.enter_async_context(rendering)).path
 

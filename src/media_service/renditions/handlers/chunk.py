@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 
+from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.pipeline.route import find_route
 from media_service.codecs.video.edits import Edits, collect_edits
 from media_service.codecs.video.ladder import Ladder
@@ -54,7 +55,7 @@ class ChunkHandler(JobHandler):
         async with AsyncExitStack() as stack:
             original = await self._files.open(stack, media)
             source = AvSource.of(original.path, media.content_type, original.info)
-            route = find_route(claim.pipeline, media.kind)
+            route = find_route(stored_pipeline(claim.pipeline), media.kind)
             edits, _ = collect_edits(route.steps, source.duration_seconds)
             report = partial(report_seconds, progress, stream)
             await self.encode(claim, stream, source, edits, claim.part, report)

@@ -61,7 +61,7 @@ class ProcessHandler(JobHandler):
         progress.report("fetch", 5)
         async with AsyncExitStack() as stack:
             original = await self._files.open(stack, media)
-            route = route_of(media, claim.pipeline)
+            route = route_of(media, pipeline)
             if pipeline.makes_stream:
                 source = AvSource.of(original.path, media.content_type, original.info)
                 await self._streams.run(claim, media, source, route, progress)
