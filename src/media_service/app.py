@@ -274,7 +274,7 @@ async def serve(config: Config, ready: Callable[[], None]) -> None:
 
 
 @dataclass(frozen=True)
-class WorkerParts:
+class WorkerResources:
     """What handlers of jobs and periodic tasks may ask for, by the names of their parameters."""
 
     database: Database
@@ -294,7 +294,7 @@ class WorkerParts:
 
 
 @asynccontextmanager
-async def worker_parts(config: Config, parts: Base) -> AsyncIterator[WorkerParts]:
+async def worker_resources(config: Config, parts: Base) -> AsyncIterator[WorkerResources]:
     async with (
         Inspector(config.max_pixels, config.worker_slots) as inspector,
         ImageRenderer(config.worker_slots, config.max_pixels, WORKER_RENDER_BYTES) as renderer,
@@ -305,7 +305,7 @@ async def worker_parts(config: Config, parts: Base) -> AsyncIterator[WorkerParts
         files = OriginalFiles(parts.stores, copies, inspector)
         segments = Segments(parts.database, parts.raw)
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
-        yield WorkerParts(
+        yield WorkerResources(
             parts.database,
             parts.raw,
             parts.stores,
@@ -325,11 +325,11 @@ async def worker_parts(config: Config, parts: Base) -> AsyncIterator[WorkerParts
 
 async def work(config: Config, ready: Callable[[], None], opener: Opener = open_store) -> None:
     """Runs jobs and periodic tasks until cancelled."""
-    async with base(config, opener) as shared, worker_parts(config, shared) as parts:
-        worker = Worker(parts.database, find_handlers(parts), config.worker_slots)
+    async with base(config, opener) as shared, worker_resources(config, shared) as resources:
+        worker = Worker(shared.database, find_handlers(resources), config.worker_slots)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())
-            tasks.create_task(run_periodically(find_periodic_tasks(), parts))
+            tasks.create_task(run_periodically(find_periodic_tasks(), resources))
             ready()
 
 

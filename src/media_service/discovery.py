@@ -20,7 +20,7 @@ def find_modules(name: str) -> Iterator[ModuleType]:
             yield import_module(".".join((ROOT.name, *path)))
 
 
-def call_with(function: Callable[..., T], parts: object) -> T:
-    """Calls a function with those attributes of `parts` that its parameters name."""
+def call_with(function: Callable[..., T], resources: object) -> T:
+    """Calls a function with those attributes of `resources` that its parameters name."""
     names = inspect.signature(function).parameters
-    return function(**{name: getattr(parts, name) for name in names})
+    return function(**{name: getattr(resources, name) for name in names})

@@ -52,13 +52,15 @@ def test_a_job_whose_worker_is_killed_in_the_middle_is_done_once_more_and_ends_o
     server.stop()
 
 
-PARTS = "select part, state, attempt, token from jobs where parent_id is not null order by part"
+PARTS = "select subjob_number, state, attempt from jobs where parent_id is not null"
 KEPT = "select number, blob_id::text as blob_id from stream_segments"
 
 
 def parts(site: Site, state: str) -> dict[int, int]:
     """The attempt of each part in this state, by its number."""
-    return {row["part"]: row["attempt"] for row in rows(site, PARTS) if row["state"] == state}
+    return {
+        row["subjob_number"]: row["attempt"] for row in rows(site, PARTS) if row["state"] == state
+    }
 
 
 def kept(site: Site) -> dict[int, str]:

@@ -23,7 +23,7 @@ from media_service.db.new_job import NewJob
 from media_service.errors import Fault
 from media_service.ids import new_id
 from media_service.jobs import queries
-from media_service.jobs.fair_queue import Turns
+from media_service.jobs.fair_queue import FairQueue
 from media_service.jobs.model import Claim, JobKind, JobState, Priority
 
 LEASE = timedelta(hours=1)
@@ -43,10 +43,10 @@ async def accept(database: Database, *jobs: NewJob) -> None:
             await tx.enqueue(one)
 
 
-async def claimed(database: Database, turns: Turns, running: list[Claim]) -> Claim | None:
+async def claimed(database: Database, queue: FairQueue, running: list[Claim]) -> Claim | None:
     async with database.connection() as db:
         await queries.release_due(db)
-        claim = await turns.claim(db, LEASE, running)
+        claim = await queue.claim(db, LEASE, running)
     if claim:
         running.append(claim)
     return claim
@@ -54,8 +54,8 @@ async def claimed(database: Database, turns: Turns, running: list[Claim]) -> Cla
 
 async def drain(database: Database, limit: int, *, hold: bool = False) -> list[Claim]:
     """The next jobs, in order; each ends before the next is claimed, unless it is held."""
-    turns, running, found = Turns(), [], []
-    while len(found) < limit and (claim := await claimed(database, turns, running)):
+    queue, running, found = FairQueue(), [], []
+    while len(found) < limit and (claim := await claimed(database, queue, running)):
         found.append(claim)
         if not hold:
             running.clear()
@@ -137,9 +137,9 @@ async def test_a_claim_costs_the_same_however_many_wait(
         await db.execute("vacuum analyze jobs")
         await db.execute("select pg_stat_force_next_flush()")
         before = await pages(database)
-        turns, running = Turns(), []
+        queue, running = FairQueue(), []
         for _ in range(20):
-            claim = await turns.claim(db, LEASE, running)
+            claim = await queue.claim(db, LEASE, running)
             assert claim is not None
         await db.execute("select pg_stat_force_next_flush()")
     assert (await pages(database) - before) / 20 < 200
@@ -167,7 +167,7 @@ class Model:
     state: JobState = JobState.QUEUED
     due: bool = True
     attempt: int = 0
-    token: int = 0
+    fence: int = 0
     # In which order jobs of the same priority are taken.
     place: int = 0
     percent: int = 0
@@ -178,14 +178,14 @@ class Model:
 class Held:
     claim: Claim
     model: Model
-    token: int = field(init=False)
+    fence: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.token = self.claim.token
+        self.fence = self.claim.fence
 
     @property
     def valid(self) -> bool:
-        return self.model.state is JobState.RUNNING and self.model.token == self.token
+        return self.model.state is JobState.RUNNING and self.model.fence == self.fence
 
 
 class Jobs(RuleBasedStateMachine):
@@ -200,7 +200,7 @@ class Jobs(RuleBasedStateMachine):
         self.jobs: dict[str, Model] = {}
         self.held: list[Held] = []
         self.places = 0
-        self.turns = Turns()
+        self.queue = FairQueue()
 
     async def _clear(self) -> None:
         async with self.database.connection() as db:
@@ -231,7 +231,7 @@ class Jobs(RuleBasedStateMachine):
     def claim(self) -> None:
         """By a worker that runs nothing else."""
         self.release()
-        claim = self.do(self.turns.claim, LEASE, [])
+        claim = self.do(self.queue.claim, LEASE, [])
         ready = [m for m in self.jobs.values() if m.state is JobState.QUEUED and m.due]
         if claim is None:
             assert not ready
@@ -249,8 +249,8 @@ class Jobs(RuleBasedStateMachine):
             assert running[owner] == min(running.values())
         model.state, model.percent = JobState.RUNNING, 0
         model.attempt += 1
-        model.token += 1
-        assert (claim.attempt, claim.token, claim.owner) == (model.attempt, model.token, owner)
+        model.fence += 1
+        assert (claim.attempt, claim.fence, claim.owner) == (model.attempt, model.fence, owner)
         self.held.append(Held(claim, model))
 
     def running(self, owner: Owner | None) -> int:
@@ -354,8 +354,8 @@ class Jobs(RuleBasedStateMachine):
         assert {row["job_id"] for row in rows} == set(self.jobs)
         for row in rows:
             model = self.jobs[row["job_id"]]
-            found = (row["state"], row["attempt"], row["token"], row["progress_percent"])
-            assert found == (model.state, model.attempt, model.token, model.percent)
+            found = (row["state"], row["attempt"], row["fence"], row["progress_percent"])
+            assert found == (model.state, model.attempt, model.fence, model.percent)
             assert (row["lease_until"] is not None) == (model.state is JobState.RUNNING)
             assert (row["end_time"] is not None) == model.state.final
             assert not row["stage"] or model.state is JobState.RUNNING

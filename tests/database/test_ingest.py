@@ -247,7 +247,7 @@ async def test_who_lost_the_job_changes_nothing_any_more(
     media_id = await stored(database, store, jpeg())
     lost = await claim(database)
     async with database.connection() as db:
-        await db.execute("update jobs set token = token + 1")
+        await db.execute("update jobs set fence = fence + 1")
     await handler.run(lost, Progress())
     await handler.give_up(lost, Fault("INTERNAL", "too late"))
     media = await read(database, media_id)
@@ -264,7 +264,7 @@ async def test_who_loses_the_job_in_the_middle_changes_nothing_any_more(
     class Losing(Progress):
         def report(self, stage: str, percent: float) -> None:
             with psycopg.connect(database.url, autocommit=True) as db:
-                db.execute("update jobs set token = token + 1")
+                db.execute("update jobs set fence = fence + 1")
 
     await handler.run(lost, Losing())
     media = await read(database, media_id)

@@ -216,4 +216,4 @@ async def test_a_job_that_ends_is_told(database: Database) -> None:
             assert claim is not None
         async with database.transaction() as tx:
             assert await queries.finish(tx, claim, JobState.SUCCEEDED)
-        assert JobChanged(job.job_id, claim.token) in await found.all()
+        assert JobChanged(job.job_id, claim.fence) in await found.all()

@@ -243,7 +243,7 @@ async def test_a_dead_workers_job_is_taken_over_and_its_late_finish_refused(
     async with working(database, handler):
         await until(lambda: handler.finished)
     assert handler.ran[0].job_id == job_id
-    assert handler.ran[0].token > dead.token
+    assert handler.ran[0].fence > dead.fence
     async with database.connection() as db:
         assert not await queries.finish(db, dead, JobState.FAILED, Fault("INTERNAL", "late"))
         assert not await queries.renew(db, dead, LEASE)
@@ -291,11 +291,11 @@ async def test_work_on_a_lost_job_is_cancelled(database: Database) -> None:
     job_id = await enqueue(database)
     async with working(database, handler, lease=timedelta(seconds=0.6)):
         await in_state(database, job_id, JobState.RUNNING)
-        await change(database, job_id, "token = token + 1, lease_until = now() + '1 hour'")
+        await change(database, job_id, "fence = fence + 1, lease_until = now() + '1 hour'")
         async with asyncio.timeout(20):
             await cancelled.wait()
     row = await job(database, job_id)
-    assert (row["state"], row["token"]) == ("RUNNING", 2), "the other worker's claim stands"
+    assert (row["state"], row["fence"]) == ("RUNNING", 2), "the other worker's claim stands"
 
 
 async def test_stopping_puts_jobs_back_at_once_and_uncounted(database: Database) -> None:
@@ -306,7 +306,7 @@ async def test_stopping_puts_jobs_back_at_once_and_uncounted(database: Database)
     row = await job(database, job_id)
     assert (row["state"], row["attempt"]) == ("QUEUED", 0)
     assert row["delay"] <= timedelta()
-    assert (await claim(database)).token > handler.ran[0].token
+    assert (await claim(database)).fence > handler.ran[0].fence
 
 
 async def test_work_is_cancelled_once_so_that_it_can_clean_up(database: Database) -> None:
@@ -324,12 +324,12 @@ async def test_work_is_cancelled_once_so_that_it_can_clean_up(database: Database
     job_id = await enqueue(database)
     async with working(database, Handler(database, tidy), lease=timedelta(seconds=0.6)):
         await in_state(database, job_id, JobState.RUNNING)
-        await change(database, job_id, "token = token + 1, lease_until = now() + '1 hour'")
+        await change(database, job_id, "fence = fence + 1, lease_until = now() + '1 hour'")
         async with asyncio.timeout(20):
             await cleaning.wait()
     assert cleaned.is_set()
     row = await job(database, job_id)
-    assert (row["state"], row["token"]) == ("RUNNING", 2), "the other worker's claim stands"
+    assert (row["state"], row["fence"]) == ("RUNNING", 2), "the other worker's claim stands"
 
 
 async def test_the_worker_outlives_the_database(database: Database, database_url: str) -> None:
@@ -379,7 +379,7 @@ async def test_work_on_a_job_that_is_cancelled_and_queued_again_begins_anew(
             await queries.restart(db, job_id)
         async with asyncio.timeout(10):
             await until(lambda: len(handler.ran) == 2)
-    assert handler.ran[1].token > handler.ran[0].token
+    assert handler.ran[1].fence > handler.ran[0].fence
 
 
 async def test_a_cancellation_during_an_outage_is_looked_at_as_soon_as_that_is_over(

@@ -22,7 +22,7 @@ from media_service.errors import Fault, NotFound, Reason
 from media_service.ids import new_id
 from media_service.jobs import queries as jobs
 from media_service.jobs.handler import JobHandler, find_handlers
-from media_service.jobs.model import Claim, JobKind, JobState, Part
+from media_service.jobs.model import Claim, JobKind, JobState, Subjob
 from media_service.jobs.progress import Progress
 from media_service.renditions.delete import remove_media
 from media_service.renditions.streams import queries
@@ -65,15 +65,15 @@ class Hands:
                     return claim
         raise AssertionError("it cannot be claimed")
 
-    async def claim_part(self, job_id: str) -> Claim:
+    async def claim_subjob(self, job_id: str) -> Claim:
         async with self.database.connection() as db:
-            claim = await jobs.claim_part(db, job_id, LEASE)
+            claim = await jobs.claim_subjob(db, job_id, LEASE)
         assert claim is not None
         return claim
 
-    async def parts(self, job_id: str) -> list[Part]:
+    async def parts(self, job_id: str) -> list[Subjob]:
         async with self.database.connection() as db:
-            return await jobs.parts(db, job_id)
+            return await jobs.subjobs(db, job_id)
 
     async def states(self, job_id: str) -> set[JobState]:
         return {part.state for part in await self.parts(job_id)}
@@ -104,7 +104,7 @@ async def at_work(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[
 @pytest.fixture
 async def hands(service: Running) -> AsyncIterator[Hands]:
     config = load(service.environ)
-    async with app.base(config) as base, app.worker_parts(config, base) as parts:
+    async with app.base(config) as base, app.worker_resources(config, base) as parts:
         handlers = find_handlers(parts)
         segments = Segments(parts.database, parts.raw)
         process, chunks = handlers[JobKind.PROCESS], handlers[JobKind.CHUNK]
@@ -218,7 +218,7 @@ async def test_who_does_the_job_takes_over_a_part_though_no_slot_is_free(
     _, job_id = await ordered(ann)
     claim = await hands.claim(job_id)
     await hands.begin(claim)
-    part = await hands.claim_part(job_id)
+    part = await hands.claim_subjob(job_id)
     async with hands.database.connection() as db:
         await jobs.put_back(db, claim)
     async with worker(service, worker_slots="1"):
@@ -258,7 +258,7 @@ async def test_a_job_fails_with_a_part_that_was_tried_too_often_and_can_be_done_
     _, job_id = await ordered(ann)
     claim = await hands.claim(job_id)
     await hands.begin(claim)
-    part = await hands.claim_part(job_id)
+    part = await hands.claim_subjob(job_id)
     async with hands.database.connection() as db:
         await jobs.put_back(db, claim)
     async with worker(service):
@@ -277,7 +277,7 @@ async def test_a_part_that_ends_after_its_job_was_cancelled_adds_nothing(
 ) -> None:
     _, job_id = await ordered(ann)
     stream = await hands.begin(await hands.claim(job_id))
-    part = await hands.claim_part(job_id)
+    part = await hands.claim_subjob(job_id)
     before = await segments_of(hands, stream)
     await cancel(ann, job_id)
     await hands.chunks.run(part, Progress())

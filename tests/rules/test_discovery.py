@@ -5,7 +5,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from media_service.app import WorkerParts
+from media_service.app import WorkerResources
 from media_service.jobs.handler import handler_types
 from media_service.jobs.model import JobKind
 from media_service.jobs.periodic import PeriodicTask, find_periodic_tasks
@@ -24,12 +24,12 @@ def test_every_kind_of_job_has_one_handler() -> None:
 
 @pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.kind)
 def test_a_handler_takes_parts_of_the_worker_by_name(handler: Any) -> None:
-    assert parameters(handler.__init__).items() <= get_type_hints(WorkerParts).items()
+    assert parameters(handler.__init__).items() <= get_type_hints(WorkerResources).items()
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_a_periodic_task_takes_parts_of_the_worker_by_name(task: PeriodicTask) -> None:
-    assert parameters(task.run).items() <= get_type_hints(WorkerParts).items()
+    assert parameters(task.run).items() <= get_type_hints(WorkerResources).items()
 
 
 def test_periodic_tasks_have_different_names() -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from media_service.db.transaction import Connection
 from media_service.jobs import queries
-from media_service.jobs.fair_queue import Turns
+from media_service.jobs.fair_queue import FairQueue
 from media_service.jobs.model import Claim
 
 LEASE = timedelta(minutes=1)
@@ -13,4 +13,4 @@ LEASE = timedelta(minutes=1)
 async def claim(db: Connection, lease: timedelta = LEASE) -> Claim | None:
     """The job that is next, also one whose time has come, or whose worker died."""
     await queries.release_due(db)
-    return await Turns().claim(db, lease, [])
+    return await FairQueue().claim(db, lease, [])

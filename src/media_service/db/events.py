@@ -36,12 +36,11 @@ class MediaChanged:
 
 @dataclass(frozen=True, slots=True)
 class JobChanged:
-    """A job has another state or more progress. `token`: the fence of the attempt that reports it;
-    0 if the change came from elsewhere, so that the attempt must check whether it still holds the
-    job."""
+    """A job has another state or more progress. `fence`: of the attempt that reports it; 0 if
+    the change came from elsewhere, so that the attempt must check whether it holds the job."""
 
     job_id: str
-    token: int = 0
+    fence: int = 0
 
     @property
     def key(self) -> str:

@@ -11,10 +11,10 @@ NORMAL_PRIORITY = 2
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """`kind`: a `JobKind`. `owner` None: the service's own. `pipeline` and `rendition`: see `Job`.
-    `done`: there is nothing left to do for it. `parent_id`: of the job that this is a part of, the
-    one of number `part`, from 0. `heavy`: it takes long, and all of a machine.
-    `actor_id`: of the user who asked for it; empty: the service itself."""
+    """`kind`: a `JobKind`. `owner` None: a job of the service itself. `pipeline`, `rendition`: see
+    `Job`. `done`: the result exists already. `parent_id`: of the job that this is a subjob of;
+    subjobs are numbered from 0. `heavy`: it uses a whole machine for long. `actor_id`: of the user
+    who started it; empty: the service itself."""
 
     kind: str
     subject_id: str
@@ -25,7 +25,7 @@ class NewJob:
     rendition: str = ""
     done: bool = False
     parent_id: str | None = None
-    part: int = 0
+    subjob_number: int = 0
     heavy: bool = False
     project_id: str = ""
     actor_id: str = ""

@@ -179,7 +179,7 @@ def check_playable(overview: Overview) -> None:
 async def missing(db: Connection, media: Media) -> MediaError:
     """The error for a media without a stream."""
     undetermined = media.state in {MediaState.PENDING, MediaState.PROCESSING}
-    if undetermined or await jobs.is_making(db, media.media_id, STREAM):
+    if undetermined or await jobs.is_rendering(db, media.media_id, STREAM):
         return not_ready(media.media_id, "The stream does not exist yet. Try again soon.")
     return no_such(media)
 

@@ -1,4 +1,4 @@
-"""One job in the hands of this worker, from its claim to its end."""
+"""One attempt at a job, from its claim to its end."""
 
 import asyncio
 import logging
@@ -29,24 +29,24 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 5
 # The delays grow fourfold, 5 s, 20 s, 80 s, 320 s: together longer than a restart of a store.
 FIRST_DELAY_SECONDS = 5.0
-# Progress is written no more often than so.
+# The shortest time between two records of progress.
 PROGRESS_SECONDS = 0.25
-# It may be cancelled before anybody listens to that.
-FIRST_LOOK = timedelta(seconds=0.5)
-# Until a look that failed is tried again.
-NEXT_LOOK = timedelta(seconds=0.2)
-# What may work later.
+# When the lease is first renewed: the job may have been cancelled before this worker listened.
+FIRST_RENEWAL = timedelta(seconds=0.5)
+# How long after a failed renewal the next one is tried.
+NEXT_RENEWAL = timedelta(seconds=0.2)
+# A retry may help after these.
 TRANSIENT = (Unavailable, ResourceExhausted, DeadlineExceeded)
 
 
 def backoff(attempt: int) -> timedelta:
-    """How long to wait after the n-th failure; spread, so that retries do not come all at once."""
+    """The delay after the n-th failure, randomized so that retries do not coincide."""
     seconds = FIRST_DELAY_SECONDS * 4 ** (attempt - 1)
     return timedelta(seconds=seconds * random.uniform(0.5, 1.5))  # noqa: S311
 
 
 def to_fault(error: BaseException) -> Fault:
-    """What may be told of an error. An unknown one is logged whole and shown as an id."""
+    """What callers may see of an error. An unknown error is logged, and callers see its id."""
     if isinstance(error, MediaError):
         return Fault(error.reason, error.message)
     error_id = new_id()
@@ -57,8 +57,8 @@ def to_fault(error: BaseException) -> Fault:
 async def take(
     database: Database, claiming: Callable[[Connection], Awaitable[Claim | None]]
 ) -> Claim | None:
-    """Claims a job. Who is stopped just then puts back what it got, or nobody would do that until
-    its lease ends."""
+    """Claims a job. If this task is cancelled meanwhile, the job is put back at once, instead of
+    when its lease ends."""
 
     async def claimed() -> Claim | None:
         async with database.connection() as db:
@@ -76,8 +76,8 @@ async def take(
 
 
 class Attempt:
-    """`lease`: how long the job stays this worker's without a renewal; it is renewed three times in
-    that time."""
+    """`lease`: how long the claim is valid without a renewal. It is renewed three times as
+    often."""
 
     def __init__(
         self,
@@ -94,32 +94,32 @@ class Attempt:
         self.claim = claim
 
     async def run(self) -> None:
-        """Does the job, or puts it back when cancelled."""
+        """Runs the job, or puts it back when cancelled."""
         if self.claim.attempt > ATTEMPTS:
-            # The last attempts ended without a word: it takes the worker with it.
-            fault = Fault(Reason.INTERNAL, "The work was tried several times and never ended.")
+            # The last attempts ended without a result: the job probably kills its worker.
+            fault = Fault(Reason.INTERNAL, "The job was started several times and never ended.")
             await self._handler.give_up(self.claim, fault)
         else:
             await self._try()
 
     async def _try(self) -> None:
         work = asyncio.create_task(self._work())
-        telling = asyncio.create_task(self._tell())
+        recording = asyncio.create_task(self._record_progress())
         try:
             held = await self._hold(work)
         except BaseException:
-            if not self._lost:  # else it is cancelled already, and may be putting things in order
+            if not self._lost:  # otherwise it is cancelled already, and may be cleaning up
                 work.cancel()
             await asyncio.wait({work})
             await self._put_back()
             raise
         finally:
-            telling.cancel()
-            await asyncio.wait({telling})
+            recording.cancel()
+            await asyncio.wait({recording})
         if held:
             await self._settle(work)
         else:
-            log.info("job %s was cancelled, or another worker has it", self.claim.job_id)
+            log.info("job %s was cancelled, or another worker holds it", self.claim.job_id)
 
     async def _work(self) -> None:
         """Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED) if it takes too long."""
@@ -132,11 +132,11 @@ class Attempt:
             if not limit.expired():
                 raise
             raise InvalidArgument(
-                Reason.PROCESSING_LIMIT_EXCEEDED, f"The work takes longer than {seconds:g} seconds."
+                Reason.PROCESSING_LIMIT_EXCEEDED, f"The job takes longer than {seconds:g} seconds."
             ) from None
 
-    async def _tell(self) -> None:
-        """Writes the progress down, for ever."""
+    async def _record_progress(self) -> None:
+        """Records reported progress until cancelled."""
         while True:
             await self._progress.changed()
             stage, percent = self._progress.stage, self._progress.percent
@@ -144,29 +144,29 @@ class Attempt:
                 async with self._database.connection() as db:
                     await queries.report(db, self.claim, stage, percent)
             except Unavailable:
-                pass  # the next one says more
+                pass  # the next report replaces this one
             await asyncio.sleep(PROGRESS_SECONDS)
 
     async def _hold(self, work: asyncio.Task[None]) -> bool:
-        """Renews the lease until the work ends; False, and the work cancelled, if it is lost. Looks
-        at once when somebody else did something to the job."""
-        touched = asyncio.Event()
+        """Renews the lease until the work ends. Returns False, with the work cancelled, if the job
+        is lost. Checks that at once when something else has changed the job."""
+        changed_elsewhere = asyncio.Event()
 
         def changed(event: JobChanged) -> None:
-            if event.token != self.claim.token:
-                touched.set()
+            if event.fence != self.claim.fence:
+                changed_elsewhere.set()
 
         with self._database.listen(JobChanged, self.claim.job_id, changed):
-            pause = min(FIRST_LOOK, self._lease / 3)
+            pause = min(FIRST_RENEWAL, self._lease / 3)
             while True:
-                await until(work, touched, pause)
+                await until(work, changed_elsewhere, pause)
                 if work.done():
                     return True
                 try:
                     async with self._database.connection() as db:
                         held = await queries.renew(db, self.claim, self._lease)
                 except Unavailable:
-                    pause = NEXT_LOOK  # the fencing token protects the job meanwhile
+                    pause = NEXT_RENEWAL  # the fence protects the job meanwhile
                     continue
                 pause = self._lease / 3
                 if not held and not work.done():
@@ -176,7 +176,7 @@ class Attempt:
                     return False
 
     async def _settle(self, work: asyncio.Task[None]) -> None:
-        """Records a failure; a success was recorded by the handler, with its effects."""
+        """Records a failure. The handler has recorded a success together with its effects."""
         error = asyncio.CancelledError() if work.cancelled() else work.exception()
         if error is None:
             return
@@ -184,11 +184,11 @@ class Attempt:
         transient = isinstance(error, TRANSIENT) or not isinstance(error, MediaError)
         if transient and claim.attempt < ATTEMPTS:
             delay = backoff(claim.attempt)
-            log.warning("job %s again in %s: %s", claim.job_id, delay, fault.message)
+            log.warning("job %s runs again in %s: %s", claim.job_id, delay, fault.message)
             async with self._database.connection() as db:
                 await queries.retry_later(db, claim, delay, fault)
         else:
-            log.warning("job %s given up: %s", claim.job_id, fault.message)
+            log.warning("job %s failed permanently: %s", claim.job_id, fault.message)
             await self._handler.give_up(claim, fault)
 
     async def _put_back(self) -> None:
@@ -196,18 +196,20 @@ class Attempt:
             async with self._database.connection() as db:
                 await queries.put_back(db, self.claim)
         except Unavailable:
-            return  # its lease ends by itself
+            return  # the lease ends by itself
 
 
-async def until(work: asyncio.Task[None], touched: asyncio.Event, longest: timedelta) -> None:
-    """Until the work ends, or somebody did something to the job, or the time is over."""
-    heard = asyncio.create_task(touched.wait())
+async def until(
+    work: asyncio.Task[None], changed_elsewhere: asyncio.Event, longest: timedelta
+) -> None:
+    """Waits for the end of the work, a change of the job from elsewhere, or the timeout."""
+    change = asyncio.create_task(changed_elsewhere.wait())
     try:
         await asyncio.wait(
-            {work, heard},
+            {work, change},
             timeout=longest.total_seconds(),
             return_when=asyncio.FIRST_COMPLETED,
         )
     finally:
-        heard.cancel()
-    touched.clear()
+        change.cancel()
+    changed_elsewhere.clear()

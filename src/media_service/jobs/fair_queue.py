@@ -1,4 +1,4 @@
-"""Whose job a worker takes next."""
+"""Decides whose job a worker claims next."""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -11,9 +11,9 @@ from media_service.jobs.model import Claim
 NOBODY = Owner("", "")
 
 
-class Turns:
-    """Takes turns between the jobs of the service's own and those of owners, so that neither keeps
-    the others waiting, and between owners, one after the other."""
+class FairQueue:
+    """Alternates between the jobs of the service itself and those of owners, and among owners in a
+    circle, so that nobody's many jobs delay the few of others."""
 
     def __init__(self) -> None:
         self._service_next = False
@@ -22,8 +22,8 @@ class Turns:
     async def claim(
         self, db: Connection, lease: timedelta, running: Collection[Claim], *, heavy: bool = True
     ) -> Claim | None:
-        """The next job, by what this worker runs now; None if there is none. `heavy`: it may be a
-        heavy one."""
+        """Claims the next job; None if there is none. `running`: what this worker runs now.
+        `heavy`: whether heavy jobs may be claimed."""
         of_service = sum(claim.owner is None for claim in running)
         of_owners = len(running) - of_service
         service_first = of_service < of_owners or (of_service == of_owners and self._service_next)

@@ -1,7 +1,7 @@
 """The interface between the worker and the code that runs one kind of job.
 
 A handler is a class in a package called `handlers`. That is all it takes: the worker finds it
-there, and creates it with the attributes of `WorkerParts` (app.py) that its constructor names.
+there, and creates it with the attributes of `WorkerResources` (app.py) that its constructor names.
 """
 
 from abc import ABC, abstractmethod
@@ -44,6 +44,6 @@ def handler_types() -> Iterator[type[JobHandler]]:
                 yield found
 
 
-def find_handlers(parts: object) -> dict[JobKind, JobHandler]:
-    """Creates every handler from the attributes of `parts`; returns them by the kind of job."""
-    return {handler.kind: call_with(handler, parts) for handler in handler_types()}
+def find_handlers(resources: object) -> dict[JobKind, JobHandler]:
+    """Creates every handler from the attributes of `resources`; returns them by the kind of job."""
+    return {handler.kind: call_with(handler, resources) for handler in handler_types()}

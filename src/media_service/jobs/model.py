@@ -1,4 +1,4 @@
-"""A job: work that was accepted, and so ends."""
+"""Jobs: recorded work that runs until it ends."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,15 +9,15 @@ from media_service.errors import Fault
 
 
 class JobKind(StrEnum):
-    """What a job does; `subject_id` says to what."""
+    """What a job does. Each comment begins with its subject, whose id is `subject_id`."""
 
     INGEST = "INGEST"  # on a media: hash and inspect it, render its thumbnails
-    PROCESS = "PROCESS"  # a media: make a rendition of it by a pipeline
-    CHUNK = "CHUNK"  # a media: encode a part of it for the stream that another job makes
-    FINISH = "FINISH"  # an upload that is VERIFYING: check it, make it FINISHED or FAILED
-    DISCARD = "DISCARD"  # an upload that ended without a media: remove its bytes
-    PUBLISH = "PUBLISH"  # a media: let its renditions lie in the store where they belong
-    UNLINK = "UNLINK"  # a blob that nothing refers to any more: remove its bytes
+    PROCESS = "PROCESS"  # on a media: render a rendition with a pipeline
+    CHUNK = "CHUNK"  # on a media: encode a chunk of the stream that the parent job packages
+    FINISH = "FINISH"  # on an upload in VERIFYING: complete it
+    DISCARD = "DISCARD"  # on an upload that ended without a media: remove its bytes
+    PUBLISH = "PUBLISH"  # on a media: move its renditions to the store that its visibility requires
+    UNLINK = "UNLINK"  # on a blob without references: remove its bytes
 
 
 class JobState(StrEnum):
@@ -42,27 +42,27 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job that this worker holds until its lease ends. `token` fences: a later claim has a
-    higher one, and only the highest may change the job."""
+    """A job that a worker holds until the lease ends. `fence`: each claim of a job has a higher one
+    than the claim before, and only the holder of the highest may change the job."""
 
     job_id: str
     kind: JobKind
     subject_id: str
     attempt: int
-    token: int
+    fence: int
     owner: Owner | None
     pipeline: str
     rendition: str
     parent_id: str | None = None
-    part: int = 0
+    subjob_number: int = 0
     heavy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a job, as whoever does the job sees it."""
+class Subjob:
+    """A job that does some of the work of another job, its parent."""
 
-    part: int
+    number: int
     state: JobState
     progress_percent: int
     fault: Fault | None
@@ -70,8 +70,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as its owner sees it. A PROCESS job makes the `rendition` of its media by a `pipeline`,
-    in the canonical text form. `fault`: of the last attempt, unless that goes on or went well."""
+    """A job as its owner sees it. A PROCESS job renders the `rendition` of its media with a
+    `pipeline`, in the canonical text form. `fault`: of the last attempt, if that failed."""
 
     job_id: str
     kind: JobKind

@@ -1,7 +1,8 @@
 """Housekeeping that every worker runs at an interval.
 
 A module called `periodic_tasks` has a tuple `TASKS`. That is all it takes: the worker finds it
-there, and calls each task with the attributes of `WorkerParts` (app.py) that its parameters name.
+there, and calls each task with the attributes of `WorkerResources` (app.py) that its parameters
+name.
 """
 
 import asyncio
@@ -32,18 +33,18 @@ def find_periodic_tasks() -> list[PeriodicTask]:
     return [task for module in find_modules("periodic_tasks") for task in module.TASKS]
 
 
-async def run_periodically(tasks: Sequence[PeriodicTask], parts: object) -> None:
+async def run_periodically(tasks: Sequence[PeriodicTask], resources: object) -> None:
     """Runs each task now and then at its interval, until cancelled. A task that fails runs again
     after its interval, and stops no other task."""
     async with asyncio.TaskGroup() as group:
         for task in tasks:
-            group.create_task(repeat(task, parts), name=task.name)
+            group.create_task(repeat(task, resources), name=task.name)
 
 
-async def repeat(task: PeriodicTask, parts: object) -> None:
+async def repeat(task: PeriodicTask, resources: object) -> None:
     while True:
         try:
-            if changed := await call_with(task.run, parts):
+            if changed := await call_with(task.run, resources):
                 log.info("%s: %d", task.name, changed)
         except MediaError as error:
             log.warning("%s: postponed: %s", task.name, error.message)

@@ -1,6 +1,6 @@
 """SQL of jobs. The table is the truth; an event only says when to look.
 
-Whatever changes a job that somebody may watch emits `JobChanged`.
+Every change of a job that has an owner emits `JobChanged`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from media_service.access.policy import Condition
 from media_service.db.events import JobChanged, JobRunnable
 from media_service.db.transaction import Connection, Rows
 from media_service.errors import Fault
-from media_service.jobs.model import Claim, Job, JobKind, JobState, Part, Priority
+from media_service.jobs.model import Claim, Job, JobKind, JobState, Priority, Subjob
 
 SELECT = """
     select j.*, j.job_id::text as job_id, j.subject_id::text as subject_id
     from jobs j
 """
-# By owners: not the service's own, and not the parts of which a job is made.
-SEEN = "j.owner_type is not null and j.parent_id is null"
+# Jobs that callers can see: not those of the service itself, and no subjobs.
+VISIBLE = "j.owner_type is not null and j.parent_id is null"
 
 
 def owner_of(row: Mapping[str, Any]) -> Owner | None:
@@ -57,7 +57,7 @@ def record(row: Mapping[str, Any]) -> Job:
 
 
 async def withdraw(db: Connection, kind: JobKind, subject_id: str) -> None:
-    """Removes the jobs of a subject that have nothing left to do."""
+    """Removes the queued jobs of one kind on a subject, which have nothing left to do."""
     await db.execute(
         "delete from jobs where subject_id = %s and kind = %s and state = 'QUEUED'",
         (subject_id, kind),
@@ -68,7 +68,7 @@ async def withdraw(db: Connection, kind: JobKind, subject_id: str) -> None:
 
 
 async def release_due(db: Connection) -> None:
-    """Lets jobs be claimed whose time has come, or whose worker died."""
+    """Makes jobs claimable that are due, or whose lease has ended."""
     rows = await db.execute(
         """
         with delayed as (
@@ -92,13 +92,13 @@ async def release_due(db: Connection) -> None:
 
 CLAIM = SQL("""
     update jobs
-    set state = 'RUNNING', attempt = attempt + 1, token = token + 1,
+    set state = 'RUNNING', attempt = attempt + 1, fence = fence + 1,
         lease_until = now() + %(lease)s, start_time = now(), update_time = now(),
         stage = '', progress_percent = 0, error_reason = null, error_message = null
     where job_id = (select job_id from chosen)
-    returning job_id::text as job_id, kind, subject_id::text as subject_id, attempt, token, org_id,
-              owner_type, owner_id, pipeline, rendition, parent_id::text as parent_id, part,
-              heavy
+    returning job_id::text as job_id, kind, subject_id::text as subject_id, attempt, fence, org_id,
+              owner_type, owner_id, pipeline, rendition, parent_id::text as parent_id,
+              subjob_number, heavy
 """)
 
 
@@ -111,12 +111,12 @@ async def claimed(db: Connection, rows: Rows) -> Claim | None:
         JobKind(row["kind"]),
         row["subject_id"],
         row["attempt"],
-        row["token"],
+        row["fence"],
         owner_of(row),
         row["pipeline"],
         row["rendition"],
         row["parent_id"],
-        row["part"],
+        row["subjob_number"],
         row["heavy"],
     )
     changed(db, claim)
@@ -124,13 +124,13 @@ async def claimed(db: Connection, rows: Rows) -> Claim | None:
 
 
 def changed(db: Connection, claim: Claim) -> None:
-    """Tells who watches the job. Nobody watches the service's own."""
+    """Wakes the watchers of a job. Nobody can watch one without an owner."""
     if claim.owner is not None:
-        db.emit(JobChanged(claim.job_id, claim.token))
+        db.emit(JobChanged(claim.job_id, claim.fence))
 
 
 async def claim_of_service(db: Connection, lease: timedelta) -> Claim | None:
-    """Takes the job of the service's own that is due longest; None if there is none."""
+    """Claims the job of the service itself that is due the longest; None if there is none."""
     rows = await db.execute(
         SQL(
             """
@@ -149,51 +149,51 @@ async def claim_of_service(db: Connection, lease: timedelta) -> Claim | None:
 async def claim_of_owners(
     db: Connection, lease: timedelta, after: Owner, *, heavy: bool = True
 ) -> Claim | None:
-    """Takes a job of the owner of whose jobs the fewest run; among such owners, of the next one
-    `after` that; and of that owner's jobs the most urgent, then the oldest. None if there is none.
-    `heavy`: those that are heavy, too.
+    """Claims a job of the owner with the fewest running jobs; among several, of the first one
+    `after` that owner, in a circle. Of that owner's jobs, the most urgent comes first, then the
+    oldest. Returns None if there is none. `heavy`: whether heavy jobs may be claimed.
 
-    Goes from owner to owner in the index, and no further than to the first of whom nothing runs:
-    what it costs grows with the jobs that run, and not with those that wait, or with their owners.
+    The query walks from owner to owner in the index and stops at the first one without running
+    jobs. So its cost grows with the running jobs, not with the waiting ones or their owners.
     """
     rows = await db.execute(
         SQL("""
-        with recursive turns as (
-            select 0 as turn, %(org)s::text as org_id, %(type)s::text as owner_type,
+        with recursive waiting as (
+            select 0 as step, %(org)s::text as org_id, %(type)s::text as owner_type,
                    %(id)s::text as owner_id, false as wrapped
             union all
-            select t.turn + 1, next.*
-            from turns t cross join lateral (
+            select w.step + 1, next.*
+            from waiting w cross join lateral (
                 (
-                    select org_id, owner_type, owner_id, t.wrapped from jobs
+                    select org_id, owner_type, owner_id, w.wrapped from jobs
                     where state = 'QUEUED' and ready and owner_type is not null
-                      and (org_id, owner_type, owner_id) > (t.org_id, t.owner_type, t.owner_id)
-                      and (not t.wrapped
+                      and (org_id, owner_type, owner_id) > (w.org_id, w.owner_type, w.owner_id)
+                      and (not w.wrapped
                            or (org_id, owner_type, owner_id) <= (%(org)s, %(type)s, %(id)s))
                     order by org_id, owner_type, owner_id limit 1
                 ) union all (
                     select org_id, owner_type, owner_id, true from jobs
                     where state = 'QUEUED' and ready and owner_type is not null
-                      and not t.wrapped
+                      and not w.wrapped
                       and (org_id, owner_type, owner_id) <= (%(org)s, %(type)s, %(id)s)
                     order by org_id, owner_type, owner_id limit 1
                 )
                 limit 1
             ) next
         ), owners as (
-            select t.*, (
+            select w.*, (
                 select count(*) from jobs r
                 where r.state = 'RUNNING' and r.owner_type is not null
-                  and r.org_id = t.org_id and r.owner_type = t.owner_type
-                  and r.owner_id = t.owner_id
+                  and r.org_id = w.org_id and r.owner_type = w.owner_type
+                  and r.owner_id = w.owner_id
             ) as running
-            from turns t where turn > 0
+            from waiting w where step > 0
         ), chosen as (
             select job.job_id
             from (
                 select * from owners where running = 0
                 union all
-                (select * from owners where running > 0 order by running, turn)
+                (select * from owners where running > 0 order by running, step)
             ) o cross join lateral (
                 select job_id from jobs j
                 where j.state = 'QUEUED' and j.ready and j.owner_type is not null
@@ -211,9 +211,9 @@ async def claim_of_owners(
     return await claimed(db, rows)
 
 
-async def claim_part(db: Connection, parent_id: str, lease: timedelta) -> Claim | None:
-    """Takes the first part of a job that nobody does, or whose worker died; None if there is none.
-    It waits for nobody to release it: there may be nobody but who does the job."""
+async def claim_subjob(db: Connection, parent_id: str, lease: timedelta) -> Claim | None:
+    """Claims the first subjob that is queued, or whose lease has ended; None if there is none. It
+    needs no `release_due`, which no other worker may be there to call."""
     rows = await db.execute(
         SQL(
             """
@@ -222,7 +222,7 @@ async def claim_part(db: Connection, parent_id: str, lease: timedelta) -> Claim 
                 where parent_id = %(parent_id)s
                   and (state = 'QUEUED' and run_time <= now()
                        or state = 'RUNNING' and lease_until < now())
-                order by part limit 1 for update skip locked
+                order by subjob_number limit 1 for update skip locked
             )
             {}
             """
@@ -233,7 +233,8 @@ async def claim_part(db: Connection, parent_id: str, lease: timedelta) -> Claim 
 
 
 async def seconds_until_due(db: Connection, *, heavy: bool = True) -> float | None:
-    """How long until the next job can be claimed; None if none waits. `heavy`: also a heavy one."""
+    """The time until the next job can be claimed; None if no job waits. `heavy`: as in
+    `claim_of_owners`."""
     rows = await db.execute(
         """
         select extract(epoch from min(due) - now())::float8 as seconds from (
@@ -255,34 +256,34 @@ async def seconds_until_due(db: Connection, *, heavy: bool = True) -> float | No
     return row["seconds"] if row else None
 
 
-# What the worker does with what it has claimed
+# Claimed jobs. A query that returns False has found that the worker has lost the job.
 
 
 async def renew(db: Connection, claim: Claim, lease: timedelta) -> bool:
-    """Prolongs the lease; False if the job is no longer this worker's."""
+    """Extends the lease."""
     done = await db.execute(
         "update jobs set lease_until = now() + %s"
-        " where job_id = %s and token = %s and state = 'RUNNING'",
-        (lease, claim.job_id, claim.token),
+        " where job_id = %s and fence = %s and state = 'RUNNING'",
+        (lease, claim.job_id, claim.fence),
     )
     return done.rowcount == 1
 
 
 async def hold(db: Connection, claim: Claim) -> bool:
-    """Whether the job is still this worker's, and then until the transaction ends."""
+    """Locks the job, so that the worker keeps it until the transaction ends."""
     rows = await db.execute(
-        "select from jobs where job_id = %s and token = %s and state = 'RUNNING' for update",
-        (claim.job_id, claim.token),
+        "select from jobs where job_id = %s and fence = %s and state = 'RUNNING' for update",
+        (claim.job_id, claim.fence),
     )
     return rows.rowcount == 1
 
 
 async def report(db: Connection, claim: Claim, stage: str, percent: int) -> bool:
-    """Writes down how far a job is; False if it is no longer this worker's."""
+    """Records the progress of a job."""
     done = await db.execute(
         "update jobs set stage = %s, progress_percent = greatest(progress_percent, %s),"
-        " update_time = now() where job_id = %s and token = %s and state = 'RUNNING'",
-        (stage, percent, claim.job_id, claim.token),
+        " update_time = now() where job_id = %s and fence = %s and state = 'RUNNING'",
+        (stage, percent, claim.job_id, claim.fence),
     )
     if done.rowcount == 1:
         changed(db, claim)
@@ -290,21 +291,21 @@ async def report(db: Connection, claim: Claim, stage: str, percent: int) -> bool
 
 
 async def finish(db: Connection, claim: Claim, state: JobState, fault: Fault | None = None) -> bool:
-    """Ends a job; False if it is no longer this worker's, and then nothing may be committed."""
+    """Ends a job. If this returns False, the transaction must be rolled back."""
     done = await db.execute(
         """
         update jobs
         set state = %(state)s, error_reason = %(reason)s, error_message = %(message)s,
             lease_until = null, stage = '', update_time = now(), end_time = now(),
             progress_percent = case %(state)s when 'SUCCEEDED' then 100 else progress_percent end
-        where job_id = %(job_id)s and token = %(token)s and state = 'RUNNING'
+        where job_id = %(job_id)s and fence = %(fence)s and state = 'RUNNING'
         """,
         {
             "state": state,
             "reason": fault.reason if fault else None,
             "message": fault.message if fault else None,
             "job_id": claim.job_id,
-            "token": claim.token,
+            "fence": claim.fence,
         },
     )
     if done.rowcount == 1:
@@ -313,12 +314,12 @@ async def finish(db: Connection, claim: Claim, state: JobState, fault: Fault | N
 
 
 async def retry_later(db: Connection, claim: Claim, delay: timedelta, fault: Fault) -> bool:
-    """Puts a job back, to be run after `delay`; False if it is no longer this worker's."""
+    """Queues a job again, to run after `delay`."""
     done = await db.execute(
         "update jobs set state = 'QUEUED', ready = false, run_time = now() + %s,"
         " lease_until = null, stage = '', error_reason = %s, error_message = %s,"
-        " update_time = now() where job_id = %s and token = %s and state = 'RUNNING'",
-        (delay, fault.reason, fault.message, claim.job_id, claim.token),
+        " update_time = now() where job_id = %s and fence = %s and state = 'RUNNING'",
+        (delay, fault.reason, fault.message, claim.job_id, claim.fence),
     )
     if done.rowcount == 1:
         changed(db, claim)
@@ -326,13 +327,12 @@ async def retry_later(db: Connection, claim: Claim, delay: timedelta, fault: Fau
 
 
 async def put_back(db: Connection, claim: Claim) -> bool:
-    """Undoes a claim, so that the job runs at once somewhere else and the attempt does not count;
-    False if it is no longer this worker's."""
+    """Undoes a claim: another worker can claim the job at once, and the attempt does not count."""
     done = await db.execute(
         "update jobs set state = 'QUEUED', ready = true, run_time = now(), lease_until = null,"
         " stage = '', progress_percent = 0, attempt = attempt - 1, update_time = now()"
-        " where job_id = %s and token = %s and state = 'RUNNING'",
-        (claim.job_id, claim.token),
+        " where job_id = %s and fence = %s and state = 'RUNNING'",
+        (claim.job_id, claim.fence),
     )
     if done.rowcount == 1:
         changed(db, claim)
@@ -340,19 +340,19 @@ async def put_back(db: Connection, claim: Claim) -> bool:
     return done.rowcount == 1
 
 
-# Parts of a job
+# Subjobs
 
 
-async def parts(db: Connection, parent_id: str) -> list[Part]:
-    """All of a job, in order."""
+async def subjobs(db: Connection, parent_id: str) -> list[Subjob]:
+    """The subjobs of a job, in order."""
     rows = await db.execute(
-        "select part, state, progress_percent, error_reason, error_message from jobs"
-        " where parent_id = %s order by part",
+        "select subjob_number, state, progress_percent, error_reason, error_message from jobs"
+        " where parent_id = %s order by subjob_number",
         (parent_id,),
     )
     return [
-        Part(
-            row["part"],
+        Subjob(
+            row["subjob_number"],
             JobState(row["state"]),
             row["progress_percent"],
             Fault(row["error_reason"], row["error_message"]) if row["error_reason"] else None,
@@ -361,8 +361,8 @@ async def parts(db: Connection, parent_id: str) -> list[Part]:
     ]
 
 
-async def cancel_parts(db: Connection, parent_id: str) -> None:
-    """Ends the parts of a job that wait or run."""
+async def cancel_subjobs(db: Connection, parent_id: str) -> None:
+    """Cancels the subjobs of a job that have not ended."""
     rows = await db.execute(
         "update jobs set state = 'CANCELLED', lease_until = null, stage = '', update_time = now(),"
         " end_time = now() where parent_id = %s and state in ('QUEUED', 'RUNNING')"
@@ -373,8 +373,8 @@ async def cancel_parts(db: Connection, parent_id: str) -> None:
         db.emit(JobChanged(row["job_id"]))
 
 
-async def restart_parts(db: Connection, parent_id: str) -> None:
-    """Queues those again that ended without success."""
+async def restart_subjobs(db: Connection, parent_id: str) -> None:
+    """Queues the failed and cancelled subjobs of a job again."""
     await db.execute(
         "update jobs set state = 'QUEUED', ready = true, run_time = now(), attempt = 0,"
         " progress_percent = 0, error_reason = null, error_message = null, update_time = now(),"
@@ -384,15 +384,15 @@ async def restart_parts(db: Connection, parent_id: str) -> None:
     db.emit(JobRunnable())
 
 
-async def forget_parts(db: Connection, parent_id: str) -> None:
+async def forget_subjobs(db: Connection, parent_id: str) -> None:
     await db.execute("delete from jobs where parent_id = %s", (parent_id,))
 
 
-# What owners see and do
+# Jobs as their owners see them
 
 
-async def is_making(db: Connection, media_id: str, rendition: str) -> bool:
-    """Whether a job that waits or runs makes this rendition of a media."""
+async def is_rendering(db: Connection, media_id: str, rendition: str) -> bool:
+    """Whether a job that has not ended renders this rendition of a media."""
     rows = await db.execute(
         "select from jobs where subject_id = %s and rendition = %s and parent_id is null"
         " and state in ('QUEUED', 'RUNNING') limit 1",
@@ -402,16 +402,18 @@ async def is_making(db: Connection, media_id: str, rendition: str) -> bool:
 
 
 async def get_many(db: Connection, job_ids: Sequence[str]) -> dict[str, Job]:
-    """Those that exist and belong to somebody, by id."""
+    """The visible ones of these jobs, by id."""
     rows = await db.execute(
-        SELECT + "where j.job_id = any(%s::uuid[]) and " + SEEN, (list(job_ids),)
+        SELECT + "where j.job_id = any(%s::uuid[]) and " + VISIBLE, (list(job_ids),)
     )
     return {row["job_id"]: record(row) async for row in rows}
 
 
 async def lock(db: Connection, job_id: str) -> Job | None:
-    """A job that belongs to somebody; nobody else changes it until the transaction ends."""
-    rows = await db.execute(SELECT + "where j.job_id = %s and " + SEEN + " for update", (job_id,))
+    """A visible job, locked until the transaction ends."""
+    rows = await db.execute(
+        SELECT + "where j.job_id = %s and " + VISIBLE + " for update", (job_id,)
+    )
     row = await rows.fetchone()
     return record(row) if row else None
 
@@ -428,7 +430,7 @@ async def page(
     limit: int,
 ) -> list[Job]:
     """Jobs `j` in scope, newest first, older than `after` (create_time, job_id)."""
-    where = [*(condition.sql for condition in scope), SEEN]
+    where = [*(condition.sql for condition in scope), VISIBLE]
     params = [value for condition in scope for value in condition.params]
     filters = {"subject_id": media_id, "state": state, "kind": kind, "project_id": project_id}
     for column, value in filters.items():
@@ -447,7 +449,7 @@ async def page(
 
 
 async def cancel(db: Connection, job_id: str) -> None:
-    """Ends a job that waits or runs: whoever runs it can no longer change it, or anything by it."""
+    """Cancels a job that has not ended. Its worker can no longer change it, or commit results."""
     await db.execute(
         "update jobs set state = 'CANCELLED', lease_until = null, stage = '', update_time = now(),"
         " end_time = now() where job_id = %s and state in ('QUEUED', 'RUNNING')",
@@ -457,7 +459,7 @@ async def cancel(db: Connection, job_id: str) -> None:
 
 
 async def restart(db: Connection, job_id: str) -> None:
-    """Queues a job again that FAILED or was CANCELLED, with all its attempts."""
+    """Queues a FAILED or CANCELLED job again, with all attempts."""
     await db.execute(
         "update jobs set state = 'QUEUED', ready = true, run_time = now(), attempt = 0,"
         " progress_percent = 0, error_reason = null, error_message = null, update_time = now(),"
@@ -469,8 +471,8 @@ async def restart(db: Connection, job_id: str) -> None:
 
 
 async def forget_ended(db: Connection, limit: int, *, owned: timedelta, own: timedelta) -> int:
-    """Removes jobs that ended longer ago than that, those that belong to somebody and the
-    service's own; returns how many."""
+    """Removes jobs that ended longer ago than `owned`, if they have an owner, or `own`, if they are
+    the service's; returns how many."""
     done = await db.execute(
         """
         with owned as (

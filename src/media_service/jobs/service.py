@@ -86,7 +86,7 @@ class JobService:
             if job.kind is not JobKind.PROCESS or job.state.final:
                 raise not_cancellable(job)
             await queries.cancel(tx, job_id)
-            await queries.cancel_parts(tx, job_id)
+            await queries.cancel_subjobs(tx, job_id)
             return await load(tx, principal, job_id)
 
     async def retry(self, principal: Principal, job_id: str, key: RequestKey | None = None) -> Job:

@@ -1,8 +1,8 @@
-"""Claims jobs, runs them, and sees to it that each one ends.
+"""Claims jobs and runs them until each one ends.
 
-A job is held by a lease that is renewed while it runs. A worker that dies stops renewing, and
-another claims the job; one that was only slow finds out when it renews, and its handler is
-cancelled.
+A worker holds a job by a lease, which it renews while the job runs. If the worker dies, the lease
+ends and another worker claims the job. A worker that was only slow learns that when it renews, and
+cancels its handler.
 """
 
 import asyncio
@@ -17,17 +17,17 @@ from media_service.errors import Unavailable
 from media_service.failpoints import failpoint
 from media_service.jobs import queries
 from media_service.jobs.attempt import Attempt, take
-from media_service.jobs.fair_queue import Turns
+from media_service.jobs.fair_queue import FairQueue
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind
 
 log = logging.getLogger(__name__)
 
-# A dead worker's job is taken over after this long.
+# After a worker dies, its jobs can be claimed again when their leases end.
 LEASE = timedelta(seconds=30)
-# A lost wake-up delays a job by this much at most.
+# How long a lost wake-up delays a job at most.
 POLL_SECONDS = 10.0
-# While the database is out of reach.
+# The pause after an error of the database.
 OUTAGE_SECONDS = 2.0
 
 
@@ -45,12 +45,12 @@ class Worker:
         self._handlers = handlers
         self._slots = slots
         self._lease = lease
-        self._turns = Turns()
+        self._queue = FairQueue()
         self._wake = asyncio.Event()
         self._running: dict[asyncio.Task[None], Claim] = {}
 
     async def run(self) -> None:
-        """Works until cancelled; then puts unfinished jobs back, to be run at once elsewhere."""
+        """Works until cancelled. Then puts unfinished jobs back, so that other workers run them."""
         try:
             with self._database.listen(JobRunnable, "", lambda _: self._wake.set()):
                 while True:
@@ -62,7 +62,7 @@ class Worker:
             await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _wait(self, seconds: float | None) -> None:
-        """Until a job may be there, or one ends, or the time is over."""
+        """Waits for a wake-up, the end of a job, or the timeout."""
         try:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
@@ -70,7 +70,8 @@ class Worker:
             return
 
     async def _fill(self) -> float | None:
-        """Starts jobs in all free slots; returns how long to wait for more, None for a slot."""
+        """Starts jobs in all free slots. Returns how long to wait for more; None: until a job
+        ends."""
         try:
             if len(self._running) < self._slots:
                 await self._release()
@@ -80,7 +81,7 @@ class Worker:
                     return await self._pause()
                 failpoint("job.claim.after")
                 self._start(claim)
-        except Exception as error:  # whatever it is, tomorrow's jobs need this loop
+        except Exception as error:  # the loop must survive, whatever it is
             known = isinstance(error, Unavailable)
             log.warning("no jobs can be claimed: %s", error, exc_info=None if known else error)
             return OUTAGE_SECONDS
@@ -88,22 +89,22 @@ class Worker:
 
     async def _claim(self, db: Connection) -> Claim | None:
         running = self._running.values()
-        return await self._turns.claim(db, self._lease, running, heavy=self._takes_heavy)
+        return await self._queue.claim(db, self._lease, running, heavy=self._takes_heavy)
 
     @property
     def _takes_heavy(self) -> bool:
-        """One place is left to jobs that are soon done, if there is more than one."""
+        """Heavy jobs leave one slot to the others, if there is more than one."""
         return sum(claim.heavy for claim in self._running.values()) < max(1, self._slots - 1)
 
     async def _pause(self) -> float:
-        """How long until there may be a job."""
+        """The time until there may be a job."""
         async with self._database.connection() as db:
             due = await queries.seconds_until_due(db, heavy=self._takes_heavy)
-        # A job that is due and was not got is being claimed by another worker.
+        # A job that is due and was not claimed is being claimed by another worker.
         return POLL_SECONDS if due is None else min(max(due, 0.1), POLL_SECONDS)
 
     async def _release(self) -> None:
-        """Lets jobs be claimed whose time has come, or whose worker died."""
+        """Makes jobs claimable that are due, or whose lease has ended."""
         async with self._database.connection() as db:
             await queries.release_due(db)
 
@@ -118,5 +119,5 @@ class Worker:
         del self._running[task]
         self._wake.set()
         if not task.cancelled() and (error := task.exception()):
-            # Its lease ends by itself, and it is claimed again.
+            # The lease ends by itself, and the job is claimed again.
             log.error("the end of a job could not be recorded: %s", error)

@@ -199,12 +199,12 @@ class Media:
         return self.info
 
     @property
-    def made_by_pipelines(self) -> tuple[Rendition, ...]:
+    def rendered_by_pipelines(self) -> tuple[Rendition, ...]:
         """The renditions that pipelines made."""
         return tuple(r for r in self.renditions if r.pipeline)
 
-    def made(self, name: str, pipeline: str) -> Rendition | None:
-        """The rendition of this name, if this pipeline made it from the current version."""
+    def rendered(self, name: str, pipeline: str) -> Rendition | None:
+        """The rendition of this name, if this pipeline has rendered it from the current version."""
         wanted = (name, pipeline, self.version)
         found = (r for r in self.renditions if (r.name, r.pipeline, r.version) == wanted)
         return next(found, None)

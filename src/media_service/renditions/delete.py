@@ -1,6 +1,6 @@
-"""Removes renditions, and purges media with all that was made of them.
+"""Deletes renditions, and purges media with all of their derived files.
 
-Rows go first, in one transaction; jobs then remove the bytes that nothing refers to any more.
+One transaction removes the rows. Jobs then remove the bytes without references.
 """
 
 from media_service.access.permission import Permission
@@ -24,7 +24,7 @@ BATCH = 100
 
 
 class DeletionService:
-    """Use cases that remove for good."""
+    """Use cases that delete permanently."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,7 +32,7 @@ class DeletionService:
     async def delete_rendition(
         self, principal: Principal, media_id: str, name: str, etag: str
     ) -> Media:
-        """Removes a rendition; a job removes its bytes. Raises NotFound (RENDITION_NOT_FOUND)."""
+        """Deletes a rendition. A job removes its bytes. Raises NotFound (RENDITION_NOT_FOUND)."""
         async with self._database.transaction() as tx:
             media = await load(tx, principal, Permission.MEDIA_DELETE, media_id, lock=True)
             if media.delete_time is not None:
@@ -49,13 +49,13 @@ class DeletionService:
         return changed
 
     async def purge(self, principal: Principal, media_id: str) -> None:
-        """Removes a soft-deleted media at once; jobs remove its bytes."""
+        """Purges a deleted media now. Jobs remove its bytes."""
         async with self._database.transaction() as tx:
             media = await load(tx, principal, Permission.MEDIA_PURGE, media_id, lock=True)
             if media.delete_time is None:
                 raise FailedPrecondition(
                     Reason.MEDIA_NOT_DELETED,
-                    "Only a deleted media can be purged; delete it first.",
+                    "Only a deleted media can be purged. Delete it first.",
                     media_id=media_id,
                 )
             await remove_media(tx, media_id)
@@ -64,7 +64,7 @@ class DeletionService:
 
 
 async def remove_media(tx: Transaction, media_id: str) -> None:
-    """Removes the rows of a media; jobs remove its bytes. The caller holds the media's row."""
+    """Removes the rows of a media. Jobs remove its bytes. The caller has locked the media."""
     await streams.lock_all(tx, media_id)
     await unlink(tx, await blobs.remove_references(tx, blob_references(), media_id))
     await queries.remove(tx, media_id)
@@ -72,7 +72,7 @@ async def remove_media(tx: Transaction, media_id: str) -> None:
 
 
 async def unlink(tx: Transaction, blob_ids: list[str]) -> None:
-    """Accepts jobs that remove the bytes of blobs to which nothing refers any more."""
+    """Starts jobs that remove the bytes of blobs without references."""
     await tx.enqueue(*(NewJob(JobKind.UNLINK, blob_id) for blob_id in blob_ids))
 
 
@@ -80,7 +80,7 @@ async def purge_due(database: Database) -> int:
     """Purges deleted media past their purge_time; returns how many."""
     purged = 0
     for _ in range(BATCH):
-        # Each in a transaction of its own: a long video has thousands of segments.
+        # One transaction for each: a long video has thousands of segments.
         async with database.transaction() as tx:
             due = await queries.due_for_purge(tx, 1)
             for media_id in due:

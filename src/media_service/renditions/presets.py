@@ -17,19 +17,17 @@ class Preset:
     """A rendition and the pipeline that renders it. `heavy`: as in `NewJob`."""
 
     name: str
-    plan: Pipeline
+    pipeline: Pipeline
     heavy: bool
 
 
 class Presets:
-    """`texts`: for each kind, the pipelines in text form by the names of their renditions. Jobs
-    start
-    in this order."""
+    """`texts`: for each kind, the pipelines in text form by the names of their renditions. The jobs
+    start in this order."""
 
     def __init__(self, texts: Mapping[Kind, Mapping[str, str]]) -> None:
-        """Raises MediaError for a pipeline that is invalid or does not apply to its kind;
-        ValueError
-        for a stream with another name than "stream"."""
+        """Raises MediaError for a pipeline that is invalid or does not apply to its kind, and
+        ValueError for a stream with another name than "stream"."""
         self._presets = {
             kind: [preset(kind, name, text) for name, text in found.items()]
             for kind, found in texts.items()
@@ -47,9 +45,9 @@ class Presets:
                 JobKind.PROCESS,
                 media.media_id,
                 media.owner,
-                pipeline=preset.plan.text,
+                pipeline=preset.pipeline.text,
                 rendition=preset.name,
-                done=media.made(preset.name, preset.plan.text) is not None,
+                done=media.rendered(preset.name, preset.pipeline.text) is not None,
                 heavy=preset.heavy,
                 project_id=media.project_id,
             )

@@ -120,7 +120,7 @@ class RenditionStore:
 def check_rendition_limit(media: Media, *names: str) -> None:
     """Raises FailedPrecondition (RENDITION_LIMIT_EXCEEDED) if the media would have more than the
     maximum number of renditions from pipelines. Every read of a media reads them all."""
-    rendered = {rendition.name for rendition in media.made_by_pipelines}
+    rendered = {rendition.name for rendition in media.rendered_by_pipelines}
     if len(rendered.union(names)) > MAX_RENDITIONS:
         raise FailedPrecondition(
             Reason.RENDITION_LIMIT_EXCEEDED,

@@ -47,5 +47,5 @@ def has_result(job: Job) -> bool:
 
 
 def result_of(job: Job, media: Media | None) -> JobResult | None:
-    rendition = media.made(job.rendition, job.pipeline) if media else None
+    rendition = media.rendered(job.rendition, job.pipeline) if media else None
     return JobResult(media, rendition) if media and rendition else None

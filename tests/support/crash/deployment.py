@@ -162,7 +162,7 @@ class Site:
         """As if the worker that did this part of a job were long dead."""
         with psycopg.connect(self.database_url, autocommit=True) as db:
             db.execute(
-                "update jobs set lease_until = now() where parent_id = %s and part = %s",
+                "update jobs set lease_until = now() where parent_id = %s and subjob_number = %s",
                 (job_id, part),
             )
 

@@ -58,7 +58,7 @@ class ChunkHandler(JobHandler):
             route = find_route(stored_pipeline(claim.pipeline), media.kind)
             edits, _ = collect_edits(route.steps, source.duration_seconds)
             report = partial(report_seconds, progress, stream)
-            await self.encode(claim, stream, source, edits, claim.part, report)
+            await self.encode(claim, stream, source, edits, claim.subjob_number, report)
         failpoint("chunk.finish.before")
         async with self._database.connection() as db:
             await jobs.finish(db, claim, JobState.SUCCEEDED)
@@ -101,10 +101,10 @@ def chunk_jobs(claim: Claim, ladder: Ladder) -> list[NewJob]:
             Priority.LOW,
             pipeline=claim.pipeline,
             parent_id=claim.job_id,
-            part=part,
+            subjob_number=chunk,
             heavy=True,
         )
-        for part in range(ladder.chunks)
+        for chunk in range(ladder.chunks)
     ]
 
 

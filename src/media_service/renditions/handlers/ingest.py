@@ -78,7 +78,7 @@ class IngestHandler(JobHandler):
         presets = self._presets.jobs(media, found.info)
         # A caller may have started a job for the same rendition already: that job wins.
         requested = {
-            p.rendition for p in presets if await jobs.is_making(tx, p.subject_id, p.rendition)
+            p.rendition for p in presets if await jobs.is_rendering(tx, p.subject_id, p.rendition)
         }
         await tx.enqueue(*(p for p in presets if p.rendition not in requested))
         return True

@@ -54,7 +54,7 @@ class ProcessHandler(JobHandler):
     async def run(self, claim: Claim, progress: Progress) -> None:
         pipeline = stored_pipeline(claim.pipeline)
         media, overlays = await self._load(claim, pipeline)
-        if media.made(claim.rendition, claim.pipeline):  # another job was faster
+        if media.rendered(claim.rendition, claim.pipeline):  # by another job
             await self._end(claim, JobState.SUCCEEDED)
             return
         check_rendition_limit(media, claim.rendition)
@@ -96,10 +96,10 @@ class ProcessHandler(JobHandler):
         await self._end(claim, JobState.FAILED, fault)
 
     async def _end(self, claim: Claim, state: JobState, fault: Fault | None = None) -> None:
-        """Ends the job and cancels its parts, unless another worker holds it."""
+        """Ends the job and cancels its subjobs, unless another worker holds it."""
         async with self._database.transaction() as tx:
             if await jobs.finish(tx, claim, state, fault):
-                await jobs.cancel_parts(tx, claim.job_id)
+                await jobs.cancel_subjobs(tx, claim.job_id)
 
     async def _load(self, claim: Claim, pipeline: Pipeline) -> tuple[Media, list[Media]]:
         """The media and its overlays, which may have changed since the job was accepted.

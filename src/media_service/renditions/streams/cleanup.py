@@ -1,4 +1,4 @@
-"""Removes the segments of streams that nobody plays, or ever will."""
+"""Removes the segments of streams that can no longer be played."""
 
 from media_service.db.database import Database
 from media_service.db.new_job import NewJob
@@ -15,7 +15,7 @@ async def remove_abandoned(database: Database) -> int:
     replaced, and the chunk jobs of removed streams. Returns how many segments."""
     async with database.transaction() as tx:
         unlink = await queries.remove_abandoned(tx, BATCH)
-        await queries.forget_parts(tx)
+        await queries.forget_chunk_jobs(tx)
         await tx.enqueue(*(NewJob(JobKind.UNLINK, blob_id) for blob_id in unlink))
     if unlink:
         failpoint("stream.abandon.after")

@@ -87,9 +87,9 @@ def template(
     )
     line = ET.SubElement(found, "SegmentTimeline")
     runs = [(duration, len(list(run))) for duration, run in groupby(s.duration for s in segments)]
-    for place, (duration, count) in enumerate(runs):
+    for index, (duration, count) in enumerate(runs):
         attributes = {"d": str(duration)}
-        if place == 0:
+        if index == 0:
             attributes["t"] = "0"
         if count > 1:
             attributes["r"] = str(count - 1)

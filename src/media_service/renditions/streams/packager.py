@@ -26,7 +26,7 @@ from media_service.failpoints import failpoint
 from media_service.ids import new_id
 from media_service.jobs import queries as jobs
 from media_service.jobs.attempt import Attempt, take
-from media_service.jobs.model import Claim, JobState, Part
+from media_service.jobs.model import Claim, JobState, Subjob
 from media_service.jobs.progress import Progress
 from media_service.media.model import STREAM, Media, NewRendition
 from media_service.media.reader import not_found
@@ -100,12 +100,12 @@ class StreamPackager:
                 return None
             stream = await queries.of_job(tx, claim.job_id, lock=True)
             if stream is not None:
-                await jobs.restart_parts(tx, claim.job_id)
+                await jobs.restart_subjobs(tx, claim.job_id)
             else:
                 stream = await queries.add(tx, new_id(), media.media_id, claim.job_id, ladder)
                 if stream is None:
                     raise not_found(media.media_id)
-                await jobs.forget_parts(tx, claim.job_id)
+                await jobs.forget_subjobs(tx, claim.job_id)
                 if ladder.chunks > 1:
                     await tx.enqueue(*chunk_jobs(claim, ladder))
             failpoint("stream.begin.before")
@@ -144,7 +144,7 @@ class StreamPackager:
             while not waiting.done():
                 chunk = await take(
                     self._database,
-                    partial(jobs.claim_part, parent_id=claim.job_id, lease=CHUNK_LEASE),
+                    partial(jobs.claim_subjob, parent_id=claim.job_id, lease=CHUNK_LEASE),
                 )
                 if chunk is None:
                     await asyncio.wait({waiting}, timeout=POLL_SECONDS)
@@ -165,7 +165,7 @@ class StreamPackager:
         """Returns when all chunks are encoded. Raises the error of a chunk that failed."""
         while True:
             async with self._database.connection() as db:
-                chunks = await jobs.parts(db, claim.job_id)
+                chunks = await jobs.subjobs(db, claim.job_id)
             if not chunks:  # the media was purged
                 raise not_found(claim.subject_id)
             done = sum(
@@ -200,7 +200,7 @@ class StreamPackager:
         async def finish(tx: Transaction) -> bool:
             if not await jobs.finish(tx, claim, JobState.SUCCEEDED):
                 return False
-            await jobs.forget_parts(tx, claim.job_id)
+            await jobs.forget_subjobs(tx, claim.job_id)
             await queries.publish(tx, stream)
             failpoint("stream.publish.before")
             return True
@@ -209,7 +209,7 @@ class StreamPackager:
         failpoint("stream.publish.after")
 
 
-def error_of(chunk: Part) -> MediaError:
+def error_of(chunk: Subjob) -> MediaError:
     """The error that a chunk failed with. It is permanent: the chunk had all its attempts."""
     fault = chunk.fault or Fault(Reason.INTERNAL, "A chunk of the stream failed.")
     return MediaError(Reason(fault.reason), fault.message)

@@ -17,7 +17,7 @@ SELECT = """
     from streams s
 """
 
-# Those whose jobs ended without them, and those in whose place others are played for long.
+# Streams whose jobs ended without publishing them, and streams that were replaced six hours ago.
 ABANDONED = """
     (not ready and not exists (
         select from jobs j where j.job_id = streams.job_id and j.state in ('QUEUED', 'RUNNING')
@@ -66,7 +66,7 @@ async def get(db: Connection, media_id: str, stream_id: str) -> Stream | None:
 
 
 async def current(db: Connection, media_ids: Sequence[str]) -> dict[str, Stream]:
-    """By media id: the one that is ready, or else the newest that is being made."""
+    """The stream of each media, by media id: the one that is ready, otherwise the newest one."""
     rows = await db.execute(
         SELECT + "where s.media_id = any(%s::uuid[]) and s.replace_time is null"
         " order by s.ready, s.create_time",
@@ -77,7 +77,7 @@ async def current(db: Connection, media_ids: Sequence[str]) -> dict[str, Stream]
 
 
 async def put_segment(db: Connection, stream_id: str, new: NewSegment, blob_id: str) -> bool:
-    """False if it is there already, or the stream is gone."""
+    """Returns False if the segment exists already, or the stream does not."""
     done = await db.execute(
         "insert into stream_segments (stream_id, track, number, blob_id, duration, first_bytes,"
         " codec) select stream_id, %s, %s, %s, %s, %s, %s from streams where stream_id = %s"
@@ -96,11 +96,11 @@ async def put_segment(db: Connection, stream_id: str, new: NewSegment, blob_id: 
 
 
 async def states(db: Connection, stream: Stream) -> dict[str, TrackState]:
-    """Of all tracks that have begun."""
+    """The state of each track that has segments, by its name."""
     rows = await db.execute(
         """
         select track, max(codec) as codec,
-               count(*) filter (where number > 0 and number = place - 1) as segments,
+               count(*) filter (where number > 0 and number = position - 1) as segments,
                max(number) as last,
                coalesce(max(8.0 * size_bytes / nullif(duration, 0))
                         filter (where duration >= usual / 2), 0)::float8 as peak,
@@ -109,7 +109,7 @@ async def states(db: Connection, stream: Stream) -> dict[str, TrackState]:
                coalesce(8.0 * sum(size_bytes) / nullif(sum(duration), 0), 0)::float8 as average
         from (
             select g.*, b.size_bytes,
-                   row_number() over (partition by track order by number) as place,
+                   row_number() over (partition by track order by number) as position,
                    case when %(ready)s then max(duration) over (partition by track)
                         when track = any(%(audio)s) then %(audio_ticks)s
                         else %(video_ticks)s end as usual
@@ -184,23 +184,23 @@ async def publish(db: Connection, stream: Stream) -> None:
 
 
 async def remove_ready(db: Connection, media_id: str) -> list[str]:
-    """Removes what is played of a media; returns the blobs to which nothing refers any more."""
+    """Removes the published stream of a media. Returns the blobs that have no references now."""
     return await remove(db, "media_id = %s and ready", (media_id,))
 
 
 async def remove_abandoned(db: Connection, limit: int) -> list[str]:
-    """Removes those that nobody plays, or will; returns as `remove_ready`."""
+    """Removes streams that can no longer be played. Returns as `remove_ready`."""
     rows = await db.execute(
         f"select stream_id from streams where {ABANDONED} limit %s for update skip locked".encode(),  # noqa: S608 - made of constants
         (limit,),
     )
     found = [row["stream_id"] async for row in rows]
-    # Looked at again, now that they are locked: a job may have been begun again.
+    # Checked again under the lock: a job may have been retried.
     return await remove(db, f"{ABANDONED} and stream_id = any(%s)", (found,))
 
 
-async def forget_parts(db: Connection) -> None:
-    """Removes parts of jobs whose streams are gone."""
+async def forget_chunk_jobs(db: Connection) -> None:
+    """Removes the chunk jobs of streams that no longer exist."""
     await db.execute(
         "delete from jobs where parent_id is not null"
         " and not exists (select from streams where job_id = parent_id)"
@@ -208,8 +208,8 @@ async def forget_parts(db: Connection) -> None:
 
 
 async def lock_all(db: Connection, media_id: str) -> None:
-    """Nobody adds to the streams of a media until the transaction ends: what is added meanwhile is
-    seen by no statement that has begun."""
+    """Keeps others from adding segments to the streams of a media until the transaction ends: a
+    statement that has begun would not see them."""
     await db.execute("select from streams where media_id = %s for update", (media_id,))
 
 
