@@ -104,6 +104,16 @@ def item(line: str) -> str:
     )
 
 
+def command(line: str) -> str:
+    """A command of an example, continued on a second line if it is long."""
+    if len(line) <= WIDTH:
+        return line
+    position = max(
+        line.rfind(mark, 0, WIDTH - 2) for mark in (" -d ", " $GRPC ", " $REST", ' "$REST')
+    )
+    return f"{line[:position]} \\\n    {line[position + 1 :]}" if position > 0 else line
+
+
 def text(contract: Contract, name: str) -> Iterator[str]:
     """A comment as Markdown: paragraphs and lists are filled, examples become code."""
     blocks = contract.comment(name).text.split("\n\n")
@@ -111,7 +121,7 @@ def text(contract: Contract, name: str) -> Iterator[str]:
         if index:
             yield ""
         if block.startswith("    "):
-            yield from ("```shell", textwrap.dedent(block), "```")
+            yield from ("```shell", *map(command, textwrap.dedent(block).splitlines()), "```")
         elif block.startswith(("- ", "* ", "1. ")):
             yield block
         else:

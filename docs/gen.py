@@ -97,11 +97,11 @@ def manual() -> str:
 def filters() -> list[str]:
     parts = [FILTERS]
     names = [name for name in images() if name.startswith("filter_")]
-    for start in range(0, len(names), 3):
-        row = names[start : start + 3]
+    for start in range(0, len(names), 2):
+        row = names[start : start + 2]
         titles = [f"`{name.removeprefix('filter_')}`" for name in row]
         cells = [f"![{name}](operations/{name}.webp)" for name in row]
-        rule = ["|---|---|---|"] if start == 0 else []
+        rule = ["|---|---|"] if start == 0 else []
         parts.append("\n".join([line(titles), *rule, line(cells)]) + "\n")
     return parts
 
@@ -120,7 +120,6 @@ def section(operation: OperationManual) -> str:
     if has_image(operation):
         lines += [f"![{operation.name}](operations/{operation.name}.webp)", ""]
     if operation.parameters:
-        lines += [line(["parameter", "description", "values", "default"]), "|---|---|---|---|"]
         lines += [parameter(each) for each in operation.parameters]
     return "\n".join(lines) + "\n"
 
@@ -136,11 +135,12 @@ def kinds(operation: OperationManual) -> str:
 def parameter(each: Parameter) -> str:
     values = each.kind
     if each.values:
-        values = ", ".join(each.values)
+        values = "one of " + ", ".join(each.values)
     elif each.minimum or each.maximum:
         values = f"{each.kind}, {each.minimum} to {each.maximum}"
-    default = f"`{each.default}`" if each.default else ""
-    return line([f"`{each.name}`", each.description, values, default])
+    default = f"; default `{each.default}`" if each.default else ""
+    text = f"- `{each.name}` ({values}{default}): {each.description}"
+    return textwrap.fill(text, 120, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def line(cells: list[str]) -> str:
