@@ -291,7 +291,7 @@ class Media(_message.Message):
 
     @_builtins.property
     def renditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rendition]:
-        """The other forms of the media: thumbnails, posters, streams, and what jobs made."""
+        """The renditions of the media: thumbnails, posters, streams, and the results of jobs."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
@@ -571,7 +571,7 @@ class Rendition(_message.Message):
     height: _builtins.int
     """Pixels; 0 if it has none."""
     version: _builtins.int
-    """The version of the original that it was made from."""
+    """The version of the original that it was rendered from."""
     public_url: _builtins.str
     """A URL at which everybody reads it. Set while the media is public."""
     read_url: _builtins.str

@@ -1,17 +1,17 @@
-"""Bytes in a store, and the names of the stores."""
+"""Blobs, and the names of the stores."""
 
 from dataclasses import dataclass
 
 from media_service.storage.checksums import Checksums
 
-# The stores: of what only its owner may read, and of what anybody may.
+# The stores: for what only its owner can read, and for what everybody can read.
 RAW = "raw"
 PUBLIC = "public"
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Bytes in a store."""
+    """Immutable bytes in a store. `store`: RAW or PUBLIC. `key`: in that store."""
 
     blob_id: str
     store: str

@@ -1,4 +1,4 @@
-"""SQL of blobs: how many references each has, and when its bytes may go."""
+"""SQL of blobs, and of the references to them."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from media_service.storage.checksums import Checksums
 
 
 async def reserve(db: Connection, blob: Blob) -> None:
-    """Writes down a blob whose bytes are to come, and that nothing refers to yet."""
+    """Adds a blob without references, before its bytes are written."""
     await db.execute(
         "insert into blobs (blob_id, store, key, size_bytes, crc32c, sha256, reference_count)"
         " values (%s, %s, %s, %s, %s, %s, 0)",
@@ -25,7 +25,7 @@ async def reserve(db: Connection, blob: Blob) -> None:
 
 
 async def take(db: Connection, blob_id: str) -> bool:
-    """The first reference to a blob that was reserved; False if its removal has begun."""
+    """Counts the first reference to a reserved blob. Returns False if its removal has begun."""
     done = await db.execute(
         "update blobs set reference_count = 1"
         " where blob_id = %s and reference_count = 0 and not doomed",
@@ -35,7 +35,7 @@ async def take(db: Connection, blob_id: str) -> bool:
 
 
 async def release(db: Connection, blob_id: str) -> bool:
-    """Takes a reference away; True if it was the last one."""
+    """Removes a reference. Returns True if it was the last one."""
     rows = await db.execute(
         "update blobs set reference_count = reference_count - 1 where blob_id = %s"
         " returning reference_count",
@@ -45,9 +45,9 @@ async def release(db: Connection, blob_id: str) -> bool:
     return row is not None and row["reference_count"] == 0
 
 
-async def doom(db: Connection, blob_id: str) -> Blob | None:
-    """A blob that nothing refers to, and from now on nothing will; None if something does, or it
-    is gone."""
+async def begin_unlink(db: Connection, blob_id: str) -> Blob | None:
+    """Marks a blob without references, so that it cannot get one. Returns it; None if it has
+    references or does not exist."""
     rows = await db.execute(
         "update blobs set doomed = true where blob_id = %s and reference_count = 0"
         " returning blob_id::text as blob_id, store, key, size_bytes, crc32c, sha256",
@@ -67,7 +67,7 @@ async def remove(db: Connection, blob_id: str) -> None:
 async def remove_references(
     db: Connection, references: Sequence[BlobReference], media_id: str
 ) -> list[str]:
-    """Removes all references that belong to a media; returns the blobs that have none left."""
+    """Removes all references of a media. Returns the blobs that have none left."""
     deletes = ", ".join(
         f"of_{r.table} as (delete from {r.table} r where {r.of_media} returning r.blob_id)"  # noqa: S608 - made of constants
         for r in references
@@ -87,8 +87,8 @@ async def remove_references(
 
 
 def referred(references: Sequence[BlobReference]) -> str:
-    """An SQL condition: something refers to the blob `b`. It does not rest on the count alone,
-    which is kept by those who add and remove references."""
+    """An SQL condition: the blob `b` has references. It looks at the tables, too, in case a count
+    is wrong."""
     tables = (f"exists (select from {r.table} r where r.blob_id = b.blob_id)" for r in references)
     return f"(b.reference_count > 0 or {' or '.join(tables)})"
 
@@ -96,7 +96,7 @@ def referred(references: Sequence[BlobReference]) -> str:
 async def media_of(
     db: Connection, references: Sequence[BlobReference], blob_id: str
 ) -> tuple[str, ...]:
-    """Every media that has something in this blob."""
+    """The media that refer to this blob."""
     parts = " union ".join(
         f"select ({r.media_id})::text as media_id from {r.table} r where r.blob_id = %(blob_id)s"  # noqa: S608
         for r in references
@@ -105,10 +105,10 @@ async def media_of(
     return tuple([row["media_id"] async for row in rows])
 
 
-async def forget_expendable(
+async def remove_expendable(
     db: Connection, references: Sequence[BlobReference], blob_id: str
 ) -> int:
-    """Removes the references to a blob whose bytes can be made again; returns how many."""
+    """Removes the references to a blob whose bytes can be computed again. Returns how many."""
     removed = 0
     for reference in references:
         if reference.expendable:

@@ -1,7 +1,7 @@
 """Which tables refer to blobs.
 
-A package whose table refers to blobs has a `references.py` with a `REFERENCE`. That is all it
-takes: purges, `reconcile` and the tests of crashes find it there.
+A package whose table refers to blobs has a module `references` with a `REFERENCE`. Purges,
+`reconcile` and the crash tests find it there.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ class BlobReference:
     """A table, each row `r` of which refers to a blob by its `blob_id`.
 
     `media_id`: SQL of the media that a row belongs to. `of_media`: an SQL condition for the rows
-    of the media `%(media_id)s`, which an index finds. `expendable`: the bytes can be made again, so
-    that a row whose bytes are lost is removed, and the media stays in service.
+    of the media `%(media_id)s`, which an index finds. `expendable`: the bytes can be computed
+    again. A row whose bytes are lost is then removed, and the media stays in service.
     """
 
     table: str
@@ -27,6 +27,6 @@ class BlobReference:
 
 @cache
 def blob_references() -> tuple[BlobReference, ...]:
-    """All of them, by the names of their modules."""
+    """The references of all packages."""
     found = (getattr(module, "REFERENCE", None) for module in find_modules("references"))
     return tuple(reference for reference in found if reference)

@@ -1,4 +1,4 @@
-"""Files, or bytes in memory, as blobs."""
+"""Stores files, or bytes in memory, as blobs."""
 
 import hashlib
 import io
@@ -29,7 +29,7 @@ async def write_to(
 
 @asynccontextmanager
 async def folder_of(file: Path) -> AsyncIterator[BlobStore]:
-    """A folder as a store to copy from."""
+    """The folder of a file, as a store to copy from."""
     driver = LocalDriver(file.parent)
     try:
         yield BlobStore("files", driver)
@@ -42,7 +42,7 @@ def opened(source: Path | bytes) -> BinaryIO:
 
 
 def measure(source: Path | bytes) -> tuple[int, Checksums]:
-    """The size of what is to be kept, and its checksums."""
+    """The size and the checksums of a file, or of bytes."""
     size, crc32c, sha256 = 0, 0, hashlib.sha256()
     with opened(source) as file:
         while piece := file.read(CHUNK):

@@ -9,7 +9,7 @@ from media_service.storage.checksums import Checksums
 
 
 class Use(StrEnum):
-    """How a media is used, which is counted."""
+    """How reads of a media are counted."""
 
     VIEW = "VIEW"
     DOWNLOAD = "DOWNLOAD"
@@ -19,9 +19,9 @@ class Use(StrEnum):
 class Content:
     """The bytes of an original, a rendition or a rendered image, and how HTTP describes them.
 
-    `body`: their blob, or the bytes themselves. Content never changes: other bytes have another
-    etag. `revalidate`: the same URL may soon have other content. `media_id` and `use`: what reading
-    from the start counts as; empty and None: nothing.
+    `body`: their blob, or the bytes themselves. Content is immutable: other bytes have another
+    etag. `revalidate`: the URL may soon have other content. `media_id` and `use`: what a read from
+    the start counts as; empty and None: nothing.
     """
 
     body: Blob | bytes
@@ -44,7 +44,7 @@ def stored(
     media_id: str = "",
     use: Use | None = None,
 ) -> Content:
-    """Content that its blob identifies."""
+    """The content of a blob, whose id is the etag."""
     return Content(
         blob,
         f'"{blob.blob_id}"',

@@ -1,7 +1,7 @@
-"""What bytes are, from the bytes themselves.
+"""Detects the content type of a file from its first bytes.
 
-Only headers are read, in pure Python, so it is safe in the server's own process: what a hostile
-header can do here is to be wrong. Inspection looks again, in a limited child.
+It reads headers only, in pure Python, which is safe in the server's own process: a hostile header
+can at most cause a wrong result. Inspection reads the file again, in the sandbox.
 """
 
 import contextlib
@@ -16,16 +16,16 @@ from media_service.codecs.inspect.office import PART_PREFIXES
 from media_service.media import office_type as office
 from media_service.media.model import Kind
 
-# As much as is ever looked at. A JPEG's size stands behind its EXIF and ICC data.
+# The bytes that detection reads. The size of a JPEG comes after its EXIF and ICC data.
 HEAD = 1 << 20
 
 KINDS = {"image": Kind.IMAGE, "video": Kind.VIDEO, "audio": Kind.AUDIO}
 
-# What may stand before the root of an SVG. Possessive: each piece is tried in one way only, else
-# many comments would take exponential time.
+# Up to the root element of an SVG. The quantifiers are possessive: backtracking over many comments
+# would take exponential time.
 SVG = re.compile(rb"(?:<\?xml[^>]*+>|(?><!--.*?-->)|<!DOCTYPE svg[^>]*+>|\s)*+<svg[\s>]", re.DOTALL)
 
-# Names that callers and libraries use for the same thing.
+# Other names of content types, which callers and libraries use.
 ALIASES = {
     "image/jpg": "image/jpeg",
     "image/pjpeg": "image/jpeg",
@@ -82,15 +82,15 @@ def matches(content_type: str, patterns: tuple[str, ...]) -> bool:
 
 
 def pixels(head: bytes, content_type: str) -> int:
-    """How many pixels the header promises, as far as it can be read; 0 if it cannot."""
+    """The number of pixels by the header; 0 if the header cannot be read."""
     if content_type in {"image/heic", "image/avif"}:
         return isobmff_pixels(head)
-    if content_type == "image/gif":  # imagesize takes sides above 32767 for negative ones
+    if content_type == "image/gif":  # imagesize reads sides above 32767 as negative
         width, height = struct.unpack("<HH", head[6:10].ljust(4, b"\0"))
         return int(width * height)
-    if content_type == "image/svg+xml":  # no parser of XML runs in this process
+    if content_type == "image/svg+xml":  # this process parses no XML
         return 0
-    with contextlib.suppress(Exception):  # whatever a broken header makes the parser do
+    with contextlib.suppress(Exception):  # a broken header can make the parser raise anything
         width, height = imagesize.get(io.BytesIO(head))
         return max(0, int(width)) * max(0, int(height))
     return 0

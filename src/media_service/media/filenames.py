@@ -1,4 +1,4 @@
-"""What a file is called that was made of another."""
+"""File names of renditions and renders."""
 
 from mimetypes import guess_extension
 from pathlib import PurePosixPath
@@ -8,8 +8,7 @@ EXTENSIONS = {"image/avif": ".avif", "image/heic": ".heic", "image/webp": ".webp
 
 
 def with_extension(filename: str, content_type: str, suffix: str = "") -> str:
-    """ "beach.jpg" with the suffix "-small" in WebP is "beach-small.webp"; without a name there is
-    none."""
+    """ "beach-small.webp" for "beach.jpg", WebP and the suffix "-small". Empty if `filename` is."""
     if not filename:
         return ""
     extension = EXTENSIONS.get(content_type) or guess_extension(content_type, strict=False) or ""

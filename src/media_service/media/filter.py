@@ -6,7 +6,7 @@
     comparison  = field operator value
 
 In AIP-160, OR binds tighter than AND. Here, as in SQL and most languages, AND binds tighter.
-No text of a caller becomes SQL: fields come from a table, and values are parameters.
+A caller's text never becomes SQL: fields come from a table, and values are parameters.
 """
 
 import math
@@ -25,7 +25,7 @@ MAX_TERMS = 50
 TOKEN = re.compile(
     r"""\s*(?:(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
     r"""|(?P<operator><=|>=|!=|=|<|>|:)|(?P<paren>[()])|(?P<minus>-(?=[A-Za-z(]))"""
-    # A word that starts with a digit may contain a colon, as a time does: `tags:2026` does not.
+    # A word that starts with a digit can contain a colon, as a time does. `tags:2026` is no word.
     r"""|(?P<word>[0-9][^\s()<>=!:"']*(?::[0-9][^\s()<>=!"']*)?|[^\s()<>=!:"']+))"""
 )
 ORDERED = frozenset({"=", "!=", "<", "<=", ">", ">="})

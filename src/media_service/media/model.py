@@ -1,4 +1,4 @@
-"""The catalogue's records."""
+"""Media and renditions, as the database holds them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,9 +40,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewRendition:
-    """A rendition to be added. `pipeline`: the pipeline that made it, in the canonical text form;
-    empty if none did. `version`: the version of the media it was made from. `width`, `height`: in
-    pixels; 0 if it has none."""
+    """A rendition to be added. `pipeline`: that rendered it, in canonical text form; empty for
+    thumbnails. `version`: of the original that it was rendered from. `width`, `height`: in pixels;
+    0 if it has none."""
 
     name: str
     content_type: str
@@ -54,8 +54,8 @@ class NewRendition:
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """Another form of a media. `create_time`: when these bytes got this name. For the other fields
-    see `NewRendition`."""
+    """A stored rendition. `create_time`: of its current bytes. For the other fields, see
+    `NewRendition`."""
 
     name: str
     content_type: str
@@ -169,7 +169,7 @@ class Media:
 
     @property
     def published(self) -> bool:
-        """Whether everybody may read its renditions now."""
+        """Whether everybody can read its renditions now."""
         return (
             self.visibility is not Visibility.PRIVATE
             and self.delete_time is None
@@ -178,18 +178,18 @@ class Media:
 
     @property
     def original_published(self) -> bool:
-        """Whether everybody may read its original now."""
+        """Whether everybody can read its original now."""
         return self.published and self.visibility is Visibility.PUBLIC_ORIGINAL
 
     @property
-    def home(self) -> str:
+    def rendition_store(self) -> str:
         """The name of the store that its renditions belong in."""
         return PUBLIC if self.published else RAW
 
     @property
     def misplaced(self) -> tuple[Rendition, ...]:
-        """The renditions that are in the other store."""
-        return tuple(r for r in self.renditions if r.blob.store != self.home)
+        """The renditions that are not in the store that they belong in."""
+        return tuple(r for r in self.renditions if r.blob.store != self.rendition_store)
 
     @property
     def image(self) -> ImageInfo:
@@ -200,7 +200,7 @@ class Media:
 
     @property
     def rendered_by_pipelines(self) -> tuple[Rendition, ...]:
-        """The renditions that pipelines made."""
+        """The renditions that pipelines rendered."""
         return tuple(r for r in self.renditions if r.pipeline)
 
     def rendered(self, name: str, pipeline: str) -> Rendition | None:

@@ -1,4 +1,4 @@
-"""Order of lists, and where their pages begin: keyset pagination."""
+"""Keyset pagination: the order of lists, and where their pages begin."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ class Key:
 
 
 def parse_order(text: str) -> list[Key]:
-    """`"size_bytes desc, filename"`. The id always comes last, which makes the order total."""
+    """Parses `"size_bytes desc, filename"`. The id comes last, which makes the order total."""
     keys: list[Key] = []
     for part in (text.strip() or DEFAULT_ORDER).split(","):
         name, *direction = part.split() or [""]

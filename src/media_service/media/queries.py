@@ -1,4 +1,4 @@
-"""SQL of the catalogue."""
+"""SQL of media and renditions."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -115,7 +115,7 @@ def record(row: Mapping[str, Any]) -> Media:
 
 
 def rendition(found: Mapping[str, Any]) -> Rendition:
-    """From the JSON of `SELECT`."""
+    """From the JSON of `RENDITIONS`."""
     sha256 = bytes.fromhex(found["sha256"]) if found["sha256"] else None
     return Rendition(
         found["name"],
@@ -144,16 +144,16 @@ async def get(db: Connection, media_id: str) -> Media | None:
 async def get_many(
     db: Connection, media_ids: Sequence[str], *, bare: bool = False
 ) -> dict[str, Media]:
-    """Those that exist, by id. `bare`: as if they had no renditions."""
+    """Those that exist, by id. `bare`: without their renditions."""
     query = (BARE if bare else SELECT) + "where m.media_id = any(%s::uuid[])"
     rows = await db.execute(query.encode(), (list(media_ids),))
     return {row["media_id"]: record(row) async for row in rows}
 
 
 async def lock(db: Connection, media_id: str) -> Media | None:
-    """As `get`, and nobody else changes it, or its renditions, until the transaction ends."""
-    # In a statement of its own: one that had to wait for the lock would see the media as it is, but
-    # its renditions as they were.
+    """As `get`. Nothing else changes the media, or its renditions, until the transaction ends."""
+    # In a statement of its own: one that waited for the lock would see the media after the change
+    # that it waited for, and its renditions before.
     await db.execute("select from media where media_id = %s for update", (media_id,))
     return await get(db, media_id)
 
@@ -196,7 +196,7 @@ def attributes_to_json(stated: Attributes) -> dict[str, Any]:
 
 
 def attributes_from_json(stored: Mapping[str, Any]) -> Attributes:
-    """What `attributes_to_json` made. Uploads of an earlier release have nothing."""
+    """From `attributes_to_json`. Empty for uploads of an earlier release."""
     if not stored:
         return Attributes()
     return Attributes(
@@ -270,7 +270,7 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
 
 
 async def set_fields(db: Connection, media_id: str, values: Mapping[str, Any]) -> None:
-    """Changes columns that callers can set, and the etag."""
+    """Changes fields that callers can set."""
     columns = SQL(", ").join(SQL("{} = %s").format(SQL(name)) for name in values)
     await db.execute(
         SQL(
@@ -307,7 +307,7 @@ async def set_deleted(db: Connection, media_id: str, purge_after: timedelta | No
 async def set_state(
     db: Connection, media_id: str, state: MediaState, fault: Fault | None = None
 ) -> None:
-    """What is in quarantine stays there."""
+    """Changes the state, unless the media is in quarantine."""
     await db.execute(
         "update media set state = %s, error_reason = %s, error_message = %s,"
         " revision = revision + 1, update_time = now()"
@@ -358,7 +358,7 @@ async def set_sha256(db: Connection, media: Media, sha256: bytes) -> None:
 
 
 async def touch(db: Connection, media_id: str) -> None:
-    """Changes the etag, since something else of the media has changed."""
+    """Changes the etag, after a change in another table that readers of the media see."""
     await db.execute(
         "update media set revision = revision + 1, update_time = now() where media_id = %s",
         (media_id,),
@@ -366,7 +366,7 @@ async def touch(db: Connection, media_id: str) -> None:
 
 
 async def put_rendition(db: Connection, media_id: str, new: NewRendition, blob_id: str) -> None:
-    """Gives a media a rendition, in the place of an older one of the same name."""
+    """Adds a rendition, or replaces the one of the same name."""
     await db.execute(
         """
         insert into renditions (media_id, name, blob_id, content_type, pipeline, version, width,
@@ -403,7 +403,7 @@ async def move_rendition(db: Connection, media_id: str, rendition: Rendition, bl
 
 
 async def remove(db: Connection, media_id: str) -> None:
-    """Removes a media, whose references to blobs are gone."""
+    """Removes a media that has no more references to blobs."""
     await db.execute("delete from media where media_id = %s", (media_id,))
 
 
@@ -444,8 +444,7 @@ async def add_usage(db: Connection, counts: Mapping[str, Mapping[Use, int]]) -> 
 
 
 async def due_for_expiry(db: Connection, limit: int) -> list[str]:
-    """Media whose `expire_time` has passed, locked. Others may be about to change those that are
-    left out."""
+    """Media whose `expire_time` has passed, locked. Leaves out those that are locked already."""
     rows = await db.execute(
         "select media_id::text as media_id from media"
         " where expire_time <= now() and delete_time is null"

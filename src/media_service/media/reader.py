@@ -1,4 +1,4 @@
-"""Reading one media: the most frequent query there is."""
+"""Reads one media: the most frequent query."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ def nothing_public() -> NotFound:
 
 
 class PublicReader:
-    """Finds what anybody may read; callers at the same time share a query."""
+    """Finds public renditions. Concurrent callers share a query."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,10 +32,10 @@ class PublicReader:
     async def get(self, key: str) -> tuple[Media, Rendition]:
         """The rendition with this key in the public store, and its media.
 
-        Raises NotFound (MEDIA_NOT_FOUND) also if the media is no longer public and its rendition
-        only waits to be moved.
+        Raises NotFound (MEDIA_NOT_FOUND), also if the media is no longer public and its rendition
+        has not been moved yet.
         """
-        media = await self._read(key) if "\0" not in key else None  # which is no text to PostgreSQL
+        media = await self._read(key) if "\0" not in key else None  # PostgreSQL has no NUL
         if media is None or not media.published:
             raise nothing_public()
         return media, next(r for r in media.renditions if r.blob.key == key)
@@ -47,8 +47,8 @@ class PublicReader:
 
 
 class MediaReader:
-    """Reads media by id; callers at the same time share a query. `bare`: as if they had no
-    renditions, for who needs none of what may be two hundred rows."""
+    """Reads media by id. Concurrent callers share a query. `bare`: without their renditions, which
+    may be two hundred rows."""
 
     def __init__(self, database: Database, *, bare: bool = False) -> None:
         self._database = database
@@ -56,13 +56,13 @@ class MediaReader:
         self._read = Batcher(self._read_many)
 
     async def get(self, principal: Principal, media_id: str) -> Media:
-        """The caller's media as it is now, or NotFound (MEDIA_NOT_FOUND)."""
+        """A media that the caller may read. Raises NotFound (MEDIA_NOT_FOUND)."""
         media_id = media_id.lower()
         found = await self.find(media_id)
         return authorize(principal, Permission.MEDIA_READ, found, not_found(media_id))
 
     async def find(self, media_id: str) -> Media | None:
-        """A media, whoever asks: for where something other than the caller permits it."""
+        """A media, without a check of the caller's permission."""
         return await self._read(media_id)
 
     async def _read_many(self, media_ids: Sequence[str]) -> list[Media | None]:

@@ -1,4 +1,4 @@
-"""The blobs that versions of media lie in."""
+"""Versions of media refer to blobs."""
 
 from media_service.blobs.references import BlobReference
 

@@ -1,4 +1,4 @@
-"""Use cases of the catalogue."""
+"""Use cases of media."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -54,7 +54,10 @@ def gone(media_id: str) -> FailedPrecondition:
 
 
 def readable(media: Media) -> Media:
-    """The media itself. Raises FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED)."""
+    """The media, if its content may be served.
+
+    Raises FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED).
+    """
     if media.delete_time is not None:
         raise gone(media.media_id)
     if media.state == MediaState.QUARANTINED:
@@ -74,8 +77,10 @@ async def load(
     *,
     lock: bool = False,
 ) -> Media:
-    """A media on which the caller has the permission. `lock` keeps others from changing it. Raises
-    NotFound (MEDIA_NOT_FOUND)."""
+    """A media on which the caller has the permission. `lock`: as `queries.lock`.
+
+    Raises NotFound (MEDIA_NOT_FOUND).
+    """
     media = await (queries.lock if lock else queries.get)(db, media_id)
     return authorize(principal, permission, media, not_found(media_id))
 
@@ -92,7 +97,7 @@ def check_version(media: Media, version: int) -> None:
 
 
 def find_rendition(media: Media, name: str, version: int = 0) -> Rendition:
-    """The rendition of this name, made from this version; 0: from any.
+    """The rendition of this name from this version of the original; 0: from any.
 
     Raises NotFound (RENDITION_NOT_FOUND).
     """
@@ -108,7 +113,8 @@ def find_rendition(media: Media, name: str, version: int = 0) -> Rendition:
 
 
 def check_etag(media: Media, etag: str) -> None:
-    """`etag` empty or "*": whatever it is. Raises Aborted (ETAG_MISMATCH)."""
+    """Raises Aborted (ETAG_MISMATCH) if this is not the etag of the media. Empty and "*" match
+    any."""
     if etag and etag not in {"*", media.etag, media.etag.strip('"')}:
         raise Aborted(
             Reason.ETAG_MISMATCH,
@@ -147,8 +153,8 @@ class MediaService:
         project_id: str,
         limit: int,
     ) -> tuple[list[Media], Callable[[Media], str]]:
-        """Some of the caller's media, and a function from a media to the token of the page that
-        continues after it. `owner`: only media of this owner."""
+        """Media that the caller may read, and a function from a media to the next page's token.
+        `owner`: only media of this owner."""
         where = [scope(principal, Permission.MEDIA_READ, "m")]
         if owner is not None:
             where.append(owned_by(owner, "m"))
@@ -184,7 +190,7 @@ class MediaService:
                 return media
             await queries.set_fields(tx, media_id, changes)
             changed = await load(tx, principal, Permission.MEDIA_WRITE, media_id)
-            await follow(tx, media, changed)
+            await record_change(tx, media, changed)
         return changed
 
     async def delete(self, principal: Principal, media_id: str, etag: str) -> Media:
@@ -196,24 +202,25 @@ class MediaService:
             check_etag(media, etag)
             await queries.set_deleted(tx, media_id, self._purge_after)
             changed = await load(tx, principal, Permission.MEDIA_DELETE, media_id)
-            await follow(tx, media, changed)
+            await record_change(tx, media, changed)
         return changed
 
     async def undelete(self, principal: Principal, media_id: str) -> Media:
-        """Takes a soft delete back; idempotent."""
+        """Restores a soft-deleted media; idempotent."""
         async with self._database.transaction() as tx:
             media = await load(tx, principal, Permission.MEDIA_DELETE, media_id, lock=True)
             if media.delete_time is None:
                 return media
             await queries.set_deleted(tx, media_id, None)
             changed = await load(tx, principal, Permission.MEDIA_DELETE, media_id)
-            await follow(tx, media, changed)
+            await record_change(tx, media, changed)
         return changed
 
 
-async def follow(tx: Transaction, before: Media, after: Media) -> None:
-    """What follows from a change of a media; if it asks for that, a job moves its renditions."""
-    if before.home != after.home:
+async def record_change(tx: Transaction, before: Media, after: Media) -> None:
+    """Notifies watchers of a change, and starts a job that moves renditions if they belong in the
+    other store now."""
+    if before.rendition_store != after.rendition_store:
         await tx.enqueue(NewJob(JobKind.PUBLISH, after.media_id))
     tx.emit(MediaChanged(after.media_id))
 

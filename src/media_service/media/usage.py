@@ -1,4 +1,4 @@
-"""Counts how often media are read: in memory, and now and then in the catalogue."""
+"""Counts reads of media in memory, and adds the counts to the database every minute."""
 
 import asyncio
 import logging
@@ -15,12 +15,12 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 60.0
 BATCH = 1000
-# Media that are counted between two flushes. Reads of more media than that are not counted.
+# The most media that are counted between two flushes. Reads of others are not counted.
 MAX_MEDIA = 100_000
 
 
 class UsageCounter:
-    """An async context manager: it writes its counts every minute, and when it is left.
+    """An async context manager: leaving it writes the last counts.
 
     The counts are approximate: a process that is killed loses those of its last minute.
     """
@@ -53,8 +53,8 @@ class UsageCounter:
             await self._flush()
 
     async def _flush(self) -> None:
-        """Media that others are changing at the moment, and all media if the database is out of
-        reach, keep their counts until the next time."""
+        """Counts of media that are locked, and all counts if the database is unavailable, wait for
+        the next flush."""
         waiting = list(self._counts)
         for start in range(0, len(waiting), BATCH):
             batch = {media_id: self._counts.pop(media_id) for media_id in waiting[start:][:BATCH]}
@@ -63,7 +63,7 @@ class UsageCounter:
                 async with self._database.connection() as db:
                     written = await queries.add_usage(db, batch)
             except MediaError as error:
-                log.warning("reads of media are not counted yet: %s", error.message)
+                log.warning("the counts of reads are not written yet: %s", error.message)
             finally:
                 for media_id in batch.keys() - written:
                     self._counts.setdefault(media_id, Counter()).update(batch[media_id])

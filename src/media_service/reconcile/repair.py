@@ -56,7 +56,7 @@ class Repairer:
         async with self._database.transaction() as tx:
             if await queries.get(tx, blob.blob_id) is None:
                 return True  # it was purged meanwhile
-            if await blobs.forget_expendable(tx, blob_references(), blob.blob_id):
+            if await blobs.remove_expendable(tx, blob_references(), blob.blob_id):
                 await release(tx, blob.blob_id)
                 return True
             quarantined = await queries.quarantine(tx, blob.blob_id, fault)

@@ -34,7 +34,7 @@ class DeletionService:
     ) -> Media:
         """Deletes a rendition. A job removes its bytes. Raises NotFound (RENDITION_NOT_FOUND)."""
         async with self._database.transaction() as tx:
-            media = await load(tx, principal, Permission.MEDIA_DELETE, media_id, lock=True)
+            media = await load(tx, principal, Permission.MEDIA_WRITE, media_id, lock=True)
             if media.delete_time is not None:
                 raise gone(media_id)
             blob = find_rendition(media, name).blob
@@ -44,7 +44,7 @@ class DeletionService:
             await queries.remove_rendition(tx, media_id, name)
             await release(tx, blob.blob_id)
             await queries.touch(tx, media_id)
-            changed = await load(tx, principal, Permission.MEDIA_DELETE, media_id)
+            changed = await load(tx, principal, Permission.MEDIA_WRITE, media_id)
             tx.emit(MediaChanged(media_id))
         return changed
 

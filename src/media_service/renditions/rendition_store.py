@@ -69,7 +69,7 @@ class RenditionStore:
         FailedPrecondition (RENDITION_LIMIT_EXCEEDED).
         """
         media = await self._get(media_id)
-        store = self._stores[media.home]
+        store = self._stores[media.rendition_store]
         blobs = []
         for file in files:
             size, checksums = await asyncio.to_thread(measure, file.source)
@@ -111,7 +111,7 @@ class RenditionStore:
                 await release_replaced(tx, media, replaced[new.name])
         if renditions:
             await queries.touch(tx, media_id)
-        if any(blob.store != media.home for blob in blobs):  # the visibility has changed
+        if any(blob.store != media.rendition_store for blob in blobs):  # the visibility has changed
             await tx.enqueue(NewJob(JobKind.PUBLISH, media_id))
         tx.emit(MediaChanged(media_id))
         return True

@@ -1,4 +1,4 @@
-"""Records to messages and back."""
+"""Converts between records and messages."""
 
 from datetime import UTC, datetime
 

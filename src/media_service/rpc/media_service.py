@@ -21,7 +21,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
-    """`public_urls`: where anybody reads what is public."""
+    """`public_urls`: of public renditions and originals."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ def value_from(media: media_pb2.Media, name: str) -> Any:
 
 
 async def send_etag(context: Context, etag: str, *more: tuple[str, str]) -> None:
-    """For HTTP, where the etag is a header; over gRPC the message contains it."""
+    """Sends the etag as a header, over REST only."""
     if http.is_rest(context):
         headers = (("etag", etag), ("cache-control", "private, no-cache"), *more)
         await context.send_initial_metadata(headers)

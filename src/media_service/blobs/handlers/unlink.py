@@ -34,7 +34,7 @@ class UnlinkHandler(JobHandler):
 
     async def run(self, claim: Claim, progress: Progress) -> None:
         async with self._database.connection() as db:
-            blob = await queries.doom(db, claim.subject_id)
+            blob = await queries.begin_unlink(db, claim.subject_id)
         if blob is not None:
             driver = self._stores[blob.store].driver
             failpoint("unlink.before")

@@ -24,7 +24,7 @@ from media_service.storage.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 
-# After a job gives up, another starts: private renditions must not stay in the public store.
+# Until another job follows one that gave up: private renditions must not stay in the public store.
 RETRY_DELAY = timedelta(minutes=10)
 # Up to 200 renditions of this size are copied well within the time that a write may take.
 SMALL_BYTES = 1 << 20
@@ -92,7 +92,7 @@ class PublishHandler(JobHandler):
 
     async def _move(self, media: Media, renditions: Sequence[Rendition]) -> None:
         """Moves nothing if a rendition, or the media's visibility, has changed."""
-        target = self._stores[media.home]
+        target = self._stores[media.rendition_store]
         copies = [
             NewBlob(r.blob.size_bytes, r.blob.checksums, partial(self._copy, target, r))
             for r in renditions
@@ -113,7 +113,7 @@ class PublishHandler(JobHandler):
         copies: Sequence[Blob],
     ) -> bool:
         media = await queries.lock(tx, media_id)
-        if media is None or any(media.home != copy.store for copy in copies):
+        if media is None or any(media.rendition_store != copy.store for copy in copies):
             return False
         current = {(r.name, r.blob.blob_id) for r in media.renditions}
         if any((r.name, r.blob.blob_id) not in current for r in renditions):
