@@ -54,7 +54,9 @@ async def claimed(database: Database, queue: FairQueue, running: list[Claim]) ->
 
 async def drain(database: Database, limit: int, *, hold: bool = False) -> list[Claim]:
     """The next jobs, in order; each ends before the next is claimed, unless it is held."""
-    queue, running, found = FairQueue(), [], []
+    queue = FairQueue()
+    running: list[Claim] = []
+    found: list[Claim] = []
     while len(found) < limit and (claim := await claimed(database, queue, running)):
         found.append(claim)
         if not hold:
@@ -137,7 +139,7 @@ async def test_a_claim_costs_the_same_however_many_wait(
         await db.execute("vacuum analyze jobs")
         await db.execute("select pg_stat_force_next_flush()")
         before = await pages(database)
-        queue, running = FairQueue(), []
+        queue, running = FairQueue(), list[Claim]()
         for _ in range(20):
             claim = await queue.claim(db, LEASE, running)
             assert claim is not None
@@ -367,7 +369,8 @@ async def execute(db: Any, statement: str, *params: Any) -> None:
 
 async def everything(db: Any) -> list[dict[str, Any]]:
     rows = await db.execute("select *, job_id::text as job_id from jobs")
-    return await rows.fetchall()
+    found: list[dict[str, Any]] = await rows.fetchall()
+    return found
 
 
 def test_jobs_are_as_a_model_says(database_url: str) -> None:
@@ -381,7 +384,7 @@ def test_jobs_are_as_a_model_says(database_url: str) -> None:
         class Machine(Jobs):
             pass
 
-        Machine.run = staticmethod(runner.run)  # type: ignore[assignment]
+        Machine.run = staticmethod(runner.run)
         Machine.database = database
         try:
             run_state_machine_as_test(

@@ -1,7 +1,6 @@
 """Migrations bring any database to the same schema, once."""
 
 from collections.abc import Iterator
-from typing import LiteralString, cast
 
 import psycopg
 import pytest
@@ -75,11 +74,11 @@ async def migrate_with_rows(
     for migration in migrations():
         if migration.name >= before:
             break
-        connection.execute(cast(LiteralString, migration.sql))
+        connection.execute(migration.sql.encode())
         connection.execute(
             "insert into schema_migrations values (%s, %s)", (migration.name, migration.digest)
         )
-    connection.execute(cast(LiteralString, rows))
+    connection.execute(rows.encode())
     await migrate(url)
     return connection
 
@@ -242,6 +241,6 @@ def test_old_and_new_rows_have_the_same_codec_names(postgres: str, name: str) ->
     (migration,) = (each for each in migrations() if each.name.startswith("0015"))
     function = migration.sql[migration.sql.index("create") : migration.sql.index("$$;") + 3]
     with psycopg.connect(postgres) as connection:
-        connection.execute(cast(LiteralString, function))
+        connection.execute(function.encode())
         row = connection.execute("select pg_temp.codec_name(%s)", (name,)).fetchone()
     assert row == (names.codec(name),)

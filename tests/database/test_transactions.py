@@ -1,7 +1,8 @@
 """What a transaction takes along comes with its commit, and with nothing else."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,8 @@ async def other(database_url: str) -> AsyncIterator[Database]:
 async def test_events_reach_other_processes_as_they_are(
     database: Database, other: Database, event: Event
 ) -> None:
-    with heard(other, type(event), event.key) as found:
+    kind: Any = type(event)
+    with heard(other, kind, event.key) as found:
         async with database.transaction() as tx:
             tx.emit(event)
         async with asyncio.timeout(20):
@@ -107,7 +109,9 @@ async def repeats_itself(database: Database) -> None:
     ("what", "error"), [(fails, KeyError), (rolls_back, None), (repeats_itself, Duplicate)]
 )
 async def test_a_rollback_takes_events_and_jobs_back(
-    database: Database, what: object, error: type[Exception] | None
+    database: Database,
+    what: Callable[[Database], Awaitable[None]],
+    error: type[Exception] | None,
 ) -> None:
     with heard(database, MediaChanged, KEY) as found, heard(database, JobRunnable, "") as woken:
         if error:

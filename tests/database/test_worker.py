@@ -1,10 +1,11 @@
 """A job that was accepted ends, whatever happens to the worker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -92,6 +93,14 @@ async def until(holds: Callable[[], Any]) -> None:
             if await result if asyncio.iscoroutine(result) else result:
                 return
             await asyncio.sleep(0.01)
+
+
+def has_finished(handler: Handler, count: int) -> bool:
+    return len(handler.finished) == count
+
+
+def is_longer(found: Sequence[object], than: int) -> bool:
+    return len(found) > than
 
 
 async def enqueue(database: Database, owner: Owner | None = ANN, **options: Any) -> str:
@@ -345,7 +354,7 @@ async def test_the_worker_outlives_the_database(database: Database, database_url
                         " where application_name = 'worker' and datname = current_database()"
                     )
                 job_id = await enqueue(database)
-                await until(lambda count=count: len(handler.finished) == count)
+                await until(partial(has_finished, handler, count))
                 await in_state(database, job_id, JobState.SUCCEEDED)
 
 
@@ -425,8 +434,7 @@ async def test_a_job_that_tells_of_its_progress_is_not_looked_at_for_that(
             before = (await job(database, job_id))["lease_until"]
             for percent in (25, 50, 75):
                 progress.report("work", percent)
-                heard = len(told)
-                await until(lambda heard=heard: len(told) > heard)
+                await until(partial(is_longer, told, len(told)))
             assert (await job(database, job_id))["lease_until"] == before
             await super().run(claim, progress)
 

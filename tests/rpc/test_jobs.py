@@ -392,12 +392,13 @@ async def test_an_atomic_batch_starts_all_jobs_or_none(ann: Caller, bob: Caller)
 async def test_an_atomic_batch_names_the_request_that_is_invalid(ann: Caller) -> None:
     media = await ann.store(jpeg())
     good = Request(media_id=media.media_id, ops="negate")
-    for fields, wrong in (
+    cases: list[tuple[dict[str, Any], list[str]]] = [
         ({"media_id": "x"}, ["requests[1].media_id"]),
         ({"ops": "negate,blur:-1"}, ["requests[1].ops[1].blur.sigma"]),
         ({"rendition_name": "small"}, ["requests[1].rendition_name"]),
         ({"ops": "convert:HEIC"}, []),
-    ):
+    ]
+    for fields, wrong in cases:
         bad = Request(**({"media_id": media.media_id, "ops": "negate"} | fields))
         refusal = await refused(batch(ann, good, bad, atomic=True))
         assert refusal.fields == wrong

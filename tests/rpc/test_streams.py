@@ -12,9 +12,11 @@ from urllib.parse import urljoin
 
 import av
 import grpc
+import numpy as np
 import psutil
 import pytest
 from google.protobuf import duration_pb2
+from google.protobuf.field_mask_pb2 import FieldMask
 from mediaservice.v1 import download_service_pb2, job_pb2, media_pb2, media_service_pb2
 
 from media_service.db.database import Database
@@ -48,11 +50,11 @@ async def in_public(caller: Caller, path: str) -> bytes:
 
 
 async def show(
-    caller: Caller, media_id: str, visibility: media_pb2.Media.Visibility
+    caller: Caller, media_id: str, visibility: "media_pb2.Media.Visibility.ValueType"
 ) -> media_pb2.Media:
     media = media_pb2.Media(media_id=media_id, visibility=visibility)
     request = media_service_pb2.UpdateMediaRequest(
-        media=media, update_mask={"paths": ["visibility"]}
+        media=media, update_mask=FieldMask(paths=["visibility"])
     )
     return await caller.call(caller.media.UpdateMedia, request)
 
@@ -509,7 +511,7 @@ async def test_audio_that_begins_later_stays_later_in_a_transport_stream(
         loud = [
             frame.time
             for frame in container.decode(audio=0)
-            if abs(frame.to_ndarray()).max() > 0.01
+            if np.abs(frame.to_ndarray()).max() > 0.01
         ]
     assert loud[0] == pytest.approx(2, abs=0.06)
 

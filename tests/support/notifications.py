@@ -3,19 +3,20 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Generic
 
 from media_service.db.database import Database
-from media_service.db.events import E, Event, MediaChanged
+from media_service.db.events import E, MediaChanged
 
 
-class Heard:
+class Heard(Generic[E]):
     """Events, in the order in which they came."""
 
     def __init__(self, database: Database) -> None:
-        self.events: list[Event] = []
+        self.events: list[E] = []
         self._database = database
 
-    async def all(self) -> list[Event]:
+    async def all(self) -> list[E]:
         """What came before an event that is emitted now."""
         end = asyncio.Event()
         with self._database.listen(MediaChanged, "end", lambda _: end.set()):
@@ -27,7 +28,7 @@ class Heard:
 
 
 @contextmanager
-def heard(database: Database, kind: type[E], key: str) -> Iterator[Heard]:
-    found = Heard(database)
+def heard(database: Database, kind: type[E], key: str) -> Iterator[Heard[E]]:
+    found: Heard[E] = Heard(database)
     with database.listen(kind, key, found.events.append):
         yield found
