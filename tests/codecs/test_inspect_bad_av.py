@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from media_service.codecs.inspect.av import DEMUXERS, inspect_audio, inspect_video
+from media_service.codecs.demuxers import DEMUXERS
+from media_service.codecs.inspect.av import inspect_audio, inspect_video
 from media_service.codecs.inspector import Inspector
 from media_service.errors import InvalidArgument, MediaError, Reason
 from tests.support.media.format_files import (

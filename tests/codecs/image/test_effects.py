@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import pyvips
+from numpy.typing import NDArray
 
 from tests.support.media.goldens import apart
 from tests.support.media.images import Make
@@ -32,8 +33,9 @@ def colors(image: pyvips.Image) -> list[tuple[int, ...]]:
     return [tuple(int(value) for value in pixel) for pixel in image.numpy()[0]]
 
 
-def luminance(image: pyvips.Image) -> np.ndarray:
-    return image.numpy().astype(float) @ np.array(GRAY[0])
+def luminance(image: pyvips.Image) -> NDArray[np.float64]:
+    levels: NDArray[np.float64] = image.numpy().astype(float) @ np.array(GRAY[0])
+    return levels
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def luminance(image: pyvips.Image) -> np.ndarray:
 )
 async def test_matrices_are_those_of_browsers(
     make: Make, sample: pyvips.Image, pipeline: str, matrix: list[list[float]]
-):
+) -> None:
     expected = (sample.numpy() @ np.array(matrix).T).clip(0, 255)
     difference = np.abs((await make(pipeline)).numpy() - expected)
     assert difference.max() <= 0.51
@@ -71,7 +73,7 @@ async def test_matrices_are_those_of_browsers(
         ("negate", [(255, 255, 255), (245, 155, 55), (0, 0, 0)]),
     ],
 )
-async def test_curves(make: Make, pipeline: str, expected: list[tuple[int, ...]]):
+async def test_curves(make: Make, pipeline: str, expected: list[tuple[int, ...]]) -> None:
     assert (
         colors(await make(pipeline, patches((0, 0, 0), (10, 100, 200), (255, 255, 255))))
         == expected
@@ -92,7 +94,7 @@ EFFECTS = [
 
 
 @pytest.mark.parametrize("effect", [*EFFECTS, "sharpen", "clarendon", "maven", "willow"])
-async def test_alpha_is_never_touched(make: Make, sample: pyvips.Image, effect: str):
+async def test_alpha_is_never_touched(make: Make, sample: pyvips.Image, effect: str) -> None:
     alpha = (pyvips.Image.xyz(120, 80)[0] * 2).cast("uchar")
     image = await make(effect, sample.bandjoin(alpha))
     assert apart(image[3], alpha).max() == 0
@@ -100,7 +102,7 @@ async def test_alpha_is_never_touched(make: Make, sample: pyvips.Image, effect: 
         assert apart(image[0:3], await make(effect)).max() == 0
 
 
-async def test_tint_keeps_black_white_and_every_lightness(make: Make, sample: pyvips.Image):
+async def test_tint_keeps_black_white_and_every_lightness(make: Make, sample: pyvips.Image) -> None:
     black, gray, white = colors(
         await make("tint:ff8800", patches((0,) * 3, (128,) * 3, (255,) * 3))
     )
@@ -112,13 +114,13 @@ async def test_tint_keeps_black_white_and_every_lightness(make: Make, sample: py
     assert np.abs(tinted - sample.numpy() @ share).max() <= 1.5
 
 
-async def test_a_gray_tint_gives_a_gray_image(make: Make):
+async def test_a_gray_tint_gives_a_gray_image(make: Make) -> None:
     red, green, blue = (await make("tint:808080")).bandsplit()
     assert apart(red, green).max() == apart(green, blue).max() == 0
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1, 4, 11, 12.5, 30, 80])
-async def test_a_blur_has_the_requested_standard_deviation(make: Make, sigma: float):
+async def test_a_blur_has_the_requested_standard_deviation(make: Make, sigma: float) -> None:
     # An edge becomes the integral of the Gaussian, whose slope is the Gaussian.
     width = round(sigma * 12) + 20
     edge = pyvips.Image.black(width, 40, bands=3) + 20
@@ -134,7 +136,9 @@ async def test_a_blur_has_the_requested_standard_deviation(make: Make, sigma: fl
 
 @pytest.mark.parametrize("height", [1, 3, 50, 300])
 @pytest.mark.parametrize("turned", [False, True])
-async def test_a_thin_image_is_blurred_as_far_as_a_wide_one(make: Make, height: int, turned: bool):
+async def test_a_thin_image_is_blurred_as_far_as_a_wide_one(
+    make: Make, height: int, turned: bool
+) -> None:
     """An edge that is blurred is the normal distribution: a sixth is reached one sigma before."""
     black = pyvips.Image.black(1200, height, bands=3).copy(interpretation="srgb")
     edge = black.insert(black.invert(), 1200, 0, expand=True)
@@ -145,7 +149,7 @@ async def test_a_thin_image_is_blurred_as_far_as_a_wide_one(make: Make, height: 
     assert abs(most - 1200 - 200) <= 10
 
 
-async def test_alpha_makes_nothing_darker(make: Make):
+async def test_alpha_makes_nothing_darker(make: Make) -> None:
     noise = pyvips.Image.gaussnoise(121, 81, mean=128, sigma=40, seed=1).cast("uchar")
     noise = noise.bandjoin([noise.fliphor(), noise.rot180()]).copy(interpretation="srgb")
     for effect in ("resize:60x", "resize:100x", "resize:60x81:fit=FILL"):
@@ -160,7 +164,7 @@ async def test_alpha_makes_nothing_darker(make: Make):
 
 
 @pytest.mark.parametrize("effect", ["blur:6", "blur:40", "sharpen:5:3"])
-async def test_what_cannot_be_seen_does_not_bleed(make: Make, effect: str):
+async def test_what_cannot_be_seen_does_not_bleed(make: Make, effect: str) -> None:
     # Red beside green that is fully transparent.
     red, green = [200, 20, 20, 255], [0, 255, 0, 0]
     image = (pyvips.Image.black(120, 60, bands=4) + red).cast("uchar")
@@ -172,7 +176,7 @@ async def test_what_cannot_be_seen_does_not_bleed(make: Make, effect: str):
 
 
 @pytest.mark.parametrize("effect", ["blur:5", "blur:50", "sharpen:3:2"])
-async def test_a_plain_color_is_unchanged_by_a_blur(make: Make, effect: str):
+async def test_a_plain_color_is_unchanged_by_a_blur(make: Make, effect: str) -> None:
     image = pyvips.Image.black(90, 70, bands=3).linear(1, [37, 141, 230]).cast("uchar")
     assert apart(await make(effect, image.copy(interpretation="srgb")), image).max() <= 1
 
@@ -183,13 +187,13 @@ async def test_a_plain_color_is_unchanged_by_a_blur(make: Make, effect: str):
 )
 async def test_small_and_thin_images(
     make: Make, sample: pyvips.Image, size: tuple[int, int], effect: str
-):
+) -> None:
     image = sample.resize(size[0] / 120, vscale=size[1] / 80)
     made = await make(effect, image)
     assert (made.width, made.height) == size
 
 
-async def test_sharpening_changes_edges_but_not_hues(make: Make, sample: pyvips.Image):
+async def test_sharpening_changes_edges_but_not_hues(make: Make, sample: pyvips.Image) -> None:
     sharp = await make("sharpen:1:2")
     assert luminance(sharp).std() > luminance(sample).std() * 1.05
     colourful = [np.ptp(image.numpy(), axis=2).mean() for image in (sharp, sample)]
@@ -198,7 +202,7 @@ async def test_sharpening_changes_edges_but_not_hues(make: Make, sample: pyvips.
 
 
 @pytest.mark.parametrize("effect", ["blur:2", "blur:90", "sharpen:10:2", "rise"])
-async def test_large_images_are_read_from_top_to_bottom(make: Make, effect: str):
+async def test_large_images_are_read_from_top_to_bottom(make: Make, effect: str) -> None:
     """What looks back further than lines are kept would fail, or be wrong."""
     noise = pyvips.Image.gaussnoise(500, 9000, mean=128, sigma=60, seed=7).cast("uchar")
     tall = noise.bandjoin([noise.fliphor(), noise.rot180()]).copy(interpretation="srgb")

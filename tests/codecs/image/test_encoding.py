@@ -73,7 +73,7 @@ async def test_a_format_that_cannot_be_written_is_an_error(
 
 async def test_an_image_larger_than_its_format_allows_is_refused(
     renderer: ImageRenderer, tmp_path: Path
-):
+) -> None:
     (pyvips.Image.black(16384, 4)).write_to_file(str(tmp_path / "long.png"))
     reason = await refusal(renderer, tmp_path / "long.png", "convert:WEBP")
     assert reason is Reason.PROCESSING_LIMIT_EXCEEDED

@@ -30,7 +30,7 @@ def photo(kind: str) -> pyvips.Image:
 
 @pytest.mark.parametrize("kind", ["scene", "every color"])
 @pytest.mark.parametrize("name", ELSEWHERE)
-async def test_filters_look_as_elsewhere(make: Make, name: str, kind: str):
+async def test_filters_look_as_elsewhere(make: Make, name: str, kind: str) -> None:
     image = photo(kind)
     theirs = getattr(pilgram, name)(Image.fromarray(image.numpy()))
     difference = apart(await make(name, image), pyvips.Image.new_from_array(np.asarray(theirs)))
@@ -42,7 +42,7 @@ async def test_filters_look_as_elsewhere(make: Make, name: str, kind: str):
 @pytest.mark.parametrize("name", FILTERS)
 async def test_filters_differ_from_the_original_and_from_one_another(
     make: Make, sample: pyvips.Image, name: str
-):
+) -> None:
     image = await make(name)
     assert apart(image, sample).mean() > 3
     other = FILTERS[FILTERS.index(name) - 1]
@@ -50,14 +50,16 @@ async def test_filters_differ_from_the_original_and_from_one_another(
 
 
 @pytest.mark.parametrize("name", FILTERS)
-async def test_amount_is_how_much_of_a_filter_is_seen(make: Make, sample: pyvips.Image, name: str):
+async def test_amount_is_how_much_of_a_filter_is_seen(
+    make: Make, sample: pyvips.Image, name: str
+) -> None:
     full, half = await make(name), await make(f"{name}:0.5")
     assert apart(await make(f"{name}:0"), sample).max() == 0
     between = ((sample + full) / 2).cast("uchar")
     assert apart(half, between).max() <= 1
 
 
-async def test_filters_leave_alpha_alone(make: Make, sample: pyvips.Image):
+async def test_filters_leave_alpha_alone(make: Make, sample: pyvips.Image) -> None:
     alpha = (pyvips.Image.xyz(120, 80)[0] * 2).cast("uchar")
     image = await make("sutro", sample.bandjoin(alpha))
     assert apart(image[3], alpha).max() == 0

@@ -40,15 +40,15 @@ FILTERS = fields.filters()
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-async def test_operations_look_as_they_did(make: Make, name: str):
+async def test_operations_look_as_they_did(make: Make, name: str) -> None:
     golden(name, await make(PIPELINES[name]))
 
 
 @pytest.mark.parametrize("name", FILTERS)
-async def test_filters_look_as_they_did(make: Make, name: str):
+async def test_filters_look_as_they_did(make: Make, name: str) -> None:
     golden(f"filter_{name}", await make(name))
 
 
-def test_every_golden_is_used():
+def test_every_golden_is_used() -> None:
     used = {*PIPELINES, *(f"filter_{name}" for name in FILTERS)}
     assert {path.stem for path in FOLDER.glob("*.png")} == used

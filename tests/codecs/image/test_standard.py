@@ -40,14 +40,14 @@ def decoded(text: str, width: int, height: int) -> Any:
     for y in range(height):
         for x in range(width):
             for band in range(3):
-                value = sum(
+                sample = sum(
                     color[band]
                     * math.cos(math.pi * x * (n % across) / width)
                     * math.cos(math.pi * y * (n // across) / height)
                     for n, color in enumerate(colors)
                 )
-                value = min(max(0.0, value), 1.0)
-                part = value * 12.92 if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055
+                light = min(max(0.0, sample), 1.0)
+                part = light * 12.92 if light <= 0.0031308 else 1.055 * light ** (1 / 2.4) - 0.055
                 pixels.append(round(part * 255))
     return pyvips.Image.new_from_memory(bytes(pixels), width, height, 3, "uchar")
 

@@ -105,8 +105,8 @@ def cases() -> Iterator[tuple[str, str, str]]:
             if kind in {"int", "float"}:
                 for value in out_of_range(field):
                     yield operation, written(operation, **{field.name: value}), field.name
-            if kind == "enum":
-                zero = message.fields_by_name[field.name].enum_type.values_by_number[0].name
+            if enum := fields.enum_of(field):
+                zero = enum.values_by_number[0].name
                 for value in ("NONSENSE", zero, "1", ""):
                     yield operation, written(operation, **{field.name: value}), field.name
             if kind == "bool":
@@ -119,7 +119,7 @@ ALL = [*cases(), *BY_HAND]
 @pytest.mark.parametrize(
     ("operation", "text", "parameter"), ALL, ids=[case[1][:60] for case in ALL]
 )
-def test_bad_parameters_are_refused(operation: str, text: str, parameter: str):
+def test_bad_parameters_are_refused(operation: str, text: str, parameter: str) -> None:
     """`parameter`: its name, or the message about the operation."""
     with pytest.raises(InvalidArgument) as refused:
         parse(text)
@@ -128,5 +128,5 @@ def test_bad_parameters_are_refused(operation: str, text: str, parameter: str):
     assert refused.value.message.startswith((f"{place}.{parameter} ", f"{place} {parameter}"))
 
 
-def test_every_operation_has_a_bad_parameter():
+def test_every_operation_has_a_bad_parameter() -> None:
     assert {operation for operation, _, _ in ALL} == set(fields.operations())

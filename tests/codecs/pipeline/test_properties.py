@@ -29,24 +29,26 @@ def meant(pipeline: list[Operation]) -> list[Operation]:
 
 
 @given(st.lists(OPERATIONS, max_size=4))
-def test_what_is_written_is_read_again(pipeline: list[Operation]):
+def test_what_is_written_is_read_again(pipeline: list[Operation]) -> None:
     assert meant(parse_text(canonical_text(pipeline))) == meant(pipeline)
 
 
 @given(OPERATIONS)
-def test_what_is_written_is_allowed_like_what_was_given(operation: Operation):
+def test_what_is_written_is_allowed_like_what_was_given(operation: Operation) -> None:
     assert meant(parse(canonical_text([operation]))) == meant([operation])
 
 
 @given(st.lists(OPERATIONS, max_size=4))
-def test_a_pipeline_has_one_text(pipeline: list[Operation]):
+def test_a_pipeline_has_one_text(pipeline: list[Operation]) -> None:
     text = canonical_text(pipeline)
     assert canonical_text(parse_text(text)) == text
     assert canonical_text(meant(pipeline)) == text
 
 
 @given(st.lists(OPERATIONS, min_size=1, max_size=3), SPACES, SPACES)
-def test_spaces_around_commas_mean_nothing(pipeline: list[Operation], before: str, after: str):
+def test_spaces_around_commas_mean_nothing(
+    pipeline: list[Operation], before: str, after: str
+) -> None:
     spaced = f"{before},{after}".join(canonical_text([operation]) for operation in pipeline)
     assert canonical_text(parse_text(spaced)) == canonical_text(pipeline)
 
@@ -59,7 +61,7 @@ def test_spaces_around_commas_mean_nothing(pipeline: list[Operation], before: st
         max_size=12,
     ).map("".join)
 )
-def test_whatever_is_written_is_read_or_refused(text: str):
+def test_whatever_is_written_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(InvalidArgument):
         pipeline = parse(text)
         assert canonical_text(parse(canonical_text(pipeline))) == canonical_text(pipeline)

@@ -4,7 +4,7 @@ import pytest
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.pipeline import operation_fields as fields
-from media_service.codecs.pipeline.catalogue import catalogue
+from media_service.codecs.pipeline.catalogue import OperationManual, catalogue
 from media_service.codecs.pipeline.text_form import canonical_text, copy_of, parse_text
 from media_service.codecs.pipeline.validation import parse, validate
 from media_service.errors import InvalidArgument
@@ -73,7 +73,7 @@ def refusal(text: str) -> str:
         ("  ", ""),
     ],
 )
-def test_what_people_write(written: str, stands_for: str):
+def test_what_people_write(written: str, stands_for: str) -> None:
     assert canonical_text(parse(written)) == stands_for
 
 
@@ -118,40 +118,40 @@ def test_what_people_write(written: str, stands_for: str):
         ("text:" + "x" * 4000, "must have at most 4000 characters"),
     ],
 )
-def test_the_error_says_what_is_wrong(written: str, what_is_wrong: str):
+def test_the_error_says_what_is_wrong(written: str, what_is_wrong: str) -> None:
     assert what_is_wrong in refusal(written)
 
 
-def test_operations_that_came_as_messages_are_counted_too():
+def test_operations_that_came_as_messages_are_counted_too() -> None:
     with pytest.raises(InvalidArgument, match="must have at most 32 operations"):
         validate([Operation(negate=Operation.Negate())] * 33)
 
 
-def test_an_operation_that_says_nothing_is_refused():
+def test_an_operation_that_says_nothing_is_refused() -> None:
     with pytest.raises(InvalidArgument, match=r"ops\[0\]"):
         validate([Operation()])
 
 
-def test_what_was_checked_as_messages_is_read_however_long_its_text():
+def test_what_was_checked_as_messages_is_read_however_long_its_text() -> None:
     pipeline = [Operation(text=Operation.Text(text=", " * 250))] * 32
     validate(pipeline)
     assert parse_text(canonical_text(pipeline)) == pipeline
 
 
-def test_a_caller_may_change_what_it_was_given():
+def test_a_caller_may_change_what_it_was_given() -> None:
     parse("blur:7")[0].blur.sigma = 1
     assert parse("blur:7")[0].blur.sigma == 7
 
 
 @pytest.mark.parametrize("manual", catalogue(), ids=lambda manual: manual.name)
-def test_every_operation_has_a_manual_whose_example_works(manual):
+def test_every_operation_has_a_manual_whose_example_works(manual: OperationManual) -> None:
     [operation] = parse(manual.example)
     assert fields.unpack(operation)[0] == manual.name
     assert manual.description.endswith(".")
 
 
 @pytest.mark.parametrize("manual", catalogue(), ids=lambda manual: manual.name)
-def test_every_documented_bound_is_allowed(manual):
+def test_every_documented_bound_is_allowed(manual: OperationManual) -> None:
     [operation] = parse(manual.example)
     name, _ = fields.unpack(operation)
     for parameter in manual.parameters:
@@ -171,7 +171,7 @@ def test_every_documented_bound_is_allowed(manual):
             validate([tried])
 
 
-def test_every_number_has_its_bounds():
+def test_every_number_has_its_bounds() -> None:
     for manual in catalogue():
         for parameter in manual.parameters:
             if parameter.kind in {"int", "float"}:
@@ -180,6 +180,6 @@ def test_every_number_has_its_bounds():
 
 
 @pytest.mark.parametrize("manual", catalogue(), ids=lambda manual: manual.name)
-def test_every_default_is_allowed(manual):
+def test_every_default_is_allowed(manual: OperationManual) -> None:
     [operation] = parse(manual.example)
     validate([fields.with_defaults(operation)])
