@@ -1,6 +1,6 @@
-"""A generated image: sky, skin, grass and colours, for the manual and for tests.
+"""A generated image: sky, skin, grass and colors, for the manual and for tests.
 
-It is computed, so it is the same everywhere and nobody's property.
+It is computed, so it is the same everywhere and free of copyright.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ SUPERSAMPLED = 3
 
 
 def scene(width: int, height: int) -> pyvips.Image:
-    """Two people before hills at the end of a day, and a row of coloured balls."""
+    """Two people in front of hills at sunset, and a row of colored balls."""
     y, x = np.mgrid[0 : height * SUPERSAMPLED, 0 : width * SUPERSAMPLED] + 0.5
     x, y = x / (width * SUPERSAMPLED) * 1.5, y / (height * SUPERSAMPLED)  # 1.5 × 1
     image = sky(x, y)

@@ -43,7 +43,7 @@ TRUSTED_TYPES = {"image/jpeg", "image/png", "image/webp"}
 TASKS_AFTER_UNTRUSTED = 50
 SCRATCH = "media-render-"
 BLURHASH = re.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")
-COLOR = re.compile("#[0-9a-f]{6}")
+COLOR = re.compile("[0-9a-f]{6}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,4 +91,4 @@ def of(media: Media, rendered: ThumbnailSet) -> Thumbnails:
 
 
 def placeholder_of(rendered: ThumbnailSet) -> Placeholder:
-    return Placeholder(rendered.blurhash, rendered.dominant_color.removeprefix("#"))
+    return Placeholder(rendered.blurhash, rendered.dominant_color)

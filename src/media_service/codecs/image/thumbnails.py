@@ -67,7 +67,8 @@ def within(size: Size, side: int) -> Size:
 
 
 def dominant_color(image: Image) -> str:
-    """The average of the most frequent group of similar colors, among visible pixels."""
+    """The average of the most frequent group of similar colors, among visible pixels, as
+    `rrggbb`."""
     data, bands = bytes(image.write_to_memory()), image.bands
     groups: defaultdict[tuple[int, ...], list[bytes]] = defaultdict(list)
     for start in range(0, len(data), bands):
@@ -75,8 +76,6 @@ def dominant_color(image: Image) -> str:
         if bands == 3 or pixel[3] >= 128:
             groups[tuple(value // COLOR_INTERVAL for value in pixel[:3])].append(pixel)
     if not groups:
-        return "#ffffff"
+        return "ffffff"
     largest = max(groups.values(), key=len)
-    return "#" + "".join(
-        f"{round(sum(p[n] for p in largest) / len(largest)):02x}" for n in range(3)
-    )
+    return "".join(f"{round(sum(p[n] for p in largest) / len(largest)):02x}" for n in range(3))
