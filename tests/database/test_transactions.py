@@ -168,7 +168,7 @@ async def test_the_discard_of_an_upload_that_a_worker_gives_up_wakes_workers(
     assert not isinstance(created, MediaError)
     upload_id = created.upload.upload_id
     async with on_disk.database.transaction() as tx:
-        await upload_queries.begin_verifying(tx, upload_id, Checksums())
+        await upload_queries.begin_verifying(tx, upload_id, Checksums(), 0, 1)
         await tx.enqueue(NewJob(JobKind.FINISH, upload_id))
     claim = await on_disk.claim(JobKind.FINISH)
     with (

@@ -68,7 +68,9 @@ async def test_a_blob_that_is_joined_and_not_yet_in_the_catalogue_is_kept(
         upload = await queries.get(db, upload_id)
         parts = await queries.parts(db, upload_id)
         assert upload is not None
-        await queries.begin_verifying(db, upload_id, Checksums())
+        await queries.begin_verifying(
+            db, upload_id, Checksums(), upload.committed_size, upload.next_part
+        )
     key = service.store.key(upload.blob_id)
     await service.driver.complete(key, upload.store_session, [part.in_store for part in parts])
     assert await service.reconcile(repair=True) == []

@@ -23,7 +23,7 @@ async def test_a_piece_is_kept_until_its_blob_is_whole(service: Service) -> None
     await service.driver.put(piece, b"a piece")
     assert await service.reconcile(repair=True) == []
     async with service.database.connection() as db:
-        await queries.begin_verifying(db, upload_id, Checksums())
+        await queries.begin_verifying(db, upload_id, Checksums(), 0, 1)
     assert await service.reconcile(repair=True) == []
     assert await service.driver.stat(piece)
     await service.execute("update uploads set state = 'ACTIVE'")

@@ -33,7 +33,8 @@ class Held:
         await self.call.write(Message(offset=len(DATA) // 2, data=DATA[len(DATA) // 2 :]))
         await self.call.write(Message(offset=len(DATA), finish=True))
         await self.call.done_writing()
-        return await self.call
+        done: Upload = await self.call
+        return done
 
 
 async def hold(caller: Caller) -> Held:
@@ -43,7 +44,7 @@ async def hold(caller: Caller) -> Held:
     first.spec.filename = "video.mp4"
     await call.write(first)
     told = dict(await call.initial_metadata())
-    return Held(call, told["x-upload-id"])
+    return Held(call, str(told["x-upload-id"]))
 
 
 @pytest.fixture

@@ -2,10 +2,11 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from crc32c import crc32c as crc32c_of
-from mediaservice.v1 import upload_pb2
+from mediaservice.v1 import media_pb2, upload_pb2
 
 from media_service.ids import new_id
 from media_service_client import AsyncClient, Client, MediaServiceError
@@ -26,7 +27,7 @@ def data() -> bytes:
     return video_bytes(SIZE)
 
 
-async def store(kind: str, service: Running, *arguments: object, **options: object) -> object:
+async def store(kind: str, service: Running, *arguments: Any, **options: Any) -> media_pb2.Media:
     if kind == "async":
         async with AsyncClient(service.address, token=token("ann")) as client:
             return await client.upload(*arguments, **options)

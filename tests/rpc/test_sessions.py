@@ -7,7 +7,7 @@ import grpc
 import pytest
 from crc32c import crc32c as crc32c_of
 from google.rpc import error_details_pb2
-from mediaservice.v1 import media_service_pb2, upload_service_pb2
+from mediaservice.v1 import media_service_pb2, upload_pb2, upload_service_pb2
 
 from media_service.db.database import Database
 from media_service.uploads.periodic_tasks import expire_uploads
@@ -16,6 +16,7 @@ from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.rpc.sessions import Upload, abort, complete, write
 from tests.support.rpc.streams_of_writes import MIB, chunks
 
+Spec = upload_pb2.UploadSpec
 Result = upload_service_pb2.BatchCreateUploadsResponse.Result
 
 
@@ -38,7 +39,7 @@ async def test_the_id_of_an_upload_is_not_the_id_of_its_media(ann: Caller) -> No
     assert (await refused(ann.get_upload(upload.media_id))).reason == "UPLOAD_NOT_FOUND"
 
 
-async def batch(caller: Caller, *specs: Upload, atomic: bool = False) -> list[Result]:
+async def batch(caller: Caller, *specs: Spec, atomic: bool = False) -> list[Result]:
     requests = [upload_service_pb2.CreateUploadRequest(spec=spec) for spec in specs]
     request = upload_service_pb2.BatchCreateUploadsRequest(requests=requests, atomic=atomic)
     return list((await caller.call(caller.uploads.BatchCreateUploads, request)).results)
@@ -50,7 +51,8 @@ async def listed(caller: Caller) -> list[str]:
     return [upload.upload_id for upload in found.uploads]
 
 
-GOOD, BAD = {"filename": "new.jpg"}, {"content_type": "text/html"}
+GOOD = Spec(filename="new.jpg")
+BAD = Spec(content_type="text/html")
 
 
 async def test_a_batch_has_one_result_for_each_request_in_order(ann: Caller) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
+import grpc
 import httpx
 import pytest
 from aiohttp import web
@@ -206,8 +207,9 @@ async def test_who_leaves_while_a_session_is_begun_leaves_none_that_nobody_knows
 
         network.fault = begin
         if way == "stream":
-            call = caller.uploads.WriteUpload(metadata=caller.metadata)
-            await call.write(messages(upload_id, data, PART)[0])
+            writing = caller.uploads.WriteUpload(metadata=caller.metadata)
+            await writing.write(messages(upload_id, data, PART)[0])
+            call: grpc.aio.Call = writing
         else:
             request = upload_service_pb2.SignUploadRequest(upload_id=upload_id)
             request.parts.append(named(2, data[PART:]))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 # Lower it when a module leaves the list.
-MOST_MODULES = 24
+MOST_MODULES = 19
 
 
 def untyped() -> list[str]:

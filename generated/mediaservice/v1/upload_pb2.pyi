@@ -216,7 +216,9 @@ class Upload(_message.Message):
     is FINISHED.
     """
     committed_size_bytes: _builtins.int
-    """How many bytes from the start are durable. Never decreases. A stream continues exactly here."""
+    """How many bytes from the start are durable and final. Never decreases. A stream continues exactly here. A part that
+    can still be replaced counts when the upload completes, and so do the parts after it.
+    """
     min_append_size_bytes: _builtins.int
     """The least bytes that an append needs unless it completes the upload (APPEND_TOO_SMALL), and that a part needs
     unless it is the last (PART_TOO_SMALL). 0 on local disk, 5 MiB on S3.
@@ -283,7 +285,7 @@ Global___Upload: _TypeAlias = Upload  # noqa: Y015
 @_typing.final
 class Part(_message.Message):
     """One numbered piece of an upload. Parts lie one after the other in the order of their numbers, without a gap
-    from the first on. Once accepted, a part is final.
+    from the first on. A part that was put by PutPart, or by a URL that was signed with its size and CRC32C, is final.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -291,22 +293,26 @@ class Part(_message.Message):
     PART_NUMBER_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     CRC32C_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     part_number: _builtins.int
     """1 to 10 000."""
     size_bytes: _builtins.int
     """The size, if known."""
     crc32c: _builtins.int
     """CRC32C (Castagnoli) of its bytes, if known."""
+    etag: _builtins.str
+    """Opaque; changes when the part's bytes change. Set on parts that are stored. SignUpload ignores it."""
     def __init__(
         self,
         *,
         part_number: _builtins.int = ...,
         size_bytes: _builtins.int | None = ...,
         crc32c: _builtins.int | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c", "_size_bytes", b"_size_bytes", "crc32c", b"crc32c", "size_bytes", b"size_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c", "_size_bytes", b"_size_bytes", "crc32c", b"crc32c", "part_number", b"part_number", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c", "_size_bytes", b"_size_bytes", "crc32c", b"crc32c", "etag", b"etag", "part_number", b"part_number", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__crc32c: _TypeAlias = _typing.Literal["crc32c"]  # noqa: Y015
     _WhichOneofArgType__crc32c: _TypeAlias = _typing.Literal["_crc32c", b"_crc32c"]  # noqa: Y015

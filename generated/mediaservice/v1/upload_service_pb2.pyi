@@ -347,8 +347,8 @@ class ListPartsResponse(_message.Message):
 
     @_builtins.property
     def claimed(self) -> _containers.RepeatedCompositeFieldContainer[_upload_pb2.Part]:
-        """Parts that have not arrived, although their bytes are already decided: by a signed URL, or by a PutPart that
-        did not end. They count towards the page size.
+        """Parts that have not arrived, although their bytes are already decided: by a URL that was signed with size and
+        CRC32C, or by a PUT that did not end. They count towards the page size.
         """
 
     def __init__(
@@ -379,8 +379,8 @@ class SignUploadRequest(_message.Message):
     """UUID of the upload."""
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[_upload_pb2.Part]:
-        """The parts to sign, each with its size and CRC32C. Empty: the whole file as one part, with the size and CRC32C
-        that the upload declared.
+        """The parts to sign, each with its size and CRC32C if they are known. Empty: the whole file as one part, with the
+        size and CRC32C that the upload declared.
         """
 
     @_builtins.property
@@ -667,7 +667,7 @@ class CompleteUploadRequest(_message.Message):
 
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[_upload_pb2.Part]:
-        """The parts as the caller knows them; size and CRC32C are compared if set. Empty: all stored parts, if there is no
+        """The parts as the caller knows them; size, CRC32C and etag are compared if set. Empty: all stored parts, if there is no
         gap between them.
         """
 

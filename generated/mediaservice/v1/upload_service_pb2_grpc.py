@@ -281,8 +281,14 @@ class UploadServiceServicer(object):
         A URL leads to the object store if the store can accept the part, otherwise to this service. Send the bytes with
         exactly the returned `headers`, then call CompleteUpload.
 
-        The size and the CRC32C of each part are bound to its URL: other bytes are refused, and so is another URL for
-        the same number with other bytes (PART_CONFLICT). A URL stops working at its `expire_time`, when its upload
+        A URL is bound to what the request states about its part. If it states size and CRC32C, the bytes are decided:
+        others are refused, and so is another URL for the same number with other bytes (PART_CONFLICT). If it does not, the
+        URL leads to this service, and its part is replaceable: putting other bytes replaces it until the upload completes.
+        The last PUT that succeeded counts. A replaceable part is stored, but not part of `committed_size_bytes`, and no
+        stream continues after it (PARTS_OUTSTANDING). On S3, a number gives its bytes up when those that replace them have
+        arrived, and becomes final if storing these failed halfway: then only the same bytes are accepted.
+
+        A URL stops working at its `expire_time`, when its upload
         ends, and when a stream continues the upload before the part has arrived. CRC32C detects damage, not forgery:
         if the sender is not trusted, declare the SHA-256 of the upload.
 
@@ -299,11 +305,12 @@ class UploadServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PutSigned(self, request_iterator, context):
-        """Stores the part that a URL of SignUpload was signed for.
+        """Stores the part that a URL of SignUpload was signed for, or replaces it if the URL allows that.
 
         Public: the token in the path is the permission. Errors: LINK_INVALID (the URL was not signed here or has
-        expired, or its upload has ended), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY, INVALID_HEADER,
-        STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
+        expired, or its upload has ended), PART_CONFLICT (the number has other bytes, which are final), PART_TOO_SMALL,
+        CHUNK_TOO_LARGE, CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY, INVALID_HEADER, FILE_EMPTY, FILE_TOO_LARGE,
+        STREAM_TOO_SLOW, SUPERSEDED, SERVER_BUSY. Safe to retry.
 
         Example:
 

@@ -159,8 +159,14 @@ class UploadServiceStub:
     A URL leads to the object store if the store can accept the part, otherwise to this service. Send the bytes with
     exactly the returned `headers`, then call CompleteUpload.
 
-    The size and the CRC32C of each part are bound to its URL: other bytes are refused, and so is another URL for
-    the same number with other bytes (PART_CONFLICT). A URL stops working at its `expire_time`, when its upload
+    A URL is bound to what the request states about its part. If it states size and CRC32C, the bytes are decided:
+    others are refused, and so is another URL for the same number with other bytes (PART_CONFLICT). If it does not, the
+    URL leads to this service, and its part is replaceable: putting other bytes replaces it until the upload completes.
+    The last PUT that succeeded counts. A replaceable part is stored, but not part of `committed_size_bytes`, and no
+    stream continues after it (PARTS_OUTSTANDING). On S3, a number gives its bytes up when those that replace them have
+    arrived, and becomes final if storing these failed halfway: then only the same bytes are accepted.
+
+    A URL stops working at its `expire_time`, when its upload
     ends, and when a stream continues the upload before the part has arrived. CRC32C detects damage, not forgery:
     if the sender is not trusted, declare the SHA-256 of the upload.
 
@@ -173,11 +179,12 @@ class UploadServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\", \\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $GRPC mediaservice.v1.UploadService/SignUpload
     """
     PutSigned: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.PutSignedRequest, _upload_pb2.Part]
-    """Stores the part that a URL of SignUpload was signed for.
+    """Stores the part that a URL of SignUpload was signed for, or replaces it if the URL allows that.
 
     Public: the token in the path is the permission. Errors: LINK_INVALID (the URL was not signed here or has
-    expired, or its upload has ended), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY, INVALID_HEADER,
-    STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
+    expired, or its upload has ended), PART_CONFLICT (the number has other bytes, which are final), PART_TOO_SMALL,
+    CHUNK_TOO_LARGE, CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY, INVALID_HEADER, FILE_EMPTY, FILE_TOO_LARGE,
+    STREAM_TOO_SLOW, SUPERSEDED, SERVER_BUSY. Safe to retry.
 
     Example:
 
@@ -400,8 +407,14 @@ class UploadServiceAsyncStub(UploadServiceStub):
     A URL leads to the object store if the store can accept the part, otherwise to this service. Send the bytes with
     exactly the returned `headers`, then call CompleteUpload.
 
-    The size and the CRC32C of each part are bound to its URL: other bytes are refused, and so is another URL for
-    the same number with other bytes (PART_CONFLICT). A URL stops working at its `expire_time`, when its upload
+    A URL is bound to what the request states about its part. If it states size and CRC32C, the bytes are decided:
+    others are refused, and so is another URL for the same number with other bytes (PART_CONFLICT). If it does not, the
+    URL leads to this service, and its part is replaceable: putting other bytes replaces it until the upload completes.
+    The last PUT that succeeded counts. A replaceable part is stored, but not part of `committed_size_bytes`, and no
+    stream continues after it (PARTS_OUTSTANDING). On S3, a number gives its bytes up when those that replace them have
+    arrived, and becomes final if storing these failed halfway: then only the same bytes are accepted.
+
+    A URL stops working at its `expire_time`, when its upload
     ends, and when a stream continues the upload before the part has arrived. CRC32C detects damage, not forgery:
     if the sender is not trusted, declare the SHA-256 of the upload.
 
@@ -414,11 +427,12 @@ class UploadServiceAsyncStub(UploadServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\", \\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $GRPC mediaservice.v1.UploadService/SignUpload
     """
     PutSigned: _aio.StreamUnaryMultiCallable[_upload_service_pb2.PutSignedRequest, _upload_pb2.Part]  # type: ignore[assignment]
-    """Stores the part that a URL of SignUpload was signed for.
+    """Stores the part that a URL of SignUpload was signed for, or replaces it if the URL allows that.
 
     Public: the token in the path is the permission. Errors: LINK_INVALID (the URL was not signed here or has
-    expired, or its upload has ended), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY, INVALID_HEADER,
-    STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
+    expired, or its upload has ended), PART_CONFLICT (the number has other bytes, which are final), PART_TOO_SMALL,
+    CHUNK_TOO_LARGE, CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY, INVALID_HEADER, FILE_EMPTY, FILE_TOO_LARGE,
+    STREAM_TOO_SLOW, SUPERSEDED, SERVER_BUSY. Safe to retry.
 
     Example:
 
@@ -680,8 +694,14 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         A URL leads to the object store if the store can accept the part, otherwise to this service. Send the bytes with
         exactly the returned `headers`, then call CompleteUpload.
 
-        The size and the CRC32C of each part are bound to its URL: other bytes are refused, and so is another URL for
-        the same number with other bytes (PART_CONFLICT). A URL stops working at its `expire_time`, when its upload
+        A URL is bound to what the request states about its part. If it states size and CRC32C, the bytes are decided:
+        others are refused, and so is another URL for the same number with other bytes (PART_CONFLICT). If it does not, the
+        URL leads to this service, and its part is replaceable: putting other bytes replaces it until the upload completes.
+        The last PUT that succeeded counts. A replaceable part is stored, but not part of `committed_size_bytes`, and no
+        stream continues after it (PARTS_OUTSTANDING). On S3, a number gives its bytes up when those that replace them have
+        arrived, and becomes final if storing these failed halfway: then only the same bytes are accepted.
+
+        A URL stops working at its `expire_time`, when its upload
         ends, and when a stream continues the upload before the part has arrived. CRC32C detects damage, not forgery:
         if the sender is not trusted, declare the SHA-256 of the upload.
 
@@ -700,11 +720,12 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_upload_service_pb2.PutSignedRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_upload_pb2.Part, _abc.Awaitable[_upload_pb2.Part]]:
-        """Stores the part that a URL of SignUpload was signed for.
+        """Stores the part that a URL of SignUpload was signed for, or replaces it if the URL allows that.
 
         Public: the token in the path is the permission. Errors: LINK_INVALID (the URL was not signed here or has
-        expired, or its upload has ended), CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY, INVALID_HEADER,
-        STREAM_TOO_SLOW, SERVER_BUSY. Safe to retry.
+        expired, or its upload has ended), PART_CONFLICT (the number has other bytes, which are final), PART_TOO_SMALL,
+        CHUNK_TOO_LARGE, CHECKSUM_MISMATCH, SIZE_EXCEEDED, INCOMPLETE_BODY, INVALID_HEADER, FILE_EMPTY, FILE_TOO_LARGE,
+        STREAM_TOO_SLOW, SUPERSEDED, SERVER_BUSY. Safe to retry.
 
         Example:
 

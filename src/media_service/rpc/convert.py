@@ -238,13 +238,18 @@ def upload_to_message(result: UploadResult, public_urls: PublicUrls) -> upload_p
 
 
 def part_to_message(part: Part) -> upload_pb2.Part:
-    return upload_pb2.Part(part_number=part.number, size_bytes=part.size, crc32c=part.crc32c)
+    return upload_pb2.Part(
+        part_number=part.number,
+        size_bytes=part.size,
+        crc32c=part.crc32c,
+        etag=part.etag if part.stored else "",
+    )
 
 
 def listed_part_from(message: upload_pb2.Part) -> ListedPart:
     size = message.size_bytes if message.HasField("size_bytes") else None
     crc32c = message.crc32c if message.HasField("crc32c") else None
-    return ListedPart(message.part_number, size, crc32c)
+    return ListedPart(message.part_number, size, crc32c, message.etag)
 
 
 def signed_part_to_message(part: SignedPart) -> upload_service_pb2.SignedPart:

@@ -11,6 +11,8 @@ SMALL = 1024
 class BufferedPart:
     """Base of part writers that send a part in one request, with the bytes that they `take`."""
 
+    resent = False
+
     def __init__(self) -> None:
         self._buffers: list[Buffer | bytearray] = []
         self._closed = False

@@ -62,12 +62,14 @@ class ExpectedRange:
 class StoredPart:
     """A part whose first `size` bytes belong to the blob.
 
-    `sealed`: its writer has closed it, so its bytes can no longer change.
+    `sealed`: its writer has closed it, so its bytes can no longer change. `crc32c`: of these bytes,
+    which a store that knows the checksum compares.
     """
 
     name: PartName
     size: int
     sealed: bool
+    crc32c: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,11 @@ async def require_blob(driver: "Driver", key: str, size: int) -> None:
 class PartWriter(Protocol):
     """Writes one part from start to end. Not safe for concurrent calls."""
 
+    @property
+    def resent(self) -> bool:
+        """Whether the sealed part was sent more than once, so that a copy may still be on its way
+        to the store."""
+
     async def write(self, buffers: Sequence[Buffer]) -> None:
         """Appends. Nothing is durable before `sync` or `seal`."""
 
@@ -197,6 +204,10 @@ class Driver(Protocol):
     ) -> PartWriter:
         """Begins a part. The name must be new for this key. `expected`: set if the part's size is
         known; the part must then be sealed with that size."""
+
+    async def remove_part(self, key: str, session: str, name: PartName) -> None:
+        """Removes a sealed part that was opened without an expected range, if it exists. Does
+        nothing where the part that replaces it has taken its place (`PartLimits.numbered`)."""
 
     async def sign_part(
         self,

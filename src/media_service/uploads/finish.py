@@ -148,11 +148,16 @@ class Finisher:
             if epoch is not None and upload.epoch != epoch:
                 raise superseded(upload_id)
             declared = merge(upload.spec.checksums, declared)
-            check_parts(upload, await queries.parts(tx, upload_id), listed)
-            check_complete(upload.spec, upload.committed_size)
+            known = await queries.parts(tx, upload_id)
+            check_parts(upload, known, listed)
+            # Parts that could be replaced until now were not counted.
+            stored = [part for part in known if part.stored]
+            size = sum(part.size for part in stored)
+            check_complete(upload.spec, size)
             if claim:
                 await keys.settle(tx, [claim])
-            await queries.begin_verifying(tx, upload_id, declared)
+            next_part = max([upload.next_part, *(part.number + 1 for part in stored)])
+            await queries.begin_verifying(tx, upload_id, declared, size, next_part)
             read_back = declared.sha256 is not None and sha256 is None
             delay = timedelta() if read_back else TAKE_OVER
             await tx.enqueue(NewJob(JobKind.FINISH, upload_id, delay=delay))

@@ -81,14 +81,21 @@ class Part:
     sealed: bool
     stored: bool = True
     signed: bool = False
+    # Not counted yet: other bytes can take its place until the upload completes.
+    replaceable: bool = False
 
     @property
     def name(self) -> PartName:
         return PartName(self.number, self.epoch)
 
     @property
+    def etag(self) -> str:
+        """Changes with the bytes: only a writer of another epoch can replace them."""
+        return f"{self.epoch:x}-{self.size:x}-{self.crc32c:08x}"
+
+    @property
     def in_store(self) -> StoredPart:
-        return StoredPart(self.name, self.size, self.sealed)
+        return StoredPart(self.name, self.size, self.sealed, self.crc32c)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

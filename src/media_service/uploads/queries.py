@@ -206,7 +206,7 @@ async def page(
 async def parts(db: Connection, upload_id: str) -> list[Part]:
     """All parts, in their order, claimed ones too."""
     rows = await db.execute(
-        "select number, size_bytes, crc32c, epoch, sealed, stored from upload_parts"
+        "select number, size_bytes, crc32c, epoch, sealed, stored, replaceable from upload_parts"
         " where upload_id = %s order by number",
         (upload_id,),
     )
@@ -221,6 +221,7 @@ async def parts(db: Connection, upload_id: str) -> list[Part]:
             row["epoch"],
             row["sealed"],
             row["stored"],
+            replaceable=row["replaceable"],
         )
         found.append(part)
         offset += part.size
@@ -342,13 +343,16 @@ async def checkpoint(
     return await rows.fetchone() is not None
 
 
-async def begin_verifying(db: Connection, upload_id: str, checksums: Checksums) -> None:
+async def begin_verifying(
+    db: Connection, upload_id: str, checksums: Checksums, size: int, next_part: int
+) -> None:
     """ACTIVE → VERIFYING, with the checksums declared by now, and an epoch in which nobody writes.
-    The caller holds the row."""
+    All parts count now: together they have `size` bytes. The caller holds the row."""
     await db.execute(
         "update uploads set state = 'VERIFYING', epoch = epoch + 1, crc32c = coalesce(%s, crc32c),"
-        " sha256 = coalesce(%s, sha256), update_time = now() where upload_id = %s",
-        (checksums.crc32c, checksums.sha256, upload_id),
+        " sha256 = coalesce(%s, sha256), committed_size = %s, next_part = %s, update_time = now()"
+        " where upload_id = %s",
+        (checksums.crc32c, checksums.sha256, size, next_part, upload_id),
     )
 
 

@@ -38,9 +38,16 @@ async def put(
     *headers: tuple[str, str],
     size: int | None = None,
 ) -> Part:
-    """`size`: what is said of it beforehand; 0: nothing."""
+    """Stores a part. `size`: what is said of it beforehand; 0: nothing."""
     sent = pieces(upload_id, number, data, len(data) if size is None else size)
-    return await caller.call(caller.uploads.PutPart, sent, *headers)
+    return without_etag(await caller.call(caller.uploads.PutPart, sent, *headers))
+
+
+def without_etag(part: Part) -> Part:
+    """What `named` gives. A stored part has an etag."""
+    assert part.etag
+    part.ClearField("etag")
+    return part
 
 
 def named(number: int, data: bytes) -> Part:
@@ -61,7 +68,7 @@ async def listed(caller: Caller, upload_id: str, page_size: int = 0) -> list[Par
     request = upload_service_pb2.ListPartsRequest(upload_id=upload_id, page_size=page_size)
     while True:
         page = await caller.call(caller.uploads.ListParts, request)
-        found += page.parts
+        found += [without_etag(part) for part in page.parts]
         if not page.next_page_token:
             return found
         request.page_token = page.next_page_token

@@ -31,6 +31,8 @@ def open_driver(url: str) -> Driver:
 
 
 class MemoryPartWriter:
+    resent = False
+
     def __init__(self, parts: dict[PartName, bytearray], name: PartName) -> None:
         self._parts = parts
         self._name = name
@@ -96,6 +98,9 @@ class MemoryDriver(UnsignedDriver, EpochNamedParts):
             raise RuntimeError(f"part name {fresh} was used before")
         self._touched[key] = now()
         return parts
+
+    async def remove_part(self, key: str, session: str, name: PartName) -> None:
+        self._open.get(key, {}).pop(name, None)
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         size = sum(part.size for part in parts)

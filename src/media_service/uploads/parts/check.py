@@ -12,11 +12,17 @@ MOST_RANGES = 50
 
 @dataclass(frozen=True, slots=True)
 class ListedPart:
-    """A part as a caller has it; `size` or `crc32c` None: not said."""
+    """A part as a caller knows it; None or empty: not known."""
 
     number: int
     size: int | None = None
     crc32c: int | None = None
+    etag: str = ""
+
+    @property
+    def bound(self) -> bool:
+        """Whether its bytes are decided."""
+        return self.size is not None and self.crc32c is not None
 
 
 def conflict(number: int, why: str, next_part_number: int) -> AlreadyExists:
@@ -48,11 +54,16 @@ def check_number(upload: Upload, number: int, found: Part | None) -> None:
         )
 
 
-def check_claims(upload: Upload, known: Mapping[int, Part], parts: Iterable[Part]) -> None:
-    """Whether these numbers are free, or have the same bytes. Raises AlreadyExists."""
+def check_claims(
+    upload: Upload, known: Mapping[int, Part], parts: Iterable[Part], *, replacing: bool = False
+) -> None:
+    """Whether these numbers are free, have the same bytes, or, with `replacing`, may have others.
+    Raises AlreadyExists."""
     for part in parts:
         found = known.get(part.number)
         check_number(upload, part.number, found)
+        if replacing and found is not None and found.replaceable:
+            continue
         if found is not None and (found.size, found.crc32c) != (part.size, part.crc32c):
             raise other_bytes(part.number, upload.next_part)
 
@@ -79,7 +90,11 @@ def check_parts(upload: Upload, parts: Sequence[Part], listed: Sequence[ListedPa
         raise conflict(min(excess), "is here, and not listed.", upload.next_part)
     for part in listed:
         found = stored[part.number]
-        if part.size not in {None, found.size} or part.crc32c not in {None, found.crc32c}:
+        if (
+            part.size not in {None, found.size}
+            or part.crc32c not in {None, found.crc32c}
+            or part.etag not in {"", found.etag}
+        ):
             raise conflict(part.number, "has other bytes than the listed ones.", upload.next_part)
 
 
@@ -94,12 +109,17 @@ def incomplete(upload: Upload, missing: Collection[int]) -> FailedPrecondition:
 
 
 def outstanding(upload: Upload, parts: Iterable[Part]) -> FailedPrecondition:
-    """Why a stream cannot go on: parts lie behind a gap."""
+    """Why a stream cannot continue: parts lie after a gap, or are not counted yet."""
     stored = {part.number for part in parts if part.stored}
     missing = set(range(upload.next_part, max(stored, default=0))) - stored
+    why = (
+        f"Parts are stored after a gap. Send parts {ranges(missing)} first."
+        if missing
+        else "Parts are stored that can still be replaced. Send the rest as parts too."
+    )
     return FailedPrecondition(
         Reason.PARTS_OUTSTANDING,
-        f"Parts are stored behind a gap; send parts {ranges(missing)} first.",
+        why,
         missing_parts=ranges(missing),
         committed_size_bytes=upload.committed_size,
     )

@@ -69,34 +69,66 @@ class Collector:
         renamed = {part.number for part in ours}
         return {number: part for number, part in known.items() if number not in renamed}
 
+    async def claim_replacement(self, upload: Upload, part: Part) -> bool:
+        """Decides which bytes a number has while they are stored, where storing them overwrites
+        what the number had. Whether nobody else stores the same bytes at the moment. Raises as
+        `claim`."""
+        async with self._database.pipeline() as tx:
+            held = await self._held(tx, upload, [part], replacing=True)
+            found = held.known.get(part.number)
+            await part_queries.claim_replacement(tx, upload.upload_id, part)
+        return found is None or found.replaceable
+
+    async def replace(self, upload: Upload, part: Part, *, alone: bool) -> tuple[Part, Part | None]:
+        """Records a stored part in the place of an earlier one. `alone`: nothing that is still on
+        its way to the store can overwrite it; otherwise the part is final.
+
+        Returns the part as recorded, and the one that it replaced. The former may be another
+        caller's, with the same bytes. Raises as `claim`; then nothing is recorded, unless it is
+        Unavailable.
+        """
+        async with self._database.pipeline() as tx:
+            held = await self._held(tx, upload, [part], replacing=True)
+            found = held.known.get(part.number)
+            if found is not None and found.stored and not found.replaceable:
+                return found, None
+            alone &= found is None or found.replaceable or found.epoch == part.epoch
+            if alone:
+                await part_queries.put_replaceable(tx, upload.upload_id, part, self._expiry)
+            else:
+                await part_queries.confirm(tx, held.upload, [part], self._expiry)
+            tx.emit(parts_changed(held.upload))
+        recorded = replace(part, stored=True, replaceable=alone)
+        return recorded, found if found is not None and found.replaceable else None
+
     async def _check_sizes(self, db: Connection, held: Held, new: Sequence[Part]) -> None:
         upload = held.upload
-        total = held.claimed_size + sum(part.size for part in new)
+        freed = sum(held.known[part.number].size for part in new if part.number in held.known)
+        total = held.claimed_size - freed + sum(part.size for part in new)
         self._acceptance.check_end(upload.spec, total)
         least = self._store.driver.limits.min_part_size
         if not least:
             return
         # Of those before, all but the highest were large enough for others to follow.
         highest = await queries.highest_part(db, upload.upload_id)
-        sizes = [(part.number, part.size) for part in new]
-        ordered = sorted([highest, *sizes] if highest else sizes)
+        sizes = {part.number: part.size for part in new}
+        ordered = sorted(({highest[0]: highest[1]} | sizes if highest else sizes).items())
         for number, size in ordered[:-1]:
             if size < least:
                 raise part_too_small(number, least)
 
-    async def confirm(self, upload: Upload, parts: Sequence[Part]) -> list[int]:
-        """Counts parts whose bytes are durable, and claims those that were not; returns the numbers
-        of those that were not counted before. Raises as `claim`; then nothing is counted, unless it
-        is Unavailable."""
+    async def confirm(self, upload: Upload, parts: Sequence[Part]) -> dict[int, Part]:
+        """Counts parts whose bytes are durable, and claims those that were not; returns those that
+        were stored before, by number. Raises as `claim`; then nothing is counted, unless it is
+        Unavailable."""
         failpoint("part.confirm.before")
         async with self._database.pipeline() as tx:
             held = await self._held(tx, upload, parts)
-            counted = await part_queries.confirm(tx, held.upload, parts, self._expiry)
+            await part_queries.confirm(tx, held.upload, parts, self._expiry)
             tx.emit(parts_changed(held.upload))
             failpoint("part.confirm.inside")
         failpoint("part.confirm.after")
-        row = await counted.fetchone()
-        return list(row["confirmed"]) if row else []
+        return {number: part for number, part in held.known.items() if part.stored}
 
     async def collect(self, upload: Upload) -> None:
         """Looks in the store for claimed parts that came past this service, and counts them."""
@@ -134,7 +166,9 @@ class Collector:
         with self._database.listen(UploadChanged, upload.upload_id, changed):
             yield
 
-    async def _held(self, db: Connection, upload: Upload, parts: Sequence[Part]) -> Held:
+    async def _held(
+        self, db: Connection, upload: Upload, parts: Sequence[Part], *, replacing: bool = False
+    ) -> Held:
         """The upload's row, until the transaction ends, if its callers still put parts, and may put
         these."""
         held = await part_queries.hold(db, upload.upload_id, [part.number for part in parts])
@@ -142,7 +176,10 @@ class Collector:
             raise not_active(held.upload if held else upload)
         if held.upload.parts_since != upload.parts_since:
             raise superseded(upload.upload_id)
-        check_claims(held.upload, held.known, parts)
-        if new := held.new(parts):
+        check_claims(held.upload, held.known, parts, replacing=replacing)
+        new = held.new(parts)
+        if replacing:
+            new += [p for p in parts if (found := held.known.get(p.number)) and found.replaceable]
+        if new:
             await self._check_sizes(db, held, new)
         return held

@@ -7,12 +7,13 @@ from typing import Any
 
 from psycopg.sql import SQL
 
-from media_service.db.transaction import Connection, Rows
+from media_service.db.transaction import Connection
 from media_service.uploads.model import Part, Upload
 from media_service.uploads.queries import COLUMNS, record
 
 SELECT = """
-    select number, size_bytes, crc32c, epoch, sealed, stored, signed from upload_parts
+    select number, size_bytes, crc32c, epoch, sealed, stored, signed, replaceable
+    from upload_parts
 """
 
 
@@ -40,6 +41,7 @@ def part_of(row: Mapping[str, Any]) -> Part:
         row["sealed"],
         row["stored"],
         row["signed"],
+        row["replaceable"],
     )
 
 
@@ -157,11 +159,10 @@ async def prolong(db: Connection, upload_id: str, lifetime: timedelta) -> None:
     )
 
 
-async def confirm(db: Connection, upload: Upload, parts: Sequence[Part], expiry: timedelta) -> Rows:
-    """Parts are stored now, under these names, whether they were claimed before or not. One row,
-    whose `confirmed` are the numbers of those that were not stored before. The caller holds the
-    upload's row."""
-    return await db.execute(
+async def confirm(db: Connection, upload: Upload, parts: Sequence[Part], expiry: timedelta) -> None:
+    """Parts are stored now, under these names, whether they were claimed before or not. The caller
+    holds the upload's row."""
+    await db.execute(
         """
         with counted as (
             insert into upload_parts (upload_id, number, size_bytes, crc32c, epoch, sealed)
@@ -176,7 +177,8 @@ async def confirm(db: Connection, upload: Upload, parts: Sequence[Part], expiry:
             select number, size_bytes from counted
             union all  -- as it was before this statement, so without those
             select number, size_bytes from upload_parts
-            where upload_id = %(upload_id)s and stored and number > %(next_part)s
+            where upload_id = %(upload_id)s and stored and not replaceable
+              and number > %(next_part)s
         ), following as (
             select number, size_bytes, number - row_number() over (order by number) as run
             from here
@@ -192,7 +194,6 @@ async def confirm(db: Connection, upload: Upload, parts: Sequence[Part], expiry:
             expire_time = greatest(expire_time, now() + %(expiry)s)  -- URLs may last longer
         from joined
         where upload_id = %(upload_id)s
-        returning array(select number from counted) as confirmed
         """,
         {
             "upload_id": upload.upload_id,
@@ -203,6 +204,45 @@ async def confirm(db: Connection, upload: Upload, parts: Sequence[Part], expiry:
             "next_part": upload.next_part,
             "expiry": expiry,
         },
+    )
+
+
+async def claim_replacement(db: Connection, upload_id: str, part: Part) -> None:
+    """Decides the bytes of a number that has none, or has some that can be replaced. Another caller
+    who stores the same bytes at the moment learns by the epoch that it is no longer alone. The
+    caller holds the upload's row."""
+    await db.execute(
+        """
+        insert into upload_parts as p
+            (upload_id, number, size_bytes, crc32c, epoch, sealed, stored)
+        values (%s, %s, %s, %s, %s, true, false)
+        on conflict (upload_id, number) do update
+        set size_bytes = excluded.size_bytes, crc32c = excluded.crc32c, epoch = excluded.epoch,
+            stored = false, replaceable = false
+        where p.replaceable or not (p.stored or p.signed)
+        """,
+        (upload_id, part.number, part.size, part.crc32c, part.epoch),
+    )
+
+
+async def put_replaceable(db: Connection, upload_id: str, part: Part, expiry: timedelta) -> None:
+    """A part is stored now, in the place of an earlier one. It is not counted. The caller holds the
+    upload's row."""
+    await db.execute(
+        """
+        insert into upload_parts
+            (upload_id, number, size_bytes, crc32c, epoch, sealed, stored, replaceable)
+        values (%s, %s, %s, %s, %s, true, true, true)
+        on conflict (upload_id, number) do update
+        set size_bytes = excluded.size_bytes, crc32c = excluded.crc32c, epoch = excluded.epoch,
+            stored = true, replaceable = true
+        """,
+        (upload_id, part.number, part.size, part.crc32c, part.epoch),
+    )
+    await db.execute(
+        "update uploads set update_time = now(), expire_time = greatest(expire_time, now() + %s)"
+        " where upload_id = %s",
+        (expiry, upload_id),
     )
 
 

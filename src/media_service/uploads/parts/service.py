@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -100,28 +101,40 @@ class PartService:
         """Stores the part a link was made for; idempotent. Raises PermissionDenied (LINK_INVALID)
         if the link, its upload, or its claim to the part is no good any more."""
         signed = self._links.open(PUT, token)
+        link = ListedPart(signed["n"], signed.get("s"), signed.get("c"))
         with self._running.place() as place:
-            upload, part = await self._claimed(signed)
-            stream = PartStream(part.size, size_exceeded(size_bytes=part.size), self._timeout)
+            upload, found = await self._linked(signed, link)
+            limit = self._most(upload)
+            excess = self._excess(upload, limit)
+            if link.size is not None:
+                limit, excess = link.size, size_exceeded(size_bytes=link.size)
+            stream = PartStream(limit, excess, self._timeout)
             with self._collector.fenced(stream, upload):
-                storing = self._store_part(
-                    stream, upload, part.number, part.size, part, of_claim=True
+                storing = (
+                    self._store_part(stream, upload, link.number, link.size, found, link)
+                    if link.bound or (found is not None and not found.replaceable)
+                    else self._store_replaceable(stream, upload, link)
                 )
                 return await self._running.take_in(place, stream, storing, chunks)
 
-    async def _claimed(self, signed: Mapping[str, Any]) -> tuple[Upload, Part]:
+    async def _linked(
+        self, signed: Mapping[str, Any], link: ListedPart
+    ) -> tuple[Upload, Part | None]:
         """What a link is for, if that still holds."""
-        number, size, crc32c = signed["n"], signed["s"], signed["c"]
         async with self._database.connection() as db:
-            upload, part = await part_queries.find(db, signed["u"], number)
-        if (
-            upload is None
-            or upload.state is not UploadState.ACTIVE
-            or part is None
-            or not part.sealed
-            or (upload.parts_since is None and not part.stored)
-            or (part.size, part.crc32c) != (size, crc32c)
-        ):
+            upload, part = await part_queries.find(db, signed["u"], link.number)
+        if upload is None or upload.state is not UploadState.ACTIVE:
+            raise invalid()
+        if link.bound:
+            holds = (
+                part is not None
+                and part.sealed
+                and (upload.parts_since is not None or part.stored)
+                and (part.size, part.crc32c) == (link.size, link.crc32c)
+            )
+        else:  # no stream has continued the upload since it was signed
+            holds = upload.parts_since is not None and upload.parts_since == signed["p"]
+        if not holds:
             raise invalid()
         return upload, part
 
@@ -144,22 +157,30 @@ class PartService:
     ) -> list[SignedPart]:
         """Claims parts, and gives a request for each. None `wanted`: the whole file as one."""
         upload = active(await self._load(principal, Permission.UPLOADS_WRITE, upload_id))
-        named = [named_bytes(part) for part in wanted or [whole(upload)]]
+        named = list(wanted) or [whole(upload)]
         if len({part.number for part in named}) < len(named):
             raise invalid_parts("must name each part once")
+        if any(part.size == 0 for part in named):
+            raise invalid_parts("must have one byte or more")
         async with self._database.connection() as db:
             known = await part_queries.some(db, upload_id, [part.number for part in named])
         for part in named:
             check_number(upload, part.number, known.get(part.number))
         taken = await self._begin(upload)
-        parts = [claim_of(taken, part.number, part.size, part.crc32c) for part in named]
-        parts = [replace(part, signed=True) for part in parts]
+        parts = [
+            replace(claim_of(taken, part.number, part.size, part.crc32c), signed=True)
+            for part in named
+            if part.size is not None and part.crc32c is not None
+        ]
         expire = now() + lifetime
         # First what may refuse a part, then what decides its bytes for good.
         requests = await self._requests(taken, parts, lifetime, expire)
+        requests |= {
+            part.number: self._own_request(taken, part, expire) for part in named if not part.bound
+        }
         kept = await self._collector.claim(taken, parts, lifetime)
         requests |= await self._requests(taken, kept.values(), lifetime, expire)
-        return [SignedPart(part.number, requests[part.number], expire) for part in parts]
+        return [SignedPart(part.number, requests[part.number], expire) for part in named]
 
     async def _requests(
         self, upload: Upload, parts: Iterable[Part], lifetime: timedelta, expire: datetime
@@ -185,9 +206,19 @@ class PartService:
             )
             if signed is not None:
                 return signed
-        if part.size > (limit := self._most(upload)):
+        return self._own_request(upload, ListedPart(part.number, part.size, part.crc32c), expire)
+
+    def _own_request(self, upload: Upload, part: ListedPart, expire: datetime) -> SignedRequest:
+        """A request to this service, bound to what is known of the part."""
+        if part.size is not None and part.size > (limit := self._most(upload)):
             raise self._excess(upload, limit)
-        claims = {"u": upload.upload_id, "n": part.number, "s": part.size, "c": part.crc32c}
+        claims: dict[str, Any] = {"u": upload.upload_id, "n": part.number}
+        if part.size is not None:
+            claims["s"] = part.size
+        if part.crc32c is not None:
+            claims["c"] = part.crc32c
+        if not part.bound:
+            claims["p"] = upload.parts_since
         # A token counts whole seconds: rounded up, so that it is good for no less than was said.
         token = self._links.sign(PUT, claims, expire + timedelta(seconds=1))
         return SignedRequest(f"{self._rest_url}/v1/signed/{token}", {})
@@ -199,27 +230,25 @@ class PartService:
         number: int,
         size: int | None,
         found: Part | None,
-        *,
-        of_claim: bool = False,
+        link: ListedPart | None = None,
     ) -> Part:
-        """The part of a put that outlives its caller. `found`: as it was claimed or stored before;
-        `of_claim`: its bytes must be those."""
-        claimed = found if of_claim else None
+        """The part of a put that outlives its caller. `found`: as it was claimed or stored before.
+        `link`: what came by a link must be what the link is bound to."""
         check_number(upload, number, found)
         if found is not None and found.stored:
             await stream.receive(None)
-            check_claim(stream, claimed)
+            check_link(stream, link)
             if (stream.size, stream.crc32c) != (found.size, found.crc32c):
                 raise other_bytes(number, upload.next_part)
             return found
-        taken = await self._begin(upload, of_claim=of_claim)
+        taken = await self._begin(upload, of_claim=link is not None)
         name = PartName(number, taken.epoch)
         key = self._store.key(taken.blob_id)
         place = self._place(taken, number, size) if size else None
         writer = await self._store.driver.open_part(key, taken.store_session, name, place)
         try:
             await stream.receive(writer)
-            check_claim(stream, claimed)
+            check_link(stream, link)
             part = claim_of(taken, number, stream.size, stream.crc32c)
             if self._store.driver.limits.numbered:  # other bytes would take the place of these
                 await self._collector.claim(taken, [part])
@@ -229,15 +258,50 @@ class PartService:
             raise
         # No row names what is stored here before this: only signed parts are looked for.
         try:
-            counted = await self._collector.confirm(taken, [part])
+            earlier = await self._collector.confirm(taken, [part])
         except Unavailable:
             raise  # it may have been counted all the same
         except MediaError:
             await writer.discard()
             raise
-        if not counted:
+        if number in earlier:
             await writer.discard()  # another brought the same bytes, and was faster
-        return part
+        return earlier.get(number, replace(part, stored=True))
+
+    async def _store_replaceable(
+        self, stream: PartStream, upload: Upload, link: ListedPart
+    ) -> Part:
+        """As `_store_part`, for a link that is not bound to all of its bytes."""
+        driver = self._store.driver
+        taken = await self._begin(upload, of_claim=True)
+        key, name = self._store.key(taken.blob_id), PartName(link.number, taken.epoch)
+        # Without an expected range: only a part with a place of its own can be removed.
+        writer = await driver.open_part(key, taken.store_session, name)
+        alone = True
+        try:
+            await stream.receive(writer)
+            check_link(stream, link)
+            part = claim_of(taken, link.number, stream.size, stream.crc32c)
+            if driver.limits.numbered:
+                alone = await self._collector.claim_replacement(taken, part)
+            await self._seal(writer, taken)
+            alone &= not (driver.limits.numbered and writer.resent)
+        except BaseException:
+            await writer.discard()
+            raise
+        try:
+            recorded, replaced = await self._collector.replace(taken, part, alone=alone)
+        except Unavailable:
+            raise  # it may have been recorded all the same
+        except MediaError:
+            await writer.discard()
+            raise
+        if recorded.epoch != part.epoch:
+            await writer.discard()  # another brought the same bytes, and was faster
+        if replaced is not None:
+            with suppress(MediaError):  # else it goes when the upload ends
+                await driver.remove_part(key, taken.store_session, replaced.name)
+        return recorded
 
     async def _seal(self, writer: PartWriter, upload: Upload) -> None:
         try:
@@ -295,13 +359,6 @@ class PartService:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NamedBytes:
-    number: int
-    size: int
-    crc32c: int
-
-
 def active(upload: Upload) -> Upload:
     """The same, if it takes bytes. Raises FailedPrecondition (UPLOAD_NOT_ACTIVE)."""
     if upload.state is not UploadState.ACTIVE:
@@ -314,12 +371,6 @@ def claim_of(upload: Upload, number: int, size: int, crc32c: int) -> Part:
     return Part(number, 0, size, crc32c, upload.epoch, sealed=True, stored=False)
 
 
-def named_bytes(part: ListedPart) -> NamedBytes:
-    if not part.size or part.crc32c is None:
-        raise invalid_parts("need size_bytes and crc32c, which their URLs are bound to")
-    return NamedBytes(part.number, part.size, part.crc32c)
-
-
 def whole(upload: Upload) -> ListedPart:
     return ListedPart(1, upload.spec.size_bytes, upload.spec.checksums.crc32c)
 
@@ -328,13 +379,13 @@ def invalid_parts(why: str) -> InvalidArgument:
     return InvalidArgument(Reason.INVALID_FIELD, f"The parts {why}.", (("parts", why),))
 
 
-def check_claim(stream: PartStream, claimed: Part | None) -> None:
-    """Whether the bytes are those a link was made for."""
-    if claimed is None:
+def check_link(stream: PartStream, link: ListedPart | None) -> None:
+    """Whether the bytes are those that a link is bound to."""
+    if link is None:
         return
-    if stream.size != claimed.size:
+    if link.size is not None and stream.size != link.size:
         raise Unavailable(
             Reason.INCOMPLETE_BODY,
-            f"The body has {stream.size} of the {claimed.size} bytes the link is for.",
+            f"The body has {stream.size} of the {link.size} bytes that the URL was signed for.",
         )
-    check_checksums(Checksums(claimed.crc32c), Checksums(stream.crc32c))
+    check_checksums(Checksums(link.crc32c), Checksums(stream.crc32c))

@@ -182,6 +182,9 @@ class GcsDriver(EpochNamedParts):
         except MediaError:
             return  # completing or aborting the blob removes it
 
+    async def remove_part(self, key: str, session: str, name: PartName) -> None:
+        await self.bucket.delete(self._part(key, name))
+
     async def sign_part(
         self,
         key: str,

@@ -93,6 +93,8 @@ def info_of(path: Path, key: str) -> ObjectInfo | None:
 class LocalPartWriter:
     """`slot`: the slot that the file was opened for. None: the file is the part's own."""
 
+    resent = False
+
     def __init__(self, driver: "LocalDriver", path: Path, fd: int, slot: Slot | None) -> None:
         self._driver = driver
         self._path = path
@@ -270,6 +272,9 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
                 raise RuntimeError(f"part name {name} was used before") from None
 
         return await self.run(create_again)
+
+    async def remove_part(self, key: str, session: str, name: PartName) -> None:
+        await self.run(self._part(key, name).unlink, missing_ok=True)
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
         await self.run(self._complete, key, parts)

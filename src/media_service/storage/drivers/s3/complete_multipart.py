@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from media_service.failpoints import failpoint
+from media_service.storage.crc32c_combine import from_base64
 from media_service.storage.driver import StoredPart, blob_missing, part_too_small
 from media_service.storage.drivers.s3.client import code_of, permanent_part_errors
 
@@ -36,6 +37,9 @@ async def join(
     for number, part in sorted((part.name.number - first + 1, part) for part in parts):
         stored = found.get(number)
         if stored is None or stored["Size"] != part.size:
+            raise blob_missing(key)
+        known = stored.get("ChecksumCRC32C")
+        if known and part.crc32c is not None and from_base64(known) != part.crc32c:
             raise blob_missing(key)
         named = {"PartNumber": number, "ETag": stored["ETag"]}
         if crc32c := stored.get("ChecksumCRC32C"):

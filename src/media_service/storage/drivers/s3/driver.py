@@ -94,7 +94,7 @@ class S3PartWriter(BufferedPart):
         self._number = number
 
     async def seal(self) -> None:
-        await self._driver.put_part(self._upload, self._number, self.take())
+        self.resent = await self._driver.put_part(self._upload, self._number, self.take())
 
     async def discard(self) -> None:
         self.drop()
@@ -250,19 +250,24 @@ class S3Driver:
             self, upload_of_part(parse_session(key, session), name.number), name.number
         )
 
-    async def put_part(self, upload: MultipartUpload, number: int, data: bytes) -> None:
-        """Stores a whole part. `number`: the part number in the blob."""
+    async def put_part(self, upload: MultipartUpload, number: int, data: bytes) -> bool:
+        """Stores a whole part. `number`: the part number in the blob. Returns whether it was sent
+        more than once."""
         client = await self._client()
         failpoint("s3.part.before")
         async with self._sending(upload.key):
             with permanent_part_errors():
-                await client.upload_part(
+                stored = await client.upload_part(
                     **self._target(upload),
                     PartNumber=upload.number(number),
                     Body=data,
                     ChecksumCRC32C=base64_of(data),
                 )
         failpoint("s3.part.after")
+        return stored["ResponseMetadata"].get("RetryAttempts", 0) > 0
+
+    async def remove_part(self, key: str, session: str, name: PartName) -> None:
+        """The part that replaces it has the same number, and so took its place."""
 
     async def sign_part(
         self,

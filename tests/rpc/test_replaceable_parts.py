@@ -1,0 +1,294 @@
+"""Parts whose size or checksum is not known when their URL is signed: they can be replaced until
+the upload completes, and whatever happens at once, what is recorded is what is stored."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+import pytest
+from crc32c import crc32c as crc32c_of
+from mediaservice.v1 import upload_pb2, upload_service_pb2
+
+from tests.support.media.small_files import video_bytes
+from tests.support.rpc.parts import Part, complete, files, listed, named, put, sign
+from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.rpc.sessions import abort, write
+from tests.support.stores.gcs_server import GCS_BUCKET, gcs_server
+from tests.support.tools import eventually
+
+MIB = 1 << 20
+Upload = upload_pb2.Upload
+PutSigned = upload_service_pb2.PutSignedRequest
+Write = upload_service_pb2.WriteUploadRequest
+# S3 takes no smaller part that another one follows.
+SIZE = 5 * MIB
+
+
+@pytest.fixture
+def gcs() -> Iterator[str]:
+    with gcs_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def on_gcs(start: Start, gcs: str) -> Caller:
+    service = await start(storage_raw_url=f"gs://{GCS_BUCKET}/a?endpoint={gcs}")
+    return await service.caller("ann")
+
+
+@pytest.fixture(params=["ann", "on_gcs", "on_s3"], ids=["disk", "gcs", "s3"])
+def caller(request: pytest.FixtureRequest) -> Caller:
+    """On each kind of store."""
+    found: Caller = request.getfixturevalue(request.param)
+    return found
+
+
+VIDEO = video_bytes(SIZE + 100)
+
+
+def content(mark: int, size: int = SIZE) -> bytes:
+    """The same for the same mark."""
+    return VIDEO[: size - 1] + bytes([mark])
+
+
+async def link(caller: Caller, upload_id: str, number: int, **known: Any) -> str:
+    """The token of a URL for one part."""
+    part = Part(part_number=number, **known)
+    (signed,) = (await sign(caller, upload_id, part)).parts
+    assert not signed.headers
+    return token_of(signed.url)
+
+
+def token_of(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/v1/signed/")
+
+
+async def put_signed(caller: Caller, token: str, data: bytes) -> Part:
+    """As anyone who has the URL."""
+
+    async def pieces() -> AsyncIterator[PutSigned]:
+        for at in range(0, len(data), MIB):
+            message = PutSigned(token=token if at == 0 else "")
+            message.body.data = data[at : at + MIB]
+            yield message
+
+    stored: Part = await caller.uploads.PutSigned(pieces())
+    return stored
+
+
+async def parts_of(caller: Caller, upload_id: str) -> Sequence[Part]:
+    request = upload_service_pb2.ListPartsRequest(upload_id=upload_id)
+    found: Sequence[Part] = (await caller.call(caller.uploads.ListParts, request)).parts
+    return found
+
+
+async def outcome(call: Any) -> Any:
+    try:
+        return await call
+    except grpc.RpcError as error:
+        return error
+
+
+async def test_a_part_of_unknown_bytes_is_replaced_until_the_upload_completes(
+    caller: Caller,
+) -> None:
+    upload_id = (await caller.create()).upload_id
+    tokens = [await link(caller, upload_id, number) for number in (1, 2)]
+    etags = set()
+    for mark in (1, 2, 3):
+        stored = await put_signed(caller, tokens[0], content(mark, SIZE + mark))
+        assert await parts_of(caller, upload_id) == [stored]
+        etags.add(stored.etag)
+    assert len(etags) == 3
+    await put_signed(caller, tokens[1], b"end")
+    wanted = content(3, SIZE + 3) + b"end"
+    assert [part.size_bytes for part in await listed(caller, upload_id)] == [SIZE + 3, 3]
+    assert (await caller.get_upload(upload_id)).committed_size_bytes == 0
+    done = await complete(caller, upload_id)
+    assert (done.state, done.committed_size_bytes) == (Upload.FINISHED, len(wanted))
+    assert done.media.checksums.crc32c == crc32c_of(wanted)
+    assert await caller.uploaded(upload_id) == wanted
+    assert (await refused(put_signed(caller, tokens[0], b"late"))).reason == "LINK_INVALID"
+    assert await caller.uploaded(upload_id) == wanted
+
+
+async def test_a_whole_file_of_unknown_bytes_is_signed(caller: Caller) -> None:
+    upload_id = (await caller.create(max_size_bytes=100)).upload_id
+    (signed,) = (await sign(caller, upload_id)).parts
+    token = token_of(signed.url)
+    told = await refused(put_signed(caller, token, content(1, 101)))
+    assert (told.reason, told.metadata["max_size_bytes"]) == ("SIZE_EXCEEDED", "100")
+    data = video_bytes(100)
+    await put_signed(caller, token, data)
+    assert (await complete(caller, upload_id)).state == Upload.FINISHED
+    assert await caller.uploaded(upload_id) == data
+
+
+async def test_a_url_is_bound_to_what_is_known(ann: Caller) -> None:
+    upload_id = (await ann.create()).upload_id
+    sized = await link(ann, upload_id, 1, size_bytes=3)
+    assert (await refused(put_signed(ann, sized, b"four"))).reason == "SIZE_EXCEEDED"
+    assert (await refused(put_signed(ann, sized, b"12"))).reason == "INCOMPLETE_BODY"
+    await put_signed(ann, sized, b"abc")
+    await put_signed(ann, sized, b"xyz")
+    summed = await link(ann, upload_id, 2, crc32c=crc32c_of(b"abc"))
+    assert (await refused(put_signed(ann, summed, b"abd"))).reason == "CHECKSUM_MISMATCH"
+    await put_signed(ann, summed, b"abc")
+    assert await listed(ann, upload_id) == [named(1, b"xyz"), named(2, b"abc")]
+    for known in ({"size_bytes": 0}, {"size_bytes": 0, "crc32c": 0}):
+        told = await refused(link(ann, upload_id, 3, **known))
+        assert told.reason == "INVALID_FIELD"
+
+
+async def test_completing_compares_etags(ann: Caller) -> None:
+    upload_id = (await ann.create()).upload_id
+    token = await link(ann, upload_id, 1)
+    first = await put_signed(ann, token, content(1, 1000))
+    second = await put_signed(ann, token, content(2, 1000))
+    for stale in (first, Part(part_number=1, etag=first.etag)):
+        told = await refused(complete(ann, upload_id, [stale]))
+        assert told.reason == "PART_CONFLICT"
+    assert (await ann.get_upload(upload_id)).state == Upload.ACTIVE
+    seen = Part(part_number=1, etag=second.etag)
+    assert (await complete(ann, upload_id, [seen])).state == Upload.FINISHED
+
+
+async def test_a_final_part_is_not_replaced(caller: Caller) -> None:
+    upload_id = (await caller.create()).upload_id
+    tokens = [await link(caller, upload_id, number) for number in (1, 2)]
+    await put(caller, upload_id, 1, content(1))
+    told = await refused(put_signed(caller, tokens[0], content(2)))
+    assert told.reason == "PART_CONFLICT"
+    await put_signed(caller, tokens[0], content(1))
+    # Nor does a final part take the place of one that only its URLs may replace.
+    await put_signed(caller, tokens[1], b"one")
+    assert (await refused(put(caller, upload_id, 2, b"two"))).reason == "PART_CONFLICT"
+    bound = Part(part_number=2, size_bytes=3, crc32c=crc32c_of(b"two"))
+    assert (await refused(sign(caller, upload_id, bound))).reason == "PART_CONFLICT"
+    assert await listed(caller, upload_id) == [named(1, content(1)), named(2, b"one")]
+    assert (await complete(caller, upload_id)).state == Upload.FINISHED
+    assert await caller.uploaded(upload_id) == content(1) + b"one"
+
+
+async def test_the_bytes_that_were_replaced_are_removed(ann: Caller, service: Running) -> None:
+    upload_id = (await ann.create()).upload_id
+    token = await link(ann, upload_id, 1)
+    for mark in range(5):
+        await put_signed(ann, token, content(mark, MIB))
+    assert len(files(service.data_dir)) == 1
+    await abort(ann, upload_id)
+    assert (await refused(put_signed(ann, token, b"late"))).reason == "LINK_INVALID"
+
+
+async def test_replacements_at_once_leave_the_bytes_of_one(caller: Caller) -> None:
+    """On S3, where storing overwrites, some of them may be refused; never all."""
+    for _ in range(4):
+        upload_id = (await caller.create()).upload_id
+        token = await link(caller, upload_id, 1)
+        rivals = [content(mark) for mark in (1, 1, 2, 3)]
+        ends = await asyncio.gather(*(outcome(put_signed(caller, token, data)) for data in rivals))
+        assert any(isinstance(end, Part) for end in ends)
+        for end in ends:
+            assert isinstance(end, Part) or end.code() == grpc.StatusCode.ALREADY_EXISTS, end
+        (part,) = await listed(caller, upload_id)
+        done = await complete(caller, upload_id)
+        assert done.state == Upload.FINISHED
+        stored = await caller.uploaded(upload_id)
+        assert stored in rivals
+        assert named(1, stored) == part
+        assert done.media.checksums.crc32c == crc32c_of(stored)
+
+
+async def test_a_replacement_and_the_completion_at_once_agree(caller: Caller) -> None:
+    for _ in range(6):
+        upload_id = (await caller.create()).upload_id
+        token = await link(caller, upload_id, 1)
+        await put_signed(caller, token, content(1))
+        replaced, done = await asyncio.gather(
+            outcome(put_signed(caller, token, content(2))), outcome(complete(caller, upload_id))
+        )
+        if not isinstance(done, Upload):  # the old bytes were given up, the new not stored yet
+            assert done.code() == grpc.StatusCode.FAILED_PRECONDITION
+            assert isinstance(replaced, Part)
+            done = await complete(caller, upload_id)
+        assert done.state == Upload.FINISHED
+        stored = await caller.uploaded(upload_id)
+        assert stored in (content(1), content(2))
+        assert done.media.checksums.crc32c == crc32c_of(stored)
+        # What was acknowledged before the completion is in the media.
+        if not isinstance(replaced, Part):
+            assert stored == content(1)
+
+
+async def test_a_stream_ends_urls_and_does_not_pass_what_they_stored(caller: Caller) -> None:
+    upload_id = (await caller.create()).upload_id
+    token = await link(caller, upload_id, 1)
+    data = content(1)
+    messages = [Write(offset=at, data=data[at : at + MIB]) for at in range(0, SIZE, MIB)]
+    messages[0].upload_id = upload_id
+    await caller.write(messages)
+    assert (await refused(put_signed(caller, token, b"late"))).reason == "LINK_INVALID"
+    token = await link(caller, upload_id, 2)
+    await put_signed(caller, token, content(3))
+    told = await refused(write(caller, upload_id, b"more", offset=SIZE))
+    assert told.reason == "PARTS_OUTSTANDING"
+    await put_signed(caller, token, content(4))
+    assert (await complete(caller, upload_id)).state == Upload.FINISHED
+    assert await caller.uploaded(upload_id) == content(1) + content(4)
+
+
+async def test_a_replacement_that_comes_while_a_stream_begins_is_stored_or_refused(
+    ann: Caller,
+) -> None:
+    for _ in range(8):
+        upload_id = (await ann.create()).upload_id
+        token = await link(ann, upload_id, 1)
+        replaced, written = await asyncio.gather(
+            outcome(put_signed(ann, token, content(1, MIB))),
+            outcome(ann.write([Write(upload_id=upload_id, data=content(2, MIB))])),
+        )
+        stored = await listed(ann, upload_id)
+        acknowledged = [content(1, MIB)] if isinstance(replaced, Part) else []
+        acknowledged += [content(2, MIB)] if isinstance(written, Upload) else []
+        assert len(acknowledged) == 1
+        assert stored == [named(1, acknowledged[0])]
+
+
+async def test_a_body_that_breaks_off_replaces_nothing(ann: Caller, service: Running) -> None:
+    upload_id = (await ann.create()).upload_id
+    token = await link(ann, upload_id, 1)
+    first = await put_signed(ann, token, content(1, 1000))
+
+    async def endless() -> AsyncIterator[PutSigned]:
+        message = PutSigned(token=token)
+        message.body.data = b"a" * 1000
+        yield message
+        await asyncio.Event().wait()
+
+    before = len(files(service.data_dir))
+    putting = asyncio.create_task(outcome(ann.uploads.PutSigned(endless())))
+    await asyncio.to_thread(eventually, lambda: len(files(service.data_dir)) > before)
+    putting.cancel()
+    await asyncio.to_thread(eventually, lambda: len(files(service.data_dir)) == before)
+    assert await parts_of(ann, upload_id) == [first]
+    assert (await complete(ann, upload_id)).state == Upload.FINISHED
+    assert await ann.uploaded(upload_id) == content(1, 1000)
+
+
+async def test_a_part_between_final_ones_is_counted_at_the_end(caller: Caller) -> None:
+    upload_id = (await caller.create(size_bytes=3 * SIZE)).upload_id
+    token = await link(caller, upload_id, 2)
+    await put(caller, upload_id, 3, content(3))
+    await put_signed(caller, token, content(9))
+    await put(caller, upload_id, 1, content(1))
+    upload = await caller.get_upload(upload_id)
+    assert (upload.committed_size_bytes, upload.next_part_number) == (SIZE, 2)
+    assert (await refused(put_signed(caller, token, content(2, SIZE + 1)))).reason in {
+        "SIZE_EXCEEDED",
+        "CHUNK_TOO_LARGE",
+    }
+    await put_signed(caller, token, content(2))
+    assert (await complete(caller, upload_id)).state == Upload.FINISHED
+    assert await caller.uploaded(upload_id) == content(1) + content(2) + content(3)
