@@ -477,9 +477,11 @@ class Fake(
     ) -> job_pb2.Job:
         fault = self._unary("RetryJob", context)
         job = self._job(request.job_id, context)
-        if job.state not in {job_pb2.Job.FAILED, job_pb2.Job.CANCELLED}:
-            abort(context, "JOB_NOT_RETRYABLE")
-        job.state = job_pb2.Job.QUEUED
+        if request.request_id not in self.requests:
+            if job.state not in {job_pb2.Job.FAILED, job_pb2.Job.CANCELLED}:
+                abort(context, "JOB_NOT_RETRYABLE")
+            self.requests[request.request_id] = job.job_id
+            job.state = job_pb2.Job.QUEUED
         if fault:
             abort(context, fault.kind)
         return job

@@ -1,5 +1,6 @@
 """Unary calls, tried again while the failure may pass. Every one of them is safe to repeat."""
 
+import uuid
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -122,6 +123,5 @@ def job(method: str, job_id: str, backoff: Backoff) -> Steps[job_pb2.Job]:
 
 
 def retry_job(job_id: str, backoff: Backoff) -> Steps[job_pb2.Job]:
-    request = job_service_pb2.RetryJobRequest(job_id=job_id)
-    queued: job_pb2.Job | None = yield from once("RetryJob", request, "JOB_NOT_RETRYABLE", backoff)
-    return queued or (yield from job("GetJob", job_id, backoff))
+    request = job_service_pb2.RetryJobRequest(job_id=job_id, request_id=str(uuid.uuid4()))
+    return call("RetryJob", request, backoff)
