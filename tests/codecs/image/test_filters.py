@@ -22,8 +22,8 @@ UNLIKE = {"xpro2": (5, 25)}
 def photo(kind: str) -> pyvips.Image:
     """Square: its sideways gradients are right for squares only."""
     if kind == "scene":
-        return scene(300, 300)
-    noise = np.random.default_rng(1).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+        return scene(150, 150)
+    noise = np.random.default_rng(1).integers(0, 256, (150, 150, 3), dtype=np.uint8)
     smooth = pyvips.Image.new_from_array(noise).copy(interpretation="srgb").gaussblur(2)
     return (smooth - 128).linear(4, 128).cast("uchar").copy_memory()
 

@@ -20,6 +20,7 @@ from media_service.config import load
 from media_service.db.events import JobRunnable, channel, encode
 from media_service.ids import new_id
 from tests.support.crash.client import Attempt, Customer
+from tests.support.crash.service_process import ServiceProcess, start_process
 from tests.support.databases import with_database
 from tests.support.ports import free_port
 from tests.support.renditions import give
@@ -36,7 +37,7 @@ class Running:
 
     role: str
     failpoint: str
-    process: "subprocess.Popen[bytes]"
+    process: ServiceProcess
     log: Path
     address: str = ""
 
@@ -114,12 +115,7 @@ class Site:
         environ = {**self.environ, "MEDIA_GRPC_PORT": str(port)}
         if failpoint:
             environ["MEDIA_FAILPOINT"] = failpoint
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "media_service", role],
-                env=environ,
-                stderr=output,
-            )
+        process = start_process(role, environ, log)
         running = Running(role, failpoint, process, log, f"127.0.0.1:{port}")
         self._processes.append(running)
         return running

@@ -15,22 +15,19 @@ DATA = bytes(n * 7 % 256 for n in range(10_000))
 
 
 class ReadTests(DriverFixtures):
-    @pytest.mark.parametrize(
-        ("offset", "length"), [(0, 10_000), (0, 1), (9_999, 1), (123, 4567), (5_000, 5_000)]
-    )
-    @pytest.mark.parametrize("chunk", [1000, 4096, 1 << 20])
-    async def test_a_range_is_exact(
-        self, driver: Driver, key: str, offset: int, length: int, chunk: int
-    ) -> None:
+    async def test_a_range_is_exact(self, driver: Driver, key: str) -> None:
         await store(driver, key, DATA)
-        pieces = [piece async for piece in driver.read(key, offset, length, chunk)]
-        assert b"".join(pieces) == DATA[offset : offset + length]
-        assert all(0 < len(piece) <= chunk for piece in pieces)
+        ranges = [(0, 10_000), (0, 1), (9_999, 1), (123, 4567), (5_000, 5_000)]
+        for chunk in (1000, 4096, 1 << 20):
+            for offset, length in ranges:
+                pieces = [piece async for piece in driver.read(key, offset, length, chunk)]
+                assert b"".join(pieces) == DATA[offset : offset + length]
+                assert all(0 < len(piece) <= chunk for piece in pieces)
 
-    @pytest.mark.parametrize("offset", [0, 5000, 10_000])
-    async def test_a_range_may_be_empty(self, driver: Driver, key: str, offset: int) -> None:
+    async def test_a_range_may_be_empty(self, driver: Driver, key: str) -> None:
         await store(driver, key, DATA)
-        assert [piece async for piece in driver.read(key, offset, 0, 100)] == []
+        for offset in (0, 5000, 10_000):
+            assert [piece async for piece in driver.read(key, offset, 0, 100)] == []
 
     async def test_a_reader_may_stop_early(self, driver: Driver, key: str) -> None:
         await store(driver, key, DATA)
@@ -46,16 +43,12 @@ class ReadTests(DriverFixtures):
         found = await asyncio.gather(*(content(driver, key, *span) for span in ranges))
         assert found == [DATA[start : start + length] for start, length in ranges]
 
-    @pytest.mark.parametrize(
-        ("offset", "length"), [(0, 10_001), (9_999, 2), (10_000, 1), (20_000, 1)]
-    )
-    async def test_reading_past_the_end_is_data_loss(
-        self, driver: Driver, key: str, offset: int, length: int
-    ) -> None:
+    async def test_reading_past_the_end_is_data_loss(self, driver: Driver, key: str) -> None:
         await store(driver, key, DATA)
-        with pytest.raises(DataLoss) as caught:
-            await content(driver, key, offset, length)
-        assert caught.value.reason is Reason.BLOB_MISSING
+        for offset, length in ((0, 10_001), (9_999, 2), (10_000, 1), (20_000, 1)):
+            with pytest.raises(DataLoss) as caught:
+                await content(driver, key, offset, length)
+            assert caught.value.reason is Reason.BLOB_MISSING
 
     async def test_reading_a_missing_blob_is_data_loss(self, driver: Driver, key: str) -> None:
         with pytest.raises(DataLoss) as caught:
