@@ -1,6 +1,8 @@
 """Migrations bring any database to the same schema, once."""
 
+import json
 from collections.abc import Iterator
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -19,6 +21,7 @@ from media_service.codecs.inspection import (
 )
 from media_service.codecs.pipeline.text_form import canonical_text
 from media_service.codecs.pipeline.validation import parse
+from media_service.codecs.video.ladder import Ladder, Track
 from media_service.db.database import Database
 from media_service.db.migrate import migrate, migrations
 from tests.support.databases import with_database
@@ -244,3 +247,38 @@ def test_old_and_new_rows_have_the_same_codec_names(postgres: str, name: str) ->
         connection.execute(function.encode())
         row = connection.execute("select pg_temp.codec_name(%s)", (name,)).fetchone()
     assert row == (names.codec(name),)
+
+
+async def test_stored_ladders_are_read(empty_database: str) -> None:
+    ladder = {
+        "rate": [25, 1],
+        "seconds": 4.0,
+        "segment_frames": 50,
+        "opening_frames": 16,
+        "chunk_segments": 2,
+        "chunks": 1,
+        "rungs": [
+            {"name": "720p", "width": 1280, "height": 720, "kbps": 2800},
+            {"name": "480p", "width": 854, "height": 480, "kbps": 1400},
+        ],
+        "audio_tracks": [{"name": "a1", "index": 0, "language": "en", "title": ""}],
+        "subtitles": [],
+    }
+    oldest = {name: ladder[name] for name in ladder.keys() - {"opening_frames", "audio_tracks"}}
+    oldest |= {"sounds": ladder["audio_tracks"], "rungs": []}
+    rows = """
+        insert into media (media_id, owner_type, owner_id, state, kind, content_type, size_bytes)
+        values ('00000000-0000-7000-8000-000000000001', 'user', 'a', 'READY', 'VIDEO', '', 1);
+        insert into streams (stream_id, media_id, job_id, ladder)
+        values ('00000000-0000-7000-8000-000000000001', '00000000-0000-7000-8000-000000000001',
+                gen_random_uuid(), 'LADDER'),
+               ('00000000-0000-7000-8000-000000000002', '00000000-0000-7000-8000-000000000001',
+                gen_random_uuid(), 'OLDEST');
+    """
+    rows = rows.replace("LADDER", json.dumps(ladder)).replace("OLDEST", json.dumps(oldest))
+    with await migrate_with_rows(empty_database, "0018", rows) as connection:
+        stored = connection.execute("select ladder from streams order by stream_id").fetchall()
+    first, second = (Ladder.from_json(cast(dict[str, Any], row["ladder"])) for row in stored)
+    assert [rung.bit_rate_kbps for rung in first.rungs] == [2800, 1400]
+    assert (first.opening_frames, second.opening_frames) == (16, 0)
+    assert first.audio_tracks == second.audio_tracks == (Track("a1", 0, "en", ""),)

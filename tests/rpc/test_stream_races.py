@@ -360,7 +360,7 @@ async def test_what_is_there_first_does_not_say_what_a_size_takes(
         await keep(name, InitSegment(b"avcC\1\x64\0\x0b"))
         await keep(name, Fragment(box, 0, short, 1 << 19))
     master = await text(ann, media_id, "master.m3u8")
-    promised = {1500 * rung.kbps for rung in stream.ladder.rungs}
+    promised = {1500 * rung.bit_rate_kbps for rung in stream.ladder.rungs}
     assert {int(found) for found in re.findall(r"[:,]BANDWIDTH=(\d+)", master)} == promised
 
 

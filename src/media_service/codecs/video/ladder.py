@@ -37,7 +37,7 @@ class Rung:
     name: str
     width: int
     height: int
-    kbps: int
+    bit_rate_kbps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +100,15 @@ class Ladder:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        # Rows written before this field was renamed have `sounds`.
-        audio_tracks = stored["audio_tracks"] if "audio_tracks" in stored else stored["sounds"]
         return cls(
             (stored["rate"][0], stored["rate"][1]),
             stored["seconds"],
             stored["segment_frames"],
-            stored.get("opening_frames", 0),  # missing in rows from before opening segments
+            stored["opening_frames"],
             stored["chunk_segments"],
             stored["chunks"],
             tuple(Rung(**rung) for rung in stored["rungs"]),
-            tuple(Track(**track) for track in audio_tracks),
+            tuple(Track(**track) for track in stored["audio_tracks"]),
             tuple(Track(**track) for track in stored["subtitles"]),
         )
 

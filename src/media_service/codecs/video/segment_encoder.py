@@ -136,8 +136,8 @@ def video_options(rung: Rung, ladder: Ladder, chunk: int, threads: int) -> dict[
         "x264-params": X264,
         "profile:v": "high",
         "crf": QUALITY,
-        "maxrate": f"{rung.kbps}k",
-        "bufsize": f"{2 * rung.kbps}k",
+        "maxrate": f"{rung.bit_rate_kbps}k",
+        "bufsize": f"{2 * rung.bit_rate_kbps}k",
         # One closed GOP per segment, at the same times in all rungs.
         "g": ladder.segment_frames,
         "keyint_min": ladder.segment_frames,

@@ -88,7 +88,7 @@ def iframe_bandwidth(overview: Overview, rung: Rung) -> int:
 
 def peak_bit_rate(rung: Rung) -> int:
     """The maximum bit rate of a rung in bit/s."""
-    return int(rung.kbps * 1000 * PEAK_FACTOR)
+    return int(rung.bit_rate_kbps * 1000 * PEAK_FACTOR)
 
 
 def media(timeline: Timeline) -> str:
