@@ -105,13 +105,15 @@ def item(line: str) -> str:
 
 
 def command(line: str) -> str:
-    """A command of an example, continued on a second line if it is long."""
+    """A command of an example, continued on further lines if it is long."""
     if len(line) <= WIDTH:
         return line
     position = max(
-        line.rfind(mark, 0, WIDTH - 2) for mark in (" -d ", " $GRPC ", " $REST", ' "$REST')
+        line.rfind(mark, 5, WIDTH - 2) for mark in (" -d ", " $GRPC ", " $REST", ' "$REST')
     )
-    return f"{line[:position]} \\\n    {line[position + 1 :]}" if position > 0 else line
+    if position < 0:
+        return line
+    return f"{line[:position]} \\\n{command(f'    {line[position + 1 :]}')}"
 
 
 def text(contract: Contract, name: str) -> Iterator[str]:

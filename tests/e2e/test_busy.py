@@ -51,7 +51,7 @@ def test_too_many_uploads_are_429_with_retry_after(one_at_once: Service) -> None
         uploads = upload_service_pb2_grpc.UploadServiceStub(channel)
         call = uploads.WriteUpload.future(messages(), metadata=tuple(bearer.items()))
         try:
-            upload_id = dict(call.initial_metadata())["x-upload-id"]
+            upload_id = str(dict(call.initial_metadata())["x-upload-id"])
             refused = http.post("/v1/media:upload?filename=a.jpg", content=jpeg())
             assert refusal(refused) == (429, "SERVER_BUSY")
             assert refused.headers["retry-after"] == "1"

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -92,7 +93,7 @@ def test_where_others_sign_tokens_it_still_signs_links(folder: Path) -> None:
     token = jwt.encode({"sub": "alice", "exp": now() + timedelta(hours=1)}, key, algorithm="ES256")
     with running(environment(folder, MEDIA_JWT_JWKS=keys.as_uri())) as service:
         headers = {"authorization": f"Bearer {token}"}
-        base = {"base_url": service.base_url, "trust_env": False}
+        base: dict[str, Any] = {"base_url": service.base_url, "trust_env": False}
         with httpx.Client(headers=headers, **base) as alice, httpx.Client(**base) as anybody:
             media = store(alice, jpeg())["mediaId"]
             url = alice.get(f"/v1/media/{media}", params={"signReadUrls": "true"}).json()["readUrl"]

@@ -233,7 +233,8 @@ def test_an_unreachable_service_is_503_and_asks_for_a_retry(tmp_path: Path) -> N
     file = tmp_path / "envoy.yaml"
     file.write_text(render(config, [("127.0.0.1", free_port())], "127.0.0.1"))
     program = Path(sysconfig.get_path("scripts")) / "envoy"
-    command = [program, "-c", file, "--use-dynamic-base-id", "--concurrency", "1", "-l", "off"]
+    options = ["--use-dynamic-base-id", "--concurrency", "1", "-l", "off"]
+    command = [str(program), "-c", str(file), *options]
     with subprocess.Popen(command) as envoy:
         try:
             answer = eventually(lambda: answered(f"http://127.0.0.1:{port}/v1/media"))

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from google.api import httpbody_pb2
-from mediaservice.v1 import upload_pb2, upload_service_pb2
+from mediaservice.v1 import checksums_pb2, upload_pb2, upload_service_pb2
 
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.server import Caller, Running, Start, refused
@@ -29,7 +29,7 @@ async def test_a_flood_of_next_to_nothing_is_ended(start: Start, data: bytes) ->
     ann = await (await start(stream_timeout="1s")).caller()
 
     def flood() -> Iterator[Message]:
-        yield Message(spec={})
+        yield Message(spec=upload_pb2.UploadSpec())
         for number in count():
             yield Message(data=data, offset=number * len(data))
             time.sleep(0.002)  # in a thread of the client's
@@ -79,7 +79,8 @@ async def test_a_part_that_lies_about_itself_leaves_nothing(
 async def test_a_checksum_of_the_wrong_length_is_refused(ann: Caller) -> None:
     upload = await ann.create()
     first = Message(upload_id=upload.upload_id, data=jpeg())
-    last = Message(offset=len(jpeg()), finish=True, checksums={"sha256": b"short"})
+    checksums = checksums_pb2.Checksums(sha256=b"short")
+    last = Message(offset=len(jpeg()), finish=True, checksums=checksums)
     told = await refused(ann.write([first, last]))
     assert (told.reason, told.fields) == ("INVALID_FIELD", ["checksums.sha256"])
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import grpc
 import psycopg
-from mediaservice.v1 import upload_service_pb2, upload_service_pb2_grpc
+from mediaservice.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from media_service import app
 from media_service.config import load
@@ -64,7 +64,9 @@ async def test_a_stopping_server_keeps_what_came_and_says_so(
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}")
         uploads = upload_service_pb2_grpc.UploadServiceStub(channel)
         metadata = (("authorization", f"Bearer {token('ann')}"),)
-        request = upload_service_pb2.CreateUploadRequest(spec={"size_bytes": len(data)})
+        request = upload_service_pb2.CreateUploadRequest(
+            spec=upload_pb2.UploadSpec(size_bytes=len(data))
+        )
         upload = await uploads.CreateUpload(request, metadata=metadata)
 
         async def slow() -> AsyncIterator[Message]:

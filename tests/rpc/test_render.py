@@ -113,13 +113,13 @@ async def test_parameters_and_operations_are_one_pipeline(
 async def test_the_same_in_other_words_is_made_once(
     cat: Caller, media_id: str, renders: list[str]
 ) -> None:
-    ways = [
+    requests: list[dict[str, Any]] = [
         {"width": 20, "format": Operation.WEBP},
         {"ops": "resize:20x,convert:webp"},
         {"ops": "resize:width=20:fit=INSIDE", "format": Operation.WEBP},
         {"width": 20, "ops": "convert:format=WEBP:lossless=false"},
     ]
-    answers = [await render(cat, media_id, **asked) for asked in ways]
+    answers = [await render(cat, media_id, **request) for request in requests]
     assert len(renders) == 1
     assert len({answer.headers["etag"] for answer in answers}) == 1
     assert len({answer.content for answer in answers}) == 1
@@ -319,7 +319,7 @@ class Held:
 
         @asynccontextmanager
         async def wait(
-            renderer: ImageRenderer, original: Any, pipeline: str, **how: Any
+            renderer: ImageRenderer, original: Any, pipeline: Pipeline, **how: Any
         ) -> AsyncIterator[RenderedImage]:
             self.waiting += 1
             try:

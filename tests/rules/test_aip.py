@@ -52,6 +52,17 @@ def fields(file: FileDescriptor) -> Iterator[FieldDescriptor]:
         yield from message.fields
 
 
+def message_of(field: FieldDescriptor) -> Descriptor:
+    """The type of a field of messages."""
+    assert field.message_type is not None
+    return field.message_type
+
+
+def parent_of(field: FieldDescriptor) -> Descriptor:
+    assert field.containing_type is not None
+    return field.containing_type
+
+
 def behaviors(field: FieldDescriptor) -> set[str]:
     numbers = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
     return {field_behavior_pb2.FieldBehavior.Name(number) for number in numbers}
@@ -62,7 +73,7 @@ def test_every_field_says_how_it_behaves(file: FileDescriptor) -> None:
     silent = [
         field.full_name
         for field in fields(file)
-        if field.containing_type.name not in OPTIONS and not behaviors(field)
+        if parent_of(field).name not in OPTIONS and not behaviors(field)
     ]
     assert not silent
 
@@ -90,7 +101,8 @@ def test_every_rpc_has_an_example(method: MethodDescriptor) -> None:
 
 @each_file
 def test_comments_leave_behaviour_to_annotations(file: FileDescriptor) -> None:
-    names = [element.full_name for element in (*messages(file), *fields(file))]
+    names = [message.full_name for message in messages(file)]
+    names += [field.full_name for field in fields(file)]
     telling = [n for n in names if re.search(r"output only", CONTRACT.comment(n).text, re.I)]
     assert not telling
 
@@ -100,7 +112,7 @@ def test_names_end_in_their_unit(file: FileDescriptor) -> None:
     wrong = [
         field.full_name
         for field in fields(file)
-        if field.containing_type.name not in OPTIONS and not is_named_well(field)
+        if parent_of(field).name not in OPTIONS and not is_named_well(field)
     ]
     assert not wrong
 
@@ -154,8 +166,8 @@ def test_batches_answer_each_request(method: MethodDescriptor) -> None:
     assert "atomic" in asked
     rules = field_rules(asked["requests"]).repeated
     assert (rules.min_items, rules.max_items) == (1, 1000)
-    (oneof,) = given["results"].message_type.oneofs
-    kinds = [field.message_type.full_name for field in oneof.fields]
+    (oneof,) = message_of(given["results"]).oneofs
+    kinds = [message_of(field).full_name for field in oneof.fields]
     assert oneof.name == "result"
     assert kinds[-1] == "google.rpc.Status"
 
@@ -170,5 +182,5 @@ STARTS += [method for method in METHODS if method.name in {"WriteUpload", "Uploa
 def test_what_starts_something_takes_a_request_id(method: MethodDescriptor) -> None:
     message = method.input_type
     if method.name.startswith("Batch"):
-        message = message.fields_by_name["requests"].message_type
+        message = message_of(message.fields_by_name["requests"])
     assert field_rules(message.fields_by_name["request_id"]).string.uuid

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from google.api import annotations_pb2
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from mediaservice.v1.rule_pb2 import Rule
 
 from contract.descriptors import Contract
@@ -63,9 +63,11 @@ def test_a_role_is_required_on_a_resource_that_the_request_names(method: MethodD
     assert not (rule.public and rule.resource)
     if rule.resource:
         *parents, last = rule.resource.split(".")
-        message = method.input_type
+        message: Descriptor | None = method.input_type
         for name in parents:
+            assert message is not None
             message = message.fields_by_name[name].message_type
+        assert message is not None
         assert message.fields_by_name[last].type == FieldDescriptor.TYPE_STRING
         reads = rule.permission.endswith(".read")
         assert (rule.minimum_role == Rule.VIEWER) == reads

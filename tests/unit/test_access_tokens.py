@@ -455,6 +455,7 @@ async def test_a_server_without_keys(key_server: KeyServer, answer: tuple[int, b
     with pytest.raises(Unavailable):  # at once: callers do not queue up to wait for it
         await tokens.verify(token(None, ED, "EdDSA", kid="ed"))
     assert key_server.calls == calls
+    assert tokens._keys is not None
     tokens._keys._retry = 0.0
     assert await tokens.verify(token(None, ED, "EdDSA", kid="ed"))
 

@@ -114,7 +114,7 @@ def test_origins_are_matched_exactly() -> None:
 
 
 def test_the_grpc_port_must_have_our_own_certificate(certificate: dict[str, str]) -> None:
-    cluster = rendered(**certificate)["static_resources"]["clusters"][0]
+    cluster = rendered(UPSTREAMS, **certificate)["static_resources"]["clusters"][0]
     tls = cluster["transport_socket"]["typed_config"]["common_tls_context"]
     assert len(tls["validation_context"]["verify_certificate_hash"][0]) == 64
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from media_service.access.policy import Condition
 from media_service.errors import InvalidArgument, Reason
-from media_service.media.filter import FIELDS, MAX_TERMS, Condition, parse_filter
+from media_service.media.filter import FIELDS, MAX_TERMS, parse_filter
 
 
 def refused(text: str) -> str:

@@ -1,7 +1,7 @@
 """A worker copies an original from an object store once, whoever reads it there."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -22,10 +22,12 @@ class Counted(MemoryDriver):
 
     reads = 0
 
-    async def read(self, key: str, offset: int, length: int, chunk: int) -> AsyncIterator[bytes]:  # type: ignore[override]
+    async def read(
+        self, key: str, offset: int, length: int, chunk_size: int
+    ) -> AsyncGenerator[bytes, None]:
         self.reads += 1
         await asyncio.sleep(0)
-        async for piece in super().read(key, offset, length, chunk):
+        async for piece in super().read(key, offset, length, chunk_size):
             yield piece
 
 

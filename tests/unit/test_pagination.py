@@ -1,6 +1,7 @@
 """Answers of many messages."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
@@ -20,9 +21,17 @@ async def test_others_have_their_turns_while_many_parts_are_made() -> None:
             made.append("other")
             await asyncio.sleep(0)
 
+    def convert(n: int) -> int:
+        made.append("part")
+        return n
+
+    def to_message(_: int) -> Any:
+        made.append("message")
+        return text(1)
+
     task = asyncio.create_task(other())
-    assert await each(range(5), lambda n: made.append("part") or n) == list(range(5))
-    await page(range(5), 5, lambda _: made.append("message") or text(1), str)
+    assert await each(range(5), convert) == list(range(5))
+    await page(range(5), 5, to_message, str)
     task.cancel()
     for one in ("part", "message"):
         first, last = made.index(one), len(made) - made[::-1].index(one)
