@@ -151,13 +151,13 @@ REGISTRY = (
     ),
     # A job that a caller requests.
     Failpoint(
-        "job.order.before",
+        "job.start.before",
         "serve",
         "accepted, not committed",
         "There is no such job; the same request id can be used again.",
     ),
     Failpoint(
-        "job.order.after",
+        "job.start.after",
         "serve",
         "committed, not answered",
         "The job exists; the same request id returns it.",

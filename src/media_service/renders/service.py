@@ -29,7 +29,7 @@ from media_service.renders.model import Render, RenderSpec
 from media_service.renders.negative_cache import NegativeCache
 from media_service.renders.negotiation import negotiate
 from media_service.renders.singleflight import Singleflight
-from media_service.renditions.inputs import image_of, overlay_of, route_of
+from media_service.renditions.pipeline_inputs import image_of, overlay_of, route_of
 from media_service.storage.blob_store import BlobStore
 
 # For clients that accept neither AVIF nor WebP: the first of these that can hold the result.

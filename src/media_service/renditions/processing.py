@@ -22,7 +22,7 @@ from media_service.jobs.service import not_found as job_not_found
 from media_service.media import queries as media_queries
 from media_service.media.model import STREAM, Media
 from media_service.media.reader import not_found
-from media_service.renditions.inputs import overlay_of, route_of
+from media_service.renditions.pipeline_inputs import overlay_of, route_of
 from media_service.renditions.rendition_store import check_rendition_limit
 
 # How many requests of a batch are checked at a time, with their media in memory.
@@ -84,8 +84,8 @@ class ProcessingService:
                 for refusal in results:
                     if isinstance(refusal, MediaError):
                         raise refusal
-            failpoint("job.order.before")
-        failpoint("job.order.after")
+            failpoint("job.start.before")
+        failpoint("job.start.after")
         return results
 
 

@@ -1,4 +1,4 @@
-"""The blobs that renditions lie in."""
+"""The blobs of renditions."""
 
 from media_service.blobs.references import BlobReference
 

@@ -17,8 +17,8 @@ from media_service.jobs.progress import Progress
 from media_service.media import queries
 from media_service.media.model import Media, NewRendition
 from media_service.media.reader import not_found
-from media_service.renditions.inputs import overlay_of, route_of
 from media_service.renditions.original_files import OriginalFiles
+from media_service.renditions.pipeline_inputs import overlay_of, route_of
 from media_service.renditions.renderers import RENDER_PERCENT, STORE_PERCENT, Renderers
 from media_service.renditions.rendition_store import (
     RenditionFile,

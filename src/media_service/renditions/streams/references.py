@@ -1,4 +1,4 @@
-"""The blobs that segments of streams lie in."""
+"""The blobs of stream segments."""
 
 from media_service.blobs.references import BlobReference
 
