@@ -1,5 +1,6 @@
 """Reconcile knows cached renders, and removes lost or damaged ones, which can be rendered again."""
 
+from media_service.blobs.model import Blob
 from media_service.db.events import JobRunnable
 from tests.support.killable_renditions import House
 from tests.support.notifications import heard
@@ -22,6 +23,7 @@ async def test_a_lost_or_damaged_render_is_removed_and_its_media_is_not_quaranti
         await keep(house, asked)
         found = await find(house, asked)
         assert found is not None
+        assert isinstance(found.body, Blob)
         if bytes_ is None:
             await house.raw.driver.delete(found.body.key)
         else:

@@ -13,11 +13,11 @@ from tests.support.rpc.server import Caller, Running, refused, unknown_id
 DATA = video_bytes(3_000_000)
 
 
-async def all_of(call: Any) -> list:
+async def all_of(call: Any) -> list[Any]:
     return [message async for message in call]
 
 
-async def download(caller: Caller, media_id: str, offset: int = 0, limit: int = 0) -> list:
+async def download(caller: Caller, media_id: str, offset: int = 0, limit: int = 0) -> list[Any]:
     request = download_service_pb2.DownloadRequest(media_id=media_id, offset=offset, limit=limit)
     return await all_of(caller.downloads.Download(request, metadata=caller.metadata))
 
@@ -82,13 +82,17 @@ async def test_a_rendition_that_is_not_there_is_not_found(ann: Caller) -> None:
 async def test_a_version_that_does_not_exist_is_not_found(ann: Caller) -> None:
     media = await ann.store(jpeg())
     downloads = ann.downloads
-    for method, request in (
-        (downloads.Download, download_service_pb2.DownloadRequest),
-        (downloads.GetContent, download_service_pb2.GetContentRequest),
-        (downloads.RenderImage, download_service_pb2.RenderImageRequest),
+    wanted: dict[str, Any] = {"media_id": media.media_id, "version": 2}
+    for call in (
+        downloads.Download(download_service_pb2.DownloadRequest(**wanted), metadata=ann.metadata),
+        downloads.GetContent(
+            download_service_pb2.GetContentRequest(**wanted), metadata=ann.metadata
+        ),
+        downloads.RenderImage(
+            download_service_pb2.RenderImageRequest(**wanted), metadata=ann.metadata
+        ),
     ):
-        wanted = request(media_id=media.media_id, version=2)
-        told = await refused(all_of(method(wanted, metadata=ann.metadata)))
+        told = await refused(all_of(call))
         assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "VERSION_NOT_FOUND")
         assert told.metadata == {"media_id": media.media_id, "version": "2"}
     for version in (0, 1):

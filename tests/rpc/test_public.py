@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import field_mask_pb2
 from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
@@ -25,7 +26,9 @@ async def get(caller: Caller, media_id: str) -> Media:
 
 
 async def update(caller: Caller, paths: list[str], **media: Any) -> Media:
-    request = media_service_pb2.UpdateMediaRequest(media=media, update_mask={"paths": paths})
+    request = media_service_pb2.UpdateMediaRequest(
+        media=Media(**media), update_mask=field_mask_pb2.FieldMask(paths=paths)
+    )
     return await caller.call(caller.media.UpdateMedia, request)
 
 
@@ -199,7 +202,7 @@ async def test_a_rendition_has_a_name_of_its_own_to_be_saved_under(
     headers = dict(await call.initial_metadata())
     assert headers["content-disposition"] == 'inline; filename="beach-small.webp"'
     assert headers["cache-control"] == "private, no-cache"
-    call = ann.downloads.GetPublic(download_service_pb2.GetPublicRequest(path=path))
-    headers = dict(await call.initial_metadata())
+    anybodys = ann.downloads.GetPublic(download_service_pb2.GetPublicRequest(path=path))
+    headers = dict(await anybodys.initial_metadata())
     assert headers["content-disposition"] == "inline"
     assert headers["cache-control"] == "public, max-age=3600"
