@@ -170,7 +170,7 @@ async def test_stored_pipelines_are_valid_and_canonical(empty_database: str) -> 
     assert [canonical_text(parse(text)) for text in new] == new
 
 
-async def test_stored_findings_get_the_names_of_the_contract(empty_database: str) -> None:
+async def test_stored_infos_get_the_names_of_the_contract(empty_database: str) -> None:
     rows = """
         insert into media (media_id, owner_type, owner_id, state, kind, content_type, size_bytes,
                            info)

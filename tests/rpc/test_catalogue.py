@@ -47,8 +47,8 @@ async def test_a_media_belongs_to_who_stored_it(ann: Caller, bob: Caller) -> Non
         bob.content(stored.media_id),
         get(ann, unknown_id()),
     ):
-        told = await refused(call)
-        assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "MEDIA_NOT_FOUND")
+        refusal = await refused(call)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "MEDIA_NOT_FOUND")
 
 
 async def test_the_same_user_name_in_another_organisation_is_another_owner(
@@ -63,9 +63,9 @@ async def test_the_same_user_name_in_another_organisation_is_another_owner(
 
 
 async def test_a_malformed_id_is_refused(ann: Caller) -> None:
-    told = await refused(get(ann, "../../etc/passwd"))
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
-    assert told.fields == ["media_id"]
+    refusal = await refused(get(ann, "../../etc/passwd"))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert refusal.fields == ["media_id"]
 
 
 async def test_lists_are_filtered_and_ordered(ann: Caller, bob: Caller) -> None:
@@ -164,8 +164,8 @@ async def test_labels_and_times_are_changed_and_cleared(ann: Caller) -> None:
 )
 async def test_labels_and_times_have_rules(ann: Caller, media: dict[str, Any], field: str) -> None:
     stored = await ann.store(jpeg())
-    told = await refused(update(ann, [], media_id=stored.media_id, **media))
-    assert (told.reason, told.fields) == ("INVALID_FIELD", [field])
+    refusal = await refused(update(ann, [], media_id=stored.media_id, **media))
+    assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", [field])
 
 
 async def test_a_change_to_what_is_there_changes_nothing(ann: Caller) -> None:
@@ -239,9 +239,9 @@ async def test_a_page_size_above_the_maximum_is_coerced_to_it(ann: Caller) -> No
 async def test_a_list_that_cannot_be_made_is_refused(
     ann: Caller, fields: dict[str, Any], reason: str
 ) -> None:
-    told = await refused(listed(ann, **fields))
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
-    assert told.fields == list(fields)
+    refusal = await refused(listed(ann, **fields))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
+    assert refusal.fields == list(fields)
 
 
 async def test_a_page_token_is_good_only_for_its_query(ann: Caller, bob: Caller) -> None:
@@ -255,8 +255,8 @@ async def test_a_page_token_is_good_only_for_its_query(ann: Caller, bob: Caller)
         (ann, {"show_deleted": True}),
         (bob, {}),
     ):
-        told = await refused(listed(caller, page_token=token, **fields))
-        assert told.reason == "INVALID_PAGE_TOKEN"
+        refusal = await refused(listed(caller, page_token=token, **fields))
+        assert refusal.reason == "INVALID_PAGE_TOKEN"
 
 
 async def test_only_the_masked_fields_change(ann: Caller) -> None:
@@ -281,8 +281,8 @@ async def test_without_a_mask_the_fields_that_are_set_change(ann: Caller) -> Non
 @pytest.mark.parametrize("path", ["size_bytes", "owner", "state", "nonsense", "checksums.crc32c"])
 async def test_what_the_service_decides_cannot_be_changed(ann: Caller, path: str) -> None:
     stored = await ann.store(jpeg())
-    told = await refused(update(ann, [path], media_id=stored.media_id))
-    assert (told.code, told.reason) == (
+    refusal = await refused(update(ann, [path], media_id=stored.media_id))
+    assert (refusal.code, refusal.reason) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         "INVALID_UPDATE_MASK",
     )
@@ -295,9 +295,9 @@ async def test_values_that_break_the_contract_are_refused(
     ann: Caller, media: dict[str, Any]
 ) -> None:
     stored = await ann.store(jpeg())
-    told = await refused(update(ann, list(media), media_id=stored.media_id, **media))
-    assert told.reason == "INVALID_FIELD"
-    assert told.fields == [f"media.{name}" for name in media]
+    refusal = await refused(update(ann, list(media), media_id=stored.media_id, **media))
+    assert refusal.reason == "INVALID_FIELD"
+    assert refusal.fields == [f"media.{name}" for name in media]
 
 
 async def test_an_etag_of_an_older_state_is_refused(ann: Caller) -> None:
@@ -307,9 +307,9 @@ async def test_an_etag_of_an_older_state_is_refused(ann: Caller) -> None:
         update(ann, ["title"], media_id=stored.media_id, title="two", etag=stored.etag),
         delete(ann, stored.media_id, stored.etag),
     ):
-        told = await refused(call)
-        assert (told.code, told.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
-        assert told.headers["x-http-status"] == "412"
+        refusal = await refused(call)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
+        assert refusal.headers["x-http-status"] == "412"
     assert (await delete(ann, stored.media_id, changed.etag)).HasField("delete_time")
 
 
@@ -327,12 +327,12 @@ async def test_a_deleted_media_leaves_lists_and_serves_nothing_until_undeleted(
         ann.content(stored.media_id),
         update(ann, ["title"], media_id=stored.media_id, title="x"),
     ):
-        told = await refused(call)
-        assert (told.code, told.reason) == (
+        refusal = await refused(call)
+        assert (refusal.code, refusal.reason) == (
             grpc.StatusCode.FAILED_PRECONDITION,
             "MEDIA_DELETED",
         )
-        assert told.headers["x-http-status"] == "410"
+        assert refusal.headers["x-http-status"] == "410"
     back = await undelete(ann, stored.media_id)
     assert not back.HasField("delete_time")
     assert await undelete(ann, stored.media_id) == back
@@ -342,8 +342,8 @@ async def test_a_deleted_media_leaves_lists_and_serves_nothing_until_undeleted(
 async def test_a_purge_removes_a_deleted_media_and_its_bytes(working: Running) -> None:
     ann = await working.caller()
     stored = await ann.store(jpeg())
-    told = await refused(purge(ann, stored.media_id))
-    assert (told.code, told.reason) == (
+    refusal = await refused(purge(ann, stored.media_id))
+    assert (refusal.code, refusal.reason) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         "MEDIA_NOT_DELETED",
     )

@@ -51,32 +51,32 @@ async def test_a_range_holds_just_its_bytes(
 @pytest.mark.parametrize("offset", [3_000_000, 3_000_001, 2**62])
 async def test_a_range_past_the_end_is_refused(ann: Caller, offset: int) -> None:
     media = await ann.store_all(DATA)
-    told = await refused(download(ann, media.media_id, offset))
-    assert (told.code, told.reason) == (grpc.StatusCode.OUT_OF_RANGE, "RANGE_NOT_SATISFIABLE")
-    assert told.headers["content-range"] == "bytes */3000000"
-    assert told.headers["x-http-status"] == "416"
+    refusal = await refused(download(ann, media.media_id, offset))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.OUT_OF_RANGE, "RANGE_NOT_SATISFIABLE")
+    assert refusal.headers["content-range"] == "bytes */3000000"
+    assert refusal.headers["x-http-status"] == "416"
 
 
 async def test_a_negative_limit_is_refused(ann: Caller) -> None:
-    told = await refused(download(ann, unknown_id(), 0, -1))
-    assert (told.reason, told.fields) == ("INVALID_FIELD", ["limit"])
+    refusal = await refused(download(ann, unknown_id(), 0, -1))
+    assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["limit"])
 
 
 async def test_bytes_that_are_missing_are_data_loss(ann: Caller, service: Running) -> None:
     media = await ann.store(jpeg())
     (blob,) = (p for p in (service.data_dir / "raw").rglob("*") if p.is_file())
     blob.unlink()
-    told = await refused(download(ann, media.media_id))
-    assert (told.code, told.reason) == (grpc.StatusCode.DATA_LOSS, "BLOB_MISSING")
-    assert str(service.data_dir) not in told.message
+    refusal = await refused(download(ann, media.media_id))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.DATA_LOSS, "BLOB_MISSING")
+    assert str(service.data_dir) not in refusal.message
 
 
 async def test_a_rendition_that_is_not_there_is_not_found(ann: Caller) -> None:
     media = await ann.store(jpeg())
     request = download_service_pb2.DownloadRequest(media_id=media.media_id, rendition="tiny")
-    told = await refused(all_of(ann.downloads.Download(request, metadata=ann.metadata)))
-    assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "RENDITION_NOT_FOUND")
-    assert told.metadata == {"media_id": media.media_id, "rendition": "tiny"}
+    refusal = await refused(all_of(ann.downloads.Download(request, metadata=ann.metadata)))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "RENDITION_NOT_FOUND")
+    assert refusal.metadata == {"media_id": media.media_id, "rendition": "tiny"}
 
 
 async def test_a_version_that_does_not_exist_is_not_found(ann: Caller) -> None:
@@ -92,9 +92,9 @@ async def test_a_version_that_does_not_exist_is_not_found(ann: Caller) -> None:
             download_service_pb2.RenderImageRequest(**wanted), metadata=ann.metadata
         ),
     ):
-        told = await refused(all_of(call))
-        assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "VERSION_NOT_FOUND")
-        assert told.metadata == {"media_id": media.media_id, "version": "2"}
+        refusal = await refused(all_of(call))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "VERSION_NOT_FOUND")
+        assert refusal.metadata == {"media_id": media.media_id, "version": "2"}
     for version in (0, 1):
         request = download_service_pb2.DownloadRequest(media_id=media.media_id, version=version)
         messages = await all_of(downloads.Download(request, metadata=ann.metadata))
@@ -105,9 +105,12 @@ async def test_a_media_in_quarantine_gives_out_nothing(ann: Caller, service: Run
     media = await ann.store(jpeg())
     async with service.database() as db:
         await db.execute("update media set state = 'QUARANTINED'")
-    told = await refused(download(ann, media.media_id))
-    assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MEDIA_QUARANTINED")
-    assert told.headers["x-http-status"] == "409"
+    refusal = await refused(download(ann, media.media_id))
+    assert (refusal.code, refusal.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "MEDIA_QUARANTINED",
+    )
+    assert refusal.headers["x-http-status"] == "409"
 
 
 async def test_a_reader_that_leaves_early_costs_nothing(ann: Caller) -> None:

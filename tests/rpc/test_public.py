@@ -79,8 +79,8 @@ async def test_anybody_reads_a_public_rendition(ann: Caller, service: Running) -
     # The original is its owner's all the same.
     original = (await get(ann, media_id)).media_id
     for other in (original, f"blobs/{original[-2:]}/{original}", path[:-1], path.upper(), "\0"):
-        told = await refused(public(service, other))
-        assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "MEDIA_NOT_FOUND")
+        refusal = await refused(public(service, other))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "MEDIA_NOT_FOUND")
 
 
 @pytest.mark.parametrize("how", ["private", "deleted", "quarantined"])
@@ -181,14 +181,14 @@ async def test_visibility_changes_only_where_it_is_meant(ann: Caller) -> None:
     # What a mask names and the media leaves out is reset.
     changed = await update(ann, ["visibility"], media_id=media_id)
     assert (changed.title, changed.visibility) == ("Beach", Media.PRIVATE)
-    told = await refused(update(ann, ["visibility"], media_id=media_id, visibility=7))
-    assert (told.reason, told.fields) == ("INVALID_FIELD", ["media.visibility"])
+    refusal = await refused(update(ann, ["visibility"], media_id=media_id, visibility=7))
+    assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["media.visibility"])
 
 
 async def test_only_the_owner_changes_visibility(ann: Caller, bob: Caller) -> None:
     media_id = (await ann.store(jpeg())).media_id
-    told = await refused(update(bob, [], media_id=media_id, visibility=Media.PUBLIC))
-    assert told.reason == "MEDIA_NOT_FOUND"
+    refusal = await refused(update(bob, [], media_id=media_id, visibility=Media.PUBLIC))
+    assert refusal.reason == "MEDIA_NOT_FOUND"
     assert (await get(ann, media_id)).visibility == Media.PRIVATE
 
 
