@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 CONTRACT := generated/mediaservice/mediaservice.binpb
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --no-annotate --no-header --python-version 3.11
 
+UNIT := tests/unit tests/rules tests/client
+
 # One test or folder: `make test-one T=tests/unit/test_crc32c_combine.py::test_a_large_piece`.
 T ?= tests/unit
 
@@ -17,23 +19,24 @@ help:  ## Show this list.
 dev: compiled  ## Run the service on this machine.
 	@exec $(BIN)/python -m media_service dev
 
-# Tests wait more than they work, so more of them run at a time than there are processors.
-test: compiled lint  ## Run every check and every test.
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+# `coverage` runs the tests of `unit`. The others wait more than they work, so more of them run at a
+# time than there are processors.
+test: compiled lint coverage  ## Run every check and every test.
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(UNIT:%=--ignore=%)
 
 unit: $(READY)  ## Run the tests that need no service: unit, rules, client.
-	$(BIN)/python -m pytest -n 2 tests/unit tests/rules tests/client
+	$(BIN)/python -m pytest -n 2 $(UNIT)
 
 test-one: $(READY)  ## Run one test or folder: make test-one T=PATH[::NAME]
 	$(BIN)/python -m pytest $(T)
 
 # Of the tests in `unit` alone: the others start processes, and each would have to be traced.
 coverage: $(READY)  ## Print the branch coverage of `make unit`.
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered tests/unit tests/rules tests/client
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered $(UNIT)
 
 lint: $(READY)  ## Check style, types, imports, generated files and the contract.
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/mypy && $(BIN)/mypy benchmarks contract docs tests
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python protos/gen.py --check
 	$(BIN)/python clients/python/async_to_sync.py --check

@@ -1,10 +1,7 @@
 """Visibility: what of a media anybody may read, and where it says so."""
 
-from typing import Any
-
 import grpc
 import pytest
-from google.protobuf import field_mask_pb2
 from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
@@ -14,22 +11,11 @@ from mediaservice.v1 import (
 
 from tests.support.media.small_files import jpeg
 from tests.support.renditions import give
+from tests.support.rpc.catalogue import get, update
 from tests.support.rpc.server import Caller, Running, Start, refused
 
 Media = media_pb2.Media
 SMALL = b"a small image"
-
-
-async def get(caller: Caller, media_id: str) -> Media:
-    request = media_service_pb2.GetMediaRequest(media_id=media_id)
-    return await caller.call(caller.media.GetMedia, request)
-
-
-async def update(caller: Caller, paths: list[str], **media: Any) -> Media:
-    request = media_service_pb2.UpdateMediaRequest(
-        media=Media(**media), update_mask=field_mask_pb2.FieldMask(paths=paths)
-    )
-    return await caller.call(caller.media.UpdateMedia, request)
 
 
 async def public(service: Running, path: str) -> bytes:
@@ -202,7 +188,7 @@ async def test_a_rendition_has_a_name_of_its_own_to_be_saved_under(
     headers = dict(await call.initial_metadata())
     assert headers["content-disposition"] == 'inline; filename="beach-small.webp"'
     assert headers["cache-control"] == "private, no-cache"
-    anybodys = ann.downloads.GetPublic(download_service_pb2.GetPublicRequest(path=path))
-    headers = dict(await anybodys.initial_metadata())
+    public_request = download_service_pb2.GetPublicRequest(path=path)
+    headers = dict(await ann.downloads.GetPublic(public_request).initial_metadata())
     assert headers["content-disposition"] == "inline"
     assert headers["cache-control"] == "public, max-age=3600"
