@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mediaservice.v1.operation_pb2 import Operation
+
 from media_service.codecs.video import filter_graph as graph
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.source import AvSource
@@ -29,7 +31,7 @@ def edited_track(
     return node
 
 
-def without_silence(node: graph.Node, message: Any) -> graph.Node:
+def without_silence(node: graph.Node, message: Operation.RemoveSilence) -> graph.Node:
     """Shortens every pause to the given length, also at the beginning and at the end."""
     threshold, kept = f"{message.threshold_db:.6g}dB", f"{message.min_seconds:.6f}"
     return node.filter(
@@ -43,7 +45,7 @@ def without_silence(node: graph.Node, message: Any) -> graph.Node:
     )
 
 
-def clipped(node: graph.Node, message: Any) -> graph.Node:
+def clipped(node: graph.Node, message: Operation.Clip) -> graph.Node:
     options = {"start": f"{message.start_seconds:.6f}"}
     if message.HasField("end_seconds"):
         options["end"] = f"{message.end_seconds:.6f}"

@@ -41,13 +41,13 @@ class Encoding:
     options: Mapping[str, Any]
 
 
-def encoding_for(source: AvSource, message: Any) -> Encoding:
+def encoding_for(source: AvSource, message: Operation.Audio | None) -> Encoding:
     """`message`: the operation `audio`; None: the codec of the original, if the service writes it,
     or else MP3."""
     track = source.first_audio_track
     codec = message.codec if message else codec_like(track.codec)
     channels = message.channels if message and message.HasField("channels") else None
-    kbps = message.bit_rate_kbps if message else kbps_like(source)
+    kbps = message.bit_rate_kbps if message else bit_rate_kbps_like(source)
     deep = track.codec in DEEP_CODECS or track.bit_depth > 16
     match codec:
         case Audio.AAC:
@@ -72,7 +72,7 @@ def codec_like(codec: str) -> Any:
     return Audio.WAV if codec in PCM_CODECS else SAME_CODEC.get(codec, Audio.MP3)
 
 
-def kbps_like(source: AvSource) -> int:
+def bit_rate_kbps_like(source: AvSource) -> int:
     """The bit rate of the original, so that little quality is lost."""
     kbps = source.bit_rate_kbps or DEFAULT_KBPS
     return min(max(kbps, MIN_KBPS), MAX_KBPS)

@@ -1,12 +1,14 @@
 """Chooses the area that a crop keeps."""
 
-from typing import Any
+from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.image.geometry import SMART_GRAVITIES, Image, align, center_on
 from media_service.codecs.image.operations import Context
 
 
-def crop_to(image: Image, width: int, height: int, p: Any, context: Context) -> Image:
+def crop_to(
+    image: Image, width: int, height: int, p: Operation.Resize | Operation.Crop, context: Context
+) -> Image:
     """Crops to this size at the position that `p`, a Resize or a Crop, asks for. The first frame of
     an animation decides for all frames."""
     if "crop" not in context.decided:

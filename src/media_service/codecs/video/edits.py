@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+
+from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.pipeline.pipeline import Step
 from media_service.errors import FailedPrecondition, Reason
@@ -27,9 +28,9 @@ class Edits:
     end: float
     speed: float = 1.0
     mute: bool = False
-    normalize: Any = None
-    audio: Any = None
-    watermarks: tuple[Any, ...] = field(default=())
+    normalize: Operation.Normalize | None = None
+    audio: Operation.Audio | None = None
+    watermarks: tuple[Operation.Watermark, ...] = field(default=())
     watermark_frame: Path | None = None
     audio_steps: tuple[Step, ...] = field(default=())
 
@@ -59,8 +60,10 @@ def collect_edits(steps: Sequence[Step], duration: float) -> tuple[Edits, Sequen
                 edits = replace(edits, speed=edits.speed * message.factor)
             case "mute":
                 edits = replace(edits, mute=True)
-            case "normalize" | "audio":
-                edits = replace(edits, **{name: message})
+            case "normalize":
+                edits = replace(edits, normalize=message)
+            case "audio":
+                edits = replace(edits, audio=message)
             case "watermark":
                 edits = replace(edits, watermarks=(*edits.watermarks, message))
             case "transcode":
@@ -70,7 +73,7 @@ def collect_edits(steps: Sequence[Step], duration: float) -> tuple[Edits, Sequen
     return edits, transcode
 
 
-def clipped(edits: Edits, message: Any) -> Edits:
+def clipped(edits: Edits, message: Operation.Clip) -> Edits:
     """Raises FailedPrecondition (OPERATION_NOT_APPLICABLE)."""
     start = edits.start + message.start_seconds * edits.speed
     end = edits.end

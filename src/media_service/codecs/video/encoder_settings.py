@@ -48,6 +48,6 @@ CODECS = {
 }
 
 
-def max_kbps(profiles: Mapping[int, int], short_side: int) -> int:
+def max_bit_rate_kbps(profiles: Mapping[int, int], short_side: int) -> int:
     """The maximum bit rate for a shorter side: that of the smallest profile not below it."""
     return profiles[min((side for side in profiles if side >= short_side), default=max(profiles))]

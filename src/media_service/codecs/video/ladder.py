@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, Self
 
+from mediaservice.v1.operation_pb2 import Operation
+
 from media_service.codecs.inspection import AudioTrack, SubtitleTrack
 from media_service.codecs.video.edits import Edits
-from media_service.codecs.video.encoder_settings import max_kbps
+from media_service.codecs.video.encoder_settings import max_bit_rate_kbps
 from media_service.codecs.video.filter_graph import fit_short_side
 from media_service.codecs.video.source import AvSource
 from media_service.errors import InvalidArgument, Reason
@@ -114,7 +116,7 @@ class Ladder:
 
 
 def build_ladder(
-    source: AvSource, edits: Edits, profiles: Mapping[int, int], message: Any
+    source: AvSource, edits: Edits, profiles: Mapping[int, int], message: Operation.Stream
 ) -> Ladder:
     """The ladder for a source with these edits. `profiles`: the maximum video bit rate in kbit/s
     for each shorter side in pixels. `message`: the operation `stream`. Raises InvalidArgument
@@ -167,7 +169,7 @@ def select_rungs(
         heights = [min(side, max_height)]
     size = (source.width, source.height)
     return tuple(
-        Rung(f"{height}p", *fit_short_side(size, height), max_kbps(profiles, height))
+        Rung(f"{height}p", *fit_short_side(size, height), max_bit_rate_kbps(profiles, height))
         for height in heights
     )
 

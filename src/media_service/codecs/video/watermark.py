@@ -5,7 +5,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 from mediaservice.v1.operation_pb2 import Operation
 
@@ -22,7 +21,7 @@ async def watermark_frame(
     stack: AsyncExitStack,
     renderer: ImageRenderer,
     source: AvSource,
-    watermarks: Sequence[Any],
+    watermarks: Sequence[Operation.Watermark],
     overlays: Mapping[str, ImageSource],
 ) -> Path | None:
     """A PNG of the video's size, with the watermarks where an image of this size would have them.

@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
+
+from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.av_task import AvTask
 from media_service.codecs.ffmpeg.run import run_ffmpeg
@@ -48,12 +49,12 @@ async def render(task: AvTask) -> Sequence[Output]:
     return [output]
 
 
-def requested_time(edits: Edits, message: Any) -> float | None:
+def requested_time(edits: Edits, message: Operation.Frame) -> float | None:
     """In seconds of the original."""
     if message.HasField("time_seconds"):
-        wanted = float(message.time_seconds) * edits.speed
+        wanted = message.time_seconds * edits.speed
     elif message.HasField("percent"):
-        wanted = (edits.end - edits.start) * float(message.percent) / 100
+        wanted = (edits.end - edits.start) * message.percent / 100
     else:
         return None
     return min(edits.start + wanted, edits.end)

@@ -10,7 +10,7 @@ from media_service.codecs.ffmpeg.run import run_ffmpeg
 from media_service.codecs.output import Output
 from media_service.codecs.progress import report_range, report_seconds
 from media_service.codecs.video import filter_graph as graph
-from media_service.codecs.video.encoder_settings import CODECS, KEY_FRAME_SECONDS, max_kbps
+from media_service.codecs.video.encoder_settings import CODECS, KEY_FRAME_SECONDS, max_bit_rate_kbps
 
 FILENAME = "video"
 
@@ -34,7 +34,7 @@ async def render(task: AvTask) -> Sequence[Output]:
         correction = await loudness_correction(source, edits, report, channels)
     audio = [downmixed(correction.applied(downmixed(track))) for track in tracks.audio]
     codec = CODECS[message.codec]
-    kbps = message.video_bit_rate_kbps or max_kbps(task.profiles, min(size))
+    kbps = message.video_bit_rate_kbps or max_bit_rate_kbps(task.profiles, min(size))
     options = {
         **codec.options,
         codec.max_rate_option: f"{kbps}k",
