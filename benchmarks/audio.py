@@ -1,5 +1,5 @@
-"""Audio in the sandbox: a waveform beside the same ffmpeg that only decodes, and loudness beside
-what was asked for."""
+"""Audio in the sandbox: a waveform, compared with an ffmpeg that only decodes, and loudness,
+compared with its target."""
 
 import asyncio
 import re

@@ -1,8 +1,9 @@
-"""The limit: what `grpc.aio` does when nothing is done with the bytes. `python -m benchmarks.bare
+"""The limit: `grpc.aio` with handlers that do nothing with the bytes. `python -m benchmarks.bare
 PORT MESSAGE_BYTES DATABASE_URL FOLDER` serves it on loopback.
 
-The messages are the contract's, as any gRPC service must read and write them; what is sent is made
-once. `GetContent` is the contract's too, so that the service's own Envoy fits in front.
+The messages are those of the contract, since any gRPC service must parse and serialize them. Sent
+messages are created once. `GetContent` is from the contract, too, so that the service's own Envoy
+fits in front.
 """
 
 import asyncio

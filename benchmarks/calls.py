@@ -1,4 +1,4 @@
-"""Many small reads at once: GetMedia beside an empty RPC of a bare server."""
+"""Many concurrent small reads: GetMedia, compared with an empty RPC of a bare server."""
 
 import asyncio
 import statistics

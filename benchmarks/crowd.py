@@ -1,7 +1,7 @@
-"""Clients of many uploads at once: `python -m benchmarks.crowd ADDRESS COUNT CHANNELS`.
+"""Clients of many concurrent uploads: `python -m benchmarks.crowd ADDRESS COUNT CHANNELS`.
 
-Opens COUNT uploads and says so in a line of JSON; keeps them open until a line comes in; then
-finishes all of them, and says so. The token is `MEDIA_TOKEN`.
+Opens COUNT uploads and reports it in a line of JSON, keeps them open until it reads a line,
+finishes them and reports again. The token is `MEDIA_TOKEN`.
 """
 
 import asyncio
@@ -41,12 +41,12 @@ class Said:
 
 
 async def begin(uploads: Any, metadata: Any) -> Any:
-    """A stream of which the first bytes are durable: the server tells the id only then."""
+    """A stream whose first bytes are durable: only then, the server sends the id."""
     call = uploads.WriteUpload(metadata=metadata)
     spec = upload_pb2.UploadSpec(filename="bench.mp4", size_bytes=SIZE)
     await call.write(Message(spec=spec, data=FIRST, crc32c=crc32c_of(FIRST)))
-    told = dict(await call.initial_metadata() or ())
-    if "x-upload-id" not in told:
+    received = dict(await call.initial_metadata() or ())
+    if "x-upload-id" not in received:
         await call  # raises what went wrong
         raise RuntimeError("the upload ended before it began")
     return call

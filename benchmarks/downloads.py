@@ -1,4 +1,5 @@
-"""Big downloads beside bare sources: of gRPC messages, and of HttpBody behind the same Envoy."""
+"""Large downloads, compared with bare sources: of gRPC messages, and of HttpBody behind the same
+Envoy."""
 
 from benchmarks.measure import GIB, Bench, Work, take_turns
 from benchmarks.report import Outcome, versus

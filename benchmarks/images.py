@@ -1,4 +1,4 @@
-"""Images rendered in the sandbox, beside the same libvips in a bare process without any."""
+"""Images rendered in the sandbox, compared with the same libvips in a bare process."""
 
 import asyncio
 import math

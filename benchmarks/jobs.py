@@ -1,4 +1,5 @@
-"""How soon a worker begins what an upload leaves to it, and how soon who watches a job is told."""
+"""Latency of jobs: from the end of an upload to the start of its job, and from a change of a job to
+the message of a watch."""
 
 import asyncio
 import contextlib
@@ -211,10 +212,10 @@ async def jobs(bench: Bench) -> Outcome:
         ],
         [],
         [
-            f"upload finished → worker started: {percentiles(begun)}; the commit that finishes the"
-            " upload is part of it.",
+            f"upload finished → worker started: {percentiles(begun)}; this includes the commit that"
+            " finishes the upload.",
             f"{who}, changes at random, {len(spread) / bench.seconds:.0f} a second:"
             f" {percentiles(spread)}; all {WATCHERS} jobs changed by one statement, so that every"
-            f" watcher is told at once: {percentiles(burst)}.",
+            f" watcher gets a message: {percentiles(burst)}.",
         ],
     )

@@ -1,4 +1,4 @@
-"""Very many uploads that are open at the same time, on two servers that nobody else uses."""
+"""Ten thousand uploads that are open at the same time, on two otherwise idle servers."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Timing: contenders take turns, so that whatever else the machine does meets all of them."""
+"""Timing: contenders alternate, so that other load of the machine affects all of them."""
 
 import os
 import resource

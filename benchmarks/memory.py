@@ -1,4 +1,4 @@
-"""How much the server's memory grows while a big upload, then a big download, goes through it."""
+"""Growth of the server's memory during a large upload and a large download."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Parts side by side beside one stream of the same bytes, on the local disk and on S3."""
+"""Parallel parts compared with one stream of the same bytes, on the local disk and on S3."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The bytes that are sent: an MP4 by its header, random after that, made once."""
+"""The bytes that are sent: random ones after the header of an MP4, created once."""
 
 import hashlib
 import os

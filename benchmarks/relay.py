@@ -1,8 +1,8 @@
-"""The limit of an object store behind gRPC: a relay that does nothing else.
-`python -m benchmarks.relay PORT ENDPOINT BUCKET` serves it on loopback.
+"""The limit of an object store behind gRPC: a relay that does nothing else. `python -m
+benchmarks.relay PORT ENDPOINT BUCKET` serves it on loopback.
 
-Up: messages are joined to parts of 8 MiB, four of which are on their way at a time. Down: what one
-ranged GET brings, in messages. Parts, client and checksums are the service's own.
+Uploads: messages are joined to parts of 8 MiB, of which four are sent concurrently. Downloads: the
+response of one ranged GET, in messages. Parts, client and checksums are those of the service.
 """
 
 import asyncio

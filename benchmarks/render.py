@@ -1,7 +1,7 @@
-"""Images rendered while the request waits, beside bare libvips and beside thumbor.
+"""RenderImage, compared with bare libvips and with thumbor.
 
-Cold is a pipeline that nobody asked for before: a focal point that changes nothing makes it
-another each time. The children are warm, as those of a server that is used.
+A cold request has a pipeline that was not requested before: a focal point without effect makes it a
+new one. The children are warm, as those of a server in use.
 """
 
 import asyncio

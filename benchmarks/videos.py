@@ -1,4 +1,4 @@
-"""Videos encoded for streaming, beside a bare ffmpeg that does the same work."""
+"""Videos encoded for streaming, compared with a bare ffmpeg that does the same work."""
 
 import asyncio
 import os

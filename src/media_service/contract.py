@@ -1,7 +1,7 @@
-"""What the contract says beyond its stubs: comments, and rules for fields.
+"""What the contract contains beyond its stubs: comments, and rules for fields.
 
-Stubs carry the rules as bytes that they do not understand (`protos/gen.py`), so they are read here
-by the descriptors of `buf.validate`, which come with the contract's own.
+The stubs contain the rules as bytes without a type (`protos/gen.py`), so they are read here with
+the descriptors of `buf.validate`, which are part of the contract's descriptors.
 """
 
 from functools import cache

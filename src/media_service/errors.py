@@ -1,4 +1,4 @@
-"""What can go wrong, free of any transport.
+"""The errors of the service, independent of the transport.
 
 An error has a `Reason`, which the contract documents (error_reason.proto), and a class, which is
 the kind of failure that code catches. There is one class for each gRPC code that reasons have.
@@ -14,8 +14,8 @@ __all__ = ["Reason"]
 class MediaError(Exception):
     """An error that callers may see.
 
-    `message` says what happened and what to do; `metadata` holds the same facts for programs,
-    under the keys that the contract lists for the reason.
+    `message` says what happened and what to do. `metadata` has the same facts for programs, under
+    the keys that the contract lists for the reason.
     """
 
     def __init__(self, reason: Reason, message: str, **metadata: str | int) -> None:
@@ -26,7 +26,7 @@ class MediaError(Exception):
 
 
 class InvalidArgument(MediaError):
-    """The request is wrong in itself. `fields` names the violations: (field, what is wrong)."""
+    """The request is invalid. `fields`: the violations, as pairs of field and problem."""
 
     def __init__(
         self,
@@ -44,31 +44,31 @@ class OutOfRange(MediaError):
 
 
 class Unauthenticated(MediaError):
-    """No token, or one that is not valid."""
+    """The token is missing or invalid."""
 
 
 class PermissionDenied(MediaError):
-    """The caller may see this, but not do that."""
+    """The caller may read the resource, but not do this."""
 
 
 class NotFound(MediaError):
-    """It does not exist, or the caller may not see it."""
+    """The resource does not exist, or the caller may not read it."""
 
 
 class AlreadyExists(MediaError):
-    """The id is taken."""
+    """The id is in use."""
 
 
 class FailedPrecondition(MediaError):
-    """It is not in a state that allows this."""
+    """The state of the resource does not allow this."""
 
 
 class Aborted(MediaError):
-    """Another caller was faster, or the caller's own condition (an etag, a date) does not hold."""
+    """A concurrent change came first, or a precondition of the caller is false."""
 
 
 class ResourceExhausted(MediaError):
-    """A limit of the service is reached; a retry may work."""
+    """A limit of the service is reached. A retry may succeed."""
 
 
 class DeadlineExceeded(MediaError):
@@ -76,15 +76,15 @@ class DeadlineExceeded(MediaError):
 
 
 class Unavailable(MediaError):
-    """Something is not there yet, or out of reach; a retry may work."""
+    """Something does not exist yet or is unavailable. A retry may succeed."""
 
 
 class Unimplemented(MediaError):
-    """This installation cannot do that."""
+    """This installation does not support it."""
 
 
 class DataLoss(MediaError):
-    """Bytes that should be there are missing."""
+    """Stored bytes are missing."""
 
 
 class Internal(MediaError):
@@ -93,7 +93,7 @@ class Internal(MediaError):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why an upload, a media or a job FAILED: a `Reason`, and a message for people."""
+    """Why an upload, a media or a job is FAILED: a `Reason`, and a message for people."""
 
     reason: str
     message: str
