@@ -1,4 +1,4 @@
-"""Whose job is next: held against a model, and looked at by itself."""
+"""Which job is claimed next: single cases, and a comparison with a model."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -53,7 +53,7 @@ async def claimed(database: Database, queue: FairQueue, running: list[Claim]) ->
 
 
 async def drain(database: Database, limit: int, *, hold: bool = False) -> list[Claim]:
-    """The next jobs, in order; each ends before the next is claimed, unless it is held."""
+    """The next jobs, in order. Unless `hold` is set, each ends before the next is claimed."""
     queue = FairQueue()
     running: list[Claim] = []
     found: list[Claim] = []
@@ -78,7 +78,7 @@ async def test_many_jobs_of_one_owner_do_not_delay_the_one_of_another(database: 
     assert "bob" in owners(await drain(database, 2))
 
 
-async def test_the_owner_of_whose_jobs_the_fewest_run_is_next(database: Database) -> None:
+async def test_the_owner_with_the_fewest_running_jobs_is_next(database: Database) -> None:
     ann, bob, acme = OWNERS
     await accept(database, *(job(owner) for owner in (ann, ann, ann, bob, acme)))
     found = await drain(database, 5, hold=True)
@@ -94,19 +94,21 @@ async def test_owners_take_turns(database: Database) -> None:
         assert set(found[start : start + 3]) == {ann, bob, acme}
 
 
-async def test_the_services_own_jobs_and_those_of_owners_take_turns(database: Database) -> None:
+async def test_jobs_of_the_service_and_of_owners_alternate(database: Database) -> None:
     await accept(database, *(job(OWNERS[0]) for _ in range(4)), *(job(None) for _ in range(4)))
     found = [claim.owner is None for claim in await drain(database, 8)]
     assert found in ([True, False] * 4, [False, True] * 4)
 
 
-async def test_neither_kind_takes_all_the_slots_while_the_other_waits(database: Database) -> None:
+async def test_neither_class_of_jobs_takes_all_slots_while_the_other_waits(
+    database: Database,
+) -> None:
     await accept(database, *(job(OWNERS[0]) for _ in range(9)), *(job(None) for _ in range(9)))
     found = await drain(database, 6, hold=True)
     assert sum(claim.owner is None for claim in found) == 3
 
 
-async def test_what_is_urgent_comes_first_among_the_jobs_of_its_owner(database: Database) -> None:
+async def test_the_most_urgent_job_of_an_owner_comes_first(database: Database) -> None:
     ann, bob, _ = OWNERS
     low, first, second, high = jobs = [
         job(ann, priority=priority)
@@ -128,7 +130,7 @@ async def test_no_job_is_claimed_twice_however_many_claim(database: Database) ->
 async def test_a_claim_costs_the_same_however_many_wait(
     database: Database, owners_: int, each: int
 ) -> None:
-    """Counted in pages that are looked at, which no busy machine changes."""
+    """Counted in pages that are read, which do not depend on the load of the machine."""
     async with database.connection() as db:
         await db.execute(
             "insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id)"
@@ -191,7 +193,7 @@ class Held:
 
 
 class Jobs(RuleBasedStateMachine):
-    """Everything that is done to jobs, in any order, by workers that hold claims good and lost."""
+    """Every operation on jobs, in any order, by workers with valid and with lost claims."""
 
     run: Callable[[Coroutine[Any, Any, Any]], Any]
     database: Database
@@ -373,7 +375,7 @@ async def everything(db: Any) -> list[dict[str, Any]]:
     return found
 
 
-def test_jobs_are_as_a_model_says(database_url: str) -> None:
+def test_jobs_behave_like_the_model(database_url: str) -> None:
     with asyncio.Runner() as runner:
 
         async def opened() -> Database:

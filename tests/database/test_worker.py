@@ -1,4 +1,4 @@
-"""A job that was accepted ends, whatever happens to the worker."""
+"""A job that was recorded ends, whatever happens to its worker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -170,7 +170,7 @@ async def test_a_delayed_job_runs_when_it_is_due(database: Database) -> None:
         await until(lambda: handler.finished)
 
 
-async def test_jobs_run_side_by_side_up_to_the_slots(database: Database) -> None:
+async def test_as_many_jobs_run_concurrently_as_there_are_slots(database: Database) -> None:
     together = asyncio.Barrier(2)
 
     async def meet(claim: Claim) -> None:
@@ -227,7 +227,7 @@ async def test_bad_input_is_not_tried_again(database: Database) -> None:
     assert (row["state"], row["attempt"], row["error_reason"]) == ("FAILED", 1, "MEDIA_CORRUPT")
 
 
-async def test_an_unknown_error_is_logged_whole_and_told_as_an_id(
+async def test_an_unknown_error_is_logged_and_shown_as_an_id(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     handler = Handler(database, failing(KeyError("secret detail")))
@@ -243,7 +243,7 @@ async def test_an_unknown_error_is_logged_whole_and_told_as_an_id(
     assert error_id in caplog.text
 
 
-async def test_a_dead_workers_job_is_taken_over_and_its_late_finish_refused(
+async def test_another_worker_claims_the_job_of_a_dead_one_whose_late_end_is_rejected(
     database: Database,
 ) -> None:
     job_id = await enqueue(database)
@@ -307,7 +307,9 @@ async def test_work_on_a_lost_job_is_cancelled(database: Database) -> None:
     assert (row["state"], row["fence"]) == ("RUNNING", 2), "the other worker's claim stands"
 
 
-async def test_stopping_puts_jobs_back_at_once_and_uncounted(database: Database) -> None:
+async def test_a_stopping_worker_puts_jobs_back_and_the_attempt_does_not_count(
+    database: Database,
+) -> None:
     handler = Handler(database, forever)
     job_id = await enqueue(database)
     async with working(database, handler):
@@ -319,7 +321,7 @@ async def test_stopping_puts_jobs_back_at_once_and_uncounted(database: Database)
 
 
 async def test_work_is_cancelled_once_so_that_it_can_clean_up(database: Database) -> None:
-    """Also when its worker stops just when the job was lost."""
+    """Also if its worker stops just when it has lost the job."""
     cleaning, cleaned = asyncio.Event(), asyncio.Event()
 
     async def tidy(claim: Claim) -> None:
@@ -342,7 +344,7 @@ async def test_work_is_cancelled_once_so_that_it_can_clean_up(database: Database
 
 
 async def test_the_worker_outlives_the_database(database: Database, database_url: str) -> None:
-    """All its connections are cut, again and again."""
+    """All of its connections are cut, twice."""
     named = psycopg.conninfo.make_conninfo(database_url, application_name="worker")
     async with Database(named, 4) as its_own:
         handler = Handler(its_own, nothing)
@@ -359,7 +361,7 @@ async def test_the_worker_outlives_the_database(database: Database, database_url
 
 
 async def test_work_on_a_cancelled_job_ends_at_once(database: Database) -> None:
-    """Long before the worker would look at its lease."""
+    """Long before the worker renews its lease."""
     handler = Handler(database, forever)
     job_id = await enqueue(database)
     async with working(database, handler, lease=timedelta(hours=1)):
@@ -377,7 +379,7 @@ async def test_work_on_a_cancelled_job_ends_at_once(database: Database) -> None:
 async def test_work_on_a_job_that_is_cancelled_and_queued_again_begins_anew(
     database: Database,
 ) -> None:
-    """Both come before their wake-ups go out, which are one then."""
+    """Both happen before their wake-ups are sent, which are merged into one."""
     handler = Handler(database, forever)
     job_id = await enqueue(database)
     async with working(database, handler, lease=timedelta(hours=1)):
@@ -391,10 +393,10 @@ async def test_work_on_a_job_that_is_cancelled_and_queued_again_begins_anew(
     assert handler.ran[1].fence > handler.ran[0].fence
 
 
-async def test_a_cancellation_during_an_outage_is_looked_at_as_soon_as_that_is_over(
+async def test_a_cancellation_during_an_outage_is_noticed_when_the_outage_ends(
     database: Database, database_url: str
 ) -> None:
-    """Long before the worker would look at its lease."""
+    """Long before the worker renews its lease."""
 
     class Away(Database):
         missed = 0
@@ -421,30 +423,32 @@ async def test_a_cancellation_during_an_outage_is_looked_at_as_soon_as_that_is_o
                 await in_state(database, other, JobState.RUNNING)
 
 
-async def test_a_job_that_tells_of_its_progress_is_not_looked_at_for_that(
+async def test_progress_does_not_make_its_worker_renew_the_lease(
     database: Database, database_url: str
 ) -> None:
-    """Who watches is told each time; the worker's own wake-ups are none for itself."""
+    """Watchers are woken each time. The worker ignores its own wake-ups."""
     job_id = await enqueue(database)
-    told: list[JobChanged] = []
+    events: list[JobChanged] = []
 
-    class Telling(Handler):
+    class Reporting(Handler):
         async def run(self, claim: Claim, progress: Progress) -> None:
             await asyncio.sleep(1)  # so that the worker's first look is over
             before = (await job(database, job_id))["lease_until"]
             for percent in (25, 50, 75):
                 progress.report("work", percent)
-                await until(partial(is_longer, told, len(told)))
+                await until(partial(is_longer, events, len(events)))
             assert (await job(database, job_id))["lease_until"] == before
             await super().run(claim, progress)
 
-    handler = Telling(database, nothing)
-    with database.listen(JobChanged, job_id, told.append):
+    handler = Reporting(database, nothing)
+    with database.listen(JobChanged, job_id, events.append):
         async with working(database, handler, lease=timedelta(hours=1)):
             await in_state(database, job_id, JobState.SUCCEEDED)
 
 
-async def test_a_cancellation_that_nobody_heard_of_is_seen_at_the_lease(database: Database) -> None:
+async def test_a_cancellation_whose_wake_up_is_lost_is_noticed_at_the_renewal(
+    database: Database,
+) -> None:
     handler = Handler(database, forever)
     job_id = await enqueue(database)
     async with working(database, handler, lease=timedelta(seconds=0.6)):
@@ -455,7 +459,7 @@ async def test_a_cancellation_that_nobody_heard_of_is_seen_at_the_lease(database
     assert (await job(database, job_id))["state"] == "CANCELLED"
 
 
-async def test_who_finishes_a_cancelled_job_comes_too_late(database: Database) -> None:
+async def test_a_cancelled_job_cannot_be_finished(database: Database) -> None:
     async def slow(claim: Claim) -> None:
         async with database.connection() as db:
             await queries.cancel(db, claim.job_id)
@@ -481,7 +485,7 @@ async def test_work_that_takes_too_long_fails_with_a_reason(database: Database) 
     assert row["error_reason"] == Reason.PROCESSING_LIMIT_EXCEEDED
 
 
-async def test_a_timeout_of_the_work_itself_is_not_taken_for_the_limit(database: Database) -> None:
+async def test_a_timeout_inside_the_work_is_not_the_time_limit(database: Database) -> None:
     class Limited(Handler):
         time_limit = timedelta(minutes=5)
 
@@ -493,13 +497,15 @@ async def test_a_timeout_of_the_work_itself_is_not_taken_for_the_limit(database:
     assert (await job(database, job_id))["error_reason"] == "INTERNAL"
 
 
-async def test_progress_is_written_now_and_then_and_never_falls(database: Database) -> None:
-    """A thousand reports become a few rows, and who watches is told of each."""
+async def test_progress_is_recorded_from_time_to_time_and_never_decreases(
+    database: Database,
+) -> None:
+    """A thousand reports become a few writes, and each write wakes the watchers."""
     job_id = await enqueue(database)
-    told: list[JobChanged] = []
+    events: list[JobChanged] = []
     seen: list[tuple[str, int]] = []
 
-    class Telling(Handler):
+    class Reporting(Handler):
         async def run(self, claim: Claim, progress: Progress) -> None:
             for percent in range(1000):
                 progress.report("first" if percent < 500 else "second", percent / 8)
@@ -509,11 +515,11 @@ async def test_progress_is_written_now_and_then_and_never_falls(database: Databa
                 seen.append((row["stage"], row["progress_percent"]))
             await super().run(claim, progress)
 
-    handler = Telling(database, nothing)
-    with database.listen(JobChanged, job_id, told.append):
+    handler = Reporting(database, nothing)
+    with database.listen(JobChanged, job_id, events.append):
         async with working(database, handler):
             await until(lambda: handler.finished)
-        await until(lambda: told)
+        await until(lambda: events)
     percents = [percent for _, percent in seen]
     assert percents == sorted(percents)
     assert max(percents) <= 99
@@ -524,7 +530,7 @@ async def test_progress_is_written_now_and_then_and_never_falls(database: Databa
     assert (row["progress_percent"], row["stage"]) == (100, "")
 
 
-async def test_the_next_attempt_begins_at_nothing(database: Database) -> None:
+async def test_the_next_attempt_begins_with_no_progress(database: Database) -> None:
     job_id = await enqueue(database)
     first = await claim(database)
     async with database.connection() as db:
@@ -535,13 +541,13 @@ async def test_the_next_attempt_begins_at_nothing(database: Database) -> None:
     assert (row["progress_percent"], row["stage"]) == (0, "")
 
 
-async def test_watchers_hear_of_a_job_that_waits_again_after_its_worker_died(
+async def test_watchers_are_woken_when_a_job_is_queued_again_after_its_worker_died(
     database: Database,
 ) -> None:
     job_id = await enqueue(database)
     await claim(database, lease=timedelta(seconds=-1))
-    told: list[JobChanged] = []
+    events: list[JobChanged] = []
     handler = Handler(database, forever)
-    with database.listen(JobChanged, job_id, told.append):
+    with database.listen(JobChanged, job_id, events.append):
         async with working(database, handler):
-            await until(lambda: told and handler.ran)
+            await until(lambda: events and handler.ran)

@@ -1,4 +1,4 @@
-"""Jobs as callers have them: asked for, looked at, watched, cancelled, done again."""
+"""Jobs over gRPC: start, read, list, watch, cancel and retry them."""
 
 import asyncio
 import logging
@@ -41,11 +41,11 @@ from tests.support.rpc.jobs import (
 )
 from tests.support.rpc.server import Caller, Running, Start, refused, unknown_id
 
-# Takes a core for seconds.
+# Uses a core for seconds.
 SLOW = "resize:11000x11000:enlarge=true:fit=fill,blur:100,rotate:33,blur:90,convert:AVIF:effort=9"
 
 
-# From the order to the rendition
+# From the request to the rendition
 
 
 async def test_a_pipeline_becomes_a_rendition(working: Running) -> None:
@@ -95,7 +95,7 @@ async def test_a_job_shows_its_operations_with_all_defaults(ann: Caller) -> None
     assert job.operations[0].resize.fit, "as nothing else was said"
 
 
-async def test_what_was_made_before_is_taken_as_it_is(working: Running) -> None:
+async def test_an_existing_rendition_of_the_same_pipeline_is_kept(working: Running) -> None:
     ann = await working.caller()
     media = await ann.store(jpeg())
     first = await ended(ann, (await process(ann, media.media_id, "negate")).job_id)
@@ -107,7 +107,7 @@ async def test_what_was_made_before_is_taken_as_it_is(working: Running) -> None:
     assert other.state == Job.QUEUED
 
 
-async def test_a_name_is_given_to_what_is_made_last(working: Running) -> None:
+async def test_a_later_rendition_replaces_one_of_the_same_name(working: Running) -> None:
     ann = await working.caller()
     media = await ann.store(jpeg(width=64, height=48))
     for width in (32, 16):
@@ -139,7 +139,7 @@ async def test_overlays_are_looked_up_again_when_the_job_runs(start: Start) -> N
     assert (job.state, reason(job)) == (Job.FAILED, "MEDIA_DELETED")
 
 
-# Taken away again
+# Deleting renditions
 
 
 async def delete_rendition(
@@ -149,7 +149,7 @@ async def delete_rendition(
     return await caller.call(caller.media.DeleteRendition, request)
 
 
-async def test_a_rendition_is_deleted_and_can_be_made_again(
+async def test_a_rendition_is_deleted_and_can_be_rendered_again(
     working: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "media_service.audit")
@@ -191,7 +191,7 @@ async def test_which_renditions_cannot_be_deleted(
     assert (await refused(delete_rendition(ann, media_id, "r-1"))).reason == "MEDIA_DELETED"
 
 
-# What is refused
+# Refused requests
 
 
 @pytest.mark.parametrize(
@@ -211,58 +211,60 @@ async def test_which_renditions_cannot_be_deleted(
         ({"ops": "negate", "priority": 9}, "INVALID_FIELD"),
     ],
 )
-async def test_a_bad_order_is_refused(ann: Caller, fields: dict[str, Any], wrong: str) -> None:
+async def test_an_invalid_request_is_refused(
+    ann: Caller, fields: dict[str, Any], wrong: str
+) -> None:
     media = await ann.store(jpeg())
     request = Request(media_id=media.media_id, **fields)
-    told = await refused(ann.call(ann.processing.ProcessMedia, request))
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, wrong)
+    refusal = await refused(ann.call(ann.processing.ProcessMedia, request))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, wrong)
     assert await listed(ann, type=Job.PROCESS) == []
 
 
-async def test_both_forms_of_a_pipeline_at_once_are_refused(ann: Caller) -> None:
+async def test_a_pipeline_in_both_forms_is_refused(ann: Caller) -> None:
     media = await ann.store(jpeg())
     typed = operation_pb2.Operation(negate=operation_pb2.Operation.Negate())
     request = Request(media_id=media.media_id, ops="negate", operations=[typed])
-    told = await refused(ann.call(ann.processing.ProcessMedia, request))
-    assert told.reason == "INVALID_OPERATIONS"
+    refusal = await refused(ann.call(ann.processing.ProcessMedia, request))
+    assert refusal.reason == "INVALID_OPERATIONS"
 
 
-async def test_a_bad_operation_is_named_in_either_form(ann: Caller) -> None:
+async def test_an_invalid_operation_is_named_in_either_form(ann: Caller) -> None:
     media = await ann.store(jpeg())
-    told = await refused(process(ann, media.media_id, "negate,blur:-1"))
-    assert told.fields == ["ops[1].blur.sigma"]
+    refusal = await refused(process(ann, media.media_id, "negate,blur:-1"))
+    assert refusal.fields == ["ops[1].blur.sigma"]
     bad = [Operation(negate=Operation.Negate()), Operation(blur=Operation.Blur(sigma=-1))]
     request = Request(media_id=media.media_id, operations=bad)
-    told = await refused(ann.call(ann.processing.ProcessMedia, request))
-    assert told.fields == ["operations[1].blur.sigma"]
+    refusal = await refused(ann.call(ann.processing.ProcessMedia, request))
+    assert refusal.fields == ["operations[1].blur.sigma"]
 
 
-async def test_a_pipeline_is_no_longer_than_its_text_may_be(ann: Caller) -> None:
-    """Also one that came as messages."""
+async def test_the_length_of_a_pipeline_is_limited(ann: Caller) -> None:
+    """Also that of a pipeline in messages."""
     media = await ann.store(jpeg())
     letters = [Operation(text=Operation.Text(text="é" * 500))]
     request = Request(media_id=media.media_id, operations=letters * 8)
-    told = await refused(ann.call(ann.processing.ProcessMedia, request))
-    assert (told.reason, told.fields) == ("INVALID_OPERATIONS", ["operations"])
+    refusal = await refused(ann.call(ann.processing.ProcessMedia, request))
+    assert (refusal.reason, refusal.fields) == ("INVALID_OPERATIONS", ["operations"])
     request = Request(media_id=media.media_id, operations=letters * 7)
     assert len((await ann.call(ann.processing.ProcessMedia, request)).operations) == 7
 
 
 async def test_a_format_that_cannot_be_written_is_refused_at_once(ann: Caller) -> None:
     media = await ann.store(jpeg())
-    told = await refused(process(ann, media.media_id, "convert:HEIC"))
-    assert (told.code, told.reason) == (
+    refusal = await refused(process(ann, media.media_id, "convert:HEIC"))
+    assert (refusal.code, refusal.reason) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         "OPERATION_NOT_APPLICABLE",
     )
-    assert "HEIC cannot be written; use one of JPEG, PNG" in told.message
+    assert "HEIC cannot be written; use one of JPEG, PNG" in refusal.message
     request = download_service_pb2.SignUrlRequest(media_id=media.media_id, ops="convert:HEIC")
-    told = await refused(ann.call(ann.downloads.SignUrl, request))
-    assert told.reason == "OPERATION_NOT_APPLICABLE"
+    refusal = await refused(ann.call(ann.downloads.SignUrl, request))
+    assert refusal.reason == "OPERATION_NOT_APPLICABLE"
 
 
 async def crowd(service: Running, media_id: str, first: int, last: int) -> None:
-    """Gives a media renditions by pipelines, `r-1` and so on, all with its own bytes."""
+    """Adds renditions from pipelines to a media: `r-1` and so on. Their blob is the original."""
     await execute(
         service,
         "insert into renditions (media_id, name, blob_id, content_type, pipeline, version)"
@@ -274,21 +276,21 @@ async def crowd(service: Running, media_id: str, first: int, last: int) -> None:
     )
 
 
-async def test_a_media_has_so_many_renditions_and_no_more(ann: Caller, service: Running) -> None:
+async def test_the_renditions_of_a_media_are_limited(ann: Caller, service: Running) -> None:
     media = await ann.store(jpeg())
     await crowd(service, media.media_id, 1, 199)
     assert (await process(ann, media.media_id, "blur:2", rendition_name="more")).state == Job.QUEUED
     await crowd(service, media.media_id, 200, 200)
-    told = await refused(process(ann, media.media_id, "blur:2", rendition_name="more"))
-    assert (told.code, told.reason) == (
+    refusal = await refused(process(ann, media.media_id, "blur:2", rendition_name="more"))
+    assert (refusal.code, refusal.reason) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         "RENDITION_LIMIT_EXCEEDED",
     )
-    assert told.metadata["max_renditions"] == "200"
+    assert refusal.metadata["max_renditions"] == "200"
     assert (await process(ann, media.media_id, "blur:2", rendition_name="r-7")).state == Job.QUEUED
 
 
-async def test_a_job_whose_media_is_full_by_then_fails_with_a_reason(start: Start) -> None:
+async def test_a_job_fails_if_its_media_has_reached_the_limit_meanwhile(start: Start) -> None:
     service = await start()
     ann = await service.caller()
     media = await ann.store(jpeg(width=64, height=48))
@@ -335,11 +337,11 @@ async def test_jobs_of_others_do_not_exist(ann: Caller, bob: Caller) -> None:
         anext(watch(bob, job.job_id)),
         get(ann, unknown_id()),
     ):
-        told = await refused(call)
-        assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
+        refusal = await refused(call)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
 
 
-async def test_the_services_own_jobs_are_nobodys(ann: Caller, service: Running) -> None:
+async def test_callers_cannot_see_jobs_of_the_service(ann: Caller, service: Running) -> None:
     upload = await ann.create()
     abort = upload_service_pb2.AbortUploadRequest(upload_id=upload.upload_id)
     await ann.call(ann.uploads.AbortUpload, abort)
@@ -458,8 +460,8 @@ async def test_lists_are_filtered_and_paged(ann: Caller) -> None:
         request.page_token = page.next_page_token
     assert seen == newest_first
     request.type = Job.INGEST
-    told = await refused(ann.call(ann.jobs.ListJobs, request))
-    assert told.reason == "INVALID_PAGE_TOKEN"
+    refusal = await refused(ann.call(ann.jobs.ListJobs, request))
+    assert refusal.reason == "INVALID_PAGE_TOKEN"
 
 
 async def test_a_page_ends_before_it_is_too_large_to_be_sent(ann: Caller, service: Running) -> None:
@@ -488,7 +490,7 @@ async def test_a_page_ends_before_it_is_too_large_to_be_sent(ann: Caller, servic
     assert {job.media_id for job in page.jobs} == {media.media_id}
 
 
-async def test_jobs_that_ended_long_ago_are_forgotten(
+async def test_jobs_are_removed_30_days_after_their_end(
     ann: Caller, service: Running, database: Database
 ) -> None:
     media = await ann.store(jpeg())
@@ -507,7 +509,7 @@ async def test_jobs_that_ended_long_ago_are_forgotten(
     assert left == {young.job_id, waits.job_id}
 
 
-async def test_the_services_own_jobs_are_forgotten_after_a_day(
+async def test_jobs_of_the_service_are_removed_after_a_day(
     ann: Caller, service: Running, database: Database
 ) -> None:
     await ann.store(jpeg())
@@ -522,16 +524,16 @@ async def test_the_services_own_jobs_are_forgotten_after_a_day(
     assert [job.type for job in await listed(ann)] == [Job.INGEST]
 
 
-# Cancelling and doing again
+# Cancelling and retrying
 
 
-async def test_a_job_that_waits_is_cancelled_and_can_be_done_again(start: Start) -> None:
+async def test_a_queued_job_can_be_cancelled_and_retried(start: Start) -> None:
     service = await start()
     ann = await service.caller()
     media = await ann.store(jpeg())
     job = await process(ann, media.media_id, "negate")
-    told = await refused(retry(ann, job.job_id))
-    assert (told.reason, told.metadata["state"]) == ("JOB_NOT_RETRYABLE", "QUEUED")
+    refusal = await refused(retry(ann, job.job_id))
+    assert (refusal.reason, refusal.metadata["state"]) == ("JOB_NOT_RETRYABLE", "QUEUED")
     cancelled = await cancel(ann, job.job_id)
     assert cancelled.state == Job.CANCELLED
     assert cancelled.HasField("end_time")
@@ -541,19 +543,19 @@ async def test_a_job_that_waits_is_cancelled_and_can_be_done_again(start: Start)
     await start(work=True)
     done = await ended(ann, job.job_id)
     assert done.state == Job.SUCCEEDED
-    told = await refused(cancel(ann, job.job_id))
-    assert (told.reason, told.metadata["state"]) == ("JOB_NOT_CANCELLABLE", "SUCCEEDED")
+    refusal = await refused(cancel(ann, job.job_id))
+    assert (refusal.reason, refusal.metadata["state"]) == ("JOB_NOT_CANCELLABLE", "SUCCEEDED")
 
 
-async def test_an_inspection_cannot_be_cancelled(ann: Caller) -> None:
+async def test_an_ingest_job_cannot_be_cancelled(ann: Caller) -> None:
     await ann.store(jpeg())
     (ingest,) = await listed(ann)
-    told = await refused(cancel(ann, ingest.job_id))
-    assert (told.reason, told.metadata["type"]) == ("JOB_NOT_CANCELLABLE", "INGEST")
+    refusal = await refused(cancel(ann, ingest.job_id))
+    assert (refusal.reason, refusal.metadata["type"]) == ("JOB_NOT_CANCELLABLE", "INGEST")
 
 
 def busy_children() -> set[int]:
-    """Children that have computed for longer than it takes to start."""
+    """Children that have computed for longer than their start takes."""
     found = set()
     for child in psutil.Process().children(recursive=True):
         try:
@@ -564,7 +566,7 @@ def busy_children() -> set[int]:
     return found
 
 
-async def test_cancelling_a_job_that_runs_kills_its_codec(working: Running) -> None:
+async def test_cancelling_a_running_job_kills_its_codec(working: Running) -> None:
     ann = await working.caller()
     media = await ann.store(jpeg(width=64, height=48))
     before = busy_children()
@@ -583,7 +585,7 @@ async def test_cancelling_a_job_that_runs_kills_its_codec(working: Running) -> N
     assert (await ended(ann, other.job_id)).state == Job.SUCCEEDED, "the worker is healthy"
 
 
-async def test_a_failed_inspection_can_be_done_again(working: Running) -> None:
+async def test_a_failed_ingest_job_can_be_retried(working: Running) -> None:
     ann = await working.caller()
     data = jpeg(width=64, height=48)
     media = await ann.store(data[: len(data) // 2])
@@ -596,10 +598,10 @@ async def test_a_failed_inspection_can_be_done_again(working: Running) -> None:
     assert media.state == media_pb2.Media.PENDING
 
 
-# The manual
+# Operations
 
 
-async def test_operations_are_listed_for_everybody(service: Running) -> None:
+async def test_operations_are_listed_without_a_token(service: Running) -> None:
     async with grpc.aio.insecure_channel(service.address) as channel:
         stub = processing_service_pb2_grpc.ProcessingServiceStub(channel)
         found = await stub.ListOperations(processing_service_pb2.ListOperationsRequest())
