@@ -57,8 +57,8 @@ from media_service.uploads.admission import Admission, most_streams
 from media_service.uploads.finish import Finisher
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.parts.service import PartService
-from media_service.uploads.running import Running
 from media_service.uploads.service import UploadService
+from media_service.uploads.stream_runner import StreamRunner
 from media_service.watches.tickets import WatchTickets
 
 GRACE_SECONDS = 10
@@ -206,7 +206,7 @@ async def server(
         UsageCounter(parts.database) as usage,
     ):
         admission = Admission(most_streams(config.max_streams, parts.raw.driver.limits, open_files))
-        running = Running(admission)
+        runner = StreamRunner(admission)
         collector = Collector(parts.database, parts.raw, parts.acceptance, config.upload_expiry)
         uploads = UploadService(
             parts.database,
@@ -214,7 +214,7 @@ async def server(
             parts.finisher,
             parts.acceptance,
             collector,
-            running,
+            runner,
             expiry=config.upload_expiry,
             timeout=config.stream_timeout,
         )
@@ -223,7 +223,7 @@ async def server(
             parts.raw,
             parts.acceptance,
             collector,
-            running,
+            runner,
             signer,
             rest_url=config.rest_url,
             timeout=config.stream_timeout,
@@ -262,7 +262,7 @@ async def server(
             yield rpc
         finally:
             stopping = asyncio.create_task(rpc.stop(GRACE_SECONDS))
-            await running.close()
+            await runner.close()
             await stopping
 
 

@@ -35,7 +35,7 @@ KEY = "a key"
 async def on_disk(database: Database, store: BlobStore) -> AsyncIterator[Service]:
     service = Service(database, store)
     yield service
-    await service.running.close()
+    await service.runner.close()
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ async def test_watchers_hear_of_an_upload_that_cannot_be_resumed_and_broke(
         go_on.set()
         with pytest.raises(KeyError):
             await writing
-        await on_disk.running.close()
+        await on_disk.runner.close()
         await changed.all()
     assert changed.events[-1].state == UploadState.ABORTED
 

@@ -101,4 +101,4 @@ def test_a_server_opens_as_many_files_as_it_may(database_url: str, tmp_path: Pat
 
 def test_a_server_says_when_it_may_open_too_few_files(database_url: str, tmp_path: Path) -> None:
     with serve(database_url, tmp_path, "-n 700") as (_, said):
-        assert "may have 700 open files: it takes 188 upload streams at once, not 10000" in said
+        assert "may open 700 files, so it accepts 188 upload streams at once, not 10000" in said

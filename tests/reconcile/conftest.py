@@ -63,7 +63,7 @@ async def driver(
 async def service(database: Database, driver: Driver) -> AsyncIterator[Service]:
     service = Service(database, BlobStore("raw", driver))
     yield service
-    await service.running.close()
+    await service.runner.close()
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ async def on_disk(database: Database, store: BlobStore) -> AsyncIterator[Service
     """Only on a local disk, for what no store does differently."""
     service = Service(database, store)
     yield service
-    await service.running.close()
+    await service.runner.close()
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ class HeldDriver(MemoryDriver):
 async def held(database: Database) -> AsyncIterator[Service]:
     service = Service(database, BlobStore("raw", HeldDriver()))
     yield service
-    await service.running.close()
+    await service.runner.close()
 
 
 def gate(service: Service) -> HeldDriver:
@@ -171,7 +171,7 @@ async def lively(
     driver = MemoryDriver() if request.param == "memory" else LocalDriver(tmp_path / "raw")
     service = Service(database, BlobStore("raw", driver))
     yield service
-    await service.running.close()
+    await service.runner.close()
     await driver.close()
 
 

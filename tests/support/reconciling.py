@@ -21,8 +21,8 @@ from media_service.uploads.admission import Admission
 from media_service.uploads.finish import Finisher
 from media_service.uploads.model import Chunk, NewUpload, UploadResult, UploadSpec
 from media_service.uploads.parts.collect import Collector
-from media_service.uploads.running import Running
 from media_service.uploads.service import UploadService
+from media_service.uploads.stream_runner import StreamRunner
 from tests.support.job_claims import claim as claim_next
 from tests.support.killable_renditions import House
 from tests.support.media.small_files import jpeg
@@ -45,14 +45,14 @@ class Service:
     def __post_init__(self) -> None:
         acceptance = Acceptance(1 << 30, 1 << 30, ("image/*", "video/*"))
         self.finisher = Finisher(self.database, self.store, acceptance)
-        self.running = Running(Admission(100))
+        self.runner = StreamRunner(Admission(100))
         self.uploads = UploadService(
             self.database,
             self.store,
             self.finisher,
             acceptance,
             Collector(self.database, self.store, acceptance, DAY),
-            self.running,
+            self.runner,
             expiry=DAY,
             timeout=timedelta(seconds=60),
         )

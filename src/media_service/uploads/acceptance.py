@@ -1,4 +1,4 @@
-"""What bytes must be to be taken: checked when an upload finishes, from its first bytes."""
+"""Which files the service accepts: checked when an upload is created and when it finishes."""
 
 import re
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Acceptance:
         if size > self.max_size:
             raise InvalidArgument(
                 Reason.FILE_TOO_LARGE,
-                f"The file is larger than the {self.max_size} bytes that are taken.",
+                f"The file is too large: at most {self.max_size} bytes are accepted.",
                 max_size_bytes=self.max_size,
             )
 
@@ -81,7 +81,7 @@ class Acceptance:
     def _not_allowed(self, name: str) -> MediaError:
         return InvalidArgument(
             Reason.TYPE_NOT_ALLOWED,
-            f"Files of type {name} are not taken. Taken are: {', '.join(self.types)}.",
+            f"Files of type {name} are not accepted. Accepted: {', '.join(self.types)}.",
             content_type=name,
             allowed_types=",".join(self.types),
         )
@@ -145,7 +145,7 @@ def check_complete(spec: UploadSpec, committed_size: int) -> None:
     if spec.size_bytes is not None and committed_size != spec.size_bytes:
         raise FailedPrecondition(
             Reason.UPLOAD_INCOMPLETE,
-            f"{committed_size} of {spec.size_bytes} bytes are here; send the rest, then finish.",
+            f"{committed_size} of {spec.size_bytes} bytes are stored. Send the rest.",
             committed_size_bytes=committed_size,
             size_bytes=spec.size_bytes,
             missing_parts="",
@@ -164,7 +164,7 @@ def check_checksums(declared: Checksums, actual: Checksums) -> None:
         if wanted is not None and found is not None and wanted != found:
             raise InvalidArgument(
                 Reason.CHECKSUM_MISMATCH,
-                f"The {name} of the bytes is not the one that was declared; upload them again.",
+                f"The {name} of the bytes is not the declared one. Upload them again.",
                 checksum=name,
                 declared=wanted.hex() if isinstance(wanted, bytes) else wanted,
                 actual=found.hex() if isinstance(found, bytes) else found,

@@ -1,7 +1,7 @@
-"""How many streams of uploads a process takes at once.
+"""Admission control: limits the upload streams that a process accepts at once.
 
-Beyond that it says so, before anything was done, and when to come again: better than to take all
-and to fail some of them later, when memory or files run out.
+Beyond the limit, a stream is refused before anything was done, with the time to retry. Otherwise
+some would fail later, when memory or file descriptors run out.
 """
 
 import asyncio
@@ -24,22 +24,22 @@ SPARE_FILES = 512
 
 
 def most_streams(asked: int | None, limits: PartLimits, open_files: int) -> int:
-    """What a process takes that may have so many open files, and was asked for so much or for
-    nothing in particular."""
+    """The limit of a process. `asked`: from the settings; None: the default. `open_files`: how many
+    files the process may open."""
     if limits.target_part_size:
         return asked or MOST_HELD
     most, possible = asked or MOST_TO_DISK, max(open_files - SPARE_FILES, 1)
     if most > possible:
         log.warning(
-            "this process may have %d open files: it takes %d upload streams at once, not %d;"
+            "this process may open %d files, so it accepts %d upload streams at once, not %d;"
             " raise the hard limit (ulimit -Hn, LimitNOFILE=), or set MEDIA_MAX_STREAMS",
             *(open_files, possible, most),
         )
     return min(most, possible)
 
 
-class Place:
-    """Of a stream that was let in; free again at the end of the context."""
+class Permit:
+    """Of one admitted stream; returned at the end of the context."""
 
     def __init__(self, leave: Callable[[], None]) -> None:
         self._leave = leave
@@ -58,7 +58,7 @@ class Place:
             self._leave()
 
     def until_done(self, task: "asyncio.Task[Any]") -> None:
-        """Free when the task ends, which may be after the caller has gone."""
+        """Returned when the task ends, which may be after the caller has left."""
         self._until_done = True
         task.add_done_callback(lambda _: self._leave())
 
@@ -70,17 +70,17 @@ class Admission:
         self._most = most
         self._streams = 0
 
-    def stream(self) -> Place:
-        """Lets a stream in. Raises ResourceExhausted (SERVER_BUSY) at once if there is no place."""
+    def stream(self) -> Permit:
+        """Admits a stream. Raises ResourceExhausted (SERVER_BUSY) if too many are running."""
         if self._streams >= self._most:
             raise ResourceExhausted(
                 Reason.SERVER_BUSY,
-                f"This server takes {self._most} uploads at once, and has as many. Nothing was"
-                " begun; try again in a moment.",
+                f"This server already receives {self._most} uploads, the most it accepts at once."
+                " Nothing was started. Try again in a moment.",
                 max_streams=self._most,
             )
         self._streams += 1
-        return Place(self._leave)
+        return Permit(self._leave)
 
     def _leave(self) -> None:
         self._streams -= 1

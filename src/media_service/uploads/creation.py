@@ -12,7 +12,7 @@ from media_service.storage.blob_store import BlobStore
 from media_service.storage.concurrency import for_each
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance
-from media_service.uploads.ledger import blob_removed, upload_not_found
+from media_service.uploads.errors import blob_removed, upload_not_found
 from media_service.uploads.model import NewUpload, Upload
 
 # Sessions of an object store that are opened, or aborted, at the same time.

@@ -40,7 +40,7 @@ from media_service.uploads.acceptance import (
     check_not_empty,
     merge,
 )
-from media_service.uploads.ledger import blob_removed, not_active, superseded
+from media_service.uploads.errors import blob_removed, not_active, superseded
 from media_service.uploads.model import NewUpload, Part, Upload, UploadResult, UploadState
 from media_service.uploads.parts.check import ListedPart, check_parts
 

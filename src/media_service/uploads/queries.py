@@ -263,7 +263,7 @@ async def take_over(db: Connection, upload_id: str) -> Upload | None:
     return record(row) if row else None
 
 
-async def succeed(db: Connection, upload: Upload, store_session: str) -> Upload | None:
+async def set_session(db: Connection, upload: Upload, store_session: str) -> Upload | None:
     """The upload in another session of the store; None if it has another by now, or its callers
     were superseded since it was `upload`. What they put needs no other session again."""
     rows = await db.execute(

@@ -28,18 +28,12 @@ from media_service.storage.checksums import Checksums
 from media_service.storage.driver import part_too_small
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, merge
-from media_service.uploads.admission import Place
+from media_service.uploads.access import load
+from media_service.uploads.admission import Permit
+from media_service.uploads.checkpoints import Checkpoints, Created
 from media_service.uploads.creation import Creator
+from media_service.uploads.errors import ended, not_active, superseded, upload_not_found
 from media_service.uploads.finish import Finisher
-from media_service.uploads.ledger import (
-    Created,
-    Ledger,
-    ended,
-    load,
-    not_active,
-    superseded,
-    upload_not_found,
-)
 from media_service.uploads.model import (
     Chunk,
     NewUpload,
@@ -48,12 +42,12 @@ from media_service.uploads.model import (
     UploadSpec,
     UploadState,
 )
+from media_service.uploads.new_session import give_new_session, session_lost
 from media_service.uploads.parts.check import ListedPart, outstanding
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.parts.receive import PartStream
-from media_service.uploads.running import Running
 from media_service.uploads.stream import UploadStream, check_chunk
-from media_service.uploads.succession import lost, succeed
+from media_service.uploads.stream_runner import StreamRunner
 from media_service.uploads.writer import BlobWriter
 
 T = TypeVar("T")
@@ -78,7 +72,7 @@ class UploadService:
         finisher: Finisher,
         acceptance: Acceptance,
         collector: Collector,
-        running: Running,
+        runner: StreamRunner,
         *,
         expiry: timedelta,
         timeout: timedelta,
@@ -89,7 +83,7 @@ class UploadService:
         self._acceptance = acceptance
         self._creator = Creator(database, store, acceptance, expiry)
         self._collector = collector
-        self._running = running
+        self._runner = runner
         self._expiry = expiry
         self._timeout = timeout
 
@@ -186,13 +180,13 @@ class UploadService:
     ) -> UploadResult:
         """Writes a stream into a session, from `committed_size` on. `declared`: checksums of the
         whole file. With `atomic` the bytes are kept only if the stream ends well."""
-        with self._running.place() as place:
+        with self._runner.permit() as permit:
             taken = await self._take_over(principal, upload_id)
             checksums = merge(taken.spec.checksums, declared)
             taken = replace(taken, spec=replace(taken.spec, checksums=checksums))
-            ledger = self._ledger(taken)
-            writer = self._writer(ledger, taken.next_part, taken.committed_size)
-            await self._take_in(place, ledger, writer, chunks, atomic=atomic)
+            checkpoints = self._checkpoints(taken)
+            writer = self._writer(checkpoints, taken.next_part, taken.committed_size)
+            await self._receive_stream(permit, checkpoints, writer, chunks, atomic=atomic)
         return await self.get(principal, upload_id)
 
     async def write_new(
@@ -214,12 +208,14 @@ class UploadService:
         """
         new = NewUpload(spec, creator(principal, Permission.UPLOADS_WRITE), key)
         self._acceptance.check_new(new)
-        with self._running.place() as place:
+        with self._runner.permit() as permit:
             known = await self._claim(new, resumable=resumable)
             if known is None:
-                ledger = self._ledger(new, on_created, resumable=resumable)
-                writer = self._writer(ledger, 1, 0)
-                result = await self._take_in(place, ledger, writer, chunks, resumable=resumable)
+                checkpoints = self._checkpoints(new, on_created, resumable=resumable)
+                writer = self._writer(checkpoints, 1, 0)
+                result = await self._receive_stream(
+                    permit, checkpoints, writer, chunks, resumable=resumable
+                )
                 return result or await self.get(principal, new.upload_id)
         if not resumable:
             await self._require_same(known, chunks)
@@ -237,11 +233,11 @@ class UploadService:
         self._acceptance.check_new(new)
         check_chunk(chunk, 0, 0, new, self._acceptance)
         declared = merge(spec.checksums, chunk.checksums)
-        with self._running.place() as place:
+        with self._runner.permit() as permit:
             known = await self._claim(new)
             if known is None:
                 storing = self._finisher.finish_in_one_step(new, chunk.data, declared)
-                return await self._running.finish(place, self._keyed(new, storing))
+                return await self._runner.finish(permit, self._keyed(new, storing))
         if known.state is UploadState.FINISHED:
             await self._require_same(known, one(chunk))
         elif known.state is not UploadState.VERIFYING:
@@ -277,8 +273,8 @@ class UploadService:
         async with self._database.connection() as db:
             crc32c = await queries.stored_crc32c(db, known.upload_id)
         stream = PartStream(known.committed_size, other_content(), self._timeout)
-        with self._running.place() as place:
-            await self._running.take_in(place, stream, stream.receive(None), chunks)
+        with self._runner.permit() as permit:
+            await self._runner.receive_stream(permit, stream, stream.receive(None), chunks)
         if (stream.size, stream.crc32c) != (known.committed_size, crc32c):
             raise other_content()
 
@@ -310,12 +306,12 @@ class UploadService:
         failpoint("upload.take-over.after")
         if locked.settled and not dropped:
             return taken
-        return await self._running.to_its_end(succeed(self._database, self._blobs, taken))
+        return await self._runner.to_its_end(give_new_session(self._database, self._blobs, taken))
 
-    async def _take_in(
+    async def _receive_stream(
         self,
-        place: Place,
-        ledger: Ledger,
+        permit: Permit,
+        checkpoints: Checkpoints,
         writer: BlobWriter,
         chunks: AsyncGenerator[Chunk, None],
         *,
@@ -323,62 +319,62 @@ class UploadService:
         resumable: bool = True,
     ) -> UploadResult | None:
         """Runs a stream to its end. Returns the result if it is known without a query."""
-        stream = UploadStream(writer, ledger, self._acceptance, self._timeout, atomic=atomic)
+        stream = UploadStream(writer, checkpoints, self._acceptance, self._timeout, atomic=atomic)
         storing = self._keyed(
-            ledger.upload, self._store(stream, ledger, writer, resumable=resumable)
+            checkpoints.upload, self._store(stream, checkpoints, writer, resumable=resumable)
         )
-        with self._fenced(stream, ledger):
-            return await self._running.take_in(place, stream, storing, chunks)
+        with self._fenced(stream, checkpoints):
+            return await self._runner.receive_stream(permit, stream, storing, chunks)
 
     async def _store(
-        self, stream: UploadStream, ledger: Ledger, writer: BlobWriter, *, resumable: bool
+        self, stream: UploadStream, checkpoints: Checkpoints, writer: BlobWriter, *, resumable: bool
     ) -> UploadResult | None:
         """The side of a stream that outlives its caller."""
-        upload = ledger.upload
+        upload = checkpoints.upload
         try:
-            await self._store_stream(stream, ledger)
-            declared = merge(ledger.spec.checksums, stream.checksums)
+            await self._store_stream(stream, checkpoints)
+            declared = merge(checkpoints.spec.checksums, stream.checksums)
             if not stream.finish:
                 return None
-            if isinstance(upload, NewUpload) and not ledger.exists:
+            if isinstance(upload, NewUpload) and not checkpoints.exists:
                 data = b"".join(chunk.data for chunk in stream.held)
                 return await self._finisher.finish_in_one_step(upload, data, declared)
             unsettled = upload.claim if isinstance(upload, NewUpload) and not resumable else None
             await self._finisher.finish_session(
                 upload.upload_id,
                 declared,
-                epoch=ledger.epoch,
+                epoch=checkpoints.epoch,
                 sha256=writer.sha256(),
                 claim=unsettled,
             )
             return None
         except Exception:
-            if not ledger.exists:
+            if not checkpoints.exists:
                 await self._blobs.driver.abort(
-                    self._blobs.key(upload.blob_id), ledger.store_session
+                    self._blobs.key(upload.blob_id), checkpoints.store_session
                 )
             elif not resumable:
                 await self._drop(upload.upload_id)
             raise
 
-    async def _store_stream(self, stream: UploadStream, ledger: Ledger) -> None:
+    async def _store_stream(self, stream: UploadStream, checkpoints: Checkpoints) -> None:
         try:
             await stream.store()
         except DataLoss as error:
-            if not ledger.exists:
+            if not checkpoints.exists:
                 raise
             # The session of the store ended meanwhile.
-            raise await lost(
-                self._database, ledger.upload.upload_id, ledger.store_session
+            raise await session_lost(
+                self._database, checkpoints.upload.upload_id, checkpoints.store_session
             ) from error
 
     @contextmanager
-    def _fenced(self, stream: UploadStream, ledger: Ledger) -> Iterator[None]:
+    def _fenced(self, stream: UploadStream, checkpoints: Checkpoints) -> Iterator[None]:
         """Ends the stream as soon as another writer takes over, or the session ends."""
-        upload_id = ledger.upload.upload_id
+        upload_id = checkpoints.upload.upload_id
 
         def changed(event: UploadChanged) -> None:
-            if event.epoch > ledger.epoch:
+            if event.epoch > checkpoints.epoch:
                 stream.interrupt(superseded(upload_id))
             elif event.state in {UploadState.ABORTED, UploadState.EXPIRED}:
                 stream.interrupt(ended(upload_id, event.state))
@@ -386,14 +382,14 @@ class UploadService:
         with self._database.listen(UploadChanged, upload_id, changed):
             yield
 
-    def _ledger(
+    def _checkpoints(
         self,
         upload: NewUpload | Upload,
         on_created: Created | None = None,
         *,
         resumable: bool = True,
-    ) -> Ledger:
-        return Ledger(
+    ) -> Checkpoints:
+        return Checkpoints(
             self._database,
             upload,
             # One that cannot be resumed is left behind only by a server that died.
@@ -402,15 +398,15 @@ class UploadService:
             on_created=on_created,
         )
 
-    def _writer(self, ledger: Ledger, number: int, offset: int) -> BlobWriter:
+    def _writer(self, checkpoints: Checkpoints, number: int, offset: int) -> BlobWriter:
         return BlobWriter(
             self._blobs.driver,
-            self._blobs.key(ledger.upload.blob_id),
-            ledger.store_session,
-            ledger.epoch,
+            self._blobs.key(checkpoints.upload.blob_id),
+            checkpoints.store_session,
+            checkpoints.epoch,
             number,
             offset,
-            hashing=ledger.spec.checksums.sha256 is not None,
+            hashing=checkpoints.spec.checksums.sha256 is not None,
         )
 
     async def _drop(self, upload_id: str) -> None:

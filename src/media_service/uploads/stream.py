@@ -1,6 +1,6 @@
 """One caller's stream of bytes into one upload.
 
-The caller's side (`feed`) checks chunks and puts them into the intake; the store's side (`store`)
+The caller's side (`feed`) checks chunks and puts them into the queue; the store's side (`store`)
 takes them, writes, makes them durable and counts them. The store's side is never cancelled:
 whatever happens to the caller, bytes that came are kept, files are closed.
 """
@@ -20,10 +20,10 @@ from media_service.errors import (
 from media_service.storage.checksums import Checksums
 from media_service.storage.crc32c_combine import combine
 from media_service.uploads.acceptance import Acceptance, merge
-from media_service.uploads.intake import Intake
-from media_service.uploads.ledger import Ledger
+from media_service.uploads.checkpoints import Checkpoints
+from media_service.uploads.chunk_queue import ChunkQueue
 from media_service.uploads.model import MIB, Chunk, NewUpload, Part, Upload
-from media_service.uploads.pace import Pace
+from media_service.uploads.stall import StallDetector
 from media_service.uploads.writer import BlobWriter
 
 # A checkpoint costs one sync and one commit: after this many bytes, or this many seconds.
@@ -60,8 +60,8 @@ def check_chunk(
 def too_small(least: int) -> InvalidArgument:
     return InvalidArgument(
         Reason.APPEND_TOO_SMALL,
-        f"The store keeps parts of {least} bytes or more; nothing of what came counts. Append more"
-        " at once, or complete the upload with it.",
+        f"An append needs at least {least} bytes unless it completes the upload. Nothing was kept."
+        " Append more at once, or complete the upload with it.",
         min_append_size_bytes=least,
     )
 
@@ -77,7 +77,7 @@ class UploadStream:
     def __init__(
         self,
         writer: BlobWriter,
-        ledger: Ledger,
+        checkpoints: Checkpoints,
         acceptance: Acceptance,
         timeout: timedelta,
         *,
@@ -86,12 +86,12 @@ class UploadStream:
         self.finish = False
         self.checksums = Checksums()
         self.held: list[Chunk] = []
-        self._holding = not ledger.exists
+        self._holding = not checkpoints.exists
         self._held_bytes = 0
         self.committed_size = writer.offset
-        self.intake = Intake()
+        self.queue = ChunkQueue()
         self._writer = writer
-        self._ledger = ledger
+        self._checkpoints = checkpoints
         self._acceptance = acceptance
         self._timeout = timeout.total_seconds()
         self._atomic = atomic
@@ -108,23 +108,23 @@ class UploadStream:
                         chunk,
                         self._position,
                         self.committed_size,
-                        self._ledger.upload,
+                        self._checkpoints.upload,
                         self._acceptance,
                     )
                     self._position += len(chunk.data)
                     if chunk.data:
-                        await self.intake.put(chunk)
+                        await self.queue.put(chunk)
                     if chunk.finish:
-                        merge(self._ledger.spec.checksums, chunk.checksums)
+                        merge(self._checkpoints.spec.checksums, chunk.checksums)
                         self.finish, self.checksums = True, chunk.checksums
                         break
                     del chunk  # not to be held while the next one is waited for
         except asyncio.CancelledError:
-            raise  # whoever cancels it ends the intake
+            raise  # whoever cancels it ends the queue
         except Exception as error:  # raised on the other side
-            self.intake.end(error)
+            self.queue.end(error)
         else:
-            self.intake.end()
+            self.queue.end()
 
     async def store(self) -> None:
         """Stores what is fed until the feed ends. Raises what went wrong, on either side, once
@@ -133,29 +133,29 @@ class UploadStream:
             await self._write_all()
             if self._checkpoint is not None:
                 await self._checkpoint
-            if self.intake.error is not None and self._atomic:
-                raise self.intake.error
+            if self.queue.error is not None and self._atomic:
+                raise self.queue.error
             await self._seal()
         except BaseException as error:
-            self.intake.end(error)
+            self.queue.end(error)
             if self._checkpoint is not None:
                 await asyncio.wait([self._checkpoint])
             await self._writer.abandon()
             raise
-        if self.intake.error is not None:
-            raise self.intake.error
-        if self.intake.received and self.committed_size == self._start and not self.finish:
+        if self.queue.error is not None:
+            raise self.queue.error
+        if self.queue.received and self.committed_size == self._start and not self.finish:
             raise too_small(self._writer.least)
 
     async def _write_all(self) -> None:
-        pace = Pace(self._timeout)
+        stall = StallDetector(self._timeout)
         while True:
             # A stream that rests with all it brought counted is not looked after until then.
             resting = not self._held_bytes and self._writer.offset == self.committed_size
-            wait = pace.seconds_left
+            wait = stall.seconds_left
             if not resting:
                 wait = min(wait, self._next_checkpoint - time.monotonic())
-            chunks = await self.intake.take(max(wait, 0.001))
+            chunks = await self.queue.take(max(wait, 0.001))
             if resting and chunks:
                 self._next_checkpoint = time.monotonic() + self._soon()
             if self._holding:
@@ -164,26 +164,26 @@ class UploadStream:
                 await self._spill_if_due()
             elif chunks:
                 await self._write(chunks)
-            if self.intake.ended and not chunks:
+            if self.queue.ended and not chunks:
                 return
             del chunks
-            if not self.intake.ended and (slow := pace.slow(self.intake.received)):
+            if not self.queue.ended and (slow := stall.slow(self.queue.received)):
                 self.interrupt(slow)
-            if not self.intake.ended:
+            if not self.queue.ended:
                 self._checkpoint_if_due()
 
     def _soon(self) -> float:
         """Seconds from bytes that come to their checkpoint."""
-        return CHECKPOINT_SECONDS if self._ledger.exists else FIRST_SECONDS
+        return CHECKPOINT_SECONDS if self._checkpoints.exists else FIRST_SECONDS
 
     async def _spill_if_due(self) -> None:
         """Goes on as a session once there is too much to be held, or it takes too long."""
-        late = time.monotonic() >= self._next_checkpoint and not self.intake.ended
+        late = time.monotonic() >= self._next_checkpoint and not self.queue.ended
         if self._held_bytes > FIRST_BYTES or (self._held_bytes and late):
             await self._spill()
 
     async def _spill(self) -> None:
-        self._ledger.store_session = await self._writer.begin()
+        self._checkpoints.store_session = await self._writer.begin()
         held, self.held, self._holding, self._held_bytes = self.held, [], False, 0
         await self._write(held)
 
@@ -195,7 +195,7 @@ class UploadStream:
         if self._checkpoint is not None and self._checkpoint.done():
             self._checkpoint.result()
             self._checkpoint = None
-        due = CHECKPOINT_BYTES if self._ledger.exists else FIRST_BYTES
+        due = CHECKPOINT_BYTES if self._checkpoints.exists else FIRST_BYTES
         behind = self._writer.offset - self.committed_size
         if behind < due and time.monotonic() < self._next_checkpoint:
             return
@@ -204,13 +204,13 @@ class UploadStream:
             self._checkpoint = asyncio.create_task(self._count(self._writer.sync))
 
     async def _seal(self) -> None:
-        whole = self._ledger.spec.size_bytes in {None, self._held_bytes}
-        if self._holding and self.finish and whole and self.intake.error is None:
+        whole = self._checkpoints.spec.size_bytes in {None, self._held_bytes}
+        if self._holding and self.finish and whole and self.queue.error is None:
             return
         if self._holding:
             await self._spill()
         # If more is to come, though this was to be the end, the rules for what is not the end hold.
-        last = self.finish and self._ledger.spec.size_bytes in {None, self._writer.offset}
+        last = self.finish and self._checkpoints.spec.size_bytes in {None, self._writer.offset}
         seal = self._writer.seal_last if last else self._writer.seal
         await self._count(seal, last=True)
 
@@ -218,15 +218,15 @@ class UploadStream:
         self, make_durable: Callable[[], Awaitable[Durable]], *, last: bool = False
     ) -> None:
         committed_size, parts = await make_durable()
-        if committed_size > self.committed_size or parts or (last and self._ledger.exists):
+        if committed_size > self.committed_size or parts or (last and self._checkpoints.exists):
             self._writer.recording(parts)
-            await self._ledger.count(committed_size, parts, last=last)
+            await self._checkpoints.count(committed_size, parts, last=last)
             self.committed_size = committed_size
             self._writer.recorded(parts)
 
     def interrupt(self, error: MediaError) -> None:
         """Ends the stream from outside; what came before is still counted, if it may be."""
-        self.intake.end(error)
+        self.queue.end(error)
 
 
 def joined_crc32c(chunks: list[Chunk]) -> int | None:

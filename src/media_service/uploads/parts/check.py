@@ -37,7 +37,7 @@ def conflict(number: int, why: str, next_part_number: int) -> AlreadyExists:
 def other_bytes(number: int, next_part_number: int) -> AlreadyExists:
     return conflict(
         number,
-        "has other bytes, and an accepted part is final. Open a new upload for another file.",
+        "already has other bytes, which are final. Create a new upload for another file.",
         next_part_number,
     )
 
@@ -49,7 +49,7 @@ def check_number(upload: Upload, number: int, found: Part | None) -> None:
     if found is not None or number < upload.next_part:
         raise conflict(
             number,
-            f"is a stream's; parts go on at {upload.next_part}.",
+            f"was written by a stream. Continue with part {upload.next_part}.",
             upload.next_part,
         )
 
@@ -83,11 +83,11 @@ def check_parts(upload: Upload, parts: Sequence[Part], listed: Sequence[ListedPa
     if len(wanted) < len(listed):
         raise InvalidArgument(
             Reason.INVALID_FIELD,
-            "A part is listed twice.",
+            "A part is listed more than once.",
             (("parts", "must name each part once"),),
         )
     if listed and (excess := stored.keys() - wanted):
-        raise conflict(min(excess), "is here, and not listed.", upload.next_part)
+        raise conflict(min(excess), "is stored, but not listed.", upload.next_part)
     for part in listed:
         found = stored[part.number]
         if (
@@ -95,7 +95,11 @@ def check_parts(upload: Upload, parts: Sequence[Part], listed: Sequence[ListedPa
             or part.crc32c not in {None, found.crc32c}
             or part.etag not in {"", found.etag}
         ):
-            raise conflict(part.number, "has other bytes than the listed ones.", upload.next_part)
+            raise conflict(
+                part.number,
+                "is not the listed one: its size, CRC32C or etag differs.",
+                upload.next_part,
+            )
 
 
 def incomplete(upload: Upload, missing: Collection[int]) -> FailedPrecondition:

@@ -14,12 +14,12 @@ from media_service.storage.blob_store import BlobStore
 from media_service.storage.driver import part_too_small
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance
-from media_service.uploads.ledger import not_active, superseded
+from media_service.uploads.errors import not_active, superseded
 from media_service.uploads.model import Part, Upload, UploadState
 from media_service.uploads.parts import queries as part_queries
 from media_service.uploads.parts.check import check_claims
 from media_service.uploads.parts.queries import Held
-from media_service.uploads.running import Incoming
+from media_service.uploads.stream_runner import Incoming
 
 
 def parts_changed(upload: Upload) -> UploadChanged:

@@ -8,9 +8,9 @@ from crc32c import crc32c as crc32c_of
 
 from media_service.errors import InvalidArgument, MediaError, Reason
 from media_service.storage.driver import PartWriter
-from media_service.uploads.intake import Intake
+from media_service.uploads.chunk_queue import ChunkQueue
 from media_service.uploads.model import Chunk
-from media_service.uploads.pace import Pace
+from media_service.uploads.stall import StallDetector
 
 
 class PartStream:
@@ -19,7 +19,7 @@ class PartStream:
     def __init__(self, limit: int, excess: MediaError, timeout: timedelta) -> None:
         self.size = 0
         self.crc32c = 0
-        self._intake = Intake()
+        self._queue = ChunkQueue()
         self._limit = limit
         self._excess = excess
         self._timeout = timeout.total_seconds()
@@ -34,29 +34,29 @@ class PartStream:
                     self.crc32c = crc32c_of(chunk.data, self.crc32c)
                     self.size += len(chunk.data)
                     if chunk.data:
-                        await self._intake.put(chunk)
+                        await self._queue.put(chunk)
                     del chunk  # not to be held while the next one is waited for
         except Exception as error:  # raised on the other side
-            self._intake.end(error)
+            self._queue.end(error)
         else:
-            self._intake.end()
+            self._queue.end()
 
     def interrupt(self, error: MediaError) -> None:
-        self._intake.end(error)
+        self._queue.end(error)
 
     async def receive(self, writer: PartWriter | None) -> None:
         """Writes all that comes, or only looks at it if there is no writer. Afterwards `size` and
         `crc32c` are those of the part. Raises what went wrong on the caller's side."""
-        pace = Pace(self._timeout)
+        stall = StallDetector(self._timeout)
         while True:
-            chunks = await self._intake.take(max(pace.seconds_left, 0.001))
-            if not chunks and self._intake.ended:
+            chunks = await self._queue.take(max(stall.seconds_left, 0.001))
+            if not chunks and self._queue.ended:
                 break
             if writer is not None:
                 await writer.write([chunk.data for chunk in chunks])
-            if not self._intake.ended and (slow := pace.slow(self._intake.received)):
+            if not self._queue.ended and (slow := stall.slow(self._queue.received)):
                 self.interrupt(slow)
-        if self._intake.error is not None:
-            raise self._intake.error
+        if self._queue.error is not None:
+            raise self._queue.error
         if self.size == 0:
             raise InvalidArgument(Reason.FILE_EMPTY, "The part has no bytes.")

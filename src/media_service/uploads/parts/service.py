@@ -31,14 +31,15 @@ from media_service.uploads.acceptance import (
     over_limit,
     size_exceeded,
 )
-from media_service.uploads.ledger import load, not_active, upload_not_found
+from media_service.uploads.access import load
+from media_service.uploads.errors import not_active, upload_not_found
 from media_service.uploads.model import Chunk, Part, Upload, UploadState
+from media_service.uploads.new_session import give_new_session, session_lost
 from media_service.uploads.parts import queries as part_queries
 from media_service.uploads.parts.check import ListedPart, check_number, other_bytes
 from media_service.uploads.parts.collect import Collector, parts_changed
 from media_service.uploads.parts.receive import PartStream
-from media_service.uploads.running import Running
-from media_service.uploads.succession import lost, succeed
+from media_service.uploads.stream_runner import StreamRunner
 
 # What a link of ours is for.
 PUT = "put"
@@ -62,7 +63,7 @@ class PartService:
         store: BlobStore,
         acceptance: Acceptance,
         collector: Collector,
-        running: Running,
+        runner: StreamRunner,
         links: LinkSigner,
         *,
         rest_url: str,
@@ -72,7 +73,7 @@ class PartService:
         self._store = store
         self._acceptance = acceptance
         self._collector = collector
-        self._running = running
+        self._runner = runner
         self._links = links
         self._rest_url = rest_url
         self._timeout = timeout
@@ -86,7 +87,7 @@ class PartService:
         size: int | None,
     ) -> Part:
         """Stores one part; idempotent. `size`: what it will have, if that is known."""
-        with self._running.place() as place:
+        with self._runner.permit() as permit:
             upload, found = await self._find(principal, upload_id, number)
             limit = self._most(upload)
             excess = self._excess(upload, limit)
@@ -95,14 +96,14 @@ class PartService:
             stream = PartStream(limit, excess, self._timeout)
             with self._collector.fenced(stream, upload):
                 storing = self._store_part(stream, upload, number, size, found)
-                return await self._running.take_in(place, stream, storing, chunks)
+                return await self._runner.receive_stream(permit, stream, storing, chunks)
 
     async def put_signed(self, token: str, chunks: AsyncGenerator[Chunk, None]) -> Part:
         """Stores the part a link was made for; idempotent. Raises PermissionDenied (LINK_INVALID)
         if the link, its upload, or its claim to the part is no good any more."""
         signed = self._links.open(PUT, token)
         link = ListedPart(signed["n"], signed.get("s"), signed.get("c"))
-        with self._running.place() as place:
+        with self._runner.permit() as permit:
             upload, found = await self._linked(signed, link)
             limit = self._most(upload)
             excess = self._excess(upload, limit)
@@ -115,7 +116,7 @@ class PartService:
                     if link.bound or (found is not None and not found.replaceable)
                     else self._store_replaceable(stream, upload, link)
                 )
-                return await self._running.take_in(place, stream, storing, chunks)
+                return await self._runner.receive_stream(permit, stream, storing, chunks)
 
     async def _linked(
         self, signed: Mapping[str, Any], link: ListedPart
@@ -244,8 +245,8 @@ class PartService:
         taken = await self._begin(upload, of_claim=link is not None)
         name = PartName(number, taken.epoch)
         key = self._store.key(taken.blob_id)
-        place = self._place(taken, number, size) if size else None
-        writer = await self._store.driver.open_part(key, taken.store_session, name, place)
+        expected = self._expected_range(taken, number, size) if size else None
+        writer = await self._store.driver.open_part(key, taken.store_session, name, expected)
         try:
             await stream.receive(writer)
             check_link(stream, link)
@@ -307,7 +308,9 @@ class PartService:
         try:
             await writer.seal()
         except DataLoss as error:  # a session of the store that ended meanwhile
-            raise await lost(self._database, upload.upload_id, upload.store_session) from error
+            raise await session_lost(
+                self._database, upload.upload_id, upload.store_session
+            ) from error
 
     async def _begin(self, upload: Upload, *, of_claim: bool = False) -> Upload:
         """The upload in an epoch of our own. `of_claim`: only while claims made before hold."""
@@ -322,7 +325,7 @@ class PartService:
         failpoint("part.begin.after")
         if taken.settled:
             return taken
-        return await self._running.to_its_end(succeed(self._database, self._store, taken))
+        return await self._runner.to_its_end(give_new_session(self._database, self._store, taken))
 
     async def _find(
         self, principal: Principal, upload_id: str, number: int
@@ -343,7 +346,7 @@ class PartService:
         declared = upload.spec.size_limit
         return most if declared is None else min(most, declared)
 
-    def _place(self, upload: Upload, number: int, size: int) -> ExpectedRange | None:
+    def _expected_range(self, upload: Upload, number: int, size: int) -> ExpectedRange | None:
         """Where a part will lie if those that are not here yet, up to it, are as large."""
         offset = upload.committed_size + (number - upload.next_part) * size
         most = upload.spec.size_limit or self._acceptance.max_size
@@ -354,7 +357,7 @@ class PartService:
             return over_limit(upload.spec)
         return InvalidArgument(
             Reason.CHUNK_TOO_LARGE,
-            f"A part may have {limit} bytes here; send more parts, or use SignUpload.",
+            f"A part can have at most {limit} bytes. Send more parts, or use SignUpload.",
             max_chunk_size_bytes=limit,
         )
 

@@ -21,7 +21,7 @@ def held(data: Buffer) -> int:
     return memoryview(data.obj).nbytes if isinstance(data, memoryview) else len(data)
 
 
-class Intake:
+class ChunkQueue:
     """One producer puts and ends; one consumer takes, and can take what was put before the end."""
 
     def __init__(self) -> None:

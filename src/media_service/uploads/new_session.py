@@ -1,4 +1,5 @@
-"""How a writer goes on where one stopped that may still have parts on their way to the store."""
+"""Gives an upload a new session of the store if parts of an earlier writer may still arrive in the
+old one."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -8,11 +9,11 @@ from media_service.errors import MediaError, Reason, Unavailable
 from media_service.failpoints import failpoint
 from media_service.storage.blob_store import BlobStore
 from media_service.uploads import queries
-from media_service.uploads.ledger import not_active, superseded
+from media_service.uploads.errors import not_active, superseded
 from media_service.uploads.model import Upload, UploadState
 
 
-async def succeed(database: Database, store: BlobStore, upload: Upload) -> Upload:
+async def give_new_session(database: Database, store: BlobStore, upload: Upload) -> Upload:
     """Gives `upload`, as it is in its writer's epoch, a session of the store into which nothing
     comes late. Whoever dies on the way leaves it as it was, not settled, and perhaps a session that
     no row names.
@@ -23,7 +24,7 @@ async def succeed(database: Database, store: BlobStore, upload: Upload) -> Uploa
     fresh = await driver.supersede(key, before, upload.next_part)
     failpoint("upload.succeed.before")
     async with database.connection() as db:
-        recorded = await queries.succeed(db, upload, fresh)
+        recorded = await queries.set_session(db, upload, fresh)
         found = recorded or await queries.get(db, upload.upload_id)
     failpoint("upload.succeed.after")
     # What is not released here is found when nobody uses the upload any more.
@@ -38,7 +39,7 @@ async def succeed(database: Database, store: BlobStore, upload: Upload) -> Uploa
     raise superseded(upload.upload_id)
 
 
-async def lost(database: Database, upload_id: str, session: str) -> MediaError:
+async def session_lost(database: Database, upload_id: str, session: str) -> MediaError:
     """What to tell a writer whose `session` the store does not know any more."""
     async with database.connection() as db:
         found = await queries.get(db, upload_id)

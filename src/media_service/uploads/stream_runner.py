@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from media_service.errors import MediaError, Reason, Unavailable
-from media_service.uploads.admission import Admission, Place
+from media_service.uploads.admission import Admission, Permit
 from media_service.uploads.model import Chunk
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Incoming(Protocol):
         """Ends the stream from outside; the storing side raises the error."""
 
 
-class Running:
+class StreamRunner:
     """Everything that this process is storing. `admission` limits how much."""
 
     def __init__(self, admission: Admission) -> None:
@@ -40,7 +40,7 @@ class Running:
         self._streams: dict[asyncio.Task[Any], Incoming | None] = {}
         self._closing = False
 
-    def place(self) -> Place:
+    def permit(self) -> Permit:
         """Admits one stream; call it before anything else. Raises ResourceExhausted (SERVER_BUSY)
         and Unavailable (SHUTTING_DOWN)."""
         if self._closing:
@@ -56,26 +56,26 @@ class Running:
                     stream.interrupt(shutting_down())
             await asyncio.wait(self._streams)
 
-    async def finish(self, place: Place, storing: Coroutine[Any, Any, T]) -> T:
+    async def finish(self, permit: Permit, storing: Coroutine[Any, Any, T]) -> T:
         """Stores what has arrived in full."""
         task = self._start(storing, None)
-        place.until_done(task)
+        permit.until_done(task)
         return await asyncio.shield(task)
 
     async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs work that must not stop halfway when its caller leaves."""
         return await asyncio.shield(self._start(work, None))
 
-    async def take_in(
+    async def receive_stream(
         self,
-        place: Place,
+        permit: Permit,
         stream: Incoming,
         storing: Coroutine[Any, Any, T],
         chunks: AsyncGenerator[Chunk, None],
     ) -> T:
         """Feeds a stream and stores it, to the end of both."""
         task = self._start(storing, stream)
-        place.until_done(task)
+        permit.until_done(task)
         feeding = asyncio.create_task(stream.feed(chunks))
         try:
             await asyncio.wait({task, feeding}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Notices a stream that has all but stopped."""
+"""Detects a stream that has almost stopped."""
 
 import time
 
@@ -6,10 +6,10 @@ from media_service.errors import DeadlineExceeded, Reason
 from media_service.uploads.model import KIB
 
 # A stream that brings less than this in the stream timeout is ended.
-SLOWEST_BYTES = KIB
+MIN_WINDOW_BYTES = KIB
 
 
-class Pace:
+class StallDetector:
     """`timeout` in seconds, from now on."""
 
     def __init__(self, timeout: float) -> None:
@@ -19,18 +19,18 @@ class Pace:
 
     @property
     def seconds_left(self) -> float:
-        """Until `slow` is asked for the next time with any use."""
+        """Until `slow` can answer next."""
         return self._window_end - time.monotonic()
 
     def slow(self, received: int) -> DeadlineExceeded | None:
-        """Why the stream is to be ended, if it is; `received`: bytes so far."""
+        """The error that ends the stream, if it is too slow. `received`: bytes so far."""
         if self.seconds_left > 0:
             return None
-        if received - self._before < SLOWEST_BYTES:
+        if received - self._before < MIN_WINDOW_BYTES:
             return DeadlineExceeded(
                 Reason.STREAM_TOO_SLOW,
-                f"Less than {SLOWEST_BYTES} bytes came in {self._timeout:g} seconds."
-                " What came of a stream is kept: resume when the connection is better.",
+                f"Fewer than {MIN_WINDOW_BYTES} bytes arrived in {self._timeout:g} seconds."
+                " The bytes of a stream that arrived are kept: resume it later.",
             )
         self._window_end, self._before = time.monotonic() + self._timeout, received
         return None

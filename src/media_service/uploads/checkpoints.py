@@ -1,85 +1,24 @@
-"""Counts the durable bytes of one upload, for one writer, in one epoch."""
+"""Records the durable bytes of one upload, for one writer, in one epoch."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from media_service.access.permission import Permission
-from media_service.access.policy import authorize
-from media_service.access.principal import Principal
 from media_service.db.database import Database
 from media_service.db.events import UploadChanged
 from media_service.db.transaction import Connection
 from media_service.errors import (
-    Aborted,
-    FailedPrecondition,
     MediaError,
-    NotFound,
-    Reason,
-    Unavailable,
 )
 from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
 from media_service.uploads import queries
+from media_service.uploads.errors import blob_removed, not_active, superseded
 from media_service.uploads.model import NewUpload, Part, Upload, UploadSpec, UploadState
 
 Created = Callable[[str], Awaitable[None]]
 
 
-def upload_not_found(upload_id: str) -> NotFound:
-    return NotFound(
-        Reason.UPLOAD_NOT_FOUND,
-        "The upload does not exist, or it belongs to someone else.",
-        upload_id=upload_id,
-    )
-
-
-async def load(
-    db: Connection, principal: Principal, permission: Permission, upload_id: str
-) -> Upload:
-    """An upload on which the caller has the permission. Raises NotFound (UPLOAD_NOT_FOUND)."""
-    upload = await queries.get(db, upload_id)
-    return authorize(principal, permission, upload, upload_not_found(upload_id))
-
-
-def blob_removed() -> Unavailable:
-    """The bytes of an upload were stored long before the row that names them, and were removed as
-    left over meanwhile."""
-    return Unavailable(
-        Reason.STORAGE_UNAVAILABLE, "Recording the upload took too long. Upload the file again."
-    )
-
-
-def ended(upload_id: str, state: str) -> FailedPrecondition:
-    return FailedPrecondition(
-        Reason.UPLOAD_NOT_ACTIVE,
-        f"The upload accepts no more bytes; it is {state}.",
-        upload_id=upload_id,
-        state=state,
-        cause="",
-    )
-
-
-def not_active(upload: Upload) -> FailedPrecondition:
-    why = f": {upload.fault.message}" if upload.fault else "."
-    return FailedPrecondition(
-        Reason.UPLOAD_NOT_ACTIVE,
-        f"The upload accepts no more bytes; it is {upload.state}{why}",
-        upload_id=upload.upload_id,
-        state=upload.state,
-        cause=upload.fault.reason if upload.fault else "",
-    )
-
-
-def superseded(upload_id: str) -> Aborted:
-    return Aborted(
-        Reason.SUPERSEDED,
-        "Another stream writes to this upload now. To continue, call GetUpload and send the bytes"
-        " from committed_size_bytes on.",
-        upload_id=upload_id,
-    )
-
-
-class Ledger:
+class Checkpoints:
     """A `NewUpload` is created when its first bytes are counted; then `on_created` is called with
     its id. `settles`: the key of the upload is settled then, else when the upload finishes."""
 
