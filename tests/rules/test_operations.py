@@ -75,3 +75,10 @@ def test_names_can_be_written_without_escapes() -> None:
 def test_no_new_flag_changes_the_meaning_of_a_text() -> None:
     text = fields.parameters(fields.operations()["text"])
     assert {field.name for field in text if fields.type_name(field) == "bool"} == {"tile"}
+
+
+def test_new_parameters_come_last() -> None:
+    """Parameters without names are in the order of the field numbers, which have no gaps."""
+    for message in fields.operations().values():
+        numbers = [field.number for field in fields.parameters(message)]
+        assert numbers == list(range(1, len(numbers) + 1)), message.name

@@ -102,7 +102,8 @@ def operations(client: Client, name: str) -> None:
     """Lists all operations, or shows one with its parameters.
 
     Write an operation as its name and, after colons, its parameters in order or by name:
-    resize:800x600:fit=cover. The name of a filter alone is enough.
+    resize:800x600:fit=cover. The name of a filter alone is enough. In values, write ~2C, ~3A, ~3D
+    and ~7E for a comma, a colon, an equals sign and a tilde.
     """
     known = {each.name: each for each in client.operations()}
     if name:
