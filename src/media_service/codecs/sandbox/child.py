@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -75,14 +76,17 @@ def perform(task: Task, files: list[int], parameters: dict[str, Any], exceeded: 
 
 
 def progress_sender(channel: socket.socket) -> Callable[[float], None]:
-    """A callback that takes the percentage done; it sends only whole percents, as they rise."""
+    """A callback that takes the percentage done; it sends only whole percents, as they rise. Codecs
+    call it from several threads."""
     sent = 0
+    lock = threading.Lock()
 
     def report(percent: float) -> None:
         nonlocal sent
-        if (whole := min(int(percent), 100)) > sent:
-            sent = whole
-            channel.sendall(encode({"progress": whole}))
+        with lock:
+            if (whole := min(int(percent), 100)) > sent:
+                sent = whole
+                channel.sendall(encode({"progress": whole}))
 
     return report
 
