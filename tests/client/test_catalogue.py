@@ -88,7 +88,7 @@ async def test_a_watch_survives_a_break_and_ends_with_the_upload(
     assert states == [upload_pb2.Upload.ACTIVE] * 2 + [upload_pb2.Upload.FINISHED]
 
 
-async def test_a_missing_token_is_told_at_once(fake: Fake, address: str) -> None:
+async def test_a_missing_token_is_reported_at_once(fake: Fake, address: str) -> None:
     with Client(address) as client, pytest.raises(MediaServiceError) as caught:
         client.get(new_id())
     assert caught.value.reason == "TOKEN_MISSING"

@@ -265,13 +265,13 @@ def test_on_the_services_own_machine_no_token_is_needed(
     assert jwt.decode(bearer, KEY, algorithms=["HS256"])["sub"] == "alice"
 
 
-def test_without_a_token_the_person_is_told_how_to_get_one(run: Run) -> None:
+def test_without_a_token_the_error_says_how_to_get_one(run: Run) -> None:
     result = run("ls", MEDIA_TOKEN="")
     assert result.exit_code == 1
     assert "media-service token --user" in result.stderr
 
 
-def test_without_a_service_the_person_is_told_at_once_how_to_start_one(run: Run) -> None:
+def test_without_a_service_the_error_says_how_to_start_one(run: Run) -> None:
     result = run("ls", MEDIA_ADDRESS="127.0.0.1:1")
     assert result.exit_code == 1
     assert "media-service dev" in result.stderr

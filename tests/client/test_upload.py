@@ -207,7 +207,7 @@ async def test_an_interrupted_upload_is_continued(client: AsyncClient, fake: Fak
     assert fake.stores == 1
 
 
-async def test_an_upload_whose_id_was_never_told_is_continued(
+async def test_an_upload_whose_id_never_arrived_is_continued(
     client: AsyncClient, fake: Fake
 ) -> None:
     fake.tells_ids = False

@@ -128,7 +128,7 @@ async def test_a_stream_that_does_not_begin_at_0_has_no_sha256(memory: Driver, k
     assert (committed, part.number, part.offset, part.epoch) == (1011, 4, 1000, 2)
 
 
-async def test_what_was_recorded_is_not_told_again(memory: Driver, key: str) -> None:
+async def test_recorded_parts_are_not_returned_again(memory: Driver, key: str) -> None:
     writer = BlobWriter(memory, key, "", 1, 1, 0)
     await writer.write([b"bytes"])
     committed, parts = await writer.seal()

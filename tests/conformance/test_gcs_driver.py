@@ -318,7 +318,7 @@ def service_file(network: Network, tmp_path: Path) -> Path:
     return path
 
 
-async def test_a_token_is_sent_and_never_told(
+async def test_a_token_is_sent_and_never_printed(
     network: Network, service_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(service_file))

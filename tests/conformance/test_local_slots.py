@@ -370,7 +370,7 @@ async def test_a_join_for_which_there_is_no_space_leaves_the_space_it_took(
     assert await content(local, key) == data(1) + data(2)
 
 
-async def test_whoever_comes_when_what_counts_is_whole(
+async def test_counted_bytes_are_complete_in_any_order_of_callers(
     local: LocalDriver, fresh_key: Callable[[], str]
 ) -> None:
     """Two processes, whose writers come, go, and stay behind, while others complete the blob."""

@@ -131,7 +131,9 @@ async def test_bytes_do_not_wait_for_a_store_that_takes_none(
     assert len({path for method, path in network.seen if method == "PUT"}) < len(names)
 
 
-async def test_who_gets_no_connection_is_told(narrow: S3Driver, s3: S3Driver, key: str) -> None:
+async def test_a_caller_without_a_free_connection_gets_an_error(
+    narrow: S3Driver, s3: S3Driver, key: str
+) -> None:
     data = bytes(8 * MIB)
     await store(s3, key, data)
     slow = [narrow.read(key, 0, len(data), 100_000) for _ in range(2)]

@@ -24,9 +24,9 @@ import psycopg
 from media_service.db.embedded_postgres import embedded_postgres
 from media_service.db.migrate import migrate
 from media_service.failpoints import REGISTRY
-from tests.support.crash import client as customers
-from tests.support.crash.client import KIB, MIB, PART, Attempt, Customer, Killed, image
-from tests.support.crash.deployment import Running, Site, new_site, on_gcs_at, on_s3_at
+from tests.support.crash import client as scenarios
+from tests.support.crash.client import KIB, MIB, PART, Attempt, CrashClient, Killed, image
+from tests.support.crash.deployment import Deployment, Running, new_deployment, on_gcs_at, on_s3_at
 from tests.support.crash.invariants import Broken, go_on, look, reported, settle
 from tests.support.crash.report import results, write
 from tests.support.databases import with_database
@@ -41,19 +41,19 @@ KILLS = 40
 # A failpoint that nobody came to: whoever still lives is killed wherever that is.
 PATIENCE_SECONDS = 3.0
 SCENARIOS = (
-    *(customers.at_once, customers.in_a_session, customers.in_parts) * 2,
-    customers.streamed,
-    customers.in_one_request,
-    customers.taken_over,
-    customers.checked,
-    customers.processed,
-    customers.streamed_video,
-    customers.abandoned,
-    customers.left_alone,
-    customers.purged,
-    customers.deleted,
-    customers.shown,
-    customers.hidden,
+    *(scenarios.at_once, scenarios.in_a_session, scenarios.in_parts) * 2,
+    scenarios.streamed,
+    scenarios.in_one_request,
+    scenarios.taken_over,
+    scenarios.checked,
+    scenarios.processed,
+    scenarios.streamed_video,
+    scenarios.abandoned,
+    scenarios.left_alone,
+    scenarios.purged,
+    scenarios.deleted,
+    scenarios.shown,
+    scenarios.hidden,
 )
 
 
@@ -73,8 +73,10 @@ class Score:
 class Chapter:
     """One service. `smallest`, `largest`: of the files, in bytes."""
 
-    def __init__(self, site: Site, store: str, score: Score, smallest: int, largest: int) -> None:
-        self._site = site
+    def __init__(
+        self, deployment: Deployment, store: str, score: Score, smallest: int, largest: int
+    ) -> None:
+        self._deployment = deployment
         self._score = score
         self._smallest = smallest
         self._largest = largest
@@ -90,29 +92,31 @@ class Chapter:
         left: list[Attempt] = []
         for _ in range(kills // 2):
             left = self._round(left)
-        settle(self._site, self._attempts, self._score.report)
+        settle(self._deployment, self._attempts, self._score.report)
         self._score.uploads += len(self._attempts)
 
     def _round(self, before: list[Attempt]) -> list[Attempt]:
         """Two processes that are to die; returns the uploads that were under way."""
-        server, worker = (self._site.launch(role, self._trap(role)) for role in ("serve", "work"))
+        server, worker = (
+            self._deployment.launch(role, self._trap(role)) for role in ("serve", "work")
+        )
         server.ready()
         worker.ready()
-        with suppress(Killed), self._site.customer(server) as customer:
+        with suppress(Killed), self._deployment.client(server) as client:
             for attempt in before:
                 with reported(self._score.report):
-                    look(customer, attempt)
+                    look(client, attempt)
         under_way: list[Attempt] = []
-        clients = [
+        users = [
             threading.Thread(target=self._use, args=(server, under_way)) for _ in range(CLIENTS)
         ]
-        for client in clients:
-            client.start()
+        for user in users:
+            user.start()
         self._wait(server, PATIENCE_SECONDS)
         self._wait(worker, PATIENCE_SECONDS / 4)
         fates = [self._end(process) for process in (worker, server)]
-        for client in clients:
-            client.join()
+        for user in users:
+            user.join()
         for attempt in under_way:
             attempt.fate = " and ".join(fates)
         return under_way
@@ -141,18 +145,18 @@ class Chapter:
     def _use(self, server: Running, under_way: list[Attempt]) -> None:
         """What one client does until nobody answers."""
         try:
-            with self._site.customer(server) as customer, reported(self._score.report):
+            with self._deployment.client(server) as client, reported(self._score.report):
                 while True:
-                    self._do_something(customer, under_way)
+                    self._do_something(client, under_way)
         except Killed:
             return
         except (grpc.RpcError, AssertionError) as error:
-            self._score.report(Broken(f"a client was told {error!r}", server.failpoint))
+            self._score.report(Broken(f"a client got {error!r}", server.failpoint))
 
-    def _do_something(self, customer: Customer, under_way: list[Attempt]) -> None:
+    def _do_something(self, client: CrashClient, under_way: list[Attempt]) -> None:
         size = random.randint(self._smallest, self._largest)  # noqa: S311
         attempt = Attempt(image(size))
-        scenario: customers.Scenario = random.choice(SCENARIOS)  # noqa: S311
+        scenario: scenarios.Scenario = random.choice(SCENARIOS)  # noqa: S311
         with self._lock:
             resting = [a for a in self._attempts if a not in under_way]
             if resting and random.random() < 0.3:  # noqa: S311
@@ -160,29 +164,32 @@ class Chapter:
             else:
                 self._attempts.append(attempt)
             under_way.append(attempt)
-        scenario(customer, attempt)
+        scenario(client, attempt)
         if attempt.media_id and random.random() < 0.3:  # noqa: S311
-            self._site.wear_out(attempt.media_id)
+            self._deployment.wear_out(attempt.media_id)
         if attempt.end != "stored":
-            self._site.expire(attempt)
+            self._deployment.expire(attempt)
 
 
 @contextmanager
 def new_chapter(url: str, template: str, store: str, score: Score) -> Iterator[Chapter]:
     if store == "local":
-        with new_site(url, template) as site:
-            yield Chapter(site, store, score, KIB, 3 * MIB)
+        with new_deployment(url, template) as deployment:
+            yield Chapter(deployment, store, score, KIB, 3 * MIB)
         return
     if store == "gcs":
-        with gcs_server() as endpoint, new_site(url, template, **on_gcs_at(endpoint)) as site:
-            yield Chapter(site, store, score, PART, 2 * PART)
+        with (
+            gcs_server() as endpoint,
+            new_deployment(url, template, **on_gcs_at(endpoint)) as deployment,
+        ):
+            yield Chapter(deployment, store, score, PART, 2 * PART)
         return
     with (
         tempfile.TemporaryDirectory(prefix="media-s3-") as folder,
         s3_server(Path(folder)) as endpoint,
-        new_site(url, template, **on_s3_at(endpoint)) as site,
+        new_deployment(url, template, **on_s3_at(endpoint)) as deployment,
     ):
-        yield Chapter(site, store, score, PART + MIB, 2 * PART)
+        yield Chapter(deployment, store, score, PART + MIB, 2 * PART)
 
 
 def soak(kills: int) -> Score:

@@ -6,8 +6,16 @@ import psutil
 import pytest
 from mediaservice.v1 import job_pb2
 
-from tests.support.crash.client import RENDITION, SLOWLY, Attempt, Customer, at_once, image, video
-from tests.support.crash.deployment import Running, Site, new_site
+from tests.support.crash.client import (
+    RENDITION,
+    SLOWLY,
+    Attempt,
+    CrashClient,
+    at_once,
+    image,
+    video,
+)
+from tests.support.crash.deployment import Deployment, Running, new_deployment
 from tests.support.crash.invariants import look_at_stream, rows
 from tests.support.tools import encoders, eventually
 
@@ -17,22 +25,22 @@ SLOW = "resize:5000x5000:fit=FILL:enlarge=true,blur:20,convert:WEBP:effort=6"
 
 
 @pytest.fixture
-def site(postgres: str, template: str) -> Iterator[Site]:
-    with new_site(postgres, template, MEDIA_WORKER_SLOTS="1") as site:
-        yield site
+def deployment(postgres: str, template: str) -> Iterator[Deployment]:
+    with new_deployment(postgres, template, MEDIA_WORKER_SLOTS="1") as deployment:
+        yield deployment
 
 
 def test_a_job_whose_worker_is_killed_in_the_middle_is_done_once_more_and_ends_once(
-    site: Site,
+    deployment: Deployment,
 ) -> None:
-    server, worker = site.start("serve"), site.start("work")
+    server, worker = deployment.start("serve"), deployment.start("work")
     attempt = Attempt(image(1000))
-    with site.customer(server) as customer:
-        at_once(customer, attempt)
-        job_id = customer.order(attempt, SLOW).job_id
+    with deployment.client(server) as client:
+        at_once(client, attempt)
+        job_id = client.order(attempt, SLOW).job_id
 
         def job() -> Job:
-            found = customer.job(job_id)
+            found = client.job(job_id)
             assert found is not None
             return found
 
@@ -42,12 +50,12 @@ def test_a_job_whose_worker_is_killed_in_the_middle_is_done_once_more_and_ends_o
         assert children
         eventually(lambda: not any(child.is_running() for child in children))
         assert (job().state, job().attempt) == (Job.RUNNING, 1), "until its lease ends"
-        site.pass_time("31 seconds")
-        second = site.start("work")
+        deployment.pass_time("31 seconds")
+        second = deployment.start("work")
         eventually(lambda: job().state == Job.SUCCEEDED, 60)
         done = job()
         assert (done.attempt, done.progress_percent) == (2, 100)
-        assert len(customer.content(attempt.media_id, RENDITION)) == done.rendition.size_bytes
+        assert len(client.content(attempt.media_id, RENDITION)) == done.rendition.size_bytes
         second.stop()
     server.stop()
 
@@ -56,24 +64,26 @@ PARTS = "select subjob_number, state, attempt from jobs where parent_id is not n
 KEPT = "select number, blob_id::text as blob_id from stream_segments"
 
 
-def parts(site: Site, state: str) -> dict[int, int]:
+def parts(deployment: Deployment, state: str) -> dict[int, int]:
     """The attempt of each part in this state, by its number."""
     return {
-        row["subjob_number"]: row["attempt"] for row in rows(site, PARTS) if row["state"] == state
+        row["subjob_number"]: row["attempt"]
+        for row in rows(deployment, PARTS)
+        if row["state"] == state
     }
 
 
-def kept(site: Site) -> dict[int, str]:
+def kept(deployment: Deployment) -> dict[int, str]:
     """The blob of each segment, by its number."""
-    return {row["number"]: row["blob_id"] for row in rows(site, KEPT)}
+    return {row["number"]: row["blob_id"] for row in rows(deployment, KEPT)}
 
 
-def kill_encoding(site: Site, worker: Running) -> None:
+def kill_encoding(deployment: Deployment, worker: Running) -> None:
     """Kills it while it encodes one part, after others are done."""
     process = psutil.Process(worker.process.pid)
 
     def caught() -> list[psutil.Process]:
-        if len(parts(site, "SUCCEEDED")) < 2 or not encoders(worker.process.pid):
+        if len(parts(deployment, "SUCCEEDED")) < 2 or not encoders(worker.process.pid):
             return []
         process.suspend()
         if found := encoders(worker.process.pid):
@@ -88,88 +98,88 @@ def kill_encoding(site: Site, worker: Running) -> None:
 
 
 @pytest.fixture
-def streamed(site: Site) -> Iterator[tuple[Customer, Attempt]]:
-    """A customer who wants a video to be streamed, in seven parts."""
-    server = site.start("serve")
+def streamed(deployment: Deployment) -> Iterator[tuple[CrashClient, Attempt]]:
+    """A client who wants a video to be streamed, in seven parts."""
+    server = deployment.start("serve")
     attempt = Attempt(video())
-    with site.customer(server) as customer:
-        at_once(customer, attempt)
-        customer.order(attempt, SLOWLY)
-        yield customer, attempt
+    with deployment.client(server) as client:
+        at_once(client, attempt)
+        client.order(attempt, SLOWLY)
+        yield client, attempt
     server.stop()
 
 
-def job_of(customer: Customer, attempt: Attempt) -> Job:
-    found = customer.job(attempt.job_id)
+def job_of(client: CrashClient, attempt: Attempt) -> Job:
+    found = client.job(attempt.job_id)
     assert found is not None
     return found
 
 
 def test_a_worker_that_is_killed_while_it_leads_a_stream_costs_what_it_was_at(
-    site: Site, streamed: tuple[Customer, Attempt]
+    deployment: Deployment, streamed: tuple[CrashClient, Attempt]
 ) -> None:
-    customer, attempt = streamed
-    kill_encoding(site, site.start("work"))
-    before, segments = parts(site, "SUCCEEDED"), kept(site)
+    client, attempt = streamed
+    kill_encoding(deployment, deployment.start("work"))
+    before, segments = parts(deployment, "SUCCEEDED"), kept(deployment)
     assert set(before.values()) == {1}
-    assert parts(site, "RUNNING")
-    site.pass_time("31 seconds")
+    assert parts(deployment, "RUNNING")
+    deployment.pass_time("31 seconds")
     # One that comes to the end, and no further.
-    site.start("work", "stream.publish.before").await_death()
-    after = parts(site, "SUCCEEDED")
+    deployment.start("work", "stream.publish.before").await_death()
+    after = parts(deployment, "SUCCEEDED")
     assert len(after) == 7
     assert after.items() >= before.items(), "what was done is not done again"
-    assert kept(site).items() >= segments.items()
-    site.pass_time("31 seconds")
-    third = site.start("work")
-    eventually(lambda: job_of(customer, attempt).state == Job.SUCCEEDED, 60)
-    assert job_of(customer, attempt).attempt == 3
-    assert kept(site).items() >= segments.items()
-    look_at_stream(customer, attempt)
+    assert kept(deployment).items() >= segments.items()
+    deployment.pass_time("31 seconds")
+    third = deployment.start("work")
+    eventually(lambda: job_of(client, attempt).state == Job.SUCCEEDED, 60)
+    assert job_of(client, attempt).attempt == 3
+    assert kept(deployment).items() >= segments.items()
+    look_at_stream(client, attempt)
     third.stop()
 
 
 def test_a_worker_that_is_killed_while_it_helps_with_a_stream_costs_its_part(
-    site: Site, streamed: tuple[Customer, Attempt]
+    deployment: Deployment, streamed: tuple[CrashClient, Attempt]
 ) -> None:
-    customer, attempt = streamed
-    leader = site.start("work")
-    eventually(lambda: parts(site, "RUNNING"))
+    client, attempt = streamed
+    leader = deployment.start("work")
+    eventually(lambda: parts(deployment, "RUNNING"))
     leading = psutil.Process(leader.process.pid)
     leading.suspend()
-    site.keep_leases()
-    kill_encoding(site, site.start("work"))
+    deployment.keep_leases()
+    kill_encoding(deployment, deployment.start("work"))
     leading.resume()
 
     def alone() -> bool:
-        return len(parts(site, "SUCCEEDED")) == 6 and len(parts(site, "RUNNING")) == 1
+        return len(parts(deployment, "SUCCEEDED")) == 6 and len(parts(deployment, "RUNNING")) == 1
 
     eventually(alone, 60)
-    before, segments = parts(site, "SUCCEEDED"), kept(site)
+    before, segments = parts(deployment, "SUCCEEDED"), kept(deployment)
     assert set(before.values()) == {1}
-    (lost,) = parts(site, "RUNNING")
-    site.end_lease(attempt.job_id, lost)
-    eventually(lambda: job_of(customer, attempt).state == Job.SUCCEEDED, 60)
-    assert job_of(customer, attempt).attempt == 1
-    assert kept(site).items() >= segments.items()
-    look_at_stream(customer, attempt)
+    (lost,) = parts(deployment, "RUNNING")
+    deployment.end_lease(attempt.job_id, lost)
+    eventually(lambda: job_of(client, attempt).state == Job.SUCCEEDED, 60)
+    assert job_of(client, attempt).attempt == 1
+    assert kept(deployment).items() >= segments.items()
+    look_at_stream(client, attempt)
     leader.stop()
 
 
 def test_two_workers_share_the_chunks_of_a_video(
-    site: Site, streamed: tuple[Customer, Attempt]
+    deployment: Deployment, streamed: tuple[CrashClient, Attempt]
 ) -> None:
-    customer, attempt = streamed
-    workers = [site.launch("work"), site.launch("work")]
+    client, attempt = streamed
+    workers = [deployment.launch("work"), deployment.launch("work")]
     busy: set[int] = set()
 
     def done() -> bool:
         busy.update(place for place, worker in enumerate(workers) if encoders(worker.process.pid))
-        return job_of(customer, attempt).state == Job.SUCCEEDED
+        return job_of(client, attempt).state == Job.SUCCEEDED
 
     eventually(done, 60)
     assert busy == {0, 1}
-    assert job_of(customer, attempt).attempt == 1
-    look_at_stream(customer, attempt)
+    assert job_of(client, attempt).attempt == 1
+    look_at_stream(client, attempt)
     for worker in workers:
         worker.stop()

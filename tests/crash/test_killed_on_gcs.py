@@ -4,15 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.crash.deployment import new_site, on_gcs_at
+from tests.support.crash.deployment import new_deployment, on_gcs_at
 from tests.support.crash.failpoint_scenarios import MOVING, SHOWN, Case, names
 from tests.support.stores.gcs_server import gcs_server
 
 
 @pytest.fixture(scope="module")
 def case(postgres: str, template: str) -> Iterator[Case]:
-    with gcs_server() as endpoint, new_site(postgres, template, **on_gcs_at(endpoint)) as site:
-        yield Case(site)
+    with (
+        gcs_server() as endpoint,
+        new_deployment(postgres, template, **on_gcs_at(endpoint)) as deployment,
+    ):
+        yield Case(deployment)
 
 
 @pytest.mark.parametrize("failpoint", [n for n in names("serve", "gcs") if n.startswith("gcs")])

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.crash.deployment import new_site, on_s3_at
+from tests.support.crash.deployment import new_deployment, on_s3_at
 from tests.support.crash.failpoint_scenarios import ALSO_ON_S3, MOVING, SHOWN, Case, names
 from tests.support.stores.s3_server import s3_server
 
@@ -13,9 +13,9 @@ from tests.support.stores.s3_server import s3_server
 def case(postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
     with (
         s3_server(tmp_path_factory.mktemp("s3")) as endpoint,
-        new_site(postgres, template, **on_s3_at(endpoint)) as site,
+        new_deployment(postgres, template, **on_s3_at(endpoint)) as deployment,
     ):
-        yield Case(site)
+        yield Case(deployment)
 
 
 @pytest.mark.parametrize(

@@ -10,22 +10,22 @@ from collections.abc import Iterator
 import pytest
 
 from media_service.failpoints import REGISTRY
-from tests.support.crash.deployment import new_site
-from tests.support.crash.failpoint_scenarios import IN_ONE_REQUEST, WAYS, Case, names
+from tests.support.crash.deployment import new_deployment
+from tests.support.crash.failpoint_scenarios import IN_ONE_REQUEST, TRIGGERS, Case, names
 
 
 @pytest.fixture(scope="module")
 def case(postgres: str, template: str) -> Iterator[Case]:
-    with new_site(postgres, template) as site:
-        yield Case(site)
+    with new_deployment(postgres, template) as deployment:
+        yield Case(deployment)
 
 
 def test_there_is_a_way_to_every_failpoint() -> None:
-    assert set(WAYS) == {failpoint.name for failpoint in REGISTRY}
+    assert set(TRIGGERS) == {failpoint.name for failpoint in REGISTRY}
 
 
 def test_an_unknown_failpoint_stops_the_start(case: Case) -> None:
-    server = case.site.start("serve", "nowhere")
+    server = case.deployment.start("serve", "nowhere")
     assert server.process.wait() == 2
     assert "MEDIA_FAILPOINT must be the name of a failpoint" in server.log.read_text()
 

@@ -4,19 +4,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.crash.deployment import new_site
-from tests.support.crash.failpoint_scenarios import WAYS, Case, names
+from tests.support.crash.deployment import new_deployment
+from tests.support.crash.failpoint_scenarios import TRIGGERS, Case, names
 
 
 @pytest.fixture(scope="module")
 def case(postgres: str, template: str) -> Iterator[Case]:
-    with new_site(postgres, template) as site:
-        yield Case(site)
+    with new_deployment(postgres, template) as deployment:
+        yield Case(deployment)
 
 
 @pytest.mark.parametrize("failpoint", names("work"))
 def test_a_worker_is_killed(case: Case, failpoint: str) -> None:
-    case.kill_worker_at(failpoint, WAYS[failpoint])
+    case.kill_worker_at(failpoint, TRIGGERS[failpoint])
 
 
 def test_after_that_everything_comes_to_its_end(case: Case) -> None:

@@ -22,13 +22,13 @@ from tests.support.crash.client import (
     MIB,
     PART,
     Attempt,
-    Customer,
+    CrashClient,
     Killed,
     at_once,
     image,
     in_a_session,
 )
-from tests.support.crash.deployment import Running, Site, new_site, on_s3_at
+from tests.support.crash.deployment import Deployment, Running, new_deployment, on_s3_at
 from tests.support.crash.held_line import Line, held_line
 from tests.support.crash.invariants import go_on, look, settle
 from tests.support.crash.own_postgres import OwnPostgres
@@ -52,11 +52,11 @@ def sending(address: str, attempt: Attempt) -> Iterator["Future[None]"]:
         yield threads.submit(send)
 
 
-def begun(customer: Customer, attempt: Attempt) -> bool:
+def begun(client: CrashClient, attempt: Attempt) -> bool:
     """Once some of it is acknowledged."""
-    upload = customer.upload(attempt)
+    upload = client.upload(attempt)
     if upload is not None:
-        attempt.told(upload)
+        attempt.acknowledge(upload)
     return attempt.committed > 0
 
 
@@ -91,7 +91,7 @@ class Machine:
 
     clock: Clock
     postgres: OwnPostgres
-    site: Site
+    deployment: Deployment
     attempts: list[Attempt] = field(default_factory=list)
 
     def new(self, size: int) -> Attempt:
@@ -105,21 +105,21 @@ def machine() -> Iterator[Machine]:
         clock = Clock(Path(folder))
         postgres = OwnPostgres(Path(folder) / "postgres", clock.environ)
         try:
-            with new_site(postgres.url, "template1", **clock.environ) as site:
-                site.run("migrate")
-                yield Machine(clock, postgres, site)
+            with new_deployment(postgres.url, "template1", **clock.environ) as deployment:
+                deployment.run("migrate")
+                yield Machine(clock, postgres, deployment)
         finally:
             postgres.close()
 
 
 @pytest.fixture(scope="module")
 def server(machine: Machine) -> Running:
-    return machine.site.start("serve")
+    return machine.deployment.start("serve")
 
 
 @pytest.fixture(scope="module")
 def worker(machine: Machine) -> Running:
-    return machine.site.start("work")
+    return machine.deployment.start("work")
 
 
 def upload_while(
@@ -127,15 +127,15 @@ def upload_while(
 ) -> None:
     """Something happens in the middle of an upload, and it goes on by itself."""
     with (
-        machine.site.customer(server) as customer,
+        machine.deployment.client(server) as client,
         held_line(server.address, 4 * MIB) as line,
     ):
         with sending(line.address, attempt) as sent:
-            eventually(lambda: begun(customer, attempt))
+            eventually(lambda: begun(client, attempt))
             happens(line)
             line.release()
             sent.result(60)
-        assert look(customer, attempt) == "FINISHED"
+        assert look(client, attempt) == "FINISHED"
 
 
 def test_an_upload_goes_on_when_its_connection_is_cut(machine: Machine, server: Running) -> None:
@@ -150,22 +150,22 @@ def test_uploads_go_on_when_the_clock_jumps_back_and_forth(
     machine: Machine, server: Running, worker: Running
 ) -> None:
     resting = machine.new(MIB)
-    with machine.site.customer(server) as customer:
-        customer.create(resting)
+    with machine.deployment.client(server) as client:
+        client.create(resting)
         for offset in ("-30m", "+30m", "+0"):
-            customer.write(resting, resting.committed, resting.committed + MIB // 4)
+            client.write(resting, resting.committed, resting.committed + MIB // 4)
             attempt = machine.new(6 * MIB)
             upload_while(machine, server, attempt, partial(set_clock, machine, offset))
             # A worker finds the job, too.
-            eventually(partial(is_ready, customer, attempt))
+            eventually(partial(is_ready, client, attempt))
 
 
 def set_clock(machine: Machine, offset: str, _: Line) -> None:
     machine.clock.set(offset)
 
 
-def is_ready(customer: Customer, attempt: Attempt) -> bool:
-    media = customer.media(attempt)
+def is_ready(client: CrashClient, attempt: Attempt) -> bool:
+    media = client.media(attempt)
     return media is not None and media.state == media_pb2.Media.READY
 
 
@@ -174,7 +174,7 @@ def test_after_all_that_everything_comes_to_its_end(
 ) -> None:
     server.stop()
     worker.stop()
-    settle(machine.site, machine.attempts)
+    settle(machine.deployment, machine.attempts)
 
 
 async def test_an_upload_survives_a_store_that_fails_and_one_that_stays_away(
@@ -183,32 +183,34 @@ async def test_an_upload_survives_a_store_that_fails_and_one_that_stays_away(
     attempt, later = Attempt(image(3 * PART)), Attempt(image(2 * PART))
     with s3_server(tmp_path / "s3") as endpoint:
         async with network_before(endpoint) as network:
-            with new_site(postgres, template, **on_s3_at(network.url)) as site:
-                await asyncio.to_thread(upload_to_a_bad_store, site, network, attempt, later)
+            with new_deployment(postgres, template, **on_s3_at(network.url)) as deployment:
+                await asyncio.to_thread(upload_to_a_bad_store, deployment, network, attempt, later)
 
 
-def upload_to_a_bad_store(site: Site, network: Network, attempt: Attempt, later: Attempt) -> None:
-    server = site.start("serve")
-    with site.customer(server) as customer:
+def upload_to_a_bad_store(
+    deployment: Deployment, network: Network, attempt: Attempt, later: Attempt
+) -> None:
+    server = deployment.start("serve")
+    with deployment.client(server) as client:
         faults: Iterator[int | str | None] = itertools.cycle(
             [None, None, 500, None, 503, None, "lost"]
         )
         network.fault = lambda request, body: next(faults)
-        in_a_session(customer, attempt)
-        assert look(customer, attempt) == "FINISHED"
+        in_a_session(client, attempt)
+        assert look(client, attempt) == "FINISHED"
         network.fault = lambda request, body: None
-        customer.create(later)
-        customer.write(later, 0, PART)
+        client.create(later)
+        client.write(later, 0, PART)
         network.fault = lambda request, body: 503
-        told = refusal_of(lambda: customer.write(later, PART, 2 * PART))
-        assert (told.code, told.reason) == (
+        failure = refusal_of(lambda: client.write(later, PART, 2 * PART))
+        assert (failure.code, failure.reason) == (
             grpc.StatusCode.UNAVAILABLE,
             "STORAGE_UNAVAILABLE",
         )
         network.fault = lambda request, body: None
-        assert look(customer, later) == "ACTIVE"
-        go_on(customer, later)
-        assert look(customer, later) == "FINISHED"
+        assert look(client, later) == "ACTIVE"
+        go_on(client, later)
+        assert look(client, later) == "FINISHED"
     server.stop()
 
 
@@ -245,32 +247,34 @@ def leave(disk: Path, free: int) -> Path:
     return filler
 
 
-def test_a_full_disk_is_told_and_nothing_is_lost(
+def test_a_full_disk_is_reported_and_nothing_is_lost(
     postgres: str, template: str, small_disk: Path
 ) -> None:
     whole, half, joined = Attempt(image(MIB)), Attempt(image(4 * MIB)), Attempt(image(MIB))
-    with new_site(postgres, template, MEDIA_STORAGE_RAW_URL=small_disk.as_uri()) as site:
-        server = site.start("serve")
-        with site.customer(server) as customer:
+    with new_deployment(
+        postgres, template, MEDIA_STORAGE_RAW_URL=small_disk.as_uri()
+    ) as deployment:
+        server = deployment.start("serve")
+        with deployment.client(server) as client:
             for attempt in (half, joined):
-                customer.create(attempt)
-                customer.write(attempt, 0, MIB // 2)
+                client.create(attempt)
+                client.write(attempt, 0, MIB // 2)
             # Enough for the rest of a file, and not for joining it.
             filler = leave(small_disk, 3 * MIB // 4)
             requests: list[Callable[[], None]] = [
-                lambda: at_once(customer, whole),
-                lambda: customer.write(half, MIB // 2, 4 * MIB),
-                lambda: customer.write(joined, MIB // 2, len(joined.data)),
+                lambda: at_once(client, whole),
+                lambda: client.write(half, MIB // 2, 4 * MIB),
+                lambda: client.write(joined, MIB // 2, len(joined.data)),
             ]
             for request in requests:
-                told = refusal_of(request)
-                assert (told.code, told.reason, told.headers["x-http-status"]) == (
+                failure = refusal_of(request)
+                assert (failure.code, failure.reason, failure.headers["x-http-status"]) == (
                     grpc.StatusCode.RESOURCE_EXHAUSTED,
                     "STORAGE_FULL",
                     "507",
                 )
-            states = [look(customer, attempt) for attempt in (whole, half, joined)]
+            states = [look(client, attempt) for attempt in (whole, half, joined)]
             assert states == ["NONE", "ACTIVE", "VERIFYING"]
             filler.unlink()
         server.stop()
-        settle(site, [whole, half, joined])
+        settle(deployment, [whole, half, joined])

@@ -209,7 +209,7 @@ async def test_a_broken_image_becomes_failed_and_is_kept(
     assert await job_state(database, media_id) == JobState.FAILED
 
 
-async def test_missing_bytes_are_told_as_such(
+async def test_missing_bytes_are_reported_as_missing(
     database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     media_id = await stored(database, store, jpeg())

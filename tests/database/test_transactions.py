@@ -137,7 +137,7 @@ async def test_a_pipeline_takes_along_what_follows(database: Database) -> None:
     assert claim.job_id == job.job_id
 
 
-async def test_what_a_connection_did_before_an_error_is_told(database: Database) -> None:
+async def test_events_of_a_connection_before_its_error_are_delivered(database: Database) -> None:
     async def fail() -> None:
         async with database.connection() as db:
             db.emit(MediaChanged(KEY))
@@ -210,7 +210,7 @@ async def test_watchers_hear_of_an_upload_that_cannot_be_resumed_and_broke(
     assert changed.events[-1].state == UploadState.ABORTED
 
 
-async def test_a_job_that_ends_is_told(database: Database) -> None:
+async def test_a_job_that_ends_is_announced(database: Database) -> None:
     job = NewJob(JobKind.PROCESS, new_id(), ANN.owner)
     async with database.transaction() as tx:
         await tx.enqueue(job)

@@ -51,6 +51,6 @@ def test_an_error_comes_with_its_reason(service: Service, grpcurl: Grpcurl) -> N
     assert "INVALID_FIELD" in answer
 
 
-def test_health_is_told_to_anyone(service: Service, grpcurl: Grpcurl) -> None:
+def test_health_needs_no_token(service: Service, grpcurl: Grpcurl) -> None:
     answer = grpcurl(service.grpc_address, "grpc.health.v1.Health/Check")
     assert json.loads(answer) == {"status": "SERVING"}

@@ -358,14 +358,14 @@ def photo(tmp_path: Path) -> bytes:
     return path.read_bytes()
 
 
-def test_a_photo_is_told_as_a_viewer_shows_it(owner: httpx.Client, photo: bytes) -> None:
+def test_a_photo_is_described_as_a_viewer_shows_it(owner: httpx.Client, photo: bytes) -> None:
     media = settled(owner, store(owner, photo)["mediaId"])
     assert (media["state"], media["kind"], media["contentType"]) == ("READY", "IMAGE", "image/jpeg")
     image = media["image"]
     assert (image["width"], image["height"], image["orientation"]) == (48, 64, 6)
 
 
-def test_exif_and_place_are_told_only_to_who_asks_for_all(
+def test_exif_and_location_are_returned_only_in_the_full_view(
     owner: httpx.Client, photo: bytes
 ) -> None:
     stored = store(owner, photo)["mediaId"]
@@ -432,7 +432,7 @@ def test_an_audio_file_has_its_tags(owner: httpx.Client, tmp_path: Path) -> None
     assert media["audio"]["tags"] == {"title": "A tale", "artist": "Nobody"}
 
 
-def test_a_document_is_told_with_its_pages(owner: httpx.Client, tmp_path: Path) -> None:
+def test_a_document_is_described_with_its_pages(owner: httpx.Client, tmp_path: Path) -> None:
     document = pdf(tmp_path / "a.pdf", pages=3, info=b"/Title(A tale)/Author(Nobody)")
     media = settled(owner, store(owner, document.read_bytes(), "a.pdf")["mediaId"])
     assert media["document"] == {

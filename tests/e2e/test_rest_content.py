@@ -65,13 +65,15 @@ def test_a_large_file_comes_back_whole(alice: httpx.Client) -> None:
     assert content(alice, media["mediaId"]) == data
 
 
-def test_the_digest_of_the_whole_is_told(alice: httpx.Client, path: str, image: bytes) -> None:
+def test_the_digest_of_the_whole_is_sent(alice: httpx.Client, path: str, image: bytes) -> None:
     for headers in ({}, {"range": "bytes=0-9"}):
         digests = alice.get(path, headers=headers).headers["repr-digest"].split(", ")
         assert digest(image) in digests
 
 
-def test_a_browser_is_told_to_run_nothing_and_share_nothing(alice: httpx.Client, path: str) -> None:
+def test_headers_keep_a_browser_from_running_and_sharing_content(
+    alice: httpx.Client, path: str
+) -> None:
     headers = alice.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert "default-src 'none'" in headers["content-security-policy"]

@@ -32,7 +32,7 @@ def link(alice: httpx.Client, media_id: str) -> str:
     return sign(alice, media_id)
 
 
-def test_whoever_has_a_link_reads(http: httpx.Client, link: str, image: bytes) -> None:
+def test_anyone_with_a_link_can_read(http: httpx.Client, link: str, image: bytes) -> None:
     answer = http.get(link)
     assert (answer.status_code, answer.content) == (200, image)
     assert answer.headers["content-type"] == "image/jpeg"
@@ -50,7 +50,7 @@ def test_the_url_leads_to_where_clients_reach_the_service(
     assert answer.json()["url"].startswith(f"http://localhost:{port}/v1/signed/")
 
 
-def test_a_browser_is_told_to_run_nothing(http: httpx.Client, link: str) -> None:
+def test_headers_keep_a_browser_from_running_content(http: httpx.Client, link: str) -> None:
     headers = http.get(link).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert "default-src 'none'" in headers["content-security-policy"]

@@ -80,7 +80,7 @@ def test_every_way_to_say_a_size(
         (gif(), "*/*", "image/gif"),
     ],
 )
-def test_the_accept_header_decides_and_caches_are_told(
+def test_the_accept_header_decides_and_the_answer_varies_by_it(
     alice: httpx.Client, data: bytes, accept: str, expected: str
 ) -> None:
     made = stored(alice, data, "a")

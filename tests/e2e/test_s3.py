@@ -93,7 +93,7 @@ def test_an_upload_in_parts_resumes_after_the_last_complete_part(user: httpx.Cli
     assert sha256(settled(user, media_of(user, upload))) == hashlib.sha256(data).digest()
 
 
-def test_an_append_below_the_least_part_is_refused_and_told_why(user: httpx.Client) -> None:
+def test_an_append_below_the_smallest_part_is_refused_with_a_reason(user: httpx.Client) -> None:
     data = video_bytes(6 * MIB)
     upload = create(user, sizeBytes=len(data))
     assert user.get(f"/v1/uploads/{upload}").json()["minAppendSizeBytes"] == str(5 * MIB)

@@ -57,7 +57,7 @@ async def test_a_stream_plays_for_its_owner(
     assert_ladder(await browser.play_dash(f"{url}/manifest.mpd", headers=headers))
 
 
-async def test_a_stream_plays_for_whoever_has_its_link(
+async def test_a_stream_plays_for_anyone_with_its_link(
     browser: Browser, alice: httpx.Client, stream_id: str
 ) -> None:
     signed = alice.post(f"/v1/media/{stream_id}:signUrl", json={"rendition": "stream"})

@@ -14,7 +14,7 @@ from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.storage.drivers.memory import MemoryDriver
 from media_service.storage.drivers.s3.driver import S3Driver
 from media_service.storage.drivers.s3.location import S3Location
-from tests.support.killable_renditions import House
+from tests.support.killable_renditions import RenditionHarness
 from tests.support.reconciling import Service
 from tests.support.stores.gcs_server import GCS_BUCKET, gcs_server
 from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET, s3_server
@@ -75,5 +75,5 @@ async def on_disk(database: Database, store: BlobStore) -> AsyncIterator[Service
 
 
 @pytest.fixture
-def house(database: Database) -> House:
-    return House(database)
+def harness(database: Database) -> RenditionHarness:
+    return RenditionHarness(database)

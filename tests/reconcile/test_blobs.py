@@ -50,7 +50,7 @@ async def test_nothing_is_found_where_all_is_well(service: Service) -> None:
     assert await service.reconcile(checksums=False) == []
 
 
-async def test_missing_bytes_are_told_with_their_media_and_nothing_else_changes(
+async def test_missing_bytes_are_reported_with_their_media_and_nothing_else_changes(
     service: Service,
 ) -> None:
     media_id = await service.upload()
@@ -196,7 +196,7 @@ async def test_the_reason_of_a_quarantine_follows_the_bytes(on_disk: Service) ->
     assert await fault(on_disk, media_id) == "CHECKSUM_MISMATCH"
 
 
-async def test_a_damaged_earlier_version_is_told_and_the_media_stays_as_it_is(
+async def test_a_damaged_earlier_version_is_reported_and_the_media_stays_as_it_is(
     on_disk: Service,
 ) -> None:
     media_id, newer = await on_disk.upload(), await on_disk.upload()

@@ -104,7 +104,7 @@ def test_errors_end_with_2_and_a_word(run: Run, tmp_path: Path, postgres: str) -
     assert not (tmp_path / "postgres").exists(), "a database is not made to look into"
 
 
-def test_a_database_without_the_schema_is_told(run: Run, postgres: str) -> None:
+def test_a_database_without_the_schema_is_reported(run: Run, postgres: str) -> None:
     name = f"empty_{new_id().replace('-', '')}"
     with psycopg.connect(postgres, autocommit=True) as db:
         db.execute(f"create database {name}".encode())
@@ -117,7 +117,7 @@ def test_a_database_without_the_schema_is_told(run: Run, postgres: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-async def test_another_services_store_is_told(on_disk: Service, run: Run) -> None:
+async def test_the_store_of_another_service_is_reported(on_disk: Service, run: Run) -> None:
     for _ in range(120):
         await on_disk.driver.put(on_disk.store.key(new_id()), b"another's")
     done = await asyncio.to_thread(run, "--repair", "--older-than", "1s")

@@ -71,7 +71,7 @@ async def test_what_a_cut_off_put_left_beside_a_blob_is_an_orphan(
     assert [path for path in (tmp_path / "raw").rglob("*") if path.is_file()] == [blob]
 
 
-async def test_another_services_store_is_told_and_not_emptied(on_disk: Service) -> None:
+async def test_the_store_of_another_service_is_reported_and_not_emptied(on_disk: Service) -> None:
     keys = [await orphan(on_disk) for _ in range(MISMATCH_THRESHOLD)]
     with pytest.raises(StoreMismatch, match="does not belong to this database"):
         await on_disk.reconcile(repair=True)

@@ -52,7 +52,7 @@ async def two_at_once(start: Start) -> Running:
     return await start(max_streams="2")
 
 
-async def test_one_stream_too_many_is_told_to_come_later(two_at_once: Running) -> None:
+async def test_one_stream_too_many_is_asked_to_retry_later(two_at_once: Running) -> None:
     ann = await two_at_once.caller()
     first, second = await hold(ann), await hold(ann)
     for too_many in ([one_message()], chunks(DATA)):

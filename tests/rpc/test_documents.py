@@ -65,7 +65,7 @@ async def test_the_text_is_a_rendition(ann: Caller, report: media_pb2.Media) -> 
     assert (await content(ann, job)).decode() == "Grüße\f\f"
 
 
-async def test_what_is_not_there_is_told(ann: Caller, report: media_pb2.Media) -> None:
+async def test_a_missing_page_is_reported(ann: Caller, report: media_pb2.Media) -> None:
     job = await made(ann, report.media_id, "page:3")
     assert job.state == Job.FAILED
     info = error_details_pb2.ErrorInfo()

@@ -203,7 +203,7 @@ async def test_audited_calls_are_logged_without_anything_sensitive(
 @pytest.mark.parametrize(
     ("count", "field"), [(10_000, "parts[0].part_number"), (10_001, "parts"), (300_000, "parts")]
 )
-async def test_of_many_wrong_elements_one_violation_is_told(
+async def test_one_violation_of_many_wrong_elements_is_reported(
     ann: Caller, count: int, field: str
 ) -> None:
     request = upload_service_pb2.CompleteUploadRequest(upload_id=new_id())
@@ -228,7 +228,7 @@ async def test_a_list_inside_a_message_is_counted_too(ann: Caller) -> None:
     assert (told.reason, told.fields) == ("INVALID_FIELD", ["update_mask.paths"])
 
 
-async def test_of_a_small_request_several_violations_are_told(ann: Caller) -> None:
+async def test_several_violations_of_a_small_request_are_reported(ann: Caller) -> None:
     request = upload_service_pb2.CompleteUploadRequest(
         upload_id="none", parts=[upload_pb2.Part(part_number=0)] * 2
     )

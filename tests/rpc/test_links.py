@@ -45,7 +45,7 @@ def claims(media_id: str, **others: Any) -> dict[str, Any]:
     return {"media": media_id, "rendition": "", "attachment": False, **others}
 
 
-async def test_whoever_has_a_link_reads(ann: Caller, anybody: Anybody) -> None:
+async def test_anyone_with_a_link_can_read(ann: Caller, anybody: Anybody) -> None:
     media = await ann.store(DATA, "sea side.jpg")
     url = (await signed(ann, media.media_id)).url
     assert url.startswith("http://localhost:8080/v1/signed/")

@@ -118,7 +118,7 @@ async def test_parts_of_another_size_are_gone_on_with_in_that_size(
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("size", [PART, 1000], ids=["of our size", "of another size"])
-async def test_a_part_that_lies_elsewhere_is_told_before_anything_is_sent(
+async def test_a_part_that_lies_elsewhere_is_refused_before_anything_is_sent(
     kind: str, size: int, service: Running, data: bytes
 ) -> None:
     ann = await service.caller("ann")
@@ -134,7 +134,7 @@ async def test_a_part_that_lies_elsewhere_is_told_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_a_claim_to_other_bytes_is_told_before_anything_is_sent(
+async def test_a_key_of_other_bytes_is_refused_before_anything_is_sent(
     kind: str, service: Running, data: bytes
 ) -> None:
     ann = await service.caller("ann")
@@ -172,7 +172,7 @@ async def test_what_was_claimed_and_did_not_come_is_sent_to_s3(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_a_file_that_is_not_what_was_begun_is_told_before_anything_is_sent(
+async def test_a_file_that_is_not_what_was_begun_is_refused_before_anything_is_sent(
     kind: str, service: Running, data: bytes
 ) -> None:
     ann = await service.caller("ann")

@@ -71,7 +71,7 @@ async def tried(call: Awaitable[Any]) -> Any:
         return None
 
 
-async def test_whoever_comes_first_rows_agree_with_what_is_counted(
+async def test_rows_agree_with_the_counted_bytes_in_any_order_of_callers(
     ann: Caller, service: Running
 ) -> None:
     """A stream, parts and claims that wait for each other's rows."""

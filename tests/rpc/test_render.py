@@ -197,7 +197,7 @@ async def test_what_negotiation_adds_is_not_counted(cat: Caller, media_id: str) 
 # HTTP.
 
 
-async def test_who_has_it_already_is_told_so_and_nothing_is_made(
+async def test_a_client_that_has_the_render_gets_304_and_nothing_is_rendered(
     cat: Caller, media_id: str, renders: list[str]
 ) -> None:
     etag = (await render(cat, media_id, width=20)).headers["etag"]

@@ -57,7 +57,7 @@ URLS = {
 
 
 @dataclass
-class House:
+class Harness:
     """A server and a worker, and the network between them and their store."""
 
     network: Network
@@ -72,15 +72,15 @@ class House:
 
 
 @pytest.fixture(params=["s3", "gcs"])
-async def house(
+async def harness(
     request: pytest.FixtureRequest, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Harness]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     async with network_before(request.getfixturevalue(request.param)) as network:
         url = URLS[request.param] + network.url
         service = await start(work=True, opener=impatient, storage_raw_url=url)
-        yield House(network, service, await service.caller())
+        yield Harness(network, service, await service.caller())
 
 
 async def is_told(call: Awaitable[object]) -> None:
@@ -88,8 +88,10 @@ async def is_told(call: Awaitable[object]) -> None:
     assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
 
 
-async def test_callers_are_told_and_go_on_when_it_speaks_again(house: House) -> None:
-    ann, network = house.ann, house.network
+async def test_callers_get_an_error_and_continue_when_the_store_answers_again(
+    harness: Harness,
+) -> None:
+    ann, network = harness.ann, harness.network
     data, image = video_bytes(2 * PART + MIB), jpeg()
     upload_id = (await ann.create(size_bytes=len(data))).upload_id
     await ann.write(chunks(data[:PART], upload_id=upload_id, finish=False))
@@ -106,8 +108,8 @@ async def test_callers_are_told_and_go_on_when_it_speaks_again(house: House) -> 
             ann.content(kept.media_id),
         )
     ]
-    await house.asked(len(calls))
-    async with grpc.aio.insecure_channel(house.service.address) as channel:
+    await harness.asked(len(calls))
+    async with grpc.aio.insecure_channel(harness.service.address) as channel:
         health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
     assert health.status == health_pb2.HealthCheckResponse.SERVING
     assert [media.media_id for media in await listed(ann)] == [kept.media_id]
@@ -123,14 +125,14 @@ async def test_callers_are_told_and_go_on_when_it_speaks_again(house: House) -> 
     assert await ann.content(stored.media_id) == jpeg(32, 32)
 
 
-async def test_an_inspection_is_put_off_until_it_speaks_again(house: House) -> None:
-    house.network.fault = lambda request, body: "silent" if request.method == "GET" else None
-    stored = await house.ann.store(jpeg())
-    async with asyncio.timeout(30), house.service.database() as db:
+async def test_an_inspection_is_put_off_until_it_speaks_again(harness: Harness) -> None:
+    harness.network.fault = lambda request, body: "silent" if request.method == "GET" else None
+    stored = await harness.ann.store(jpeg())
+    async with asyncio.timeout(30), harness.service.database() as db:
         query = "select error_reason from jobs where subject_id = %s and error_reason is not null"
         while (row := await (await db.execute(query, (stored.media_id,))).fetchone()) is None:
             await asyncio.sleep(0.05)
     assert row == ("STORAGE_UNAVAILABLE",)
-    house.network.fault = lambda request, body: None
-    media = await until_done(house.ann, stored.media_id)
+    harness.network.fault = lambda request, body: None
+    media = await until_done(harness.ann, stored.media_id)
     assert media.state == media_pb2.Media.READY

@@ -230,7 +230,7 @@ async def test_who_leaves_while_a_session_is_begun_leaves_none_that_nobody_knows
 @pytest.mark.parametrize(
     ("session", "reason"), [("another", "SUPERSEDED"), ("", "STORAGE_UNAVAILABLE")]
 )
-async def test_a_stream_whose_session_is_gone_is_told_why(
+async def test_a_stream_whose_session_is_gone_learns_why(
     on_s3: Caller, bucket: Bucket, session: str, reason: str
 ) -> None:
     upload_id = (await on_s3.create()).upload_id

@@ -179,7 +179,7 @@ async def test_nobody_uploads_for_another_owner(ann: Caller) -> None:
     assert [result.WhichOneof("result") for result in results] == ["error", "upload"]
 
 
-async def test_media_cannot_be_replaced_yet_and_nothing_is_told_of_them(
+async def test_media_cannot_be_replaced_yet_and_nothing_about_them_is_revealed(
     ann: Caller, bob: Caller
 ) -> None:
     foreign = await bob.store(DATA)

@@ -165,7 +165,7 @@ async def test_a_client_that_reconnects_gets_no_event_twice(
     assert [event.id for event in unknown] == ["end"]
 
 
-async def test_after_the_last_event_the_answer_is_204_whoever_asks(
+async def test_after_the_last_event_every_caller_gets_204(
     ann: Caller, service: Running, queued: Job
 ) -> None:
     await cancel(ann, queued.job_id)

@@ -100,7 +100,7 @@ async def test_an_upload_created_in_place_can_be_resumed_by_its_id(ann: Caller) 
     assert await ann.uploaded(upload_id) == data
 
 
-async def test_a_wrong_offset_is_refused_and_told_the_right_one(ann: Caller) -> None:
+async def test_a_wrong_offset_is_refused_with_the_right_one(ann: Caller) -> None:
     data = video_bytes(2 * MIB)
     upload = await ann.create()
     await ann.write(chunks(data[:MIB], upload_id=upload.upload_id, finish=False))

@@ -111,7 +111,7 @@ async def objects(store: BlobStore) -> dict[str, bytes]:
 
 
 @dataclass
-class House:
+class RenditionHarness:
     """Everything that renditions need, over two stores in memory."""
 
     database: Database

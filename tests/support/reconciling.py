@@ -24,7 +24,7 @@ from media_service.uploads.parts.collect import Collector
 from media_service.uploads.service import UploadService
 from media_service.uploads.stream_runner import StreamRunner
 from tests.support.job_claims import claim as claim_next
-from tests.support.killable_renditions import House
+from tests.support.killable_renditions import RenditionHarness
 from tests.support.media.small_files import jpeg
 
 ANN = Principal("ann")
@@ -122,10 +122,10 @@ class Service:
                     return claim
 
 
-async def reconcile_renditions(house: House) -> list[Finding]:
+async def reconcile_renditions(harness: RenditionHarness) -> list[Finding]:
     """Repairs all it can, and returns all it found."""
     found: list[Finding] = []
-    reconciler = Reconciler(house.database, house.stores, timedelta(0))
+    reconciler = Reconciler(harness.database, harness.stores, timedelta(0))
 
     async def report(finding: Finding) -> None:
         found.append(finding)

@@ -116,7 +116,7 @@ def resume(client: httpx.Client, upload_id: str, data: bytes) -> httpx.Response:
     offset = offset_of(client, upload_id)
     answer = patch(client, upload_id, offset, data[offset:], complete=True)
     while answer.status_code == CONFLICT and "upload-offset" in answer.headers:
-        # Bytes of the broken connection were still on their way.
+        # Bytes of the broken connection had not arrived yet.
         offset = int(answer.headers["upload-offset"])
         answer = patch(client, upload_id, offset, data[offset:], complete=True)
     return answer

@@ -91,8 +91,8 @@ class Browser:
                 returnByValue=True,
             )
         if "exceptionDetails" in answer:
-            told = answer["exceptionDetails"]["exception"]["description"]
-            raise PlaybackError(told.split("\n    at ")[0])
+            report = answer["exceptionDetails"]["exception"]["description"]
+            raise PlaybackError(report.split("\n    at ")[0])
         return answer["result"]["value"]
 
     @asynccontextmanager
@@ -119,7 +119,7 @@ class Browser:
             await call("Target.disposeBrowserContext", browserContextId=context)
 
 
-def played(told: dict[str, Any]) -> Played:
-    levels = tuple(Size(**level) for level in told.pop("levels"))
-    seeks = tuple(Seek(**seek) for seek in told.pop("seeks"))
-    return Played(**told, levels=levels, seeks=seeks)
+def played(report: dict[str, Any]) -> Played:
+    levels = tuple(Size(**level) for level in report.pop("levels"))
+    seeks = tuple(Seek(**seek) for seek in report.pop("seeks"))
+    return Played(**report, levels=levels, seeks=seeks)

@@ -1,4 +1,4 @@
-"""Who uses the service while it is killed, and remembers what it was told."""
+"""A client that uses the service while it is killed, and remembers what was acknowledged."""
 
 import hashlib
 import random
@@ -125,7 +125,7 @@ class Attempt:
         assert self.upload_id in {"", upload.upload_id}, "another upload for the same key"
         self.upload_id, self.media_id = upload.upload_id, upload.media_id
 
-    def told(self, upload: upload_pb2.Upload) -> None:
+    def acknowledge(self, upload: upload_pb2.Upload) -> None:
         self.found(upload)
         self.created = True
         self.committed = max(self.committed, upload.committed_size_bytes)
@@ -137,7 +137,7 @@ T = TypeVar("T")
 Give = Callable[[str, str, bytes], None]
 
 
-class Customer:
+class CrashClient:
     """Stubs with a token, and what makes renditions. Every call raises `Killed` if the server is
     killed meanwhile."""
 
@@ -210,7 +210,7 @@ class Customer:
         request = upload_service_pb2.CreateUploadRequest(spec=attempt.spec, request_id=attempt.key)
         if checked:
             request.spec.checksums.sha256 = hashlib.sha256(attempt.data).digest()
-        attempt.told(self._call(self._uploads.CreateUpload, request))
+        attempt.acknowledge(self._call(self._uploads.CreateUpload, request))
 
     def write(
         self,
@@ -227,7 +227,7 @@ class Customer:
         messages = self._messages(
             attempt, start, end, create=create, pause=pause, meanwhile=meanwhile
         )
-        attempt.told(self._call(self._uploads.WriteUpload, messages))
+        attempt.acknowledge(self._call(self._uploads.WriteUpload, messages))
 
     def _messages(
         self,
@@ -258,7 +258,7 @@ class Customer:
         with suppress(Killed):
             while (upload := self.upload(attempt)) is None or not upload.committed_size_bytes:
                 time.sleep(PAUSE_SECONDS)
-            attempt.told(upload)
+            attempt.acknowledge(upload)
 
     def parts(self, attempt: Attempt) -> set[int]:
         """The numbers of those that are there."""
@@ -304,7 +304,7 @@ class Customer:
     def complete(self, attempt: Attempt) -> upload_pb2.Upload:
         request = upload_service_pb2.CompleteUploadRequest(upload_id=attempt.upload_id)
         done: upload_pb2.Upload = self._call(self._uploads.CompleteUpload, request)
-        attempt.told(done)
+        attempt.acknowledge(done)
         return done
 
     def abort(self, attempt: Attempt) -> None:
@@ -377,141 +377,141 @@ class Customer:
         return self._find(self._jobs.GetJob, request)
 
 
-# What customers do, each with an attempt of its own.
-Scenario = Callable[[Customer, Attempt], None]
+# What clients do, each with an attempt of its own.
+Scenario = Callable[[CrashClient, Attempt], None]
 
 
-def at_once(customer: Customer, attempt: Attempt) -> None:
-    customer.write(attempt, 0, len(attempt.data), create=True)
+def at_once(client: CrashClient, attempt: Attempt) -> None:
+    client.write(attempt, 0, len(attempt.data), create=True)
 
 
-def streamed(customer: Customer, attempt: Attempt) -> None:
+def streamed(client: CrashClient, attempt: Attempt) -> None:
     """One stream that takes its time, and creates its session on the way."""
     size = len(attempt.data)
     middle = size // 2 // PIECE * PIECE
-    customer.write(attempt, 0, size, create=True, pause=middle)
+    client.write(attempt, 0, size, create=True, pause=middle)
 
 
-def taken_over(customer: Customer, attempt: Attempt) -> None:
+def taken_over(client: CrashClient, attempt: Attempt) -> None:
     """A stream that has not ended, and another that goes on where the service says."""
     size = len(attempt.data)
 
     def go_on() -> None:
         with suppress(Killed, grpc.RpcError):  # the first one was not at rest yet
-            customer.write(attempt, attempt.committed, size)
+            client.write(attempt, attempt.committed, size)
 
-    customer.create(attempt)
+    client.create(attempt)
     try:
-        customer.write(attempt, 0, size, pause=size // PIECE * PIECE, meanwhile=go_on)
+        client.write(attempt, 0, size, pause=size // PIECE * PIECE, meanwhile=go_on)
     except grpc.RpcError as error:
         if error.code() not in {grpc.StatusCode.ABORTED, grpc.StatusCode.FAILED_PRECONDITION}:
             raise
 
 
-def in_two(customer: Customer, attempt: Attempt) -> None:
+def in_two(client: CrashClient, attempt: Attempt) -> None:
     size = len(attempt.data)
     middle = PART if size > PART else size // 2
-    customer.write(attempt, 0, middle)
-    customer.write(attempt, middle, size)
+    client.write(attempt, 0, middle)
+    client.write(attempt, middle, size)
 
 
-def in_a_session(customer: Customer, attempt: Attempt) -> None:
-    customer.create(attempt)
-    in_two(customer, attempt)
+def in_a_session(client: CrashClient, attempt: Attempt) -> None:
+    client.create(attempt)
+    in_two(client, attempt)
 
 
-def in_parts(customer: Customer, attempt: Attempt) -> None:
+def in_parts(client: CrashClient, attempt: Attempt) -> None:
     """Parts by number, the last one first."""
     attempt.by_parts = True
-    customer.create(attempt)
-    customer.put_parts(attempt)
-    customer.complete(attempt)
+    client.create(attempt)
+    client.put_parts(attempt)
+    client.complete(attempt)
 
 
-def checked(customer: Customer, attempt: Attempt) -> None:
+def checked(client: CrashClient, attempt: Attempt) -> None:
     """The bytes have to be read back, as they come in two streams; so a worker finishes it."""
-    customer.create(attempt, checked=True)
-    in_two(customer, attempt)
+    client.create(attempt, checked=True)
+    in_two(client, attempt)
 
 
-def in_one_request(customer: Customer, attempt: Attempt) -> None:
+def in_one_request(client: CrashClient, attempt: Attempt) -> None:
     attempt.in_one_request = True
-    customer.upload_media(attempt)
+    client.upload_media(attempt)
 
 
-def abandoned(customer: Customer, attempt: Attempt) -> None:
-    customer.create(attempt)
-    customer.write(attempt, 0, len(attempt.data) - 1)
-    customer.abort(attempt)
+def abandoned(client: CrashClient, attempt: Attempt) -> None:
+    client.create(attempt)
+    client.write(attempt, 0, len(attempt.data) - 1)
+    client.abort(attempt)
 
 
-def left_alone(customer: Customer, attempt: Attempt) -> None:
+def left_alone(client: CrashClient, attempt: Attempt) -> None:
     """To be expired."""
     attempt.end = "expired"
-    customer.create(attempt)
-    customer.write(attempt, 0, len(attempt.data) - 1)
+    client.create(attempt)
+    client.write(attempt, 0, len(attempt.data) - 1)
 
 
-def purged(customer: Customer, attempt: Attempt) -> None:
-    at_once(customer, attempt)
-    customer.delete(attempt)
-    customer.purge(attempt)
+def purged(client: CrashClient, attempt: Attempt) -> None:
+    at_once(client, attempt)
+    client.delete(attempt)
+    client.purge(attempt)
 
 
-def shown(customer: Customer, attempt: Attempt) -> None:
+def shown(client: CrashClient, attempt: Attempt) -> None:
     """Its renditions are to move into the public store."""
-    at_once(customer, attempt)
-    customer.give(attempt, "given")
-    customer.show(attempt, "PUBLIC")
+    at_once(client, attempt)
+    client.give(attempt, "given")
+    client.show(attempt, "PUBLIC")
 
 
-def hidden(customer: Customer, attempt: Attempt) -> None:
+def hidden(client: CrashClient, attempt: Attempt) -> None:
     """Its renditions are to move out of the public store."""
-    at_once(customer, attempt)
-    customer.show(attempt, "PUBLIC")
-    customer.give(attempt, "given")
-    customer.show(attempt, "PRIVATE")
+    at_once(client, attempt)
+    client.show(attempt, "PUBLIC")
+    client.give(attempt, "given")
+    client.show(attempt, "PRIVATE")
 
 
-def deleted(customer: Customer, attempt: Attempt) -> None:
+def deleted(client: CrashClient, attempt: Attempt) -> None:
     """To be purged when it is due."""
-    at_once(customer, attempt)
-    customer.delete(attempt)
+    at_once(client, attempt)
+    client.delete(attempt)
 
 
-def rendered(customer: Customer, attempt: Attempt) -> None:
+def rendered(client: CrashClient, attempt: Attempt) -> None:
     """Renders an image as soon as the media is inspected."""
-    at_once(customer, attempt)
+    at_once(client, attempt)
 
     def ready() -> bool:
-        media = customer.media(attempt)
+        media = client.media(attempt)
         return media is not None and media.state == media_pb2.Media.READY
 
     eventually(ready)
-    attempt.render = customer.render(attempt.media_id)
+    attempt.render = client.render(attempt.media_id)
 
 
-def processed(customer: Customer, attempt: Attempt) -> None:
-    at_once(customer, attempt)
-    customer.order(attempt, SMALLER)
+def processed(client: CrashClient, attempt: Attempt) -> None:
+    at_once(client, attempt)
+    client.order(attempt, SMALLER)
 
 
-def streamed_video(customer: Customer, attempt: Attempt) -> None:
+def streamed_video(client: CrashClient, attempt: Attempt) -> None:
     """Starts a stream."""
     attempt.data = video()
-    at_once(customer, attempt)
-    customer.order(attempt, STREAM)
+    at_once(client, attempt)
+    client.order(attempt, STREAM)
 
 
-def cancelled_stream(customer: Customer, attempt: Attempt) -> None:
+def cancelled_stream(client: CrashClient, attempt: Attempt) -> None:
     """Cancels a stream while a worker encodes it."""
     attempt.data = video()
-    at_once(customer, attempt)
-    customer.order(attempt, SLOWLY)
+    at_once(client, attempt)
+    client.order(attempt, SLOWLY)
 
     def begun() -> bool:
-        job = customer.job(attempt.job_id)
+        job = client.job(attempt.job_id)
         return job is not None and job.progress_percent > ONE_PART
 
     eventually(begun)
-    customer.cancel(attempt)
+    client.cancel(attempt)

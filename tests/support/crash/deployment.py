@@ -19,7 +19,7 @@ from media_service import app
 from media_service.config import load
 from media_service.db.events import JobRunnable, channel, encode
 from media_service.ids import new_id
-from tests.support.crash.client import Attempt, Customer
+from tests.support.crash.client import Attempt, CrashClient
 from tests.support.crash.service_process import ServiceProcess, start_process
 from tests.support.databases import with_database
 from tests.support.ports import free_port
@@ -75,7 +75,7 @@ class Running:
         assert self.process.wait(STOP_SECONDS) == 0, self.log.read_text()
 
 
-class Site:
+class Deployment:
     """`settings`: of every process, beside those of database and folder."""
 
     def __init__(self, folder: Path, database_url: str, settings: Mapping[str, str]) -> None:
@@ -189,11 +189,11 @@ class Site:
             query = "select from renders where media_id = %s"
             eventually(lambda: db.execute(query, (media_id,)).rowcount == 1)
 
-    def customer(self, server: Running) -> Customer:
-        return Customer(server.address, self._give)
+    def client(self, server: Running) -> CrashClient:
+        return CrashClient(server.address, self._give)
 
     def _give(self, media_id: str, name: str, data: bytes) -> None:
-        """A rendition, as what makes them will."""
+        """Adds a rendition, as a job does."""
         asyncio.run(give(self.environ, media_id, name, data))
 
     def wear_out(self, media_id: str) -> None:
@@ -220,7 +220,7 @@ class Site:
 
 
 @contextmanager
-def new_site(url: str, template: str, **settings: str) -> Iterator[Site]:
+def new_deployment(url: str, template: str, **settings: str) -> Iterator[Deployment]:
     """One with a database of its own on the PostgreSQL at `url`, and all else in a folder."""
     name = f"crash_{new_id().replace('-', '')}"
     with psycopg.connect(url, autocommit=True) as connection:
@@ -232,11 +232,11 @@ def new_site(url: str, template: str, **settings: str) -> Iterator[Site]:
         for key in settings.keys() & {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}:
             environ.setenv(key, settings[key])  # what makes renditions runs here
         raw = {"MEDIA_STORAGE_RAW_URL": (Path(folder) / "raw").as_uri()}
-        site = Site(Path(folder), with_database(url, name), {**raw, **settings})
+        deployment = Deployment(Path(folder), with_database(url, name), {**raw, **settings})
         try:
-            yield site
+            yield deployment
         finally:
-            site.close()
+            deployment.close()
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute(f"drop database {name} with (force)".encode())
 

@@ -1,4 +1,4 @@
-"""The way to each failpoint, and a service that goes it."""
+"""What reaches each failpoint, and a service that is killed there."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from media_service.failpoints import REGISTRY
-from tests.support.crash import client as customers
-from tests.support.crash.client import KIB, MIB, Attempt, Customer, Killed, Scenario, image
-from tests.support.crash.deployment import Running, Site
+from tests.support.crash import client as scenarios
+from tests.support.crash.client import KIB, MIB, Attempt, CrashClient, Killed, Scenario, image
+from tests.support.crash.deployment import Deployment, Running
 from tests.support.crash.invariants import look, settle
 
 SMALL, STREAM, LARGE = 100 * KIB, 3 * MIB, 9 * MIB
 
 
 @dataclass(frozen=True)
-class Way:
+class Trigger:
     """How to come to a failpoint. `nth`: late enough that something was acknowledged before.
-    `worker`: whether one has to do its part on the way. `worn_out`: five workers died of it
+    `worker`: whether one has to do its part before. `worn_out`: five workers died of it
     already."""
 
     scenario: Scenario
@@ -27,27 +27,27 @@ class Way:
     worn_out: bool = False
 
 
-AT_ONCE = Way(customers.at_once)
-IN_A_SESSION = Way(customers.in_a_session)
-SECOND_PIECE = Way(customers.in_a_session, nth=2)
-ABANDONED, PURGED = Way(customers.abandoned), Way(customers.purged)
-PROCESSED = Way(customers.processed)
-CHECKED = Way(customers.checked)
-HIDDEN, SHOWN = Way(customers.hidden), Way(customers.shown)
-SECOND_OF_PARTS = Way(customers.in_parts, nth=2)
-ON_S3 = Way(customers.in_a_session, size=LARGE)
-SECOND_PART = Way(customers.in_a_session, nth=2, size=LARGE)
-TAKEN_OVER = Way(customers.taken_over, size=LARGE)
+AT_ONCE = Trigger(scenarios.at_once)
+IN_A_SESSION = Trigger(scenarios.in_a_session)
+SECOND_PIECE = Trigger(scenarios.in_a_session, nth=2)
+ABANDONED, PURGED = Trigger(scenarios.abandoned), Trigger(scenarios.purged)
+PROCESSED = Trigger(scenarios.processed)
+CHECKED = Trigger(scenarios.checked)
+HIDDEN, SHOWN = Trigger(scenarios.hidden), Trigger(scenarios.shown)
+SECOND_OF_PARTS = Trigger(scenarios.in_parts, nth=2)
+ON_S3 = Trigger(scenarios.in_a_session, size=LARGE)
+SECOND_PART = Trigger(scenarios.in_a_session, nth=2, size=LARGE)
+TAKEN_OVER = Trigger(scenarios.taken_over, size=LARGE)
 # Elsewhere nothing can come late, and no session is begun.
 ALSO_ON_S3 = ["upload.succeed.before", "upload.succeed.after"]
-STREAMED = Way(customers.streamed_video)
+STREAMED = Trigger(scenarios.streamed_video)
 # In the middle of a part.
-WHILE_ENCODING = Way(customers.streamed_video, nth=20)
+WHILE_ENCODING = Trigger(scenarios.streamed_video, nth=20)
 
-IN_ONE_REQUEST = Way(customers.in_one_request, size=STREAM)
-RENDERED = Way(customers.rendered, worker=True)
+IN_ONE_REQUEST = Trigger(scenarios.in_one_request, size=STREAM)
+RENDERED = Trigger(scenarios.rendered, worker=True)
 
-WAYS: Mapping[str, Way] = {
+TRIGGERS: Mapping[str, Trigger] = {
     "local.put.before": AT_ONCE,
     "local.put.written": AT_ONCE,
     "local.put.renamed": AT_ONCE,
@@ -63,7 +63,7 @@ WAYS: Mapping[str, Way] = {
     "upload.succeed.after": TAKEN_OVER,
     "local.part.created": SECOND_PIECE,
     "local.part.written": SECOND_PIECE,
-    "local.part.synced": Way(customers.streamed, size=STREAM),
+    "local.part.synced": Trigger(scenarios.streamed, size=STREAM),
     "local.part.sealed": SECOND_PIECE,
     "upload.count.before": SECOND_PIECE,
     "upload.count.after": SECOND_PIECE,
@@ -77,8 +77,8 @@ WAYS: Mapping[str, Way] = {
     "upload.verify.before": IN_A_SESSION,
     "upload.verify.after": IN_A_SESSION,
     "local.join.before": IN_A_SESSION,
-    "local.join.copied": Way(customers.in_parts),
-    "local.join.written": Way(customers.in_parts),
+    "local.join.copied": Trigger(scenarios.in_parts),
+    "local.join.written": Trigger(scenarios.in_parts),
     "local.join.renamed": IN_A_SESSION,
     "local.join.after": IN_A_SESSION,
     "upload.finish.before": IN_A_SESSION,
@@ -124,11 +124,11 @@ WAYS: Mapping[str, Way] = {
     "place.take.after": HIDDEN,
     "publish.finish.before": HIDDEN,
     "publish.finish.after": HIDDEN,
-    "publish.give-up.after": Way(customers.hidden, worn_out=True),
-    "media.purge-due.after": Way(customers.deleted),
+    "publish.give-up.after": Trigger(scenarios.hidden, worn_out=True),
+    "media.purge-due.after": Trigger(scenarios.deleted),
     "render.forget.after": RENDERED,
-    "upload.expire.before": Way(customers.left_alone),
-    "upload.expire.after": Way(customers.left_alone),
+    "upload.expire.before": Trigger(scenarios.left_alone),
+    "upload.expire.after": Trigger(scenarios.left_alone),
     "stream.begin.before": STREAMED,
     "stream.begin.after": STREAMED,
     "segment.take.after": WHILE_ENCODING,
@@ -136,12 +136,12 @@ WAYS: Mapping[str, Way] = {
     "chunk.finish.after": STREAMED,
     "stream.publish.before": STREAMED,
     "stream.publish.after": STREAMED,
-    "stream.abandon.after": Way(customers.cancelled_stream, worker=True),
+    "stream.abandon.after": Trigger(scenarios.cancelled_stream, worker=True),
 }
 
 
-# Where renditions are on their way between the stores.
-MOVING = [name for name, way in WAYS.items() if way == HIDDEN]
+# Where renditions are being moved between the stores.
+MOVING = [name for name, trigger in TRIGGERS.items() if trigger == HIDDEN]
 
 
 def names(process: str, *stores: str) -> list[str]:
@@ -158,51 +158,51 @@ def names(process: str, *stores: str) -> list[str]:
 class Case:
     """A service, and what was tried with it."""
 
-    site: Site
+    deployment: Deployment
     attempts: list[Attempt] = field(default_factory=list)
 
     @cached_property
     def server(self) -> Running:
         """One that goes on while workers are killed."""
-        return self.site.start("serve")
+        return self.deployment.start("serve")
 
-    def kill_server_at(self, failpoint: str, way: Way | None = None) -> None:
-        way = way or WAYS[failpoint]
-        server = self.site.start("serve", f"{failpoint}@{way.nth}")
-        with self.site.customer(server) as customer:
-            self._look(customer)
+    def kill_server_at(self, failpoint: str, trigger: Trigger | None = None) -> None:
+        trigger = trigger or TRIGGERS[failpoint]
+        server = self.deployment.start("serve", f"{failpoint}@{trigger.nth}")
+        with self.deployment.client(server) as client:
+            self._look(client)
             with suppress(Killed):
-                self._go(customer, failpoint, way)
+                self._go(client, failpoint, trigger)
             server.await_death()
 
-    def kill_worker_at(self, failpoint: str, way: Way) -> None:
-        with self.site.customer(self.server) as customer:
-            attempt = self._go(customer, failpoint, way)
+    def kill_worker_at(self, failpoint: str, trigger: Trigger) -> None:
+        with self.deployment.client(self.server) as client:
+            attempt = self._go(client, failpoint, trigger)
             if attempt.render:
-                self.site.await_render(attempt.media_id)
-            self.site.expire(attempt)
-            if way.worn_out:
-                self.site.wear_out(attempt.media_id)
-            self.site.start("work", f"{failpoint}@{way.nth}").await_death()
-            self.site.keep_leases()
-            self.site.put_off_parts()
-            self._look(customer)
+                self.deployment.await_render(attempt.media_id)
+            self.deployment.expire(attempt)
+            if trigger.worn_out:
+                self.deployment.wear_out(attempt.media_id)
+            self.deployment.start("work", f"{failpoint}@{trigger.nth}").await_death()
+            self.deployment.keep_leases()
+            self.deployment.put_off_parts()
+            self._look(client)
 
     def settle(self) -> None:
-        settle(self.site, self.attempts)
+        settle(self.deployment, self.attempts)
 
-    def _go(self, customer: Customer, failpoint: str, way: Way) -> Attempt:
-        attempt = Attempt(image(way.size), fate=failpoint)
+    def _go(self, client: CrashClient, failpoint: str, trigger: Trigger) -> Attempt:
+        attempt = Attempt(image(trigger.size), fate=failpoint)
         self.attempts.append(attempt)
-        worker = self.site.start("work") if way.worker else None
+        worker = self.deployment.start("work") if trigger.worker else None
         try:
-            way.scenario(customer, attempt)
+            trigger.scenario(client, attempt)
         finally:
             if worker:
                 worker.stop()
         return attempt
 
-    def _look(self, customer: Customer) -> None:
+    def _look(self, client: CrashClient) -> None:
         """At what the last one to be killed left behind."""
         for attempt in self.attempts[-1:]:
-            look(customer, attempt)
+            look(client, attempt)

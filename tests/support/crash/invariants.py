@@ -17,12 +17,12 @@ from tests.support.crash.client import (
     FRAMES,
     RENDITION,
     Attempt,
-    Customer,
+    CrashClient,
     Scenario,
     at_once,
     in_one_request,
 )
-from tests.support.crash.deployment import Site
+from tests.support.crash.deployment import Deployment
 from tests.support.media.numbered_frames import frames_of, shade
 from tests.support.rpc.server import refusal
 from tests.support.tools import eventually
@@ -142,17 +142,17 @@ def demand(kept: bool, promise: str, attempt: Attempt) -> None:
         raise Broken(f"{attempt.name}: {promise}", attempt.fate)
 
 
-def state_of(customer: Customer, attempt: Attempt) -> str:
-    upload = customer.upload(attempt)
+def state_of(client: CrashClient, attempt: Attempt) -> str:
+    upload = client.upload(attempt)
     return State.Name(upload.state) if upload else "NONE"
 
 
-def look(customer: Customer, attempt: Attempt) -> str:
+def look(client: CrashClient, attempt: Attempt) -> str:
     """The state of an upload, as it is found and not touched; it must be one that can be."""
-    upload, media = customer.upload(attempt), customer.media(attempt)
+    upload, media = client.upload(attempt), client.media(attempt)
     state = State.Name(upload.state) if upload else "NONE"
     if media is not None and state != "FINISHED":  # a worker may have come between
-        demand(state_of(customer, attempt) == "FINISHED", f"half-visible while {state}", attempt)
+        demand(state_of(client, attempt) == "FINISHED", f"half-visible while {state}", attempt)
         state = "FINISHED"
     demand(state != "FAILED", "it failed", attempt)
     if attempt.finished:
@@ -162,7 +162,7 @@ def look(customer: Customer, attempt: Attempt) -> str:
     if attempt.created:
         demand(state != "NONE", "acknowledged, and now unknown", attempt)
     if upload is not None:
-        look_at_bytes(customer, attempt, upload)
+        look_at_bytes(client, attempt, upload)
     if state == "ABORTED" and not attempt.in_one_request:
         demand(attempt.end == "aborted", "given up by nobody", attempt)
     if state == "EXPIRED":
@@ -170,16 +170,16 @@ def look(customer: Customer, attempt: Attempt) -> str:
     if state == "FINISHED" and attempt.end == "purged":
         demand(media is None or not attempt.ended, "purged, and still there", attempt)
     elif state == "FINISHED":
-        look_at_media(customer, attempt)
-    look_at_job(customer, attempt)
+        look_at_media(client, attempt)
+    look_at_job(client, attempt)
     return state
 
 
-def look_at_job(customer: Customer, attempt: Attempt) -> str:
+def look_at_job(client: CrashClient, attempt: Attempt) -> str:
     """The state of the job that was acknowledged, if one was. What SUCCEEDED left its rendition."""
     if not attempt.job_id:
         return ""
-    job = customer.job(attempt.job_id)
+    job = client.job(attempt.job_id)
     demand(job is not None, "an acknowledged job is unknown", attempt)
     assert job is not None
     state = job_pb2.Job.State.Name(job.state)
@@ -187,18 +187,18 @@ def look_at_job(customer: Customer, attempt: Attempt) -> str:
     demand(state != "FAILED" and allowed, f"a job is {state}", attempt)
     demand(state != "CANCELLED" or attempt.cancelled, "cancelled by nobody", attempt)
     if state == "SUCCEEDED" and attempt.streamed:
-        look_at_stream(customer, attempt)
+        look_at_stream(client, attempt)
     elif state == "SUCCEEDED":
-        made = customer.content(attempt.media_id, RENDITION)
+        made = client.content(attempt.media_id, RENDITION)
         whole = len(made) == job.rendition.size_bytes and made[8:12] == b"WEBP"
         demand(whole, "a job SUCCEEDED, and what it made is not there", attempt)
     return state
 
 
-def look_at_stream(customer: Customer, attempt: Attempt) -> None:
+def look_at_stream(client: CrashClient, attempt: Attempt) -> None:
     """The stream has every frame of the video, once and in order."""
     with tempfile.NamedTemporaryFile(prefix="media-crash-") as file:
-        file.write(customer.video(attempt.media_id))
+        file.write(client.video(attempt.media_id))
         file.flush()
         shown = frames_of(Path(file.name))
     each = 0.4 if "speed:0.5" in attempt.wanted else 0.2
@@ -210,50 +210,50 @@ def look_at_stream(customer: Customer, attempt: Attempt) -> None:
     demand(same, "a job SUCCEEDED, and its stream has other frames", attempt)
 
 
-def look_at_media(customer: Customer, attempt: Attempt) -> None:
+def look_at_media(client: CrashClient, attempt: Attempt) -> None:
     """It gives back every byte, and those of its renditions wherever they lie."""
-    demand(customer.media(attempt) is not None, "finished, without a media", attempt)
-    demand(customer.content(attempt.media_id) == attempt.data, "other bytes", attempt)
+    demand(client.media(attempt) is not None, "finished, without a media", attempt)
+    demand(client.content(attempt.media_id) == attempt.data, "other bytes", attempt)
     for name, data in attempt.renditions.items():
-        found = customer.content(attempt.media_id, name)
+        found = client.content(attempt.media_id, name)
         demand(found == data, f"other bytes of its rendition {name}", attempt)
 
 
-def look_at_bytes(customer: Customer, attempt: Attempt, upload: upload_pb2.Upload) -> None:
+def look_at_bytes(client: CrashClient, attempt: Attempt, upload: upload_pb2.Upload) -> None:
     """What was acknowledged of them is there."""
     kept = upload.committed_size_bytes
     demand(kept >= attempt.committed, f"{attempt.committed} became {kept}", attempt)
     if upload.state == State.Value("ACTIVE") and attempt.parts:
-        gone = attempt.parts - customer.parts(attempt)
+        gone = attempt.parts - client.parts(attempt)
         demand(not gone, f"parts {gone} were acknowledged", attempt)
 
 
-def go_on(customer: Customer, attempt: Attempt) -> None:
+def go_on(client: CrashClient, attempt: Attempt) -> None:
     """Brings an upload, as it was left, to the end it was to come to."""
-    state = look(customer, attempt)
+    state = look(client, attempt)
     if attempt.in_one_request:
-        repeat(in_one_request, customer, attempt)
+        repeat(in_one_request, client, attempt)
     elif state == "NONE":
-        repeat(at_once, customer, attempt)
+        repeat(at_once, client, attempt)
         attempt.end = "stored"
     elif state == "ACTIVE":
-        end(customer, attempt)
+        end(client, attempt)
     elif state == "FINISHED" and attempt.end == "purged":
-        if not attempt.ended and customer.media(attempt) is not None:
-            customer.delete(attempt)
-            customer.purge(attempt)
+        if not attempt.ended and client.media(attempt) is not None:
+            client.delete(attempt)
+            client.purge(attempt)
         attempt.ended = True
     elif state == "FINISHED":
-        use(customer, attempt)
+        use(client, attempt)
 
 
-def repeat(work: Scenario, customer: Customer, attempt: Attempt) -> None:
+def repeat(work: Scenario, client: CrashClient, attempt: Attempt) -> None:
     """Repeats a call under its key until the result is there: the one before may be taken to run
     for a while, or have left its end to a worker."""
 
     def done() -> bool:
         try:
-            work(customer, attempt)
+            work(client, attempt)
         except grpc.RpcError as error:
             if refusal(error).reason != "IDEMPOTENCY_IN_PROGRESS":
                 raise
@@ -263,84 +263,84 @@ def repeat(work: Scenario, customer: Customer, attempt: Attempt) -> None:
     eventually(done, 120)
 
 
-def end(customer: Customer, attempt: Attempt) -> None:
+def end(client: CrashClient, attempt: Attempt) -> None:
     """Finishes an upload that is under way, or gives it up."""
-    upload = customer.upload(attempt)
+    upload = client.upload(attempt)
     assert upload is not None
     if attempt.end == "aborted":
-        customer.abort(attempt)
+        client.abort(attempt)
     elif attempt.end == "expired":
         return
     elif attempt.by_parts:
-        customer.put_parts(attempt)
-        customer.complete(attempt)
+        client.put_parts(attempt)
+        client.complete(attempt)
     elif upload.committed_size_bytes < len(attempt.data):
-        customer.write(attempt, upload.committed_size_bytes, len(attempt.data))
+        client.write(attempt, upload.committed_size_bytes, len(attempt.data))
     else:
-        customer.complete(attempt)
+        client.complete(attempt)
 
 
-def use(customer: Customer, attempt: Attempt) -> None:
+def use(client: CrashClient, attempt: Attempt) -> None:
     """Does with a media what was wanted of it."""
     if attempt.render:
-        demand(customer.render(attempt.media_id) == attempt.render, "another render", attempt)
+        demand(client.render(attempt.media_id) == attempt.render, "another render", attempt)
     if attempt.visibility:
-        customer.show(attempt, attempt.visibility)
+        client.show(attempt, attempt.visibility)
     if attempt.wanted:
-        customer.order(attempt, attempt.wanted)
+        client.order(attempt, attempt.wanted)
 
 
-def close_case(customer: Customer, attempt: Attempt) -> None:
+def close_case(client: CrashClient, attempt: Attempt) -> None:
     """What must be true once all jobs are done."""
-    state = look(customer, attempt)
+    state = look(client, attempt)
     demand(state not in UNFINISHED, f"still {state}", attempt)
     if attempt.job_id:
-        ended = look_at_job(customer, attempt)
+        ended = look_at_job(client, attempt)
         wanted = "CANCELLED" if attempt.cancelled else "SUCCEEDED"
         demand(ended == wanted, f"a job that was accepted is {ended}", attempt)
     if state != "FINISHED" or attempt.end == "purged":
         return
-    media = customer.media(attempt)
+    media = client.media(attempt)
     assert media is not None
     sha256 = hashlib.sha256(attempt.data).digest()
     state = media_pb2.Media.State.Name(media.state)
     demand(state == "READY", f"an intact image is {state}", attempt)
     demand(media.checksums.sha256 == sha256, "another SHA-256", attempt)
     if attempt.visibility:
-        told = media_pb2.Media.Visibility.Name(media.visibility)
-        demand(told == attempt.visibility, f"it was to be {attempt.visibility}", attempt)
+        visibility = media_pb2.Media.Visibility.Name(media.visibility)
+        demand(visibility == attempt.visibility, f"it was to be {attempt.visibility}", attempt)
     names = {rendition.name for rendition in media.renditions}
     demand(names >= attempt.renditions.keys(), "renditions are gone", attempt)
-    again = [customer.complete(attempt).media for _ in range(2)]
+    again = [client.complete(attempt).media for _ in range(2)]
     demand(again == [media, media], "completed again, it is another media", attempt)
 
 
-def rows(site: Site, query: str) -> list[dict[str, Any]]:
-    with psycopg.connect(site.database_url, autocommit=True, row_factory=dict_row) as db:
+def rows(deployment: Deployment, query: str) -> list[dict[str, Any]]:
+    with psycopg.connect(deployment.database_url, autocommit=True, row_factory=dict_row) as db:
         return db.execute(query.encode()).fetchall()
 
 
-def idle(site: Site) -> bool:
-    site.pass_time("0 seconds" if rows(site, RUNNING) else "10 minutes")
-    return rows(site, OPEN) == []
+def idle(deployment: Deployment) -> bool:
+    deployment.pass_time("0 seconds" if rows(deployment, RUNNING) else "10 minutes")
+    return rows(deployment, OPEN) == []
 
 
-def look_at_public(site: Site) -> None:
+def look_at_public(deployment: Deployment) -> None:
     """What is published lies in the public store, and nothing else."""
-    lying, published = site.in_public(), {row["key"] for row in rows(site, PUBLISHED)}
+    lying, published = deployment.in_public(), {row["key"] for row in rows(deployment, PUBLISHED)}
     if lying != published:
         raise Broken(f"in the public store is {lying}, published is {published}", "")
 
 
-def reconcile(site: Site) -> None:
+def reconcile(deployment: Deployment) -> None:
     """What nobody names is found and removed, and then nothing is found; no row is without its
     bytes, and no byte is another."""
     options = ["--repair", "--older-than", "1s"]
-    found = site.run("reconcile", *options)
+    found = deployment.run("reconcile", *options)
     kinds = {line.split("\t")[0] for line in found.splitlines()}
     if not kinds <= {"ORPHANED", "ABANDONED"}:
         raise Broken(f"reconcile found:\n{found}", "")
-    if left := site.run("reconcile", *options):
+    if left := deployment.run("reconcile", *options):
         raise Broken(f"reconcile found again:\n{left}", "")
 
 
@@ -359,33 +359,33 @@ def reported(report: Report) -> Iterator[None]:
         report(broken)
 
 
-def settle(site: Site, attempts: Sequence[Attempt], report: Report = raise_it) -> None:
+def settle(deployment: Deployment, attempts: Sequence[Attempt], report: Report = raise_it) -> None:
     """Starts the service anew, has every upload brought to its end and every job done, and judges
     what there is then: uploads, rows, and the store."""
-    site.pass_time("2 hours")  # leases of the dead
-    server, worker = site.launch("serve"), site.launch("work")
+    deployment.pass_time("2 hours")  # leases of the dead
+    server, worker = deployment.launch("serve"), deployment.launch("work")
     server.ready()
     worker.ready()
-    with site.customer(server) as customer:
+    with deployment.client(server) as client:
         for attempt in attempts:
             with reported(report):
-                go_on(customer, attempt)
+                go_on(client, attempt)
         if ended := [attempt for attempt in attempts if attempt.end == "expired"]:
-            site.expire(*ended)
+            deployment.expire(*ended)
             worker.stop()  # a sweep comes with the next one's start
-            worker = site.start("work")
-        eventually(lambda: idle(site), 120)
+            worker = deployment.start("work")
+        eventually(lambda: idle(deployment), 120)
         for attempt in attempts:
             with reported(report):
-                close_case(customer, attempt)
+                close_case(client, attempt)
     for what, query in INVARIANTS.items():
-        for row in rows(site, query):
+        for row in rows(deployment, query):
             found = (a for a in attempts if str(row["id"]) in {a.upload_id, a.media_id})
             fate = next((attempt.fate for attempt in found), "")
             report(Broken(f"{row['id']}: {what}", fate))
     with reported(report):
-        look_at_public(site)
+        look_at_public(deployment)
     with reported(report):
-        reconcile(site)
+        reconcile(deployment)
     worker.stop()
     server.stop()

@@ -60,9 +60,9 @@ class Handler(BaseHTTPRequestHandler):
             headers=[(k, v) for k, v in self.headers.items() if k.lower() not in OWN],
             extensions={"target": self.path.encode()},
         ) as answer:
-            told = {k: v for k, v in answer.headers.items() if k not in OWN}
+            forwarded = {k: v for k, v in answer.headers.items() if k not in OWN}
             length = answer.headers.get("content-length")
-            self.answer(answer.status_code, told, b"".join(answer.iter_raw()), length)
+            self.answer(answer.status_code, forwarded, b"".join(answer.iter_raw()), length)
 
     def source_size(self) -> int:
         """Of what is copied, if it is there."""

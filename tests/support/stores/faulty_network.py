@@ -65,8 +65,8 @@ class Network:
             if fault == "lost":
                 request.transport.close()
                 return web.Response()
-            told = {name: value for name, value in answer.headers.items() if name not in OWN}
-            passed = web.StreamResponse(status=answer.status, headers=told)
+            forwarded = {name: value for name, value in answer.headers.items() if name not in OWN}
+            passed = web.StreamResponse(status=answer.status, headers=forwarded)
             passed.content_length = int(answer.headers.get("Content-Length", len(data)))
             await passed.prepare(request)
             if fault == "cut":
