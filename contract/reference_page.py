@@ -108,9 +108,10 @@ def command(line: str) -> str:
     """A command of an example, continued on further lines if it is long."""
     if len(line) <= WIDTH:
         return line
-    position = max(
-        line.rfind(mark, 5, WIDTH - 2) for mark in (" -d ", " $GRPC ", " $REST", ' "$REST')
-    )
+    marks = (" -d ", " $GRPC ", " $REST", ' "$REST')
+    position = max(line.rfind(mark, 5, WIDTH - 2) for mark in marks)
+    if position < 0:
+        position = max(line.find(mark, 5) for mark in marks)
     if position < 0:
         return line
     return f"{line[:position]} \\\n{command(f'    {line[position + 1 :]}')}"
