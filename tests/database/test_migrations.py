@@ -50,8 +50,6 @@ async def test_every_table_of_the_first_migration_is_there(database: Database) -
         rows = await db.execute("select tablename from pg_tables where schemaname = 'public'")
         names = {row["tablename"] async for row in rows}
     assert names >= {"blobs", "media", "media_versions", "uploads", "upload_parts", "jobs"}
-    numbers = [int(migration.name[:4]) for migration in migrations()]
-    assert numbers == list(range(1, len(numbers) + 1))
 
 
 @pytest.fixture
@@ -276,7 +274,7 @@ async def test_stored_ladders_are_read(empty_database: str) -> None:
                 gen_random_uuid(), 'OLDEST');
     """
     rows = rows.replace("LADDER", json.dumps(ladder)).replace("OLDEST", json.dumps(oldest))
-    with await migrate_with_rows(empty_database, "0018", rows) as connection:
+    with await migrate_with_rows(empty_database, "0019", rows) as connection:
         stored = connection.execute("select ladder from streams order by stream_id").fetchall()
     first, second = (Ladder.from_json(cast(dict[str, Any], row["ladder"])) for row in stored)
     assert [rung.bit_rate_kbps for rung in first.rungs] == [2800, 1400]
