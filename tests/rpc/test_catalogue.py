@@ -234,6 +234,7 @@ async def test_a_page_size_above_the_maximum_is_coerced_to_it(ann: Caller) -> No
         ({"page_token": "nonsense"}, "INVALID_PAGE_TOKEN"),
         ({"page_size": -1}, "INVALID_FIELD"),
         ({"filter": "x" * 3000}, "INVALID_FIELD"),
+        ({"project_id": "a\0b"}, "INVALID_FIELD"),
     ],
 )
 async def test_a_list_that_cannot_be_made_is_refused(
