@@ -47,13 +47,13 @@ class Wire:
             return SyncTransport(self.channel, (("authorization", "Bearer t"),)).run(steps)
 
     def write(
-        self, messages: int, answer: Upload | str | StatusCode, *, told: bool = True, **facts: str
+        self, messages: int, answer: Upload | str | StatusCode, *, named: bool = True, **facts: str
     ) -> list[Any]:
-        """Takes so many messages of a stream, and ends it. `told`: headers name the upload."""
+        """Takes so many messages of a stream, and ends it. `named`: headers name the upload."""
         metadata, call = self.channel.take_stream_unary(WRITE)
         assert ("authorization", "Bearer t") in metadata
         taken = [call.take_request() for _ in range(messages)]
-        call.send_initial_metadata((("x-upload-id", ID),) if told else ())
+        call.send_initial_metadata((("x-upload-id", ID),) if named else ())
         call.terminate(*self._end(answer, **facts))
         return taken
 
@@ -181,8 +181,8 @@ def test_bytes_that_are_all_there_are_only_finished(wire: Wire, outcome: Outcome
 def test_a_stream_whose_session_is_not_known_is_repeated_under_its_key(
     wire: Wire, outcome: Outcome
 ) -> None:
-    wire.write(1, StatusCode.UNAVAILABLE, told=False)
-    (message, *_) = wire.write(1, "OFFSET_MISMATCH", told=False, upload_id=ID)
+    wire.write(1, StatusCode.UNAVAILABLE, named=False)
+    (message, *_) = wire.write(1, "OFFSET_MISMATCH", named=False, upload_id=ID)
     assert (message.spec.size_bytes, message.request_id) == (len(DATA), KEY)
     wire.get(active(1000))
     messages = wire.write(4, finished())
@@ -191,7 +191,7 @@ def test_a_stream_whose_session_is_not_known_is_repeated_under_its_key(
 
 
 def test_a_call_that_is_still_running_is_waited_for(wire: Wire, outcome: Outcome) -> None:
-    wire.write(1, "IDEMPOTENCY_IN_PROGRESS", told=False)
+    wire.write(1, "IDEMPOTENCY_IN_PROGRESS", named=False)
     messages = wire.write(4, finished())
     assert messages[0].request_id == KEY
     assert outcome.result().media_id == MEDIA

@@ -53,9 +53,9 @@ def test_each_part_has_its_own_bytes_or_none_is_sent(
     try:
         pieces = plan(data, stored, claimed)
     except MediaServiceError as error:
-        told = error.metadata["part_number"]
+        number = error.metadata["part_number"]
         conflicts = {str(part.part_number) for part in stored + claimed}
-        if error.reason != "PART_CONFLICT" or told not in conflicts:
+        if error.reason != "PART_CONFLICT" or number not in conflicts:
             raise
         return
     assert b"".join(pieces) == data

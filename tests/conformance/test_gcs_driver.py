@@ -343,9 +343,9 @@ async def test_a_token_is_sent_and_never_printed(
     await driver.close()
     assert sent == ["Bearer secret-token"]
     error: BaseException | None = caught.value
-    told = "".join(traceback.format_exception(caught.value))
+    report = "".join(traceback.format_exception(caught.value))
     while error is not None:
-        told += repr(error) + str(error) + repr(error.args) + repr(vars(error))
+        report += repr(error) + str(error) + repr(error.args) + repr(vars(error))
         error = error.__cause__ or error.__context__
-    assert "secret-token" not in told
-    assert "not you" in told
+    assert "secret-token" not in report
+    assert "not you" in report

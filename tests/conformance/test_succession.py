@@ -46,12 +46,12 @@ async def test_a_part_that_is_signed_is_one_of_the_last_session(s3: S3Driver, ke
     sent = httpx.put(dead.url, content=b"dead", headers=dead.headers, trust_env=False)
     assert sent.status_code == 200
     names = [first.name, second.name]
-    told = first.size, crc32c(whole(s3, b"first"))
-    assert await s3.stored_parts(key, session, names) == {first.name: told}
+    expected = first.size, crc32c(whole(s3, b"first"))
+    assert await s3.stored_parts(key, session, names) == {first.name: expected}
     sent = httpx.put(live.url, content=b"second", headers=live.headers, trust_env=False)
     assert sent.status_code == 200
     assert await s3.stored_parts(key, session, names) == {
-        first.name: told,
+        first.name: expected,
         second.name: (6, crc32c(b"second")),
     }
     await s3.complete(key, session, [first, second])

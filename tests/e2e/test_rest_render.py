@@ -88,11 +88,11 @@ def test_the_accept_header_decides_and_the_answer_varies_by_it(
     assert answer.headers["content-type"] == expected
     assert image_of(answer).size == (20, 15)
     assert {"accept", "authorization"} <= vary(answer)
-    told = alice.get(
+    unchanged = alice.get(
         f"{made}?width=20", headers={"accept": accept, "if-none-match": answer.headers["etag"]}
     )
-    assert (told.status_code, told.content) == (304, b"")
-    assert {"accept", "authorization"} <= vary(told)
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    assert {"accept", "authorization"} <= vary(unchanged)
     # Of another format it is not the same.
     other = alice.get(f"{made}?width=20&format=TIFF", headers={"accept": accept})
     assert other.headers["etag"] != answer.headers["etag"]

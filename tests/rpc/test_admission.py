@@ -43,8 +43,8 @@ async def hold(caller: Caller) -> Held:
     first = Message(data=DATA[: len(DATA) // 2])
     first.spec.filename = "video.mp4"
     await call.write(first)
-    told = dict(await call.initial_metadata())
-    return Held(call, str(told["x-upload-id"]))
+    initial = dict(await call.initial_metadata())
+    return Held(call, str(initial["x-upload-id"]))
 
 
 @pytest.fixture
@@ -56,10 +56,10 @@ async def test_one_stream_too_many_is_asked_to_retry_later(two_at_once: Running)
     ann = await two_at_once.caller()
     first, second = await hold(ann), await hold(ann)
     for too_many in ([one_message()], chunks(DATA)):
-        told = await refused(ann.write(too_many))
-        assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
-        assert told.metadata == {"max_streams": "2"}
-        assert told.headers["retry-after"] == "1"
+        refusal = await refused(ann.write(too_many))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
+        assert refusal.metadata == {"max_streams": "2"}
+        assert refusal.headers["retry-after"] == "1"
     assert (await first.end()).state == Upload.FINISHED
     assert (await ann.write([one_message()])).state == Upload.FINISHED
     assert (await second.end()).state == Upload.FINISHED

@@ -67,10 +67,10 @@ async def test_no_method_can_be_called_without_a_token(
     service: Running, service_: Any, method: Any
 ) -> None:
     async with grpc.aio.insecure_channel(service.address) as channel:
-        told = await refused(call_raw(channel, service_, method, ()))
-    assert (told.code, told.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING")
-    assert told.headers["www-authenticate"] == "Bearer"
-    assert told.headers["x-http-status"] == "401"
+        refusal = await refused(call_raw(channel, service_, method, ()))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING")
+    assert refusal.headers["www-authenticate"] == "Bearer"
+    assert refusal.headers["x-http-status"] == "401"
 
 
 @pytest.mark.parametrize(("service_", "method"), CALLS, ids=lambda it: it.name)
@@ -78,9 +78,9 @@ async def test_no_method_can_be_called_with_another_scope(
     service: Running, service_: Any, method: Any
 ) -> None:
     caller = await service.caller("ann", scope="something.else")
-    told = await refused(call_raw(caller.channel, service_, method, caller.metadata))
-    assert (told.code, told.reason) == (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
-    assert told.metadata["permission"]
+    refusal = await refused(call_raw(caller.channel, service_, method, caller.metadata))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
+    assert refusal.metadata["permission"]
 
 
 @pytest.mark.parametrize("scope", ["media.read", "media.*", "uploads.write media.read", "*"])
@@ -106,9 +106,9 @@ async def test_a_scope_that_covers_the_permission_is_enough(service: Running, sc
     ids=["none", "a password", "another key", "expired", "nobody's", "endless", "not signed"],
 )
 async def test_a_token_that_is_not_good_is_refused(ann: Caller, header: str, reason: str) -> None:
-    told = await refused(ann.media.ListMedia(LIST, metadata=(("authorization", header),)))
-    assert (told.code, told.reason) == (grpc.StatusCode.UNAUTHENTICATED, reason)
-    assert header.removeprefix("Bearer ") not in told.message
+    refusal = await refused(ann.media.ListMedia(LIST, metadata=(("authorization", header),)))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAUTHENTICATED, reason)
+    assert header.removeprefix("Bearer ") not in refusal.message
 
 
 async def test_health_and_reflection_need_no_token(service: Running) -> None:
@@ -168,8 +168,8 @@ async def test_a_call_in_which_access_was_not_decided_fails() -> None:
     server, stub = await faulty_stub()
     metadata = (("authorization", f"Bearer {token('ann')}"),)
     request = media_service_pb2.GetMediaRequest(media_id=new_id())
-    told = await refused(stub.GetMedia(request, metadata=metadata))
-    assert (told.code, told.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    refusal = await refused(stub.GetMedia(request, metadata=metadata))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
     await server.stop(0)
 
 
@@ -178,11 +178,11 @@ async def test_an_unknown_error_is_logged_whole_and_shown_opaque(
 ) -> None:
     server, stub = await faulty_stub()
     metadata = (("authorization", f"Bearer {token('ann')}"),)
-    told = await refused(stub.ListMedia(LIST, metadata=metadata))
-    assert (told.code, told.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
-    assert "42" not in told.message
-    assert told.metadata["error_id"] in told.message
-    assert told.metadata["error_id"] in caplog.text
+    refusal = await refused(stub.ListMedia(LIST, metadata=metadata))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    assert "42" not in refusal.message
+    assert refusal.metadata["error_id"] in refusal.message
+    assert refusal.metadata["error_id"] in caplog.text
     assert "the secret is 42" in caplog.text
     await server.stop(0)
 
@@ -194,10 +194,10 @@ async def test_audited_calls_are_logged_without_anything_sensitive(
     media = await ann.store(jpeg(), "secret name.jpg")
     request = media_service_pb2.DeleteMediaRequest(media_id=media.media_id)
     await ann.call(ann.media.DeleteMedia, request)
-    told = caplog.text
-    assert f"action=media.delete user='ann' org='' subject={media.media_id} outcome=OK" in told
-    assert ann.token not in told
-    assert "secret name" not in told
+    log_text = caplog.text
+    assert f"action=media.delete user='ann' org='' subject={media.media_id} outcome=OK" in log_text
+    assert ann.token not in log_text
+    assert "secret name" not in log_text
 
 
 @pytest.mark.parametrize(
@@ -210,9 +210,9 @@ async def test_one_violation_of_many_wrong_elements_is_reported(
     raw = request.SerializeToString() + b"\x1a\x00" * count
     assert upload_service_pb2.CompleteUploadRequest.FromString(raw).parts
     complete: Any = ann.channel.unary_unary("/mediaservice.v1.UploadService/CompleteUpload")
-    told = await refused(complete(raw, metadata=ann.metadata))
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
-    assert told.fields == [field]
+    refusal = await refused(complete(raw, metadata=ann.metadata))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert refusal.fields == [field]
 
 
 async def test_a_list_inside_a_message_is_counted_too(ann: Caller) -> None:
@@ -220,31 +220,31 @@ async def test_a_list_inside_a_message_is_counted_too(ann: Caller) -> None:
     request = media_service_pb2.UpdateMediaRequest(
         media=media, update_mask=FieldMask(paths=["tags"])
     )
-    told = await refused(ann.call(ann.media.UpdateMedia, request))
-    assert (told.reason, told.fields) == ("INVALID_FIELD", ["media.tags"])
+    refusal = await refused(ann.call(ann.media.UpdateMedia, request))
+    assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["media.tags"])
     request.media.tags[:] = []
     request.update_mask.paths.extend(["tags"] * 1000)
-    told = await refused(ann.call(ann.media.UpdateMedia, request))
-    assert (told.reason, told.fields) == ("INVALID_FIELD", ["update_mask.paths"])
+    refusal = await refused(ann.call(ann.media.UpdateMedia, request))
+    assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["update_mask.paths"])
 
 
 async def test_several_violations_of_a_small_request_are_reported(ann: Caller) -> None:
     request = upload_service_pb2.CompleteUploadRequest(
         upload_id="none", parts=[upload_pb2.Part(part_number=0)] * 2
     )
-    told = await refused(ann.call(ann.uploads.CompleteUpload, request))
-    assert told.fields == ["upload_id", "parts[0].part_number", "parts[1].part_number"]
+    refusal = await refused(ann.call(ann.uploads.CompleteUpload, request))
+    assert refusal.fields == ["upload_id", "parts[0].part_number", "parts[1].part_number"]
     request.parts.extend([upload_pb2.Part()] * 40)
-    told = await refused(ann.call(ann.uploads.CompleteUpload, request))
-    assert told.fields == ["upload_id", *(f"parts[{n}].part_number" for n in range(19))]
+    refusal = await refused(ann.call(ann.uploads.CompleteUpload, request))
+    assert refusal.fields == ["upload_id", *(f"parts[{n}].part_number" for n in range(19))]
 
 
 async def test_what_a_caller_gave_does_not_keep_the_answer_from_coming(ann: Caller) -> None:
     request = media_service_pb2.UpdateMediaRequest(
         media=media_pb2.Media(media_id=new_id()), update_mask=FieldMask(paths=["é" * 1_000_000])
     )
-    told = await refused(ann.call(ann.media.UpdateMedia, request))
-    assert (told.reason, told.message[-1]) == ("INVALID_UPDATE_MASK", "…")
+    refusal = await refused(ann.call(ann.media.UpdateMedia, request))
+    assert (refusal.reason, refusal.message[-1]) == ("INVALID_UPDATE_MASK", "…")
 
 
 def test_a_method_without_a_rule_does_not_start() -> None:

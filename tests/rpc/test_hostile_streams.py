@@ -34,8 +34,8 @@ async def test_a_flood_of_next_to_nothing_is_ended(start: Start, data: bytes) ->
             yield Message(data=data, offset=number * len(data))
             time.sleep(0.002)  # in a thread of the client's
 
-    told = await refused(ann.write(flood()))
-    assert told.reason == "STREAM_TOO_SLOW"
+    refusal = await refused(ann.write(flood()))
+    assert refusal.reason == "STREAM_TOO_SLOW"
 
 
 @pytest.mark.parametrize("method", ["WriteUpload", "AppendUpload", "UploadMedia"])
@@ -46,8 +46,8 @@ async def test_a_stream_that_never_begins_is_ended(start: Start, method: str) ->
         await asyncio.Event().wait()
         yield
 
-    told = await refused(getattr(ann.uploads, method)(nothing(), metadata=ann.metadata))
-    assert (told.code, told.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "STREAM_TOO_SLOW")
+    refusal = await refused(getattr(ann.uploads, method)(nothing(), metadata=ann.metadata))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "STREAM_TOO_SLOW")
 
 
 NAME = 'Content-Disposition: form-data; name="file"; '
@@ -71,8 +71,8 @@ async def test_a_part_that_lies_about_itself_leaves_nothing(
     body = httpbody_pb2.HttpBody(content_type="multipart/form-data; boundary=b", data=form)
     request = upload_service_pb2.UploadMediaRequest(body=body)
     call = ann.uploads.UploadMedia(iter([request]), metadata=ann.metadata)
-    told = await refused(call)
-    assert told.code == grpc.StatusCode.INVALID_ARGUMENT
+    refusal = await refused(call)
+    assert refusal.code == grpc.StatusCode.INVALID_ARGUMENT
     assert files(service) == []
 
 
@@ -81,8 +81,8 @@ async def test_a_checksum_of_the_wrong_length_is_refused(ann: Caller) -> None:
     first = Message(upload_id=upload.upload_id, data=jpeg())
     checksums = checksums_pb2.Checksums(sha256=b"short")
     last = Message(offset=len(jpeg()), finish=True, checksums=checksums)
-    told = await refused(ann.write([first, last]))
-    assert (told.reason, told.fields) == ("INVALID_FIELD", ["checksums.sha256"])
+    refusal = await refused(ann.write([first, last]))
+    assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["checksums.sha256"])
 
 
 async def test_a_long_digest_is_refused_before_it_is_read(service: Running) -> None:
@@ -90,8 +90,8 @@ async def test_a_long_digest_is_refused_before_it_is_read(service: Running) -> N
     request = upload_service_pb2.PutSignedRequest(token="none")
     digest = "crc32c=:AAAAAA==:, " + "a" * 12_000
     metadata = (("content-digest", digest),)
-    told = await refused(caller.uploads.PutSigned(iter([request]), metadata=metadata))
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_HEADER")
+    refusal = await refused(caller.uploads.PutSigned(iter([request]), metadata=metadata))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_HEADER")
 
 
 async def test_the_audit_log_cannot_be_forged(

@@ -89,9 +89,9 @@ async def test_the_first_result_is_returned_as_it_is_now(ann: Caller) -> None:
 async def test_a_key_with_other_content_is_a_conflict(ann: Caller) -> None:
     key = new_id()
     await create(ann, request_id=key, spec={"filename": "a.jpg"})
-    told = await refused(create(ann, request_id=key, spec={"filename": "b.jpg"}))
-    assert (told.code, told.reason) == (grpc.StatusCode.ABORTED, "IDEMPOTENCY_CONFLICT")
-    assert told.headers["x-http-status"] == "409"
+    refusal = await refused(create(ann, request_id=key, spec={"filename": "b.jpg"}))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "IDEMPOTENCY_CONFLICT")
+    assert refusal.headers["x-http-status"] == "409"
 
 
 async def test_a_header_is_a_key_too(ann: Caller) -> None:
@@ -105,13 +105,13 @@ async def test_a_header_is_a_key_too(ann: Caller) -> None:
 
 @pytest.mark.parametrize("text", ["", "x" * 256])
 async def test_a_header_that_is_no_key_is_refused(ann: Caller, text: str) -> None:
-    told = await refused(create(ann, (HEADER, text), spec={}))
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_HEADER")
+    refusal = await refused(create(ann, (HEADER, text), spec={}))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_HEADER")
 
 
 async def test_a_header_and_a_field_must_be_the_same_key(ann: Caller) -> None:
-    told = await refused(create(ann, (HEADER, "other"), request_id=new_id(), spec={}))
-    assert (told.reason, told.fields) == ("INVALID_FIELD", ["request_id"])
+    refusal = await refused(create(ann, (HEADER, "other"), request_id=new_id(), spec={}))
+    assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["request_id"])
 
 
 async def test_a_stream_continues_what_was_created_with_its_key(ann: Caller) -> None:
@@ -174,10 +174,10 @@ async def test_of_many_equal_files_at_once_one_is_stored(
     seen = await asyncio.gather(*(outcome(upload_media(ann, data, key)) for _ in range(8)))
     stored = [media for media in seen if isinstance(media, media_pb2.Media)]
     assert len({media.media_id for media in stored}) == 1
-    others = [told for told in seen if isinstance(told, Refusal)]
-    assert {told.reason for told in others} <= {"IDEMPOTENCY_IN_PROGRESS"}
-    for told in others:
-        assert (told.code, told.headers["retry-after"]) == (grpc.StatusCode.ABORTED, "1")
+    refusals = [each for each in seen if isinstance(each, Refusal)]
+    assert {each.reason for each in refusals} <= {"IDEMPOTENCY_IN_PROGRESS"}
+    for each in refusals:
+        assert (each.code, each.headers["retry-after"]) == (grpc.StatusCode.ABORTED, "1")
     assert (await upload_media(ann, data, key)).media_id == stored[0].media_id
     assert await count(service, "media") == await count(service, "uploads") == 1
     assert await ann.content(stored[0].media_id) == data
@@ -216,8 +216,8 @@ async def test_however_calls_with_one_key_meet_a_key_has_one_effect(
         ]
         made = {result.media_id for result in results if not isinstance(result, Refusal)}
         assert len(made) == 1
-        told = {result.reason for result in results if isinstance(result, Refusal)}
-        assert told <= {"IDEMPOTENCY_CONFLICT", "IDEMPOTENCY_IN_PROGRESS", "SUPERSEDED"}
+        reasons = {result.reason for result in results if isinstance(result, Refusal)}
+        assert reasons <= {"IDEMPOTENCY_CONFLICT", "IDEMPOTENCY_IN_PROGRESS", "SUPERSEDED"}
     assert await count(service, "uploads") - before == len(groups)
 
 
@@ -225,10 +225,10 @@ async def test_other_bytes_under_a_key_are_a_conflict(ann: Caller, service: Runn
     data, key = video_bytes(2 * MIB), new_id()
     first = await upload_media(ann, data, key)
     for other in (data[:-1] + b"?", data[:-1], data + b"?", jpeg()):
-        told = await refused(upload_media(ann, other, key))
-        assert (told.code, told.reason) == (grpc.StatusCode.ABORTED, "IDEMPOTENCY_CONFLICT")
-    told = await refused(upload_media(ann, data, key, filename="other.jpg"))
-    assert told.reason == "IDEMPOTENCY_CONFLICT"
+        refusal = await refused(upload_media(ann, other, key))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "IDEMPOTENCY_CONFLICT")
+    refusal = await refused(upload_media(ann, data, key, filename="other.jpg"))
+    assert refusal.reason == "IDEMPOTENCY_CONFLICT"
     assert await upload_media(ann, data, key, size=1000) == first
     assert await count(service, "media") == 1
 
@@ -315,8 +315,8 @@ async def test_a_stream_that_repeats_a_request_id_continues_the_upload(
     begun = await ann.write(messages)
     again = chunks(data)
     again[0].request_id = key
-    told = await refused(ann.write(again))
-    assert (told.reason, told.metadata["upload_id"]) == ("OFFSET_MISMATCH", begun.upload_id)
+    refusal = await refused(ann.write(again))
+    assert (refusal.reason, refusal.metadata["upload_id"]) == ("OFFSET_MISMATCH", begun.upload_id)
     rest = chunks(data, start=3 * MIB)
     rest[0].request_id = key
     call = ann.uploads.WriteUpload(iter(rest), metadata=ann.metadata)
@@ -333,10 +333,10 @@ async def test_a_file_in_one_message_is_stored_once_under_its_request_id(ann: Ca
     key = new_id()
     first = await ann.write([keyed(key, jpeg(), filename="a.jpg")])
     assert await ann.write([keyed(key, jpeg(), filename="a.jpg")]) == first
-    told = await refused(ann.write([keyed(key, png(), filename="a.jpg")]))
-    assert told.reason == "IDEMPOTENCY_CONFLICT"
-    told = await refused(ann.write([keyed(key, jpeg(), filename="b.jpg")]))
-    assert told.reason == "IDEMPOTENCY_CONFLICT"
+    refusal = await refused(ann.write([keyed(key, png(), filename="a.jpg")]))
+    assert refusal.reason == "IDEMPOTENCY_CONFLICT"
+    refusal = await refused(ann.write([keyed(key, jpeg(), filename="b.jpg")]))
+    assert refusal.reason == "IDEMPOTENCY_CONFLICT"
 
 
 async def test_a_stream_repeats_what_failed(ann: Caller) -> None:

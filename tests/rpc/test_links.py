@@ -86,8 +86,8 @@ async def test_a_link_is_good_for_as_long_as_was_asked(
 
 @pytest.mark.parametrize("seconds", [-1, 0, 604801])
 async def test_a_lifetime_out_of_bounds_is_refused(ann: Caller, seconds: int) -> None:
-    told = await refused(signed(ann, new_id(), timedelta(seconds=seconds)))
-    assert (told.reason, told.fields) == ("INVALID_FIELD", ["ttl"])
+    refusal = await refused(signed(ann, new_id(), timedelta(seconds=seconds)))
+    assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["ttl"])
 
 
 async def test_an_answer_may_be_kept_for_five_minutes_and_not_past_the_link(
@@ -104,8 +104,8 @@ async def test_an_answer_may_be_kept_for_five_minutes_and_not_past_the_link(
 
 async def test_only_the_owner_makes_links(ann: Caller, bob: Caller) -> None:
     media = await ann.store(DATA)
-    told = await refused(signed(bob, media.media_id))
-    assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "MEDIA_NOT_FOUND")
+    refusal = await refused(signed(bob, media.media_id))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "MEDIA_NOT_FOUND")
     reader = Caller(ann.address, ann.channel, access_token("ann", scope="uploads.write"))
     assert (await refused(signed(reader, media.media_id))).reason == "SCOPE_MISSING"
 
@@ -148,23 +148,23 @@ async def test_a_link_that_is_not_good_does_not_say_why(
             {**claims(media.media_id), "aud": "read", "exp": now() + HOUR}, "", algorithm="none"
         ),
     }
-    told = {name: await refused(anybody.read(token)) for name, token in bad.items()}
+    refusals = {name: await refused(anybody.read(token)) for name, token in bad.items()}
     assert (await anybody.read(good)).content == DATA
     async with service.database() as db:
         await db.execute("update media set state = 'QUARANTINED'")
-        told["quarantined"] = await refused(anybody.read(good))
+        refusals["quarantined"] = await refused(anybody.read(good))
         await db.execute("update media set state = 'READY'")
     assert (await anybody.read(good)).content == DATA
     await delete(ann, media.media_id)
-    told["deleted"] = await refused(anybody.read(good))
+    refusals["deleted"] = await refused(anybody.read(good))
     request = media_service_pb2.PurgeMediaRequest(media_id=media.media_id)
     await ann.call(ann.media.PurgeMedia, request)
-    told["purged"] = await refused(anybody.read(good))
-    first = told["made up"]
+    refusals["purged"] = await refused(anybody.read(good))
+    first = refusals["made up"]
     assert (first.code, first.reason) == (grpc.StatusCode.PERMISSION_DENIED, "LINK_INVALID")
     assert (first.metadata, first.headers["x-http-status"]) == ({}, "403")
     # Message, details and headers are the same.
-    assert [name for name in told if told[name] != first] == []
+    assert [name for name in refusals if refusals[name] != first] == []
 
 
 async def test_a_link_changed_in_any_place_never_reads(ann: Caller, anybody: Anybody) -> None:
@@ -194,8 +194,8 @@ async def test_a_link_is_no_access_token(ann: Caller, service: Running) -> None:
     forged = OURS.sign("read", claims(media.media_id, sub="ann"), now() + HOUR)
     for token in (await link(ann, media.media_id), forged):
         holder = Caller(service.address, ann.channel, token)
-        told = await refused(holder.content(media.media_id))
-        assert (told.code, told.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
+        refusal = await refused(holder.content(media.media_id))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
 
 
 async def test_an_older_key_is_good_until_it_is_taken_away(start: Start) -> None:
@@ -257,8 +257,8 @@ async def test_a_link_may_name_a_version(ann: Caller, anybody: Anybody, service:
         {"ops": "blur:2"},
     ]
     for target in targets:
-        told = await refused(signed(ann, media.media_id, version=2, **target))
-        assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "VERSION_NOT_FOUND")
+        refusal = await refused(signed(ann, media.media_id, version=2, **target))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "VERSION_NOT_FOUND")
     async with service.database() as db:
         await db.execute("update media_versions set version = 2")
         await db.execute("update media set version = 2")
@@ -273,9 +273,9 @@ async def test_links_are_audited_and_never_logged(
     token = await link(ann, media.media_id)
     await anybody.read(token)
     await refused(anybody.read(token + "x"))
-    told = await refused(anybody.read(token * 20))
-    assert (told.reason, told.fields) == ("INVALID_FIELD", ["token"])
-    assert token not in told.message
+    refusal = await refused(anybody.read(token * 20))
+    assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["token"])
+    assert token not in refusal.message
     assert f"action=media.sign user='ann' org='' subject={media.media_id} outcome=OK" in caplog.text
     assert not any(piece in caplog.text for piece in token.split(".")[1:])
 

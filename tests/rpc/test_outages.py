@@ -27,12 +27,12 @@ async def test_without_the_database_calls_are_unavailable_until_it_is_back(
         admin.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,)
         )
-        told = await refused(listed(ann))
-        assert (told.code, told.reason) == (
+        refusal = await refused(listed(ann))
+        assert (refusal.code, refusal.reason) == (
             grpc.StatusCode.UNAVAILABLE,
             "DATABASE_UNAVAILABLE",
         )
-        assert told.headers["retry-after"] == "1"
+        assert refusal.headers["retry-after"] == "1"
         admin.execute(f"alter database {name} allow_connections true".encode())
     async with asyncio.timeout(30):
         while (again := await outcome(listed(ann))) == "DATABASE_UNAVAILABLE":
@@ -78,10 +78,10 @@ async def test_a_stopping_server_keeps_what_came_and_says_so(
         await (await (await start()).caller()).until_upload(
             upload.upload_id, lambda u: u.committed_size_bytes > 0
         )
-    told = await refused(call)
+    refusal = await refused(call)
     go_on.set()
     await channel.close()
-    assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
     again = await (await start()).caller()
     assert (await again.get_upload(upload.upload_id)).committed_size_bytes == MIB
     done = await again.write(chunks(data, upload_id=upload.upload_id, start=MIB))

@@ -142,8 +142,8 @@ async def test_nothing_follows_a_part_that_is_too_small_for_it(on_s3: Caller) ->
     upload_id = (await on_s3.create()).upload_id
     await put(on_s3, upload_id, 1, data[: 5 * MIB])
     await put(on_s3, upload_id, 2, data[5 * MIB :])
-    told = await refused(write(on_s3, upload_id, b"more", offset=len(data)))
-    assert (told.reason, told.metadata["part_number"]) == ("PART_TOO_SMALL", "2")
+    refusal = await refused(write(on_s3, upload_id, b"more", offset=len(data)))
+    assert (refusal.reason, refusal.metadata["part_number"]) == ("PART_TOO_SMALL", "2")
     assert (await refused(put(on_s3, upload_id, 3, b"more"))).reason == "PART_TOO_SMALL"
     assert (await complete(on_s3, upload_id)).state == Upload.FINISHED
     assert await on_s3.uploaded(upload_id) == data

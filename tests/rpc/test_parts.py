@@ -87,9 +87,9 @@ async def test_other_bytes_under_a_taken_number_are_refused(ann: Caller) -> None
     upload_id = (await ann.create()).upload_id
     await put(ann, upload_id, 2, b"a" * 1000)
     for other in (b"b" * 1000, b"a" * 999):
-        told = await refused(put(ann, upload_id, 2, other))
-        assert (told.code, told.reason) == (grpc.StatusCode.ALREADY_EXISTS, "PART_CONFLICT")
-        assert told.metadata["part_number"] == "2"
+        refusal = await refused(put(ann, upload_id, 2, other))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.ALREADY_EXISTS, "PART_CONFLICT")
+        assert refusal.metadata["part_number"] == "2"
     assert await listed(ann, upload_id) == [named(2, b"a" * 1000)]
 
 
@@ -132,8 +132,8 @@ async def test_of_many_who_put_a_number_at_once_one_decides_what_it_is(
 @pytest.mark.parametrize("number", [0, -1, 10_001])
 async def test_numbers_are_from_1_to_10000(ann: Caller, number: int) -> None:
     upload_id = (await ann.create()).upload_id
-    told = await refused(put(ann, upload_id, number, b"a"))
-    assert (told.reason, told.fields) == ("INVALID_FIELD", ["part_number"])
+    refusal = await refused(put(ann, upload_id, number, b"a"))
+    assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["part_number"])
     await put(ann, upload_id, 10_000, b"a")
 
 
@@ -142,12 +142,15 @@ async def test_completing_names_the_parts_that_are_missing(ann: Caller) -> None:
     parts = cut(video_bytes(9000), 9)
     for number in (2, 3, 6, 9):
         await put(ann, upload_id, number, parts[number - 1])
-    told = await refused(complete(ann, upload_id))
-    assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "UPLOAD_INCOMPLETE")
-    assert told.metadata["missing_parts"] == "1,4-5,7-8"
+    refusal = await refused(complete(ann, upload_id))
+    assert (refusal.code, refusal.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "UPLOAD_INCOMPLETE",
+    )
+    assert refusal.metadata["missing_parts"] == "1,4-5,7-8"
     wanted = [named(number, parts[number - 1]) for number in range(1, 10)]
-    told = await refused(complete(ann, upload_id, wanted))
-    assert told.metadata["missing_parts"] == "1,4-5,7-8"
+    refusal = await refused(complete(ann, upload_id, wanted))
+    assert refusal.metadata["missing_parts"] == "1,4-5,7-8"
     for number in (1, 4, 5, 7, 8):
         await put(ann, upload_id, number, parts[number - 1])
     assert (await complete(ann, upload_id, wanted)).state == Upload.FINISHED
@@ -159,16 +162,16 @@ async def test_the_callers_list_must_be_what_is_here(ann: Caller) -> None:
     first, second = jpeg(), b"more"
     await put(ann, upload_id, 1, first)
     await put(ann, upload_id, 2, second)
-    told = await refused(complete(ann, upload_id, [named(1, first)]))
-    assert (told.reason, told.metadata["part_number"]) == ("PART_CONFLICT", "2")
-    told = await refused(complete(ann, upload_id, [named(1, first), named(2, b"mort")]))
-    assert (told.reason, told.metadata["part_number"]) == ("PART_CONFLICT", "2")
-    told = await refused(complete(ann, upload_id, [named(1, first), named(1, first)]))
-    assert told.reason in {"INVALID_FIELD", "PART_CONFLICT"}
-    told = await refused(
+    refusal = await refused(complete(ann, upload_id, [named(1, first)]))
+    assert (refusal.reason, refusal.metadata["part_number"]) == ("PART_CONFLICT", "2")
+    refusal = await refused(complete(ann, upload_id, [named(1, first), named(2, b"mort")]))
+    assert (refusal.reason, refusal.metadata["part_number"]) == ("PART_CONFLICT", "2")
+    refusal = await refused(complete(ann, upload_id, [named(1, first), named(1, first)]))
+    assert refusal.reason in {"INVALID_FIELD", "PART_CONFLICT"}
+    refusal = await refused(
         complete(ann, upload_id, [named(1, first), named(2, second), named(3, b"x")])
     )
-    assert told.metadata["missing_parts"] == "3"
+    assert refusal.metadata["missing_parts"] == "3"
     # Numbers alone will do.
     done = await complete(ann, upload_id, [Part(part_number=1), Part(part_number=2)])
     assert done.state == Upload.FINISHED
@@ -181,15 +184,21 @@ async def test_a_stream_does_not_pass_parts_that_wait_behind_a_gap(ann: Caller) 
     parts = cut(data, 5)
     await put(ann, upload_id, 1, parts[0])
     await put(ann, upload_id, 3, parts[2])
-    told = await refused(write(ann, upload_id, parts[1], offset=1000))
-    assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "PARTS_OUTSTANDING")
-    assert (told.metadata["missing_parts"], told.metadata["committed_size_bytes"]) == ("2", "1000")
+    refusal = await refused(write(ann, upload_id, parts[1], offset=1000))
+    assert (refusal.code, refusal.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "PARTS_OUTSTANDING",
+    )
+    assert (refusal.metadata["missing_parts"], refusal.metadata["committed_size_bytes"]) == (
+        "2",
+        "1000",
+    )
     await put(ann, upload_id, 2, parts[1])
     now = await write(ann, upload_id, parts[3], offset=3000)
     assert now.committed_size_bytes == 4000
-    told = await refused(put(ann, upload_id, now.next_part_number - 1, parts[4]))
-    assert told.reason == "PART_CONFLICT"
-    assert told.metadata["next_part_number"] == str(now.next_part_number)
+    refusal = await refused(put(ann, upload_id, now.next_part_number - 1, parts[4]))
+    assert refusal.reason == "PART_CONFLICT"
+    assert refusal.metadata["next_part_number"] == str(now.next_part_number)
     await put(ann, upload_id, now.next_part_number, parts[4])
     assert (await complete(ann, upload_id)).state == Upload.FINISHED
     assert await ann.uploaded(upload_id) == data
@@ -209,8 +218,8 @@ async def test_a_part_takes_the_upload_from_a_stream(ann: Caller) -> None:
     await ann.until_upload(upload_id, lambda it: it.committed_size_bytes == 1000)
     number = (await ann.get_upload(upload_id)).next_part_number
     await put(ann, upload_id, number, b"b" * 1000)
-    told = await refused(streaming)
-    assert (told.code, told.reason) == (grpc.StatusCode.ABORTED, "SUPERSEDED")
+    refusal = await refused(streaming)
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "SUPERSEDED")
     assert (await ann.get_upload(upload_id)).committed_size_bytes == 2000
 
 
@@ -274,8 +283,8 @@ async def test_nothing_stays_of_a_part_whose_sender_goes(ann: Caller, service: R
 
 async def test_a_part_whose_checksum_differs_leaves_nothing(ann: Caller, service: Running) -> None:
     upload_id = (await ann.create()).upload_id
-    told = await refused(put(ann, upload_id, 1, b"abc", ("content-digest", "crc32c=:AAAAAA==:")))
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CHECKSUM_MISMATCH")
+    refusal = await refused(put(ann, upload_id, 1, b"abc", ("content-digest", "crc32c=:AAAAAA==:")))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CHECKSUM_MISMATCH")
     assert files(service.data_dir) == []
     await put(ann, upload_id, 1, b"abd")
 
@@ -289,10 +298,10 @@ async def test_all_parts_together_have_no_more_than_was_declared(ann: Caller) ->
     upload_id = (await ann.create(size_bytes=2500)).upload_id
     await put(ann, upload_id, 1, b"a" * 1000)
     await put(ann, upload_id, 3, b"c" * 1000)
-    told = await refused(put(ann, upload_id, 2, b"b" * 1000))
-    assert (told.reason, told.headers["x-http-status"]) == ("SIZE_EXCEEDED", "413")
-    told = await refused(put(ann, upload_id, 2, b"b" * 3000))
-    assert told.reason == "SIZE_EXCEEDED"
+    refusal = await refused(put(ann, upload_id, 2, b"b" * 1000))
+    assert (refusal.reason, refusal.headers["x-http-status"]) == ("SIZE_EXCEEDED", "413")
+    refusal = await refused(put(ann, upload_id, 2, b"b" * 3000))
+    assert refusal.reason == "SIZE_EXCEEDED"
     await put(ann, upload_id, 2, b"b" * 500)
 
 
@@ -313,8 +322,8 @@ async def test_an_ended_upload_takes_no_parts(ann: Caller) -> None:
     await complete(ann, finished)
     await abort(ann, aborted)
     for upload_id in (finished, aborted):
-        told = await refused(put(ann, upload_id, 2, data))
-        assert (told.code, told.reason) == (
+        refusal = await refused(put(ann, upload_id, 2, data))
+        assert (refusal.code, refusal.reason) == (
             grpc.StatusCode.FAILED_PRECONDITION,
             "UPLOAD_NOT_ACTIVE",
         )
@@ -334,8 +343,8 @@ async def test_a_part_needs_a_place_as_a_stream_does(start: Start) -> None:
 
     putting = asyncio.create_task(ann.call(ann.uploads.PutPart, slow()))
     await asyncio.to_thread(eventually, lambda: any(files(service.data_dir)))
-    told = await refused(put(ann, upload_id, 2, b"b"))
-    assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
+    refusal = await refused(put(ann, upload_id, 2, b"b"))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
     go_on.set()
     await putting
     await put(ann, upload_id, 2, b"b")

@@ -182,8 +182,11 @@ async def test_an_image_too_long_for_the_accepted_formats_gets_one_that_can_hold
         answer = await render(cat, media_id, both, ops=ops)
         assert answer.image.format == expected
     assert (await render(cat, media_id, OLDER, ops="crop:16384x40")).image.format == "JPEG"
-    told = await refused(render(cat, media_id, both, ops="convert:AVIF"))
-    assert (told.reason, told.headers["x-http-status"]) == ("PROCESSING_LIMIT_EXCEEDED", "422")
+    refusal = await refused(render(cat, media_id, both, ops="convert:AVIF"))
+    assert (refusal.reason, refusal.headers["x-http-status"]) == (
+        "PROCESSING_LIMIT_EXCEEDED",
+        "422",
+    )
 
 
 async def test_what_negotiation_adds_is_not_counted(cat: Caller, media_id: str) -> None:
@@ -213,8 +216,8 @@ async def test_a_client_that_has_the_render_gets_304_and_nothing_is_rendered(
     fresh = await ready(cat, jpeg(color="red"))
     first = await render(cat, fresh, ("if-none-match", "*"), width=22)
     assert (first.status, renders) == ("304", [])
-    told = await refused(render(cat, fresh, ("if-match", '"x"'), width=22))
-    assert (told.reason, renders) == ("PRECONDITION_FAILED", [])
+    refusal = await refused(render(cat, fresh, ("if-match", '"x"'), width=22))
+    assert (refusal.reason, renders) == ("PRECONDITION_FAILED", [])
 
 
 async def test_a_range_of_it_is_206(cat: Caller, media_id: str) -> None:
@@ -244,23 +247,26 @@ async def test_a_pipeline_that_is_not_valid_is_refused(
     ann: Caller, asked: dict[str, Any], field: str
 ) -> None:
     media = await ann.store(jpeg())
-    told = await refused(render(ann, media.media_id, **asked))
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_OPERATIONS")
-    assert told.fields[0].startswith(field)
+    refusal = await refused(render(ann, media.media_id, **asked))
+    assert (refusal.code, refusal.reason) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "INVALID_OPERATIONS",
+    )
+    assert refusal.fields[0].startswith(field)
 
 
 async def test_what_is_not_inspected_yet_is_not_ready(ann: Caller) -> None:
     media = await ann.store(jpeg())
-    told = await refused(render(ann, media.media_id, width=20))
-    assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "MEDIA_NOT_READY")
-    assert told.headers["x-http-status"] == "503"
-    assert told.headers["retry-after"] == "1"
+    refusal = await refused(render(ann, media.media_id, width=20))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "MEDIA_NOT_READY")
+    assert refusal.headers["x-http-status"] == "503"
+    assert refusal.headers["retry-after"] == "1"
 
 
 async def test_media_other_than_images_are_refused(ann: Caller) -> None:
     media = await ann.store(video_bytes(100_000), "a.mp4")
-    told = await refused(render(ann, media.media_id, width=20))
-    assert told.reason == "OPERATION_NOT_APPLICABLE"
+    refusal = await refused(render(ann, media.media_id, width=20))
+    assert refusal.reason == "OPERATION_NOT_APPLICABLE"
     signed = download_service_pb2.SignUrlRequest(media_id=media.media_id, ops="negate")
     assert (await refused(ann.call(ann.downloads.SignUrl, signed))).reason == (
         "OPERATION_NOT_APPLICABLE"
@@ -271,9 +277,9 @@ async def test_of_what_could_not_be_read_when_it_came_nothing_is_made(
     cat: Caller, renders: list[str]
 ) -> None:
     broken = await ready(cat, jpeg(400, 400)[:700])
-    told = await refused(render(cat, broken, width=20))
-    assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MEDIA_FAILED")
-    assert (told.headers["x-http-status"], told.metadata["cause"]) == ("422", "MEDIA_CORRUPT")
+    refusal = await refused(render(cat, broken, width=20))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MEDIA_FAILED")
+    assert (refusal.headers["x-http-status"], refusal.metadata["cause"]) == ("422", "MEDIA_CORRUPT")
     assert renders == []
 
 
@@ -378,9 +384,9 @@ async def test_one_too_many_is_refused_and_others_have_their_turn(start: Start, 
     media_id, dans = await ready(cat, jpeg()), await ready(dan, jpeg())
     asked = [asyncio.create_task(render(cat, media_id, width=n)) for n in range(1, 34)]
     await held.until(lambda: (held.asked, held.waiting) == (33, 2))
-    told = await refused(render(cat, media_id, width=40))
-    assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RENDER_BUSY")
-    assert (told.headers["x-http-status"], told.headers["retry-after"]) == ("429", "1")
+    refusal = await refused(render(cat, media_id, width=40))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RENDER_BUSY")
+    assert (refusal.headers["x-http-status"], refusal.headers["retry-after"]) == ("429", "1")
     # Nothing more is made for who asks for one of them, too.
     same = asyncio.create_task(render(cat, media_id, width=33))
     other = asyncio.create_task(render(dan, dans, width=50))
@@ -398,8 +404,8 @@ async def test_what_failed_is_not_tried_again_at_once(
 ) -> None:
     impossible = {"width": 20, "ops": "compress:max_size_bytes=100", "format": Operation.PNG}
     for _ in range(3):
-        told = await refused(render(cat, media_id, **impossible))
-        assert told.reason == "MAX_SIZE_TOO_SMALL"
+        refusal = await refused(render(cat, media_id, **impossible))
+        assert refusal.reason == "MAX_SIZE_TOO_SMALL"
     assert len(renders) == 1
     assert (await render(cat, media_id, width=20, format=Operation.PNG)).size == (20, 15)
 
@@ -407,9 +413,12 @@ async def test_what_failed_is_not_tried_again_at_once(
 async def test_what_is_too_much_while_somebody_waits_is_for_a_job(
     cat: Caller, media_id: str
 ) -> None:
-    told = await refused(render(cat, media_id, ops="resize:10100x10000:fit=FILL:enlarge"))
-    assert (told.reason, told.headers["x-http-status"]) == ("PROCESSING_LIMIT_EXCEEDED", "422")
-    assert "ProcessMedia" in told.message
+    refusal = await refused(render(cat, media_id, ops="resize:10100x10000:fit=FILL:enlarge"))
+    assert (refusal.reason, refusal.headers["x-http-status"]) == (
+        "PROCESSING_LIMIT_EXCEEDED",
+        "422",
+    )
+    assert "ProcessMedia" in refusal.message
 
 
 # What is kept.
@@ -469,8 +478,8 @@ async def test_a_render_of_a_purged_media_leaves_nothing(
 
 async def test_what_fails_is_not_kept(cat: Caller, media_id: str, working: Running) -> None:
     before = stored(working)
-    told = await refused(render(cat, media_id, ops="compress:max_size_bytes=100"))
-    assert told.reason == "MAX_SIZE_TOO_SMALL"
+    refusal = await refused(render(cat, media_id, ops="compress:max_size_bytes=100"))
+    assert refusal.reason == "MAX_SIZE_TOO_SMALL"
     assert stored(working) == before
     assert (await render(cat, media_id, width=20)).size == (20, 15)
 
@@ -479,12 +488,12 @@ async def test_a_format_that_cannot_be_written_is_refused_before_anything_is_don
     ann: Caller, renders: list[str]
 ) -> None:
     """Whether there is such a media, and what it is, does not matter."""
-    told = await refused(render(ann, unknown_id(), format=Operation.HEIC))
-    assert (told.code, told.reason) == (
+    refusal = await refused(render(ann, unknown_id(), format=Operation.HEIC))
+    assert (refusal.code, refusal.reason) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         "OPERATION_NOT_APPLICABLE",
     )
-    assert "use one of JPEG, PNG" in told.message
+    assert "use one of JPEG, PNG" in refusal.message
     assert renders == []
 
 

@@ -118,8 +118,8 @@ async def test_a_whole_file_of_unknown_bytes_is_signed(caller: Caller) -> None:
     upload_id = (await caller.create(max_size_bytes=100)).upload_id
     (signed,) = (await sign(caller, upload_id)).parts
     token = token_of(signed.url)
-    told = await refused(put_signed(caller, token, content(1, 101)))
-    assert (told.reason, told.metadata["max_size_bytes"]) == ("SIZE_EXCEEDED", "100")
+    refusal = await refused(put_signed(caller, token, content(1, 101)))
+    assert (refusal.reason, refusal.metadata["max_size_bytes"]) == ("SIZE_EXCEEDED", "100")
     data = video_bytes(100)
     await put_signed(caller, token, data)
     assert (await complete(caller, upload_id)).state == Upload.FINISHED
@@ -138,8 +138,8 @@ async def test_a_url_is_bound_to_what_is_known(ann: Caller) -> None:
     await put_signed(ann, summed, b"abc")
     assert await listed(ann, upload_id) == [named(1, b"xyz"), named(2, b"abc")]
     for known in ({"size_bytes": 0}, {"size_bytes": 0, "crc32c": 0}):
-        told = await refused(link(ann, upload_id, 3, **known))
-        assert told.reason == "INVALID_FIELD"
+        refusal = await refused(link(ann, upload_id, 3, **known))
+        assert refusal.reason == "INVALID_FIELD"
 
 
 async def test_completing_compares_etags(ann: Caller) -> None:
@@ -148,8 +148,8 @@ async def test_completing_compares_etags(ann: Caller) -> None:
     first = await put_signed(ann, token, content(1, 1000))
     second = await put_signed(ann, token, content(2, 1000))
     for stale in (first, Part(part_number=1, etag=first.etag)):
-        told = await refused(complete(ann, upload_id, [stale]))
-        assert told.reason == "PART_CONFLICT"
+        refusal = await refused(complete(ann, upload_id, [stale]))
+        assert refusal.reason == "PART_CONFLICT"
     assert (await ann.get_upload(upload_id)).state == Upload.ACTIVE
     seen = Part(part_number=1, etag=second.etag)
     assert (await complete(ann, upload_id, [seen])).state == Upload.FINISHED
@@ -159,8 +159,8 @@ async def test_a_final_part_is_not_replaced(caller: Caller) -> None:
     upload_id = (await caller.create()).upload_id
     tokens = [await link(caller, upload_id, number) for number in (1, 2)]
     await put(caller, upload_id, 1, content(1))
-    told = await refused(put_signed(caller, tokens[0], content(2)))
-    assert told.reason == "PART_CONFLICT"
+    refusal = await refused(put_signed(caller, tokens[0], content(2)))
+    assert refusal.reason == "PART_CONFLICT"
     await put_signed(caller, tokens[0], content(1))
     # Nor does a final part take the place of one that only its URLs may replace.
     await put_signed(caller, tokens[1], b"one")
@@ -232,8 +232,8 @@ async def test_a_stream_ends_urls_and_does_not_pass_what_they_stored(caller: Cal
     assert (await refused(put_signed(caller, token, b"late"))).reason == "LINK_INVALID"
     token = await link(caller, upload_id, 2)
     await put_signed(caller, token, content(3))
-    told = await refused(write(caller, upload_id, b"more", offset=SIZE))
-    assert told.reason == "PARTS_OUTSTANDING"
+    refusal = await refused(write(caller, upload_id, b"more", offset=SIZE))
+    assert refusal.reason == "PARTS_OUTSTANDING"
     await put_signed(caller, token, content(4))
     assert (await complete(caller, upload_id)).state == Upload.FINISHED
     assert await caller.uploaded(upload_id) == content(1) + content(4)

@@ -67,8 +67,8 @@ async def test_a_batch_has_one_result_for_each_request_in_order(ann: Caller) -> 
 
 
 async def test_an_atomic_batch_creates_all_or_none(ann: Caller) -> None:
-    told = await refused(batch(ann, GOOD, BAD, GOOD, atomic=True))
-    assert told.reason == "TYPE_NOT_ALLOWED"
+    refusal = await refused(batch(ann, GOOD, BAD, GOOD, atomic=True))
+    assert refusal.reason == "TYPE_NOT_ALLOWED"
     assert await listed(ann) == []
     results = await batch(ann, GOOD, GOOD, atomic=True)
     assert len({result.upload.upload_id for result in results}) == 2
@@ -81,8 +81,8 @@ async def test_a_batch_creates_up_to_a_thousand_uploads(ann: Caller) -> None:
     assert len(set(created)) == 1000
     # A page size above the largest means the largest.
     assert set(await listed(ann)) == set(created)
-    told = await refused(batch(ann, *[GOOD] * 1001))
-    assert (told.reason, told.fields) == ("INVALID_FIELD", ["requests"])
+    refusal = await refused(batch(ann, *[GOOD] * 1001))
+    assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["requests"])
 
 
 async def test_uploads_are_listed_newest_first_in_pages_that_are_the_owners(
@@ -115,8 +115,8 @@ async def test_a_page_token_of_another_list_is_refused(ann: Caller) -> None:
     request = upload_service_pb2.ListUploadsRequest(
         page_token=page.next_page_token, state=Upload.ACTIVE
     )
-    told = await refused(ann.call(ann.uploads.ListUploads, request))
-    assert (told.code, told.reason) == (
+    refusal = await refused(ann.call(ann.uploads.ListUploads, request))
+    assert (refusal.code, refusal.reason) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         "INVALID_PAGE_TOKEN",
     )
@@ -136,12 +136,12 @@ async def test_completing_twice_gives_the_media_twice(ann: Caller) -> None:
 async def test_completing_too_early_names_what_is_missing_and_changes_nothing(ann: Caller) -> None:
     upload = await ann.create(size_bytes=1000)
     await write(ann, upload.upload_id, b"x" * 400)
-    told = await refused(complete(ann, upload.upload_id))
-    assert (told.code, told.reason) == (
+    refusal = await refused(complete(ann, upload.upload_id))
+    assert (refusal.code, refusal.reason) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         "UPLOAD_INCOMPLETE",
     )
-    assert told.metadata == {
+    assert refusal.metadata == {
         "committed_size_bytes": "400",
         "size_bytes": "1000",
         "missing_parts": "",
@@ -174,8 +174,8 @@ async def test_a_declared_sha256_that_needs_a_read_goes_through_verifying(
     upload = await ann.create(checksums={"sha256": hashlib.sha256(data).digest()})
     await write(ann, upload.upload_id, data[:1000])
     await write(ann, upload.upload_id, data[1000:], 1000)
-    told = await complete(ann, upload.upload_id)
-    assert told.state in {Upload.VERIFYING, Upload.FINISHED}
+    completed = await complete(ann, upload.upload_id)
+    assert completed.state in {Upload.VERIFYING, Upload.FINISHED}
     done = await ann.until_upload(upload.upload_id, lambda u: u.state == Upload.FINISHED)
     assert done.media.checksums.sha256 == hashlib.sha256(data).digest()
     assert await ann.content(upload.media_id) == data
@@ -190,8 +190,8 @@ async def test_a_declared_sha256_that_differs_is_found_by_the_read(working: Runn
     await complete(ann, upload.upload_id)
     done = await ann.until_upload(upload.upload_id, lambda u: u.state == Upload.FAILED)
     assert "sha256" in done.error.message
-    told = await refused(ann.content(upload.media_id))
-    assert told.reason == "MEDIA_NOT_FOUND"
+    refusal = await refused(ann.content(upload.media_id))
+    assert refusal.reason == "MEDIA_NOT_FOUND"
     await nothing_left(working)
 
 
@@ -227,14 +227,14 @@ async def test_bytes_that_are_not_taken_fail_the_upload_and_are_removed(
     upload = await ann.create(filename="x.jpg", content_type=declared)
     if data:
         await write(ann, upload.upload_id, data)
-    told = await refused(complete(ann, upload.upload_id))
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
-    assert told.headers["x-http-status"] == http
+    refusal = await refused(complete(ann, upload.upload_id))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
+    assert refusal.headers["x-http-status"] == http
     failed = await ann.get_upload(upload.upload_id)
     assert failed.state == Upload.FAILED
-    assert failed.error.message == told.message
-    told = await refused(complete(ann, upload.upload_id))
-    assert (told.reason, told.metadata["cause"]) == ("UPLOAD_NOT_ACTIVE", reason)
+    assert failed.error.message == refusal.message
+    refusal = await refused(complete(ann, upload.upload_id))
+    assert (refusal.reason, refusal.metadata["cause"]) == ("UPLOAD_NOT_ACTIVE", reason)
     await nothing_left(working)
 
 
@@ -246,8 +246,8 @@ async def nothing_left(service: Running) -> None:
 
 
 async def test_a_type_that_is_not_taken_is_refused_before_a_byte_comes(ann: Caller) -> None:
-    told = await refused(ann.create(content_type="text/html"))
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TYPE_NOT_ALLOWED")
+    refusal = await refused(ann.create(content_type="text/html"))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TYPE_NOT_ALLOWED")
 
 
 async def test_an_aborted_upload_loses_its_bytes_and_can_be_aborted_again(
@@ -259,16 +259,16 @@ async def test_an_aborted_upload_loses_its_bytes_and_can_be_aborted_again(
     assert (await abort(ann, upload.upload_id)).state == Upload.ABORTED
     assert (await abort(ann, upload.upload_id)).state == Upload.ABORTED
     await nothing_left(working)
-    told = await refused(write(ann, upload.upload_id, b"more", 1000))
-    assert told.reason == "UPLOAD_NOT_ACTIVE"
+    refusal = await refused(write(ann, upload.upload_id, b"more", 1000))
+    assert refusal.reason == "UPLOAD_NOT_ACTIVE"
 
 
 async def test_a_finished_upload_cannot_be_aborted(ann: Caller) -> None:
     upload = await ann.create()
     await write(ann, upload.upload_id, jpeg())
     media = (await complete(ann, upload.upload_id)).media
-    told = await refused(abort(ann, upload.upload_id))
-    assert (told.code, told.reason) == (
+    refusal = await refused(abort(ann, upload.upload_id))
+    assert (refusal.code, refusal.reason) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         "UPLOAD_NOT_ACTIVE",
     )

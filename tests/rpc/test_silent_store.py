@@ -84,8 +84,8 @@ async def harness(
 
 
 async def is_told(call: Awaitable[object]) -> None:
-    told = await refused(call)
-    assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
+    refusal = await refused(call)
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
 
 
 async def test_callers_get_an_error_and_continue_when_the_store_answers_again(

@@ -168,8 +168,8 @@ async def test_nobody_uploads_for_another_owner(ann: Caller) -> None:
         ann.write(streamed),
         create(ann, Spec(owner=media_pb2.Owner(type="user", id="ann", organization_id="acme"))),
     ):
-        told = await refused(call)
-        assert (told.code, told.reason) == (
+        refusal = await refused(call)
+        assert (refusal.code, refusal.reason) == (
             grpc.StatusCode.PERMISSION_DENIED,
             "OWNER_NOT_ALLOWED",
         )
@@ -190,9 +190,9 @@ async def test_media_cannot_be_replaced_yet_and_nothing_about_them_is_revealed(
                 upload_media(ann, spec),
                 ann.write([Write(spec=spec, data=DATA, finish=True)]),
             ):
-                told = await refused(call)
-                assert (told.reason, told.fields) == ("INVALID_FIELD", ["media_id"])
-                assert told.message == (
+                refusal = await refused(call)
+                assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["media_id"])
+                assert refusal.message == (
                     "Replacing the file of existing media is not supported yet; leave media_id"
                     " empty."
                 )
@@ -229,9 +229,9 @@ async def test_attributes_have_rules(ann: Caller, stated: dict[str, Any], field:
         upload_media(ann, spec),
         ann.write([Write(spec=spec, data=DATA, finish=True)]),
     ):
-        told = await refused(call)
-        assert told.reason == "INVALID_FIELD"
-        assert [name.removeprefix("spec").removeprefix(".") for name in told.fields] == [field]
+        refusal = await refused(call)
+        assert refusal.reason == "INVALID_FIELD"
+        assert [name.removeprefix("spec").removeprefix(".") for name in refusal.fields] == [field]
 
 
 # The largest size
@@ -251,18 +251,20 @@ async def test_bytes_beyond_the_largest_size_are_refused(ann: Caller) -> None:
         ann.call(ann.uploads.SignUpload, sign),
         upload_media(ann, spec),
     ):
-        told = await refused(call)
-        assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "SIZE_EXCEEDED")
-        assert told.metadata["max_size_bytes"] == str(limit)
-        assert told.metadata["size_bytes"] == ""
+        refusal = await refused(call)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "SIZE_EXCEEDED")
+        assert refusal.metadata["max_size_bytes"] == str(limit)
+        assert refusal.metadata["size_bytes"] == ""
     assert (await ann.get_upload(session)).spec.max_size_bytes == limit
 
 
 async def test_parts_together_stay_below_the_largest_size(ann: Caller) -> None:
     upload_id = (await create(ann, Spec(max_size_bytes=len(DATA) + 9))).upload_id
     await put(ann, upload_id, DATA)
-    told = await refused(ann.write([Write(upload_id=upload_id, offset=len(DATA), data=bytes(10))]))
-    assert told.reason == "SIZE_EXCEEDED"
+    refusal = await refused(
+        ann.write([Write(upload_id=upload_id, offset=len(DATA), data=bytes(10))])
+    )
+    assert refusal.reason == "SIZE_EXCEEDED"
     assert (await complete(ann, upload_id)).media.size_bytes == len(DATA)
 
 
@@ -298,8 +300,8 @@ async def test_uploads_are_listed_by_project_and_owner(ann: Caller, bob: Caller)
     token = (await ann.call(ann.uploads.ListUploads, first)).next_page_token
     assert await listed(ann, project_id="p", page_token=token) == [inside]
     for other in ({}, {"project_id": "q"}, {"project_id": "p", "owner": ANN}):
-        told = await refused(listed(ann, page_token=token, **other))
-        assert told.reason == "INVALID_PAGE_TOKEN"
+        refusal = await refused(listed(ann, page_token=token, **other))
+        assert refusal.reason == "INVALID_PAGE_TOKEN"
 
 
 # The client

@@ -64,8 +64,8 @@ async def test_a_storyboard_has_its_times_beside_it(working: Running, video: byt
 
 async def test_a_storyboard_leaves_room_in_its_name(ann: Caller, video: bytes) -> None:
     media = await ann.store(video, "video.mp4")
-    told = await refused(process(ann, media.media_id, "storyboard", rendition_name="a" * 61))
-    assert (told.reason, told.fields) == ("INVALID_FIELD", ["rendition_name"])
+    refusal = await refused(process(ann, media.media_id, "storyboard", rendition_name="a" * 61))
+    assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["rendition_name"])
     await process(ann, media.media_id, "storyboard", rendition_name="a" * 60)
     await process(ann, media.media_id, "frames", rendition_name="a" * 64)
 
@@ -74,8 +74,8 @@ async def test_operations_of_other_kinds_are_refused(working: Running, video: by
     ann = await working.caller()
     media = await ann.store(video, "video.mp4")
     for ops in ("page:1", "resize:10x", "storyboard,resize:10x", "clip:0:1,frame,mute"):
-        told = await refused(process(ann, media.media_id, ops))
-        assert told.reason == "OPERATION_NOT_APPLICABLE", ops
+        refusal = await refused(process(ann, media.media_id, ops))
+        assert refusal.reason == "OPERATION_NOT_APPLICABLE", ops
 
 
 async def test_a_video_of_noise_fails_with_a_reason_and_others_are_still_made(
@@ -99,10 +99,10 @@ async def test_a_video_of_noise_fails_with_a_reason_and_others_are_still_made(
 async def test_video_operations_are_refused_for_images(ann: Caller) -> None:
     media = await ann.store(jpeg())
     for ops in ("frame:1", "transcode", "clip:0:1", "preview"):
-        told = await refused(render(ann, media.media_id, ops=ops))
-        assert told.reason == "OPERATION_NOT_APPLICABLE", ops
-        told = await refused(process(ann, media.media_id, ops))
-        assert told.reason == "OPERATION_NOT_APPLICABLE", ops
+        refusal = await refused(render(ann, media.media_id, ops=ops))
+        assert refusal.reason == "OPERATION_NOT_APPLICABLE", ops
+        refusal = await refused(process(ann, media.media_id, ops))
+        assert refusal.reason == "OPERATION_NOT_APPLICABLE", ops
 
 
 def scratch() -> set[Path]:

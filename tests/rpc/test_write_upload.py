@@ -106,12 +106,12 @@ async def test_a_wrong_offset_is_refused_with_the_right_one(ann: Caller) -> None
     await ann.write(chunks(data[:MIB], upload_id=upload.upload_id, finish=False))
     for offset in (0, MIB - 1, MIB + 1, 10 * MIB):
         message = Message(upload_id=upload.upload_id, offset=offset, data=b"x")
-        told = await refused(ann.write([message]))
-        assert (told.code, told.reason) == (grpc.StatusCode.OUT_OF_RANGE, "OFFSET_MISMATCH")
-        assert told.metadata["committed_size_bytes"] == str(MIB)
-        assert told.metadata["upload_id"] == upload.upload_id
-        assert told.headers["upload-offset"] == str(MIB)
-        assert told.headers["x-http-status"] == "409"
+        refusal = await refused(ann.write([message]))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.OUT_OF_RANGE, "OFFSET_MISMATCH")
+        assert refusal.metadata["committed_size_bytes"] == str(MIB)
+        assert refusal.metadata["upload_id"] == upload.upload_id
+        assert refusal.headers["upload-offset"] == str(MIB)
+        assert refusal.headers["x-http-status"] == "409"
     assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == MIB
 
 
@@ -121,8 +121,8 @@ async def test_a_gap_inside_a_stream_is_refused_and_what_came_before_is_kept(ann
         Message(upload_id=upload.upload_id, data=b"a" * 1000),
         Message(offset=1001, data=b"b"),
     ]
-    told = await refused(ann.write(messages))
-    assert told.reason == "OFFSET_MISMATCH"
+    refusal = await refused(ann.write(messages))
+    assert refusal.reason == "OFFSET_MISMATCH"
     assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == 1000
 
 
@@ -133,8 +133,8 @@ async def test_a_chunk_with_a_wrong_checksum_is_refused_and_committed_bytes_stay
     upload = await ann.create()
     messages = chunks(data, upload_id=upload.upload_id)
     messages[3].crc32c ^= 1
-    told = await refused(ann.write(messages))
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CHECKSUM_MISMATCH")
+    refusal = await refused(ann.write(messages))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CHECKSUM_MISMATCH")
     kept = (await ann.get_upload(upload.upload_id)).committed_size_bytes
     assert kept == 3 * (256 << 10)
     done = await ann.write(chunks(data, upload_id=upload.upload_id, start=kept))
@@ -142,17 +142,17 @@ async def test_a_chunk_with_a_wrong_checksum_is_refused_and_committed_bytes_stay
 
 
 async def test_a_message_above_two_mebibytes_is_refused(ann: Caller) -> None:
-    told = await refused(
+    refusal = await refused(
         ann.write([Message(spec=upload_pb2.UploadSpec(), data=bytes(2 * MIB + 1))])
     )
-    assert told.reason == "CHUNK_TOO_LARGE"
+    assert refusal.reason == "CHUNK_TOO_LARGE"
 
 
 async def test_the_first_message_must_say_which_upload(ann: Caller) -> None:
     for messages in ([Message(data=b"x")], []):
-        told = await refused(ann.write(messages))
-        assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
-        assert told.fields == ["target"]
+        refusal = await refused(ann.write(messages))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+        assert refusal.fields == ["target"]
 
 
 async def test_a_second_writer_supersedes_the_first_at_once(ann: Caller) -> None:
@@ -172,8 +172,8 @@ async def test_a_second_writer_supersedes_the_first_at_once(ann: Caller) -> None
         chunks(data, upload_id=upload.upload_id, start=before.committed_size_bytes)
     )
     go_on.set()
-    told = await refused(first)
-    assert (told.code, told.reason) == (grpc.StatusCode.ABORTED, "SUPERSEDED")
+    refusal = await refused(first)
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "SUPERSEDED")
     assert second.state == Upload.FINISHED
     assert await ann.content(upload.media_id) == data
 
@@ -199,9 +199,9 @@ async def test_late_bytes_of_a_superseded_writer_are_kept_nowhere(ann: Caller) -
 
 async def test_more_bytes_than_declared_are_refused(ann: Caller) -> None:
     upload = await ann.create(size_bytes=10)
-    told = await refused(ann.write([Message(upload_id=upload.upload_id, data=b"x" * 11)]))
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "SIZE_EXCEEDED")
-    assert told.headers["x-http-status"] == "413"
+    refusal = await refused(ann.write([Message(upload_id=upload.upload_id, data=b"x" * 11)]))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "SIZE_EXCEEDED")
+    assert refusal.headers["x-http-status"] == "413"
     assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == 0
 
 
@@ -209,12 +209,12 @@ async def test_fewer_bytes_than_declared_do_not_finish_and_can_be_completed(ann:
     data = jpeg()
     upload = await ann.create(size_bytes=len(data))
     half = Message(upload_id=upload.upload_id, data=data[:100], finish=True)
-    told = await refused(ann.write([half]))
-    assert (told.code, told.reason) == (
+    refusal = await refused(ann.write([half]))
+    assert (refusal.code, refusal.reason) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         "UPLOAD_INCOMPLETE",
     )
-    assert told.metadata["committed_size_bytes"] == "100"
+    assert refusal.metadata["committed_size_bytes"] == "100"
     rest = Message(upload_id=upload.upload_id, offset=100, data=data[100:], finish=True)
     assert (await ann.write([rest])).state == Upload.FINISHED
 
@@ -236,11 +236,11 @@ async def test_an_upload_created_in_place_that_is_too_short_can_be_completed_too
 async def test_a_file_above_the_limit_is_refused_before_and_while_it_comes(start: Start) -> None:
     service = await start(max_upload_size="1MiB")
     ann = await service.caller()
-    told = await refused(ann.create(size_bytes=MIB + 1))
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FILE_TOO_LARGE")
-    told = await refused(ann.write(chunks(video_bytes(2 * MIB))))
-    assert told.reason == "FILE_TOO_LARGE"
-    assert told.headers["x-http-status"] == "413"
+    refusal = await refused(ann.create(size_bytes=MIB + 1))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FILE_TOO_LARGE")
+    refusal = await refused(ann.write(chunks(video_bytes(2 * MIB))))
+    assert refusal.reason == "FILE_TOO_LARGE"
+    assert refusal.headers["x-http-status"] == "413"
 
 
 @pytest.mark.parametrize("size", [jpeg().__len__(), 3 * MIB])
@@ -250,8 +250,8 @@ async def test_a_declared_checksum_that_differs_fails_the_upload(ann: Caller, si
     wrong.checksums.sha256 = hashlib.sha256(b"other").digest()
     messages = chunks(data)
     messages[0].spec.CopyFrom(wrong)
-    told = await refused(ann.write(messages))
-    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CHECKSUM_MISMATCH")
+    refusal = await refused(ann.write(messages))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CHECKSUM_MISMATCH")
     messages = chunks(data)
     messages[-1].checksums.crc32c = crc32c_of(data) ^ 1
     assert (await refused(ann.write(messages))).reason == "CHECKSUM_MISMATCH"
@@ -267,8 +267,8 @@ async def test_checksums_that_contradict_each_other_are_refused(ann: Caller) -> 
 async def test_another_owners_upload_does_not_exist(ann: Caller, bob: Caller) -> None:
     upload = await ann.create()
     message = Message(upload_id=upload.upload_id, data=b"x")
-    told = await refused(bob.write([message]))
-    assert (told.code, told.reason) == (grpc.StatusCode.NOT_FOUND, "UPLOAD_NOT_FOUND")
+    refusal = await refused(bob.write([message]))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "UPLOAD_NOT_FOUND")
     assert (await refused(bob.get_upload(upload.upload_id))).reason == "UPLOAD_NOT_FOUND"
     assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == 0
 
@@ -277,12 +277,12 @@ async def test_a_finished_upload_takes_no_more_bytes(ann: Caller) -> None:
     message = Message(data=jpeg(), finish=True)
     message.spec.SetInParent()
     upload = await ann.write([message])
-    told = await refused(ann.write([Message(upload_id=upload.upload_id, data=b"x")]))
-    assert (told.code, told.reason) == (
+    refusal = await refused(ann.write([Message(upload_id=upload.upload_id, data=b"x")]))
+    assert (refusal.code, refusal.reason) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         "UPLOAD_NOT_ACTIVE",
     )
-    assert told.metadata["state"] == "FINISHED"
+    assert refusal.metadata["state"] == "FINISHED"
 
 
 async def test_a_stream_into_an_upload_that_is_aborted_ends(ann: Caller) -> None:
@@ -310,9 +310,9 @@ async def test_a_client_that_sends_next_to_nothing_is_ended_and_can_resume(start
         yield Message(upload_id=upload.upload_id, data=b"0")
         await asyncio.Event().wait()
 
-    told = await refused(ann.uploads.WriteUpload(trickle(), metadata=ann.metadata))
-    assert (told.code, told.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "STREAM_TOO_SLOW")
-    assert told.headers["x-http-status"] == "408"
+    refusal = await refused(ann.uploads.WriteUpload(trickle(), metadata=ann.metadata))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "STREAM_TOO_SLOW")
+    assert refusal.headers["x-http-status"] == "408"
     assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == 1
 
 

@@ -34,7 +34,7 @@ def without(path: str, value: str | None) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "told"),
+    ("path", "value", "change"),
     [
         (f"{ROUTE} body", None, "removed"),
         (f"{ROUTE} body", "*", "changed"),
@@ -48,9 +48,9 @@ def without(path: str, value: str | None) -> dict[str, str]:
         ("Operation.Blur.sigma default", "4", "changed"),
     ],
 )
-def test_a_break_is_named(path: str, value: str | None, told: str) -> None:
+def test_a_break_is_named(path: str, value: str | None, change: str) -> None:
     (line,) = breaks(FACTS, without(path, value))
-    assert line.startswith(f"{told}: {path}: ")
+    assert line.startswith(f"{change}: {path}: ")
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,8 @@ async def test_a_token_names_its_user() -> None:
 
 
 async def test_a_token_tells_organisation_roles_and_scope() -> None:
-    told = claims(org="acme", roles=["admin", "editor"], scope="media.read  upload.*")
-    assert await verifier().verify(token(told)) == Principal(
+    stated = claims(org="acme", roles=["admin", "editor"], scope="media.read  upload.*")
+    assert await verifier().verify(token(stated)) == Principal(
         "ada", "acme", frozenset({"admin", "editor"}), frozenset({"media.read", "upload.*"})
     )
 

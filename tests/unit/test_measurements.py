@@ -68,10 +68,10 @@ def test_a_tone_is_as_loud_as_it_was_made(tmp_path: Path, decibels: int) -> None
     # A sine of 997 Hz at 0 dBFS in one channel has -3.01 LUFS (ITU-R BS.1770).
     tone = f"aevalsrc='sin(2*PI*997*t)':s=48000:d=5,volume={decibels + 3.01}dB"
     ffmpeg("-f", "lavfi", "-i", tone, "tone.wav", folder=tmp_path)
-    told = loudness(tmp_path / "tone.wav")
-    assert told.integrated == pytest.approx(decibels, abs=0.15)
-    assert told.true_peak == pytest.approx(decibels + 3, abs=0.15)
-    assert told.range == pytest.approx(0, abs=0.1)
+    measured = loudness(tmp_path / "tone.wav")
+    assert measured.integrated == pytest.approx(decibels, abs=0.15)
+    assert measured.true_peak == pytest.approx(decibels + 3, abs=0.15)
+    assert measured.range == pytest.approx(0, abs=0.1)
 
 
 def test_flashes_and_beeps_come_together(tmp_path: Path) -> None:
