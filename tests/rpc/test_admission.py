@@ -52,7 +52,7 @@ async def two_at_once(start: Start) -> Running:
     return await start(max_streams="2")
 
 
-async def test_one_stream_too_many_is_asked_to_retry_later(two_at_once: Running) -> None:
+async def test_a_stream_beyond_the_limit_is_refused_with_server_busy(two_at_once: Running) -> None:
     ann = await two_at_once.caller()
     first, second = await hold(ann), await hold(ann)
     for too_many in ([one_message()], chunks(DATA)):
@@ -65,7 +65,7 @@ async def test_one_stream_too_many_is_asked_to_retry_later(two_at_once: Running)
     assert (await second.end()).state == Upload.FINISHED
 
 
-async def test_the_refusal_says_when_to_come_again(two_at_once: Running) -> None:
+async def test_a_server_busy_error_has_a_retry_delay(two_at_once: Running) -> None:
     ann = await two_at_once.caller()
     held = [await hold(ann), await hold(ann)]
     with pytest.raises(grpc.RpcError) as caught:
@@ -78,7 +78,7 @@ async def test_the_refusal_says_when_to_come_again(two_at_once: Running) -> None
         await stream.end()
 
 
-async def test_a_refused_append_supersedes_nobody(start: Start) -> None:
+async def test_a_refused_append_does_not_supersede_the_writer(start: Start) -> None:
     ann = await (await start(max_streams="1")).caller()
     held = await hold(ann)
     resumed = [Message(upload_id=held.upload_id, offset=len(DATA) // 2, data=b"other")]
@@ -88,7 +88,7 @@ async def test_a_refused_append_supersedes_nobody(start: Start) -> None:
     assert await ann.content(upload.media_id) == DATA
 
 
-async def test_a_stream_that_broke_off_leaves_its_place(start: Start) -> None:
+async def test_a_broken_stream_frees_its_slot(start: Start) -> None:
     ann = await (await start(max_streams="1")).caller()
     for _ in range(3):
         held = await hold(ann)
@@ -96,7 +96,7 @@ async def test_a_stream_that_broke_off_leaves_its_place(start: Start) -> None:
         await until_taken(ann)
 
 
-async def test_a_refused_stream_takes_no_place(start: Start) -> None:
+async def test_a_refused_stream_uses_no_slot(start: Start) -> None:
     ann = await (await start(max_streams="1")).caller()
     for _ in range(3):
         wrong = one_message()
@@ -107,7 +107,7 @@ async def test_a_refused_stream_takes_no_place(start: Start) -> None:
     assert (await ann.write([one_message()])).state == Upload.FINISHED
 
 
-async def test_the_client_waits_for_a_place(start: Start, tmp_path: Path) -> None:
+async def test_the_client_waits_for_a_free_slot(start: Start, tmp_path: Path) -> None:
     running = await start(max_streams="1")
     ann = await running.caller()
     held = await hold(ann)

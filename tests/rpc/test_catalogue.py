@@ -33,7 +33,7 @@ def time(text: str) -> Timestamp:
     return found
 
 
-async def test_a_media_belongs_to_who_stored_it(ann: Caller, bob: Caller) -> None:
+async def test_a_media_belongs_to_its_uploader(ann: Caller, bob: Caller) -> None:
     stored = await ann.store(jpeg(), "photo.jpg")
     media = await get(ann, stored.media_id)
     assert media == stored
@@ -83,7 +83,7 @@ async def test_lists_are_filtered_and_ordered(ann: Caller, bob: Caller) -> None:
     assert await names(ann, filter="state=PENDING AND kind=video") == ["c.mp4"]
 
 
-async def test_lists_are_filtered_by_what_callers_set(ann: Caller) -> None:
+async def test_lists_are_filtered_by_attributes_that_callers_set(ann: Caller) -> None:
     plain, labelled = await ann.store(jpeg(), "plain.jpg"), await ann.store(jpeg(), "labelled.jpg")
     await update(
         ann,
@@ -110,7 +110,9 @@ async def test_lists_are_filtered_by_what_callers_set(ann: Caller) -> None:
     assert await names(ann, filter="NOT labels.album=2026") == ["plain.jpg"]
 
 
-async def test_lists_are_of_one_owner_and_one_project(ann: Caller, service: Running) -> None:
+async def test_lists_are_limited_to_one_owner_and_one_project(
+    ann: Caller, service: Running
+) -> None:
     bob = await service.caller("bob")
     media = await ann.store(jpeg(), "a.jpg")
     await ann.store(jpeg(), "b.jpg")
@@ -125,7 +127,7 @@ async def test_lists_are_of_one_owner_and_one_project(ann: Caller, service: Runn
     assert await names(bob, owner=mine) == []
 
 
-async def test_labels_and_times_are_changed_and_cleared(ann: Caller) -> None:
+async def test_labels_and_times_are_updated_and_cleared(ann: Caller) -> None:
     media = await ann.store(jpeg())
     taken, expire = time("2020-01-02T03:04:05.678Z"), time("2100-01-01T00:00:00Z")
     changed = await update(
@@ -162,13 +164,15 @@ async def test_labels_and_times_are_changed_and_cleared(ann: Caller) -> None:
         ({"expire_time": {"nanos": -1}}, "expire_time"),
     ],
 )
-async def test_labels_and_times_have_rules(ann: Caller, media: dict[str, Any], field: str) -> None:
+async def test_invalid_labels_and_times_are_refused(
+    ann: Caller, media: dict[str, Any], field: str
+) -> None:
     stored = await ann.store(jpeg())
     refusal = await refused(update(ann, [], media_id=stored.media_id, **media))
     assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", [field])
 
 
-async def test_a_change_to_what_is_there_changes_nothing(ann: Caller) -> None:
+async def test_an_update_without_a_difference_keeps_the_etag(ann: Caller) -> None:
     media = await ann.store(jpeg())
     same = await update(
         ann, ["filename", "tags", "labels"], media_id=media.media_id, filename="a.jpg"
@@ -192,7 +196,7 @@ async def test_a_media_is_deleted_when_it_expires(ann: Caller, service: Running)
     assert not restored.HasField("expire_time")
 
 
-async def test_tags_are_found(ann: Caller) -> None:
+async def test_media_are_filtered_by_tag(ann: Caller) -> None:
     stored = await ann.store(jpeg(), "tagged.jpg")
     await ann.store(jpeg(), "plain.jpg")
     await update(ann, ["tags"], media_id=stored.media_id, tags=["sea", "2026"])
@@ -201,7 +205,7 @@ async def test_tags_are_found(ann: Caller) -> None:
 
 
 @pytest.mark.parametrize("order_by", ["", "filename desc", "size_bytes, filename", "update_time"])
-async def test_pages_hold_every_media_once(ann: Caller, order_by: str) -> None:
+async def test_pages_contain_every_media_once(ann: Caller, order_by: str) -> None:
     for number in range(7):
         await ann.store(jpeg(width=8 + number % 3), f"{number % 4}.jpg")
     whole = [media.media_id for media in await listed(ann, order_by=order_by)]
@@ -237,7 +241,7 @@ async def test_a_page_size_above_the_maximum_is_coerced_to_it(ann: Caller) -> No
         ({"project_id": "a\0b"}, "INVALID_FIELD"),
     ],
 )
-async def test_a_list_that_cannot_be_made_is_refused(
+async def test_an_invalid_list_request_is_refused(
     ann: Caller, fields: dict[str, Any], reason: str
 ) -> None:
     refusal = await refused(listed(ann, **fields))
@@ -245,7 +249,7 @@ async def test_a_list_that_cannot_be_made_is_refused(
     assert refusal.fields == list(fields)
 
 
-async def test_a_page_token_is_good_only_for_its_query(ann: Caller, bob: Caller) -> None:
+async def test_a_page_token_is_valid_only_for_its_query(ann: Caller, bob: Caller) -> None:
     for _ in range(3):
         await ann.store(jpeg())
     first = await ann.call(ann.media.ListMedia, media_service_pb2.ListMediaRequest(page_size=1))
@@ -260,7 +264,7 @@ async def test_a_page_token_is_good_only_for_its_query(ann: Caller, bob: Caller)
         assert refusal.reason == "INVALID_PAGE_TOKEN"
 
 
-async def test_only_the_masked_fields_change(ann: Caller) -> None:
+async def test_an_update_changes_only_masked_fields(ann: Caller) -> None:
     stored = await ann.store(jpeg(), "old.jpg")
     changed = await update(
         ann, ["title", "tags"], media_id=stored.media_id, title="Sea", tags=["a"], filename="x.jpg"
@@ -272,7 +276,7 @@ async def test_only_the_masked_fields_change(ann: Caller) -> None:
     assert list(cleared.tags) == ["a"]
 
 
-async def test_without_a_mask_the_fields_that_are_set_change(ann: Caller) -> None:
+async def test_without_a_mask_an_update_changes_the_fields_that_are_set(ann: Caller) -> None:
     stored = await ann.store(jpeg(), "old.jpg")
     await update(ann, ["title"], media_id=stored.media_id, title="Sea")
     changed = await update(ann, [], media_id=stored.media_id, description="A day at the sea")
@@ -280,7 +284,7 @@ async def test_without_a_mask_the_fields_that_are_set_change(ann: Caller) -> Non
 
 
 @pytest.mark.parametrize("path", ["size_bytes", "owner", "state", "nonsense", "checksums.crc32c"])
-async def test_what_the_service_decides_cannot_be_changed(ann: Caller, path: str) -> None:
+async def test_output_only_fields_cannot_be_updated(ann: Caller, path: str) -> None:
     stored = await ann.store(jpeg())
     refusal = await refused(update(ann, [path], media_id=stored.media_id))
     assert (refusal.code, refusal.reason) == (
@@ -292,7 +296,7 @@ async def test_what_the_service_decides_cannot_be_changed(ann: Caller, path: str
 @pytest.mark.parametrize(
     "media", [{"filename": "../up.jpg"}, {"filename": "n" * 10_000}, {"tags": ["a", "a"]}]
 )
-async def test_values_that_break_the_contract_are_refused(
+async def test_values_that_violate_field_rules_are_refused(
     ann: Caller, media: dict[str, Any]
 ) -> None:
     stored = await ann.store(jpeg())
@@ -314,7 +318,7 @@ async def test_an_etag_of_an_older_state_is_refused(ann: Caller) -> None:
     assert (await delete(ann, stored.media_id, changed.etag)).HasField("delete_time")
 
 
-async def test_a_deleted_media_leaves_lists_and_serves_nothing_until_undeleted(
+async def test_a_deleted_media_is_neither_listed_nor_served_until_undeleted(
     ann: Caller,
 ) -> None:
     stored = await ann.store(jpeg(), "gone.jpg")
@@ -355,7 +359,7 @@ async def test_a_purge_removes_a_deleted_media_and_its_bytes(working: Running) -
     await no_blobs(working)
 
 
-async def test_a_media_past_its_purge_time_is_purged_by_itself(
+async def test_a_media_past_its_purge_time_is_purged_automatically(
     working: Running, database: Database
 ) -> None:
     ann = await working.caller()
@@ -390,7 +394,7 @@ async def test_inspection_makes_a_media_ready(working: Running) -> None:
     assert (media.image.width, media.image.height) == (64, 48)
 
 
-async def test_a_file_that_cannot_be_read_is_failed_and_kept(working: Running) -> None:
+async def test_an_unreadable_file_is_failed_and_kept(working: Running) -> None:
     ann = await working.caller()
     data = jpeg(640, 480)[:2000]
     stored = await ann.store(data)

@@ -47,7 +47,9 @@ async def content(ann: Caller, job: Job) -> bytes:
     return b"".join([message.data async for message in call])
 
 
-async def test_a_page_of_a_document_is_an_image(ann: Caller, report: media_pb2.Media) -> None:
+async def test_a_page_of_a_document_is_rendered_as_an_image(
+    ann: Caller, report: media_pb2.Media
+) -> None:
     job = await made(ann, report.media_id, "page:2,resize:100x")
     assert (job.state, job.rendition.content_type) == (Job.SUCCEEDED, "image/jpeg")
     with Image.open(io.BytesIO(await content(ann, job))) as image:
@@ -59,13 +61,15 @@ async def test_a_page_of_a_document_is_an_image(ann: Caller, report: media_pb2.M
     assert (job.rendition.content_type, job.rendition.height) == ("image/webp", 64)
 
 
-async def test_the_text_is_a_rendition(ann: Caller, report: media_pb2.Media) -> None:
+async def test_the_text_of_a_document_is_a_rendition(ann: Caller, report: media_pb2.Media) -> None:
     job = await made(ann, report.media_id, "extract_text", rendition_name="words")
     assert job.rendition.content_type == "text/plain; charset=utf-8"
     assert (await content(ann, job)).decode() == "Grüße\f\f"
 
 
-async def test_a_missing_page_is_reported(ann: Caller, report: media_pb2.Media) -> None:
+async def test_a_missing_page_of_a_document_is_reported(
+    ann: Caller, report: media_pb2.Media
+) -> None:
     job = await made(ann, report.media_id, "page:3")
     assert job.state == Job.FAILED
     info = error_details_pb2.ErrorInfo()

@@ -35,7 +35,7 @@ async def download(caller: Caller, media_id: str, offset: int = 0, limit: int = 
         (-9_000_000, 0, 0, 3_000_000),
     ],
 )
-async def test_a_range_holds_just_its_bytes(
+async def test_a_range_has_exactly_the_requested_bytes(
     ann: Caller, offset: int, limit: int, begin: int, end: int
 ) -> None:
     media = await ann.store_all(DATA)
@@ -62,7 +62,7 @@ async def test_a_negative_limit_is_refused(ann: Caller) -> None:
     assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["limit"])
 
 
-async def test_bytes_that_are_missing_are_data_loss(ann: Caller, service: Running) -> None:
+async def test_missing_bytes_are_data_loss(ann: Caller, service: Running) -> None:
     media = await ann.store(jpeg())
     (blob,) = (p for p in (service.data_dir / "raw").rglob("*") if p.is_file())
     blob.unlink()
@@ -71,7 +71,7 @@ async def test_bytes_that_are_missing_are_data_loss(ann: Caller, service: Runnin
     assert str(service.data_dir) not in refusal.message
 
 
-async def test_a_rendition_that_is_not_there_is_not_found(ann: Caller) -> None:
+async def test_a_missing_rendition_is_not_found(ann: Caller) -> None:
     media = await ann.store(jpeg())
     request = download_service_pb2.DownloadRequest(media_id=media.media_id, rendition="tiny")
     refusal = await refused(all_of(ann.downloads.Download(request, metadata=ann.metadata)))
@@ -79,7 +79,7 @@ async def test_a_rendition_that_is_not_there_is_not_found(ann: Caller) -> None:
     assert refusal.metadata == {"media_id": media.media_id, "rendition": "tiny"}
 
 
-async def test_a_version_that_does_not_exist_is_not_found(ann: Caller) -> None:
+async def test_a_missing_version_is_not_found(ann: Caller) -> None:
     media = await ann.store(jpeg())
     downloads = ann.downloads
     wanted: dict[str, Any] = {"media_id": media.media_id, "version": 2}
@@ -101,7 +101,7 @@ async def test_a_version_that_does_not_exist_is_not_found(ann: Caller) -> None:
         assert b"".join(message.data for message in messages) == jpeg()
 
 
-async def test_a_media_in_quarantine_gives_out_nothing(ann: Caller, service: Running) -> None:
+async def test_a_quarantined_media_is_not_readable(ann: Caller, service: Running) -> None:
     media = await ann.store(jpeg())
     async with service.database() as db:
         await db.execute("update media set state = 'QUARANTINED'")
@@ -113,7 +113,7 @@ async def test_a_media_in_quarantine_gives_out_nothing(ann: Caller, service: Run
     assert refusal.headers["x-http-status"] == "409"
 
 
-async def test_a_reader_that_leaves_early_costs_nothing(ann: Caller) -> None:
+async def test_a_read_succeeds_after_readers_that_disconnected_early(ann: Caller) -> None:
     media = await ann.store_all(DATA)
     request = download_service_pb2.DownloadRequest(media_id=media.media_id)
     for _ in range(20):

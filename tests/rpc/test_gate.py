@@ -57,7 +57,7 @@ async def call_raw(
         await call(argument, metadata=metadata)
 
 
-def test_only_what_a_link_or_everybody_may_do_needs_no_token() -> None:
+def test_only_link_and_public_methods_need_no_token() -> None:
     public = {method.name for service, method in ALL_CALLS if (service, method) not in CALLS}
     assert public == {"GetSigned", "PutSigned", "GetPublic", "ListOperations"}
 
@@ -84,7 +84,7 @@ async def test_no_method_can_be_called_with_another_scope(
 
 
 @pytest.mark.parametrize("scope", ["media.read", "media.*", "uploads.write media.read", "*"])
-async def test_a_scope_that_covers_the_permission_is_enough(service: Running, scope: str) -> None:
+async def test_a_scope_that_covers_the_permission_is_accepted(service: Running, scope: str) -> None:
     caller = await service.caller("ann", scope=scope)
     await caller.call(caller.media.ListMedia, LIST)
 
@@ -105,7 +105,7 @@ async def test_a_scope_that_covers_the_permission_is_enough(service: Running, sc
     ],
     ids=["none", "a password", "another key", "expired", "nobody's", "endless", "not signed"],
 )
-async def test_a_token_that_is_not_good_is_refused(ann: Caller, header: str, reason: str) -> None:
+async def test_an_invalid_token_is_refused(ann: Caller, header: str, reason: str) -> None:
     refusal = await refused(ann.media.ListMedia(LIST, metadata=(("authorization", header),)))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAUTHENTICATED, reason)
     assert header.removeprefix("Bearer ") not in refusal.message
@@ -124,7 +124,7 @@ async def test_health_and_reflection_need_no_token(service: Running) -> None:
     assert {service_.full_name for service_ in SERVICES} <= names
 
 
-async def test_reflection_shows_the_field_rules_that_stubs_leave_out(service: Running) -> None:
+async def test_reflection_includes_field_rules_that_stubs_omit(service: Running) -> None:
     symbols = ("mediaservice.v1.MediaService", "grpc.health.v1.Health", "buf.validate.FieldRules")
     requests = [
         reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol) for symbol in symbols
@@ -164,7 +164,7 @@ async def faulty_stub() -> Any:
     )
 
 
-async def test_a_call_in_which_access_was_not_decided_fails() -> None:
+async def test_a_call_that_makes_no_access_decision_fails() -> None:
     server, stub = await faulty_stub()
     metadata = (("authorization", f"Bearer {token('ann')}"),)
     request = media_service_pb2.GetMediaRequest(media_id=new_id())
@@ -173,7 +173,7 @@ async def test_a_call_in_which_access_was_not_decided_fails() -> None:
     await server.stop(0)
 
 
-async def test_an_unknown_error_is_logged_whole_and_shown_opaque(
+async def test_an_unexpected_error_is_logged_in_full_and_returned_opaque(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     server, stub = await faulty_stub()
@@ -187,7 +187,7 @@ async def test_an_unknown_error_is_logged_whole_and_shown_opaque(
     await server.stop(0)
 
 
-async def test_audited_calls_are_logged_without_anything_sensitive(
+async def test_audited_calls_are_logged_without_sensitive_data(
     ann: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "media_service.audit")
@@ -203,7 +203,7 @@ async def test_audited_calls_are_logged_without_anything_sensitive(
 @pytest.mark.parametrize(
     ("count", "field"), [(10_000, "parts[0].part_number"), (10_001, "parts"), (300_000, "parts")]
 )
-async def test_one_violation_of_many_wrong_elements_is_reported(
+async def test_only_one_violation_of_an_oversized_list_is_reported(
     ann: Caller, count: int, field: str
 ) -> None:
     request = upload_service_pb2.CompleteUploadRequest(upload_id=new_id())
@@ -215,7 +215,7 @@ async def test_one_violation_of_many_wrong_elements_is_reported(
     assert refusal.fields == [field]
 
 
-async def test_a_list_inside_a_message_is_counted_too(ann: Caller) -> None:
+async def test_the_length_of_a_nested_list_is_limited(ann: Caller) -> None:
     media = media_pb2.Media(media_id=new_id(), tags=["tag"] * 101)
     request = media_service_pb2.UpdateMediaRequest(
         media=media, update_mask=FieldMask(paths=["tags"])
@@ -239,7 +239,7 @@ async def test_several_violations_of_a_small_request_are_reported(ann: Caller) -
     assert refusal.fields == ["upload_id", *(f"parts[{n}].part_number" for n in range(19))]
 
 
-async def test_what_a_caller_gave_does_not_keep_the_answer_from_coming(ann: Caller) -> None:
+async def test_a_huge_field_value_is_truncated_in_the_error_message(ann: Caller) -> None:
     request = media_service_pb2.UpdateMediaRequest(
         media=media_pb2.Media(media_id=new_id()), update_mask=FieldMask(paths=["é" * 1_000_000])
     )
@@ -247,7 +247,7 @@ async def test_what_a_caller_gave_does_not_keep_the_answer_from_coming(ann: Call
     assert (refusal.reason, refusal.message[-1]) == ("INVALID_UPDATE_MASK", "…")
 
 
-def test_a_method_without_a_rule_does_not_start() -> None:
+def test_a_method_without_an_access_rule_is_rejected_at_startup() -> None:
     assert len(RULES) == len(ALL_CALLS)
     health = health_pb2.DESCRIPTOR.services_by_name["Health"]
     with pytest.raises(ValueError, match="set either permission or public"):

@@ -25,7 +25,7 @@ def files(service: Running) -> list[str]:
 
 
 @pytest.mark.parametrize("data", [b"", b"x"])
-async def test_a_flood_of_next_to_nothing_is_ended(start: Start, data: bytes) -> None:
+async def test_a_stream_of_nearly_empty_messages_is_ended(start: Start, data: bytes) -> None:
     ann = await (await start(stream_timeout="1s")).caller()
 
     def flood() -> Iterator[Message]:
@@ -39,7 +39,7 @@ async def test_a_flood_of_next_to_nothing_is_ended(start: Start, data: bytes) ->
 
 
 @pytest.mark.parametrize("method", ["WriteUpload", "AppendUpload", "UploadMedia"])
-async def test_a_stream_that_never_begins_is_ended(start: Start, method: str) -> None:
+async def test_a_stream_without_a_first_message_is_ended(start: Start, method: str) -> None:
     ann = await (await start(stream_timeout="1s")).caller()
 
     async def nothing() -> AsyncIterator[Any]:
@@ -64,7 +64,7 @@ NAME = 'Content-Disposition: form-data; name="file"; '
         NAME + "filename*=unicode_escape''%5Cud800.jpg",
     ],
 )
-async def test_a_part_that_lies_about_itself_leaves_nothing(
+async def test_a_form_part_with_false_headers_leaves_no_files(
     ann: Caller, service: Running, headers: str
 ) -> None:
     form = b"--b\r\n" + headers.encode() + b"\r\n\r\n" + jpeg() + b"\r\n--b--\r\n"
@@ -85,7 +85,7 @@ async def test_a_checksum_of_the_wrong_length_is_refused(ann: Caller) -> None:
     assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["checksums.sha256"])
 
 
-async def test_a_long_digest_is_refused_before_it_is_read(service: Running) -> None:
+async def test_an_oversized_digest_header_is_refused_unread(service: Running) -> None:
     caller = await service.caller()
     request = upload_service_pb2.PutSignedRequest(token="none")
     digest = "crc32c=:AAAAAA==:, " + "a" * 12_000
@@ -102,7 +102,7 @@ async def test_the_audit_log_cannot_be_forged(
     assert "bob" not in caplog.text
 
 
-async def test_many_small_appends_make_one_file(ann: Caller) -> None:
+async def test_many_small_appends_form_one_file(ann: Caller) -> None:
     data = jpeg(400, 400)
     upload = await ann.create()
     for start in range(0, len(data), 100):

@@ -77,7 +77,7 @@ async def test_a_request_id_returns_the_upload_that_it_created(ann: Caller, bob:
     assert other.upload_id != first.upload_id
 
 
-async def test_the_first_result_is_returned_as_it_is_now(ann: Caller) -> None:
+async def test_a_repeated_call_returns_the_current_state_of_the_upload(ann: Caller) -> None:
     key = new_id()
     upload = await create(ann, request_id=key, spec={})
     await write(ann, upload.upload_id, b"x" * 100)
@@ -94,7 +94,7 @@ async def test_a_key_with_other_content_is_a_conflict(ann: Caller) -> None:
     assert refusal.headers["x-http-status"] == "409"
 
 
-async def test_a_header_is_a_key_too(ann: Caller) -> None:
+async def test_an_idempotency_key_header_works_like_the_field(ann: Caller) -> None:
     first = await create(ann, (HEADER, "any text, of mine"), spec={})
     assert await create(ann, (HEADER, "any text, of mine"), spec={}) == first
     assert (await create(ann, (HEADER, "another"), spec={})).upload_id != first.upload_id
@@ -104,17 +104,17 @@ async def test_a_header_is_a_key_too(ann: Caller) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x" * 256])
-async def test_a_header_that_is_no_key_is_refused(ann: Caller, text: str) -> None:
+async def test_a_malformed_idempotency_key_header_is_refused(ann: Caller, text: str) -> None:
     refusal = await refused(create(ann, (HEADER, text), spec={}))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_HEADER")
 
 
-async def test_a_header_and_a_field_must_be_the_same_key(ann: Caller) -> None:
+async def test_the_idempotency_key_header_and_field_must_match(ann: Caller) -> None:
     refusal = await refused(create(ann, (HEADER, "other"), request_id=new_id(), spec={}))
     assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["request_id"])
 
 
-async def test_a_stream_continues_what_was_created_with_its_key(ann: Caller) -> None:
+async def test_a_stream_continues_the_upload_created_with_its_key(ann: Caller) -> None:
     key = new_id()
     upload = await create(ann, request_id=key, spec={})
     written = await ann.write([keyed(key, jpeg())])
@@ -122,7 +122,7 @@ async def test_a_stream_continues_what_was_created_with_its_key(ann: Caller) -> 
     assert written.state == Upload.FINISHED
 
 
-async def test_a_file_in_one_request_has_keys_of_its_own(ann: Caller) -> None:
+async def test_keys_of_single_request_uploads_are_separate(ann: Caller) -> None:
     key = new_id()
     upload = await create(ann, request_id=key, spec={})
     stored = await upload_media(ann, jpeg(), key, filename="")
@@ -157,9 +157,7 @@ async def test_each_request_of_a_batch_has_its_key(ann: Caller, service: Running
     assert await count(service, "uploads") == 3
 
 
-async def test_of_many_equal_calls_at_once_one_creates_the_upload(
-    ann: Caller, service: Running
-) -> None:
+async def test_concurrent_equal_calls_create_one_upload(ann: Caller, service: Running) -> None:
     key = new_id()
     made = await asyncio.gather(*(create(ann, request_id=key, spec={}) for _ in range(20)))
     assert len({upload.upload_id for upload in made}) == 1
@@ -167,7 +165,7 @@ async def test_of_many_equal_calls_at_once_one_creates_the_upload(
 
 
 @pytest.mark.parametrize("size", [100, 3 * MIB], ids=["in one step", "in a session"])
-async def test_of_many_equal_files_at_once_one_is_stored(
+async def test_concurrent_equal_files_are_stored_once(
     ann: Caller, service: Running, size: int
 ) -> None:
     data, key = video_bytes(size), new_id()
@@ -191,7 +189,7 @@ async def test_of_many_equal_files_at_once_one_is_stored(
         max_size=12,
     )
 )
-async def test_however_calls_with_one_key_meet_a_key_has_one_effect(
+async def test_concurrent_calls_with_one_key_have_one_effect(
     ann: Caller, service: Running, calls: list[tuple[str, int]]
 ) -> None:
     """Each call has one of two contents: those with the first one to arrive get its result.
@@ -233,7 +231,7 @@ async def test_other_bytes_under_a_key_are_a_conflict(ann: Caller, service: Runn
     assert await count(service, "media") == 1
 
 
-async def test_a_file_that_was_refused_frees_its_key(ann: Caller) -> None:
+async def test_a_refused_file_frees_its_key(ann: Caller) -> None:
     key = new_id()
     assert (await refused(upload_media(ann, b"<html>", key))).reason == "TYPE_NOT_ALLOWED"
     page = b"<html>" + bytes(3 * MIB)
@@ -242,7 +240,7 @@ async def test_a_file_that_was_refused_frees_its_key(ann: Caller) -> None:
     assert await ann.content(media.media_id) == jpeg()
 
 
-async def test_a_file_whose_sender_left_frees_its_key(ann: Caller, service: Running) -> None:
+async def test_a_disconnected_sender_frees_its_key(ann: Caller, service: Running) -> None:
     key, data = new_id(), video_bytes(3 * MIB)
 
     async def halt() -> AsyncIterator[UploadMedia]:
@@ -264,7 +262,7 @@ async def test_a_file_whose_sender_left_frees_its_key(ann: Caller, service: Runn
     assert await count(service, "media") == 1
 
 
-async def test_the_key_of_a_server_that_died_is_taken_over_and_its_late_call_has_no_effect(
+async def test_a_key_of_a_dead_server_is_taken_over_and_its_late_call_has_no_effect(
     ann: Caller, service: Running
 ) -> None:
     """As if the first server had lost its lease while it still stores the file."""
@@ -298,7 +296,9 @@ async def test_the_key_of_a_server_that_died_is_taken_over_and_its_late_call_has
     assert (await upload_media(ann, data, key)).media_id == media.media_id
 
 
-async def test_a_media_that_is_gone_is_not_stored_again(ann: Caller, service: Running) -> None:
+async def test_a_repeated_key_of_a_purged_media_does_not_store_it_again(
+    ann: Caller, service: Running
+) -> None:
     key = new_id()
     media = await upload_media(ann, jpeg(), key)
     async with service.database() as db:
@@ -339,13 +339,13 @@ async def test_a_file_in_one_message_is_stored_once_under_its_request_id(ann: Ca
     assert refusal.reason == "IDEMPOTENCY_CONFLICT"
 
 
-async def test_a_stream_repeats_what_failed(ann: Caller) -> None:
+async def test_a_failed_stream_frees_its_key(ann: Caller) -> None:
     key = new_id()
     assert (await refused(ann.write([keyed(key, b"<html>")]))).reason == "TYPE_NOT_ALLOWED"
     assert (await ann.write([keyed(key, jpeg())])).state == Upload.FINISHED
 
 
-async def test_keys_are_kept_for_a_day_and_while_their_upload_is_unfinished(
+async def test_keys_last_a_day_and_as_long_as_their_upload_is_unfinished(
     ann: Caller, service: Running, database: Database
 ) -> None:
     done, open_ = new_id(), new_id()

@@ -62,7 +62,9 @@ def reasons(results: list[Result]) -> list[int]:
     return [result.error.code for result in results]
 
 
-async def test_a_key_returns_the_first_job_as_it_is_now(ann: Caller, bob: Caller) -> None:
+async def test_a_repeated_key_returns_the_current_state_of_the_first_job(
+    ann: Caller, bob: Caller
+) -> None:
     media, other, key = await ann.store(jpeg()), await bob.store(jpeg()), new_id()
     first = await process(ann, media.media_id, "negate", request_id=key)
     again = await process(ann, media.media_id.upper(), "negate", request_id=key.upper())
@@ -88,7 +90,7 @@ async def test_a_key_with_other_content_is_a_conflict(
     assert await count_jobs(service) == 1
 
 
-async def test_a_header_is_a_key_too(ann: Caller) -> None:
+async def test_an_idempotency_key_header_works_like_the_field(ann: Caller) -> None:
     media = await ann.store(jpeg())
     first = await process(ann, media.media_id, "negate", (HEADER, "a key of mine"))
     assert await process(ann, media.media_id, "negate", (HEADER, "a key of mine")) == first
@@ -181,7 +183,7 @@ async def test_batches_with_the_same_keys_in_another_order_do_not_block_each_oth
     assert await count_jobs(service) == 60
 
 
-async def test_a_retry_is_done_once_for_each_key(ann: Caller, bob: Caller) -> None:
+async def test_a_job_is_retried_once_for_each_key(ann: Caller, bob: Caller) -> None:
     media, key = await ann.store(jpeg()), new_id()
     job_id = (await process(ann, media.media_id, "negate")).job_id
     assert (await refused(retry(ann, job_id, key=key))).reason == "JOB_NOT_RETRYABLE"
@@ -199,7 +201,7 @@ async def test_a_retry_is_done_once_for_each_key(ann: Caller, bob: Caller) -> No
     assert (await refused(retry(ann, job_id, key="x"))).reason == "INVALID_FIELD"
 
 
-async def test_keys_of_jobs_are_kept_for_a_day(
+async def test_idempotency_keys_of_jobs_last_a_day(
     ann: Caller, service: Running, database: Database
 ) -> None:
     media, key = await ann.store(jpeg()), new_id()

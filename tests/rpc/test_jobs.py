@@ -127,7 +127,7 @@ async def test_an_image_that_cannot_be_read_fails_the_job_with_a_reason(working:
     assert job.error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
 
 
-async def test_overlays_are_looked_up_again_when_the_job_runs(start: Start) -> None:
+async def test_overlays_are_checked_again_when_the_job_runs(start: Start) -> None:
     service = await start()
     ann = await service.caller()
     media, logo = await ann.store(jpeg(width=64, height=48)), await ann.store(jpeg())
@@ -173,7 +173,7 @@ async def test_a_rendition_is_deleted_and_can_be_rendered_again(
     assert (await ended(ann, again.job_id)).rendition.width > 0
 
 
-async def test_which_renditions_cannot_be_deleted(
+async def test_required_renditions_cannot_be_deleted(
     ann: Caller, bob: Caller, service: Running
 ) -> None:
     media_id = (await ann.store(jpeg())).media_id
@@ -229,7 +229,7 @@ async def test_a_pipeline_in_both_forms_is_refused(ann: Caller) -> None:
     assert refusal.reason == "INVALID_OPERATIONS"
 
 
-async def test_an_invalid_operation_is_named_in_either_form(ann: Caller) -> None:
+async def test_an_invalid_operation_is_named_in_both_pipeline_forms(ann: Caller) -> None:
     media = await ann.store(jpeg())
     refusal = await refused(process(ann, media.media_id, "negate,blur:-1"))
     assert refusal.fields == ["ops[1].blur.sigma"]
@@ -250,7 +250,7 @@ async def test_the_length_of_a_pipeline_is_limited(ann: Caller) -> None:
     assert len((await ann.call(ann.processing.ProcessMedia, request)).operations) == 7
 
 
-async def test_a_format_that_cannot_be_written_is_refused_at_once(ann: Caller) -> None:
+async def test_an_unsupported_output_format_is_refused_at_once(ann: Caller) -> None:
     media = await ann.store(jpeg())
     refusal = await refused(process(ann, media.media_id, "convert:HEIC"))
     assert (refusal.code, refusal.reason) == (
@@ -276,7 +276,9 @@ async def crowd(service: Running, media_id: str, first: int, last: int) -> None:
     )
 
 
-async def test_the_renditions_of_a_media_are_limited(ann: Caller, service: Running) -> None:
+async def test_the_number_of_renditions_of_a_media_is_limited(
+    ann: Caller, service: Running
+) -> None:
     media = await ann.store(jpeg())
     await crowd(service, media.media_id, 1, 199)
     assert (await process(ann, media.media_id, "blur:2", rendition_name="more")).state == Job.QUEUED
@@ -290,7 +292,7 @@ async def test_the_renditions_of_a_media_are_limited(ann: Caller, service: Runni
     assert (await process(ann, media.media_id, "blur:2", rendition_name="r-7")).state == Job.QUEUED
 
 
-async def test_a_job_fails_if_its_media_has_reached_the_limit_meanwhile(start: Start) -> None:
+async def test_a_job_fails_if_its_media_reached_the_rendition_limit_meanwhile(start: Start) -> None:
     service = await start()
     ann = await service.caller()
     media = await ann.store(jpeg(width=64, height=48))
@@ -307,7 +309,7 @@ async def test_a_job_fails_if_its_media_has_reached_the_limit_meanwhile(start: S
     assert {"small", "medium", "large"} < names, "every image gets these"
 
 
-async def test_only_ones_own_images_can_be_overlays(ann: Caller, bob: Caller) -> None:
+async def test_only_images_of_the_same_owner_can_be_overlays(ann: Caller, bob: Caller) -> None:
     mine, theirs, video = (
         await ann.store(jpeg()),
         await bob.store(jpeg()),
@@ -326,7 +328,7 @@ async def test_only_ones_own_images_can_be_overlays(ann: Caller, bob: Caller) ->
     assert (await refused(process(ann, mine.media_id, "negate"))).reason == "MEDIA_DELETED"
 
 
-async def test_jobs_of_others_do_not_exist(ann: Caller, bob: Caller) -> None:
+async def test_jobs_of_another_owner_do_not_exist(ann: Caller, bob: Caller) -> None:
     media = await ann.store(jpeg())
     job = await process(ann, media.media_id, "negate")
     assert await listed(bob) == []
@@ -341,7 +343,7 @@ async def test_jobs_of_others_do_not_exist(ann: Caller, bob: Caller) -> None:
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
 
 
-async def test_callers_cannot_see_jobs_of_the_service(ann: Caller, service: Running) -> None:
+async def test_internal_jobs_are_hidden_from_callers(ann: Caller, service: Running) -> None:
     upload = await ann.create()
     abort = upload_service_pb2.AbortUploadRequest(upload_id=upload.upload_id)
     await ann.call(ann.uploads.AbortUpload, abort)
@@ -408,7 +410,7 @@ async def test_an_atomic_batch_names_the_request_that_is_invalid(ann: Caller) ->
     assert await listed(ann, type=Job.PROCESS) == []
 
 
-async def test_a_batch_has_up_to_a_thousand_requests(ann: Caller) -> None:
+async def test_a_batch_is_limited_to_a_thousand_requests(ann: Caller) -> None:
     media = await ann.store(jpeg())
     requests = [Request(media_id=media.media_id, ops=f"resize:{n}x") for n in range(1, 1002)]
     assert (await refused(batch(ann, *requests))).reason == "INVALID_FIELD"
@@ -464,7 +466,9 @@ async def test_lists_are_filtered_and_paged(ann: Caller) -> None:
     assert refusal.reason == "INVALID_PAGE_TOKEN"
 
 
-async def test_a_page_ends_before_it_is_too_large_to_be_sent(ann: Caller, service: Running) -> None:
+async def test_a_page_ends_before_it_exceeds_the_message_size(
+    ann: Caller, service: Running
+) -> None:
     media = await ann.store(jpeg())
     texts = ",".join(f"text:text={n}{'é' * 490}" for n in range(7))
     await execute(
@@ -509,7 +513,7 @@ async def test_jobs_are_removed_30_days_after_their_end(
     assert left == {young.job_id, waits.job_id}
 
 
-async def test_jobs_of_the_service_are_removed_after_a_day(
+async def test_internal_jobs_are_removed_after_a_day(
     ann: Caller, service: Running, database: Database
 ) -> None:
     await ann.store(jpeg())
@@ -566,7 +570,7 @@ def busy_children() -> set[int]:
     return found
 
 
-async def test_cancelling_a_running_job_kills_its_codec(working: Running) -> None:
+async def test_cancelling_a_running_job_kills_its_codec_process(working: Running) -> None:
     ann = await working.caller()
     media = await ann.store(jpeg(width=64, height=48))
     before = busy_children()

@@ -45,7 +45,7 @@ def claims(media_id: str, **others: Any) -> dict[str, Any]:
     return {"media": media_id, "rendition": "", "attachment": False, **others}
 
 
-async def test_anyone_with_a_link_can_read(ann: Caller, anybody: Anybody) -> None:
+async def test_a_link_reads_without_a_token(ann: Caller, anybody: Anybody) -> None:
     media = await ann.store(DATA, "sea side.jpg")
     url = (await signed(ann, media.media_id)).url
     assert url.startswith("http://localhost:8080/v1/signed/")
@@ -57,7 +57,7 @@ async def test_anyone_with_a_link_can_read(ann: Caller, anybody: Anybody) -> Non
     assert (part.content, part.headers["x-http-status"]) == (DATA[10:20], "206")
 
 
-async def test_a_link_may_be_for_saving(ann: Caller, anybody: Anybody) -> None:
+async def test_a_link_can_request_an_attachment(ann: Caller, anybody: Anybody) -> None:
     media = await ann.store(DATA)
     answer = await anybody.read(await link(ann, media.media_id, attachment=True))
     assert answer.headers["content-disposition"] == 'attachment; filename="a.jpg"'
@@ -72,7 +72,7 @@ async def test_a_link_may_be_for_saving(ann: Caller, anybody: Anybody) -> None:
         (timedelta(days=7), timedelta(days=7)),
     ],
 )
-async def test_a_link_is_good_for_as_long_as_was_asked(
+async def test_a_link_is_valid_for_the_requested_lifetime(
     ann: Caller, wanted: timedelta | None, ttl: timedelta
 ) -> None:
     media = await ann.store(DATA)
@@ -90,7 +90,7 @@ async def test_a_lifetime_out_of_bounds_is_refused(ann: Caller, seconds: int) ->
     assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["ttl"])
 
 
-async def test_an_answer_may_be_kept_for_five_minutes_and_not_past_the_link(
+async def test_a_response_is_cacheable_for_five_minutes_but_not_past_its_link(
     ann: Caller, anybody: Anybody
 ) -> None:
     media = await ann.store(DATA)
@@ -102,7 +102,7 @@ async def test_an_answer_may_be_kept_for_five_minutes_and_not_past_the_link(
     assert 30 < left <= 61
 
 
-async def test_only_the_owner_makes_links(ann: Caller, bob: Caller) -> None:
+async def test_only_the_owner_signs_links(ann: Caller, bob: Caller) -> None:
     media = await ann.store(DATA)
     refusal = await refused(signed(bob, media.media_id))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "MEDIA_NOT_FOUND")
@@ -110,7 +110,7 @@ async def test_only_the_owner_makes_links(ann: Caller, bob: Caller) -> None:
     assert (await refused(signed(reader, media.media_id))).reason == "SCOPE_MISSING"
 
 
-async def test_what_cannot_be_read_gets_no_link(ann: Caller, service: Running) -> None:
+async def test_an_unreadable_media_gets_no_link(ann: Caller, service: Running) -> None:
     media = await ann.store(DATA)
     assert (await refused(signed(ann, media.media_id, rendition="tiny"))).reason == (
         "RENDITION_NOT_FOUND"
@@ -123,7 +123,7 @@ async def test_what_cannot_be_read_gets_no_link(ann: Caller, service: Running) -
     assert (await refused(signed(ann, held.media_id))).reason == "MEDIA_QUARANTINED"
 
 
-async def test_a_link_that_is_not_good_does_not_say_why(
+async def test_an_invalid_link_does_not_reveal_why(
     ann: Caller, anybody: Anybody, service: Running
 ) -> None:
     media = await ann.store(DATA)
@@ -167,7 +167,7 @@ async def test_a_link_that_is_not_good_does_not_say_why(
     assert [name for name in refusals if refusals[name] != first] == []
 
 
-async def test_a_link_changed_in_any_place_never_reads(ann: Caller, anybody: Anybody) -> None:
+async def test_a_link_changed_at_any_position_is_refused(ann: Caller, anybody: Anybody) -> None:
     media = await ann.store(DATA)
     token = await link(ann, media.media_id)
     first = await refused(anybody.read("made.up.token"))
@@ -177,9 +177,7 @@ async def test_a_link_changed_in_any_place_never_reads(ann: Caller, anybody: Any
     assert (await anybody.read(token)).content == DATA
 
 
-async def test_a_deleted_media_that_comes_back_is_read_by_its_links(
-    ann: Caller, anybody: Anybody
-) -> None:
+async def test_links_of_a_media_work_again_after_undelete(ann: Caller, anybody: Anybody) -> None:
     media = await ann.store(DATA)
     token = await link(ann, media.media_id)
     await delete(ann, media.media_id)
@@ -198,7 +196,7 @@ async def test_a_link_is_no_access_token(ann: Caller, service: Running) -> None:
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
 
 
-async def test_an_older_key_is_good_until_it_is_taken_away(start: Start) -> None:
+async def test_an_older_key_verifies_links_until_it_is_removed(start: Start) -> None:
     before = await start(link_keys=OLD)
     ann = await before.caller("ann")
     media = await ann.store(DATA)
@@ -213,13 +211,13 @@ async def test_an_older_key_is_good_until_it_is_taken_away(start: Start) -> None
         assert (await anybody.read(renewed)).content == DATA
 
 
-async def test_a_server_that_could_sign_no_links_does_not_start(start: Start) -> None:
+async def test_a_server_without_a_signing_key_does_not_start(start: Start) -> None:
     with pytest.raises(ConfigError, match="MEDIA_LINK_KEYS"):
         await start(jwt_secret="", jwt_jwks="https://keys.example/jwks.json")
     await start(jwt_secret="", jwt_jwks="https://keys.example/jwks.json", link_keys=NEW)
 
 
-async def test_a_media_has_signed_urls_if_the_request_asks_for_them(
+async def test_a_media_has_signed_urls_when_requested(
     ann: Caller, anybody: Anybody, service: Running
 ) -> None:
     stored = await ann.store(DATA)
@@ -246,7 +244,7 @@ async def test_a_media_has_signed_urls_if_the_request_asks_for_them(
     assert not deleted.HasField("read_url_expire_time")
 
 
-async def test_a_link_may_name_a_version(ann: Caller, anybody: Anybody, service: Running) -> None:
+async def test_a_link_can_name_a_version(ann: Caller, anybody: Anybody, service: Running) -> None:
     media = await ann.store(DATA)
     token = await link(ann, media.media_id, version=1)
     assert (await anybody.read(token)).content == DATA
@@ -280,7 +278,7 @@ async def test_links_are_audited_and_never_logged(
     assert not any(piece in caplog.text for piece in token.split(".")[1:])
 
 
-async def test_a_store_without_urls_of_its_own_is_read_through_the_service(
+async def test_content_of_a_store_without_urls_is_served_by_the_service(
     ann: Caller, anybody: Anybody
 ) -> None:
     media = await ann.store(DATA)

@@ -48,7 +48,7 @@ async def outcome(call: Awaitable[Any]) -> Any:
         return refusal(error).reason
 
 
-async def test_a_stopping_server_keeps_what_came_and_says_so(
+async def test_a_stopping_server_keeps_received_bytes_and_reports_unavailable(
     database_url: str, tmp_path: Path, start: Start
 ) -> None:
     config = load(

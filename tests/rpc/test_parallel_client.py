@@ -36,7 +36,7 @@ async def store(kind: str, service: Running, *arguments: Any, **options: Any) ->
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_a_file_goes_up_in_parts(
+async def test_a_file_is_uploaded_in_parts(
     kind: str, service: Running, data: bytes, tmp_path: Path
 ) -> None:
     file = tmp_path / "video.mp4"
@@ -53,7 +53,7 @@ async def test_a_file_goes_up_in_parts(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_only_what_is_missing_is_sent(kind: str, service: Running, data: bytes) -> None:
+async def test_only_missing_parts_are_sent(kind: str, service: Running, data: bytes) -> None:
     ann = await service.caller("ann")
     upload_id = (await ann.create(size_bytes=SIZE)).upload_id
     await put(ann, upload_id, 1, data[:PART])
@@ -65,7 +65,7 @@ async def test_only_what_is_missing_is_sent(kind: str, service: Running, data: b
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_it_goes_on_behind_what_a_stream_wrote(
+async def test_parts_continue_after_the_bytes_of_a_stream(
     kind: str, service: Running, data: bytes
 ) -> None:
     ann = await service.caller("ann")
@@ -76,7 +76,7 @@ async def test_it_goes_on_behind_what_a_stream_wrote(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_it_takes_over_from_a_stream_that_still_writes(
+async def test_parts_supersede_a_stream_that_is_still_writing(
     kind: str, service: Running, data: bytes
 ) -> None:
     ann = await service.caller("ann")
@@ -88,7 +88,7 @@ async def test_it_takes_over_from_a_stream_that_still_writes(
     assert (await stream.refused()).reason in {"SUPERSEDED", "UPLOAD_NOT_ACTIVE"}
 
 
-async def test_it_goes_on_behind_what_a_stream_wrote_on_s3(
+async def test_parts_continue_after_the_bytes_of_a_stream_on_s3(
     s3_service: Running, data: bytes
 ) -> None:
     ann = await s3_service.caller("ann")
@@ -102,7 +102,7 @@ async def test_it_goes_on_behind_what_a_stream_wrote_on_s3(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_parts_of_another_size_are_gone_on_with_in_that_size(
+async def test_an_upload_with_parts_of_another_size_continues_with_that_size(
     kind: str, service: Running, data: bytes
 ) -> None:
     ann = await service.caller("ann")
@@ -118,7 +118,7 @@ async def test_parts_of_another_size_are_gone_on_with_in_that_size(
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("size", [PART, 1000], ids=["of our size", "of another size"])
-async def test_a_part_that_lies_elsewhere_is_refused_before_anything_is_sent(
+async def test_a_part_at_another_offset_is_refused_before_anything_is_sent(
     kind: str, size: int, service: Running, data: bytes
 ) -> None:
     ann = await service.caller("ann")
@@ -134,7 +134,7 @@ async def test_a_part_that_lies_elsewhere_is_refused_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_a_key_of_other_bytes_is_refused_before_anything_is_sent(
+async def test_an_idempotency_key_of_other_bytes_is_refused_before_anything_is_sent(
     kind: str, service: Running, data: bytes
 ) -> None:
     ann = await service.caller("ann")
@@ -150,7 +150,7 @@ async def test_a_key_of_other_bytes_is_refused_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_what_was_claimed_and_did_not_come_is_sent(
+async def test_claimed_parts_without_bytes_are_sent(
     kind: str, service: Running, data: bytes
 ) -> None:
     ann = await service.caller("ann")
@@ -160,9 +160,7 @@ async def test_what_was_claimed_and_did_not_come_is_sent(
     assert media.checksums.crc32c == crc32c_of(data)
 
 
-async def test_what_was_claimed_and_did_not_come_is_sent_to_s3(
-    s3_service: Running, data: bytes
-) -> None:
+async def test_claimed_parts_without_bytes_are_sent_to_s3(s3_service: Running, data: bytes) -> None:
     ann = await s3_service.caller("ann")
     upload_id = (await ann.create(size_bytes=SIZE)).upload_id
     await sign(ann, upload_id, named(2, data[PART : 2 * PART]))
@@ -172,7 +170,7 @@ async def test_what_was_claimed_and_did_not_come_is_sent_to_s3(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_a_file_that_is_not_what_was_begun_is_refused_before_anything_is_sent(
+async def test_resuming_with_a_different_file_is_refused_before_anything_is_sent(
     kind: str, service: Running, data: bytes
 ) -> None:
     ann = await service.caller("ann")
@@ -187,7 +185,7 @@ async def test_a_file_that_is_not_what_was_begun_is_refused_before_anything_is_s
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_a_stream_behind_other_bytes_makes_no_media(
+async def test_a_stream_that_continues_other_bytes_creates_no_media(
     kind: str, service: Running, data: bytes
 ) -> None:
     ann = await service.caller("ann")
@@ -213,7 +211,7 @@ async def test_a_request_id_stores_a_file_once(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_the_first_failure_ends_all(
+async def test_the_first_failed_part_stops_the_upload(
     kind: str, service: Running, data: bytes, tmp_path: Path
 ) -> None:
     file = tmp_path / "video.mp4"

@@ -44,7 +44,7 @@ async def on_gcs(start: Start, gcs: str) -> Caller:
     return await service.caller("ann")
 
 
-async def test_what_was_signed_and_is_not_here_is_listed_as_claimed(ann: Caller) -> None:
+async def test_signed_parts_without_bytes_are_listed_as_claimed(ann: Caller) -> None:
     upload_id = (await ann.create()).upload_id
     parts = [named(number, b"a" * number) for number in (1, 2, 4)]
     await sign(ann, upload_id, *parts)
@@ -101,7 +101,7 @@ async def test_rows_agree_with_the_counted_bytes_in_any_order_of_callers(
             assert len(await ann.uploaded(upload_id)) == done.committed_size_bytes
 
 
-async def test_a_part_that_is_looked_for_while_it_is_put_stays(on_gcs: Caller, gcs: str) -> None:
+async def test_a_part_that_is_listed_while_it_is_put_is_kept(on_gcs: Caller, gcs: str) -> None:
     upload_id = (await on_gcs.create()).upload_id
     over = asyncio.Event()
 
@@ -119,7 +119,7 @@ async def test_a_part_that_is_looked_for_while_it_is_put_stays(on_gcs: Caller, g
     assert await on_gcs.uploaded(upload_id) == b"".join(parts)
 
 
-async def test_completed_by_many_at_once_it_is_one_media(on_gcs: Caller, gcs: str) -> None:
+async def test_concurrent_completions_create_one_media(on_gcs: Caller, gcs: str) -> None:
     data = jpeg()
     upload_id = (await on_gcs.create()).upload_id
     await sign(on_gcs, upload_id, named(1, data))
@@ -129,7 +129,7 @@ async def test_completed_by_many_at_once_it_is_one_media(on_gcs: Caller, gcs: st
     assert done.state == Upload.FINISHED
 
 
-async def test_a_number_that_could_not_be_signed_is_as_free_as_before(on_gcs: Caller) -> None:
+async def test_a_refused_signature_does_not_claim_its_part_number(on_gcs: Caller) -> None:
     upload_id = (await on_gcs.create()).upload_id
     huge = upload_pb2.Part(part_number=1, size_bytes=64 * MIB, crc32c=1)
     assert (await refused(sign(on_gcs, upload_id, huge))).reason == "CHUNK_TOO_LARGE"
@@ -137,7 +137,7 @@ async def test_a_number_that_could_not_be_signed_is_as_free_as_before(on_gcs: Ca
     assert (await complete(on_gcs, upload_id)).state == Upload.FINISHED
 
 
-async def test_nothing_follows_a_part_that_is_too_small_for_it(on_s3: Caller) -> None:
+async def test_a_part_below_the_minimum_can_only_be_the_last(on_s3: Caller) -> None:
     data = video_bytes(6 * MIB)
     upload_id = (await on_s3.create()).upload_id
     await put(on_s3, upload_id, 1, data[: 5 * MIB])
@@ -149,7 +149,9 @@ async def test_nothing_follows_a_part_that_is_too_small_for_it(on_s3: Caller) ->
     assert await on_s3.uploaded(upload_id) == data
 
 
-async def test_an_end_that_contradicts_the_beginning_is_none(on_s3: Caller) -> None:
+async def test_a_finish_with_a_contradicting_checksum_does_not_end_the_upload(
+    on_s3: Caller,
+) -> None:
     data = video_bytes(6 * MIB)
     upload_id = (await on_s3.create(checksums={"crc32c": crc32c_of(data)})).upload_id
     wrong = Write(upload_id=upload_id, data=data[:MIB], finish=True)
@@ -177,7 +179,7 @@ async def begun(caller: Caller, service: Running, upload_id: str) -> asyncio.Tas
     return putting
 
 
-async def test_a_part_ends_with_its_upload(ann: Caller, service: Running) -> None:
+async def test_aborting_an_upload_ends_a_part_in_flight(ann: Caller, service: Running) -> None:
     upload_id = (await ann.create()).upload_id
     putting = await begun(ann, service, upload_id)
     await abort(ann, upload_id)
@@ -185,14 +187,14 @@ async def test_a_part_ends_with_its_upload(ann: Caller, service: Running) -> Non
     await asyncio.to_thread(eventually, lambda: not files(service.data_dir))
 
 
-async def test_a_part_ends_when_a_stream_goes_on(ann: Caller, service: Running) -> None:
+async def test_a_resumed_stream_ends_a_part_in_flight(ann: Caller, service: Running) -> None:
     upload_id = (await ann.create()).upload_id
     putting = await begun(ann, service, upload_id)
     await write(ann, upload_id, b"b" * 500)
     assert (await refused(putting)).reason == "SUPERSEDED"
 
 
-async def test_a_part_that_may_not_be_put_does_not_end_a_stream(ann: Caller) -> None:
+async def test_a_refused_part_does_not_end_a_stream(ann: Caller) -> None:
     upload_id = (await ann.create()).upload_id
     go_on = asyncio.Event()
 
@@ -212,7 +214,7 @@ async def test_a_part_that_may_not_be_put_does_not_end_a_stream(ann: Caller) -> 
     assert part.size_bytes == 2000
 
 
-async def test_an_upload_lasts_as_long_as_the_urls_that_lead_to_it(start: Start) -> None:
+async def test_an_upload_does_not_expire_before_its_signed_urls(start: Start) -> None:
     ann = await (await start(upload_expiry="1h")).caller("ann")
     upload_id = (await ann.create()).upload_id
     request = upload_service_pb2.SignUploadRequest(
@@ -224,7 +226,7 @@ async def test_an_upload_lasts_as_long_as_the_urls_that_lead_to_it(start: Start)
     assert upload.expire_time.seconds > signed.parts[0].expire_time.seconds
 
 
-async def test_two_servers_take_the_parts_of_one_upload(start: Start, service: Running) -> None:
+async def test_two_servers_accept_parts_of_one_upload(start: Start, service: Running) -> None:
     """In one folder, other bytes under the same numbers, all of one size: the first to be stored is
     the part, and nobody writes over it."""
     callers = [await (await start()).caller("ann"), await service.caller("ann")]
@@ -250,7 +252,7 @@ async def test_two_servers_take_the_parts_of_one_upload(start: Start, service: R
             assert crc32c_of(content[at * MIB : (at + 1) * MIB]) == part.crc32c
 
 
-async def test_parts_go_on_behind_a_stream_that_went_on_behind_parts(
+async def test_parts_continue_after_a_stream_that_followed_parts(
     ann: Caller, service: Running
 ) -> None:
     data = video_bytes(9 * MIB)
@@ -278,7 +280,7 @@ def written(folder: Path) -> int:
     return max(file.stat().st_size for file in files(folder))
 
 
-async def test_nothing_stays_of_parts_whose_upload_ends(working: Running) -> None:
+async def test_parts_of_an_ended_upload_are_removed(working: Running) -> None:
     ann = await working.caller("ann")
     upload_id = (await ann.create()).upload_id
     for number in (1, 3):
@@ -293,7 +295,7 @@ def parts_of(folder: Path) -> list[Path]:
     return list((folder / "raw/parts/blobs").glob("*/*"))
 
 
-async def test_a_put_of_a_signed_part_is_that_part(on_gcs: Caller, gcs: str) -> None:
+async def test_a_put_part_fulfills_its_signed_claim(on_gcs: Caller, gcs: str) -> None:
     """Both roads at once, whichever is first."""
     data = jpeg()
     upload_id = (await on_gcs.create()).upload_id

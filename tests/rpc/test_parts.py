@@ -36,7 +36,7 @@ def cut(data: bytes, count: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("said", [None, 0], ids=["of a known size", "of no known size"])
-async def test_parts_come_side_by_side_in_any_order(ann: Caller, said: int | None) -> None:
+async def test_parts_are_stored_concurrently_in_any_order(ann: Caller, said: int | None) -> None:
     data = video_bytes(8 * MIB + 12345)
     upload = await ann.create(size_bytes=len(data))
     assert upload.next_part_number == 1
@@ -75,7 +75,7 @@ async def test_a_declared_sha256_is_checked_by_reading_the_parts_back(working: R
         assert ended.state == state
 
 
-async def test_the_same_bytes_again_are_the_same_part(ann: Caller) -> None:
+async def test_repeating_a_part_with_the_same_bytes_succeeds(ann: Caller) -> None:
     data = video_bytes(MIB)
     upload_id = (await ann.create()).upload_id
     first = await put(ann, upload_id, 1, data)
@@ -83,7 +83,7 @@ async def test_the_same_bytes_again_are_the_same_part(ann: Caller) -> None:
     assert (await ann.get_upload(upload_id)).committed_size_bytes == len(data)
 
 
-async def test_other_bytes_under_a_taken_number_are_refused(ann: Caller) -> None:
+async def test_other_bytes_under_a_used_part_number_are_refused(ann: Caller) -> None:
     upload_id = (await ann.create()).upload_id
     await put(ann, upload_id, 2, b"a" * 1000)
     for other in (b"b" * 1000, b"a" * 999):
@@ -93,7 +93,7 @@ async def test_other_bytes_under_a_taken_number_are_refused(ann: Caller) -> None
     assert await listed(ann, upload_id) == [named(2, b"a" * 1000)]
 
 
-async def test_a_part_has_the_size_that_was_said(ann: Caller) -> None:
+async def test_a_part_must_have_its_declared_size(ann: Caller) -> None:
     data = video_bytes(3 * MIB)
     upload_id = (await ann.create()).upload_id
     for number, part in enumerate(cut(data, 3), 1):
@@ -108,9 +108,7 @@ async def test_a_part_has_the_size_that_was_said(ann: Caller) -> None:
 
 
 @pytest.mark.parametrize("more", [0, 1], ids=["of one size", "of other sizes"])
-async def test_of_many_who_put_a_number_at_once_one_decides_what_it_is(
-    ann: Caller, more: int
-) -> None:
+async def test_one_of_many_concurrent_puts_of_a_part_number_wins(ann: Caller, more: int) -> None:
     upload_id = (await ann.create()).upload_id
     rivals = [video_bytes(MIB + n * more)[:-1] + bytes([n]) for n in range(4)] * 2
 
@@ -130,7 +128,7 @@ async def test_of_many_who_put_a_number_at_once_one_decides_what_it_is(
 
 
 @pytest.mark.parametrize("number", [0, -1, 10_001])
-async def test_numbers_are_from_1_to_10000(ann: Caller, number: int) -> None:
+async def test_part_numbers_are_from_1_to_10000(ann: Caller, number: int) -> None:
     upload_id = (await ann.create()).upload_id
     refusal = await refused(put(ann, upload_id, number, b"a"))
     assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["part_number"])
@@ -157,7 +155,7 @@ async def test_completing_names_the_parts_that_are_missing(ann: Caller) -> None:
     assert await ann.uploaded(upload_id) == b"".join(parts)
 
 
-async def test_the_callers_list_must_be_what_is_here(ann: Caller) -> None:
+async def test_the_list_of_parts_must_match_the_stored_parts(ann: Caller) -> None:
     upload_id = (await ann.create()).upload_id
     first, second = jpeg(), b"more"
     await put(ann, upload_id, 1, first)
@@ -178,7 +176,7 @@ async def test_the_callers_list_must_be_what_is_here(ann: Caller) -> None:
     assert await complete(ann, upload_id) == done
 
 
-async def test_a_stream_does_not_pass_parts_that_wait_behind_a_gap(ann: Caller) -> None:
+async def test_a_stream_does_not_overtake_parts_behind_a_gap(ann: Caller) -> None:
     data = video_bytes(5000)
     upload_id = (await ann.create()).upload_id
     parts = cut(data, 5)
@@ -204,7 +202,7 @@ async def test_a_stream_does_not_pass_parts_that_wait_behind_a_gap(ann: Caller) 
     assert await ann.uploaded(upload_id) == data
 
 
-async def test_a_part_takes_the_upload_from_a_stream(ann: Caller) -> None:
+async def test_a_part_supersedes_a_stream(ann: Caller) -> None:
     upload_id = (await ann.create()).upload_id
     sent = asyncio.Event()
 
@@ -223,7 +221,7 @@ async def test_a_part_takes_the_upload_from_a_stream(ann: Caller) -> None:
     assert (await ann.get_upload(upload_id)).committed_size_bytes == 2000
 
 
-async def test_what_counts_of_a_stream_that_never_ended_is_a_part(ann: Caller) -> None:
+async def test_committed_bytes_of_an_unfinished_stream_become_a_part(ann: Caller) -> None:
     upload_id = (await ann.create()).upload_id
     data = video_bytes(3 * MIB)
     sent = asyncio.Event()
@@ -245,7 +243,7 @@ async def test_what_counts_of_a_stream_that_never_ended_is_a_part(ann: Caller) -
     assert await ann.uploaded(upload_id) == data
 
 
-async def test_a_stream_takes_the_upload_from_a_part(ann: Caller, service: Running) -> None:
+async def test_a_stream_supersedes_a_part(ann: Caller, service: Running) -> None:
     upload_id = (await ann.create()).upload_id
     go_on = asyncio.Event()
 
@@ -263,7 +261,9 @@ async def test_a_stream_takes_the_upload_from_a_part(ann: Caller, service: Runni
     assert (await ann.get_upload(upload_id)).committed_size_bytes == 500
 
 
-async def test_nothing_stays_of_a_part_whose_sender_goes(ann: Caller, service: Running) -> None:
+async def test_a_part_whose_sender_disconnects_leaves_no_bytes(
+    ann: Caller, service: Running
+) -> None:
     upload_id = (await ann.create()).upload_id
 
     async def breaking() -> AsyncIterator[Put]:
@@ -281,7 +281,7 @@ async def test_nothing_stays_of_a_part_whose_sender_goes(ann: Caller, service: R
     await put(ann, upload_id, 1, b"other")
 
 
-async def test_a_part_whose_checksum_differs_leaves_nothing(ann: Caller, service: Running) -> None:
+async def test_a_part_with_a_wrong_checksum_leaves_no_bytes(ann: Caller, service: Running) -> None:
     upload_id = (await ann.create()).upload_id
     refusal = await refused(put(ann, upload_id, 1, b"abc", ("content-digest", "crc32c=:AAAAAA==:")))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CHECKSUM_MISMATCH")
@@ -289,12 +289,12 @@ async def test_a_part_whose_checksum_differs_leaves_nothing(ann: Caller, service
     await put(ann, upload_id, 1, b"abd")
 
 
-async def test_a_part_must_have_bytes(ann: Caller) -> None:
+async def test_an_empty_part_is_refused(ann: Caller) -> None:
     upload_id = (await ann.create()).upload_id
     assert (await refused(put(ann, upload_id, 1, b""))).reason == "FILE_EMPTY"
 
 
-async def test_all_parts_together_have_no_more_than_was_declared(ann: Caller) -> None:
+async def test_parts_cannot_exceed_the_declared_size_together(ann: Caller) -> None:
     upload_id = (await ann.create(size_bytes=2500)).upload_id
     await put(ann, upload_id, 1, b"a" * 1000)
     await put(ann, upload_id, 3, b"c" * 1000)
@@ -305,7 +305,7 @@ async def test_all_parts_together_have_no_more_than_was_declared(ann: Caller) ->
     await put(ann, upload_id, 2, b"b" * 500)
 
 
-async def test_a_file_may_not_grow_too_large_by_parts(start: Start) -> None:
+async def test_parts_cannot_exceed_the_largest_file_size(start: Start) -> None:
     service = await start(max_upload_size="10k")
     ann = await service.caller("ann")
     upload = await ann.create()
@@ -315,7 +315,7 @@ async def test_a_file_may_not_grow_too_large_by_parts(start: Start) -> None:
     assert (await refused(put(ann, upload.upload_id, 2, b"b" * 11000))).reason == "CHUNK_TOO_LARGE"
 
 
-async def test_an_ended_upload_takes_no_parts(ann: Caller) -> None:
+async def test_an_ended_upload_accepts_no_parts(ann: Caller) -> None:
     data = jpeg()
     finished, aborted = [(await ann.create()).upload_id for _ in range(2)]
     await put(ann, finished, 1, data)
@@ -329,7 +329,7 @@ async def test_an_ended_upload_takes_no_parts(ann: Caller) -> None:
         )
 
 
-async def test_a_part_needs_a_place_as_a_stream_does(start: Start) -> None:
+async def test_a_part_counts_toward_the_stream_limit(start: Start) -> None:
     service = await start(max_streams="1")
     ann = await service.caller("ann")
     upload_id = (await ann.create()).upload_id
@@ -350,7 +350,7 @@ async def test_a_part_needs_a_place_as_a_stream_does(start: Start) -> None:
     await put(ann, upload_id, 2, b"b")
 
 
-async def test_parts_are_their_owners(ann: Caller, bob: Caller) -> None:
+async def test_parts_of_another_owner_do_not_exist(ann: Caller, bob: Caller) -> None:
     upload_id = (await ann.create()).upload_id
     await put(ann, upload_id, 1, b"a")
     assert (await refused(put(bob, upload_id, 2, b"b"))).reason == "UPLOAD_NOT_FOUND"
@@ -366,7 +366,7 @@ STEPS = st.lists(
 
 @FEW
 @given(STEPS)
-async def test_one_upload_takes_all_roads_one_after_the_other(
+async def test_one_upload_accepts_streams_parts_and_signed_urls_in_turn(
     ann: Caller, steps: list[tuple[str, int]]
 ) -> None:
     upload = await ann.create()

@@ -45,13 +45,13 @@ async def check_same_as_image(caller: Caller, media: media_pb2.Media, rendition:
     assert (image.blurhash, image.dominant_color) == (media.blurhash, media.dominant_color)
 
 
-async def test_a_video_has_that_of_its_poster(ann: Caller) -> None:
+async def test_a_video_has_the_placeholder_of_its_poster(ann: Caller) -> None:
     stored = await ann.store_all(counted(4, "5", "256x144"))
     media = await with_rendition(ann, stored.media_id, "poster")
     await check_same_as_image(ann, media, "poster")
 
 
-async def test_a_document_has_that_of_its_first_page(ann: Caller) -> None:
+async def test_a_document_has_the_placeholder_of_its_first_page(ann: Caller) -> None:
     stored = await ann.store(pdf(Page(square(RED, 0, 0)), Page()), "report.pdf")
     media = await with_rendition(ann, stored.media_id, "preview")
     await check_same_as_image(ann, media, "preview")

@@ -43,7 +43,7 @@ async def published(service: Running, caller: Caller) -> tuple[str, str]:
     return media.media_id, path
 
 
-async def test_a_media_is_private_until_its_owner_says_otherwise(
+async def test_a_media_is_private_until_its_owner_publishes_it(
     ann: Caller, service: Running
 ) -> None:
     stored = await ann.store(jpeg())
@@ -58,7 +58,7 @@ async def test_a_media_is_private_until_its_owner_says_otherwise(
     assert not any(p.is_file() for p in (service.data_dir / "public").rglob("*"))
 
 
-async def test_anybody_reads_a_public_rendition(ann: Caller, service: Running) -> None:
+async def test_a_public_rendition_is_read_without_a_token(ann: Caller, service: Running) -> None:
     media_id, path = await published(service, ann)
     assert await public(service, path) == SMALL
     assert await rendition(ann, media_id, "small") == SMALL
@@ -70,7 +70,7 @@ async def test_anybody_reads_a_public_rendition(ann: Caller, service: Running) -
 
 
 @pytest.mark.parametrize("how", ["private", "deleted", "quarantined"])
-async def test_what_ceases_to_be_public_is_refused_at_once(
+async def test_an_unpublished_rendition_is_refused_at_once(
     ann: Caller, service: Running, how: str
 ) -> None:
     """There is no worker here that would move it."""
@@ -88,7 +88,7 @@ async def test_what_ceases_to_be_public_is_refused_at_once(
     assert (await get(ann, media_id)).renditions[0].public_url == ""
 
 
-async def test_everybody_reads_an_original_that_is_public(ann: Caller, service: Running) -> None:
+async def test_a_public_original_is_read_without_a_token(ann: Caller, service: Running) -> None:
     data = jpeg()
     stored = await ann.store(data, "sea side.jpg")
     assert stored.public_url == ""
@@ -119,7 +119,7 @@ async def test_a_public_original_is_refused_once_its_media_is_deleted(
     assert (await refused(public(service, path))).reason == "MEDIA_NOT_FOUND"
 
 
-async def test_a_worker_moves_renditions_to_where_they_belong(start: Start) -> None:
+async def test_a_worker_moves_renditions_to_the_store_of_their_visibility(start: Start) -> None:
     working = await start(work=True)
     ann = await working.caller("ann")
     stored = await ann.store(jpeg())
@@ -134,7 +134,7 @@ async def test_a_worker_moves_renditions_to_where_they_belong(start: Start) -> N
     assert await public(working, small.public_url.partition("/v1/public/")[2]) == SMALL
 
 
-async def test_public_urls_lead_to_the_cdn_where_there_is_one(start: Start) -> None:
+async def test_public_urls_point_to_a_configured_cdn(start: Start) -> None:
     service = await start(cdn_base_url="https://cdn.example/images/")
     ann = await service.caller("ann")
     stored = await ann.store(jpeg())
@@ -145,7 +145,7 @@ async def test_public_urls_lead_to_the_cdn_where_there_is_one(start: Start) -> N
     assert (service.data_dir / "public" / key).read_bytes() == SMALL
 
 
-async def test_media_are_found_by_their_visibility(ann: Caller, service: Running) -> None:
+async def test_media_are_filtered_by_visibility(ann: Caller, service: Running) -> None:
     media_id, _ = await published(service, ann)
     await ann.store(jpeg(), "private.jpg")
     request = media_service_pb2.ListMediaRequest(filter="visibility=PUBLIC")
@@ -156,7 +156,7 @@ async def test_media_are_found_by_their_visibility(ann: Caller, service: Running
     assert (await refused(ann.call(ann.media.ListMedia, request))).reason == "INVALID_FILTER"
 
 
-async def test_visibility_changes_only_where_it_is_meant(ann: Caller) -> None:
+async def test_an_update_changes_visibility_only_when_set_or_masked(ann: Caller) -> None:
     media_id = (await ann.store(jpeg())).media_id
     # Without a mask, what is set.
     assert (await update(ann, [], media_id=media_id, visibility=Media.PUBLIC)).visibility == (
@@ -178,7 +178,7 @@ async def test_only_the_owner_changes_visibility(ann: Caller, bob: Caller) -> No
     assert (await get(ann, media_id)).visibility == Media.PRIVATE
 
 
-async def test_a_rendition_has_a_name_of_its_own_to_be_saved_under(
+async def test_a_downloaded_rendition_has_a_filename_of_its_own(
     ann: Caller, service: Running
 ) -> None:
     """A public one does not tell the owner's."""

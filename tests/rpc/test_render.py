@@ -110,7 +110,7 @@ async def test_parameters_and_operations_are_one_pipeline(
     assert renders == ["resize:width=20,negate,convert:format=PNG:quality=50"]
 
 
-async def test_the_same_in_other_words_is_made_once(
+async def test_equivalent_pipelines_share_one_render(
     cat: Caller, media_id: str, renders: list[str]
 ) -> None:
     requests: list[dict[str, Any]] = [
@@ -141,7 +141,7 @@ async def test_the_same_in_other_words_is_made_once(
         (gif(), "*/*", "GIF"),
     ],
 )
-async def test_without_a_format_the_client_gets_the_best_it_takes(
+async def test_without_a_format_the_best_accepted_format_is_chosen(
     cat: Caller, data: bytes, accept: str, expected: str
 ) -> None:
     made = await ready(cat, data, "a")
@@ -151,7 +151,7 @@ async def test_without_a_format_the_client_gets_the_best_it_takes(
     assert getattr(answer.image, "n_frames", 1) == (3 if data == gif() else 1)
 
 
-async def test_a_format_that_was_asked_for_does_not_vary(cat: Caller, media_id: str) -> None:
+async def test_a_requested_format_does_not_vary_by_accept(cat: Caller, media_id: str) -> None:
     for asked in ({"format": Operation.PNG}, {"ops": "convert:png"}):
         answer = await render(cat, media_id, BROWSER, **asked)
         assert (answer.image.format, answer.headers["vary"]) == ("PNG", "authorization")
@@ -167,7 +167,7 @@ async def test_a_negotiated_format_and_a_requested_one_share_a_render(
     assert len(renders) == 1
 
 
-async def test_an_image_too_long_for_the_accepted_formats_gets_one_that_can_hold_it(
+async def test_an_image_too_long_for_the_accepted_formats_gets_one_that_fits(
     cat: Caller, renders: list[str]
 ) -> None:
     """AVIF ends at 16384 pixels, WebP at 16383."""
@@ -189,7 +189,9 @@ async def test_an_image_too_long_for_the_accepted_formats_gets_one_that_can_hold
     )
 
 
-async def test_what_negotiation_adds_is_not_counted(cat: Caller, media_id: str) -> None:
+async def test_a_negotiated_format_does_not_count_as_an_operation(
+    cat: Caller, media_id: str
+) -> None:
     most = ",".join(["negate"] * 32)
     assert (await render(cat, media_id, BROWSER, ops=most)).image.format == "AVIF"
     assert (await refused(render(cat, media_id, ops=f"{most},negate"))).reason == (
@@ -200,7 +202,7 @@ async def test_what_negotiation_adds_is_not_counted(cat: Caller, media_id: str) 
 # HTTP.
 
 
-async def test_a_client_that_has_the_render_gets_304_and_nothing_is_rendered(
+async def test_a_matching_etag_gets_304_without_rendering(
     cat: Caller, media_id: str, renders: list[str]
 ) -> None:
     etag = (await render(cat, media_id, width=20)).headers["etag"]
@@ -220,7 +222,7 @@ async def test_a_client_that_has_the_render_gets_304_and_nothing_is_rendered(
     assert (refusal.reason, renders) == ("PRECONDITION_FAILED", [])
 
 
-async def test_a_range_of_it_is_206(cat: Caller, media_id: str) -> None:
+async def test_a_range_of_a_render_is_206(cat: Caller, media_id: str) -> None:
     whole = await render(cat, media_id, width=20, format=Operation.PNG)
     part = await render(cat, media_id, ("range", "bytes=10-19"), width=20, format=Operation.PNG)
     assert (part.status, part.content) == ("206", whole.content[10:20])
@@ -243,7 +245,7 @@ async def test_a_range_of_it_is_206(cat: Caller, media_id: str) -> None:
         ({"width": 20, "ops": "blur:-1"}, "ops[0]"),
     ],
 )
-async def test_a_pipeline_that_is_not_valid_is_refused(
+async def test_an_invalid_pipeline_is_refused(
     ann: Caller, asked: dict[str, Any], field: str
 ) -> None:
     media = await ann.store(jpeg())
@@ -255,7 +257,7 @@ async def test_a_pipeline_that_is_not_valid_is_refused(
     assert refusal.fields[0].startswith(field)
 
 
-async def test_what_is_not_inspected_yet_is_not_ready(ann: Caller) -> None:
+async def test_rendering_a_media_before_its_inspection_is_refused(ann: Caller) -> None:
     media = await ann.store(jpeg())
     refusal = await refused(render(ann, media.media_id, width=20))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "MEDIA_NOT_READY")
@@ -273,9 +275,7 @@ async def test_media_other_than_images_are_refused(ann: Caller) -> None:
     )
 
 
-async def test_of_what_could_not_be_read_when_it_came_nothing_is_made(
-    cat: Caller, renders: list[str]
-) -> None:
+async def test_rendering_a_failed_media_is_refused(cat: Caller, renders: list[str]) -> None:
     broken = await ready(cat, jpeg(400, 400)[:700])
     refusal = await refused(render(cat, broken, width=20))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MEDIA_FAILED")
@@ -296,7 +296,7 @@ async def test_only_the_owner_can_render(cat: Caller, working: Running, media_id
 # Once for all who ask.
 
 
-async def test_those_who_ask_at_the_same_time_share_one(
+async def test_concurrent_requests_share_one_render(
     cat: Caller, media_id: str, renders: list[str]
 ) -> None:
     asked = [render(cat, media_id, width=30) for _ in range(20)]
@@ -347,7 +347,7 @@ class Held:
         await eventually_async(look)
 
 
-async def test_who_goes_away_leaves_the_others_theirs_and_in_the_end_it_is_given_up(
+async def test_a_render_is_cancelled_only_when_its_last_caller_leaves(
     cat: Caller, media_id: str, held: Held
 ) -> None:
     first, second = (asyncio.create_task(render(cat, media_id, width=31)) for _ in range(2))
@@ -364,7 +364,7 @@ async def test_who_goes_away_leaves_the_others_theirs_and_in_the_end_it_is_given
     assert (held.cancelled, len(held.made)) == (1, 1)
 
 
-async def test_what_the_last_one_did_not_wait_for_is_there_for_the_next(
+async def test_a_render_that_its_last_caller_abandoned_is_kept_for_the_next(
     cat: Caller, media_id: str, held: Held, working: Running
 ) -> None:
     impatient = asyncio.create_task(render(cat, media_id, width=32))
@@ -377,7 +377,9 @@ async def test_what_the_last_one_did_not_wait_for_is_there_for_the_next(
     assert (held.cancelled, len(held.made)) == (0, 1)
 
 
-async def test_one_too_many_is_refused_and_others_have_their_turn(start: Start, held: Held) -> None:
+async def test_a_render_beyond_the_queue_is_refused_and_owners_take_turns(
+    start: Start, held: Held
+) -> None:
     """With one child there are 66 places; two originals are opened at once."""
     service = await start(work=True, render_children="1")
     cat, dan = await service.caller("cat"), await service.caller("dan")
@@ -399,7 +401,7 @@ async def test_one_too_many_is_refused_and_others_have_their_turn(start: Start, 
     assert (await render(cat, media_id, width=40)).size == (40, 30)
 
 
-async def test_what_failed_is_not_tried_again_at_once(
+async def test_a_failed_render_is_not_retried_at_once(
     cat: Caller, media_id: str, renders: list[str]
 ) -> None:
     impossible = {"width": 20, "ops": "compress:max_size_bytes=100", "format": Operation.PNG}
@@ -410,7 +412,7 @@ async def test_what_failed_is_not_tried_again_at_once(
     assert (await render(cat, media_id, width=20, format=Operation.PNG)).size == (20, 15)
 
 
-async def test_what_is_too_much_while_somebody_waits_is_for_a_job(
+async def test_a_render_too_large_for_a_request_refers_to_process_media(
     cat: Caller, media_id: str
 ) -> None:
     refusal = await refused(render(cat, media_id, ops="resize:10100x10000:fit=FILL:enlarge"))
@@ -424,7 +426,7 @@ async def test_what_is_too_much_while_somebody_waits_is_for_a_job(
 # What is kept.
 
 
-async def test_what_was_made_is_kept_also_for_the_next_server(
+async def test_a_cached_render_is_served_by_the_next_server(
     cat: Caller, working: Running, start: Start, media_id: str, renders: list[str]
 ) -> None:
     before = stored(working)
@@ -458,7 +460,7 @@ async def is_one(found: set[Path]) -> bool:
     return len(found) == 1
 
 
-async def test_a_render_of_a_purged_media_leaves_nothing(
+async def test_a_render_of_a_purged_media_is_not_stored(
     cat: Caller, working: Running, media_id: str
 ) -> None:
     before = stored(working)
@@ -476,7 +478,7 @@ async def test_a_render_of_a_purged_media_leaves_nothing(
     assert (await refused(render(cat, media_id, width=20))).reason == "MEDIA_NOT_FOUND"
 
 
-async def test_what_fails_is_not_kept(cat: Caller, media_id: str, working: Running) -> None:
+async def test_a_failed_render_is_not_cached(cat: Caller, media_id: str, working: Running) -> None:
     before = stored(working)
     refusal = await refused(render(cat, media_id, ops="compress:max_size_bytes=100"))
     assert refusal.reason == "MAX_SIZE_TOO_SMALL"
@@ -484,7 +486,7 @@ async def test_what_fails_is_not_kept(cat: Caller, media_id: str, working: Runni
     assert (await render(cat, media_id, width=20)).size == (20, 15)
 
 
-async def test_a_format_that_cannot_be_written_is_refused_before_anything_is_done(
+async def test_an_unsupported_output_format_is_refused_before_the_media_is_looked_up(
     ann: Caller, renders: list[str]
 ) -> None:
     """Whether there is such a media, and what it is, does not matter."""
@@ -522,7 +524,7 @@ async def test_a_large_render_is_served_from_the_store(
     assert (part.content, len(renders)) == (answer.content[:10], 1)
 
 
-async def test_a_render_counts_as_buffered_until_its_reader_has_it(
+async def test_a_render_counts_as_buffered_until_it_is_read(
     monkeypatch: pytest.MonkeyPatch, start: Start
 ) -> None:
     """Whoever reads slowly holds it, long after it was stored."""
@@ -566,7 +568,7 @@ async def size_of_kept(service: Running) -> int:
     return int(row[0])
 
 
-async def test_what_does_not_fit_into_memory_any_more_is_stored_first(
+async def test_a_render_beyond_the_memory_limit_is_stored_before_it_is_served(
     monkeypatch: pytest.MonkeyPatch, start: Start, renders: list[str]
 ) -> None:
     monkeypatch.setattr(cache, "MAX_BUFFERED_BYTES", 100)
@@ -605,7 +607,7 @@ async def test_a_link_opens_only_its_own_render(
     assert (own.headers["etag"], len(renders)) == (made.headers["etag"], 1)
 
 
-async def test_a_link_without_a_format_gives_the_best_that_is_taken(
+async def test_a_link_without_a_format_negotiates_the_best_accepted_one(
     cat: Caller, anybody: Anybody, media_id: str
 ) -> None:
     token = await link(cat, media_id, ops="resize:20x")
@@ -615,7 +617,7 @@ async def test_a_link_without_a_format_gives_the_best_that_is_taken(
         assert answer.headers["vary"] == "accept"
 
 
-async def test_a_link_to_a_render_ends_with_its_media_and_waits_for_it(
+async def test_a_link_to_a_render_requires_a_ready_undeleted_media(
     ann: Caller, service: Running
 ) -> None:
     """Without a worker."""
@@ -637,7 +639,9 @@ async def test_a_link_to_a_render_ends_with_its_media_and_waits_for_it(
         ({"ops": "negate", "direct": True}, "INVALID_FIELD"),
     ],
 )
-async def test_what_cannot_be_signed(ann: Caller, asked: dict[str, Any], reason: str) -> None:
+async def test_invalid_render_links_are_not_signed(
+    ann: Caller, asked: dict[str, Any], reason: str
+) -> None:
     media = await ann.store(jpeg())
     request = download_service_pb2.SignUrlRequest(media_id=media.media_id, **asked)
     assert (await refused(ann.call(ann.downloads.SignUrl, request))).reason == reason

@@ -91,7 +91,7 @@ async def outcome(call: Any) -> Any:
         return error
 
 
-async def test_a_part_of_unknown_bytes_is_replaced_until_the_upload_completes(
+async def test_a_part_without_a_checksum_is_replaceable_until_the_upload_completes(
     caller: Caller,
 ) -> None:
     upload_id = (await caller.create()).upload_id
@@ -114,7 +114,7 @@ async def test_a_part_of_unknown_bytes_is_replaced_until_the_upload_completes(
     assert await caller.uploaded(upload_id) == wanted
 
 
-async def test_a_whole_file_of_unknown_bytes_is_signed(caller: Caller) -> None:
+async def test_a_whole_file_can_be_signed_without_a_checksum(caller: Caller) -> None:
     upload_id = (await caller.create(max_size_bytes=100)).upload_id
     (signed,) = (await sign(caller, upload_id)).parts
     token = token_of(signed.url)
@@ -126,7 +126,7 @@ async def test_a_whole_file_of_unknown_bytes_is_signed(caller: Caller) -> None:
     assert await caller.uploaded(upload_id) == data
 
 
-async def test_a_url_is_bound_to_what_is_known(ann: Caller) -> None:
+async def test_a_signed_url_enforces_a_declared_size_or_checksum(ann: Caller) -> None:
     upload_id = (await ann.create()).upload_id
     sized = await link(ann, upload_id, 1, size_bytes=3)
     assert (await refused(put_signed(ann, sized, b"four"))).reason == "SIZE_EXCEEDED"
@@ -142,7 +142,7 @@ async def test_a_url_is_bound_to_what_is_known(ann: Caller) -> None:
         assert refusal.reason == "INVALID_FIELD"
 
 
-async def test_completing_compares_etags(ann: Caller) -> None:
+async def test_completing_an_upload_compares_etags(ann: Caller) -> None:
     upload_id = (await ann.create()).upload_id
     token = await link(ann, upload_id, 1)
     first = await put_signed(ann, token, content(1, 1000))
@@ -172,7 +172,7 @@ async def test_a_final_part_is_not_replaced(caller: Caller) -> None:
     assert await caller.uploaded(upload_id) == content(1) + b"one"
 
 
-async def test_the_bytes_that_were_replaced_are_removed(ann: Caller, service: Running) -> None:
+async def test_replaced_bytes_are_removed(ann: Caller, service: Running) -> None:
     upload_id = (await ann.create()).upload_id
     token = await link(ann, upload_id, 1)
     for mark in range(5):
@@ -182,7 +182,7 @@ async def test_the_bytes_that_were_replaced_are_removed(ann: Caller, service: Ru
     assert (await refused(put_signed(ann, token, b"late"))).reason == "LINK_INVALID"
 
 
-async def test_replacements_at_once_leave_the_bytes_of_one(caller: Caller) -> None:
+async def test_concurrent_replacements_leave_the_bytes_of_one(caller: Caller) -> None:
     """On S3, where storing overwrites, some of them may be refused; never all."""
     for _ in range(4):
         upload_id = (await caller.create()).upload_id
@@ -201,7 +201,7 @@ async def test_replacements_at_once_leave_the_bytes_of_one(caller: Caller) -> No
         assert done.media.checksums.crc32c == crc32c_of(stored)
 
 
-async def test_a_replacement_and_the_completion_at_once_agree(caller: Caller) -> None:
+async def test_a_concurrent_replacement_and_completion_agree(caller: Caller) -> None:
     for _ in range(6):
         upload_id = (await caller.create()).upload_id
         token = await link(caller, upload_id, 1)
@@ -222,7 +222,9 @@ async def test_a_replacement_and_the_completion_at_once_agree(caller: Caller) ->
             assert stored == content(1)
 
 
-async def test_a_stream_ends_urls_and_does_not_pass_what_they_stored(caller: Caller) -> None:
+async def test_a_stream_invalidates_signed_urls_and_does_not_overtake_their_parts(
+    caller: Caller,
+) -> None:
     upload_id = (await caller.create()).upload_id
     token = await link(caller, upload_id, 1)
     data = content(1)
@@ -239,7 +241,7 @@ async def test_a_stream_ends_urls_and_does_not_pass_what_they_stored(caller: Cal
     assert await caller.uploaded(upload_id) == content(1) + content(4)
 
 
-async def test_a_replacement_that_comes_while_a_stream_begins_is_stored_or_refused(
+async def test_a_replacement_while_a_stream_starts_is_stored_or_refused(
     ann: Caller,
 ) -> None:
     for _ in range(8):
@@ -256,7 +258,7 @@ async def test_a_replacement_that_comes_while_a_stream_begins_is_stored_or_refus
         assert stored == [named(1, acknowledged[0])]
 
 
-async def test_a_body_that_breaks_off_replaces_nothing(ann: Caller, service: Running) -> None:
+async def test_an_incomplete_body_replaces_nothing(ann: Caller, service: Running) -> None:
     upload_id = (await ann.create()).upload_id
     token = await link(ann, upload_id, 1)
     first = await put_signed(ann, token, content(1, 1000))
@@ -277,7 +279,9 @@ async def test_a_body_that_breaks_off_replaces_nothing(ann: Caller, service: Run
     assert await ann.uploaded(upload_id) == content(1, 1000)
 
 
-async def test_a_part_between_final_ones_is_counted_at_the_end(caller: Caller) -> None:
+async def test_a_replaceable_part_between_final_parts_is_committed_on_completion(
+    caller: Caller,
+) -> None:
     upload_id = (await caller.create(size_bytes=3 * SIZE)).upload_id
     token = await link(caller, upload_id, 2)
     await put(caller, upload_id, 3, content(3))

@@ -20,7 +20,7 @@ Spec = upload_pb2.UploadSpec
 Result = upload_service_pb2.BatchCreateUploadsResponse.Result
 
 
-async def test_an_upload_says_what_was_declared_and_when_it_expires(ann: Caller) -> None:
+async def test_an_upload_shows_its_declared_values_and_expiry(ann: Caller) -> None:
     upload = await ann.create(filename="a.jpg", content_type="image/jpeg", size_bytes=7)
     assert upload.state == Upload.ACTIVE
     assert upload.spec.filename == "a.jpg"
@@ -29,7 +29,7 @@ async def test_an_upload_says_what_was_declared_and_when_it_expires(ann: Caller)
     assert await ann.get_upload(upload.upload_id) == upload
 
 
-async def test_the_id_of_an_upload_is_not_the_id_of_its_media(ann: Caller) -> None:
+async def test_an_upload_and_its_media_have_different_ids(ann: Caller) -> None:
     upload = await ann.create()
     assert len({upload.upload_id, upload.media_id, ""}) == 3
     await write(ann, upload.upload_id, jpeg())
@@ -85,7 +85,7 @@ async def test_a_batch_creates_up_to_a_thousand_uploads(ann: Caller) -> None:
     assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["requests"])
 
 
-async def test_uploads_are_listed_newest_first_in_pages_that_are_the_owners(
+async def test_uploads_of_an_owner_are_listed_newest_first_in_pages(
     ann: Caller, bob: Caller
 ) -> None:
     ids = [(await ann.create()).upload_id for _ in range(5)]
@@ -122,7 +122,7 @@ async def test_a_page_token_of_another_list_is_refused(ann: Caller) -> None:
     )
 
 
-async def test_completing_twice_gives_the_media_twice(ann: Caller) -> None:
+async def test_completing_twice_returns_the_same_media(ann: Caller) -> None:
     data = jpeg()
     upload = await ann.create()
     await write(ann, upload.upload_id, data)
@@ -133,7 +133,9 @@ async def test_completing_twice_gives_the_media_twice(ann: Caller) -> None:
     assert await ann.content(upload.media_id) == data
 
 
-async def test_completing_too_early_names_what_is_missing_and_changes_nothing(ann: Caller) -> None:
+async def test_completing_too_early_names_the_missing_bytes_and_changes_nothing(
+    ann: Caller,
+) -> None:
     upload = await ann.create(size_bytes=1000)
     await write(ann, upload.upload_id, b"x" * 400)
     refusal = await refused(complete(ann, upload.upload_id))
@@ -150,7 +152,7 @@ async def test_completing_too_early_names_what_is_missing_and_changes_nothing(an
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 5])
-async def test_pieces_written_by_several_streams_are_joined(ann: Caller, pieces: int) -> None:
+async def test_bytes_of_several_streams_are_joined(ann: Caller, pieces: int) -> None:
     data = video_bytes(3 * MIB + 17)
     upload = await ann.create(size_bytes=len(data))
     step = len(data) // pieces + 1
@@ -166,7 +168,7 @@ async def test_pieces_written_by_several_streams_are_joined(ann: Caller, pieces:
     assert await ann.content(upload.media_id) == data
 
 
-async def test_a_declared_sha256_that_needs_a_read_goes_through_verifying(
+async def test_a_declared_sha256_that_must_be_read_back_passes_through_verifying(
     working: Running,
 ) -> None:
     ann = await working.caller()
@@ -181,7 +183,7 @@ async def test_a_declared_sha256_that_needs_a_read_goes_through_verifying(
     assert await ann.content(upload.media_id) == data
 
 
-async def test_a_declared_sha256_that_differs_is_found_by_the_read(working: Running) -> None:
+async def test_reading_back_detects_a_wrong_declared_sha256(working: Running) -> None:
     ann = await working.caller()
     data = video_bytes(MIB)
     upload = await ann.create(checksums={"sha256": hashlib.sha256(b"other").digest()})
@@ -195,7 +197,7 @@ async def test_a_declared_sha256_that_differs_is_found_by_the_read(working: Runn
     await nothing_left(working)
 
 
-async def test_a_sha256_nobody_declared_is_recorded_later(working: Running) -> None:
+async def test_an_undeclared_sha256_is_recorded_later(working: Running) -> None:
     ann = await working.caller()
     data = jpeg(300, 300)
     upload = await ann.create()
@@ -220,7 +222,7 @@ async def test_a_sha256_nobody_declared_is_recorded_later(working: Running) -> N
         (png()[:16] + b"\0\1\0\0" * 2 + png()[24:], "", "PIXEL_LIMIT_EXCEEDED", "413"),
     ],
 )
-async def test_bytes_that_are_not_taken_fail_the_upload_and_are_removed(
+async def test_unaccepted_bytes_fail_the_upload_and_are_removed(
     working: Running, data: bytes, declared: str, reason: str, http: str
 ) -> None:
     ann = await working.caller()
@@ -245,7 +247,7 @@ async def nothing_left(service: Running) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_type_that_is_not_taken_is_refused_before_a_byte_comes(ann: Caller) -> None:
+async def test_an_unaccepted_declared_type_is_refused_before_any_bytes(ann: Caller) -> None:
     refusal = await refused(ann.create(content_type="text/html"))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TYPE_NOT_ALLOWED")
 
@@ -275,7 +277,7 @@ async def test_a_finished_upload_cannot_be_aborted(ann: Caller) -> None:
     assert await ann.content(media.media_id) == jpeg()
 
 
-async def test_an_upload_that_rested_too_long_expires_and_loses_its_bytes(
+async def test_an_idle_upload_expires_and_loses_its_bytes(
     working: Running, database: Database
 ) -> None:
     ann = await working.caller()
@@ -288,7 +290,7 @@ async def test_an_upload_that_rested_too_long_expires_and_loses_its_bytes(
     await nothing_left(working)
 
 
-async def test_a_watch_shows_progress_and_ends_with_the_end(ann: Caller) -> None:
+async def test_a_watch_reports_progress_and_ends_with_the_upload(ann: Caller) -> None:
     data = video_bytes(MIB)
     upload = await ann.create()
     states: list[tuple[int, int]] = []

@@ -88,7 +88,7 @@ async def is_told(call: Awaitable[object]) -> None:
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
 
 
-async def test_callers_get_an_error_and_continue_when_the_store_answers_again(
+async def test_callers_get_an_error_and_resume_when_the_store_answers_again(
     harness: Harness,
 ) -> None:
     ann, network = harness.ann, harness.network
@@ -125,7 +125,7 @@ async def test_callers_get_an_error_and_continue_when_the_store_answers_again(
     assert await ann.content(stored.media_id) == jpeg(32, 32)
 
 
-async def test_an_inspection_is_put_off_until_it_speaks_again(harness: Harness) -> None:
+async def test_an_inspection_is_delayed_until_the_store_answers_again(harness: Harness) -> None:
     harness.network.fault = lambda request, body: "silent" if request.method == "GET" else None
     stored = await harness.ann.store(jpeg())
     async with asyncio.timeout(30), harness.service.database() as db:

@@ -174,7 +174,7 @@ async def until_blocked(service: Running, task: asyncio.Task[Any]) -> None:
 # The job, and who does it
 
 
-async def test_nothing_is_begun_of_a_job_that_was_cancelled(ann: Caller, hands: Hands) -> None:
+async def test_a_cancelled_job_starts_no_stream(ann: Caller, hands: Hands) -> None:
     _, job_id = await ordered(ann)
     claim = await hands.claim(job_id)
     await cancel(ann, job_id)
@@ -183,7 +183,7 @@ async def test_nothing_is_begun_of_a_job_that_was_cancelled(ann: Caller, hands: 
     assert await hands.parts(job_id) == []
 
 
-async def test_who_lost_the_job_does_not_end_the_parts_of_who_has_it(
+async def test_a_worker_that_lost_a_job_does_not_end_its_parts(
     ann: Caller, hands: Hands, service: Running
 ) -> None:
     _, job_id = await ordered(ann)
@@ -195,7 +195,7 @@ async def test_who_lost_the_job_does_not_end_the_parts_of_who_has_it(
     assert await hands.states(job_id) == {JobState.QUEUED}
 
 
-async def test_parts_end_with_a_job_that_has_nothing_left_to_do(
+async def test_leftover_parts_are_cancelled_when_their_job_has_no_work_left(
     ann: Caller, hands: Hands, service: Running
 ) -> None:
     media_id, first_id = await ordered(ann)
@@ -212,7 +212,7 @@ async def test_parts_end_with_a_job_that_has_nothing_left_to_do(
 
 
 @pytest.mark.parametrize("state", [DEAD, DUE])
-async def test_who_does_the_job_takes_over_a_part_though_no_slot_is_free(
+async def test_the_worker_of_a_job_takes_over_a_part_without_a_free_slot(
     ann: Caller, hands: Hands, service: Running, state: str
 ) -> None:
     _, job_id = await ordered(ann)
@@ -228,7 +228,7 @@ async def test_who_does_the_job_takes_over_a_part_though_no_slot_is_free(
     assert await wrong(service) == []
 
 
-async def test_a_worker_that_is_stopped_puts_the_job_and_its_part_back(
+async def test_a_stopping_worker_requeues_its_job_and_part(
     ann: Caller, hands: Hands, service: Running
 ) -> None:
     _, job_id = await ordered(ann)
@@ -252,7 +252,7 @@ async def test_a_worker_that_is_stopped_puts_the_job_and_its_part_back(
     assert await wrong(service) == []
 
 
-async def test_a_job_fails_with_a_part_that_was_tried_too_often_and_can_be_done_again(
+async def test_a_job_whose_part_runs_out_of_attempts_fails_and_can_be_retried(
     ann: Caller, hands: Hands, service: Running
 ) -> None:
     _, job_id = await ordered(ann)
@@ -272,7 +272,7 @@ async def test_a_job_fails_with_a_part_that_was_tried_too_often_and_can_be_done_
     assert await wrong(service) == []
 
 
-async def test_a_part_that_ends_after_its_job_was_cancelled_adds_nothing(
+async def test_a_part_that_ends_after_its_job_was_cancelled_adds_no_segments(
     ann: Caller, hands: Hands, service: Running
 ) -> None:
     _, job_id = await ordered(ann)
@@ -295,7 +295,7 @@ async def segments_of(hands: Hands, stream: Stream) -> int:
     return rows.rowcount
 
 
-async def test_a_stream_that_is_begun_again_is_not_swept_away(
+async def test_a_restarted_stream_is_not_removed_as_abandoned(
     ann: Caller, hands: Hands, service: Running
 ) -> None:
     _, job_id = await ordered(ann)
@@ -316,7 +316,7 @@ async def test_a_stream_that_is_begun_again_is_not_swept_away(
 # The media, and its other streams
 
 
-async def test_a_purge_takes_a_segment_with_it_that_is_just_being_added(
+async def test_a_purge_removes_a_segment_that_is_being_added(
     ann: Caller, hands: Hands, service: Running
 ) -> None:
     media_id, job_id = await ordered(ann)
@@ -332,7 +332,7 @@ async def test_a_purge_takes_a_segment_with_it_that_is_just_being_added(
     assert "a blob whose references are counted wrong" not in await wrong(service)
 
 
-async def test_a_segment_of_a_media_that_is_just_being_purged_is_not_added(
+async def test_a_segment_is_not_added_while_its_media_is_being_purged(
     ann: Caller, hands: Hands, service: Running
 ) -> None:
     media_id, job_id = await ordered(ann)
@@ -348,7 +348,7 @@ async def test_a_segment_of_a_media_that_is_just_being_purged_is_not_added(
     assert "a blob whose references are counted wrong" not in await wrong(service)
 
 
-async def test_what_is_there_first_does_not_say_what_a_size_takes(
+async def test_the_first_segments_do_not_determine_the_advertised_bandwidth(
     ann: Caller, hands: Hands
 ) -> None:
     media_id, job_id = await ordered(ann)
@@ -364,7 +364,9 @@ async def test_what_is_there_first_does_not_say_what_a_size_takes(
     assert {int(found) for found in re.findall(r"[:,]BANDWIDTH=(\d+)", master)} == promised
 
 
-async def test_a_purge_ends_the_stream_that_is_being_made(start: Start, database: Database) -> None:
+async def test_a_purge_stops_a_stream_that_is_being_encoded(
+    start: Start, database: Database
+) -> None:
     service = await start(work=True)
     ann = await service.caller()
     media = await ann.store_all(made(["testsrc2=s=640x360:r=30:d=100", "sine=d=100"]))
@@ -387,7 +389,7 @@ async def test_a_purge_ends_the_stream_that_is_being_made(start: Start, database
     assert await wrong(service) == []
 
 
-async def test_a_deleted_stream_does_not_take_the_next_one_with_it(
+async def test_deleting_a_stream_does_not_remove_its_successor(
     ann: Caller, hands: Hands, service: Running
 ) -> None:
     media_id, job_id = await ordered(ann)
@@ -404,7 +406,7 @@ async def test_a_deleted_stream_does_not_take_the_next_one_with_it(
     assert await wrong(service) == []
 
 
-async def test_of_two_streams_made_at_the_same_time_one_stays(start: Start) -> None:
+async def test_one_of_two_concurrent_streams_remains(start: Start) -> None:
     service = await start(work=True, worker_slots="2")
     ann = await service.caller()
     media_id, job_id = await ordered(ann)

@@ -91,7 +91,7 @@ async def streamed(caller: Caller, data: bytes, ops: str = OPS) -> tuple[str, Jo
     return media.media_id, job
 
 
-async def test_a_video_is_streamed_in_every_size_up_to_its_own(
+async def test_a_stream_has_every_rung_up_to_the_size_of_its_video(
     streaming: Running, tmp_path: Path
 ) -> None:
     ann = await streaming.caller()
@@ -120,7 +120,7 @@ async def test_a_video_is_streamed_in_every_size_up_to_its_own(
     assert frames.count("#EXT-X-BYTERANGE") == len(played.durations)
 
 
-async def test_chunks_are_joined_without_an_extra_or_missing_frame(
+async def test_joined_chunks_have_no_extra_or_missing_frame(
     streaming: Running, tmp_path: Path
 ) -> None:
     ann = await streaming.caller()
@@ -170,7 +170,9 @@ async def test_a_stream_plays_before_it_is_complete(streaming: Running, tmp_path
     assert 'type="static"' in await text(ann, media.media_id, "manifest.mpd")
 
 
-async def test_a_cut_video_is_streamed_from_its_cut_on(streaming: Running, tmp_path: Path) -> None:
+async def test_a_stream_of_a_clipped_video_starts_at_the_clip(
+    streaming: Running, tmp_path: Path
+) -> None:
     ann = await streaming.caller()
     media_id, job = await streamed(
         ann, counted(12, "10", "256x144"), f"clip:3.5:8,mute,speed:0.5,{OPS}"
@@ -214,9 +216,7 @@ async def test_every_audio_and_subtitle_track_is_listed(streaming: Running, tmp_
     assert re.findall(r'contentType="(\w+)"', manifest) == ["video", "audio", "audio", "text"]
 
 
-async def test_a_second_stream_takes_the_place_of_the_first(
-    streaming: Running, database: Database
-) -> None:
+async def test_a_second_stream_replaces_the_first(streaming: Running, database: Database) -> None:
     ann = await streaming.caller()
     media_id, _ = await streamed(ann, counted(4, "5", "426x240"))
     before = await playlists(ann, media_id)
@@ -239,7 +239,7 @@ async def test_a_second_stream_takes_the_place_of_the_first(
     assert (await refused(text(ann, media_id, before[0]))).reason == "RENDITION_NOT_FOUND"
 
 
-async def test_a_deleted_stream_is_gone_with_its_bytes(streaming: Running) -> None:
+async def test_deleting_a_stream_removes_its_bytes(streaming: Running) -> None:
     ann = await streaming.caller()
     media_id, _ = await streamed(ann, counted(4, "5", "256x144"))
     request = media_service_pb2.DeleteRenditionRequest(media_id=media_id, rendition="stream")
@@ -250,7 +250,7 @@ async def test_a_deleted_stream_is_gone_with_its_bytes(streaming: Running) -> No
         assert await rows.fetchone() == (0,)
 
 
-async def test_what_is_no_part_of_a_stream_is_not_found(streaming: Running) -> None:
+async def test_a_path_outside_a_stream_is_not_found(streaming: Running) -> None:
     ann, bob = await streaming.caller("ann"), await streaming.caller("bob")
     media_id, _ = await streamed(ann, counted(4, "5", "256x144"))
     (playlist,) = await playlists(ann, media_id)
@@ -268,7 +268,7 @@ async def test_what_is_no_part_of_a_stream_is_not_found(streaming: Running) -> N
     assert (await refused(read(ann, media_id, ""))).reason == "INVALID_FIELD"
 
 
-async def test_a_link_plays_all_of_a_stream_and_nothing_else(streaming: Running) -> None:
+async def test_a_link_opens_every_file_of_a_stream_and_nothing_else(streaming: Running) -> None:
     ann = await streaming.caller()
     media_id, _ = await streamed(ann, counted(4, "5", "256x144"))
     request = download_service_pb2.SignUrlRequest(
@@ -289,7 +289,7 @@ async def test_a_link_plays_all_of_a_stream_and_nothing_else(streaming: Running)
     assert (await refused(signed(segment))).reason == "LINK_INVALID"
 
 
-async def test_who_may_see_a_stream_may_see_its_storyboard_and_no_other_rendition(
+async def test_a_stream_link_opens_its_storyboard_and_no_other_rendition(
     streaming: Running,
 ) -> None:
     ann = await streaming.caller()
@@ -314,7 +314,7 @@ async def test_who_may_see_a_stream_may_see_its_storyboard_and_no_other_renditio
             assert (await refused(get(other))).reason in {"RENDITION_NOT_FOUND", "LINK_INVALID"}
 
 
-async def test_there_is_no_link_to_a_stream_that_is_none(streaming: Running) -> None:
+async def test_signing_a_link_to_a_missing_stream_is_refused(streaming: Running) -> None:
     ann = await streaming.caller()
     media = await ann.store_all(counted(4, "5", "256x144"))
     request = download_service_pb2.SignUrlRequest(media_id=media.media_id, rendition="stream")
@@ -323,7 +323,7 @@ async def test_there_is_no_link_to_a_stream_that_is_none(streaming: Running) -> 
     assert refusal.reason == "RENDITION_NOT_FOUND"
 
 
-async def test_cancelling_kills_the_encoders_at_once_and_leaves_nothing(
+async def test_cancelling_a_stream_kills_its_encoders_and_leaves_no_files(
     streaming: Running,
     database: Database,
     tmp_path_factory: pytest.TempPathFactory,
@@ -354,7 +354,7 @@ async def test_cancelling_kills_the_encoders_at_once_and_leaves_nothing(
     assert (await cancel(ann, job.job_id)).state == Job.CANCELLED
 
 
-async def test_a_partly_broken_video_fails_with_a_reason(streaming: Running) -> None:
+async def test_streaming_a_partly_broken_video_fails_with_a_reason(streaming: Running) -> None:
     ann = await streaming.caller()
     data = bytearray(counted(101, "5", "256x144"))
     for place in range(len(data) // 2, len(data) - 1000, 7):
@@ -367,7 +367,7 @@ async def test_a_partly_broken_video_fails_with_a_reason(streaming: Running) -> 
         assert (await text(ann, media_id, playlist)).count("#EXTINF") == 51
 
 
-async def test_a_stream_has_no_other_name_and_nothing_else_has_its(streaming: Running) -> None:
+async def test_the_rendition_name_stream_is_reserved_for_streams(streaming: Running) -> None:
     ann = await streaming.caller()
     media = await ann.store_all(counted(4, "5", "256x144"))
     for ops, name in (("stream", "mine"), ("frame", "stream")):
@@ -375,7 +375,7 @@ async def test_a_stream_has_no_other_name_and_nothing_else_has_its(streaming: Ru
         assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["rendition_name"])
 
 
-async def test_audio_alone_is_not_streamed(streaming: Running) -> None:
+async def test_a_media_without_video_is_not_streamed(streaming: Running) -> None:
     ann = await streaming.caller()
     data = made(["sine=d=3"])
     _, job = await streamed(ann, data)
@@ -401,7 +401,7 @@ async def test_presets_run_for_new_videos(start: Start) -> None:
     assert refusal.reason == "INVALID_FIELD"
 
 
-async def test_who_asks_for_a_stream_at_once_gets_that_and_not_the_preset(start: Start) -> None:
+async def test_an_explicit_stream_request_takes_precedence_over_the_preset(start: Start) -> None:
     ann = await (await start(**SIZES)).caller()
     media = await ann.store_all(counted(4, "5", "256x144"))
     job = await process(ann, media.media_id, "clip:0:2,stream:min_height=144")
@@ -422,7 +422,7 @@ async def test_who_asks_for_a_stream_at_once_gets_that_and_not_the_preset(start:
     )
 
 
-async def test_anybody_plays_a_public_stream_and_nobody_once_it_is_private(
+async def test_a_public_stream_plays_without_a_token_until_it_is_private(
     streaming: Running,
 ) -> None:
     ann = await streaming.caller()
@@ -455,7 +455,7 @@ async def shades(
     return [luma for _, luma in shown], [time for time, _ in shown]
 
 
-async def test_long_frames_are_shown_to_their_end(streaming: Running, tmp_path: Path) -> None:
+async def test_a_long_frame_keeps_its_full_duration(streaming: Running, tmp_path: Path) -> None:
     """Slides of eight seconds, each one frame, over seams of chunks."""
     video, slides = tmp_path / "video.mp4", tmp_path / "slides.mp4"
     video.write_bytes(counted(13, "1", "256x144"))
@@ -480,7 +480,7 @@ async def test_long_frames_are_shown_to_their_end(streaming: Running, tmp_path: 
         assert seen[second] == pytest.approx(shade(second // 8), abs=2), second
 
 
-async def test_a_video_whose_frames_end_before_its_audio_is_streamed(
+async def test_a_video_whose_audio_outlasts_its_frames_is_streamed(
     streaming: Running, tmp_path: Path
 ) -> None:
     video, whole = tmp_path / "video.mp4", tmp_path / "whole.mp4"
@@ -493,7 +493,7 @@ async def test_a_video_whose_frames_end_before_its_audio_is_streamed(
     assert set(lumas[100:]) <= {lumas[99] - 1, lumas[99], lumas[99] + 1}
 
 
-async def test_audio_that_begins_later_stays_later_in_a_transport_stream(
+async def test_audio_of_a_transport_stream_keeps_its_start_offset(
     streaming: Running, tmp_path: Path
 ) -> None:
     video, late = tmp_path / "video.mp4", tmp_path / "late.ts"
@@ -516,7 +516,9 @@ async def test_audio_that_begins_later_stays_later_in_a_transport_stream(
     assert loud[0] == pytest.approx(2, abs=0.06)
 
 
-async def test_a_header_that_claims_days_is_refused(streaming: Running, tmp_path: Path) -> None:
+async def test_a_video_whose_header_claims_days_is_refused(
+    streaming: Running, tmp_path: Path
+) -> None:
     video = tmp_path / "video.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=s=256x144:r=5:d=3", "-c:v", "libx264", str(video))
     data = bytearray(video.read_bytes())

@@ -113,7 +113,7 @@ async def test_an_upload_that_was_taken_over_twice_has_the_right_sha256(
     assert await bucket.left() == []
 
 
-async def test_callers_put_parts_where_a_stream_broke_off(on_s3: Caller, bucket: Bucket) -> None:
+async def test_parts_continue_where_a_stream_broke_off(on_s3: Caller, bucket: Bucket) -> None:
     data = video_bytes(PART + 3 * LEAST + 1000)
     upload_id = (await on_s3.create(size_bytes=len(data))).upload_id
     stream = Held(on_s3, upload_id, 0, data[: PART + MIB])
@@ -130,7 +130,7 @@ async def test_callers_put_parts_where_a_stream_broke_off(on_s3: Caller, bucket:
     assert await bucket.left() == []
 
 
-async def test_the_number_of_a_part_that_never_came_is_used_again(
+async def test_a_stream_reuses_the_number_of_a_signed_part_that_never_arrived(
     on_s3: Caller, bucket: Bucket
 ) -> None:
     data = video_bytes(2 * LEAST + 1000)
@@ -148,7 +148,7 @@ async def test_the_number_of_a_part_that_never_came_is_used_again(
     assert await bucket.left() == []
 
 
-async def test_what_a_dead_stream_sent_is_not_taken_for_a_part_of_the_same_bytes(
+async def test_bytes_of_a_dead_stream_are_not_mistaken_for_an_identical_part(
     on_s3: Caller, bucket: Bucket
 ) -> None:
     data = video_bytes(2 * PART)
@@ -167,7 +167,7 @@ async def test_what_a_dead_stream_sent_is_not_taken_for_a_part_of_the_same_bytes
     assert (await stream.refused()).reason in {"SUPERSEDED", "UPLOAD_NOT_ACTIVE"}
 
 
-async def test_an_upload_that_is_given_up_leaves_no_session_open(
+async def test_an_aborted_upload_leaves_no_multipart_upload_open(
     on_s3: Caller, bucket: Bucket
 ) -> None:
     data = video_bytes(PART + MIB)
@@ -186,7 +186,7 @@ async def test_an_upload_that_is_given_up_leaves_no_session_open(
 
 
 @pytest.mark.parametrize("way", ["stream", "sign"])
-async def test_who_leaves_while_a_session_is_begun_leaves_none_that_nobody_knows(
+async def test_leaving_while_a_multipart_upload_is_created_leaves_no_orphan(
     start: Start, s3_url: str, way: str
 ) -> None:
     data, endpoint = video_bytes(PART + MIB), parse_qs(urlsplit(s3_url).query)["endpoint"][0]
@@ -230,7 +230,7 @@ async def test_who_leaves_while_a_session_is_begun_leaves_none_that_nobody_knows
 @pytest.mark.parametrize(
     ("session", "reason"), [("another", "SUPERSEDED"), ("", "STORAGE_UNAVAILABLE")]
 )
-async def test_a_stream_whose_session_is_gone_learns_why(
+async def test_a_stream_whose_multipart_upload_is_gone_gets_the_reason(
     on_s3: Caller, bucket: Bucket, session: str, reason: str
 ) -> None:
     upload_id = (await on_s3.create()).upload_id

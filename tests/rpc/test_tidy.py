@@ -19,7 +19,7 @@ async def gone(*paths: Path) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_worker_removes_abandoned_parts_and_temporary_files_and_no_others(
+async def test_a_worker_removes_only_abandoned_parts_and_temporary_files(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scratch = tmp_path / "tmp"

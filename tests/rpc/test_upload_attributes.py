@@ -121,7 +121,7 @@ async def in_one_request(caller: Caller) -> Media:
 @pytest.mark.parametrize(
     "store", [in_one_message, in_several_messages, over_a_session, in_a_batch, in_one_request]
 )
-async def test_a_media_has_what_its_upload_states(ann: Caller, store: Any) -> None:
+async def test_a_media_has_the_attributes_of_its_upload(ann: Caller, store: Any) -> None:
     stored = await store(ann)
     check(stored)
     request = upload_service_pb2.ListUploadsRequest()
@@ -129,7 +129,7 @@ async def test_a_media_has_what_its_upload_states(ann: Caller, store: Any) -> No
     check(upload.media)
 
 
-async def test_an_upload_shows_what_it_states_with_defaults(ann: Caller) -> None:
+async def test_an_upload_shows_its_attributes_and_defaults(ann: Caller) -> None:
     upload = await create(ann, STATED)
     assert upload.spec == STATED
     assert (upload.owner, upload.project_id) == (ANN, "holiday-2026")
@@ -157,7 +157,7 @@ async def test_a_key_with_other_attributes_is_a_conflict(ann: Caller) -> None:
             assert (await refused(repeat)).reason == "IDEMPOTENCY_CONFLICT", change
 
 
-async def test_nobody_uploads_for_another_owner(ann: Caller) -> None:
+async def test_uploading_for_another_owner_is_refused(ann: Caller) -> None:
     spec = Spec(owner=BOB)
     message = Write(spec=spec, data=DATA, finish=True)
     streamed = [Write(spec=spec, data=DATA), Write(offset=len(DATA), finish=True)]
@@ -179,7 +179,7 @@ async def test_nobody_uploads_for_another_owner(ann: Caller) -> None:
     assert [result.WhichOneof("result") for result in results] == ["error", "upload"]
 
 
-async def test_media_cannot_be_replaced_yet_and_nothing_about_them_is_revealed(
+async def test_replacing_a_media_is_refused_without_revealing_whether_it_exists(
     ann: Caller, bob: Caller
 ) -> None:
     foreign = await bob.store(DATA)
@@ -222,7 +222,9 @@ async def test_media_cannot_be_replaced_yet_and_nothing_about_them_is_revealed(
         ({"max_size_bytes": 1, "size_bytes": 2}, ""),
     ],
 )
-async def test_attributes_have_rules(ann: Caller, stated: dict[str, Any], field: str) -> None:
+async def test_invalid_attributes_are_refused(
+    ann: Caller, stated: dict[str, Any], field: str
+) -> None:
     spec = Spec(**stated)
     for call in (
         create(ann, spec),
@@ -258,7 +260,7 @@ async def test_bytes_beyond_the_largest_size_are_refused(ann: Caller) -> None:
     assert (await ann.get_upload(session)).spec.max_size_bytes == limit
 
 
-async def test_parts_together_stay_below_the_largest_size(ann: Caller) -> None:
+async def test_parts_cannot_exceed_the_largest_size_together(ann: Caller) -> None:
     upload_id = (await create(ann, Spec(max_size_bytes=len(DATA) + 9))).upload_id
     await put(ann, upload_id, DATA)
     refusal = await refused(
@@ -308,7 +310,7 @@ async def test_uploads_are_listed_by_project_and_owner(ann: Caller, bob: Caller)
 
 
 @pytest.mark.parametrize("parallel", [1, 2])
-async def test_the_client_states_attributes(ann: Caller, parallel: int) -> None:
+async def test_the_client_sends_attributes(ann: Caller, parallel: int) -> None:
     async with AsyncClient(ann.address, token=ann.token) as client:
         media = await client.upload(
             DATA,

@@ -29,7 +29,7 @@ async def read(call: AsyncIterable[object]) -> None:
         pass
 
 
-async def test_reads_from_the_start_are_counted_once_the_server_stops(service: Running) -> None:
+async def test_reads_are_recorded_when_the_server_stops(service: Running) -> None:
     ann = await service.caller()
     stored = await ann.store(jpeg())
     media_id = stored.media_id
@@ -70,7 +70,7 @@ async def test_reads_from_the_start_are_counted_once_the_server_stops(service: R
     assert (after.etag, after.update_time) == (before.etag, before.update_time)
 
 
-async def test_counts_are_written_while_the_server_runs(service: Running) -> None:
+async def test_reads_are_recorded_while_the_server_runs(service: Running) -> None:
     ann = await service.caller()
     media_id = (await ann.store(jpeg())).media_id
     async with (
@@ -86,7 +86,7 @@ async def test_counts_are_written_while_the_server_runs(service: Running) -> Non
             await eventually_async(counted)
 
 
-async def test_a_media_that_is_locked_is_counted_later(service: Running) -> None:
+async def test_reads_of_a_locked_media_are_recorded_later(service: Running) -> None:
     ann = await service.caller()
     locked, free = (await ann.store(jpeg())).media_id, (await ann.store(jpeg())).media_id
     async with (

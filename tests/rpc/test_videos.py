@@ -38,7 +38,9 @@ async def working(start: Start) -> Running:
     return await start(work=True, video_presets="-")
 
 
-async def test_a_video_is_transcoded_and_gives_a_frame(working: Running, video: bytes) -> None:
+async def test_a_video_is_transcoded_and_a_frame_is_extracted(
+    working: Running, video: bytes
+) -> None:
     ann = await working.caller()
     media = await ann.store(video, "video.mp4")
     job = await ended(ann, (await process(ann, media.media_id, "clip:0:1,mute")).job_id)
@@ -49,7 +51,7 @@ async def test_a_video_is_transcoded_and_gives_a_frame(working: Running, video: 
     assert (job.rendition.width, job.rendition.height) == (80, 60)
 
 
-async def test_a_storyboard_has_its_times_beside_it(working: Running, video: bytes) -> None:
+async def test_a_storyboard_has_a_vtt_rendition_beside_it(working: Running, video: bytes) -> None:
     ann = await working.caller()
     media = await ann.store(video, "video.mp4")
     job = await process(ann, media.media_id, "storyboard:1", rendition_name="board")
@@ -62,7 +64,7 @@ async def test_a_storyboard_has_its_times_beside_it(working: Running, video: byt
     assert "\n../board/content#xywh=0,0,160,120\n" in text
 
 
-async def test_a_storyboard_leaves_room_in_its_name(ann: Caller, video: bytes) -> None:
+async def test_the_name_of_a_storyboard_leaves_room_for_a_suffix(ann: Caller, video: bytes) -> None:
     media = await ann.store(video, "video.mp4")
     refusal = await refused(process(ann, media.media_id, "storyboard", rendition_name="a" * 61))
     assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["rendition_name"])
@@ -70,7 +72,7 @@ async def test_a_storyboard_leaves_room_in_its_name(ann: Caller, video: bytes) -
     await process(ann, media.media_id, "frames", rendition_name="a" * 64)
 
 
-async def test_operations_of_other_kinds_are_refused(working: Running, video: bytes) -> None:
+async def test_operations_for_other_media_kinds_are_refused(working: Running, video: bytes) -> None:
     ann = await working.caller()
     media = await ann.store(video, "video.mp4")
     for ops in ("page:1", "resize:10x", "storyboard,resize:10x", "clip:0:1,frame,mute"):
@@ -78,7 +80,7 @@ async def test_operations_of_other_kinds_are_refused(working: Running, video: by
         assert refusal.reason == "OPERATION_NOT_APPLICABLE", ops
 
 
-async def test_a_video_of_noise_fails_with_a_reason_and_others_are_still_made(
+async def test_a_job_on_a_video_of_noise_fails_and_later_jobs_succeed(
     working: Running, video: bytes
 ) -> None:
     """Its header and its index are whole, and what lies between is noise."""
@@ -111,7 +113,7 @@ def scratch() -> set[Path]:
     return {path for path in found if not path.name.startswith("media-child-")}
 
 
-async def test_cancelling_a_transcode_kills_its_encoder_and_leaves_nothing(
+async def test_cancelling_a_transcode_kills_its_encoder_and_leaves_no_files(
     start: Start, long_video: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "tmp").mkdir()

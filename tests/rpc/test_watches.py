@@ -113,7 +113,7 @@ async def queued(ann: Caller) -> Job:
 # Events
 
 
-async def test_events_show_a_job_until_it_ends(working: Running) -> None:
+async def test_job_events_are_sent_until_the_job_ends(working: Running) -> None:
     ann = await working.caller()
     media = await ann.store(jpeg(width=64, height=48))
     job = await process(ann, media.media_id, "resize:5000x5000:fit=fill:enlarge=true,blur:20")
@@ -132,7 +132,7 @@ async def test_events_show_a_job_until_it_ends(working: Running) -> None:
     assert message == await get(ann, job.job_id)
 
 
-async def test_events_show_an_upload_until_it_ends(ann: Caller) -> None:
+async def test_upload_events_are_sent_until_the_upload_ends(ann: Caller) -> None:
     upload = await ann.create()
     call = upload_events(ann, upload.upload_id)
     events = blocks(call)
@@ -165,7 +165,7 @@ async def test_a_client_that_reconnects_gets_no_event_twice(
     assert [event.id for event in unknown] == ["end"]
 
 
-async def test_after_the_last_event_every_caller_gets_204(
+async def test_a_watch_after_the_last_event_gets_204(
     ann: Caller, service: Running, queued: Job
 ) -> None:
     await cancel(ann, queued.job_id)
@@ -179,7 +179,7 @@ async def test_after_the_last_event_every_caller_gets_204(
         assert dict(await used.initial_metadata())["x-http-status"] == "204"
 
 
-async def test_comments_keep_a_quiet_stream_alive(
+async def test_comments_keep_an_idle_event_stream_alive(
     ann: Caller, queued: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("media_service.db.state_watch.HEARTBEAT_SECONDS", 0.05)
@@ -191,7 +191,7 @@ async def test_comments_keep_a_quiet_stream_alive(
     call.cancel()
 
 
-async def test_errors_before_the_first_event_have_their_own_status(
+async def test_errors_before_the_first_event_are_http_errors(
     ann: Caller, bob: Caller, service: Running, queued: Job
 ) -> None:
     for caller, job_id, code, wrong in (
@@ -215,7 +215,7 @@ async def limited(start: Start, monkeypatch: pytest.MonkeyPatch) -> Running:
     return await start()
 
 
-async def test_a_caller_has_so_many_watches_at_a_time(limited: Running) -> None:
+async def test_the_number_of_watches_of_a_caller_is_limited(limited: Running) -> None:
     ann, bob = await limited.caller("ann"), await limited.caller("bob")
     job = await process(ann, (await ann.store(jpeg())).media_id, "negate")
     upload = await ann.create()
@@ -251,7 +251,7 @@ async def test_a_caller_has_so_many_watches_at_a_time(limited: Running) -> None:
                 await asyncio.sleep(0.05)
 
 
-async def test_a_watch_lasts_so_long_and_no_longer(
+async def test_the_duration_of_a_watch_is_limited(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("media_service.rpc.server.WATCH_LIFE", timedelta(seconds=0.3))
@@ -268,7 +268,7 @@ async def test_a_watch_lasts_so_long_and_no_longer(
 # Tickets
 
 
-async def test_a_ticket_opens_one_stream(ann: Caller, queued: Job) -> None:
+async def test_a_ticket_opens_one_event_stream(ann: Caller, queued: Job) -> None:
     ticket = await job_ticket(ann, queued.job_id.upper())
     call = job_events(ann, queued.job_id, ticket=ticket)
     assert (await anext(blocks(call))).data["jobId"] == queued.job_id
@@ -278,7 +278,7 @@ async def test_a_ticket_opens_one_stream(ann: Caller, queued: Job) -> None:
     call.cancel()
 
 
-async def test_a_ticket_of_an_upload_opens_its_stream(ann: Caller) -> None:
+async def test_an_upload_ticket_opens_the_event_stream_of_the_upload(ann: Caller) -> None:
     upload = await ann.create()
     ticket = await upload_ticket(ann, upload.upload_id)
     call = upload_events(ann, upload.upload_id, ticket=ticket)
@@ -286,7 +286,9 @@ async def test_a_ticket_of_an_upload_opens_its_stream(ann: Caller) -> None:
     call.cancel()
 
 
-async def test_of_many_who_redeem_a_ticket_one_succeeds(ann: Caller, queued: Job) -> None:
+async def test_only_one_concurrent_redemption_of_a_ticket_succeeds(
+    ann: Caller, queued: Job
+) -> None:
     ticket = await job_ticket(ann, queued.job_id)
     calls = [job_events(ann, queued.job_id, ticket=ticket) for _ in range(10)]
     answers = await asyncio.gather(*(call.read() for call in calls), return_exceptions=True)
@@ -296,7 +298,7 @@ async def test_of_many_who_redeem_a_ticket_one_succeeds(ann: Caller, queued: Job
         call.cancel()
 
 
-async def test_a_ticket_is_good_for_its_resource_alone(ann: Caller, queued: Job) -> None:
+async def test_a_ticket_is_valid_only_for_its_resource(ann: Caller, queued: Job) -> None:
     other = await process(ann, queued.media_id, "blur:2")
     upload = await ann.create()
     ticket = await job_ticket(ann, queued.job_id)
@@ -394,7 +396,7 @@ async def test_a_watch_by_ticket_counts_for_the_caller_who_created_it(limited: R
     assert (await refused(calls[2].read())).reason == "WATCH_LIMIT_EXCEEDED"
 
 
-async def test_a_finished_job_is_one_event(working: Running) -> None:
+async def test_a_watch_of_a_finished_job_is_one_event(working: Running) -> None:
     ann = await working.caller()
     job = await process(ann, (await ann.store(jpeg())).media_id, "negate")
     await ended(ann, job.job_id)
@@ -403,5 +405,5 @@ async def test_a_finished_job_is_one_event(working: Running) -> None:
 
 
 @given(st.builds(Principal))
-def test_a_ticket_keeps_all_of_its_caller(principal: Principal) -> None:
+def test_a_ticket_round_trips_its_principal(principal: Principal) -> None:
     assert from_json(json.loads(json.dumps(to_json(principal)))) == principal

@@ -40,7 +40,7 @@ async def test_a_large_file_is_stored_in_many_messages(ann: Caller) -> None:
     assert await ann.content(upload.media.media_id) == data
 
 
-async def test_a_sha256_that_is_declared_first_is_checked_while_the_bytes_come(
+async def test_a_sha256_declared_up_front_is_checked_while_streaming(
     ann: Caller,
 ) -> None:
     data = video_bytes(5 * MIB)
@@ -65,7 +65,7 @@ async def test_a_stream_that_ends_without_finish_is_resumed_by_another(ann: Call
     assert await ann.content(upload.media_id) == data
 
 
-async def test_bytes_of_a_client_that_vanishes_stay(ann: Caller) -> None:
+async def test_bytes_of_a_client_that_disconnects_are_kept(ann: Caller) -> None:
     data = video_bytes(6 * MIB)
     upload = await ann.create(size_bytes=len(data))
     sent = asyncio.Event()
@@ -88,7 +88,7 @@ async def test_bytes_of_a_client_that_vanishes_stay(ann: Caller) -> None:
     assert await ann.content(upload.media_id) == data
 
 
-async def test_an_upload_created_in_place_can_be_resumed_by_its_id(ann: Caller) -> None:
+async def test_an_upload_created_by_its_stream_can_be_resumed_by_id(ann: Caller) -> None:
     data = video_bytes(5 * MIB)
     messages = chunks(data[: 3 * MIB], finish=False)
     call = ann.uploads.WriteUpload(iter(messages), metadata=ann.metadata)
@@ -100,7 +100,7 @@ async def test_an_upload_created_in_place_can_be_resumed_by_its_id(ann: Caller) 
     assert await ann.uploaded(upload_id) == data
 
 
-async def test_a_wrong_offset_is_refused_with_the_right_one(ann: Caller) -> None:
+async def test_a_wrong_offset_is_refused_with_the_expected_offset(ann: Caller) -> None:
     data = video_bytes(2 * MIB)
     upload = await ann.create()
     await ann.write(chunks(data[:MIB], upload_id=upload.upload_id, finish=False))
@@ -115,7 +115,7 @@ async def test_a_wrong_offset_is_refused_with_the_right_one(ann: Caller) -> None
     assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == MIB
 
 
-async def test_a_gap_inside_a_stream_is_refused_and_what_came_before_is_kept(ann: Caller) -> None:
+async def test_a_gap_inside_a_stream_is_refused_and_earlier_bytes_are_kept(ann: Caller) -> None:
     upload = await ann.create()
     messages = [
         Message(upload_id=upload.upload_id, data=b"a" * 1000),
@@ -126,7 +126,7 @@ async def test_a_gap_inside_a_stream_is_refused_and_what_came_before_is_kept(ann
     assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == 1000
 
 
-async def test_a_chunk_with_a_wrong_checksum_is_refused_and_committed_bytes_stay(
+async def test_a_chunk_with_a_wrong_checksum_is_refused_and_committed_bytes_are_kept(
     ann: Caller,
 ) -> None:
     data = video_bytes(2 * MIB)
@@ -148,7 +148,7 @@ async def test_a_message_above_two_mebibytes_is_refused(ann: Caller) -> None:
     assert refusal.reason == "CHUNK_TOO_LARGE"
 
 
-async def test_the_first_message_must_say_which_upload(ann: Caller) -> None:
+async def test_the_first_message_must_name_the_upload(ann: Caller) -> None:
     for messages in ([Message(data=b"x")], []):
         refusal = await refused(ann.write(messages))
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
@@ -178,7 +178,7 @@ async def test_a_second_writer_supersedes_the_first_at_once(ann: Caller) -> None
     assert await ann.content(upload.media_id) == data
 
 
-async def test_late_bytes_of_a_superseded_writer_are_kept_nowhere(ann: Caller) -> None:
+async def test_late_bytes_of_a_superseded_writer_are_not_stored(ann: Caller) -> None:
     """The first writer is silent while the second one only takes over, and writes nothing."""
     upload = await ann.create()
     go_on = asyncio.Event()
@@ -205,7 +205,9 @@ async def test_more_bytes_than_declared_are_refused(ann: Caller) -> None:
     assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == 0
 
 
-async def test_fewer_bytes_than_declared_do_not_finish_and_can_be_completed(ann: Caller) -> None:
+async def test_an_upload_short_of_its_declared_size_does_not_finish_and_can_be_resumed(
+    ann: Caller,
+) -> None:
     data = jpeg()
     upload = await ann.create(size_bytes=len(data))
     half = Message(upload_id=upload.upload_id, data=data[:100], finish=True)
@@ -219,7 +221,7 @@ async def test_fewer_bytes_than_declared_do_not_finish_and_can_be_completed(ann:
     assert (await ann.write([rest])).state == Upload.FINISHED
 
 
-async def test_an_upload_created_in_place_that_is_too_short_can_be_completed_too(
+async def test_a_short_upload_created_by_its_stream_can_be_resumed(
     ann: Caller,
 ) -> None:
     data, key = jpeg(), new_id()
@@ -233,7 +235,7 @@ async def test_an_upload_created_in_place_that_is_too_short_can_be_completed_too
     assert await ann.content(done.media_id) == data
 
 
-async def test_a_file_above_the_limit_is_refused_before_and_while_it_comes(start: Start) -> None:
+async def test_a_file_above_the_limit_is_refused_up_front_and_while_streaming(start: Start) -> None:
     service = await start(max_upload_size="1MiB")
     ann = await service.caller()
     refusal = await refused(ann.create(size_bytes=MIB + 1))
@@ -273,7 +275,7 @@ async def test_another_owners_upload_does_not_exist(ann: Caller, bob: Caller) ->
     assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == 0
 
 
-async def test_a_finished_upload_takes_no_more_bytes(ann: Caller) -> None:
+async def test_a_finished_upload_accepts_no_more_bytes(ann: Caller) -> None:
     message = Message(data=jpeg(), finish=True)
     message.spec.SetInParent()
     upload = await ann.write([message])
@@ -285,7 +287,7 @@ async def test_a_finished_upload_takes_no_more_bytes(ann: Caller) -> None:
     assert refusal.metadata["state"] == "FINISHED"
 
 
-async def test_a_stream_into_an_upload_that_is_aborted_ends(ann: Caller) -> None:
+async def test_aborting_an_upload_ends_its_stream(ann: Caller) -> None:
     upload = await ann.create()
     go_on = asyncio.Event()
 
@@ -301,7 +303,7 @@ async def test_a_stream_into_an_upload_that_is_aborted_ends(ann: Caller) -> None
     go_on.set()
 
 
-async def test_a_client_that_sends_next_to_nothing_is_ended_and_can_resume(start: Start) -> None:
+async def test_a_too_slow_client_is_disconnected_and_can_resume(start: Start) -> None:
     service = await start(stream_timeout="1s")
     ann = await service.caller()
     upload = await ann.create()
@@ -316,7 +318,7 @@ async def test_a_client_that_sends_next_to_nothing_is_ended_and_can_resume(start
     assert (await ann.get_upload(upload.upload_id)).committed_size_bytes == 1
 
 
-async def test_streams_are_kept_when_the_server_stops(
+async def test_bytes_of_open_streams_are_kept_when_the_server_stops(
     service: Running, ann: Caller, start: Start
 ) -> None:
     upload = await ann.create()
