@@ -14,7 +14,7 @@ from media_service.db.transaction import Connection
 from media_service.downloads.playlist_cache import PlaylistCache
 from media_service.errors import MediaError, NotFound, Reason, Unavailable
 from media_service.jobs import queries as jobs
-from media_service.media import queries as catalogue
+from media_service.media import queries as media_queries
 from media_service.media.content import Content, Use, stored
 from media_service.media.model import STREAM, Media, MediaState
 from media_service.media.reader import MediaReader, nothing_public
@@ -142,7 +142,7 @@ class PlaybackService:
         """The cues or the images of a storyboard. No other rendition: a link to the stream does not
         give access to all of them."""
         async with self._database.connection() as db:
-            complete = (await catalogue.get_many(db, [media.media_id])).get(media.media_id)
+            complete = (await media_queries.get_many(db, [media.media_id])).get(media.media_id)
         for rendition in complete.renditions if complete else ():
             if (
                 rendition.name == name

@@ -1,4 +1,4 @@
-"""Which files the service accepts: checked when an upload is created and when it finishes."""
+"""Checks which files the service accepts, when an upload is created and when it finishes."""
 
 import re
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Acceptance:
     types: tuple[str, ...]
 
     def check_new(self, new: NewUpload) -> None:
-        """Refuses at the start what could not be accepted at the end."""
+        """Refuses a new upload that could never finish."""
         check_owner(new.owner, new.spec.owner)
         self.check_spec(new.spec)
 
@@ -49,8 +49,7 @@ class Acceptance:
             )
 
     def check_content(self, head: bytes, declared: str) -> tuple[str, Kind]:
-        """The content type and kind of the bytes that begin with `head`.
-
+        """Returns the content type and kind of a file whose first bytes are `head`.
         Raises InvalidArgument (TYPE_MISMATCH, TYPE_NOT_ALLOWED, PIXEL_LIMIT_EXCEEDED).
         """
         found = content_type.detect(head)
@@ -72,7 +71,7 @@ class Acceptance:
         return found, kind
 
     def check_end(self, spec: UploadSpec, end: int) -> None:
-        """Whether an upload may have this many bytes. Raises InvalidArgument (SIZE_EXCEEDED,
+        """Checks that an upload may have `end` bytes. Raises InvalidArgument (SIZE_EXCEEDED,
         FILE_TOO_LARGE)."""
         if spec.size_limit is not None and end > spec.size_limit:
             raise over_limit(spec)
@@ -90,7 +89,7 @@ class Acceptance:
 def size_exceeded(
     *, size_bytes: int | None = None, max_size_bytes: int | None = None
 ) -> InvalidArgument:
-    """More bytes than one of these."""
+    """The error for an upload with more bytes than the given field allows."""
     field = "max_size_bytes" if size_bytes is None else "size_bytes"
     return InvalidArgument(
         Reason.SIZE_EXCEEDED,
@@ -101,14 +100,15 @@ def size_exceeded(
 
 
 def over_limit(spec: UploadSpec) -> InvalidArgument:
-    """More bytes than `spec.size_limit`."""
+    """The error for an upload with more bytes than `spec.size_limit`."""
     if spec.size_bytes is None:
         return size_exceeded(max_size_bytes=spec.max_size_bytes)
     return size_exceeded(size_bytes=spec.size_bytes)
 
 
 def check_filename(name: str) -> None:
-    """Names are for downloads: no path, nothing a terminal or a header could misread."""
+    """Checks the name offered for downloads. It has no path and no control characters, which a
+    terminal or an HTTP header could misinterpret."""
     why = ""
     if not encodable(name):
         why = "must be UTF-8"
@@ -131,7 +131,7 @@ def encodable(text: str) -> bool:
 
 
 def check_type(name: str) -> None:
-    """A declared type, perhaps with parameters; empty if none was declared."""
+    """Checks a declared media type, which may have parameters. An empty name is valid."""
     pattern = r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(\s*;[ -~]*)?"
     if name and (len(name) > 127 or not re.fullmatch(pattern, name, re.ASCII)):
         why = "must be a media type such as image/jpeg"
@@ -141,7 +141,8 @@ def check_type(name: str) -> None:
 
 
 def check_complete(spec: UploadSpec, committed_size: int) -> None:
-    """Raises FailedPrecondition (UPLOAD_INCOMPLETE) while bytes are missing; more can be sent."""
+    """Raises FailedPrecondition (UPLOAD_INCOMPLETE) if bytes are missing. The caller can still
+    send them."""
     if spec.size_bytes is not None and committed_size != spec.size_bytes:
         raise FailedPrecondition(
             Reason.UPLOAD_INCOMPLETE,
@@ -158,7 +159,7 @@ def check_not_empty(size: int) -> None:
 
 
 def check_checksums(declared: Checksums, actual: Checksums) -> None:
-    """Compares what is known of both. Raises InvalidArgument (CHECKSUM_MISMATCH)."""
+    """Compares the checksums that both sides know. Raises InvalidArgument (CHECKSUM_MISMATCH)."""
     for name in ("crc32c", "sha256"):
         wanted, found = getattr(declared, name), getattr(actual, name)
         if wanted is not None and found is not None and wanted != found:
@@ -173,7 +174,8 @@ def check_checksums(declared: Checksums, actual: Checksums) -> None:
 
 
 def merge(first: Checksums, second: Checksums) -> Checksums:
-    """What was declared at the start and at the end. Raises if they contradict each other."""
+    """Combines the checksums declared at the start and at the end of an upload. Raises
+    InvalidArgument (CHECKSUM_MISMATCH) if they contradict each other."""
     check_checksums(first, second)
     return Checksums(
         first.crc32c if second.crc32c is None else second.crc32c,

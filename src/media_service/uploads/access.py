@@ -1,4 +1,4 @@
-"""Loads an upload for a caller."""
+"""Loads an upload and checks the caller's permission."""
 
 from media_service.access.permission import Permission
 from media_service.access.policy import authorize
@@ -12,6 +12,7 @@ from media_service.uploads.model import Upload
 async def load(
     db: Connection, principal: Principal, permission: Permission, upload_id: str
 ) -> Upload:
-    """An upload on which the caller has the permission. Raises NotFound (UPLOAD_NOT_FOUND)."""
+    """Returns the upload if the caller has the permission on it. Otherwise, raises NotFound
+    (UPLOAD_NOT_FOUND)."""
     upload = await queries.get(db, upload_id)
     return authorize(principal, permission, upload, upload_not_found(upload_id))

@@ -1,7 +1,7 @@
 """Admission control: limits the upload streams that a process accepts at once.
 
-Beyond the limit, a stream is refused before anything was done, with the time to retry. Otherwise
-some would fail later, when memory or file descriptors run out.
+Above the limit, a stream is refused before any work is done, with a time to retry. Without a limit,
+streams would fail later, when memory or file descriptors run out.
 """
 
 import asyncio
@@ -15,17 +15,20 @@ from media_service.storage.driver import PartLimits
 
 log = logging.getLogger(__name__)
 
-# A stream onto a local disk needs an open file and what it has just sent; one to an object store
-# holds a part and those on their way, 40 MiB if it is fast.
+# A stream to a local disk needs an open file and the bytes just received. A stream to an object
+# store holds its open part and the parts being sent: up to 40 MiB.
 MOST_TO_DISK = 10_000
 MOST_HELD = 100
-# For connections, of clients and to the database, and whatever else a process opens.
+# File descriptors reserved for client and database connections and other files.
 SPARE_FILES = 512
 
 
 def most_streams(asked: int | None, limits: PartLimits, open_files: int) -> int:
-    """The limit of a process. `asked`: from the settings; None: the default. `open_files`: how many
-    files the process may open."""
+    """The maximum number of streams of a process.
+
+    `asked` is the configured value; None selects the default. `open_files` is the number of files
+    that the process may open.
+    """
     if limits.target_part_size:
         return asked or MOST_HELD
     most, possible = asked or MOST_TO_DISK, max(open_files - SPARE_FILES, 1)
@@ -39,7 +42,7 @@ def most_streams(asked: int | None, limits: PartLimits, open_files: int) -> int:
 
 
 class Permit:
-    """Of one admitted stream; returned at the end of the context."""
+    """The permit of one admitted stream. It is released at the end of the context."""
 
     def __init__(self, leave: Callable[[], None]) -> None:
         self._leave = leave
@@ -58,13 +61,13 @@ class Permit:
             self._leave()
 
     def until_done(self, task: "asyncio.Task[Any]") -> None:
-        """Returned when the task ends, which may be after the caller has left."""
+        """Releases the permit when the task ends instead. The task may outlive the context."""
         self._until_done = True
         task.add_done_callback(lambda _: self._leave())
 
 
 class Admission:
-    """`most`: streams at once."""
+    """Admits up to `most` concurrent streams."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -76,7 +79,7 @@ class Admission:
             raise ResourceExhausted(
                 Reason.SERVER_BUSY,
                 f"This server already receives {self._most} uploads, the most it accepts at once."
-                " Nothing was started. Try again in a moment.",
+                " The upload was not started. Try again in a moment.",
                 max_streams=self._most,
             )
         self._streams += 1

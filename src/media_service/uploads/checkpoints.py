@@ -1,4 +1,4 @@
-"""Records the durable bytes of one upload, for one writer, in one epoch."""
+"""Records the durable bytes of one upload for one writer in one epoch."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -19,8 +19,12 @@ Created = Callable[[str], Awaitable[None]]
 
 
 class Checkpoints:
-    """A `NewUpload` is created when its first bytes are counted; then `on_created` is called with
-    its id. `settles`: the key of the upload is settled then, else when the upload finishes."""
+    """Records checkpoints. The first checkpoint of a `NewUpload` creates its session and then calls
+    `on_created` with its id.
+
+    If `settles`, creating the session also settles the upload's idempotency key. Otherwise, the key
+    is settled when the upload finishes.
+    """
 
     def __init__(
         self,
@@ -45,14 +49,16 @@ class Checkpoints:
         return self.upload.spec
 
     async def count(self, committed_size: int, parts: list[Part], *, last: bool = False) -> None:
-        """Counts bytes that are durable; `last`: nothing follows. Raises if this writer may not
-        write: Aborted (SUPERSEDED, IDEMPOTENCY_IN_PROGRESS), FailedPrecondition
-        (UPLOAD_NOT_ACTIVE)."""
+        """Counts durable bytes. `last` means that no bytes follow.
+
+        Raises Aborted (SUPERSEDED, IDEMPOTENCY_IN_PROGRESS) and FailedPrecondition
+        (UPLOAD_NOT_ACTIVE) if this writer may not write.
+        """
         upload_id = self.upload.upload_id
         creates = not self.exists
-        self.exists = True  # or it may, if the database fails while it answers
+        self.exists = True  # if the database fails during the commit, the row may exist
         failpoint("upload.count.before")
-        # A later count is one statement, which needs no transaction around it.
+        # Later checkpoints are a single statement, which needs no explicit transaction.
         opened = self._database.transaction() if creates else self._database.connection()
         async with opened as db:
             if creates:

@@ -1,6 +1,7 @@
-"""Chunks between the caller who sends them and the writer who stores them.
+"""A queue of chunks between the caller that sends them and the writer that stores them.
 
-Bounded in bytes, so that a caller who is faster than the disk waits, and memory stays flat.
+The queue is bounded in bytes. A caller that is faster than the disk has to wait, so memory use
+stays constant.
 """
 
 import asyncio
@@ -12,20 +13,21 @@ from media_service.uploads.model import MIB, Chunk
 CAPACITY = 2 * MIB
 BATCH = MIB
 LINGER_SECONDS = 0.02
-# What a chunk takes beside its bytes, or many tiny ones would fill the memory.
+# The memory a chunk takes in addition to its bytes. It matters for many tiny chunks.
 OVERHEAD = 256
 
 
 def held(data: Buffer) -> int:
-    """Bytes of memory that data takes: a view keeps all that it is a part of."""
+    """The bytes of memory that `data` keeps alive. A view keeps its whole underlying buffer."""
     return memoryview(data.obj).nbytes if isinstance(data, memoryview) else len(data)
 
 
 class ChunkQueue:
-    """One producer puts and ends; one consumer takes, and can take what was put before the end."""
+    """A queue for one producer and one consumer. Chunks put before the end can still be taken
+    afterwards."""
 
     def __init__(self) -> None:
-        self.received = 0  # bytes, ever
+        self.received = 0  # total bytes
         self.ended = False
         self.error: BaseException | None = None
         self._chunks: list[Chunk] = []
@@ -35,7 +37,7 @@ class ChunkQueue:
         self._drained = asyncio.Event()
 
     async def put(self, chunk: Chunk) -> None:
-        """Waits while full. Dropped silently after the end: nobody will take it."""
+        """Adds a chunk. Waits while the queue is full. After the end, the chunk is dropped."""
         while self._held >= CAPACITY and not self.ended:
             self._drained.clear()
             await self._drained.wait()
@@ -48,7 +50,7 @@ class ChunkQueue:
             self._filled.set()
 
     def end(self, error: BaseException | None = None) -> None:
-        """No more will come; `error` says why, if there is a why. Only the first end counts."""
+        """Ends the queue, with an error if the stream failed. Only the first call has an effect."""
         if not self.ended:
             self.ended = True
             self.error = error
@@ -56,9 +58,10 @@ class ChunkQueue:
             self._drained.set()
 
     async def take(self, timeout: float) -> list[Chunk]:
-        """Everything put so far; waits for something up to `timeout` seconds, else nothing.
+        """Takes all chunks. If there are none, waits up to `timeout` seconds, and may return an
+        empty list.
 
-        Lingers a moment for a whole batch: what follows costs the same for much as for little.
+        Waits briefly for a full batch, because a write costs the same for many bytes as for few.
         """
         await self._fill(0, timeout)
         if self._chunks:

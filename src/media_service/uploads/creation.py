@@ -1,4 +1,4 @@
-"""Creates upload sessions, one or many at a time."""
+"""Creates upload sessions, one or several at a time."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -15,12 +15,12 @@ from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.errors import blob_removed, upload_not_found
 from media_service.uploads.model import NewUpload, Upload
 
-# Sessions of an object store that are opened, or aborted, at the same time.
+# The number of object store sessions that are opened or aborted at the same time.
 PARALLEL = 32
 
 
 class Creator:
-    """`expiry`: how long a session lives without new bytes."""
+    """Creates sessions. `expiry` is how long a session lives without new bytes."""
 
     def __init__(
         self, database: Database, store: BlobStore, acceptance: Acceptance, expiry: timedelta
@@ -33,9 +33,12 @@ class Creator:
     async def create(
         self, wanted: Sequence[NewUpload], *, atomic: bool
     ) -> list[Upload | MediaError]:
-        """One result for each upload, in the same order: the upload, which is an earlier one if its
-        key was used before, or why it was refused. `atomic`: the first refusal is raised instead,
-        and no upload is created."""
+        """Creates uploads. Returns one result for each, in the same order: the upload, or the error
+        that refused it.
+
+        If a key was used before, the result is the upload that it created then. If `atomic`, the
+        first error is raised and no upload is created.
+        """
         refusals = [self._refusal(new) for new in wanted]
         if atomic:
             raise_first(refusals)
@@ -83,7 +86,7 @@ class Creator:
         return upload
 
     async def _begin(self, accepted: Sequence[NewUpload], sessions: dict[str, str]) -> None:
-        """Opens a session of the store for each upload."""
+        """Opens a store session for each upload."""
 
         async def begin(new: NewUpload) -> None:
             sessions[new.blob_id] = await self._store.driver.begin(self._store.key(new.blob_id))

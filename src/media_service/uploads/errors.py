@@ -1,4 +1,4 @@
-"""Why an upload refuses a call."""
+"""The errors of calls that an upload refuses."""
 
 from media_service.errors import Aborted, FailedPrecondition, NotFound, Reason, Unavailable
 from media_service.uploads.model import Upload
@@ -13,8 +13,8 @@ def upload_not_found(upload_id: str) -> NotFound:
 
 
 def blob_removed() -> Unavailable:
-    """The bytes of an upload were stored long before the row that names them, and were removed as
-    left over meanwhile."""
+    """The error for an upload whose row was written too late: cleanup already removed its bytes as
+    orphaned."""
     return Unavailable(
         Reason.STORAGE_UNAVAILABLE, "Recording the upload took too long. Upload the file again."
     )

@@ -1,7 +1,7 @@
-"""Completes an upload: joins its blob, checks it, and creates its media in one transaction.
+"""Completes an upload: joins its blob, verifies it, and creates its media in one transaction.
 
-Every step can be repeated. An upload is VERIFYING while it is being completed. Its FINISH job takes
-over if this process dies, or at once if the bytes have to be read back.
+Every step can be repeated. An upload is VERIFYING until it is completed. A FINISH job takes over
+if this process dies. If the bytes must be read back, the job runs at once.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from media_service.idempotency import queries as keys
 from media_service.idempotency.model import KeyClaim
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
-from media_service.media import queries as catalogue
+from media_service.media import queries as media_queries
 from media_service.media.content_type import HEAD
 from media_service.media.model import Kind, NewMedia
 from media_service.storage.blob_store import BlobStore
@@ -46,7 +46,7 @@ from media_service.uploads.parts.check import ListedPart, check_parts
 
 log = logging.getLogger(__name__)
 
-# How long the process that completes an upload has before the worker takes over.
+# The time a process has to complete an upload before the worker takes over.
 TAKE_OVER = timedelta(seconds=60)
 TRANSIENT = (Unavailable, ResourceExhausted)
 
@@ -69,7 +69,7 @@ def ingest_of(media: NewMedia) -> NewJob:
 
 
 def media_of(upload: NewUpload | Upload, kind: Kind, content_type: str, blob: Blob) -> NewMedia:
-    """The media that an upload becomes."""
+    """Builds the media that an upload creates."""
     spec = upload.spec
     return NewMedia(
         upload.media_id,
@@ -85,13 +85,13 @@ def media_of(upload: NewUpload | Upload, kind: Kind, content_type: str, blob: Bl
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """An upload whose bytes are stored and accepted, and its media."""
+    """A new upload whose bytes are stored and accepted, together with its media."""
 
     new: NewUpload
     media: NewMedia
 
     def upload(self, time: datetime) -> Upload:
-        """The upload as it is from `time` on."""
+        """The finished upload. `time` is the time of its creation."""
         return Upload(
             upload_id=self.new.upload_id,
             media_id=self.new.media_id,
@@ -128,15 +128,17 @@ class Finisher:
         listed: Sequence[ListedPart] = (),
         claim: KeyClaim | None = None,
     ) -> None:
-        """Completes an ACTIVE upload; does nothing if it is finished, or being completed.
+        """Completes an ACTIVE upload. Does nothing if the upload is VERIFYING or FINISHED.
 
-        `declared`: checksums in addition to those of the upload. `epoch`: of the stream that just
-        ended, if there was one, and `sha256`: of the whole file, if that stream knows it; otherwise
-        the worker checks a declared one, and the upload is left VERIFYING. `listed`: the parts as
-        the caller knows them. `claim`: an idempotency key to be settled.
+        `declared` holds checksums in addition to those of the upload. `epoch` is the epoch of the
+        stream that just ended, if any. `sha256` is the hash of the whole file, if that stream
+        computed it. If it did not and a SHA-256 is declared, the upload stays VERIFYING and the
+        worker checks the hash. `listed` holds the parts as the caller knows them. `claim` is an
+        idempotency key to settle.
 
-        Raises what makes the upload FAILED; Aborted (SUPERSEDED, IDEMPOTENCY_IN_PROGRESS);
-        FailedPrecondition (UPLOAD_NOT_ACTIVE, UPLOAD_INCOMPLETE); AlreadyExists (PART_CONFLICT).
+        Raises Aborted (SUPERSEDED, IDEMPOTENCY_IN_PROGRESS), FailedPrecondition
+        (UPLOAD_NOT_ACTIVE, UPLOAD_INCOMPLETE), AlreadyExists (PART_CONFLICT), and the error that
+        makes the upload FAILED.
         """
         failpoint("upload.verify.before")
         async with self._database.transaction() as tx:
@@ -150,7 +152,7 @@ class Finisher:
             declared = merge(upload.spec.checksums, declared)
             known = await queries.parts(tx, upload_id)
             check_parts(upload, known, listed)
-            # Parts that could be replaced until now were not counted.
+            # `committed_size` does not include replaceable parts, so add up all stored parts.
             stored = [part for part in known if part.stored]
             size = sum(part.size for part in stored)
             check_complete(upload.spec, size)
@@ -170,11 +172,11 @@ class Finisher:
     async def finish_in_one_step(
         self, new: NewUpload, data: Buffer, declared: Checksums
     ) -> UploadResult:
-        """Creates an upload that is FINISHED, with its media: checks all its bytes, stores them,
-        then adds the rows.
+        """Creates a FINISHED upload and its media. Checks the bytes, stores them, then adds the
+        rows.
 
-        Raises what would make an upload FAILED, and Aborted (IDEMPOTENCY_IN_PROGRESS); then
-        nothing is left.
+        Raises Aborted (IDEMPOTENCY_IN_PROGRESS), and any error that would make an upload FAILED.
+        After an error, neither bytes nor rows remain.
         """
         check_complete(new.spec, len(data))
         check_not_empty(len(data))
@@ -191,7 +193,7 @@ class Finisher:
         try:
             upload = await self._add(Finished(new, media))
         except Unavailable:
-            raise  # it may have been added all the same
+            raise  # the rows may have been added
         except Exception as error:
             await self._store.driver.delete(key)
             if isinstance(error, Duplicate):
@@ -201,18 +203,18 @@ class Finisher:
         return UploadResult(upload, media.created(upload.create_time))
 
     async def _add_many(self, finished: Sequence[Finished]) -> list[Upload]:
-        """Adds uploads and their media, in one transaction. Raises `Duplicate`, Aborted."""
+        """Adds uploads and their media in one transaction. Raises `Duplicate` or Aborted."""
         media = [one.media for one in finished]
         async with self._database.pipeline() as tx:
             await keys.settle(tx, [one.new.claim for one in finished if one.new.claim])
             rows = await queries.insert_finished(tx, [one.new for one in finished], media)
-            await catalogue.insert(tx, media)
+            await media_queries.insert(tx, media)
             await tx.enqueue(*(ingest_of(new) for new in media))
         time = (await rows.fetchall())[0]["create_time"]  # of the transaction
         return [one.upload(time) for one in finished]
 
     async def finish_job(self, claim: Claim) -> None:
-        """Completes an upload that was left VERIFYING, in the worker."""
+        """Completes an upload that is still VERIFYING. Runs in the worker."""
         async with self._database.connection() as db:
             upload = await queries.get(db, claim.subject_id)
         if upload is None or upload.state is not UploadState.VERIFYING:
@@ -230,7 +232,7 @@ class Finisher:
             await jobs.finish(db, claim, JobState.SUCCEEDED)
 
     async def give_up_job(self, claim: Claim, fault: Fault) -> None:
-        """Fails an upload that the worker could not complete in any of its attempts."""
+        """Marks an upload FAILED after the last attempt of its job."""
         async with self._database.transaction() as tx:
             if not await jobs.finish(tx, claim, JobState.FAILED, fault):
                 return
@@ -243,11 +245,11 @@ class Finisher:
         try:
             new = await self._check(upload, parts, declared, sha256)
         except TRANSIENT:
-            raise  # the job tries again
+            raise  # the job retries
         except DataLoss as error:  # for example, the disk is not mounted yet
             raise Unavailable(
                 Reason.STORAGE_UNAVAILABLE,
-                "The bytes of this upload cannot be read now. Try again later.",
+                "The stored bytes of this upload cannot be read. Try again later.",
             ) from error
         except MediaError as error:
             async with self._database.transaction() as tx:
@@ -256,7 +258,7 @@ class Finisher:
         failpoint("upload.finish.before")
         async with self._database.transaction() as tx:
             if await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
-                await catalogue.insert(tx, [new])
+                await media_queries.insert(tx, [new])
                 await tx.enqueue(ingest_of(new))
                 await jobs.withdraw(tx, JobKind.FINISH, upload_id)
                 tx.emit(UploadChanged(upload_id, UploadState.FINISHED, upload.epoch))
@@ -266,8 +268,8 @@ class Finisher:
     async def _check(
         self, upload: Upload, parts: list[Part], declared: Checksums, sha256: bytes | None
     ) -> NewMedia:
-        """Joins the blob and checks it. Without `sha256`, a declared one is checked by reading the
-        blob."""
+        """Joins the parts into the blob and verifies it. If a SHA-256 is declared and `sha256` is
+        None, reads the blob to compute it."""
         size = sum(part.size for part in parts)
         check_complete(upload.spec, size)
         check_not_empty(size)
@@ -290,5 +292,5 @@ class Finisher:
         if ended:
             await jobs.withdraw(tx, JobKind.FINISH, upload_id)
             tx.emit(UploadChanged(upload_id, UploadState.FAILED))
-            if fault.reason != Reason.STORAGE_UNAVAILABLE:  # else they may be found again
+            if fault.reason != Reason.STORAGE_UNAVAILABLE:  # otherwise, the bytes may be intact
                 await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))

@@ -32,8 +32,10 @@ class UploadState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadSpec:
-    """What the caller stated. Empty or None: not stated. `owner`: who shall own the media, as the
-    caller wants it; see `Upload.owner`."""
+    """What the caller declared about an upload. Empty or None means not declared.
+
+    `owner` is the owner that the caller asked for. `Upload.owner` is the effective one.
+    """
 
     filename: str = ""
     content_type: str = ""
@@ -46,14 +48,14 @@ class UploadSpec:
 
     @property
     def size_limit(self) -> int | None:
-        """The most bytes that the caller allows."""
+        """The maximum size in bytes that the caller declared, or None."""
         return self.max_size_bytes if self.size_bytes is None else self.size_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """An upload to be created, with the ids that it and its media will have. `key`: makes its
-    creation repeatable."""
+    """An upload to create, with the ids of the upload, its media and its blob. `key` makes the
+    creation idempotent."""
 
     spec: UploadSpec
     owner: Owner
@@ -69,9 +71,12 @@ class NewUpload:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Bytes [offset, offset + size) of the file, if all parts before are stored; immutable once
-    counted or claimed. `stored` False: claimed by a caller, and not known to be durable; `signed`:
-    by a signed URL, whose bytes may bypass this service."""
+    """Bytes [offset, offset + size) of the file, provided that all earlier parts are stored.
+
+    A part is immutable once it is counted or claimed. If `stored` is False, a caller claimed the
+    part, but it is not known to be durable. If `signed`, the claim is for a signed URL, and the
+    client may send the bytes directly to the store.
+    """
 
     number: int
     offset: int
@@ -81,7 +86,7 @@ class Part:
     sealed: bool
     stored: bool = True
     signed: bool = False
-    # Not counted yet: other bytes can take its place until the upload completes.
+    # The part is not counted yet. Different bytes can replace it until the upload completes.
     replaceable: bool = False
 
     @property
@@ -90,7 +95,7 @@ class Part:
 
     @property
     def etag(self) -> str:
-        """Changes with the bytes: only a writer of another epoch can replace them."""
+        """Identifies the bytes. Only a writer with a different epoch can replace them."""
         return f"{self.epoch:x}-{self.size:x}-{self.crc32c:08x}"
 
     @property
@@ -107,13 +112,13 @@ class Upload:
     state: UploadState
     blob_id: str
     store_session: str
-    # The fencing token: opening a writer increments it, and checkpoints of older ones are refused.
+    # The fencing token. Opening a writer increments it. Checkpoints of older writers are refused.
     epoch: int
     # The number of the part that starts at `committed_size`.
     next_part: int
-    # The epoch in which callers began to put parts; None while streams write.
+    # The epoch in which callers began to put parts. None while streams write.
     parts_since: int | None
-    # Whether no writer can still send a part that was not counted.
+    # True if no earlier writer can still send a part that was not counted.
     settled: bool
     committed_size: int
     create_time: datetime
@@ -124,19 +129,22 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """An upload, and its media once there is one."""
+    """An upload, and its media if the upload is FINISHED."""
 
     upload: Upload
     media: Media | None
-    # The least bytes of an append that does not complete the upload; 0: any number.
+    # The minimum bytes of an append that does not complete the upload. 0 means no minimum.
     min_append_size: int = 0
     max_part_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The next bytes of a file as they arrive. `offset` None: the position of the stream.
-    `crc32c`: of `data`, if known."""
+    """The next bytes of a file.
+
+    If `offset` is None, they continue at the position of the stream. `crc32c` is the checksum of
+    `data`, if known.
+    """
 
     data: Buffer
     offset: int | None = None

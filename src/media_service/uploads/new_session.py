@@ -1,5 +1,5 @@
-"""Gives an upload a new session of the store if parts of an earlier writer may still arrive in the
-old one."""
+"""Moves an upload to a new session of the store when parts of an earlier writer may still arrive in
+the old one."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -14,10 +14,10 @@ from media_service.uploads.model import Upload, UploadState
 
 
 async def give_new_session(database: Database, store: BlobStore, upload: Upload) -> Upload:
-    """Gives `upload`, as it is in its writer's epoch, a session of the store into which nothing
-    comes late. Whoever dies on the way leaves it as it was, not settled, and perhaps a session that
-    no row names.
+    """Gives `upload` a new store session, in which no part of an earlier writer can arrive.
 
+    `upload` is the state in the epoch of the calling writer. If the process dies before the end,
+    the upload keeps its old session and remains not settled. The new session may then be orphaned.
     Raises Aborted (SUPERSEDED), FailedPrecondition (UPLOAD_NOT_ACTIVE) and Unavailable.
     """
     key, driver, before = store.key(upload.blob_id), store.driver, upload.store_session
@@ -27,20 +27,20 @@ async def give_new_session(database: Database, store: BlobStore, upload: Upload)
         recorded = await queries.set_session(db, upload, fresh)
         found = recorded or await queries.get(db, upload.upload_id)
     failpoint("upload.succeed.after")
-    # What is not released here is found when nobody uses the upload any more.
+    # A session that is not aborted here is found by reconciliation after the upload ends.
     with suppress(MediaError):
         unused = before if recorded else fresh
         await driver.abort_unused(key, unused, found.store_session if found else "")
     if found is None or found.state is not UploadState.ACTIVE:
         raise not_active(found or upload)
-    # Of callers who put parts side by side, the first one did it for all.
+    # If several callers put parts at the same time, the first one creates the session for all.
     if recorded or (upload.parts_since is not None and found.parts_since == upload.parts_since):
         return replace(upload, store_session=found.store_session, settled=found.settled)
     raise superseded(upload.upload_id)
 
 
 async def session_lost(database: Database, upload_id: str, session: str) -> MediaError:
-    """What to tell a writer whose `session` the store does not know any more."""
+    """The error for a writer whose `session` no longer exists in the store."""
     async with database.connection() as db:
         found = await queries.get(db, upload_id)
     if found is not None and found.state is not UploadState.ACTIVE:
@@ -48,5 +48,5 @@ async def session_lost(database: Database, upload_id: str, session: str) -> Medi
     if found is not None and found.store_session != session:
         return superseded(upload_id)
     return Unavailable(
-        Reason.STORAGE_UNAVAILABLE, "The store does not know this upload now; try again."
+        Reason.STORAGE_UNAVAILABLE, "The object store does not find this upload. Try again."
     )

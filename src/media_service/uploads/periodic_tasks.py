@@ -1,4 +1,4 @@
-"""Ends uploads that nobody continues, and forgets idempotency keys."""
+"""Expires idle uploads and old idempotency keys."""
 
 from media_service.db.database import Database
 from media_service.db.events import UploadChanged
@@ -15,7 +15,7 @@ KEYS_BATCH = 1000
 
 
 async def expire_uploads(database: Database) -> int:
-    """Ends uploads past their expire_time; returns how many."""
+    """Sets uploads past their `expire_time` to EXPIRED. Returns their number."""
     async with database.transaction() as tx:
         expired = await queries.expire(tx, BATCH)
         await tx.enqueue(*(NewJob(JobKind.DISCARD, upload.upload_id) for upload in expired))
@@ -29,7 +29,7 @@ async def expire_uploads(database: Database) -> int:
 
 
 async def expire_keys(database: Database) -> int:
-    """Removes idempotency keys that were kept for long enough; returns how many."""
+    """Removes expired idempotency keys. Returns their number."""
     total = 0
     while True:
         async with database.transaction() as tx:

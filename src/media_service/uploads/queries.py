@@ -60,7 +60,7 @@ def record(row: Mapping[str, Any]) -> Upload:
 async def insert(
     db: Connection, new: NewUpload, store_session: str, epoch: int, expiry: timedelta
 ) -> Upload | None:
-    """Adds a session; None if the id of its blob was retired."""
+    """Adds a session. Returns None if the id of its blob was retired."""
     spec = new.spec
     rows = await db.execute(
         SQL("""
@@ -100,7 +100,7 @@ async def insert(
 async def insert_finished(
     db: Connection, uploads: Sequence[NewUpload], media: Sequence[NewMedia]
 ) -> Rows:
-    """Adds uploads that are finished with these media. Rows with the `create_time` of each."""
+    """Adds FINISHED uploads, one for each media. Returns rows with their `create_time`."""
     added = [
         {
             "upload_id": new.upload_id,
@@ -148,14 +148,14 @@ async def get(db: Connection, upload_id: str) -> Upload | None:
 
 
 async def lock(db: Connection, upload_id: str) -> Upload | None:
-    """As `get`, and nobody else changes it until the transaction ends."""
+    """Like `get`, but also locks the row until the transaction ends."""
     rows = await db.execute(SELECT + SQL("where u.upload_id = %s for update"), (upload_id,))
     row = await rows.fetchone()
     return record(row) if row else None
 
 
 async def stored_crc32c(db: Connection, upload_id: str) -> int | None:
-    """CRC32C of what a finished upload stored; None if that is deleted."""
+    """The CRC32C of a finished upload's blob, or None if the blob is deleted."""
     rows = await db.execute(
         "select b.crc32c from uploads u join blobs b on b.blob_id = u.blob_id"
         " where u.upload_id = %s",
@@ -166,7 +166,7 @@ async def stored_crc32c(db: Connection, upload_id: str) -> int | None:
 
 
 async def prolong_keys(db: Connection) -> None:
-    """Idempotency keys are kept for as long as their uploads are unfinished."""
+    """Extends the idempotency keys of unfinished uploads that would expire within an hour."""
     await db.execute(
         """
         update idempotency_keys k set expire_time = now() + %s
@@ -204,7 +204,7 @@ async def page(
 
 
 async def parts(db: Connection, upload_id: str) -> list[Part]:
-    """All parts, in their order, claimed ones too."""
+    """All parts by number, including parts that are only claimed."""
     rows = await db.execute(
         "select number, size_bytes, crc32c, epoch, sealed, stored, replaceable from upload_parts"
         " where upload_id = %s order by number",
@@ -229,7 +229,7 @@ async def parts(db: Connection, upload_id: str) -> list[Part]:
 
 
 async def highest_part(db: Connection, upload_id: str) -> tuple[int, int] | None:
-    """Number and size of the part with the highest number, stored or claimed."""
+    """The number and size of the stored or claimed part with the highest number."""
     rows = await db.execute(
         "select number, size_bytes from upload_parts where upload_id = %s"
         " order by number desc limit 1",
@@ -240,11 +240,11 @@ async def highest_part(db: Connection, upload_id: str) -> tuple[int, int] | None
 
 
 async def take_over(db: Connection, upload_id: str) -> Upload | None:
-    """Begins the next epoch, and the writing of a stream: whoever wrote before is superseded. None
-    if it takes no bytes, or if parts are stored that a stream would have to pass.
+    """Increments the epoch for a new stream, which supersedes all earlier writers.
 
-    The caller holds the row, or what is seen of the parts would be older than what is seen of the
-    upload.
+    Returns None if the upload is not ACTIVE, or if a stored part lies beyond the position at which
+    the stream would continue. The caller must hold a lock on the row. Otherwise, the statement
+    could see an older state of the parts than of the upload.
     """
     rows = await db.execute(
         SQL("""
@@ -264,8 +264,11 @@ async def take_over(db: Connection, upload_id: str) -> Upload | None:
 
 
 async def set_session(db: Connection, upload: Upload, store_session: str) -> Upload | None:
-    """The upload in another session of the store; None if it has another by now, or its callers
-    were superseded since it was `upload`. What they put needs no other session again."""
+    """Records a new store session for the upload. `upload` is the state that the caller knows.
+
+    Returns None if the upload has a different session by now, or if the caller was superseded. An
+    upload that takes parts becomes settled and needs no further session.
+    """
     rows = await db.execute(
         SQL("""
         update uploads u
@@ -297,8 +300,8 @@ async def checkpoint(
     *,
     settled: bool,
 ) -> bool:
-    """Counts durable bytes; False if this epoch is no longer the one that writes. `settled`: it
-    will send none that it does not count."""
+    """Counts durable bytes. Returns False if `epoch` is no longer the current one. `settled` means
+    that the writer sends no bytes after this checkpoint."""
     rows = await db.execute(
         """
         with mine as (
@@ -346,8 +349,11 @@ async def checkpoint(
 async def begin_verifying(
     db: Connection, upload_id: str, checksums: Checksums, size: int, next_part: int
 ) -> None:
-    """ACTIVE → VERIFYING, with the checksums declared by now, and an epoch in which nobody writes.
-    All parts count now: together they have `size` bytes. The caller holds the row."""
+    """Changes an upload from ACTIVE to VERIFYING, and increments the epoch to stop all writers.
+
+    `checksums` are all that were declared. `size` is the total size of all stored parts. The caller
+    must hold a lock on the row.
+    """
     await db.execute(
         "update uploads set state = 'VERIFYING', epoch = epoch + 1, crc32c = coalesce(%s, crc32c),"
         " sha256 = coalesce(%s, sha256), committed_size = %s, next_part = %s, update_time = now()"
@@ -363,7 +369,8 @@ async def end(
     after: UploadState,
     fault: Fault | None = None,
 ) -> bool:
-    """From one state to a final one; False if it was not in the first."""
+    """Changes the state from `before` to the final state `after`. Returns False if the upload was
+    not in state `before`."""
     done = await db.execute(
         "update uploads set state = %s, error_reason = %s, error_message = %s, update_time = now()"
         " where upload_id = %s and state = %s",
@@ -379,7 +386,7 @@ async def end(
 
 
 async def drop_claims(db: Connection, upload_id: str) -> bool:
-    """Whether there were parts that were claimed and have not come; they are claimed no longer."""
+    """Deletes claimed parts that are not stored. Returns whether there were any."""
     done = await db.execute(
         "delete from upload_parts where upload_id = %s and not stored", (upload_id,)
     )
@@ -391,7 +398,7 @@ async def forget_parts(db: Connection, upload_id: str) -> None:
 
 
 async def expire(db: Connection, limit: int) -> list[Upload]:
-    """Ends sessions whose time is over; returns them, so that their bytes can be removed."""
+    """Sets expired sessions to EXPIRED. Returns them, so that their bytes can be removed."""
     rows = await db.execute(
         SQL("""
         update uploads u set state = 'EXPIRED', update_time = now()

@@ -22,7 +22,7 @@ from media_service.idempotency import queries as keys
 from media_service.idempotency.lease import held
 from media_service.idempotency.model import LEASE, RequestKey, in_progress, other_content
 from media_service.jobs.model import JobKind
-from media_service.media import queries as catalogue
+from media_service.media import queries as media_queries
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import part_too_small
@@ -53,17 +53,19 @@ from media_service.uploads.writer import BlobWriter
 T = TypeVar("T")
 CreateRequest = tuple[UploadSpec, RequestKey | None]
 
-# States of an upload that receives no more bytes, and has or will have a media.
+# States in which an upload accepts no more bytes, and has or will have a media.
 BEING_COMPLETED = {UploadState.VERIFYING, UploadState.FINISHED}
-# How long a session rests that nobody can resume.
+# The expiry of a session that cannot be resumed.
 LEFT_BEHIND = timedelta(hours=1)
 NO_CHECKSUMS = Checksums()
 
 
 class UploadService:
-    """Sessions, the streams that write to them, and their ends. Streams for which there is no room
-    raise ResourceExhausted (SERVER_BUSY), and change nothing. `expiry`: how long a session lives
-    without new bytes; `timeout`: see `UploadStream`."""
+    """Creates, writes, completes and aborts uploads.
+
+    A stream above the admission limit raises ResourceExhausted (SERVER_BUSY) and changes nothing.
+    `expiry` is how long a session lives without new bytes. For `timeout`, see `UploadStream`.
+    """
 
     def __init__(
         self,
@@ -118,8 +120,8 @@ class UploadService:
         after: tuple[datetime, str] | None,
         limit: int,
     ) -> list[UploadResult]:
-        """Some of the caller's uploads, newest first, older than `after` (create_time, upload_id).
-        `owner`: only uploads of this owner."""
+        """Returns a page of the uploads visible to the caller, newest first, older than `after`
+        (create_time, upload_id). `owner`, `state` and `project_id` filter them."""
         where = [scope(principal, Permission.UPLOADS_READ, "u")]
         if owner is not None:
             where.append(owned_by(owner, "u"))
@@ -130,7 +132,8 @@ class UploadService:
             return [await self._result(db, upload) for upload in uploads]
 
     def watch(self, principal: Principal, upload_id: str) -> AsyncGenerator[UploadResult, None]:
-        """The upload now, after every change, and every 15 seconds; ends with a final state."""
+        """Yields the upload now, after every change, and every 15 seconds. Ends with a final
+        state."""
         read = partial(self.get, principal, upload_id)
         return watch(self._database, UploadChanged, upload_id, read, lambda r: r.upload.state.final)
 
@@ -141,8 +144,8 @@ class UploadService:
         checksums: Checksums,
         listed: Sequence[ListedPart] = (),
     ) -> UploadResult:
-        """Finishes an upload whose bytes are all here; idempotent. `listed`: the parts as the
-        caller has them, if the caller says."""
+        """Completes an upload whose bytes are all stored. Idempotent. `listed` holds the parts as
+        the caller knows them; it may be empty."""
         async with self._database.connection() as db:
             upload = await load(db, principal, Permission.UPLOADS_WRITE, upload_id)
         if upload.state not in BEING_COMPLETED:
@@ -151,7 +154,7 @@ class UploadService:
         return await self.get(principal, upload_id)
 
     async def abort(self, principal: Principal, upload_id: str) -> UploadResult:
-        """Gives an upload up; idempotent. Its bytes are removed by a job."""
+        """Aborts an upload. Idempotent. A job removes its bytes."""
         async with self._database.transaction() as tx:
             upload = await load(tx, principal, Permission.UPLOADS_WRITE, upload_id)
             ended = await queries.end(tx, upload_id, UploadState.ACTIVE, UploadState.ABORTED)
@@ -178,8 +181,8 @@ class UploadService:
         declared: Checksums = NO_CHECKSUMS,
         atomic: bool = False,
     ) -> UploadResult:
-        """Writes a stream into a session, from `committed_size` on. `declared`: checksums of the
-        whole file. With `atomic` the bytes are kept only if the stream ends well."""
+        """Writes a stream to a session, starting at `committed_size`. `declared` holds checksums of
+        the whole file. With `atomic`, the bytes are kept only if the stream succeeds."""
         with self._runner.permit() as permit:
             taken = await self._take_over(principal, upload_id)
             checksums = merge(taken.spec.checksums, declared)
@@ -199,12 +202,14 @@ class UploadService:
         on_created: Created | None = None,
         resumable: bool = True,
     ) -> UploadResult:
-        """Creates a session and writes a stream into it. A stream that finishes soon is stored in
-        one step; otherwise `on_created` is called when the session exists. Unless `resumable`, a
-        stream that breaks leaves nothing.
+        """Creates a session and writes a stream to it.
 
-        If `key` was used before, the stream continues the session that exists; one that is not
-        `resumable` must have the same bytes, and returns the first result.
+        A stream that finishes quickly is stored in one step, without a session. Otherwise,
+        `on_created` is called when the session exists. If the stream breaks and is not `resumable`,
+        its bytes are removed.
+
+        If `key` was used before, a resumable stream continues the existing session. A stream that
+        is not resumable must have the same bytes, and gets the first result.
         """
         new = NewUpload(spec, creator(principal, Permission.UPLOADS_WRITE), key)
         self._acceptance.check_new(new)
@@ -228,7 +233,7 @@ class UploadService:
     async def write_at_once(
         self, principal: Principal, spec: UploadSpec, chunk: Chunk, key: RequestKey | None = None
     ) -> UploadResult:
-        """Stores a file that came whole, in one chunk: without a stream, and without a session."""
+        """Stores a file that arrived in one chunk, without a stream or a session."""
         new = NewUpload(spec, creator(principal, Permission.UPLOADS_WRITE), key)
         self._acceptance.check_new(new)
         check_chunk(chunk, 0, 0, new, self._acceptance)
@@ -245,8 +250,8 @@ class UploadService:
         return await self.get(principal, known.upload_id)
 
     async def _claim(self, new: NewUpload, *, resumable: bool = True) -> Upload | None:
-        """Claims the key of an upload, if it has one, for a lease. Returns the upload that the key
-        created before, if that can be returned or continued."""
+        """Claims the key of an upload, if it has one, for the duration of a lease. Returns the
+        upload that the key created before, if it can be returned or continued."""
         if new.claim is None:
             return None
         async with self._database.connection() as db:
@@ -266,8 +271,8 @@ class UploadService:
         return None
 
     async def _require_same(self, known: Upload, chunks: AsyncGenerator[Chunk, None]) -> None:
-        """Raises Aborted unless these bytes are those of an upload that has finished:
-        IDEMPOTENCY_CONFLICT, or IDEMPOTENCY_IN_PROGRESS if it has not."""
+        """Checks that these bytes are those of the finished upload `known`. Raises Aborted:
+        IDEMPOTENCY_CONFLICT if they differ, IDEMPOTENCY_IN_PROGRESS if it is not finished."""
         if known.state is not UploadState.FINISHED:
             raise in_progress()
         async with self._database.connection() as db:
@@ -279,14 +284,14 @@ class UploadService:
             raise other_content()
 
     async def _keyed(self, upload: NewUpload | Upload, storing: Coroutine[Any, Any, T]) -> T:
-        """Holds the key of a new upload, if it has one, while its bytes are stored."""
+        """Renews the lease on the key of a new upload, if it has one, while storing runs."""
         claim = upload.claim if isinstance(upload, NewUpload) else None
         async with held(self._database, claim):
             return await storing
 
     async def _take_over(self, principal: Principal, upload_id: str) -> Upload:
-        """The upload, in a new epoch for a stream to write in. Raises FailedPrecondition:
-        UPLOAD_NOT_ACTIVE, PARTS_OUTSTANDING; InvalidArgument: PART_TOO_SMALL."""
+        """Starts a new epoch for a stream, and returns the upload. Raises FailedPrecondition
+        (UPLOAD_NOT_ACTIVE, PARTS_OUTSTANDING) and InvalidArgument (PART_TOO_SMALL)."""
         async with self._database.connection() as db:
             upload = await load(db, principal, Permission.UPLOADS_WRITE, upload_id)
         await self._collector.collect(upload)
@@ -318,7 +323,7 @@ class UploadService:
         atomic: bool = False,
         resumable: bool = True,
     ) -> UploadResult | None:
-        """Runs a stream to its end. Returns the result if it is known without a query."""
+        """Runs a stream to its end. Returns the result, or None if it must be queried."""
         stream = UploadStream(writer, checkpoints, self._acceptance, self._timeout, atomic=atomic)
         storing = self._keyed(
             checkpoints.upload, self._store(stream, checkpoints, writer, resumable=resumable)
@@ -329,7 +334,8 @@ class UploadService:
     async def _store(
         self, stream: UploadStream, checkpoints: Checkpoints, writer: BlobWriter, *, resumable: bool
     ) -> UploadResult | None:
-        """The side of a stream that outlives its caller."""
+        """Stores a stream and, if the caller asked for it, finishes the upload. Continues if the
+        caller disconnects."""
         upload = checkpoints.upload
         try:
             await self._store_stream(stream, checkpoints)
@@ -363,14 +369,14 @@ class UploadService:
         except DataLoss as error:
             if not checkpoints.exists:
                 raise
-            # The session of the store ended meanwhile.
+            # The store session ended in the meantime.
             raise await session_lost(
                 self._database, checkpoints.upload.upload_id, checkpoints.store_session
             ) from error
 
     @contextmanager
     def _fenced(self, stream: UploadStream, checkpoints: Checkpoints) -> Iterator[None]:
-        """Ends the stream as soon as another writer takes over, or the session ends."""
+        """Interrupts the stream as soon as another writer takes over or the session ends."""
         upload_id = checkpoints.upload.upload_id
 
         def changed(event: UploadChanged) -> None:
@@ -392,7 +398,7 @@ class UploadService:
         return Checkpoints(
             self._database,
             upload,
-            # One that cannot be resumed is left behind only by a server that died.
+            # A session that cannot be resumed remains only if the server dies.
             expiry=self._expiry if resumable else min(self._expiry, LEFT_BEHIND),
             settles=resumable,
             on_created=on_created,
@@ -419,7 +425,7 @@ class UploadService:
     async def _result(self, db: Connection, upload: Upload) -> UploadResult:
         media = None
         if upload.state is UploadState.FINISHED:
-            media = await catalogue.get(db, upload.media_id)
+            media = await media_queries.get(db, upload.media_id)
         limits = self._blobs.driver.limits
         return UploadResult(
             upload,

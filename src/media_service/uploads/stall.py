@@ -1,16 +1,16 @@
-"""Detects a stream that has almost stopped."""
+"""Detects stalled streams."""
 
 import time
 
 from media_service.errors import DeadlineExceeded, Reason
 from media_service.uploads.model import KIB
 
-# A stream that brings less than this in the stream timeout is ended.
+# A stream that delivers fewer bytes than this within the timeout is ended.
 MIN_WINDOW_BYTES = KIB
 
 
 class StallDetector:
-    """`timeout` in seconds, from now on."""
+    """Measures the bytes received in consecutive windows of `timeout` seconds."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
@@ -19,18 +19,19 @@ class StallDetector:
 
     @property
     def seconds_left(self) -> float:
-        """Until `slow` can answer next."""
+        """The seconds until the current window ends."""
         return self._window_end - time.monotonic()
 
     def slow(self, received: int) -> DeadlineExceeded | None:
-        """The error that ends the stream, if it is too slow. `received`: bytes so far."""
+        """Returns the error that ends the stream if the stream is too slow, or None. `received` is
+        the total number of bytes received."""
         if self.seconds_left > 0:
             return None
         if received - self._before < MIN_WINDOW_BYTES:
             return DeadlineExceeded(
                 Reason.STREAM_TOO_SLOW,
                 f"Fewer than {MIN_WINDOW_BYTES} bytes arrived in {self._timeout:g} seconds."
-                " The bytes of a stream that arrived are kept: resume it later.",
+                " The bytes that arrived are kept. Resume the upload later.",
             )
         self._window_end, self._before = time.monotonic() + self._timeout, received
         return None

@@ -1,8 +1,8 @@
-"""One caller's stream of bytes into one upload.
+"""A caller's stream of bytes into one upload.
 
-The caller's side (`feed`) checks chunks and puts them into the queue; the store's side (`store`)
-takes them, writes, makes them durable and counts them. The store's side is never cancelled:
-whatever happens to the caller, bytes that came are kept, files are closed.
+The caller's side (`feed`) checks chunks and puts them into a queue. The store's side (`store`)
+takes chunks from the queue, writes them, makes them durable and counts them. The store's side is
+never cancelled: if the caller disconnects, received bytes are kept and files are closed.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ from media_service.uploads.model import MIB, Chunk, NewUpload, Part, Upload
 from media_service.uploads.stall import StallDetector
 from media_service.uploads.writer import BlobWriter
 
-# A checkpoint costs one sync and one commit: after this many bytes, or this many seconds.
+# The bytes or seconds between two checkpoints. A checkpoint costs one sync and one commit.
 CHECKPOINT_BYTES = 32 * MIB
 CHECKPOINT_SECONDS = 2.0
-# A session that is created in place and finishes within these is stored in one step.
+# A new upload that finishes within these limits is stored in one step, without a session.
 FIRST_BYTES = MIB
 FIRST_SECONDS = 0.25
 
@@ -43,7 +43,8 @@ def check_chunk(
     upload: NewUpload | Upload,
     acceptance: Acceptance,
 ) -> None:
-    """Whether a chunk may come next, at `position`."""
+    """Checks that a chunk may be the next one, at `position`. Raises OutOfRange (OFFSET_MISMATCH)
+    and InvalidArgument (SIZE_EXCEEDED, FILE_TOO_LARGE)."""
     if chunk.offset is not None and chunk.offset != position:
         raise OutOfRange(
             Reason.OFFSET_MISMATCH,
@@ -60,18 +61,20 @@ def check_chunk(
 def too_small(least: int) -> InvalidArgument:
     return InvalidArgument(
         Reason.APPEND_TOO_SMALL,
-        f"An append needs at least {least} bytes unless it completes the upload. Nothing was kept."
-        " Append more at once, or complete the upload with it.",
+        f"An append needs at least {least} bytes unless it completes the upload."
+        " Nothing was stored. Send more bytes, or complete the upload with this append.",
         min_append_size_bytes=least,
     )
 
 
 class UploadStream:
-    """Takes bytes from `writer.offset` on. With `atomic`, nothing is counted before the end, and
-    nothing is kept unless the caller's side ends well.
+    """Receives bytes starting at `writer.offset`.
 
-    After `store`: `finish` and `checksums` are what the last chunk asked for; `held` is all of an
-    upload that has no session, because it finished soon and can be stored in one step.
+    With `atomic`, bytes are counted only at the end, and discarded if the caller's side fails.
+    `timeout` is the stall timeout; see `StallDetector`.
+
+    After `store` returns, `finish` and `checksums` are those of the last chunk. `held` is the
+    content of an upload that finished before it had a session and can be stored in one step.
     """
 
     def __init__(
@@ -100,7 +103,7 @@ class UploadStream:
         self._next_checkpoint = time.monotonic() + self._soon()
 
     async def feed(self, chunks: AsyncGenerator[Chunk, None]) -> None:
-        """Reads chunks until the one that finishes, a wrong one, or the end."""
+        """Reads chunks until one finishes the upload, one is invalid, or the stream ends."""
         try:
             async with aclosing(chunks):
                 async for chunk in chunks:
@@ -118,17 +121,17 @@ class UploadStream:
                         merge(self._checkpoints.spec.checksums, chunk.checksums)
                         self.finish, self.checksums = True, chunk.checksums
                         break
-                    del chunk  # not to be held while the next one is waited for
+                    del chunk  # free its memory while waiting for the next one
         except asyncio.CancelledError:
-            raise  # whoever cancels it ends the queue
-        except Exception as error:  # raised on the other side
+            raise  # the code that cancels this task also ends the queue
+        except Exception as error:  # `store` raises it
             self.queue.end(error)
         else:
             self.queue.end()
 
     async def store(self) -> None:
-        """Stores what is fed until the feed ends. Raises what went wrong, on either side, once
-        everything that can be kept is."""
+        """Stores the chunks until the feed ends. Raises the error of either side, after all bytes
+        that can be kept are durable."""
         try:
             await self._write_all()
             if self._checkpoint is not None:
@@ -150,7 +153,7 @@ class UploadStream:
     async def _write_all(self) -> None:
         stall = StallDetector(self._timeout)
         while True:
-            # A stream that rests with all it brought counted is not looked after until then.
+            # An idle stream whose bytes are all counted needs no checkpoint.
             resting = not self._held_bytes and self._writer.offset == self.committed_size
             wait = stall.seconds_left
             if not resting:
@@ -173,11 +176,11 @@ class UploadStream:
                 self._checkpoint_if_due()
 
     def _soon(self) -> float:
-        """Seconds from bytes that come to their checkpoint."""
+        """Seconds from the arrival of bytes to their checkpoint."""
         return CHECKPOINT_SECONDS if self._checkpoints.exists else FIRST_SECONDS
 
     async def _spill_if_due(self) -> None:
-        """Goes on as a session once there is too much to be held, or it takes too long."""
+        """Creates a session once the held bytes exceed FIRST_BYTES or FIRST_SECONDS pass."""
         late = time.monotonic() >= self._next_checkpoint and not self.queue.ended
         if self._held_bytes > FIRST_BYTES or (self._held_bytes and late):
             await self._spill()
@@ -191,7 +194,8 @@ class UploadStream:
         await self._writer.write([chunk.data for chunk in chunks], joined_crc32c(chunks))
 
     def _checkpoint_if_due(self) -> None:
-        """Begins to count what was written; one count at a time, while writing goes on."""
+        """Starts a checkpoint if one is due. At most one runs at a time, concurrently with
+        writing."""
         if self._checkpoint is not None and self._checkpoint.done():
             self._checkpoint.result()
             self._checkpoint = None
@@ -209,7 +213,7 @@ class UploadStream:
             return
         if self._holding:
             await self._spill()
-        # If more is to come, though this was to be the end, the rules for what is not the end hold.
+        # If bytes are missing, this is not the end of the file, even if the caller asked to finish.
         last = self.finish and self._checkpoints.spec.size_bytes in {None, self._writer.offset}
         seal = self._writer.seal_last if last else self._writer.seal
         await self._count(seal, last=True)
@@ -225,12 +229,12 @@ class UploadStream:
             self._writer.recorded(parts)
 
     def interrupt(self, error: MediaError) -> None:
-        """Ends the stream from outside; what came before is still counted, if it may be."""
+        """Ends the stream from outside. Bytes received earlier are still counted if possible."""
         self.queue.end(error)
 
 
 def joined_crc32c(chunks: list[Chunk]) -> int | None:
-    """Of all chunks together; None unless each one's is known."""
+    """The CRC32C of all chunks together, or None if that of any chunk is unknown."""
     joined = 0
     for chunk in chunks:
         if chunk.crc32c is None:

@@ -1,7 +1,7 @@
-"""Runs the storing of what callers send.
+"""Runs the tasks that store the bytes callers send.
 
-Storing is a task of its own that is never cancelled: whatever happens to the caller, it ends in
-order and closes its files.
+Each task is independent of its caller and is never cancelled. If the caller disconnects, the task
+still ends in order and closes its files.
 """
 
 import asyncio
@@ -23,17 +23,17 @@ def shutting_down() -> Unavailable:
 
 
 class Incoming(Protocol):
-    """The side of a stream that faces the caller."""
+    """The caller's side of a stream."""
 
     async def feed(self, chunks: AsyncGenerator[Chunk, None]) -> None:
-        """Accepts chunks until they end, or until the stream is interrupted. Raises nothing."""
+        """Accepts chunks until they end or the stream is interrupted. Never raises."""
 
     def interrupt(self, error: MediaError) -> None:
-        """Ends the stream from outside; the storing side raises the error."""
+        """Ends the stream from outside. The storing side raises the error."""
 
 
 class StreamRunner:
-    """Everything that this process is storing. `admission` limits how much."""
+    """Runs all storing tasks of this process. `admission` limits the number of streams."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -41,29 +41,29 @@ class StreamRunner:
         self._closing = False
 
     def permit(self) -> Permit:
-        """Admits one stream; call it before anything else. Raises ResourceExhausted (SERVER_BUSY)
+        """Admits one stream. Call it before any other work. Raises ResourceExhausted (SERVER_BUSY)
         and Unavailable (SHUTTING_DOWN)."""
         if self._closing:
             raise shutting_down()
         return self._admission.stream()
 
     async def close(self) -> None:
-        """Interrupts all streams, and waits until what they sent is stored."""
+        """Interrupts all streams, and waits until the received bytes are stored."""
         self._closing = True
-        while self._streams:  # one that was admitted before may start meanwhile
+        while self._streams:  # an admitted stream may start while we wait
             for stream in self._streams.values():
                 if stream is not None:
                     stream.interrupt(shutting_down())
             await asyncio.wait(self._streams)
 
     async def finish(self, permit: Permit, storing: Coroutine[Any, Any, T]) -> T:
-        """Stores what has arrived in full."""
+        """Stores bytes that have already been received in full."""
         task = self._start(storing, None)
         permit.until_done(task)
         return await asyncio.shield(task)
 
     async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs work that must not stop halfway when its caller leaves."""
+        """Runs work that must complete even if the caller disconnects."""
         return await asyncio.shield(self._start(work, None))
 
     async def receive_stream(
@@ -73,7 +73,7 @@ class StreamRunner:
         storing: Coroutine[Any, Any, T],
         chunks: AsyncGenerator[Chunk, None],
     ) -> T:
-        """Feeds a stream and stores it, to the end of both."""
+        """Runs both sides of a stream, feeding and storing, until both end."""
         task = self._start(storing, stream)
         permit.until_done(task)
         feeding = asyncio.create_task(stream.feed(chunks))

@@ -1,4 +1,4 @@
-"""Writes one stream of bytes as parts of one blob, and knows what of it is durable."""
+"""Writes a stream of bytes as parts of a blob, and tracks which bytes are durable."""
 
 import asyncio
 import hashlib
@@ -15,17 +15,17 @@ from media_service.storage.crc32c_combine import combine
 from media_service.storage.driver import Driver, PartName, PartWriter
 from media_service.uploads.model import KIB, Part
 
-# What is hashed in less time than it takes to ask a thread.
+# Up to this many bytes, hashing is faster than handing the work to a thread.
 SMALL = 256 * KIB
-# Whole parts that are on their way to an object store at the same time.
+# The number of complete parts that are sent to an object store at the same time.
 IN_FLIGHT = 4
 
 
 class BlobWriter:
-    """Appends to the open blob `key` from `offset` on, as parts numbered from `next_number`.
+    """Appends to the open blob `key` at `offset`. Parts are numbered from `next_number`.
 
-    SHA-256 takes longer than receiving and storing together. So it is computed only if `hashing`,
-    and of a stream that began at byte 0; otherwise ingest reads the blob.
+    SHA-256 takes longer than receiving and storing together. The writer computes it only if
+    `hashing` is true and the stream starts at byte 0. Otherwise, the ingest job reads the blob.
     """
 
     def __init__(
@@ -51,27 +51,29 @@ class BlobWriter:
         self._hashing: asyncio.Future[None] | None = None
 
     async def begin(self) -> str:
-        """Opens the blob in the store, if it was not yet; returns the store's session."""
+        """Opens the blob in the store. Returns the store's session."""
         self._session = await self._driver.begin(self._key)
         return self._session
 
     @property
     def offset(self) -> int:
-        """Where the next byte goes."""
+        """The position of the next byte in the file."""
         return self._part.offset + self._part.size
 
     @property
     def least(self) -> int:
-        """The bytes a part needs that others follow."""
+        """The minimum size, in bytes, of every part but the last."""
         return self._driver.limits.min_part_size
 
     def sha256(self) -> bytes | None:
-        """Of the whole, after `seal_last`; None if it is not known."""
+        """The SHA-256 of the file, or None if it was not computed. Call it after `seal_last`."""
         return self._hash.digest() if self._hash else None
 
     async def write(self, buffers: Sequence[Buffer], crc32c: int | None = None) -> None:
-        """Appends; hashing and writing run side by side, both outside of the event loop.
-        `crc32c`: of all the buffers, if it is known."""
+        """Appends the buffers. Hashing and writing run in parallel, outside the event loop.
+
+        `crc32c` is the checksum of all the buffers together, if known.
+        """
         buffers = [b for b in buffers if b]
         limit = self._driver.limits.target_part_size
         total = sum(map(len, buffers))
@@ -95,7 +97,7 @@ class BlobWriter:
                 await self._seal_meanwhile(self._writer)
 
     async def _update_hash(self, buffers: Sequence[Buffer]) -> None:
-        """Hashes in a thread, one batch at a time, while the next one is written and received."""
+        """Hashes one batch at a time in a thread. Writing and receiving continue meanwhile."""
         if self._hashing is not None:
             await self._hashing
             self._hashing = None
@@ -108,8 +110,11 @@ class BlobWriter:
             self._hashing = loop.run_in_executor(None, update, self._hash, buffers)
 
     async def sync(self) -> tuple[int, list[Part]]:
-        """Makes durable what the store can. Returns the end of the durable prefix, and the parts
-        that changed since `recorded`. May run while `write` goes on."""
+        """Makes as many bytes durable as the store can.
+
+        Returns the end of the durable prefix, and the parts that changed since the last call of
+        `recorded`. It may run concurrently with `write`.
+        """
         part, writer = self._part, self._writer
         while self._sealing and self._sealing[0][0].number < part.number:
             await self._sealed()
@@ -119,8 +124,11 @@ class BlobWriter:
         return part.offset, unrecorded
 
     async def seal(self) -> tuple[int, list[Part]]:
-        """Ends the stream: everything is durable, or, below the store's minimum for a part that
-        more may follow, forgotten. As `sync`."""
+        """Ends a stream that does not complete the file. Returns the same as `sync`.
+
+        All bytes become durable. Exception: an open part below the store's minimum part size is
+        discarded, because other parts may follow it.
+        """
         await self._all_sealed()
         if self._writer is not None:
             if self._part.size >= self._driver.limits.min_part_size:
@@ -131,7 +139,8 @@ class BlobWriter:
         return self._part.offset, list(self._unrecorded)
 
     async def seal_last(self) -> tuple[int, list[Part]]:
-        """As `seal`, for the blob's end, where no part is too small."""
+        """Ends the stream that completes the file. The last part may have any size. Returns the
+        same as `sync`."""
         if self._writer is not None:
             await self._seal(self._writer)
         await self._all_sealed()
@@ -140,15 +149,17 @@ class BlobWriter:
         return self._part.offset, list(self._unrecorded)
 
     def recording(self, parts: Sequence[Part]) -> None:
-        """These parts may be in the database from now on, whatever its answer will be."""
+        """Notes that these parts are being written to the database. From now on they may be there,
+        even if the write reports an error."""
         self._open_is_recorded |= any(part.number == self._part.number for part in parts)
 
     def recorded(self, parts: Sequence[Part]) -> None:
-        """These parts are in the database."""
+        """Notes that these parts are in the database."""
         self._unrecorded = [part for part in self._unrecorded if part not in parts]
 
     async def abandon(self) -> None:
-        """Stops halfway. The open part goes, unless it may have been counted. Never raises."""
+        """Stops after an error. Discards the open part unless the database may already list it.
+        Never raises."""
         await asyncio.gather(*(task for _, task in self._sealing), return_exceptions=True)
         if self._writer is None:
             return
@@ -164,14 +175,14 @@ class BlobWriter:
         self._unrecorded.append(self._next_part())
 
     async def _seal_meanwhile(self, writer: PartWriter) -> None:
-        """Seals the open part while the next one is written."""
+        """Starts to seal the open part, so that the next part can be written in the meantime."""
         while len(self._sealing) >= IN_FLIGHT:
             await self._sealed()
         sealing = asyncio.create_task(writer.seal())
         self._sealing.append((self._next_part(), sealing))
 
     def _next_part(self) -> Part:
-        """Goes on to the next part; returns the one before, as it is when it is sealed."""
+        """Starts the next part. Returns the previous part, marked as sealed."""
         part = replace(self._part, sealed=True)
         self._writer = None
         self._open_is_recorded = False
@@ -183,10 +194,11 @@ class BlobWriter:
             await self._sealed()
 
     async def _sealed(self) -> None:
-        """Waits for the first of the parts that are being sealed. Raises what went wrong."""
+        """Waits until the oldest part being sealed is durable. Raises the error if sealing it
+        failed."""
         part, sealing = self._sealing[0]
         await asyncio.wait([sealing])
-        if self._sealing and self._sealing[0][1] is sealing:  # nobody else waited for it, too
+        if self._sealing and self._sealing[0][1] is sealing:  # no concurrent call handled it
             sealing.result()
             self._sealing.popleft()
             self._unrecorded.append(part)
@@ -198,7 +210,7 @@ def update(digest: "hashlib._Hash", buffers: Sequence[Buffer]) -> None:
 
 
 def split(buffers: list[Buffer], room: int | None) -> tuple[list[Buffer], list[Buffer]]:
-    """The first `room` bytes, and the rest; None: no limit."""
+    """Splits buffers into the first `room` bytes and the rest. None means no limit."""
     if room is None:
         return buffers, []
     for index, data in enumerate(buffers):

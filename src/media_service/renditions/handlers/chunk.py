@@ -18,7 +18,7 @@ from media_service.jobs import queries as jobs
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState, Priority
 from media_service.jobs.progress import Progress
-from media_service.media import queries as catalogue
+from media_service.media import queries as media_queries
 from media_service.media.reader import not_found
 from media_service.renditions.original_files import OriginalFiles
 from media_service.renditions.streams import queries
@@ -49,7 +49,7 @@ class ChunkHandler(JobHandler):
     async def run(self, claim: Claim, progress: Progress) -> None:
         async with self._database.connection() as db:
             stream = await queries.of_job(db, claim.parent_id or "")
-            media = (await catalogue.get_many(db, [claim.subject_id])).get(claim.subject_id)
+            media = (await media_queries.get_many(db, [claim.subject_id])).get(claim.subject_id)
         if stream is None or media is None:  # purged, or the stream was given up
             raise not_found(claim.subject_id)
         async with AsyncExitStack() as stack:

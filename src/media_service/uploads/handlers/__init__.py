@@ -1,1 +1,1 @@
-"""Handlers of jobs on uploads."""
+"""Handlers for jobs on uploads."""

@@ -1,4 +1,4 @@
-"""The job that removes the bytes of an upload that ended without a media."""
+"""The job that removes the bytes of an upload that ended without creating a media."""
 
 import logging
 from datetime import timedelta
@@ -17,12 +17,12 @@ from media_service.uploads.model import UploadState
 
 log = logging.getLogger(__name__)
 
-# After a job gives up, another starts: nothing else would remove these bytes.
+# When a job gives up, another one starts after this delay. Nothing else removes these bytes.
 RETRY_DELAY = timedelta(hours=1)
 
 
 class DiscardHandler(JobHandler):
-    """Runs DISCARD jobs. Their subject is an upload id."""
+    """Runs DISCARD jobs. The subject of a job is an upload id."""
 
     kind = JobKind.DISCARD
 
@@ -45,7 +45,7 @@ class DiscardHandler(JobHandler):
         failpoint("discard.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
-        log.error("bytes of upload %s could not be removed: %s", claim.subject_id, fault.message)
+        log.error("cannot remove the bytes of upload %s: %s", claim.subject_id, fault.message)
         async with self._database.transaction() as tx:
             if await jobs.finish(tx, claim, JobState.FAILED, fault):
                 await tx.enqueue(NewJob(JobKind.DISCARD, claim.subject_id, delay=RETRY_DELAY))

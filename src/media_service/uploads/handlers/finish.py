@@ -8,7 +8,7 @@ from media_service.uploads.finish import Finisher
 
 
 class FinishHandler(JobHandler):
-    """Runs FINISH jobs. Their subject is an upload id."""
+    """Runs FINISH jobs. The subject of a job is an upload id."""
 
     kind = JobKind.FINISH
 

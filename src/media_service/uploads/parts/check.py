@@ -1,4 +1,4 @@
-"""Whether the parts of an upload are all there, and what they are said to be."""
+"""Checks parts against those that are stored, and whether an upload has all its parts."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from media_service.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Reason
 from media_service.uploads.model import Part, Upload
 
-# Ranges of missing numbers that a message names; 10 000 parts could have 5000.
+# The most ranges of missing numbers in a message. 10,000 parts can have 5,000 gaps.
 MOST_RANGES = 50
 
 
 @dataclass(frozen=True, slots=True)
 class ListedPart:
-    """A part as a caller knows it; None or empty: not known."""
+    """A part as a caller describes it. None or empty means unknown."""
 
     number: int
     size: int | None = None
@@ -21,7 +21,7 @@ class ListedPart:
 
     @property
     def bound(self) -> bool:
-        """Whether its bytes are decided."""
+        """Whether size and CRC32C are both known."""
         return self.size is not None and self.crc32c is not None
 
 
@@ -37,13 +37,14 @@ def conflict(number: int, why: str, next_part_number: int) -> AlreadyExists:
 def other_bytes(number: int, next_part_number: int) -> AlreadyExists:
     return conflict(
         number,
-        "already has other bytes, which are final. Create a new upload for another file.",
+        "is already stored or claimed with different bytes, which are final. Create a new upload"
+        " for a different file.",
         next_part_number,
     )
 
 
 def check_number(upload: Upload, number: int, found: Part | None) -> None:
-    """Whether a caller may put this part. Raises AlreadyExists (PART_CONFLICT)."""
+    """Checks that a caller may put this part. Raises AlreadyExists (PART_CONFLICT)."""
     if found is not None and found.sealed:
         return
     if found is not None or number < upload.next_part:
@@ -57,8 +58,8 @@ def check_number(upload: Upload, number: int, found: Part | None) -> None:
 def check_claims(
     upload: Upload, known: Mapping[int, Part], parts: Iterable[Part], *, replacing: bool = False
 ) -> None:
-    """Whether these numbers are free, have the same bytes, or, with `replacing`, may have others.
-    Raises AlreadyExists."""
+    """Checks that each number is free or has the same bytes. With `replacing`, a replaceable part
+    may have different bytes. Raises AlreadyExists (PART_CONFLICT)."""
     for part in parts:
         found = known.get(part.number)
         check_number(upload, part.number, found)
@@ -69,9 +70,9 @@ def check_claims(
 
 
 def check_parts(upload: Upload, parts: Sequence[Part], listed: Sequence[ListedPart]) -> None:
-    """Whether an upload can be completed. Without `listed` the parts are what they are, if none is
-    missing between, or claimed and not here.
+    """Checks that an upload can be completed: no part is missing, and each part matches `listed`.
 
+    If `listed` is empty, the stored parts are accepted. Each claimed part must then be stored.
     Raises FailedPrecondition (UPLOAD_INCOMPLETE), AlreadyExists (PART_CONFLICT) or InvalidArgument.
     """
     stored = {part.number: part for part in parts if part.stored}
@@ -113,7 +114,7 @@ def incomplete(upload: Upload, missing: Collection[int]) -> FailedPrecondition:
 
 
 def outstanding(upload: Upload, parts: Iterable[Part]) -> FailedPrecondition:
-    """Why a stream cannot continue: parts lie after a gap, or are not counted yet."""
+    """The error for a stream that cannot continue: parts are stored after a gap, or replaceable."""
     stored = {part.number for part in parts if part.stored}
     missing = set(range(upload.next_part, max(stored, default=0))) - stored
     why = (
@@ -130,7 +131,7 @@ def outstanding(upload: Upload, parts: Iterable[Part]) -> FailedPrecondition:
 
 
 def ranges(numbers: Collection[int]) -> str:
-    """ "2,5-7": as short as it can be said."""
+    """Formats numbers as ranges, such as `2,5-7`."""
     found: list[list[int]] = []
     for number in sorted(numbers):
         if found and found[-1][1] == number - 1:

@@ -1,4 +1,4 @@
-"""Claims numbers for parts, and counts the parts that are stored, whichever way they came."""
+"""Claims part numbers, and counts stored parts, whether this service or the store received them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,7 +23,8 @@ from media_service.uploads.stream_runner import Incoming
 
 
 def parts_changed(upload: Upload) -> UploadChanged:
-    """Callers put parts of the upload in this epoch. A stream that writes to it stops."""
+    """The event that callers put parts in this epoch. It stops a stream that writes to the
+    upload."""
     return UploadChanged(upload.upload_id, UploadState.ACTIVE, upload.epoch, by_parts=True)
 
 
@@ -43,9 +44,10 @@ class Collector:
     async def claim(
         self, upload: Upload, parts: Sequence[Part], lifetime: timedelta = timedelta()
     ) -> dict[int, Part]:
-        """Decides for good which bytes these numbers have; returns those that keep a name they had
-        before. `upload` is as its caller's epoch began; `lifetime`: of signed URLs.
+        """Fixes the size and CRC32C of these part numbers. Neither can change afterwards.
 
+        Returns, by number, the parts that were known before and keep their name. `upload` is the
+        state at the start of the caller's epoch. `lifetime` is the lifetime of signed URLs.
         Raises AlreadyExists (PART_CONFLICT), InvalidArgument (PART_TOO_SMALL, SIZE_EXCEEDED,
         FILE_TOO_LARGE), Aborted (SUPERSEDED) and FailedPrecondition (UPLOAD_NOT_ACTIVE).
         """
@@ -70,9 +72,12 @@ class Collector:
         return {number: part for number, part in known.items() if number not in renamed}
 
     async def claim_replacement(self, upload: Upload, part: Part) -> bool:
-        """Decides which bytes a number has while they are stored, where storing them overwrites
-        what the number had. Whether nobody else stores the same bytes at the moment. Raises as
-        `claim`."""
+        """Fixes the bytes of a number before they are stored. Used with stores where storing a part
+        overwrites the previous part of the same number.
+
+        Returns False if another caller may be storing the same bytes now. Raises the same errors
+        as `claim`.
+        """
         async with self._database.pipeline() as tx:
             held = await self._held(tx, upload, [part], replacing=True)
             found = held.known.get(part.number)
@@ -80,12 +85,12 @@ class Collector:
         return found is None or found.replaceable
 
     async def replace(self, upload: Upload, part: Part, *, alone: bool) -> tuple[Part, Part | None]:
-        """Records a stored part in the place of an earlier one. `alone`: nothing that is still on
-        its way to the store can overwrite it; otherwise the part is final.
+        """Records a stored part, which may replace an earlier one. `alone` means that no write
+        still in progress can overwrite it. Otherwise, the part becomes final.
 
-        Returns the part as recorded, and the one that it replaced. The former may be another
-        caller's, with the same bytes. Raises as `claim`; then nothing is recorded, unless it is
-        Unavailable.
+        Returns the recorded part, and the part that it replaced. The recorded part may be another
+        caller's, with the same bytes. Raises the same errors as `claim`. After an error other than
+        Unavailable, nothing is recorded.
         """
         async with self._database.pipeline() as tx:
             held = await self._held(tx, upload, [part], replacing=True)
@@ -109,7 +114,7 @@ class Collector:
         least = self._store.driver.limits.min_part_size
         if not least:
             return
-        # Of those before, all but the highest were large enough for others to follow.
+        # Earlier calls checked all earlier parts except the highest.
         highest = await queries.highest_part(db, upload.upload_id)
         sizes = {part.number: part.size for part in new}
         ordered = sorted(({highest[0]: highest[1]} | sizes if highest else sizes).items())
@@ -118,9 +123,11 @@ class Collector:
                 raise part_too_small(number, least)
 
     async def confirm(self, upload: Upload, parts: Sequence[Part]) -> dict[int, Part]:
-        """Counts parts whose bytes are durable, and claims those that were not; returns those that
-        were stored before, by number. Raises as `claim`; then nothing is counted, unless it is
-        Unavailable."""
+        """Counts parts whose bytes are durable. Claims those that are not claimed yet.
+
+        Returns, by number, the parts that were already stored. Raises the same errors as `claim`.
+        After an error other than Unavailable, nothing is counted.
+        """
         failpoint("part.confirm.before")
         async with self._database.pipeline() as tx:
             held = await self._held(tx, upload, parts)
@@ -131,12 +138,13 @@ class Collector:
         return {number: part for number, part in held.known.items() if part.stored}
 
     async def collect(self, upload: Upload) -> None:
-        """Looks in the store for claimed parts that came past this service, and counts them."""
+        """Looks in the store for claimed parts that clients sent directly to it, and counts
+        them."""
         if upload.parts_since is None or upload.state is not UploadState.ACTIVE:
             return
         async with self._database.connection() as db:
             claimed = await part_queries.to_collect(db, upload.upload_id)
-            # After the claims, or the store's session might be older than they are.
+            # Read after the claims; otherwise, the store's session might be older than they are.
             held = await queries.get(db, upload.upload_id) if claimed else None
         if held is None:
             return
@@ -147,13 +155,13 @@ class Collector:
         )
         came = [part for part in claimed if found.get(part.name) == (part.size, part.crc32c)]
         if came:
-            # Whoever was faster has it by now, or there is nothing more to collect.
+            # Another call already counted these parts, or the upload no longer takes parts.
             with suppress(Aborted, FailedPrecondition):
                 await self.confirm(upload, came)
 
     @contextmanager
     def fenced(self, stream: Incoming, upload: Upload) -> Iterator[None]:
-        """Ends what is being put as soon as a stream takes the upload over, or it ends."""
+        """Interrupts `stream` as soon as an append takes over the upload, or the upload ends."""
 
         def changed(event: UploadChanged) -> None:
             if event.by_parts:
@@ -169,8 +177,11 @@ class Collector:
     async def _held(
         self, db: Connection, upload: Upload, parts: Sequence[Part], *, replacing: bool = False
     ) -> Held:
-        """The upload's row, until the transaction ends, if its callers still put parts, and may put
-        these."""
+        """Locks the upload's row until the transaction ends, and checks that these parts may be
+        put.
+
+        With `replacing`, the parts may replace replaceable ones. Raises the errors of `claim`.
+        """
         held = await part_queries.hold(db, upload.upload_id, [part.number for part in parts])
         if held is None or held.upload.state is not UploadState.ACTIVE:
             raise not_active(held.upload if held else upload)

@@ -1,4 +1,4 @@
-"""SQL of parts that callers name."""
+"""SQL of numbered parts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ SELECT = """
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An upload that nobody else changes, and those of its parts that were asked for, by number."""
+    """A locked upload, and the requested parts by number."""
 
     upload: Upload
     known: Mapping[int, Part]
     claimed_size: int  # of all its parts, stored or claimed
 
     def new(self, parts: Sequence[Part]) -> list[Part]:
-        """Those that nobody claimed or stored."""
+        """The parts that are neither claimed nor stored."""
         return [part for part in parts if part.number not in self.known]
 
 
 def part_of(row: Mapping[str, Any]) -> Part:
-    """Without its offset, which follows from the parts before."""
+    """Builds a part from a row. Its offset is 0, because it depends on the earlier parts."""
     return Part(
         row["number"],
         0,
@@ -46,9 +46,11 @@ def part_of(row: Mapping[str, Any]) -> Part:
 
 
 async def begin(db: Connection, upload_id: str, since: int | None = None) -> Upload | None:
-    """Begins the next epoch, in which a caller puts parts, beside others who do. A stream is
-    superseded. None if the upload takes no bytes, or if its callers do not put parts since the
-    epoch `since` any more."""
+    """Increments the epoch for a caller that puts parts. Supersedes a stream, but not other callers
+    that put parts.
+
+    Returns None if the upload is not ACTIVE, or if `since` is given and `parts_since` differs.
+    """
     rows = await db.execute(
         SQL("""
         update uploads u
@@ -63,7 +65,7 @@ async def begin(db: Connection, upload_id: str, since: int | None = None) -> Upl
 
 
 async def find(db: Connection, upload_id: str, number: int) -> tuple[Upload | None, Part | None]:
-    """An upload, and one of its parts, if they are there."""
+    """Returns an upload and one of its parts. Each is None if it does not exist."""
     rows = await db.execute(
         SQL("""
         select {}, to_json(p) as part
@@ -79,7 +81,7 @@ async def find(db: Connection, upload_id: str, number: int) -> tuple[Upload | No
 
 
 async def some(db: Connection, upload_id: str, numbers: Sequence[int]) -> dict[int, Part]:
-    """Those of these parts that are claimed or stored, by number."""
+    """Returns the parts among `numbers` that are claimed or stored, by number."""
     rows = await db.execute(
         SELECT + "where upload_id = %s and number = any(%s)", (upload_id, list(numbers))
     )
@@ -87,11 +89,11 @@ async def some(db: Connection, upload_id: str, numbers: Sequence[int]) -> dict[i
 
 
 async def hold(db: Connection, upload_id: str, numbers: Sequence[int]) -> Held | None:
-    """The upload, and those of these parts that are claimed or stored; nobody else changes them
-    until the transaction ends.
+    """Locks the upload until the transaction ends. Returns it with the parts among `numbers` that
+    are claimed or stored.
 
-    Two statements, which a pipeline sends at once: one that had to wait for the row would see the
-    parts as they were before.
+    Two statements are necessary: a single one that waits for the lock would see an old state of the
+    parts. A pipeline sends both at once.
     """
     await db.execute("select from uploads where upload_id = %s for update", (upload_id,))
     rows = await db.execute(
@@ -118,7 +120,7 @@ async def hold(db: Connection, upload_id: str, numbers: Sequence[int]) -> Held |
 
 
 async def claim(db: Connection, upload_id: str, parts: Sequence[Part]) -> None:
-    """Adds parts that are not stored yet. The caller holds the upload's row."""
+    """Adds parts that are not stored yet. The caller must hold a lock on the upload's row."""
     await db.execute(
         """
         insert into upload_parts
@@ -138,8 +140,8 @@ async def claim(db: Connection, upload_id: str, parts: Sequence[Part]) -> None:
 
 
 async def claim_signed(db: Connection, upload_id: str, parts: Sequence[Part]) -> None:
-    """Parts that a caller of this service claimed may now come past it, too; then under these
-    names, which no writer of ours has."""
+    """Marks claimed parts as signed, so that clients may send them directly to the store. Their
+    epochs change, so that no writer of this service has the same part names."""
     await db.execute(
         """
         update upload_parts p set epoch = signed.epoch, signed = true
@@ -151,7 +153,7 @@ async def claim_signed(db: Connection, upload_id: str, parts: Sequence[Part]) ->
 
 
 async def prolong(db: Connection, upload_id: str, lifetime: timedelta) -> None:
-    """The upload rests no shorter than the URLs that lead to it, and an hour to complete it."""
+    """Extends the upload's expiry to at least an hour after that of its signed URLs."""
     await db.execute(
         "update uploads set expire_time = greatest(expire_time, now() + %s + interval '1 hour')"
         " where upload_id = %s",
@@ -160,8 +162,8 @@ async def prolong(db: Connection, upload_id: str, lifetime: timedelta) -> None:
 
 
 async def confirm(db: Connection, upload: Upload, parts: Sequence[Part], expiry: timedelta) -> None:
-    """Parts are stored now, under these names, whether they were claimed before or not. The caller
-    holds the upload's row."""
+    """Records parts as stored under these names, whether or not they were claimed. The caller must
+    hold a lock on the upload's row."""
     await db.execute(
         """
         with counted as (
@@ -208,9 +210,11 @@ async def confirm(db: Connection, upload: Upload, parts: Sequence[Part], expiry:
 
 
 async def claim_replacement(db: Connection, upload_id: str, part: Part) -> None:
-    """Decides the bytes of a number that has none, or has some that can be replaced. Another caller
-    who stores the same bytes at the moment learns by the epoch that it is no longer alone. The
-    caller holds the upload's row."""
+    """Claims a number that is free or whose part is replaceable.
+
+    The new epoch shows a concurrent caller that stores the same bytes that it is not alone. The
+    caller must hold a lock on the upload's row.
+    """
     await db.execute(
         """
         insert into upload_parts as p
@@ -226,8 +230,8 @@ async def claim_replacement(db: Connection, upload_id: str, part: Part) -> None:
 
 
 async def put_replaceable(db: Connection, upload_id: str, part: Part, expiry: timedelta) -> None:
-    """A part is stored now, in the place of an earlier one. It is not counted. The caller holds the
-    upload's row."""
+    """Records a replaceable part as stored, in place of an earlier one. The part is not counted.
+    The caller must hold a lock on the upload's row."""
     await db.execute(
         """
         insert into upload_parts
@@ -247,7 +251,7 @@ async def put_replaceable(db: Connection, upload_id: str, part: Part, expiry: ti
 
 
 async def page(db: Connection, upload_id: str, after: int, limit: int) -> list[Part]:
-    """Parts, stored or claimed, by number, those after `after`."""
+    """Returns stored and claimed parts with numbers above `after`, by number."""
     rows = await db.execute(
         SELECT + "where upload_id = %s and number > %s order by number limit %s",
         (upload_id, after, limit),
@@ -256,6 +260,6 @@ async def page(db: Connection, upload_id: str, after: int, limit: int) -> list[P
 
 
 async def to_collect(db: Connection, upload_id: str) -> list[Part]:
-    """Parts that may have come past this service."""
+    """Returns claimed parts that clients may have sent directly to the store."""
     rows = await db.execute(SELECT + "where upload_id = %s and not stored and signed", (upload_id,))
     return [part_of(row) async for row in rows]

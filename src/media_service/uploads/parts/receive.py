@@ -1,4 +1,4 @@
-"""The bytes of one part, on their way from a caller to the store. All of them, or none."""
+"""Receives the bytes of one part from a caller and writes them to the store: all or none."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -14,7 +14,7 @@ from media_service.uploads.stall import StallDetector
 
 
 class PartStream:
-    """Takes at most `limit` bytes; more are `excess`."""
+    """Receives at most `limit` bytes. Raises `excess` if there are more."""
 
     def __init__(self, limit: int, excess: MediaError, timeout: timedelta) -> None:
         self.size = 0
@@ -30,13 +30,13 @@ class PartStream:
                 async for chunk in chunks:
                     if self.size + len(chunk.data) > self._limit:
                         raise self._excess
-                    # Now, while the bytes are in the processor's cache.
+                    # Compute it here, while the bytes are in the CPU cache.
                     self.crc32c = crc32c_of(chunk.data, self.crc32c)
                     self.size += len(chunk.data)
                     if chunk.data:
                         await self._queue.put(chunk)
-                    del chunk  # not to be held while the next one is waited for
-        except Exception as error:  # raised on the other side
+                    del chunk  # free its memory while waiting for the next one
+        except Exception as error:  # `receive` raises it
             self._queue.end(error)
         else:
             self._queue.end()
@@ -45,8 +45,11 @@ class PartStream:
         self._queue.end(error)
 
     async def receive(self, writer: PartWriter | None) -> None:
-        """Writes all that comes, or only looks at it if there is no writer. Afterwards `size` and
-        `crc32c` are those of the part. Raises what went wrong on the caller's side."""
+        """Receives all bytes and passes them to `writer`, if there is one.
+
+        Afterwards, `size` and `crc32c` are those of the part. Raises the error of the caller's
+        side.
+        """
         stall = StallDetector(self._timeout)
         while True:
             chunks = await self._queue.take(max(stall.seconds_left, 0.001))

@@ -1,4 +1,4 @@
-"""Use cases of parts that callers name: put, list, sign, and put by a signed link."""
+"""Use cases of numbered parts: put, list, sign, and put through a signed link."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -41,13 +41,13 @@ from media_service.uploads.parts.collect import Collector, parts_changed
 from media_service.uploads.parts.receive import PartStream
 from media_service.uploads.stream_runner import StreamRunner
 
-# What a link of ours is for.
+# The purpose encoded in links to this service.
 PUT = "put"
 
 
 @dataclass(frozen=True, slots=True)
 class SignedPart:
-    """How to send one part, past whatever asks who calls."""
+    """A signed request that sends one part without further authentication."""
 
     number: int
     request: SignedRequest
@@ -55,7 +55,8 @@ class SignedPart:
 
 
 class PartService:
-    """`rest_url`: absolute, where our own signed links lead."""
+    """Receives and signs parts. `rest_url` is the absolute base URL of this service's own signed
+    links."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class PartService:
         chunks: AsyncGenerator[Chunk, None],
         size: int | None,
     ) -> Part:
-        """Stores one part; idempotent. `size`: what it will have, if that is known."""
+        """Stores one part. Idempotent. `size` is the size of the part in bytes, if known."""
         with self._runner.permit() as permit:
             upload, found = await self._find(principal, upload_id, number)
             limit = self._most(upload)
@@ -99,8 +100,8 @@ class PartService:
                 return await self._runner.receive_stream(permit, stream, storing, chunks)
 
     async def put_signed(self, token: str, chunks: AsyncGenerator[Chunk, None]) -> Part:
-        """Stores the part a link was made for; idempotent. Raises PermissionDenied (LINK_INVALID)
-        if the link, its upload, or its claim to the part is no good any more."""
+        """Stores the part that a link was signed for. Idempotent. Raises PermissionDenied
+        (LINK_INVALID) if the link, its upload, or its claim to the part is no longer valid."""
         signed = self._links.open(PUT, token)
         link = ListedPart(signed["n"], signed.get("s"), signed.get("c"))
         with self._runner.permit() as permit:
@@ -121,7 +122,8 @@ class PartService:
     async def _linked(
         self, signed: Mapping[str, Any], link: ListedPart
     ) -> tuple[Upload, Part | None]:
-        """What a link is for, if that still holds."""
+        """Returns the upload and the part of a link. Raises PermissionDenied (LINK_INVALID) if the
+        link is no longer valid."""
         async with self._database.connection() as db:
             upload, part = await part_queries.find(db, signed["u"], link.number)
         if upload is None or upload.state is not UploadState.ACTIVE:
@@ -142,8 +144,8 @@ class PartService:
     async def list_parts(
         self, principal: Principal, upload_id: str, after: int, limit: int
     ) -> list[Part]:
-        """Parts, stored or claimed, by number, those after `after`. Of one that a stream is still
-        writing: what is counted."""
+        """Returns stored and claimed parts with numbers above `after`, by number. For a part that a
+        stream is still writing, the size is the number of counted bytes."""
         upload = await self._load(principal, Permission.UPLOADS_READ, upload_id)
         await self._collector.collect(upload)
         async with self._database.connection() as db:
@@ -156,7 +158,8 @@ class PartService:
         wanted: Sequence[ListedPart],
         lifetime: timedelta,
     ) -> list[SignedPart]:
-        """Claims parts, and gives a request for each. None `wanted`: the whole file as one."""
+        """Claims parts, and returns a signed request for each. If `wanted` is empty, signs one
+        request for the whole file."""
         upload = active(await self._load(principal, Permission.UPLOADS_WRITE, upload_id))
         named = list(wanted) or [whole(upload)]
         if len({part.number for part in named}) < len(named):
@@ -174,7 +177,7 @@ class PartService:
             if part.size is not None and part.crc32c is not None
         ]
         expire = now() + lifetime
-        # First what may refuse a part, then what decides its bytes for good.
+        # Signing may refuse a part, so it comes before the claim, which cannot be undone.
         requests = await self._requests(taken, parts, lifetime, expire)
         requests |= {
             part.number: self._own_request(taken, part, expire) for part in named if not part.bound
@@ -189,13 +192,13 @@ class PartService:
         found = {}
         for part in parts:
             found[part.number] = await self._request(upload, part, lifetime, expire)
-            await asyncio.sleep(0)  # a thousand take a while
+            await asyncio.sleep(0)  # signing a thousand parts must not block the event loop
         return found
 
     async def _request(
         self, upload: Upload, part: Part, lifetime: timedelta, expire: datetime
     ) -> SignedRequest:
-        """The store's own request, or else one to this service."""
+        """A request directly to the store if the store supports it, or to this service."""
         if part.size <= (self._store.driver.limits.max_signed_part_size or 0):
             signed = await self._store.driver.sign_part(
                 self._store.key(upload.blob_id),
@@ -210,7 +213,7 @@ class PartService:
         return self._own_request(upload, ListedPart(part.number, part.size, part.crc32c), expire)
 
     def _own_request(self, upload: Upload, part: ListedPart, expire: datetime) -> SignedRequest:
-        """A request to this service, bound to what is known of the part."""
+        """A request to this service, bound to the known size and CRC32C of the part."""
         if part.size is not None and part.size > (limit := self._most(upload)):
             raise self._excess(upload, limit)
         claims: dict[str, Any] = {"u": upload.upload_id, "n": part.number}
@@ -220,7 +223,7 @@ class PartService:
             claims["c"] = part.crc32c
         if not part.bound:
             claims["p"] = upload.parts_since
-        # A token counts whole seconds: rounded up, so that it is good for no less than was said.
+        # A token's expiry is in whole seconds. Round up, so that it lasts at least until `expire`.
         token = self._links.sign(PUT, claims, expire + timedelta(seconds=1))
         return SignedRequest(f"{self._rest_url}/v1/signed/{token}", {})
 
@@ -233,8 +236,11 @@ class PartService:
         found: Part | None,
         link: ListedPart | None = None,
     ) -> Part:
-        """The part of a put that outlives its caller. `found`: as it was claimed or stored before.
-        `link`: what came by a link must be what the link is bound to."""
+        """Stores the bytes of a part. Continues if the caller disconnects.
+
+        `found` is the part as claimed or stored before. If the bytes came through `link`, they must
+        match it.
+        """
         check_number(upload, number, found)
         if found is not None and found.stored:
             await stream.receive(None)
@@ -251,32 +257,32 @@ class PartService:
             await stream.receive(writer)
             check_link(stream, link)
             part = claim_of(taken, number, stream.size, stream.crc32c)
-            if self._store.driver.limits.numbered:  # other bytes would take the place of these
+            if self._store.driver.limits.numbered:  # other bytes would overwrite these
                 await self._collector.claim(taken, [part])
             await self._seal(writer, taken)
         except BaseException:
             await writer.discard()
             raise
-        # No row names what is stored here before this: only signed parts are looked for.
+        # Until this call, no row refers to the stored part: `collect` finds only signed parts.
         try:
             earlier = await self._collector.confirm(taken, [part])
         except Unavailable:
-            raise  # it may have been counted all the same
+            raise  # the part may have been counted
         except MediaError:
             await writer.discard()
             raise
         if number in earlier:
-            await writer.discard()  # another brought the same bytes, and was faster
+            await writer.discard()  # another caller stored the same bytes first
         return earlier.get(number, replace(part, stored=True))
 
     async def _store_replaceable(
         self, stream: PartStream, upload: Upload, link: ListedPart
     ) -> Part:
-        """As `_store_part`, for a link that is not bound to all of its bytes."""
+        """Like `_store_part`, for a link that is not bound to both size and CRC32C."""
         driver = self._store.driver
         taken = await self._begin(upload, of_claim=True)
         key, name = self._store.key(taken.blob_id), PartName(link.number, taken.epoch)
-        # Without an expected range: only a part with a place of its own can be removed.
+        # Without an expected range, because only a separately stored part can be removed.
         writer = await driver.open_part(key, taken.store_session, name)
         alone = True
         try:
@@ -293,27 +299,28 @@ class PartService:
         try:
             recorded, replaced = await self._collector.replace(taken, part, alone=alone)
         except Unavailable:
-            raise  # it may have been recorded all the same
+            raise  # the part may have been recorded
         except MediaError:
             await writer.discard()
             raise
         if recorded.epoch != part.epoch:
-            await writer.discard()  # another brought the same bytes, and was faster
+            await writer.discard()  # another caller stored the same bytes first
         if replaced is not None:
-            with suppress(MediaError):  # else it goes when the upload ends
+            with suppress(MediaError):  # if this fails, it is removed when the upload ends
                 await driver.remove_part(key, taken.store_session, replaced.name)
         return recorded
 
     async def _seal(self, writer: PartWriter, upload: Upload) -> None:
         try:
             await writer.seal()
-        except DataLoss as error:  # a session of the store that ended meanwhile
+        except DataLoss as error:  # the store session ended in the meantime
             raise await session_lost(
                 self._database, upload.upload_id, upload.store_session
             ) from error
 
     async def _begin(self, upload: Upload, *, of_claim: bool = False) -> Upload:
-        """The upload in an epoch of our own. `of_claim`: only while claims made before hold."""
+        """Starts a new epoch for this caller, and returns the upload. With `of_claim`, raises
+        PermissionDenied (LINK_INVALID) if the claims that `upload` has are no longer valid."""
         since = upload.parts_since if of_claim else None
         async with self._database.connection() as db:
             taken = await part_queries.begin(db, upload.upload_id, since)
@@ -330,7 +337,7 @@ class PartService:
     async def _find(
         self, principal: Principal, upload_id: str, number: int
     ) -> tuple[Upload, Part | None]:
-        """An upload that takes bytes, and one of its parts."""
+        """Returns an ACTIVE upload and one of its parts."""
         async with self._database.connection() as db:
             upload, part = await part_queries.find(db, upload_id, number)
         missing = upload_not_found(upload_id)
@@ -341,13 +348,14 @@ class PartService:
             return await load(db, principal, permission, upload_id)
 
     def _most(self, upload: Upload) -> int:
-        """The most bytes one part may have, of those that come through this service."""
+        """The maximum size, in bytes, of a part that is sent through this service."""
         most = self._store.driver.limits.max_part_size or self._acceptance.max_size
         declared = upload.spec.size_limit
         return most if declared is None else min(most, declared)
 
     def _expected_range(self, upload: Upload, number: int, size: int) -> ExpectedRange | None:
-        """Where a part will lie if those that are not here yet, up to it, are as large."""
+        """The position of a part in the file, assuming that all missing parts before it have the
+        same size."""
         offset = upload.committed_size + (number - upload.next_part) * size
         most = upload.spec.size_limit or self._acceptance.max_size
         return ExpectedRange(offset, size) if 0 <= offset <= most - size else None
@@ -363,14 +371,15 @@ class PartService:
 
 
 def active(upload: Upload) -> Upload:
-    """The same, if it takes bytes. Raises FailedPrecondition (UPLOAD_NOT_ACTIVE)."""
+    """Returns the upload if it is ACTIVE. Otherwise, raises FailedPrecondition
+    (UPLOAD_NOT_ACTIVE)."""
     if upload.state is not UploadState.ACTIVE:
         raise not_active(upload)
     return upload
 
 
 def claim_of(upload: Upload, number: int, size: int, crc32c: int) -> Part:
-    """In the upload's epoch, not stored yet."""
+    """A part in the upload's epoch that is not stored yet."""
     return Part(number, 0, size, crc32c, upload.epoch, sealed=True, stored=False)
 
 
@@ -383,7 +392,8 @@ def invalid_parts(why: str) -> InvalidArgument:
 
 
 def check_link(stream: PartStream, link: ListedPart | None) -> None:
-    """Whether the bytes are those that a link is bound to."""
+    """Checks that the bytes match the size and CRC32C of a link. Raises Unavailable
+    (INCOMPLETE_BODY) and InvalidArgument (CHECKSUM_MISMATCH)."""
     if link is None:
         return
     if link.size is not None and stream.size != link.size:
