@@ -1,4 +1,4 @@
-"""When files were taken or recorded, as they say."""
+"""Capture times from the metadata of files."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,9 @@ def exif(date: str, offset: str = "") -> datetime | None:
         ("1839:01:02 03:04:05", "", datetime(1839, 1, 2, 3, 4, 5, tzinfo=UTC)),
     ],
 )
-def test_the_original_time_of_exif(date: str, offset: str, expected: datetime) -> None:
+def test_exif_date_time_original_is_the_capture_time(
+    date: str, offset: str, expected: datetime
+) -> None:
     assert exif(date, offset) == expected
 
 
@@ -48,11 +50,11 @@ def test_the_original_time_of_exif(date: str, offset: str, expected: datetime) -
         "9999:12:31 23:59:59",
     ],
 )
-def test_an_implausible_time_of_exif_is_ignored(date: str) -> None:
+def test_an_implausible_exif_time_is_ignored(date: str) -> None:
     assert exif(date) is None
 
 
-def test_a_time_may_be_ahead_by_the_time_zones_that_exif_does_not_name() -> None:
+def test_an_exif_time_without_a_zone_may_be_14_hours_ahead() -> None:
     assert exif(f"{now() + timedelta(hours=14):%Y:%m:%d %H:%M:%S}") is not None
     assert exif(f"{now() + timedelta(hours=25):%Y:%m:%d %H:%M:%S}") is None
 
@@ -120,7 +122,7 @@ async def test_video_and_audio_files(
     assert (await inspector.inspect(path, kind, content_type)).capture_time == UTC_TIME
 
 
-async def test_a_video_of_a_phone(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_video_recorded_by_a_phone(inspector: Inspector, tmp_path: Path) -> None:
     path = make_video(
         tmp_path / "a.mov",
         "libx264",
@@ -131,7 +133,7 @@ async def test_a_video_of_a_phone(inspector: Inspector, tmp_path: Path) -> None:
     assert (await inspector.inspect(path, "VIDEO", "video/quicktime")).capture_time == UTC_TIME
 
 
-def test_a_child_cannot_answer_a_time_that_the_database_cannot_return() -> None:
+def test_a_capture_time_outside_the_range_of_the_database_is_rejected() -> None:
     answer = {"info": {}, "private_info": {}, "capture_time": "0001-01-01T00:00:00+14:00"}
     with pytest.raises(InvalidArgument):
         validated(answer, "DOCUMENT")

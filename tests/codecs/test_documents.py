@@ -27,7 +27,7 @@ from tests.support.media.pdf_files import (
 )
 
 PDF = "application/pdf"
-# So that a test that goes to the end of them takes seconds.
+# Low, so that a test that exhausts them takes seconds.
 TIGHT = replace(LIMITS, memory_bytes=512 << 20, cpu_seconds=3, wall_seconds=30)
 
 
@@ -45,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 async def rendered_page(
     documents: DocumentRenderer, path: Path, data: bytes, ops: str
 ) -> Image.Image:
-    """What a page looks like."""
+    """The rendered page as an image."""
     path.write_bytes(data)
     steps = find_route(stored_pipeline(ops), "DOCUMENT").steps
     async with documents.render(path, PDF, steps, lambda _: None) as [made]:
@@ -71,7 +71,7 @@ async def words(
 
 
 async def refusal(documents: DocumentRenderer, path: Path, data: bytes, ops: str) -> MediaError:
-    """Why nothing is made."""
+    """The error of a render that is refused."""
     path.write_bytes(data)
     steps = find_route(stored_pipeline(ops), "DOCUMENT").steps
     with pytest.raises(MediaError) as error:
@@ -103,7 +103,7 @@ async def test_a_page_is_rendered_on_white(documents: DocumentRenderer, path: Pa
         ("[-100 -100 100 200]", "page:size=16", (11, 16)),
     ],
 )
-async def test_the_longer_side_is_as_asked_for(
+async def test_the_longer_side_has_the_requested_size(
     documents: DocumentRenderer, path: Path, box: str, ops: str, size: tuple[int, int]
 ) -> None:
     assert (await rendered_page(documents, path, pdf(Page(box=box)), ops)).size == size
@@ -130,14 +130,16 @@ async def test_a_rotated_page_is_upright(
     assert image.getpixel(place) == (255, 0, 0)
 
 
-async def test_what_is_cropped_is_not_shown(documents: DocumentRenderer, path: Path) -> None:
+async def test_content_outside_the_crop_box_is_not_shown(
+    documents: DocumentRenderer, path: Path
+) -> None:
     content = square(RED, 0, 0) + square(GREEN, 100, 100, 50)
     data = pdf(Page(content, more="/CropBox[100 100 150 150]"))
     image = await rendered_page(documents, path, data, "page:1:size=50")
     assert image.getcolors() == [(2500, (0, 255, 0))]
 
 
-async def test_forms_and_notes_are_drawn(documents: DocumentRenderer, path: Path) -> None:
+async def test_forms_and_annotations_are_drawn(documents: DocumentRenderer, path: Path) -> None:
     def appearance(color: str) -> bytes:
         return stream(square(color, 0, 0), "/Type/XObject/Subtype/Form/BBox[0 0 40 40]")
 
@@ -158,7 +160,7 @@ async def test_forms_and_notes_are_drawn(documents: DocumentRenderer, path: Path
     assert image.getpixel((180, 20)) == (0, 0, 255)
 
 
-async def test_a_document_that_another_program_wrote(
+async def test_a_document_written_by_another_library_is_rendered(
     documents: DocumentRenderer, path: Path
 ) -> None:
     with pypdfium2.PdfDocument.new() as made:
@@ -207,40 +209,42 @@ async def test_text_is_unicode(
     assert await words(documents, path, pdf(Page(text(drawn)), letters=letters)) == f"{meant}\f"
 
 
-async def test_a_word_that_a_line_breaks_is_one(documents: DocumentRenderer, path: Path) -> None:
+async def test_a_hyphenated_word_is_joined(documents: DocumentRenderer, path: Path) -> None:
     lines = b"(an exam-) Tj 0 -14 Td (ple of it) Tj ET"
     upright = Page(b"BT /F 12 Tf 20 250 Td " + lines)
     on_its_side = Page(b"BT /F 12 Tf 0 1 -1 0 50 50 Tm " + lines, more="/Rotate 90")
     assert await words(documents, path, pdf(upright, on_its_side)) == "an example of it\f" * 2
 
 
-# What cannot be done
+# Refused documents
 
 
 @pytest.mark.parametrize("ops", ["page:4", "extract_text:4"])
-async def test_a_page_beyond_the_end(documents: DocumentRenderer, path: Path, ops: str) -> None:
+async def test_a_page_after_the_last_one_is_refused(
+    documents: DocumentRenderer, path: Path, ops: str
+) -> None:
     error = await refusal(documents, path, pdf(Page(), Page(), Page()), ops)
     assert error.reason is Reason.OPERATION_NOT_APPLICABLE
     assert error.message == "The document has no page 4; it has 3 pages."
 
 
-async def test_a_document_with_a_password_stays_closed(
+async def test_a_document_with_a_password_is_refused(
     documents: DocumentRenderer, path: Path
 ) -> None:
     page = Page(text("secret"))
     for ops in ("page", "extract_text"):
         error = await refusal(documents, path, locked(page, b"opensesame"), ops)
         assert error.reason is Reason.DOCUMENT_ENCRYPTED
-    assert await words(documents, path, locked(page)) == "secret\f", "this one anybody may open"
+    assert await words(documents, path, locked(page)) == "secret\f", "no password is needed"
 
 
-async def test_a_document_that_was_cut_off(documents: DocumentRenderer, path: Path) -> None:
+async def test_a_truncated_document_is_corrupt(documents: DocumentRenderer, path: Path) -> None:
     data = pdf(Page(text("whole")))
     for size in (0, 5, 200):
         error = await refusal(documents, path, data[:size], "page")
         assert error.reason is Reason.MEDIA_CORRUPT
     misled = data.replace(b"startxref\n", b"startxref\n1")
-    assert await words(documents, path, misled) == "whole\f", "nothing of it is lost"
+    assert await words(documents, path, misled) == "whole\f", "the text is recovered"
 
 
 @pytest.mark.parametrize(
@@ -250,13 +254,15 @@ async def test_a_document_that_was_cut_off(documents: DocumentRenderer, path: Pa
         *("[0 0 0 0]", "[0 0 nan inf]", "[]", "[0 0 -9 -9]"),
     ],
 )
-async def test_no_page_is_too_large(documents: DocumentRenderer, path: Path, box: str) -> None:
+async def test_a_page_of_any_size_is_rendered_within_the_limits(
+    documents: DocumentRenderer, path: Path, box: str
+) -> None:
     image = await rendered_page(documents, path, pdf(Page(box=box)), "page:1:size=400")
     assert max(image.size) == 400
     assert min(image.size) >= 1
 
 
-async def test_nothing_in_a_document_is_run_or_fetched(
+async def test_scripts_and_links_in_a_document_have_no_effect(
     documents: DocumentRenderer, path: Path
 ) -> None:
     data = pdf(
@@ -275,24 +281,24 @@ async def test_nothing_in_a_document_is_run_or_fetched(
 
 
 def nested() -> bytes:
-    """Arrays in arrays."""
+    """Deeply nested arrays."""
     return pdf(Page(more=f"/Annots {'[' * 500_000}{']' * 500_000}"))
 
 
 def circular() -> bytes:
-    """A drawing that draws itself."""
+    """A form that draws itself."""
     form = stream(b"/X Do /X Do", "/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</X 100 0 R>>>>")
     page = "/Resources<</XObject<</X 100 0 R>>>>"
     return pdf(Page(b"/X Do", more=page), objects={100: form})
 
 
 def pages(count: int) -> bytes:
-    """One page, many times."""
+    """One page, referenced many times."""
     return pdf(Page()).replace(b"[10 0 R]/Count 1", b"[%s]/Count %d" % (b"10 0 R " * count, count))
 
 
 def endless() -> bytes:
-    """Pages that are their own parents."""
+    """Page tree nodes that are their own parents."""
     return assembled(
         {1: b"<</Type/Catalog/Pages 2 0 R>>", 2: b"<</Type/Pages/Kids[2 0 R 2 0 R]/Count 9>>"}
     )
@@ -314,14 +320,14 @@ def endless() -> bytes:
     ],
     ids=["lines", "text", "space", "circular", "endless", "pages"],
 )
-async def test_what_is_made_to_harm_is_given_up(
+async def test_a_hostile_document_is_refused(
     documents: DocumentRenderer, path: Path, data: bytes, ops: str, reason: Reason
 ) -> None:
     error = await refusal(documents, path, data, ops)
     assert error.reason is reason
 
 
-async def test_text_has_an_end(path: Path) -> None:
+async def test_the_size_of_extracted_text_is_limited(path: Path) -> None:
     data = pdf(*[Page(text("a line of words"))] * 100)
     async with DocumentRenderer(1, None, limits=replace(TIGHT, file_bytes=1000)) as documents:
         error = await refusal(documents, path, data, "extract_text")
@@ -329,6 +335,8 @@ async def test_text_has_an_end(path: Path) -> None:
         assert await words(documents, path, data, "extract_text:100") == "a line of words\f"
 
 
-async def test_what_is_made_to_harm_may_do_none(documents: DocumentRenderer, path: Path) -> None:
+async def test_a_malformed_document_may_have_readable_pages(
+    documents: DocumentRenderer, path: Path
+) -> None:
     for data in (nested(), pdf(Page()).replace(b"/Count 1", b"/Count 2000000000")):
         assert await words(documents, path, data) == "\f"

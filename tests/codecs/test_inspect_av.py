@@ -54,7 +54,7 @@ async def test_pixels_that_are_not_square(inspector: Inspector, tmp_path: Path) 
     assert (info.width, info.height) == (256, 72)
 
 
-async def test_where_a_video_was_recorded(inspector: Inspector, tmp_path: Path) -> None:
+async def test_the_recording_location_of_a_video(inspector: Inspector, tmp_path: Path) -> None:
     place = {"com.apple.quicktime.location.ISO6709": "+37.3318-122.0312+010.5/"}
     path = make_video(
         tmp_path / "a.mov",
@@ -91,7 +91,7 @@ async def test_a_webm_video(inspector: Inspector, tmp_path: Path) -> None:
         ("aiff", "audio/aiff"),
     ],
 )
-async def test_the_duration_of_every_type(
+async def test_the_duration_of_every_content_type(
     inspector: Inspector, tmp_path: Path, suffix: str, content_type: str
 ) -> None:
     path, kind = tmp_path / f"a.{suffix}", content_type.partition("/")[0].upper()
@@ -100,7 +100,7 @@ async def test_the_duration_of_every_type(
         inputs += ["-f", "lavfi", "-i", "testsrc2=s=128x72:r=25:d=40", "-ar", "44100"]
     info = (await inspector.inspect(ffmpeg(path, *inputs), kind, content_type)).info
     assert isinstance(info, AvInfo)
-    # Some only guess it by the bits of their beginning.
+    # Some demuxers estimate the duration from the bit rate at the start.
     assert info.duration_seconds == pytest.approx(40, abs=2)
     assert info.audio_codec
 

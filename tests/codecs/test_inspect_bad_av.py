@@ -68,8 +68,8 @@ async def test_a_frame_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
     assert reason is Reason.PIXEL_LIMIT_EXCEEDED
 
 
-async def test_a_frame_that_is_shown_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
-    """128 × 72 are 9216, and shown twice as wide 18432."""
+async def test_the_pixel_limit_applies_to_the_display_size(tmp_path: Path) -> None:
+    """128 × 72 is 9216 pixels, and 18432 when shown at twice the width."""
     path = make_video(tmp_path / "a.mp4", "libx264", "", aspect=Fraction(2, 1))
     async with Inspector(max_pixels=10_000, children=1) as strict:
         reason = await refusal(strict, path, "VIDEO", "video/mp4")
@@ -86,7 +86,7 @@ async def test_an_implausible_pixel_aspect_ratio_is_ignored(
 
 
 @pytest.mark.parametrize("said", [30.0, 3600.0, 1e9, 0.01])
-async def test_a_duration_that_is_not_true_is_not_believed(
+async def test_a_false_duration_in_the_header_is_ignored(
     inspector: Inspector, tmp_path: Path, said: float
 ) -> None:
     path = make_moving_video(tmp_path / "a.mkv", "-c:v", "libx264", seconds=5)
@@ -102,7 +102,7 @@ async def test_the_real_duration_of_audio_overrides_its_header(
 ) -> None:
     path = ffmpeg(tmp_path / "a.flac", "-f", "lavfi", "-i", "sine=d=20:r=44100")
     data = bytearray(path.read_bytes())
-    data[22:26] = struct.pack(">I", 4410)  # how many samples there are, in STREAMINFO
+    data[22:26] = struct.pack(">I", 4410)  # the number of samples, in STREAMINFO
     path.write_bytes(data)
     info = (await inspector.inspect(path, "AUDIO", "audio/flac")).info
     assert info.duration_seconds == pytest.approx(20, abs=0.1)
@@ -124,7 +124,7 @@ async def test_a_video_longer_than_a_week_is_corrupt(inspector: Inspector, tmp_p
         ("a.webm", "video/webm", ["-c:v", "libvpx"]),
     ],
 )
-async def test_a_truncated_video_is_corrupt_though_it_begins_to_play(
+async def test_a_truncated_video_that_starts_to_play_is_corrupt(
     inspector: Inspector, tmp_path: Path, name: str, content_type: str, options: list[str]
 ) -> None:
     path = make_moving_video(tmp_path / name, "-c:v", "libx264", *options)
@@ -141,8 +141,10 @@ async def test_a_video_with_trailing_data_is_accepted(inspector: Inspector, tmp_
     await inspector.inspect(path, "VIDEO", "video/mp4")
 
 
-async def test_truncated_audio_is_shorter_audio(inspector: Inspector, tmp_path: Path) -> None:
-    """An MP3 does not record its length; broken frames are skipped, as players do."""
+async def test_truncated_audio_is_accepted_with_a_shorter_duration(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    """An MP3 does not record its length. Broken frames are skipped, as in players."""
     path = make_audio(tmp_path / "a.mp3", "libmp3lame")
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
@@ -163,9 +165,7 @@ async def test_an_index_that_points_elsewhere_is_corrupt(
     assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
 
 
-async def test_a_video_without_a_single_frame_is_corrupt(
-    inspector: Inspector, tmp_path: Path
-) -> None:
+async def test_a_video_without_frames_is_corrupt(inspector: Inspector, tmp_path: Path) -> None:
     path = make_moving_video(tmp_path / "a.mp4", "-frames:v", "0", "-c:v", "libx264")
     assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
 
@@ -187,7 +187,7 @@ async def test_an_image_with_the_type_of_a_video_is_corrupt(
     assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
 
 
-async def test_frames_in_8k_are_read(tmp_path: Path) -> None:
+async def test_an_8k_video_is_inspected(tmp_path: Path) -> None:
     path = make_moving_video(tmp_path / "a.mp4", "-c:v", "libx264", size="7680x4320", seconds=0.04)
     async with Inspector(max_pixels=1 << 28, children=1) as inspector:
         info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
@@ -195,7 +195,7 @@ async def test_frames_in_8k_are_read(tmp_path: Path) -> None:
 
 
 async def test_a_million_frames_per_second(inspector: Inspector, tmp_path: Path) -> None:
-    """Reported as it is: renditions have a rate of their own."""
+    """The frame rate is reported unchanged. Renditions have their own frame rate."""
     fast = [
         "-vf",
         "settb=1/1000000,setpts=N",
@@ -226,7 +226,7 @@ def test_ten_hours_of_audio_are_not_read_in_full(tmp_path: Path) -> None:
 
 
 def bytes_read() -> int:
-    """By this process so far."""
+    """The bytes that this process has read so far."""
     return int(Path("/proc/self/io").read_text().split()[1])
 
 
@@ -243,7 +243,7 @@ PLAYLISTS = {
 @pytest.mark.parametrize("playlist", PLAYLISTS.values(), ids=PLAYLISTS)
 @pytest.mark.parametrize("content_type", DEMUXERS)
 def test_a_playlist_is_never_followed(tmp_path: Path, playlist: str, content_type: str) -> None:
-    """It would make the service read files and hosts of the caller's choice."""
+    """A playlist would make the service read files and hosts that the caller chooses."""
     other = make_video(tmp_path / "other.mp4", "libx264", "aac")
     path = tmp_path / "playlist.mp4"
     path.write_text(playlist.format(other))
@@ -252,7 +252,7 @@ def test_a_playlist_is_never_followed(tmp_path: Path, playlist: str, content_typ
     assert error.value.reason is Reason.MEDIA_CORRUPT
 
 
-async def test_after_all_these_the_children_are_healthy(
+async def test_the_children_are_healthy_after_all_these_files(
     inspector: Inspector, tmp_path: Path
 ) -> None:
     path = tmp_path / "noise"

@@ -13,7 +13,7 @@ from tests.support.media.format_files import pdf
 OOXML = "application/vnd.openxmlformats-officedocument."
 ODF = "application/vnd.oasis.opendocument."
 NOTHING = bytes(32).replace(b"\0", b"\\000")
-# Of a document that only a password opens.
+# From a document that opens only with a password.
 LOCK = b"/Encrypt<</Filter/Standard/V 1/R 2/P -4/O(" + NOTHING + b")/U(" + NOTHING + b")>>/ID[()()]"
 
 
@@ -50,7 +50,7 @@ async def test_an_encrypted_document_is_accepted_without_metadata(
     assert found == Inspection(info=DocumentInfo())
 
 
-async def test_a_document_whose_table_is_broken_is_read_as_readers_do(
+async def test_a_document_with_a_broken_xref_table_is_repaired(
     inspector: Inspector, tmp_path: Path
 ) -> None:
     path = pdf(tmp_path / "a.pdf", pages=2)
@@ -59,7 +59,7 @@ async def test_a_document_whose_table_is_broken_is_read_as_readers_do(
     assert info.page_count == 2
 
 
-async def test_a_document_that_was_cut_off(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_truncated_document(inspector: Inspector, tmp_path: Path) -> None:
     path = pdf(tmp_path / "a.pdf", pages=100)
     path.write_bytes(path.read_bytes()[:-100])
     assert "truncated" in await refusal(inspector, path, "application/pdf")
@@ -70,15 +70,13 @@ async def test_a_document_without_pages(inspector: Inspector, tmp_path: Path) ->
     assert "cannot be read" in await refusal(inspector, path, "application/pdf")
 
 
-async def test_a_document_with_nothing_between_its_ends(
-    inspector: Inspector, tmp_path: Path
-) -> None:
+async def test_a_document_without_objects(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"
     path.write_bytes(b"%PDF-1.7\n" + bytes(5000) + b"\n%%EOF\n")
     assert "cannot be read" in await refusal(inspector, path, "application/pdf")
 
 
-async def test_pages_that_go_round_in_circles(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_page_tree_with_a_cycle(inspector: Inspector, tmp_path: Path) -> None:
     path = pdf(tmp_path / "a.pdf")
     data = path.read_bytes().replace(b"/Count 1/Kids[4 0 R]", b"/Count 9/Kids[2 0 R]")
     path.write_bytes(data)
@@ -112,7 +110,7 @@ async def test_an_office_document(
     assert "no content" in await refusal(inspector, path, content_type)
 
 
-async def test_a_rich_text(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_rich_text_document(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "a.rtf"
     path.write_bytes(rb"{\rtf1 {\b Hello}}" + b"\r\n\0")
     assert (await inspector.inspect(path, "DOCUMENT", "application/rtf")).info == DocumentInfo()
@@ -120,8 +118,8 @@ async def test_a_rich_text(inspector: Inspector, tmp_path: Path) -> None:
     assert "truncated" in await refusal(inspector, path, "application/rtf")
 
 
-async def test_a_document_of_which_nothing_is_known(inspector: Inspector, tmp_path: Path) -> None:
-    """It is taken only where the settings name its type, and then as it is."""
+async def test_a_document_of_an_unknown_type(inspector: Inspector, tmp_path: Path) -> None:
+    """Such documents are accepted only if the settings name the type. They are not inspected."""
     path = tmp_path / "a.zip"
     path.write_bytes(b"PK")
     assert (await inspector.inspect(path, "DOCUMENT", "application/zip")).info == DocumentInfo()

@@ -43,7 +43,7 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-async def test_a_jpeg_has_the_size_that_a_viewer_shows(inspector: Inspector, photo: Path) -> None:
+async def test_a_jpeg_has_its_size_after_rotation(inspector: Inspector, photo: Path) -> None:
     found = await inspect(inspector, photo, "image/jpeg")
     assert found.info == ImageInfo(
         width=48, height=64, orientation=6, page_count=1, color_space="srgb"
@@ -74,7 +74,7 @@ def test_libexifs_rendering_is_left_out(text: str, value: str) -> None:
     assert plain_value(text) == value
 
 
-async def test_the_position_is_kept_apart_from_exif(inspector: Inspector, photo: Path) -> None:
+async def test_the_gps_position_is_kept_apart_from_exif(inspector: Inspector, photo: Path) -> None:
     found = await inspect(inspector, photo, "image/jpeg")
     location = found.private_info.location
     assert location is not None
@@ -84,7 +84,9 @@ async def test_the_position_is_kept_apart_from_exif(inspector: Inspector, photo:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-async def test_every_orientation(inspector: Inspector, tmp_path: Path, orientation: int) -> None:
+async def test_every_exif_orientation(
+    inspector: Inspector, tmp_path: Path, orientation: int
+) -> None:
     path = tmp_path / "turned.jpg"
     with_tags(make_image(), {}, orientation).write_to_file(str(path))
     info = (await inspect(inspector, path, "image/jpeg")).info
@@ -92,9 +94,7 @@ async def test_every_orientation(inspector: Inspector, tmp_path: Path, orientati
     assert (info.width, info.height) == ((48, 64) if orientation >= 5 else (64, 48))
 
 
-async def test_long_and_unprintable_exif_is_cut_and_cleaned(
-    inspector: Inspector, tmp_path: Path
-) -> None:
+async def test_exif_text_is_truncated_and_cleaned(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "wordy.jpg"
     with_tags(make_image(), {"ifd0-ImageDescription": "long " * 4000}).write_to_file(str(path))
     found = await inspect(inspector, path, "image/jpeg")
@@ -110,7 +110,7 @@ async def test_a_png_with_alpha(inspector: Inspector, tmp_path: Path) -> None:
     assert info.color_space == "srgb"
 
 
-async def test_an_icc_profile_is_seen(inspector: Inspector, tmp_path: Path) -> None:
+async def test_an_icc_profile_is_detected(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "profile.png"
     make_image().icc_transform("p3", input_profile="srgb").write_to_file(str(path))
     assert (await inspect(inspector, path, "image/png")).info.has_icc_profile
@@ -146,7 +146,7 @@ async def test_a_heic(inspector: Inspector, tmp_path: Path) -> None:
     assert (info.width, info.height) == (128, 72)
 
 
-async def test_a_heic_whose_pixels_are_gone_is_corrupt(
+async def test_a_heic_without_its_pixel_data_is_corrupt(
     inspector: Inspector, tmp_path: Path
 ) -> None:
     path = heic(tmp_path / "phone.heic")
@@ -193,22 +193,20 @@ async def test_random_bytes_are_corrupt(inspector: Inspector, tmp_path: Path) ->
     assert await refusal(inspector, path, "image/jpeg") is Reason.MEDIA_CORRUPT
 
 
-async def test_bytes_of_another_type_are_not_looked_at(
-    inspector: Inspector, tmp_path: Path
-) -> None:
+async def test_bytes_of_another_type_are_not_decoded(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "really.png"
     make_image().write_to_file(str(path))
     assert await refusal(inspector, path, "image/jpeg") is Reason.MEDIA_CORRUPT
 
 
-async def test_a_type_that_cannot_be_decoded(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_content_type_that_cannot_be_decoded(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "old.bmp"
     path.write_bytes(b"BM" + bytes(100))
     assert await refusal(inspector, path, "image/bmp") is Reason.MEDIA_CORRUPT
 
 
-def promise(width: int, height: int) -> bytes:
-    """A PNG whose header promises a size that its bytes do not hold."""
+def png_header(width: int, height: int) -> bytes:
+    """A PNG whose header states a size that its data does not have."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     data = b"IDAT" + zlib.compress(bytes(1000))
@@ -216,18 +214,18 @@ def promise(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk
 
 
-async def test_a_decompression_bomb_is_refused_by_its_header(
+async def test_a_decompression_bomb_is_refused_based_on_its_header(
     inspector: Inspector, tmp_path: Path
 ) -> None:
     path = tmp_path / "bomb.png"
-    path.write_bytes(promise(65536, 65536))
+    path.write_bytes(png_header(65536, 65536))
     assert await refusal(inspector, path, "image/png") is Reason.PIXEL_LIMIT_EXCEEDED
 
 
-async def test_all_frames_count_for_the_pixel_limit(inspector: Inspector, tmp_path: Path) -> None:
+async def test_the_pixel_limit_counts_all_frames(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "long.gif"
     strip = pyvips.Image.black(400, 400 * 7).copy()
-    for frame in range(7):  # frames must differ, or they are one
+    for frame in range(7):  # the encoder merges identical frames
         strip = strip.draw_rect([255], frame, 400 * frame, 10, 10, fill=True)
     strip.set_type(pyvips.GValue.gint_type, "page-height", 400)
     strip.write_to_file(str(path))

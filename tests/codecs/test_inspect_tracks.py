@@ -64,7 +64,7 @@ async def test_image_subtitles_are_not_text(inspector: Inspector, tmp_path: Path
 async def test_an_audio_track_of_an_unknown_codec_beside_a_known_one(
     inspector: Inspector, tmp_path: Path
 ) -> None:
-    """Phones write such second tracks; the video plays without them."""
+    """Phones write such second tracks. Players ignore them."""
     path = video_with_everything(tmp_path / "a.mkv", "subrip")
     data = path.read_bytes()
     second = data.index(b"A_AAC", data.index(b"A_AAC") + 1)
@@ -73,7 +73,7 @@ async def test_an_audio_track_of_an_unknown_codec_beside_a_known_one(
     assert [track.codec for track in info.audio_tracks] == ["aac", ""]
 
 
-async def test_more_chapters_than_are_kept(inspector: Inspector, tmp_path: Path) -> None:
+async def test_the_number_of_chapters_is_limited(inspector: Inspector, tmp_path: Path) -> None:
     chapter = "[CHAPTER]\nTIMEBASE=1/1000\nSTART={}\nEND={}\ntitle=" + "x" * 300 + "\n"
     many = ";FFMETADATA1\n" + "".join(chapter.format(n, n + 1) for n in range(600))
     path = ffmpeg(tmp_path / "a.mka", *chapters(tmp_path, many), "-c:a", "aac")
@@ -143,7 +143,7 @@ async def test_the_dynamic_range_of_a_video(
 async def test_a_constant_frame_rate(
     inspector: Inspector, tmp_path: Path, name: str, content_type: str, encoder: str, rate: str
 ) -> None:
-    """Also where the container counts in milliseconds, and frames are reordered."""
+    """This includes containers with millisecond timestamps and videos with reordered frames."""
     path = make_moving_video(tmp_path / name, "-r", rate, "-c:v", encoder, "-bf", "2", seconds=2)
     info = (await inspector.inspect(path, "VIDEO", content_type)).info
     assert info.variable_frame_rate is False
@@ -161,10 +161,10 @@ async def test_a_variable_frame_rate(
     assert info.variable_frame_rate is True
 
 
-async def test_the_frame_rate_of_a_long_video_is_judged_by_its_beginning(
+async def test_the_frame_rate_of_a_long_video_is_measured_at_its_start(
     inspector: Inspector, tmp_path: Path
 ) -> None:
-    """More frames than are read, and reordered."""
+    """The video has more frames than inspection reads, and they are reordered."""
     shuffled = ["-x264-params", "bframes=8:b-adapt=0:keyint=999"]
     path = make_moving_video(tmp_path / "a.mp4", "-c:v", "libx264", *shuffled, seconds=24)
     info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info

@@ -1,4 +1,4 @@
-"""A child's answer is validated: a hostile file may have written it."""
+"""A child's answer is validated, because a hostile file may have forged it."""
 
 from typing import Any
 
@@ -118,7 +118,7 @@ def test_an_invalid_answer_about_a_video_is_rejected(wrong: Any) -> None:
     assert error.value.reason is Reason.MEDIA_CORRUPT
 
 
-def test_what_the_database_returns_equals_what_it_was_given() -> None:
+def test_media_info_survives_a_round_trip_through_the_database() -> None:
     info = validated(video_answer(audio_tracks=[{"codec": "aac"}], width=8), "VIDEO").info
     stored = to_json(info)
     assert stored == {
@@ -132,7 +132,7 @@ def test_what_the_database_returns_equals_what_it_was_given() -> None:
 
 @pytest.mark.parametrize("kind", INFOS)
 def test_a_child_cleans_its_metadata(kind: str) -> None:
-    """So that the metadata of unusual files is shortened, and the files are not rejected."""
+    """Unusual metadata is shortened, so that the file is not rejected for it."""
     fields = {f"exif-ifd0-Tag{n}": "a\0b\ud800c" * 1000 for n in range(300)}
     tags = exif.public_tags(fields)
     assert len(tags) == 200
@@ -142,11 +142,11 @@ def test_a_child_cleans_its_metadata(kind: str) -> None:
     validated({"info": info, "private_info": {"exif": tags}}, kind)
 
 
-def test_a_child_keeps_numbers_within_the_bounds_of_the_contract() -> None:
+def test_a_child_clamps_numbers_to_the_bounds_of_the_contract() -> None:
     assert [count(number) for number in (-5, 2, 2**70)] == [0, 2, MAX_INT32]
 
 
-def test_every_type_of_video_and_audio_has_the_name_of_its_container() -> None:
+def test_every_video_and_audio_type_has_a_container_name() -> None:
     assert names.CONTAINERS.keys() == DEMUXERS.keys()
 
 
@@ -168,5 +168,5 @@ def test_codecs_have_their_usual_names(ffmpeg_name: str, codec: str, bit_depth: 
     assert (names.codec(ffmpeg_name), names.bit_depth(ffmpeg_name)) == (codec, bit_depth)
 
 
-def test_subtitles_that_are_text_have_the_names_of_answers() -> None:
+def test_text_subtitle_codecs_have_their_reported_names() -> None:
     assert {names.codec(name) for name in tracks.TEXT_CODECS} == tracks.TEXT_CODECS

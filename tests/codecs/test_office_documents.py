@@ -1,4 +1,4 @@
-"""Office documents, rendered with LibreOffice in a real child process, or refused without it."""
+"""Office documents: rendering with LibreOffice in a real child process, and refusal without it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -49,12 +49,12 @@ async def rendered_page(documents: DocumentRenderer, path: Path, data: bytes) ->
             return image.convert("RGB")
 
 
-def test_each_format_is_tried() -> None:
+def test_the_tests_cover_every_office_format() -> None:
     assert set(MAKERS) == set(SUFFIXES) - {"text/rtf"}
 
 
 @pytest.mark.parametrize("content_type", MAKERS, ids=SUFFIXES.get)
-async def test_a_document_of_an_office_has_its_text(
+async def test_the_text_of_an_office_document_is_extracted(
     documents: DocumentRenderer, path: Path, content_type: str
 ) -> None:
     data = MAKERS[content_type](WORDS)
@@ -71,7 +71,9 @@ async def test_a_page_of_an_office_document_is_rendered(
     assert min(level for level, _ in enumerate(image.convert("L").histogram()) if _) < 128
 
 
-async def test_a_document_sees_no_files_of_others(documents: DocumentRenderer, path: Path) -> None:
+async def test_an_office_document_cannot_include_other_files(
+    documents: DocumentRenderer, path: Path
+) -> None:
     other = path.parent / "other.png"
     Image.new("RGB", (64, 64), "red").save(other)
     place = 'text:anchor-type="as-char" svg:width="5cm" svg:height="5cm"'

@@ -1,4 +1,4 @@
-"""Programs in a child process of their own: confined, and ended for a known cause."""
+"""Confined programs in child processes: their isolation, limits and cleanup."""
 
 import asyncio
 import shutil
@@ -29,7 +29,7 @@ LIMITS = ResourceLimits(
 async def run(
     *arguments: str, program: str = "dd", limits: ResourceLimits = LIMITS, stall: float = 10
 ) -> tuple[list[str], Path]:
-    """What it prints, and the folder that it had."""
+    """The printed lines, and the program's scratch folder."""
     lines: list[str] = []
     path = Path(shutil.which(program) or "")
     async with confined(
@@ -46,13 +46,13 @@ async def reason(*arguments: str, **options: object) -> Reason:
     return error.value.reason
 
 
-async def test_what_it_prints_is_heard_and_its_folder_goes(tmp_path: Path) -> None:
+async def test_printed_lines_are_reported_and_the_folder_is_removed(tmp_path: Path) -> None:
     lines, folder = await run("one\ntwo", program="echo")
     assert lines == ["one", "two"]
     assert not folder.exists()
 
 
-async def test_it_sees_no_files_of_others(tmp_path: Path) -> None:
+async def test_a_program_cannot_read_other_files(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("the bytes of another owner")
     assert await reason(str(secret), program="cat") is Reason.MEDIA_CORRUPT
@@ -61,14 +61,14 @@ async def test_it_sees_no_files_of_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("nice", [0, 10])
-async def test_it_runs_at_the_requested_priority(nice: int) -> None:
+async def test_a_program_runs_at_the_requested_priority(nice: int) -> None:
     sleep = Path(shutil.which("sleep") or "").resolve()
     before = psutil.Process().children()
     async with confined(sleep, ["20"], [], LIMITS, stall_seconds=20, on_line=print, nice=nice):
         (child,) = set(psutil.Process().children()) - set(before)
         await eventually_async(partial(runs, child, "sleep"))
         assert child.nice() == nice
-        # Between sessions, and it has one of its own, only this counts.
+        # The program has its own session, and between sessions only this value counts.
         group = Path(f"/proc/{child.pid}/autogroup")
         if group.exists():
             assert group.read_text().endswith(f" nice {nice}\n")
@@ -78,12 +78,12 @@ async def runs(child: psutil.Process, name: str) -> bool:
     return child.name() == name
 
 
-async def test_it_starts_no_process() -> None:
+async def test_a_program_cannot_start_processes() -> None:
     assert (await run("-c", "echo alone", program="bash"))[0] == ["alone"]
     assert await reason("-c", "(exit 0); echo both", program="bash") is Reason.MEDIA_CORRUPT
 
 
-async def test_it_has_no_network() -> None:
+async def test_a_program_has_no_network() -> None:
     met = asyncio.Event()
 
     async def meet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -98,27 +98,27 @@ async def test_it_has_no_network() -> None:
     assert not met.is_set()
 
 
-async def test_writing_a_file_above_the_limit_exceeds_the_limits() -> None:
+async def test_a_file_above_the_size_limit_ends_the_program() -> None:
     arguments = ["if=/dev/urandom", "of=large", "bs=1M", "count=4"]
     assert await reason(*arguments) is Reason.PROCESSING_LIMIT_EXCEEDED
 
 
-async def test_processor_time_ends() -> None:
+async def test_cpu_time_is_limited() -> None:
     arguments = ["if=/dev/urandom", "of=/dev/null", "bs=1M", "count=1000000"]
     limits = replace(LIMITS, cpu_seconds=1)
     assert await reason(*arguments, limits=limits) is Reason.PROCESSING_LIMIT_EXCEEDED
 
 
-async def test_what_says_nothing_for_long_hangs() -> None:
+async def test_a_program_without_output_is_stalled_and_killed() -> None:
     assert await reason("30", program="sleep", stall=0.3) is Reason.PROCESSING_LIMIT_EXCEEDED
 
 
-async def test_a_line_without_an_end_is_no_honest_program() -> None:
+async def test_an_overlong_output_line_is_media_corrupt() -> None:
     command = "printf '%200000d' 1"
     assert await reason("-c", command, program="bash") is Reason.MEDIA_CORRUPT
 
 
-async def test_what_says_more_than_anybody_reads_ends_as_well() -> None:
+async def test_a_program_that_floods_its_output_is_killed() -> None:
     bash = Path(shutil.which("bash") or "").resolve()
     command = "while :; do printf '%900000d' 1; done"
     async with asyncio.timeout(15):
@@ -130,7 +130,7 @@ async def test_what_says_more_than_anybody_reads_ends_as_well() -> None:
             await asyncio.sleep(0.3)
 
 
-async def test_cancelling_kills_it_and_removes_its_folder() -> None:
+async def test_cancelling_kills_the_program_and_removes_its_folder() -> None:
     before = set(psutil.Process().children(recursive=True))
     task = asyncio.create_task(run("60", program="sleep"))
     while not (running := set(psutil.Process().children(recursive=True)) - before):
@@ -141,12 +141,12 @@ async def test_cancelling_kills_it_and_removes_its_folder() -> None:
     assert not any(each.is_running() for each in running)
 
 
-def test_who_is_cancelled_again_meanwhile_leaves_nothing_either() -> None:
+def test_a_second_cancellation_during_cleanup_leaves_nothing() -> None:
     asyncio.run(cancelled_again())
 
 
 async def cancelled_again() -> None:
-    """In a loop of its own, whose threads all have something else to do."""
+    """Cancels twice, in an event loop whose only executor thread is busy."""
     free, threads = threading.Event(), ThreadPoolExecutor(1)
     asyncio.get_running_loop().set_default_executor(threads)
     folders: list[Path] = []

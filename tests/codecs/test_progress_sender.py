@@ -1,4 +1,4 @@
-"""Progress that a codec reports from several threads."""
+"""Progress reports from a codec with several threads."""
 
 import json
 import socket
@@ -14,7 +14,7 @@ from media_service.codecs.sandbox.messages import HEADER
 
 @pytest.fixture
 def busy_threads() -> Iterator[None]:
-    """Lets threads interrupt each other as often as possible."""
+    """Makes threads preempt each other as often as possible."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-7)
     yield
@@ -28,7 +28,7 @@ def percents(data: bytes) -> Iterator[int]:
         yield json.loads(message)["progress"]
 
 
-def test_percents_of_several_threads_rise(busy_threads: None) -> None:
+def test_progress_from_several_threads_never_decreases(busy_threads: None) -> None:
     for _ in range(20):
         child, parent = socket.socketpair()
         with child, parent:

@@ -1,4 +1,4 @@
-"""A hostile file hurts only the child that opens it."""
+"""Sandboxed tasks: isolation, limits, failures and the lifecycle of child processes."""
 
 import asyncio
 import errno
@@ -55,7 +55,7 @@ async def test_a_task_reads_the_media_it_is_given(sandbox: Sandbox, media: Path)
     assert await sandbox.run("tests.support.hostile_tasks:read", media) == "the bytes"
 
 
-async def test_a_missing_media_is_data_loss(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_a_missing_media_file_is_data_loss(sandbox: Sandbox, tmp_path: Path) -> None:
     with pytest.raises(DataLoss):
         await sandbox.run("tests.support.hostile_tasks:read", tmp_path / "nothing")
 
@@ -80,14 +80,14 @@ async def test_the_child_has_no_network_and_no_other_processes(
 async def test_the_child_sees_no_other_files(sandbox: Sandbox, media: Path, tmp_path: Path) -> None:
     other = tmp_path / "other owner"
     other.write_text("secret")
-    # Where the kernel has no Landlock the service says so when it starts its first child.
+    # Without Landlock in the kernel, the service reports that when it starts its first child.
     closed = "PermissionError" if landlock.version() else "done"
     assert await attempt(sandbox, media, "read a file", "/etc/passwd") == closed
     assert await attempt(sandbox, media, "read a file", other) == closed
     assert await attempt(sandbox, media, "list a directory", tmp_path) == closed
 
 
-async def test_the_child_changes_no_files(sandbox: Sandbox, media: Path, tmp_path: Path) -> None:
+async def test_the_child_cannot_change_files(sandbox: Sandbox, media: Path, tmp_path: Path) -> None:
     assert await attempt(sandbox, media, "write a file", tmp_path / "new") == "PermissionError"
     assert await attempt(sandbox, media, "change a mode", media) == "PermissionError"
     reopened = await attempt(sandbox, media, "reopen the media for writing")
@@ -96,7 +96,7 @@ async def test_the_child_changes_no_files(sandbox: Sandbox, media: Path, tmp_pat
     assert media.read_text() == "the bytes"
 
 
-async def test_the_child_gets_nothing_of_the_environment(
+async def test_the_child_inherits_no_environment_variables(
     sandbox: Sandbox, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MEDIA_JWT_SECRET", "a secret that no file may see")
@@ -111,7 +111,7 @@ async def test_codecs_may_use_threads(sandbox: Sandbox, media: Path) -> None:
     assert await sandbox.run("tests.support.hostile_tasks:use_threads", media) == 4
 
 
-async def test_what_a_task_writes_is_gone_before_the_next(sandbox: Sandbox, media: Path) -> None:
+async def test_the_scratch_folder_is_empty_for_each_task(sandbox: Sandbox, media: Path) -> None:
     assert await sandbox.run("tests.support.hostile_tasks:use_own_folder", media) == []
     assert await sandbox.run("tests.support.hostile_tasks:use_own_folder", media) == []
 
@@ -126,7 +126,7 @@ async def test_a_task_reports_progress(sandbox: Sandbox, media: Path) -> None:
 
 
 @pytest.mark.parametrize("percent", [0, -1, 101, True, "half", None])
-async def test_progress_that_cannot_be_is_no_answer(
+async def test_invalid_progress_is_media_corrupt(
     sandbox: Sandbox, media: Path, percent: object
 ) -> None:
     reported: list[int] = []
@@ -150,7 +150,7 @@ async def test_progress_that_cannot_be_is_no_answer(
         ("be_killed", Reason.PROCESSING_UNAVAILABLE),
     ],
 )
-async def test_each_failure_has_its_reason_and_the_next_file_is_served(
+async def test_each_failure_has_its_reason_and_the_next_task_succeeds(
     sandbox: Sandbox, media: Path, task: str, reason: Reason
 ) -> None:
     before = await process_id(sandbox, media)
@@ -160,7 +160,7 @@ async def test_each_failure_has_its_reason_and_the_next_file_is_served(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE])
-async def test_what_the_machine_lacks_is_not_the_files_fault(
+async def test_a_lack_of_machine_resources_is_processing_unavailable(
     sandbox: Sandbox, media: Path, number: int
 ) -> None:
     with pytest.raises(Unavailable) as error:
@@ -176,18 +176,18 @@ async def test_a_bug_in_a_task_is_not_blamed_on_the_file(sandbox: Sandbox, media
     assert await process_id(sandbox, media) != before
 
 
-async def test_a_child_whose_task_refused_serves_the_next(sandbox: Sandbox, media: Path) -> None:
+async def test_a_child_serves_the_next_task_after_a_refusal(sandbox: Sandbox, media: Path) -> None:
     before = await process_id(sandbox, media)
     assert await reason_of(sandbox, "refuse", media) is Reason.OPERATION_NOT_APPLICABLE
     assert await process_id(sandbox, media) == before
 
 
-async def test_what_is_less_trusted_shortens_the_life_of_its_child(media: Path) -> None:
+async def test_a_less_trusted_task_limits_further_tasks_of_its_child(media: Path) -> None:
     task = "tests.support.hostile_tasks:process_id"
     async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
         served = [await sandbox.run(task, media, further_tasks=n) for n in (None, 2, 2, None, None)]
         assert len(set(served[:4])) == 1
-        assert served[4] != served[3], "the third did not make it longer again"
+        assert served[4] != served[3], "a later task must not raise the limit again"
 
 
 @pytest.mark.parametrize(
@@ -204,14 +204,14 @@ async def test_time_is_limited(media: Path, task: str, limits: ResourceLimits) -
         assert await sandbox.run("tests.support.hostile_tasks:read", media) == "the bytes"
 
 
-async def test_a_child_serves_many_tasks_and_then_is_replaced(media: Path) -> None:
+async def test_a_child_is_replaced_after_its_maximum_of_tasks(media: Path) -> None:
     async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=2) as sandbox:
         first, second, third = [await process_id(sandbox, media) for _ in range(3)]
     assert first == second
     assert third != first
 
 
-async def test_children_run_side_by_side_up_to_their_number(media: Path) -> None:
+async def test_tasks_run_in_parallel_up_to_the_number_of_children(media: Path) -> None:
     async with Sandbox(TASKS, LIMITS, children=2, tasks_per_child=50) as sandbox:
         served = await asyncio.gather(*(process_id(sandbox, media) for _ in range(6)))
     assert len(set(served)) == 2
@@ -229,7 +229,7 @@ async def test_cancelling_kills_the_child(sandbox: Sandbox, media: Path) -> None
 
 
 async def until_sleeping(pid: int) -> None:
-    """Until the child is in `hang`, which is where it first uses a scratch folder and stays."""
+    """Waits until the child is in `hang`, where it first uses its scratch folder."""
     process = psutil.Process(pid)
     folder = Path(process.environ()["TMPDIR"])
     async with asyncio.timeout(20):
@@ -237,7 +237,7 @@ async def until_sleeping(pid: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_leaving_ends_the_children_and_their_folders(media: Path) -> None:
+async def test_closing_the_sandbox_ends_children_and_removes_their_folders(media: Path) -> None:
     async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
         child = await process_id(sandbox, media)
         folder = (await sandbox.run("tests.support.hostile_tasks:environment", media))["TMPDIR"]
@@ -254,14 +254,14 @@ async def test_a_child_that_died_while_idle_is_replaced(sandbox: Sandbox, media:
     assert await sandbox.run("tests.support.hostile_tasks:read", media) == "the bytes"
 
 
-async def test_a_child_that_cannot_start_is_the_services_fault(media: Path) -> None:
+async def test_a_child_that_cannot_start_is_not_blamed_on_the_file(media: Path) -> None:
     async with Sandbox(["no_such_module:task"], LIMITS, children=1, tasks_per_child=1) as sandbox:
         with pytest.raises(SandboxBroken):
             await sandbox.run("no_such_module:task", media)
 
 
-async def test_children_die_with_the_service(media: Path) -> None:
-    """A service that is killed cannot clean up: the kernel does."""
+async def test_children_are_killed_with_the_service(media: Path) -> None:
+    """A killed service cannot clean up, so the kernel kills its children."""
     program = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"

@@ -1,4 +1,4 @@
-"""Renders audio and video files by a pipeline."""
+"""Fixtures that render audio and video files."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack

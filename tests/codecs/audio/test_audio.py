@@ -20,7 +20,7 @@ from media_service.media.model import Kind
 from tests.support.media.audio import Make, generated, inspected, pitch, probed, samples
 from tests.support.tools import eventually_async
 
-# Its frequency identifies the second: 1000 Hz in the first, 2000 in the next, and so on.
+# The frequency identifies the second: 1000 Hz in the first, 2000 Hz in the next, and so on.
 STEPS = "aevalsrc=0.3*sin(2*PI*1000*(1+floor(t))*t):s=44100:d=8"
 SURROUND = "sine=f=500:r=48000:d=1,pan=5.1(side)|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0"
 CODECS = {
@@ -34,7 +34,7 @@ CODECS = {
 
 @pytest.fixture(scope="module")
 def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MP3 that says a lot of itself, with a cover."""
+    """An MP3 with many tags and a cover image."""
     path = tmp_path_factory.mktemp("song") / "song.mp3"
     cover = ("-f", "lavfi", "-i", "color=red:s=64x64:d=0.04", "-c:v", "mjpeg")
     tags = ("-metadata", "title=Secret", "-metadata", "artist=Jane Doe")
@@ -62,7 +62,7 @@ async def test_audio_is_encoded_as_requested_without_metadata(
 @pytest.mark.parametrize(
     ("graph", "channels", "rate"), [(SURROUND, 6, 48000), ("sine=f=500:r=8000:d=1", 1, 8000)]
 )
-async def test_every_codec_takes_surround_and_telephone(
+async def test_every_codec_encodes_surround_and_telephone_audio(
     tmp_path: Path, make: Make, codec: str, graph: str, channels: int, rate: int
 ) -> None:
     source = generated(tmp_path / "a.wav", graph)
@@ -74,7 +74,7 @@ async def test_every_codec_takes_surround_and_telephone(
 
 
 @pytest.mark.parametrize(("ops", "channels"), [("audio:FLAC:channels=1", 1), ("audio:FLAC", 6)])
-async def test_channels_are_mixed_if_asked(
+async def test_channels_are_mixed_on_request(
     tmp_path: Path, make: Make, ops: str, channels: int
 ) -> None:
     made = await make(generated(tmp_path / "a.wav", SURROUND), ops)
@@ -82,7 +82,7 @@ async def test_channels_are_mixed_if_asked(
 
 
 @pytest.mark.parametrize("codec", ["FLAC", "WAV"])
-async def test_what_loses_nothing_loses_nothing(tmp_path: Path, make: Make, codec: str) -> None:
+async def test_lossless_codecs_keep_every_sample(tmp_path: Path, make: Make, codec: str) -> None:
     noise = "anoisesrc=d=1:r=96000:a=0.5:seed=1"
     source = generated(tmp_path / "a.wav", noise, "-c:a", "pcm_s24le")
     made = await make(source, f"audio:{codec}")
@@ -104,7 +104,7 @@ async def test_an_m4a_begins_with_its_index(song: Path, make: Make) -> None:
         ("a.ogg", ("-c:a", "libvorbis"), "mp3", None),
     ],
 )
-async def test_what_is_only_edited_stays_what_it_was(
+async def test_an_edit_keeps_codec_and_bit_rate(
     tmp_path: Path, make: Make, name: str, options: tuple[str, ...], codec: str, kbps: int | None
 ) -> None:
     noise = "anoisesrc=d=5:r=44100:a=0.5"
@@ -117,7 +117,9 @@ async def test_what_is_only_edited_stays_what_it_was(
 
 
 @pytest.mark.parametrize("name", ["a.mp3", "a.m4a", "a.ogg", "a.flac", "a.wav"])
-async def test_a_clip_is_what_lies_between_its_times(tmp_path: Path, make: Make, name: str) -> None:
+async def test_a_clip_holds_the_audio_between_its_times(
+    tmp_path: Path, make: Make, name: str
+) -> None:
     made = await make(generated(tmp_path / name, STEPS), "clip:2:5,audio:WAV")
     decoded = samples(made.path)
     assert len(decoded) / 44100 == pytest.approx(3, abs=0.001)
@@ -138,19 +140,19 @@ async def test_faster_audio_keeps_its_pitch(
     assert pitch(decoded[middle - 8820 : middle + 8820]) == pytest.approx(440, abs=5)
 
 
-# Two seconds of silence, a tone, three of silence, a tone, 0.3 of silence, a tone, two of silence.
+# Seconds of silence between tones of one second each: 2, tone, 3, tone, 0.3, tone, 2.
 PAUSES = "between(t,2,3)+between(t,6,7)+between(t,7.3,8.3)"
 
 
 def runs(decoded: np.ndarray) -> list[tuple[bool, float]]:
-    """Runs of audio and silence, with their lengths in hundredths of a second."""
+    """Runs of audio and silence, with their lengths in seconds."""
     blocks = decoded[: len(decoded) // 441 * 441].reshape(-1, 441)
     loud = np.abs(blocks).max(axis=1) > 0.01
     edges = [0, *(np.flatnonzero(np.diff(loud)) + 1), len(loud)]
     return [(bool(loud[a]), (b - a) / 100) for a, b in pairwise(edges)]
 
 
-async def test_silence_is_taken_away_at_both_ends_and_between(tmp_path: Path, make: Make) -> None:
+async def test_silence_is_removed_at_both_ends_and_in_between(tmp_path: Path, make: Make) -> None:
     graph = f"aevalsrc='0.3*sin(2*PI*440*t)*({PAUSES})':s=44100:d=10.3"
     source = generated(tmp_path / "a.wav", graph)
     found = runs(samples((await make(source, "remove_silence:-50:0.5")).path))
@@ -162,7 +164,7 @@ async def test_silence_is_taken_away_at_both_ends_and_between(tmp_path: Path, ma
     assert len(later) / 44100 == pytest.approx(0.5, abs=0.05)
 
 
-async def test_noise_below_the_threshold_is_silence(tmp_path: Path, make: Make) -> None:
+async def test_noise_below_the_threshold_counts_as_silence(tmp_path: Path, make: Make) -> None:
     noise = "anoisesrc=d=4:r=44100:a=0.003,volume='if(between(t,2,3),100,1)':eval=frame"
     source = generated(tmp_path / "a.wav", noise)
     kept = samples((await make(source, "remove_silence:-40:0.2")).path)
@@ -171,7 +173,7 @@ async def test_noise_below_the_threshold_is_silence(tmp_path: Path, make: Make) 
     assert len(all_kept) / 44100 == pytest.approx(4, abs=0.01)
 
 
-async def test_of_silence_nothing_is_left(tmp_path: Path, make: Make) -> None:
+async def test_removing_silence_from_a_silent_file_is_refused(tmp_path: Path, make: Make) -> None:
     source = generated(tmp_path / "a.wav", "anullsrc=r=44100", "-t", "2")
     with pytest.raises(FailedPrecondition) as refused:
         await make(source, "clip:0.1,remove_silence,clip:1")
@@ -180,7 +182,7 @@ async def test_of_silence_nothing_is_left(tmp_path: Path, make: Make) -> None:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds with two audio tracks, of which the first begins after half a second."""
+    """Two seconds of video with two audio tracks. The first track begins after half a second."""
     path = tmp_path_factory.mktemp("video") / "video.mkv"
     inputs = ("-f", "lavfi", "-i", "sine=f=880:d=2", "-itsoffset", "0.5")
     output_order = ("-f", "lavfi", "-i", "sine=f=440:r=44100:d=1.5")
@@ -188,7 +190,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generated(path, "testsrc=d=2:s=64x48", *inputs, *output_order, *maps)
 
 
-async def test_the_audio_of_a_video_is_its_first_track_in_sync_with_the_video(
+async def test_the_first_audio_track_of_a_video_is_encoded_in_sync(
     source: Path, make: Make
 ) -> None:
     decoded = samples((await make(source, "audio:WAV")).path)
@@ -216,7 +218,7 @@ async def test_a_video_without_audio_has_no_audio_track(
     assert refused.value.reason is Reason.OPERATION_NOT_APPLICABLE
 
 
-async def test_of_a_cut_off_file_what_is_there_is_taken(
+async def test_a_truncated_file_is_encoded_up_to_its_end(
     song: Path, tmp_path: Path, make: Make
 ) -> None:
     data = song.read_bytes()
@@ -226,7 +228,7 @@ async def test_of_a_cut_off_file_what_is_there_is_taken(
     assert pitch(decoded[44100 : 44100 * 2]) == pytest.approx(2000, abs=5)
 
 
-async def test_a_file_without_a_sample_is_refused(
+async def test_a_file_without_samples_is_refused(
     tmp_path: Path, make: Make, av_renderer: AvRenderer
 ) -> None:
     whole = generated(tmp_path / "whole.wav", "sine=d=1")
@@ -250,7 +252,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("ops", ["audio:OPUS", "normalize", "waveform"])
-async def test_who_cancels_leaves_nothing_behind(
+async def test_a_cancelled_render_leaves_no_files_or_processes(
     long: Path,
     tmp_path: Path,
     inspector: Inspector,

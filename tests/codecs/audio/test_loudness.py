@@ -1,4 +1,4 @@
-"""Loudness normalization, measured with another ffmpeg than the service's."""
+"""Loudness normalization, measured with a different ffmpeg than the service's."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.media.audio import Make, generated, loudness, probed, samples
 
-# As speech is: syllables and pauses, and now and then a click far above them.
+# Like speech: syllables and pauses, with an occasional click far above them.
 SPEECH = (
     "anoisesrc=d=12:c=pink:r={rate}:seed=3:a=0.3,"
     "volume='0.05+0.5*abs(sin(7*t))*gt(sin(1.3*t),-0.5)+3*lt(mod(t,1.7),0.003)':eval=frame"
@@ -29,7 +29,7 @@ SURROUND = "anoisesrc=d=6:c=pink:r=48000:seed=5:a=0.2,pan=5.1|c0=c0|c1=c0|c2=c0|
         (QUIET, "clip:1:4,speed:2,normalize:-20", -20, -1),
     ],
 )
-async def test_it_becomes_as_loud_as_wanted(
+async def test_normalized_audio_has_the_target_loudness(
     tmp_path: Path, make: Make, graph: str, ops: str, lufs: float, peak: float
 ) -> None:
     source = generated(tmp_path / "a.wav", graph)
@@ -49,7 +49,7 @@ async def test_the_audio_of_a_video_is_normalized(tmp_path: Path, make: Make) ->
         assert loudness(made.path)[0] == pytest.approx(-18, abs=0.5)
 
 
-async def test_where_peaks_allow_it_the_dynamics_stay_exactly(tmp_path: Path, make: Make) -> None:
+async def test_without_limiting_only_the_gain_changes(tmp_path: Path, make: Make) -> None:
     source = generated(tmp_path / "a.wav", SPEECH.format(rate=44100), "-c:a", "pcm_s24le")
     before, after = samples(source), samples((await make(source, "normalize:-40")).path)
     gain = 10 ** ((-40 - loudness(source)[0]) / 20)
@@ -69,13 +69,17 @@ async def test_limited_audio_stays_in_sync(tmp_path: Path, make: Make) -> None:
 
 
 @pytest.mark.parametrize("graph", ["anullsrc=r=44100:d=3", "sine=f=500:r=44100:d=0.2"])
-async def test_what_has_no_loudness_stays_as_it_is(tmp_path: Path, make: Make, graph: str) -> None:
+async def test_audio_without_measurable_loudness_is_unchanged(
+    tmp_path: Path, make: Make, graph: str
+) -> None:
     source = generated(tmp_path / "a.wav", graph, "-ac", "1")
     made = await make(source, "normalize:-14")
     assert np.array_equal(samples(made.path), samples(source))
 
 
-async def test_what_cannot_be_so_loud_comes_as_near_as_it_can(tmp_path: Path, make: Make) -> None:
+async def test_the_peak_limit_takes_precedence_over_the_target_loudness(
+    tmp_path: Path, make: Make
+) -> None:
     source = generated(tmp_path / "a.wav", "sine=f=500:r=44100:d=3")
     found, highest = loudness((await make(source, "normalize:-5:max_peak_dbtp=-6")).path)
     assert -14 < found < -5

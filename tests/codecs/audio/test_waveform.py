@@ -1,4 +1,4 @@
-"""Waveforms: peaks for players, and images."""
+"""Waveforms, as peaks for players and as images."""
 
 import json
 import tracemalloc
@@ -30,7 +30,7 @@ async def read(make: Make, source: Path, ops: str) -> Any:
 
 
 def expected(decoded: np.ndarray, each: int) -> list[int]:
-    """As audiowaveform makes it of 16 bits: a quotient of whole numbers, towards 0."""
+    """The value that audiowaveform computes with 16 bits: an integer quotient, truncated."""
     values = []
     for begin in range(0, len(decoded), each):
         piece = decoded[begin : begin + each]
@@ -41,7 +41,7 @@ def expected(decoded: np.ndarray, each: int) -> list[int]:
 @pytest.mark.parametrize(
     ("rate", "points", "each"), [(44100, 20, 2205), (8000, 500, 16), (48000, 7, 6857)]
 )
-async def test_every_point_is_the_smallest_and_the_largest_sample(
+async def test_each_point_holds_the_smallest_and_the_largest_sample(
     tmp_path: Path, make: Make, rate: int, points: int, each: int
 ) -> None:
     source = generated(tmp_path / "a.wav", NOISE.format(rate=rate), "-ac", "1")
@@ -64,7 +64,7 @@ async def test_channels_are_mixed_into_one(tmp_path: Path, make: Make) -> None:
     assert max(found["data"]) == pytest.approx(0.9 * 128, abs=2)
 
 
-async def test_a_waveform_is_of_what_was_edited(tmp_path: Path, make: Make) -> None:
+async def test_the_waveform_shows_the_edited_audio(tmp_path: Path, make: Make) -> None:
     steps = "aevalsrc='0.1*(1+floor(t))*sin(2*PI*300*t)':s=44100:d=8"
     source = generated(tmp_path / "a.flac", steps)
     found = await read(make, source, "clip:4:6,speed:2,waveform:points_per_second=10")
@@ -87,10 +87,10 @@ async def test_an_hour_of_silence_takes_little_memory(tmp_path: Path, make: Make
     assert most < 16 << 20
 
 
-async def test_audio_longer_than_its_header_says_takes_no_more_memory(
+async def test_audio_longer_than_its_header_states_takes_no_extra_memory(
     tmp_path: Path, av_renderer: AvRenderer
 ) -> None:
-    """Ten minutes, getting louder, by a header of a tenth of a second."""
+    """Ten minutes of rising loudness, whose header states a tenth of a second."""
     path = generated(tmp_path / "a.flac", "aevalsrc='t/600*sin(2*PI*300*t)':s=44100:d=600")
     info = AudioInfo(duration_seconds=0.1, audio_codec="flac", audio_sample_rate_hz=44100)
     source = AvSource.of(path, "audio/flac", info)
@@ -109,7 +109,7 @@ async def test_audio_longer_than_its_header_says_takes_no_more_memory(
 
 @pytest.fixture
 def halves(tmp_path: Path) -> Path:
-    """A second of silence, then one of full loudness."""
+    """One second of silence, then one second at full loudness."""
     return generated(tmp_path / "a.wav", "aevalsrc='gte(t,1)*sin(2*PI*300*t)':s=44100:d=2")
 
 

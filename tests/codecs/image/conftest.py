@@ -1,4 +1,4 @@
-"""Renders images as in production: in the sandbox, from files."""
+"""Fixtures that render images as in production: from files, in the sandbox."""
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -21,13 +21,13 @@ async def renderer() -> AsyncIterator[ImageRenderer]:
 
 @pytest.fixture(scope="session")
 def sample() -> pyvips.Image:
-    """What goldens are made from."""
+    """The source image of the golden images."""
     return scene(120, 80)
 
 
 @pytest.fixture
 def make(renderer: ImageRenderer, sample: pyvips.Image, tmp_path: Path) -> Make:
-    """Renders the sample by a pipeline, without loss, with the logo as an overlay."""
+    """Renders the sample losslessly with a pipeline, whose overlay is the logo."""
 
     def source(image: pyvips.Image, name: str) -> ImageSource:
         path = tmp_path / f"{name}.png"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tests.support.media.goldens import apart
 from tests.support.media.images import Make
 
-# W3C Filter Effects Module Level 1, as https://www.w3.org/TR/filter-effects-1/ writes them out.
+# The matrices of W3C Filter Effects Module Level 1: https://www.w3.org/TR/filter-effects-1/
 SATURATE_HALF = [
     [0.213 + 0.787 * 0.5, 0.715 - 0.715 * 0.5, 0.072 - 0.072 * 0.5],
     [0.213 - 0.213 * 0.5, 0.715 + 0.285 * 0.5, 0.072 - 0.072 * 0.5],
@@ -53,7 +53,7 @@ def luminance(image: pyvips.Image) -> NDArray[np.float64]:
         ("hue:360", np.eye(3)),
     ],
 )
-async def test_matrices_are_those_of_browsers(
+async def test_color_matrices_match_the_w3c_specification(
     make: Make, sample: pyvips.Image, pipeline: str, matrix: list[list[float]]
 ) -> None:
     expected = (sample.numpy() @ np.array(matrix).T).clip(0, 255)
@@ -73,7 +73,7 @@ async def test_matrices_are_those_of_browsers(
         ("negate", [(255, 255, 255), (245, 155, 55), (0, 0, 0)]),
     ],
 )
-async def test_curves(make: Make, pipeline: str, expected: list[tuple[int, ...]]) -> None:
+async def test_tone_curves(make: Make, pipeline: str, expected: list[tuple[int, ...]]) -> None:
     assert (
         colors(await make(pipeline, patches((0, 0, 0), (10, 100, 200), (255, 255, 255))))
         == expected
@@ -94,7 +94,7 @@ EFFECTS = [
 
 
 @pytest.mark.parametrize("effect", [*EFFECTS, "sharpen", "clarendon", "maven", "willow"])
-async def test_alpha_is_never_touched(make: Make, sample: pyvips.Image, effect: str) -> None:
+async def test_effects_keep_alpha(make: Make, sample: pyvips.Image, effect: str) -> None:
     alpha = (pyvips.Image.xyz(120, 80)[0] * 2).cast("uchar")
     image = await make(effect, sample.bandjoin(alpha))
     assert apart(image[3], alpha).max() == 0
@@ -108,7 +108,7 @@ async def test_tint_keeps_black_white_and_every_lightness(make: Make, sample: py
     )
     assert (black, white) == ((0, 0, 0), (255, 255, 255))
     assert gray[0] > gray[1] > gray[2]
-    # As W3C's blend mode `color` counts luminosity.
+    # Luminosity as in the W3C blend mode `color`.
     share = np.array([0.3, 0.59, 0.11])
     tinted = (await make("tint:ff8800")).numpy() @ share
     assert np.abs(tinted - sample.numpy() @ share).max() <= 1.5
@@ -136,10 +136,10 @@ async def test_a_blur_has_the_requested_standard_deviation(make: Make, sigma: fl
 
 @pytest.mark.parametrize("height", [1, 3, 50, 300])
 @pytest.mark.parametrize("turned", [False, True])
-async def test_a_thin_image_is_blurred_as_far_as_a_wide_one(
+async def test_a_thin_image_is_blurred_as_much_as_a_wide_one(
     make: Make, height: int, turned: bool
 ) -> None:
-    """An edge that is blurred is the normal distribution: a sixth is reached one sigma before."""
+    """A blurred edge is a normal distribution: it reaches a sixth one sigma before the edge."""
     black = pyvips.Image.black(1200, height, bands=3).copy(interpretation="srgb")
     edge = black.insert(black.invert(), 1200, 0, expand=True)
     made = await make("blur:200", edge.rot90() if turned else edge)
@@ -149,7 +149,7 @@ async def test_a_thin_image_is_blurred_as_far_as_a_wide_one(
     assert abs(most - 1200 - 200) <= 10
 
 
-async def test_alpha_makes_nothing_darker(make: Make) -> None:
+async def test_alpha_does_not_darken_the_image(make: Make) -> None:
     noise = pyvips.Image.gaussnoise(121, 81, mean=128, sigma=40, seed=1).cast("uchar")
     noise = noise.bandjoin([noise.fliphor(), noise.rot180()]).copy(interpretation="srgb")
     for effect in ("resize:60x", "resize:100x", "resize:60x81:fit=FILL"):
@@ -164,13 +164,15 @@ async def test_alpha_makes_nothing_darker(make: Make) -> None:
 
 
 @pytest.mark.parametrize("effect", ["blur:6", "blur:40", "sharpen:5:3"])
-async def test_what_cannot_be_seen_does_not_bleed(make: Make, effect: str) -> None:
-    # Red beside green that is fully transparent.
+async def test_transparent_pixels_do_not_bleed_into_their_neighbors(
+    make: Make, effect: str
+) -> None:
+    # Red beside fully transparent green.
     red, green = [200, 20, 20, 255], [0, 255, 0, 0]
     image = (pyvips.Image.black(120, 60, bands=4) + red).cast("uchar")
     image = image.insert((pyvips.Image.black(60, 60, bands=4) + green).cast("uchar"), 60, 0)
     pixels = (await make(effect, image.copy(interpretation="srgb"))).numpy().astype(int)
-    # As much as a difference is seen.
+    # The difference, weighted by opacity.
     bled = np.abs(pixels[..., :3] - [200, 20, 20]) * pixels[..., 3:] / 255
     assert bled.max() <= 3
 
@@ -185,7 +187,7 @@ async def test_a_plain_color_is_unchanged_by_a_blur(make: Make, effect: str) -> 
 @pytest.mark.parametrize(
     "effect", ["blur:0.3", "blur:200", "sharpen:10:10", "sutro", "perpetua", "aden", "text:ab"]
 )
-async def test_small_and_thin_images(
+async def test_effects_work_on_small_and_thin_images(
     make: Make, sample: pyvips.Image, size: tuple[int, int], effect: str
 ) -> None:
     image = sample.resize(size[0] / 120, vscale=size[1] / 80)
@@ -202,13 +204,13 @@ async def test_sharpening_changes_edges_but_not_hues(make: Make, sample: pyvips.
 
 
 @pytest.mark.parametrize("effect", ["blur:2", "blur:90", "sharpen:10:2", "rise"])
-async def test_large_images_are_read_from_top_to_bottom(make: Make, effect: str) -> None:
-    """What looks back further than lines are kept would fail, or be wrong."""
+async def test_effects_read_large_images_from_top_to_bottom(make: Make, effect: str) -> None:
+    """An effect that reads lines no longer kept would fail or give wrong pixels."""
     noise = pyvips.Image.gaussnoise(500, 9000, mean=128, sigma=60, seed=7).cast("uchar")
     tall = noise.bandjoin([noise.fliphor(), noise.rot180()]).copy(interpretation="srgb")
     made = await make(effect, tall.copy_memory())
     part = await make(effect, tall.crop(0, 4000, 500, 1500).copy_memory())
-    if effect != "rise":  # whose middle is elsewhere
+    if effect != "rise":  # its center depends on the image's height
         same = apart(made.crop(0, 4600, 500, 300), part.crop(0, 600, 500, 300))
         assert same.mean() <= 1
     assert (made.width, made.height) == (500, 9000)

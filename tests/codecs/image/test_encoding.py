@@ -1,4 +1,4 @@
-"""How results are written."""
+"""Encoding of rendered images: formats, options, metadata and compression."""
 
 import io
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.support.media.images import corners, refusal, render
 
 
 def photo(width: int = 480, height: int = 400) -> Any:
-    """Some detail at every scale."""
+    """An image with detail at every scale."""
     rough = pyvips.Image.perlin(width, height, cell_size=64, seed=1)
     fine = pyvips.Image.perlin(width, height, cell_size=8, seed=2)
     one = ((rough + fine * 0.3) * 100 + 128).cast("uchar")
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
         "ifd3-GPSLatitudeRef": "S",
     }
     with_tags(photo(), tags, orientation=6).write_to_file(str(path), Q=95)
-    # Pillow writes what libvips would take for its own words.
+    # Pillow writes strings that libvips would misread as its own notation.
     with Image.open(path) as image:
         exif = image.getexif()
         exif[ExifTags.Base.Copyright] = "Jane (me)"
@@ -55,7 +55,7 @@ def path(tmp_path: Path) -> Path:
         ("TIFF", "image/tiff", "tiffload"),
     ],
 )
-async def test_every_format(
+async def test_every_format_is_written(
     renderer: ImageRenderer, path: Path, name: str, content_type: str, loader: str
 ) -> None:
     found_type, data = await render(renderer, path, f"resize:100x,convert:{name}")
@@ -96,7 +96,7 @@ async def test_options_reach_the_encoder(renderer: ImageRenderer, path: Path) ->
     assert (half.get("jpeg-chroma-subsample"), half.get_typeof("interlaced")) == ("4:2:0", 0)
 
 
-async def test_without_loss_is_without_loss(renderer: ImageRenderer, path: Path) -> None:
+async def test_lossless_formats_keep_every_pixel(renderer: ImageRenderer, path: Path) -> None:
     exact = pyvips.Image.new_from_buffer((await render(renderer, path, "convert:PNG"))[1], "")
     for convert in ("WEBP:lossless", "AVIF:lossless", "TIFF"):
         _, data = await render(renderer, path, f"convert:{convert}")
@@ -124,7 +124,9 @@ async def test_the_first_format_that_can_represent_the_image_is_used(
     assert (await render(renderer, path, pipeline, deliver))[0] == content_type
 
 
-async def test_what_a_jpeg_cannot_show_is_white(renderer: ImageRenderer, tmp_path: Path) -> None:
+async def test_transparent_pixels_are_white_in_a_jpeg(
+    renderer: ImageRenderer, tmp_path: Path
+) -> None:
     pyvips.Image.black(40, 30, bands=4).copy(interpretation="srgb").write_to_file(
         str(tmp_path / "clear.png")
     )
@@ -145,7 +147,7 @@ async def test_metadata_is_stripped(renderer: ImageRenderer, path: Path, name: s
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "AVIF"])
-async def test_metadata_is_kept_without_places(
+async def test_kept_metadata_has_no_location(
     renderer: ImageRenderer, path: Path, name: str
 ) -> None:
     _, data = await render(renderer, path, f"resize:50x,convert:{name},metadata:KEEP")
@@ -160,14 +162,14 @@ async def test_metadata_is_kept_without_places(
         assert exif[ExifTags.Base.Artist].encode("latin-1").decode() == "Жанна é"
         assert exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] == 1  # sRGB
         assert not exif.get_ifd(ExifTags.IFD.GPSInfo)
-    # It is upright, and says so.
+    # The image is upright, and its orientation tag agrees.
     assert not image.get_typeof("orientation") or image.get("orientation") == 1
     assert image.height > image.width
 
 
 @pytest.mark.parametrize("name", ["JPEG", "WEBP", "PNG", "GIF"])
 @pytest.mark.parametrize("max_size_bytes", [30_000, 60_000])
-async def test_compress_to_a_number_of_bytes(
+async def test_compress_to_a_maximum_size(
     renderer: ImageRenderer, path: Path, name: str, max_size_bytes: int
 ) -> None:
     _, data = await render(
@@ -176,7 +178,7 @@ async def test_compress_to_a_number_of_bytes(
     assert len(data) <= max_size_bytes
 
 
-async def test_of_what_fits_the_best_is_taken(renderer: ImageRenderer, path: Path) -> None:
+async def test_the_best_quality_that_fits_is_chosen(renderer: ImageRenderer, path: Path) -> None:
     _, data = await render(renderer, path, "convert:JPEG,compress:max_size_bytes=40000")
     sizes = [
         len((await render(renderer, path, f"convert:JPEG:quality={quality}"))[1])
@@ -185,16 +187,14 @@ async def test_of_what_fits_the_best_is_taken(renderer: ImageRenderer, path: Pat
     assert len(data) == max(size for size in sizes if size <= 40_000)
 
 
-async def test_a_size_that_cannot_be_reached_is_an_error(
-    renderer: ImageRenderer, path: Path
-) -> None:
+async def test_an_unreachable_maximum_size_is_an_error(renderer: ImageRenderer, path: Path) -> None:
     for name in ("JPEG", "PNG", "TIFF"):
         reason = await refusal(renderer, path, f"convert:{name},compress:max_size_bytes=500")
         assert reason is Reason.MAX_SIZE_TOO_SMALL
 
 
 @pytest.mark.parametrize("name", ["JPEG", "WEBP"])
-async def test_compress_to_a_similarity_takes_the_lowest_quality(
+async def test_compress_to_a_similarity_uses_the_lowest_sufficient_quality(
     renderer: ImageRenderer, path: Path, name: str
 ) -> None:
     async def made(pipeline: str) -> bytes:
@@ -208,7 +208,7 @@ async def test_compress_to_a_similarity_takes_the_lowest_quality(
     assert exact.of(pyvips.Image.new_from_buffer(below, "")) < 0.97
 
 
-async def test_compress_alone_is_smaller_and_looks_the_same(
+async def test_compress_without_parameters_is_smaller_and_looks_the_same(
     renderer: ImageRenderer, path: Path
 ) -> None:
     plain = (await render(renderer, path, "convert:JPEG:quality=95"))[1]
@@ -218,7 +218,7 @@ async def test_compress_alone_is_smaller_and_looks_the_same(
     assert Similarity(exact).of(pyvips.Image.new_from_buffer(data, "")) >= 0.99
 
 
-def test_similarity_is_that_of_the_paper() -> None:
+def test_similarity_matches_the_ssim_paper() -> None:
     image = corners(64, 64)
     flat = (pyvips.Image.black(64, 64, bands=3) + 100).cast("uchar")
     assert Similarity(image).of(image) == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""The cause of a failure: the image, a limit, or a bug."""
+"""Failures are attributed to the image, a limit or a bug."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,7 @@ async def test_a_failure_with_an_intact_image_is_a_bug(
     ]
 
 
-async def test_a_failure_with_a_broken_image_is_blamed_on_it(tmp_path: Path) -> None:
+async def test_a_failure_with_a_broken_image_is_blamed_on_the_image(tmp_path: Path) -> None:
     path = tmp_path / "cut.png"
     pyvips.Image.gaussnoise(200, 200).cast("uchar").write_to_file(str(path))
     path.write_bytes(path.read_bytes()[:9000])
@@ -52,7 +52,7 @@ async def test_a_failure_with_a_broken_image_is_blamed_on_it(tmp_path: Path) -> 
 async def test_a_lack_of_memory_is_recognized(
     tmp_path: Path, name: str, options: dict[str, Any]
 ) -> None:
-    """Each library that runs out of it says so in its own words."""
+    """Each library reports a lack of memory with its own message."""
     path = tmp_path / name
     image = pyvips.Image.black(8000, 6000, bands=3).copy(interpretation="srgb")
     image.write_to_file(str(path), **options)

@@ -1,4 +1,4 @@
-"""The named filters beside an independent implementation of the same recipes, in Pillow."""
+"""The named filters, compared with an independent implementation of their recipes in Pillow."""
 
 import numpy as np
 import pilgram
@@ -13,14 +13,14 @@ from tests.support.media.images import Make
 
 FILTERS = fields.filters()
 ELSEWHERE = [name for name in FILTERS if hasattr(pilgram, name)]
-# Mean and 99th percentile of the difference, of 255. Pillow rounds after every step.
+# Mean and 99th percentile of the difference, out of 255. Pillow rounds after every step.
 CLOSE = (2.5, 7)
-# It mixes the colors of the layer with the image before it burns; browsers mix afterwards.
+# The reference mixes the layer's colors with the image before it burns. Browsers mix afterwards.
 UNLIKE = {"xpro2": (5, 25)}
 
 
 def photo(kind: str) -> pyvips.Image:
-    """Square: its sideways gradients are right for squares only."""
+    """A square photo: the reference's horizontal gradients are correct only for squares."""
     if kind == "scene":
         return scene(150, 150)
     noise = np.random.default_rng(1).integers(0, 256, (150, 150, 3), dtype=np.uint8)
@@ -30,7 +30,7 @@ def photo(kind: str) -> pyvips.Image:
 
 @pytest.mark.parametrize("kind", ["scene", "every color"])
 @pytest.mark.parametrize("name", ELSEWHERE)
-async def test_filters_look_as_elsewhere(make: Make, name: str, kind: str) -> None:
+async def test_filters_match_the_reference_implementation(make: Make, name: str, kind: str) -> None:
     image = photo(kind)
     theirs = getattr(pilgram, name)(Image.fromarray(image.numpy()))
     difference = apart(await make(name, image), pyvips.Image.new_from_array(np.asarray(theirs)))
@@ -50,16 +50,14 @@ async def test_filters_differ_from_the_original_and_from_one_another(
 
 
 @pytest.mark.parametrize("name", FILTERS)
-async def test_amount_is_how_much_of_a_filter_is_seen(
-    make: Make, sample: pyvips.Image, name: str
-) -> None:
+async def test_amount_scales_a_filter(make: Make, sample: pyvips.Image, name: str) -> None:
     full, half = await make(name), await make(f"{name}:0.5")
     assert apart(await make(f"{name}:0"), sample).max() == 0
     between = ((sample + full) / 2).cast("uchar")
     assert apart(half, between).max() <= 1
 
 
-async def test_filters_leave_alpha_alone(make: Make, sample: pyvips.Image) -> None:
+async def test_filters_keep_alpha(make: Make, sample: pyvips.Image) -> None:
     alpha = (pyvips.Image.xyz(120, 80)[0] * 2).cast("uchar")
     image = await make("sutro", sample.bandjoin(alpha))
     assert apart(image[3], alpha).max() == 0

@@ -29,7 +29,7 @@ def photo(tmp_path: Path) -> Path:
         ("resize:40x40:fit=CONTAIN", (40, 40)),
         ("resize:40x50:fit=FILL", (40, 50)),
         ("resize:20x:dpr=2", (40, 30)),
-        # Nothing is made larger unless it is asked for; boxes keep their proportions.
+        # Images are enlarged only on request. Boxes keep their proportions.
         ("resize:160x", (80, 60)),
         ("resize:160x:enlarge", (160, 120)),
         ("resize:120x120:fit=COVER", (60, 60)),
@@ -37,7 +37,7 @@ def photo(tmp_path: Path) -> Path:
         ("resize:160x60:fit=FILL", (80, 30)),
         ("resize:120x120:fit=CONTAIN", (120, 120)),
         ("resize:1x1", (1, 1)),
-        # What is scaled before it is read is the same as what is scaled after it.
+        # Scaling during loading gives the same size as scaling afterwards.
         ("flip:BOTH,resize:40x40:fit=OUTSIDE", (53, 40)),
         ("crop:30x20", (30, 20)),
         ("crop:300x20", (80, 20)),
@@ -54,7 +54,7 @@ def photo(tmp_path: Path) -> Path:
         ("round_corners:10", (80, 60)),
     ],
 )
-async def test_sizes(
+async def test_the_size_after_each_operation(
     renderer: ImageRenderer, photo: Path, pipeline: str, size: tuple[int, int]
 ) -> None:
     image = await look(renderer, photo, pipeline)
@@ -91,11 +91,13 @@ async def test_sizes(
         ("round_corners:30:background=00f", "bbbb"),
     ],
 )
-async def test_places(renderer: ImageRenderer, photo: Path, pipeline: str, colors: str) -> None:
+async def test_the_position_of_each_corner(
+    renderer: ImageRenderer, photo: Path, pipeline: str, colors: str
+) -> None:
     assert four(await look(renderer, photo, pipeline)) == colors
 
 
-async def test_what_is_scaled_as_it_is_read_is_as_large_as_what_is_scaled_later(
+async def test_scaling_during_loading_gives_the_same_size_as_scaling_later(
     renderer: ImageRenderer, tmp_path: Path
 ) -> None:
     dice = random.Random(4)  # noqa: S311 (no secret)
@@ -121,7 +123,7 @@ async def test_a_crop_outside_the_image_is_refused(renderer: ImageRenderer, phot
     assert reason is Reason.OPERATION_NOT_APPLICABLE
 
 
-async def test_a_line_of_one_pixel_is_no_border(renderer: ImageRenderer, tmp_path: Path) -> None:
+async def test_trim_keeps_a_line_of_one_pixel(renderer: ImageRenderer, tmp_path: Path) -> None:
     for name, ground, line in (("opaque", [255] * 3, [0] * 3), ("clear", [0] * 4, [0, 0, 0, 255])):
         image = (pyvips.Image.black(80, 60, bands=len(ground)) + ground).cast("uchar")
         image = image.copy(interpretation="srgb").draw_line(line, 20, 15, 49, 15)
@@ -130,12 +132,16 @@ async def test_a_line_of_one_pixel_is_no_border(renderer: ImageRenderer, tmp_pat
         assert (made.width, made.height) == (30, 30), name
 
 
-async def test_nothing_but_border_stays_as_it_is(renderer: ImageRenderer, photo: Path) -> None:
+async def test_trim_keeps_an_image_that_is_only_border(
+    renderer: ImageRenderer, photo: Path
+) -> None:
     image = await look(renderer, photo, "crop:20x20:x=0:y=0,trim")
     assert (image.width, image.height) == (20, 20)
 
 
-async def test_attention_is_where_people_look(renderer: ImageRenderer, tmp_path: Path) -> None:
+async def test_an_attention_crop_finds_the_salient_area(
+    renderer: ImageRenderer, tmp_path: Path
+) -> None:
     image = corners(400, 100).linear(0, 90).cast("uchar")
     for number in range(10):
         image = image.draw_circle([230, 150 + 5 * number, 120], 330, 50, 30 - 3 * number, fill=True)

@@ -1,4 +1,4 @@
-"""Every operation and every filter looks as it did when somebody looked at it."""
+"""Every operation and every filter renders like its reviewed golden image."""
 
 import pytest
 
@@ -13,7 +13,7 @@ CHANGING = [
     for manual in catalogue()
     if "IMAGE" in manual.input_kinds and manual.name not in {"filter", *OUTPUT_OPERATIONS}
 ]
-# The example of each operation, or one that suits a small image better, and some more.
+# The example of each operation, or one that suits a small image better, and further cases.
 PIPELINES = {manual.name: manual.example for manual in CHANGING} | {
     "blur": "blur:3",
     "blur_wide": "blur:20",
@@ -40,12 +40,12 @@ FILTERS = fields.filters()
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-async def test_operations_look_as_they_did(make: Make, name: str) -> None:
+async def test_operations_match_their_golden_images(make: Make, name: str) -> None:
     golden(name, await make(PIPELINES[name]))
 
 
 @pytest.mark.parametrize("name", FILTERS)
-async def test_filters_look_as_they_did(make: Make, name: str) -> None:
+async def test_filters_match_their_golden_images(make: Make, name: str) -> None:
     golden(f"filter_{name}", await make(name))
 
 

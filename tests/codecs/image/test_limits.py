@@ -1,4 +1,4 @@
-"""What is too much, or broken, fails by itself, and nothing else does."""
+"""Images beyond a limit and broken images fail without affecting others."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from tests.support.media.images import corners, look, refusal, render, source
 
 @pytest.fixture
 async def small() -> AsyncIterator[ImageRenderer]:
-    """Takes a million pixels."""
+    """A renderer with a limit of a million pixels."""
     async with ImageRenderer(1, 1_000_000, 1 << 24) as renderer:
         yield renderer
 
@@ -41,7 +41,9 @@ async def test_an_image_above_the_pixel_limit_is_not_opened(
     assert await refusal(small, recorded, "resize:10x") is Reason.PROCESSING_LIMIT_EXCEEDED
 
 
-async def test_a_header_that_lies_is_found_out(small: ImageRenderer, tmp_path: Path) -> None:
+async def test_a_size_that_differs_from_the_recorded_one_is_detected(
+    small: ImageRenderer, tmp_path: Path
+) -> None:
     """The recorded size of the image differs from the size in the file."""
     path = tmp_path / "bomb.png"
     pyvips.Image.black(20_000, 20_000).write_to_file(str(path), compression=1)
@@ -50,7 +52,7 @@ async def test_a_header_that_lies_is_found_out(small: ImageRenderer, tmp_path: P
         assert await refusal(small, recorded, pipeline) is Reason.PROCESSING_LIMIT_EXCEEDED
 
 
-async def test_all_frames_count(small: ImageRenderer, tmp_path: Path) -> None:
+async def test_the_pixel_limit_counts_all_frames(small: ImageRenderer, tmp_path: Path) -> None:
     frames = [(pyvips.Image.black(400, 300) + 20 * n).cast("uchar") for n in range(9)]
     strip = pyvips.Image.arrayjoin(frames, across=1).copy()
     strip.set_type(pyvips.GValue.gint_type, "page-height", 300)
@@ -79,7 +81,7 @@ async def test_a_result_too_large_is_refused(
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "tiff", "avif"])
-async def test_what_is_cut_off_is_corrupt_and_the_next_is_made(
+async def test_a_truncated_image_is_corrupt_and_the_next_is_rendered(
     small: ImageRenderer, tmp_path: Path, suffix: str
 ) -> None:
     path = tmp_path / f"cut.{suffix}"
@@ -94,7 +96,7 @@ async def test_what_is_cut_off_is_corrupt_and_the_next_is_made(
     assert (await look(small, whole)).width == 80
 
 
-async def test_bytes_of_another_type_are_not_looked_at(small: ImageRenderer, photo: Path) -> None:
+async def test_bytes_of_another_type_are_not_decoded(small: ImageRenderer, photo: Path) -> None:
     recorded = replace(source(photo), content_type="image/webp")
     assert await refusal(small, recorded, "") is Reason.MEDIA_CORRUPT
 
@@ -107,7 +109,7 @@ async def test_missing_bytes_are_data_loss(small: ImageRenderer, photo: Path) ->
             pass
 
 
-async def test_cancelling_kills_the_child_and_another_takes_its_place(
+async def test_cancelling_kills_the_child_and_another_replaces_it(
     tmp_path: Path, photo: Path
 ) -> None:
     path = tmp_path / "slow.png"
@@ -120,7 +122,7 @@ async def test_cancelling_kills_the_child_and_another_takes_its_place(
         slow = asyncio.create_task(render(renderer, path, "blur:200,convert:AVIF:effort=9"))
         used = child.cpu_times().user
         async with asyncio.timeout(20):
-            while child.cpu_times().user < used + 0.3:  # it is at it
+            while child.cpu_times().user < used + 0.3:  # it is rendering
                 await asyncio.sleep(0.01)
         slow.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -130,12 +132,12 @@ async def test_cancelling_kills_the_child_and_another_takes_its_place(
 
 
 def renderers() -> set[psutil.Process]:
-    """Those of all renderers in this process."""
+    """The children of all renderers in this process."""
     children = psutil.Process().children()
     return {c for c in children if any("image.render" in word for word in c.cmdline())}
 
 
-async def test_children_are_there_before_they_are_needed(photo: Path) -> None:
+async def test_children_start_before_the_first_render(photo: Path) -> None:
     others = renderers()
     async with ImageRenderer(2, 1_000_000, 1 << 24) as renderer:
         mine: set[psutil.Process] = set()
@@ -148,7 +150,7 @@ async def test_children_are_there_before_they_are_needed(photo: Path) -> None:
     assert not [child for child in mine if child.is_running()]
 
 
-async def test_who_opened_what_is_less_trusted_serves_few_others(
+async def test_a_child_that_opened_an_svg_serves_few_further_renders(
     tmp_path: Path, photo: Path
 ) -> None:
     drawing = tmp_path / "drawing.svg"
@@ -156,7 +158,7 @@ async def test_who_opened_what_is_less_trusted_serves_few_others(
     others = renderers()
 
     async def child() -> psutil.Process:
-        """Which is there, once those are that are to be."""
+        """The renderer's only child, once it runs."""
         async with asyncio.timeout(60):
             while len(mine := renderers() - others) != 1:
                 await asyncio.sleep(0.01)
@@ -187,7 +189,7 @@ async def test_memory_stays_flat(photo: Path) -> None:
     assert sizes[2] < sizes[0] + (32 << 20)
 
 
-async def test_a_budget_is_given_in_turn() -> None:
+async def test_the_memory_budget_is_granted_in_order() -> None:
     budget = MemoryBudget(10)
     order = []
 
@@ -228,7 +230,7 @@ async def test_a_budget_is_given_in_turn() -> None:
 async def test_the_memory_estimate_is_an_upper_bound(
     tmp_path: Path, photo: Path, pipeline: str
 ) -> None:
-    """A small file may become a large image: its child takes no more than was estimated."""
+    """A small file may become a large image. Its child uses no more memory than estimated."""
     original = source(photo)
     parsed = parsed_pipeline(pipeline)
     trace = trace_sizes(parsed, (original.width, original.height))
@@ -245,7 +247,7 @@ async def test_the_memory_estimate_is_an_upper_bound(
     assert estimated < 4 * grown + LINES, "and not much more than it takes"
 
 
-# What a child needs beside the image: a few hundred lines for each thread and step.
+# Memory in addition to the image: a few hundred lines for each thread and step.
 LINES = 48 << 20
 
 
@@ -279,7 +281,7 @@ async def test_the_predicted_size_is_an_upper_bound(
         assert actual <= side <= actual + (smooth if recorded.exact else 1000)
 
 
-async def test_what_would_become_too_large_is_not_even_begun(tmp_path: Path) -> None:
+async def test_a_render_whose_result_would_be_too_large_is_not_started(tmp_path: Path) -> None:
     path = tmp_path / "one.png"
     pyvips.Image.black(1, 1).write_to_file(str(path))
     others = renderers()

@@ -28,7 +28,7 @@ PIPELINES = ["", "resize:40x", "resize:40x40:fit=COVER", "negate,negate,resize:x
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("suffix", ["jpg", "webp", "tiff"])
-async def test_every_orientation_is_made_upright(
+async def test_every_exif_orientation_is_rotated_upright(
     renderer: ImageRenderer, tmp_path: Path, orientation: int, suffix: str
 ) -> None:
     stored = STORED[orientation](corners(640, 480)).copy()
@@ -52,7 +52,7 @@ def save(image: Any, path: Path, **options: Any) -> Path:
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
-async def test_every_color_space_becomes_srgb(
+async def test_every_color_space_is_converted_to_srgb(
     renderer: ImageRenderer, tmp_path: Path, pipeline: str
 ) -> None:
     image = corners(160, 120)
@@ -68,7 +68,7 @@ async def test_every_color_space_becomes_srgb(
     ]
     for file in files:
         made = await look(renderer, file, pipeline)
-        # So pure a green cannot be printed.
+        # CMYK cannot reproduce so pure a green.
         assert four(made) == ("rybw" if file.stem == "cmyk" else "rgbw"), file.name
         assert (made.format, made.interpretation) == ("uchar", "srgb"), file.name
 
@@ -97,10 +97,10 @@ async def test_gray_becomes_three_bands_and_alpha_stays(
     assert (await look(renderer, deep))(10, 10) == [77, 77, 77]
 
 
-async def test_what_is_transparent_leaves_no_edge_when_it_becomes_smaller(
+async def test_scaling_down_leaves_no_dark_edge_around_transparency(
     renderer: ImageRenderer, tmp_path: Path
 ) -> None:
-    """Black that is not seen would show between white and nothing."""
+    """The invisible black of transparent pixels must not bleed into the white."""
     white = pyvips.Image.black(100, 100, bands=4).copy(interpretation="srgb")
     white = white.draw_rect([255, 255, 255, 255], 33, 33, 34, 34, fill=True)
     made = await look(renderer, save(white, tmp_path / "white.png"), "resize:30x")
@@ -127,7 +127,7 @@ async def test_a_tiff_with_pages_shows_the_first(renderer: ImageRenderer, tmp_pa
 
 
 def moving(path: Path, frames: int = 4) -> Path:
-    """Frames that differ everywhere, each as long as its number says."""
+    """An animation whose frames differ everywhere and have increasing durations."""
     frames_in = [corners().linear(1 - 0.1 * number, 0).cast("uchar") for number in range(frames)]
     strip = pyvips.Image.arrayjoin(frames_in, across=1).copy()
     strip.set_type(pyvips.GValue.gint_type, "page-height", 60)
@@ -139,7 +139,7 @@ def moving(path: Path, frames: int = 4) -> Path:
 
 
 @pytest.mark.parametrize("orientation", STORED)
-async def test_an_animation_is_made_upright(
+async def test_an_animation_is_rotated_upright(
     renderer: ImageRenderer, tmp_path: Path, orientation: int
 ) -> None:
     frames_in = [corners(), corners().linear(0.8, 0).cast("uchar")]
@@ -156,10 +156,10 @@ async def test_an_animation_is_made_upright(
             assert four(made.crop(0, number * size[1], *size)) == "rgbw"
 
 
-async def test_an_animation_takes_no_room_on_a_disk(
+async def test_an_animation_is_decoded_in_memory_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """libvips would put what is decoded into a temporary file, beyond 100 MB."""
+    """By default, libvips decodes more than 100 MB into a temporary file."""
     limits = replace(renderer_module.LIMITS, file_bytes=1 << 20)
     monkeypatch.setattr(renderer_module, "LIMITS", limits)
     frames = [(pyvips.Image.black(2000, 2000) + 20 * n).cast("uchar") for n in range(8)]
@@ -177,7 +177,7 @@ async def test_an_animation_takes_no_room_on_a_disk(
     "pipeline",
     ["resize:40x", "flip", "crop:30x30:gravity=ATTENTION", "rotate:90,pad:3:background=000"],
 )
-async def test_an_animation_stays_one(
+async def test_an_animation_stays_animated_in_an_animated_format(
     renderer: ImageRenderer, tmp_path: Path, suffix: str, target: str, pipeline: str
 ) -> None:
     path = moving(tmp_path / f"moving.{suffix}")
@@ -195,7 +195,7 @@ async def test_an_animation_stays_one(
         assert (frame - dimmed).abs().avg() < 6, number
 
 
-async def test_an_animation_gives_its_first_frame_where_nothing_moves(
+async def test_a_still_format_gets_the_first_frame_of_an_animation(
     renderer: ImageRenderer, tmp_path: Path
 ) -> None:
     path = moving(tmp_path / "moving.gif")
@@ -203,10 +203,10 @@ async def test_an_animation_gives_its_first_frame_where_nothing_moves(
     assert (image.width, image.height, four(image)) == (40, 30, "rgbw")
 
 
-async def test_the_place_of_a_cut_is_that_of_the_first_frame(
+async def test_the_first_frame_decides_the_position_of_an_attention_crop(
     renderer: ImageRenderer, tmp_path: Path
 ) -> None:
-    """The bright thing moves; what is shown does not follow it."""
+    """The bright circle moves, and the crop does not follow it."""
     dark = (pyvips.Image.black(200, 50, bands=3) + 30).cast("uchar").copy(interpretation="srgb")
     frames = [dark.draw_circle([240, 160, 130], x, 25, 15, fill=True) for x in (170, 50, 30)]
     strip = pyvips.Image.arrayjoin(frames, across=1).copy()
@@ -216,6 +216,6 @@ async def test_the_place_of_a_cut_is_that_of_the_first_frame(
         renderer, path, "crop:50x50:gravity=ATTENTION,convert:WEBP:lossless=true"
     )
     made = pyvips.Image.new_from_buffer(data, "", n=-1)
-    # Frames that are the same become one.
+    # The encoder merges identical frames.
     bright = [made[0].crop(0, 50 * n, 50, 50).max() > 200 for n in range(made.height // 50)]
     assert bright == [True, False]

@@ -1,4 +1,4 @@
-"""Blocks of EXIF, whatever is in them."""
+"""Filtering of EXIF blocks, valid or broken."""
 
 import random
 
@@ -22,7 +22,7 @@ def block(order: str = "<") -> bytes:
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_tags_that_may_be_kept_stay_as_they_are(order: str) -> None:
+def test_allowed_tags_are_kept_unchanged(order: str) -> None:
     kept = Image.Exif()
     kept.load(filtered(block(order)))
     camera = kept.get_ifd(ExifTags.IFD.Exif)
@@ -32,12 +32,12 @@ def test_tags_that_may_be_kept_stay_as_they_are(order: str) -> None:
     assert set(camera) == {ExifTags.Base.ExposureTime}
 
 
-def test_what_is_kept_is_kept_again() -> None:
+def test_filtering_is_idempotent() -> None:
     assert filtered(filtered(block())) == filtered(block())
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 30))
-def test_a_broken_block_does_no_harm(dice: random.Random, flaws: int) -> None:
+def test_a_broken_block_is_filtered_safely(dice: random.Random, flaws: int) -> None:
     data = bytearray(block())
     for _ in range(flaws):
         data[dice.randrange(6, len(data))] = dice.choice([0, 1, 255, dice.randrange(256)])
@@ -46,7 +46,7 @@ def test_a_broken_block_does_no_harm(dice: random.Random, flaws: int) -> None:
     assert len(kept) < 61_000
 
 
-def test_of_what_is_no_exif_nothing_stays() -> None:
+def test_data_that_is_not_exif_is_dropped() -> None:
     for data in (
         b"",
         PREFIX,

@@ -1,4 +1,4 @@
-"""Overlays and text on an image: positions, sizes and blending."""
+"""Overlays and text: positions, sizes and blending."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +29,7 @@ WHITE = {OVERLAY: plain(40, 20, 255, 255, 255)}
 
 
 def box(image: pyvips.Image, least: float = 127) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of what is not black."""
+    """Left, top, right and bottom of the area that is not black."""
     rows, columns = np.nonzero(image.numpy().max(axis=2) > least)
     return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 
@@ -48,7 +48,7 @@ def box(image: pyvips.Image, least: float = 127) -> tuple[int, int, int, int]:
         ("SOUTH_EAST", 154, 74),
     ],
 )
-async def test_a_watermark_is_where_gravity_and_margin_say(
+async def test_gravity_and_margin_position_a_watermark(
     make: Make, gravity: str, left: int, top: int
 ) -> None:
     image = await make(f"watermark:{OVERLAY}:gravity={gravity}:margin=6", GROUND, WHITE)
@@ -73,7 +73,7 @@ async def test_a_watermark_is_never_higher_than_the_image(make: Make) -> None:
     assert box(image)[1::2] == (0, 100)
 
 
-async def test_opacity_is_how_much_of_it_is_seen(make: Make) -> None:
+async def test_opacity_scales_the_watermark(make: Make) -> None:
     image = await make(f"watermark:{OVERLAY}:opacity=0.25:margin=0", GROUND, WHITE)
     assert image(199, 99) == [64, 64, 64]
     assert apart(await make(f"watermark:{OVERLAY}:opacity=0", GROUND, WHITE), GROUND).max() == 0
@@ -97,7 +97,7 @@ async def test_tiles_cover_the_image(make: Make) -> None:
         ("width=15:height=90:x=5", (5, 0, 20, 90)),
     ],
 )
-async def test_compose_has_a_place_and_a_size(
+async def test_compose_positions_and_sizes_the_overlay(
     make: Make, place: str, expected: tuple[int, int, int, int]
 ) -> None:
     assert box(await make(f"compose:{OVERLAY}:{place}", GROUND, WHITE)) == expected
@@ -182,13 +182,13 @@ async def test_only_letters_have_the_color_of_the_text(make: Make) -> None:
 @pytest.mark.parametrize(
     "text", ["<b>x</b>", "&amp;", "</span>", "<", "a & b", "~3Cspan size~3D'9'"]
 )
-async def test_markup_is_only_letters(make: Make, text: str) -> None:
+async def test_markup_in_text_is_drawn_literally(make: Make, text: str) -> None:
     image = await make(f"text:{text}:size=0.2:gravity=CENTER", GROUND)
     left, _, right, _ = box(image)
     assert right - left > 5 * len(text.replace("~3C", "<").replace("~3D", "="))
 
 
-async def test_a_line_is_as_high_as_a_part_of_the_shorter_side(make: Make) -> None:
+async def test_the_line_height_is_relative_to_the_shorter_side(make: Make) -> None:
     def height(image: pyvips.Image) -> int:
         _, top, _, bottom = box(image)
         return bottom - top
@@ -202,7 +202,7 @@ async def test_a_line_is_as_high_as_a_part_of_the_shorter_side(make: Make) -> No
     "text", ["word " * 99, "W" * 500, "one~0A" * 80, "x"], ids=["words", "a word", "lines", "x"]
 )
 @pytest.mark.parametrize("size", [(200, 100), (30, 300), (700, 12)])
-async def test_text_that_is_too_large_becomes_as_small_as_it_must(
+async def test_text_that_is_too_large_is_shrunk_to_fit(
     make: Make, text: str, size: tuple[int, int]
 ) -> None:
     image = await make(f"text:{text}:size=1:margin=0:gravity=CENTER", plain(*size, 0, 0, 0))
@@ -211,18 +211,18 @@ async def test_text_that_is_too_large_becomes_as_small_as_it_must(
 
 
 @pytest.mark.parametrize("text", ["~20", "~0A~0A", "~E2~80~8B", "~C2~A0"])
-async def test_text_of_nothing_changes_nothing(make: Make, text: str) -> None:
+async def test_blank_text_leaves_the_image_unchanged(make: Make, text: str) -> None:
     assert apart(await make(f"text:{text}", GROUND), GROUND).max() == 0
 
 
-async def test_turned_text_goes_down_where_it_went_right(make: Make) -> None:
+async def test_text_rotated_by_90_degrees_runs_downwards(make: Make) -> None:
     flat = box(await make("text:WIDE:size=0.2:gravity=CENTER", GROUND))
     turned = box(await make("text:WIDE:size=0.2:gravity=CENTER:degrees=90", GROUND))
     assert turned[3] - turned[1] == pytest.approx(flat[2] - flat[0], abs=2)
     assert turned[2] - turned[0] == pytest.approx(flat[3] - flat[1], abs=2)
 
 
-async def test_greek_and_cyrillic_have_letters_of_their_own(make: Make) -> None:
-    letters = ["ж", "Ω", "é", "W", "\ue000"]  # the last is none in any script
+async def test_the_font_has_greek_and_cyrillic_glyphs(make: Make) -> None:
+    letters = ["ж", "Ω", "é", "W", "\ue000"]  # the last is a private-use character
     made = [await make(f"text:{letter}:size=0.5:gravity=CENTER", GROUND) for letter in letters]
     assert len({image.numpy().tobytes() for image in made}) == len(letters)

@@ -52,7 +52,7 @@ def decoded(text: str, width: int, height: int) -> Any:
     return pyvips.Image.new_from_memory(bytes(pixels), width, height, 3, "uchar")
 
 
-def slow_colours(width: int, height: int) -> Any:
+def slow_gradient(width: int, height: int) -> Any:
     place = pyvips.Image.xyz(width, height)
     image = (place[0] * 255 / width).bandjoin(
         [place[1] * 255 / height, 255 - place[0] * 100 / width]
@@ -67,12 +67,12 @@ async def test_a_blurhash_decodes_to_the_blurred_image(
     renderer: ImageRenderer, tmp_path: Path, width: int, height: int, waves: tuple[int, int]
 ) -> None:
     path = tmp_path / "photo.png"
-    slow_colours(width, height).write_to_file(str(path))
+    slow_gradient(width, height).write_to_file(str(path))
     async with renderer.render_thumbnails(source(path), SIZES) as made:
         text = made.blurhash
     assert DIGITS.index(text[0]) == waves[0] - 1 + 9 * (waves[1] - 1)
     shown = decoded(text, 32, 32)
-    wanted = slow_colours(width, height).thumbnail_image(32, height=32, size="force")
+    wanted = slow_gradient(width, height).thumbnail_image(32, height=32, size="force")
     assert (shown - wanted).abs().avg() < 12
 
 
@@ -88,7 +88,9 @@ async def test_the_dominant_color_is_the_most_frequent(
         assert made.dominant_color == expected
 
 
-async def test_what_cannot_be_seen_does_not_count(renderer: ImageRenderer, tmp_path: Path) -> None:
+async def test_the_dominant_color_ignores_transparent_pixels(
+    renderer: ImageRenderer, tmp_path: Path
+) -> None:
     image = pyvips.Image.black(100, 100, bands=4).copy(interpretation="srgb")
     image = image.draw_rect([0, 0, 255, 255], 40, 40, 20, 20, fill=True)
     image.write_to_file(str(tmp_path / "logo.png"))
@@ -98,7 +100,7 @@ async def test_what_cannot_be_seen_does_not_count(renderer: ImageRenderer, tmp_p
         assert thumbnail(1, 1)[3] == 0
 
 
-async def test_thumbnails_of_what_moves_and_of_a_phone(
+async def test_thumbnails_of_an_animation_and_of_a_heic_image(
     renderer: ImageRenderer, tmp_path: Path
 ) -> None:
     async with renderer.render_thumbnails(source(animation(tmp_path / "a.gif")), SIZES) as made:

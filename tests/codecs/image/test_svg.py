@@ -1,4 +1,4 @@
-"""Drawings: they are rendered, and can do nothing else."""
+"""SVG drawings are rendered and can neither run scripts nor read files or hosts."""
 
 import asyncio
 from pathlib import Path
@@ -59,10 +59,10 @@ async def test_an_svg_is_rendered(
         ("resize:40x", (40, 30)),
     ],
 )
-async def test_a_drawing_is_drawn_in_the_size_it_is_wanted_in(
+async def test_an_svg_is_drawn_at_the_target_size(
     renderer: ImageRenderer, tmp_path: Path, pipeline: str, size: tuple[int, int]
 ) -> None:
-    """Drawn in the target size, not scaled up: the edge between two colors is sharp."""
+    """The drawing is not scaled up afterwards, so the edge between two colors is sharp."""
     image = await seen(renderer, drawing(tmp_path), f"{pipeline},convert:PNG")
     assert (image.width, image.height) == size
     row = [image(x, 8 if size[1] < 100 else size[1] // 3)[:2] for x in range(image.width)]
@@ -75,21 +75,21 @@ async def test_an_svg_is_not_drawn_above_the_pixel_limit(tmp_path: Path) -> None
     async with ImageRenderer(1, 1_000_000, 1 << 24) as small:
         reason = await refusal(small, drawing(tmp_path), "resize:4000x")
         assert reason is Reason.PROCESSING_LIMIT_EXCEEDED
-        # Out of proportion, it would be larger on the way.
+        # A proportional drawing of this width would exceed the limit before it is squeezed.
         flat = await seen(small, drawing(tmp_path), "resize:4000x10:fit=FILL,convert:PNG")
         assert (flat.width, flat.height) == (4000, 10)
 
 
-async def test_it_goes_out_as_png(renderer: ImageRenderer, tmp_path: Path) -> None:
+async def test_a_rendered_svg_is_a_png_by_default(renderer: ImageRenderer, tmp_path: Path) -> None:
     async with renderer.render(drawing(tmp_path), stored_pipeline("")) as made:
         assert made.content_type == "image/png"
 
 
 @pytest.mark.parametrize("scheme", ["file", "path", "http"])
-async def test_references_lead_nowhere(
+async def test_references_to_files_and_hosts_are_not_followed(
     renderer: ImageRenderer, tmp_path: Path, scheme: str
 ) -> None:
-    """Neither to a file, whatever it is called, nor to a host; what is around them is drawn."""
+    """The rest of the drawing is rendered."""
     asked = asyncio.Event()
 
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -122,7 +122,7 @@ async def test_scripts_do_not_run(renderer: ImageRenderer, tmp_path: Path) -> No
     assert four(await seen(renderer, drawing(tmp_path, hostile))) == "gggg"
 
 
-async def test_entities_that_lead_to_files_are_not_read(
+async def test_entities_that_name_files_are_not_read(
     renderer: ImageRenderer, tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_text('<rect width="80" height="60" fill="#f00"/>')
@@ -131,7 +131,7 @@ async def test_entities_that_lead_to_files_are_not_read(
     assert await refusal(renderer, source, "") is Reason.MEDIA_CORRUPT
 
 
-async def test_an_entity_bomb_is_refused_and_the_next_is_drawn(
+async def test_an_entity_bomb_is_refused_and_the_next_svg_is_drawn(
     renderer: ImageRenderer, tmp_path: Path
 ) -> None:
     bomb = '<!ENTITY a "lol">' + "".join(
@@ -163,7 +163,7 @@ def letters(text: str, style: str = "") -> str:
 
 
 @pytest.mark.parametrize("before", ["", "text:A:size=0.5"])
-async def test_letters_of_a_drawing_are_roboto_whatever_was_drawn_before(
+async def test_svg_text_is_set_in_roboto_whatever_was_drawn_before(
     tmp_path: Path, before: str
 ) -> None:
     async with ImageRenderer(1, 1_000_000, 1 << 24) as fresh:
@@ -177,7 +177,7 @@ async def test_letters_of_a_drawing_are_roboto_whatever_was_drawn_before(
                 (await drawn(text, f'font-family="{family}"'))[3].find_trim(background=0)[2]
                 for text in ("iii", "MMM")
             ]
-            # Boxes, which stand for letters that a font does not have, are as wide as each other.
+            # Boxes for missing glyphs all have the same width.
             assert 0 < narrow < wide / 2, family
         plain, bold = await drawn("Жω"), await drawn("Жω", 'font-weight="bold"')
         assert bold[3].avg() > plain[3].avg() * 1.1

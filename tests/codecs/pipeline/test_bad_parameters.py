@@ -1,4 +1,4 @@
-"""What is not allowed is refused, operation by operation, with the parameter's name."""
+"""Every operation refuses bad parameters and names the parameter."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ MEDIA = "0190163d-8694-739b-aea5-966c26f8ad91"
 
 
 def needed(operation: str) -> dict[str, str]:
-    """What an operation cannot do without: what cannot be taken away from its example."""
+    """The required parameters of an operation: those its example is refused without."""
     [example] = parse(fields.example(fields.operations()[operation]))
     _, message = fields.unpack(example)
     for field in message.DESCRIPTOR.fields:
@@ -71,7 +71,7 @@ BY_HAND = [
 
 
 def written(operation: str, **parameters: str) -> str:
-    """With its other coordinate too, where that goes with it."""
+    """The text of a parameter, with the other coordinate where both are required together."""
     named = needed(operation)
     for name in parameters:
         other = name[:-1] + {"x": "y", "y": "x"}.get(name[-1], "")
@@ -120,7 +120,7 @@ ALL = [*cases(), *BY_HAND]
     ("operation", "text", "parameter"), ALL, ids=[case[1][:60] for case in ALL]
 )
 def test_bad_parameters_are_refused(operation: str, text: str, parameter: str) -> None:
-    """`parameter`: its name, or the message about the operation."""
+    """`parameter`: the parameter's name, or the message about the operation."""
     with pytest.raises(InvalidArgument) as refused:
         parse(text)
     assert refused.value.reason == "INVALID_OPERATIONS"

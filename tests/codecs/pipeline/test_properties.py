@@ -1,4 +1,4 @@
-"""The text form keeps every operation that the contract allows, and has one text for it."""
+"""Each pipeline that the contract allows has one canonical text and survives a round trip."""
 
 import contextlib
 
@@ -21,32 +21,31 @@ OPERATIONS = operations().filter(allowed)
 SPACES = st.text(" \t", max_size=2)
 
 
-def meant(pipeline: list[Operation]) -> list[Operation]:
-    """With the defaults, where a set parameter differs from a missing one, in the one way in which
-    it is written."""
+def normal_form(pipeline: list[Operation]) -> list[Operation]:
+    """The pipeline with explicit defaults, normalized and in output order."""
     steps = [fields.with_defaults(normalized(operation)) for operation in pipeline]
     return sorted(steps, key=output_order)
 
 
 @given(st.lists(OPERATIONS, max_size=4))
-def test_what_is_written_is_read_again(pipeline: list[Operation]) -> None:
-    assert meant(parse_text(canonical_text(pipeline))) == meant(pipeline)
+def test_canonical_text_parses_to_the_same_pipeline(pipeline: list[Operation]) -> None:
+    assert normal_form(parse_text(canonical_text(pipeline))) == normal_form(pipeline)
 
 
 @given(OPERATIONS)
-def test_what_is_written_is_allowed_like_what_was_given(operation: Operation) -> None:
-    assert meant(parse(canonical_text([operation]))) == meant([operation])
+def test_canonical_text_of_an_allowed_operation_is_allowed(operation: Operation) -> None:
+    assert normal_form(parse(canonical_text([operation]))) == normal_form([operation])
 
 
 @given(st.lists(OPERATIONS, max_size=4))
-def test_a_pipeline_has_one_text(pipeline: list[Operation]) -> None:
+def test_a_pipeline_has_one_canonical_text(pipeline: list[Operation]) -> None:
     text = canonical_text(pipeline)
     assert canonical_text(parse_text(text)) == text
-    assert canonical_text(meant(pipeline)) == text
+    assert canonical_text(normal_form(pipeline)) == text
 
 
 @given(st.lists(OPERATIONS, min_size=1, max_size=3), SPACES, SPACES)
-def test_spaces_around_commas_mean_nothing(
+def test_spaces_around_commas_are_ignored(
     pipeline: list[Operation], before: str, after: str
 ) -> None:
     spaced = f"{before},{after}".join(canonical_text([operation]) for operation in pipeline)
@@ -61,7 +60,7 @@ def test_spaces_around_commas_mean_nothing(
         max_size=12,
     ).map("".join)
 )
-def test_whatever_is_written_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     with contextlib.suppress(InvalidArgument):
         pipeline = parse(text)
         assert canonical_text(parse(canonical_text(pipeline))) == canonical_text(pipeline)

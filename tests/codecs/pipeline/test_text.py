@@ -1,4 +1,4 @@
-"""The short text form: what people write, and what it stands for."""
+"""The text form of pipelines: what users write, and the operations it stands for."""
 
 import pytest
 from mediaservice.v1.operation_pb2 import Operation
@@ -10,9 +10,9 @@ from media_service.codecs.pipeline.validation import parse, validate
 from media_service.errors import InvalidArgument
 
 MEDIA = "0190163d-8694-739b-aea5-966c26f8ad91"
-# Parameters that go together.
+# Parameters that are required together.
 PAIRS = (("x", "y"), ("focal_x", "focal_y"))
-# Operations that take one parameter, or of which one is a bound of another.
+# Operations with one parameter, or whose parameters bound each other.
 ONE = {"clip", "compress", "frame", "stream"}
 
 
@@ -73,7 +73,7 @@ def refusal(text: str) -> str:
         ("  ", ""),
     ],
 )
-def test_what_people_write(written: str, stands_for: str) -> None:
+def test_abbreviated_texts_are_parsed(written: str, stands_for: str) -> None:
     assert canonical_text(parse(written)) == stands_for
 
 
@@ -118,27 +118,27 @@ def test_what_people_write(written: str, stands_for: str) -> None:
         ("text:" + "x" * 4000, "must have at most 4000 characters"),
     ],
 )
-def test_the_error_says_what_is_wrong(written: str, what_is_wrong: str) -> None:
+def test_errors_say_what_is_wrong(written: str, what_is_wrong: str) -> None:
     assert what_is_wrong in refusal(written)
 
 
-def test_operations_that_came_as_messages_are_counted_too() -> None:
+def test_the_limit_on_operations_applies_to_messages() -> None:
     with pytest.raises(InvalidArgument, match="must have at most 32 operations"):
         validate([Operation(negate=Operation.Negate())] * 33)
 
 
-def test_an_operation_that_says_nothing_is_refused() -> None:
+def test_an_empty_operation_message_is_refused() -> None:
     with pytest.raises(InvalidArgument, match=r"ops\[0\]"):
         validate([Operation()])
 
 
-def test_what_was_checked_as_messages_is_read_however_long_its_text() -> None:
+def test_parse_text_has_no_length_limit_for_validated_pipelines() -> None:
     pipeline = [Operation(text=Operation.Text(text=", " * 250))] * 32
     validate(pipeline)
     assert parse_text(canonical_text(pipeline)) == pipeline
 
 
-def test_a_caller_may_change_what_it_was_given() -> None:
+def test_changing_a_parsed_pipeline_does_not_affect_later_calls() -> None:
     parse("blur:7")[0].blur.sigma = 1
     assert parse("blur:7")[0].blur.sigma == 7
 
@@ -157,7 +157,7 @@ def test_every_documented_bound_is_allowed(manual: OperationManual) -> None:
     for parameter in manual.parameters:
         for bound in filter(None, (parameter.minimum, parameter.maximum)):
             if (parameter.name, bound) == ("end_seconds", "0"):
-                continue  # where nothing can begin before
+                continue  # a clip that ends at 0 is empty
             tried = copy_of(operation)
             message = getattr(tried, name)
             if name in ONE:
@@ -171,7 +171,7 @@ def test_every_documented_bound_is_allowed(manual: OperationManual) -> None:
             validate([tried])
 
 
-def test_every_number_has_its_bounds() -> None:
+def test_every_number_has_bounds() -> None:
     for manual in catalogue():
         for parameter in manual.parameters:
             if parameter.kind in {"int", "float"}:

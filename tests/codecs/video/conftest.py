@@ -1,4 +1,4 @@
-"""Renders videos with real child processes, and examines the output."""
+"""Fixtures that render videos with real child processes."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def studio(av_renderer: AvRenderer, inspector: Inspector, tmp_path: Path) -> Stu
 
 @pytest.fixture(scope="session")
 def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A moving texture with audio: two seconds of 320 × 240, 25 frames per second."""
+    """A moving texture with audio: two seconds of 320 × 240 at 25 frames per second."""
     return generated(
         tmp_path_factory.mktemp("video") / "ordinary.mp4",
         "testsrc2=s=320x240:r=25:d=2",
@@ -28,8 +28,8 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty seconds at five frames per second, each brighter than the one before, with few key
-    frames."""
+    """Forty seconds at five frames per second with few key frames. Each frame is brighter than
+    the one before."""
     return generated(
         tmp_path_factory.mktemp("video") / "counted.mp4",
         "nullsrc=s=64x48:r=5:d=40,geq=lum=20+N:cb=128:cr=128",

@@ -1,4 +1,4 @@
-"""Frames of videos: in a ZIP file, in a storyboard, in a preview, and single ones."""
+"""Frames of videos: in ZIP files, storyboards and previews, and as single images."""
 
 import re
 import zipfile
@@ -29,7 +29,7 @@ def unpacked(path: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("interval", [4, 10], ids=["decoded", "sought"])
-async def test_frames_are_those_that_are_seen_at_the_times_of_their_names(
+async def test_each_frame_is_the_one_shown_at_the_time_in_its_name(
     studio: Studio, counted: Path, interval: int
 ) -> None:
     reported: list[float] = []
@@ -49,7 +49,7 @@ async def test_frames_are_named_by_their_time_in_the_edited_video(
     assert list(found.values()) == [pytest.approx(100, abs=1), pytest.approx(150, abs=1)]
 
 
-async def test_frames_are_no_wider_than_wanted_and_never_enlarged(
+async def test_frames_are_at_most_max_width_wide_and_never_enlarged(
     studio: Studio, ordinary: Path
 ) -> None:
     for wanted, width in ((160, 160), (3840, 320)):
@@ -60,7 +60,7 @@ async def test_frames_are_no_wider_than_wanted_and_never_enlarged(
         assert (first.width, first.height) == (made.width, made.height)
 
 
-async def test_frames_are_a_thousand_at_most(studio: Studio, tmp_path: Path) -> None:
+async def test_a_zip_file_has_at_most_a_thousand_frames(studio: Studio, tmp_path: Path) -> None:
     path = generated(tmp_path / "many.mp4", "color=gray:s=32x32:r=25:d=50")
     with zipfile.ZipFile(await studio.make(path, "frames:0.04")) as archive:
         names = archive.namelist()
@@ -69,7 +69,7 @@ async def test_frames_are_a_thousand_at_most(studio: Studio, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("interval", [2, 10], ids=["decoded", "sought"])
-async def test_a_storyboard_says_where_each_moment_is(
+async def test_a_storyboard_maps_each_interval_to_an_area_of_the_sheet(
     studio: Studio, counted: Path, interval: int
 ) -> None:
     text, sheet = await studio.all(counted, f"storyboard:{interval}:max_width=32")
@@ -87,7 +87,7 @@ async def test_a_storyboard_says_where_each_moment_is(
         assert (start, end) == (place * interval, (place + 1) * interval)
         assert (width, height) == (32, 24)
         part = image.crop(int(x) + 4, int(y) + 4, 24, 16)
-        # Key frames, of which a seeker takes the last, are twelve seconds apart.
+        # Key frames are twelve seconds apart, and seeking uses the last one before the time.
         output_order = 12 if interval >= 8 else 0
         assert 5 * (start - output_order) - 3 <= number(part[0].avg()) <= 5 * end + 3
         seen.add((x, y))
@@ -107,7 +107,7 @@ async def test_a_storyboard_has_a_hundred_frames_unless_the_video_is_short(
 
 
 @pytest.mark.parametrize(("form", "content_type"), [("WEBP", "image/webp"), ("GIF", "image/gif")])
-async def test_a_preview_loops_moments_of_the_whole_video(
+async def test_a_preview_loops_excerpts_of_the_whole_video(
     studio: Studio, counted: Path, form: str, content_type: str
 ) -> None:
     ops = f"preview:3:max_width=32:frame_rate=5:format={form}"
@@ -147,7 +147,7 @@ async def test_a_preview_of_audio_with_a_single_frame_is_that_frame(
 async def test_the_representative_frame_is_one_of_the_most_common(
     studio: Studio, tmp_path: Path, ops: str
 ) -> None:
-    """Dark for four seconds, then bright for six."""
+    """The video is dark for four seconds, then bright for six."""
     gray = "color=0x303030:s=640x360:r=10:d=10,drawbox=color=0xC0C0C0:t=fill:enable='gte(t,4)'"
     options = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "10")
     path = generated(tmp_path / "gray.mp4", gray, "", *options)
@@ -160,7 +160,7 @@ async def test_the_representative_frame_is_one_of_the_most_common(
 async def test_after_the_last_frame_that_frame_is_used(
     studio: Studio, tmp_path: Path, ops: str
 ) -> None:
-    """Five frames per second for ten seconds, and audio that continues for twenty more."""
+    """The video has five frames per second for ten seconds. Its audio is twenty seconds longer."""
     brighter = "nullsrc=s=64x48:r=5:d=10,geq=lum=20+N:cb=128:cr=128"
     codecs = ("-c:v", "libx264", "-crf", "5", "-c:a", "aac")
     path = generated(tmp_path / "talk.mp4", brighter, "sine=d=30", *codecs)
@@ -179,7 +179,7 @@ async def test_the_representative_frame_is_not_black(studio: Studio, tmp_path: P
 async def test_a_video_that_cannot_be_decoded_is_corrupt(
     studio: Studio, ordinary: Path, ops: str
 ) -> None:
-    """Inspected with its frames, which are then removed."""
+    """The frames are removed after inspection."""
     data = ordinary.read_bytes()
     start = data.index(b"mdat") + 4
     end = data.index(b"moov") - 4

@@ -1,4 +1,4 @@
-"""Transcoding: the output plays everywhere, and looks and sounds like the original."""
+"""Transcoding: the output plays in every player, and looks and sounds like the original."""
 
 import struct
 from fractions import Fraction
@@ -37,7 +37,7 @@ FRAME = 1 / 25
         ("AV1", "mov,mp4", ("av1", "aac"), "av01"),
     ],
 )
-async def test_each_codec_keeps_what_is_seen_and_heard(
+async def test_each_codec_preserves_video_and_audio(
     studio: Studio, ordinary: Path, codec: str, container: str, names: tuple[str, str], tag: str
 ) -> None:
     reported: list[float] = []
@@ -62,7 +62,7 @@ async def test_each_codec_keeps_what_is_seen_and_heard(
     assert reported == sorted(reported)
 
 
-async def test_it_begins_to_play_before_it_is_whole(studio: Studio, ordinary: Path) -> None:
+async def test_the_index_of_an_mp4_precedes_its_data(studio: Studio, ordinary: Path) -> None:
     data = (await studio.make(ordinary, "transcode")).read_bytes()
     boxes, at = [], 0
     while at < len(data):
@@ -77,22 +77,20 @@ async def test_a_pipeline_that_only_edits_is_transcoded(studio: Studio, ordinary
     assert [each["codec_name"] for each in probe(made)["streams"]] == ["h264"]
 
 
-async def test_how_it_is_encoded_may_be_said_before_it_is_edited(
-    studio: Studio, ordinary: Path
-) -> None:
+async def test_transcode_may_precede_edits_in_the_pipeline(studio: Studio, ordinary: Path) -> None:
     made = await studio.make(ordinary, "transcode:max_height=120,clip:1")
     video_stream = stream(made, "video")
     assert (video_stream["height"], int(video_stream["nb_read_frames"])) == (120, 25)
 
 
-# What originals are like
+# Properties of originals
 
 
 @pytest.mark.parametrize("clockwise", [90, 180, 270])
-async def test_it_is_upright_and_says_nothing_of_a_rotation(
+async def test_the_output_is_upright_without_rotation_metadata(
     studio: Studio, tmp_path: Path, clockwise: int
 ) -> None:
-    """White above, black below, as it is stored."""
+    """The stored frames are white above and black below."""
     stored = "color=black:s=128x72:r=25:d=0.4,drawbox=h=36:color=white:t=fill"
     path = turn(generated(tmp_path / "turned.mp4", stored), clockwise)
     made = await studio.make(path, "transcode")
@@ -103,32 +101,32 @@ async def test_it_is_upright_and_says_nothing_of_a_rotation(
     seen = frame_at(made, 0)
     middle = [(seen.width // 2, 4), (seen.width - 4, seen.height // 2)]
     middle += [(seen.width // 2, seen.height - 4), (4, seen.height // 2)]
-    # Clockwise from the top: where what was above is now.
+    # The position of the upper half after the rotation, clockwise from the top.
     white = middle[clockwise // 90]
     assert seen(*white)[0] > 200
     assert seen(*middle[(clockwise // 90 + 2) % 4])[0] < 50
 
 
-async def test_odd_sizes_become_even(studio: Studio, tmp_path: Path) -> None:
+async def test_odd_sizes_are_rounded_to_even_ones(studio: Studio, tmp_path: Path) -> None:
     options = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")
     path = generated(tmp_path / "odd.webm", "testsrc2=s=161x121:r=25:d=0.4", "", *options)
     video_stream = stream(await studio.make(path, "transcode"), "video")
     assert (video_stream["width"], video_stream["height"]) == (160, 120)
 
 
-async def test_pixels_become_square(studio: Studio, tmp_path: Path) -> None:
+async def test_the_output_has_square_pixels(studio: Studio, tmp_path: Path) -> None:
     path = generated(tmp_path / "wide.mp4", "testsrc2=s=160x240:r=25:d=0.4,setsar=2")
     video_stream = stream(await studio.make(path, "transcode"), "video")
     assert (video_stream["width"], video_stream["height"]) == (320, 240)
     assert video_stream["sample_aspect_ratio"] == "1:1"
 
 
-async def test_it_is_never_larger_than_the_original(studio: Studio, ordinary: Path) -> None:
+async def test_the_output_is_never_larger_than_the_original(studio: Studio, ordinary: Path) -> None:
     video_stream = stream(await studio.make(ordinary, "transcode:max_height=1080"), "video")
     assert (video_stream["width"], video_stream["height"]) == (320, 240)
 
 
-async def test_its_shorter_side_is_what_was_asked_for(studio: Studio, tmp_path: Path) -> None:
+async def test_the_shorter_side_has_the_requested_size(studio: Studio, tmp_path: Path) -> None:
     path = generated(tmp_path / "tall.mp4", "testsrc2=s=180x320:r=25:d=0.4")
     video_stream = stream(await studio.make(path, "transcode:max_height=90"), "video")
     assert (video_stream["width"], video_stream["height"]) == (90, 160)
@@ -137,7 +135,7 @@ async def test_its_shorter_side_is_what_was_asked_for(studio: Studio, tmp_path: 
 async def test_a_variable_frame_rate_becomes_constant_without_losing_frames(
     studio: Studio, tmp_path: Path
 ) -> None:
-    """Thirty in the first second, then five a second: ten on average."""
+    """Thirty frames in the first second, then five per second: ten on average."""
     uneven = "testsrc2=s=160x120:r=30:d=5,select='lt(t,1)+not(mod(n,6))'"
     options = ("-fps_mode", "vfr", "-c:v", "libx264", "-preset", "ultrafast")
     path = generated(tmp_path / "uneven.mp4", uneven, "", *options)
@@ -149,8 +147,8 @@ async def test_a_variable_frame_rate_becomes_constant_without_losing_frames(
     assert int(said.rsplit("frame=", 1)[1].split()[0]) >= 29
 
 
-async def test_many_channels_become_two(studio: Studio, tmp_path: Path) -> None:
-    """Only the one in the middle, in front, is not silent: both have it then."""
+async def test_surround_audio_is_mixed_to_stereo(studio: Studio, tmp_path: Path) -> None:
+    """Only the front center channel has audio. Both stereo channels contain it."""
     silence = "|".join(["0", "0", "0.5*sin(440*2*PI*t)", "0", "0", "0"])
     audio = f"aevalsrc='{silence}':c=5.1:d=1"
     options = ("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")
@@ -164,7 +162,7 @@ async def test_many_channels_become_two(studio: Studio, tmp_path: Path) -> None:
         assert levels[0] > -25
 
 
-async def test_many_channels_become_two_that_are_as_loud_as_wanted(
+async def test_surround_audio_is_mixed_to_stereo_at_the_target_loudness(
     studio: Studio, tmp_path: Path
 ) -> None:
     channels = "|".join(f"0.2*random({n})-0.1" for n in range(6))
@@ -176,10 +174,8 @@ async def test_many_channels_become_two_that_are_as_loud_as_wanted(
         assert loudness(made)[0] == pytest.approx(lufs, abs=0.7)
 
 
-async def test_what_is_brighter_than_a_screen_can_show_is_brought_down_to_it(
-    studio: Studio, tmp_path: Path
-) -> None:
-    """Left a third white as paper is (203 cd/m²), then black, then a lamp (PQ of 1000 cd/m²)."""
+async def test_hdr_video_is_tone_mapped_to_sdr(studio: Studio, tmp_path: Path) -> None:
+    """From the left: paper white (203 cd/m²), black, and a highlight (1000 cd/m², PQ)."""
     hdr = (
         "color=black:s=192x64:r=25:d=0.4,format=yuv420p10le,"
         "geq=lum='if(lt(X,64),573,if(lt(X,128),64,723))':cb=512:cr=512,"
@@ -202,7 +198,7 @@ async def test_what_is_brighter_than_a_screen_can_show_is_brought_down_to_it(
     assert max(paper) - min(paper) < 6, "gray stays gray"
 
 
-async def test_it_takes_no_more_bits_than_allowed(studio: Studio, tmp_path: Path) -> None:
+async def test_the_bit_rate_stays_within_its_limit(studio: Studio, tmp_path: Path) -> None:
     noise = "nullsrc=s=320x240:r=25:d=3,geq=lum=random(1)*255:cb=128:cr=128"
     path = generated(tmp_path / "noise.mp4", noise)
     made = await studio.make(path, "transcode:video_bit_rate_kbps=200")
@@ -211,7 +207,7 @@ async def test_it_takes_no_more_bits_than_allowed(studio: Studio, tmp_path: Path
     assert int(stream(made, "video")["bit_rate"]) < 800_000, "the profile of 240 says 400"
 
 
-async def test_every_language_is_kept(studio: Studio, tmp_path: Path) -> None:
+async def test_every_audio_track_keeps_its_language(studio: Studio, tmp_path: Path) -> None:
     path = tmp_path / "both.mp4"
     inputs = [
         *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1"),
@@ -227,7 +223,7 @@ async def test_every_language_is_kept(studio: Studio, tmp_path: Path) -> None:
 async def test_an_audio_track_of_an_unknown_codec_is_left_out(
     studio: Studio, tmp_path: Path
 ) -> None:
-    """As phones write beside the usual one; here as the first of three."""
+    """Phones write such tracks in addition to the usual one. Here it is the first of three."""
     path = tmp_path / "phone.mkv"
     inputs = [
         *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1", "-f", "lavfi", "-i", "sine=220:d=1"),
@@ -249,7 +245,7 @@ async def test_an_audio_track_of_an_unknown_codec_is_left_out(
 # Edits
 
 
-async def test_a_clip_begins_and_ends_with_the_right_frame(studio: Studio, tmp_path: Path) -> None:
+async def test_a_clip_starts_and_ends_with_the_right_frame(studio: Studio, tmp_path: Path) -> None:
     gray = "nullsrc=s=64x48:r=25:d=2,geq=lum=20+4*N:cb=128:cr=128"
     options = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "5", "-g", "250")
     path = generated(tmp_path / "gray.mp4", gray, "", *options)
@@ -267,10 +263,10 @@ async def test_a_clip_begins_and_ends_with_the_right_frame(studio: Studio, tmp_p
         ("a.mpg", ("-c:v", "mpeg2video", "-sc_threshold", "1000000000", "-c:a", "mp2")),
     ],
 )
-async def test_a_clip_is_exact_where_no_index_says_what_can_be_shown(
+async def test_a_clip_is_exact_without_an_index_of_key_frames(
     studio: Studio, tmp_path: Path, name: str, codecs: tuple[str, ...]
 ) -> None:
-    """It gets brighter from second to second, and its tone higher; ten seconds need one another."""
+    """Each second is brighter and its tone higher. Key frames are ten seconds apart."""
     path = generated(
         tmp_path / name,
         "nullsrc=s=128x96:r=25:d=28,geq=lum='20+8*floor(T)+4*random(1)':cb=128:cr=128",
@@ -322,10 +318,10 @@ async def test_a_clip_after_the_end_of_the_video_track_is_refused(
 
 
 @pytest.mark.parametrize("factor", [0.25, 0.5, 2, 4])
-async def test_what_is_seen_is_heard_at_the_same_time_at_any_speed(
+async def test_audio_and_video_stay_in_sync_at_any_speed(
     studio: Studio, tmp_path: Path, factor: float
 ) -> None:
-    """After a second it is white, and a tone of 441 Hz begins."""
+    """After one second the video turns white and a tone of 441 Hz starts."""
     path = generated(
         tmp_path / "flash.mp4",
         "color=black:s=64x48:r=25:d=2,drawbox=color=white:t=fill:enable='gte(t,1)'",
@@ -345,7 +341,7 @@ async def test_what_is_seen_is_heard_at_the_same_time_at_any_speed(
 
 
 def pitch(video: Path, after: float) -> float:
-    """Of a tone: how often a second it goes from below to above."""
+    """The frequency of a tone: upward zero crossings per second."""
     raw = video.with_suffix(".raw")
     audio = ("-vn", "-ac", "1", "-ar", "44100", "-f", "s16le")
     ffmpeg("-ss", f"{after}", "-i", str(video), "-t", "0.3", *audio, str(raw))
@@ -355,7 +351,7 @@ def pitch(video: Path, after: float) -> float:
     return float(rises / (len(samples) / 44100))
 
 
-async def test_a_clip_after_a_speed_counts_what_is_played_then(
+async def test_a_clip_after_a_speed_change_counts_playback_time(
     studio: Studio, ordinary: Path
 ) -> None:
     made = await studio.make(ordinary, "speed:2,clip:0.2:0.6")
@@ -365,7 +361,9 @@ async def test_a_clip_after_a_speed_counts_what_is_played_then(
     assert refused.value.reason == "OPERATION_NOT_APPLICABLE"
 
 
-async def test_a_watermark_is_where_it_would_be_in_an_image(studio: Studio, tmp_path: Path) -> None:
+async def test_a_watermark_has_the_same_position_as_in_an_image(
+    studio: Studio, tmp_path: Path
+) -> None:
     logo = tmp_path / "logo.png"
     pyvips.Image.black(40, 20).bandjoin([0, 0]).linear(0, [255, 0, 0]).cast("uchar").pngsave(
         str(logo)
@@ -374,7 +372,7 @@ async def test_a_watermark_is_where_it_would_be_in_an_image(studio: Studio, tmp_
     overlays = {LOGO: ImageSource(logo, "image/png", 40, 20)}
     mark = f"watermark:{LOGO}:gravity=NORTH_WEST:scale=0.25:margin=20"
     made = frame_at(await studio.make(path, mark, overlays), 0)
-    # 80 × 40, from 20, 20.
+    # 80 × 40 pixels at (20, 20).
     for place, red in {(30, 30): True, (90, 50): True, (10, 30): False, (110, 30): False}.items():
         assert (made(*place)[0] > 200) is red, place
     half = frame_at(
