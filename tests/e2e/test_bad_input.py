@@ -68,7 +68,7 @@ REFUSED = {
 @pytest.mark.parametrize(
     ("data", "declared", "status", "reason"), REFUSED.values(), ids=list(REFUSED)
 )
-def test_bytes_that_are_not_taken_are_refused_and_leave_nothing(
+def test_unaccepted_bytes_are_refused_and_leave_no_files(
     service: Service, owner: httpx.Client, data: bytes, declared: str, status: int, reason: str
 ) -> None:
     before = stored_files(service)
@@ -98,7 +98,7 @@ def test_bytes_that_are_not_taken_are_refused_and_leave_nothing(
     ("data", "declared", "status", "reason"),
     [refused for name, refused in REFUSED.items() if name != "a type that is not taken"],
 )
-def test_an_upload_of_such_bytes_fails_and_says_why_ever_after(
+def test_an_upload_of_unaccepted_bytes_fails_and_keeps_its_reason(
     service: Service, owner: httpx.Client, data: bytes, declared: str, status: int, reason: str
 ) -> None:
     before = stored_files(service)
@@ -113,12 +113,12 @@ def test_an_upload_of_such_bytes_fails_and_says_why_ever_after(
     eventually(lambda: not stored_files(service) - before)
 
 
-def test_a_type_that_is_not_taken_is_refused_before_a_byte_is_sent(owner: httpx.Client) -> None:
+def test_an_unaccepted_declared_type_is_refused_before_any_bytes(owner: httpx.Client) -> None:
     answer = owner.post("/v1/uploads", json={"contentType": "text/html"})
     assert refusal(answer) == (415, "TYPE_NOT_ALLOWED")
 
 
-def test_an_image_that_is_broken_fails_but_its_bytes_stay(owner: httpx.Client) -> None:
+def test_a_broken_image_fails_but_its_bytes_are_kept(owner: httpx.Client) -> None:
     whole = jpeg(640, 480)
     for broken in (whole[: len(whole) // 2], whole[:400] + bytes(400) + whole[800:]):
         media = settled(owner, store(owner, broken)["mediaId"])
@@ -126,7 +126,7 @@ def test_an_image_that_is_broken_fails_but_its_bytes_stay(owner: httpx.Client) -
         assert content(owner, media["mediaId"]) == broken
 
 
-def test_a_video_without_frames_fails_but_its_bytes_stay(owner: httpx.Client) -> None:
+def test_a_video_without_frames_fails_but_its_bytes_are_kept(owner: httpx.Client) -> None:
     data = video_bytes(100_000)
     media = settled(owner, store(owner, data, "a.mp4")["mediaId"])
     assert (media["state"], reason_of(media["error"])) == ("FAILED", "MEDIA_CORRUPT")
@@ -140,9 +140,7 @@ WRONG_NAMES = ["../../etc/passwd", "a/b.jpg", "a\\b.jpg", "a\nb.jpg", "a\0b.jpg"
 
 
 @pytest.mark.parametrize("name", WRONG_NAMES, ids=range(len(WRONG_NAMES)))
-def test_a_name_that_is_no_plain_name_is_refused(
-    service: Service, owner: httpx.Client, name: str
-) -> None:
+def test_an_invalid_filename_is_refused(service: Service, owner: httpx.Client, name: str) -> None:
     data = jpeg(width=65)
     answer = owner.post("/v1/uploads", json={"filename": name})
     assert refusal(answer) == (400, "INVALID_FIELD")
@@ -156,7 +154,7 @@ def test_a_name_that_is_no_plain_name_is_refused(
     assert refusal(answer) == (400, "INVALID_FIELD")
 
 
-def test_a_name_too_long_for_an_address_is_refused_by_the_address(owner: httpx.Client) -> None:
+def test_a_filename_too_long_for_a_url_is_431(owner: httpx.Client) -> None:
     answer = owner.post(f"/v1/media:upload?filename={'x' * 40_000}", content=jpeg())
     assert refusal(answer) == (431, "INVALID_REQUEST")
 
@@ -173,9 +171,7 @@ def test_more_bytes_than_declared_are_refused(owner: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("size", [60 << 30, 2**63 - 1])
-def test_a_file_above_the_limit_is_refused_before_a_byte_is_sent(
-    owner: httpx.Client, size: int
-) -> None:
+def test_a_file_above_the_limit_is_refused_before_any_bytes(owner: httpx.Client, size: int) -> None:
     answer = owner.post("/v1/uploads", json={"sizeBytes": str(size)})
     assert refusal(answer) == (413, "FILE_TOO_LARGE")
 
@@ -190,21 +186,21 @@ def test_a_file_above_the_limit_is_refused_before_a_byte_is_sent(
         {"checksums": {"sha256": "AAAA"}},
     ],
 )
-def test_a_wrong_declaration_is_refused(owner: httpx.Client, spec: dict[str, Any]) -> None:
+def test_an_invalid_upload_spec_is_refused(owner: httpx.Client, spec: dict[str, Any]) -> None:
     assert refusal(owner.post("/v1/uploads", json=spec)) == (400, "INVALID_FIELD")
 
 
 @pytest.mark.parametrize(
     "body", [b'{"sizeBytes": 1e400}', b'{"filename": [1]}', b"[" * 10_000, b'"text"', b"\xff\xfe"]
 )
-def test_json_that_makes_no_sense_is_400(owner: httpx.Client, body: bytes) -> None:
+def test_invalid_json_is_400(owner: httpx.Client, body: bytes) -> None:
     assert refusal(owner.post("/v1/uploads", content=body)) == (400, "INVALID_REQUEST")
 
 
 # Two writers
 
 
-def test_a_second_writer_takes_over_and_nothing_of_the_first_is_kept_later(
+def test_a_second_writer_supersedes_the_first_whose_late_bytes_are_not_kept(
     service: Service, alice: httpx.Client
 ) -> None:
     data = video_bytes(2 * MIB)

@@ -92,13 +92,13 @@ def serve(database_url: str, data_dir: Path, limit: str) -> Iterator[tuple[int, 
         process.communicate()
 
 
-def test_a_server_opens_as_many_files_as_it_may(database_url: str, tmp_path: Path) -> None:
+def test_a_server_raises_its_limit_of_open_files(database_url: str, tmp_path: Path) -> None:
     with serve(database_url, tmp_path, "-Sn 300") as (pid, said):
         soft, hard = psutil.Process(pid).rlimit(psutil.RLIMIT_NOFILE)
         assert soft == hard > 300
         assert "ready" in said
 
 
-def test_a_server_says_when_it_may_open_too_few_files(database_url: str, tmp_path: Path) -> None:
+def test_a_server_reports_a_too_low_limit_of_open_files(database_url: str, tmp_path: Path) -> None:
     with serve(database_url, tmp_path, "-n 700") as (_, said):
         assert "may open 700 files, so it accepts 188 upload streams at once, not 10000" in said

@@ -44,29 +44,29 @@ def refusal(environ: dict[str, str]) -> str:
     return done.stderr
 
 
-def test_a_data_directory_has_one_owner(service: Service) -> None:
+def test_a_second_dev_in_the_same_data_directory_is_refused(service: Service) -> None:
     assert "MEDIA_DATA_DIR" in refusal(environment(service.data_dir))
 
 
 @pytest.mark.parametrize("variable", ["MEDIA_GRPC_PORT", "MEDIA_REST_PORT"])
-def test_a_taken_port_is_named(service: Service, folder: Path, variable: str) -> None:
+def test_dev_names_a_port_that_is_in_use(service: Service, folder: Path, variable: str) -> None:
     taken = {variable: service.environ[variable]}
     words = refusal(environment(folder, **taken))
     assert f"port {taken[variable]}" in words
     assert f"set {variable}" in words
 
 
-def test_it_listens_on_loopback_only(folder: Path) -> None:
+def test_dev_listens_on_loopback_only(folder: Path) -> None:
     words = refusal(environment(folder, MEDIA_HOST="192.0.2.1"))
     assert "loopback" in words
     assert not folder.exists()
 
 
-def test_a_wrong_setting_is_named(folder: Path) -> None:
+def test_dev_names_an_invalid_setting(folder: Path) -> None:
     assert "MEDIA_MAX_PIXELS" in refusal(environment(folder, MEDIA_MAX_PIXELS="many"))
 
 
-def test_a_second_one_beside_it_is_ready_to_use_and_keeps_its_secrets(
+def test_a_second_dev_is_ready_to_use_and_has_its_own_secret(
     service: Service, folder: Path
 ) -> None:
     with running(environment(folder)) as second:
@@ -86,7 +86,7 @@ def test_a_second_one_beside_it_is_ready_to_use_and_keeps_its_secrets(
         ]
 
 
-def test_where_others_sign_tokens_it_still_signs_links(folder: Path) -> None:
+def test_dev_signs_links_when_tokens_are_verified_by_a_key_set(folder: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     keys = folder.parent / "jwks.json"
     keys.write_text(json.dumps({"keys": [ECAlgorithm.to_jwk(key.public_key(), as_dict=True)]}))
@@ -102,7 +102,7 @@ def test_where_others_sign_tokens_it_still_signs_links(folder: Path) -> None:
         assert stat.S_IMODE((folder / "link-key").stat().st_mode) == 0o600
 
 
-def test_a_killed_one_leaves_only_postgresql_which_the_next_takes_over(folder: Path) -> None:
+def test_a_killed_dev_leaves_only_postgresql_which_the_next_one_takes_over(folder: Path) -> None:
     environ = environment(folder)
     first = start(environ)
     children, postgres = first.children(), first.postgres()
@@ -116,7 +116,7 @@ def test_a_killed_one_leaves_only_postgresql_which_the_next_takes_over(folder: P
 
 
 @pytest.mark.parametrize("part", ["work", "serve"])
-def test_a_part_that_is_killed_is_started_again(folder: Path, part: str) -> None:
+def test_a_killed_child_process_is_restarted(folder: Path, part: str) -> None:
     with running(environment(folder)) as service, client_of(service, "ann") as ann:
         killed = service.part(part)
         killed.kill()
@@ -125,7 +125,7 @@ def test_a_part_that_is_killed_is_started_again(folder: Path, part: str) -> None
         assert settled(ann, store(ann, jpeg())["mediaId"])["state"] == "READY"
 
 
-def test_when_one_part_ends_all_stop_and_it_says_which(folder: Path) -> None:
+def test_the_end_of_one_child_process_stops_all_and_is_reported(folder: Path) -> None:
     service = start(environment(folder))
     family = [*service.children(), service.postgres()]
     worker = service.part("work")

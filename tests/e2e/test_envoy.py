@@ -51,7 +51,7 @@ def test_an_unknown_query_parameter_is_400_and_named(http: httpx.Client) -> None
         ("OPTIONS", "/v1/uploads", "GET, HEAD, POST"),
     ],
 )
-def test_a_method_a_path_does_not_take_is_405_with_allow(
+def test_an_unsupported_method_is_405_with_allow(
     http: httpx.Client, method: str, path: str, allowed: str
 ) -> None:
     answer = http.request(method, path.format(id=new_id()))
@@ -59,7 +59,7 @@ def test_a_method_a_path_does_not_take_is_405_with_allow(
     assert answer.headers["allow"] == allowed
 
 
-def test_a_body_that_is_no_json_is_400(alice: httpx.Client) -> None:
+def test_a_body_that_is_not_json_is_400(alice: httpx.Client) -> None:
     answer = alice.post("/v1/uploads", content=b'{"filename": ')
     assert (answer.status_code, reason(answer)) == (400, "INVALID_REQUEST")
 
@@ -74,7 +74,7 @@ def test_an_escaped_slash_in_a_path_is_400(http: httpx.Client) -> None:
     assert (answer.status_code, reason(answer)) == (400, "INVALID_REQUEST")
 
 
-def test_without_a_token_it_is_401(http: httpx.Client) -> None:
+def test_a_request_without_a_token_is_401(http: httpx.Client) -> None:
     answer = http.get("/v1/media")
     assert (answer.status_code, reason(answer)) == (401, "TOKEN_MISSING")
     assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -89,12 +89,12 @@ def test_an_upload_without_a_token_is_401_before_the_body_is_sent(service: Servi
         assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")
 
 
-def test_a_watch_that_fails_is_json_not_events(alice: httpx.Client) -> None:
+def test_a_refused_watch_is_a_json_error(alice: httpx.Client) -> None:
     answer = alice.get(f"/v1/uploads/{new_id()}:watch")
     assert (answer.status_code, reason(answer)) == (404, "UPLOAD_NOT_FOUND")
 
 
-def test_a_watch_is_server_sent_events_from_the_current_state_on(alice: httpx.Client) -> None:
+def test_a_watch_sends_events_starting_with_the_current_state(alice: httpx.Client) -> None:
     upload = alice.post("/v1/uploads", json={"filename": "a.jpg"}).json()["uploadId"]
     with alice.stream("GET", f"/v1/uploads/{upload}:watch") as answer:
         assert answer.headers["content-type"] == "text/event-stream"
@@ -107,7 +107,7 @@ def test_a_watch_is_server_sent_events_from_the_current_state_on(alice: httpx.Cl
         assert data == alice.get(f"/v1/uploads/{upload}").json()
 
 
-def test_a_created_upload_is_201_at_its_absolute_location(
+def test_a_created_upload_is_201_with_an_absolute_location(
     alice: httpx.Client, service: Service
 ) -> None:
     answer = alice.post("/v1/uploads", json={"filename": "a.jpg"})
@@ -137,9 +137,7 @@ def raw_head(service: Service, path: str) -> bytes:
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-def test_head_is_answered_without_a_body_whatever_the_answer(
-    alice: httpx.Client, service: Service
-) -> None:
+def test_every_response_to_head_has_no_body(alice: httpx.Client, service: Service) -> None:
     upload = alice.post("/v1/uploads", json={"filename": "a.jpg"}).json()["uploadId"]
     for path, status in {
         f"/v1/uploads/{upload}/content": 200,
@@ -153,13 +151,13 @@ def test_head_is_answered_without_a_body_whatever_the_answer(
         assert answer.endswith(b"\r\n\r\n")
 
 
-def test_enums_are_named_in_any_case(alice: httpx.Client) -> None:
+def test_enum_names_are_case_insensitive(alice: httpx.Client) -> None:
     assert alice.get("/v1/uploads", params={"state": "active"}).status_code == 200
     answer = alice.get("/v1/uploads", params={"state": "sleepy"})
     assert (answer.status_code, reason(answer)) == (400, "INVALID_REQUEST")
 
 
-def test_a_client_cannot_forge_what_envoy_tells_the_server(alice: httpx.Client) -> None:
+def test_a_client_cannot_forge_the_headers_that_envoy_sets(alice: httpx.Client) -> None:
     forged = {
         "x-http-status": "500",
         "x-content-length": "7",
@@ -174,7 +172,7 @@ def test_a_client_cannot_forge_what_envoy_tells_the_server(alice: httpx.Client) 
     assert "media" in answer.json()
 
 
-def test_answers_show_nothing_of_what_is_behind(alice: httpx.Client) -> None:
+def test_responses_reveal_no_internal_headers(alice: httpx.Client) -> None:
     for path in ("/v1/media", f"/v1/media/{new_id()}", "/v2/nothing", "/healthz"):
         names = set(alice.get(path).headers)
         hidden = ("grpc-", "x-envoy-", "x-http-", "x-content-length", "server")
@@ -199,7 +197,7 @@ def test_a_preflight_of_an_allowed_origin_is_granted(http: httpx.Client) -> None
     )
 
 
-def test_a_preflight_of_another_origin_is_not(http: httpx.Client) -> None:
+def test_a_preflight_of_another_origin_is_not_granted(http: httpx.Client) -> None:
     headers = {"origin": "https://evil.example", "access-control-request-method": "GET"}
     answer = http.options("/v1/media", headers=headers)
     assert "access-control-allow-origin" not in answer.headers
@@ -227,7 +225,7 @@ def test_neither_tokens_nor_queries_are_logged(alice: httpx.Client, service: Ser
     assert "Bearer" not in log
 
 
-def test_an_unreachable_service_is_503_and_asks_for_a_retry(tmp_path: Path) -> None:
+def test_an_unreachable_service_is_503_with_retry_after(tmp_path: Path) -> None:
     port = free_port()
     config = load({"MEDIA_REST_PORT": str(port)})
     file = tmp_path / "envoy.yaml"

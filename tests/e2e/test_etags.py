@@ -58,7 +58,7 @@ def check_each_etag_is_one_state(seen: list[Media]) -> None:
         assert earlier["updateTime"] < later["updateTime"]
 
 
-def test_a_new_image_changes_once_for_each_step(owner: httpx.Client) -> None:
+def test_the_etag_of_a_new_image_changes_once_for_each_step(owner: httpx.Client) -> None:
     """It is inspected, has its SHA-256, and becomes READY with all of its thumbnails."""
     uploaded = store(owner, jpeg(800, 600), "a.jpg")
     seen = [
@@ -73,7 +73,9 @@ def test_a_new_image_changes_once_for_each_step(owner: httpx.Client) -> None:
         assert thumbnails == (["large", "medium", "small"] if media["state"] == "READY" else [])
 
 
-def test_publishing_an_image_changes_it_once_more(owner: httpx.Client) -> None:
+def test_publishing_an_image_changes_its_etag_once_more_after_the_update(
+    owner: httpx.Client,
+) -> None:
     media_id = store(owner, jpeg(800, 600), "a.jpg")["mediaId"]
     settled(owner, media_id)
     owner.patch(f"/v1/media/{media_id}", json={"visibility": "PUBLIC"})
@@ -88,7 +90,7 @@ def test_publishing_an_image_changes_it_once_more(owner: httpx.Client) -> None:
         assert len({bool(rendition["publicUrl"]) for rendition in media["renditions"]}) == 1
 
 
-def test_hiding_an_image_changes_it_only_when_its_owner_does(owner: httpx.Client) -> None:
+def test_moving_renditions_after_unpublishing_changes_no_etag(owner: httpx.Client) -> None:
     """The job that moves its renditions out of the public store changes nothing that is seen."""
     media_id = store(owner, jpeg(800, 600), "a.jpg")["mediaId"]
     settled(owner, media_id)
@@ -104,7 +106,7 @@ def test_hiding_an_image_changes_it_only_when_its_owner_does(owner: httpx.Client
     assert {m["etag"] for m in seen_until(owner, media_id, is_moved)} == {hidden["etag"]}
 
 
-def test_reading_the_content_changes_no_etag(owner: httpx.Client) -> None:
+def test_reading_content_changes_no_etag(owner: httpx.Client) -> None:
     media_id = store(owner, jpeg(800, 600), "a.jpg")["mediaId"]
     ready = settled(owner, media_id)
     for _ in range(3):

@@ -128,7 +128,7 @@ PREPARE: dict[str, Callable[[httpx.Client, Path], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("name", EXAMPLES, ids=lambda name: name.rpartition(".")[2])
-def test_the_example_of_an_rpc_works(name: str, service: Service, tmp_path: Path) -> None:
+def test_the_examples_of_an_rpc_work(name: str, service: Service, tmp_path: Path) -> None:
     method = name.rpartition(".")[2]
     file = tmp_path / "photo.jpg"
     file.write_bytes(PHOTO)

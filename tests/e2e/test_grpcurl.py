@@ -20,7 +20,7 @@ def test_reflection_lists_the_services_and_their_methods(
     assert "page_token" in grpcurl(service.grpc_address, "describe", f"{API}.ListMediaRequest")
 
 
-def test_a_file_is_stored_found_and_read(service: Service, grpcurl: Grpcurl) -> None:
+def test_grpcurl_stores_lists_and_reads_a_file(service: Service, grpcurl: Grpcurl) -> None:
     data = jpeg()
     half = len(data) // 2
 
@@ -44,7 +44,7 @@ def test_a_file_is_stored_found_and_read(service: Service, grpcurl: Grpcurl) -> 
     assert b"".join(base64.b64decode(piece.get("data", "")) for piece in pieces) == data
 
 
-def test_an_error_comes_with_its_reason(service: Service, grpcurl: Grpcurl) -> None:
+def test_grpcurl_shows_the_reason_of_an_error(service: Service, grpcurl: Grpcurl) -> None:
     request = json.dumps({"media_id": "no-id"})
     answer = grpcurl("-d", request, service.grpc_address, f"{API}.MediaService/GetMedia")
     assert "Code: InvalidArgument" in answer

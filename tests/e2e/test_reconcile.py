@@ -44,7 +44,7 @@ def postgres_of(folder: Path) -> list[psutil.Process]:
     return [p for p in found if str(folder / "postgres") in p.info["cmdline"]]
 
 
-def test_it_uses_the_database_of_dev_and_leaves_it_as_it_was(folder: Path) -> None:
+def test_reconcile_uses_the_database_of_dev_and_leaves_it_as_it_was(folder: Path) -> None:
     environ, data = environment(folder), jpeg()
     with running(environ) as service, client_of(service, "ann") as ann:
         media = settled(ann, store(ann, data)["mediaId"])["mediaId"]
@@ -80,7 +80,9 @@ def test_it_uses_the_database_of_dev_and_leaves_it_as_it_was(folder: Path) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_early_it_leaves_no_database_running(folder: Path, number: signal.Signals) -> None:
+def test_an_interrupted_reconcile_leaves_no_database_running(
+    folder: Path, number: signal.Signals
+) -> None:
     environ = environment(folder)
     with running(environ):
         pass

@@ -28,7 +28,7 @@ def processed(alice: httpx.Client, media: str, ops: str) -> httpx.Response:
     return alice.get(f"/v1/media/{media}/renditions/{name}/content")
 
 
-def test_audio_is_converted_to_mp3_at_the_wanted_loudness(
+def test_audio_is_converted_to_mp3_at_the_requested_loudness(
     alice: httpx.Client, media: str, tmp_path: Path
 ) -> None:
     answer = processed(alice, media, "clip:1:4,normalize:-16,audio:MP3:96")

@@ -87,20 +87,20 @@ def test_media_are_listed_newest_first(collector: httpx.Client) -> None:
         ("create_time<2000-01-01T00:00:00Z", []),
     ],
 )
-def test_media_are_found_by_what_is_known_of_them(
+def test_media_are_filtered_by_their_fields(
     collector: httpx.Client, wanted: str, found: list[str]
 ) -> None:
     assert names(collector, filter=wanted, orderBy="filename") == found
 
 
-def test_media_are_ordered_as_asked(collector: httpx.Client) -> None:
+def test_media_are_ordered_as_requested(collector: httpx.Client) -> None:
     in_order = ["a.png", "b.mp4", "c.jpg", "d.jpg", "e.jpg"]
     assert names(collector, orderBy="filename") == in_order
     assert names(collector, orderBy="filename desc") == in_order[::-1]
     assert names(collector, orderBy="size_bytes desc, filename")[0] == "b.mp4"
 
 
-def test_pages_put_together_are_the_list(collector: httpx.Client) -> None:
+def test_the_pages_together_are_the_whole_list(collector: httpx.Client) -> None:
     for order in ("", "filename", "size_bytes desc, filename"):
         query = {"orderBy": order, "pageSize": 2}
         pages: list[list[str]] = []
@@ -134,13 +134,13 @@ def test_pages_put_together_are_the_list(collector: httpx.Client) -> None:
         ({"colour": "red"}, "INVALID_REQUEST"),
     ],
 )
-def test_a_query_that_makes_no_sense_is_400(
+def test_an_invalid_list_query_is_400(
     collector: httpx.Client, query: dict[str, Any], reason: str
 ) -> None:
     assert refusal(collector.get("/v1/media", params=query)) == (400, reason)
 
 
-def test_a_page_token_is_good_for_its_own_query_only(
+def test_a_page_token_is_valid_only_for_its_query(
     collector: httpx.Client, owner: httpx.Client
 ) -> None:
     token = collector.get("/v1/media", params={"pageSize": 2}).json()["nextPageToken"]
@@ -155,7 +155,7 @@ def test_a_page_token_is_good_for_its_own_query_only(
 # Changes
 
 
-def test_a_media_is_changed_where_the_mask_says(owner: httpx.Client) -> None:
+def test_an_update_changes_only_masked_fields(owner: httpx.Client) -> None:
     path = f"/v1/media/{store(owner, jpeg(), 'a.jpg')['mediaId']}"
     body = {"title": "Beach", "description": "Not this", "tags": ["x"]}
     answer = owner.patch(path, params={"updateMask": "title,tags"}, json=body)
@@ -170,7 +170,7 @@ def test_a_media_is_changed_where_the_mask_says(owner: httpx.Client) -> None:
     assert owner.get(path).json()["filename"] == "b.jpg"
 
 
-def test_what_is_not_the_callers_to_change_is_refused(owner: httpx.Client) -> None:
+def test_updating_output_only_fields_is_refused(owner: httpx.Client) -> None:
     path = f"/v1/media/{store(owner, jpeg())['mediaId']}"
     for mask in ("state", "sizeBytes", "owner"):
         answer = owner.patch(path, params={"updateMask": mask}, json={})
@@ -181,7 +181,7 @@ def test_what_is_not_the_callers_to_change_is_refused(owner: httpx.Client) -> No
     assert refusal(answer) == (400, "INVALID_REQUEST")
 
 
-def test_a_change_can_insist_on_what_was_seen(owner: httpx.Client) -> None:
+def test_an_update_can_require_an_etag(owner: httpx.Client) -> None:
     media = store(owner, jpeg())["mediaId"]
     settled(owner, media)
     path = f"/v1/media/{media}"
@@ -200,7 +200,7 @@ def test_a_change_can_insist_on_what_was_seen(owner: httpx.Client) -> None:
     assert answer.status_code == 200
 
 
-def test_labels_and_times_are_changed_where_the_mask_says(owner: httpx.Client) -> None:
+def test_labels_and_times_are_updated_by_mask(owner: httpx.Client) -> None:
     path = f"/v1/media/{store(owner, jpeg())['mediaId']}"
     fields = {"labels": {"album": "2026"}, "captureTime": "2020-01-02T03:04:05Z"}
     changed = owner.patch(path, json={**fields, "expireTime": "2100-01-01T00:00:00Z"}).json()
@@ -217,7 +217,7 @@ def test_labels_and_times_are_changed_where_the_mask_says(owner: httpx.Client) -
 # Conditions, HEAD, and the form of answers
 
 
-def test_a_media_that_has_not_changed_is_304(owner: httpx.Client) -> None:
+def test_an_unchanged_media_is_304(owner: httpx.Client) -> None:
     media = store(owner, jpeg())["mediaId"]
     settled(owner, media)
     path = f"/v1/media/{media}"
@@ -255,7 +255,7 @@ def test_a_304_is_followed_by_the_next_response_on_the_same_connection(
     assert b"transfer-encoding" not in first.lower()
 
 
-def test_head_is_answered_where_get_is(collector: httpx.Client, service: Service) -> None:
+def test_head_is_supported_wherever_get_is(collector: httpx.Client, service: Service) -> None:
     media = collector.get("/v1/media").json()["media"][0]["mediaId"]
     for path in ("/v1/media", f"/v1/media/{media}", "/v1/uploads", "/v1/jobs", "/v1/operations"):
         got, head = collector.get(path), collector.head(path)
@@ -283,7 +283,7 @@ def test_head_of_a_list_longer_than_a_buffer_has_its_length(owner: httpx.Client)
     assert head.content == b""
 
 
-def test_empty_fields_are_shown(owner: httpx.Client) -> None:
+def test_empty_fields_are_included(owner: httpx.Client) -> None:
     assert owner.get("/v1/media").json() == {"media": [], "nextPageToken": ""}
     media = store(owner, jpeg())
     shown = {name: media[name] for name in ("title", "tags", "labels", "renditions", "viewCount")}
@@ -295,7 +295,7 @@ def test_empty_fields_are_shown(owner: httpx.Client) -> None:
 # Deletes
 
 
-def test_a_deleted_media_leaves_the_lists_and_comes_back(owner: httpx.Client) -> None:
+def test_a_deleted_media_is_unlisted_until_undeleted(owner: httpx.Client) -> None:
     media = store(owner, jpeg(), "a.jpg")["mediaId"]
     settled(owner, media)
     path = f"/v1/media/{media}"
@@ -311,7 +311,7 @@ def test_a_deleted_media_leaves_the_lists_and_comes_back(owner: httpx.Client) ->
     assert names(owner) == ["a.jpg"]
 
 
-def test_a_purge_removes_the_bytes_for_good(service: Service, owner: httpx.Client) -> None:
+def test_a_purge_removes_the_bytes_permanently(service: Service, owner: httpx.Client) -> None:
     data = video_bytes(12345)
     path = f"/v1/media/{store(owner, data)['mediaId']}"
     assert refusal(owner.post(f"{path}:purge", json={})) == (409, "MEDIA_NOT_DELETED")
@@ -325,7 +325,7 @@ def test_a_purge_removes_the_bytes_for_good(service: Service, owner: httpx.Clien
     eventually(lambda: not files_with(service, data))
 
 
-def test_a_media_of_someone_else_does_not_exist(
+def test_a_media_of_another_owner_does_not_exist(
     collector: httpx.Client, owner: httpx.Client
 ) -> None:
     theirs = collector.get("/v1/media").json()["media"][0]["mediaId"]
@@ -358,7 +358,7 @@ def photo(tmp_path: Path) -> bytes:
     return path.read_bytes()
 
 
-def test_a_photo_is_described_as_a_viewer_shows_it(owner: httpx.Client, photo: bytes) -> None:
+def test_a_photo_has_the_dimensions_that_a_viewer_shows(owner: httpx.Client, photo: bytes) -> None:
     media = settled(owner, store(owner, photo)["mediaId"])
     assert (media["state"], media["kind"], media["contentType"]) == ("READY", "IMAGE", "image/jpeg")
     image = media["image"]
@@ -432,7 +432,9 @@ def test_an_audio_file_has_its_tags(owner: httpx.Client, tmp_path: Path) -> None
     assert media["audio"]["tags"] == {"title": "A tale", "artist": "Nobody"}
 
 
-def test_a_document_is_described_with_its_pages(owner: httpx.Client, tmp_path: Path) -> None:
+def test_a_document_has_its_page_count_size_and_metadata(
+    owner: httpx.Client, tmp_path: Path
+) -> None:
     document = pdf(tmp_path / "a.pdf", pages=3, info=b"/Title(A tale)/Author(Nobody)")
     media = settled(owner, store(owner, document.read_bytes(), "a.pdf")["mediaId"])
     assert media["document"] == {
@@ -444,9 +446,7 @@ def test_a_document_is_described_with_its_pages(owner: httpx.Client, tmp_path: P
     }
 
 
-def test_a_document_that_was_cut_off_fails_and_says_why(
-    owner: httpx.Client, tmp_path: Path
-) -> None:
+def test_a_truncated_document_fails_with_a_reason(owner: httpx.Client, tmp_path: Path) -> None:
     document = pdf(tmp_path / "a.pdf", pages=50).read_bytes()[:-200]
     media = settled(owner, store(owner, document, "a.pdf")["mediaId"])
     assert media["state"] == "FAILED"

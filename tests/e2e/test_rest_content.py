@@ -50,7 +50,7 @@ def etag(alice: httpx.Client, path: str) -> str:
     return str(alice.head(path).headers["etag"])
 
 
-def test_the_bytes_come_back_as_they_were(alice: httpx.Client, path: str, image: bytes) -> None:
+def test_content_is_returned_unchanged(alice: httpx.Client, path: str, image: bytes) -> None:
     answer = alice.get(path)
     assert (answer.status_code, answer.content) == (200, image)
     assert answer.headers["content-type"] == "image/jpeg"
@@ -59,13 +59,15 @@ def test_the_bytes_come_back_as_they_were(alice: httpx.Client, path: str, image:
     assert "last-modified" in answer.headers
 
 
-def test_a_large_file_comes_back_whole(alice: httpx.Client) -> None:
+def test_a_large_file_is_returned_completely(alice: httpx.Client) -> None:
     data = video_bytes(9 * MIB + 1)
     media = store(alice, data, "a.mp4")
     assert content(alice, media["mediaId"]) == data
 
 
-def test_the_digest_of_the_whole_is_sent(alice: httpx.Client, path: str, image: bytes) -> None:
+def test_content_has_the_digest_of_the_whole_file(
+    alice: httpx.Client, path: str, image: bytes
+) -> None:
     for headers in ({}, {"range": "bytes=0-9"}):
         digests = alice.get(path, headers=headers).headers["repr-digest"].split(", ")
         assert digest(image) in digests
@@ -98,7 +100,7 @@ def test_headers_keep_a_browser_from_running_and_sharing_content(
         ("BYTES=0-9", slice(0, 10)),
     ],
 )
-def test_a_range_is_206_with_just_those_bytes(
+def test_a_range_is_206_with_exactly_those_bytes(
     alice: httpx.Client, path: str, image: bytes, wanted: str, part: slice
 ) -> None:
     answer = alice.get(path, headers={"range": wanted})
@@ -111,7 +113,7 @@ def test_a_range_is_206_with_just_those_bytes(
 @pytest.mark.parametrize(
     "wanted", ["bytes=0-0,5-6", "items=0-4", "bytes=9-3", "bytes=x", "nothing"]
 )
-def test_what_is_no_single_range_gets_the_whole(
+def test_an_unsupported_range_header_gets_the_whole_content(
     alice: httpx.Client, path: str, image: bytes, wanted: str
 ) -> None:
     answer = alice.get(path, headers={"range": wanted})
@@ -147,7 +149,7 @@ def test_curl_continues_a_download(
 # Conditions
 
 
-def test_what_the_client_has_already_is_304(alice: httpx.Client, path: str, etag: str) -> None:
+def test_a_matching_condition_is_304(alice: httpx.Client, path: str, etag: str) -> None:
     modified = alice.head(path).headers["last-modified"]
     for headers in (
         {"if-none-match": etag},
@@ -162,7 +164,9 @@ def test_what_the_client_has_already_is_304(alice: httpx.Client, path: str, etag
         assert "content-length" not in answer.headers
 
 
-def test_what_the_client_has_not_is_sent(alice: httpx.Client, path: str, image: bytes) -> None:
+def test_a_non_matching_condition_gets_the_content(
+    alice: httpx.Client, path: str, image: bytes
+) -> None:
     for headers in (
         {"if-none-match": '"other"'},
         {"if-modified-since": LONG_AGO},
@@ -174,7 +178,7 @@ def test_what_the_client_has_not_is_sent(alice: httpx.Client, path: str, image: 
         assert (answer.status_code, answer.content) == (200, image)
 
 
-def test_a_condition_that_does_not_hold_is_412(alice: httpx.Client, path: str, etag: str) -> None:
+def test_a_failed_precondition_is_412(alice: httpx.Client, path: str, etag: str) -> None:
     for wrong in (
         {"if-match": '"other"'},
         {"if-match": f"W/{etag}"},
@@ -185,7 +189,7 @@ def test_a_condition_that_does_not_hold_is_412(alice: httpx.Client, path: str, e
         assert alice.get(path, headers=right).status_code == 200
 
 
-def test_a_range_is_given_only_of_what_the_client_knows(
+def test_if_range_gets_a_range_only_of_the_known_content(
     alice: httpx.Client, path: str, etag: str
 ) -> None:
     modified = alice.head(path).headers["last-modified"]
@@ -212,7 +216,7 @@ def connection(service: Service) -> Iterator[http.client.HTTPConnection]:
     connection.close()
 
 
-def test_head_has_the_length_and_no_body_and_the_connection_goes_on(
+def test_head_has_the_length_but_no_body_and_keeps_the_connection(
     service: Service, connection: http.client.HTTPConnection, path: str, image: bytes
 ) -> None:
     bearer = service.bearer("alice")
@@ -252,7 +256,7 @@ def disposition(client: httpx.Client, media: str, **params: str) -> str:
     ("name", "plain"),
     [("Ünïcode – 写真.jpg", "_n_code _ __.jpg"), ('say "hi" 100%.jpg', "say _hi_ 100_.jpg")],
 )
-def test_a_file_keeps_its_name_in_any_script(alice: httpx.Client, name: str, plain: str) -> None:
+def test_a_filename_is_kept_in_any_script(alice: httpx.Client, name: str, plain: str) -> None:
     media = store(alice, jpeg(), name)["mediaId"]
     shown = disposition(alice, media)
     assert shown.startswith("inline; ")
@@ -260,7 +264,7 @@ def test_a_file_keeps_its_name_in_any_script(alice: httpx.Client, name: str, pla
     assert f"filename*=UTF-8''{quote(name, safe='')}" in shown
 
 
-def test_a_file_is_saved_rather_than_shown_if_asked(alice: httpx.Client) -> None:
+def test_content_is_an_attachment_when_requested(alice: httpx.Client) -> None:
     media = store(alice, jpeg(), "a.jpg")["mediaId"]
     assert disposition(alice, media) == 'inline; filename="a.jpg"'
     assert disposition(alice, media, attachment="true") == 'attachment; filename="a.jpg"'
@@ -269,7 +273,7 @@ def test_a_file_is_saved_rather_than_shown_if_asked(alice: httpx.Client) -> None
 # Callers
 
 
-def test_content_of_someone_else_does_not_exist(service: Service, path: str) -> None:
+def test_content_of_another_owner_does_not_exist(service: Service, path: str) -> None:
     with client_of(service, "mallory") as mallory:
         assert refusal(mallory.get(path)) == (404, "MEDIA_NOT_FOUND")
         assert mallory.head(path).status_code == 404
@@ -284,7 +288,7 @@ def test_an_unknown_id_is_404_and_a_malformed_one_400(alice: httpx.Client) -> No
         assert refusal(alice.get(f"/v1/media/{wrong}/content")) == (400, "INVALID_FIELD")
 
 
-def test_deleted_content_is_gone_until_it_is_undeleted(alice: httpx.Client) -> None:
+def test_content_of_a_deleted_media_is_404_until_undeleted(alice: httpx.Client) -> None:
     data = jpeg()
     media = store(alice, data)["mediaId"]
     alice.delete(f"/v1/media/{media}")
@@ -299,7 +303,7 @@ def signed(service: Service, secret: str = "", **claims: object) -> str:
     return jwt.encode({**usual, **claims}, secret or service.secret, algorithm="HS256")
 
 
-def test_without_a_good_token_it_is_401(service: Service, http: httpx.Client, path: str) -> None:
+def test_an_invalid_token_is_401(service: Service, http: httpx.Client, path: str) -> None:
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
     good = signed(service)
     for token, reason in {
@@ -324,9 +328,7 @@ def test_a_token_without_the_scope_is_403(service: Service, path: str) -> None:
 # Lost bytes
 
 
-def test_bytes_that_are_missing_are_500_with_a_reason(
-    service: Service, alice: httpx.Client
-) -> None:
+def test_missing_bytes_are_500_with_a_reason(service: Service, alice: httpx.Client) -> None:
     data = video_bytes(1000)
     media = store(alice, data)["mediaId"]
     settled(alice, media)
@@ -337,7 +339,7 @@ def test_bytes_that_are_missing_are_500_with_a_reason(
         assert refusal(answer) == (500, "BLOB_MISSING")
 
 
-def test_a_file_that_is_too_short_is_cut_and_never_ends_as_if_whole(
+def test_a_truncated_file_breaks_the_response_rather_than_ending_it(
     service: Service, alice: httpx.Client
 ) -> None:
     data = video_bytes(4 * MIB)
@@ -357,9 +359,7 @@ def test_a_file_that_is_too_short_is_cut_and_never_ends_as_if_whole(
 # Callers who go away
 
 
-def test_a_download_that_is_given_up_holds_nothing_open(
-    service: Service, alice: httpx.Client
-) -> None:
+def test_an_abandoned_download_leaves_no_file_open(service: Service, alice: httpx.Client) -> None:
     data = video_bytes(64 * MIB)
     media = store(alice, data)["mediaId"]
     server = service.part("serve")
@@ -375,7 +375,9 @@ def test_a_download_that_is_given_up_holds_nothing_open(
     eventually(lambda: not held())
 
 
-def test_several_download_the_same_at_once(service: Service, path: str, image: bytes) -> None:
+def test_concurrent_downloads_of_one_media_succeed(
+    service: Service, path: str, image: bytes
+) -> None:
     connections = [open_request(service, "alice", "GET", path) for _ in range(20)]
     try:
         for connection in connections:

@@ -13,7 +13,7 @@ from tests.support.rest_events import events
 from tests.support.service import Service
 
 
-def test_a_rendition_is_asked_for_watched_and_read(alice: httpx.Client) -> None:
+def test_a_rendition_is_requested_watched_and_read(alice: httpx.Client) -> None:
     media = store(alice, jpeg(width=64, height=48))["mediaId"]
     answer = alice.post(f"/v1/media/{media}:process", json={"ops": "resize:32x,convert:WEBP"})
     assert answer.status_code == 200
@@ -47,7 +47,9 @@ def bob(service: Service) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_refusals_have_their_status(alice: httpx.Client, bob: httpx.Client) -> None:
+def test_refused_jobs_have_the_documented_http_status(
+    alice: httpx.Client, bob: httpx.Client
+) -> None:
     media = store(alice, jpeg())["mediaId"]
     video = store(alice, video_bytes(5000))["mediaId"]
 
@@ -67,7 +69,9 @@ def test_refusals_have_their_status(alice: httpx.Client, bob: httpx.Client) -> N
     assert refusal(alice.post(f"{path}:retry", json={})) == (409, "JOB_NOT_RETRYABLE")
 
 
-def test_a_batch_and_the_manual(alice: httpx.Client, http: httpx.Client) -> None:
+def test_a_batch_starts_jobs_and_operations_are_listed(
+    alice: httpx.Client, http: httpx.Client
+) -> None:
     media = store(alice, jpeg())["mediaId"]
     requests = [{"mediaId": media, "ops": ops} for ops in ("negate", "resize:10x")]
     answer = alice.post("/v1/media:batchProcess", json={"requests": requests})
@@ -84,7 +88,7 @@ def test_a_batch_and_the_manual(alice: httpx.Client, http: httpx.Client) -> None
     assert {"resize", "crop", "filter"} <= {one["name"] for one in manual["operations"]}
 
 
-def test_the_header_idempotency_key_starts_a_job_once(alice: httpx.Client) -> None:
+def test_an_idempotency_key_header_starts_a_job_once(alice: httpx.Client) -> None:
     media = store(alice, jpeg())["mediaId"]
     path, batch_path = f"/v1/media/{media}:process", "/v1/media:batchProcess"
     key = {"Idempotency-Key": "a key of my own"}

@@ -32,7 +32,7 @@ def link(alice: httpx.Client, media_id: str) -> str:
     return sign(alice, media_id)
 
 
-def test_anyone_with_a_link_can_read(http: httpx.Client, link: str, image: bytes) -> None:
+def test_a_link_reads_without_a_token(http: httpx.Client, link: str, image: bytes) -> None:
     answer = http.get(link)
     assert (answer.status_code, answer.content) == (200, image)
     assert answer.headers["content-type"] == "image/jpeg"
@@ -42,7 +42,7 @@ def test_anyone_with_a_link_can_read(http: httpx.Client, link: str, image: bytes
     assert digest(image) in answer.headers["repr-digest"].split(", ")
 
 
-def test_the_url_leads_to_where_clients_reach_the_service(
+def test_a_link_starts_with_the_public_url_of_the_service(
     service: Service, alice: httpx.Client, media_id: str
 ) -> None:
     answer = alice.post(f"/v1/media/{media_id}:signUrl", json={"ttl": "60s"})
@@ -57,7 +57,9 @@ def test_headers_keep_a_browser_from_running_content(http: httpx.Client, link: s
     assert "sandbox" in headers["content-security-policy"]
 
 
-def test_a_link_may_be_for_saving(alice: httpx.Client, http: httpx.Client, media_id: str) -> None:
+def test_a_link_can_request_an_attachment(
+    alice: httpx.Client, http: httpx.Client, media_id: str
+) -> None:
     answer = http.get(sign(alice, media_id, attachment=True))
     assert answer.headers["content-disposition"] == 'attachment; filename="holiday.jpg"'
 
@@ -70,7 +72,7 @@ def test_a_range_is_206(http: httpx.Client, link: str, image: bytes) -> None:
     assert refusal(outside) == (416, "RANGE_NOT_SATISFIABLE")
 
 
-def test_what_is_already_there_is_304(http: httpx.Client, link: str) -> None:
+def test_a_cached_response_is_304(http: httpx.Client, link: str) -> None:
     etag = http.get(link).headers["etag"]
     answer = http.get(link, headers={"if-none-match": etag})
     assert (answer.status_code, answer.content) == (304, b"")
@@ -84,7 +86,7 @@ def test_head_has_the_headers_of_get_and_no_body(http: httpx.Client, link: str) 
         assert head.headers[name] == got.headers[name]
 
 
-def test_a_large_file_comes_whole(alice: httpx.Client, http: httpx.Client) -> None:
+def test_a_large_file_is_read_completely(alice: httpx.Client, http: httpx.Client) -> None:
     data = video_bytes(9 * MIB + 1)
     media = store(alice, data, "a.mp4")
     assert http.get(sign(alice, media["mediaId"])).content == data
@@ -97,7 +99,7 @@ def test_a_large_file_comes_whole(alice: httpx.Client, http: httpx.Client) -> No
         *("a:watch", "a:signUrl", "größe 写真.jpg", "~tilde~", "x" * 255, "é" * 127),
     ],
 )
-def test_any_file_name_makes_a_url_that_works(
+def test_a_link_works_with_any_filename(
     alice: httpx.Client, http: httpx.Client, image: bytes, filename: str
 ) -> None:
     media = store(alice, image, "a.jpg")["mediaId"]
@@ -107,7 +109,7 @@ def test_any_file_name_makes_a_url_that_works(
         assert http.get(link).content == image
 
 
-def test_a_media_has_signed_urls_if_the_request_asks_for_them(
+def test_a_media_has_signed_urls_when_requested(
     alice: httpx.Client, http: httpx.Client, media_id: str, image: bytes
 ) -> None:
     assert alice.get(f"/v1/media/{media_id}").json()["readUrl"] == ""
@@ -116,7 +118,7 @@ def test_a_media_has_signed_urls_if_the_request_asks_for_them(
     assert media["readUrlExpireTime"]
 
 
-def test_a_link_that_is_not_good_tells_nothing(
+def test_an_invalid_link_reveals_nothing(
     service: Service, alice: httpx.Client, http: httpx.Client, link: str, media_id: str
 ) -> None:
     token = link.split("/")[3]
@@ -145,14 +147,14 @@ def shown(answer: httpx.Response) -> dict[str, str]:
     return {k: v for k, v in answer.headers.items() if k not in {"date", "x-request-id"}}
 
 
-def test_only_the_owner_makes_links(http: httpx.Client, service: Service, media_id: str) -> None:
+def test_only_the_owner_signs_links(http: httpx.Client, service: Service, media_id: str) -> None:
     path = f"/v1/media/{media_id}:signUrl"
     others = http.post(path, json={}, headers=service.bearer("bob"))
     assert refusal(others) == (404, "MEDIA_NOT_FOUND")
     assert refusal(http.post(path, json={})) == (401, "TOKEN_MISSING")
 
 
-def test_no_log_has_a_link(
+def test_links_are_not_logged(
     service: Service, alice: httpx.Client, http: httpx.Client, link: str
 ) -> None:
     token = link.split("/")[3]

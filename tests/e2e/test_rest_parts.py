@@ -25,7 +25,7 @@ def stranger(service: Service) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_eight_parts_go_up_side_by_side(alice: httpx.Client) -> None:
+def test_eight_parts_are_uploaded_concurrently(alice: httpx.Client) -> None:
     data = video_bytes(8 * MIB)
     upload = create(alice, filename="video.mp4", sizeBytes=len(data))
     with ThreadPoolExecutor(8) as pool:
@@ -63,13 +63,13 @@ def test_a_part_is_checked_against_its_digest(alice: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("number", ["0", "10001"])
-def test_numbers_are_from_1_to_10000(alice: httpx.Client, number: str) -> None:
+def test_part_numbers_are_from_1_to_10000(alice: httpx.Client, number: str) -> None:
     upload = create(alice)
     answer = alice.put(f"/v1/uploads/{upload}/parts/{number}", content=b"a")
     assert refusal(answer) == (400, "INVALID_FIELD")
 
 
-def test_what_is_missing_is_named(alice: httpx.Client) -> None:
+def test_an_error_names_missing_parts(alice: httpx.Client) -> None:
     upload = create(alice)
     put(alice, upload, 3, b"c")
     refused = complete(alice, upload)
@@ -79,7 +79,7 @@ def test_what_is_missing_is_named(alice: httpx.Client) -> None:
     assert refusal(refused) == (409, "PARTS_OUTSTANDING")
 
 
-def test_a_stranger_sends_the_parts_that_were_signed(
+def test_signed_parts_are_uploaded_without_a_token(
     alice: httpx.Client, stranger: httpx.Client
 ) -> None:
     data = video_bytes(3 * MIB)
@@ -100,7 +100,9 @@ def test_a_stranger_sends_the_parts_that_were_signed(
     assert refusal(send(signed[1], pieces[1])) == (403, "LINK_INVALID")
 
 
-def test_a_whole_file_is_signed_by_what_its_upload_declared(alice: httpx.Client) -> None:
+def test_a_signed_whole_file_is_bound_to_the_declared_size_and_checksum(
+    alice: httpx.Client,
+) -> None:
     data = jpeg()
     upload = create(alice, sizeBytes=len(data), checksums={"crc32c": crc32c_of(data)})
     (part,) = sign(alice, upload)
@@ -108,7 +110,7 @@ def test_a_whole_file_is_signed_by_what_its_upload_declared(alice: httpx.Client)
     assert complete(alice, upload).json()["media"]["kind"] == "IMAGE"
 
 
-def test_parts_that_make_no_sense_are_not_signed(alice: httpx.Client) -> None:
+def test_invalid_parts_are_not_signed(alice: httpx.Client) -> None:
     for body in (
         {"parts": [{"partNumber": 1, "sizeBytes": 0}]},
         {"parts": [{"partNumber": 1, "sizeBytes": -1}]},
@@ -121,7 +123,7 @@ def test_parts_that_make_no_sense_are_not_signed(alice: httpx.Client) -> None:
         assert refusal(answer) == (400, "INVALID_FIELD"), body
 
 
-def test_a_signed_url_takes_only_its_bytes(service: Service, alice: httpx.Client) -> None:
+def test_a_signed_url_accepts_only_its_bytes(service: Service, alice: httpx.Client) -> None:
     upload = create(alice)
     before = stored_files(service)
     (part,) = sign(alice, upload, (1, b"right"))
@@ -136,7 +138,7 @@ def test_a_signed_url_takes_only_its_bytes(service: Service, alice: httpx.Client
     assert refusal(answer) == (409, "PART_CONFLICT")
 
 
-def test_a_file_of_another_type_than_declared_is_refused_at_the_end(alice: httpx.Client) -> None:
+def test_a_file_of_another_type_than_declared_is_refused_on_completion(alice: httpx.Client) -> None:
     data = video_bytes(1000)
     upload = create(alice, contentType="image/jpeg")
     (part,) = sign(alice, upload, (1, data))
@@ -144,7 +146,7 @@ def test_a_file_of_another_type_than_declared_is_refused_at_the_end(alice: httpx
     assert refusal(complete(alice, upload)) == (415, "TYPE_MISMATCH")
 
 
-def test_a_part_that_was_signed_and_never_came_is_missing(alice: httpx.Client) -> None:
+def test_a_signed_part_that_never_arrived_is_missing(alice: httpx.Client) -> None:
     upload = create(alice)
     first, _ = sign(alice, upload, (1, jpeg()), (2, b"more"))
     send(first, jpeg())
@@ -158,7 +160,7 @@ def test_a_part_that_was_signed_and_never_came_is_missing(alice: httpx.Client) -
     assert complete(alice, upload, parts=[named(1, jpeg())]).json()["state"] == "FINISHED"
 
 
-def test_a_stream_goes_on_where_a_signed_part_did_not_come(alice: httpx.Client) -> None:
+def test_a_stream_continues_where_a_signed_part_did_not_arrive(alice: httpx.Client) -> None:
     upload = create(alice)
     first, second = sign(alice, upload, (1, b"first"), (2, b"second"))
     send(first, b"first")
@@ -168,7 +170,7 @@ def test_a_stream_goes_on_where_a_signed_part_did_not_come(alice: httpx.Client) 
     assert offset_of(alice, upload) == 13
 
 
-def test_a_link_that_is_not_ours_or_is_over_says_nothing(
+def test_a_forged_or_expired_upload_url_reveals_nothing(
     service: Service, alice: httpx.Client, stranger: httpx.Client
 ) -> None:
     upload = create(alice)
@@ -197,7 +199,7 @@ def expired(client: httpx.Client, token: str) -> httpx.Response | None:
     return answer if answer.status_code == 403 else None
 
 
-def test_others_cannot_sign(service: Service, alice: httpx.Client) -> None:
+def test_other_users_cannot_sign(service: Service, alice: httpx.Client) -> None:
     upload = create(alice)
     with httpx.Client(
         base_url=service.base_url, headers=service.bearer("bob"), trust_env=False
@@ -206,7 +208,7 @@ def test_others_cannot_sign(service: Service, alice: httpx.Client) -> None:
         assert refusal(answer) == (404, "UPLOAD_NOT_FOUND")
 
 
-def test_a_url_for_unknown_bytes_takes_them_until_the_upload_completes(
+def test_a_url_without_a_checksum_accepts_replacements_until_completion(
     alice: httpx.Client, stranger: httpx.Client
 ) -> None:
     upload = create(alice)

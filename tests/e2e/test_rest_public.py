@@ -33,7 +33,7 @@ def path(service: Service, alice: httpx.Client, media_id: str) -> str:
     return urlsplit(url).path
 
 
-def test_anybody_reads_it_and_may_keep_it(http: httpx.Client, path: str) -> None:
+def test_a_public_rendition_is_cacheable_and_needs_no_token(http: httpx.Client, path: str) -> None:
     answer = http.get(path)
     assert (answer.status_code, answer.content) == (200, SMALL)
     assert answer.headers["content-type"] == "image/webp"
@@ -44,7 +44,9 @@ def test_anybody_reads_it_and_may_keep_it(http: httpx.Client, path: str) -> None
     assert "authorization" not in answer.headers.get("vary", "").lower()
 
 
-def test_ranges_conditions_and_head(http: httpx.Client, path: str) -> None:
+def test_public_renditions_support_ranges_conditions_and_head(
+    http: httpx.Client, path: str
+) -> None:
     whole = http.get(path)
     part = http.get(path, headers={"range": "bytes=2-6"})
     assert (part.status_code, part.content) == (206, SMALL[2:7])
@@ -61,7 +63,7 @@ def test_ranges_conditions_and_head(http: httpx.Client, path: str) -> None:
     assert refusal(other) == (412, "PRECONDITION_FAILED")
 
 
-def test_it_ends_the_moment_it_becomes_private(
+def test_an_unpublished_rendition_is_404_at_once(
     service: Service, http: httpx.Client, alice: httpx.Client, media_id: str, path: str
 ) -> None:
     file = service.data_dir / "public" / path.removeprefix("/v1/public/")
@@ -74,7 +76,7 @@ def test_it_ends_the_moment_it_becomes_private(
     assert (answer.status_code, answer.content) == (200, SMALL)
 
 
-def test_it_ends_while_the_media_is_deleted(
+def test_a_public_rendition_is_404_while_its_media_is_deleted(
     service: Service, http: httpx.Client, alice: httpx.Client, media_id: str, path: str
 ) -> None:
     file = service.data_dir / "public" / path.removeprefix("/v1/public/")
@@ -88,7 +90,7 @@ def test_it_ends_while_the_media_is_deleted(
 
 
 @pytest.mark.parametrize("path", ["blobs/00/none", "..%2F..%2Fjwt-secret", "%00", "a/../../raw"])
-def test_what_is_not_public_is_not_found(http: httpx.Client, path: str) -> None:
+def test_a_private_rendition_is_404_under_the_public_path(http: httpx.Client, path: str) -> None:
     assert http.get(f"/v1/public/{path}").status_code in {400, 404}
 
 
@@ -107,16 +109,14 @@ def test_the_owner_reads_a_rendition_of_a_private_media(
     assert refusal(none) == (404, "RENDITION_NOT_FOUND")
 
 
-def test_a_link_leads_to_a_rendition(
-    alice: httpx.Client, http: httpx.Client, media_id: str
-) -> None:
+def test_a_link_opens_a_rendition(alice: httpx.Client, http: httpx.Client, media_id: str) -> None:
     signed = alice.post(f"/v1/media/{media_id}:signUrl", json={"rendition": "given"}).json()
     path = urlsplit(signed["url"]).path
     assert path.endswith("/beach-given.webp")
     assert http.get(path).content == SMALL
 
 
-def test_a_large_rendition_moves_whole(
+def test_a_large_rendition_is_moved_completely(
     service: Service, alice: httpx.Client, http: httpx.Client
 ) -> None:
     """More than one part's worth."""
@@ -127,6 +127,6 @@ def test_a_large_rendition_moves_whole(
     assert http.get(urlsplit(public_url(alice, media_id, "video")).path).content == data
 
 
-def test_the_folder_is_closed_to_other_users_of_the_machine(service: Service) -> None:
+def test_the_data_directory_is_closed_to_other_users_of_the_machine(service: Service) -> None:
     """A CDN reads a bucket, not this folder."""
     assert stat.S_IMODE((service.data_dir / "public").stat().st_mode) == 0o700

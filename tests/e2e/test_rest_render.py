@@ -63,7 +63,7 @@ def test_a_url_alone_renders_an_image(alice: httpx.Client, path: str) -> None:
         ("", (300, 200)),
     ],
 )
-def test_every_way_to_say_a_size(
+def test_every_form_of_a_size_is_accepted(
     alice: httpx.Client, path: str, query: str, size: tuple[int, int]
 ) -> None:
     assert image_of(alice.get(f"{path}?{query}")).size == size
@@ -80,7 +80,7 @@ def test_every_way_to_say_a_size(
         (gif(), "*/*", "image/gif"),
     ],
 )
-def test_the_accept_header_decides_and_the_answer_varies_by_it(
+def test_the_accept_header_selects_the_format_and_is_in_vary(
     alice: httpx.Client, data: bytes, accept: str, expected: str
 ) -> None:
     made = stored(alice, data, "a")
@@ -103,7 +103,7 @@ def vary(answer: httpx.Response) -> set[str]:
     return {name.strip().lower() for name in answer.headers.get("vary", "").split(",")}
 
 
-def test_ranges_and_head_are_as_of_any_content(alice: httpx.Client, path: str) -> None:
+def test_renders_support_ranges_and_head(alice: httpx.Client, path: str) -> None:
     url = f"{path}?width=61&format=PNG"
     head = alice.head(url)  # of what was never made before
     whole = alice.get(url)
@@ -132,7 +132,7 @@ def test_ranges_and_head_are_as_of_any_content(alice: httpx.Client, path: str) -
         ("colour=red", 400, "INVALID_REQUEST"),
     ],
 )
-def test_what_cannot_be_made_is_said_in_json(
+def test_a_refused_render_is_a_json_error(
     alice: httpx.Client, path: str, query: str, status: int, reason: str
 ) -> None:
     assert refusal(alice.get(f"{path}?{query}")) == (status, reason)
@@ -144,7 +144,7 @@ def test_an_error_names_the_operation(alice: httpx.Client, path: str) -> None:
     assert request["fieldViolations"][0]["field"] == "ops[1].blur.sigma"
 
 
-def test_only_ones_own_images_are_rendered(
+def test_only_images_of_the_caller_are_rendered(
     alice: httpx.Client, http: httpx.Client, service: Service, path: str
 ) -> None:
     video = store(alice, video_bytes(100_000), "a.mp4")["mediaId"]
@@ -205,14 +205,14 @@ def test_a_signed_link_needs_no_token_and_opens_one_image(
     assert refusal(http.get(link)) == (403, "LINK_INVALID")
 
 
-def test_many_who_ask_at_once_get_the_same(alice: httpx.Client, path: str) -> None:
+def test_concurrent_requests_get_the_same_render(alice: httpx.Client, path: str) -> None:
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: alice.get(f"{path}?width=77"), range(16)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
 
 
-def test_what_was_made_lies_in_the_store_until_its_media_is_purged(
+def test_a_render_is_stored_until_its_media_is_purged(
     alice: httpx.Client, service: Service
 ) -> None:
     path = stored(alice, png(120, 80), "a.png")

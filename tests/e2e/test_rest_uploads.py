@@ -49,7 +49,7 @@ def somebody(service: Service) -> Iterator[httpx.Client]:
 # Sessions
 
 
-def test_an_upload_is_sent_in_pieces_and_becomes_a_media(alice: httpx.Client) -> None:
+def test_an_upload_sent_in_several_requests_becomes_a_media(alice: httpx.Client) -> None:
     data = video_bytes(3 * MIB + 17)
     upload = create(alice, filename="video.mp4", contentType="video/mp4", sizeBytes=len(data))
     for start in (0, MIB, 2 * MIB):
@@ -68,7 +68,7 @@ def test_an_upload_is_sent_in_pieces_and_becomes_a_media(alice: httpx.Client) ->
     assert content(alice, media_of(alice, upload)) == data
 
 
-def test_head_tells_where_an_upload_goes_on(alice: httpx.Client) -> None:
+def test_head_returns_the_offset_of_an_upload(alice: httpx.Client) -> None:
     upload = create(alice)
     assert offset_of(alice, upload) == 0
     patch(alice, upload, 0, jpeg()[:100])
@@ -78,7 +78,7 @@ def test_head_tells_where_an_upload_goes_on(alice: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("offset", [0, 99, 101])
-def test_bytes_for_another_place_are_refused_with_the_right_one(
+def test_a_wrong_offset_is_refused_with_the_expected_offset(
     alice: httpx.Client, offset: int
 ) -> None:
     upload = create(alice)
@@ -102,7 +102,7 @@ def test_bytes_for_another_place_are_refused_with_the_right_one(
         {"upload-offset": "0", "repr-digest": "sha-256=nothing"},
     ],
 )
-def test_a_missing_or_malformed_header_is_named(
+def test_an_error_names_a_missing_or_malformed_header(
     alice: httpx.Client, headers: dict[str, str]
 ) -> None:
     upload = create(alice)
@@ -111,7 +111,7 @@ def test_a_missing_or_malformed_header_is_named(
     assert offset_of(alice, upload) == 0
 
 
-def test_a_body_with_the_right_digest_is_kept(alice: httpx.Client) -> None:
+def test_a_body_with_a_matching_digest_is_kept(alice: httpx.Client) -> None:
     data = jpeg()
     upload = create(alice)
     answer = patch(alice, upload, 0, data[:200], content_digest=digest(data[:200]))
@@ -122,7 +122,7 @@ def test_a_body_with_the_right_digest_is_kept(alice: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("size", [100, 3 * MIB])
-def test_nothing_is_kept_of_a_body_with_a_wrong_digest(alice: httpx.Client, size: int) -> None:
+def test_a_body_with_a_wrong_digest_is_not_kept(alice: httpx.Client, size: int) -> None:
     upload, data = create(alice), video_bytes(200 + size)
     patch(alice, upload, 0, data[:200])
     answer = patch(alice, upload, 200, data[200:], content_digest=digest(b"other bytes"))
@@ -133,7 +133,7 @@ def test_nothing_is_kept_of_a_body_with_a_wrong_digest(alice: httpx.Client, size
     assert content(alice, media_of(alice, upload)) == data
 
 
-def test_the_digest_of_the_whole_is_checked(alice: httpx.Client) -> None:
+def test_the_digest_of_the_whole_file_is_checked(alice: httpx.Client) -> None:
     data = jpeg()
     upload = create(alice)
     answer = patch(alice, upload, 0, data, complete=True, repr_digest=digest(data))
@@ -146,7 +146,7 @@ def test_the_digest_of_the_whole_is_checked(alice: httpx.Client) -> None:
     assert refusal(alice.get(f"/v1/media/{media_of(alice, upload)}"))[0] == 404
 
 
-def test_a_digest_of_a_whole_that_came_in_pieces_is_checked_by_reading_it(
+def test_a_whole_file_digest_after_several_requests_is_checked_by_reading_back(
     alice: httpx.Client,
 ) -> None:
     data = jpeg()
@@ -163,7 +163,7 @@ def test_a_digest_of_a_whole_that_came_in_pieces_is_checked_by_reading_it(
         assert eventually(ended) == state
 
 
-def test_an_upload_can_be_completed_by_itself_and_again(alice: httpx.Client) -> None:
+def test_an_upload_can_be_completed_by_a_separate_call_and_repeated(alice: httpx.Client) -> None:
     data = jpeg()
     upload = create(alice)
     patch(alice, upload, 0, data)
@@ -174,7 +174,7 @@ def test_an_upload_can_be_completed_by_itself_and_again(alice: httpx.Client) -> 
     assert again.json()["media"]["mediaId"] == media_of(alice, upload)
 
 
-def test_an_upload_that_lacks_bytes_cannot_be_completed_yet(alice: httpx.Client) -> None:
+def test_an_upload_with_missing_bytes_cannot_be_completed(alice: httpx.Client) -> None:
     data = jpeg()
     upload = create(alice, sizeBytes=len(data))
     patch(alice, upload, 0, data[:-1])
@@ -184,7 +184,7 @@ def test_an_upload_that_lacks_bytes_cannot_be_completed_yet(alice: httpx.Client)
     assert answer.json()["state"] == "FINISHED"
 
 
-def test_an_aborted_upload_takes_no_more_and_leaves_no_bytes(
+def test_an_aborted_upload_accepts_no_bytes_and_leaves_none(
     alice: httpx.Client, service: Service
 ) -> None:
     before = stored_files(service)
@@ -242,7 +242,7 @@ def test_an_idempotency_key_stores_a_file_once(alice: httpx.Client) -> None:
     assert refusal(answer) == (409, "IDEMPOTENCY_CONFLICT")
 
 
-def test_the_spec_of_a_file_can_be_a_query(alice: httpx.Client) -> None:
+def test_an_upload_spec_can_be_sent_as_query_parameters(alice: httpx.Client) -> None:
     answer = alice.post("/v1/media:upload?spec.filename=a.jpg", content=jpeg())
     assert answer.json()["filename"] == "a.jpg"
     answer = alice.post("/v1/media:upload?spec.filename=a.jpg&filename=b.jpg", content=jpeg())
@@ -267,7 +267,7 @@ def stated(media: dict[str, Any]) -> dict[str, Any]:
     return {name: media[name] for name in STATED}
 
 
-def test_a_query_describes_a_file(alice: httpx.Client) -> None:
+def test_query_parameters_set_the_attributes_of_a_file(alice: httpx.Client) -> None:
     query = {f"spec.{snake(name)}": value for name, value in STATED.items() if name != "labels"}
     query |= {"spec.max_size_bytes": 1 << 20, "spec.owner.type": "user", "spec.owner.id": "alice"}
     answer = alice.post("/v1/media:upload", params=query, content=jpeg())
@@ -282,14 +282,14 @@ def test_a_query_describes_a_file(alice: httpx.Client) -> None:
     assert refusal(answer) == (403, "OWNER_NOT_ALLOWED")
 
 
-def test_labels_in_a_query_are_refused_and_not_lost(alice: httpx.Client) -> None:
+def test_labels_in_a_query_are_refused_rather_than_ignored(alice: httpx.Client) -> None:
     """Envoy has no form for maps in a query."""
     for name in ("spec.labels[album]", "spec.labels.album", "spec.labels"):
         answer = alice.post("/v1/media:upload", params={name: "2026"}, content=jpeg())
         assert answer.status_code == 400, name
 
 
-def test_the_fields_of_a_form_describe_its_file(alice: httpx.Client) -> None:
+def test_form_fields_set_the_attributes_of_a_file(alice: httpx.Client) -> None:
     fields = {snake(name): value for name, value in STATED.items() if name != "labels"}
     fields |= {f"labels.{key}": value for key, value in STATED["labels"].items()}
     fields["max_size_bytes"] = str(1 << 20)
@@ -309,7 +309,7 @@ def test_the_fields_of_a_form_describe_its_file(alice: httpx.Client) -> None:
     assert refusal(answer) == (413, "SIZE_EXCEEDED")
 
 
-def test_a_form_with_other_fields_is_other_content_of_a_key(alice: httpx.Client) -> None:
+def test_a_form_with_other_fields_conflicts_with_its_idempotency_key(alice: httpx.Client) -> None:
     headers = {"idempotency-key": new_id()}
     file = {"file": ("a.jpg", jpeg(), "image/jpeg")}
 
@@ -321,7 +321,7 @@ def test_a_form_with_other_fields_is_other_content_of_a_key(alice: httpx.Client)
     assert refusal(post("Sea")) == (409, "IDEMPOTENCY_CONFLICT")
 
 
-def test_a_session_shows_what_it_states(alice: httpx.Client) -> None:
+def test_an_upload_shows_its_attributes(alice: httpx.Client) -> None:
     answer = alice.post("/v1/uploads", json=STATED)
     assert answer.status_code == 201, answer.text
     assert stated(answer.json()["spec"]) == STATED
@@ -340,7 +340,7 @@ def snake(name: str) -> str:
     return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
-def test_several_uploads_are_created_in_the_order_of_their_requests(alice: httpx.Client) -> None:
+def test_a_batch_creates_uploads_in_the_order_of_its_requests(alice: httpx.Client) -> None:
     names = [f"{number}.jpg" for number in range(20)]
     requests = [{"spec": {"filename": name}} for name in names]
     answer = alice.post("/v1/uploads:batchCreate", json={"requests": requests})
@@ -348,7 +348,7 @@ def test_several_uploads_are_created_in_the_order_of_their_requests(alice: httpx
     assert [result["upload"]["spec"]["filename"] for result in results] == names
 
 
-def test_a_batch_of_uploads_is_created_in_part_or_not_at_all(somebody: httpx.Client) -> None:
+def test_a_batch_of_uploads_is_created_in_part_or_atomically(somebody: httpx.Client) -> None:
     specs = [{"spec": {"filename": "a.jpg"}}, {"spec": {"contentType": "text/html"}}]
     answer = somebody.post("/v1/uploads:batchCreate", json={"requests": specs, "atomic": True})
     assert refusal(answer) == (415, "TYPE_NOT_ALLOWED")
@@ -360,7 +360,7 @@ def test_a_batch_of_uploads_is_created_in_part_or_not_at_all(somebody: httpx.Cli
     assert listed["uploadId"] == created["upload"]["uploadId"]
 
 
-def test_uploads_are_listed_newest_first_by_page_and_state(somebody: httpx.Client) -> None:
+def test_uploads_are_listed_newest_first_and_filtered_by_state(somebody: httpx.Client) -> None:
     uploads = [create(somebody) for _ in range(5)]
     somebody.delete(f"/v1/uploads/{uploads[0]}")
     first = somebody.get("/v1/uploads", params={"pageSize": 3}).json()
@@ -376,7 +376,7 @@ def test_uploads_are_listed_newest_first_by_page_and_state(somebody: httpx.Clien
     assert refusal(answer) == (400, "INVALID_PAGE_TOKEN")
 
 
-def test_an_upload_of_someone_else_does_not_exist(
+def test_an_upload_of_another_owner_does_not_exist(
     alice: httpx.Client, somebody: httpx.Client
 ) -> None:
     upload = create(alice)
@@ -426,7 +426,7 @@ def test_a_watch_shows_progress_until_the_upload_has_finished(
     assert content(alice, media_of(alice, upload)) == data
 
 
-def test_a_watch_of_what_has_ended_tells_so_and_ends(alice: httpx.Client) -> None:
+def test_a_watch_of_an_ended_upload_sends_its_final_state_and_ends(alice: httpx.Client) -> None:
     upload = create(alice)
     patch(alice, upload, 0, jpeg(), complete=True)
     with alice.stream("GET", f"/v1/uploads/{upload}:watch") as watch:
@@ -477,7 +477,7 @@ def movie(tmp_path: Path) -> Path:
     return path
 
 
-def test_curl_stores_a_raw_body(service: Service, alice: httpx.Client, movie: Path) -> None:
+def test_curl_uploads_a_raw_body(service: Service, alice: httpx.Client, movie: Path) -> None:
     url = f"{service.base_url}/v1/media:upload?filename=movie.mp4"
     for how in (("--data-binary", f"@{movie}"), ("--request", "POST", "--upload-file", str(movie))):
         status, media = curl(service, *how, url)
@@ -485,7 +485,7 @@ def test_curl_stores_a_raw_body(service: Service, alice: httpx.Client, movie: Pa
         assert content(alice, media["mediaId"]) == movie.read_bytes()
 
 
-def test_curl_stores_a_pipe_of_unknown_length(service: Service, alice: httpx.Client) -> None:
+def test_curl_uploads_a_pipe_of_unknown_length(service: Service, alice: httpx.Client) -> None:
     data = video_bytes(3 * MIB)
     url = f"{service.base_url}/v1/media:upload?filename=a.mp4"
     status, media = curl(service, "--request", "POST", "--upload-file", "-", url, stdin=data)
@@ -493,7 +493,7 @@ def test_curl_stores_a_pipe_of_unknown_length(service: Service, alice: httpx.Cli
     assert content(alice, media["mediaId"]) == data
 
 
-def test_curl_stores_a_form(
+def test_curl_uploads_a_form(
     service: Service, alice: httpx.Client, photo: Path, movie: Path
 ) -> None:
     for path in (photo, movie):
@@ -511,7 +511,7 @@ def test_a_form_field_names_the_file(service: Service, photo: Path) -> None:
     assert (status, media["filename"]) == (201, "Überraschung.jpg")
 
 
-def test_the_type_that_curl_guesses_must_be_right(service: Service, photo: Path) -> None:
+def test_a_form_part_with_a_wrong_content_type_is_refused(service: Service, photo: Path) -> None:
     url = f"{service.base_url}/v1/media:upload"
     status, error = curl(service, "--form", f"file=@{photo};type=image/png", url)
     assert (status, error["details"][0]["reason"]) == (415, "TYPE_MISMATCH")
@@ -522,7 +522,7 @@ def test_a_stored_file_has_its_sha256_at_once(alice: httpx.Client) -> None:
     assert sha256(store(alice, data)) == hashlib.sha256(data).digest()
 
 
-def test_a_stored_file_is_201_at_its_absolute_location(
+def test_a_stored_file_is_201_with_an_absolute_location(
     service: Service, alice: httpx.Client
 ) -> None:
     data = jpeg()
@@ -581,7 +581,7 @@ FILE = ('name="file"; filename="a.jpg"', jpeg())
         "nothing",
     ],
 )
-def test_a_wrong_form_is_refused_and_leaves_nothing(
+def test_an_invalid_form_is_refused_and_leaves_no_files(
     service: Service, somebody: httpx.Client, form: tuple[dict[str, str], bytes], reason: str
 ) -> None:
     before = stored_files(service)
@@ -595,7 +595,7 @@ def test_a_wrong_form_is_refused_and_leaves_nothing(
 # Broken connections
 
 
-def test_what_came_of_a_body_that_was_cut_is_kept_and_resumed(
+def test_an_interrupted_append_keeps_received_bytes_and_can_be_resumed(
     service: Service, alice: httpx.Client
 ) -> None:
     data = video_bytes(3 * MIB)
@@ -612,7 +612,7 @@ def test_what_came_of_a_body_that_was_cut_is_kept_and_resumed(
     assert content(alice, media_of(alice, upload)) == data
 
 
-def test_nothing_remains_of_a_file_in_one_request_that_was_cut(
+def test_an_interrupted_single_request_upload_leaves_no_files(
     service: Service, somebody: httpx.Client
 ) -> None:
     data = video_bytes(4 * MIB)
@@ -646,7 +646,7 @@ def status_line(connection: socket.socket) -> bytes:
     return connection.recv(65536).partition(b"\r\n")[0]
 
 
-def test_a_caller_who_sends_next_to_nothing_is_ended_and_can_resume(impatient: Service) -> None:
+def test_a_too_slow_caller_is_disconnected_and_can_resume(impatient: Service) -> None:
     data = jpeg()
     with client_of(impatient, "alice") as client:
         upload = create(client, sizeBytes=len(data))
@@ -663,7 +663,7 @@ def test_a_caller_who_sends_next_to_nothing_is_ended_and_can_resume(impatient: S
         assert resume(client, upload, data).json()["state"] == "FINISHED"
 
 
-def test_nothing_remains_of_a_slow_file_in_one_request(impatient: Service) -> None:
+def test_a_too_slow_single_request_upload_leaves_no_files(impatient: Service) -> None:
     before = stored_files(impatient)
     headers = {"Content-Length": 1000}
     with open_request(impatient, "bob", "POST", "/v1/media:upload", **headers) as connection:

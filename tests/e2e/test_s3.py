@@ -93,7 +93,7 @@ def test_an_upload_in_parts_resumes_after_the_last_complete_part(user: httpx.Cli
     assert sha256(settled(user, media_of(user, upload))) == hashlib.sha256(data).digest()
 
 
-def test_an_append_below_the_smallest_part_is_refused_with_a_reason(user: httpx.Client) -> None:
+def test_an_append_below_the_minimum_part_size_is_refused_with_a_reason(user: httpx.Client) -> None:
     data = video_bytes(6 * MIB)
     upload = create(user, sizeBytes=len(data))
     assert user.get(f"/v1/uploads/{upload}").json()["minAppendSizeBytes"] == str(5 * MIB)
@@ -108,7 +108,7 @@ def test_an_append_below_the_smallest_part_is_refused_with_a_reason(user: httpx.
     assert content(user, media_of(user, upload)) == data
 
 
-def test_a_body_that_counts_as_a_whole_or_not_at_all_may_be_large(user: httpx.Client) -> None:
+def test_a_large_body_with_a_digest_is_stored_completely_or_not_at_all(user: httpx.Client) -> None:
     data = video_bytes(10 * PART)
     upload = create(user, sizeBytes=len(data))
     wrong = {"content_digest": digest(b"other")}
@@ -126,7 +126,7 @@ def test_an_upload_in_one_request_is_stored_whole(user: httpx.Client) -> None:
     assert content(user, media) == data
 
 
-def test_a_link_may_lead_past_the_service_to_the_bucket(user: httpx.Client, endpoint: str) -> None:
+def test_a_direct_link_points_to_the_bucket(user: httpx.Client, endpoint: str) -> None:
     data = jpeg()
     media = store(user, data, "sea side.jpg")["mediaId"]
     wanted = {"direct": True, "attachment": True, "ttl": "90.5s"}
@@ -164,7 +164,7 @@ def test_the_client_stores_and_fetches(on_s3: Service, tmp_path: Path) -> None:
     assert copy.read_bytes() == data
 
 
-def test_nothing_remains_of_an_upload_that_was_aborted(user: httpx.Client, folder: Path) -> None:
+def test_an_aborted_upload_leaves_nothing_in_the_bucket(user: httpx.Client, folder: Path) -> None:
     before = set(objects(folder))
     upload = create(user)
     patch(user, upload, 0, video_bytes(PART), complete=False)
@@ -175,7 +175,7 @@ def test_nothing_remains_of_an_upload_that_was_aborted(user: httpx.Client, folde
 
 
 @pytest.mark.parametrize("size", [1000, 2 * PART + MIB])
-def test_a_cdn_finds_public_renditions_in_the_bucket_and_no_others(
+def test_only_public_renditions_are_in_the_public_bucket(
     on_s3: Service,
     user: httpx.Client,
     endpoint: str,
@@ -212,7 +212,7 @@ def test_a_cdn_finds_public_renditions_in_the_bucket_and_no_others(
         (BUCKET, {**KEYS, "AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch"),
     ],
 )
-def test_a_bucket_that_cannot_be_used_stops_the_start(
+def test_an_unusable_bucket_prevents_startup(
     on_s3: Service, endpoint: str, name: str, keys: dict[str, str], says: str
 ) -> None:
     environ = {

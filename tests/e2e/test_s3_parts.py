@@ -34,7 +34,7 @@ def user(on_s3: Service) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_parts_through_the_service_come_in_any_order(user: httpx.Client) -> None:
+def test_parts_are_put_through_the_service_in_any_order(user: httpx.Client) -> None:
     data = video_bytes(2 * LEAST + 1000)
     upload = create(user, sizeBytes=len(data))
     for number in (3, 1, 2):
@@ -44,7 +44,7 @@ def test_parts_through_the_service_come_in_any_order(user: httpx.Client) -> None
     assert content(user, media_of(user, upload)) == data
 
 
-def test_a_part_that_others_follow_is_not_too_small(user: httpx.Client) -> None:
+def test_a_part_below_the_minimum_can_only_be_the_last(user: httpx.Client) -> None:
     upload = create(user)
     assert put(user, upload, 2, video_bytes(1000)).status_code == 200
     refused = put(user, upload, 3, video_bytes(LEAST))
@@ -54,14 +54,16 @@ def test_a_part_that_others_follow_is_not_too_small(user: httpx.Client) -> None:
     assert put(user, upload, 1, video_bytes(LEAST)).status_code == 200
 
 
-def test_a_part_may_be_too_large_to_pass_through_the_service(user: httpx.Client) -> None:
+def test_a_part_above_the_maximum_is_refused(user: httpx.Client) -> None:
     upload = create(user)
     most = int(user.get(f"/v1/uploads/{upload}").json()["maxPartSizeBytes"])
     assert refusal(put(user, upload, 1, video_bytes(most + 1))) == (413, "CHUNK_TOO_LARGE")
     assert put(user, upload, 1, video_bytes(most)).status_code == 200
 
 
-def test_parts_go_straight_into_the_bucket(user: httpx.Client, endpoint: str, folder: Path) -> None:
+def test_signed_parts_are_uploaded_directly_to_the_bucket(
+    user: httpx.Client, endpoint: str, folder: Path
+) -> None:
     data = video_bytes(2 * LEAST + 1000)
     pieces = [data[:LEAST], data[LEAST : 2 * LEAST], data[2 * LEAST :]]
     upload = create(user)
@@ -86,7 +88,7 @@ def test_parts_go_straight_into_the_bucket(user: httpx.Client, endpoint: str, fo
     assert content(user, media_of(user, upload)) == data
 
 
-def test_the_bucket_takes_only_the_bytes_that_were_signed(user: httpx.Client) -> None:
+def test_the_bucket_accepts_only_the_signed_bytes(user: httpx.Client) -> None:
     data = jpeg()
     upload = create(user)
     (part,) = sign(user, upload, (1, data))
@@ -102,7 +104,9 @@ def test_the_bucket_takes_only_the_bytes_that_were_signed(user: httpx.Client) ->
     assert complete(user, upload).json()["state"] == "FINISHED"
 
 
-def test_one_upload_takes_every_road(on_s3: Service, user: httpx.Client) -> None:
+def test_one_upload_accepts_streams_parts_and_signed_urls(
+    on_s3: Service, user: httpx.Client
+) -> None:
     data = video_bytes(6 * LEAST + 1234)
     upload = create(user, sizeBytes=len(data))
 
@@ -123,7 +127,7 @@ def test_one_upload_takes_every_road(on_s3: Service, user: httpx.Client) -> None
     assert content(user, media_of(user, upload)) == data
 
 
-def test_streams_that_end_in_peace_leave_no_number_out(user: httpx.Client) -> None:
+def test_orderly_streams_number_their_parts_without_a_gap(user: httpx.Client) -> None:
     """S3 itself wants the numbers of checked parts without a gap."""
     data = video_bytes(3 * LEAST + MIB)
     upload = create(user, sizeBytes=len(data))
@@ -138,7 +142,7 @@ def test_streams_that_end_in_peace_leave_no_number_out(user: httpx.Client) -> No
 
 
 @pytest.mark.parametrize("size", [MIB, LEAST + MIB])
-def test_an_end_that_is_none_keeps_what_can_be_gone_on_from(user: httpx.Client, size: int) -> None:
+def test_a_premature_finish_keeps_bytes_that_can_be_resumed(user: httpx.Client, size: int) -> None:
     data = video_bytes(2 * LEAST)
     upload = create(user, sizeBytes=len(data))
     refused = patch(user, upload, 0, data[:size], complete=True)

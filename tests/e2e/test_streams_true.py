@@ -31,9 +31,7 @@ def streamed(client: httpx.Client, video: Path, ops: str, folder: Path) -> Path:
     return made
 
 
-def test_video_and_audio_stay_in_sync_to_the_end_of_a_video_in_chunks(
-    alice: httpx.Client, tmp_path: Path
-) -> None:
+def test_video_and_audio_stay_in_sync_across_chunks(alice: httpx.Client, tmp_path: Path) -> None:
     video = flashes(tmp_path, seconds=LONG)
     offsets = sync_offsets(streamed(alice, video, "stream:min_height=144", tmp_path))
     assert len(offsets) == LONG
@@ -41,7 +39,7 @@ def test_video_and_audio_stay_in_sync_to_the_end_of_a_video_in_chunks(
     assert all(abs(after - was) < 0.04 for after, was in zip(offsets, before, strict=True)), offsets
 
 
-def test_a_stream_looks_like_its_video(alice: httpx.Client, tmp_path: Path) -> None:
+def test_a_stream_is_visually_similar_to_its_video(alice: httpx.Client, tmp_path: Path) -> None:
     video = tmp_path / "video.mp4"
     image = "testsrc2=s=640x360:r=30:d=4,noise=alls=6:allf=t,rotate=0.05*sin(t)"
     inputs = ["-f", "lavfi", "-i", image, "-f", "lavfi", "-i", "sine=d=4"]

@@ -82,7 +82,7 @@ def secure(certificate: tuple[Path, Path]) -> Iterator[Service]:
             yield replace(service, base_url=service.base_url.replace("http:", "https:"))
 
 
-def test_rest_is_https(secure: Service, ca_file: Path) -> None:
+def test_rest_is_served_over_https(secure: Service, ca_file: Path) -> None:
     with httpx.Client(
         base_url=secure.base_url,
         headers=secure.bearer("alice"),
@@ -98,12 +98,12 @@ def test_rest_is_https(secure: Service, ca_file: Path) -> None:
         assert client.get(f"/v1/media/{media}/content").content == data
 
 
-def test_a_caller_who_does_not_know_the_certificate_does_not_connect(secure: Service) -> None:
+def test_a_client_that_does_not_trust_the_certificate_does_not_connect(secure: Service) -> None:
     with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
         httpx.get(f"{secure.base_url}/healthz", trust_env=False)
 
 
-def test_grpc_is_tls(secure: Service, ca_file: Path) -> None:
+def test_grpc_is_served_over_tls(secure: Service, ca_file: Path) -> None:
     data, token = jpeg(), secure.token("alice")
     with Client(secure.grpc_address, token=token, ca_file=ca_file, backoff=ONCE) as client:
         copy = io.BytesIO()
@@ -111,7 +111,7 @@ def test_grpc_is_tls(secure: Service, ca_file: Path) -> None:
     assert copy.getvalue() == data
 
 
-def test_a_plain_grpc_caller_is_refused(secure: Service) -> None:
+def test_a_plaintext_grpc_client_is_refused(secure: Service) -> None:
     token = secure.token("alice")
     with (
         Client(secure.grpc_address, token=token, backoff=ONCE) as client,
@@ -121,7 +121,7 @@ def test_a_plain_grpc_caller_is_refused(secure: Service) -> None:
 
 
 @pytest.mark.parametrize("port", ["rest", "grpc"])
-def test_a_plain_http_caller_is_refused(secure: Service, port: str) -> None:
+def test_a_plaintext_http_client_is_refused(secure: Service, port: str) -> None:
     address = urlsplit(secure.base_url).netloc if port == "rest" else secure.grpc_address
     with pytest.raises(httpx.TransportError):
         httpx.get(f"http://{address}/healthz", trust_env=False, timeout=10)
@@ -147,7 +147,7 @@ def test_old_versions_of_tls_are_refused(secure: Service, port: str) -> None:
         context.wrap_socket(plain)
 
 
-def test_the_commands_of_the_welcome_trust_the_certificate(
+def test_the_commands_that_dev_prints_trust_the_certificate(
     secure: Service, ca_file: Path, tmp_path: Path
 ) -> None:
     assert any(f"curl --cacert {ca_file}" in line for line in secure.welcome)

@@ -66,7 +66,7 @@ async def test_a_stream_plays_for_anyone_with_its_link(
     assert_ladder(await browser.play_dash(url.replace("master.m3u8", "manifest.mpd")))
 
 
-async def test_a_stream_plays_for_nobody_else(
+async def test_a_stream_does_not_play_for_other_users(
     browser: Browser, service: Service, stream_id: str
 ) -> None:
     url = f"{service.base_url}/v1/media/{stream_id}/stream/master.m3u8"

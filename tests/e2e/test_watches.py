@@ -86,7 +86,7 @@ async def test_event_source_follows_a_job_through_its_stages(
     assert seen["errors"] == [CONNECTING, CLOSED]
 
 
-async def test_event_source_is_closed_by_a_ticket_that_does_not_work(
+async def test_event_source_is_closed_by_an_invalid_ticket(
     browser: Browser, service: Service, alice: httpx.Client
 ) -> None:
     upload = create(alice)
@@ -106,7 +106,7 @@ def test_events_have_the_json_of_the_resource(alice: httpx.Client) -> None:
     assert json.loads(data.removeprefix("data: ")) == alice.get(path).json()
 
 
-def test_a_reconnect_after_the_end_is_204_without_a_body(
+def test_a_reconnect_after_the_last_event_is_204_without_a_body(
     alice: httpx.Client, http: httpx.Client
 ) -> None:
     job = processed(alice, "negate")["jobId"]
@@ -121,7 +121,7 @@ def test_a_reconnect_after_the_end_is_204_without_a_body(
     assert alice.get(path.removesuffix(":watch")).status_code == 200
 
 
-def test_a_reconnect_in_between_gets_what_is_new(alice: httpx.Client) -> None:
+def test_a_reconnect_before_the_end_gets_newer_events(alice: httpx.Client) -> None:
     upload = create(alice)
     path = f"/v1/uploads/{upload}:watch"
     with alice.stream("GET", path) as watch:
@@ -131,7 +131,7 @@ def test_a_reconnect_in_between_gets_what_is_new(alice: httpx.Client) -> None:
     assert [block.split("\n")[0] for block in blocks(answer)] == ["id: end"]
 
 
-def test_events_come_at_once_and_not_at_the_end(alice: httpx.Client) -> None:
+def test_events_are_sent_as_they_happen(alice: httpx.Client) -> None:
     upload = create(alice)
     began = time.monotonic()
     with alice.stream("GET", f"/v1/uploads/{upload}:watch") as watch:
@@ -139,7 +139,9 @@ def test_events_come_at_once_and_not_at_the_end(alice: httpx.Client) -> None:
     assert time.monotonic() - began < 5, "nothing else happens for 15 seconds"
 
 
-def test_errors_are_json_with_their_status(http: httpx.Client, alice: httpx.Client) -> None:
+def test_errors_of_a_watch_are_json_with_an_http_status(
+    http: httpx.Client, alice: httpx.Client
+) -> None:
     upload = create(alice)
     path = f"/v1/uploads/{upload}:watch"
     assert refusal(http.get(path)) == (401, "TOKEN_MISSING")
