@@ -77,7 +77,7 @@ def download(kind: str, address: str, target: Path) -> None:
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @settings(max_examples=60)
 @given(size=positions, writes=write_faults, gets=other_faults, watches=other_faults)
-def test_an_upload_is_right_once_or_refused(
+def test_an_upload_is_stored_correctly_once_or_refused(
     served: tuple[Fake, str],
     kind: str,
     size: int,
@@ -104,7 +104,7 @@ def test_an_upload_is_right_once_or_refused(
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @settings(max_examples=60)
 @given(size=st.integers(1, len(DATA)), reads=read_faults)
-def test_a_downloaded_file_is_right_or_not_there(
+def test_a_downloaded_file_is_correct_or_absent(
     served: tuple[Fake, str], kind: str, size: int, reads: list[Fault]
 ) -> None:
     fake, address = served

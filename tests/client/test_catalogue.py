@@ -17,7 +17,7 @@ def media_id(fake: Fake) -> str:
     return media_id
 
 
-async def test_media_is_read_changed_deleted_and_undeleted(
+async def test_a_media_is_read_updated_deleted_and_undeleted(
     client: AsyncClient, fake: Fake, media_id: str
 ) -> None:
     for method in ("GetMedia", "UpdateMedia", "DeleteMedia", "UndeleteMedia"):
@@ -29,7 +29,7 @@ async def test_media_is_read_changed_deleted_and_undeleted(
     assert not (await client.undelete(media_id)).HasField("delete_time")
 
 
-async def test_a_url_is_signed_as_wanted(client: AsyncClient, fake: Fake, media_id: str) -> None:
+async def test_a_url_is_signed_as_requested(client: AsyncClient, fake: Fake, media_id: str) -> None:
     fake.inject("SignUrl", Fault("UNAVAILABLE"))
     signed = await client.sign_url(media_id)
     assert signed.url == "https://media.example//a.png?seconds=900&attachment=False&direct=False"
@@ -42,7 +42,7 @@ async def test_a_url_is_signed_as_wanted(client: AsyncClient, fake: Fake, media_
     )
 
 
-async def test_a_list_goes_over_all_pages(client: AsyncClient, fake: Fake) -> None:
+async def test_a_list_iterates_over_all_pages(client: AsyncClient, fake: Fake) -> None:
     ids = [new_id() for _ in range(5)]
     for media_id in ids:
         fake.store(b"data", media_id)
@@ -50,7 +50,7 @@ async def test_a_list_goes_over_all_pages(client: AsyncClient, fake: Fake) -> No
     assert [media.media_id async for media in client.list()] == ids
 
 
-async def test_a_purge_whose_answer_was_lost_is_done(
+async def test_a_purge_succeeds_when_its_response_is_lost(
     client: AsyncClient, fake: Fake, media_id: str
 ) -> None:
     fake.inject("PurgeMedia", Fault("UNAVAILABLE", at_finish=True))
@@ -62,7 +62,7 @@ async def test_a_purge_whose_answer_was_lost_is_done(
 
 
 @pytest.mark.parametrize("lost", [False, True])
-async def test_a_rendition_is_deleted_also_if_the_answer_was_lost(
+async def test_deleting_a_rendition_succeeds_when_its_response_is_lost(
     client: AsyncClient, fake: Fake, media_id: str, lost: bool
 ) -> None:
     for name in ("mine", "small"):
@@ -76,7 +76,7 @@ async def test_a_rendition_is_deleted_also_if_the_answer_was_lost(
     assert caught.value.reason == "RENDITION_NOT_FOUND"
 
 
-async def test_a_watch_survives_a_break_and_ends_with_the_upload(
+async def test_a_watch_survives_a_disconnect_and_ends_with_the_upload(
     client: AsyncClient, fake: Fake
 ) -> None:
     fake.inject("WriteUpload", Fault("SUPERSEDED", after=100))

@@ -52,7 +52,7 @@ def test_upload_prints_a_line_for_each_file(run: Run, fake: Fake, image: Path) -
     assert fake.stored[ids[0]][1] == image.read_bytes()
 
 
-def test_in_a_pipe_upload_says_once_how_to_continue_if_it_is_killed(
+def test_upload_without_a_terminal_prints_once_how_to_resume(
     run: Run, fake: Fake, image: Path
 ) -> None:
     result = run("upload", image)
@@ -65,7 +65,7 @@ def test_in_a_pipe_upload_says_once_how_to_continue_if_it_is_killed(
     assert run("upload", image).stderr == ""
 
 
-def test_upload_states_attributes_and_says_how_to_continue_with_them(
+def test_upload_sends_attributes_and_prints_how_to_resume_with_them(
     run: Run, fake: Fake, image: Path
 ) -> None:
     options = ["--title", "Am Strand", "--tag", "sea", "--tag", "sky", "--label", "album=2026"]
@@ -88,13 +88,13 @@ def test_upload_states_attributes_and_says_how_to_continue_with_them(
     assert run("upload", "--label", "album", image).exit_code == 2
 
 
-def test_upload_takes_standard_input(run: Run, fake: Fake) -> None:
+def test_upload_reads_standard_input(run: Run, fake: Fake) -> None:
     result = run("upload", "-", "--name", "x.png", stdin=b"bytes")
     assert result.stdout.endswith("\t5\timage/png\tx.png\n")
     assert [data for _, data in fake.stored.values()] == [b"bytes"]
 
 
-def test_upload_goes_on_with_the_next_file_when_one_is_bad(
+def test_upload_continues_with_the_next_file_after_a_refused_one(
     run: Run, fake: Fake, image: Path
 ) -> None:
     image.write_bytes(b"done in one step")
@@ -116,13 +116,13 @@ def test_upload_resumes(run: Run, fake: Fake, image: Path) -> None:
     assert fake.offsets[-1] == 900_000
 
 
-def test_a_name_is_for_one_file(run: Run, image: Path) -> None:
+def test_the_name_option_is_refused_with_several_files(run: Run, image: Path) -> None:
     result = run("upload", image, image, "--name", "x")
     assert result.exit_code == 2
     assert "--name and --resume are for one file" in result.stderr
 
 
-def test_ctrl_c_keeps_the_upload_and_says_how_to_continue(
+def test_ctrl_c_keeps_the_upload_and_prints_how_to_resume(
     fake: Fake, environment: dict[str, str], image: Path
 ) -> None:
     image.write_bytes(os.urandom(1 << 20) * 64)
@@ -144,7 +144,7 @@ def test_ctrl_c_keeps_the_upload_and_says_how_to_continue(
     assert not fake.stored
 
 
-def test_download_saves_under_the_own_name_and_never_over_a_file(
+def test_download_saves_under_the_media_filename_and_never_overwrites_a_file(
     run: Run, fake: Fake, tmp_path: Path
 ) -> None:
     fake.store(b"bytes", "id", "photo.png")
@@ -167,7 +167,7 @@ def test_download_saves_under_the_own_name_and_never_over_a_file(
         ("a\\b", "b"),
     ],
 )
-def test_a_name_from_the_service_cannot_reach_elsewhere(
+def test_a_filename_from_the_service_cannot_leave_the_directory(
     run: Run, fake: Fake, tmp_path: Path, filename: str, saved: str
 ) -> None:
     fake.store(b"bytes", "id", filename)
@@ -175,12 +175,12 @@ def test_a_name_from_the_service_cannot_reach_elsewhere(
     assert [path.name for path in tmp_path.iterdir()] == [saved]
 
 
-def test_download_to_standard_output_gives_only_the_bytes(run: Run, fake: Fake) -> None:
+def test_download_to_standard_output_writes_only_the_bytes(run: Run, fake: Fake) -> None:
     fake.store(b"\x00bytes\xff", "id")
     assert run("download", "id", "-o", "-").stdout_bytes == b"\x00bytes\xff"
 
 
-def test_ls_prints_lines_and_says_when_there_is_more(run: Run, fake: Fake) -> None:
+def test_ls_prints_lines_and_a_hint_when_there_are_more(run: Run, fake: Fake) -> None:
     for number in range(60):
         fake.store(b"x" * number, f"id{number}", "a\tb\n.png")
     result = run("ls")
@@ -225,7 +225,7 @@ def test_rm_deletes_and_purges(run: Run, fake: Fake) -> None:
     assert list(fake.stored) == ["1"]
 
 
-def test_a_token_carries_what_was_asked_for(run: Run) -> None:
+def test_a_token_has_the_requested_claims(run: Run) -> None:
     result = run(
         *("token", "--user", "alice", "--org", "acme", "--role", "admin", "--expires", "10m"),
         *("--scope", "media.read", "--scope", "media.write"),
@@ -255,7 +255,7 @@ def test_a_token_needs_a_key(run: Run) -> None:
     assert "Traceback" not in result.output
 
 
-def test_on_the_services_own_machine_no_token_is_needed(
+def test_on_the_machine_of_the_service_no_token_is_needed(
     run: Run, fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOGNAME", "alice")
@@ -265,25 +265,25 @@ def test_on_the_services_own_machine_no_token_is_needed(
     assert jwt.decode(bearer, KEY, algorithms=["HS256"])["sub"] == "alice"
 
 
-def test_without_a_token_the_error_says_how_to_get_one(run: Run) -> None:
+def test_without_a_token_the_error_explains_how_to_get_one(run: Run) -> None:
     result = run("ls", MEDIA_TOKEN="")
     assert result.exit_code == 1
     assert "media-service token --user" in result.stderr
 
 
-def test_without_a_service_the_error_says_how_to_start_one(run: Run) -> None:
+def test_without_a_service_the_error_explains_how_to_start_one(run: Run) -> None:
     result = run("ls", MEDIA_ADDRESS="127.0.0.1:1")
     assert result.exit_code == 1
     assert "media-service dev" in result.stderr
 
 
-def test_a_setting_that_is_wrong_is_named(run: Run) -> None:
+def test_an_error_names_an_invalid_setting(run: Run) -> None:
     result = run("ls", MEDIA_GRPC_PORT="many")
     assert result.exit_code == 1
     assert "MEDIA_GRPC_PORT" in result.stderr
 
 
-def test_help_lists_every_command_and_imports_none() -> None:
+def test_help_lists_every_command_without_importing_them() -> None:
     code = "import sys, media_service.cli.main as m; print('grpc' in sys.modules, len(m.COMMANDS))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["False", str(len(COMMANDS))]
@@ -292,5 +292,5 @@ def test_help_lists_every_command_and_imports_none() -> None:
 
 
 @pytest.mark.parametrize("command", ["upload", "download", "ls", "show", "link", "rm", "token"])
-def test_every_command_teaches_by_example(run: Run, command: str) -> None:
+def test_the_help_of_every_command_has_an_example(run: Run, command: str) -> None:
     assert f"media-service {command}" in run(command, "--help").stdout

@@ -158,7 +158,7 @@ def test_the_stream_carries_the_spec_offsets_and_checksums(wire: Wire, outcome: 
     assert outcome.result().media_id == MEDIA
 
 
-def test_a_break_is_followed_by_a_look_and_a_resume(wire: Wire, outcome: Outcome) -> None:
+def test_a_broken_stream_is_resumed_at_the_committed_offset(wire: Wire, outcome: Outcome) -> None:
     wire.write(2, StatusCode.UNAVAILABLE)
     wire.get(active(1000))
     messages = wire.write(4, finished())
@@ -169,7 +169,7 @@ def test_a_break_is_followed_by_a_look_and_a_resume(wire: Wire, outcome: Outcome
     assert outcome.result().media_id == MEDIA
 
 
-def test_bytes_that_are_all_there_are_only_finished(wire: Wire, outcome: Outcome) -> None:
+def test_an_upload_with_all_bytes_committed_is_only_finished(wire: Wire, outcome: Outcome) -> None:
     wire.write(4, StatusCode.UNAVAILABLE)
     wire.get(active(len(DATA)))
     (message,) = wire.write(1, finished())
@@ -178,7 +178,7 @@ def test_bytes_that_are_all_there_are_only_finished(wire: Wire, outcome: Outcome
     assert outcome.result().media_id == MEDIA
 
 
-def test_a_stream_whose_session_is_not_known_is_repeated_under_its_key(
+def test_a_stream_with_an_unknown_upload_is_repeated_with_its_key(
     wire: Wire, outcome: Outcome
 ) -> None:
     wire.write(1, StatusCode.UNAVAILABLE, named=False)
@@ -190,16 +190,14 @@ def test_a_stream_whose_session_is_not_known_is_repeated_under_its_key(
     assert outcome.result().media_id == MEDIA
 
 
-def test_a_call_that_is_still_running_is_waited_for(wire: Wire, outcome: Outcome) -> None:
+def test_the_client_waits_for_a_call_that_is_still_running(wire: Wire, outcome: Outcome) -> None:
     wire.write(1, "IDEMPOTENCY_IN_PROGRESS", named=False)
     messages = wire.write(4, finished())
     assert messages[0].request_id == KEY
     assert outcome.result().media_id == MEDIA
 
 
-def test_a_session_that_is_gone_is_created_again_with_the_same_key(
-    wire: Wire, outcome: Outcome
-) -> None:
+def test_a_missing_upload_is_created_again_with_the_same_key(wire: Wire, outcome: Outcome) -> None:
     wire.write(1, StatusCode.UNAVAILABLE)
     wire.get("UPLOAD_NOT_FOUND")
     messages = wire.write(4, finished())
@@ -207,13 +205,13 @@ def test_a_session_that_is_gone_is_created_again_with_the_same_key(
     assert outcome.result().media_id == MEDIA
 
 
-def test_a_finish_that_got_through_is_not_sent_twice(wire: Wire, outcome: Outcome) -> None:
+def test_a_finish_whose_response_was_lost_is_not_repeated(wire: Wire, outcome: Outcome) -> None:
     wire.write(4, StatusCode.UNAVAILABLE)
     wire.get(finished())
     assert outcome.result().media_id == MEDIA
 
 
-def test_a_finish_that_got_through_late_is_found_out(wire: Wire, outcome: Outcome) -> None:
+def test_a_finish_that_took_effect_late_is_detected(wire: Wire, outcome: Outcome) -> None:
     wire.write(4, StatusCode.UNAVAILABLE)
     wire.get(active(PIECE))
     wire.write(1, "UPLOAD_NOT_ACTIVE")
@@ -221,7 +219,7 @@ def test_a_finish_that_got_through_late_is_found_out(wire: Wire, outcome: Outcom
     assert outcome.result().media_id == MEDIA
 
 
-def test_a_verification_is_waited_for(wire: Wire, outcome: Outcome) -> None:
+def test_the_client_waits_for_a_verification(wire: Wire, outcome: Outcome) -> None:
     verifying = Upload(upload_id=ID, state=Upload.VERIFYING)
     wire.write(4, verifying)
     wire.watch(verifying)
@@ -231,7 +229,7 @@ def test_a_verification_is_waited_for(wire: Wire, outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("reason", ["OFFSET_MISMATCH", "CHECKSUM_MISMATCH"])
-def test_a_chunk_that_is_always_refused_is_given_up(
+def test_a_chunk_that_is_refused_every_time_fails_the_upload(
     wire: Wire, outcome: Outcome, reason: str
 ) -> None:
     wire.write(1, reason)
@@ -246,21 +244,21 @@ def test_a_chunk_that_is_always_refused_is_given_up(
     assert caught.value.upload_id == ID
 
 
-def test_a_writer_that_was_replaced_gives_way(wire: Wire, outcome: Outcome) -> None:
+def test_a_superseded_writer_stops(wire: Wire, outcome: Outcome) -> None:
     wire.write(1, "SUPERSEDED")
     with pytest.raises(MediaServiceError) as caught:
         outcome.result()
     assert caught.value.code is grpc.StatusCode.ABORTED
 
 
-def test_an_upload_that_ended_otherwise_is_an_error(wire: Wire, outcome: Outcome) -> None:
+def test_an_upload_that_expired_is_an_error(wire: Wire, outcome: Outcome) -> None:
     wire.write(1, StatusCode.UNAVAILABLE)
     wire.get(Upload(upload_id=ID, state=Upload.EXPIRED))
     with pytest.raises(MediaServiceError, match="EXPIRED; begin a new one"):
         outcome.result()
 
 
-def test_a_media_with_other_bytes_is_no_success(wire: Wire, outcome: Outcome) -> None:
+def test_a_media_with_other_bytes_is_an_error(wire: Wire, outcome: Outcome) -> None:
     answer = finished()
     answer.media.checksums.crc32c ^= 1
     wire.write(4, answer)
@@ -282,7 +280,7 @@ def test_parts_are_completed_with_a_list_and_the_checksum_of_the_whole(
     assert in_parts.result().media_id == MEDIA
 
 
-def test_parts_begin_where_a_stream_ended_that_still_wrote(
+def test_parts_start_at_the_offset_of_a_superseded_stream(
     wire: Wire, resumed_in_parts: Outcome
 ) -> None:
     request = wire.answer("CreateUpload", active(1000))

@@ -66,7 +66,7 @@ async def test_a_range_is_fetched(
     ],
     ids=str,
 )
-async def test_a_failure_that_passes_is_survived(
+async def test_a_transient_failure_is_retried(
     client: AsyncClient, fake: Fake, media_id: str, tmp_path: Path, fault: Fault
 ) -> None:
     fake.inject("Download", fault)
@@ -86,7 +86,7 @@ async def test_a_file_object_gets_each_byte_once(
     assert target.getvalue() == DATA
 
 
-async def test_without_progress_the_tries_end(
+async def test_retries_end_without_progress(
     client: AsyncClient, fake: Fake, media_id: str, tmp_path: Path
 ) -> None:
     fake.inject("Download", *[Fault("damage", after=400_000)] + [Fault("damage")] * 9)
@@ -96,7 +96,7 @@ async def test_without_progress_the_tries_end(
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_what_is_stored_damaged_does_not_replace_a_file(
+async def test_damaged_content_does_not_replace_a_file(
     client: AsyncClient, fake: Fake, media_id: str, tmp_path: Path
 ) -> None:
     media, _ = fake.stored[media_id]
@@ -108,7 +108,7 @@ async def test_what_is_stored_damaged_does_not_replace_a_file(
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
 
 
-async def test_two_contents_are_never_mixed(
+async def test_content_that_changes_during_a_download_is_refused(
     client: AsyncClient, fake: Fake, media_id: str, tmp_path: Path
 ) -> None:
     def change() -> None:
@@ -125,14 +125,16 @@ async def test_two_contents_are_never_mixed(
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_an_unknown_id_leaves_nothing(client: AsyncClient, tmp_path: Path) -> None:
+async def test_a_download_of_an_unknown_id_leaves_no_file(
+    client: AsyncClient, tmp_path: Path
+) -> None:
     with pytest.raises(MediaServiceError) as caught:
         await client.download(new_id(), tmp_path / "out")
     assert caught.value.reason == "MEDIA_NOT_FOUND"
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_file_gets_the_usual_permissions(
+async def test_a_downloaded_file_has_default_permissions(
     client: AsyncClient, media_id: str, tmp_path: Path
 ) -> None:
     (tmp_path / "usual").touch()
@@ -140,14 +142,14 @@ async def test_a_file_gets_the_usual_permissions(
     assert (tmp_path / "out").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
-async def test_two_downloads_to_one_path_do_not_mix(
+async def test_concurrent_downloads_to_one_path_do_not_mix(
     client: AsyncClient, media_id: str, tmp_path: Path
 ) -> None:
     await asyncio.gather(*[client.download(media_id, tmp_path / "out") for _ in range(4)])
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [DATA]
 
 
-async def test_progress_counts_the_bytes_had(
+async def test_progress_counts_received_bytes(
     client: AsyncClient, fake: Fake, media_id: str, tmp_path: Path
 ) -> None:
     fake.inject("Download", Fault("UNAVAILABLE", after=1_700_000))
@@ -159,7 +161,7 @@ async def test_progress_counts_the_bytes_had(
     assert seen[-1] == (2_500_000, 2_500_000)
 
 
-async def test_a_cancelled_download_leaves_nothing(
+async def test_a_cancelled_download_leaves_no_file(
     address: str, fake: Fake, media_id: str, tmp_path: Path
 ) -> None:
     async with AsyncClient(address, token="secret") as client:

@@ -44,7 +44,7 @@ NUMBERS = st.sets(st.integers(1, 13))
 
 
 @given(FILES, st.lists(st.integers(1, 60), max_size=12), NUMBERS, NUMBERS)
-def test_each_part_has_its_own_bytes_or_none_is_sent(
+def test_a_plan_covers_the_file_around_existing_parts_or_is_refused(
     data: bytes, sizes: list[int], here: set[int], promised: set[int]
 ) -> None:
     parts = cut(data, sizes)
@@ -65,7 +65,7 @@ def test_each_part_has_its_own_bytes_or_none_is_sent(
 
 
 @given(FILES, st.integers(1, OURS), NUMBERS)
-def test_parts_of_one_size_are_gone_on_with(data: bytes, size: int, here: set[int]) -> None:
+def test_existing_parts_of_one_size_are_continued(data: bytes, size: int, here: set[int]) -> None:
     parts = cut(data, [size] * (len(data) // size))
     stored = [part for part in parts if part.part_number in here and part.size_bytes == size]
     pieces = plan(data, stored, [])

@@ -39,7 +39,7 @@ def run(address: str, tmp_path: Path) -> Run:
     return run
 
 
-async def test_a_job_is_accepted_once_although_its_answer_is_lost(
+async def test_a_job_is_started_once_even_if_the_response_is_lost(
     client: AsyncClient, fake: Fake, media_id: str
 ) -> None:
     fake.inject("ProcessMedia", Fault("UNAVAILABLE", at_finish=True))
@@ -48,7 +48,7 @@ async def test_a_job_is_accepted_once_although_its_answer_is_lost(
     assert (job.rendition_name, job.priority) == ("tiny", Job.HIGH)
 
 
-async def test_a_watch_survives_a_break_and_ends_with_the_job(
+async def test_a_watch_survives_a_disconnect_and_ends_with_the_job(
     client: AsyncClient, fake: Fake, media_id: str
 ) -> None:
     job = await client.process(media_id, "resize:10x")
@@ -58,9 +58,7 @@ async def test_a_watch_survives_a_break_and_ends_with_the_job(
     assert (await client.job(job.job_id)).state == Job.SUCCEEDED
 
 
-async def test_jobs_are_listed_over_all_pages(
-    client: AsyncClient, fake: Fake, media_id: str
-) -> None:
+async def test_jobs_are_listed_across_pages(client: AsyncClient, fake: Fake, media_id: str) -> None:
     made = [(await client.process(media_id, f"resize:{n}x")).job_id for n in range(1, 6)]
     assert [job.job_id async for job in client.jobs()] == made
     await client.cancel_job(made[2])
@@ -68,7 +66,7 @@ async def test_jobs_are_listed_over_all_pages(
     assert cancelled == [made[2]]
 
 
-async def test_a_retry_whose_answer_was_lost_is_done(
+async def test_a_job_retry_succeeds_when_its_response_is_lost(
     client: AsyncClient, fake: Fake, media_id: str
 ) -> None:
     job = await client.process(media_id, "resize:10x")
@@ -120,13 +118,13 @@ def test_process_fails_with_its_job(run: Run, fake: Fake, media_id: str) -> None
     assert "\tFAILED\t" in result.stdout
 
 
-def test_process_says_what_is_wrong_with_a_pipeline(run: Run, media_id: str) -> None:
+def test_process_explains_an_invalid_pipeline(run: Run, media_id: str) -> None:
     result = run("process", media_id, "nonsense")
     assert result.exit_code == 1
     assert "INVALID_OPERATIONS" in result.stderr
 
 
-def test_operations_explains_itself(run: Run) -> None:
+def test_the_operations_command_prints_the_manual(run: Run) -> None:
     lines = run("operations").stdout.splitlines()
     assert lines == ["blur\tblur:4\tMakes it blurred.", "flip\t\tMirrors it."]
     assert "sigma  (0.3 to 200; default 3)" in run("operations", "blur").stdout
@@ -151,6 +149,6 @@ def test_jobs_are_listed_cancelled_and_retried(run: Run, fake: Fake, media_id: s
     assert result.stdout.startswith(f"{first}\tQUEUED")
 
 
-def test_a_link_may_open_a_render(run: Run, fake: Fake, media_id: str) -> None:
+def test_a_link_can_open_a_render(run: Run, fake: Fake, media_id: str) -> None:
     url = run("link", media_id, "resize:10x", "convert:webp").stdout
     assert url.endswith("&ops=resize:10x,convert:webp\n")

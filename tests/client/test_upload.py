@@ -31,14 +31,16 @@ async def test_bytes_of_any_size_are_stored(client: AsyncClient, fake: Fake, siz
     assert fake.calls == ["WriteUpload"]
 
 
-async def test_a_path_gives_its_name(client: AsyncClient, fake: Fake, tmp_path: Path) -> None:
+async def test_a_path_determines_the_filename(
+    client: AsyncClient, fake: Fake, tmp_path: Path
+) -> None:
     (tmp_path / "Ünï\tcode.png").write_bytes(DATA)
     media = await client.upload(tmp_path / "Ünï\tcode.png")
     assert media.filename == "Ünï_code.png"
     assert stored(fake) == [DATA]
 
 
-async def test_a_file_is_read_from_where_it_stands(
+async def test_a_file_object_is_read_from_its_current_position(
     client: AsyncClient, fake: Fake, tmp_path: Path
 ) -> None:
     (tmp_path / "a.png").write_bytes(DATA)
@@ -69,7 +71,7 @@ async def test_a_pipe_is_resumed_like_a_file(
     assert stored(fake) == [DATA]
 
 
-async def test_a_file_object_that_unpacks_is_uploaded_unpacked(
+async def test_a_decompressing_file_object_is_uploaded_decompressed(
     client: AsyncClient, fake: Fake, tmp_path: Path
 ) -> None:
     with gzip.open(tmp_path / "a.gz", "wb") as packed:
@@ -102,7 +104,7 @@ async def test_a_file_object_that_unpacks_is_uploaded_unpacked(
     ],
     ids=str,
 )
-async def test_a_failure_that_passes_is_survived(
+async def test_a_transient_failure_is_retried(
     client: AsyncClient, fake: Fake, fault: Fault
 ) -> None:
     fake.inject("WriteUpload", fault)
@@ -112,7 +114,7 @@ async def test_a_failure_that_passes_is_survived(
     assert list(fake.stored) == [media.media_id]
 
 
-async def test_a_resume_starts_at_the_durable_bytes(client: AsyncClient, fake: Fake) -> None:
+async def test_a_resume_starts_after_the_durable_bytes(client: AsyncClient, fake: Fake) -> None:
     fake.inject(
         "WriteUpload", Fault("UNAVAILABLE", after=1_700_000), Fault("UNAVAILABLE", after=700_000)
     )
@@ -120,7 +122,7 @@ async def test_a_resume_starts_at_the_durable_bytes(client: AsyncClient, fake: F
     assert fake.offsets == [0, 1_500_000, 2_100_000]
 
 
-async def test_a_finish_whose_answer_was_lost_is_not_repeated(
+async def test_a_finish_is_not_repeated_when_its_response_is_lost(
     client: AsyncClient, fake: Fake
 ) -> None:
     fake.inject("WriteUpload", Fault("UNAVAILABLE", at_finish=True))
@@ -130,7 +132,7 @@ async def test_a_finish_whose_answer_was_lost_is_not_repeated(
     assert fake.stores == 1
 
 
-async def test_a_broken_watch_of_a_verification_is_taken_up_again(
+async def test_a_broken_watch_of_a_verification_is_reopened(
     client: AsyncClient, fake: Fake
 ) -> None:
     fake.inject("WriteUpload", Fault("verify"))
@@ -139,13 +141,13 @@ async def test_a_broken_watch_of_a_verification_is_taken_up_again(
     assert fake.calls == ["WriteUpload", "WatchUpload", "GetUpload", "WatchUpload"]
 
 
-async def test_tries_are_counted_from_the_last_progress(client: AsyncClient, fake: Fake) -> None:
+async def test_retries_are_counted_from_the_last_progress(client: AsyncClient, fake: Fake) -> None:
     fake.inject("WriteUpload", *[Fault("UNAVAILABLE", after=320_000)] * 9)
     await client.upload(DATA)
     assert stored(fake) == [DATA]
 
 
-async def test_without_progress_the_tries_end(client: AsyncClient, fake: Fake) -> None:
+async def test_retries_end_without_progress(client: AsyncClient, fake: Fake) -> None:
     fake.inject("WriteUpload", *[Fault("UNAVAILABLE")] * 9)
     with pytest.raises(MediaServiceError) as caught:
         await client.upload(DATA, request_id=(key := new_id()))
@@ -155,7 +157,7 @@ async def test_without_progress_the_tries_end(client: AsyncClient, fake: Fake) -
 
 
 @pytest.mark.parametrize("reason", ["SUPERSEDED", "INVALID_FIELD"])
-async def test_a_failure_that_stays_is_raised_at_once(
+async def test_a_permanent_failure_is_raised_at_once(
     client: AsyncClient, fake: Fake, reason: str
 ) -> None:
     fake.inject("WriteUpload", Fault(reason, after=1_700_000))
@@ -167,14 +169,14 @@ async def test_a_failure_that_stays_is_raised_at_once(
     assert not fake.stored
 
 
-async def test_the_violations_of_a_request_are_named(client: AsyncClient, fake: Fake) -> None:
+async def test_an_error_names_the_violations_of_a_request(client: AsyncClient, fake: Fake) -> None:
     fake.inject("WriteUpload", Fault("INVALID_FIELD"))
     with pytest.raises(MediaServiceError, match="title: too long") as caught:
         await client.upload(DATA)
     assert caught.value.fields == (("title", "too long"),)
 
 
-async def test_a_service_that_asks_for_too_long_a_wait_is_not_waited_for(
+async def test_a_too_long_retry_delay_is_raised_instead_of_waited_for(
     client: AsyncClient, fake: Fake
 ) -> None:
     fake.inject("WriteUpload", Fault("BUSY", retry_after=3600))
@@ -183,7 +185,7 @@ async def test_a_service_that_asks_for_too_long_a_wait_is_not_waited_for(
     assert caught.value.retry_after_seconds == 3600
 
 
-async def test_refused_bytes_are_refused_for_good(client: AsyncClient, fake: Fake) -> None:
+async def test_refused_bytes_are_still_refused_on_resume(client: AsyncClient, fake: Fake) -> None:
     fake.inject("WriteUpload", Fault("TYPE_NOT_ALLOWED", after=10**9))
     with pytest.raises(MediaServiceError) as caught:
         await client.upload(DATA)
@@ -195,7 +197,7 @@ async def test_refused_bytes_are_refused_for_good(client: AsyncClient, fake: Fak
 
 
 @pytest.mark.parametrize("by", ["request_id", "upload_id"])
-async def test_an_interrupted_upload_is_continued(client: AsyncClient, fake: Fake, by: str) -> None:
+async def test_an_interrupted_upload_is_resumed(client: AsyncClient, fake: Fake, by: str) -> None:
     fake.inject("WriteUpload", Fault("SUPERSEDED", after=1_700_000))
     with pytest.raises(MediaServiceError) as caught:
         await client.upload(DATA)
@@ -207,9 +209,7 @@ async def test_an_interrupted_upload_is_continued(client: AsyncClient, fake: Fak
     assert fake.stores == 1
 
 
-async def test_an_upload_whose_id_never_arrived_is_continued(
-    client: AsyncClient, fake: Fake
-) -> None:
+async def test_an_upload_whose_id_never_arrived_is_resumed(client: AsyncClient, fake: Fake) -> None:
     fake.tells_ids = False
     fake.inject("WriteUpload", *[Fault("UNAVAILABLE", after=1_700_000)] * 2)
     await client.upload(DATA)
@@ -232,7 +232,7 @@ async def test_another_file_is_not_appended_to_an_interrupted_upload(
     assert not fake.stored
 
 
-async def test_a_finished_upload_of_another_file_is_no_success(
+async def test_a_finished_upload_of_another_file_is_an_error(
     client: AsyncClient, fake: Fake
 ) -> None:
     await client.upload(DATA)
@@ -241,7 +241,7 @@ async def test_a_finished_upload_of_another_file_is_no_success(
         await client.upload(DATA[::-1], upload_id=upload_id)
 
 
-async def test_an_upload_that_does_not_exist_is_not_created_by_its_id(
+async def test_resuming_a_missing_upload_does_not_create_it(
     client: AsyncClient, fake: Fake
 ) -> None:
     with pytest.raises(MediaServiceError) as caught:
@@ -251,7 +251,7 @@ async def test_an_upload_that_does_not_exist_is_not_created_by_its_id(
 
 
 @pytest.mark.parametrize("change", ["touched", "cut"])
-async def test_a_file_that_changes_meanwhile_is_not_stored(
+async def test_a_file_that_changes_during_the_upload_is_not_stored(
     client: AsyncClient, fake: Fake, tmp_path: Path, change: str
 ) -> None:
     data = DATA * 8
@@ -271,12 +271,12 @@ async def test_a_file_that_changes_meanwhile_is_not_stored(
     assert not fake.stored
 
 
-async def test_a_missing_file_is_the_systems_error(client: AsyncClient) -> None:
+async def test_a_missing_file_raises_file_not_found_error(client: AsyncClient) -> None:
     with pytest.raises(FileNotFoundError):
         await client.upload("/nowhere/a.png")
 
 
-async def test_progress_ends_with_all_bytes(client: AsyncClient, fake: Fake) -> None:
+async def test_progress_ends_at_the_total_size(client: AsyncClient, fake: Fake) -> None:
     fake.inject("WriteUpload", Fault("UNAVAILABLE", after=1_700_000))
     seen: list[tuple[int, int]] = []
     await client.upload(DATA, progress=lambda done, total: seen.append((done, total)))
@@ -284,7 +284,7 @@ async def test_progress_ends_with_all_bytes(client: AsyncClient, fake: Fake) -> 
     assert (1_500_000, 3_000_000) in seen
 
 
-async def test_a_failing_progress_is_not_swallowed(client: AsyncClient) -> None:
+async def test_an_error_in_the_progress_callback_is_raised(client: AsyncClient) -> None:
     def broken(done: int, total: int) -> None:
         raise ValueError("mine")
 
@@ -292,7 +292,7 @@ async def test_a_failing_progress_is_not_swallowed(client: AsyncClient) -> None:
         await client.upload(DATA, progress=broken)
 
 
-async def test_a_cancelled_upload_stops_and_can_be_continued(address: str, fake: Fake) -> None:
+async def test_a_cancelled_upload_stops_and_can_be_resumed(address: str, fake: Fake) -> None:
     key = new_id()
     data = DATA * 8
     async with AsyncClient(address, token="secret") as client:

@@ -70,7 +70,7 @@ def owners(claims: list[Claim]) -> list[str]:
     return [claim.owner.id if claim.owner else "service" for claim in claims]
 
 
-async def test_many_jobs_of_one_owner_do_not_delay_the_one_of_another(database: Database) -> None:
+async def test_many_jobs_of_one_owner_do_not_delay_the_job_of_another(database: Database) -> None:
     ann, bob, _ = OWNERS
     async with database.transaction() as tx:
         await tx.enqueue(*(job(ann) for _ in range(10_000)))
@@ -94,7 +94,7 @@ async def test_owners_take_turns(database: Database) -> None:
         assert set(found[start : start + 3]) == {ann, bob, acme}
 
 
-async def test_jobs_of_the_service_and_of_owners_alternate(database: Database) -> None:
+async def test_internal_jobs_and_jobs_of_owners_alternate(database: Database) -> None:
     await accept(database, *(job(OWNERS[0]) for _ in range(4)), *(job(None) for _ in range(4)))
     found = [claim.owner is None for claim in await drain(database, 8)]
     assert found in ([True, False] * 4, [False, True] * 4)
@@ -119,7 +119,7 @@ async def test_the_most_urgent_job_of_an_owner_comes_first(database: Database) -
     assert found == [one.job_id for one in (high, first, second, low)]
 
 
-async def test_no_job_is_claimed_twice_however_many_claim(database: Database) -> None:
+async def test_concurrent_claims_never_return_the_same_job(database: Database) -> None:
     await accept(database, *(job(OWNERS[n % 3] if n % 4 else None) for n in range(60)))
     found = await asyncio.gather(*(drain(database, 60, hold=True) for _ in range(4)))
     ids = [claim.job_id for claims in found for claim in claims]
@@ -127,7 +127,7 @@ async def test_no_job_is_claimed_twice_however_many_claim(database: Database) ->
 
 
 @pytest.mark.parametrize(("owners_", "each"), [(1, 20_000), (4000, 2)])
-async def test_a_claim_costs_the_same_however_many_wait(
+async def test_the_cost_of_a_claim_does_not_depend_on_the_queue_length(
     database: Database, owners_: int, each: int
 ) -> None:
     """Counted in pages that are read, which do not depend on the load of the machine."""

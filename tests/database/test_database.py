@@ -25,7 +25,7 @@ async def single(database_url: str) -> AsyncIterator[Database]:
         yield database
 
 
-async def test_statements_go_on_after_a_duplicate(single: Database) -> None:
+async def test_a_connection_is_usable_after_a_duplicate(single: Database) -> None:
     async with single.connection() as db:
         await db.execute("create table taken (n int primary key)")
 
@@ -43,7 +43,7 @@ async def test_statements_go_on_after_a_duplicate(single: Database) -> None:
 
 
 @pytest.mark.parametrize("later", range(6))
-async def test_who_is_cancelled_just_when_a_connection_is_there_is_cancelled(
+async def test_a_caller_cancelled_as_it_gets_a_connection_is_cancelled(
     database_url: str, monkeypatch: pytest.MonkeyPatch, later: int
 ) -> None:
     """`later`: so many turns of the event loop."""
@@ -78,9 +78,7 @@ async def test_who_is_cancelled_just_when_a_connection_is_there_is_cancelled(
 
 
 @pytest.mark.parametrize("milliseconds", range(0, 20, 2))
-async def test_a_start_that_is_cancelled_leaves_nothing_behind(
-    database_url: str, milliseconds: int
-) -> None:
+async def test_a_cancelled_start_leaves_no_tasks(database_url: str, milliseconds: int) -> None:
     """What it left might not hear that it is to end, and keep a process from ending."""
     before = asyncio.all_tasks()
     starting = asyncio.create_task(Database(database_url, 2).__aenter__())

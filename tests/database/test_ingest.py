@@ -140,7 +140,7 @@ async def reaches(database: Database, media_id: str, state: MediaState) -> Async
                 await heard.get()
 
 
-async def test_a_good_image_becomes_ready(
+async def test_a_valid_image_becomes_ready(
     database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     data = jpeg()
@@ -177,7 +177,7 @@ async def test_every_image_gets_thumbnails_and_a_blurhash(
     assert re.fullmatch(r"[0-9a-f]{6}", media.dominant_color)
 
 
-async def test_an_image_without_thumbnails_is_ready_all_the_same(
+async def test_an_image_whose_thumbnails_fail_becomes_ready(
     database: Database, store: BlobStore, inspector: Inspector
 ) -> None:
     """Accepted by the inspection, then too large for the image renderer."""
@@ -231,7 +231,7 @@ async def test_a_known_sha256_is_not_computed_again(
     assert media.blob.checksums.sha256 == bytes(32)
 
 
-async def test_a_media_purged_in_between_ends_the_job(
+async def test_purging_a_media_ends_its_ingest_job(
     database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     media_id = await stored(database, store, jpeg())
@@ -241,7 +241,7 @@ async def test_a_media_purged_in_between_ends_the_job(
     assert await job_state(database, media_id) == JobState.SUCCEEDED
 
 
-async def test_who_lost_the_job_changes_nothing_any_more(
+async def test_a_worker_that_lost_the_job_changes_nothing(
     database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     media_id = await stored(database, store, jpeg())
@@ -255,7 +255,7 @@ async def test_who_lost_the_job_changes_nothing_any_more(
     assert media.info is None
 
 
-async def test_who_loses_the_job_in_the_middle_changes_nothing_any_more(
+async def test_a_worker_that_loses_the_job_midway_changes_nothing(
     database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     media_id = await stored(database, store, jpeg())
@@ -271,7 +271,7 @@ async def test_who_loses_the_job_in_the_middle_changes_nothing_any_more(
     assert (media.state, media.info) == (MediaState.PROCESSING, None)
 
 
-async def test_who_comes_late_does_not_begin_what_has_ended(
+async def test_a_late_worker_does_not_restart_an_ended_inspection(
     database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     """Nobody would take the media out of PROCESSING again."""
@@ -284,7 +284,7 @@ async def test_who_comes_late_does_not_begin_what_has_ended(
     assert (await read(database, media_id)).state is MediaState.FAILED
 
 
-async def test_a_store_that_is_full_for_now_leaves_no_image_without_thumbnails(
+async def test_a_temporarily_full_store_delays_thumbnails_rather_than_dropping_them(
     database: Database,
     store: BlobStore,
     inspector: Inspector,
@@ -306,7 +306,7 @@ async def test_a_store_that_is_full_for_now_leaves_no_image_without_thumbnails(
     assert await job_state(database, media_id) == JobState.RUNNING, "the worker puts it back"
 
 
-async def test_stopping_in_the_middle_loses_nothing(
+async def test_an_inspection_stopped_midway_is_resumed(
     database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     media_id = await stored(database, store, jpeg())
@@ -321,7 +321,7 @@ async def test_stopping_in_the_middle_loses_nothing(
     assert (await read(database, media_id)).state is MediaState.READY
 
 
-async def test_what_exif_says_can_always_be_stored(
+async def test_every_exif_text_can_be_stored(
     database: Database, store: BlobStore, handler: IngestHandler, tmp_path: Path
 ) -> None:
     """A NUL inside of a tag is legal EXIF, and no text to PostgreSQL."""

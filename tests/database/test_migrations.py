@@ -45,7 +45,7 @@ async def test_a_database_newer_than_the_code_is_refused(database_url: str) -> N
         await migrate(database_url)
 
 
-async def test_every_table_of_the_first_migration_is_there(database: Database) -> None:
+async def test_every_table_of_the_first_migration_exists(database: Database) -> None:
     async with database.connection() as db:
         rows = await db.execute("select tablename from pg_tables where schemaname = 'public'")
         names = {row["tablename"] async for row in rows}
@@ -110,7 +110,7 @@ async def test_existing_media_get_the_new_fields(empty_database: str) -> None:
     assert (pending["info"], pending["ready_time"], pending["labels"]) == (None, None, {})
 
 
-async def test_the_media_of_an_existing_upload_has_its_id(empty_database: str) -> None:
+async def test_the_media_id_of_an_existing_upload_is_its_upload_id(empty_database: str) -> None:
     rows = """
         insert into uploads (upload_id, owner_type, owner_id, state, blob_id, expire_time,
                              request_id)
@@ -168,7 +168,7 @@ async def test_stored_pipelines_are_valid_and_canonical(empty_database: str) -> 
     assert [canonical_text(parse(text)) for text in new] == new
 
 
-async def test_stored_infos_get_the_names_of_the_contract(empty_database: str) -> None:
+async def test_stored_metadata_gets_the_field_names_of_the_contract(empty_database: str) -> None:
     rows = """
         insert into media (media_id, owner_type, owner_id, state, kind, content_type, size_bytes,
                            info)
@@ -247,7 +247,7 @@ def test_old_and_new_rows_have_the_same_codec_names(postgres: str, name: str) ->
     assert row == (names.codec(name),)
 
 
-async def test_stored_ladders_are_read(empty_database: str) -> None:
+async def test_stored_ladders_remain_readable(empty_database: str) -> None:
     ladder = {
         "rate": [25, 1],
         "seconds": 4.0,

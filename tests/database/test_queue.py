@@ -14,7 +14,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STANDSTILL_SECONDS", 0.5)
 
 
-async def test_a_long_queue_is_no_outage(database_url: str) -> None:
+async def test_a_long_queue_is_not_an_outage(database_url: str) -> None:
     async with Database(database_url, 2) as database:
 
         async def work() -> None:
@@ -24,7 +24,7 @@ async def test_a_long_queue_is_no_outage(database_url: str) -> None:
         await asyncio.gather(*(work() for _ in range(40)))  # takes two seconds
 
 
-async def test_a_queue_that_stands_still_is_given_up(database_url: str) -> None:
+async def test_waiting_for_a_stalled_queue_fails(database_url: str) -> None:
     async with Database(database_url, 2) as database:
         free = asyncio.Event()
 

@@ -37,7 +37,7 @@ async def stored_renders(harness: RenditionHarness) -> list[bytes]:
     return [data for data in (await objects(harness.raw)).values() if data != ORIGINAL]
 
 
-async def test_a_render_is_identified_by_its_inputs_and_the_last_stored_one_counts(
+async def test_a_render_is_identified_by_its_inputs_and_the_last_stored_one_wins(
     harness: RenditionHarness,
 ) -> None:
     media_id, other = await harness.new(ORIGINAL), await harness.new(ORIGINAL)
@@ -56,7 +56,7 @@ async def test_a_render_is_identified_by_its_inputs_and_the_last_stored_one_coun
     assert await stored_renders(harness) == [b"the same, a moment later"]
 
 
-async def test_two_processes_that_render_the_same_store_one(harness: RenditionHarness) -> None:
+async def test_two_processes_with_the_same_render_store_one(harness: RenditionHarness) -> None:
     small = await render_spec(harness, await harness.new(ORIGINAL))
     await asyncio.gather(*(keep(harness, small, bytes([n])) for n in range(4)))
     await harness.settle()
@@ -184,7 +184,7 @@ async def test_many_unused_renders_are_removed_at_once(harness: RenditionHarness
     assert (await count(harness), await stored_renders(harness)) == (0, [])
 
 
-async def test_a_kill_at_any_step_leaves_nothing_behind(
+async def test_a_kill_at_any_step_leaves_no_orphaned_render(
     harness: RenditionHarness, database_url: str
 ) -> None:
     """The store holds originals and the renders that have a row, and nothing else."""

@@ -51,7 +51,7 @@ async def where(harness: RenditionHarness, media_id: str) -> dict[str, str]:
     return {r.name: r.blob.store for r in media.renditions}
 
 
-async def test_a_rendition_lies_with_the_originals_until_its_media_is_public(
+async def test_a_rendition_is_in_the_raw_store_until_its_media_is_public(
     harness: RenditionHarness,
 ) -> None:
     media_id = await harness.new()
@@ -69,14 +69,14 @@ async def test_a_rendition_lies_with_the_originals_until_its_media_is_public(
     assert await objects(harness.public) == {}
 
 
-async def test_no_job_is_left_of_a_rendition_that_was_kept(harness: RenditionHarness) -> None:
+async def test_adding_a_rendition_leaves_no_cleanup_job(harness: RenditionHarness) -> None:
     """The one that would have removed its bytes."""
     media_id = await harness.new()
     await harness.add(media_id, "small", b"small image")
     assert await harness.execute("select kind, state from jobs") == []
 
 
-async def test_a_deleted_rendition_is_gone_from_its_store(harness: RenditionHarness) -> None:
+async def test_deleting_a_rendition_removes_it_from_its_store(harness: RenditionHarness) -> None:
     media_id = await harness.new()
     await harness.show(media_id, "PUBLIC")
     for name in ("one", "two"):
@@ -89,7 +89,7 @@ async def test_a_deleted_rendition_is_gone_from_its_store(harness: RenditionHarn
     assert [(row["store"], row["reference_count"]) for row in blobs] == [("public", 1), ("raw", 1)]
 
 
-async def test_a_rendition_that_is_deleted_while_it_moves_leaves_nothing(
+async def test_a_rendition_deleted_while_it_moves_leaves_no_bytes(
     harness: RenditionHarness,
 ) -> None:
     media_id = await harness.new()
@@ -107,7 +107,7 @@ async def test_a_rendition_that_is_deleted_while_it_moves_leaves_nothing(
     assert len(await harness.execute("select 1 from blobs")) == 1
 
 
-async def test_two_jobs_cannot_both_have_the_last_place(harness: RenditionHarness) -> None:
+async def test_concurrent_jobs_cannot_exceed_the_rendition_limit(harness: RenditionHarness) -> None:
     media_id = await harness.new()
     for n in range(MAX_RENDITIONS - 1):
         new = NewRendition(f"r-{n}", "image/webp", "negate", 1)
@@ -126,7 +126,9 @@ async def test_two_jobs_cannot_both_have_the_last_place(harness: RenditionHarnes
     assert list((await objects(harness.raw)).values()).count(b"last") == 1
 
 
-async def test_a_rendition_of_a_public_media_is_public_at_once(harness: RenditionHarness) -> None:
+async def test_a_new_rendition_of_a_public_media_is_public_at_once(
+    harness: RenditionHarness,
+) -> None:
     media_id = await harness.new()
     await harness.show(media_id, "PUBLIC")
     await harness.add(media_id, "small", b"small image")
@@ -150,7 +152,7 @@ async def test_a_file_becomes_a_rendition_with_its_checksums(
     assert media.etag != before.etag
 
 
-async def test_a_new_rendition_takes_the_place_of_the_older_one(harness: RenditionHarness) -> None:
+async def test_a_new_rendition_replaces_the_older_one(harness: RenditionHarness) -> None:
     media_id = await harness.new()
     await harness.add(media_id, "small", b"first")
     await harness.add(media_id, "small", b"second")
@@ -160,7 +162,7 @@ async def test_a_new_rendition_takes_the_place_of_the_older_one(harness: Renditi
 
 
 @pytest.mark.parametrize("name", ["", "Small", "a/b", "../a", "a" * 65, ".a"])
-async def test_a_name_that_is_no_address_is_refused_and_leaves_nothing(
+async def test_an_invalid_rendition_name_is_refused_and_leaves_no_bytes(
     harness: RenditionHarness, name: str
 ) -> None:
     media_id = await harness.new()
@@ -170,13 +172,13 @@ async def test_a_name_that_is_no_address_is_refused_and_leaves_nothing(
     assert list((await objects(harness.raw)).values()) == [b"the original"]
 
 
-async def test_there_are_no_renditions_of_what_is_not_there(harness: RenditionHarness) -> None:
+async def test_adding_a_rendition_to_a_missing_media_is_refused(harness: RenditionHarness) -> None:
     with pytest.raises(NotFound, match="no such media"):
         await harness.add("018f0000-0000-7000-8000-000000000000", "small", b"bytes")
 
 
 @pytest.mark.parametrize(("first", "then"), [("PUBLIC", "PRIVATE"), ("PRIVATE", "PUBLIC")])
-async def test_visibility_may_change_while_a_rendition_is_added(
+async def test_visibility_can_change_while_a_rendition_is_added(
     harness: RenditionHarness, first: str, then: str
 ) -> None:
     media_id = await harness.new()
@@ -197,7 +199,7 @@ async def test_visibility_may_change_while_a_rendition_is_added(
 
 
 @pytest.mark.parametrize("end", ["purge", "delete"])
-async def test_a_media_may_go_while_a_rendition_is_added(
+async def test_a_media_can_be_purged_while_a_rendition_is_added(
     harness: RenditionHarness, end: str
 ) -> None:
     media_id = await harness.new()
@@ -219,7 +221,7 @@ async def test_a_media_may_go_while_a_rendition_is_added(
     assert (b"small image" in (await objects(harness.raw)).values()) == (end == "delete")
 
 
-async def test_visibility_may_change_back_while_its_job_copies(harness: RenditionHarness) -> None:
+async def test_visibility_can_change_back_while_the_job_copies(harness: RenditionHarness) -> None:
     media_id = await harness.new()
     await harness.add(media_id, "small", b"small image")
     await harness.show(media_id, "PUBLIC")
@@ -234,7 +236,7 @@ async def test_visibility_may_change_back_while_its_job_copies(harness: Renditio
     assert await objects(harness.public) == {}
 
 
-async def test_a_rendition_may_be_replaced_while_it_is_copied(harness: RenditionHarness) -> None:
+async def test_a_rendition_can_be_replaced_while_it_is_copied(harness: RenditionHarness) -> None:
     media_id = await harness.new()
     await harness.add(media_id, "small", b"older")
     await harness.show(media_id, "PUBLIC")
@@ -249,7 +251,7 @@ async def test_a_rendition_may_be_replaced_while_it_is_copied(harness: Rendition
     assert list((await objects(harness.raw)).values()) == [b"the original"]
 
 
-async def test_two_jobs_of_one_media_do_not_harm_each_other(harness: RenditionHarness) -> None:
+async def test_two_publish_jobs_of_one_media_do_not_interfere(harness: RenditionHarness) -> None:
     media_id = await harness.new()
     for name in ("small", "medium", "large"):
         await harness.add(media_id, name, name.encode())
@@ -262,7 +264,9 @@ async def test_two_jobs_of_one_media_do_not_harm_each_other(harness: RenditionHa
     assert list((await objects(harness.raw)).values()) == [b"the original"]
 
 
-async def test_one_that_is_lost_does_not_keep_the_others(harness: RenditionHarness) -> None:
+async def test_a_lost_rendition_does_not_prevent_moving_the_others(
+    harness: RenditionHarness,
+) -> None:
     media_id = await harness.new()
     await harness.show(media_id, "PUBLIC")
     await harness.add(media_id, "a-lost", b"lost")
@@ -284,7 +288,7 @@ async def test_one_that_is_lost_does_not_keep_the_others(harness: RenditionHarne
 
 
 @pytest.mark.parametrize("kind", [JobKind.PUBLISH, JobKind.UNLINK])
-async def test_what_was_given_up_is_tried_again_later(
+async def test_a_failed_move_or_removal_is_retried_later(
     harness: RenditionHarness, kind: JobKind
 ) -> None:
     """A store that is out for an hour must not make what is private public for good."""
@@ -317,7 +321,7 @@ async def test_a_deleted_media_is_not_public_until_it_is_undeleted(
     assert await where(harness, media_id) == {"small": "public"}
 
 
-async def test_who_has_just_found_a_rendition_can_read_it_while_it_moves(
+async def test_a_rendition_that_was_just_looked_up_is_readable_while_it_moves(
     harness: RenditionHarness,
 ) -> None:
     """Unless it is to be private: then it goes at once."""
@@ -335,7 +339,7 @@ async def test_who_has_just_found_a_rendition_can_read_it_while_it_moves(
     assert await content(harness.public, replaced) == b"small image"
 
 
-async def test_a_purge_takes_the_renditions_along(harness: RenditionHarness) -> None:
+async def test_a_purge_removes_the_renditions(harness: RenditionHarness) -> None:
     media_id = await harness.new()
     await harness.show(media_id, "PUBLIC")
     await harness.add(media_id, "small", b"small image")
@@ -347,7 +351,7 @@ async def test_a_purge_takes_the_renditions_along(harness: RenditionHarness) -> 
     assert await harness.execute("select from blobs") == []
 
 
-async def test_what_ceases_to_be_public_is_not_found_from_that_moment(
+async def test_an_unpublished_rendition_is_not_found_at_once(
     harness: RenditionHarness,
 ) -> None:
     """Before any job has run."""
@@ -368,7 +372,7 @@ async def test_what_ceases_to_be_public_is_not_found_from_that_moment(
         await public.get(key)
 
 
-async def test_a_key_of_the_private_store_is_not_public(harness: RenditionHarness) -> None:
+async def test_a_key_of_the_raw_store_is_not_public(harness: RenditionHarness) -> None:
     media_id = await harness.new()
     await harness.add(media_id, "small", b"small image")
     await harness.show(media_id, "PUBLIC")
@@ -379,7 +383,7 @@ async def test_a_key_of_the_private_store_is_not_public(harness: RenditionHarnes
             await public.get(key)
 
 
-async def test_bytes_whose_removal_has_begun_are_not_taken_any_more(
+async def test_bytes_whose_removal_has_begun_cannot_become_a_rendition(
     harness: RenditionHarness,
 ) -> None:
     """A writer that slept through its time finds nothing, and leaves nothing."""
@@ -399,7 +403,7 @@ async def test_bytes_whose_removal_has_begun_are_not_taken_any_more(
 
 
 @pytest.mark.parametrize("kill_at", [0, 1])
-async def test_a_removal_that_died_halfway_is_not_overtaken(
+async def test_a_rendition_cannot_use_a_key_with_an_interrupted_removal(
     harness: RenditionHarness, kill_at: int
 ) -> None:
     """Else a rendition would refer to bytes that are gone, or just go."""
@@ -422,7 +426,7 @@ async def test_a_removal_that_died_halfway_is_not_overtaken(
     assert await objects(harness.public) == {}
 
 
-async def test_a_write_that_died_halfway_leaves_no_parts(
+async def test_an_interrupted_write_leaves_no_parts(
     harness: RenditionHarness, tmp_path: Path
 ) -> None:
     """Nor would they be seen: but they are of what may be private."""
@@ -478,7 +482,7 @@ async def act(
     st.lists(st.tuples(ACTIONS, st.none() | st.integers(0, 12)), max_size=14),
     st.booleans(),
 )
-async def test_whatever_happens_and_dies_the_stores_hold_what_they_should(
+async def test_any_sequence_of_actions_and_kills_leaves_the_stores_consistent(
     harness: RenditionHarness, actions: list[tuple[tuple[str, ...], int | None]], public_first: bool
 ) -> None:
     """Any actions in any order, each killed at any of its steps or not."""

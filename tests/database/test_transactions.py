@@ -54,7 +54,7 @@ async def other(database_url: str) -> AsyncIterator[Database]:
         JobRunnable(),
     ],
 )
-async def test_events_reach_other_processes_as_they_are(
+async def test_events_reach_other_processes_unchanged(
     database: Database, other: Database, event: Event
 ) -> None:
     kind: Any = type(event)
@@ -67,7 +67,7 @@ async def test_events_reach_other_processes_as_they_are(
     assert found.events == [event]
 
 
-async def test_events_come_only_to_listeners_of_their_key(database: Database) -> None:
+async def test_events_are_delivered_only_to_listeners_of_their_key(database: Database) -> None:
     with heard(database, MediaChanged, KEY) as found:
         async with database.transaction() as tx:
             tx.emit(MediaChanged("another"))
@@ -75,7 +75,7 @@ async def test_events_come_only_to_listeners_of_their_key(database: Database) ->
         assert await found.all() == []
 
 
-async def test_events_come_after_the_commit(database: Database) -> None:
+async def test_events_are_delivered_after_the_commit(database: Database) -> None:
     with heard(database, MediaChanged, KEY) as found:
         async with database.transaction() as tx:
             tx.emit(MediaChanged(KEY))
@@ -108,7 +108,7 @@ async def repeats_itself(database: Database) -> None:
 @pytest.mark.parametrize(
     ("what", "error"), [(fails, KeyError), (rolls_back, None), (repeats_itself, Duplicate)]
 )
-async def test_a_rollback_takes_events_and_jobs_back(
+async def test_a_rollback_discards_events_and_jobs(
     database: Database,
     what: Callable[[Database], Awaitable[None]],
     error: type[Exception] | None,
@@ -125,7 +125,7 @@ async def test_a_rollback_takes_events_and_jobs_back(
         assert await claims.claim(db) is None
 
 
-async def test_a_pipeline_takes_along_what_follows(database: Database) -> None:
+async def test_a_pipeline_commits_its_jobs_and_events(database: Database) -> None:
     job = NewJob(JobKind.INGEST, new_id())
     with heard(database, JobRunnable, "") as woken:
         async with database.pipeline() as tx:
@@ -149,7 +149,7 @@ async def test_events_of_a_connection_before_its_error_are_delivered(database: D
         assert await found.all() == [MediaChanged(KEY)]
 
 
-async def test_a_job_that_is_put_back_wakes_workers(database: Database) -> None:
+async def test_requeuing_a_job_wakes_workers(database: Database) -> None:
     async with database.transaction() as tx:
         await tx.enqueue(NewJob(JobKind.INGEST, new_id()))
     async with database.connection() as db:
@@ -161,7 +161,7 @@ async def test_a_job_that_is_put_back_wakes_workers(database: Database) -> None:
         assert await woken.all() == [JobRunnable()]
 
 
-async def test_the_discard_of_an_upload_that_a_worker_gives_up_wakes_workers(
+async def test_the_discard_job_of_an_upload_that_a_worker_gives_up_wakes_workers(
     on_disk: Service,
 ) -> None:
     (created,) = await on_disk.uploads.create(ANN, [(UploadSpec(), None)])
@@ -181,7 +181,7 @@ async def test_the_discard_of_an_upload_that_a_worker_gives_up_wakes_workers(
     assert (await on_disk.claim(JobKind.DISCARD)).subject_id == upload_id
 
 
-async def test_watchers_hear_of_an_upload_that_cannot_be_resumed_and_broke(
+async def test_watchers_are_notified_when_an_unresumable_upload_breaks_off(
     on_disk: Service,
 ) -> None:
     ids: list[str] = []
@@ -210,7 +210,7 @@ async def test_watchers_hear_of_an_upload_that_cannot_be_resumed_and_broke(
     assert changed.events[-1].state == UploadState.ABORTED
 
 
-async def test_a_job_that_ends_is_announced(database: Database) -> None:
+async def test_the_end_of_a_job_is_announced(database: Database) -> None:
     job = NewJob(JobKind.PROCESS, new_id(), ANN.owner)
     async with database.transaction() as tx:
         await tx.enqueue(job)

@@ -146,7 +146,7 @@ async def in_state(database: Database, job_id: str, state: JobState) -> None:
     await until(reached)
 
 
-async def test_jobs_run_in_the_order_they_came(database: Database) -> None:
+async def test_jobs_run_in_the_order_they_were_queued(database: Database) -> None:
     handler = Handler(database, nothing)
     jobs = [await enqueue(database) for _ in range(5)]
     async with working(database, handler):
@@ -191,7 +191,7 @@ async def test_no_more_jobs_are_claimed_than_there_are_slots(database: Database)
         assert (await job(database, second))["state"] == "QUEUED"
 
 
-async def test_a_transient_failure_is_tried_again_later(database: Database) -> None:
+async def test_a_transient_failure_is_retried_later(database: Database) -> None:
     failed = failing(Unavailable(Reason.STORAGE_UNAVAILABLE, "The storage is away."))
     handler = Handler(database, failed)
     job_id = await enqueue(database)
@@ -217,7 +217,7 @@ async def test_a_transient_failure_is_tried_again_later(database: Database) -> N
     assert handler.given_up[0][1] == Fault("STORAGE_UNAVAILABLE", "The storage is away.")
 
 
-async def test_bad_input_is_not_tried_again(database: Database) -> None:
+async def test_bad_input_is_not_retried(database: Database) -> None:
     failed = failing(InvalidArgument(Reason.MEDIA_CORRUPT, "It is broken."))
     handler = Handler(database, failed)
     job_id = await enqueue(database)
@@ -243,7 +243,7 @@ async def test_an_unknown_error_is_logged_and_shown_as_an_id(
     assert error_id in caplog.text
 
 
-async def test_another_worker_claims_the_job_of_a_dead_one_whose_late_end_is_rejected(
+async def test_the_job_of_a_dead_worker_is_reclaimed_and_its_late_result_rejected(
     database: Database,
 ) -> None:
     job_id = await enqueue(database)
@@ -260,7 +260,7 @@ async def test_another_worker_claims_the_job_of_a_dead_one_whose_late_end_is_rej
     assert (await job(database, job_id))["state"] == "SUCCEEDED"
 
 
-async def test_a_job_that_always_kills_its_worker_ends(database: Database) -> None:
+async def test_a_job_that_always_kills_its_worker_fails_eventually(database: Database) -> None:
     job_id = await enqueue(database)
     for _ in range(ATTEMPTS):
         await claim(database, lease=timedelta(seconds=-1))
@@ -307,7 +307,7 @@ async def test_work_on_a_lost_job_is_cancelled(database: Database) -> None:
     assert (row["state"], row["fence"]) == ("RUNNING", 2), "the other worker's claim stands"
 
 
-async def test_a_stopping_worker_puts_jobs_back_and_the_attempt_does_not_count(
+async def test_a_stopping_worker_requeues_its_jobs_without_counting_the_attempt(
     database: Database,
 ) -> None:
     handler = Handler(database, forever)
@@ -320,7 +320,7 @@ async def test_a_stopping_worker_puts_jobs_back_and_the_attempt_does_not_count(
     assert (await claim(database)).fence > handler.ran[0].fence
 
 
-async def test_work_is_cancelled_once_so_that_it_can_clean_up(database: Database) -> None:
+async def test_work_is_cancelled_only_once_so_that_it_can_clean_up(database: Database) -> None:
     """Also if its worker stops just when it has lost the job."""
     cleaning, cleaned = asyncio.Event(), asyncio.Event()
 
@@ -343,7 +343,7 @@ async def test_work_is_cancelled_once_so_that_it_can_clean_up(database: Database
     assert (row["state"], row["fence"]) == ("RUNNING", 2), "the other worker's claim stands"
 
 
-async def test_the_worker_outlives_the_database(database: Database, database_url: str) -> None:
+async def test_the_worker_survives_a_database_outage(database: Database, database_url: str) -> None:
     """All of its connections are cut, twice."""
     named = psycopg.conninfo.make_conninfo(database_url, application_name="worker")
     async with Database(named, 4) as its_own:
@@ -376,7 +376,7 @@ async def test_work_on_a_cancelled_job_ends_at_once(database: Database) -> None:
     assert handler.given_up == []
 
 
-async def test_work_on_a_job_that_is_cancelled_and_queued_again_begins_anew(
+async def test_work_on_a_job_that_is_cancelled_and_requeued_starts_over(
     database: Database,
 ) -> None:
     """Both happen before their wake-ups are sent, which are merged into one."""
@@ -423,7 +423,7 @@ async def test_a_cancellation_during_an_outage_is_noticed_when_the_outage_ends(
                 await in_state(database, other, JobState.RUNNING)
 
 
-async def test_progress_does_not_make_its_worker_renew_the_lease(
+async def test_reporting_progress_does_not_renew_the_lease(
     database: Database, database_url: str
 ) -> None:
     """Watchers are woken each time. The worker ignores its own wake-ups."""
@@ -446,7 +446,7 @@ async def test_progress_does_not_make_its_worker_renew_the_lease(
             await in_state(database, job_id, JobState.SUCCEEDED)
 
 
-async def test_a_cancellation_whose_wake_up_is_lost_is_noticed_at_the_renewal(
+async def test_a_cancellation_without_a_wake_up_is_noticed_at_the_lease_renewal(
     database: Database,
 ) -> None:
     handler = Handler(database, forever)
@@ -472,7 +472,7 @@ async def test_a_cancelled_job_cannot_be_finished(database: Database) -> None:
     assert (await job(database, job_id))["state"] == "CANCELLED"
 
 
-async def test_work_that_takes_too_long_fails_with_a_reason(database: Database) -> None:
+async def test_work_beyond_the_time_limit_fails_with_a_reason(database: Database) -> None:
     class Limited(Handler):
         time_limit = timedelta(seconds=0.1)
 
@@ -485,7 +485,9 @@ async def test_work_that_takes_too_long_fails_with_a_reason(database: Database) 
     assert row["error_reason"] == Reason.PROCESSING_LIMIT_EXCEEDED
 
 
-async def test_a_timeout_inside_the_work_is_not_the_time_limit(database: Database) -> None:
+async def test_a_timeout_inside_the_work_is_not_mistaken_for_the_time_limit(
+    database: Database,
+) -> None:
     class Limited(Handler):
         time_limit = timedelta(minutes=5)
 
@@ -497,7 +499,7 @@ async def test_a_timeout_inside_the_work_is_not_the_time_limit(database: Databas
     assert (await job(database, job_id))["error_reason"] == "INTERNAL"
 
 
-async def test_progress_is_recorded_from_time_to_time_and_never_decreases(
+async def test_progress_is_recorded_at_intervals_and_never_decreases(
     database: Database,
 ) -> None:
     """A thousand reports become a few writes, and each write wakes the watchers."""
@@ -530,7 +532,7 @@ async def test_progress_is_recorded_from_time_to_time_and_never_decreases(
     assert (row["progress_percent"], row["stage"]) == (100, "")
 
 
-async def test_the_next_attempt_begins_with_no_progress(database: Database) -> None:
+async def test_the_next_attempt_starts_with_zero_progress(database: Database) -> None:
     job_id = await enqueue(database)
     first = await claim(database)
     async with database.connection() as db:
@@ -541,7 +543,7 @@ async def test_the_next_attempt_begins_with_no_progress(database: Database) -> N
     assert (row["progress_percent"], row["stage"]) == (0, "")
 
 
-async def test_watchers_are_woken_when_a_job_is_queued_again_after_its_worker_died(
+async def test_watchers_are_woken_when_the_job_of_a_dead_worker_is_requeued(
     database: Database,
 ) -> None:
     job_id = await enqueue(database)

@@ -43,7 +43,7 @@ async def fault(service: Service, media_id: str) -> str | None:
     return media.fault.reason if media.fault else None
 
 
-async def test_nothing_is_found_where_all_is_well(service: Service) -> None:
+async def test_a_consistent_store_has_no_findings(service: Service) -> None:
     for _ in range(3):
         await service.upload()
     assert await service.reconcile() == []
@@ -75,7 +75,7 @@ async def test_a_media_without_its_bytes_is_quarantined_once(service: Service) -
 
 
 @pytest.mark.parametrize("change", [-1, 1])
-async def test_bytes_of_another_size_are_missing(service: Service, change: int) -> None:
+async def test_bytes_of_another_size_count_as_missing(service: Service, change: int) -> None:
     data = jpeg()
     media_id = await service.upload(data)
     other = data[:change] if change < 0 else data + b"x"
@@ -100,7 +100,7 @@ async def test_damaged_bytes_are_found_by_reading_and_are_kept(service: Service)
     assert await service.store.head(blob.key, len(data), len(data)) == damaged
 
 
-async def test_a_sha256_alone_tells_damage(on_disk: Service) -> None:
+async def test_a_sha256_mismatch_alone_is_damage(on_disk: Service) -> None:
     await on_disk.upload()
     await on_disk.execute("update blobs set sha256 = %s", bytes(32))
     (found,) = await on_disk.reconcile()
@@ -110,7 +110,7 @@ async def test_a_sha256_alone_tells_damage(on_disk: Service) -> None:
 
 @pytest.mark.parametrize("checksums", [True, False])
 @pytest.mark.parametrize("damaged", [True, False])
-async def test_a_media_comes_back_with_its_bytes(
+async def test_a_quarantined_media_is_restored_with_its_bytes(
     service: Service, damaged: bool, checksums: bool
 ) -> None:
     data = jpeg()
@@ -135,7 +135,9 @@ async def test_a_media_comes_back_with_its_bytes(
     assert await service.reconcile() == []
 
 
-async def test_what_was_never_inspected_is_inspected_when_it_comes_back(on_disk: Service) -> None:
+async def test_a_media_that_was_never_inspected_is_inspected_when_restored(
+    on_disk: Service,
+) -> None:
     data = jpeg()
     media_id = await on_disk.upload(data)
     key = (await on_disk.known(media_id)).blob.key
@@ -174,7 +176,7 @@ async def test_an_inspection_that_ends_late_does_not_end_the_quarantine(on_disk:
     assert (await on_disk.known(media_id)).state is MediaState.QUARANTINED
 
 
-async def test_a_quarantine_for_another_reason_is_left_as_it_is(on_disk: Service) -> None:
+async def test_a_quarantine_for_another_reason_is_left_unchanged(on_disk: Service) -> None:
     media_id = await on_disk.upload()
     await on_disk.execute("update media set state = 'QUARANTINED', error_reason = 'INTERNAL'")
     before = await on_disk.known(media_id)
@@ -185,7 +187,9 @@ async def test_a_quarantine_for_another_reason_is_left_as_it_is(on_disk: Service
     assert await on_disk.known(media_id) == before
 
 
-async def test_the_reason_of_a_quarantine_follows_the_bytes(on_disk: Service) -> None:
+async def test_the_reason_of_a_quarantine_is_updated_with_the_state_of_the_bytes(
+    on_disk: Service,
+) -> None:
     data = jpeg()
     media_id = await on_disk.upload(data)
     key = (await on_disk.known(media_id)).blob.key
@@ -196,7 +200,7 @@ async def test_the_reason_of_a_quarantine_follows_the_bytes(on_disk: Service) ->
     assert await fault(on_disk, media_id) == "CHECKSUM_MISMATCH"
 
 
-async def test_a_damaged_earlier_version_is_reported_and_the_media_stays_as_it_is(
+async def test_a_damaged_earlier_version_is_reported_without_changing_the_media(
     on_disk: Service,
 ) -> None:
     media_id, newer = await on_disk.upload(), await on_disk.upload()
@@ -214,7 +218,7 @@ async def test_a_damaged_earlier_version_is_reported_and_the_media_stays_as_it_i
     assert (await on_disk.known(media_id)).state is MediaState.PENDING
 
 
-async def test_a_purge_is_no_finding_at_any_of_its_steps(service: Service) -> None:
+async def test_a_purge_is_not_a_finding_at_any_step(service: Service) -> None:
     media_id = await service.upload()
     key = (await service.known(media_id)).blob.key
     async with service.database.transaction() as db:
@@ -238,7 +242,7 @@ async def test_bytes_that_no_job_could_unlink_are_orphans(on_disk: Service) -> N
     assert await on_disk.driver.stat(key) is None
 
 
-async def test_a_wrong_count_of_references_costs_nobody_their_bytes(on_disk: Service) -> None:
+async def test_a_wrong_reference_count_does_not_remove_referenced_bytes(on_disk: Service) -> None:
     media_id = await on_disk.upload()
     await on_disk.execute("update blobs set reference_count = 0")
     assert await on_disk.reconcile(repair=True) == []
@@ -289,7 +293,7 @@ class PurgedBehindTheRow(MemoryDriver):
         return await super().stat(key)
 
 
-async def test_a_purge_that_comes_between_row_and_bytes_is_no_finding(database: Database) -> None:
+async def test_a_purge_between_reading_row_and_bytes_is_not_a_finding(database: Database) -> None:
     driver = PurgedBehindTheRow()
     service = Service(database, BlobStore("raw", driver))
     media_id = await service.upload()

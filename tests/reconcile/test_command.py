@@ -37,7 +37,7 @@ def run(database_url: str, tmp_path: Path) -> Run:
     return lambda *options, **more: reconcile({**environ, **more}, *options)
 
 
-async def test_a_clean_store_ends_with_0(on_disk: Service, run: Run) -> None:
+async def test_a_clean_store_exits_with_0(on_disk: Service, run: Run) -> None:
     await on_disk.upload()
     done = await asyncio.to_thread(run)
     assert (done.returncode, done.stdout) == (0, "")
@@ -48,7 +48,7 @@ async def test_a_clean_store_ends_with_0(on_disk: Service, run: Run) -> None:
     ]
 
 
-async def test_findings_are_lines_of_fields_and_end_with_1(
+async def test_findings_are_printed_as_lines_of_fields_and_exit_with_1(
     on_disk: Service, run: Run, tmp_path: Path
 ) -> None:
     lost, damaged = await on_disk.upload(), await on_disk.upload()
@@ -73,7 +73,7 @@ async def test_findings_are_lines_of_fields_and_end_with_1(
     assert [line.split("\t")[0] for line in quick.stdout.splitlines()] == ["MISSING", "ORPHANED"]
 
 
-async def test_repair_reports_the_open_findings(on_disk: Service, run: Run, tmp_path: Path) -> None:
+async def test_repair_prints_every_finding(on_disk: Service, run: Run, tmp_path: Path) -> None:
     lost = await on_disk.upload()
     await on_disk.driver.delete((await on_disk.known(lost)).blob.key)
     orphan = on_disk.store.key(new_id())
@@ -92,7 +92,7 @@ async def test_repair_reports_the_open_findings(on_disk: Service, run: Run, tmp_
     assert (await asyncio.to_thread(run)).returncode == 0
 
 
-def test_errors_end_with_2_and_a_word(run: Run, tmp_path: Path, postgres: str) -> None:
+def test_errors_exit_with_2_and_a_message(run: Run, tmp_path: Path, postgres: str) -> None:
     done = run(MEDIA_DATABASE_URL="postgresql://127.0.0.1:1/none")
     assert (done.returncode, "MEDIA_DATABASE_URL" in done.stderr) == (2, True)
     done = run("--older-than", "soon")

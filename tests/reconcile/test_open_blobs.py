@@ -27,7 +27,7 @@ async def left_behind(service: Service) -> str:
     return key
 
 
-async def test_what_no_upload_has_is_found_and_aborted_once_it_is_old(service: Service) -> None:
+async def test_an_old_open_blob_without_an_upload_is_found_and_aborted(service: Service) -> None:
     key = await left_behind(service)
     assert await service.reconcile(older_than=GRACE) == []
     (found,) = await service.reconcile()
@@ -37,7 +37,7 @@ async def test_what_no_upload_has_is_found_and_aborted_once_it_is_old(service: S
     assert await service.reconcile() == []
 
 
-async def test_the_workers_sweep_does_the_same_and_can_run_twice(service: Service) -> None:
+async def test_the_periodic_sweep_aborts_open_blobs_and_can_run_twice(service: Service) -> None:
     await left_behind(service)
     await session(service, video_bytes(8 << 20))
     assert await service.reconciler(GRACE).abort_abandoned() == 0
@@ -46,7 +46,7 @@ async def test_the_workers_sweep_does_the_same_and_can_run_twice(service: Servic
     assert len(await opened(service)) == 1
 
 
-async def test_a_session_keeps_its_parts_however_long_it_rests(service: Service) -> None:
+async def test_an_idle_upload_keeps_its_parts(service: Service) -> None:
     data = video_bytes(8 << 20)
     upload_id = await session(service, data)
     assert await service.reconcile(repair=True) == []
@@ -58,7 +58,7 @@ async def test_a_session_keeps_its_parts_however_long_it_rests(service: Service)
     assert await service.reconcile() == []
 
 
-async def test_a_blob_that_is_joined_and_not_yet_in_the_catalogue_is_kept(
+async def test_a_joined_blob_that_is_not_yet_in_the_catalog_is_kept(
     service: Service,
 ) -> None:
     """As when the server dies after it completed the blob: the FINISH job will need it."""
@@ -77,7 +77,7 @@ async def test_a_blob_that_is_joined_and_not_yet_in_the_catalogue_is_kept(
     assert await service.driver.stat(key)
 
 
-async def test_a_session_that_comes_after_its_parts_were_aborted_is_refused(
+async def test_an_upload_recorded_after_its_parts_were_aborted_is_refused(
     service: Service,
 ) -> None:
     key = await left_behind(service)
@@ -91,7 +91,7 @@ async def test_a_session_that_comes_after_its_parts_were_aborted_is_refused(
         await service.upload(blob_id=blob_id)
 
 
-async def test_what_is_open_beside_a_finished_blob_is_left_over(service: Service) -> None:
+async def test_an_open_multipart_upload_of_a_finished_blob_is_abandoned(service: Service) -> None:
     media_id = await service.upload()
     blob = (await service.known(media_id)).blob
     other = await service.driver.begin(blob.key)
@@ -116,7 +116,7 @@ async def test_bytes_of_an_upload_that_failed_with_its_store_are_kept_until_it_e
     assert await opened(on_disk) == []
 
 
-async def test_nothing_is_left_of_an_expired_session_in_any_store(service: Service) -> None:
+async def test_an_expired_upload_leaves_nothing_in_any_store(service: Service) -> None:
     upload_id = await session(service, video_bytes(8 << 20))
     assert len(await opened(service)) == 1
     await service.execute("update uploads set expire_time = now() - interval '1 second'")

@@ -27,7 +27,7 @@ async def orphan(service: Service) -> str:
     return key
 
 
-async def test_what_nobody_names_is_found_and_removed_once_it_is_old(service: Service) -> None:
+async def test_an_old_unreferenced_blob_is_found_and_removed(service: Service) -> None:
     media_id = await service.upload()
     key = await orphan(service)
     assert await service.reconcile(older_than=GRACE) == [], "an upload may be about to name it"
@@ -40,14 +40,14 @@ async def test_what_nobody_names_is_found_and_removed_once_it_is_old(service: Se
     assert await service.driver.stat((await service.known(media_id)).blob.key)
 
 
-async def test_what_became_young_again_is_left_alone(service: Service) -> None:
+async def test_a_blob_within_the_grace_period_is_not_removed(service: Service) -> None:
     key = await orphan(service)
     (found,) = await service.reconcile()
     assert not await service.reconciler(GRACE).repair(found)
     assert await service.driver.stat(key)
 
 
-async def test_a_crash_between_bytes_and_retirement_is_mended_by_the_next_run(
+async def test_the_next_run_repairs_a_crash_during_a_removal(
     on_disk: Service,
 ) -> None:
     key = await orphan(on_disk)
@@ -58,7 +58,7 @@ async def test_a_crash_between_bytes_and_retirement_is_mended_by_the_next_run(
     assert await on_disk.driver.stat(key) is None
 
 
-async def test_what_a_cut_off_put_left_beside_a_blob_is_an_orphan(
+async def test_a_file_left_by_an_interrupted_put_is_an_orphan(
     on_disk: Service, tmp_path: Path
 ) -> None:
     media_id = await on_disk.upload()
@@ -107,7 +107,7 @@ def gate(service: Service) -> HeldDriver:
     return service.driver
 
 
-async def test_an_upload_that_names_its_bytes_before_they_are_removed_keeps_them(
+async def test_an_upload_recorded_before_the_removal_keeps_its_bytes(
     held: Service,
 ) -> None:
     data = jpeg()
@@ -121,7 +121,7 @@ async def test_an_upload_that_names_its_bytes_before_they_are_removed_keeps_them
     assert await held.reconcile() == []
 
 
-async def test_an_upload_that_comes_after_its_bytes_were_removed_is_refused(held: Service) -> None:
+async def test_an_upload_recorded_after_the_removal_is_refused(held: Service) -> None:
     upload = asyncio.create_task(held.upload())
     await gate(held).stored.wait()
     assert await held.reconcile(repair=True) == []
@@ -132,7 +132,7 @@ async def test_an_upload_that_comes_after_its_bytes_were_removed_is_refused(held
     assert await held.reconcile() == []
 
 
-async def test_a_removal_waits_for_the_upload_that_is_naming_the_bytes(held: Service) -> None:
+async def test_a_removal_waits_for_an_uncommitted_upload(held: Service) -> None:
     """The rows are in, and not yet committed: neither a look nor a unique key would tell by itself
     how that ends."""
     gate(held).go_on.set()
@@ -175,7 +175,7 @@ async def lively(
     await driver.close()
 
 
-async def test_uploads_and_removals_at_the_same_time_agree_in_the_end(lively: Service) -> None:
+async def test_concurrent_uploads_and_removals_end_consistent(lively: Service) -> None:
     """With no grace at all: what was answered is there, what was refused is not, and nothing is
     left over."""
     data, stored, refused = jpeg(), [], 0

@@ -36,7 +36,7 @@ async def test_a_piece_is_kept_until_its_blob_is_whole(service: Service) -> None
     assert await service.reconcile() == []
 
 
-async def test_an_open_piece_is_kept_as_long(service: Service) -> None:
+async def test_an_open_piece_is_kept_until_its_blob_is_whole(service: Service) -> None:
     upload_id = await session(service, video_bytes(8 << 20))
     key = await key_of(service, upload_id)
     piece = piece_key(key, 2)
@@ -52,7 +52,7 @@ async def test_an_open_piece_is_kept_as_long(service: Service) -> None:
     assert await service.driver.stat(key)
 
 
-async def test_a_piece_that_nobody_knows_is_an_orphan(service: Service) -> None:
+async def test_an_unreferenced_piece_is_an_orphan(service: Service) -> None:
     await service.upload()
     piece = piece_key(service.store.key("01a1fea0-9e9b-7099-9785-ff01c9d05f8e"), 47)
     await service.driver.put(piece, b"a piece")

@@ -8,7 +8,7 @@ from tests.support.reconciling import reconcile_renditions
 from tests.support.renders import count, find, keep, render_spec
 
 
-async def test_cached_renders_are_no_orphans(harness: RenditionHarness) -> None:
+async def test_cached_renders_are_not_orphans(harness: RenditionHarness) -> None:
     await keep(harness, await render_spec(harness, await harness.new()))
     assert await reconcile_renditions(harness) == []
 

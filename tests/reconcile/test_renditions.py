@@ -16,13 +16,13 @@ async def public_media(harness: RenditionHarness) -> str:
     return media_id
 
 
-async def test_renditions_in_either_store_are_no_orphans(harness: RenditionHarness) -> None:
+async def test_renditions_in_either_store_are_not_orphans(harness: RenditionHarness) -> None:
     await public_media(harness)
     await harness.add(await harness.new(b"another"), "small", b"private image")
     assert await reconcile_renditions(harness) == []
 
 
-async def test_a_rendition_that_is_being_added_is_no_orphan(harness: RenditionHarness) -> None:
+async def test_a_rendition_that_is_being_added_is_not_an_orphan(harness: RenditionHarness) -> None:
     media_id = await harness.new(b"the original")
     await harness.show(media_id, "PUBLIC")
     slow = harness.public.driver = WaitingDriver(harness.steps)
@@ -34,7 +34,7 @@ async def test_a_rendition_that_is_being_added_is_no_orphan(harness: RenditionHa
     assert list((await objects(harness.public)).values()) == [b"small image"]
 
 
-async def test_a_lost_rendition_is_reported_with_its_media_which_is_not_quarantined(
+async def test_a_lost_rendition_is_reported_without_quarantining_its_media(
     harness: RenditionHarness,
 ) -> None:
     """The original is as good as ever."""
@@ -46,7 +46,7 @@ async def test_a_lost_rendition_is_reported_with_its_media_which_is_not_quaranti
     assert (await harness.there(media_id)).state is MediaState.PENDING
 
 
-async def test_what_is_in_quarantine_is_not_public(harness: RenditionHarness) -> None:
+async def test_renditions_of_a_quarantined_media_are_not_public(harness: RenditionHarness) -> None:
     media_id = await public_media(harness)
     original = (await harness.there(media_id)).blob
     await harness.raw.driver.delete(original.key)
