@@ -11,7 +11,7 @@ UNIT := tests/unit tests/rules tests/client
 # One test or folder: `make test-one T=tests/unit/test_crc32c_combine.py::test_a_large_piece`.
 T ?= tests/unit
 
-.PHONY: help unit test-one coverage dev test lint gen docs bench soak lock clean release-contract compiled
+.PHONY: help unit test-one coverage dev test suite lint gen docs bench soak lock clean release-contract compiled
 
 help:  ## Show this list.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -21,8 +21,11 @@ dev: compiled  ## Run the service on this machine.
 
 # `coverage` runs the tests of `unit`. The others wait more than they work, so more of them run at a
 # time than there are processors.
-test: compiled lint coverage  ## Run every check and every test.
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(UNIT:%=--ignore=%)
+test: compiled  ## Run every check and every test.
+	@$(MAKE) --no-print-directory --jobs=2 lint suite
+
+suite: coverage
+	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder $(UNIT:%=--ignore=%)
 
 unit: $(READY)  ## Run the tests that need no service: unit, rules, client.
 	$(BIN)/python -m pytest -n 2 $(UNIT)

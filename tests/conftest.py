@@ -27,6 +27,21 @@ settings.register_profile(
 settings.load_profile("untimed")
 
 
+# Files that take longest. They start first: a long one that starts last would run alone.
+LONG = (
+    "tests/rpc/test_render.py",
+    "tests/conformance/test_driver.py",
+    "tests/e2e/test_examples.py",
+    "tests/rpc/test_streams.py",
+    "tests/stubs/",
+    "tests/packaging/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """URL of one PostgreSQL for the whole run: MEDIA_TEST_DATABASE_URL, or an embedded one."""
