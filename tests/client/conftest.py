@@ -1,4 +1,4 @@
-"""One set of tests for both clients, against a real server that fails to order."""
+"""Fixtures: one set of tests for both clients, against a real server with injected failures."""
 
 import asyncio
 import inspect
@@ -14,7 +14,7 @@ QUICK = Backoff(first_seconds=0.001, ceiling_seconds=0.002, attempts=4)
 
 
 class Threaded:
-    """The blocking client with the methods of the asyncio one."""
+    """The blocking client with the methods of the asyncio client."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -43,7 +43,7 @@ def address(fake: Fake) -> Iterator[str]:
 
 @pytest.fixture(params=["sync", "async"])
 async def client(request: pytest.FixtureRequest, address: str) -> AsyncIterator[AsyncClient]:
-    """Each client in turn, by the methods of the asyncio one."""
+    """Each client in turn, with the methods of the asyncio client."""
     if request.param == "sync":
         with Client(address, token="secret", backoff=QUICK) as blocking:
             yield cast(AsyncClient, Threaded(blocking))

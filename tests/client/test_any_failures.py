@@ -1,4 +1,4 @@
-"""For any sequence of failures: the stored bytes are the source's, once, or the error is clear."""
+"""For any sequence of failures, the stored bytes equal the source, once, or the error is clear."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""The small calls: repeated while a failure may pass."""
+"""Unary calls, which are retried after transient failures."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The commands of a person and of a script."""
+"""The commands, for interactive use and for scripts."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the blocking client does next, call by call, on a channel without a network."""
+"""The blocking client's next call after each response, on a channel without a network."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -49,7 +49,7 @@ class Wire:
     def write(
         self, messages: int, answer: Upload | str | StatusCode, *, named: bool = True, **facts: str
     ) -> list[Any]:
-        """Takes so many messages of a stream, and ends it. `named`: headers name the upload."""
+        """Receives this many messages of a stream and ends it. `named`: headers name the upload."""
         metadata, call = self.channel.take_stream_unary(WRITE)
         assert ("authorization", "Bearer t") in metadata
         taken = [call.take_request() for _ in range(messages)]
@@ -69,7 +69,7 @@ class Wire:
         assert self.answer("GetUpload", answer).upload_id == ID
 
     def answer(self, method: str, answer: Any) -> Any:
-        """Answers a call of one message, which is returned."""
+        """Answers a unary call and returns its request."""
         _, request, call = self.channel.take_unary_unary(SERVICE.methods_by_name[method])
         call.send_initial_metadata(())
         call.terminate(*self._end(answer))
@@ -133,7 +133,7 @@ def resumed_in_parts(wire: Wire) -> Iterator[Outcome]:
 
 
 def parts(*ends: int) -> upload_service_pb2.ListPartsResponse:
-    """The file, cut there."""
+    """The file cut at these offsets."""
     starts = [0, *ends]
     return upload_service_pb2.ListPartsResponse(
         parts=[

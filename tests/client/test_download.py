@@ -1,4 +1,4 @@
-"""A download gives the right bytes, or none under the name that was asked for."""
+"""A download writes the right bytes to the requested path, or nothing."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""Whatever of a file is there already, what is left is cut around it, or nothing is."""
+"""The plan of an upload covers the file around the existing parts, or refuses to."""
 
 from collections.abc import Sequence
 from random import Random
@@ -29,7 +29,7 @@ def cut(data: bytes, sizes: Sequence[int]) -> list[upload_pb2.Part]:
 
 
 def plan(data: bytes, stored: list[upload_pb2.Part], claimed: list[upload_pb2.Part]) -> list[bytes]:
-    """The file as it is cut."""
+    """The pieces into which the file is cut."""
     known = Known({p.part_number: p for p in stored}, {p.part_number: p for p in claimed})
     with open_source(data) as source:
         slices = slices_of(source, upload_pb2.Upload(max_part_size_bytes=OURS), known)

@@ -1,4 +1,4 @@
-"""Jobs, seen from the client and from the command line."""
+"""Jobs, from the client and from the command line."""
 
 from collections.abc import Callable
 from pathlib import Path

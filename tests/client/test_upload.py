@@ -1,4 +1,4 @@
-"""Whatever happens to an upload, its bytes are stored right and once, or the error is clear."""
+"""Under any failure, an upload stores the right bytes once, or raises a clear error."""
 
 import asyncio
 import gzip

@@ -53,7 +53,7 @@ async def claimed(database: Database, queue: FairQueue, running: list[Claim]) ->
 
 
 async def drain(database: Database, limit: int, *, hold: bool = False) -> list[Claim]:
-    """The next jobs, in order. Unless `hold` is set, each ends before the next is claimed."""
+    """Claims the next jobs in order. Unless `hold` is set, each ends before the next is claimed."""
     queue = FairQueue()
     running: list[Claim] = []
     found: list[Claim] = []
@@ -130,7 +130,7 @@ async def test_concurrent_claims_never_return_the_same_job(database: Database) -
 async def test_the_cost_of_a_claim_does_not_depend_on_the_queue_length(
     database: Database, owners_: int, each: int
 ) -> None:
-    """Counted in pages that are read, which do not depend on the load of the machine."""
+    """The cost is counted in pages read, which do not depend on the load of the machine."""
     async with database.connection() as db:
         await db.execute(
             "insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id)"
@@ -165,7 +165,7 @@ async def pages(database: Database) -> int:
 
 @dataclass
 class Model:
-    """A job as it should be."""
+    """The expected state of a job."""
 
     new: NewJob
     state: JobState = JobState.QUEUED
@@ -233,7 +233,7 @@ class Jobs(RuleBasedStateMachine):
 
     @rule()
     def claim(self) -> None:
-        """By a worker that runs nothing else."""
+        """Claims by a worker that runs nothing else."""
         self.release()
         claim = self.do(self.queue.claim, LEASE, [])
         ready = [m for m in self.jobs.values() if m.state is JobState.QUEUED and m.due]
@@ -332,7 +332,7 @@ class Jobs(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def die(self, data: st.DataObject) -> None:
-        """A worker's lease comes to its end."""
+        """The lease of a worker expires."""
         held = data.draw(st.sampled_from(self.held))
         if held.valid:
             self.do(execute, "update jobs set lease_until = now() - interval '1 s'"
@@ -341,7 +341,7 @@ class Jobs(RuleBasedStateMachine):
 
     @rule()
     def hours_pass(self) -> None:
-        """What waits is due; in the order in which it fell due."""
+        """Delayed jobs become due, in the order of their due times."""
         self.do(
             execute,
             "update jobs set run_time = run_time - %s where state = 'QUEUED' and not ready",

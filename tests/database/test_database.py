@@ -1,4 +1,4 @@
-"""Connections are as good as new for whoever comes next."""
+"""A connection is returned to the pool in a clean state."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ async def pipelined(database: Database) -> list[int]:
 
 @pytest.fixture
 async def single(database_url: str) -> AsyncIterator[Database]:
-    """With one connection free, so that everybody gets the same."""
+    """A pool with one free connection, which all callers share."""
     async with Database(database_url, 2) as database, database.connection():
         yield database
 
@@ -46,7 +46,7 @@ async def test_a_connection_is_usable_after_a_duplicate(single: Database) -> Non
 async def test_a_caller_cancelled_as_it_gets_a_connection_is_cancelled(
     database_url: str, monkeypatch: pytest.MonkeyPatch, later: int
 ) -> None:
-    """`later`: so many turns of the event loop."""
+    """`later` is a number of iterations of the event loop."""
     given = WaitingClient.set
     waiting: list[asyncio.Task[None]] = []
 
@@ -79,7 +79,7 @@ async def test_a_caller_cancelled_as_it_gets_a_connection_is_cancelled(
 
 @pytest.mark.parametrize("milliseconds", range(0, 20, 2))
 async def test_a_cancelled_start_leaves_no_tasks(database_url: str, milliseconds: int) -> None:
-    """What it left might not hear that it is to end, and keep a process from ending."""
+    """A leftover task might miss the shutdown and keep the process from ending."""
     before = asyncio.all_tasks()
     starting = asyncio.create_task(Database(database_url, 2).__aenter__())
     await asyncio.sleep(milliseconds / 1000)

@@ -1,4 +1,4 @@
-"""Stored bytes become READY or FAILED, and stay either way."""
+"""Stored bytes become READY or FAILED, and are kept either way."""
 
 import asyncio
 import hashlib
@@ -80,7 +80,7 @@ def jpeg(**options: int) -> bytes:
 async def stored(
     database: Database, store: BlobStore, data: bytes, sha256: bytes | None = None
 ) -> str:
-    """A media just as a finished upload leaves it, with its ingest job; returns its id."""
+    """A media as a finished upload leaves it, with its ingest job; returns its id."""
     media_id, blob_id = new_id(), new_id()
     key = store.key(blob_id)
     session = await store.driver.begin(key)
@@ -131,7 +131,7 @@ async def working(database: Database, handler: IngestHandler) -> AsyncIterator[N
 
 @asynccontextmanager
 async def reaches(database: Database, media_id: str, state: MediaState) -> AsyncIterator[None]:
-    """Waits at its end for an event after which the media is in this state."""
+    """On exit, waits for an event after which the media is in this state."""
     heard: asyncio.Queue[MediaChanged] = asyncio.Queue()
     with database.listen(MediaChanged, media_id, heard.put_nowait):
         yield
@@ -180,7 +180,7 @@ async def test_every_image_gets_thumbnails_and_a_blurhash(
 async def test_an_image_whose_thumbnails_fail_becomes_ready(
     database: Database, store: BlobStore, inspector: Inspector
 ) -> None:
-    """Accepted by the inspection, then too large for the image renderer."""
+    """The inspection accepts the image, but it is too large for the image renderer."""
     async with ImageRenderer(1, 1000, 1 << 26) as renderer:
         handler = handler_for(database, store, inspector, renderer)
         media_id = await stored(database, store, jpeg())
@@ -274,7 +274,7 @@ async def test_a_worker_that_loses_the_job_midway_changes_nothing(
 async def test_a_late_worker_does_not_restart_an_ended_inspection(
     database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
-    """Nobody would take the media out of PROCESSING again."""
+    """Otherwise the media would stay in PROCESSING for ever."""
     media_id = await stored(database, store, jpeg())
     late = await claim(database)
     async with database.connection() as db:
@@ -324,7 +324,7 @@ async def test_an_inspection_stopped_midway_is_resumed(
 async def test_every_exif_text_can_be_stored(
     database: Database, store: BlobStore, handler: IngestHandler, tmp_path: Path
 ) -> None:
-    """A NUL inside of a tag is legal EXIF, and no text to PostgreSQL."""
+    """A NUL inside a tag is legal in EXIF, but not in PostgreSQL text."""
     data = jpeg().replace(b"X100\0", b"X\x000\xff\0")
     media_id = await stored(database, store, data)
     await handler.run(await claim(database), Progress())

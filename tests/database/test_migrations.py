@@ -66,7 +66,7 @@ def empty_database(postgres: str) -> Iterator[str]:
 async def migrate_with_rows(
     url: str, before: str, rows: str
 ) -> psycopg.Connection[dict[str, object]]:
-    """Adds rows to the schema that migration `before` finds, then migrates to the newest."""
+    """Inserts rows just before migration `before`, then migrates to the newest schema."""
     connection = psycopg.connect(url, autocommit=True, row_factory=dict_row)
     connection.execute(
         "create table schema_migrations (name text primary key,"

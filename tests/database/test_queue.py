@@ -1,4 +1,4 @@
-"""Callers wait for a connection for as long as others get theirs, and not longer."""
+"""Callers wait for a connection as long as the queue advances, and no longer."""
 
 import asyncio
 

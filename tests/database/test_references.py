@@ -1,4 +1,4 @@
-"""Every table that refers to blobs says so, or a purge would leave its bytes behind."""
+"""Every table that refers to blobs declares it; otherwise a purge would leave its bytes behind."""
 
 from media_service.blobs.references import blob_references
 from media_service.db.database import Database

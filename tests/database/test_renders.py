@@ -144,7 +144,7 @@ async def test_the_number_of_renders_of_a_media_is_limited(harness: RenditionHar
 
 
 async def test_the_bytes_of_renders_of_a_media_are_limited(harness: RenditionHarness) -> None:
-    """The least recently used ones are removed, and none of other media."""
+    """The least recently used renders of the media are removed, and none of other media."""
     media_id, other = await harness.new(ORIGINAL), await harness.new(ORIGINAL)
     theirs = await render_spec(harness, other)
     await keep(harness, theirs, b"theirs")
@@ -187,7 +187,7 @@ async def test_many_unused_renders_are_removed_at_once(harness: RenditionHarness
 async def test_a_kill_at_any_step_leaves_no_orphaned_render(
     harness: RenditionHarness, database_url: str
 ) -> None:
-    """The store holds originals and the renders that have a row, and nothing else."""
+    """The store has only originals and renders with a row."""
     media_id = await harness.new(ORIGINAL)
     for step in range(6):
         harness.steps.left = step

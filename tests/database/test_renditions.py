@@ -1,4 +1,4 @@
-"""Renditions are in the store that the visibility of their media requires, whatever happens."""
+"""Renditions are always in the store that the visibility of their media requires."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ async def harness(database_url: str) -> AsyncIterator[RenditionHarness]:
 
 
 async def where(harness: RenditionHarness, media_id: str) -> dict[str, str]:
-    """The store of each rendition; its bytes must be there."""
+    """The store of each rendition, after checking that its bytes are there."""
     media = await harness.there(media_id)
     for rendition in media.renditions:
         assert await content(harness.stores[rendition.blob.store], rendition.blob)
@@ -70,7 +70,7 @@ async def test_a_rendition_is_in_the_raw_store_until_its_media_is_public(
 
 
 async def test_adding_a_rendition_leaves_no_cleanup_job(harness: RenditionHarness) -> None:
-    """The one that would have removed its bytes."""
+    """The job that would have removed its bytes after a crash."""
     media_id = await harness.new()
     await harness.add(media_id, "small", b"small image")
     assert await harness.execute("select kind, state from jobs") == []
@@ -291,7 +291,7 @@ async def test_a_lost_rendition_does_not_prevent_moving_the_others(
 async def test_a_failed_move_or_removal_is_retried_later(
     harness: RenditionHarness, kind: JobKind
 ) -> None:
-    """A store that is out for an hour must not make what is private public for good."""
+    """An outage of an hour must not leave private renditions public for ever."""
     media_id = await harness.new()
     await harness.show(media_id, "PUBLIC")
     await harness.add(media_id, "small", b"small image")
@@ -324,7 +324,7 @@ async def test_a_deleted_media_is_not_public_until_it_is_undeleted(
 async def test_a_rendition_that_was_just_looked_up_is_readable_while_it_moves(
     harness: RenditionHarness,
 ) -> None:
-    """Unless it is to be private: then it goes at once."""
+    """Unless it becomes private: then its public bytes are removed at once."""
     media_id = await harness.new()
     await harness.add(media_id, "small", b"small image")
     found = (await harness.there(media_id)).renditions[0].blob
@@ -386,7 +386,7 @@ async def test_a_key_of_the_raw_store_is_not_public(harness: RenditionHarness) -
 async def test_bytes_whose_removal_has_begun_cannot_become_a_rendition(
     harness: RenditionHarness,
 ) -> None:
-    """A writer that slept through its time finds nothing, and leaves nothing."""
+    """A writer that exceeded its time is refused and leaves no bytes."""
     media_id = await harness.new()
     await harness.show(media_id, "PUBLIC")
     slow = harness.public.driver = WaitingDriver(harness.steps)
@@ -406,7 +406,7 @@ async def test_bytes_whose_removal_has_begun_cannot_become_a_rendition(
 async def test_a_rendition_cannot_use_a_key_with_an_interrupted_removal(
     harness: RenditionHarness, kill_at: int
 ) -> None:
-    """Else a rendition would refer to bytes that are gone, or just go."""
+    """Otherwise the rendition would refer to bytes that are gone or about to be removed."""
     media_id = await harness.new()
     await harness.show(media_id, "PUBLIC")
     await harness.work()
@@ -429,7 +429,7 @@ async def test_a_rendition_cannot_use_a_key_with_an_interrupted_removal(
 async def test_an_interrupted_write_leaves_no_parts(
     harness: RenditionHarness, tmp_path: Path
 ) -> None:
-    """Nor would they be seen: but they are of what may be private."""
+    """Parts are not served, but may contain private bytes."""
     driver = LocalDriver(tmp_path / "public")
     harness.public.driver = driver
     blob_id = new_id()
@@ -485,7 +485,7 @@ async def act(
 async def test_any_sequence_of_actions_and_kills_leaves_the_stores_consistent(
     harness: RenditionHarness, actions: list[tuple[tuple[str, ...], int | None]], public_first: bool
 ) -> None:
-    """Any actions in any order, each killed at any of its steps or not."""
+    """Any actions in any order, each of which may be killed at any step."""
     harness = RenditionHarness(harness.database, harness.steps)
     media_id = await harness.new()
     added: dict[str, set[bytes]] = {name: set() for name in NAMES}

@@ -1,4 +1,4 @@
-"""What a transaction takes along comes with its commit, and with nothing else."""
+"""Events and jobs of a transaction take effect with its commit, and only with it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -40,7 +40,7 @@ async def on_disk(database: Database, store: BlobStore) -> AsyncIterator[Service
 
 @pytest.fixture
 async def other(database_url: str) -> AsyncIterator[Database]:
-    """As another process has it."""
+    """The database as another process sees it."""
     async with Database(database_url, 2) as database:
         yield database
 

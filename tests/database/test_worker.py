@@ -1,4 +1,4 @@
-"""A job that was recorded ends, whatever happens to its worker."""
+"""Every recorded job ends, whatever happens to its worker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -33,7 +33,7 @@ Step = Callable[[Claim], Awaitable[None]]
 
 @dataclass
 class Handler(JobHandler):
-    """Does `step`, then ends the job. Records its calls."""
+    """Runs `step`, then ends the job. Records its calls."""
 
     database: Database
     step: Step
@@ -321,7 +321,7 @@ async def test_a_stopping_worker_requeues_its_jobs_without_counting_the_attempt(
 
 
 async def test_work_is_cancelled_only_once_so_that_it_can_clean_up(database: Database) -> None:
-    """Also if its worker stops just when it has lost the job."""
+    """Even if its worker stops just after it lost the job."""
     cleaning, cleaned = asyncio.Event(), asyncio.Event()
 
     async def tidy(claim: Claim) -> None:
@@ -426,7 +426,7 @@ async def test_a_cancellation_during_an_outage_is_noticed_when_the_outage_ends(
 async def test_reporting_progress_does_not_renew_the_lease(
     database: Database, database_url: str
 ) -> None:
-    """Watchers are woken each time. The worker ignores its own wake-ups."""
+    """Each report wakes the watchers. The worker ignores its own wake-ups."""
     job_id = await enqueue(database)
     events: list[JobChanged] = []
 

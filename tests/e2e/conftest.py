@@ -1,4 +1,4 @@
-"""The real thing: `media-service dev` as a user starts it, on free ports in a fresh directory."""
+"""Fixtures: `media-service dev` as a user starts it, on free ports in a fresh directory."""
 
 import secrets
 import subprocess
@@ -75,7 +75,7 @@ def on_s3(folder: Path, endpoint: str) -> Iterator[Service]:
 
 @pytest.fixture
 def grpcurl(service: Service) -> Grpcurl:
-    """Runs grpcurl as a user; the answer it prints."""
+    """Runs grpcurl as a user and returns its output."""
     program = require_tool("grpcurl")
 
     def run(*arguments: str, user: str = "olga", stdin: str = "") -> str:

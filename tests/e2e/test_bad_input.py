@@ -1,4 +1,4 @@
-"""What bad input gets, through the whole stack: its reason, its status, and nothing lasting."""
+"""Bad input through the whole stack: its reason, its status, and no lasting effect."""
 
 import struct
 import zlib
@@ -35,13 +35,13 @@ HTML = b"<!DOCTYPE html><html><script>alert(1)</script></html>"
 
 @pytest.fixture
 def owner(service: Service) -> Iterator[httpx.Client]:
-    """A user who has nothing yet."""
+    """A user without media."""
     with client_of(service, f"user-{new_id()}") as client:
         yield client
 
 
 def bomb() -> bytes:
-    """A PNG of a few bytes that promises 65536 × 65536 pixels."""
+    """A PNG of a few bytes whose header declares 65536 × 65536 pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", 65536, 65536, 8, 6, 0, 0, 0)
     chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     return b"\x89PNG\r\n\x1a\n" + chunk + png()[33:]

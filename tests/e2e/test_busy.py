@@ -1,4 +1,4 @@
-"""A server that has as many uploads as it takes says so over REST, and how many that are."""
+"""A server at its limit of streams refuses uploads over REST and states the limit."""
 
 import os
 import subprocess
@@ -66,7 +66,8 @@ def test_too_many_uploads_are_429_with_retry_after(one_at_once: Service) -> None
 
 @contextmanager
 def serve(database_url: str, data_dir: Path, limit: str) -> Iterator[tuple[int, str]]:
-    """`serve` with a limit of open files: its process id, and what it said until it was ready."""
+    """Runs `serve` with a limit of open files; yields its process id and its output up to
+    readiness."""
     port = free_port()
     environ = {
         **os.environ,

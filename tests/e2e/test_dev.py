@@ -1,4 +1,4 @@
-"""`media-service dev`: one command that starts all, and leaves nothing behind."""
+"""`media-service dev`: one command that starts everything and leaves no processes behind."""
 
 import json
 import stat
@@ -31,7 +31,7 @@ def folder() -> Iterator[Path]:
 
 
 def refusal(environ: dict[str, str]) -> str:
-    """What `dev` says when it does not start; it exits with 2 then."""
+    """The error with which `dev` refuses to start; it exits with 2."""
     done = subprocess.run(
         [sys.executable, "-m", "media_service", "dev"],
         env=environ,

@@ -1,4 +1,4 @@
-"""The REST face itself: what Envoy answers, and how it looks."""
+"""The REST interface itself: the form and the status of Envoy's responses."""
 
 import json
 import socket
@@ -126,7 +126,7 @@ def test_head_has_the_headers_of_get_and_no_body(alice: httpx.Client) -> None:
 
 
 def raw_head(service: Service, path: str) -> bytes:
-    """All that comes back for a HEAD request, up to the end of the connection."""
+    """The whole response to a HEAD request, up to the end of the connection."""
     address = urlsplit(service.base_url)
     token = service.token("alice")
     with socket.create_connection((address.hostname, address.port), 30) as connection:
@@ -244,7 +244,7 @@ def test_an_unreachable_service_is_503_with_retry_after(tmp_path: Path) -> None:
 
 
 def answered(url: str) -> httpx.Response | None:
-    """The answer; None while nothing listens there."""
+    """The response; None while nothing listens there."""
     try:
         return httpx.get(url)
     except httpx.ConnectError:

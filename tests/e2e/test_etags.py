@@ -1,4 +1,4 @@
-"""An etag changes with what a client sees, once for each step of the service."""
+"""An etag changes whenever a client sees a difference, once for each step of the service."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ def owner(service: Service) -> Iterator[httpx.Client]:
 def seen_until(
     client: httpx.Client, media_id: str, is_last: Callable[[Media], bool]
 ) -> list[Media]:
-    """The states of a media that a poller sees, each once, until `is_last` and a while longer."""
+    """The distinct states that a polling client sees until `is_last`, and for a while longer."""
     seen: list[Media] = []
     last = None
     begin = time.monotonic()
@@ -59,7 +59,7 @@ def check_each_etag_is_one_state(seen: list[Media]) -> None:
 
 
 def test_the_etag_of_a_new_image_changes_once_for_each_step(owner: httpx.Client) -> None:
-    """It is inspected, has its SHA-256, and becomes READY with all of its thumbnails."""
+    """It is inspected, gets its SHA-256, and becomes READY with all of its thumbnails."""
     uploaded = store(owner, jpeg(800, 600), "a.jpg")
     seen = [
         uploaded,
@@ -91,7 +91,7 @@ def test_publishing_an_image_changes_its_etag_once_more_after_the_update(
 
 
 def test_moving_renditions_after_unpublishing_changes_no_etag(owner: httpx.Client) -> None:
-    """The job that moves its renditions out of the public store changes nothing that is seen."""
+    """The job that moves renditions out of the public store has no visible effect."""
     media_id = store(owner, jpeg(800, 600), "a.jpg")["mediaId"]
     settled(owner, media_id)
     path = f"/v1/media/{media_id}"

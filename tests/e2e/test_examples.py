@@ -1,4 +1,4 @@
-"""Every example in the comments of the contract works as it is written."""
+"""Every example in the comments of the contract works as written."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def settled(client: httpx.Client, path: str, states: set[str]) -> dict[str, Any]
 
 
 def image(client: httpx.Client, folder: Path) -> dict[str, str]:
-    """A media that is ready, and the job that inspected it."""
+    """A media that is READY, and the job that inspected it."""
     return ready(client, PHOTO, "photo.jpg")
 
 
@@ -61,7 +61,7 @@ def ready(client: httpx.Client, data: bytes, filename: str) -> dict[str, str]:
 
 
 def processing(client: httpx.Client, folder: Path) -> dict[str, str]:
-    """A job that takes a while."""
+    """A job that runs for a while."""
     names = video(client, folder)
     answer = client.post(f"/v1/media/{names['MEDIA']}:process", json={"ops": "stream"})
     return {**names, "JOB": answer.raise_for_status().json()["jobId"]}
@@ -107,7 +107,7 @@ def finished(client: httpx.Client, folder: Path) -> dict[str, str]:
 
 
 def signed(client: httpx.Client, folder: Path) -> dict[str, str]:
-    """A URL that takes the file."""
+    """A URL that accepts the file."""
     names = uploading(client, folder)
     part = {"partNumber": 1, "sizeBytes": len(PHOTO), "crc32c": crc32c(PHOTO)}
     answer = client.post(f"/v1/uploads/{names['UPLOAD']}:sign", json={"parts": [part]})

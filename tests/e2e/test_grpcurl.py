@@ -1,4 +1,4 @@
-"""An operator with nothing but grpcurl: reflection tells it all."""
+"""An operator with only grpcurl: reflection describes the whole API."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""`media-service reconcile` beside a `dev` that runs, and on the data of one that does not."""
+"""`media-service reconcile` next to a running `dev`, and on the data of a stopped one."""
 
 import signal
 import subprocess

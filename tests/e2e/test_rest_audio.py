@@ -1,4 +1,4 @@
-"""Audio over REST: uploaded, processed, watched and read."""
+"""Audio over REST: uploaded, processed, watched, and read."""
 
 import json
 from pathlib import Path
@@ -13,13 +13,13 @@ from tests.support.rest_events import events
 
 @pytest.fixture
 def media(alice: httpx.Client, tmp_path: Path) -> str:
-    """Five seconds, quiet."""
+    """Five seconds of quiet audio."""
     audio = generated(tmp_path / "a.wav", "anoisesrc=d=5:c=pink:r=44100:a=0.05")
     return str(store(alice, audio.read_bytes(), "a.wav")["mediaId"])
 
 
 def processed(alice: httpx.Client, media: str, ops: str) -> httpx.Response:
-    """The rendition that a pipeline makes."""
+    """The rendition that a pipeline produces."""
     job = alice.post(f"/v1/media/{media}:process", json={"ops": ops}).json()
     with alice.stream("GET", f"/v1/jobs/{job['jobId']}:watch") as watch:
         done = list(events(watch))[-1]

@@ -1,4 +1,4 @@
-"""The catalogue over REST, through Envoy."""
+"""The catalog over REST, through Envoy."""
 
 import socket
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ CAMERA = {
 
 @pytest.fixture
 def owner(service: Service) -> Iterator[httpx.Client]:
-    """A user who has nothing yet."""
+    """A user without media."""
     with client_of(service, f"user-{new_id()}") as client:
         yield client
 
@@ -352,7 +352,7 @@ def test_an_unknown_id_is_404_and_a_malformed_one_400(owner: httpx.Client) -> No
 
 @pytest.fixture
 def photo(tmp_path: Path) -> bytes:
-    """A photo of a camera held upright, that knows where it was taken."""
+    """A photo from a camera held upright, with a GPS location."""
     path = tmp_path / "photo.jpg"
     with_tags(make_image(), CAMERA, orientation=6).write_to_file(str(path))
     return path.read_bytes()

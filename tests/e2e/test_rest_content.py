@@ -1,4 +1,4 @@
-"""Content over REST (GetContent), as RFC 9110 has it, through Envoy."""
+"""Content over REST (GetContent) as RFC 9110 specifies it, through Envoy."""
 
 import http.client
 import os
@@ -34,13 +34,13 @@ LONG_AGO = "Sun, 06 Nov 1994 08:49:37 GMT"
 
 @pytest.fixture(scope="module")
 def image() -> bytes:
-    """An image like no other."""
+    """A unique image."""
     return jpeg() + os.urandom(32)
 
 
 @pytest.fixture(scope="module")
 def path(service: Service, image: bytes) -> str:
-    """Where the image's content is."""
+    """The path of the image's content."""
     with client_of(service, "alice") as client:
         return f"/v1/media/{store(client, image, 'holiday.jpg')['mediaId']}/content"
 
@@ -209,7 +209,7 @@ def test_if_range_gets_a_range_only_of_the_known_content(
 
 @pytest.fixture
 def connection(service: Service) -> Iterator[http.client.HTTPConnection]:
-    """One connection, kept alive, that takes what follows an answer for the next one."""
+    """A kept-alive connection that would read stray bytes after a response as the next one."""
     address = urlsplit(service.base_url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
     yield connection
@@ -298,7 +298,7 @@ def test_content_of_a_deleted_media_is_404_until_undeleted(alice: httpx.Client) 
 
 
 def signed(service: Service, secret: str = "", **claims: object) -> str:
-    """A token of alice's, with other claims, or signed with another secret."""
+    """A token of alice with other claims, or signed with another secret."""
     usual = {"sub": "alice", "exp": datetime.now(UTC) + timedelta(hours=1)}
     return jwt.encode({**usual, **claims}, secret or service.secret, algorithm="HS256")
 
@@ -388,7 +388,7 @@ def test_concurrent_downloads_of_one_media_succeed(
 
 
 def until_quiet(connection: socket.socket, body: int) -> bytes:
-    """Headers and `body` bytes."""
+    """Reads the headers and `body` bytes."""
     data = connection.recv(65536)
     while len(data.partition(b"\r\n\r\n")[2]) < body:
         data += connection.recv(65536)

@@ -1,4 +1,4 @@
-"""Jobs over REST, and as an operator watches them with grpcurl."""
+"""Jobs over REST, and watched with grpcurl."""
 
 import json
 from collections.abc import Iterator

@@ -143,7 +143,7 @@ def test_an_invalid_link_reveals_nothing(
 
 
 def shown(answer: httpx.Response) -> dict[str, str]:
-    """The headers, but for those that differ with every answer."""
+    """The headers, except those that differ between responses."""
     return {k: v for k, v in answer.headers.items() if k not in {"date", "x-request-id"}}
 
 

@@ -1,4 +1,4 @@
-"""Parts over REST (PutPart, ListParts), and by the URLs of SignUpload, which need no token."""
+"""Parts over REST (PutPart, ListParts), and by signed URLs, which need no token."""
 
 import base64
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def stranger(service: Service) -> Iterator[httpx.Client]:
-    """Somebody without a token."""
+    """A client without a token."""
     with httpx.Client(base_url=service.base_url, timeout=30, trust_env=False) as client:
         yield client
 

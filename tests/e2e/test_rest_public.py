@@ -25,7 +25,7 @@ def media_id(service: Service, alice: httpx.Client) -> str:
 
 @pytest.fixture
 def path(service: Service, alice: httpx.Client, media_id: str) -> str:
-    """Where anybody reads it, now that it is public."""
+    """The public path of the rendition, once it is public."""
     show(alice, media_id, "PUBLIC")
     url = public_url(alice, media_id, "given")
     # Its host is `localhost`, as people write it.
@@ -119,7 +119,7 @@ def test_a_link_opens_a_rendition(alice: httpx.Client, http: httpx.Client, media
 def test_a_large_rendition_is_moved_completely(
     service: Service, alice: httpx.Client, http: httpx.Client
 ) -> None:
-    """More than one part's worth."""
+    """It is larger than one part."""
     data = hashlib.shake_256(b"a stream").digest(20 << 20)
     media_id = str(store(alice, jpeg())["mediaId"])
     add_rendition(service, media_id, "video", data)
@@ -128,5 +128,5 @@ def test_a_large_rendition_is_moved_completely(
 
 
 def test_the_data_directory_is_closed_to_other_users_of_the_machine(service: Service) -> None:
-    """A CDN reads a bucket, not this folder."""
+    """A CDN reads a bucket, never this directory."""
     assert stat.S_IMODE((service.data_dir / "public").stat().st_mode) == 0o700

@@ -1,4 +1,4 @@
-"""Uploads over REST, through Envoy: CreateUpload, AppendUpload, UploadMedia and the rest."""
+"""Uploads over REST, through Envoy: CreateUpload, AppendUpload, UploadMedia, and others."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def somebody(service: Service) -> Iterator[httpx.Client]:
-    """A user who has nothing yet."""
+    """A user without media."""
     with client_of(service, f"user-{new_id()}") as client:
         yield client
 
@@ -283,7 +283,7 @@ def test_query_parameters_set_the_attributes_of_a_file(alice: httpx.Client) -> N
 
 
 def test_labels_in_a_query_are_refused_rather_than_ignored(alice: httpx.Client) -> None:
-    """Envoy has no form for maps in a query."""
+    """Envoy cannot transcode maps in a query."""
     for name in ("spec.labels[album]", "spec.labels.album", "spec.labels"):
         answer = alice.post("/v1/media:upload", params={name: "2026"}, content=jpeg())
         assert answer.status_code == 400, name
@@ -437,7 +437,7 @@ def test_a_watch_of_an_ended_upload_sends_its_final_state_and_ends(alice: httpx.
 
 
 def curl(service: Service, *arguments: str, stdin: bytes = b"") -> tuple[int, dict[str, Any]]:
-    """Status and JSON of what curl gets, as alice."""
+    """The status and JSON of a curl request as alice."""
     done = subprocess.run(
         [
             *(
@@ -471,7 +471,7 @@ def photo(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def movie(tmp_path: Path) -> Path:
-    """Large enough that curl asks before it sends, and that it takes many messages."""
+    """A file large enough that curl sends `Expect: 100-continue` and many messages."""
     path = tmp_path / "movie.mp4"
     path.write_bytes(video_bytes(5 * MIB))
     return path
@@ -544,7 +544,7 @@ def test_a_raw_body_is_checked_against_its_digest(alice: httpx.Client) -> None:
 
 
 def form(*parts: tuple[str, bytes], closed: bool = True) -> tuple[dict[str, str], bytes]:
-    """A multipart form of (Content-Disposition parameters, body): its header and body."""
+    """The header and body of a multipart form of (Content-Disposition parameters, body)."""
     pieces = [
         b"--limit\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n" % (head.encode(), body)
         for head, body in parts
@@ -635,7 +635,7 @@ def test_an_interrupted_single_request_upload_leaves_no_files(
 
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[Service]:
-    """A service that ends a stream of less than 1 KiB a second."""
+    """A service that ends streams slower than 1 KiB a second."""
     with tempfile.TemporaryDirectory(prefix="media-slow-") as folder:
         environ = environment(Path(folder) / "data", MEDIA_STREAM_TIMEOUT="1s")
         with running(environ) as service:

@@ -1,4 +1,4 @@
-"""The whole service on an S3 bucket instead of a folder."""
+"""The whole service on an S3 bucket instead of a directory."""
 
 import asyncio
 import hashlib
@@ -51,7 +51,7 @@ def user(on_s3: Service) -> Iterator[httpx.Client]:
 
 
 def stored_type(endpoint: str, key: str) -> str:
-    """What the store itself says an object is."""
+    """The content type of an object in the store."""
 
     async def ask() -> str:
         session = get_session()

@@ -1,4 +1,4 @@
-"""Parts on S3: through the service, straight into the bucket, and mixed with streams."""
+"""Parts on S3: through the service, directly to the bucket, and mixed with streams."""
 
 import base64
 from collections.abc import Iterator
@@ -128,7 +128,7 @@ def test_one_upload_accepts_streams_parts_and_signed_urls(
 
 
 def test_orderly_streams_number_their_parts_without_a_gap(user: httpx.Client) -> None:
-    """S3 itself wants the numbers of checked parts without a gap."""
+    """S3 requires consecutive numbers of parts with checksums."""
     data = video_bytes(3 * LEAST + MIB)
     upload = create(user, sizeBytes=len(data))
     for number in range(3):

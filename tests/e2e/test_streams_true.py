@@ -1,4 +1,4 @@
-"""Streams match their originals, as independent programs measure it."""
+"""Streams match their originals, as measured by independent programs."""
 
 import subprocess
 from pathlib import Path
@@ -18,7 +18,7 @@ LONG = 100
 
 
 def streamed(client: httpx.Client, video: Path, ops: str, folder: Path) -> Path:
-    """The largest rung of a video and its audio, read over REST by a link, in one file."""
+    """The largest rung of a video and its audio, read over REST by a link into one file."""
     media_id = store(client, video.read_bytes(), video.name)["mediaId"]
     job = client.post(f"/v1/media/{media_id}:process", json={"ops": ops}).json()["jobId"]
     with client.stream("GET", f"/v1/jobs/{job}:watch", timeout=120) as watch:

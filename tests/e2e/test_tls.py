@@ -1,4 +1,4 @@
-"""TLS by the paths of a certificate and its key, on the REST port and on the gRPC port."""
+"""TLS with a configured certificate and key, on the REST port and on the gRPC port."""
 
 import io
 import socket
@@ -30,7 +30,7 @@ ONCE = Backoff(attempts=1)
 
 
 def certify(folder: Path) -> tuple[Path, Path]:
-    """A certificate for localhost that signs itself, and its key."""
+    """A self-signed certificate for localhost, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""A browser plays what the service gives out."""
+"""A browser plays the videos that the service delivers."""
 
 import httpx
 import pytest
@@ -39,7 +39,7 @@ async def test_a_signed_url_plays_in_a_video_element(
 
 @pytest.fixture(scope="module")
 def stream_id(service: Service, media_id: str) -> str:
-    """The same, once it is there as a stream of two sizes."""
+    """The same video, once its stream has two sizes."""
     with client_of(service, "alice") as alice:
         how = {"ops": "stream:min_height=144"}
         job = alice.post(f"/v1/media/{media_id}:process", json=how).json()["jobId"]

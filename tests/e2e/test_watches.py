@@ -1,4 +1,4 @@
-"""WatchLimiter over HTTP, through Envoy: headers, reconnects, and a browser's own EventSource."""
+"""Watches over HTTP, through Envoy: headers, reconnects, and a browser's own EventSource."""
 
 import asyncio
 import json
@@ -58,7 +58,7 @@ def processed(client: httpx.Client, ops: str) -> dict[str, Any]:
 async def test_event_source_follows_an_upload_and_closes_after_its_end(
     browser: Browser, service: Service, alice: httpx.Client
 ) -> None:
-    """It is quiet for longer than a heartbeat in between."""
+    """In between, the watch is idle for longer than a heartbeat."""
     upload = create(alice)
     path = f"/v1/uploads/{upload}"
 

@@ -1,4 +1,4 @@
-"""A service's parts on every kind of store, and what a reconciler says of them."""
+"""Fixtures: the parts of a service on every kind of store, and the findings of a reconciler."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -68,7 +68,7 @@ async def service(database: Database, driver: Driver) -> AsyncIterator[Service]:
 
 @pytest.fixture
 async def on_disk(database: Database, store: BlobStore) -> AsyncIterator[Service]:
-    """Only on a local disk, for what no store does differently."""
+    """A service on a local disk, for behavior that does not depend on the store."""
     service = Service(database, store)
     yield service
     await service.runner.close()

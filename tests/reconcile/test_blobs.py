@@ -1,4 +1,4 @@
-"""Rows whose bytes are missing or damaged, quarantine, and the way back from it."""
+"""Rows whose bytes are missing or damaged: quarantine and recovery."""
 
 from collections.abc import Awaitable, Callable
 
@@ -250,7 +250,7 @@ async def test_a_wrong_reference_count_does_not_remove_referenced_bytes(on_disk:
 
 
 async def test_many_blobs_are_compared_page_by_page(on_disk: Service) -> None:
-    """More than two pages of rows and of objects, and something to find in each."""
+    """More than two pages of rows and of objects, with a finding in each."""
     blobs = [new_id() for _ in range(2 * BATCH + 100)]
     keys = sorted(on_disk.store.key(blob_id) for blob_id in blobs)
     data = jpeg()
@@ -282,7 +282,7 @@ async def test_many_blobs_are_compared_page_by_page(on_disk: Service) -> None:
 
 
 class PurgedBehindTheRow(MemoryDriver):
-    """Its blobs are purged between the moment their row was read and the look at their bytes."""
+    """Purges blobs between the read of their row and the check of their bytes."""
 
     purge: Callable[[], Awaitable[None]] | None = None
 

@@ -32,7 +32,7 @@ def reconcile(environ: dict[str, str], *options: str) -> subprocess.CompletedPro
 
 @pytest.fixture
 def run(database_url: str, tmp_path: Path) -> Run:
-    """On the database and the directory of `on_disk`."""
+    """Runs the command on the database and the directory of `on_disk`."""
     environ = {"MEDIA_DATABASE_URL": database_url, "MEDIA_DATA_DIR": str(tmp_path)}
     return lambda *options, **more: reconcile({**environ, **more}, *options)
 

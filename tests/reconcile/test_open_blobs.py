@@ -1,4 +1,4 @@
-"""Open blobs: what a dead server began and no upload has, and what an upload still needs."""
+"""Open blobs: abandoned ones are aborted, and those that an upload still needs are kept."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from tests.support.reconciling import ANN, Service, opened, session
 
 
 async def left_behind(service: Service) -> str:
-    """What a server leaves that dies between the first part and the session's row; the key."""
+    """The key of an open blob of a server that died between the first part and the upload's row."""
     key = service.store.key(new_id())
     session = await service.driver.begin(key)
     await put(service.driver, key, session, whole(service.driver, video_bytes(1000)))
@@ -61,7 +61,7 @@ async def test_an_idle_upload_keeps_its_parts(service: Service) -> None:
 async def test_a_joined_blob_that_is_not_yet_in_the_catalog_is_kept(
     service: Service,
 ) -> None:
-    """As when the server dies after it completed the blob: the FINISH job will need it."""
+    """The server dies after it completed the blob; the FINISH job will need it."""
     data = video_bytes(8 << 20)
     upload_id = await session(service, data)
     async with service.database.connection() as db:

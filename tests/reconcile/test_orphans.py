@@ -1,4 +1,4 @@
-"""Bytes that nobody names: what may be removed, and when it may not."""
+"""Unreferenced bytes: when they are removed, and when not."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ from tests.support.reconciling import Service
 
 
 async def orphan(service: Service) -> str:
-    """Bytes as a server leaves them that dies before their rows; returns the key."""
+    """Stores bytes without rows, as a server that dies in between; returns the key."""
     key = service.store.key(new_id())
     await service.driver.put(key, jpeg())
     return key
@@ -82,7 +82,7 @@ async def test_the_store_of_another_service_is_reported_and_not_emptied(on_disk:
 
 
 class HeldDriver(MemoryDriver):
-    """Stops each upload between its bytes and its rows until it is let go on."""
+    """Stops each upload between its bytes and its rows until released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,8 +133,8 @@ async def test_an_upload_recorded_after_the_removal_is_refused(held: Service) ->
 
 
 async def test_a_removal_waits_for_an_uncommitted_upload(held: Service) -> None:
-    """The rows are in, and not yet committed: neither a look nor a unique key would tell by itself
-    how that ends."""
+    """The rows are inserted but not committed: neither a query nor a unique key alone shows the
+    outcome."""
     gate(held).go_on.set()
     key = await orphan(held)
     (found,) = await held.reconcile()
@@ -176,7 +176,7 @@ async def lively(
 
 
 async def test_concurrent_uploads_and_removals_end_consistent(lively: Service) -> None:
-    """With no grace at all: what was answered is there, what was refused is not, and nothing is
+    """Without a grace period: acknowledged uploads are stored, refused ones are not, and nothing is
     left over."""
     data, stored, refused = jpeg(), [], 0
     left = 60

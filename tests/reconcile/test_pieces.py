@@ -1,4 +1,4 @@
-"""Pieces of a blob that lie beside it until it is whole: they are their upload's while it lives."""
+"""Pieces of a blob, stored beside it until it is whole, belong to its upload."""
 
 from media_service.reconcile.model import Kind
 from media_service.storage.checksums import Checksums

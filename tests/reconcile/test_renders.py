@@ -1,4 +1,5 @@
-"""Reconcile knows cached renders, and removes lost or damaged ones, which can be rendered again."""
+"""Reconcile recognizes cached renders, and removes lost or damaged ones, which can be rendered
+again."""
 
 from media_service.blobs.model import Blob
 from media_service.db.events import JobRunnable

@@ -1,4 +1,4 @@
-"""Renditions are somebody's, too; and nothing of what is in quarantine is public."""
+"""Renditions are not orphans, and those of a quarantined media are not public."""
 
 import asyncio
 
@@ -37,7 +37,7 @@ async def test_a_rendition_that_is_being_added_is_not_an_orphan(harness: Renditi
 async def test_a_lost_rendition_is_reported_without_quarantining_its_media(
     harness: RenditionHarness,
 ) -> None:
-    """The original is as good as ever."""
+    """The original is intact."""
     media_id = await public_media(harness)
     (small,) = (await harness.there(media_id)).renditions
     await harness.public.driver.delete(small.blob.key)

@@ -1,4 +1,4 @@
-"""A real server in this process, real clients on loopback."""
+"""Fixtures: a real server in this process, and real clients on loopback."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -23,8 +23,8 @@ from tests.support.stores.s3_server import SECRET as S3_SECRET
 
 @pytest.fixture
 async def start(database_url: str, tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts servers of this test's own: on its database and directory, with settings given.
-    `opener`: makes their stores."""
+    """Starts servers on the test's own database and directory, with the given settings. `opener`
+    opens their stores."""
     async with AsyncExitStack() as stack:
 
         async def start_one(

@@ -1,4 +1,4 @@
-"""A server takes so many streams at once, and says so to the next, before anything is done."""
+"""The limit of concurrent streams: a stream beyond it is refused before any work is done."""
 
 import asyncio
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Held:
 
 
 async def hold(caller: Caller) -> Held:
-    """Begins an upload; returns once its first half is counted."""
+    """Starts an upload and returns once its first half is counted."""
     call = caller.uploads.WriteUpload(metadata=caller.metadata)
     first = Message(data=DATA[: len(DATA) // 2])
     first.spec.filename = "video.mp4"
@@ -126,7 +126,7 @@ def one_message() -> Message:
 
 
 async def until_taken(caller: Caller) -> None:
-    """Stores a file as soon as there is a place, as a client that hears SERVER_BUSY does."""
+    """Stores a file as soon as a slot is free, retrying on SERVER_BUSY like a client."""
     async with asyncio.timeout(20):
         while True:
             try:

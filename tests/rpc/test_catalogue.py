@@ -1,4 +1,4 @@
-"""The catalogue: get, list, update, delete, undelete, purge."""
+"""The catalog: get, list, update, delete, undelete, purge."""
 
 import asyncio
 from datetime import timedelta
@@ -375,7 +375,7 @@ async def test_a_media_past_its_purge_time_is_purged_automatically(
 
 
 async def no_blobs(service: Running) -> None:
-    """Waits until neither a row nor a file is left."""
+    """Waits until no blob row and no file is left."""
     async with asyncio.timeout(20):
         while any(path.is_file() for path in (service.data_dir / "raw").rglob("*")):
             await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Documents as callers have them: a page as an image, and the text."""
+"""Documents: pages rendered as images, and their text."""
 
 import io
 from typing import Any
@@ -32,7 +32,7 @@ async def report(ann: Caller) -> media_pb2.Media:
 
 
 async def made(ann: Caller, media_id: str, ops: str, **fields: Any) -> Job:
-    """The job, once it has ended."""
+    """The job after it has ended."""
     request = processing_service_pb2.ProcessMediaRequest(media_id=media_id, ops=ops, **fields)
     job = await ann.call(ann.processing.ProcessMedia, request)
     watch = job_service_pb2.WatchJobRequest(job_id=job.job_id)

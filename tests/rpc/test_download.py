@@ -1,4 +1,4 @@
-"""Download: ranges, checksums, and what goes wrong."""
+"""Download: ranges, checksums, and failures."""
 
 from typing import Any
 

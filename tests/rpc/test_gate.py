@@ -1,4 +1,4 @@
-"""What every call passes: token, scope, field rules, the access guard, opaque errors, audit."""
+"""Checks on every call: token, scope, field rules, the access guard, opaque errors, audit."""
 
 import logging
 from datetime import timedelta
@@ -140,7 +140,7 @@ async def test_reflection_includes_field_rules_that_stubs_omit(service: Running)
 
 
 class Forgetful(media_service_pb2_grpc.MediaServiceServicer):
-    """A servicer with the two mistakes that the gate must catch."""
+    """A servicer with the two mistakes that the gate must detect."""
 
     async def GetMedia(self, request: Any, context: Any) -> media_pb2.Media:  # noqa: N802
         return media_pb2.Media(title="nobody asked who may see this")

@@ -1,4 +1,4 @@
-"""Streams that mean no good cost the service nothing lasting."""
+"""Malicious streams do no lasting harm to the service."""
 
 import asyncio
 import logging

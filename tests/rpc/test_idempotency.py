@@ -1,4 +1,4 @@
-"""Idempotency keys of uploads: repeating a call returns the first result, and does nothing else."""
+"""Idempotency keys of uploads: repeating a call returns the first result, with no other effect."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -49,7 +49,7 @@ async def upload_media(
 
 
 def keyed(key: str, data: bytes = b"", **spec: Any) -> Message:
-    """One message that creates an upload and finishes it."""
+    """A single message that creates an upload and finishes it."""
     return Message(spec=upload_pb2.UploadSpec(**spec), data=data, finish=True, request_id=key)
 
 
@@ -192,8 +192,8 @@ async def test_concurrent_equal_files_are_stored_once(
 async def test_concurrent_calls_with_one_key_have_one_effect(
     ann: Caller, service: Running, calls: list[tuple[str, int]]
 ) -> None:
-    """Each call has one of two contents: those with the first one to arrive get its result.
-    Sessions share their keys, whether they are created by a call or by a stream."""
+    """Each call has one of two contents. Calls with the content of the first to arrive get its
+    result. Keys are shared by uploads created by a call and by a stream."""
     key, before = new_id(), await count(service, "uploads")
 
     def start(method: str, content: int) -> Any:
@@ -265,7 +265,7 @@ async def test_a_disconnected_sender_frees_its_key(ann: Caller, service: Running
 async def test_a_key_of_a_dead_server_is_taken_over_and_its_late_call_has_no_effect(
     ann: Caller, service: Running
 ) -> None:
-    """As if the first server had lost its lease while it still stores the file."""
+    """Simulates a server that loses its lease while it stores the file."""
     key, data = new_id(), video_bytes(3 * MIB)
     go_on = asyncio.Event()
 

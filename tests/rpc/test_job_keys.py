@@ -231,7 +231,7 @@ async def test_a_batch_whose_jobs_do_not_fit_into_a_response_is_refused(
 
 
 async def test_the_largest_batch_is_answered(service: Running) -> None:
-    """A thousand jobs with long names, as many operations as are allowed, and a result each."""
+    """A thousand jobs with long names, the maximum number of operations, and a result each."""
     caller = await service.caller("u" * 512, org="o" * 255)
     media = await caller.store(jpeg())
     ops, name = f"text:{'x' * 470},text:{'y' * 470}", "n" * 64

@@ -1,4 +1,4 @@
-"""Jobs over gRPC: start, read, list, watch, cancel and retry them."""
+"""Jobs over gRPC: start, read, list, watch, cancel, and retry them."""
 
 import asyncio
 import logging
@@ -240,7 +240,7 @@ async def test_an_invalid_operation_is_named_in_both_pipeline_forms(ann: Caller)
 
 
 async def test_the_length_of_a_pipeline_is_limited(ann: Caller) -> None:
-    """Also that of a pipeline in messages."""
+    """The limit applies to both forms of a pipeline: text and messages."""
     media = await ann.store(jpeg())
     letters = [Operation(text=Operation.Text(text="é" * 500))]
     request = Request(media_id=media.media_id, operations=letters * 8)
@@ -264,7 +264,7 @@ async def test_an_unsupported_output_format_is_refused_at_once(ann: Caller) -> N
 
 
 async def crowd(service: Running, media_id: str, first: int, last: int) -> None:
-    """Adds renditions from pipelines to a media: `r-1` and so on. Their blob is the original."""
+    """Adds renditions `r-1`, `r-2`, … to a media. Their blob is that of the original."""
     await execute(
         service,
         "insert into renditions (media_id, name, blob_id, content_type, pipeline, version)"
@@ -559,7 +559,7 @@ async def test_an_ingest_job_cannot_be_cancelled(ann: Caller) -> None:
 
 
 def busy_children() -> set[int]:
-    """Children that have computed for longer than their start takes."""
+    """Child processes that used more CPU time than their start takes."""
     found = set()
     for child in psutil.Process().children(recursive=True):
         try:

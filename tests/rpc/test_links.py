@@ -1,4 +1,4 @@
-"""Links that read without a token: what they open, and that they tell nothing else."""
+"""Links that read without a token: what they open, and that they reveal nothing else."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ async def delete(caller: Caller, media_id: str) -> None:
 
 
 def claims(media_id: str, **others: Any) -> dict[str, Any]:
-    """What a link of ours holds."""
+    """The claims of a link."""
     return {"media": media_id, "rendition": "", "attachment": False, **others}
 
 

@@ -1,4 +1,4 @@
-"""When a part goes away, callers are told what to do, and it comes back by itself."""
+"""Outages of a component: callers get a clear error, and the service recovers by itself."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -41,7 +41,7 @@ async def test_without_the_database_calls_are_unavailable_until_it_is_back(
 
 
 async def outcome(call: Awaitable[Any]) -> Any:
-    """What a call gives, or the reason it is refused with."""
+    """The result of a call, or the reason of its refusal."""
     try:
         return await call
     except grpc.aio.AioRpcError as error:

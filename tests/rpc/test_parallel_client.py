@@ -1,4 +1,4 @@
-"""Both clients send a file as parts, several at a time."""
+"""Both clients upload a file as concurrent parts."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Parts, streams and ends of one upload, all at once: nothing acknowledged is lost."""
+"""Concurrent parts, streams, and completions of one upload: no acknowledged byte is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -62,7 +62,7 @@ async def test_signed_parts_without_bytes_are_listed_as_claimed(ann: Caller) -> 
 
 
 async def tried(call: Awaitable[Any]) -> Any:
-    """What it gave; None if it was refused."""
+    """The result; None if the call was refused."""
     try:
         return await call
     except grpc.RpcError as error:
@@ -74,7 +74,7 @@ async def tried(call: Awaitable[Any]) -> Any:
 async def test_rows_agree_with_the_counted_bytes_in_any_order_of_callers(
     ann: Caller, service: Running
 ) -> None:
-    """A stream, parts and claims that wait for each other's rows."""
+    """A stream, parts, and claims wait for each other's row locks."""
     data = jpeg()
     for _ in range(25):
         upload_id = (await ann.create()).upload_id
@@ -166,7 +166,7 @@ async def test_a_finish_with_a_contradicting_checksum_does_not_end_the_upload(
 
 
 async def begun(caller: Caller, service: Running, upload_id: str) -> asyncio.Task[Any]:
-    """A part that is being put, and has no end."""
+    """A PutPart call in flight that never finishes."""
 
     async def endless() -> AsyncIterator[Put]:
         message = Put(upload_id=upload_id, part_number=1)
@@ -227,8 +227,8 @@ async def test_an_upload_does_not_expire_before_its_signed_urls(start: Start) ->
 
 
 async def test_two_servers_accept_parts_of_one_upload(start: Start, service: Running) -> None:
-    """In one folder, other bytes under the same numbers, all of one size: the first to be stored is
-    the part, and nobody writes over it."""
+    """Both servers store to one directory. They get different bytes of one size under the same part
+    numbers; the first part to be stored wins, and is never overwritten."""
     callers = [await (await start()).caller("ann"), await service.caller("ann")]
     for _ in range(5):
         rivals = {
@@ -291,12 +291,12 @@ async def test_parts_of_an_ended_upload_are_removed(working: Running) -> None:
 
 
 def parts_of(folder: Path) -> list[Path]:
-    """Whatever there is of an open blob."""
+    """All stored parts of an open blob."""
     return list((folder / "raw/parts/blobs").glob("*/*"))
 
 
 async def test_a_put_part_fulfills_its_signed_claim(on_gcs: Caller, gcs: str) -> None:
-    """Both roads at once, whichever is first."""
+    """PutPart and the signed URL run concurrently, in either order."""
     data = jpeg()
     upload_id = (await on_gcs.create()).upload_id
     await asyncio.gather(

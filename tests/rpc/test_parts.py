@@ -1,4 +1,4 @@
-"""Parts that callers name: any order, side by side, final, and mixed with streams."""
+"""Numbered parts: any order, concurrent, final once stored, and mixed with streams."""
 
 import asyncio
 import hashlib

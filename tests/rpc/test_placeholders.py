@@ -1,4 +1,4 @@
-"""Placeholders (BlurHash, dominant color) of media that are no images."""
+"""Placeholders (BlurHash, dominant color) of media other than images."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ async def ann(start: Start) -> Caller:
 
 
 async def with_rendition(caller: Caller, media_id: str, name: str) -> media_pb2.Media:
-    """The media once it has the rendition, which is when it has a placeholder."""
+    """The media after it has the rendition, and with it a placeholder."""
     request = media_service_pb2.GetMediaRequest(media_id=media_id)
     async with asyncio.timeout(60):
         while True:
@@ -38,7 +38,7 @@ async def content(caller: Caller, media_id: str, rendition: str) -> bytes:
 
 
 async def check_same_as_image(caller: Caller, media: media_pb2.Media, rendition: str) -> None:
-    """Stores the rendition as an image of its own, which has the same placeholder."""
+    """Stores the rendition as an image and checks that both have the same placeholder."""
     data = await content(caller, media.media_id, rendition)
     stored = await caller.store(data, "image")
     image = await with_rendition(caller, stored.media_id, "small")

@@ -1,4 +1,4 @@
-"""Visibility: what of a media anybody may read, and where it says so."""
+"""Visibility: which parts of a media are public, and the public URLs it shows."""
 
 import grpc
 import pytest
@@ -33,7 +33,7 @@ async def rendition(caller: Caller, media_id: str, name: str) -> bytes:
 
 
 async def published(service: Running, caller: Caller) -> tuple[str, str]:
-    """A public media with a rendition; its id, and the path of the rendition."""
+    """The id of a public media with a rendition, and the path of the rendition."""
     media = await caller.store(jpeg(), "beach.jpg")
     await update(caller, ["visibility"], media_id=media.media_id, visibility=Media.PUBLIC)
     await give(service.environ, media.media_id, "small", SMALL)
@@ -73,7 +73,7 @@ async def test_a_public_rendition_is_read_without_a_token(ann: Caller, service: 
 async def test_an_unpublished_rendition_is_refused_at_once(
     ann: Caller, service: Running, how: str
 ) -> None:
-    """There is no worker here that would move it."""
+    """No worker runs that would move the rendition."""
     media_id, path = await published(service, ann)
     match how:
         case "private":
@@ -181,7 +181,7 @@ async def test_only_the_owner_changes_visibility(ann: Caller, bob: Caller) -> No
 async def test_a_downloaded_rendition_has_a_filename_of_its_own(
     ann: Caller, service: Running
 ) -> None:
-    """A public one does not tell the owner's."""
+    """The filename of a public rendition does not reveal the owner's filename."""
     media_id, path = await published(service, ann)
     request = download_service_pb2.GetContentRequest(media_id=media_id, rendition="small")
     call = ann.downloads.GetContent(request, metadata=ann.metadata)

@@ -44,7 +44,7 @@ async def ready(caller: Caller, data: bytes, filename: str = "beach.jpg") -> str
 
 @pytest.fixture
 async def cat(working: Running) -> Caller:
-    """A caller of a server that has a worker."""
+    """A user of a server with a worker."""
     return await working.caller("cat")
 
 
@@ -55,7 +55,7 @@ async def media_id(cat: Caller) -> str:
 
 @pytest.fixture
 def renders(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The pipelines of all renders from now on."""
+    """Records the pipelines of all later renders."""
     made: list[str] = []
     really = ImageRenderer.render
 
@@ -72,7 +72,7 @@ def renders(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def kept(service: Running, count: int) -> None:
-    """Returns once so many renders and their bytes are stored."""
+    """Waits until this many renders and their bytes are stored."""
 
     async def look() -> bool:
         async with service.database() as db:
@@ -170,7 +170,7 @@ async def test_a_negotiated_format_and_a_requested_one_share_a_render(
 async def test_an_image_too_long_for_the_accepted_formats_gets_one_that_fits(
     cat: Caller, renders: list[str]
 ) -> None:
-    """AVIF ends at 16384 pixels, WebP at 16383."""
+    """The limit of AVIF is 16384 pixels, and that of WebP 16383."""
     media_id = await ready(cat, jpeg(20_000, 40))
     both = ("accept", "image/avif,image/webp")
     for ops, expected in (
@@ -380,7 +380,7 @@ async def test_a_render_that_its_last_caller_abandoned_is_kept_for_the_next(
 async def test_a_render_beyond_the_queue_is_refused_and_owners_take_turns(
     start: Start, held: Held
 ) -> None:
-    """With one child there are 66 places; two originals are opened at once."""
+    """With one child process the queue has 66 places, and two originals are opened at a time."""
     service = await start(work=True, render_children="1")
     cat, dan = await service.caller("cat"), await service.caller("dan")
     media_id, dans = await ready(cat, jpeg()), await ready(dan, jpeg())
@@ -489,7 +489,7 @@ async def test_a_failed_render_is_not_cached(cat: Caller, media_id: str, working
 async def test_an_unsupported_output_format_is_refused_before_the_media_is_looked_up(
     ann: Caller, renders: list[str]
 ) -> None:
-    """Whether there is such a media, and what it is, does not matter."""
+    """The existence and kind of the media do not matter."""
     refusal = await refused(render(ann, unknown_id(), format=Operation.HEIC))
     assert (refusal.code, refusal.reason) == (
         grpc.StatusCode.FAILED_PRECONDITION,
@@ -502,7 +502,7 @@ async def test_an_unsupported_output_format_is_refused_before_the_media_is_looke
 async def test_a_render_is_found_and_stored_without_loading_other_renditions(
     cat: Caller, media_id: str, working: Running
 ) -> None:
-    """Of which a media may have many."""
+    """A media may have many renditions."""
     async with working.database() as db:
         await db.execute("alter table renditions rename to elsewhere")
     assert (await render(cat, media_id, width=20)).size == (20, 15)
@@ -512,7 +512,7 @@ async def test_a_render_is_found_and_stored_without_loading_other_renditions(
 async def test_a_large_render_is_served_from_the_store(
     cat: Caller, working: Running, renders: list[str]
 ) -> None:
-    """It is kept before the answer: many of them would not fit into memory."""
+    """It is stored before the response, because many large renders would not fit in memory."""
     media_id = await ready(cat, noise(2400, 1800))
     before = stored(working)
     answer = await render(cat, media_id, format=Operation.TIFF)
@@ -527,7 +527,7 @@ async def test_a_large_render_is_served_from_the_store(
 async def test_a_render_counts_as_buffered_until_it_is_read(
     monkeypatch: pytest.MonkeyPatch, start: Start
 ) -> None:
-    """Whoever reads slowly holds it, long after it was stored."""
+    """A slow reader holds it long after it was stored."""
     buffers: list[BufferedRenders] = []
 
     def create(max_bytes: int) -> BufferedRenders:
@@ -620,7 +620,7 @@ async def test_a_link_without_a_format_negotiates_the_best_accepted_one(
 async def test_a_link_to_a_render_requires_a_ready_undeleted_media(
     ann: Caller, service: Running
 ) -> None:
-    """Without a worker."""
+    """No worker runs, so the media stays PENDING."""
     media = await ann.store(jpeg())
     token = await link(ann, media.media_id, ops="resize:20x")
     async with somebody(service) as anybody:

@@ -1,5 +1,5 @@
-"""Parts whose size or checksum is not known when their URL is signed: they can be replaced until
-the upload completes, and whatever happens at once, what is recorded is what is stored."""
+"""Parts signed without a known size or checksum. They are replaceable until the upload completes,
+and under any concurrency the recorded checksums match the stored bytes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -40,7 +40,7 @@ async def on_gcs(start: Start, gcs: str) -> Caller:
 
 @pytest.fixture(params=["ann", "on_gcs", "on_s3"], ids=["disk", "gcs", "s3"])
 def caller(request: pytest.FixtureRequest) -> Caller:
-    """On each kind of store."""
+    """A caller on each kind of store."""
     found: Caller = request.getfixturevalue(request.param)
     return found
 
@@ -49,12 +49,12 @@ VIDEO = video_bytes(SIZE + 100)
 
 
 def content(mark: int, size: int = SIZE) -> bytes:
-    """The same for the same mark."""
+    """Bytes that depend only on the mark."""
     return VIDEO[: size - 1] + bytes([mark])
 
 
 async def link(caller: Caller, upload_id: str, number: int, **known: Any) -> str:
-    """The token of a URL for one part."""
+    """The token of a signed URL for one part."""
     part = Part(part_number=number, **known)
     (signed,) = (await sign(caller, upload_id, part)).parts
     assert not signed.headers
@@ -66,7 +66,7 @@ def token_of(url: str) -> str:
 
 
 async def put_signed(caller: Caller, token: str, data: bytes) -> Part:
-    """As anyone who has the URL."""
+    """Uploads to a signed URL without a token."""
 
     async def pieces() -> AsyncIterator[PutSigned]:
         for at in range(0, len(data), MIB):
@@ -183,7 +183,7 @@ async def test_replaced_bytes_are_removed(ann: Caller, service: Running) -> None
 
 
 async def test_concurrent_replacements_leave_the_bytes_of_one(caller: Caller) -> None:
-    """On S3, where storing overwrites, some of them may be refused; never all."""
+    """On S3, where storing overwrites, some may be refused, but never all."""
     for _ in range(4):
         upload_id = (await caller.create()).upload_id
         token = await link(caller, upload_id, 1)

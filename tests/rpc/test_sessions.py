@@ -1,4 +1,4 @@
-"""Upload sessions: create, look, list, watch, complete, abort, expire."""
+"""Uploads: create, get, list, watch, complete, abort, expire."""
 
 import asyncio
 import hashlib
@@ -324,7 +324,7 @@ async def test_a_watch_of_another_owners_upload_is_not_found(ann: Caller, bob: C
 async def test_an_upload_left_verifying_by_a_dead_server_is_finished_by_the_worker(
     start: Start,
 ) -> None:
-    """The state that a server leaves which dies between deciding to finish and finishing."""
+    """The state after a server dies between deciding to finish and finishing."""
     service = await start()
     ann = await service.caller()
     data = jpeg()

@@ -1,5 +1,5 @@
-"""An object store that takes connections and says nothing: callers are told, nobody else waits,
-nothing is lost, and everything goes on once it speaks again."""
+"""An object store that accepts connections but never answers: callers get an error, other callers
+are not delayed, nothing is lost, and work resumes when the store answers again."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -25,7 +25,7 @@ PART = 8 * MIB
 
 
 def impatient(name: str, url: str) -> BlobStore:
-    """A store whose answers may take half a second."""
+    """A store with a timeout of half a second."""
     store = open_store(name, url)
     match store.driver:
         case S3Driver() as driver:
@@ -58,14 +58,14 @@ URLS = {
 
 @dataclass
 class Harness:
-    """A server and a worker, and the network between them and their store."""
+    """A server, a worker, and the network between them and their store."""
 
     network: Network
     service: Running
     ann: Caller
 
     async def asked(self, times: int) -> None:
-        """Once the store was asked so often."""
+        """Waits until the store has received this many requests."""
         async with asyncio.timeout(20):
             while len(self.network.seen) < times:
                 await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Streams whose workers, owners and media go away at the wrong moment."""
+"""Streams whose worker, owner, or media disappears at an inconvenient moment."""
 
 import asyncio
 import re
@@ -50,7 +50,7 @@ DUE = "state = 'QUEUED', ready = false, run_time = now(), lease_until = null"
 
 @dataclass(frozen=True)
 class Hands:
-    """What does jobs in a worker, in the hands of a test."""
+    """The job handlers of a worker, driven step by step by a test."""
 
     database: Database
     segments: Segments
@@ -58,7 +58,7 @@ class Hands:
     chunks: JobHandler
 
     async def claim(self, job_id: str) -> Claim:
-        """This job, which waits, or whose worker died."""
+        """Claims this job, which is queued or whose worker died."""
         async with self.database.connection() as db:
             while (claim := await claim_next(db, LEASE)) is not None:
                 if claim.job_id == job_id:
@@ -83,7 +83,7 @@ class Hands:
             return await queries.of_job(db, job_id)
 
     async def begin(self, claim: Claim) -> Stream:
-        """Begins a stream, and is then stopped."""
+        """Starts a stream and is then stopped."""
         async with at_work(self.process.run(claim, Progress())):
             stream = await eventually_async(lambda: self.stream(claim.job_id))
         assert stream is not None
@@ -92,7 +92,7 @@ class Hands:
 
 @asynccontextmanager
 async def at_work(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
-    """Is stopped in the end, if it has not ended by itself."""
+    """Work in progress, which is cancelled at the end if it has not ended."""
     task = asyncio.create_task(work)
     try:
         yield task
@@ -113,7 +113,7 @@ async def hands(service: Running) -> AsyncIterator[Hands]:
 
 @asynccontextmanager
 async def worker(service: Running, **settings: str) -> AsyncIterator[None]:
-    """Stopped as by SIGTERM."""
+    """A worker that is stopped as by SIGTERM."""
     own = {f"MEDIA_{name.upper()}": value for name, value in settings.items()}
     ready = asyncio.Event()
     async with at_work(app.work(load({**service.environ, **own}), ready.set)):
@@ -128,7 +128,7 @@ async def ordered(caller: Caller, ops: str = OPS) -> tuple[str, str]:
 
 
 async def wrong(service: Running) -> list[str]:
-    """What may never be, once nothing is being made."""
+    """Violated invariants, once nothing is being encoded."""
     names = [name for name in INVARIANTS if "stream" in name or "part of a job" in name]
     names.append("a blob whose references are counted wrong")
     async with service.database() as db:
@@ -142,7 +142,7 @@ async def change(service: Running, job_id: str, state: str) -> None:
 
 
 async def others_done(hands: Hands, job_id: str) -> None:
-    """Until all parts are but one."""
+    """Waits until all parts but one have ended."""
 
     async def are() -> bool:
         running = [part for part in await hands.parts(job_id) if part.state is JobState.RUNNING]
@@ -161,7 +161,7 @@ async def purge(caller: Caller, media_id: str) -> None:
 
 
 async def until_blocked(service: Running, task: asyncio.Task[Any]) -> None:
-    """Until it waits for a lock, or has ended."""
+    """Waits until the task waits for a lock or has ended."""
     waiting = (
         "select from pg_locks l join pg_stat_activity a using (pid)"
         " where not granted and datname = current_database()"

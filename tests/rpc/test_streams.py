@@ -61,7 +61,7 @@ async def show(
 
 @dataclass(frozen=True)
 class Played:
-    """A track as a player puts it together."""
+    """A track as a player assembles it."""
 
     path: Path
     durations: Sequence[float]
@@ -448,7 +448,7 @@ async def test_a_public_stream_plays_without_a_token_until_it_is_private(
 async def shades(
     ann: Caller, data: bytes, folder: Path, ops: str = OPS
 ) -> tuple[list[int], list[float]]:
-    """The luma of each frame of a stream, and when it is shown."""
+    """The luma and the presentation time of each frame of a stream."""
     media_id, job = await streamed(ann, data, ops)
     assert job.state == Job.SUCCEEDED, job.error
     shown = frames_of((await play(ann, media_id, (await playlists(ann, media_id))[0], folder)).path)
@@ -456,7 +456,7 @@ async def shades(
 
 
 async def test_a_long_frame_keeps_its_full_duration(streaming: Running, tmp_path: Path) -> None:
-    """Slides of eight seconds, each one frame, over seams of chunks."""
+    """Slides of eight seconds, one frame each, across chunk boundaries."""
     video, slides = tmp_path / "video.mp4", tmp_path / "slides.mp4"
     video.write_bytes(counted(13, "1", "256x144"))
     keep = ["-i", str(video), "-an", "-vf", "setpts=8*PTS,fps=5", "-c:v", "libx264", "-g", "40"]

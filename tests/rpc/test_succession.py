@@ -1,5 +1,5 @@
-"""Writers that are superseded on S3, where a part has nothing but its number for a name: the next
-one goes on at the next number, and whatever comes late changes nothing."""
+"""Superseded writers on S3, where a part has no name but its number: the next writer continues at
+the next number, and late bytes of the former change nothing."""
 
 import asyncio
 import hashlib
@@ -30,7 +30,7 @@ Upload = upload_pb2.Upload
 
 @dataclass
 class Bucket:
-    """The store by itself, and what the service keeps of an upload there."""
+    """The store itself, and the objects of an upload in it."""
 
     driver: S3Driver
     service: Running
@@ -44,13 +44,13 @@ class Bucket:
         return f"blobs/{blob_id[-2:]}/{blob_id}", session
 
     async def another_session(self, upload_id: str, before: str) -> None:
-        """Waits until one has taken over."""
+        """Waits until another multipart upload has replaced this one."""
         async with asyncio.timeout(20):
             while (await self.key_and_session(upload_id))[1] == before:
                 await asyncio.sleep(0.05)
 
     async def left(self) -> list[str]:
-        """What is open."""
+        """The multipart uploads that are open."""
         return [blob.key async for blob in self.driver.list_open()]
 
     async def objects(self) -> list[str]:
@@ -69,14 +69,14 @@ async def numbers(caller: Caller, upload_id: str) -> list[int]:
 
 
 def messages(upload_id: str, data: bytes, start: int) -> list[Write]:
-    """All of the data from `start` on."""
+    """Messages with all of the data from `start` on."""
     found = [Write(offset=n, data=data[n : n + MIB]) for n in range(start, len(data), MIB)]
     found[0].upload_id = upload_id
     return found
 
 
 async def finish(caller: Caller, upload_id: str, data: bytes) -> Upload:
-    """Goes on where the upload is, to the end of the data."""
+    """Resumes the upload at its offset and finishes it."""
     sent = messages(upload_id, data, (await caller.get_upload(upload_id)).committed_size_bytes)
     sent[-1].finish = True
     await caller.write(sent)

@@ -1,4 +1,4 @@
-"""What dead processes left goes by itself, where a worker runs."""
+"""A worker removes files that dead processes left."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What callers state when they upload a file, and their media has: title, labels, project, …"""
+"""Attributes that callers set on an upload and its media has: title, labels, project, …"""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -47,7 +47,7 @@ STATED = Spec(
 
 
 def check(media: Media) -> None:
-    """Whether a media has all of `STATED`."""
+    """Checks that a media has all of `STATED`."""
     for field in (
         *("filename", "project_id", "owner", "title", "description", "tags", "labels"),
         *("visibility", "capture_time", "expire_time"),

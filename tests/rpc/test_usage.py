@@ -1,4 +1,4 @@
-"""How often media are read: counted, and written after a while."""
+"""Reads of media are counted, and the counts are recorded with a delay."""
 
 from collections.abc import AsyncIterable
 

@@ -1,4 +1,4 @@
-"""Videos: their renditions, and how broken ones fail."""
+"""Videos: their renditions, and the failures of broken ones."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture(scope="session")
 def long_video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """It takes minutes to encode well."""
+    """A video that takes minutes to encode."""
     path = tmp_path_factory.mktemp("videos") / "long.mp4"
     return generated(path, "mandelbrot=s=640x360:r=25,trim=duration=20", "", *X264).read_bytes()
 
@@ -83,7 +83,7 @@ async def test_operations_for_other_media_kinds_are_refused(working: Running, vi
 async def test_a_job_on_a_video_of_noise_fails_and_later_jobs_succeed(
     working: Running, video: bytes
 ) -> None:
-    """Its header and its index are whole, and what lies between is noise."""
+    """Its header and its index are intact; the data between them is noise."""
     ann = await working.caller()
     data = bytearray(video)
     start = data.index(b"mdat") + 4
@@ -108,7 +108,7 @@ async def test_video_operations_are_refused_for_images(ann: Caller) -> None:
 
 
 def scratch() -> set[Path]:
-    """What the service keeps in TMPDIR while it works, of those that are not pools."""
+    """Temporary entries of the service in TMPDIR, except pools."""
     found = Path(tempfile.gettempdir()).glob("media-*")
     return {path for path in found if not path.name.startswith("media-child-")}
 

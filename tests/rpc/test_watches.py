@@ -1,4 +1,4 @@
-"""WatchLimiter: server-sent events, their limits, and the tickets that open them."""
+"""Watches: server-sent events, their limits, and the tickets that open them."""
 
 import asyncio
 import hashlib
@@ -106,7 +106,7 @@ async def upload_ticket(caller: Caller, upload_id: str) -> str:
 
 @pytest.fixture
 async def queued(ann: Caller) -> Job:
-    """A job that waits, since there is no worker."""
+    """A job that stays queued, since there is no worker."""
     return await process(ann, (await ann.store(jpeg())).media_id, "negate")
 
 
@@ -210,7 +210,7 @@ async def test_errors_before_the_first_event_are_http_errors(
 
 @pytest.fixture
 async def limited(start: Start, monkeypatch: pytest.MonkeyPatch) -> Running:
-    """A server with room for two watches of a caller."""
+    """A server that allows two watches per caller."""
     monkeypatch.setattr("media_service.rpc.server.MAX_WATCHES", 2)
     return await start()
 

@@ -1,4 +1,4 @@
-"""WriteUpload: the whole protocol, over a real stream."""
+"""WriteUpload: the whole protocol over a real stream."""
 
 import asyncio
 import hashlib
@@ -179,7 +179,7 @@ async def test_a_second_writer_supersedes_the_first_at_once(ann: Caller) -> None
 
 
 async def test_late_bytes_of_a_superseded_writer_are_not_stored(ann: Caller) -> None:
-    """The first writer is silent while the second one only takes over, and writes nothing."""
+    """The second writer only takes over and writes nothing; then the first one sends again."""
     upload = await ann.create()
     go_on = asyncio.Event()
 

@@ -53,7 +53,7 @@ def fields(file: FileDescriptor) -> Iterator[FieldDescriptor]:
 
 
 def message_of(field: FieldDescriptor) -> Descriptor:
-    """The type of a field of messages."""
+    """The message type of a field."""
     assert field.message_type is not None
     return field.message_type
 
@@ -69,7 +69,7 @@ def behaviors(field: FieldDescriptor) -> set[str]:
 
 
 @each_file
-def test_every_field_says_how_it_behaves(file: FileDescriptor) -> None:
+def test_every_field_has_a_field_behavior(file: FileDescriptor) -> None:
     silent = [
         field.full_name
         for field in fields(file)
@@ -79,7 +79,7 @@ def test_every_field_says_how_it_behaves(file: FileDescriptor) -> None:
 
 
 @each_file
-def test_everything_has_a_comment(file: FileDescriptor) -> None:
+def test_every_element_of_the_contract_has_a_comment(file: FileDescriptor) -> None:
     names = [service.full_name for service in file.services_by_name.values()]
     names += [m.full_name for s in file.services_by_name.values() for m in s.methods]
     names += [message.full_name for message in messages(file)]
@@ -100,7 +100,7 @@ def test_every_rpc_has_an_example(method: MethodDescriptor) -> None:
 
 
 @each_file
-def test_comments_leave_behaviour_to_annotations(file: FileDescriptor) -> None:
+def test_comments_do_not_repeat_field_behavior(file: FileDescriptor) -> None:
     names = [message.full_name for message in messages(file)]
     names += [field.full_name for field in fields(file)]
     telling = [n for n in names if re.search(r"output only", CONTRACT.comment(n).text, re.I)]
@@ -108,7 +108,7 @@ def test_comments_leave_behaviour_to_annotations(file: FileDescriptor) -> None:
 
 
 @each_file
-def test_names_end_in_their_unit(file: FileDescriptor) -> None:
+def test_field_names_end_in_their_unit(file: FileDescriptor) -> None:
     wrong = [
         field.full_name
         for field in fields(file)
@@ -179,7 +179,7 @@ STARTS += [method for method in METHODS if method.name in {"WriteUpload", "Uploa
 
 
 @pytest.mark.parametrize("method", STARTS, ids=lambda method: method.name)
-def test_what_starts_something_takes_a_request_id(method: MethodDescriptor) -> None:
+def test_methods_that_create_or_start_take_a_request_id(method: MethodDescriptor) -> None:
     message = method.input_type
     if method.name.startswith("Batch"):
         message = message_of(message.fields_by_name["requests"])

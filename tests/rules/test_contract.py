@@ -1,4 +1,4 @@
-"""What holds for every method of the contract."""
+"""Invariants of every method of the contract."""
 
 import re
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_a_role_is_required_on_a_resource_that_the_request_names(method: MethodD
 
 
 @each_method
-def test_every_method_says_permission_errors_and_whether_to_retry(method: MethodDescriptor) -> None:
+def test_every_method_documents_permission_errors_and_retries(method: MethodDescriptor) -> None:
     text = " ".join(CONTRACT.comment(method.full_name).text.split())
     rule = rule_of(method)
     assert f"Permission: {rule.permission}" in text if rule.permission else "Public" in text
@@ -83,7 +83,7 @@ def test_every_method_says_permission_errors_and_whether_to_retry(method: Method
 
 
 @each_method
-def test_the_reasons_in_a_comment_are_real(method: MethodDescriptor) -> None:
+def test_reasons_named_in_comments_exist(method: MethodDescriptor) -> None:
     text = re.sub(
         r"\$[A-Z_]+|[A-Z]+\)|\b(FULL|BASIC|HEAD|PUBLIC_ORIGINAL|VERIFYING|FINISHED|FAILED)\b",
         "",

@@ -23,12 +23,12 @@ def test_every_kind_of_job_has_one_handler() -> None:
 
 
 @pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.kind)
-def test_a_handler_takes_parts_of_the_worker_by_name(handler: Any) -> None:
+def test_a_handler_receives_parts_of_the_worker_by_name(handler: Any) -> None:
     assert parameters(handler.__init__).items() <= get_type_hints(WorkerResources).items()
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_a_periodic_task_takes_parts_of_the_worker_by_name(task: PeriodicTask) -> None:
+def test_a_periodic_task_receives_parts_of_the_worker_by_name(task: PeriodicTask) -> None:
     assert parameters(task.run).items() <= get_type_hints(WorkerResources).items()
 
 

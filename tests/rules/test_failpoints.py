@@ -1,4 +1,4 @@
-"""What holds for every failpoint."""
+"""Invariants of every failpoint."""
 
 import ast
 from collections import Counter
@@ -22,25 +22,25 @@ def placed() -> list[str]:
     ]
 
 
-def test_every_failpoint_is_in_one_place_and_has_a_promise() -> None:
+def test_every_failpoint_occurs_once_and_has_a_promise() -> None:
     assert Counter(placed()) == Counter(failpoint.name for failpoint in REGISTRY)
     assert all(failpoint.promise and failpoint.where for failpoint in REGISTRY)
     assert {failpoint.process for failpoint in REGISTRY} == {"serve", "work"}
 
 
-def test_the_promises_in_the_docs_are_these() -> None:
+def test_the_docs_list_the_promises_of_all_failpoints() -> None:
     _, documented, _ = between(DOCUMENT.read_text(), "promises")
     assert documented == promises(), "run: python -m tests.support.crash.report"
 
 
 @pytest.mark.parametrize("setting", ["", "nowhere", "@2", "s3.part.after@", "s3.part.after@0"])
-def test_a_trap_is_a_failpoint_and_perhaps_a_number(setting: str) -> None:
+def test_an_invalid_failpoint_setting_is_refused(setting: str) -> None:
     with pytest.raises(ValueError, match="name of a failpoint"):
         trap(setting)
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-def test_nothing_happens_at_a_failpoint_before_its_turn(name: str) -> None:
+def test_a_failpoint_does_not_fire_before_its_count(name: str) -> None:
     armed = trap(f"{name}@2")
     armed.hit(name)
     for other in NAMES - {name}:

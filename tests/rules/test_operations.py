@@ -19,7 +19,7 @@ STREAM = {"stream"}
 
 
 def taking(kind: str) -> set[str]:
-    """The operations of the contract that take this kind of media."""
+    """The operations of the contract that accept this kind of media."""
     return {
         name for name, message in fields.operations().items() if kind in fields.input_kinds(message)
     }
@@ -42,7 +42,7 @@ def test_every_document_operation_is_implemented() -> None:
     assert set(document_renderer.OPERATIONS) == taking("DOCUMENT")
 
 
-def test_every_filter_has_a_recipe() -> None:
+def test_every_filter_of_the_contract_is_implemented() -> None:
     assert {fields.FILTERS.Name(name) for name in FILTERS} == set(
         fields.enum_names(fields.FILTERS.DESCRIPTOR)
     )
@@ -55,12 +55,12 @@ def test_the_manual_of_operations_is_up_to_date() -> None:
     assert check.returncode == 0
 
 
-def test_the_images_of_the_manual_are_small() -> None:
+def test_images_of_the_manual_are_small() -> None:
     assert sum(path.stat().st_size for path in (DOCS / "operations").glob("*")) <= 1_500_000
 
 
-def test_names_of_operations_and_filters_are_apart() -> None:
-    """So that the name of a filter alone is unambiguous. `preset` is reserved."""
+def test_operations_and_filters_have_different_names() -> None:
+    """So that the bare name of a filter is unambiguous. `preset` is reserved."""
     operations, filters = set(fields.operations()), set(fields.filters())
     assert not operations & filters
     assert "preset" not in operations | filters
@@ -72,13 +72,13 @@ def test_names_can_be_written_without_escapes() -> None:
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in names)
 
 
-def test_no_new_flag_changes_the_meaning_of_a_text() -> None:
+def test_the_text_operation_gets_no_new_flags() -> None:
     text = fields.parameters(fields.operations()["text"])
     assert {field.name for field in text if fields.type_name(field) == "bool"} == {"tile"}
 
 
-def test_new_parameters_come_last() -> None:
-    """Parameters without names are in the order of the field numbers, which have no gaps."""
+def test_new_parameters_are_appended() -> None:
+    """Positional parameters are in the order of the field numbers, which have no gaps."""
     for message in fields.operations().values():
         numbers = [field.number for field in fields.parameters(message)]
         assert numbers == list(range(1, len(numbers) + 1)), message.name

@@ -1,4 +1,4 @@
-"""What holds for every reason of an error: it is documented, raised as documented, and tested."""
+"""Every reason of an error is documented, raised as documented, and tested."""
 
 import re
 
@@ -41,7 +41,7 @@ def camel(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_"))
 
 
-def test_there_is_one_class_for_each_code() -> None:
+def test_each_code_has_one_error_class() -> None:
     codes = {RULES[made.reason].code for made in RAISES if made.reason}
     kinds = {kind.__name__ for kind in MediaError.__subclasses__()}
     assert kinds == {camel(code_pb2.Code.Name(code)) for code in codes}
@@ -53,7 +53,7 @@ def test_every_reason_is_raised(reason: Reason) -> None:
 
 
 def limits() -> set[str]:
-    """Reasons that child processes are given to answer with."""
+    """Reasons that child processes are told to report."""
     text = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
     return set(re.findall(r"exceeded(?:: Reason)? ?= ?Reason\.(\w+)", text))
 
@@ -74,7 +74,7 @@ def test_the_comment_of_a_reason_says_when_it_occurs_and_explains_its_metadata(
 
 
 @each_reason
-def test_every_reason_has_codes_that_fit(reason: Reason) -> None:
+def test_the_codes_of_every_reason_are_consistent(reason: Reason) -> None:
     rule = RULES[reason]
     assert CODES[rule.code] is not grpc.StatusCode.OK
     assert (rule.http_status in range(400, 600)) == (
@@ -92,6 +92,6 @@ def test_metadata_keys_are_named_like_fields() -> None:
     }
 
 
-def test_the_zero_value_has_no_rule() -> None:
+def test_the_zero_value_has_no_error_rule() -> None:
     zero = ErrorReason.Value.DESCRIPTOR.values_by_number[0]
     assert not zero.GetOptions().HasExtension(error_reason_pb2.error)

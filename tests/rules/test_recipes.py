@@ -1,4 +1,4 @@
-"""The recipes of docs/contributing.md apply to the code as it is."""
+"""The recipes of docs/contributing.md apply to the current code."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.support.recipes import ROOT, apply, recipes
 RECIPES = recipes((ROOT / "docs" / "contributing.md").read_text())
 
 
-def test_every_kind_of_addition_has_a_recipe() -> None:
+def test_every_kind_of_extension_has_a_recipe() -> None:
     assert list(RECIPES) == [
         "An operation",
         "A store",
@@ -28,7 +28,7 @@ def test_a_recipe_applies(title: str) -> None:
             compile(text, path, "exec")
 
 
-def test_a_hunk_needs_a_place_of_its_own() -> None:
+def test_a_hunk_must_match_exactly_one_place() -> None:
     for page in ("+new\n old\n", " is not there\n+new\n"):
         with pytest.raises(ValueError, match="no place of its own"):
             list(apply(f"--- pyproject.toml\n{page}"))

@@ -14,7 +14,7 @@ def test_the_released_surface_is_served() -> None:
     assert breaks(parse(RELEASED_REST.read_text()), FACTS) == []
 
 
-def test_what_is_written_is_what_is_read() -> None:
+def test_a_written_snapshot_is_read_back_unchanged() -> None:
     assert parse(text(FACTS)) == FACTS
 
 
@@ -28,7 +28,7 @@ def test_the_snapshot_covers_routes_rules_limits_and_reasons() -> None:
 
 
 def without(path: str, value: str | None) -> dict[str, str]:
-    """The facts with another value of one; None: without it."""
+    """The facts with one value replaced, or removed if it is None."""
     rest = {key: FACTS[key] for key in FACTS if key != path}
     return rest if value is None else {**rest, path: value}
 
@@ -48,7 +48,7 @@ def without(path: str, value: str | None) -> dict[str, str]:
         ("Operation.Blur.sigma default", "4", "changed"),
     ],
 )
-def test_a_break_is_named(path: str, value: str | None, change: str) -> None:
+def test_a_breaking_change_is_named(path: str, value: str | None, change: str) -> None:
     (line,) = breaks(FACTS, without(path, value))
     assert line.startswith(f"{change}: {path}: ")
 
@@ -65,5 +65,5 @@ def test_a_break_is_named(path: str, value: str | None, change: str) -> None:
         ("reason NEW_REASON code", "NOT_FOUND"),
     ],
 )
-def test_what_serves_every_caller_passes(path: str, value: str | None) -> None:
+def test_a_compatible_change_passes(path: str, value: str | None) -> None:
     assert breaks(FACTS, without(path, value)) == []

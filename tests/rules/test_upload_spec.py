@@ -1,4 +1,4 @@
-"""What callers state about a file when they upload it, they may state in the same form later."""
+"""Attributes set on upload follow the same rules as later updates."""
 
 from mediaservice.v1.media_pb2 import Media
 from mediaservice.v1.upload_pb2 import UploadSpec
@@ -7,7 +7,7 @@ from media_service.contract import field_rules
 from media_service.media.service import CHANGEABLE
 
 
-def test_the_fields_of_an_upload_have_the_rules_of_the_media() -> None:
+def test_fields_of_an_upload_spec_have_the_rules_of_media_fields() -> None:
     for name in CHANGEABLE:
         stated = UploadSpec.DESCRIPTOR.fields_by_name[name]
         changed = Media.DESCRIPTOR.fields_by_name[name]

@@ -1,4 +1,4 @@
-"""What files are taken, and with which reason others are not."""
+"""Which files are accepted, and the reasons for which others are refused."""
 
 import struct
 import zlib
@@ -38,13 +38,13 @@ def reason(error: type[MediaError], check: object, *arguments: object) -> Reason
     return caught.value.reason
 
 
-def test_a_size_up_to_the_limit_is_taken() -> None:
+def test_a_size_up_to_the_limit_is_accepted() -> None:
     ACCEPTANCE.check_size(1000)
     assert reason(InvalidArgument, ACCEPTANCE.check_size, 1001) is Reason.FILE_TOO_LARGE
 
 
 @pytest.mark.parametrize("content_type", ["", "image/png", "IMAGE/PNG; q=1", "video/x-m4v"])
-def test_what_may_be_declared(content_type: str) -> None:
+def test_a_valid_upload_spec_is_accepted(content_type: str) -> None:
     ACCEPTANCE.check_spec(UploadSpec(filename="a.png", content_type=content_type, size_bytes=1000))
 
 
@@ -57,14 +57,14 @@ def test_what_may_be_declared(content_type: str) -> None:
         (UploadSpec(content_type="text/html"), InvalidArgument, Reason.TYPE_NOT_ALLOWED),
     ],
 )
-def test_what_could_not_be_taken_is_refused_at_the_start(
+def test_an_unacceptable_upload_spec_is_refused_up_front(
     spec: UploadSpec, error: type[MediaError], expected: Reason
 ) -> None:
     assert reason(error, ACCEPTANCE.check_spec, spec) is expected
 
 
 @pytest.mark.parametrize("declared", ["", "image/png", "image/x-png", "Image/PNG; x=y"])
-def test_content_that_is_what_was_declared(declared: str) -> None:
+def test_content_of_the_declared_type_is_accepted(declared: str) -> None:
     assert ACCEPTANCE.check_content(png(100, 100), declared) == ("image/png", Kind.IMAGE)
 
 
@@ -79,7 +79,7 @@ def test_content_that_is_what_was_declared(declared: str) -> None:
         (png(65536, 65536), "", InvalidArgument, Reason.PIXEL_LIMIT_EXCEEDED),
     ],
 )
-def test_content_that_is_not_taken(
+def test_unacceptable_content_is_refused(
     head: bytes, declared: str, error: type[MediaError], expected: Reason
 ) -> None:
     assert reason(error, ACCEPTANCE.check_content, head, declared) is expected
@@ -88,7 +88,7 @@ def test_content_that_is_not_taken(
 @pytest.mark.parametrize(
     "name", ["", "a b.jpg", "größe.jpg", "🙂", "a" * 255, "..", 'a"b;c=d%.jpg']
 )
-def test_a_name_for_downloads(name: str) -> None:
+def test_a_plain_filename_is_accepted(name: str) -> None:
     check_filename(name)
 
 
@@ -96,21 +96,21 @@ def test_a_name_for_downloads(name: str) -> None:
     "name",
     ["a/b", "../a", "a\\b", "a\0", "a\nb", "\x1b[2J", "\x7f", "a" * 256, "é" * 128, "a" * 10_000],
 )
-def test_a_name_that_is_a_path_or_a_trap(name: str) -> None:
+def test_a_dangerous_filename_is_refused(name: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         check_filename(name)
     assert caught.value.reason is Reason.INVALID_FIELD
     assert caught.value.fields[0][0] == "filename"
 
 
-def test_all_that_was_declared_must_be_here() -> None:
+def test_an_upload_must_reach_its_declared_size() -> None:
     check_complete(UploadSpec(), 5)
     check_complete(UploadSpec(size_bytes=5), 5)
     found = reason(FailedPrecondition, check_complete, UploadSpec(size_bytes=6), 5)
     assert found is Reason.UPLOAD_INCOMPLETE
 
 
-def test_a_file_has_bytes() -> None:
+def test_an_empty_file_is_refused() -> None:
     check_not_empty(1)
     assert reason(InvalidArgument, check_not_empty, 0) is Reason.FILE_EMPTY
 
@@ -124,7 +124,7 @@ def test_a_file_has_bytes() -> None:
         (Checksums(0), Checksums(0)),
     ],
 )
-def test_checksums_that_agree(declared: Checksums, actual: Checksums) -> None:
+def test_matching_checksums_are_accepted(declared: Checksums, actual: Checksums) -> None:
     check_checksums(declared, actual)
 
 
@@ -137,14 +137,16 @@ def test_checksums_that_agree(declared: Checksums, actual: Checksums) -> None:
         (Checksums(1, ZEROS), Checksums(1, b"\1" * 32), "sha256"),
     ],
 )
-def test_checksums_that_do_not(declared: Checksums, actual: Checksums, name: str) -> None:
+def test_mismatched_checksums_are_refused(
+    declared: Checksums, actual: Checksums, name: str
+) -> None:
     with pytest.raises(InvalidArgument) as caught:
         check_checksums(declared, actual)
     assert caught.value.reason is Reason.CHECKSUM_MISMATCH
     assert caught.value.metadata["checksum"] == name
 
 
-def test_what_is_declared_twice_must_agree() -> None:
+def test_checksums_declared_twice_must_agree() -> None:
     assert merge(Checksums(1), Checksums(None, ZEROS)) == Checksums(1, ZEROS)
     assert merge(Checksums(0), Checksums()) == merge(Checksums(), Checksums(0)) == Checksums(0)
     assert reason(InvalidArgument, merge, Checksums(1), Checksums(2)) is Reason.CHECKSUM_MISMATCH

@@ -1,4 +1,4 @@
-"""Bearer tokens: which are good, and which are not."""
+"""Bearer tokens: which are valid, and which are refused."""
 
 import base64
 import hmac
@@ -69,7 +69,7 @@ def handmade(header: bytes, payload: bytes = b"{}", signature: bytes = b"x") -> 
 
 
 def hmac_signed(header: dict[str, Any], payload: dict[str, Any], secret: bytes) -> str:
-    """What the library would refuse to sign."""
+    """A token that the library would refuse to sign."""
     pieces = json.dumps(header).encode(), json.dumps(payload).encode()
     unsigned = handmade(*pieces).rpartition(".")[0].encode()
     return handmade(*pieces, hmac.digest(secret, unsigned, "sha256"))
@@ -95,18 +95,18 @@ async def refused(tokens: TokenVerifier, value: str) -> Reason:
 # What a token says
 
 
-async def test_a_token_names_its_user() -> None:
+async def test_a_token_identifies_its_user() -> None:
     assert await verifier().verify(token()) == Principal("ada")
 
 
-async def test_a_token_tells_organisation_roles_and_scope() -> None:
+async def test_a_token_has_organization_roles_and_scope() -> None:
     stated = claims(org="acme", roles=["admin", "editor"], scope="media.read  upload.*")
     assert await verifier().verify(token(stated)) == Principal(
         "ada", "acme", frozenset({"admin", "editor"}), frozenset({"media.read", "upload.*"})
     )
 
 
-async def test_an_empty_scope_is_no_permission() -> None:
+async def test_an_empty_scope_grants_no_permission() -> None:
     assert not (await verifier().verify(token(claims(scope="")))).holds("media.read")
 
 
@@ -144,18 +144,18 @@ async def test_a_claim_of_another_type_is_refused(changes: dict[str, Any]) -> No
     assert await refused(verifier(), signed) is Reason.TOKEN_INVALID
 
 
-async def test_an_expired_token_says_so() -> None:
+async def test_an_expired_token_has_its_own_reason() -> None:
     assert await refused(verifier(), token(claims(exp=int(time.time()) - 60))) is (
         Reason.TOKEN_EXPIRED
     )
 
 
-async def test_clocks_may_differ_a_little() -> None:
+async def test_small_clock_differences_are_tolerated() -> None:
     assert await verifier().verify(token(claims(exp=int(time.time()) - 5)))
     assert await verifier().verify(token(claims(nbf=int(time.time()) + 5)))
 
 
-async def test_a_token_of_the_future_is_refused() -> None:
+async def test_a_token_that_is_not_valid_yet_is_refused() -> None:
     early = token(claims(nbf=int(time.time()) + 600))
     assert await refused(verifier(), early) is Reason.TOKEN_INVALID
 
@@ -171,7 +171,7 @@ async def test_a_token_of_the_future_is_refused() -> None:
         ({"aud": "media"}, False),
     ],
 )
-async def test_issuer_and_audience_where_they_are_required(
+async def test_issuer_and_audience_are_checked_when_configured(
     changes: dict[str, Any], good: bool
 ) -> None:
     tokens, value = verifier(issuer="us", audience="media"), token(claims(**changes))
@@ -181,12 +181,12 @@ async def test_issuer_and_audience_where_they_are_required(
         assert await refused(tokens, value) is Reason.TOKEN_INVALID
 
 
-async def test_issuer_and_audience_do_not_matter_where_they_are_not() -> None:
+async def test_issuer_and_audience_are_ignored_when_not_configured() -> None:
     assert await verifier().verify(token(claims(iss="anyone", aud="anything")))
 
 
-async def test_a_user_is_a_subject_of_an_issuer() -> None:
-    """A subject alone names the users of the configured issuer, and those of tokens without one."""
+async def test_a_user_is_identified_by_issuer_and_subject() -> None:
+    """A bare subject identifies users of the configured issuer, and of tokens without an issuer."""
     other = await verifier().verify(token(claims(iss="https://other.example")))
     assert other.owner.id == "https://other.example|ada"
     assert (await verifier().verify(token())).owner.id == "ada"
@@ -196,14 +196,14 @@ async def test_a_user_is_a_subject_of_an_issuer() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"iss": "a|b", "sub": "c"}, {"sub": "a|b"}])
-async def test_no_user_can_pass_for_that_of_another_issuer(changes: dict[str, Any]) -> None:
+async def test_a_user_cannot_impersonate_a_user_of_another_issuer(changes: dict[str, Any]) -> None:
     assert await refused(verifier(), token(claims(**changes))) is Reason.TOKEN_INVALID
 
 
 # How it is signed
 
 
-async def test_another_secret_is_refused() -> None:
+async def test_a_token_signed_with_another_secret_is_refused() -> None:
     wrong = token(key="another secret of 32 bytes or more")
     assert await refused(verifier(), wrong) is Reason.TOKEN_INVALID
 
@@ -218,7 +218,7 @@ async def test_a_changed_payload_is_refused() -> None:
     ("key", "algorithm", "key_id"),
     [(RSA, "RS256", "rsa"), (EC, "ES256", "ec"), (ED, "EdDSA", "ed")],
 )
-async def test_public_keys_from_a_file(
+async def test_public_keys_are_read_from_a_file(
     key_file: Path, key: Any, algorithm: str, key_id: str
 ) -> None:
     tokens = verifier(secret="", jwks=key_file.as_uri())
@@ -227,7 +227,7 @@ async def test_public_keys_from_a_file(
     assert await refused(tokens, token(None, key, algorithm)) is Reason.TOKEN_INVALID
 
 
-async def test_the_only_key_need_not_be_named(tmp_path: Path) -> None:
+async def test_a_token_can_omit_the_id_of_the_only_key(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(json.dumps({"keys": [jwk(ED, "ed")]}))
     tokens = verifier(jwks=(tmp_path / "keys").as_uri())
     assert await tokens.verify(token(None, ED, "EdDSA"))
@@ -235,8 +235,8 @@ async def test_the_only_key_need_not_be_named(tmp_path: Path) -> None:
     assert await refused(tokens, token(None, OTHER, "EdDSA")) is Reason.TOKEN_INVALID
 
 
-async def test_a_public_key_is_no_secret(key_file: Path) -> None:
-    """The classic confusion: HS256, signed with what everybody may know."""
+async def test_a_public_key_is_not_accepted_as_an_hmac_secret(key_file: Path) -> None:
+    """The classic confusion: HS256 signed with the public key."""
     coordinate = JWKS["keys"][2]["x"].encode()
     for key_id, secret in [("rsa", PEM), ("rsa", PEM.strip()), ("ed", coordinate)]:
         forged = hmac_signed({"alg": "HS256", "kid": key_id}, claims(), secret)
@@ -245,7 +245,7 @@ async def test_a_public_key_is_no_secret(key_file: Path) -> None:
             assert await refused(tokens, forged) is Reason.TOKEN_INVALID
 
 
-async def test_a_key_is_good_for_its_own_algorithm_only(key_file: Path) -> None:
+async def test_a_key_verifies_only_its_own_algorithm(key_file: Path) -> None:
     tokens = verifier(jwks=key_file.as_uri())
     for key, algorithm, key_id in ((RSA, "RS256", "ec"), (EC, "ES256", "ed"), (ED, "EdDSA", "rsa")):
         crossed = token(None, key, algorithm, kid=key_id)
@@ -258,7 +258,7 @@ async def test_other_algorithms_are_refused(key_file: Path, algorithm: str) -> N
     assert await refused(verifier(jwks=key_file.as_uri()), value) is Reason.TOKEN_INVALID
 
 
-async def test_other_algorithms_of_a_good_key_are_refused(key_file: Path) -> None:
+async def test_other_algorithms_of_a_known_key_are_refused(key_file: Path) -> None:
     for algorithm in ("RS384", "PS256"):
         value = token(None, RSA, algorithm, kid="rsa")
         assert await refused(verifier(jwks=key_file.as_uri()), value) is Reason.TOKEN_INVALID
@@ -268,7 +268,7 @@ async def test_public_keys_need_a_key_set() -> None:
     assert await refused(verifier(), token(None, RSA, "RS256")) is Reason.TOKEN_INVALID
 
 
-def test_without_any_key_there_is_no_verifier() -> None:
+def test_a_verifier_needs_at_least_one_key() -> None:
     with pytest.raises(ValueError, match="MEDIA_JWT_SECRET or MEDIA_JWT_JWKS"):
         verifier(secret="")
 
@@ -307,11 +307,11 @@ def test_without_any_key_there_is_no_verifier() -> None:
         handmade(b'{"alg":"HS256"}', b"[" * 4000),
     ],
 )
-async def test_garbage_is_no_token(key_file: Path, value: str) -> None:
+async def test_malformed_tokens_are_refused(key_file: Path, value: str) -> None:
     assert await refused(verifier(jwks=key_file.as_uri()), value) is Reason.TOKEN_INVALID
 
 
-async def test_a_good_token_that_is_too_long_is_refused() -> None:
+async def test_a_valid_token_that_is_too_long_is_refused() -> None:
     long = token(claims(roles=["x" * MAX_TOKEN]))
     assert await refused(verifier(), long) is Reason.TOKEN_INVALID
 
@@ -336,12 +336,12 @@ async def test_any_other_text_is_refused(value: str) -> None:
 # What is remembered
 
 
-async def test_a_token_is_checked_once() -> None:
+async def test_a_verified_token_is_cached() -> None:
     tokens, value = verifier(), token()
     assert await tokens.verify(value) is await tokens.verify(value)
 
 
-async def test_a_token_is_not_remembered_beyond_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_token_is_not_cached_beyond_its_expiry(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, ahead = time.time, 0
     monkeypatch.setattr(time, "time", lambda: clock() + ahead)
     tokens, value = verifier(), token(claims(exp=int(time.time()) + 600))
@@ -351,7 +351,7 @@ async def test_a_token_is_not_remembered_beyond_its_end(monkeypatch: pytest.Monk
     assert await tokens.verify(value) is not first  # read again, by a library with its own clock
 
 
-async def test_what_is_refused_is_not_remembered() -> None:
+async def test_refused_tokens_are_not_cached() -> None:
     tokens = verifier()
     await refused(tokens, "a.b.c")
     assert len(tokens._verified) == 0
@@ -395,7 +395,7 @@ def key_server() -> Iterator[KeyServer]:
 
 
 def age(tokens: TokenVerifier, seconds: float) -> None:
-    """As if the keys had been read so long ago."""
+    """Pretends that the keys were read this long ago."""
     assert tokens._keys is not None
     tokens._keys._loaded -= seconds
 
@@ -408,7 +408,7 @@ async def test_keys_are_fetched_once(key_server: KeyServer) -> None:
     assert key_server.calls == 1
 
 
-async def test_a_new_key_is_found(key_server: KeyServer) -> None:
+async def test_a_new_key_is_fetched(key_server: KeyServer) -> None:
     key_server.give(jwk(ED, "old"))
     tokens = verifier(secret="", jwks=key_server.url)
     assert await tokens.verify(token(None, ED, "EdDSA", kid="old"))
@@ -424,7 +424,7 @@ async def test_a_new_key_is_found(key_server: KeyServer) -> None:
     assert await refused(tokens, gone) is Reason.TOKEN_INVALID
 
 
-async def test_unknown_keys_do_not_make_the_service_ask_each_time(key_server: KeyServer) -> None:
+async def test_unknown_keys_do_not_trigger_a_fetch_each_time(key_server: KeyServer) -> None:
     key_server.give(jwk(ED, "ed"))
     tokens = verifier(secret="", jwks=key_server.url)
     for number in range(20):
@@ -432,7 +432,7 @@ async def test_unknown_keys_do_not_make_the_service_ask_each_time(key_server: Ke
     assert key_server.calls == 1
 
 
-async def test_keys_are_read_again_after_a_while(key_server: KeyServer) -> None:
+async def test_keys_are_refreshed_periodically(key_server: KeyServer) -> None:
     key_server.give(jwk(ED, "ed"))
     tokens = verifier(secret="", jwks=key_server.url)
     assert await tokens.verify(token(None, ED, "EdDSA", kid="ed"))
@@ -444,7 +444,9 @@ async def test_keys_are_read_again_after_a_while(key_server: KeyServer) -> None:
 @pytest.mark.parametrize(
     "answer", [(500, b""), (200, b"no json"), (200, b"[]"), (200, b'{"keys": []}'), (200, b"{}")]
 )
-async def test_a_server_without_keys(key_server: KeyServer, answer: tuple[int, bytes]) -> None:
+async def test_an_unusable_key_server_is_unavailable(
+    key_server: KeyServer, answer: tuple[int, bytes]
+) -> None:
     key_server.answer = lambda: answer
     tokens = verifier(secret="", jwks=key_server.url)
     with pytest.raises(Unavailable) as caught:
@@ -460,7 +462,7 @@ async def test_a_server_without_keys(key_server: KeyServer, answer: tuple[int, b
     assert await tokens.verify(token(None, ED, "EdDSA", kid="ed"))
 
 
-async def test_known_keys_outlive_a_server_that_fails(key_server: KeyServer) -> None:
+async def test_known_keys_are_kept_while_the_key_server_fails(key_server: KeyServer) -> None:
     key_server.give(jwk(ED, "ed"))
     tokens = verifier(secret="", jwks=key_server.url)
     assert await tokens.verify(token(None, ED, "EdDSA", kid="ed"))
@@ -472,7 +474,7 @@ async def test_known_keys_outlive_a_server_that_fails(key_server: KeyServer) -> 
 @pytest.mark.parametrize(
     "content", [None, "", "no json", "[]", "5", '{"keys": 5}', '{"keys": [5]}']
 )
-async def test_a_file_without_keys(tmp_path: Path, content: str | None) -> None:
+async def test_an_unusable_key_file_is_refused(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "keys.json"
     if content is not None:
         path.write_text(content)

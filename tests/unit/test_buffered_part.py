@@ -1,4 +1,4 @@
-"""A part that waits in memory takes little more than its bytes."""
+"""A part buffered in memory uses little more than its bytes."""
 
 from sys import getsizeof
 
@@ -9,7 +9,7 @@ from media_service.storage.buffered_part import SMALL, BufferedPart
 
 
 @given(st.lists(st.binary(max_size=20) | st.binary(min_size=SMALL - 1, max_size=SMALL + 2)))
-async def test_pieces_of_any_size_come_back_in_order(pieces: list[bytes]) -> None:
+async def test_pieces_of_any_size_are_returned_in_order(pieces: list[bytes]) -> None:
     part = BufferedPart()
     views = [memoryview(piece) for piece in pieces]
     await part.write(views[:3])
@@ -17,7 +17,7 @@ async def test_pieces_of_any_size_come_back_in_order(pieces: list[bytes]) -> Non
     assert part.take() == b"".join(pieces)
 
 
-async def test_a_hundred_thousand_pieces_of_a_byte_take_little_more_than_their_bytes() -> None:
+async def test_a_hundred_thousand_single_bytes_use_little_extra_memory() -> None:
     data = bytes(range(250)) * 400
     part = BufferedPart()
     for byte in range(len(data)):
@@ -27,7 +27,7 @@ async def test_a_hundred_thousand_pieces_of_a_byte_take_little_more_than_their_b
     assert part.take() == data
 
 
-async def test_large_pieces_are_held_as_they_are() -> None:
+async def test_large_pieces_are_kept_without_copying() -> None:
     data = bytes(1 << 20)
     part = BufferedPart()
     await part.write([data])

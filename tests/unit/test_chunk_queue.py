@@ -1,4 +1,4 @@
-"""What lies between the caller and the store."""
+"""The queue between the caller and the store."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_producer_waits_while_it_is_full() -> None:
+async def test_a_producer_waits_while_the_queue_is_full() -> None:
     queue = ChunkQueue()
     await queue.put(FULL)
     producer = asyncio.create_task(queue.put(Chunk(b"next")))
@@ -31,7 +31,7 @@ async def test_a_producer_waits_while_it_is_full() -> None:
     assert await queue.take(FOREVER) == [Chunk(b"next")]
 
 
-async def test_a_view_counts_as_all_that_it_keeps_in_memory() -> None:
+async def test_a_view_counts_as_its_whole_buffer() -> None:
     queue = ChunkQueue()
     await queue.put(Chunk(memoryview(bytes(CAPACITY))[:1]))
     producer = asyncio.create_task(queue.put(Chunk(b"next")))
@@ -42,7 +42,7 @@ async def test_a_view_counts_as_all_that_it_keeps_in_memory() -> None:
     await producer
 
 
-async def test_a_consumer_waits_while_it_is_empty() -> None:
+async def test_a_consumer_waits_while_the_queue_is_empty() -> None:
     queue = ChunkQueue()
     consumer = asyncio.create_task(queue.take(FOREVER))
     await settle()
@@ -51,11 +51,11 @@ async def test_a_consumer_waits_while_it_is_empty() -> None:
     assert await consumer == [Chunk(b"data")]
 
 
-async def test_a_consumer_waits_no_longer_than_it_wants() -> None:
+async def test_a_consumer_waits_no_longer_than_its_timeout() -> None:
     assert await ChunkQueue().take(0.001) == []
 
 
-async def test_the_end_wakes_the_consumer() -> None:
+async def test_ending_the_queue_wakes_the_consumer() -> None:
     queue = ChunkQueue()
     consumer = asyncio.create_task(queue.take(FOREVER))
     await settle()
@@ -63,7 +63,7 @@ async def test_the_end_wakes_the_consumer() -> None:
     assert await consumer == []
 
 
-async def test_the_end_wakes_the_producer_whose_chunk_is_dropped() -> None:
+async def test_ending_the_queue_wakes_the_producer_and_drops_its_chunk() -> None:
     queue = ChunkQueue()
     await queue.put(FULL)
     producer = asyncio.create_task(queue.put(Chunk(b"too late")))
@@ -76,7 +76,7 @@ async def test_the_end_wakes_the_producer_whose_chunk_is_dropped() -> None:
     assert queue.received == CAPACITY
 
 
-async def test_only_the_first_end_counts() -> None:
+async def test_only_the_first_end_of_a_queue_counts() -> None:
     queue, first = ChunkQueue(), ValueError("first")
     queue.end(first)
     queue.end(ValueError("second"))
@@ -84,14 +84,14 @@ async def test_only_the_first_end_counts() -> None:
     assert queue.error is first
 
 
-async def test_an_empty_chunk_is_handed_on_too() -> None:
+async def test_an_empty_chunk_is_passed_on() -> None:
     queue, last = ChunkQueue(), Chunk(b"", 5, finish=True)
     await queue.put(last)
     assert await queue.take(FOREVER) == [last]
 
 
 @pytest.mark.parametrize("side", ["producer", "consumer"])
-async def test_who_is_cancelled_while_waiting_loses_nothing(side: str) -> None:
+async def test_a_cancelled_waiter_loses_no_chunk(side: str) -> None:
     queue = ChunkQueue()
     if side == "producer":
         await queue.put(FULL)
@@ -110,7 +110,7 @@ async def test_who_is_cancelled_while_waiting_loses_nothing(side: str) -> None:
 
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from([0, 1, 1000, CAPACITY // 3, CAPACITY, CAPACITY * 2]), max_size=20))
-async def test_nothing_is_lost_and_no_more_is_held_than_fits(sizes: list[int]) -> None:
+async def test_no_chunk_is_lost_and_the_capacity_is_respected(sizes: list[int]) -> None:
     queue, taken = ChunkQueue(), []
     data = bytes(CAPACITY * 2)
 

@@ -1,4 +1,4 @@
-"""docker-compose.yml sets only what the service knows."""
+"""docker-compose.yml sets only settings that the service knows."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def test_every_role_runs_a_command_of_the_service() -> None:
     assert "media-service envoy-config" in services["envoy"]["command"][0]
 
 
-def test_all_bytes_are_in_buckets_of_seaweedfs_that_are_made_before() -> None:
+def test_all_stores_are_seaweedfs_buckets_that_compose_creates_first() -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     made = set(
         re.findall(r"s3[.]bucket[.]create -name ([a-z-]+)", services["buckets"]["command"][0])
@@ -47,7 +47,7 @@ def test_all_bytes_are_in_buckets_of_seaweedfs_that_are_made_before() -> None:
     assert services["buckets"]["depends_on"]["seaweedfs"]["condition"] == "service_healthy"
 
 
-def test_seaweedfs_takes_the_keys_that_the_service_has(tmp_path: Path) -> None:
+def test_seaweedfs_and_the_service_have_the_same_keys(tmp_path: Path) -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     script = services["seaweedfs"]["command"][0].replace("$$", "$")
     writes, _, runs = script.partition("exec ")
@@ -73,7 +73,7 @@ def test_secrets_have_no_default() -> None:
         assert set(uses) == {":?"}
 
 
-def test_what_the_image_copies_exists_and_is_in_the_context() -> None:
+def test_files_that_the_image_copies_exist_in_the_build_context() -> None:
     copied = re.findall(r"^COPY (?!--from)(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     taken = re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     assert set(copied) == set(taken)

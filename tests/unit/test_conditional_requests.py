@@ -1,4 +1,4 @@
-"""Conditional and range requests, as RFC 9110 has them."""
+"""Conditional and range requests as RFC 9110 specifies them."""
 
 import re
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ def answer(size: int = SIZE, **headers: str) -> Selection | int:
         return 416
 
 
-def test_without_conditions_it_is_the_whole() -> None:
+def test_without_conditions_the_whole_content_is_selected() -> None:
     assert answer() == WHOLE
 
 
@@ -52,7 +52,7 @@ def test_without_conditions_it_is_the_whole() -> None:
         ("", False),
     ],
 )
-def test_if_match(header: str, holds: bool) -> None:
+def test_if_match_requires_a_strong_match(header: str, holds: bool) -> None:
     assert answer(if_match=header) == (WHOLE if holds else 412)
 
 
@@ -68,7 +68,7 @@ def test_if_match(header: str, holds: bool) -> None:
         ("", False),
     ],
 )
-def test_if_none_match(header: str, matches: bool) -> None:
+def test_if_none_match_uses_weak_comparison(header: str, matches: bool) -> None:
     assert answer(if_none_match=header) == (NOT_MODIFIED if matches else WHOLE)
 
 
@@ -76,23 +76,25 @@ def test_if_none_match(header: str, matches: bool) -> None:
     ("header", "expected"),
     [(SAME, NOT_MODIFIED), (AFTER, NOT_MODIFIED), (BEFORE, WHOLE), ("yesterday", WHOLE)],
 )
-def test_if_modified_since(header: str, expected: Selection) -> None:
+def test_if_modified_since_selects_content_modified_later(header: str, expected: Selection) -> None:
     assert answer(if_modified_since=header) == expected
 
 
 @pytest.mark.parametrize(
     ("header", "expected"), [(SAME, WHOLE), (AFTER, WHOLE), (BEFORE, 412), ("yesterday", WHOLE)]
 )
-def test_if_unmodified_since(header: str, expected: Selection | int) -> None:
+def test_if_unmodified_since_refuses_content_modified_later(
+    header: str, expected: Selection | int
+) -> None:
     assert answer(if_unmodified_since=header) == expected
 
 
-def test_tags_win_over_dates() -> None:
+def test_entity_tags_take_precedence_over_dates() -> None:
     assert answer(if_match=ETAG, if_unmodified_since=BEFORE) == WHOLE
     assert answer(if_none_match='"x"', if_modified_since=AFTER) == WHOLE
 
 
-def test_the_order_of_the_conditions() -> None:
+def test_conditions_are_evaluated_in_the_order_of_rfc_9110() -> None:
     assert answer(if_match='"x"', if_none_match=ETAG) == 412
     assert answer(if_match=ETAG, if_none_match=ETAG) == NOT_MODIFIED
     assert answer(if_unmodified_since=BEFORE, if_none_match=ETAG) == 412
@@ -118,14 +120,14 @@ def test_the_order_of_the_conditions() -> None:
         (" bytes=0-9 ", (0, 10)),
     ],
 )
-def test_a_range(header: str, expected: tuple[int, int]) -> None:
+def test_a_range_selects_part_of_the_content(header: str, expected: tuple[int, int]) -> None:
     assert answer(range=header) == Selection(206, *expected)
 
 
 @pytest.mark.parametrize(
     "header", ["bytes=1000-", "bytes=1000-1001", "bytes=5000-6000", "bytes=-0"]
 )
-def test_a_range_past_the_end(header: str) -> None:
+def test_a_range_past_the_end_is_416(header: str) -> None:
     assert answer(range=header) == 416
 
 
@@ -148,12 +150,12 @@ def test_a_range_past_the_end(header: str) -> None:
         "",
     ],
 )
-def test_what_is_no_single_range_gets_the_whole(header: str) -> None:
+def test_an_unsupported_range_header_is_ignored(header: str) -> None:
     assert answer(range=header) == WHOLE
 
 
 @pytest.mark.parametrize("header", ["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0"])
-def test_nothing_has_no_range(header: str) -> None:
+def test_a_range_of_empty_content_is_416(header: str) -> None:
     assert answer(size=0, range=header) == 416
     assert answer(size=0) == Selection(200, 0, 0)
 
@@ -172,14 +174,14 @@ def test_nothing_has_no_range(header: str) -> None:
         ("", False),
     ],
 )
-def test_if_range(header: str, partial: bool) -> None:
+def test_if_range_applies_the_range_only_to_known_content(header: str, partial: bool) -> None:
     expected = Selection(206, 0, 10) if partial else WHOLE
     assert answer(range="bytes=0-9", if_range=header) == expected
     # A range that no longer fits cannot lie outside either.
     assert answer(range="bytes=5000-", if_range=header) == (416 if partial else WHOLE)
 
 
-def test_if_range_alone_means_nothing() -> None:
+def test_if_range_without_a_range_is_ignored() -> None:
     assert answer(if_range='"x"') == WHOLE
 
 
@@ -191,7 +193,7 @@ def test_if_range_alone_means_nothing() -> None:
         "Fri, 02 Jan 2026 05:04:05 +0200",
     ],
 )
-def test_a_date_in_any_form(text: str) -> None:
+def test_a_date_is_read_in_every_http_format(text: str) -> None:
     assert http_date(text) == MODIFIED.replace(microsecond=0)
 
 
@@ -209,7 +211,7 @@ def test_a_date_in_any_form(text: str) -> None:
         "Fri, 02 Jan 2026 03:04:05 -0000",
     ],
 )
-def test_a_bad_date_is_ignored(text: str | None) -> None:
+def test_an_invalid_date_is_ignored(text: str | None) -> None:
     assert http_date(text) is None
 
 
@@ -227,7 +229,7 @@ LIKELY = st.lists(
 
 @settings(max_examples=300)
 @given(st.dictionaries(st.sampled_from([*NAMES, "range"]), st.one_of(st.text(), LIKELY)))
-def test_any_headers_get_an_answer(headers: dict[str, str]) -> None:
+def test_any_headers_select_a_valid_range_or_are_refused(headers: dict[str, str]) -> None:
     try:
         found = evaluate(headers, ETAG, MODIFIED, SIZE)
     except (Aborted, OutOfRange):
@@ -252,19 +254,21 @@ def test_any_headers_get_an_answer(headers: dict[str, str]) -> None:
         (-(2**63), 2**63 - 1, (0, 1000)),
     ],
 )
-def test_offset_and_limit(offset: int, limit: int, expected: tuple[int, int]) -> None:
+def test_offset_and_limit_select_a_range(
+    offset: int, limit: int, expected: tuple[int, int]
+) -> None:
     assert resolve(offset, limit, SIZE) == expected
 
 
 @pytest.mark.parametrize("offset", [1000, 1001, 2**63 - 1])
-def test_an_offset_past_the_end(offset: int) -> None:
+def test_an_offset_past_the_end_is_refused(offset: int) -> None:
     with pytest.raises(OutOfRange) as caught:
         resolve(offset, 0, SIZE)
     assert caught.value.reason is Reason.RANGE_NOT_SATISFIABLE
     assert caught.value.metadata == {"complete_size_bytes": "1000"}
 
 
-def test_the_whole_of_nothing_is_nothing() -> None:
+def test_empty_content_is_selected_whole() -> None:
     assert resolve(0, 0, 0) == resolve(0, 10, 0) == resolve(-5, 0, 0) == (0, 0)
     with pytest.raises(OutOfRange):
         resolve(1, 0, 0)
@@ -274,7 +278,7 @@ LENIENT = r"\s*bytes\s*=\s*(\d{0,19})\s*-\s*(\d{0,19})\s*"
 
 
 @given(st.from_regex(LENIENT, fullmatch=True) | st.text("bytes=- \t19", max_size=30))
-def test_a_range_with_spaces_anywhere_is_read(header: str) -> None:
+def test_a_range_can_contain_spaces(header: str) -> None:
     match = re.fullmatch(LENIENT, header)
     plain = f"bytes={match[1]}-{match[2]}" if match else "nonsense"
     assert parsed(header) == parsed(plain)

@@ -1,4 +1,4 @@
-"""The environment: what is allowed, and what is said of what is not."""
+"""Settings from the environment: their allowed values, and the errors about others."""
 
 from dataclasses import fields
 from datetime import timedelta
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from media_service.config import Config, ConfigError, describe, load, variable
 
 
-def test_nothing_has_to_be_set() -> None:
+def test_every_setting_is_optional() -> None:
     config = load({})
     assert (config.grpc_port, config.rest_port) == (50051, 8080)
     assert config.host == "127.0.0.1"
@@ -57,7 +57,7 @@ def test_nothing_has_to_be_set() -> None:
         ("link_keys", "", ()),
     ],
 )
-def test_a_good_value_is_read(name: str, text: str, value: object) -> None:
+def test_a_valid_value_is_read(name: str, text: str, value: object) -> None:
     found = getattr(load({variable(name): text}), name)
     assert (len(found) if name == "cors_origins" else found) == value
 
@@ -106,7 +106,7 @@ def test_a_good_value_is_read(name: str, text: str, value: object) -> None:
         ("log_level", "LOUD", "DEBUG, INFO, WARNING, ERROR"),
     ],
 )
-def test_a_bad_value_names_its_variable_and_what_is_allowed(
+def test_an_invalid_value_names_its_variable_and_the_allowed_values(
     name: str, text: str, allowed: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -117,32 +117,32 @@ def test_a_bad_value_names_its_variable_and_what_is_allowed(
 
 
 @pytest.mark.parametrize("name", ["MEDIA_GRCP_PORT", "MEDIA_", "MEDIA_grpc_port"])
-def test_an_unknown_variable_stops_the_start(name: str) -> None:
+def test_an_unknown_variable_prevents_startup(name: str) -> None:
     with pytest.raises(ConfigError, match=f"^{name} is not a setting"):
         load({name: "1"})
 
 
-def test_variables_of_others_do_not_matter() -> None:
+def test_variables_without_the_prefix_are_ignored() -> None:
     assert load({"PATH": "/bin", "MEDIAN": "3"}) == load({})
 
 
 @settings(max_examples=300)
 @given(st.sampled_from([f.name for f in fields(Config)]), st.text(max_size=40))
-def test_any_value_is_taken_or_named(name: str, text: str) -> None:
+def test_any_value_is_accepted_or_named_in_an_error(name: str, text: str) -> None:
     try:
         load({variable(name): text})
     except ConfigError as error:
         assert variable(name) in str(error)  # noqa: PT017
 
 
-def test_a_bad_secret_is_not_repeated() -> None:
+def test_an_invalid_secret_is_not_repeated_in_the_error() -> None:
     for name in ("jwt_secret", "database_url"):
         with pytest.raises(ConfigError) as caught:
             load({variable(name): "hush://hush"})
         assert "hush" not in str(caught.value)
 
 
-def test_certificate_and_key_come_together(tmp_path: Path) -> None:
+def test_certificate_and_key_must_be_set_together(tmp_path: Path) -> None:
     (tmp_path / "pem").write_text("")
     with pytest.raises(ConfigError, match="MEDIA_TLS_CERT and MEDIA_TLS_KEY"):
         load({"MEDIA_TLS_CERT": str(tmp_path / "pem")})
@@ -151,12 +151,12 @@ def test_certificate_and_key_come_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", "100%", "a#b", "a?b", "größe"])
-def test_the_raw_store_is_in_the_data_dir_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+def test_the_raw_store_is_in_any_configured_data_directory(tmp_path: Path, name: str) -> None:
     config = load({"MEDIA_DATA_DIR": str(tmp_path / name)})
     assert Path(url2pathname(urlsplit(config.raw_url).path)) == tmp_path / name / "raw"
 
 
-def test_a_public_url_wins_over_the_port() -> None:
+def test_a_public_url_overrides_the_port() -> None:
     config = load({"MEDIA_PUBLIC_URL": "https://m.example/base/", "MEDIA_REST_PORT": "9"})
     assert config.rest_url == "https://m.example/base"
 
@@ -180,6 +180,6 @@ def test_secrets_are_masked_and_the_rest_is_shown() -> None:
     assert all(about for _, _, about in describe(config))
 
 
-def test_a_secret_that_is_not_set_is_not_masked() -> None:
+def test_an_unset_secret_is_not_masked() -> None:
     rows = {name: value for name, value, _ in describe(load({}))}
     assert rows["MEDIA_JWT_SECRET"] == ""

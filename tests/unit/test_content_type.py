@@ -1,4 +1,4 @@
-"""What bytes are, from the bytes themselves."""
+"""Detection of a content type from the bytes."""
 
 import io
 import struct
@@ -94,7 +94,7 @@ def tiff(width: int, height: int, order: str = "<") -> bytes:
 
 
 def isobmff(brand: bytes, *sizes: tuple[int, int]) -> bytes:
-    """An image's boxes, down to one `ispe` for each size."""
+    """The boxes of an image, down to one `ispe` for each size."""
 
     def box(name: bytes, payload: bytes) -> bytes:
         return struct.pack(">I4s", 8 + len(payload), name) + payload
@@ -142,7 +142,7 @@ def archive() -> bytes:
         (lambda: b"\x7fELF" + bytes(500), "application/x-executable", Kind.DOCUMENT),
     ],
 )
-def test_a_type_is_seen_in_the_bytes(
+def test_a_type_is_detected_from_the_bytes(
     make: Callable[[], bytes], content_type: str, kind: Kind
 ) -> None:
     found = detect(make()[:HEAD])
@@ -173,7 +173,7 @@ def test_a_type_is_seen_in_the_bytes(
         b"\x47" + bytes(4 * 188),
     ],
 )
-def test_everything_else_is_unknown(head: bytes) -> None:
+def test_other_bytes_have_an_unknown_type(head: bytes) -> None:
     assert detect(head) == UNKNOWN
 
 
@@ -190,7 +190,7 @@ def test_everything_else_is_unknown(head: bytes) -> None:
         b"<!-- <html><script> -->",
     ],
 )
-def test_an_svg_is_one_whatever_stands_before_it(before: bytes) -> None:
+def test_an_svg_is_detected_after_any_prologue(before: bytes) -> None:
     assert detect(before + SVG) == "image/svg+xml"
 
 
@@ -212,8 +212,8 @@ SCRIPT = b"<script>alert(document.domain)</script>"
         b"<!-- matroska webm -->" + SCRIPT,
     ],
 )
-def test_a_page_that_mentions_an_image_is_no_image(head: bytes) -> None:
-    """Nothing a browser would read as a page may carry the type of something it shows in place."""
+def test_an_html_page_that_contains_image_markup_is_not_an_image(head: bytes) -> None:
+    """Bytes that a browser would read as a page must not get a type that is shown inline."""
     assert kind_of(detect(head)) is Kind.DOCUMENT
     assert detect(head) != "application/pdf"
 
@@ -227,7 +227,7 @@ def test_a_page_that_mentions_an_image_is_no_image(head: bytes) -> None:
         (archive() + PDF, "application/zip"),
     ],
 )
-def test_of_a_file_that_is_two_things_the_first_bytes_count(head: bytes, content_type: str) -> None:
+def test_the_first_bytes_determine_the_type_of_a_polyglot(head: bytes, content_type: str) -> None:
     assert detect(head) == content_type
 
 
@@ -245,8 +245,8 @@ def test_of_a_file_that_is_two_things_the_first_bytes_count(head: bytes, content
         b"<",
     ],
 )
-def test_what_repeats_is_read_in_no_time(piece: bytes) -> None:
-    """An expression that backtracks would take longer than the universe has."""
+def test_repetitive_bytes_are_detected_in_linear_time(piece: bytes) -> None:
+    """A backtracking expression would effectively never end."""
     head = piece * (4096 // len(piece))
     started = time.process_time()
     assert detect(head) == UNKNOWN
@@ -273,11 +273,11 @@ def test_what_repeats_is_read_in_no_time(piece: bytes) -> None:
         (";", ""),
     ],
 )
-def test_one_name_for_each_type(name: str, normal: str) -> None:
+def test_a_content_type_is_normalized(name: str, normal: str) -> None:
     assert normalize(name) == normal
 
 
-def test_an_alias_leads_to_a_name_that_is_none() -> None:
+def test_an_alias_maps_to_a_canonical_name() -> None:
     assert not set(ALIASES.values()) & set(ALIASES)
 
 
@@ -294,7 +294,7 @@ def test_an_alias_leads_to_a_name_that_is_none() -> None:
         ("", False),
     ],
 )
-def test_patterns(content_type: str, good: bool) -> None:
+def test_a_type_is_matched_against_patterns(content_type: str, good: bool) -> None:
     assert matches(content_type, ("image/*", "video/mp4")) is good
 
 
@@ -327,11 +327,11 @@ HUGE = 65_535 * 65_535
         (isobmff(b"heic", (512, 512), (65_535, 65_535)), HUGE),  # tiles, and their grid
     ],
 )
-def test_a_header_that_promises_a_bomb_is_believed(head: bytes, promised: int) -> None:
+def test_the_pixels_that_a_header_declares_are_trusted(head: bytes, promised: int) -> None:
     assert pixels(head, detect(head)) == promised
 
 
-def test_a_jpegs_size_is_found_behind_its_metadata() -> None:
+def test_the_size_of_a_jpeg_is_found_after_its_metadata() -> None:
     block = b"\xff\xe1" + struct.pack(">H", 65_535) + bytes(65_533)
     head = jpeg(4000, 3000, before=block * 15)
     assert len(head) < HEAD
@@ -356,7 +356,7 @@ def test_a_jpegs_size_is_found_behind_its_metadata() -> None:
         b'<svg width="nan" height="inf">',
     ],
 )
-def test_a_header_that_cannot_be_read_promises_nothing(head: bytes) -> None:
+def test_an_unreadable_header_declares_no_pixels(head: bytes) -> None:
     assert pixels(head, detect(head)) == 0
 
 
@@ -411,7 +411,7 @@ IMAGES = [image(suffix) for suffix in (".jpg", ".png", ".webp", ".tif", ".avif")
 
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
-def test_a_long_hostile_header_is_read_in_no_time(beginning: bytes) -> None:
+def test_a_long_hostile_header_is_read_quickly(beginning: bytes) -> None:
     started = time.process_time()
     for filler in (b"\0", b"\xff", b"\xff\xe1\0\x02", b"ispe\0\0\0\0", b"\0\0\0\x08free", b"<!--"):
         head = (beginning + filler * (HEAD // len(filler)))[:HEAD]

@@ -1,4 +1,4 @@
-"""CRC32C of a whole from those of its pieces."""
+"""CRC32C of a whole from the CRC32Cs of its pieces."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -20,14 +20,18 @@ each = pytest.mark.parametrize(
 
 @each
 @given(first=st.binary(max_size=2000), second=st.binary(max_size=2000))
-def test_two_pieces_joined(combine: Combine, first: bytes, second: bytes) -> None:
+def test_the_checksum_of_two_pieces_is_combined(
+    combine: Combine, first: bytes, second: bytes
+) -> None:
     crcs = crc32c_of(first), crc32c_of(second)
     assert combine(*crcs, len(second)) == crc32c_of(first + second)
 
 
 @each
 @given(pieces=st.lists(st.binary(max_size=300), max_size=10))
-def test_any_number_of_pieces(combine: Combine, pieces: list[bytes]) -> None:
+def test_the_checksum_of_any_number_of_pieces_is_combined(
+    combine: Combine, pieces: list[bytes]
+) -> None:
     crc = reduce(lambda c, p: combine(c, crc32c_of(p), len(p)), pieces, 0)
     assert crc == crc32c_of(b"".join(pieces))
 
@@ -39,29 +43,29 @@ def test_any_number_of_pieces(combine: Combine, pieces: list[bytes]) -> None:
     st.integers(0, 2**45),
     st.integers(0, 2**45),
 )
-def test_the_grouping_does_not_matter(a: int, b: int, c: int, b_size: int, c_size: int) -> None:
+def test_combining_is_associative(a: int, b: int, c: int, b_size: int, c_size: int) -> None:
     left = combine(combine(a, b, b_size), c, c_size)
     assert left == combine(a, combine(b, c, c_size), b_size + c_size)
 
 
 @each
-def test_a_large_piece(combine: Combine) -> None:
+def test_the_checksum_of_a_large_piece_is_combined(combine: Combine) -> None:
     large = bytes(5 << 20)
     crc = combine(crc32c_of(b"head"), crc32c_of(large), len(large))
     assert crc == crc32c_of(b"head" + large)
 
 
-def test_nothing_appended_changes_nothing() -> None:
+def test_combining_with_an_empty_piece_changes_nothing() -> None:
     assert combine(0x12345678, 0, 0) == 0x12345678
 
 
-def test_lengths_that_all_differ_share_what_is_computed() -> None:
+def test_different_lengths_share_cached_matrices() -> None:
     for length in range(2**40, 2**40 + 1_000_003, 1009):
         combine(1, 0, length)
     assert zeros.cache_info().misses <= 64
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 44))
-def test_zeros_are_as_many_as_twice_half_of_them(crc: int, power: int) -> None:
+def test_appending_zeros_twice_equals_appending_twice_as_many(crc: int, power: int) -> None:
     half = combine(combine(crc, 0, 2**power), 0, 2**power)
     assert half == combine(crc, 0, 2 ** (power + 1))

@@ -65,12 +65,14 @@ def accepted_by_envoy(config: str, tmp_path: Path) -> None:
     assert check.returncode == 0, check.stderr
 
 
-def test_envoy_accepts_it_with_every_setting(tmp_path: Path, certificate: dict[str, str]) -> None:
+def test_envoy_accepts_the_configuration_with_every_setting(
+    tmp_path: Path, certificate: dict[str, str]
+) -> None:
     config = load({**certificate, "MEDIA_CORS_ORIGINS": "https://app.example,*"})
     accepted_by_envoy(render(config, [("server-1", 1), ("server-2", 2)], "127.0.0.9"), tmp_path)
 
 
-def test_envoy_accepts_it_with_no_setting(tmp_path: Path) -> None:
+def test_envoy_accepts_the_configuration_with_no_setting(tmp_path: Path) -> None:
     accepted_by_envoy(render(load({}), UPSTREAMS, "127.0.0.1"), tmp_path)
 
 
@@ -81,7 +83,7 @@ def test_every_service_of_the_contract_is_served() -> None:
     assert "mediaservice.v1.UploadService" in transcoder["services"]
 
 
-def test_every_path_refuses_the_methods_it_does_not_take() -> None:
+def test_every_path_refuses_unsupported_methods() -> None:
     refusals = {
         route["match"]["safe_regex"]["regex"]: route["response_headers_to_add"][0]["header"]
         for route in virtual_host(rendered())["routes"]
@@ -92,13 +94,13 @@ def test_every_path_refuses_the_methods_it_does_not_take() -> None:
     assert set(refusals) == {path_regex(binding.template) for binding in bindings(contract())}
 
 
-def test_path_templates_become_expressions_of_the_same_paths() -> None:
+def test_path_templates_become_equivalent_regular_expressions() -> None:
     assert re.fullmatch(path_regex("/v1/media/{media_id}:purge"), "/v1/media/1:purge")
     assert not re.fullmatch(path_regex("/v1/media/{media_id}"), "/v1/media/1:purge")
     assert re.fullmatch(path_regex("/v1/public/{path=**}"), "/v1/public/a/b.jpg")
 
 
-def test_without_origins_there_is_no_cors() -> None:
+def test_cors_is_off_without_origins() -> None:
     host = virtual_host(rendered())
     assert host["typed_per_filter_config"] == {}
     assert host["response_headers_to_add"] == []
@@ -113,13 +115,13 @@ def test_origins_are_matched_exactly() -> None:
     ]
 
 
-def test_the_grpc_port_must_have_our_own_certificate(certificate: dict[str, str]) -> None:
+def test_envoy_pins_the_certificate_of_the_grpc_port(certificate: dict[str, str]) -> None:
     cluster = rendered(UPSTREAMS, **certificate)["static_resources"]["clusters"][0]
     tls = cluster["transport_socket"]["typed_config"]["common_tls_context"]
     assert len(tls["validation_context"]["verify_certificate_hash"][0]) == 64
 
 
-def test_requests_are_spread_over_all_servers() -> None:
+def test_requests_are_distributed_over_all_servers() -> None:
     config = rendered([("server-1", 50051), ("server-2", 50052)])
     cluster = config["static_resources"]["clusters"][0]
     addresses = [
@@ -132,7 +134,7 @@ def test_requests_are_spread_over_all_servers() -> None:
     ]
 
 
-def test_no_secret_and_no_admin_port_is_in_it() -> None:
+def test_the_configuration_has_no_secret_and_no_admin_port() -> None:
     secret = "s" * 40
     text = json.dumps(rendered(MEDIA_JWT_SECRET=secret))
     assert secret not in text
@@ -144,7 +146,7 @@ def test_the_descriptors_carry_no_comments() -> None:
     assert not any(file.HasField("source_code_info") for file in files.file)
 
 
-def test_the_command_prints_what_envoy_reads() -> None:
+def test_the_command_prints_the_configuration_that_envoy_reads() -> None:
     result = CliRunner(env={"MEDIA_REST_PORT": "9000"}).invoke(
         cli, ["envoy-config", "--upstream", "server:50051", "--listen", "127.0.0.9"]
     )

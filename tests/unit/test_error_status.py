@@ -1,4 +1,4 @@
-"""An error fits into metadata, whatever a caller put into it."""
+"""An error fits into gRPC metadata, whatever the request contained."""
 
 import grpc
 from google.rpc import error_details_pb2
@@ -15,7 +15,7 @@ ROOM = 8192
 
 
 class Context:
-    """Keeps what gRPC would send, and how long it would be."""
+    """Records what gRPC would send, and its size."""
 
     sent = 0
 
@@ -40,7 +40,7 @@ async def test_an_error_fits_into_metadata(
     assert context.sent < ROOM
 
 
-def test_what_is_short_is_whole() -> None:
+def test_a_short_error_is_not_truncated() -> None:
     error = InvalidArgument(Reason.INVALID_FIELD, "größer 100%", (("a", "é"), ("b", "x")), fact="%")
     status = to_status(error)
     assert status.message == "größer 100%"

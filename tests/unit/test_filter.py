@@ -21,7 +21,7 @@ def refused(text: str) -> str:
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t"])
-def test_an_empty_filter_is_no_condition(text: str) -> None:
+def test_an_empty_filter_adds_no_condition(text: str) -> None:
     assert parse_filter(text) is None
 
 
@@ -88,7 +88,7 @@ def test_an_empty_filter_is_no_condition(text: str) -> None:
         ),
     ],
 )
-def test_a_comparison(text: str, sql: str, params: tuple[object, ...]) -> None:
+def test_a_comparison_becomes_sql(text: str, sql: str, params: tuple[object, ...]) -> None:
     assert parse_filter(text) == Condition(sql, params)
 
 
@@ -181,7 +181,7 @@ def test_a_value_never_becomes_sql(value: str) -> None:
         ("labels.a>5", "labels.a is compared with"),
     ],
 )
-def test_the_error_explains_what_is_wrong(text: str, why: str) -> None:
+def test_the_error_explains_an_invalid_filter(text: str, why: str) -> None:
     assert why in refused(text)
 
 
@@ -196,11 +196,11 @@ def test_the_error_explains_what_is_wrong(text: str, why: str) -> None:
         " OR ".join(["kind=IMAGE"] * 10_000),
     ],
 )
-def test_a_bomb_has_too_many_terms(text: str) -> None:
+def test_a_filter_with_too_many_terms_is_refused(text: str) -> None:
     assert f"more than {MAX_TERMS} terms" in refused(text)
 
 
-def test_as_many_terms_as_are_allowed() -> None:
+def test_a_filter_with_the_maximum_number_of_terms_is_accepted() -> None:
     condition = parse_filter(" OR ".join(["kind=IMAGE"] * MAX_TERMS))
     assert condition is not None
     assert len(condition.params) == MAX_TERMS
@@ -236,7 +236,7 @@ LIKELY = st.lists(
 
 @settings(max_examples=400)
 @given(st.one_of(st.text(max_size=200), LIKELY, LIKELY.map(lambda text: f"kind=IMAGE {text}")))
-def test_any_text_is_a_condition_or_an_invalid_filter(text: str) -> None:
+def test_any_text_is_parsed_or_refused_as_invalid_filter(text: str) -> None:
     try:
         condition = parse_filter(text)
     except InvalidArgument as error:

@@ -1,4 +1,4 @@
-"""HTTP headers: what is read, and what is written."""
+"""HTTP headers: parsing and writing."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ SHA256_TEXT = base64.b64encode(SHA256).decode()
 
 
 class Call:
-    """What gRPC hands to a servicer, as far as headers go."""
+    """The headers of a call as gRPC passes them to a servicer."""
 
     def __init__(self, *metadata: tuple[str, str | bytes]) -> None:
         self._metadata = metadata
@@ -37,13 +37,13 @@ class Call:
         return self._metadata or None
 
 
-def test_of_a_repeated_header_the_first_counts() -> None:
+def test_the_first_value_of_a_repeated_header_is_used() -> None:
     call = Call(("range", "bytes=0-1"), ("range", "bytes=5-6"), ("trace-bin", b"\x00"))
     assert request_headers(call) == {"range": "bytes=0-1"}
     assert request_headers(Call()) == {}
 
 
-def test_head_is_known_by_envoys_header() -> None:
+def test_head_is_recognized_by_the_header_that_envoy_sets() -> None:
     assert is_head({"x-envoy-original-method": "HEAD"})
     assert not is_head({"x-envoy-original-method": "GET"})
     assert not is_head({})
@@ -55,30 +55,30 @@ def test_a_date_is_in_gmt() -> None:
 
 
 @pytest.mark.parametrize(("text", "value"), [("0", 0), (" 17 ", 17), ("9" * 18, int("9" * 18))])
-def test_a_number(text: str, value: int) -> None:
+def test_a_number_is_parsed(text: str, value: int) -> None:
     assert integer_header({"upload-offset": text}, "Upload-Offset") == value
 
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", "1.5", "0x10", "1_000", "9" * 19, "one"])
-def test_what_is_no_number_names_the_header(text: str) -> None:
+def test_an_invalid_number_names_its_header(text: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         integer_header({"upload-offset": text}, "Upload-Offset")
     assert caught.value.reason is Reason.INVALID_HEADER
     assert caught.value.fields == (("Upload-Offset", "a whole number"),)
 
 
-def test_no_number() -> None:
+def test_a_missing_number_is_none() -> None:
     assert integer_header({}, "Upload-Offset") is None
 
 
 @pytest.mark.parametrize(("text", "value"), [("?1", True), ("?0", False), (" ?1 ", True)])
-def test_a_boolean(text: str, value: bool) -> None:
+def test_a_boolean_is_parsed(text: str, value: bool) -> None:
     assert boolean_header({"upload-complete": text}, "Upload-Complete") is value
     assert boolean_header({}, "Upload-Complete") is False
 
 
 @pytest.mark.parametrize("text", ["", "1", "true", "?2", "??1"])
-def test_what_is_no_boolean(text: str) -> None:
+def test_an_invalid_boolean_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         boolean_header({"upload-complete": text}, "Upload-Complete")
     assert caught.value.reason is Reason.INVALID_HEADER
@@ -93,7 +93,7 @@ def test_what_is_no_boolean(text: str) -> None:
         (f"sha-512=:AAAA:,sha-256 = :{SHA256_TEXT}:", Checksums(None, SHA256)),
     ],
 )
-def test_a_digest(text: str, expected: Checksums) -> None:
+def test_a_digest_is_parsed(text: str, expected: Checksums) -> None:
     assert digest_header({"repr-digest": text}, "Repr-Digest") == expected
     assert digest_header({}, "Repr-Digest") == Checksums()
 
@@ -111,7 +111,7 @@ def test_a_digest(text: str, expected: Checksums) -> None:
         "anything",
     ],
 )
-def test_what_is_no_digest(text: str) -> None:
+def test_an_invalid_digest_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         digest_header({"content-digest": text}, "Content-Digest")
     assert caught.value.reason is Reason.INVALID_HEADER
@@ -119,13 +119,13 @@ def test_what_is_no_digest(text: str) -> None:
 
 
 @given(st.integers(0, 2**32 - 1) | st.none(), st.binary(min_size=32, max_size=32) | st.none())
-def test_a_digest_that_is_written_can_be_read(crc32c: int | None, sha256: bytes | None) -> None:
+def test_a_written_digest_can_be_parsed(crc32c: int | None, sha256: bytes | None) -> None:
     checksums = Checksums(crc32c, sha256)
     assert digest_header({"repr-digest": repr_digest(checksums)}, "Repr-Digest") == checksums
 
 
 @given(st.text())
-def test_any_digest_is_read_or_refused(text: str) -> None:
+def test_any_digest_is_parsed_or_refused(text: str) -> None:
     try:
         digest_header({"repr-digest": text}, "Repr-Digest")
     except InvalidArgument as error:
@@ -150,7 +150,7 @@ def test_a_digest_is_found_among_others(
 
 
 @pytest.mark.parametrize("junk", ["x", " ", "x=", "x=:", ":", "-"])
-def test_a_digest_of_great_length_is_refused_unread(junk: str) -> None:
+def test_an_oversized_digest_is_refused_unread(junk: str) -> None:
     text = f"crc32c=:AAAAAA==:, {junk * 1024}"
     with pytest.raises(InvalidArgument) as caught:
         digest_header({"content-digest": text}, "Content-Digest")
@@ -177,7 +177,7 @@ def test_a_digest_of_great_length_is_refused_unread(junk: str) -> None:
         ("a\r\nX: y", "inline; filename=\"a__X: y\"; filename*=UTF-8''a%0D%0AX%3A%20y"),
     ],
 )
-def test_a_disposition(filename: str, expected: str) -> None:
+def test_a_content_disposition_has_both_forms_of_the_filename(filename: str, expected: str) -> None:
     assert content_disposition(filename, "image/jpeg", attachment=False) == expected
 
 
@@ -185,7 +185,7 @@ def test_a_disposition(filename: str, expected: str) -> None:
     "content_type",
     ["image/jpeg", "image/avif", "video/mp4", "audio/ogg", "application/pdf"],
 )
-def test_what_a_browser_may_show(content_type: str) -> None:
+def test_harmless_types_are_shown_inline(content_type: str) -> None:
     assert content_disposition("", content_type, attachment=False) == "inline"
     assert content_disposition("", content_type, attachment=True) == "attachment"
 
@@ -201,12 +201,12 @@ def test_what_a_browser_may_show(content_type: str) -> None:
         "x/image/png",
     ],
 )
-def test_what_a_browser_must_not_show(content_type: str) -> None:
+def test_active_content_is_an_attachment(content_type: str) -> None:
     assert content_disposition("x", content_type, attachment=False).startswith("attachment")
 
 
 @given(st.one_of(st.text(max_size=200), st.sampled_from(["é" * 10_000, "a" * 10_000])))
-def test_any_name_is_safe_in_a_header_and_comes_back(filename: str) -> None:
+def test_any_filename_round_trips_safely_through_a_header(filename: str) -> None:
     header = content_disposition(filename, "image/png", attachment=True)
     assert header.isascii()
     assert header.isprintable()

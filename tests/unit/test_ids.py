@@ -1,4 +1,4 @@
-"""Ids."""
+"""Identifiers: UUIDs of version 7."""
 
 import time
 import uuid
@@ -13,7 +13,7 @@ def test_an_id_is_a_uuid_of_version_7() -> None:
         assert str(parsed) == str(parsed).lower()
 
 
-def test_an_id_begins_with_its_time_and_so_sorts_by_it() -> None:
+def test_an_id_starts_with_its_time_and_sorts_by_it() -> None:
     before = time.time_ns() // 1_000_000
     ids = [new_id() for _ in range(500)]
     after = time.time_ns() // 1_000_000
@@ -22,12 +22,12 @@ def test_an_id_begins_with_its_time_and_so_sorts_by_it() -> None:
     assert before <= times[0] <= times[-1] <= after
 
 
-def test_ids_sort_as_they_were_made_within_a_millisecond_too() -> None:
+def test_ids_of_one_millisecond_sort_in_order_of_creation() -> None:
     ids = [new_id() for _ in range(10_000)]
     assert ids == sorted(ids)
 
 
-def test_ids_do_not_repeat_and_their_ends_are_spread() -> None:
+def test_ids_are_unique_and_their_last_bytes_are_evenly_spread() -> None:
     ids = {new_id() for _ in range(10_000)}
     assert len(ids) == 10_000
     assert len({value[-2:] for value in ids}) == 256

@@ -1,4 +1,4 @@
-"""How the segments of a stream are numbered, and how a stored ladder is read."""
+"""The numbering of a stream's segments, and the parsing of a stored ladder."""
 
 from dataclasses import replace
 
@@ -26,5 +26,5 @@ def test_without_an_opening_segment_all_chunks_have_the_same_number_of_segments(
     assert [plain.first_segment(chunk) for chunk in range(3)] == [1, 16, 31]
 
 
-def test_a_stored_ladder_is_read() -> None:
+def test_a_stored_ladder_is_parsed() -> None:
     assert Ladder.from_json(LADDER.as_json()) == LADDER

@@ -1,4 +1,4 @@
-"""A worker copies an original from an object store once, whoever reads it there."""
+"""A worker copies an original from an object store once for all of its readers."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -44,7 +44,7 @@ async def read(copies: LocalCopies, store: BlobStore) -> Path:
         return path
 
 
-async def test_all_who_read_at_once_or_soon_after_share_a_copy(driver: Counted) -> None:
+async def test_concurrent_and_soon_following_readers_share_a_copy(driver: Counted) -> None:
     store = BlobStore("raw", driver)
     async with LocalCopies() as copies:
         first = await asyncio.gather(*(read(copies, store) for _ in range(5)))
@@ -53,7 +53,7 @@ async def test_all_who_read_at_once_or_soon_after_share_a_copy(driver: Counted) 
     assert not first[0].exists()
 
 
-async def test_a_copy_goes_a_while_after_the_last_who_read_it(driver: Counted) -> None:
+async def test_a_copy_is_removed_some_time_after_its_last_reader(driver: Counted) -> None:
     store = BlobStore("raw", driver)
     async with LocalCopies(keep_seconds=0.05) as copies:
         path = await read(copies, store)
@@ -64,7 +64,7 @@ async def test_a_copy_goes_a_while_after_the_last_who_read_it(driver: Counted) -
         assert driver.reads == 2
 
 
-async def test_what_could_not_be_copied_is_tried_again(driver: Counted) -> None:
+async def test_a_failed_copy_is_retried(driver: Counted) -> None:
     store = BlobStore("raw", driver)
     await driver.delete(BLOB.key)
     async with LocalCopies() as copies:
@@ -74,7 +74,7 @@ async def test_what_could_not_be_copied_is_tried_again(driver: Counted) -> None:
         await read(copies, store)
 
 
-async def test_who_goes_away_leaves_the_copy_to_the_others(driver: Counted) -> None:
+async def test_a_cancelled_reader_does_not_cancel_the_copy_of_others(driver: Counted) -> None:
     store = BlobStore("raw", driver)
     async with LocalCopies() as copies:
         impatient = asyncio.create_task(read(copies, store))

@@ -1,4 +1,4 @@
-"""The measurements that other tests rely on are right."""
+"""The measurements on which other tests rely are right."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -24,8 +24,8 @@ def test_streams_are_counted(video: Path) -> None:
     assert audio.duration == pytest.approx(SECONDS, abs=0.05)
 
 
-def test_frames_are_counted_not_believed(video: Path, tmp_path: Path) -> None:
-    """A video that was cut short still says in its index how long it was."""
+def test_frames_are_counted_by_decoding(video: Path, tmp_path: Path) -> None:
+    """The index of a truncated video still declares its full length."""
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     assert probe(cut).only("video").frames < SECONDS * RATE
@@ -43,14 +43,14 @@ def made(source: Path, folder: Path, *how: str) -> Path:
     return folder / "made.mp4"
 
 
-def test_a_copy_is_like_its_source(source: Path, tmp_path: Path) -> None:
+def test_an_identical_copy_scores_the_maximum(source: Path, tmp_path: Path) -> None:
     same = likeness(made(source, tmp_path, "-c", "copy"), source)
     assert same.psnr == 60
     assert same.ssim == pytest.approx(1)
     assert same.vmaf > 95
 
 
-def test_a_poor_copy_is_less_like_its_source(source: Path, tmp_path: Path) -> None:
+def test_a_poor_copy_scores_lower(source: Path, tmp_path: Path) -> None:
     poor = made(source, tmp_path, "-vf", "scale=320:-2", *H264, "-crf", "40")
     less = likeness(poor, source)
     assert less.psnr < 30
@@ -58,13 +58,13 @@ def test_a_poor_copy_is_less_like_its_source(source: Path, tmp_path: Path) -> No
     assert less.vmaf < 60
 
 
-def test_late_frames_are_unlike_their_source(source: Path, tmp_path: Path) -> None:
+def test_delayed_frames_score_lower(source: Path, tmp_path: Path) -> None:
     late = made(source, tmp_path, "-vf", "tpad=start=3", *H264, "-crf", "10")
     assert likeness(late, source).vmaf < 60
 
 
 @pytest.mark.parametrize("decibels", [-23, -14])
-def test_a_tone_is_as_loud_as_it_was_made(tmp_path: Path, decibels: int) -> None:
+def test_a_tone_is_measured_at_its_known_loudness(tmp_path: Path, decibels: int) -> None:
     # A sine of 997 Hz at 0 dBFS in one channel has -3.01 LUFS (ITU-R BS.1770).
     tone = f"aevalsrc='sin(2*PI*997*t)':s=48000:d=5,volume={decibels + 3.01}dB"
     ffmpeg("-f", "lavfi", "-i", tone, "tone.wav", folder=tmp_path)
@@ -74,7 +74,7 @@ def test_a_tone_is_as_loud_as_it_was_made(tmp_path: Path, decibels: int) -> None
     assert measured.range == pytest.approx(0, abs=0.1)
 
 
-def test_flashes_and_beeps_come_together(tmp_path: Path) -> None:
+def test_flashes_and_beeps_are_measured_in_sync(tmp_path: Path) -> None:
     offsets = sync_offsets(flashes(tmp_path, seconds=5))
     assert len(offsets) == 5
     assert offsets == pytest.approx([0] * 5, abs=0.02)
@@ -91,7 +91,7 @@ def test_drifting_audio_is_detected(tmp_path: Path) -> None:
     assert offsets == pytest.approx([n * (48000 / 47500 - 1) for n in range(5)], abs=0.02)
 
 
-def test_a_beep_that_is_missing_is_seen(tmp_path: Path) -> None:
+def test_a_missing_beep_is_detected(tmp_path: Path) -> None:
     video = flashes(tmp_path, seconds=5, audio_filter="volume=0:enable='between(t,2.5,3.5)'")
     with pytest.raises(AssertionError, match="beeps at"):
         sync_offsets(video)

@@ -1,4 +1,4 @@
-"""multipart/form-data as it streams in."""
+"""Streaming multipart/form-data."""
 
 from collections.abc import AsyncIterator, Iterable
 from itertools import pairwise
@@ -17,7 +17,7 @@ FILE = ('form-data; name="file"; filename="a.jpg"', "image/jpeg", b"the bytes")
 
 
 def form(*parts: tuple[str, str, bytes], end: bytes = b"--\r\n") -> bytes:
-    """Parts of (Content-Disposition, Content-Type, body)."""
+    """A form of parts (Content-Disposition, Content-Type, body)."""
     body = b""
     for disposition, content_type, data in parts:
         body += f"--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\n".encode()
@@ -33,7 +33,7 @@ async def stream(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 async def read(*pieces: bytes, filename: str = "") -> tuple[UploadSpec, bytes]:
-    """What is uploaded; the last chunk, and only that, finishes it."""
+    """The upload; checks that the last chunk, and only that, finishes it."""
     first, *rest = pieces
     spec = UploadSpec(filename=filename)
     chunks = await MultipartFile(BOUNDARY.encode(), spec).open(first, stream(rest))
@@ -53,7 +53,7 @@ def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(edges)]
 
 
-async def test_a_file_with_its_name_and_type() -> None:
+async def test_a_form_part_has_a_filename_and_type() -> None:
     spec, data = await read(form(FILE))
     assert (spec.filename, spec.content_type, data) == ("a.jpg", "image/jpeg", b"the bytes")
     assert not spec.HasField("size_bytes")
@@ -72,7 +72,7 @@ TRICKY = st.lists(
     places=st.lists(st.integers(0, 2000), max_size=30),
     named=st.booleans(),
 )
-async def test_however_the_body_is_cut_the_file_is_the_same(
+async def test_the_file_does_not_depend_on_how_the_body_is_split(
     data: bytes, places: list[int], named: bool
 ) -> None:
     parts = [('form-data; name="filename"', "", b"other.jpg")] if named else []
@@ -82,14 +82,14 @@ async def test_however_the_body_is_cut_the_file_is_the_same(
     assert spec.filename == ("other.jpg" if named else "a.jpg")
 
 
-async def test_a_body_of_single_bytes() -> None:
+async def test_a_body_is_parsed_byte_by_byte() -> None:
     body = form(FILE)
     assert (await read(*[body[n : n + 1] for n in range(len(body))]))[1] == b"the bytes"
 
 
 @settings(max_examples=100)
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 2000), max_size=5))
-async def test_a_body_that_breaks_off_never_finishes(end: int, places: list[int]) -> None:
+async def test_a_truncated_body_does_not_finish(end: int, places: list[int]) -> None:
     body = form(FILE, end=b"--")
     error = await refused(*cut(body[: end % len(body)], places))
     assert error.reason is Reason.INCOMPLETE_BODY
@@ -118,35 +118,35 @@ async def test_an_epilogue_is_ignored() -> None:
         ('form-data; name="f"; filename=""', ""),
     ],
 )
-async def test_a_name_in_any_form(disposition: str, filename: str) -> None:
+async def test_a_filename_is_read_in_every_encoding(disposition: str, filename: str) -> None:
     assert (await read(form((disposition, "", b"x"))))[0].filename == filename
 
 
 @pytest.mark.parametrize("encoding", ["undefined", "idna", "punycode"])
-async def test_a_name_in_an_encoding_that_is_none_is_refused(encoding: str) -> None:
+async def test_a_filename_in_an_unknown_encoding_is_refused(encoding: str) -> None:
     error = await refused(form((f"form-data; name=f; filename*={encoding}''%e2.jpg", "", b"x")))
     assert error.reason is Reason.INVALID_MULTIPART
 
 
-async def test_bytes_that_are_no_utf8_do_not_break_a_name() -> None:
+async def test_a_filename_with_invalid_utf8_is_readable() -> None:
     body = form(FILE).replace(b"a.jpg", b"\xff\xfe.jpg")
     assert (await read(body))[0].filename == "\ufffd\ufffd.jpg"
 
 
-async def test_a_name_may_be_as_long_as_names_are_in_every_form() -> None:
+async def test_a_filename_of_maximum_length_fits_in_every_encoding() -> None:
     encoded = "%C3%A9" * 127
     disposition = f'form-data; name="file"; filename="{encoded}"; filename*=UTF-8\'\'{encoded}'
     spec, _ = await read(form((disposition, "image/jpeg", b"x")))
     assert len(spec.filename) in {127, len(encoded)}
 
 
-async def test_a_header_that_takes_long_to_parse_is_refused() -> None:
+async def test_a_header_that_is_slow_to_parse_is_refused() -> None:
     disposition = 'form-data; name="file"; filename=a; x="' + ";" * 2048
     error = await refused(form((disposition, "image/jpeg", b"x")))
     assert "a header of a part is longer than 2048 bytes" in error.message
 
 
-async def test_a_field_wins_over_the_parts_name_and_the_request_over_both() -> None:
+async def test_a_filename_field_overrides_the_part_and_the_request_overrides_both() -> None:
     body = form(('form-data; name="filename"', "", "größe.jpg".encode()), FILE)
     assert (await read(body))[0].filename == "größe.jpg"
     assert (await read(body, filename="c.jpg"))[0].filename == "c.jpg"
@@ -172,7 +172,7 @@ def fields(described: Iterable[tuple[str, str]]) -> list[tuple[str, str, bytes]]
     return [(f'form-data; name="{name}"', "", value.encode()) for name, value in described]
 
 
-async def test_fields_describe_the_file() -> None:
+async def test_form_fields_set_the_attributes_of_the_file() -> None:
     spec, data = await read(form(*fields(DESCRIBED), FILE))
     assert data == b"the bytes"
     wanted = UploadSpec(
@@ -190,7 +190,7 @@ async def test_fields_describe_the_file() -> None:
     assert spec == wanted
 
 
-async def test_the_request_wins_over_the_fields() -> None:
+async def test_the_request_overrides_form_fields() -> None:
     spec = UploadSpec(title="Other", tags=["a"], labels={"album": "1"}, visibility=Media.PRIVATE)
     body = form(*fields(DESCRIBED), FILE)
     await MultipartFile(BOUNDARY.encode(), spec).open(body, stream([]))
@@ -209,13 +209,13 @@ async def test_the_request_wins_over_the_fields() -> None:
         ("max_size_bytes", "1" * 30),
     ],
 )
-async def test_a_field_of_a_wrong_form_is_named(name: str, value: str) -> None:
+async def test_an_error_names_a_malformed_form_field(name: str, value: str) -> None:
     error = await refused(form(*fields([(name, value)]), FILE))
     assert error.reason is Reason.INVALID_FIELD
     assert f"The field {name} must be" in error.message
 
 
-async def test_all_fields_at_their_largest_fit() -> None:
+async def test_all_form_fields_at_their_maximum_size_fit() -> None:
     described = [("title", "\U0001f3d6" * 200), ("description", "\U0001f3d6" * 5000)]
     described += [("tags", f"{n:03}" + "\U0001f3d6" * 61) for n in range(100)]
     described += [(f"labels.a{n:062}", "\U0001f3d6" * 255) for n in range(64)]
@@ -224,7 +224,7 @@ async def test_all_fields_at_their_largest_fit() -> None:
 
 
 @pytest.mark.parametrize("content_type", ["", "application/octet-stream"])
-async def test_a_type_that_says_nothing_declares_nothing(content_type: str) -> None:
+async def test_a_generic_content_type_declares_no_type(content_type: str) -> None:
     assert (await read(form((FILE[0], content_type, b"x"))))[0].content_type == ""
 
 
@@ -245,7 +245,7 @@ async def test_a_type_that_says_nothing_declares_nothing(content_type: str) -> N
         ([('form-data; name="file"; filename="' + "x" * 100_000 + '"', "", b"x")], "header"),
     ],
 )
-async def test_a_form_that_is_not_one_file_is_refused(
+async def test_a_form_without_exactly_one_file_is_refused(
     parts: list[tuple[str, str, bytes]], why: str
 ) -> None:
     error = await refused(form(*parts))
@@ -264,7 +264,7 @@ async def test_a_form_that_is_not_one_file_is_refused(
         f"--{BOUNDARY}\r\n".encode() + b"".join(b"X-%d: y\r\n" % n for n in range(10_000)),
     ],
 )
-async def test_what_is_no_form_is_refused(body: bytes) -> None:
+async def test_a_body_that_is_not_a_form_is_refused(body: bytes) -> None:
     assert (await refused(body)).reason is Reason.INVALID_MULTIPART
 
 
@@ -273,7 +273,7 @@ FRAGMENTS = cut(form(FILE), range(0, 200, 9))
 
 @settings(max_examples=300)
 @given(st.lists(st.binary(max_size=50) | st.sampled_from(FRAGMENTS), min_size=1))
-async def test_any_bytes_are_a_file_or_refused(pieces: list[bytes]) -> None:
+async def test_any_bytes_are_parsed_or_refused(pieces: list[bytes]) -> None:
     try:
         await read(*pieces)
     except (InvalidArgument, Unavailable) as error:
@@ -281,7 +281,7 @@ async def test_any_bytes_are_a_file_or_refused(pieces: list[bytes]) -> None:
 
 
 async def test_only_headers_and_fields_are_held_in_memory() -> None:
-    """A file is handed on piece by piece while it still comes in."""
+    """A file is passed on piece by piece as it is received."""
     sent = 0
 
     async def rest() -> AsyncIterator[bytes]:
@@ -316,7 +316,9 @@ async def test_only_headers_and_fields_are_held_in_memory() -> None:
         ("", None),
     ],
 )
-def test_a_boundary(content_type: str, boundary: bytes | None) -> None:
+def test_a_boundary_is_read_from_the_content_type(
+    content_type: str, boundary: bytes | None
+) -> None:
     assert boundary_of(content_type) == boundary
 
 

@@ -1,4 +1,4 @@
-"""Which office document a file is, by its first bytes."""
+"""Detection of office documents by their first bytes."""
 
 import io
 import zipfile
@@ -14,7 +14,7 @@ POWERPOINT = OOXML + "presentationml.presentation"
 
 
 def archive(*parts: str, fill: bytes = b"", mimetype: str = "") -> bytes:
-    """A ZIP file of parts with these names. `fill`: what the parts hold."""
+    """A ZIP file of entries with these names. `fill` is their content."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as file:
         if mimetype:
@@ -35,17 +35,17 @@ def archive(*parts: str, fill: bytes = b"", mimetype: str = "") -> bytes:
     ],
 )
 @pytest.mark.parametrize("fill", [b"", b"x" * 20_000])
-def test_documents_of_office(parts: list[str], found: str, fill: bytes) -> None:
-    """However their parts are ordered, and however large the first are."""
+def test_office_documents_are_detected(parts: list[str], found: str, fill: bytes) -> None:
+    """In any order of their entries, and with large first entries."""
     assert detect(archive(*parts, fill=fill)) == found
 
 
 @pytest.mark.parametrize("name", ["text", "spreadsheet", "presentation"])
-def test_open_documents(name: str) -> None:
+def test_open_documents_are_detected(name: str) -> None:
     assert detect(archive("content.xml", mimetype=ODF + name)) == ODF + name
 
 
-def test_what_is_embedded_in_a_document_is_not_what_it_is() -> None:
+def test_an_embedded_document_does_not_determine_the_type() -> None:
     inner = archive("[Content_Types].xml", "xl/workbook.xml")
     parts = ["[Content_Types].xml", "word/embeddings/a.xlsx", "word/document.xml"]
     assert detect(archive(*parts, fill=inner)) == WORD
@@ -62,9 +62,9 @@ def test_what_is_embedded_in_a_document_is_not_what_it_is() -> None:
         b"PK\x03\x04",
     ],
 )
-def test_other_archives_and_those_with_macros_are_archives(data: bytes) -> None:
+def test_other_archives_and_documents_with_macros_are_plain_archives(data: bytes) -> None:
     assert detect(data) == "application/zip"
 
 
-def test_rich_text() -> None:
+def test_rich_text_is_detected() -> None:
     assert detect(rb"{\rtf1\ansi Hello}") == "application/rtf"

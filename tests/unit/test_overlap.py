@@ -52,7 +52,7 @@ def test_separate_stores_do_not_overlap(one: str, other: str) -> None:
     assert not overlap(other, one)
 
 
-def test_a_link_to_a_folder_overlaps_with_the_folder(tmp_path: Path) -> None:
+def test_a_symbolic_link_overlaps_with_its_directory(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "public").symlink_to(tmp_path / "raw")
     assert overlap((tmp_path / "raw").as_uri(), (tmp_path / "public").as_uri())

@@ -1,4 +1,4 @@
-"""Page tokens: they bring their values back, and only to the list they came from."""
+"""Page tokens carry their values, and are valid only for the list they came from."""
 
 import base64
 import json
@@ -44,20 +44,20 @@ def refused(
     st.text(st.characters(codec="utf-8", exclude_characters="\0")),
     st.uuids(),
 )
-def test_values_come_back(time: datetime, size: int, name: str, uid: UUID) -> None:
+def test_values_round_trip(time: datetime, size: int, name: str, uid: UUID) -> None:
     values = [time, size, name, uid]
     assert TOKENS.open(QUERY, TOKENS.seal(QUERY, values), TYPES) == values
 
 
 @pytest.mark.parametrize("name", ["ж" * 127, "🙂" * 63, '"' * 255, "a" * 255])
-def test_a_token_is_short_enough_to_be_sent_back(name: str) -> None:
-    """The contract takes 1000 characters."""
+def test_a_page_token_fits_in_a_request(name: str) -> None:
+    """The contract allows 1000 characters."""
     values = [VALUES[0], VALUES[0], 2**62, name, str(UUID(int=2**127))]
     assert len(values) == len(SORTABLE) + 1
     assert len(TOKENS.seal(QUERY, values)) <= 1000
 
 
-def test_a_token_tells_nothing() -> None:
+def test_a_page_token_reveals_nothing() -> None:
     token = TOKENS.seal(QUERY, VALUES)
     plain = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     assert "größe".encode() not in plain
@@ -76,11 +76,11 @@ def test_a_token_tells_nothing() -> None:
         ("media", ADA, "kind=IMAGE", "size_bytes", True),
     ],
 )
-def test_a_token_is_bound_to_its_query(query: tuple[object, ...]) -> None:
+def test_a_page_token_is_bound_to_its_query(query: tuple[object, ...]) -> None:
     refused(TOKENS.seal(QUERY, VALUES), query)
 
 
-def test_keys_can_be_rotated() -> None:
+def test_keys_of_page_tokens_can_be_rotated() -> None:
     token = TOKENS.seal(QUERY, VALUES)
     both = PageTokens(["new", "a secret"])
     assert both.open(QUERY, token, TYPES) == VALUES
@@ -89,7 +89,7 @@ def test_keys_can_be_rotated() -> None:
 
 
 @pytest.mark.parametrize("at", [0, 12, -1])
-def test_a_changed_token_is_refused(at: int) -> None:
+def test_a_changed_page_token_is_refused(at: int) -> None:
     token = TOKENS.seal(QUERY, VALUES)
     sealed = bytearray(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     sealed[at] ^= 1
@@ -99,7 +99,7 @@ def test_a_changed_token_is_refused(at: int) -> None:
 @pytest.mark.parametrize(
     "token", ["", "x", "????", "a b", "é", "\0", "=" * 20, "A" * 1000, raw(b""), raw(b"\xff\xfe")]
 )
-def test_garbage_is_no_token(token: str) -> None:
+def test_malformed_tokens_are_refused(token: str) -> None:
     refused(token)
 
 
@@ -111,7 +111,7 @@ def test_garbage_is_no_token(token: str) -> None:
         st.just(raw(json.dumps([*QUERY], default=str).encode())),
     )
 )
-def test_any_other_token_is_refused(token: str) -> None:
+def test_any_other_page_token_is_refused(token: str) -> None:
     refused(token)
 
 

@@ -1,4 +1,4 @@
-"""Answers of many messages."""
+"""Pages of many or large messages."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ def text(size: int) -> StringValue:
     return StringValue(value="x" * size)
 
 
-async def test_others_have_their_turns_while_many_parts_are_made() -> None:
+async def test_other_tasks_run_while_a_page_is_built() -> None:
     made: list[str] = []
 
     async def other() -> None:
@@ -38,20 +38,20 @@ async def test_others_have_their_turns_while_many_parts_are_made() -> None:
         assert made[first:last].count("other") >= 4
 
 
-async def test_a_page_has_as_many_as_were_asked_for() -> None:
+async def test_a_page_has_the_requested_size() -> None:
     messages, token = await page([1, 2, 3], 2, text, lambda n: f"after {n}")
     assert (len(messages), token) == (2, "after 2")
     assert (await page([1, 2], 2, text, str))[1] == ""
     assert await page([], 2, text, str) == ([], "")
 
 
-async def test_a_page_of_large_messages_ends_before() -> None:
+async def test_a_page_of_large_messages_ends_early() -> None:
     half = PAGE_BYTES // 2 - 100
     messages, token = await page([half, half, half, 1], 3, text, lambda n: f"after {n}")
     assert (len(messages), token) == (2, f"after {half}")
 
 
-async def test_a_page_has_at_least_one() -> None:
+async def test_a_page_has_at_least_one_message() -> None:
     messages, token = await page([2 * PAGE_BYTES, 1], 2, text, lambda n: f"after {n}")
     assert (len(messages), token) == (1, f"after {2 * PAGE_BYTES}")
 

@@ -1,4 +1,4 @@
-"""Order of lists, and where their pages begin."""
+"""The order of lists, and the start of their pages."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from media_service.media.paging import Key, after_sql, order_sql, parse_order
         ("filename desc", "m.filename desc, m.media_id desc"),
     ],
 )
-def test_an_order_ends_with_the_id(text: str, sql: str) -> None:
+def test_every_order_ends_with_the_id(text: str, sql: str) -> None:
     assert order_sql(parse_order(text)) == sql
 
 
@@ -36,14 +36,14 @@ def test_an_order_ends_with_the_id(text: str, sql: str) -> None:
         "m.size_bytes",
     ],
 )
-def test_another_order_is_refused(text: str) -> None:
+def test_an_unknown_order_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         parse_order(text)
     assert caught.value.reason is Reason.INVALID_ORDER_BY
     assert "create_time, update_time, size_bytes, filename" in caught.value.message
 
 
-def test_after_a_row_comes_what_differs_first_in_the_right_direction() -> None:
+def test_a_page_starts_after_a_row_in_the_direction_of_each_key() -> None:
     after = after_sql([Key("size_bytes", descending=True), Key("media_id", False)], [5, "id"])
     assert after.sql == "((m.size_bytes < %s) or (m.size_bytes = %s and m.media_id > %s))"
     assert after.params == (5, 5, "id")

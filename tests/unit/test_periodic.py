@@ -1,4 +1,4 @@
-"""Periodic tasks do not stand in each other's way."""
+"""Periodic tasks are independent of each other."""
 
 import asyncio
 from datetime import timedelta
@@ -15,7 +15,7 @@ SOON = timedelta(milliseconds=1)
 @pytest.mark.parametrize(
     "error", [KeyError("a bug"), Unavailable(Reason.DATABASE_UNAVAILABLE, "It is away.")]
 )
-async def test_a_task_that_fails_is_tried_again_and_stops_no_other(error: Exception) -> None:
+async def test_a_failing_task_is_retried_and_does_not_stop_others(error: Exception) -> None:
     failures, runs = 0, 0
     enough = asyncio.Event()
 

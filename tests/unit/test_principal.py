@@ -1,4 +1,4 @@
-"""Who calls, and what their token lets them do."""
+"""The caller of a request and its permissions."""
 
 from dataclasses import dataclass
 
@@ -54,7 +54,7 @@ def test_a_scope_covers_permissions(scope: str | None, permission: str, holds: b
     assert Principal("ada", scopes=scopes).holds(permission) is holds
 
 
-def test_a_caller_owns_as_a_user_of_their_organisation() -> None:
+def test_a_caller_owns_media_as_a_user_of_an_organization() -> None:
     ada = Principal("ada", "acme")
     assert ada.owner == creator(ada, Permission.UPLOADS_WRITE)
     assert Principal("ada", "acme").owner == Owner("user", "ada", "acme")
@@ -72,13 +72,13 @@ def test_a_caller_owns_as_a_user_of_their_organisation() -> None:
         Owner("user", "https://other.example|ada"),
     ],
 )
-def test_what_is_anothers_looks_like_what_is_not_there(owner: Owner | None) -> None:
+def test_a_resource_of_another_owner_looks_missing(owner: Owner | None) -> None:
     with pytest.raises(NotFound) as caught:
         authorize(ADA, READ, thing(owner), MISSING)
     assert caught.value is MISSING
 
 
-def test_what_is_ones_own_may_be_touched() -> None:
+def test_the_owner_has_access() -> None:
     mine = Thing(Owner("user", "ada"))
     assert authorize(ADA, READ, mine, MISSING) is mine
 
@@ -88,7 +88,7 @@ def refuse() -> None:
         authorize(ADA, READ, None, MISSING)
 
 
-def test_the_guard_remembers_every_decision() -> None:
+def test_the_guard_records_every_decision() -> None:
     for decide in (
         lambda: creator(ADA, Permission.UPLOADS_WRITE),
         lambda: scope(ADA, READ, "m"),
@@ -112,7 +112,7 @@ def test_an_equal_subject_of_another_issuer_is_another_user() -> None:
     assert scope(other, READ, "m").params != scope(ADA, READ, "m").params
 
 
-def test_only_things_of_one_owner_are_combined() -> None:
+def test_only_resources_of_one_owner_can_be_combined() -> None:
     mine, eves = Thing(ADA.owner), Thing(Owner("user", "eve"))
     assert combine(mine, mine, MISSING) is mine
     for other in (eves, None):

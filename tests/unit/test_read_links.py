@@ -37,7 +37,7 @@ def test_a_link_with_any_one_character_changed_added_or_left_out_is_refused() ->
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=2000) | st.lists(st.sampled_from(GOOD.split("."))).map(".".join))
-def test_no_other_text_opens(token: str) -> None:
+def test_any_other_text_is_refused_as_a_link(token: str) -> None:
     assert token == GOOD or not opens(token)
 
 
@@ -55,5 +55,5 @@ def test_no_other_text_opens(token: str) -> None:
         ("é?#&.jpg", "%C3%A9%3F%23%26.jpg"),
     ],
 )
-def test_a_name_is_one_harmless_piece_of_a_path(filename: str, end: str) -> None:
+def test_a_filename_becomes_one_safe_path_segment(filename: str, end: str) -> None:
     assert path_name(filename) == end

@@ -30,7 +30,7 @@ def checksums(data: bytes) -> Checksums:
 
 
 @given(st.lists(st.binary(max_size=50), min_size=1), st.integers(0, 1000), st.booleans())
-async def test_the_body_comes_in_order_from_its_offset(
+async def test_a_body_is_chunked_in_order_from_its_offset(
     pieces: list[bytes], offset: int, finish: bool
 ) -> None:
     data = b"".join(pieces)
@@ -46,20 +46,20 @@ async def test_the_body_comes_in_order_from_its_offset(
 
 
 @pytest.mark.parametrize("length", [5, 3, 0])
-async def test_another_length_is_an_incomplete_body(length: int) -> None:
+async def test_a_body_of_another_length_is_incomplete(length: int) -> None:
     with pytest.raises(Unavailable, match=f"after 4 of {length} bytes") as caught:
         await chunks(b"ab", b"cd", length=length, offset=100)
     assert caught.value.reason is Reason.INCOMPLETE_BODY
 
 
-async def test_a_body_without_a_length_ends_where_it_ends() -> None:
+async def test_a_body_without_a_declared_length_has_any_length() -> None:
     assert len(await chunks(b"ab", b"cd")) == 3
 
 
 @pytest.mark.parametrize(
     "digest", [Checksums(crc32c=1), Checksums(sha256=bytes(32)), Checksums(1, bytes(32))]
 )
-async def test_another_digest_ends_before_the_last_chunk(digest: Checksums) -> None:
+async def test_a_wrong_digest_is_refused_before_the_last_chunk(digest: Checksums) -> None:
     found = body_chunks(b"body", stream(), offset=0, length=4, finish=True, digest=digest)
     assert await anext(found) == Chunk(b"body", 0)
     with pytest.raises(InvalidArgument) as caught:
@@ -67,7 +67,7 @@ async def test_another_digest_ends_before_the_last_chunk(digest: Checksums) -> N
     assert caught.value.reason is Reason.CHECKSUM_MISMATCH
 
 
-async def test_a_body_that_breaks_breaks_the_chunks() -> None:
+async def test_an_error_in_the_body_is_raised_by_its_chunks() -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"some"
         raise ConnectionResetError

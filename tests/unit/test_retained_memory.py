@@ -1,5 +1,5 @@
-"""Content that was handed on is let go of before the next is waited for: ten thousand streams that
-rest would each hold a message otherwise."""
+"""Content is released before the next chunk is awaited: otherwise, ten thousand idle streams would
+each hold a message in memory."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
@@ -19,7 +19,7 @@ def piece(raw: bytearray) -> Piece:
 
 
 def is_free(raw: bytearray) -> bool:
-    """Whether nobody looks at these bytes any more: such an array cannot change its size."""
+    """Whether no other object refers to these bytes: an exported array cannot be resized."""
     try:
         raw.append(0)
     except BufferError:
@@ -37,7 +37,7 @@ def of_body(first: bytearray, rest: AsyncIterator[bytearray]) -> Chunks:
 
 
 @pytest.mark.parametrize("chunks_of", [of_messages, of_body])
-async def test_content_is_let_go_of_before_the_next_is_waited_for(
+async def test_content_is_released_before_waiting_for_the_next_chunk(
     chunks_of: Callable[[bytearray, AsyncIterator[bytearray]], Chunks],
 ) -> None:
     raws = [bytearray(b"first"), bytearray(b"second"), bytearray(b"third")]

@@ -1,4 +1,4 @@
-"""Temporary files do not outlive their process for ever."""
+"""Temporary files do not outlive their process for long."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ with temporary_file("media-blob-") as file:
 
 @pytest.fixture
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """TMPDIR, here and in children."""
+    """TMPDIR, in this process and in children."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
@@ -34,7 +34,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def holder(scratch: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that has a folder and a file, both of them old."""
+    """A process that holds an old directory and an old file."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -50,14 +50,14 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name.rpartition("-")[0] for path in folder.iterdir())
 
 
-def test_what_is_in_use_stays_however_old_it_is(
+def test_a_temporary_file_in_use_is_kept_at_any_age(
     scratch: Path, holder: subprocess.Popen[str]
 ) -> None:
     assert remove_leftovers(HOUR) == 0
     assert names(scratch) == ["media-blob", "media-child"]
 
 
-def test_what_a_killed_process_left_goes_once_it_is_old(
+def test_old_temporary_files_of_a_killed_process_are_removed(
     scratch: Path, holder: subprocess.Popen[str]
 ) -> None:
     holder.send_signal(signal.SIGKILL)
@@ -66,14 +66,14 @@ def test_what_a_killed_process_left_goes_once_it_is_old(
     assert names(scratch) == []
 
 
-def test_what_is_young_or_has_another_name_stays(scratch: Path) -> None:
+def test_recent_and_foreign_files_are_kept(scratch: Path) -> None:
     (scratch / "media-blob-young").touch()
     (scratch / "something-else").touch()
     os.utime(scratch / "something-else", (0, 0))
     assert remove_leftovers(HOUR) == 0
 
 
-def test_links_are_not_followed(scratch: Path) -> None:
+def test_symbolic_links_are_not_followed(scratch: Path) -> None:
     target = scratch / "precious"
     target.mkdir()
     (scratch / "media-child-link").symlink_to(target)
@@ -82,7 +82,7 @@ def test_links_are_not_followed(scratch: Path) -> None:
     assert target.is_dir()
 
 
-def test_an_orderly_end_leaves_nothing(scratch: Path) -> None:
+def test_an_orderly_exit_leaves_no_temporary_files(scratch: Path) -> None:
     folder = TemporaryFolder("media-child-")
     (folder.path / "inside").touch()
     with temporary_file("media-blob-") as file:

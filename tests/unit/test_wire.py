@@ -1,4 +1,4 @@
-"""Content written by hand reads as the messages of the contract."""
+"""Hand-encoded content is read as messages of the contract."""
 
 from typing import Any
 
@@ -19,21 +19,21 @@ SIZES = [0, 1, 127, 128, 16383, 16384, 512 << 10, 3 << 20]
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("crc32c", [0, 1, 0xFFFFFFFF])
-def test_a_download_response_reads_as_what_was_written(size: int, crc32c: int) -> None:
+def test_a_download_response_round_trips(size: int, crc32c: int) -> None:
     data = bytes(size)
     message = download_service_pb2.DownloadResponse.FromString(wire.download_response(data, crc32c))
     assert message == download_service_pb2.DownloadResponse(data=data, crc32c=crc32c)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_body_reads_as_what_was_written(size: int) -> None:
+def test_a_body_round_trips(size: int) -> None:
     data = bytes(size)
     assert httpbody_pb2.HttpBody.FromString(wire.http_body(data)) == httpbody_pb2.HttpBody(
         data=data
     )
 
 
-def test_a_serializer_leaves_bytes_as_they_are() -> None:
+def test_a_serializer_passes_bytes_through() -> None:
     serialize = wire.unless_serialized(httpbody_pb2.HttpBody.SerializeToString)
     assert serialize(b"ready") == b"ready"
     assert serialize(httpbody_pb2.HttpBody(data=b"a")) == wire.http_body(b"a")
@@ -62,7 +62,7 @@ appends = st.builds(
 
 
 @given(writes)
-def test_a_written_message_and_its_data_are_read_apart(message: WriteUpload) -> None:
+def test_a_message_and_its_data_are_read_separately(message: WriteUpload) -> None:
     piece = read(message)
     assert piece.data == message.data
     message.ClearField("data")
@@ -70,7 +70,7 @@ def test_a_written_message_and_its_data_are_read_apart(message: WriteUpload) -> 
 
 
 @given(appends)
-def test_a_body_and_its_data_are_read_apart(message: AppendUpload) -> None:
+def test_a_body_and_its_data_are_read_separately(message: AppendUpload) -> None:
     piece = read(message)
     assert piece.data == message.body.data
     message.body.ClearField("data")
@@ -78,12 +78,12 @@ def test_a_body_and_its_data_are_read_apart(message: AppendUpload) -> None:
 
 
 @given(st.tuples(writes, writes) | st.tuples(appends, appends))
-def test_of_what_comes_twice_the_last_counts(twice: tuple[Any, Any]) -> None:
+def test_the_last_value_of_a_repeated_scalar_field_wins(twice: tuple[Any, Any]) -> None:
     agree(type(twice[0]), b"".join(message.SerializeToString() for message in twice))
 
 
 @given(writes | appends, st.data())
-def test_a_message_that_is_cut_is_refused_or_read_as_protobuf_does(
+def test_a_truncated_message_is_refused_or_read_as_protobuf_does(
     message: Any, data: st.DataObject
 ) -> None:
     raw = message.SerializeToString()
@@ -97,7 +97,7 @@ def test_any_bytes_are_refused_or_read_as_protobuf_does(raw: bytes) -> None:
 
 
 def agree(kind: Any, raw: bytes) -> None:
-    """What is read is what protobuf reads. We may refuse more: groups, and long numbers."""
+    """Checks that we read what protobuf reads. We may refuse more: groups, and overlong varints."""
     try:
         piece = wire.deserializer(kind)(raw)
     except DecodeError:
@@ -114,7 +114,7 @@ def agree(kind: Any, raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, 100_000, 1 << 20, 2 << 20])
-def test_content_keeps_no_more_in_memory_than_twice_itself(size: int) -> None:
+def test_content_retains_at_most_twice_its_size_in_memory(size: int) -> None:
     body = httpbody_pb2.HttpBody(content_type="j" * (1 << 20), data=bytes(size))
     for message in (AppendUpload(body=body), AppendUpload(body=body, upload_id="j" * size)):
         data = read(message).data
@@ -123,7 +123,7 @@ def test_content_keeps_no_more_in_memory_than_twice_itself(size: int) -> None:
         assert len(memoryview(kept)) <= 2 * size
 
 
-def test_content_is_not_copied_where_it_is_nearly_all() -> None:
+def test_content_that_is_most_of_a_message_is_not_copied() -> None:
     raw = WriteUpload(data=bytes(1 << 20), offset=5).SerializeToString()
     data = wire.deserializer(WriteUpload)(raw).data
     assert isinstance(data, memoryview)
@@ -135,11 +135,11 @@ def test_a_million_fields_are_refused() -> None:
         wire.deserializer(WriteUpload)(b"\x30\x01" * 1_000_000)
 
 
-def test_a_number_without_an_end_is_refused_at_once() -> None:
+def test_an_unterminated_varint_is_refused() -> None:
     with pytest.raises(DecodeError):
         wire.deserializer(WriteUpload)(b"\x18" + b"\xff" * (3 << 20))
 
 
-def test_a_streamed_message_has_one_place_for_content() -> None:
+def test_a_streamed_message_has_one_content_field() -> None:
     with pytest.raises(ValueError, match="one field for its content"):
         wire.content_path(upload_pb2.Upload.DESCRIPTOR)
