@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: every figure beside a limit measured in the same run."""
+"""`python -m benchmarks` reports every figure beside a limit measured in the same run."""
 
 import argparse
 import asyncio
@@ -56,10 +56,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", choices=BENCHMARKS, action="append", help="may be repeated")
     parser.add_argument(
-        "--quick", action="store_true", help="256 MiB and 3 seconds: to try, not to believe"
+        "--quick",
+        action="store_true",
+        help="256 MiB and 3 seconds: a smoke test, not a measurement",
     )
     arguments = parser.parse_args()
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # as the service has it
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # the default of the service
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     RESULTS.mkdir(exist_ok=True)
     if not arguments.quick and shutil.disk_usage(RESULTS).free < SPACE:

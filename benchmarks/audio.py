@@ -1,5 +1,5 @@
-"""Audio in the sandbox: a waveform, compared with an ffmpeg that only decodes, and loudness,
-compared with its target."""
+"""Audio in the sandbox: waveforms compared with plain decoding by ffmpeg, and loudness compared
+with its target."""
 
 import asyncio
 import re
@@ -21,12 +21,12 @@ from media_service.codecs.video.source import AvSource
 
 HOUR, SHORT = 3600, 360
 RATE = 44100
-# Syllables and pauses, on two channels that differ.
+# Syllables and pauses on two different channels.
 SPEECH = (
     "anoisesrc=d={seconds}:c=pink:r=44100:seed={seed}:a=0.5,"
     "volume='0.05+0.6*abs(sin(7*t))*gt(sin(1.3*t),-0.5)':eval=frame"
 )
-# LUFS: television, podcasts, music services.
+# LUFS, for television, podcasts and music services.
 TARGETS = (-23, -16, -14)
 
 
@@ -52,7 +52,7 @@ def speech(path: Path, seconds: int) -> Path:
 
 
 async def waveform(renderer_av: AvRenderer, path: Path, seconds: int, rounds: int) -> Row:
-    """In turns, so that what else the machine does hits both."""
+    """Runs alternate, so that other load of the machine affects both."""
     video, ours, theirs = generated_video(path, seconds), [], []
     for _ in range(rounds + 1):
         begin = time.perf_counter()
@@ -65,7 +65,7 @@ async def waveform(renderer_av: AvRenderer, path: Path, seconds: int, rounds: in
         unit="ms",
         target=1.1,
         at_most=True,
-        # The first of each only warms up.
+        # The first run of each is a warm-up.
         measured=statistics.median(ours[1:]) * 1000,
         limit=statistics.median(theirs[1:]) * 1000,
         limit_name="bare ffmpeg, decoding to nothing",
@@ -80,7 +80,7 @@ def decoded(path: Path) -> float:
 
 
 async def loudness(renderer_av: AvRenderer, path: Path, target: int) -> Row:
-    """How far from the target, beside half a loudness unit."""
+    """The deviation from the target loudness, beside a limit of half a loudness unit."""
     making = renderer_av.render(
         generated_video(path, 60), steps(f"normalize:{target}"), {}, lambda _: None, name="made"
     )
@@ -99,7 +99,7 @@ async def loudness(renderer_av: AvRenderer, path: Path, target: int) -> Row:
 
 
 def integrated(path: Path) -> float:
-    """As ffmpeg's own meter has it, in LUFS."""
+    """The integrated loudness by ffmpeg's own meter, in LUFS."""
     command = [str(binary()), "-nostdin", "-hide_banner", "-nostats", "-i", str(path)]
     graph = ["-af", "ebur128=framelog=quiet", "-f", "null", "-"]
     said = subprocess.run([*command, *graph], check=True, capture_output=True, text=True).stderr

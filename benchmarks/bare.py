@@ -33,12 +33,12 @@ EMPTY = "/bare.Limit/Empty"
 STORE = "/bare.Limit/Store"
 GET_CONTENT = "/mediaservice.v1.DownloadService/GetContent"
 CONTENT_TYPE = "video/mp4"
-# Small uploads at the same time.
+# Concurrent small uploads.
 AT_ONCE = 32
 
 
 class DurableLoop:
-    """{write + fsync + one commit} and nothing else, in threads with a connection each."""
+    """Runs only {write + fsync + one commit}, in threads with a connection each."""
 
     def __init__(self, url: str, folder: Path, threads: int) -> None:
         self.executor = ThreadPoolExecutor(threads, initializer=self._connect)
@@ -62,7 +62,8 @@ class DurableLoop:
 
 
 class Limit(grpc.GenericRpcHandler):
-    """A source sends as many bytes as its request says, in messages of `message_bytes`."""
+    """The bare server. A source sends the requested number of bytes in messages of
+    `message_bytes`."""
 
     def __init__(self, message_bytes: int, durable: DurableLoop) -> None:
         self._durable = durable
@@ -104,7 +105,7 @@ class Limit(grpc.GenericRpcHandler):
         return str(count).encode()
 
     async def _keep(self, messages: Any, context: Any) -> bytes:
-        """A sink into a file that is synced at the end; it writes while the next message comes."""
+        """A sink into a file, synced at the end. It writes while it receives the next message."""
         loop, count = asyncio.get_running_loop(), 0
         with self._durable.open() as file:
             writing = loop.run_in_executor(None, file.write, b"")
@@ -133,7 +134,7 @@ class Limit(grpc.GenericRpcHandler):
     async def _get_content(
         self, request: download_service_pb2.GetContentRequest, context: Any
     ) -> None:
-        """`media_id` is the number of bytes wanted."""
+        """`media_id` is the requested number of bytes."""
         await context.send_initial_metadata(
             (
                 ("x-http-status", "200"),

@@ -14,13 +14,13 @@ from benchmarks.report import Outcome, versus
 from benchmarks.transfer import client
 
 CALLERS = 50
-SMALL = 100_000  # bytes of the media that is asked for
+SMALL = 100_000  # size of the requested media in bytes
 
 
 async def at_once(
     callers: int, seconds: float, call: Callable[[], Awaitable[object]]
 ) -> list[float]:
-    """Each caller calls again and again; how many seconds each call took."""
+    """Runs callers that call repeatedly. Returns the seconds that each call took."""
     latencies: list[float] = []
     end = time.perf_counter() + seconds
 
@@ -34,18 +34,18 @@ async def at_once(
 
 
 class Latencies:
-    """Of the runs of one contender, in milliseconds."""
+    """The latencies of the runs of one contender, in milliseconds."""
 
     def __init__(self) -> None:
         self._runs: list[list[float]] = []
 
     def add(self, seconds: list[float]) -> float:
-        """How many there were."""
+        """Records the latencies of a run and returns their number."""
         self._runs.append([second * 1e3 for second in seconds])
         return len(seconds)
 
     def percentile(self, percent: int) -> float:
-        """The median of all runs but the warm-up."""
+        """The median percentile of all runs except the warm-up."""
         return statistics.median(
             statistics.quantiles(run, n=100)[percent - 1] for run in self._runs[1:]
         )

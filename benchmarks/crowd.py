@@ -24,7 +24,7 @@ from benchmarks.payload import HEADER
 from media_service_client.channel import OPTIONS
 
 Message = upload_service_pb2.WriteUploadRequest
-# What is durable before the upload is held open, and what follows.
+# The bytes that are durable before the upload is held open, and the bytes that follow.
 FIRST = HEADER.ljust(32 << 10, b"a")
 REST = b"b" * (64 << 10)
 SIZE = len(FIRST) + len(REST)
@@ -33,7 +33,7 @@ WHOLE = crc32c_of(REST, crc32c_of(FIRST))
 
 @dataclass(frozen=True)
 class Said:
-    """How one phase went: for how many, in which time, and what failed, each how often."""
+    """The result of one phase: uploads, duration, and the number of failures by cause."""
 
     done: int
     seconds: float
@@ -41,13 +41,13 @@ class Said:
 
 
 async def begin(uploads: Any, metadata: Any) -> Any:
-    """A stream whose first bytes are durable: only then, the server sends the id."""
+    """Starts a stream. The server sends the id once the first bytes are durable."""
     call = uploads.WriteUpload(metadata=metadata)
     spec = upload_pb2.UploadSpec(filename="bench.mp4", size_bytes=SIZE)
     await call.write(Message(spec=spec, data=FIRST, crc32c=crc32c_of(FIRST)))
     received = dict(await call.initial_metadata() or ())
     if "x-upload-id" not in received:
-        await call  # raises what went wrong
+        await call  # raises the error of the call
         raise RuntimeError("the upload ended before it began")
     return call
 
@@ -63,7 +63,7 @@ async def end(call: Any) -> None:
 
 
 async def all_of(works: Sequence[Awaitable[Any]]) -> tuple[list[Any], Said]:
-    """Does all at once. The results of those that went well."""
+    """Runs all concurrently. Returns the results of those that succeeded."""
     start = time.perf_counter()
     results = await asyncio.gather(*works, return_exceptions=True)
     errors = Counter(describe(result) for result in results if isinstance(result, BaseException))

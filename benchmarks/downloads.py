@@ -1,5 +1,4 @@
-"""Large downloads, compared with bare sources: of gRPC messages, and of HttpBody behind the same
-Envoy."""
+"""Large downloads, compared with bare sources of gRPC messages, and of HttpBody behind Envoy."""
 
 from benchmarks.measure import GIB, Bench, Work, take_turns
 from benchmarks.report import Outcome, versus

@@ -49,7 +49,7 @@ def bare_small(path: Path) -> bytes:
 
 
 def bare_ten(path: Path) -> bytes:
-    """The same image, written by hand for libvips."""
+    """The same rendering, written by hand with libvips."""
     image = pyvips.Image.new_from_file(str(path), access="sequential")
     image = image.crop(50, 50, 5900, 3900).fliphor()
     lut = pyvips.Image.identity(bands=3)
@@ -72,7 +72,7 @@ def saturation(factor: float) -> list[list[float]]:
 
 
 def hue(degrees: float) -> list[list[float]]:
-    """As W3C Filter Effects has it."""
+    """The matrix of W3C Filter Effects."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     gray = (0.213, 0.715, 0.072)
     sine = ((-0.213, -0.715, 0.928), (0.143, 0.140, -0.283), (-0.787, 0.715, 0.072))
@@ -133,7 +133,7 @@ async def compared(
     rounds: int,
     target: float,
 ) -> Row:
-    """In turns, so that what else the machine does hits both."""
+    """Runs alternate, so that other load of the machine affects both."""
     source = ImageSource(path, "image/jpeg", *size, 1)
     ours, theirs = [], []
     for _ in range(rounds + 1):
@@ -151,7 +151,7 @@ async def compared(
         unit="ms",
         target=target,
         at_most=True,
-        # The first of each only warms up.
+        # The first run of each is a warm-up.
         measured=statistics.median(ours[1:]) * 1000,
         limit=statistics.median(theirs[1:]) * 1000,
         limit_name="bare pyvips in this process",
@@ -159,7 +159,7 @@ async def compared(
 
 
 async def soak(path: Path, renders: int) -> Row:
-    """What the children and this process hold, at the end and after a tenth."""
+    """The memory of the children and this process, at the end and after a tenth of the renders."""
     source = ImageSource(path, "image/jpeg", 3840, 2160, 1)
     held = []
     async with ImageRenderer(2, PIXELS, 1 << 31) as renderer:
@@ -194,7 +194,7 @@ def peak() -> int:
 
 
 def most_held(pid: int) -> int:
-    """Bytes of memory that a process had at once."""
+    """The peak memory of a process, in bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) << 10

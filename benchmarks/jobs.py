@@ -1,4 +1,4 @@
-"""Latency of jobs: from the end of an upload to the start of its job, and from a change of a job to
+"""Latency of jobs: from the end of an upload to the start of its job, and from a job's change to
 the message of a watch."""
 
 import asyncio
@@ -34,14 +34,14 @@ from media_service.ids import new_id
 UPLOADS = 100
 WATCHERS = 1000
 CHANNELS = 4
-# Seconds between two changes, on average, beside the time that they take.
+# Average seconds between two changes, in addition to the time they take.
 PAUSE_SECONDS = 0.004
 LIMIT_MS = {"start": 30.0, "watch": 50.0}
 
 
 @contextmanager
 def worker(bench: Bench) -> Iterator[None]:
-    """One, for as long as the context lasts: the stack has none."""
+    """Runs a worker for the duration of the context. The stack has none."""
     with bench.stack.log.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "media_service", "work"],
@@ -57,8 +57,8 @@ def worker(bench: Bench) -> Iterator[None]:
 
 
 async def starts(bench: Bench) -> list[float]:
-    """Milliseconds from the transaction that finished an upload, its commit included, to the one
-    in which a worker claims the job it left. One upload after another, at random moments."""
+    """Milliseconds from the transaction that finished an upload, including its commit, to the one
+    in which a worker claims its job. Uploads run one after another, at random times."""
     ids = []
     async with await psycopg.AsyncConnection.connect(
         bench.stack.database_url, autocommit=True
@@ -81,7 +81,7 @@ async def starts(bench: Bench) -> list[float]:
         rows = await db.execute(
             "select extract(epoch from start_time - create_time)::float8 from jobs"
             " where subject_id = any(%s::uuid[])",
-            (ids[1:],),  # the first one waited for the worker to come up
+            (ids[1:],),  # the first job waited for the worker to start
         )
         return [row[0] * 1e3 for row in await rows.fetchall()]
 
@@ -99,7 +99,7 @@ def jpeg() -> bytes:
 
 
 class Crowd:
-    """Who watches: each message carries, as its stage, when the job was changed."""
+    """Watchers of jobs. The stage in each message is the time of the job's change."""
 
     def __init__(self) -> None:
         self.watching = 0
@@ -118,7 +118,7 @@ class Crowd:
 
 @asynccontextmanager
 async def crowd(bench: Bench, job_ids: Sequence[str]) -> AsyncIterator[Crowd]:
-    """A watcher of each job, once all of them watch."""
+    """Starts a watcher of each job, and yields once all of them watch."""
     watchers = Crowd()
     metadata = (("authorization", f"Bearer {bench.stack.token}"),)
     async with AsyncExitStack() as stack:
@@ -141,8 +141,8 @@ async def crowd(bench: Bench, job_ids: Sequence[str]) -> AsyncIterator[Crowd]:
 
 
 async def watched(bench: Bench) -> tuple[list[float], list[float]]:
-    """Milliseconds from a change in the database to the message at the client: of changes spread
-    over time, and of all jobs at once."""
+    """Milliseconds from a change in the database to the message at the client, for changes spread
+    over time and for changes of all jobs at once."""
     url = bench.stack.database_url
     async with Database(url, 8) as database:
         job_ids = [new_id() for _ in range(WATCHERS)]

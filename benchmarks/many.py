@@ -1,4 +1,4 @@
-"""Ten thousand uploads that are open at the same time, on two otherwise idle servers."""
+"""Ten thousand concurrently open uploads on two otherwise idle servers."""
 
 import asyncio
 import json
@@ -22,13 +22,13 @@ SERVERS = 2
 CHANNELS = 8
 LIMIT = 1536 * MIB
 SAMPLE_SECONDS = 0.5
-# How long all are kept open, to see what that alone costs.
+# How long all uploads are kept open, to measure the cost of idle streams.
 OPEN_SECONDS = 5.0
 
 
 @dataclass
 class Memory:
-    """Of all servers together: bytes that are theirs, shared ones in shares."""
+    """The memory of all servers: the sum of their proportional set sizes, in bytes."""
 
     processes: Sequence[psutil.Process]
     highest: int = 0
@@ -46,12 +46,12 @@ class Memory:
 
 @contextmanager
 def servers(bench: Bench) -> Iterator[list[tuple[str, psutil.Process]]]:
-    """Fresh ones, beside the one of the stack: addresses and processes."""
+    """Starts new servers in addition to the stack's. Yields addresses and processes."""
     with ExitStack() as stack:
         log = stack.enter_context(bench.stack.log.open("ab"))
         started = []
         for port in free_ports(SERVERS):
-            # Streams may rest for as long as all of them take to open.
+            # Streams may be idle while all the others open.
             own = {"MEDIA_GRPC_PORT": str(port), "MEDIA_STREAM_TIMEOUT": "10m"}
             process = subprocess.Popen(
                 [sys.executable, "-m", "media_service", "serve"],

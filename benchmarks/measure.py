@@ -17,22 +17,22 @@ from benchmarks.stack import Stack
 GIB = 1 << 30
 MIB = 1 << 20
 
-# Does one run, and returns how much it did: bytes, calls.
+# Performs one run and returns its amount of work, such as bytes or calls.
 Work = Callable[[], Awaitable[float]]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What every benchmark gets."""
+    """The settings of a benchmark run, and its stack."""
 
     stack: Stack
     payload: Payload
     rounds: int
-    # How long a run lasts that counts calls.
+    # The duration of runs that count calls.
     seconds: float
-    # How much is sent while memory is watched.
+    # The bytes sent while memory is sampled.
     memory_bytes: int
-    # How many uploads are open at once.
+    # The number of concurrently open uploads.
     crowd: int
 
     @property
@@ -44,7 +44,7 @@ class Bench:
 class Run:
     amount: float
     seconds: float
-    cpu: Mapping[str, float]  # seconds, by role
+    cpu: Mapping[str, float]  # CPU seconds by role
 
     @property
     def rate(self) -> float:
@@ -56,7 +56,7 @@ def say(line: str) -> None:
 
 
 def cpu_seconds(stack: Stack) -> dict[str, float]:
-    """CPU time spent so far, by role. Of two processes in one role only one has work at a time."""
+    """CPU time spent so far by role. If two processes share a role, only one works at a time."""
     roles = {
         "server": ["server", "bare", "tusd", "server on S3", "relay"],
         "Envoy": ["Envoy", "bare Envoy"],
@@ -73,14 +73,14 @@ def cpu_seconds(stack: Stack) -> dict[str, float]:
 
 
 def of_family(pid: int) -> float:
-    """CPU seconds of a process and its children, those that have ended included."""
+    """CPU seconds of a process and its children, including those that have ended."""
     process = psutil.Process(pid)
     family = [process, *process.children(recursive=True)]
     return sum(sum(member.cpu_times()[:4]) for member in family)
 
 
 async def timed(stack: Stack, work: Work) -> Run:
-    os.sync()  # what others left to write is not this one's to wait for
+    os.sync()  # do not wait for data that earlier runs left to write
     before, start = cpu_seconds(stack), time.perf_counter()
     amount = await work()
     seconds = time.perf_counter() - start
@@ -98,8 +98,8 @@ async def take_turns(
 ) -> dict[str, Contender]:
     """Runs each contender once to warm up, then all of them in turn, `bench.rounds` times.
 
-    Units are (name, how much of the amount per second, or of the seconds per amount, is one).
-    `after` clears up after each run, untimed.
+    A unit is its name and the amount per second, or seconds per amount, that equals one unit.
+    `after` cleans up after each run, untimed.
     """
     runs: dict[str, list[Run]] = {name: [] for name in contenders}
     for number in range(bench.rounds + 1):

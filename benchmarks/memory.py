@@ -17,7 +17,7 @@ LIMIT = 64 * MIB
 
 @dataclass
 class Peak:
-    """Resident bytes."""
+    """Resident memory in bytes."""
 
     before: int
     highest: int

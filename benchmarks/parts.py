@@ -1,4 +1,4 @@
-"""Parallel parts compared with one stream of the same bytes, on the local disk and on S3."""
+"""Parallel parts, compared with one stream of the same bytes, on local disk and on S3."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ SIGNED = f"{SIDE_BY_SIDE} parts by signed URLs"
 async def messages(
     upload_id: str, number: int, payload: Payload
 ) -> AsyncIterator[upload_service_pb2.PutPartRequest]:
-    """A part of the payload, read as it is sent."""
+    """The messages of one part. The payload is read while it is sent."""
     fd = os.open(payload.path, os.O_RDONLY)
     try:
         start = (number - 1) * PART
@@ -44,7 +44,7 @@ async def messages(
 
 
 async def begin(to: Client, payload: Payload) -> tuple[Any, str]:
-    """The service's methods, and the id of an upload."""
+    """Creates an upload. Returns the stub and the upload's id."""
     uploads: Any = upload_service_pb2_grpc.UploadServiceStub(to.service)
     spec = upload_pb2.UploadSpec(filename="bench.mp4", size_bytes=payload.size)
     request = upload_service_pb2.CreateUploadRequest(spec=spec)
@@ -75,7 +75,7 @@ async def upload_in_parts(to: Client, payload: Payload) -> None:
 
 @dataclass(frozen=True)
 class PartFile:
-    """A part as a file, for a client that knows nothing of the service."""
+    """A part as a file, for a generic HTTP client."""
 
     path: Path
     named: upload_pb2.Part
@@ -95,7 +95,7 @@ def split(payload: Payload, folder: Path) -> list[PartFile]:
 
 
 async def upload_signed(to: Client, payload: Payload, files: Sequence[PartFile]) -> None:
-    """By one curl, to where the signed URLs lead."""
+    """Sends all parts to their signed URLs with one curl."""
     uploads, upload_id = await begin(to, payload)
     request = upload_service_pb2.SignUploadRequest(
         upload_id=upload_id, parts=[file.named for file in files]
@@ -110,7 +110,7 @@ async def upload_signed(to: Client, payload: Payload, files: Sequence[PartFile])
 
 
 async def compared(bench: Bench, where: str, addresses: Addresses | None) -> Sequence[Contender]:
-    """One stream, parts, and both; to S3 also parts that go there straight."""
+    """Compares one stream with parts. On S3, also parts sent directly to the store."""
     with tempfile.TemporaryDirectory(dir=bench.payload.path.parent) as folder:
         files = split(bench.payload, Path(folder)) if addresses else []
         return await side_by_side(bench, where, addresses, files)
@@ -145,7 +145,7 @@ async def side_by_side(
 async def parts(bench: Bench) -> Outcome:
     what = f"upload {bench.size} in parts of {PART // MIB} MiB, {SIDE_BY_SIDE} at a time"
     stream, several = contenders = await compared(bench, "local disk", None)
-    # Less than this is slower beyond what the machine itself differs from run to run.
+    # A lower ratio is slower than the variation between runs explains.
     rows = [versus(f"{what}, local disk", 0.95, several, stream, stream)]
     if bench.stack.on_s3 is None:
         return Outcome(rows, [*contenders], [MISSING])

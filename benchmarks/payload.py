@@ -1,4 +1,4 @@
-"""The bytes that are sent: random ones after the header of an MP4, created once."""
+"""The payload: random bytes after the header of an MP4, created once."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from crc32c import crc32c as crc32c_of
 
 BLOCK = 16 << 20
-# A file type box, and a media data box that reaches to the end of the file (ISO/IEC 14496-12).
+# A file type box, and a media data box that extends to the end of the file (ISO/IEC 14496-12).
 HEADER = b"\0\0\0\x18ftypisom\0\0\2\0isommp42" + b"\0\0\0\0mdat"
 
 
@@ -21,7 +21,7 @@ class Payload:
     crc32c: int
 
     def pieces(self, size: int, piece: int) -> Iterator[bytes]:
-        """`size` bytes in pieces of `piece`: the file, from its beginning again when it ends."""
+        """Yields `size` bytes in pieces of `piece` bytes. At its end, the file starts over."""
         with self.path.open("rb", buffering=0) as file:
             while size > 0:
                 data = file.read(min(piece, size))

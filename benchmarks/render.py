@@ -1,7 +1,7 @@
 """RenderImage, compared with bare libvips and with thumbor.
 
-A cold request has a pipeline that was not requested before: a focal point without effect makes it a
-new one. The children are warm, as those of a server in use.
+A cold request has a pipeline that was not requested before. A focal point without effect makes the
+pipeline unique. The children are warm, as on a server in use.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ READY_SECONDS = 60.0
 
 
 def make_photo(path: Path) -> None:
-    """A JPEG of 3840×2160 with something to see at every scale, as photos have."""
+    """A JPEG of 3840×2160 with detail at every scale, as in a photograph."""
     bands = []
     for seed in range(3):
         clouds = pyvips.Image.perlin(3840, 2160, cell_size=300, seed=seed).linear(90, 128)
@@ -53,17 +53,17 @@ def make_photo(path: Path) -> None:
 
 
 def thumbnail(path: str) -> int:
-    """What is to be made, with nothing around it."""
+    """Renders the thumbnail with libvips alone."""
     image = pyvips.Image.thumbnail(path, WIDTH, height=10_000_000, size="down")
     return len(image.webpsave_buffer(Q=QUALITY, keep="none"))
 
 
 def prepare(path: str) -> int:
-    """In a process of its own: as many threads as make the most of two processes on two cores."""
+    """Initializes a worker process with the thread count that suits two processes on two cores."""
     pyvips.concurrency_set(1)
     pyvips.cache_set_max(0)
     thumbnail(path)
-    time.sleep(0.2)  # so that the other one gets its turn
+    time.sleep(0.2)  # so that the other process gets its turn
     return os.getpid()
 
 
@@ -81,7 +81,7 @@ def bare_processes(stack: Stack, path: str) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def thumbor(stack: Stack, photo: Path) -> Iterator[str]:
-    """The URL that makes the same of the same file; empty if it is not installed."""
+    """The URL of the same rendering by thumbor. Empty if thumbor is not installed."""
     program = find_program("thumbor")
     if not program:
         say("  (thumbor is not on PATH: left out)")
@@ -115,7 +115,7 @@ def thumbor(stack: Stack, photo: Path) -> Iterator[str]:
 
 @asynccontextmanager
 async def inspected(bench: Bench, to: Client, *media_ids: str) -> AsyncIterator[None]:
-    """Once a worker has looked at these media; it does not run while anything is measured."""
+    """Runs a worker until these media are inspected. It does not run during measurements."""
     media: Any = media_service_pb2_grpc.MediaServiceStub(to.service)
     environ = {**os.environ, **bench.stack.settings}
     with bench.stack.log.open("ab") as log:
@@ -144,7 +144,7 @@ async def upload(to: Client, file: Path) -> str:
 
 @dataclass(frozen=True)
 class Asking:
-    """Calls of the service about one media."""
+    """Calls to the service for one media."""
 
     to: Client
     media_id: str

@@ -1,4 +1,4 @@
-"""What comes out: a table of ratios, where the CPU time went, and the same as JSON."""
+"""The report: a table of ratios, CPU time by role, and the same as JSON."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """One thing that was timed: its runs, and CPU time per unit of work, by role."""
+    """A timed candidate: its runs, and its CPU time per unit of work by role."""
 
     name: str
     unit: str
@@ -28,7 +28,7 @@ class Contender:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A figure beside its limit. `target` is the ratio asked for, or None: for information."""
+    """A figure beside its limit. `target` is the required ratio, or None for information only."""
 
     figure: str
     unit: str
@@ -37,7 +37,7 @@ class Row:
     measured: float
     limit: float
     limit_name: str
-    # Of the server alone; empty where it says nothing.
+    # CPU time of the server alone. Empty where it is not meaningful.
     server_cpu: str = ""
     bare_cpu: str = ""
 
@@ -63,7 +63,7 @@ class Outcome:
 def versus(
     figure: str, target: float | None, measured: Contender, limit: Contender, bare: Contender | None
 ) -> Row:
-    """A row of two rates; `bare` is whose server's CPU time stands beside the measured one's."""
+    """A row of two rates. The CPU time of `bare`'s server is shown beside the measured one."""
     return Row(
         figure=figure,
         unit=measured.unit,
@@ -77,7 +77,7 @@ def versus(
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Plain columns: the first to the left, numbers to the right."""
+    """A plain-text table: the first column is left-aligned, the others right-aligned."""
     widths = [max(len(line[i]) for line in (head, *lines)) for i in range(len(head))]
     out = []
     for line in (head, ["-" * width for width in widths], *lines):

@@ -1,4 +1,4 @@
-"""Big transfers with an S3 bucket as the store, beside a bare relay to the same S3 server."""
+"""Large transfers with an S3 store, compared with a bare relay to the same S3 server."""
 
 from benchmarks.measure import GIB, Bench, Work, take_turns
 from benchmarks.report import Outcome, versus

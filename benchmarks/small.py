@@ -1,4 +1,4 @@
-"""Many small durable uploads beside a bare loop of {write + fsync + one commit}."""
+"""Many small durable uploads, compared with a bare loop of {write + fsync + one commit}."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ from benchmarks.transfer import Client, client
 
 
 def bare_loop(durable: DurableLoop, data: bytes, seconds: float) -> int:
-    """How many were stored in about so many seconds, with nothing but what durability costs."""
+    """The number of files stored in about `seconds`, at the cost of durability alone."""
     end = time.perf_counter() + seconds
 
     def store(_: int) -> int:

@@ -1,6 +1,6 @@
-"""The service as `dev` runs it, and the bare limits beside it: each part a process of its own.
+"""The service as `dev` runs it, and the bare limits, each in its own process.
 
-There is no worker, so that the figures are those of the server: ingest comes after the answer.
+There is no worker, so that the figures show the server alone: inspection follows the response.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ from media_service.db.migrate import migrate
 from media_service.envoy_config import render
 
 READY_SECONDS = 60.0
-# The size of gRPC messages both ways, of the service and of the limit.
+# The size of gRPC messages in both directions, for the service and the limit.
 MESSAGE = 512 << 10
 BUCKET = "media"
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """gRPC addresses of a service, and of the limit beside it."""
+    """The gRPC addresses of a service and of its limit."""
 
     service: str
     limit: str
@@ -42,7 +42,7 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Stack:
-    """Addresses, and the process ids of those whose CPU time and memory are measured."""
+    """Addresses, and the ids of the processes whose CPU time and memory are measured."""
 
     folder: Path
     settings: Mapping[str, str]  # of the server
@@ -52,13 +52,13 @@ class Stack:
     token: str
     bare_grpc: str
     bare_rest: str
-    tusd: str  # URL; empty if it is not installed
-    on_s3: Addresses | None  # None if there is no S3 server
+    tusd: str  # a URL, or empty if tusd is not installed
+    on_s3: Addresses | None  # None without an S3 server
     pids: dict[str, int]
 
     @property
     def scratch(self) -> Path:
-        """For files of the limits, on the file system the service stores on."""
+        """The folder for files of the limits, on the service's file system."""
         return self.folder / "scratch"
 
     @property
@@ -67,11 +67,11 @@ class Stack:
 
     @property
     def log(self) -> Path:
-        """What all processes said."""
+        """The output of all processes."""
         return self.folder / "log"
 
     def discard(self) -> None:
-        """Removes stored bytes behind the service's back: only its answer was of interest."""
+        """Removes stored bytes without the service's knowledge, to free disk space."""
         for folder in (self.blobs, self.scratch):
             for path in folder.rglob("*"):
                 if path.is_file():
@@ -80,9 +80,9 @@ class Stack:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Stack]:
-    """Everything up and healthy for as long as the context lasts, all data in `folder`.
+    """Runs everything for the duration of the context, with all data in `folder`.
 
-    Starts processes with code of its own between fork and exec: call it before any thread runs.
+    Runs code between fork and exec, so call it before any thread starts.
     """
     ports = free_ports(8)
     secret = secrets.token_hex(32)
@@ -160,7 +160,7 @@ def running(folder: Path) -> Iterator[Stack]:
 
 
 def envoy(config: Config, file: Path) -> list[str]:
-    """The command that runs Envoy on loopback as `dev` does."""
+    """The command that runs Envoy on loopback, as in `dev`."""
     file.write_text(render(config, [("127.0.0.1", config.grpc_port)], "127.0.0.1"))
     program = str(Path(sysconfig.get_path("scripts")) / "envoy")
     return [program, "-c", str(file), "--log-level", "warning", "--disable-hot-restart"]
@@ -184,7 +184,7 @@ def await_port(port: int) -> None:
 
 
 def find_program(name: str) -> str | None:
-    """On PATH, where `go install` puts it, or where CI keeps its tools."""
+    """The path of a program on PATH, in the folder of `go install`, or among the tools of CI."""
     home = Path.home()
     folders = [os.environ.get("GOBIN", ""), home / "go/bin", home / ".cache/media-service/bin"]
     return shutil.which(name) or shutil.which(name, path=os.pathsep.join(map(str, folders)))

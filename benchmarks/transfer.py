@@ -1,4 +1,4 @@
-"""Moving big content in and out: the loops of a client that does nothing else."""
+"""Large uploads and downloads: the loops of a minimal client."""
 
 import asyncio
 import json
@@ -27,14 +27,14 @@ from media_service_client.channel import OPTIONS
 
 @asynccontextmanager
 async def channel(address: str) -> AsyncIterator[grpc.aio.Channel]:
-    """A connection of its own, with the options of the project's client."""
+    """A new connection with the options of the project's client."""
     async with grpc.aio.insecure_channel(address, options=list(OPTIONS)) as opened:
         yield opened
 
 
 @dataclass(frozen=True)
 class Client:
-    """One connection to the service, one to the bare server; `curl` for REST."""
+    """One connection to the service and one to the bare server. REST uses `curl`."""
 
     stack: Stack
     service: grpc.aio.Channel
@@ -45,7 +45,7 @@ class Client:
         return (("authorization", f"Bearer {self.stack.token}"),)
 
     async def upload(self, payload: Payload, size: int) -> str:
-        """WriteUpload: each message with its checksum, the last with that of the whole. The id."""
+        """Uploads with a checksum per message and one of the whole. Returns the media id."""
         uploads: Any = upload_service_pb2_grpc.UploadServiceStub(self.service)
         call = uploads.WriteUpload(metadata=self.metadata)
         spec = upload_pb2.UploadSpec(filename="bench.mp4", size_bytes=size)
@@ -97,20 +97,20 @@ class Client:
 
     @property
     def bearer(self) -> list[str]:
-        """For `curl`."""
+        """The `curl` options that send the token."""
         return ["-H", f"Authorization: Bearer {self.stack.token}"]
 
 
 @asynccontextmanager
 async def client(stack: Stack, addresses: Addresses | None = None) -> AsyncIterator[Client]:
-    """Of the service on local disk, or of another."""
+    """A client of the service on local disk, or of the one at `addresses`."""
     to = addresses or Addresses(stack.grpc, stack.bare_grpc)
     async with channel(to.service) as service, channel(to.limit) as bare:
         yield Client(stack, service, bare)
 
 
 async def run(command: Sequence[str]) -> bytes:
-    """What a command prints; an error if it fails."""
+    """The output of a command, which must succeed."""
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed ({done.returncode}): {done.stderr.decode()}")
@@ -128,6 +128,6 @@ async def curl_json(*arguments: str) -> dict[str, Any]:
 
 
 async def curl_discard(size: int, *arguments: str) -> None:
-    """Fetches a body of `size` bytes and throws it away."""
+    """Fetches a body of `size` bytes and discards it."""
     got = await curl("-o", "/dev/null", "-w", "%{http_code} %{size_download}", *arguments)
     assert got.decode() == f"200 {size}", got

@@ -1,4 +1,4 @@
-"""Big uploads beside the slower of two limits: a bare gRPC sink, and `dd` with fsync."""
+"""Large uploads, compared with the slower of two limits: a bare gRPC sink, and `dd` with fsync."""
 
 import base64
 
@@ -10,7 +10,7 @@ from benchmarks.transfer import Client, client, curl, curl_json, run
 
 
 async def dd(bench: Bench) -> float:
-    """The same bytes from the page cache onto the service's file system."""
+    """Copies the same bytes from the page cache to the service's file system."""
     target = bench.stack.scratch / "dd"
     await run(
         ["dd", f"if={bench.payload.path}", f"of={target}", f"bs={MESSAGE}", "conv=fsync"],
@@ -42,7 +42,7 @@ async def rest_upload(bench: Bench, to: Client) -> float:
 
 
 async def tusd_upload(bench: Bench) -> float:
-    """A peer: created by POST, filled by one PATCH."""
+    """Uploads to tusd for comparison: one POST, then one PATCH."""
     tus = ("-H", "Tus-Resumable: 1.0.0")
     length = ("-H", f"Upload-Length: {bench.payload.size}")
     where = ("-o", "/dev/null", "-w", "%header{location}")

@@ -36,7 +36,7 @@ from media_service.codecs.video.segment_encoder import AAC_CODER, AUDIO_KBPS, PR
 
 RATE = 30
 SEGMENT = 2 * RATE
-# Shorter side and kbit/s, as the service has them by default.
+# Shorter side and kbit/s of the service's default ladder.
 LADDER = {1080: 5000, 720: 2800, 480: 1400}
 NO_PRESETS = {"MEDIA_VIDEO_PRESETS": "-"}
 FIRST_SEGMENT_SECONDS = 3.0
@@ -44,7 +44,7 @@ ROUNDS = 3
 
 
 def make_video(path: Path, seconds: int, size: str) -> Path:
-    """Detail at every scale, a slow zoom and a pan over it, and the noise of a camera."""
+    """A video with detail at every scale, a slow zoom and pan, and camera noise."""
     image_path = path.with_suffix(".jpg")
     bands = []
     for seed in range(3):
@@ -73,7 +73,7 @@ def ffmpeg(*arguments: str) -> None:
 
 
 def bare(source: Path, folder: Path) -> None:
-    """The same sizes with the same settings, decoded once, into files."""
+    """Encodes the same sizes with the same settings into files, decoding once."""
     graph = "[0:v]split[v1080][a];[a]scale=-2:720,split[v720][b];[b]scale=-2:480[v480]"
     outputs: list[str] = []
     for height, kbps in LADDER.items():
@@ -100,7 +100,7 @@ def bare(source: Path, folder: Path) -> None:
 
 @contextmanager
 def workers(bench: Bench, count: int, **settings: str) -> Iterator[None]:
-    """So many, each with a processor of its own if there are several settings for that."""
+    """Runs `count` workers. With several settings, each has its own processor."""
     with ExitStack() as stack, bench.stack.log.open("ab") as log:
         cores = sorted(os.sched_getaffinity(0))
         pinned = settings.pop("pinned", "")
@@ -116,13 +116,13 @@ def workers(bench: Bench, count: int, **settings: str) -> Iterator[None]:
             )
             stack.callback(process.wait)
             stack.callback(process.terminate)
-        # As a worker is that has been there for a while, which most have when a video arrives.
+        # Warm, like a worker that has run for a while when a video arrives.
         time.sleep(WARM_UP_SECONDS + 3)
         yield
 
 
 async def store(to: Client, path: Path) -> str:
-    """The id of the media that it becomes."""
+    """Uploads a file and returns the id of its media."""
     stub: Any = upload_service_pb2_grpc.UploadServiceStub(to.service)
     call = stub.WriteUpload(metadata=to.metadata)
     message = upload_service_pb2.WriteUploadRequest
@@ -141,7 +141,7 @@ async def store(to: Client, path: Path) -> str:
 
 
 async def streamed(to: Client, media_id: str, ops: str) -> float:
-    """Seconds from the start of the job to its end."""
+    """The seconds from the start of the job to its end."""
     stub: Any = processing_service_pb2_grpc.ProcessingServiceStub(to.service)
     request = processing_service_pb2.ProcessMediaRequest(media_id=media_id, ops=ops)
     job = await stub.ProcessMedia(request, metadata=to.metadata)
@@ -156,7 +156,7 @@ async def streamed(to: Client, media_id: str, ops: str) -> float:
 
 
 async def first_segment(to: Client, path: Path) -> float:
-    """Seconds from the end of an upload until the first segment of a size was read."""
+    """The seconds from the end of an upload until the first segment of a size is read."""
     stub: Any = download_service_pb2_grpc.DownloadServiceStub(to.service)
     media_id = await store(to, path)
     begin = time.perf_counter()
@@ -171,7 +171,7 @@ async def first_segment(to: Client, path: Path) -> float:
             master = (await read("master.m3u8")).decode()
             break
         except grpc.RpcError:
-            await asyncio.sleep(0.1)  # as a player would, and not to be what it waits for
+            await asyncio.sleep(0.1)  # like a player, and with little load of its own
     first = next(line for line in master.splitlines() if not line.startswith("#"))
     assert await read(first)
     assert await read(first.replace("playlist.m3u8", "init.mp4"))
@@ -200,7 +200,7 @@ async def ladder(bench: Bench, to: Client, source: Path, seconds: int) -> list[R
     ours, theirs = [], []
     with workers(bench, 1, **NO_PRESETS):
         for number in range(ROUNDS):
-            # Another pipeline each time: what was made is not made again.
+            # A different pipeline each time, because existing renditions are reused.
             ops = f"clip:0:{seconds + number + 1},stream"
             ours.append(await streamed(to, media_id, ops))
             begin = time.perf_counter()
@@ -244,7 +244,7 @@ async def starts(bench: Bench, to: Client, source: Path) -> Row:
         for _ in range(2 * ROUNDS - 1):
             took.append(await first_segment(to, source))
             say(f"  first segment: {took[-1]:.2f} s")
-            await cancel_all(to)  # the rest of it is of no interest
+            await cancel_all(to)  # the rest of the job is not measured
             await asyncio.sleep(5)
     return row(
         "upload finished → first segment read",

@@ -1,4 +1,4 @@
-"""The browser plays what is right, and tells in the player's words what is not."""
+"""The browser plays valid streams and reports the player's error for broken ones."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from tests.support.browser.file_server import FileServer, file_server
 from tests.support.media.player_videos import RATE, SECONDS, mp4, stream
 
 TOKEN = "Bearer of-a-token"
-# Either the player or the browser is the first to say so.
+# Either the player or the browser reports the error first.
 NOT_DECODED = r"mediaError: bufferAppend|CHUNK_DEMUXER_ERROR"
 LADDER = (Size(320, 180), Size(640, 360))
 
@@ -35,7 +35,7 @@ async def locked(videos: Path, browser_origin: str) -> AsyncIterator[FileServer]
 
 @pytest.fixture
 async def broken(videos: Path, browser_origin: str, tmp_path: Path) -> AsyncIterator[FileServer]:
-    """A copy, of which a test may break something."""
+    """A copy of the videos that a test may damage."""
     folder = shutil.copytree(videos, tmp_path / "videos")
     async with file_server(folder, browser_origin) as server:
         yield server
@@ -76,7 +76,7 @@ async def test_plain_mp4_plays_by_ranges(browser: Browser, server: FileServer) -
     assert {status for _, status in server.answers} == {206}
 
 
-async def test_without_its_token_nothing_plays(browser: Browser, locked: FileServer) -> None:
+async def test_nothing_plays_without_the_token(browser: Browser, locked: FileServer) -> None:
     with pytest.raises(PlaybackError, match=r"manifestLoadError.* 401 .*master\.m3u8"):
         await browser.play_hls(f"{locked.url}/master.m3u8")
     with pytest.raises(PlaybackError, match=r"dash\.js: 25: .*manifest\.mpd"):
@@ -85,7 +85,9 @@ async def test_without_its_token_nothing_plays(browser: Browser, locked: FileSer
         await browser.play_plain(f"{locked.url}/video.mp4")
 
 
-async def test_a_missing_segment_is_named(browser: Browser, broken: FileServer) -> None:
+async def test_the_error_names_a_missing_audio_segment(
+    browser: Browser, broken: FileServer
+) -> None:
     # An audio segment, because audio has only one level.
     (broken.folder / "chunk-stream2-00003.m4s").unlink()
     with pytest.raises(PlaybackError, match=r"fragLoadError.* 404 .*chunk-stream2-00003\.m4s"):
@@ -94,15 +96,17 @@ async def test_a_missing_segment_is_named(browser: Browser, broken: FileServer) 
         await browser.play_dash(f"{broken.url}/manifest.mpd")
 
 
-async def test_a_missing_image_is_named(browser: Browser, broken: FileServer) -> None:
-    # Of both levels: whichever the player has chosen by then.
+async def test_the_error_names_a_missing_video_segment(
+    browser: Browser, broken: FileServer
+) -> None:
+    # In both levels, because either may be the current one.
     for level in range(2):
         (broken.folder / f"chunk-stream{level}-00005.m4s").unlink()
     with pytest.raises(PlaybackError, match=r"fragLoadError.* 404 .*chunk-stream\d-00005\.m4s"):
         await browser.play_hls(f"{broken.url}/master.m3u8")
 
 
-async def test_a_segment_of_other_bytes_is_an_error(browser: Browser, broken: FileServer) -> None:
+async def test_a_damaged_segment_is_an_error(browser: Browser, broken: FileServer) -> None:
     for segment in broken.folder.glob("chunk-stream?-00002.m4s"):
         size = segment.stat().st_size
         segment.write_bytes(segment.read_bytes()[: size // 2] + bytes(size - size // 2))
@@ -112,8 +116,8 @@ async def test_a_segment_of_other_bytes_is_an_error(browser: Browser, broken: Fi
         await browser.play_dash(f"{broken.url}/manifest.mpd")
 
 
-async def test_a_hole_is_an_error(browser: Browser, broken: FileServer) -> None:
-    """Players jump over it, and say so or not; whoever seeks into it comes out behind it."""
+async def test_a_gap_in_the_segments_is_an_error(browser: Browser, broken: FileServer) -> None:
+    """Players skip the gap with or without an error. A seek into it ends after it."""
     for level in range(2):
         third, fourth = (broken.folder / f"chunk-stream{level}-0000{n}.m4s" for n in (3, 4))
         shutil.copy(fourth, third)

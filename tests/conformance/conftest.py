@@ -1,4 +1,4 @@
-"""Every storage driver, each on an empty store of its own."""
+"""Fixtures for every storage driver, each on its own empty store."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -69,7 +69,7 @@ def s3_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def bucket_at(endpoint: str) -> S3Location:
-    """With a prefix of its own, so that tests do not see each other's objects."""
+    """The test bucket with a new prefix, so that tests do not see each other's objects."""
     prefix = f"tests/{new_id()}/"
     return S3Location(BUCKET, prefix, endpoint=endpoint, region="us-east-1", path_style=True)
 
@@ -143,5 +143,5 @@ def key() -> str:
 
 @pytest.fixture
 def fresh_key() -> Callable[[], str]:
-    """For tests that run many examples on one driver."""
+    """Creates keys, for tests that run many examples on one driver."""
     return new_key

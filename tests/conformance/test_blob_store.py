@@ -1,4 +1,4 @@
-"""The blob store over each driver, and how it is opened."""
+"""The blob store over each driver, and the URLs that open it."""
 
 import hashlib
 from pathlib import Path
@@ -14,27 +14,27 @@ from media_service.storage.drivers.memory import MemoryDriver
 DATA = bytes(n % 251 for n in range(100_000))
 
 
-async def test_head_has_the_first_bytes_of_what_there_is(driver: Driver, key: str) -> None:
+async def test_head_returns_the_first_bytes_of_a_blob(driver: Driver, key: str) -> None:
     await store(driver, key, DATA)
     blobs = BlobStore("raw", driver)
     assert await blobs.head(key, len(DATA), 4096) == DATA[:4096]
     assert await blobs.head(key, len(DATA), 1 << 20) == DATA
 
 
-async def test_sha256_is_of_all_bytes(driver: Driver, key: str) -> None:
+async def test_sha256_covers_all_bytes(driver: Driver, key: str) -> None:
     await store(driver, key, DATA)
     blobs = BlobStore("raw", driver)
     assert await blobs.sha256(key, len(DATA)) == hashlib.sha256(DATA).digest()
 
 
-async def test_a_blob_can_be_had_as_a_file(driver: Driver, key: str) -> None:
+async def test_a_blob_is_available_as_a_file(driver: Driver, key: str) -> None:
     await store(driver, key, DATA)
     async with BlobStore("raw", driver).as_file(key, len(DATA)) as path:
         assert path.read_bytes() == DATA
     assert await content(driver, key) == DATA
 
 
-def test_keys_fill_folders_evenly() -> None:
+def test_the_folder_of_a_key_is_the_end_of_its_id() -> None:
     assert BlobStore.key("0199c7a5-6c1e-7cc3-98ab-4a61f21a3a0b") == (
         "blobs/0b/0199c7a5-6c1e-7cc3-98ab-4a61f21a3a0b"
     )

@@ -1,4 +1,4 @@
-"""One stream of bytes as parts, on stores that take a part of any size and on stores that don't."""
+"""BlobWriter: a byte stream stored as parts, with and without a minimum part size."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from tests.support.stores.whole_part_driver import WholePartDriver
 
 @dataclass
 class Ledger:
-    """What the database would know: the last state of each part, and how far they reach."""
+    """What the database would record: the last state of each part, and the committed size."""
 
     parts: dict[int, Part] = field(default_factory=dict)
     committed: int = 0
@@ -34,7 +34,7 @@ class Ledger:
         writer.recorded(parts)
 
     def check(self, data: bytes) -> None:
-        """The parts are the bytes up to where they are said to reach."""
+        """Asserts that the parts cover exactly the committed bytes."""
         offset = crc32c = 0
         for number, part in sorted(self.parts.items()):
             piece = data[part.offset : part.offset + part.size]
@@ -51,14 +51,14 @@ PIECES = st.lists(st.lists(st.binary(max_size=40), max_size=4), max_size=12)
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(writes=PIECES, syncs=st.sets(st.integers(0, 11)), breaks=st.sets(st.integers(0, 11)))
-async def test_parts_are_the_stream(
+async def test_the_parts_contain_the_stream(
     driver: Driver,
     fresh_key: Callable[[], str],
     writes: list[list[bytes]],
     syncs: set[int],
     breaks: set[int],
 ) -> None:
-    """However the bytes are cut, and wherever writers are sealed and followed by others."""
+    """This holds for any split of the bytes and any sequence of sealed writers."""
     key = fresh_key()
     session = await driver.begin(key)
     ledger, epoch = Ledger(), 1
@@ -74,7 +74,7 @@ async def test_parts_are_the_stream(
         if number in breaks:
             ledger.count(writer, await writer.seal())
             ledger.check(data)
-            data = data[: ledger.committed]  # the rest is sent again, or never
+            data = data[: ledger.committed]  # the client resends the rest, or nothing
             epoch += 1
             following = max(ledger.parts, default=0) + 1
             writer = BlobWriter(driver, key, session, epoch, following, len(data))
@@ -94,7 +94,7 @@ async def test_parts_are_the_stream(
     assert await content(driver, key) == data
 
 
-async def test_a_stream_is_one_part_where_that_is_allowed(local: Driver, key: str) -> None:
+async def test_a_stream_is_one_part_without_a_target_part_size(local: Driver, key: str) -> None:
     writer = BlobWriter(local, key, "", 1, 1, 0)
     for _ in range(100):
         await writer.write([b"bytes", b"more"])
@@ -102,14 +102,14 @@ async def test_a_stream_is_one_part_where_that_is_allowed(local: Driver, key: st
     assert parts == [Part(1, 0, 900, crc32c_of(b"bytesmore" * 100), 1, sealed=True)]
 
 
-async def test_parts_roll_at_the_stores_size(key: str) -> None:
+async def test_a_new_part_begins_at_the_target_part_size(key: str) -> None:
     writer = BlobWriter(WholePartDriver(), key, "", 1, 1, 0)
     await writer.write([b"x" * 40])
     committed, parts = await writer.sync()
     assert (committed, [part.size for part in parts]) == (32, [16, 16])
 
 
-async def test_a_piece_below_the_minimum_is_forgotten_unless_it_is_the_last(key: str) -> None:
+async def test_a_part_below_the_minimum_size_is_dropped_unless_it_is_the_last(key: str) -> None:
     writer = BlobWriter(WholePartDriver(), key, "", 1, 1, 0)
     await writer.write([b"x" * 25])
     committed, parts = await writer.seal()
@@ -120,7 +120,7 @@ async def test_a_piece_below_the_minimum_is_forgotten_unless_it_is_the_last(key:
     assert (committed, [part.size for part in parts]) == (25, [16, 9])
 
 
-async def test_a_stream_that_does_not_begin_at_0_has_no_sha256(memory: Driver, key: str) -> None:
+async def test_a_stream_that_does_not_start_at_0_has_no_sha256(memory: Driver, key: str) -> None:
     writer = BlobWriter(memory, key, "", 2, 4, 1000)
     await writer.write([b"later bytes"])
     committed, (part,) = await writer.seal()
@@ -136,7 +136,7 @@ async def test_recorded_parts_are_not_returned_again(memory: Driver, key: str) -
     assert await writer.seal() == (committed, [])
 
 
-async def test_an_abandoned_part_goes_if_it_was_never_counted(memory: MemoryDriver) -> None:
+async def test_an_abandoned_part_is_removed_if_it_was_never_counted(memory: MemoryDriver) -> None:
     writer = BlobWriter(memory, "blobs/00/a", "", 1, 1, 0)
     await writer.write([b"bytes"])
     await writer.abandon()
@@ -153,13 +153,13 @@ async def test_an_abandoned_part_stays_if_it_may_have_been_counted(driver: Drive
     writer.recording(parts)
     await writer.abandon()
     if not parts:
-        return  # only whole parts are kept: an open one never counts
+        return  # only sealed parts are durable, so an open one is never counted
     await driver.complete(key, session, [part.in_store for part in parts])
     assert await content(driver, key) == b"sixteen bytes   and more"[:committed]
 
 
 @pytest.mark.parametrize("room", [None, 0, 1, 3, 5, 8, 100])
-def test_split_loses_nothing(room: int | None) -> None:
+def test_split_keeps_every_byte(room: int | None) -> None:
     now, later = split([b"abc", b"de", b"fgh"], room)
     assert b"".join(now) == b"abcdefgh"[:room]
     assert b"".join(now + later) == b"abcdefgh"

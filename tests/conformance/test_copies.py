@@ -1,4 +1,4 @@
-"""Every driver of ours copies within its backend, and S3 keeps the type of what is copied to it."""
+"""Our drivers copy within their backend, and S3 stores the content type of a copy."""
 
 import pytest
 

@@ -1,7 +1,7 @@
-"""Our own drivers pass the suite for all drivers."""
+"""Our own drivers pass the conformance suite."""
 
 from media_service.storage.conformance import DriverConformance
 
 
 class TestDrivers(DriverConformance):
-    """Each driver in turn: see `open_driver` in conftest.py."""
+    """Runs the suite for each driver of the fixture `open_driver`."""

@@ -1,4 +1,4 @@
-"""What only Cloud Storage has: composing in levels, and a store across a network that fails."""
+"""The Cloud Storage driver: composition in levels, and retries over a faulty network."""
 
 import asyncio
 import traceback
@@ -50,7 +50,7 @@ async def test_any_number_of_parts_is_joined(gcs: GcsDriver, key: str, count: in
     assert [found["name"] async for found in gcs.bucket.list(gcs.prefix)] == [gcs.prefix + key]
 
 
-async def test_a_complete_that_died_halfway_is_gone_on_with(
+async def test_an_interrupted_complete_is_resumed(
     far: GcsDriver, network: Network, key: str
 ) -> None:
     parts, data = await many_parts(far, key, 100)
@@ -69,16 +69,16 @@ async def test_a_complete_that_died_halfway_is_gone_on_with(
     network.seen.clear()
     await far.complete(key, "", parts)
     assert await content(far, key) == data
-    assert sum(path.endswith("/compose") for _, path in network.seen) == 3  # two were there
+    assert sum(path.endswith("/compose") for _, path in network.seen) == 3  # two exist already
 
 
-async def test_many_may_complete_many_parts_at_once(gcs: GcsDriver, key: str) -> None:
+async def test_concurrent_completions_of_many_parts_agree(gcs: GcsDriver, key: str) -> None:
     parts, data = await many_parts(gcs, key, 70)
     await asyncio.gather(*(gcs.complete(key, "", parts) for _ in range(6)))
     assert await content(gcs, key) == data
 
 
-async def test_a_complete_that_was_not_answered_is_complete(
+async def test_a_complete_whose_response_is_lost_succeeds(
     far: GcsDriver, network: Network, key: str
 ) -> None:
     parts, data = await many_parts(far, key, 2)
@@ -91,7 +91,7 @@ async def test_a_complete_that_was_not_answered_is_complete(
 
 
 @pytest.mark.parametrize("work", ["compose", "rewriteTo"])
-async def test_what_the_store_does_by_itself_may_take_longer_than_an_answer(
+async def test_compose_and_copy_may_take_longer_than_the_read_timeout(
     gcs: GcsDriver, network: Network, key: str, work: str
 ) -> None:
     parts, data = await many_parts(gcs, key, 2)
@@ -107,7 +107,7 @@ async def test_what_the_store_does_by_itself_may_take_longer_than_an_answer(
     assert [work in path for _, path in network.seen].count(True) == 1
 
 
-async def test_a_name_is_used_once(gcs: GcsDriver, key: str) -> None:
+async def test_a_part_name_can_be_written_only_once(gcs: GcsDriver, key: str) -> None:
     writers = [await gcs.open_part(key, "", PartName(1, 1)) for _ in range(2)]
     await writers[0].write([b"first"])
     await writers[1].write([b"other"])
@@ -119,7 +119,7 @@ async def test_a_name_is_used_once(gcs: GcsDriver, key: str) -> None:
     assert await content(gcs, key) == b"first"
 
 
-async def test_a_sealed_part_takes_no_more(gcs: GcsDriver, key: str) -> None:
+async def test_a_sealed_part_refuses_further_bytes(gcs: GcsDriver, key: str) -> None:
     writer = await gcs.open_part(key, "", PartName(1, 1))
     await writer.seal()
     with pytest.raises(RuntimeError):
@@ -136,7 +136,7 @@ async def test_a_discard_removes_a_sealed_part(gcs: GcsDriver, key: str) -> None
 
 
 @pytest.mark.parametrize("fault", [500, 503, 429, 408, "lost", "cut"])
-async def test_what_fails_in_passing_is_repeated(
+async def test_transient_failures_are_retried(
     far: GcsDriver, network: Network, key: str, fault: int | str
 ) -> None:
     failing: list[bool] = []
@@ -154,7 +154,7 @@ async def test_what_fails_in_passing_is_repeated(
     assert await keys(far, "") == set()
 
 
-async def test_a_store_that_stays_away_is_unavailable(
+async def test_a_store_that_keeps_failing_is_unavailable(
     far: GcsDriver, network: Network, key: str
 ) -> None:
     network.fault = lambda request, body: 503
@@ -163,7 +163,7 @@ async def test_a_store_that_stays_away_is_unavailable(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_refusal_says_why_and_is_not_repeated(
+async def test_a_refusal_states_its_cause_and_is_not_retried(
     far: GcsDriver, network: Network, key: str, status: int
 ) -> None:
     network.fault = lambda request, body: status
@@ -174,8 +174,8 @@ async def test_a_refusal_says_why_and_is_not_repeated(
     assert len(network.seen) == 2
 
 
-async def test_a_store_that_takes_no_bytes_is_unavailable(network: Network, key: str) -> None:
-    """More than fit into the buffers on the way to it."""
+async def test_a_store_that_reads_no_bytes_is_unavailable(network: Network, key: str) -> None:
+    """The part is larger than the network buffers."""
     network.deaf = True
     driver = GcsDriver(GCS_BUCKET, f"tests/{new_id()}/", network.url, read_seconds=0.2)
     with pytest.raises(Unavailable):
@@ -183,7 +183,9 @@ async def test_a_store_that_takes_no_bytes_is_unavailable(network: Network, key:
     await driver.close()
 
 
-async def test_a_download_that_was_cut_goes_on(far: GcsDriver, network: Network, key: str) -> None:
+async def test_an_interrupted_download_is_resumed(
+    far: GcsDriver, network: Network, key: str
+) -> None:
     data = bytes(range(256)) * 2048
     await store(far, key, data)
     network.seen.clear()
@@ -193,7 +195,7 @@ async def test_a_download_that_was_cut_goes_on(far: GcsDriver, network: Network,
     assert len(network.seen) == 4
 
 
-async def test_a_download_that_gets_nowhere_ends(
+async def test_a_download_without_progress_fails(
     far: GcsDriver, network: Network, key: str
 ) -> None:
     await store(far, key, b"bytes")
@@ -202,7 +204,7 @@ async def test_a_download_that_gets_nowhere_ends(
         await content(far, key, 0, 5)
 
 
-async def test_bytes_damaged_on_the_way_are_refused(gcs: GcsDriver, key: str) -> None:
+async def test_bytes_damaged_in_transit_are_refused(gcs: GcsDriver, key: str) -> None:
     right = base64_of
     assert right(b"123456789") == "4waSgw=="  # E3069283, RFC 3720
     with pytest.MonkeyPatch.context() as patch:
@@ -214,7 +216,7 @@ async def test_bytes_damaged_on_the_way_are_refused(gcs: GcsDriver, key: str) ->
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of ten objects."""
+    """Limits list pages to ten objects."""
     real = Storage.list_objects
 
     async def list_objects(
@@ -226,7 +228,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-async def test_a_list_has_all_pages(far: GcsDriver, network: Network) -> None:
+async def test_list_reads_every_page(far: GcsDriver, network: Network) -> None:
     names = {f"blobs/aa/{n}" for n in range(25)}
     for name in names:
         await far.put(name, b"x")
@@ -245,7 +247,7 @@ async def test_an_open_blob_is_listed_once_however_many_parts_it_has(gcs: GcsDri
 
 
 @pytest.mark.parametrize("content_type", ["image/png", ""])
-async def test_the_store_knows_the_content_type(
+async def test_the_store_serves_the_content_type(
     gcs: GcsDriver, fresh_key: Callable[[], str], content_type: str
 ) -> None:
     one, other = fresh_key(), fresh_key()
@@ -259,7 +261,7 @@ async def test_the_store_knows_the_content_type(
         assert found["contentType"] == (content_type or "application/octet-stream")
 
 
-async def test_a_copy_goes_on_until_the_store_is_through(
+async def test_a_rewrite_continues_until_it_is_done(
     far: GcsDriver, network: Network, fresh_key: Callable[[], str]
 ) -> None:
     source, target = fresh_key(), fresh_key()
@@ -283,12 +285,12 @@ async def test_a_copy_goes_on_until_the_store_is_through(
     assert found["contentType"] == "image/png"
 
 
-async def test_a_good_bucket_passes_the_check(gcs: GcsDriver) -> None:
+async def test_an_accessible_bucket_passes_the_check(gcs: GcsDriver) -> None:
     await gcs.check()
     assert await keys(gcs, "") == set()
 
 
-async def test_a_check_says_what_is_wrong(gcs_endpoint: str, network: Network) -> None:
+async def test_a_failed_check_states_its_cause(gcs_endpoint: str, network: Network) -> None:
     network.fault = lambda request, body: 403
     for bucket, endpoint, words in (
         ("missing", gcs_endpoint, "Bucket missing.*no such bucket"),
@@ -301,7 +303,7 @@ async def test_a_check_says_what_is_wrong(gcs_endpoint: str, network: Network) -
         await driver.close()
 
 
-async def test_missing_credentials_are_said(
+async def test_missing_credentials_are_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "nothing"))

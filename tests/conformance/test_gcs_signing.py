@@ -1,5 +1,5 @@
-"""Requests that Cloud Storage takes from whoever has them. The server here does not look at
-signatures, so they are checked by hand, as Google says it does."""
+"""Signed Cloud Storage requests. The test server ignores signatures, so the tests verify them
+as Google documents it."""
 
 import hashlib
 import json
@@ -61,7 +61,7 @@ def verify(key: RSAPublicKey, method: str, url: str, headers: dict[str, str]) ->
     key.verify(bytes.fromhex(signature), text.encode(), PKCS1v15(), SHA256())
 
 
-async def test_a_signed_part_is_a_part_like_others(
+async def test_a_part_sent_to_a_signed_url_is_joined_like_any_other(
     signing: GcsDriver, public_key: RSAPublicKey, gcs_endpoint: str, key: str
 ) -> None:
     session = await signing.begin(key)
@@ -84,13 +84,13 @@ async def test_a_signed_part_is_a_part_like_others(
         NAME: (5, crc32c(b"first")),
         last.name: (5, crc32c(b" last")),
     }
-    with pytest.raises(RuntimeError):  # the part has the name that it has for writers
+    with pytest.raises(RuntimeError):  # the part has the same name as one from a writer
         await put(signing, key, session, b"other", NAME.number, NAME.epoch)
     await signing.complete(key, session, [StoredPart(NAME, 5, sealed=True), last])
     assert await content(signing, key) == b"first last"
 
 
-async def test_a_part_that_comes_late_does_not_touch_the_blob(signing: GcsDriver, key: str) -> None:
+async def test_a_late_part_does_not_change_the_blob(signing: GcsDriver, key: str) -> None:
     session = await signing.begin(key)
     request = await signing.sign_part(key, session, NAME, 4, crc32c(b"late"), HOUR)
     assert request is not None
@@ -103,7 +103,9 @@ async def test_a_part_that_comes_late_does_not_touch_the_blob(signing: GcsDriver
     assert await content(signing, key) == b"whole"
 
 
-async def test_a_signed_url_reads(signing: GcsDriver, public_key: RSAPublicKey, key: str) -> None:
+async def test_a_signed_url_reads_the_blob(
+    signing: GcsDriver, public_key: RSAPublicKey, key: str
+) -> None:
     await store(signing, key, b"0123456789")
     url = await signing.sign_read(key, HOUR, "image/png", NASTY)
     assert url is not None
@@ -117,7 +119,7 @@ async def test_a_signed_url_reads(signing: GcsDriver, public_key: RSAPublicKey, 
     assert (piece.status_code, piece.content) == (206, b"234")
 
 
-async def test_a_url_may_leave_the_headers_to_the_store(
+async def test_without_overrides_the_store_chooses_the_response_headers(
     signing: GcsDriver, public_key: RSAPublicKey, key: str
 ) -> None:
     url = await signing.sign_read(key, HOUR, "", "")
@@ -129,7 +131,7 @@ async def test_a_url_may_leave_the_headers_to_the_store(
 @pytest.mark.parametrize(
     ("lifetime", "seconds"), [(timedelta(seconds=1.9), "2"), (timedelta(days=8), "604800")]
 )
-async def test_a_url_is_valid_for_whole_seconds_and_a_week_at_most(
+async def test_the_lifetime_of_a_url_is_in_whole_seconds_and_at_most_a_week(
     signing: GcsDriver, key: str, lifetime: timedelta, seconds: str
 ) -> None:
     url = await signing.sign_read(key, lifetime, "", "")
@@ -141,7 +143,7 @@ async def test_a_url_is_valid_for_whole_seconds_and_a_week_at_most(
     ("old", "new"),
     [("Expires=3600", "Expires=7200"), (quote("image/png", safe=""), "text"), ("blobs", "other")],
 )
-async def test_whatever_is_changed_is_signed(
+async def test_the_signature_covers_every_part_of_the_url(
     signing: GcsDriver, public_key: RSAPublicKey, key: str, old: str, new: str
 ) -> None:
     url = await signing.sign_read(key, HOUR, "image/png", NASTY)
@@ -151,7 +153,7 @@ async def test_whatever_is_changed_is_signed(
         verify(public_key, "GET", url.replace(old, new, 1), {})
 
 
-async def test_google_itself_is_the_host(public_key: RSAPublicKey, key: str) -> None:
+async def test_the_default_host_is_google(public_key: RSAPublicKey, key: str) -> None:
     driver = GcsDriver("media", "", None)
     url = await driver.sign_read(f"{key}/größe", HOUR, "", "")
     assert url is not None
@@ -160,7 +162,7 @@ async def test_google_itself_is_the_host(public_key: RSAPublicKey, key: str) -> 
     await driver.close()
 
 
-async def test_nothing_is_signed_without_a_key(
+async def test_without_a_key_nothing_is_signed(
     gcs: GcsDriver, key: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG"):
@@ -170,9 +172,7 @@ async def test_nothing_is_signed_without_a_key(
     assert await gcs.sign_read(key, HOUR, "image/png", "") is None
 
 
-async def test_a_key_that_cannot_be_read_is_said(
-    signing: GcsDriver, tmp_path: Path, key: str
-) -> None:
+async def test_an_unreadable_key_is_reported(signing: GcsDriver, tmp_path: Path, key: str) -> None:
     path = tmp_path / "service.json"
     credentials = json.loads(path.read_text())
     path.write_text(json.dumps({**credentials, "private_key": "not a key"}))

@@ -1,4 +1,4 @@
-"""What only blobs in a directory can get wrong."""
+"""The local driver: durability, crashes, full disks and file descriptors."""
 
 import asyncio
 import errno
@@ -28,7 +28,7 @@ def folder(driver: LocalDriver, key: str) -> Path:
 
 
 def open_files() -> int:
-    """Without folders: those that blobs lie in stay open, for as long as the driver is."""
+    """The number of open files. Folders are excluded because the driver keeps them open."""
     return sum(not fd.is_dir() for fd in Path("/proc/self/fd").iterdir())
 
 
@@ -44,7 +44,7 @@ def full_disk(writer: LocalPartWriter) -> Iterator[None]:
     os.close(kept)
 
 
-async def test_a_name_is_used_once(local: LocalDriver, key: str) -> None:
+async def test_a_part_name_can_be_written_only_once(local: LocalDriver, key: str) -> None:
     session = await local.begin(key)
     await put(local, key, session, b"first")
     with pytest.raises(RuntimeError):
@@ -53,14 +53,14 @@ async def test_a_name_is_used_once(local: LocalDriver, key: str) -> None:
     assert await content(local, key) == b"first"
 
 
-async def test_a_full_disk_is_said_to_be_full(local: LocalDriver, key: str) -> None:
+async def test_a_full_disk_is_reported_as_storage_full(local: LocalDriver, key: str) -> None:
     writer = await local.open_part(key, "", PartName(1, 1))
     await writer.write([b"fits"])
     with full_disk(writer):
         with pytest.raises(ResourceExhausted) as caught:
             await writer.write([b"does not fit"])
         assert caught.value.reason is Reason.STORAGE_FULL
-    # What was there before still counts, and nothing more.
+    # Only the earlier bytes count.
     assert await writer.sync() == 4
     await writer.seal()
     await local.complete(key, "", [StoredPart(PartName(1, 1), 4, sealed=True)])
@@ -75,7 +75,7 @@ async def test_a_broken_disk_is_unavailable(local: LocalDriver, key: str) -> Non
     assert caught.value.reason is Reason.STORAGE_UNAVAILABLE
 
 
-async def test_files_are_for_the_service_alone(local: LocalDriver, key: str) -> None:
+async def test_only_the_service_can_read_its_files(local: LocalDriver, key: str) -> None:
     part = await put(local, key, "", b"private")
     for file in leftovers(local):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -83,7 +83,7 @@ async def test_files_are_for_the_service_alone(local: LocalDriver, key: str) -> 
     assert stat.S_IMODE((local.root / key).stat().st_mode) == 0o600
 
 
-async def test_a_joined_file_is_for_the_service_alone(local: LocalDriver, key: str) -> None:
+async def test_only_the_service_can_read_a_joined_file(local: LocalDriver, key: str) -> None:
     first = await put(local, key, "", b"first", 1)
     second = await put(local, key, "", b"second", 2)
     unsealed = StoredPart(first.name, first.size, sealed=False)
@@ -92,7 +92,7 @@ async def test_a_joined_file_is_for_the_service_alone(local: LocalDriver, key: s
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 5])
-async def test_nothing_is_left_of_the_parts(local: LocalDriver, key: str, pieces: int) -> None:
+async def test_complete_leaves_no_parts(local: LocalDriver, key: str, pieces: int) -> None:
     await put(local, key, "", b"superseded", 1, epoch=1)
     parts = [await put(local, key, "", b"part", n, epoch=2) for n in range(1, pieces + 1)]
     await local.complete(key, "", parts)
@@ -100,19 +100,19 @@ async def test_nothing_is_left_of_the_parts(local: LocalDriver, key: str, pieces
     assert not folder(local, key).exists()
 
 
-async def test_nothing_is_left_after_an_abort(local: LocalDriver, key: str) -> None:
+async def test_abort_leaves_no_parts(local: LocalDriver, key: str) -> None:
     await put(local, key, "", b"part")
     await local.abort(key, "")
     assert not folder(local, key).exists()
 
 
-async def test_nothing_is_left_after_a_discard(local: LocalDriver, key: str) -> None:
+async def test_discard_leaves_no_folder(local: LocalDriver, key: str) -> None:
     writer = await local.open_part(key, "", PartName(1, 1))
     await writer.discard()
     assert not folder(local, key).exists()
 
 
-# A crash in the middle of `complete`, step by step
+# A crash at each step of `complete`
 
 
 async def three_parts(local: LocalDriver, key: str) -> list[StoredPart]:
@@ -120,7 +120,7 @@ async def three_parts(local: LocalDriver, key: str) -> list[StoredPart]:
 
 
 @pytest.mark.parametrize("appended", [b"t", b"two", b"twoe", b"twoend", b"twoend and more"])
-async def test_a_crash_while_joining_is_healed(
+async def test_complete_succeeds_after_a_crash_while_joining(
     local: LocalDriver, key: str, appended: bytes
 ) -> None:
     parts = await three_parts(local, key)
@@ -132,7 +132,9 @@ async def test_a_crash_while_joining_is_healed(
 
 
 @pytest.mark.parametrize("copied", [b"", b"on", b"onetwoend", b"longer than all of it"])
-async def test_a_crash_while_copying_is_healed(local: LocalDriver, key: str, copied: bytes) -> None:
+async def test_complete_succeeds_after_a_crash_while_copying(
+    local: LocalDriver, key: str, copied: bytes
+) -> None:
     first, *rest = await three_parts(local, key)
     (folder(local, key) / "joined").write_bytes(copied)
     await local.complete(key, "", [StoredPart(first.name, first.size, sealed=False), *rest])
@@ -140,7 +142,9 @@ async def test_a_crash_while_copying_is_healed(local: LocalDriver, key: str, cop
     assert not folder(local, key).exists()
 
 
-async def test_a_crash_before_the_parts_are_removed_is_healed(local: LocalDriver, key: str) -> None:
+async def test_complete_succeeds_after_a_crash_before_removing_the_parts(
+    local: LocalDriver, key: str
+) -> None:
     parts = await three_parts(local, key)
     (local.root / key).parent.mkdir(parents=True)
     (local.root / key).write_bytes(b"onetwoend")
@@ -149,13 +153,13 @@ async def test_a_crash_before_the_parts_are_removed_is_healed(local: LocalDriver
     assert not folder(local, key).exists()
 
 
-async def test_a_single_part_is_cut_to_its_size(local: LocalDriver, key: str) -> None:
+async def test_a_single_part_is_truncated_to_its_counted_size(local: LocalDriver, key: str) -> None:
     part = await put(local, key, "", b"four and what an attempt to join appended")
     await local.complete(key, "", [StoredPart(part.name, 4, sealed=True)])
     assert await content(local, key) == b"four"
 
 
-async def test_another_process_completes_at_the_same_time(
+async def test_two_processes_may_complete_a_blob_concurrently(
     local: LocalDriver, fresh_key: Callable[[], str]
 ) -> None:
     other = LocalDriver(local.root)
@@ -167,7 +171,7 @@ async def test_another_process_completes_at_the_same_time(
     await other.close()
 
 
-async def test_another_process_sees_what_was_synced(local: LocalDriver, key: str) -> None:
+async def test_synced_bytes_are_visible_to_another_process(local: LocalDriver, key: str) -> None:
     writer = await local.open_part(key, "", PartName(1, 1))
     await writer.write([b"durable"])
     counted = StoredPart(PartName(1, 1), await writer.sync(), sealed=False)
@@ -182,7 +186,7 @@ async def test_another_process_sees_what_was_synced(local: LocalDriver, key: str
 
 
 @pytest.mark.parametrize("copied", [b"", b"onet", b"longer than all of it"])
-async def test_a_crash_while_copying_a_blob_is_healed(
+async def test_copy_succeeds_after_a_crash_while_copying(
     local: LocalDriver, fresh_key: Callable[[], str], copied: bytes
 ) -> None:
     source, target = fresh_key(), fresh_key()
@@ -222,10 +226,10 @@ async def test_a_copy_to_another_file_system(local: LocalDriver, key: str) -> No
         await other.close()
 
 
-# What was begun and never ended
+# Open blobs
 
 
-async def test_an_open_blob_lives_as_long_as_its_newest_part(local: LocalDriver, key: str) -> None:
+async def test_an_open_blob_has_the_time_of_its_newest_part(local: LocalDriver, key: str) -> None:
     for number, seconds in enumerate((1000, 3000, 2000), 1):
         await put(local, key, "", b"part", number)
         os.utime(folder(local, key) / f"1-{number}", (seconds, seconds))
@@ -237,7 +241,7 @@ async def test_an_open_blob_lives_as_long_as_its_newest_part(local: LocalDriver,
 # Files
 
 
-async def test_no_file_stays_open(local: LocalDriver, fresh_key: Callable[[], str]) -> None:
+async def test_no_file_descriptor_leaks(local: LocalDriver, fresh_key: Callable[[], str]) -> None:
     await store(local, fresh_key(), b"the disk threads start")
     before = open_files()
     for _ in range(5):
@@ -256,15 +260,15 @@ async def test_no_file_stays_open(local: LocalDriver, fresh_key: Callable[[], st
     assert open_files() == before
 
 
-async def test_a_write_that_is_cancelled_ends_before_its_file_is_closed(
+async def test_a_cancelled_write_ends_before_its_file_is_closed(
     local: LocalDriver, key: str
 ) -> None:
-    """Else its bytes would land in the file that gets the same number next."""
+    """Otherwise its bytes would land in the next file with the same descriptor number."""
     writer = await local.open_part(key, "", PartName(1, 1))
     slow, end = os.pipe()
     os.dup2(end, writer._fd)
     os.close(end)
-    # More than a pipe holds, and than one system call takes: the write hangs until it is read.
+    # More than a pipe or one system call takes, so the write blocks until the pipe is read.
     pieces = [bytes(256)] * 4096
     writing = asyncio.create_task(writer.write(pieces))
     received = len(await asyncio.to_thread(os.read, slow, 1))

@@ -1,4 +1,4 @@
-"""Parts that are written in their places, by writers who do not know of each other."""
+"""Slots of the local driver: independent writers write parts at their final offsets."""
 
 import asyncio
 import errno
@@ -43,7 +43,7 @@ async def placed(driver: LocalDriver, key: str, number: int, epoch: int = 1) -> 
 
 @pytest.fixture
 def copied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Sizes of what is copied when parts are joined."""
+    """The sizes of the ranges that joining copies."""
     sizes: list[int] = []
 
     def counted(target: int, at: int, source: Path, start: int, size: int) -> None:
@@ -54,7 +54,7 @@ def copied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-async def test_parts_in_their_places_are_not_copied(
+async def test_parts_at_their_final_offsets_are_not_copied(
     local: LocalDriver, key: str, copied: list[int]
 ) -> None:
     for number in (3, 1, 4, 2):
@@ -67,7 +67,7 @@ async def test_parts_in_their_places_are_not_copied(
     assert not folder(local, key).exists()
 
 
-async def test_what_is_smaller_at_the_end_is_copied(
+async def test_a_smaller_last_part_is_copied(
     local: LocalDriver, key: str, copied: list[int]
 ) -> None:
     for number in (1, 2):
@@ -80,10 +80,10 @@ async def test_what_is_smaller_at_the_end_is_copied(
     assert copied == [7]
 
 
-async def test_parts_behind_a_stream_stay_where_they_are(
+async def test_parts_after_a_stream_are_not_copied(
     local: LocalDriver, key: str, copied: list[int]
 ) -> None:
-    """A stream's part of any size first: those that follow lie as far from each other as before."""
+    """The first part is a stream of any size. The later parts keep their distances."""
     first = await put(local, key, "", b"stream")
     for number in (2, 3):
         there = ExpectedRange(6 + (number - 2) * SIZE, SIZE)
@@ -95,8 +95,8 @@ async def test_parts_behind_a_stream_stay_where_they_are(
     assert copied == [6]
 
 
-async def test_guesses_that_were_wrong_are_put_right(local: LocalDriver, key: str) -> None:
-    """Every part has another size than those before it."""
+async def test_wrong_expected_offsets_are_corrected(local: LocalDriver, key: str) -> None:
+    """The sizes of the parts vary, so most expected offsets are wrong."""
     sizes = [500, 20, 300, 20, 300, 7, 500, 1]
     parts = []
     for number, size in enumerate(sizes, 1):
@@ -110,7 +110,7 @@ async def test_guesses_that_were_wrong_are_put_right(local: LocalDriver, key: st
 
 
 @pytest.mark.parametrize("counted", [1, 2])
-async def test_of_two_who_write_one_number_either_may_count(
+async def test_either_of_two_writers_of_one_part_number_may_be_counted(
     local: LocalDriver, key: str, counted: int
 ) -> None:
     await placed(local, key, 1)
@@ -122,8 +122,8 @@ async def test_of_two_who_write_one_number_either_may_count(
     assert await content(local, key) == data(1) + data(100 + counted)
 
 
-async def test_who_is_late_does_not_write_to_the_blob(local: LocalDriver, key: str) -> None:
-    """As a server that was forgotten, and still has the file open."""
+async def test_a_late_writer_does_not_change_the_blob(local: LocalDriver, key: str) -> None:
+    """Simulates a fenced-off server that still has the file open."""
     other = LocalDriver(local.root)
     late = await begun(other, key, 2, 1)
     for number in (1, 3):
@@ -138,10 +138,10 @@ async def test_who_is_late_does_not_write_to_the_blob(local: LocalDriver, key: s
     await other.close()
 
 
-async def test_who_opens_the_file_just_before_it_is_the_blob_does_not_write_to_it(
+async def test_a_writer_that_opens_the_file_just_before_its_rename_does_not_write_to_it(
     local: LocalDriver, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And whoever renamed it died before they removed the folder."""
+    """The process that renames the file dies before it removes the folder."""
     await placed(local, key, 1)
     (local.root / key).parent.mkdir(parents=True)
     lock = fcntl.flock
@@ -156,7 +156,7 @@ async def test_who_opens_the_file_just_before_it_is_the_blob_does_not_write_to_i
     assert await content(local, key) == data(1)
 
 
-async def test_a_slot_that_is_given_back_is_as_new(
+async def test_a_released_slot_can_be_reused(
     local: LocalDriver, key: str, copied: list[int]
 ) -> None:
     await placed(local, key, 1)
@@ -169,24 +169,22 @@ async def test_a_slot_that_is_given_back_is_as_new(
     assert copied == []
 
 
-async def test_a_sealed_part_that_is_not_needed_gives_its_slot_back(
-    local: LocalDriver, key: str
-) -> None:
+async def test_discarding_a_sealed_part_releases_its_slot(local: LocalDriver, key: str) -> None:
     twice = await begun(local, key, 1, 1)
     await twice.seal()
     await twice.discard()
     assert not folder(local, key).exists()
 
 
-async def test_the_last_to_give_back_leaves_nothing(local: LocalDriver, key: str) -> None:
+async def test_releasing_the_last_slot_removes_the_folder(local: LocalDriver, key: str) -> None:
     writers = [await begun(local, key, number) for number in (1, 2, 3)]
     await asyncio.gather(*(writer.discard() for writer in writers))
     assert not folder(local, key).exists()
 
 
 @pytest.fixture
-def after_looking(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
-    """What others do, each just after it was looked, once more, which slots are given."""
+def after_each_listing(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """Steps of other processes. Each runs right after a listing of the taken slots."""
     steps: list[Callable[[], None]] = []
 
     def looked(folder: Path) -> dict[str, Slot]:
@@ -200,37 +198,37 @@ def after_looking(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
 
 
 def take(driver: LocalDriver, key: str, number: int) -> None:
-    """As another process that writes a part, and has it counted."""
+    """Acts as another process that writes a part, which is then counted."""
     fd = Slot(folder(driver, key), place(number)).take(named(number).name.file)
     assert fd is not None
     os.write(fd, data(number))
     os.close(fd)
 
 
-def give_back(driver: LocalDriver, key: str, number: int) -> None:
+def release_slot(driver: LocalDriver, key: str, number: int) -> None:
     Slot(folder(driver, key), place(number)).release(named(number).name.file)
 
 
-async def test_a_part_that_is_counted_while_the_last_slot_is_given_back_is_kept(
-    local: LocalDriver, key: str, after_looking: list[Callable[[], None]]
+async def test_a_part_counted_while_the_last_slot_is_released_is_kept(
+    local: LocalDriver, key: str, after_each_listing: list[Callable[[], None]]
 ) -> None:
     first = await begun(local, key, 1)
-    after_looking.append(lambda: take(local, key, 2))
+    after_each_listing.append(lambda: take(local, key, 2))
     await first.discard()
-    assert after_looking == []
+    assert after_each_listing == []
     await placed(local, key, 1, epoch=2)
     await local.complete(key, "", [named(1, 2), named(2)])
     assert await content(local, key) == data(1) + data(2)
 
 
-async def test_the_last_to_give_back_need_not_have_the_lock(
-    local: LocalDriver, key: str, after_looking: list[Callable[[], None]]
+async def test_the_last_slot_may_be_released_without_the_lock(
+    local: LocalDriver, key: str, after_each_listing: list[Callable[[], None]]
 ) -> None:
     first = await begun(local, key, 1)
-    # Given back while the first one, who has it locked, has just seen that it is taken.
-    after_looking += [lambda: take(local, key, 2), lambda: give_back(local, key, 2)]
+    # Slot 2 is released while the first writer holds the lock and has just seen it taken.
+    after_each_listing += [lambda: take(local, key, 2), lambda: release_slot(local, key, 2)]
     await first.discard()
-    assert after_looking == []
+    assert after_each_listing == []
     assert not folder(local, key).exists()
 
 
@@ -248,14 +246,16 @@ async def test_a_slot_keeps_its_size(local: LocalDriver, key: str) -> None:
     assert await content(local, key) == data(1) + data(2)
 
 
-async def test_a_name_has_one_slot(local: LocalDriver, key: str) -> None:
+async def test_a_part_name_has_one_slot(local: LocalDriver, key: str) -> None:
     await placed(local, key, 1)
     with pytest.raises(RuntimeError):
         await local.open_part(key, "", PartName(1, 1), place(1))
 
 
 @pytest.mark.parametrize("left", [b"", b"half of what was to be copied", bytes(9 * SIZE)])
-async def test_a_crash_while_joining_is_healed(local: LocalDriver, key: str, left: bytes) -> None:
+async def test_complete_succeeds_after_a_crash_while_joining(
+    local: LocalDriver, key: str, left: bytes
+) -> None:
     for number in (1, 3):
         await placed(local, key, number)
     other = await put(local, key, "", data(2), 2, epoch=2)
@@ -267,8 +267,10 @@ async def test_a_crash_while_joining_is_healed(local: LocalDriver, key: str, lef
     assert await content(local, key) == b"".join(map(data, (1, 2, 3)))
 
 
-async def test_who_was_killed_keeps_the_slot_and_not_the_lock(local: LocalDriver, key: str) -> None:
-    """What it wrote may have been counted: nobody else may write there, and all may go on."""
+async def test_a_killed_writer_keeps_its_slot_but_not_the_lock(
+    local: LocalDriver, key: str
+) -> None:
+    """Its bytes may have been counted, so no other writer may use its slot. None is blocked."""
     await placed(local, key, 1)
     script = f"""
 import asyncio, os, signal
@@ -300,7 +302,7 @@ async def test_an_open_blob_of_slots_is_listed_and_removed(local: LocalDriver, k
     assert not folder(local, key).exists()
 
 
-async def test_where_there_are_no_links_every_part_has_its_own_file(
+async def test_without_hard_links_every_part_has_its_own_file(
     local: LocalDriver, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
@@ -318,7 +320,7 @@ async def test_where_there_are_no_links_every_part_has_its_own_file(
 async def test_a_file_that_cannot_be_locked_is_not_left_open(
     local: LocalDriver, key: str, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    """Where there are no locks, every part has its own file; what is worse is told."""
+    """Without locks, every part has its own file. Other failures are errors."""
     for number in (1, 2):
         await placed(local, key, number)
     opened, lock = files_open(), fcntl.flock
@@ -345,12 +347,12 @@ async def test_a_file_that_cannot_be_locked_is_not_left_open(
 def files_open() -> set[str]:
     found = set()
     for fd in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # what lists them
+        with suppress(FileNotFoundError):  # the descriptor of the listing itself
             found.add(str(fd.readlink()))
     return found
 
 
-async def test_a_join_for_which_there_is_no_space_leaves_the_space_it_took(
+async def test_a_join_that_runs_out_of_space_frees_what_it_took(
     local: LocalDriver, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = [await put(local, key, "", data(number), number) for number in (1, 2)]
@@ -370,10 +372,10 @@ async def test_a_join_for_which_there_is_no_space_leaves_the_space_it_took(
     assert await content(local, key) == data(1) + data(2)
 
 
-async def test_counted_bytes_are_complete_in_any_order_of_callers(
+async def test_the_blob_has_the_counted_bytes_in_any_order_of_calls(
     local: LocalDriver, fresh_key: Callable[[], str]
 ) -> None:
-    """Two processes, whose writers come, go, and stay behind, while others complete the blob."""
+    """Two processes: some writers finish, discard or lag while others complete the blob."""
     drivers = [local, LocalDriver(local.root)]
     chance = random.Random(7)  # noqa: S311
     for _ in range(40):
@@ -408,7 +410,7 @@ async def test_counted_bytes_are_complete_in_any_order_of_callers(
             await asyncio.sleep(0.001)
         parts = [counted[number] for number in numbers]
         await asyncio.gather(*(driver.complete(key, "", parts) for driver in drivers))
-        # Nobody is counted any more, whoever comes: the upload takes no more.
+        # Later writers are not counted, because the upload is complete.
         await asyncio.gather(*running)
         assert await content(local, key) == b"".join(map(data, numbers))
         assert not folder(local, key).exists()

@@ -1,4 +1,4 @@
-"""An S3 store across a network that fails."""
+"""The S3 driver over a faulty network, and copies within the store."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -31,14 +31,14 @@ async def network(s3_endpoint: str) -> AsyncIterator[Network]:
 
 @pytest.fixture
 async def far(network: Network, s3: S3Driver) -> AsyncIterator[S3Driver]:
-    """Through the network; `s3` has set the credentials."""
+    """A driver whose requests pass the faulty network. `s3` sets the credentials."""
     driver = S3Driver(S3Location(BUCKET, f"tests/{new_id()}/", network.url, "us-east-1", True))
     yield driver
     await driver.close()
 
 
 @pytest.mark.parametrize("fault", [500, 503, "lost"])
-async def test_what_fails_in_passing_is_repeated(
+async def test_transient_failures_are_retried(
     far: S3Driver, network: Network, key: str, fault: int | str
 ) -> None:
     failed: set[tuple[str, str]] = set()
@@ -59,7 +59,7 @@ async def test_what_fails_in_passing_is_repeated(
     assert await far.stat(key) is None
 
 
-async def test_a_complete_that_was_not_answered_is_complete(
+async def test_a_complete_whose_response_is_lost_succeeds(
     far: S3Driver, network: Network, key: str
 ) -> None:
     session = await far.begin(key)
@@ -73,7 +73,7 @@ async def test_a_complete_that_was_not_answered_is_complete(
     assert await content(far, key) == b"bytes"
 
 
-async def test_a_store_that_stays_away_is_unavailable(
+async def test_a_store_that_keeps_failing_is_unavailable(
     far: S3Driver, network: Network, key: str
 ) -> None:
     network.fault = lambda request, body: 503
@@ -81,10 +81,10 @@ async def test_a_store_that_stays_away_is_unavailable(
         await far.put(key, b"bytes")
 
 
-async def test_a_store_that_takes_no_bytes_is_unavailable(
+async def test_a_store_that_reads_no_bytes_is_unavailable(
     network: Network, s3: S3Driver, key: str
 ) -> None:
-    """More than fit into the buffers on the way to it."""
+    """The part is larger than the network buffers."""
     network.deaf = True
     location = S3Location(BUCKET, f"tests/{new_id()}/", network.url, "us-east-1", True)
     driver = S3Driver(location, read_seconds=0.2)
@@ -97,7 +97,7 @@ async def test_a_store_that_takes_no_bytes_is_unavailable(
 async def narrow(
     network: Network, s3: S3Driver, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[S3Driver]:
-    """Sends one request with bytes at a time, for three seconds, over one of two connections."""
+    """A driver with two connections that sends the bytes of one request at a time."""
     monkeypatch.setattr(s3_client, "CONNECTIONS", 2)
     monkeypatch.setattr(send_limiter, "CONCURRENT", 1)
     driver = S3Driver(replace(s3.location, endpoint=network.url), read_seconds=0.6)
@@ -105,7 +105,7 @@ async def narrow(
     await driver.close()
 
 
-async def test_bytes_may_wait_longer_for_their_turn_than_they_may_take(
+async def test_a_queued_request_may_wait_longer_than_the_read_timeout(
     narrow: S3Driver, network: Network, fresh_key: Callable[[], str]
 ) -> None:
     network.fault = lambda request, body: asyncio.sleep(0.3)
@@ -116,7 +116,7 @@ async def test_bytes_may_wait_longer_for_their_turn_than_they_may_take(
         assert await content(narrow, key) == key.encode()
 
 
-async def test_bytes_do_not_wait_for_a_store_that_takes_none(
+async def test_a_queued_request_fails_while_the_store_reads_no_bytes(
     narrow: S3Driver, network: Network, fresh_key: Callable[[], str]
 ) -> None:
     network.fault = lambda request, body: "silent" if request.method == "PUT" else None
@@ -125,7 +125,7 @@ async def test_bytes_do_not_wait_for_a_store_that_takes_none(
     async with asyncio.timeout(60):
         while not network.seen:
             await asyncio.sleep(0.01)
-    assert await narrow.stat(names[0]) is None  # others do not wait for them
+    assert await narrow.stat(names[0]) is None  # other requests do not wait for them
     for ended in await asyncio.gather(*sending, return_exceptions=True):
         assert isinstance(ended, Unavailable)
     assert len({path for method, path in network.seen if method == "PUT"}) < len(names)
@@ -147,7 +147,9 @@ async def test_a_caller_without_a_free_connection_gets_an_error(
     assert await narrow.stat(key) is not None
 
 
-async def test_a_download_that_was_cut_goes_on(far: S3Driver, network: Network, key: str) -> None:
+async def test_an_interrupted_download_is_resumed(
+    far: S3Driver, network: Network, key: str
+) -> None:
     data = bytes(n % 251 for n in range(3 * MIB))
     await store(far, key, data)
     network.fail("cut", "cut")
@@ -155,7 +157,7 @@ async def test_a_download_that_was_cut_goes_on(far: S3Driver, network: Network, 
     assert b"".join(pieces) == data
 
 
-async def test_a_download_that_gets_nowhere_ends(far: S3Driver, network: Network, key: str) -> None:
+async def test_a_download_without_progress_fails(far: S3Driver, network: Network, key: str) -> None:
     await store(far, key, b"bytes")
     network.fault = lambda request, body: "cut"
     with pytest.raises(Unavailable):
@@ -163,7 +165,7 @@ async def test_a_download_that_gets_nowhere_ends(far: S3Driver, network: Network
             pass
 
 
-async def test_bytes_damaged_on_the_way_are_refused(
+async def test_bytes_damaged_in_transit_are_refused(
     s3: S3Driver, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = await s3.begin(key)
@@ -177,7 +179,7 @@ async def test_bytes_damaged_on_the_way_are_refused(
         await s3.read(key, 0, 5, 5).__anext__()
 
 
-async def test_whether_the_store_checks_is_asked_once(
+async def test_checksum_support_of_the_store_is_probed_once(
     far: S3Driver, network: Network, key: str
 ) -> None:
     other_process = S3Driver(far.location)
@@ -199,7 +201,7 @@ async def test_whether_the_store_checks_is_asked_once(
     assert [blob.session async for blob in far.list_open()] == [session]
 
 
-async def test_parts_that_are_too_small_are_never_joined(s3: S3Driver, key: str) -> None:
+async def test_parts_below_the_minimum_size_are_never_joined(s3: S3Driver, key: str) -> None:
     session = await s3.begin(key)
     sizes = [5 * MIB, 5 * MIB - 1, 5 * MIB, 3]
     parts = [await put(s3, key, session, bytes(size), n) for n, size in enumerate(sizes, 1)]
@@ -218,7 +220,7 @@ async def test_parts_that_are_too_small_are_never_joined(s3: S3Driver, key: str)
         ("InvalidArgument", Reason.INTERNAL),
     ],
 )
-async def test_a_join_that_is_refused_is_not_tried_again(
+async def test_a_refused_join_is_not_retried(
     far: S3Driver, network: Network, key: str, code: str, reason: Reason
 ) -> None:
     session = await far.begin(key)
@@ -238,14 +240,14 @@ async def test_a_join_that_is_refused_is_not_tried_again(
     assert not isinstance(caught.value, Unavailable)
 
 
-async def test_a_part_number_that_the_store_does_not_know_is_final(s3: S3Driver, key: str) -> None:
+async def test_an_invalid_part_number_is_a_permanent_error(s3: S3Driver, key: str) -> None:
     session = await s3.begin(key)
     with pytest.raises(MediaError) as caught:
         await put(s3, key, session, b"bytes", 10_001)
     assert caught.value.reason == Reason.INTERNAL
 
 
-async def test_a_session_without_a_part_is_open(s3: S3Driver, key: str) -> None:
+async def test_a_session_without_parts_is_listed_as_open(s3: S3Driver, key: str) -> None:
     session = await s3.begin(key)
     (found,) = [blob async for blob in s3.list_open()]
     assert (found.key, found.session) == (key, session)
@@ -253,7 +255,7 @@ async def test_a_session_without_a_part_is_open(s3: S3Driver, key: str) -> None:
     assert [blob async for blob in s3.list_open()] == []
 
 
-async def test_all_pages_of_open_blobs_are_listed(
+async def test_list_open_reads_every_page(
     far: S3Driver, network: Network, fresh_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = {key: await far.begin(key) for key in (fresh_key() for _ in range(7))}
@@ -269,7 +271,7 @@ async def test_all_pages_of_open_blobs_are_listed(
 
 
 @pytest.mark.parametrize("content_type", ["image/png", ""])
-async def test_the_store_knows_the_content_type(
+async def test_the_store_serves_the_content_type(
     s3: S3Driver, fresh_key: Callable[[], str], content_type: str
 ) -> None:
     one, other = fresh_key(), fresh_key()
@@ -288,7 +290,7 @@ async def test_the_store_knows_the_content_type(
 @pytest.mark.parametrize(
     ("size", "copies"), [(5 * MIB, 1), (5 * MIB + 1, 1), (10 * MIB, 2), (17 * MIB + 345, 3)]
 )
-async def test_a_large_blob_is_copied_in_pieces(
+async def test_a_large_blob_is_copied_in_ranges(
     s3: S3Driver,
     far: S3Driver,
     network: Network,
@@ -317,7 +319,7 @@ async def test_a_large_blob_is_copied_in_pieces(
     assert [blob async for blob in far.list_open()] == []
 
 
-async def test_a_copy_that_fails_leaves_nothing(
+async def test_a_failed_copy_leaves_nothing(
     far: S3Driver,
     network: Network,
     fresh_key: Callable[[], str],
@@ -334,7 +336,7 @@ async def test_a_copy_that_fails_leaves_nothing(
     assert [blob async for blob in far.list_open()] == []
 
 
-async def test_a_source_that_goes_while_it_is_copied_is_named(
+async def test_a_source_deleted_during_a_copy_is_named_in_the_error(
     far: S3Driver,
     network: Network,
     fresh_key: Callable[[], str],
@@ -354,7 +356,7 @@ async def test_a_source_that_goes_while_it_is_copied_is_named(
     assert [blob async for blob in far.list_open()] == []
 
 
-async def test_a_copy_is_kept_as_its_own_store_asks(
+async def test_a_copy_has_the_encryption_and_storage_class_of_its_store(
     far: S3Driver, network: Network, fresh_key: Callable[[], str]
 ) -> None:
     source, target = fresh_key(), fresh_key()
@@ -376,15 +378,18 @@ async def test_a_copy_is_kept_as_its_own_store_asks(
     assert asked == [("AES256", "STANDARD_IA", "REPLACE")]
 
 
-async def test_another_site_is_not_copied_from(s3: S3Driver, far: S3Driver, key: str) -> None:
+async def test_a_copy_from_another_endpoint_is_declined(
+    s3: S3Driver, far: S3Driver, key: str
+) -> None:
     await store(far, key, b"bytes")
     assert not await s3.copy(far, key, key, 5, "image/png")
     assert await s3.stat(key) is None
 
 
-async def test_two_may_check_it_at_once(s3: S3Driver, s3_endpoint: str) -> None:
-    """As a server and a worker that are started together do, in a bucket that is still empty; `s3`
-    has set the credentials."""
+async def test_two_processes_may_check_an_empty_bucket_concurrently(
+    s3: S3Driver, s3_endpoint: str
+) -> None:
+    """A server and a worker that start together do this. `s3` sets the credentials."""
     driver = S3Driver(S3Location(BUCKET, f"{new_id()}/b/c/d/e/", s3_endpoint, "us-east-1", True))
 
     async def often() -> None:
@@ -395,7 +400,7 @@ async def test_two_may_check_it_at_once(s3: S3Driver, s3_endpoint: str) -> None:
     await driver.close()
 
 
-async def test_a_check_says_what_is_wrong(s3: S3Driver, s3_endpoint: str) -> None:
+async def test_a_failed_check_states_its_cause(s3: S3Driver, s3_endpoint: str) -> None:
     await s3.check()
     for location, says in (
         (S3Location("nowhere", "", s3_endpoint, "us-east-1", True), "bucket nowhere"),

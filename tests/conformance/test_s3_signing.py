@@ -1,4 +1,4 @@
-"""Requests that an S3 store takes from whoever has them: just these bytes, just so long."""
+"""Signed S3 requests: any holder can use them, for exactly the signed bytes and lifetime."""
 
 import base64
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def checksum_of(data: bytes) -> str:
 # Parts
 
 
-async def test_a_signed_part_is_a_part_like_others(s3: S3Driver, key: str) -> None:
+async def test_a_part_sent_to_a_signed_url_is_joined_like_any_other(s3: S3Driver, key: str) -> None:
     session = await s3.begin(key)
     request = await signed(s3, key, session, FIRST)
     assert await s3.stored_parts(key, session, [NAME]) == {}
@@ -54,7 +54,7 @@ async def test_a_signed_part_is_a_part_like_others(s3: S3Driver, key: str) -> No
     assert await content(s3, key) == FIRST + b"last"
 
 
-async def test_all_pages_of_parts_are_looked_at(
+async def test_stored_parts_reads_every_page(
     s3: S3Driver, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = await s3.begin(key)
@@ -80,15 +80,15 @@ async def test_size_and_checksum_are_signed_and_the_endpoint_is_kept(
     ("data", "checksum"),
     [
         (b"Data", b"data"),  # other bytes
-        (b"Data", b"Data"),  # and their own checksum
+        (b"Data", b"Data"),  # other bytes with their own checksum
         (b"data ", b"data"),  # more bytes
         (b"data ", b"data "),
-        (b"dat", b"dat"),  # fewer
+        (b"dat", b"dat"),  # fewer bytes
         (b"", b""),
         (b"data", b"Data"),  # another checksum
     ],
 )
-async def test_nothing_but_the_bytes_that_were_signed_is_taken(
+async def test_only_the_signed_bytes_are_accepted(
     s3: S3Driver, key: str, data: bytes, checksum: bytes
 ) -> None:
     session = await s3.begin(key)
@@ -109,9 +109,7 @@ async def test_a_signed_part_needs_its_checksum(s3: S3Driver, key: str) -> None:
     ("old", "new"),
     [("partNumber=1", "partNumber=2"), ("Expires=3600", "Expires=7200"), ("?", "x?")],
 )
-async def test_a_url_that_was_changed_is_worth_nothing(
-    s3: S3Driver, key: str, old: str, new: str
-) -> None:
+async def test_a_changed_part_url_is_refused(s3: S3Driver, key: str, old: str, new: str) -> None:
     session = await s3.begin(key)
     request = await signed(s3, key, session, b"data")
     assert old in request.url
@@ -120,7 +118,7 @@ async def test_a_url_that_was_changed_is_worth_nothing(
     assert await s3.stored_parts(key, session, [NAME, PartName(2, 1)]) == {}
 
 
-async def test_a_url_for_a_part_is_not_one_to_read_or_to_list(s3: S3Driver, key: str) -> None:
+async def test_a_part_url_cannot_be_used_to_read_or_list(s3: S3Driver, key: str) -> None:
     request = await signed(s3, key, await s3.begin(key), b"data")
     assert httpx.get(request.url, trust_env=False).status_code == 403
     assert httpx.delete(request.url, trust_env=False).status_code == 403
@@ -130,7 +128,7 @@ async def test_a_url_for_a_part_is_not_one_to_read_or_to_list(s3: S3Driver, key:
     ("lifetime", "seconds"),
     [(timedelta(seconds=1.9), "2"), (timedelta(seconds=2), "2"), (timedelta(days=8), "604800")],
 )
-async def test_a_url_is_valid_for_whole_seconds_and_a_week_at_most(
+async def test_the_lifetime_of_a_url_is_in_whole_seconds_and_at_most_a_week(
     s3: S3Driver, key: str, lifetime: timedelta, seconds: str
 ) -> None:
     part = await signed(s3, key, await s3.begin(key), b"data", lifetime)
@@ -138,13 +136,13 @@ async def test_a_url_is_valid_for_whole_seconds_and_a_week_at_most(
         assert parse_qs(urlsplit(url).query)["X-Amz-Expires"] == [seconds]
 
 
-async def test_a_signed_part_expires(s3: S3Driver, key: str) -> None:
+async def test_a_part_url_expires(s3: S3Driver, key: str) -> None:
     session = await s3.begin(key)
     request = await signed(s3, key, session, b"data", timedelta(seconds=1))
     eventually(lambda: send(request, b"data") == 403)
 
 
-async def test_a_signed_part_ends_with_its_upload(
+async def test_a_part_url_is_invalid_once_its_upload_has_ended(
     s3: S3Driver, fresh_key: Callable[[], str]
 ) -> None:
     finished, aborted = fresh_key(), fresh_key()
@@ -185,7 +183,7 @@ async def reader(s3: S3Driver, key: str, lifetime: timedelta = HOUR) -> str:
     return url
 
 
-async def test_a_signed_url_reads(s3: S3Driver, key: str) -> None:
+async def test_a_signed_url_reads_the_blob(s3: S3Driver, key: str) -> None:
     await store(s3, key, b"0123456789")
     url = await reader(s3, key)
     whole = httpx.get(url, trust_env=False)
@@ -196,7 +194,9 @@ async def test_a_signed_url_reads(s3: S3Driver, key: str) -> None:
     assert (piece.status_code, piece.content) == (206, b"234")
 
 
-async def test_a_url_may_leave_the_headers_to_the_store(s3: S3Driver, key: str) -> None:
+async def test_without_overrides_the_store_chooses_the_response_headers(
+    s3: S3Driver, key: str
+) -> None:
     await s3.put(key, b"data", "image/webp")
     url = await s3.sign_read(key, HOUR, "", "")
     assert url is not None
@@ -209,9 +209,7 @@ async def test_a_url_may_leave_the_headers_to_the_store(s3: S3Driver, key: str) 
     ("old", "new"),
     [(quote("image/png", safe=""), quote("text/html", safe="")), ("=3600", "=7200"), ("?", "x?")],
 )
-async def test_a_url_to_read_that_was_changed_is_worth_nothing(
-    s3: S3Driver, key: str, old: str, new: str
-) -> None:
+async def test_a_changed_read_url_is_refused(s3: S3Driver, key: str, old: str, new: str) -> None:
     await store(s3, key, b"data")
     await store(s3, f"{key}x", b"not yours")
     url = await reader(s3, key)
@@ -221,7 +219,7 @@ async def test_a_url_to_read_that_was_changed_is_worth_nothing(
     assert b"yours" not in answer.content
 
 
-async def test_a_url_to_read_expires(s3: S3Driver, key: str) -> None:
+async def test_a_read_url_expires(s3: S3Driver, key: str) -> None:
     await store(s3, key, b"data")
     url = await reader(s3, key, timedelta(seconds=1))
     eventually(lambda: httpx.get(url, trust_env=False).status_code == 403)

@@ -1,4 +1,4 @@
-"""How S3 joins the sessions of successive writers into one blob."""
+"""The S3 driver joins the sessions of successive writers into one blob."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from crc32c import crc32c
 
 from media_service.errors import MediaError, Unavailable
 from media_service.storage.conformance.blobs import content, keys, put, whole
-from media_service.storage.conformance.succession import goes_on, opened, three_writers
+from media_service.storage.conformance.succession import next_session, opened, three_writers
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.drivers.s3 import copy as s3_copy
 from media_service.storage.drivers.s3.driver import S3Driver
@@ -22,24 +22,26 @@ MIB = 1 << 20
 HOUR = timedelta(hours=1)
 
 
-async def test_the_content_type_stays(s3: S3Driver, key: str) -> None:
+async def test_a_new_session_keeps_the_content_type(s3: S3Driver, key: str) -> None:
     session = await s3.begin(key, "image/png")
     first = await put(s3, key, session, whole(s3, b"first"))
-    session = await goes_on(s3, key, session, 2)
+    session = await next_session(s3, key, session, 2)
     await s3.complete(key, session, [first, await put(s3, key, session, b"second", 2)])
     head = await (await s3._client()).head_object(**s3.name(key))
     assert head["ContentType"] == "image/png"
 
 
-# Past the service
+# Signed parts
 
 
-async def test_a_part_that_is_signed_is_one_of_the_last_session(s3: S3Driver, key: str) -> None:
+async def test_a_signed_part_belongs_to_the_session_it_was_signed_for(
+    s3: S3Driver, key: str
+) -> None:
     session = before = await s3.begin(key)
     first = await put(s3, key, session, whole(s3, b"first"))
     second = StoredPart(PartName(2, 1), 6, sealed=True)
     dead = await s3.sign_part(key, before, second.name, 4, crc32c(b"dead"), HOUR)
-    session = await goes_on(s3, key, session, 2)
+    session = await next_session(s3, key, session, 2)
     live = await s3.sign_part(key, session, second.name, 6, crc32c(b"second"), HOUR)
     assert dead is not None
     assert live is not None
@@ -59,13 +61,13 @@ async def test_a_part_that_is_signed_is_one_of_the_last_session(s3: S3Driver, ke
     assert await s3.stored_parts(key, session, names) == {}
 
 
-# On the way from several sessions to one object
+# Joining several sessions into one object
 
 
-async def test_a_join_that_ends_anywhere_is_gone_on_with(
+async def test_a_join_interrupted_at_any_request_is_resumed(
     s3: S3Driver, s3_endpoint: str, fresh_key: Callable[[], str]
 ) -> None:
-    """Each request in turn is the first that fails, and none passes after it, as in a crash."""
+    """Simulates a crash before each request in turn: it and all later requests fail."""
     failed, passing = True, 0
     async with network_before(s3_endpoint) as network:
         far = S3Driver(replace(s3.location, endpoint=network.url))
@@ -79,7 +81,7 @@ async def test_a_join_that_ends_anywhere_is_gone_on_with(
             await s3.complete(key, session, parts)
             assert await content(s3, key) == data
             assert await keys(s3, key) == {key}
-            async for blob in s3.list_open():  # what was being joined by the one that failed
+            async for blob in s3.list_open():  # the joined object of the failed attempt
                 assert blob.key == key
                 await s3.abort(blob.key, blob.session)
             passing += 1
@@ -95,7 +97,7 @@ def fails_after(passing: int) -> Fault:
 async def two_writers(s3: S3Driver, key: str) -> tuple[str, list[StoredPart], bytes]:
     session, first = await s3.begin(key), whole(s3, b"first")
     parts = [await put(s3, key, session, first)]
-    session = await goes_on(s3, key, session, 2)
+    session = await next_session(s3, key, session, 2)
     parts.append(await put(s3, key, session, b"second", 2))
     return session, parts, first + b"second"
 
@@ -109,20 +111,22 @@ async def fails(work: Awaitable[None]) -> bool:
 
 
 @pytest.mark.parametrize("size", [5 * MIB, 10 * MIB - 1, 10 * MIB, 12 * MIB])
-async def test_every_piece_is_large_enough_for_others_to_follow(
+async def test_every_copied_range_has_the_minimum_part_size(
     s3: S3Driver, key: str, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     monkeypatch.setattr(s3_copy, "RANGE", 5 * MIB)
     session, first = await s3.begin(key), bytes(n % 251 for n in range(size))
     parts = [await put(s3, key, session, first)]
-    session = await goes_on(s3, key, session, 2)
+    session = await next_session(s3, key, session, 2)
     parts.append(await put(s3, key, session, b"second", 2))
     await s3.complete(key, session, parts)
     assert await content(s3, key) == first + b"second"
 
 
-async def test_sessions_are_ended_side_by_side(s3: S3Driver, s3_endpoint: str, key: str) -> None:
-    """Three that are completed, and then aborted, are answered once all were asked for."""
+async def test_sessions_are_completed_and_aborted_concurrently(
+    s3: S3Driver, s3_endpoint: str, key: str
+) -> None:
+    """The store answers the requests for three sessions only after all of them have arrived."""
     session, parts, data = await three_writers(s3, key)
     waiting = {method: [asyncio.Barrier(3)] * 3 for method in ("POST", "DELETE")}
 
@@ -144,7 +148,9 @@ async def test_sessions_are_ended_side_by_side(s3: S3Driver, s3_endpoint: str, k
 # AWS
 
 
-async def test_our_servers_want_numbers_without_a_gap_as_aws_does(s3: S3Driver, key: str) -> None:
+async def test_the_test_servers_require_consecutive_part_numbers_like_aws(
+    s3: S3Driver, key: str
+) -> None:
     for numbers in ((1, 3), (2,)):
         session = await s3.begin(key)
         parts = [await put(s3, key, session, whole(s3, b"part"), number) for number in numbers]
@@ -152,12 +158,12 @@ async def test_our_servers_want_numbers_without_a_gap_as_aws_does(s3: S3Driver, 
             await s3.complete(key, session, parts)
 
 
-async def test_our_servers_copy_ranges_only_of_what_is_larger_as_aws_does(
+async def test_the_test_servers_copy_ranges_only_of_large_objects_like_aws(
     s3: S3Driver, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, first = await s3.begin(key), whole(s3, b"first")
     parts = [await put(s3, key, session, first)]
-    session = await goes_on(s3, key, session, 2)
+    session = await next_session(s3, key, session, 2)
     parts.append(await put(s3, key, session, b"second", 2))
     monkeypatch.setattr(s3_copy, "MIN_PART", 0)
     with pytest.raises(Unavailable, match="InvalidRequest"):

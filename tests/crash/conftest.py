@@ -1,4 +1,4 @@
-"""A whole service that can be struck by SIGKILL, and started again on the same data."""
+"""A complete service that tests can kill and restart on the same data."""
 
 import tempfile
 from collections.abc import Iterator

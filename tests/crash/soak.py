@@ -1,8 +1,8 @@
 """`python -m tests.crash.soak --kills 500`: kills servers and workers at random failpoints while
-several clients use them, on a folder, on S3 and on Cloud Storage, judges what is left, and writes
-it into the docs.
+several clients use them, on a folder, S3 and Cloud Storage. Checks the invariants and writes the
+results into the docs.
 
-It goes in chapters: a fresh service, a few dozen kills, then everything is brought to its end.
+A soak consists of chapters: a fresh service, a few dozen kills, then all uploads and jobs complete.
 """
 
 import argparse
@@ -34,11 +34,11 @@ from tests.support.stores.gcs_server import gcs_server
 from tests.support.stores.s3_server import s3_server
 
 CLIENTS = 3
-# Of the chapters. On object stores files are larger, and so everything takes longer.
+# One per chapter. Files on object stores are larger, so those chapters take longer.
 STORES = ("local", "s3", "local", "gcs")
-# Of one chapter.
+# Kills in one chapter.
 KILLS = 40
-# A failpoint that nobody came to: whoever still lives is killed wherever that is.
+# After this time without reaching the failpoint, a process is killed wherever it is.
 PATIENCE_SECONDS = 3.0
 SCENARIOS = (
     *(scenarios.at_once, scenarios.in_a_session, scenarios.in_parts) * 2,
@@ -59,7 +59,7 @@ SCENARIOS = (
 
 @dataclass
 class Score:
-    """Of all chapters."""
+    """The results of all chapters."""
 
     kills: Counter[str] = field(default_factory=Counter)
     broken: list[Broken] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Score:
 
 
 class Chapter:
-    """One service. `smallest`, `largest`: of the files, in bytes."""
+    """One service. `smallest` and `largest` are file sizes in bytes."""
 
     def __init__(
         self, deployment: Deployment, store: str, score: Score, smallest: int, largest: int
@@ -96,7 +96,7 @@ class Chapter:
         self._score.uploads += len(self._attempts)
 
     def _round(self, before: list[Attempt]) -> list[Attempt]:
-        """Two processes that are to die; returns the uploads that were under way."""
+        """Runs and kills a server and a worker. Returns the uploads that were in progress."""
         server, worker = (
             self._deployment.launch(role, self._trap(role)) for role in ("serve", "work")
         )
@@ -122,9 +122,9 @@ class Chapter:
         return under_way
 
     def _trap(self, role: str) -> str:
-        # A worker comes to the ends of uploads, of which there are few, once at most.
+        # A worker reaches an upload's finish at most once, because few uploads need it.
         nth = random.randint(1, 4) if role == "serve" else 1  # noqa: S311
-        # Where it was killed least, or none would be sure to be come to.
+        # Prefer the failpoint with the fewest kills, so that each one is reached.
         names = random.sample(self._names[role], 3)
         return f"{min(names, key=self._score.kills.__getitem__)}@{nth}"
 
@@ -134,7 +134,7 @@ class Chapter:
             time.sleep(0.01)
 
     def _end(self, process: Running) -> str:
-        """Kills what still lives; where it died."""
+        """Kills the process if it still runs, and returns where it died."""
         process.kill()
         where = f"`{process.role}` anywhere"
         if process.died_there:
@@ -143,7 +143,7 @@ class Chapter:
         return where
 
     def _use(self, server: Running, under_way: list[Attempt]) -> None:
-        """What one client does until nobody answers."""
+        """Acts as one client until the service is killed."""
         try:
             with self._deployment.client(server) as client, reported(self._score.report):
                 while True:
@@ -193,7 +193,7 @@ def new_chapter(url: str, template: str, store: str, score: Score) -> Iterator[C
 
 
 def soak(kills: int) -> Score:
-    """At least so many kills."""
+    """Runs chapters until there are at least `kills` kills."""
     score, begun = Score(), time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="media-soak-") as folder,
@@ -213,7 +213,7 @@ def soak(kills: int) -> Score:
 
 
 def say(score: Score, kills: int, seconds: float) -> None:
-    """One line that changes on a terminal, a line each time in a pipe."""
+    """Shows progress: rewrites one line on a terminal, prints a line each time in a pipe."""
     end = "\r" if sys.stdout.isatty() else "\n"
     text = f"{score.kills.total()} of {kills} kills, {score.uploads} uploads,"
     print(f"{text} {len(score.broken)} promises broken, {seconds:.0f} s", end=end, flush=True)

@@ -1,4 +1,4 @@
-"""A worker is killed while its codec computes: the job is delayed, and not lost."""
+"""A worker is killed during encoding. Its job is delayed, but not lost."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ from tests.support.crash.invariants import look_at_stream, rows
 from tests.support.tools import encoders, eventually
 
 Job = job_pb2.Job
-# Takes a core for some seconds.
+# Keeps one core busy for some seconds.
 SLOW = "resize:5000x5000:fit=FILL:enlarge=true,blur:20,convert:WEBP:effort=6"
 
 
@@ -30,7 +30,7 @@ def deployment(postgres: str, template: str) -> Iterator[Deployment]:
         yield deployment
 
 
-def test_a_job_whose_worker_is_killed_in_the_middle_is_done_once_more_and_ends_once(
+def test_a_job_whose_worker_is_killed_is_retried_and_succeeds_once(
     deployment: Deployment,
 ) -> None:
     server, worker = deployment.start("serve"), deployment.start("work")
@@ -65,7 +65,7 @@ KEPT = "select number, blob_id::text as blob_id from stream_segments"
 
 
 def parts(deployment: Deployment, state: str) -> dict[int, int]:
-    """The attempt of each part in this state, by its number."""
+    """The attempt of each part in this state, by part number."""
     return {
         row["subjob_number"]: row["attempt"]
         for row in rows(deployment, PARTS)
@@ -74,12 +74,12 @@ def parts(deployment: Deployment, state: str) -> dict[int, int]:
 
 
 def kept(deployment: Deployment) -> dict[int, str]:
-    """The blob of each segment, by its number."""
+    """The blob of each segment, by segment number."""
     return {row["number"]: row["blob_id"] for row in rows(deployment, KEPT)}
 
 
 def kill_encoding(deployment: Deployment, worker: Running) -> None:
-    """Kills it while it encodes one part, after others are done."""
+    """Kills the worker while it encodes one part, after it has finished others."""
     process = psutil.Process(worker.process.pid)
 
     def caught() -> list[psutil.Process]:
@@ -99,7 +99,7 @@ def kill_encoding(deployment: Deployment, worker: Running) -> None:
 
 @pytest.fixture
 def streamed(deployment: Deployment) -> Iterator[tuple[CrashClient, Attempt]]:
-    """A client who wants a video to be streamed, in seven parts."""
+    """A client that requested a stream, which is encoded in seven parts."""
     server = deployment.start("serve")
     attempt = Attempt(video())
     with deployment.client(server) as client:
@@ -115,7 +115,7 @@ def job_of(client: CrashClient, attempt: Attempt) -> Job:
     return found
 
 
-def test_a_worker_that_is_killed_while_it_leads_a_stream_costs_what_it_was_at(
+def test_killing_the_leader_of_a_stream_repeats_only_unfinished_parts(
     deployment: Deployment, streamed: tuple[CrashClient, Attempt]
 ) -> None:
     client, attempt = streamed
@@ -124,11 +124,11 @@ def test_a_worker_that_is_killed_while_it_leads_a_stream_costs_what_it_was_at(
     assert set(before.values()) == {1}
     assert parts(deployment, "RUNNING")
     deployment.pass_time("31 seconds")
-    # One that comes to the end, and no further.
+    # This worker encodes the remaining parts and dies before it publishes them.
     deployment.start("work", "stream.publish.before").await_death()
     after = parts(deployment, "SUCCEEDED")
     assert len(after) == 7
-    assert after.items() >= before.items(), "what was done is not done again"
+    assert after.items() >= before.items(), "finished parts must not be encoded again"
     assert kept(deployment).items() >= segments.items()
     deployment.pass_time("31 seconds")
     third = deployment.start("work")
@@ -139,7 +139,7 @@ def test_a_worker_that_is_killed_while_it_leads_a_stream_costs_what_it_was_at(
     third.stop()
 
 
-def test_a_worker_that_is_killed_while_it_helps_with_a_stream_costs_its_part(
+def test_killing_a_helper_of_a_stream_repeats_only_its_part(
     deployment: Deployment, streamed: tuple[CrashClient, Attempt]
 ) -> None:
     client, attempt = streamed

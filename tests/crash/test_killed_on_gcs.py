@@ -1,4 +1,4 @@
-"""Killed where an object store is written to: a bucket of Cloud Storage."""
+"""Processes are killed while they write to a Cloud Storage bucket."""
 
 from collections.abc import Iterator
 
@@ -19,14 +19,14 @@ def case(postgres: str, template: str) -> Iterator[Case]:
 
 
 @pytest.mark.parametrize("failpoint", [n for n in names("serve", "gcs") if n.startswith("gcs")])
-def test_killed_on_gcs(case: Case, failpoint: str) -> None:
+def test_server_killed_on_gcs(case: Case, failpoint: str) -> None:
     case.kill_server_at(failpoint)
 
 
 @pytest.mark.parametrize("failpoint", MOVING)
-def test_a_worker_is_killed_while_renditions_become_public(case: Case, failpoint: str) -> None:
+def test_worker_killed_while_renditions_are_published(case: Case, failpoint: str) -> None:
     case.kill_worker_at(failpoint, SHOWN)
 
 
-def test_on_gcs_everything_comes_to_its_end(case: Case) -> None:
+def test_all_uploads_and_jobs_complete_on_gcs(case: Case) -> None:
     case.settle()

@@ -1,4 +1,4 @@
-"""Killed where an object store is written to: a bucket of S3's."""
+"""Processes are killed while they write to an S3 bucket."""
 
 from collections.abc import Iterator
 
@@ -21,14 +21,14 @@ def case(postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory)
 @pytest.mark.parametrize(
     "failpoint", [*ALSO_ON_S3, *(n for n in names("serve", "s3") if n.startswith("s3"))]
 )
-def test_killed_on_s3(case: Case, failpoint: str) -> None:
+def test_server_killed_on_s3(case: Case, failpoint: str) -> None:
     case.kill_server_at(failpoint)
 
 
 @pytest.mark.parametrize("failpoint", MOVING)
-def test_a_worker_is_killed_while_renditions_become_public(case: Case, failpoint: str) -> None:
+def test_worker_killed_while_renditions_are_published(case: Case, failpoint: str) -> None:
     case.kill_worker_at(failpoint, SHOWN)
 
 
-def test_on_s3_everything_comes_to_its_end(case: Case) -> None:
+def test_all_uploads_and_jobs_complete_on_s3(case: Case) -> None:
     case.settle()

@@ -1,8 +1,8 @@
-"""Servers killed at each failpoint, and started again: what was acknowledged is there, nothing is
-half-visible, every upload comes to its end, rows and bytes agree.
+"""Servers are killed at each failpoint and restarted. Acknowledged bytes are kept, nothing is
+half-visible, every upload can be completed, and rows and bytes agree.
 
-Each server that is to be killed is first asked for what the one before it left. When all have been
-killed, everything is brought to its end and judged as a whole.
+Each server first has to serve what its predecessor left behind. At the end, all uploads and jobs
+are completed and the whole state is checked.
 """
 
 from collections.abc import Iterator
@@ -20,18 +20,18 @@ def case(postgres: str, template: str) -> Iterator[Case]:
         yield Case(deployment)
 
 
-def test_there_is_a_way_to_every_failpoint() -> None:
+def test_every_failpoint_has_a_trigger() -> None:
     assert set(TRIGGERS) == {failpoint.name for failpoint in REGISTRY}
 
 
-def test_an_unknown_failpoint_stops_the_start(case: Case) -> None:
+def test_a_server_with_an_unknown_failpoint_does_not_start(case: Case) -> None:
     server = case.deployment.start("serve", "nowhere")
     assert server.process.wait() == 2
     assert "MEDIA_FAILPOINT must be the name of a failpoint" in server.log.read_text()
 
 
 @pytest.mark.parametrize("failpoint", names("serve", "local"))
-def test_killed_on_a_disk(case: Case, failpoint: str) -> None:
+def test_server_killed_on_a_local_store(case: Case, failpoint: str) -> None:
     case.kill_server_at(failpoint)
 
 
@@ -47,10 +47,10 @@ def test_killed_on_a_disk(case: Case, failpoint: str) -> None:
         "upload.finish.after",
     ],
 )
-def test_killed_while_a_file_comes_in_one_request(case: Case, failpoint: str) -> None:
-    """Repeated under its key, it is stored once."""
+def test_server_killed_during_an_upload_in_one_request(case: Case, failpoint: str) -> None:
+    """The client repeats the request with its idempotency key. The file is stored once."""
     case.kill_server_at(failpoint, IN_ONE_REQUEST)
 
 
-def test_on_a_disk_everything_comes_to_its_end(case: Case) -> None:
+def test_all_uploads_and_jobs_complete_on_a_local_store(case: Case) -> None:
     case.settle()

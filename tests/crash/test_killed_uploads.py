@@ -1,4 +1,4 @@
-"""An acknowledged byte is never lost, whoever is killed."""
+"""Acknowledged bytes are never lost, whichever process is killed."""
 
 import hashlib
 import re
@@ -34,14 +34,14 @@ from tests.support.tools import eventually
 MIB = 1 << 20
 
 
-def begun(client: httpx.Client) -> dict[str, Any] | None:
-    """The user's one upload that is under way, once some of it is durable."""
+def active_upload(client: httpx.Client) -> dict[str, Any] | None:
+    """The user's only active upload, once some of its bytes are durable."""
     uploads = client.get("/v1/uploads", params={"state": "ACTIVE"}).json().get("uploads", [])
     return uploads[0] if uploads and int(uploads[0]["committedSizeBytes"]) else None
 
 
 def require_stored(client: httpx.Client, upload: str, data: bytes) -> None:
-    """Every byte, and the right checksum in the catalogue."""
+    """Requires every byte, and the right checksum in the catalogue."""
     media = media_of(client, upload)
     assert content(client, media) == data
     assert sha256(settled(client, media)) == hashlib.sha256(data).digest()
@@ -58,7 +58,7 @@ def test_an_upload_whose_client_was_killed_is_resumed_by_another(
     with client_of(service, user) as client:
         with held_line(service.grpc_address, 3 * MIB) as line:
             first = command(service, "upload", str(file), address=line.address, user=user)
-            upload = eventually(lambda: begun(client))["uploadId"]
+            upload = eventually(lambda: active_upload(client))["uploadId"]
             first.kill()
             printed, said = first.communicate()
             assert not printed
@@ -72,7 +72,7 @@ def test_an_upload_whose_client_was_killed_is_resumed_by_another(
         require_stored(client, upload, data)
 
 
-def test_an_upload_goes_on_where_it_was_when_the_service_is_killed(
+def test_an_upload_resumes_at_its_committed_size_after_the_service_is_killed(
     machine: Machine, tmp_path: Path
 ) -> None:
     data, user = video_bytes(8 * MIB), f"user-{new_id()}"
@@ -95,7 +95,7 @@ def test_an_upload_goes_on_where_it_was_when_the_service_is_killed(
             # One user sends over REST, another with our client.
             connection.sendall(data[: 2 * MIB])
             sending = command(service, "upload", str(file), address=line.address, user=user)
-            other = eventually(lambda: begun(client))
+            other = eventually(lambda: active_upload(client))
             eventually(lambda: offset_of(bob, upload) == 2 * MIB)
             connection.sendall(data[2 * MIB : 3 * MIB])  # not acknowledged yet
             machine.kill()
@@ -104,14 +104,14 @@ def test_an_upload_goes_on_where_it_was_when_the_service_is_killed(
             kept = client.get(f"/v1/uploads/{other['uploadId']}").json()
             assert int(kept["committedSizeBytes"]) >= int(other["committedSizeBytes"])
             assert offset_of(bob, upload) >= 2 * MIB
-            # Ours goes on by itself; over REST it is asked where.
+            # Our client continues by itself. Over REST, the caller asks for the offset.
             assert output(sending).split("\t")[0] == other["mediaId"]
         assert resume(bob, upload, data).json()["state"] == "FINISHED"
         require_stored(bob, upload, data)
         require_stored(client, other["uploadId"], data)
 
 
-def test_what_is_listed_after_the_service_was_killed_is_what_completes(machine: Machine) -> None:
+def test_parts_listed_after_the_service_is_killed_complete_the_upload(machine: Machine) -> None:
     data = video_bytes(3 * MIB)
     with client_of(machine.service, "bob") as bob:
         upload = create(bob, sizeBytes=len(data))
@@ -134,7 +134,7 @@ def test_what_is_listed_after_the_service_was_killed_is_what_completes(machine: 
         require_stored(bob, upload, data)
 
 
-def test_nothing_remains_of_a_file_in_one_request_when_the_server_is_killed(
+def test_an_interrupted_upload_in_one_request_leaves_nothing(
     machine: Machine,
 ) -> None:
     data, user = video_bytes(8 * MIB), f"user-{new_id()}"
@@ -144,14 +144,14 @@ def test_nothing_remains_of_a_file_in_one_request_when_the_server_is_killed(
             machine.service, user, "POST", path, Content_Length=len(data)
         ) as connection:
             connection.sendall(data[: 3 * MIB])
-            media = eventually(lambda: begun(client))["mediaId"]
+            media = eventually(lambda: active_upload(client))["mediaId"]
             machine.kill_part("serve")
         eventually(lambda: client.get("/v1/media").status_code == 200)
         assert client.get("/v1/media").json() == NO_MEDIA
         assert refusal(client.get(f"/v1/media/{media}")) == (404, "MEDIA_NOT_FOUND")
 
 
-def test_two_services_run_side_by_side_and_know_nothing_of_each_other(machine: Machine) -> None:
+def test_two_services_on_one_machine_are_independent(machine: Machine) -> None:
     first = machine.service
     with (
         tempfile.TemporaryDirectory(prefix="media-second-") as folder,

@@ -1,4 +1,4 @@
-"""Workers killed at each failpoint: another one does the job, and the outcome is the same."""
+"""Workers are killed at each failpoint. Another worker does the job with the same outcome."""
 
 from collections.abc import Iterator
 
@@ -15,9 +15,9 @@ def case(postgres: str, template: str) -> Iterator[Case]:
 
 
 @pytest.mark.parametrize("failpoint", names("work"))
-def test_a_worker_is_killed(case: Case, failpoint: str) -> None:
+def test_worker_killed_at_each_failpoint(case: Case, failpoint: str) -> None:
     case.kill_worker_at(failpoint, TRIGGERS[failpoint])
 
 
-def test_after_that_everything_comes_to_its_end(case: Case) -> None:
+def test_all_uploads_and_jobs_complete_afterwards(case: Case) -> None:
     case.settle()

@@ -1,4 +1,4 @@
-"""What an upload stands on goes away under it, and comes back."""
+"""Uploads survive outages: of the connection, PostgreSQL, the clock, the store and disk space."""
 
 import asyncio
 import itertools
@@ -40,7 +40,7 @@ from tests.support.tools import eventually, in_ci, require_tool
 
 @contextmanager
 def sending(address: str, attempt: Attempt) -> Iterator["Future[None]"]:
-    """Our client, which uploads on a thread of its own, and does not give up soon."""
+    """Uploads with our client in a separate thread, with generous retries."""
 
     def send() -> None:
         patient = Backoff(attempts=12)
@@ -52,8 +52,8 @@ def sending(address: str, attempt: Attempt) -> Iterator["Future[None]"]:
         yield threads.submit(send)
 
 
-def begun(client: CrashClient, attempt: Attempt) -> bool:
-    """Once some of it is acknowledged."""
+def has_acknowledged_bytes(client: CrashClient, attempt: Attempt) -> bool:
+    """Whether some bytes of the upload are acknowledged."""
     upload = client.upload(attempt)
     if upload is not None:
         attempt.acknowledge(upload)
@@ -61,7 +61,7 @@ def begun(client: CrashClient, attempt: Attempt) -> bool:
 
 
 class Clock:
-    """The time of day as processes see it, set at will; what only runs forward is left alone."""
+    """The wall clock that processes see, which tests can set. Monotonic clocks are unaffected."""
 
     def __init__(self, folder: Path) -> None:
         program = require_tool("faketime")
@@ -78,7 +78,7 @@ class Clock:
         self.set("+0")
 
     def set(self, offset: str) -> None:
-        """As "+30m": so far from the time it is."""
+        """Sets the offset from the real time, such as "+30m"."""
         fresh = self._file.with_suffix(".new")
         fresh.write_text(offset + "\n")
         fresh.chmod(0o644)
@@ -87,7 +87,7 @@ class Clock:
 
 @dataclass
 class Machine:
-    """A service and a PostgreSQL of its own, which tell the time by the same clock."""
+    """A service with its own PostgreSQL. Both use the same faked clock."""
 
     clock: Clock
     postgres: OwnPostgres
@@ -125,28 +125,28 @@ def worker(machine: Machine) -> Running:
 def upload_while(
     machine: Machine, server: Running, attempt: Attempt, happens: Callable[[Line], None]
 ) -> None:
-    """Something happens in the middle of an upload, and it goes on by itself."""
+    """Calls `happens` in the middle of an upload, which must continue by itself."""
     with (
         machine.deployment.client(server) as client,
         held_line(server.address, 4 * MIB) as line,
     ):
         with sending(line.address, attempt) as sent:
-            eventually(lambda: begun(client, attempt))
+            eventually(lambda: has_acknowledged_bytes(client, attempt))
             happens(line)
             line.release()
             sent.result(60)
         assert look(client, attempt) == "FINISHED"
 
 
-def test_an_upload_goes_on_when_its_connection_is_cut(machine: Machine, server: Running) -> None:
+def test_an_upload_continues_after_its_connection_is_cut(machine: Machine, server: Running) -> None:
     upload_while(machine, server, machine.new(8 * MIB), lambda line: line.cut())
 
 
-def test_an_upload_goes_on_when_postgresql_is_restarted(machine: Machine, server: Running) -> None:
+def test_an_upload_continues_after_postgresql_restarts(machine: Machine, server: Running) -> None:
     upload_while(machine, server, machine.new(8 * MIB), lambda _: machine.postgres.restart())
 
 
-def test_uploads_go_on_when_the_clock_jumps_back_and_forth(
+def test_uploads_continue_when_the_clock_jumps_back_and_forth(
     machine: Machine, server: Running, worker: Running
 ) -> None:
     resting = machine.new(MIB)
@@ -156,7 +156,7 @@ def test_uploads_go_on_when_the_clock_jumps_back_and_forth(
             client.write(resting, resting.committed, resting.committed + MIB // 4)
             attempt = machine.new(6 * MIB)
             upload_while(machine, server, attempt, partial(set_clock, machine, offset))
-            # A worker finds the job, too.
+            # A worker finds the job as well.
             eventually(partial(is_ready, client, attempt))
 
 
@@ -169,7 +169,7 @@ def is_ready(client: CrashClient, attempt: Attempt) -> bool:
     return media is not None and media.state == media_pb2.Media.READY
 
 
-def test_after_all_that_everything_comes_to_its_end(
+def test_all_uploads_and_jobs_complete_after_the_outages(
     machine: Machine, server: Running, worker: Running
 ) -> None:
     server.stop()
@@ -177,7 +177,7 @@ def test_after_all_that_everything_comes_to_its_end(
     settle(machine.deployment, machine.attempts)
 
 
-async def test_an_upload_survives_a_store_that_fails_and_one_that_stays_away(
+async def test_an_upload_survives_transient_and_lasting_store_failures(
     postgres: str, template: str, tmp_path: Path
 ) -> None:
     attempt, later = Attempt(image(3 * PART)), Attempt(image(2 * PART))
@@ -215,7 +215,7 @@ def upload_to_a_bad_store(
 
 
 def refusal_of(call: Callable[[], None]) -> Refusal:
-    """How a call was refused, which must be."""
+    """The refusal of a call. Fails if the call succeeds."""
     with pytest.raises((grpc.RpcError, Killed)) as caught:
         call()
     error = caught.value
@@ -226,7 +226,7 @@ def refusal_of(call: Callable[[], None]) -> Refusal:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 16 MiB. To mount one takes root, which CI has."""
+    """A disk of 16 MiB. Mounting it requires root, which CI has."""
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=16m", "media-test", str(folder)]
@@ -239,7 +239,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def leave(disk: Path, free: int) -> Path:
-    """A file that leaves so many bytes free."""
+    """Creates a file that leaves this many bytes free."""
     filler = disk / "filler"
     there = filler.stat().st_size if filler.exists() else 0
     space = os.statvfs(disk)
@@ -259,7 +259,7 @@ def test_a_full_disk_is_reported_and_nothing_is_lost(
             for attempt in (half, joined):
                 client.create(attempt)
                 client.write(attempt, 0, MIB // 2)
-            # Enough for the rest of a file, and not for joining it.
+            # Enough for the rest of a file, but not for joining it.
             filler = leave(small_disk, 3 * MIB // 4)
             requests: list[Callable[[], None]] = [
                 lambda: at_once(client, whole),

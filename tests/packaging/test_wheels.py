@@ -1,4 +1,4 @@
-"""What users install: each wheel in an empty environment, and the two against each other."""
+"""The wheels that users install: each in an empty environment, and client against server."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ print(media.media_id)
 print(*[name for name in sys.modules if name.split(".")[0] in ("media_service", "buf")])
 """
 
-# A driver that somebody else wrote, and its tests.
+# A third-party driver and its tests.
 SCRATCH_TESTS = """
 from pathlib import Path
 
@@ -79,8 +79,8 @@ def client_python(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="module")
 def open_folder() -> Iterator[Path]:
-    """Not pytest's: as root, PostgreSQL runs as another user, who has to read what is in here, and
-    each pytest closes the folder of all of them to others."""
+    """A folder that other users can read. As root, PostgreSQL runs as another user, and pytest's
+    temporary folders are closed to others."""
     with tempfile.TemporaryDirectory(prefix="media-wheels-") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
@@ -93,7 +93,7 @@ def server_python(built: Built, open_folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(server_python: Path, open_folder: Path) -> Iterator[Service]:
-    """`dev`, run by the environment of the server's wheel, away from the sources."""
+    """`dev` from the environment of the server's wheel, away from the sources."""
     with running(environment(open_folder / "data"), server_python) as service:
         yield service
 
@@ -110,8 +110,8 @@ def test_a_source_distribution_builds_the_same_wheel(
     assert files_of(wheel(tmp_path / "dist")) == files_of(wheel(built[project]))
 
 
-def test_both_have_the_same_license() -> None:
-    """A link would lead out of the client's source distribution."""
+def test_both_projects_have_the_same_license() -> None:
+    """It is a copy because a symbolic link would leave the client's source distribution."""
     assert (CLIENT / "LICENSE").read_text() == (SERVER / "LICENSE").read_text()
 
 
@@ -124,7 +124,7 @@ def test_a_wheel_installs_only_packages_of_its_own_name(built: Built) -> None:
     assert packages(SERVER) == {"media_service"}
 
 
-def test_the_server_brings_what_it_reads_at_run_time(built: Built) -> None:
+def test_the_server_wheel_contains_its_runtime_files(built: Built) -> None:
     include = {path.relative_to(SERVER / "protos") for path in (SERVER / "protos").rglob("*.proto")}
     third_party = SERVER / "third_party"
     include |= {path.relative_to(third_party) for path in third_party.rglob("*.proto")}
@@ -176,7 +176,7 @@ def test_the_installed_server_stores_renders_and_serves(
         assert settled(http, media_id)["state"] == "READY"
         answer = http.get(f"{image}?width=60&format=WEBP")
         assert (answer.status_code, answer.content[8:12]) == (200, b"WEBP")
-        # Text needs the font that comes with the service.
+        # Text needs the font in the server's wheel.
         answer = http.get(image, params={"ops": "text:Hello"})
         assert answer.status_code == 200, answer.text
     run("download", media_id, "-o", copy)
@@ -202,7 +202,7 @@ def test_the_installed_client_uploads_and_downloads(
     assert copy.read_bytes() == photo.read_bytes()
 
 
-def test_a_driver_of_somebody_else_runs_the_conformance_suite(built: Built, tmp_path: Path) -> None:
+def test_a_third_party_driver_runs_the_conformance_suite(built: Built, tmp_path: Path) -> None:
     python = environment_with(
         tmp_path / "venv",
         wheel(built[CLIENT]),

@@ -1,4 +1,4 @@
-"""Stubs in other languages, from a clone and from what `media-service protos` writes."""
+"""Stubs in other languages, from a clone and from the output of `media-service protos`."""
 
 import os
 import shutil
@@ -57,7 +57,7 @@ def protoc(include: tuple[Path, ...], *arguments: str | Path, cwd: Path, path: s
     run(*command, cwd=cwd, path=path, PYTHONPATH=compiler)
 
 
-def test_the_bundle_holds_the_contract_and_all_that_it_imports(bundle: Path) -> None:
+def test_the_bundle_contains_the_contract_and_its_imports(bundle: Path) -> None:
     written = {str(p.relative_to(bundle)): p.read_bytes() for p in bundle.rglob("*.proto")}
     cloned = {name: (CLONE[0] / name).read_bytes() for name in OURS}
     copied = {name: (CLONE[1] / name).read_bytes() for name in OTHERS}
@@ -65,8 +65,8 @@ def test_the_bundle_holds_the_contract_and_all_that_it_imports(bundle: Path) -> 
     assert "Apache License" in (bundle / "buf/LICENSE").read_text()
 
 
-def test_validate_proto_says_what_the_server_enforces(tmp_path: Path) -> None:
-    """protovalidate ships the descriptor only; languages' options differ, and nothing else."""
+def test_validate_proto_matches_the_descriptor_that_the_server_enforces(tmp_path: Path) -> None:
+    """protovalidate ships only the descriptor. Nothing differs but the options of languages."""
     out = tmp_path / "validate.binpb"
     protoc(CLONE, f"--descriptor_set_out={out}", "buf/validate/validate.proto", cwd=tmp_path)
     (copied,) = FileDescriptorSet.FromString(out.read_bytes()).file
@@ -87,7 +87,7 @@ def test_protoc_generates_python_that_imports(bundle: Path, tmp_path: Path, sour
 
 
 def test_go_stubs_compile(tmp_path: Path) -> None:
-    """protoc-gen-go and protoc-gen-go-grpc with no options, from a clone."""
+    """From a clone, with protoc-gen-go and protoc-gen-go-grpc without options."""
     go = require_tool("go")
     plugins = {Path(require_tool(f"protoc-gen-{name}")).parent for name in ("go", "go-grpc")}
     path = os.pathsep.join(map(str, plugins))
@@ -100,7 +100,7 @@ def test_go_stubs_compile(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["clone", "bundle"])
 def test_typescript_stubs_compile(bundle: Path, tmp_path: Path, source: str) -> None:
-    """protoc-gen-es and ts-proto, through `buf generate`."""
+    """With protoc-gen-es and ts-proto, through `buf generate`."""
     tools = CACHE / "node/node_modules"
     if not tools.is_dir():
         missing("the node tools of tests/stubs/node")

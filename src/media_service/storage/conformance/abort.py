@@ -1,4 +1,4 @@
-"""Open blobs are removed."""
+"""Abort of open blobs."""
 
 import asyncio
 from collections.abc import Callable

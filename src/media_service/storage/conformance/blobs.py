@@ -1,10 +1,10 @@
-"""Writes parts and reads blobs, within what any driver demands."""
+"""Writes parts and reads blobs within the limits of any driver."""
 
 from media_service.storage.driver import Driver, PartName, StoredPart
 
 
 def whole(driver: Driver, data: bytes) -> bytes:
-    """`data`, long enough to be a part that others follow."""
+    """`data`, padded to the minimum size of a part that others follow."""
     return data * (-(-driver.limits.min_part_size // len(data)) or 1)
 
 
@@ -20,7 +20,7 @@ async def put(
 
 
 async def store(driver: Driver, key: str, *pieces: bytes) -> None:
-    """A finished blob, one part for each piece."""
+    """Stores a complete blob with one part for each piece."""
     session = await driver.begin(key)
     parts = [await put(driver, key, session, data, n) for n, data in enumerate(pieces, 1)]
     await driver.complete(key, session, parts)

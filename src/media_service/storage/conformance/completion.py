@@ -1,4 +1,4 @@
-"""Parts become a blob."""
+"""Completion: parts are joined into a blob."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class CompletionTests(DriverFixtures):
         counted = whole(driver, b"counted")
         await writer.write([counted])
         if not await writer.sync():
-            return  # only whole parts are kept: an open one never counts
+            return  # only sealed parts are durable, so an open one is never counted
         await writer.write([b"never counted"])
         last = await put(driver, key, session, b" and the rest", 2, epoch=2)
         await driver.complete(key, session, [StoredPart(name, len(counted), sealed=False), last])
@@ -44,7 +44,7 @@ class CompletionTests(DriverFixtures):
         late = await driver.open_part(key, session, name)
         await late.write([b"counted"])
         if not await late.sync():
-            return  # only whole parts are kept: an open one never counts
+            return  # only sealed parts are durable, so an open one is never counted
         await driver.complete(key, session, [StoredPart(name, 7, sealed=False)])
         await late.write([b" too late"])
         await late.sync()

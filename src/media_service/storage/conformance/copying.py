@@ -1,4 +1,4 @@
-"""Blobs are copied from store to store, by the backend where it can."""
+"""Copies of blobs between stores, by the backend if it supports that."""
 
 import asyncio
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What every test of the suite gets: drivers on stores that are empty when the test begins."""
+"""Fixtures of the suite: drivers on stores that are empty when a test starts."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,7 +11,8 @@ from media_service.storage.driver import Driver
 from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.storage.drivers.memory import MemoryDriver
 
-# Opens the store of a name. The same name opens the same store, as another process would.
+# Opens the store with the given name. Calls with the same name open the same store, as in a
+# second process.
 OpenDriver = Callable[[str], Driver]
 
 
@@ -28,7 +29,7 @@ class DriverFixtures:
 
     @pytest_asyncio.fixture
     async def reopened(self, open_driver: OpenDriver) -> AsyncIterator[Driver]:
-        """The same store, as the next process sees it."""
+        """The same store, opened again as by another process."""
         driver = open_driver("store")
         yield driver
         await driver.close()
@@ -53,7 +54,7 @@ class DriverFixtures:
 
     @pytest.fixture
     def fresh_key(self) -> Callable[[], str]:
-        """For tests that need several blobs."""
+        """Creates keys, for tests that need several blobs."""
         return new_key
 
 

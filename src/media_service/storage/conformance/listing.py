@@ -1,4 +1,4 @@
-"""Blobs are found, listed and deleted."""
+"""Stat, list and delete of blobs."""
 
 from datetime import timedelta
 

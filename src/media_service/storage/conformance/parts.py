@@ -29,7 +29,7 @@ class PartTests(DriverFixtures):
         writer = await driver.open_part(key, session, PartName(1, 1))
         assert await writer.sync() == 0
         await writer.write([b"0123456789"])
-        assert await writer.sync() in {0, 10}  # 0 where only whole parts are kept
+        assert await writer.sync() in {0, 10}  # 0 if the driver keeps only sealed parts
         await writer.discard()
 
     async def test_one_write_takes_thousands_of_buffers(self, driver: Driver, key: str) -> None:

@@ -1,4 +1,4 @@
-"""Blobs are read, whole and in ranges."""
+"""Reads of whole blobs and of ranges."""
 
 import asyncio
 import hashlib

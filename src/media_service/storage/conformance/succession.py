@@ -1,4 +1,4 @@
-"""A writer continues where another one died. Late parts of the dead writer are never joined."""
+"""A new writer continues for a dead one. Late parts of the dead writer are never joined."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,15 +16,15 @@ async def opened(driver: Driver) -> set[str]:
     return {blob.key async for blob in driver.list_open()}
 
 
-async def goes_on(driver: Driver, key: str, session: str, number: int) -> str:
-    """The session of one who goes on at this number."""
+async def next_session(driver: Driver, key: str, session: str, number: int) -> str:
+    """The session of a new writer that continues at this part number."""
     fresh = await driver.supersede(key, session, number)
     await driver.abort_unused(key, session, fresh)
     return fresh
 
 
 async def three_writers(driver: Driver, key: str) -> tuple[str, list[StoredPart], bytes]:
-    """Two that died when they had one part more than was counted, and one that came to the end."""
+    """Two writers that died with one part more than was counted, and one that finished."""
     session, parts, data = await driver.begin(key), list[StoredPart](), b""
     for epoch, letter in enumerate((b"first ", b"second "), 1):
         for _ in range(2):
@@ -33,9 +33,9 @@ async def three_writers(driver: Driver, key: str) -> tuple[str, list[StoredPart]
             data += piece
         late, old = whole(driver, b"late " * 1000), session
         await put(driver, key, old, late, len(parts) + 1, epoch)
-        session = await goes_on(driver, key, old, len(parts) + 1)
+        session = await next_session(driver, key, old, len(parts) + 1)
     parts.append(await put(driver, key, session, b"the end", len(parts) + 1, 3))
-    # However late the dead one's comes, and whatever number it has.
+    # The dead writer's part, however late it arrives and whatever its number.
     await put(driver, key, old, late, len(parts) + 1, 2)
     return session, parts, data + b"the end"
 
@@ -70,7 +70,7 @@ class SuccessionTests(DriverFixtures):
         for epoch in range(1, 4):
             late = await driver.open_part(key, session, (name := PartName(1, epoch)))
             await late.write([b"late"])
-            session = await goes_on(driver, key, session, 1)
+            session = await next_session(driver, key, session, 1)
             with suppress(MediaError):
                 await late.seal()
         part = await put(driver, key, session, b"counted", 1, 4)
@@ -83,7 +83,7 @@ class SuccessionTests(DriverFixtures):
         session = await driver.begin(key)
         first = await put(driver, key, session, whole(driver, b"first"))
         for _ in range(3):
-            session = await goes_on(driver, key, session, 2)
+            session = await next_session(driver, key, session, 2)
         await driver.complete(key, session, [first])
         assert await content(driver, key) == whole(driver, b"first")
         assert await opened(driver) == set()

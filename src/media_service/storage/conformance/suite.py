@@ -1,4 +1,4 @@
-"""The whole suite."""
+"""The complete suite."""
 
 from media_service.storage.conformance.abort import AbortTests
 from media_service.storage.conformance.completion import CompletionTests
@@ -23,4 +23,4 @@ class DriverConformance(
     SuccessionTests,
     CopyTests,
 ):
-    """What `media_service.storage.driver` promises, in tests. Needs the fixture `open_driver`."""
+    """Tests every promise of `media_service.storage.driver`. Needs the fixture `open_driver`."""

@@ -1,4 +1,4 @@
-"""Any sequence of writes, syncs, seals and crashes; and blobs that are stored in one call."""
+"""Any sequence of writes, syncs, seals and crashes, and blobs stored in one call."""
 
 import asyncio
 from collections.abc import Callable
@@ -23,7 +23,7 @@ ACTIONS = st.lists(
 
 
 class History:
-    """Writers come and die. Bytes count once a sync or a seal said that they are durable."""
+    """A sequence of writers. Bytes are counted once a sync or seal reports them as durable."""
 
     def __init__(self, driver: Driver, key: str, session: str) -> None:
         self.parts: list[StoredPart] = []
