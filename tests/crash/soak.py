@@ -27,7 +27,7 @@ from media_service.failpoints import REGISTRY
 from tests.support.crash import client as scenarios
 from tests.support.crash.client import KIB, MIB, PART, Attempt, CrashClient, Killed, image
 from tests.support.crash.deployment import Deployment, Running, new_deployment, on_gcs_at, on_s3_at
-from tests.support.crash.invariants import Broken, go_on, look, reported, settle
+from tests.support.crash.invariants import Broken, check_upload, reported, resume, settle
 from tests.support.crash.report import results, write
 from tests.support.databases import with_database
 from tests.support.stores.gcs_server import gcs_server
@@ -105,7 +105,7 @@ class Chapter:
         with suppress(Killed), self._deployment.client(server) as client:
             for attempt in before:
                 with reported(self._score.report):
-                    look(client, attempt)
+                    check_upload(client, attempt)
         under_way: list[Attempt] = []
         users = [
             threading.Thread(target=self._use, args=(server, under_way)) for _ in range(CLIENTS)
@@ -160,7 +160,7 @@ class Chapter:
         with self._lock:
             resting = [a for a in self._attempts if a not in under_way]
             if resting and random.random() < 0.3:  # noqa: S311
-                attempt, scenario = random.choice(resting), go_on  # noqa: S311
+                attempt, scenario = random.choice(resting), resume  # noqa: S311
             else:
                 self._attempts.append(attempt)
             under_way.append(attempt)

@@ -16,7 +16,7 @@ from tests.support.crash.client import (
     video,
 )
 from tests.support.crash.deployment import Deployment, Running, new_deployment
-from tests.support.crash.invariants import look_at_stream, rows
+from tests.support.crash.invariants import check_stream, rows
 from tests.support.tools import encoders, eventually
 
 Job = job_pb2.Job
@@ -135,7 +135,7 @@ def test_killing_the_leader_of_a_stream_repeats_only_unfinished_parts(
     eventually(lambda: job_of(client, attempt).state == Job.SUCCEEDED, 60)
     assert job_of(client, attempt).attempt == 3
     assert kept(deployment).items() >= segments.items()
-    look_at_stream(client, attempt)
+    check_stream(client, attempt)
     third.stop()
 
 
@@ -162,7 +162,7 @@ def test_killing_a_helper_of_a_stream_repeats_only_its_part(
     eventually(lambda: job_of(client, attempt).state == Job.SUCCEEDED, 60)
     assert job_of(client, attempt).attempt == 1
     assert kept(deployment).items() >= segments.items()
-    look_at_stream(client, attempt)
+    check_stream(client, attempt)
     leader.stop()
 
 
@@ -180,6 +180,6 @@ def test_two_workers_share_the_chunks_of_a_video(
     eventually(done, 60)
     assert busy == {0, 1}
     assert job_of(client, attempt).attempt == 1
-    look_at_stream(client, attempt)
+    check_stream(client, attempt)
     for worker in workers:
         worker.stop()

@@ -30,7 +30,7 @@ from tests.support.crash.client import (
 )
 from tests.support.crash.deployment import Deployment, Running, new_deployment, on_s3_at
 from tests.support.crash.held_line import Line, held_line
-from tests.support.crash.invariants import go_on, look, settle
+from tests.support.crash.invariants import check_upload, resume, settle
 from tests.support.crash.own_postgres import OwnPostgres
 from tests.support.rpc.server import Refusal, refusal, token
 from tests.support.stores.faulty_network import Network, network_before
@@ -135,7 +135,7 @@ def upload_while(
             happens(line)
             line.release()
             sent.result(60)
-        assert look(client, attempt) == "FINISHED"
+        assert check_upload(client, attempt) == "FINISHED"
 
 
 def test_an_upload_continues_after_its_connection_is_cut(machine: Machine, server: Running) -> None:
@@ -197,7 +197,7 @@ def upload_to_a_bad_store(
         )
         network.fault = lambda request, body: next(faults)
         in_a_session(client, attempt)
-        assert look(client, attempt) == "FINISHED"
+        assert check_upload(client, attempt) == "FINISHED"
         network.fault = lambda request, body: None
         client.create(later)
         client.write(later, 0, PART)
@@ -208,9 +208,9 @@ def upload_to_a_bad_store(
             "STORAGE_UNAVAILABLE",
         )
         network.fault = lambda request, body: None
-        assert look(client, later) == "ACTIVE"
-        go_on(client, later)
-        assert look(client, later) == "FINISHED"
+        assert check_upload(client, later) == "ACTIVE"
+        resume(client, later)
+        assert check_upload(client, later) == "FINISHED"
     server.stop()
 
 
@@ -273,7 +273,7 @@ def test_a_full_disk_is_reported_and_nothing_is_lost(
                     "STORAGE_FULL",
                     "507",
                 )
-            states = [look(client, attempt) for attempt in (whole, half, joined)]
+            states = [check_upload(client, attempt) for attempt in (whole, half, joined)]
             assert states == ["NONE", "ACTIVE", "VERIFYING"]
             filler.unlink()
         server.stop()

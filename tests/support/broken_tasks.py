@@ -8,7 +8,7 @@ from media_service.codecs.image.load import load
 
 @translate_errors
 def bad_graph(media: int, *, content_type: str) -> Any:
-    """Asks libvips for what is not there."""
+    """Requests a region outside a libvips image."""
     loaded = load(media, content_type, 1_000_000, animated=False)
     return loaded.frames[0].crop(0, 0, 100_000, 1).avg()
 

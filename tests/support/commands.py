@@ -10,7 +10,7 @@ from tests.support.service import STOP_SECONDS, Service
 def command(
     service: Service, *arguments: str, address: str = "", user: str = "alice"
 ) -> subprocess.Popen[str]:
-    """`media-service …` as a user runs it."""
+    """Starts `media-service …` like a user."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("MEDIA_")}
     return subprocess.Popen(
         [sys.executable, "-m", "media_service", *arguments],
@@ -26,7 +26,7 @@ def command(
 
 
 def output(process: subprocess.Popen[str]) -> str:
-    """What a command printed, which must succeed."""
+    """The output of a command, which must succeed."""
     printed, complaints = process.communicate(timeout=STOP_SECONDS)
     assert process.returncode == 0, complaints
     return printed

@@ -1,4 +1,4 @@
-"""The methods of the contract, and their rules."""
+"""The methods of the contract and their HTTP rules."""
 
 from google.protobuf.descriptor import MethodDescriptor
 from mediaservice.v1 import rule_pb2

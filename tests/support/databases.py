@@ -6,20 +6,20 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-# What the databases of all tests that run at the same time have room in, several times over.
+# Several times the size of the databases of all concurrent tests.
 MEMORY_BYTES = 4 << 30
 
 
 def roomy_memory() -> Path | None:
-    """A folder in memory, if the machine has one that is large enough. Each test has a database,
-    whose thousand files some disks take a quarter of a second to remove."""
-    shared = Path("/dev/shm")  # noqa: S108 - the folder in it gets a name of its own
+    """A folder in memory, if the machine has enough. Each test has its own database of a thousand
+    files, and some disks need a quarter of a second to remove those."""
+    shared = Path("/dev/shm")  # noqa: S108 - a uniquely named folder is created in it
     roomy = shared.is_dir() and shutil.disk_usage(shared).free > MEMORY_BYTES
     return shared if roomy else None
 
 
 def hurry(url: str) -> None:
-    """What is lost so, is lost when a machine loses its power, and no test does that to it."""
+    """Turns off settings that protect only against power loss, which no test simulates."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("alter system set fsync = off")
         connection.execute("select pg_reload_conf()")

@@ -1,4 +1,4 @@
-"""The contract in memory, with faults to order: a partner for the client, not a media service."""
+"""A fake server with the contract's methods in memory and injectable faults, for client tests."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -31,12 +31,12 @@ from mediaservice.v1 import (
 from media_service.ids import new_id
 
 Upload = upload_pb2.Upload
-CHECKPOINT = 300_000  # bytes: what lies beyond the last one is lost when a stream breaks
+CHECKPOINT = 300_000  # bytes; those after the last checkpoint are lost when a stream breaks
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Strikes one call after `after` bytes, or after the finish was done.
+    """Strikes one call after `after` bytes, or after the upload is finished.
 
     `kind` is a reason (the call ends with it), a gRPC code (the transport's), or one of `early`
     (the stream ends without a finish), `forget` (the session is gone), `verify` and `damage`.
@@ -48,7 +48,7 @@ class Fault:
     retry_after: float | None = None
 
     def strikes_after(self, size: int) -> bool:
-        """Whether it ends a write that has sent so many bytes."""
+        """Whether it ends a write that has sent `size` bytes."""
         return self.kind != "verify" and not self.at_finish and size > self.after
 
 
@@ -108,7 +108,7 @@ class Session:
     data: bytearray = field(default_factory=bytearray)
     media: media_pb2.Media | None = None
     error: status_pb2.Status | None = None
-    looks: int = 0  # at a session that is being verified
+    looks: int = 0  # how often the session was read during verification
 
 
 class Fake(
@@ -124,16 +124,16 @@ class Fake(
         self.renditions: dict[str, bytes] = {}
         self.stored: dict[str, tuple[media_pb2.Media, bytes]] = {}
         self.jobs: dict[str, job_pb2.Job] = {}
-        self.requests: dict[str, str] = {}  # request id → the job it made
+        self.requests: dict[str, str] = {}  # request id → the job it created
         self.faults: dict[str, deque[Fault]] = {}
         self.calls: list[str] = []
-        self.offsets: list[int] = []  # where each WriteUpload began
+        self.offsets: list[int] = []  # the offset at which each WriteUpload started
         self.tokens: list[str] = []
         self.tells_ids = True  # in headers, before a stream breaks
-        self.stores = 0  # how often a finish made a media
+        self.stores = 0  # the number of finished uploads
         self.after_bytes: dict[
             int, Callable[[], object]
-        ] = {}  # position of a write → what happens meanwhile
+        ] = {}  # offset of a write → a callback at that point
 
     def inject(self, method: str, *faults: Fault) -> None:
         self.faults.setdefault(method, deque()).extend(faults)
@@ -333,7 +333,7 @@ class Fake(
         response.expire_time.FromSeconds(seconds)
         return response
 
-    # Catalogue
+    # Catalog
 
     def _find(self, media_id: str, context: grpc.ServicerContext) -> tuple[media_pb2.Media, bytes]:
         if media_id not in self.stored:
@@ -511,15 +511,15 @@ class Fake(
 
 
 def new_fake() -> Fake:
-    """The methods that it lacks are those of its base classes, which answer UNIMPLEMENTED; only in
-    their stubs they are abstract."""
+    """Creates a fake. Missing methods come from its base classes, which return UNIMPLEMENTED. They
+    are abstract only in the type stubs."""
     make: Callable[[], Fake] = Fake
     return make()
 
 
 @contextmanager
 def serving(fake: Fake) -> Iterator[str]:
-    """Address of a real gRPC server on loopback that speaks for `fake`."""
+    """Yields the address of a real gRPC server on loopback that serves `fake`."""
     server = grpc.server(
         ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", 8 << 20)]
     )

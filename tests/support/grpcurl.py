@@ -1,4 +1,4 @@
-"""grpcurl, and how to read its output."""
+"""The type of the grpcurl fixture, and a parser of its output."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ API = "mediaservice.v1"
 
 
 def many(text: str) -> list[dict[str, Any]]:
-    """The JSON objects that stand one after another in a text."""
+    """The consecutive JSON objects in a text."""
     decoder, found = json.JSONDecoder(), []
     while text := text.strip():
         value, end = decoder.raw_decode(text)

@@ -1,4 +1,4 @@
-"""What a media file that took over its child might try. Each runs in a child of the tests."""
+"""What a hostile media file might try in its child process. Each task runs in a test's child."""
 
 import ctypes
 import os
@@ -28,7 +28,7 @@ def environment(media: int) -> dict[str, str]:
 
 
 def attempt(media: int, what: str, target: str = "") -> str:
-    """Tries something forbidden; returns how it ended."""
+    """Tries something forbidden and returns the outcome."""
     attempts: dict[str, Callable[[], object]] = {
         "open a socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).close(),
         "open a unix socket": lambda: socket.socket(socket.AF_UNIX).close(),
@@ -57,7 +57,7 @@ def limit_open_files(pid: int) -> None:
 
 
 def use_own_folder(media: int) -> list[str]:
-    """Returns what was there before."""
+    """Writes to the scratch folder and returns its previous content."""
     before = os.listdir(".")  # noqa: PTH208
     Path("scratch").write_text("mine")
     return before
@@ -91,17 +91,17 @@ def crash(media: int) -> None:
 
 
 def give_up_in_silence(media: int) -> None:
-    """As some libraries do that get no memory."""
+    """Exits silently, like some libraries without memory."""
     os.abort()
 
 
 def be_killed(media: int) -> None:
-    """As by the kernel when there is no memory left."""
+    """Dies from SIGKILL, as from the kernel's out-of-memory killer."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def go_silent(media: int) -> None:
-    """Closes the socket, and stays."""
+    """Closes the socket and keeps running."""
     os.closerange(3, 4096)
     time.sleep(3600)
 
@@ -143,7 +143,7 @@ def speak_of_progress(media: int, percent: object, progress: Callable[[float], N
 
 
 def speak(data: bytes) -> None:
-    """On the socket itself, past the protocol."""
+    """Writes directly to the socket, bypassing the protocol."""
     for descriptor in range(3, 4096):
         try:
             os.write(descriptor, data)

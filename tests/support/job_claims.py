@@ -1,4 +1,4 @@
-"""Claims jobs as a worker does that runs none yet."""
+"""Claims jobs like an idle worker."""
 
 from datetime import timedelta
 
@@ -11,6 +11,6 @@ LEASE = timedelta(minutes=1)
 
 
 async def claim(db: Connection, lease: timedelta = LEASE) -> Claim | None:
-    """The job that is next, also one whose time has come, or whose worker died."""
+    """Claims the next job, including delayed jobs that are due and jobs of dead workers."""
     await queries.release_due(db)
     return await FairQueue().claim(db, lease, [])

@@ -1,4 +1,4 @@
-"""What the tests of renditions share: media in real stores, and a worker that can be killed."""
+"""Fixtures of rendition tests: media in real stores, and a worker that can be killed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -35,7 +35,7 @@ LEASE = timedelta(seconds=30)
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Simulates the death of the process."""
 
 
 @dataclass
@@ -85,7 +85,7 @@ class KillableDriver(MemoryDriver):
 
 
 class WaitingDriver(KillableDriver):
-    """Stores, then waits until it may go on."""
+    """Stores a blob, then waits until the test lets it continue."""
 
     def __init__(self, steps: Steps) -> None:
         super().__init__(steps)
@@ -105,7 +105,7 @@ async def content(store: BlobStore, blob: Blob) -> bytes:
 
 
 async def objects(store: BlobStore) -> dict[str, bytes]:
-    """What lies in a store, by key."""
+    """The blobs in a store, by key."""
     found = [info async for info in store.driver.list("")]
     return {info.key: await store.head(info.key, info.size, info.size) for info in found}
 
@@ -131,7 +131,7 @@ class RenditionHarness:
         }
 
     async def new(self, data: bytes = b"the original") -> str:
-        """A media of ann's; its id."""
+        """Creates a media owned by ann, and returns its id."""
         media_id, blob_id = new_id(), new_id()
         key = self.raw.key(blob_id)
         await self.raw.driver.put(key, data)
@@ -157,7 +157,7 @@ class RenditionHarness:
         await self.renditions.add(media_id, NewRendition(name, "image/webp"), data)
 
     async def work(self) -> None:
-        """Does the jobs that are due until there are none."""
+        """Executes due jobs until there are none."""
         async with self.database.connection() as db:
             while claim := await claim_next(db):
                 await self.handlers[claim.kind].run(claim, Progress())
@@ -168,13 +168,13 @@ class RenditionHarness:
             return await rows.fetchall() if rows.description else []
 
     async def settle(self) -> None:
-        """Does all jobs, also those that are to wait, until there are none."""
+        """Executes all jobs, including delayed ones, until there are none."""
         while await self.execute("select 1 from jobs where state in ('QUEUED', 'RUNNING')"):
             await self.let_time_pass()
             await self.work()
 
     async def let_time_pass(self) -> None:
-        """Jobs that wait are due, and those of dead workers are free."""
+        """Makes delayed jobs due, and releases the jobs of dead workers."""
         await self.execute("update jobs set run_time = now() where state = 'QUEUED'")
         await self.execute(
             "update jobs set lease_until = now() - interval '1 s' where state = 'RUNNING'"

@@ -1,4 +1,4 @@
-"""What subscribers hear of a transaction."""
+"""The notifications that subscribers receive."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from media_service.db.events import E, MediaChanged
 
 
 class Heard(Generic[E]):
-    """Events, in the order in which they came."""
+    """Received events, in order."""
 
     def __init__(self, database: Database) -> None:
         self.events: list[E] = []
         self._database = database
 
     async def all(self) -> list[E]:
-        """What came before an event that is emitted now."""
+        """All events received before a marker event that is emitted now."""
         end = asyncio.Event()
         with self._database.listen(MediaChanged, "end", lambda _: end.set()):
             async with self._database.connection() as db:

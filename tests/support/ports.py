@@ -1,17 +1,17 @@
-"""Ports for servers that tests start, which nobody else takes between the choice and the start."""
+"""Ports for servers in tests, reserved between their choice and the server's start."""
 
 import random
 import socket
 
-# Below those that the kernel gives to outgoing connections.
+# Below the kernel's range for outgoing connections.
 LOWEST, HIGHEST = 10_000, 32_000
-# Held until this process ends: a port is ours while we hold the UDP port of the same number. So
-# test runs side by side, on all of this machine, do not choose the same one.
+# Held until this process ends. Holding the UDP port of the same number reserves a port, so that
+# concurrent test runs on one machine choose different ports.
 _HELD: dict[int, socket.socket] = {}
 
 
 def free_port(*, above: int = 0) -> int:
-    """`above`: the port so much higher has to be free as well."""
+    """A free port. With `above`, the port at that distance is free as well."""
     while True:
         port = random.randint(LOWEST, HIGHEST - above)  # noqa: S311
         if reserve(port) and (not above or reserve(port + above)):

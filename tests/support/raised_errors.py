@@ -1,4 +1,4 @@
-"""What the sources say of errors, read without running them."""
+"""The errors raised in the sources, found by static analysis."""
 
 import ast
 import re
@@ -14,8 +14,8 @@ POSITIONAL = {"reason", "message", "fields"}
 
 @dataclass(frozen=True, slots=True)
 class Raise:
-    """One error that the sources make. `reason`: empty if it is decided elsewhere; `keys` of its
-    metadata, "**" if these are, too."""
+    """One error that the sources raise. `reason` is empty if it is chosen elsewhere. `keys` are the
+    keys of its metadata, or "**" if they are chosen elsewhere."""
 
     where: str
     kind: type[MediaError]
@@ -24,7 +24,7 @@ class Raise:
 
 
 def raises() -> list[Raise]:
-    """Every error that the service's sources make."""
+    """Every error that the service's sources raise."""
     found = []
     for path in sorted((ROOT / "src").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -41,11 +41,11 @@ def raises() -> list[Raise]:
 
 
 def gateway_reasons() -> set[str]:
-    """The reasons that Envoy gives."""
+    """The reasons of errors from Envoy."""
     return set(re.findall(r"reason: ([A-Z_]+)", (ROOT / "envoy/envoy.yaml").read_text()))
 
 
 def client_reasons(known: set[str]) -> set[str]:
-    """The reasons of errors that the client makes itself."""
+    """The reasons of errors that the client raises itself."""
     text = "\n".join(path.read_text() for path in (ROOT / "clients/python").rglob("*.py"))
     return set(re.findall(r'"([A-Z_]+)"', text)) & known

@@ -1,4 +1,4 @@
-"""Any operation that the contract allows, made from its descriptors and rules."""
+"""Hypothesis strategies for any operation that the contract's descriptors and rules allow."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""The diffs of docs/contributing.md, and how they are applied.
+"""Parses and applies the diffs in docs/contributing.md.
 
-A diff names its files with `---`. In a file that exists, `@@` separates hunks, and each hunk has a
-place of its own: the lines that begin with a space or a minus.
+A diff names its files with `---`. In an existing file, `@@` separates hunks. The lines of a hunk
+that start with a space or a minus must occur exactly once in the file.
 """
 
 import re
@@ -36,7 +36,7 @@ def apply(diff: str, root: Path = ROOT) -> Iterator[tuple[str, str]]:
 
 
 def apply_hunk(text: str, hunk: str) -> str:
-    """Raises ValueError unless the hunk has exactly one place in the text."""
+    """Applies a hunk. Raises ValueError unless it matches the text exactly once."""
     lines = [line or " " for line in hunk.splitlines()]
     before = "".join(f"{line[1:]}\n" for line in lines if line[0] != "+")
     after = "".join(f"{line[1:]}\n" for line in lines if line[0] != "-")

@@ -1,4 +1,4 @@
-"""Everything that writes to one store, and its reconciler."""
+"""One store with all components that write to it, and its reconciler."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -36,7 +36,7 @@ DAY = timedelta(days=1)
 
 @dataclass
 class Service:
-    """One store, with all that writes to it and looks after it."""
+    """One store, with the components that write to it and maintain it."""
 
     database: Database
     store: BlobStore
@@ -94,7 +94,7 @@ class Service:
         checksums: bool = True,
         older_than: timedelta | None = None,
     ) -> list[Finding]:
-        """What is found; with `repair`, what of it remains."""
+        """Returns the findings, or with `repair` those that remain."""
         found: list[Finding] = []
         reconciler = self.reconciler(older_than)
 
@@ -112,7 +112,7 @@ class Service:
         return sorted([one.kind for one in await self.reconcile(**options)])  # type: ignore[arg-type]
 
     async def claim(self, kind: JobKind) -> Claim:
-        """The job of this kind that is due."""
+        """Claims the job of this kind that is due."""
         async with asyncio.timeout(20):
             while True:
                 async with self.database.connection() as db:
@@ -123,7 +123,7 @@ class Service:
 
 
 async def reconcile_renditions(harness: RenditionHarness) -> list[Finding]:
-    """Repairs all it can, and returns all it found."""
+    """Repairs what it can, and returns all findings."""
     found: list[Finding] = []
     reconciler = Reconciler(harness.database, harness.stores, timedelta(0))
 
@@ -143,7 +143,7 @@ async def opened(service: Service) -> list[OpenBlob]:
 
 
 async def session(service: Service, data: bytes) -> str:
-    """An upload that has all its bytes, and is not completed."""
+    """Creates an upload that has all its bytes but is not completed."""
     (created,) = await service.uploads.create(ANN, [(UploadSpec(), None)])
     assert isinstance(created, UploadResult)
     upload_id = created.upload.upload_id

@@ -1,4 +1,4 @@
-"""Renders in the cache of a service."""
+"""Renders in a service's cache."""
 
 from media_service.blobs.writing import measure
 from media_service.codecs.pipeline.validation import parsed_pipeline
@@ -20,7 +20,7 @@ def made(data: bytes) -> Render:
 
 
 async def keep(harness: RenditionHarness, asked: RenderSpec, data: bytes = b"a render") -> None:
-    """Stores a render, as a process does that stops right after."""
+    """Stores a render, like a process that stops right afterwards."""
     cache = RenderCache(harness.database, harness.raw)
     cache.store_later(asked, made(data), data)
     await cache.close()

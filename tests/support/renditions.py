@@ -1,4 +1,4 @@
-"""Gives media renditions beside a running service, as what makes them will."""
+"""Adds renditions to media of a running service, like a job."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from media_service.renditions.rendition_store import RenditionStore
 
 
 async def give(environ: Mapping[str, str], media_id: str, name: str, data: bytes) -> None:
-    """Adds a rendition, by the database and the stores that the settings name."""
+    """Adds a rendition directly to the database and the stores in the settings."""
     async with app.base(load(environ)) as parts:
         renditions = RenditionStore(parts.database, parts.stores)
         await renditions.add(media_id, NewRendition(name, "image/webp"), data)

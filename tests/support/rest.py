@@ -1,4 +1,4 @@
-"""What REST tests say in one line."""
+"""Shared functions of REST tests."""
 
 import asyncio
 import base64
@@ -22,7 +22,7 @@ CONFLICT = 409
 
 
 def client_of(service: Service, user: str, **claims: object) -> httpx.Client:
-    """A REST client of a user; to be closed."""
+    """A REST client of a user. The caller closes it."""
     return httpx.Client(
         base_url=service.base_url,
         headers=service.bearer(user, **claims),
@@ -31,12 +31,12 @@ def client_of(service: Service, user: str, **claims: object) -> httpx.Client:
     )
 
 
-# What a user without media lists.
+# The response of ListMedia for a user without media.
 NO_MEDIA = {"media": [], "nextPageToken": ""}
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str]:
-    """Status and reason of an error, which must be google.rpc.Status in JSON."""
+    """The status and reason of an error. Its body must be google.rpc.Status in JSON."""
     assert answer.headers["content-type"] == "application/json"
     return answer.status_code, reason_of(answer.json())
 
@@ -49,7 +49,7 @@ def reason_of(status: dict[str, Any]) -> str:
 
 
 def digest(data: bytes) -> str:
-    """As Content-Digest and Repr-Digest have it (RFC 9530)."""
+    """A digest in the format of Content-Digest and Repr-Digest (RFC 9530)."""
     return f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"
 
 
@@ -58,14 +58,14 @@ def sha256(media: dict[str, Any]) -> bytes:
 
 
 def store(client: httpx.Client, data: bytes, filename: str = "a.jpg") -> dict[str, Any]:
-    """Stores a file in one request; its media."""
+    """Stores a file in one request and returns its media."""
     answer = client.post("/v1/media:upload", params={"filename": filename}, content=data)
     assert answer.status_code == 201, answer.text
     return dict(answer.json())
 
 
 def settled(client: httpx.Client, media_id: str, **params: str) -> dict[str, Any]:
-    """The media once inspection is through with it."""
+    """Waits until the media is inspected and returns it."""
 
     def look() -> dict[str, Any] | None:
         media = client.get(f"/v1/media/{media_id}", params=params).json()
@@ -75,14 +75,14 @@ def settled(client: httpx.Client, media_id: str, **params: str) -> dict[str, Any
 
 
 def create(client: httpx.Client, **spec: Any) -> str:
-    """Opens an upload; its id."""
+    """Creates an upload and returns its id."""
     answer = client.post("/v1/uploads", json=spec)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["uploadId"])
 
 
 def media_of(client: httpx.Client, upload_id: str) -> str:
-    """The id of the media that an upload becomes."""
+    """The media id of an upload."""
     return str(client.get(f"/v1/uploads/{upload_id}").json()["mediaId"])
 
 
@@ -99,7 +99,7 @@ def patch(
     complete: bool = False,
     **headers: str,
 ) -> httpx.Response:
-    """Appends to an upload. Headers by name, with _ for -."""
+    """Appends to an upload. Keywords are header names with _ for -."""
     return client.patch(
         f"/v1/uploads/{upload_id}/content",
         content=data,
@@ -112,11 +112,11 @@ def patch(
 
 
 def resume(client: httpx.Client, upload_id: str, data: bytes) -> httpx.Response:
-    """What a client does after a break: asks where to go on, and does; the last answer."""
+    """Resumes an interrupted upload at its offset, and returns the last response."""
     offset = offset_of(client, upload_id)
     answer = patch(client, upload_id, offset, data[offset:], complete=True)
     while answer.status_code == CONFLICT and "upload-offset" in answer.headers:
-        # Bytes of the broken connection had not arrived yet.
+        # Bytes from the broken connection were still arriving.
         offset = int(answer.headers["upload-offset"])
         answer = patch(client, upload_id, offset, data[offset:], complete=True)
     return answer
@@ -129,7 +129,7 @@ def content(client: httpx.Client, media_id: str) -> bytes:
 
 
 def add_rendition(service: Service, media_id: str, name: str, data: bytes) -> None:
-    """Gives a media a rendition, as what makes them will."""
+    """Adds a rendition to a media, like a job."""
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, give(service.settings(), media_id, name, data)).result()
 
@@ -143,7 +143,7 @@ def show(client: httpx.Client, media_id: str, visibility: str) -> dict[str, Any]
 
 
 def public_url(client: httpx.Client, media_id: str, name: str) -> str:
-    """Of a rendition of a public media, once it lies where it belongs."""
+    """The public URL of a rendition, once it is in the public store."""
 
     def look() -> str:
         renditions = client.get(f"/v1/media/{media_id}").json()["renditions"]
@@ -155,7 +155,7 @@ def public_url(client: httpx.Client, media_id: str, name: str) -> str:
 def open_request(
     service: Service, user: str, method: str, path: str, **headers: str | int
 ) -> socket.socket:
-    """A connection on which the head of a request was sent, and nothing of its body."""
+    """Opens a connection and sends the head of a request without a body."""
     address = urlsplit(service.base_url)
     connection = socket.create_connection((address.hostname, address.port), 30)
     lines = {
@@ -169,8 +169,8 @@ def open_request(
 
 
 def stored_files(service: Service) -> set[Path]:
-    """All files of the blob store, finished blobs and parts of open ones, but thumbnails: those of
-    what other tests stored come at any time."""
+    """All files of the blob store, complete blobs and parts of open ones. Excludes thumbnails,
+    because those of other tests' media may appear at any time."""
     found = (path for path in (service.data_dir / "raw").rglob("*") if path.is_file())
     return {path for path in found if not is_thumbnail(path)}
 
@@ -179,15 +179,15 @@ def is_thumbnail(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return file.read(12)[8:] == b"WEBP"
-    except FileNotFoundError:  # it was removed just now
+    except FileNotFoundError:  # it was just removed
         return False
 
 
 def files_with(service: Service, data: bytes) -> list[Path]:
-    """Where the blob store keeps these bytes."""
+    """The files of the blob store with these bytes."""
     found = []
     for path in stored_files(service):
-        with suppress(FileNotFoundError):  # it may be removed just now
+        with suppress(FileNotFoundError):  # it may be removed concurrently
             if path.stat().st_size == len(data) and path.read_bytes() == data:
                 found.append(path)
     return found

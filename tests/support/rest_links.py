@@ -7,7 +7,7 @@ import httpx
 
 
 def sign(client: httpx.Client, media_id: str, **how: Any) -> str:
-    """The path of a link."""
+    """Creates a link and returns its path."""
     answer = client.post(f"/v1/media/{media_id}:signUrl", json=how)
     assert answer.status_code == 200, answer.text
     assert set(answer.json()) == {"url", "expireTime"}

@@ -30,6 +30,6 @@ def sign(client: httpx.Client, upload: str, *parts: tuple[int, bytes], **more: A
 
 
 def send(signed: dict[str, Any], data: bytes) -> httpx.Response:
-    """As a browser does: the URL, its headers, the bytes."""
+    """Sends bytes to a signed URL with its headers, as a browser does."""
     with httpx.Client(timeout=30, trust_env=False) as client:
         return client.put(signed["url"], content=data, headers=signed.get("headers", {}))

@@ -28,13 +28,13 @@ class Service:
     base_url: str
     grpc_address: str
     data_dir: Path
-    # The key of its tokens; empty where only others can sign them.
+    # The key that signs its tokens, or empty if only an external issuer signs them.
     secret: str
-    # What it printed once it was ready, a line each.
+    # The lines that it printed once it was ready.
     welcome: tuple[str, ...]
 
     def token(self, user: str, **claims: object) -> str:
-        """A token of `user` for an hour; `claims` are added, or take the place of these."""
+        """A token of `user` for one hour. `claims` add to or replace the default claims."""
         issued = datetime.now(UTC)
         usual = {"sub": user, "iat": issued, "exp": issued + timedelta(hours=1)}
         return jwt.encode({**usual, **claims}, self.secret, algorithm="HS256")
@@ -50,30 +50,30 @@ class Service:
         return psutil.Process(int(pid))
 
     def settings(self) -> dict[str, str]:
-        """The settings of its server, with the address of its database."""
+        """The settings of its server, including the database address."""
         environ = self.part("serve").environ()
         return {k: v for k, v in environ.items() if k.startswith("MEDIA_")}
 
     def part(self, name: str) -> psutil.Process:
-        """ "serve" or "work"; children of theirs come and go, and look like them at first."""
+        """The process "serve" or "work". Their short-lived children initially look like them."""
         direct = psutil.Process(self.process.pid).children()
         (found,) = [p for p in direct if p.cmdline()[-1:] == [name]]
         return found
 
     def stop(self) -> int:
-        """SIGTERM; the exit status."""
+        """Sends SIGTERM and returns the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_SECONDS)
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that still run, given a moment to end. A zombie is init's, not ours."""
+    """The processes that still run after a grace period. Zombies are left to init."""
     _, left = psutil.wait_procs(processes, timeout=STOP_SECONDS / 2)
     return [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
 def environment(data_dir: Path, **settings: str) -> dict[str, str]:
-    """The settings of one `dev`, and none of the caller's."""
+    """The settings of one `dev`, without those of the caller's environment."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("MEDIA_")}
     return {
         **own,
@@ -85,7 +85,7 @@ def environment(data_dir: Path, **settings: str) -> dict[str, str]:
 
 
 def start(environ: dict[str, str], python: Path | str = sys.executable) -> Service:
-    """Starts `dev` and waits until it says that it is ready."""
+    """Starts `dev` and waits until it reports that it is ready."""
     process = subprocess.Popen(
         [python, "-m", "media_service", "dev"],
         env=environ,
@@ -117,7 +117,7 @@ def start(environ: dict[str, str], python: Path | str = sys.executable) -> Servi
 
 @contextmanager
 def running(environ: dict[str, str], python: Path | str = sys.executable) -> Iterator[Service]:
-    """`dev` for as long as the context lasts; at its end nothing of it may be left."""
+    """Runs `dev` for the duration of the context. At the end, none of its processes may remain."""
     service = start(environ, python)
     try:
         yield service

@@ -1,4 +1,4 @@
-"""What tests share: how they wait, and which programs of others they need."""
+"""Waiting in tests, and the external programs that tests need."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ POLL_SECONDS = 0.02
 
 
 def eventually(check: Callable[[], T | None], seconds: float = PATIENCE_SECONDS) -> T:
-    """The first result of `check` that is true; fails if there is none in so many seconds."""
+    """The first true result of `check`. Fails if there is none within `seconds`."""
     deadline = time.monotonic() + seconds
     while not (result := check()):
         if time.monotonic() > deadline:
@@ -33,7 +33,7 @@ def eventually(check: Callable[[], T | None], seconds: float = PATIENCE_SECONDS)
 async def eventually_async(
     check: Callable[[], Awaitable[T | None]], seconds: float = PATIENCE_SECONDS
 ) -> T:
-    """As `eventually`, while the event loop goes on."""
+    """Like `eventually`, while the event loop keeps running."""
     deadline = time.monotonic() + seconds
     while not (result := await check()):
         if time.monotonic() > deadline:
@@ -43,7 +43,7 @@ async def eventually_async(
 
 
 def await_answer(url: str, process: "subprocess.Popen[bytes]") -> None:
-    """Returns once a server that was just started answers, whatever it says."""
+    """Waits until a newly started server responds, with any status."""
 
     def answers() -> bool:
         assert process.poll() is None, f"the server at {url} ended"
@@ -59,13 +59,13 @@ def await_answer(url: str, process: "subprocess.Popen[bytes]") -> None:
 def require_tool(name: str) -> str:
     """The path of a program, on PATH or where `go install` puts it.
 
-    Without it the test is skipped on a laptop, and fails in CI, where it is to be installed.
+    Without it, the test is skipped on a laptop and fails in CI, where it must be installed.
     """
     return shutil.which(name) or shutil.which(name, path=go_programs()) or missing(name)
 
 
 def missing(name: str) -> NoReturn:
-    """Skips the test on a laptop, and fails it in CI."""
+    """Skips the test on a laptop and fails it in CI."""
     if in_ci():
         pytest.fail(f"{name} is not installed, and in CI it has to be")
     pytest.skip(f"{name} is not installed")
@@ -76,7 +76,7 @@ def in_ci() -> bool:
 
 
 def go_programs() -> str:
-    """The folder of `go install`, whether there is a Go or not."""
+    """The folder of `go install`, even if Go is not installed."""
     go = shutil.which("go")
     folder = ""
     if go:
@@ -88,10 +88,10 @@ def go_programs() -> str:
 
 
 def encoders(pid: int | None = None) -> list[psutil.Process]:
-    """The ffmpegs of a worker; without `pid` of those in this process."""
+    """The ffmpeg processes of a worker, or without `pid` those of this process."""
     found = []
     for child in psutil.Process(pid).children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # it has just ended
+        with suppress(psutil.NoSuchProcess):  # the process has just ended
             if "ffmpeg" in child.name():
                 found.append(child)
     return found

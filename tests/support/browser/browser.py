@@ -1,4 +1,4 @@
-"""Plays streams in a browser and reports how that went."""
+"""Plays streams in a browser and reports the result."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -11,7 +11,7 @@ from tests.support.tools import eventually_async
 
 
 class PlaybackError(AssertionError):
-    """The video does not play; in the words of the player."""
+    """The video does not play. The message is the player's."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Seek:
-    """Where the player was after a seek, and the time of the frame it showed, if it shows any."""
+    """The player's position after a seek, and the time of the frame shown, if there is one."""
 
     time: float
     shown: float | None
@@ -30,28 +30,28 @@ class Seek:
 
 @dataclass(frozen=True)
 class Played:
-    """A video that was played to its end, then sought in, then seen in each of its levels."""
+    """The result of playing a video to its end, then seeking, then showing each level."""
 
     duration: float
-    # Of the video, until its end.
+    # Until the end of playback.
     seconds: float
-    # At the end. Empty without video.
+    # The size at the end. Empty without video.
     width: int
     height: int
-    # Frames until the end, and how many of them came too late to be shown.
+    # Frames until the end, and how many of them were dropped because they came too late.
     decoded: int
     dropped: int
-    # The bytes that the audio decoder received.
+    # Bytes received by the audio decoder.
     audio_bytes: int
-    # How often the player had to wait for bytes.
+    # How often the player stalled for lack of bytes.
     stalls: int
-    # As the manifest tells them; each was shown.
+    # The levels in the manifest. Each was shown.
     levels: tuple[Size, ...]
     seeks: tuple[Seek, ...]
 
 
 class Browser:
-    """`origin` is that of the page that plays: file servers must allow it."""
+    """`origin` is that of the player page, which file servers must allow."""
 
     def __init__(self, origin: str, tools: DevTools) -> None:
         self.origin = origin
@@ -60,17 +60,17 @@ class Browser:
     async def play_hls(
         self, url: str, *, headers: Mapping[str, str] | None = None, rate: float = 4
     ) -> Played:
-        """By hls.js. `headers` go with every request. A PlaybackError says what went wrong."""
+        """Plays with hls.js. Every request has `headers`. Raises PlaybackError on failure."""
         return await self._play("hls", url, headers, rate)
 
     async def play_dash(
         self, url: str, *, headers: Mapping[str, str] | None = None, rate: float = 4
     ) -> Played:
-        """As `play_hls`, by dash.js."""
+        """Like `play_hls`, with dash.js."""
         return await self._play("dash", url, headers, rate)
 
     async def play_plain(self, url: str, *, rate: float = 4) -> Played:
-        """As `play_hls`, by <video src=…>, which can send no headers and knows no levels."""
+        """Like `play_hls`, with <video src=…>, which sends no headers and has no levels."""
         return await self._play("plain", url, None, rate)
 
     async def _play(
@@ -80,8 +80,8 @@ class Browser:
         return played(await self.run(f"play({json.dumps(order)})"))
 
     async def run(self, script: str) -> Any:
-        """The value of a JavaScript expression on a page of its own, or what its promise resolves
-        to. Raises PlaybackError with the message of a JavaScript error."""
+        """Evaluates a JavaScript expression on a new page, and awaits its promise. Raises
+        PlaybackError with the message of a JavaScript error."""
         async with self._page() as session:
             answer = await self._tools.call(
                 "Runtime.evaluate",
@@ -97,7 +97,7 @@ class Browser:
 
     @asynccontextmanager
     async def _page(self) -> AsyncIterator[str]:
-        """A page that shares nothing with those before it, as no cache: the session to it."""
+        """Opens a page that shares no state, such as a cache, with others. Yields its session."""
         call = self._tools.call
         context = (await call("Target.createBrowserContext"))["browserContextId"]
         try:

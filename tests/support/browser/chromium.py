@@ -1,4 +1,4 @@
-"""Chromium, without a window, from its start to its end."""
+"""Runs Chromium without a window."""
 
 import asyncio
 import tempfile
@@ -27,7 +27,7 @@ STOP_SECONDS = 10
 
 @asynccontextmanager
 async def running_browser(origin: str) -> AsyncIterator[Browser]:
-    """Starts Chromium with a profile of its own; at the end nothing of it is left."""
+    """Runs Chromium with a new profile. At the end, no process or file of it remains."""
     program = require_tool("chromium")
     async with player_page(origin):
         with tempfile.TemporaryDirectory(
@@ -53,7 +53,7 @@ async def running_browser(origin: str) -> AsyncIterator[Browser]:
 
 
 async def devtools_url(file: Path, process: asyncio.subprocess.Process) -> str:
-    """Where the browser listens: it writes that into its profile."""
+    """The URL the browser listens on, read from a file in its profile."""
 
     async def lines() -> list[str] | None:
         assert process.returncode is None, f"chromium ended: {process.returncode}"

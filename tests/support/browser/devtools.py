@@ -1,4 +1,4 @@
-"""The DevTools protocol over a WebSocket: what a test says to a browser."""
+"""A client of the DevTools protocol over a WebSocket."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ import aiohttp
 
 
 class DevTools:
-    """Commands of https://chromedevtools.github.io/devtools-protocol/, answered in any order."""
+    """Sends commands of https://chromedevtools.github.io/devtools-protocol/ concurrently."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -18,7 +18,7 @@ class DevTools:
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
 
     async def call(self, method: str, session: str = "", **params: Any) -> dict[str, Any]:
-        """`session`: of the page it is for; of the browser if there is none."""
+        """Sends a command to the page of `session`, or without one to the browser."""
         number = next(self._numbers)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         command = {"id": number, "method": method, "params": params}
@@ -29,7 +29,7 @@ class DevTools:
         return result
 
     async def listen(self) -> None:
-        """Until the browser hangs up. Events are not asked for, and those that come are dropped."""
+        """Receives responses until the browser disconnects. Events are dropped."""
         async for message in self._socket:
             body = message.json()
             if answer := self._answers.pop(body.get("id"), None):

@@ -1,4 +1,4 @@
-"""A folder over HTTP, with ranges, for pages of another origin, and open only to a token."""
+"""Serves a folder over HTTP with ranges, CORS and an optional token."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,9 +21,9 @@ TYPES = {
 class FileServer:
     url: str
     folder: Path
-    # Of each request that was answered: its path and the status.
+    # The path and status of each answered request.
     answers: list[tuple[str, int]] = field(default_factory=list)
-    # What `Authorization` has to be, if anything.
+    # The required `Authorization` header, if any.
     authorization: str = ""
 
 

@@ -13,7 +13,7 @@ from tests.support.tools import missing
 
 
 def player_scripts() -> tuple[Path, Path]:
-    """hls.js and dash.js, where .ci/run puts them."""
+    """The paths of hls.js and dash.js in the folder that .ci/run fills."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     hls, dash = (cache / "media-service/players" / name for name in ("hls.js", "dash.js"))
     for script in (hls, dash):
@@ -24,7 +24,7 @@ def player_scripts() -> tuple[Path, Path]:
 
 @asynccontextmanager
 async def player_page(origin: str) -> AsyncIterator[None]:
-    """Serves the page that plays, at `origin`."""
+    """Serves the player page at `origin`."""
     here = Path(__file__).parent
     app = web.Application()
     for script in (*player_scripts(), here / "player.js"):

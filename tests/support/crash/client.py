@@ -37,12 +37,12 @@ KIB, MIB = 1 << 10, 1 << 20
 PAUSE_SECONDS = 0.02
 JPEG = jpeg()
 PIECE = 256 * KIB
-# The least that an object store takes as a part others follow.
+# The minimum size of a part on object stores, except for the last part.
 PART = 5 * MIB
 
 
 def image(size: int) -> bytes:
-    """A JPEG of about this size: bytes after its end are ignored."""
+    """A JPEG of about this size. Decoders ignore the bytes after its end."""
     return JPEG + random.randbytes(size)  # noqa: S311
 
 
@@ -52,7 +52,7 @@ RENDITION, SMALLER = "mine", "resize:16x,convert:WEBP"
 FRAMES = 500
 STREAM = "mute,stream:min_height=144"
 SLOWLY = f"speed:0.5,{STREAM}"
-# Percent of the slow one, of which there is something then.
+# The progress of the slow job, in percent, at which some segments exist.
 ONE_PART = 12
 
 
@@ -61,7 +61,7 @@ def video() -> bytes:
 
 
 class Killed(Exception):
-    """Nobody answers any more."""
+    """The service no longer responds."""
 
 
 @contextmanager
@@ -76,17 +76,16 @@ def unless_killed() -> Iterator[None]:
 
 @dataclass
 class Attempt:
-    """An upload, what was asked of it, and what the service said: nothing of that may get lost.
+    """An upload, the requests for it, and the acknowledgments. None of these may be lost.
 
-    `name`: of the file, which no other one has, `key`: the idempotency key of its creation;
-    `upload_id` and `media_id`: empty until they are known.
-    `in_one_request`: by UploadMedia; an attempt that is cut off leaves nothing, and is repeated.
-    `committed` is the most that was acknowledged, `parts` the numbers of acknowledged parts, if it
-    goes `by_parts`. `wanted`: what is to be made of it, by the job `job_id`, once that is
-    acknowledged; `cancelled`: no more.
-    `renditions`: others it was given. `visibility`: the one its media is to have, if anybody cares.
-    `render`: the image that RenderImage returned. `end`: what it was to come to. `fate`:
-    where the service was killed that it was under way with.
+    `name` is the unique file name, and `key` the idempotency key of the upload's creation.
+    `upload_id` and `media_id` are empty until they are known.
+    `in_one_request`: sent by UploadMedia. An interrupted request leaves nothing and is repeated.
+    `committed` is the largest acknowledged size. With `by_parts`, `parts` has the acknowledged part
+    numbers. `wanted` is the requested pipeline and `job_id` its job, once it is acknowledged.
+    `cancelled`: the job is cancelled. `renditions` are other renditions that were added.
+    `visibility` is the requested visibility of the media, or empty. `render` is the image that
+    RenderImage returned. `end` is the expected final state. `fate` is where the service was killed.
     """
 
     data: bytes
@@ -121,7 +120,7 @@ class Attempt:
 
     def found(self, upload: upload_pb2.Upload) -> None:
         if self.in_one_request and upload.state != upload_pb2.Upload.FINISHED:
-            return  # a repeated request has another upload
+            return  # a repeated request creates another upload
         assert self.upload_id in {"", upload.upload_id}, "another upload for the same key"
         self.upload_id, self.media_id = upload.upload_id, upload.media_id
 
@@ -133,13 +132,13 @@ class Attempt:
 
 
 T = TypeVar("T")
-# Makes a rendition: of this media, with this name and these bytes.
+# Adds a rendition to a media. The arguments are media id, name and bytes.
 Give = Callable[[str, str, bytes], None]
 
 
 class CrashClient:
-    """Stubs with a token, and what makes renditions. Every call raises `Killed` if the server is
-    killed meanwhile."""
+    """Stubs with a token, and a function that adds renditions. Every call raises `Killed` if the
+    server is killed meanwhile."""
 
     def __init__(self, address: str, give: Give) -> None:
         self._give = give
@@ -167,7 +166,7 @@ class CrashClient:
             return method(request, metadata=self._metadata, timeout=60)
 
     def _find(self, method: Callable[..., T], request: object) -> T | None:
-        """The answer; None if there is no such thing."""
+        """The response, or None if the resource does not exist."""
         try:
             return self._call(method, request)
         except grpc.RpcError as error:
@@ -176,7 +175,7 @@ class CrashClient:
             return None
 
     def upload(self, attempt: Attempt) -> upload_pb2.Upload | None:
-        """The upload, by its id, or while that is not known by the name of its file."""
+        """The upload, found by its id, or by its file name while the id is unknown."""
         if attempt.upload_id:
             request = upload_service_pb2.GetUploadRequest(upload_id=attempt.upload_id)
             return self._find(self._uploads.GetUpload, request)
@@ -206,7 +205,7 @@ class CrashClient:
             return b"".join(piece.data for piece in pieces)
 
     def create(self, attempt: Attempt, *, checked: bool = False) -> None:
-        """`checked`: with the SHA-256 the bytes are to have."""
+        """Creates a session. `checked` declares the expected SHA-256."""
         request = upload_service_pb2.CreateUploadRequest(spec=attempt.spec, request_id=attempt.key)
         if checked:
             request.spec.checksums.sha256 = hashlib.sha256(attempt.data).digest()
@@ -222,8 +221,8 @@ class CrashClient:
         pause: int = 0,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
-        """Sends bytes, into a session or as one of their own; the last ones finish it. At `pause`
-        it waits until something is acknowledged, and does something else; then it goes on."""
+        """Sends bytes to an existing session or a new one. The last bytes finish it. At `pause`,
+        the stream waits for an acknowledgment, calls `meanwhile` and continues."""
         messages = self._messages(
             attempt, start, end, create=create, pause=pause, meanwhile=meanwhile
         )
@@ -254,19 +253,19 @@ class CrashClient:
                 meanwhile()
 
     def _until_counted(self, attempt: Attempt) -> None:
-        """Until some of what is being written is acknowledged to whoever asks, or all is over."""
+        """Waits until GetUpload reports committed bytes, or the service is killed."""
         with suppress(Killed):
             while (upload := self.upload(attempt)) is None or not upload.committed_size_bytes:
                 time.sleep(PAUSE_SECONDS)
             attempt.acknowledge(upload)
 
     def parts(self, attempt: Attempt) -> set[int]:
-        """The numbers of those that are there."""
+        """The numbers of the stored parts."""
         request = upload_service_pb2.ListPartsRequest(upload_id=attempt.upload_id)
         return {p.part_number for p in self._call(self._uploads.ListParts, request).parts}
 
     def put_parts(self, attempt: Attempt) -> None:
-        """All of them, the last one first; those that are there once more."""
+        """Sends all parts in reverse order, including those that are already stored."""
         size = PART if len(attempt.data) > PART else len(attempt.data) // 3 + 1
         pieces = [attempt.data[at : at + size] for at in range(0, len(attempt.data), size)]
         for number in range(len(pieces), 0, -1):
@@ -286,7 +285,7 @@ class CrashClient:
         attempt.parts.add(number)
 
     def upload_media(self, attempt: Attempt) -> None:
-        """Stores the file in one request; the same one, if it is asked again."""
+        """Stores the file in one request. A repeated call uses the same idempotency key."""
         message = upload_service_pb2.UploadMediaRequest(spec=attempt.spec, request_id=attempt.key)
 
         def messages() -> Iterator[upload_service_pb2.UploadMediaRequest]:
@@ -314,7 +313,7 @@ class CrashClient:
         attempt.ended = True
 
     def give(self, attempt: Attempt, name: str) -> None:
-        """Has a rendition made."""
+        """Adds a rendition."""
         data = random.randbytes(KIB)  # noqa: S311
         self._give(attempt.media_id, name, data)
         attempt.renditions[name] = data
@@ -339,7 +338,7 @@ class CrashClient:
         attempt.ended = True
 
     def order(self, attempt: Attempt, ops: str) -> job_pb2.Job:
-        """Wants a rendition; the same one, if it is asked again."""
+        """Requests a rendition. A repeated call uses the same idempotency key."""
         attempt.wanted = ops
         request = processing_service_pb2.ProcessMediaRequest(
             media_id=attempt.media_id, ops=ops, request_id=attempt.request_id
@@ -363,7 +362,7 @@ class CrashClient:
             return b"".join(piece.data for piece in pieces)
 
     def video(self, media_id: str) -> bytes:
-        """The video of its stream, joined as a player does."""
+        """The video of the media's stream, joined as in a player."""
         (playlist,) = re.findall(
             r"^(?!#).+$", self.stream(media_id, "master.m3u8").decode(), re.MULTILINE
         )
@@ -377,7 +376,7 @@ class CrashClient:
         return self._find(self._jobs.GetJob, request)
 
 
-# What clients do, each with an attempt of its own.
+# Scenarios: the operations of clients, each with its own attempt.
 Scenario = Callable[[CrashClient, Attempt], None]
 
 
@@ -386,23 +385,23 @@ def at_once(client: CrashClient, attempt: Attempt) -> None:
 
 
 def streamed(client: CrashClient, attempt: Attempt) -> None:
-    """One stream that takes its time, and creates its session on the way."""
+    """A slow stream that creates its session."""
     size = len(attempt.data)
     middle = size // 2 // PIECE * PIECE
     client.write(attempt, 0, size, create=True, pause=middle)
 
 
 def taken_over(client: CrashClient, attempt: Attempt) -> None:
-    """A stream that has not ended, and another that goes on where the service says."""
+    """A stream that has not ended, and a second one that continues at the committed size."""
     size = len(attempt.data)
 
-    def go_on() -> None:
-        with suppress(Killed, grpc.RpcError):  # the first one was not at rest yet
+    def take_over() -> None:
+        with suppress(Killed, grpc.RpcError):  # the first stream is still writing
             client.write(attempt, attempt.committed, size)
 
     client.create(attempt)
     try:
-        client.write(attempt, 0, size, pause=size // PIECE * PIECE, meanwhile=go_on)
+        client.write(attempt, 0, size, pause=size // PIECE * PIECE, meanwhile=take_over)
     except grpc.RpcError as error:
         if error.code() not in {grpc.StatusCode.ABORTED, grpc.StatusCode.FAILED_PRECONDITION}:
             raise
@@ -421,7 +420,7 @@ def in_a_session(client: CrashClient, attempt: Attempt) -> None:
 
 
 def in_parts(client: CrashClient, attempt: Attempt) -> None:
-    """Parts by number, the last one first."""
+    """Sends numbered parts in reverse order."""
     attempt.by_parts = True
     client.create(attempt)
     client.put_parts(attempt)
@@ -429,7 +428,7 @@ def in_parts(client: CrashClient, attempt: Attempt) -> None:
 
 
 def checked(client: CrashClient, attempt: Attempt) -> None:
-    """The bytes have to be read back, as they come in two streams; so a worker finishes it."""
+    """Two streams with a declared SHA-256, so that a worker reads the bytes back and finishes."""
     client.create(attempt, checked=True)
     in_two(client, attempt)
 
@@ -446,7 +445,7 @@ def abandoned(client: CrashClient, attempt: Attempt) -> None:
 
 
 def left_alone(client: CrashClient, attempt: Attempt) -> None:
-    """To be expired."""
+    """Leaves a session to expire."""
     attempt.end = "expired"
     client.create(attempt)
     client.write(attempt, 0, len(attempt.data) - 1)
@@ -459,14 +458,14 @@ def purged(client: CrashClient, attempt: Attempt) -> None:
 
 
 def shown(client: CrashClient, attempt: Attempt) -> None:
-    """Its renditions are to move into the public store."""
+    """Makes the media public, so that its renditions move to the public store."""
     at_once(client, attempt)
     client.give(attempt, "given")
     client.show(attempt, "PUBLIC")
 
 
 def hidden(client: CrashClient, attempt: Attempt) -> None:
-    """Its renditions are to move out of the public store."""
+    """Makes the media private, so that its renditions leave the public store."""
     at_once(client, attempt)
     client.show(attempt, "PUBLIC")
     client.give(attempt, "given")
@@ -474,7 +473,7 @@ def hidden(client: CrashClient, attempt: Attempt) -> None:
 
 
 def deleted(client: CrashClient, attempt: Attempt) -> None:
-    """To be purged when it is due."""
+    """Deletes the media, which is purged when that is due."""
     at_once(client, attempt)
     client.delete(attempt)
 

@@ -1,4 +1,4 @@
-"""One database and one store, and processes that come and go on them."""
+"""One database and one store, with processes that start and stop on them."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ from tests.support.tools import eventually
 
 @dataclass
 class Running:
-    """A server or a worker; `failpoint`: where it is to be killed."""
+    """A server or a worker. `failpoint` is where it is to be killed."""
 
     role: str
     failpoint: str
@@ -42,22 +42,22 @@ class Running:
     address: str = ""
 
     def ready(self) -> Self:
-        """Itself, once it is. One that was killed at once, on work it found, was ready too."""
+        """Waits until the process is ready, or was killed at once, and returns it."""
         eventually(lambda: "er ready\n" in self.log.read_text() or self.dead, STOP_SECONDS)
         return self
 
     @property
     def died_there(self) -> bool:
-        """Whether it was killed, by itself, at its failpoint."""
+        """Whether it killed itself at its failpoint."""
         name = self.failpoint.partition("@")[0]
         return bool(name) and self.log.read_text().endswith(f"killed at {name}\n")
 
     def await_death(self) -> None:
-        """Returns once it was killed, by nobody else and nowhere else than at its failpoint."""
+        """Waits until the process is dead, and requires that it killed itself at its failpoint."""
         try:
             status = self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.kill()  # or it would do what is meant for the next
+            self.kill()  # otherwise it would do the work meant for the next process
             pytest.fail(f"{self.role} did not come to {self.failpoint}: {self.log.read_text()}")
         assert status == -signal.SIGKILL, f"{self.role} ended with {status}: {self.log.read_text()}"
         assert self.died_there
@@ -76,7 +76,7 @@ class Running:
 
 
 class Deployment:
-    """`settings`: of every process, beside those of database and folder."""
+    """`settings` apply to every process, in addition to database and folder."""
 
     def __init__(self, folder: Path, database_url: str, settings: Mapping[str, str]) -> None:
         self.database_url = database_url
@@ -94,7 +94,7 @@ class Deployment:
         }
 
     def run(self, *command: str) -> str:
-        """What a command prints, which must succeed."""
+        """The output of a command, which must succeed."""
         done = subprocess.run(
             [sys.executable, "-m", "media_service", *command],
             env=self.environ,
@@ -121,13 +121,13 @@ class Deployment:
         return running
 
     def pass_time(self, span: str) -> None:
-        """Moves the clock on by which jobs fall due and leases of dead processes end."""
+        """Advances the time of jobs and leases, so that jobs become due and dead leases end."""
         with psycopg.connect(self.database_url, autocommit=True) as db:
             db.execute(
                 "update jobs set run_time = run_time - %(span)s::interval,"
                 " lease_until = lease_until - %(span)s::interval"
                 " where job_id in ("
-                # Whatever somebody is at just now is not waited for.
+                # Skip jobs that are locked by a running process.
                 "select job_id from jobs where state in ('QUEUED', 'RUNNING')"
                 " for update skip locked)",
                 {"span": span},
@@ -139,15 +139,15 @@ class Deployment:
             db.execute("select pg_notify(%s, %s)", (channel(type(event)), encode(event)))
 
     def keep_leases(self) -> None:
-        """Those of the dead end only when time is passed on, however slow this machine is: who
-        claims their jobs would die of them once more, until they are given up."""
+        """Extends the leases of dead workers until `pass_time`. Otherwise, on a slow machine, other
+        workers could claim those jobs and die of them until the jobs fail."""
         with psycopg.connect(self.database_url, autocommit=True) as db:
             db.execute(
                 "update jobs set lease_until = now() + interval '1 hour' where state = 'RUNNING'"
             )
 
     def put_off_parts(self) -> None:
-        """Those of jobs whose workers died wait as long."""
+        """Delays the parts of jobs whose workers died by the same time."""
         with psycopg.connect(self.database_url, autocommit=True) as db:
             db.execute(
                 "update jobs set run_time = now() + interval '1 hour', ready = false"
@@ -155,7 +155,7 @@ class Deployment:
             )
 
     def end_lease(self, job_id: str, part: int) -> None:
-        """As if the worker that did this part of a job were long dead."""
+        """Ends the lease of one part of a job, as if its worker had died long ago."""
         with psycopg.connect(self.database_url, autocommit=True) as db:
             db.execute(
                 "update jobs set lease_until = now() where parent_id = %s and subjob_number = %s",
@@ -163,8 +163,8 @@ class Deployment:
             )
 
     def expire(self, *attempts: Attempt) -> None:
-        """Lets these sessions, the purges of their media, or unused renders, fall
-        due; a worker sees it when it starts."""
+        """Makes the expiry of these sessions, the purge of their media, or that of unused renders
+        due. A worker sees this when it starts."""
         uploads = [attempt.upload_id for attempt in attempts if attempt.upload_id]
         media = [attempt.media_id for attempt in attempts if attempt.media_id]
         with psycopg.connect(self.database_url, autocommit=True) as db:
@@ -184,7 +184,7 @@ class Deployment:
             )
 
     def await_render(self, media_id: str) -> None:
-        """Returns once a render of this media is stored."""
+        """Waits until a render of this media is stored."""
         with psycopg.connect(self.database_url, autocommit=True) as db:
             query = "select from renders where media_id = %s"
             eventually(lambda: db.execute(query, (media_id,)).rowcount == 1)
@@ -193,11 +193,11 @@ class Deployment:
         return CrashClient(server.address, self._give)
 
     def _give(self, media_id: str, name: str, data: bytes) -> None:
-        """Adds a rendition, as a job does."""
+        """Adds a rendition like a job."""
         asyncio.run(give(self.environ, media_id, name, data))
 
     def wear_out(self, media_id: str) -> None:
-        """As if five workers had died of moving its renditions."""
+        """Sets the attempts as if five workers had died of moving the media's renditions."""
         with psycopg.connect(self.database_url, autocommit=True) as db:
             db.execute(
                 "update jobs set attempt = 5"
@@ -206,7 +206,7 @@ class Deployment:
             )
 
     def in_public(self) -> set[str]:
-        """The keys of all that lies in the public store."""
+        """The keys of all blobs in the public store."""
         return asyncio.run(self._in_public())
 
     async def _in_public(self) -> set[str]:
@@ -221,7 +221,7 @@ class Deployment:
 
 @contextmanager
 def new_deployment(url: str, template: str, **settings: str) -> Iterator[Deployment]:
-    """One with a database of its own on the PostgreSQL at `url`, and all else in a folder."""
+    """A deployment with a new database on the PostgreSQL at `url`. The rest is in one folder."""
     name = f"crash_{new_id().replace('-', '')}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"create database {name} template {template}".encode())
@@ -230,7 +230,9 @@ def new_deployment(url: str, template: str, **settings: str) -> Iterator[Deploym
         pytest.MonkeyPatch.context() as environ,
     ):
         for key in settings.keys() & {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}:
-            environ.setenv(key, settings[key])  # what makes renditions runs here
+            environ.setenv(
+                key, settings[key]
+            )  # the function that adds renditions runs in this process
         raw = {"MEDIA_STORAGE_RAW_URL": (Path(folder) / "raw").as_uri()}
         deployment = Deployment(Path(folder), with_database(url, name), {**raw, **settings})
         try:
@@ -242,7 +244,7 @@ def new_deployment(url: str, template: str, **settings: str) -> Iterator[Deploym
 
 
 def on_s3_at(endpoint: str) -> dict[str, str]:
-    """The settings of a service on our S3 server."""
+    """The settings of a service on the S3 test server."""
     options = f"endpoint={endpoint}&region=us-east-1&path_style=true"
     return {
         "MEDIA_STORAGE_RAW_URL": f"s3://{BUCKET}/a?{options}",
@@ -253,7 +255,7 @@ def on_s3_at(endpoint: str) -> dict[str, str]:
 
 
 def on_gcs_at(endpoint: str) -> dict[str, str]:
-    """The settings of a service on our Cloud Storage server."""
+    """The settings of a service on the Cloud Storage test server."""
     return {
         "MEDIA_STORAGE_RAW_URL": f"gs://{GCS_BUCKET}/a?endpoint={endpoint}",
         "MEDIA_STORAGE_PUBLIC_URL": f"gs://{GCS_BUCKET}/b?endpoint={endpoint}",

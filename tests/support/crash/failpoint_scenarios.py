@@ -1,4 +1,4 @@
-"""What reaches each failpoint, and a service that is killed there."""
+"""The trigger of each failpoint, and a service that is killed there."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,16 +9,16 @@ from media_service.failpoints import REGISTRY
 from tests.support.crash import client as scenarios
 from tests.support.crash.client import KIB, MIB, Attempt, CrashClient, Killed, Scenario, image
 from tests.support.crash.deployment import Deployment, Running
-from tests.support.crash.invariants import look, settle
+from tests.support.crash.invariants import check_upload, settle
 
 SMALL, STREAM, LARGE = 100 * KIB, 3 * MIB, 9 * MIB
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """How to come to a failpoint. `nth`: late enough that something was acknowledged before.
-    `worker`: whether one has to do its part before. `worn_out`: five workers died of it
-    already."""
+    """How to reach a failpoint. `nth` is the pass at which the process is killed, late enough that
+    something is acknowledged before. `worker`: a worker runs first. `worn_out`: five workers have
+    already died of the job."""
 
     scenario: Scenario
     nth: int = 1
@@ -38,10 +38,10 @@ SECOND_OF_PARTS = Trigger(scenarios.in_parts, nth=2)
 ON_S3 = Trigger(scenarios.in_a_session, size=LARGE)
 SECOND_PART = Trigger(scenarios.in_a_session, nth=2, size=LARGE)
 TAKEN_OVER = Trigger(scenarios.taken_over, size=LARGE)
-# Elsewhere nothing can come late, and no session is begun.
+# Other stores have no sessions and no late requests.
 ALSO_ON_S3 = ["upload.succeed.before", "upload.succeed.after"]
 STREAMED = Trigger(scenarios.streamed_video)
-# In the middle of a part.
+# In the middle of encoding a part.
 WHILE_ENCODING = Trigger(scenarios.streamed_video, nth=20)
 
 IN_ONE_REQUEST = Trigger(scenarios.in_one_request, size=STREAM)
@@ -140,12 +140,12 @@ TRIGGERS: Mapping[str, Trigger] = {
 }
 
 
-# Where renditions are being moved between the stores.
+# While renditions move between the stores.
 MOVING = [name for name, trigger in TRIGGERS.items() if trigger == HIDDEN]
 
 
 def names(process: str, *stores: str) -> list[str]:
-    """Those failpoints that a process comes to, of these stores or of none."""
+    """The failpoints of a process that are specific to these stores or to none."""
     others = {"local", "s3", "gcs"} - set(stores)
     return [
         failpoint.name
@@ -156,28 +156,28 @@ def names(process: str, *stores: str) -> list[str]:
 
 @dataclass
 class Case:
-    """A service, and what was tried with it."""
+    """A service, and the attempts made with it."""
 
     deployment: Deployment
     attempts: list[Attempt] = field(default_factory=list)
 
     @cached_property
     def server(self) -> Running:
-        """One that goes on while workers are killed."""
+        """A server that runs while workers are killed."""
         return self.deployment.start("serve")
 
     def kill_server_at(self, failpoint: str, trigger: Trigger | None = None) -> None:
         trigger = trigger or TRIGGERS[failpoint]
         server = self.deployment.start("serve", f"{failpoint}@{trigger.nth}")
         with self.deployment.client(server) as client:
-            self._look(client)
+            self._check_last(client)
             with suppress(Killed):
-                self._go(client, failpoint, trigger)
+                self._run_scenario(client, failpoint, trigger)
             server.await_death()
 
     def kill_worker_at(self, failpoint: str, trigger: Trigger) -> None:
         with self.deployment.client(self.server) as client:
-            attempt = self._go(client, failpoint, trigger)
+            attempt = self._run_scenario(client, failpoint, trigger)
             if attempt.render:
                 self.deployment.await_render(attempt.media_id)
             self.deployment.expire(attempt)
@@ -186,12 +186,12 @@ class Case:
             self.deployment.start("work", f"{failpoint}@{trigger.nth}").await_death()
             self.deployment.keep_leases()
             self.deployment.put_off_parts()
-            self._look(client)
+            self._check_last(client)
 
     def settle(self) -> None:
         settle(self.deployment, self.attempts)
 
-    def _go(self, client: CrashClient, failpoint: str, trigger: Trigger) -> Attempt:
+    def _run_scenario(self, client: CrashClient, failpoint: str, trigger: Trigger) -> Attempt:
         attempt = Attempt(image(trigger.size), fate=failpoint)
         self.attempts.append(attempt)
         worker = self.deployment.start("work") if trigger.worker else None
@@ -202,7 +202,7 @@ class Case:
                 worker.stop()
         return attempt
 
-    def _look(self, client: CrashClient) -> None:
-        """At what the last one to be killed left behind."""
+    def _check_last(self, client: CrashClient) -> None:
+        """Checks the state that the last killed process left behind."""
         for attempt in self.attempts[-1:]:
-            look(client, attempt)
+            check_upload(client, attempt)

@@ -1,4 +1,4 @@
-"""A TCP connection that stops after some bytes."""
+"""A TCP proxy that holds back bytes after a limit."""
 
 import contextlib
 import socket
@@ -10,8 +10,8 @@ from tests.support.service import STOP_SECONDS
 
 
 class Line:
-    """A TCP line to the gRPC port that carries `limit` bytes of its callers, and then holds back
-    the rest until it is released."""
+    """A TCP proxy to the gRPC port that forwards `limit` bytes of its callers, and holds back the
+    rest until it is released."""
 
     def __init__(self, target: str, limit: int) -> None:
         self._target = target
@@ -40,7 +40,7 @@ class Line:
         try:
             service = socket.create_connection((host, int(port)))
         except OSError:
-            caller.close()  # nobody is there at the moment
+            caller.close()  # the server is not listening at the moment
             return
         self._open.append(service)
         self._run(self._carry, caller, service, True)
@@ -62,7 +62,7 @@ class Line:
         self._released.set()
 
     def cut(self) -> None:
-        """Breaks every connection; later ones are carried without a limit."""
+        """Breaks every connection. Later ones have no limit."""
         for end in self._open[1:]:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

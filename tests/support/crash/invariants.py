@@ -1,4 +1,4 @@
-"""Whether what the service promised is so, after it was killed."""
+"""Checks whether the service kept its promises after it was killed."""
 
 import hashlib
 import tempfile
@@ -32,7 +32,7 @@ UNFINISHED = {"NONE", "ACTIVE", "VERIFYING"}
 
 RUNNING = "select from jobs where state = 'RUNNING'"
 OPEN = "select from jobs where state in ('QUEUED', 'RUNNING')"
-# What may be read by everybody.
+# The blobs that anyone may read.
 PUBLISHED = """
     select b.key from renditions r join blobs b using (blob_id) join media m using (media_id)
     where m.visibility = 'PUBLIC' and m.delete_time is null and m.state <> 'QUARANTINED'"""
@@ -43,7 +43,7 @@ REFERENCES = " + ".join(
     for reference in blob_references()
 )
 
-# Each finds what may never be, once all jobs are done.
+# Each query finds violations once all jobs are done. It must return no rows.
 INVARIANTS = {
     "a media whose upload is not FINISHED": """
         select m.media_id as id from media m join uploads u on u.media_id = m.media_id
@@ -57,7 +57,7 @@ INVARIANTS = {
         select resource_id as id from idempotency_keys k
         where not exists (select from uploads u where u.upload_id = k.resource_id)
         and not exists (select from jobs j where j.job_id = k.resource_id)""",
-    "an idempotency key of a call that runs": """
+    "an idempotency key that is still leased": """
         select resource_id as id from idempotency_keys where lease_until is not null""",
     "a media without exactly one first version": """
         select media_id as id from media m
@@ -69,8 +69,8 @@ INVARIANTS = {
         and not exists (
             select from renditions r where r.media_id = j.subject_id and r.name = j.rendition
         )""",
-    "a stream that nobody makes": "select media_id as id from streams where not ready",
-    "a stream that is not whole": """
+    "an unfinished stream": "select media_id as id from streams where not ready",
+    "a stream with missing segments": """
         select s.media_id as id from streams s cross join lateral
             jsonb_to_recordset(s.ladder -> 'rungs' || (s.ladder -> 'audio_tracks')) as t (name text)
         where (select count(*) from stream_segments g
@@ -78,13 +78,13 @@ INVARIANTS = {
               is distinct from
               (select max(number) + 1 from stream_segments g
                where g.stream_id = s.stream_id and g.track = t.name)""",
-    "a stream and no rendition, or the other way round": """
+    "a stream without a rendition, or the reverse": """
         select media_id as id from (select * from streams where ready) s
         full join (select * from renditions where name = 'stream') r using (media_id)
         where s.media_id is null or r.media_id is null""",
     "a part of a job that has ended": """
         select subject_id as id from jobs where parent_id is not null""",
-    # But those by which `reconcile` keeps an id from being used again.
+    # Except uploads with which `reconcile` reserves an id.
     "a blob that nothing refers to": """
         select b.blob_id as id from blobs b where reference_count = 0 and not exists (
             select from uploads u where u.blob_id = b.blob_id and u.owner_type = 'service')""",
@@ -107,37 +107,37 @@ INVARIANTS = {
         select u.upload_id as id from uploads u
         join upload_parts p on p.upload_id = u.upload_id
         where u.state = 'FINISHED' and (p.number >= u.next_part or not p.stored)""",
-    "parts of an upload that was given up": """
+    "parts of an upload that ended without a media": """
         select distinct p.upload_id as id from upload_parts p
         join uploads u on u.upload_id = p.upload_id
         where u.state in ('ABORTED', 'EXPIRED', 'FAILED')""",
     "an upload that failed": "select upload_id as id from uploads where state = 'FAILED'",
-    # Each claim is an attempt: what six workers died of is given up, and a later job comes for it.
-    # An inspection may find that its media was purged meanwhile.
+    # Each claim is an attempt. A job that killed six workers fails, and a later job replaces it.
+    # An inspection also fails if its media was purged meanwhile.
     "a job that failed before its attempts were used up": """
         select subject_id as id from jobs where state = 'FAILED' and attempt <= 5
         and (kind <> 'INGEST' or exists (select from media where media_id = subject_id))""",
-    "bytes that are to go, and no job for them": """
+    "bytes to delete without a job": """
         select f.subject_id as id from jobs f
         where f.state = 'FAILED' and f.kind in ('DISCARD', 'UNLINK') and not exists (
             select from jobs j
             where j.subject_id = f.subject_id and j.kind = f.kind and j.state = 'SUCCEEDED'
         )""",
-    "an ingest that was done twice": """
+    "more than one ingest job for a media": """
         select subject_id as id from jobs where kind = 'INGEST'
         group by subject_id having count(*) > 1""",
 }
 
 
 class Broken(AssertionError):
-    """A promise that was not kept. `fate`: where the service was killed."""
+    """A broken promise. `fate` is where the service was killed."""
 
     def __init__(self, promise: str, fate: str) -> None:
         super().__init__(f"{promise} (killed at {fate})")
         self.fate = fate
 
 
-def demand(kept: bool, promise: str, attempt: Attempt) -> None:
+def require(kept: bool, promise: str, attempt: Attempt) -> None:
     if not kept:
         raise Broken(f"{attempt.name}: {promise}", attempt.fate)
 
@@ -147,56 +147,56 @@ def state_of(client: CrashClient, attempt: Attempt) -> str:
     return State.Name(upload.state) if upload else "NONE"
 
 
-def look(client: CrashClient, attempt: Attempt) -> str:
-    """The state of an upload, as it is found and not touched; it must be one that can be."""
+def check_upload(client: CrashClient, attempt: Attempt) -> str:
+    """Returns the state of an upload without changing it. The state must be possible."""
     upload, media = client.upload(attempt), client.media(attempt)
     state = State.Name(upload.state) if upload else "NONE"
-    if media is not None and state != "FINISHED":  # a worker may have come between
-        demand(state_of(client, attempt) == "FINISHED", f"half-visible while {state}", attempt)
+    if media is not None and state != "FINISHED":  # a worker may have finished it in between
+        require(state_of(client, attempt) == "FINISHED", f"half-visible while {state}", attempt)
         state = "FINISHED"
-    demand(state != "FAILED", "it failed", attempt)
+    require(state != "FAILED", "the upload failed", attempt)
     if attempt.finished:
-        demand(state == "FINISHED", f"acknowledged as finished, and now {state}", attempt)
+        require(state == "FINISHED", f"acknowledged as finished, but now {state}", attempt)
     elif attempt.ended and attempt.end == "aborted":
-        demand(state == "ABORTED", f"acknowledged as given up, and now {state}", attempt)
+        require(state == "ABORTED", f"acknowledged as aborted, but now {state}", attempt)
     if attempt.created:
-        demand(state != "NONE", "acknowledged, and now unknown", attempt)
+        require(state != "NONE", "acknowledged, but now unknown", attempt)
     if upload is not None:
-        look_at_bytes(client, attempt, upload)
+        check_committed_bytes(client, attempt, upload)
     if state == "ABORTED" and not attempt.in_one_request:
-        demand(attempt.end == "aborted", "given up by nobody", attempt)
+        require(attempt.end == "aborted", "aborted without a request", attempt)
     if state == "EXPIRED":
-        demand(attempt.end == "expired", "expired before its time", attempt)
+        require(attempt.end == "expired", "expired before its time", attempt)
     if state == "FINISHED" and attempt.end == "purged":
-        demand(media is None or not attempt.ended, "purged, and still there", attempt)
+        require(media is None or not attempt.ended, "purged, but still there", attempt)
     elif state == "FINISHED":
-        look_at_media(client, attempt)
-    look_at_job(client, attempt)
+        check_media(client, attempt)
+    check_job(client, attempt)
     return state
 
 
-def look_at_job(client: CrashClient, attempt: Attempt) -> str:
-    """The state of the job that was acknowledged, if one was. What SUCCEEDED left its rendition."""
+def check_job(client: CrashClient, attempt: Attempt) -> str:
+    """The state of the acknowledged job, if any. A job that SUCCEEDED must have its rendition."""
     if not attempt.job_id:
         return ""
     job = client.job(attempt.job_id)
-    demand(job is not None, "an acknowledged job is unknown", attempt)
+    require(job is not None, "an acknowledged job is unknown", attempt)
     assert job is not None
     state = job_pb2.Job.State.Name(job.state)
     allowed = not attempt.cancelled or state == "CANCELLED"
-    demand(state != "FAILED" and allowed, f"a job is {state}", attempt)
-    demand(state != "CANCELLED" or attempt.cancelled, "cancelled by nobody", attempt)
+    require(state != "FAILED" and allowed, f"a job is {state}", attempt)
+    require(state != "CANCELLED" or attempt.cancelled, "cancelled without a request", attempt)
     if state == "SUCCEEDED" and attempt.streamed:
-        look_at_stream(client, attempt)
+        check_stream(client, attempt)
     elif state == "SUCCEEDED":
         made = client.content(attempt.media_id, RENDITION)
         whole = len(made) == job.rendition.size_bytes and made[8:12] == b"WEBP"
-        demand(whole, "a job SUCCEEDED, and what it made is not there", attempt)
+        require(whole, "a job SUCCEEDED, but its rendition is missing", attempt)
     return state
 
 
-def look_at_stream(client: CrashClient, attempt: Attempt) -> None:
-    """The stream has every frame of the video, once and in order."""
+def check_stream(client: CrashClient, attempt: Attempt) -> None:
+    """Checks that the stream has every frame of the video, once and in order."""
     with tempfile.NamedTemporaryFile(prefix="media-crash-") as file:
         file.write(client.video(attempt.media_id))
         file.flush()
@@ -207,30 +207,34 @@ def look_at_stream(client: CrashClient, attempt: Attempt) -> None:
         abs(time - at) < 0.001 and abs(luma - shade) <= 2
         for (time, luma), (at, shade) in zip(shown, wanted, strict=True)
     )
-    demand(same, "a job SUCCEEDED, and its stream has other frames", attempt)
+    require(same, "a job SUCCEEDED, but its stream has wrong frames", attempt)
 
 
-def look_at_media(client: CrashClient, attempt: Attempt) -> None:
-    """It gives back every byte, and those of its renditions wherever they lie."""
-    demand(client.media(attempt) is not None, "finished, without a media", attempt)
-    demand(client.content(attempt.media_id) == attempt.data, "other bytes", attempt)
+def check_media(client: CrashClient, attempt: Attempt) -> None:
+    """Checks every byte of the media and its renditions, in whichever store they are."""
+    require(client.media(attempt) is not None, "finished, without a media", attempt)
+    require(client.content(attempt.media_id) == attempt.data, "wrong bytes", attempt)
     for name, data in attempt.renditions.items():
         found = client.content(attempt.media_id, name)
-        demand(found == data, f"other bytes of its rendition {name}", attempt)
+        require(found == data, f"wrong bytes in the rendition {name}", attempt)
 
 
-def look_at_bytes(client: CrashClient, attempt: Attempt, upload: upload_pb2.Upload) -> None:
-    """What was acknowledged of them is there."""
+def check_committed_bytes(client: CrashClient, attempt: Attempt, upload: upload_pb2.Upload) -> None:
+    """Checks that all acknowledged bytes and parts are stored."""
     kept = upload.committed_size_bytes
-    demand(kept >= attempt.committed, f"{attempt.committed} became {kept}", attempt)
+    require(
+        kept >= attempt.committed,
+        f"committed size fell from {attempt.committed} to {kept}",
+        attempt,
+    )
     if upload.state == State.Value("ACTIVE") and attempt.parts:
         gone = attempt.parts - client.parts(attempt)
-        demand(not gone, f"parts {gone} were acknowledged", attempt)
+        require(not gone, f"acknowledged parts {gone} are missing", attempt)
 
 
-def go_on(client: CrashClient, attempt: Attempt) -> None:
-    """Brings an upload, as it was left, to the end it was to come to."""
-    state = look(client, attempt)
+def resume(client: CrashClient, attempt: Attempt) -> None:
+    """Continues an interrupted upload until it reaches its expected end."""
+    state = check_upload(client, attempt)
     if attempt.in_one_request:
         repeat(in_one_request, client, attempt)
     elif state == "NONE":
@@ -248,8 +252,8 @@ def go_on(client: CrashClient, attempt: Attempt) -> None:
 
 
 def repeat(work: Scenario, client: CrashClient, attempt: Attempt) -> None:
-    """Repeats a call under its key until the result is there: the one before may be taken to run
-    for a while, or have left its end to a worker."""
+    """Repeats a call with its idempotency key until there is a result. The service may consider
+    the earlier call running for a while, or a worker may have to finish it."""
 
     def done() -> bool:
         try:
@@ -264,7 +268,7 @@ def repeat(work: Scenario, client: CrashClient, attempt: Attempt) -> None:
 
 
 def end(client: CrashClient, attempt: Attempt) -> None:
-    """Finishes an upload that is under way, or gives it up."""
+    """Finishes or aborts an active upload."""
     upload = client.upload(attempt)
     assert upload is not None
     if attempt.end == "aborted":
@@ -281,38 +285,38 @@ def end(client: CrashClient, attempt: Attempt) -> None:
 
 
 def use(client: CrashClient, attempt: Attempt) -> None:
-    """Does with a media what was wanted of it."""
+    """Performs the requested operations on a media."""
     if attempt.render:
-        demand(client.render(attempt.media_id) == attempt.render, "another render", attempt)
+        require(client.render(attempt.media_id) == attempt.render, "another render", attempt)
     if attempt.visibility:
         client.show(attempt, attempt.visibility)
     if attempt.wanted:
         client.order(attempt, attempt.wanted)
 
 
-def close_case(client: CrashClient, attempt: Attempt) -> None:
-    """What must be true once all jobs are done."""
-    state = look(client, attempt)
-    demand(state not in UNFINISHED, f"still {state}", attempt)
+def check_attempt(client: CrashClient, attempt: Attempt) -> None:
+    """Checks what must hold for an attempt once all jobs are done."""
+    state = check_upload(client, attempt)
+    require(state not in UNFINISHED, f"still {state}", attempt)
     if attempt.job_id:
-        ended = look_at_job(client, attempt)
+        ended = check_job(client, attempt)
         wanted = "CANCELLED" if attempt.cancelled else "SUCCEEDED"
-        demand(ended == wanted, f"a job that was accepted is {ended}", attempt)
+        require(ended == wanted, f"a job that was accepted is {ended}", attempt)
     if state != "FINISHED" or attempt.end == "purged":
         return
     media = client.media(attempt)
     assert media is not None
     sha256 = hashlib.sha256(attempt.data).digest()
     state = media_pb2.Media.State.Name(media.state)
-    demand(state == "READY", f"an intact image is {state}", attempt)
-    demand(media.checksums.sha256 == sha256, "another SHA-256", attempt)
+    require(state == "READY", f"an intact image is {state}", attempt)
+    require(media.checksums.sha256 == sha256, "another SHA-256", attempt)
     if attempt.visibility:
         visibility = media_pb2.Media.Visibility.Name(media.visibility)
-        demand(visibility == attempt.visibility, f"it was to be {attempt.visibility}", attempt)
+        require(visibility == attempt.visibility, f"it was to be {attempt.visibility}", attempt)
     names = {rendition.name for rendition in media.renditions}
-    demand(names >= attempt.renditions.keys(), "renditions are gone", attempt)
+    require(names >= attempt.renditions.keys(), "renditions are gone", attempt)
     again = [client.complete(attempt).media for _ in range(2)]
-    demand(again == [media, media], "completed again, it is another media", attempt)
+    require(again == [media, media], "completed again, it is another media", attempt)
 
 
 def rows(deployment: Deployment, query: str) -> list[dict[str, Any]]:
@@ -325,16 +329,16 @@ def idle(deployment: Deployment) -> bool:
     return rows(deployment, OPEN) == []
 
 
-def look_at_public(deployment: Deployment) -> None:
-    """What is published lies in the public store, and nothing else."""
+def check_public_store(deployment: Deployment) -> None:
+    """Checks that the public store holds exactly the published blobs."""
     lying, published = deployment.in_public(), {row["key"] for row in rows(deployment, PUBLISHED)}
     if lying != published:
         raise Broken(f"in the public store is {lying}, published is {published}", "")
 
 
 def reconcile(deployment: Deployment) -> None:
-    """What nobody names is found and removed, and then nothing is found; no row is without its
-    bytes, and no byte is another."""
+    """Checks that `reconcile` removes unreferenced blobs and then finds nothing: every row has its
+    bytes, and every checksum matches."""
     options = ["--repair", "--older-than", "1s"]
     found = deployment.run("reconcile", *options)
     kinds = {line.split("\t")[0] for line in found.splitlines()}
@@ -347,7 +351,7 @@ def reconcile(deployment: Deployment) -> None:
 Report = Callable[[Broken], None]
 
 
-def raise_it(broken: Broken) -> None:
+def raise_broken(broken: Broken) -> None:
     raise broken
 
 
@@ -359,32 +363,34 @@ def reported(report: Report) -> Iterator[None]:
         report(broken)
 
 
-def settle(deployment: Deployment, attempts: Sequence[Attempt], report: Report = raise_it) -> None:
-    """Starts the service anew, has every upload brought to its end and every job done, and judges
-    what there is then: uploads, rows, and the store."""
-    deployment.pass_time("2 hours")  # leases of the dead
+def settle(
+    deployment: Deployment, attempts: Sequence[Attempt], report: Report = raise_broken
+) -> None:
+    """Restarts the service, completes every upload and job, and checks the uploads, the rows and
+    the store."""
+    deployment.pass_time("2 hours")  # ends the leases of dead processes
     server, worker = deployment.launch("serve"), deployment.launch("work")
     server.ready()
     worker.ready()
     with deployment.client(server) as client:
         for attempt in attempts:
             with reported(report):
-                go_on(client, attempt)
+                resume(client, attempt)
         if ended := [attempt for attempt in attempts if attempt.end == "expired"]:
             deployment.expire(*ended)
-            worker.stop()  # a sweep comes with the next one's start
+            worker.stop()  # a worker sweeps when it starts
             worker = deployment.start("work")
         eventually(lambda: idle(deployment), 120)
         for attempt in attempts:
             with reported(report):
-                close_case(client, attempt)
+                check_attempt(client, attempt)
     for what, query in INVARIANTS.items():
         for row in rows(deployment, query):
             found = (a for a in attempts if str(row["id"]) in {a.upload_id, a.media_id})
             fate = next((attempt.fate for attempt in found), "")
             report(Broken(f"{row['id']}: {what}", fate))
     with reported(report):
-        look_at_public(deployment)
+        check_public_store(deployment)
     with reported(report):
         reconcile(deployment)
     worker.stop()

@@ -1,4 +1,4 @@
-"""A whole service that can be struck by SIGKILL, and started again on the same data."""
+"""A complete service that tests can kill and restart on the same data."""
 
 import contextlib
 from pathlib import Path
@@ -9,27 +9,27 @@ from tests.support.service import STOP_SECONDS, alive, environment, start
 
 
 class Machine:
-    """One `dev` with ports and data of its own."""
+    """One `dev` with its own ports and data."""
 
     def __init__(self, folder: Path) -> None:
-        # One slot, so that a job which does not end leaves the others waiting.
+        # One slot, so that a job that does not end blocks all others.
         self._environ = environment(folder / "data", MEDIA_WORKER_SLOTS="1")
         self.service = start(self._environ)
         self._dying: list[psutil.Process] = []
 
     def kill_part(self, name: str) -> None:
-        """SIGKILL to "serve" or "work", in whose place `dev` starts another."""
+        """Kills "serve" or "work". `dev` starts a replacement."""
         part = self.service.part(name)
         part.kill()
         part.wait(STOP_SECONDS)
 
     def kill(self) -> None:
-        """SIGKILL to `dev`; PostgreSQL outlives it."""
+        """Kills `dev`. PostgreSQL survives it."""
         self._dying = self.service.children()
         self.service.process.kill()
 
     def restart(self) -> None:
-        """Once all that was killed, and what ends with it, is gone."""
+        """Waits until all killed processes and their dependents are gone, then restarts `dev`."""
         self.service.process.wait(STOP_SECONDS)
         assert alive(self._dying) == []
         self.service = start(self._environ)
@@ -39,5 +39,5 @@ class Machine:
             family = self.service.children()
             self.service.stop()
             assert alive(family) == []
-        with contextlib.suppress(OSError, psutil.NoSuchProcess):  # a failed test left it behind
+        with contextlib.suppress(OSError, psutil.NoSuchProcess):  # left behind by a failed test
             self.service.postgres().terminate()

@@ -1,5 +1,5 @@
-"""A PostgreSQL that a test may stop and start, in a process of its own: what runs threads, as gRPC
-does, is not to fork."""
+"""A PostgreSQL that a test can stop and start. A separate process starts it, because a process with
+threads, such as gRPC's, must not fork."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ NOTHING: Mapping[str, str] = {}
 
 
 class OwnPostgres:
-    """`environ`: what PostgreSQL itself gets beside ours."""
+    """`environ` has additional environment variables for PostgreSQL."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str] = NOTHING) -> None:
         settings = [f"{name}={value}" for name, value in environ.items()]
@@ -43,7 +43,7 @@ class OwnPostgres:
         return self._process.stdout.readline().strip()
 
     def restart(self) -> None:
-        """As an administrator does: whoever is connected is thrown out."""
+        """Restarts like an administrator, which ends all connections."""
         self.close()
         self._process = self._start()
         assert self._told() == self.url

@@ -1,4 +1,4 @@
-"""The tables of docs/crash.md: what is promised at each failpoint, and what a soak found."""
+"""The tables of docs/crash.md: the promise at each failpoint, and the results of a soak."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +35,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def between(text: str, name: str) -> tuple[str, str, str]:
-    """What is before, between and after the markers of a table."""
+    """The text before, between and after the markers of a table."""
     begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
     before, _, rest = text.partition(begin)
     inside, _, after = rest.partition(end)
@@ -43,7 +43,7 @@ def between(text: str, name: str) -> tuple[str, str, str]:
 
 
 def write(name: str, content: str) -> None:
-    """Puts a table where the document has its markers."""
+    """Writes a table between its markers in the document."""
     before, _, after = between(DOCUMENT.read_text(), name)
     DOCUMENT.write_text(before + content + after)
 

@@ -1,5 +1,5 @@
-"""A `serve` or `work` process. Most of its start is importing: so it is forked from a process that
-has imported everything, unless its environment loads libraries."""
+"""A `serve` or `work` process. Imports take most of its start, so it is forked from a process that
+has imported everything, unless its environment preloads libraries."""
 
 import multiprocessing
 import os
@@ -17,7 +17,7 @@ IMPORTED = ["media_service.app", "media_service.cli.serve", "media_service.cli.w
 
 
 class ServiceProcess(Protocol):
-    """What `subprocess.Popen` has."""
+    """The part of `subprocess.Popen` that tests use."""
 
     @property
     def pid(self) -> int: ...
@@ -28,7 +28,7 @@ class ServiceProcess(Protocol):
 
 
 def start_process(role: str, environ: Mapping[str, str], log: Path) -> ServiceProcess:
-    """Starts `media-service serve` or `work`. `log`: what it writes to stderr."""
+    """Starts `media-service serve` or `work`. Its stderr goes to `log`."""
     if "LD_PRELOAD" not in environ:
         return ForkedProcess(role, environ, log)
     with log.open("wb") as output:
@@ -71,7 +71,7 @@ def fork_server() -> ForkServerContext:
 
 
 def run(role: str, environ: dict[str, str], log: Path) -> None:
-    """In the new process."""
+    """Runs in the new process."""
     output = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(output, sys.stderr.fileno())
     os.close(output)

@@ -1,4 +1,4 @@
-"""Generated audio files, and measurements of the output by other programs."""
+"""Generated audio files, and measurements of the output with other programs."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from tests.support.tools import require_tool
 
 
 def generated(path: Path, graph: str, *options: str) -> Path:
-    """A file by ffmpeg's generators."""
+    """Creates a file with ffmpeg's generators."""
     inputs = ["-f", "lavfi", "-i", graph]
     command = [str(binary()), "-nostdin", "-loglevel", "error", *inputs, *options, str(path)]
     subprocess.run(command, check=True)
@@ -26,14 +26,14 @@ def generated(path: Path, graph: str, *options: str) -> Path:
 
 
 def probed(path: Path) -> Any:
-    """What ffprobe finds."""
+    """The streams and format that ffprobe finds."""
     command = [require_tool("ffprobe"), "-v", "error", "-show_format", "-show_streams"]
     done = subprocess.run([*command, "-of", "json", path], check=True, capture_output=True)
     return json.loads(done.stdout)
 
 
 def samples(path: Path, rate: int = 44100, channels: int = 1) -> np.ndarray:
-    """All samples, -1 to 1, as another ffmpeg than the service's decodes them."""
+    """All samples, from -1 to 1, decoded with a different ffmpeg than the service's."""
     command = [require_tool("ffmpeg"), "-nostdin", "-loglevel", "error", "-i", str(path)]
     wanted = ["-ac", str(channels), "-ar", str(rate), "-f", "f32le", "-"]
     done = subprocess.run([*command, *wanted], check=True, capture_output=True)
@@ -42,7 +42,7 @@ def samples(path: Path, rate: int = 44100, channels: int = 1) -> np.ndarray:
 
 
 def loudness(path: Path) -> tuple[float, float]:
-    """In LUFS, and the true peak in dBTP, as another ffmpeg than the service's measures them."""
+    """Loudness in LUFS and true peak in dBTP, by a different ffmpeg than the service's."""
     command = [require_tool("ffmpeg"), "-nostdin", "-hide_banner", "-nostats", "-i", str(path)]
     graph = ["-map", "a:0", "-af", "ebur128=peak=true:framelog=verbose", "-f", "null", "-"]
     done = subprocess.run([*command, *graph], check=True, capture_output=True, text=True)
@@ -52,7 +52,7 @@ def loudness(path: Path) -> tuple[float, float]:
 
 
 def pitch(decoded: np.ndarray, rate: int = 44100) -> float:
-    """The frequency that is strongest, in Hz."""
+    """The strongest frequency, in Hz."""
     spectrum = np.abs(np.fft.rfft(decoded * np.hanning(len(decoded))))
     return float(np.argmax(spectrum)) * rate / len(decoded)
 
@@ -66,12 +66,12 @@ TYPES = {
     ".mkv": "video/x-matroska",
 }
 
-# Takes a file and a pipeline. What it makes is there until the test ends.
+# Renders a file with a pipeline. The output exists until the test ends.
 Make = Callable[[Path, str], Awaitable[Output]]
 
 
 async def inspected(inspector: Inspector, path: Path) -> tuple[AvSource, Kind]:
-    """A file as inspection finds it."""
+    """The source and kind of a file after inspection."""
     content_type = TYPES[path.suffix]
     kind = Kind.VIDEO if content_type.startswith("video") else Kind.AUDIO
     found = await inspector.inspect(path, kind, content_type)

@@ -1,4 +1,4 @@
-"""Makes small media files of every sort, with libvips and FFmpeg."""
+"""Creates small media files of every format with libvips and FFmpeg."""
 
 import struct
 import subprocess
@@ -27,7 +27,7 @@ title=Zwölf
 
 
 def make_image(width: int = 64, height: int = 48, bands: int = 3) -> Any:
-    """Noise, so that its compressed form has bytes to lose everywhere."""
+    """An image of noise, so that truncating its compressed form always loses data."""
     noise = [pyvips.Image.gaussnoise(width, height, mean=128, sigma=40) for _ in range(bands)]
     image = noise[0].bandjoin(noise[1:]) if bands > 1 else noise[0]
     interpretation = {1: "b-w", 2: "b-w", 3: "srgb", 4: "srgb"}[bands]
@@ -35,7 +35,7 @@ def make_image(width: int = 64, height: int = 48, bands: int = 3) -> Any:
 
 
 def with_tags(image: Any, tags: dict[str, str], orientation: int = 1) -> Any:
-    """With EXIF tags such as {"ifd0-Model": "X100"}."""
+    """The image with EXIF tags such as {"ifd0-Model": "X100"}."""
     image = image.copy()
     for name, value in tags.items():
         image.set_type(pyvips.GValue.gstr_type, f"exif-{name}", value)
@@ -100,7 +100,7 @@ def add_audio(output: Any, codec: str) -> Any:
 
 
 def ffmpeg(path: Path, *arguments: str | Path) -> Path:
-    """What FFmpeg's own command makes."""
+    """Runs the ffmpeg command and returns the path of its output."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y"]
     subprocess.run([*command, *map(str, arguments), str(path)], check=True)
     return path
@@ -115,7 +115,7 @@ def make_moving_video(
 
 
 def video_with_everything(path: Path, subtitles: str) -> Path:
-    """Two audio tracks, a subtitle track and two chapters."""
+    """A video with two audio tracks, a subtitle track and two chapters."""
     (lines := path.with_suffix(".srt")).write_text("1\n00:00:00,000 --> 00:00:00,900\nHello\n")
     (list_ := path.with_suffix(".txt")).write_text(CHAPTERS)
     inputs = ["testsrc2=s=128x72:r=25:d=1", "sine=d=1", "aevalsrc=0|0:d=1:s=48000"]
@@ -145,14 +145,14 @@ def turn(path: Path, clockwise: int) -> Path:
 
 
 def heic(path: Path) -> Path:
-    """One frame of 128 × 72, by x265, as a HEIC image. The encoder does not always make the same,
-    and now and then something its own library cannot put into a file: so it was made once."""
+    """A HEIC image of 128 × 72 with one frame by x265. It is stored as data, because the encoder's
+    output varies and sometimes cannot be written to a file."""
     path.write_bytes(Path(__file__).with_name("frame.heic").read_bytes())
     return path
 
 
 def pdf(path: Path, *, pages: int = 1, info: bytes = b"", trailer: bytes = b"") -> Path:
-    """Empty pages of 200 × 100 points. `info`: of its information dictionary."""
+    """A PDF with empty pages of 200 × 100 points. `info` is its information dictionary."""
     kids = b" ".join(b"%d 0 R" % (4 + page) for page in range(pages))
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",

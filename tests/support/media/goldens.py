@@ -1,4 +1,4 @@
-"""Golden images, which a person has checked: renders must still look like them.
+"""Golden images, which a person has reviewed. Renders must still look like them.
 
 `RENEW_GOLDENS=1 pytest tests/codecs/image` writes them anew; look at them before committing.
 """
@@ -10,7 +10,7 @@ import numpy as np
 import pyvips
 
 FOLDER = Path(__file__).parents[2] / "codecs/image/goldens"
-# Versions of libvips round differently, and scale differently along edges.
+# Versions of libvips differ in rounding, and in scaling along edges.
 MEAN, MOST = 0.75, 8
 
 
@@ -28,7 +28,7 @@ def golden(name: str, image: pyvips.Image) -> None:
 
 
 def apart(one: pyvips.Image, other: pyvips.Image) -> np.ndarray:
-    """The differences between the values of two images."""
+    """The absolute differences between the pixel values of two images."""
     assert (one.width, one.height, one.bands) == (other.width, other.height, other.bands)
     difference: np.ndarray = np.abs(one.numpy().astype(int) - other.numpy().astype(int))
     return difference

@@ -1,4 +1,4 @@
-"""Image files, and helpers that render them."""
+"""Creates image files and renders them."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ TYPES = {
 
 
 def source(path: Path) -> ImageSource:
-    """A file, with what inspection would say of it."""
+    """A file with its inspection result."""
     image = pyvips.Image.new_from_file(str(path))
     size = image.width, image.height
     if image.get_typeof("orientation") and image.get("orientation") >= 5:
@@ -60,7 +60,7 @@ async def refusal(renderer: ImageRenderer, original: Path | ImageSource, pipelin
 
 
 def corners(width: int = 80, height: int = 60) -> Any:
-    """Red, green, blue and white, from the top left corner clockwise."""
+    """An image with red, green, blue and white corners, clockwise from the top left."""
     image = pyvips.Image.black(width, height, bands=3).copy(interpretation="srgb")
     half = width // 2, height // 2
     for color, x, y in (

@@ -1,5 +1,5 @@
-"""The properties of video and audio files, measured with programs that the service does not use for
-that."""
+"""Measures the properties of video and audio files, with programs that the service does not use for
+this purpose."""
 
 import json
 import re
@@ -13,7 +13,7 @@ import imageio_ffmpeg
 
 from tests.support.tools import require_tool
 
-# The resolution of audio measurements.
+# Time resolution of audio measurements.
 STEP_SECONDS = 0.005
 
 
@@ -21,15 +21,15 @@ STEP_SECONDS = 0.005
 class Stream:
     kind: str
     codec: str
-    # As the container states it; None: it does not.
+    # As stated by the container, or None if it does not state it.
     duration: float | None
-    # Decoded and counted: video frames, or audio packets.
+    # The number of decoded video frames or audio packets.
     frames: int
-    # Of video.
+    # Video only.
     width: int = 0
     height: int = 0
     rate: Fraction = Fraction(0)
-    # Of audio.
+    # Audio only.
     sample_rate: int = 0
     channels: int = 0
 
@@ -41,13 +41,13 @@ class Probed:
     streams: tuple[Stream, ...]
 
     def only(self, kind: str) -> Stream:
-        """ "video" or "audio", of which there has to be one."""
+        """The only stream of the type "video" or "audio". Fails if there is not exactly one."""
         (stream,) = [stream for stream in self.streams if stream.kind == kind]
         return stream
 
 
 def probe(media: Path) -> Probed:
-    """By ffprobe, which decodes all of it."""
+    """Probes a file with ffprobe, which decodes all of it."""
     wanted = ("-show_format", "-show_streams", "-count_frames", "-of", "json")
     printed = json.loads(run(require_tool("ffprobe"), "-v", "error", *wanted, str(media)).stdout)
     return Probed(
@@ -71,7 +71,7 @@ def probe(media: Path) -> Probed:
 
 
 def rate(printed: str) -> Fraction:
-    """Audio tracks have the rate 0/0."""
+    """Parses a frame rate. Audio tracks have the rate 0/0."""
     return Fraction(0) if printed.endswith("/0") else Fraction(printed)
 
 
@@ -79,7 +79,7 @@ def rate(printed: str) -> Fraction:
 class Likeness:
     """The mean similarity of all frames to the source."""
 
-    psnr: float  # dB, of luma; 60 where nothing differs
+    psnr: float  # PSNR of luma in dB; 60 if identical
     ssim: float
     vmaf: float
 
@@ -87,14 +87,14 @@ class Likeness:
 def likeness(made: Path, source: Path) -> Likeness:
     """Compares `made` with `source`, frame by frame, in the size of `source`.
 
-    Where one of them goes on for longer, the other stands still: a different length is unlike, too.
+    The last frame of the shorter video is repeated, so a different length lowers the similarity.
     """
     with TemporaryDirectory(prefix="media-likeness-") as folder:
         log = Path(folder) / "vmaf.json"
         compare = (
             f"libvmaf=feature='name=psnr|name=float_ssim':n_threads=2:log_fmt=json:log_path={log}"
         )
-        # Frames are paired by time, so both begin at nought.
+        # Frames are paired by time, so both start at 0.
         graph = (
             "[1:v]setpts=PTS-STARTPTS[source];[0:v]setpts=PTS-STARTPTS[made];"
             "[made][source]scale=rw:rh:flags=bicubic[scaled];"
@@ -110,7 +110,7 @@ def likeness(made: Path, source: Path) -> Likeness:
 
 @dataclass(frozen=True)
 class Loudness:
-    """By EBU R 128."""
+    """Loudness by EBU R 128."""
 
     integrated: float  # LUFS
     range: float  # LU
@@ -131,7 +131,7 @@ def loudness(media: Path) -> Loudness:
 
 
 def sync_offsets(video: Path) -> list[float]:
-    """How many seconds each beep comes after its flash, in a video made by `videos.flashes`."""
+    """The seconds from each flash to its beep, in a video from `player_videos.flashes`."""
     light = onsets(
         video,
         ("-map", "0:v", "-vf", "signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-"),
@@ -145,9 +145,9 @@ def sync_offsets(video: Path) -> list[float]:
 
 
 def onsets(video: Path, look: tuple[str, ...], *, above: float) -> list[float]:
-    """The times at which what is printed for each moment rises above a value."""
+    """The times at which a printed value rises above a threshold."""
     ffmpeg = require_tool("ffmpeg")
-    # The times of the file itself: audio and video are measured one after the other.
+    # Use the file's own timestamps, because audio and video are measured separately.
     inputs = ("-v", "error", "-copyts", "-i", str(video))
     printed = run(ffmpeg, *inputs, *look, "-f", "null", "-").stdout
     found = []

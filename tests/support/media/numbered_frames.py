@@ -1,4 +1,4 @@
-"""Videos whose every frame is known."""
+"""Videos in which every frame is identifiable."""
 
 import subprocess
 import tempfile
@@ -20,7 +20,7 @@ def shade(number: int) -> int:
 def counted(
     seconds: float, rate: str = "5", size: str = "96x64", audio_tracks: int = 1, *more: str
 ) -> bytes:
-    """An MP4 whose frames are numbered by shades of gray. `more`: options of the output."""
+    """An MP4 whose frames are numbered by shades of gray. `more` has output options."""
     shades = f"lum='{DARKEST}+mod(N,{SHADES})*{STEP}':cb=128:cr=128"
     inputs = [f"color=black:s={size}:r={rate}:d={seconds},format=yuv420p,geq={shades}"]
     inputs += [f"sine=f={440 * (n + 1)}:r=48000:d={seconds}" for n in range(audio_tracks)]
@@ -28,7 +28,7 @@ def counted(
 
 
 def made(inputs: list[str], *more: str) -> bytes:
-    """A video from generators of ffmpeg."""
+    """Creates a video with ffmpeg's generators."""
     with tempfile.TemporaryDirectory(prefix="media-test-") as folder:
         path = Path(folder) / "video.mp4"
         sources = [word for each in inputs for word in ("-f", "lavfi", "-i", each)]

@@ -1,4 +1,4 @@
-"""Makes small office documents: what each format needs, and a few words."""
+"""Creates small office documents with the parts each format requires and a few words."""
 
 import io
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ def packed(parts: Mapping[str, str]) -> bytes:
 
 
 def opendocument(kind: str, body: str) -> bytes:
-    """`kind`: text, spreadsheet or presentation."""
+    """`kind` is text, spreadsheet or presentation."""
     files = "".join(
         f'<manifest:file-entry manifest:full-path="{path}" manifest:media-type="{media_type}"/>'
         for path, media_type in {"/": OPEN + kind, "content.xml": "text/xml"}.items()
@@ -68,7 +68,7 @@ def odp(words: str) -> bytes:
 
 
 def openxml(parts: Mapping[str, tuple[str, str, str]]) -> bytes:
-    """Parts by path, the main one first: (content type, content, relations)."""
+    """Packs parts by path, the main one first. A part is (content type, content, relations)."""
     main = next(iter(parts))
     types = "".join(
         f'<Override PartName="/{path}" ContentType="{MICROSOFT}{kind}+xml"/>'

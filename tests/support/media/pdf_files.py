@@ -1,4 +1,4 @@
-"""Makes small PDF documents, byte by byte."""
+"""Creates small PDF documents byte by byte."""
 
 import zlib
 from collections.abc import Mapping
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from hashlib import md5
 
 UPRIGHT = "[0 0 200 300]"
-# Of a password (PDF 1.7, 7.6.3.3).
+# The padding of passwords (PDF 1.7, 7.6.3.3).
 PADDING = bytes.fromhex("28bf4e5e4e758a4164004e56fffa01082e2e00b6d0683e802f0ca9fe6453697a")
 
 
 @dataclass(frozen=True)
 class Page:
-    """`more`: other entries of its dictionary. `coded`: names of filters that the content, which
-    is as the file has it, went through."""
+    """A page. `more` has further entries of its dictionary. `coded` names the filters with which
+    the content is already encoded."""
 
     content: bytes = b""
     box: str = UPRIGHT
@@ -22,7 +22,7 @@ class Page:
 
 
 def text(words: str, x: int = 20, y: int = 250) -> bytes:
-    """One line, in Helvetica, of characters that Latin 1 has."""
+    """The content of one line in Helvetica, with characters from Latin-1."""
     escaped = words.replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)")
     return f"BT /F 12 Tf {x} {y} Td ({escaped}) Tj ET\n".encode("latin-1")
 
@@ -41,8 +41,8 @@ def pdf(
     objects: Mapping[int, bytes] | None = None,
     letters: Mapping[str, str] | None = None,
 ) -> bytes:
-    """`catalog`, `trailer`: other entries of these. `objects`: more of them, by number, from 100.
-    `letters`: what characters of the font mean, if not themselves."""
+    """`catalog` and `trailer` have further entries. `objects` has further objects by number, from
+    100. `letters` maps characters of the font to other Unicode characters."""
     first = 10
     numbers = [first + 2 * index for index in range(len(pages))]
     kids = " ".join(f"{number} 0 R" for number in numbers)
@@ -82,7 +82,7 @@ def assembled(objects: Mapping[int, bytes], trailer: str = "") -> bytes:
 
 
 def meanings(letters: Mapping[str, str]) -> bytes:
-    """A CMap to Unicode."""
+    """A ToUnicode CMap."""
     lines = [
         f"<{ord(a):02x}> <{b.encode('utf-16-be', 'surrogatepass').hex()}>"
         for a, b in letters.items()
@@ -97,16 +97,16 @@ def meanings(letters: Mapping[str, str]) -> bytes:
 
 
 def bomb(content: bytes, times: int, before: bytes = b"") -> Page:
-    """Says the same many times, in few bytes."""
+    """Highly compressed data that expands to many repetitions."""
     packed = zlib.compress(zlib.compress(before + content * times, 1), 9)
     return Page(packed, coded="/FlateDecode/FlateDecode")
 
 
 def locked(page: Page, password: bytes = b"") -> bytes:
-    """Encrypted (RC4, 40 bits), to be opened with this password."""
+    """An encrypted document (RC4, 40 bits) that opens with this password."""
     owner, rights, name = bytes(range(32)), (-4).to_bytes(4, "little", signed=True), b"an id"
     padded = (password + PADDING)[:32]
-    key = md5(padded + owner + rights + name).digest()[:5]  # noqa: S324 - as the format has it
+    key = md5(padded + owner + rights + name).digest()[:5]  # noqa: S324 - required by the format
     content_key = md5(key + (11).to_bytes(3, "little") + bytes(2)).digest()[:10]  # noqa: S324
     security = (
         f"/Encrypt<</Filter/Standard/V 1/R 2/P -4/O<{owner.hex()}>/U<{rc4(key, PADDING).hex()}>>>"

@@ -1,4 +1,4 @@
-"""Videos from FFmpeg's generators, for players."""
+"""Creates videos for players with FFmpeg's generators."""
 
 import subprocess
 from pathlib import Path
@@ -21,7 +21,7 @@ def ffmpeg(*arguments: str, folder: Path) -> None:
 
 
 def stream(folder: Path) -> Path:
-    """`master.m3u8` and `manifest.mpd` over the same segments of 2 s, in two sizes."""
+    """Creates `master.m3u8` and `manifest.mpd` over the same 2-second segments in two sizes."""
     ladder = "[0:v]split[large][copy];[copy]scale=320:180[small]"
     keys = ("-force_key_frames", "expr:gte(t,n_forced*2)", "-sc_threshold", "0")
     both = ("-hls_playlist", "1", "-hls_master_name", "master.m3u8")
@@ -37,13 +37,14 @@ def stream(folder: Path) -> Path:
 
 
 def mp4(folder: Path) -> Path:
-    """`video.mp4`, with its index at the start."""
+    """Creates `video.mp4` with its index at the start."""
     ffmpeg(*SOURCE, *H264, *AAC, "-movflags", "+faststart", "video.mp4", folder=folder)
     return folder
 
 
 def flashes(folder: Path, *, seconds: int = SECONDS, audio_filter: str = "anull") -> Path:
-    """`flashes.mp4`: a flash and a beep at each whole second. `audio_filter`: to shift it."""
+    """Creates `flashes.mp4`, with a flash and a beep at each second. `audio_filter` may shift
+    the audio."""
     on = f"lt(mod(n,{RATE}),2)"
     beep = "if(lt(mod(t,1),0.08),0.8*sin(2*PI*1000*t),0)"
     ffmpeg(

@@ -1,4 +1,4 @@
-"""Small real files, made here, for tests that need bytes of a type."""
+"""Creates small valid files, for tests that need bytes of a content type."""
 
 import io
 import os
@@ -13,7 +13,7 @@ def jpeg(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
 
 
 def noise(width: int, height: int) -> bytes:
-    """A JPEG whose renditions cannot be small."""
+    """A JPEG of noise, whose renditions are large."""
     out = io.BytesIO()
     Image.effect_noise((width, height), 100).convert("RGB").save(out, "JPEG")
     return out.getvalue()
@@ -34,6 +34,6 @@ def gif(width: int = 64, height: int = 48) -> bytes:
 
 
 def video_bytes(size: int) -> bytes:
-    """`size` bytes that begin as an MP4 does: typed as video/mp4, though no player will play it."""
+    """`size` bytes that start like an MP4: detected as video/mp4, but not playable."""
     head = b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41"
     return head + os.urandom(size - len(head))

@@ -34,7 +34,7 @@ LOGO = "0190163d-8694-739b-aea5-966c26f8ad91"
 
 
 def ffmpeg(*arguments: str) -> str:
-    """What ffmpeg says."""
+    """Runs ffmpeg and returns its stderr."""
     command = [str(binary()), "-hide_banner", "-nostdin", "-y", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -42,7 +42,7 @@ def ffmpeg(*arguments: str) -> str:
 
 
 def generated(path: Path, video_generator: str, audio_generator: str = "", *options: str) -> Path:
-    """A video from ffmpeg's generators."""
+    """Creates a video with ffmpeg's generators."""
     inputs = ["-f", "lavfi", "-i", video_generator]
     if audio_generator:
         inputs += ["-f", "lavfi", "-i", audio_generator]
@@ -52,7 +52,7 @@ def generated(path: Path, video_generator: str, audio_generator: str = "", *opti
 
 
 def probe(path: Path) -> dict[str, Any]:
-    """What Debian's ffprobe says, which is not the ffmpeg that made it. Its frames are counted."""
+    """The output of Debian's ffprobe, which is independent of the service's ffmpeg."""
     command = [require_tool("ffprobe"), "-v", "error", "-of", "json", "-count_frames"]
     command += ["-show_format", "-show_streams", "-show_chapters", str(path)]
     done = subprocess.run(command, capture_output=True, check=True)
@@ -61,32 +61,32 @@ def probe(path: Path) -> dict[str, Any]:
 
 
 def stream(path: Path, kind: str) -> dict[str, Any]:
-    """The only one of a kind."""
+    """The only stream of a type."""
     [found] = [each for each in probe(path)["streams"] if each["codec_type"] == kind]
     return dict(found)
 
 
 def similarity(made: Path, original: Path) -> float:
-    """SSIM, 1 for the same."""
+    """The SSIM of two videos. 1 means identical."""
     output = ffmpeg("-i", str(made), "-i", str(original), "-lavfi", "ssim", "-f", "null", "-")
     return float(output.rsplit("All:", 1)[1].split()[0])
 
 
 def frame_at(video: Path, seconds: float) -> Any:
-    """What is seen at a time."""
+    """The frame shown at a time."""
     path = video.with_suffix(f".{seconds}.png")
     ffmpeg("-ss", f"{seconds}", "-i", str(video), "-frames:v", "1", str(path))
     return shown(path)
 
 
 def shown(path: Path) -> Any:
-    """Reads an image anew: libvips would return a cached one for the same file name."""
+    """Reads an image without libvips's cache, which is keyed by file name."""
     return pyvips.Image.new_from_buffer(path.read_bytes(), "")
 
 
 @dataclass(frozen=True)
 class Studio:
-    """Renders videos, as jobs do, and keeps the output in a folder."""
+    """Renders videos like a job, and keeps the output in a folder."""
 
     av_renderer: AvRenderer
     inspector: Inspector
@@ -100,7 +100,7 @@ class Studio:
         report: Callable[[float], None] = lambda _: None,
         **known: Any,
     ) -> Path:
-        """The main output. `known`: overrides of what inspection finds."""
+        """Renders and returns the main output. `known` overrides values from inspection."""
         return (await self.all(path, ops, overlays, report, **known))[-1].path
 
     async def all(
@@ -122,7 +122,7 @@ class Studio:
         overlays: Mapping[str, ImageSource] | None = None,
         report: Callable[[float], None] = lambda _: None,
     ) -> Sequence[Output]:
-        """Renders a video of which everything is given."""
+        """Renders a video without inspecting it."""
         video = AvSource.of(path, TYPES[path.suffix], info)
         steps = find_route(parsed_pipeline(ops), "VIDEO").steps
         kept = []
@@ -137,5 +137,5 @@ class Studio:
 
 
 def number(gray: float) -> int:
-    """The number of a frame of `counted`, by its brightness."""
+    """The number of a frame of `counted`, from its brightness."""
     return round(gray / 255 * 219 + 16) - 20

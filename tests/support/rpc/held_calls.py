@@ -16,7 +16,7 @@ Write = upload_service_pb2.WriteUploadRequest
 
 @dataclass
 class Held:
-    """A stream that sends some bytes, waits until it is told to go on, and then sends the rest."""
+    """A stream that sends some bytes, waits for the test, and then sends the rest."""
 
     caller: Caller
     upload_id: str

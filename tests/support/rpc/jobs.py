@@ -65,7 +65,7 @@ async def until(caller: Caller, job_id: str, is_it: Callable[[Job], bool]) -> Jo
         async for job in watch(caller, job_id):
             if is_it(job):
                 return job
-    raise AssertionError("the watch ended before")
+    raise AssertionError("the watch ended before the condition held")
 
 
 async def ended(caller: Caller, job_id: str) -> Job:
@@ -79,7 +79,7 @@ async def rendition(caller: Caller, media_id: str, name: str) -> bytes:
 
 
 def reason(failed: Job | Result) -> str:
-    """Why it failed."""
+    """The reason of the job's failure."""
     info = error_details_pb2.ErrorInfo()
     assert failed.error.details[0].Unpack(info)
     return str(info.reason)

@@ -1,4 +1,4 @@
-"""Signed URLs, and what those without a token get."""
+"""Signed URLs, and requests without a token."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,7 +26,7 @@ async def signed(
 
 
 def token_of(url: str) -> str:
-    """`.../v1/signed/TOKEN/name`."""
+    """The token of a URL such as `.../v1/signed/TOKEN/name`."""
     before, v1, signed, token, name = urlsplit(url).path.split("/")
     assert (before, v1, signed) == ("", "v1", "signed")
     assert name
@@ -34,7 +34,7 @@ def token_of(url: str) -> str:
 
 
 async def link(caller: Caller, media_id: str, **how: Any) -> str:
-    """The token of a link."""
+    """Creates a link and returns its token."""
     return token_of((await signed(caller, media_id, **how)).url)
 
 

@@ -38,13 +38,13 @@ async def put(
     *headers: tuple[str, str],
     size: int | None = None,
 ) -> Part:
-    """Stores a part. `size`: what is said of it beforehand; 0: nothing."""
+    """Stores a part. `size` is the size declared beforehand, or 0 for none."""
     sent = pieces(upload_id, number, data, len(data) if size is None else size)
     return without_etag(await caller.call(caller.uploads.PutPart, sent, *headers))
 
 
 def without_etag(part: Part) -> Part:
-    """What `named` gives. A stored part has an etag."""
+    """The part without its etag, to compare it with `named`. A stored part must have one."""
     assert part.etag
     part.ClearField("etag")
     return part

@@ -35,7 +35,7 @@ SECRET = "a secret of at least thirty-two bytes"
 
 HOUR = timedelta(hours=1)
 
-# No presets: videos get only the renditions that a test asks for.
+# No presets: videos get only the renditions that a test requests.
 NO_PRESETS = {f"MEDIA_{kind}_PRESETS": "-" for kind in ("VIDEO", "AUDIO", "DOCUMENT")}
 
 
@@ -77,7 +77,7 @@ class Caller:
         return await asyncio.to_thread(self._stream, method, messages)
 
     def _stream(self, method: str, messages: Iterable[Any]) -> Any:
-        # Not grpc.aio: it may lose the status of a call that the server ends during a write.
+        # grpc.aio may lose the status of a call that the server ends during a write.
         with grpc.insecure_channel(self.address) as channel:
             uploads = upload_service_pb2_grpc.UploadServiceStub(channel)
             return getattr(uploads, method)(iter(messages), metadata=self.metadata)
@@ -89,7 +89,7 @@ class Caller:
         return (await self.write([message])).media
 
     async def store_all(self, data: bytes) -> media_pb2.Media:
-        """Stores a file in as many messages as it takes."""
+        """Stores a file in as many messages as it needs."""
         pieces = range(0, len(data), 1 << 20)
         messages = [
             upload_service_pb2.WriteUploadRequest(offset=at, data=data[at : at + (1 << 20)])
@@ -115,19 +115,19 @@ class Caller:
         return b"".join([message.data async for message in call])
 
     async def uploaded(self, upload_id: str) -> bytes:
-        """The content of the media that an upload has become."""
+        """The content of an upload's media."""
         return await self.content((await self.get_upload(upload_id)).media_id)
 
     async def until_upload(
-        self, upload_id: str, is_it: Callable[[upload_pb2.Upload], bool]
+        self, upload_id: str, condition: Callable[[upload_pb2.Upload], bool]
     ) -> upload_pb2.Upload:
-        """WatchLimiter an upload until it is as wanted."""
+        """Watches an upload until `condition` holds."""
         request = upload_service_pb2.WatchUploadRequest(upload_id=upload_id)
         async with asyncio.timeout(20):
             async for upload in self.uploads.WatchUpload(request, metadata=self.metadata):
-                if is_it(upload):
+                if condition(upload):
                     return upload
-        raise AssertionError("the watch ended before")
+        raise AssertionError("the watch ended before the condition held")
 
 
 @dataclass
@@ -146,7 +146,7 @@ class Running:
 
     @asynccontextmanager
     async def database(self) -> AsyncIterator[psycopg.AsyncConnection]:
-        """A connection beside the server's. Never a blocking one: the server runs in this loop."""
+        """A separate connection to the database. It never blocks: the server runs in this loop."""
         connection = await psycopg.AsyncConnection.connect(self.database_url, autocommit=True)
         async with connection:
             yield connection
@@ -168,7 +168,7 @@ class Refusal:
 
 
 async def refused(call: Awaitable[Any]) -> Refusal:
-    """Awaits a call that must fail, and says how."""
+    """Awaits a call that must fail, and returns its refusal."""
     with pytest.raises(grpc.RpcError) as caught:
         await call
     return refusal(caught.value)
@@ -188,7 +188,7 @@ def refusal(error: grpc.RpcError) -> Refusal:
 
 
 def text_of(metadata: Any) -> dict[str, str]:
-    """The headers whose values are text. `metadata`: of a blocking call, or of one of asyncio."""
+    """The headers with text values. `metadata` is from a blocking or an asyncio call."""
     return {name: value for name, value in metadata or () if isinstance(value, str)}
 
 

@@ -1,4 +1,4 @@
-"""What AWS asks of those who make objects of parts, before servers that do not ask it.
+"""A proxy that enforces AWS's multipart rules in front of servers that do not.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompletedPart.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html
@@ -21,26 +21,26 @@ from botocore.session import get_session
 OWN = {"connection", "content-length", "expect", "keep-alive", "transfer-encoding"}
 NUMBER = re.compile(rb"<PartNumber>(\d+)</PartNumber>")
 WRONG_ORDER = b"<Error><Code>InvalidPartOrder</Code></Error>"
-# A range may be copied only of what is larger.
+# Ranges may be copied only from larger objects.
 LEAST = 5 << 20
 NO_RANGE = b"<Error><Code>InvalidRequest</Code></Error>"
 
 
 def consecutive(body: bytes) -> bool:
-    """Whether a complete names the parts 1, 2, 3, …"""
+    """Whether a CompleteMultipartUpload lists the parts 1, 2, 3, …"""
     numbers = [int(number) for number in NUMBER.findall(body)]
     return numbers == list(range(1, len(numbers) + 1))
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Lets everything pass but what AWS would refuse."""
+    """Forwards every request except those that AWS would refuse."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: "Gate"
 
     def handle_one_request(self) -> None:
-        with suppress(ConnectionError):  # a client that went away
+        with suppress(ConnectionError):  # the client has disconnected
             super().handle_one_request()
             return
         self.close_connection = True
@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(answer.status_code, forwarded, b"".join(answer.iter_raw()), length)
 
     def source_size(self) -> int:
-        """Of what is copied, if it is there."""
+        """The size of the copy's source, if it exists."""
         bucket, _, key = unquote(self.headers["x-amz-copy-source"]).lstrip("/").partition("/")
         try:
             found = self.server.s3.head_object(Bucket=bucket, Key=key)
@@ -87,11 +87,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Nobody wants to know."""
+        """Logs nothing."""
 
 
 class Gate(ThreadingHTTPServer):
-    """Before the store at `endpoint`; a thread for each connection. `s3`: asks the store itself."""
+    """A proxy for the store at `endpoint`, with a thread per connection. `s3` bypasses it."""
 
     block_on_close = False
     request_queue_size = 128

@@ -1,4 +1,4 @@
-"""A network that fails, before a store that does not."""
+"""A faulty network in front of a working store."""
 
 import asyncio
 import io
@@ -16,10 +16,10 @@ Fault = Callable[[web.BaseRequest, bytes], web.Response | int | str | Awaitable[
 
 
 class Network:
-    """A proxy before the store. `fault` decides what becomes of a request: None: it passes, a
-    number: it is answered with this status, "lost": it is done but not answered, "cut": half of
-    the answer comes, "silent": nothing comes, something to await: it passes, and is answered after
-    that. While `deaf`, requests are not even read."""
+    """A proxy in front of the store. `fault` decides what happens to each request. None forwards
+    it, and a number is the status of the response. "lost" executes the request without a response,
+    "cut" sends half of the response, and "silent" sends nothing. An awaitable delays the response.
+    While `deaf`, requests are not read."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
@@ -30,7 +30,7 @@ class Network:
         self.closing = asyncio.Event()
 
     def fail(self, *faults: int | str) -> None:
-        """The next requests fail so, and those after them pass."""
+        """Applies these faults to the next requests. Later requests pass."""
         left = list(faults)
         self.fault = lambda request, body: left.pop(0) if left else None
 

@@ -1,4 +1,4 @@
-"""A real server that speaks Cloud Storage's protocol: fake-gcs-server, in memory, on loopback."""
+"""A server with Cloud Storage's protocol: fake-gcs-server, in memory, on loopback."""
 
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ GCS_BUCKET = "media"
 
 @contextmanager
 def gcs_server() -> Iterator[str]:
-    """Its endpoint. There is one bucket, `GCS_BUCKET`, and nobody is asked for credentials."""
+    """Yields the endpoint. The bucket is `GCS_BUCKET`. No credentials are needed."""
     program = require_tool("fake-gcs-server")
     port = free_port()
     address = ["-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]

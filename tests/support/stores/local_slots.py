@@ -17,7 +17,7 @@ def place(number: int, size: int = SIZE) -> ExpectedRange:
 async def begun(
     driver: LocalDriver, key: str, number: int, epoch: int = 1, byte: int | None = None
 ) -> LocalPartWriter:
-    """A part that is written and not sealed."""
+    """A writer whose part is written but not sealed."""
     writer = await driver.open_part(key, "", PartName(number, epoch), place(number))
     await writer.write([data(number if byte is None else byte)])
     return writer

@@ -7,10 +7,10 @@ from tests.support.stores.s3_server import BUCKET
 
 
 def objects(folder: Path) -> list[Path]:
-    """What lies in the bucket: blobs, and parts of open uploads."""
+    """The files in the bucket: blobs, and parts of open uploads."""
     return files_below(folder / "s3" / BUCKET)
 
 
 def files_below(folder: Path) -> list[Path]:
-    walk = os.walk(folder)  # does not mind that folders go meanwhile
+    walk = os.walk(folder)  # tolerates folders that are removed meanwhile
     return [Path(below, name) for below, _, names in walk for name in names]

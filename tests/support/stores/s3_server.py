@@ -1,4 +1,4 @@
-"""A real S3 server for tests: versitygw over a folder, on loopback, as strict as AWS."""
+"""A real S3 server for tests: versitygw over a folder, on loopback, with AWS's rules."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ BUCKET = "media"
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[str]:
-    """Its endpoint. There is one bucket, `BUCKET`; credentials are `ACCESS` and `SECRET`."""
+    """Yields the endpoint. The bucket is `BUCKET`, the credentials are `ACCESS` and `SECRET`."""
     program = require_tool("versitygw")
     (folder / BUCKET).mkdir(parents=True)
     port = free_port()

@@ -1,4 +1,4 @@
-"""SeaweedFS for tests: master, volume server, and filer with its S3 face, on loopback.
+"""SeaweedFS for tests: master, volume server, and filer with its S3 gateway, on loopback.
 
 `weed server` would be one process, but waits for itself for half a minute.
 """
@@ -19,15 +19,15 @@ from tests.support.stores.aws_rules import as_on_aws
 from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET
 from tests.support.tools import eventually, require_tool
 
-# Each part listens on a port for HTTP, and on the one so much above for gRPC.
+# Each server listens on an HTTP port, and for gRPC on that port plus this offset.
 GRPC_ABOVE = 10000
-# Quick: this master has nobody to agree with.
+# Short, because this master has no peers to elect a leader with.
 ALONE = ["-raftHashicorp", "-electionTimeout", "200ms", "-heartbeatInterval", "100ms"]
 
 
 @contextmanager
 def seaweed_server(folder: Path) -> Iterator[str]:
-    """Its endpoint, with the bucket and the credentials of `tests.support.stores.s3_server`."""
+    """Yields the endpoint. Bucket and credentials are those of `tests.support.stores.s3_server`."""
     program = require_tool("weed")
     master, volume, filer, s3 = (free_port(above=GRPC_ABOVE) for _ in range(4))
     names = {name: folder / name for name in ("master", "volume", "filer")}
@@ -64,13 +64,13 @@ def seaweed_server(folder: Path) -> Iterator[str]:
                 yield strict
         finally:
             for process in processes:
-                process.kill()  # there is nothing to save, and the graceful end takes its time
+                process.kill()  # nothing needs saving, and a graceful shutdown is slow
             for process in processes:
                 process.wait()
 
 
 async def make_bucket(endpoint: str) -> bool:
-    """Whether the bucket is there and takes an object."""
+    """Whether the bucket exists and accepts an object."""
     session = get_session()
     session.set_credentials(ACCESS, SECRET)
     made = session.create_client("s3", region_name="us-east-1", endpoint_url=endpoint)

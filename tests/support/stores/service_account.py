@@ -1,4 +1,4 @@
-"""A service account whose key nobody else has."""
+"""A service account with a new key."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ EMAIL = "media@example.com"
 
 
 def service_account(path: Path, token_uri: str) -> rsa.RSAPublicKey:
-    """Writes its credentials as Google does; the key that its signatures are checked with."""
+    """Writes credentials in Google's format. Returns the public key that verifies signatures."""
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     text = private.private_bytes(
         serialization.Encoding.PEM,

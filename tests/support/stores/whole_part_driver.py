@@ -1,4 +1,4 @@
-"""A driver with the demands of an object store: a least size, and whole parts only."""
+"""A driver with the rules of an object store: a minimum part size, and whole parts only."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from media_service.storage.drivers.memory import MemoryDriver, MemoryPartWriter
 
 
 class WholePartWriter(MemoryPartWriter):
-    """Nothing of a part is there before it is sealed."""
+    """A writer whose part does not exist before it is sealed."""
 
     def __init__(self, parts: dict[PartName, bytearray], name: PartName) -> None:
         super().__init__({}, name)
