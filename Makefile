@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --
 
 UNIT := tests/unit tests/rules tests/client
 
-# One test or folder: `make test-one T=tests/unit/test_crc32c_combine.py::test_the_checksum_of_a_large_piece_is_combined`.
+# One test or folder: `make test-one T=tests/unit/test_crc32c_combine.py::test_combining_is_associative`.
 T ?= tests/unit
 
 .PHONY: help unit test-one coverage dev test suite lint gen docs bench soak lock clean release-contract compiled

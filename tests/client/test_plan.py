@@ -13,7 +13,7 @@ from media_service_client import MediaServiceError
 from media_service_client.plan import Known, slices_of
 from media_service_client.source import open_source
 
-OURS = 50  # bytes: as large as a part may be
+OURS = 50  # bytes: the maximum size of a part
 
 
 def cut(data: bytes, sizes: Sequence[int]) -> list[upload_pb2.Part]:
@@ -37,7 +37,7 @@ def plan(data: bytes, stored: list[upload_pb2.Part], claimed: list[upload_pb2.Pa
     return [data[one.start : one.end] for one in slices]
 
 
-# No two places have the same bytes, so a part that fits another place than its own is found out.
+# No two offsets have the same bytes, so a part at a wrong offset is detected.
 FILE = Random(0).randbytes(400)  # noqa: S311
 FILES = st.integers(1, len(FILE)).map(lambda size: FILE[:size])
 NUMBERS = st.sets(st.integers(1, 13))

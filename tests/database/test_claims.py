@@ -160,7 +160,7 @@ async def pages(database: Database) -> int:
         return int(row["pages"])
 
 
-# Against a model
+# Comparison with a model
 
 
 @dataclass
@@ -172,7 +172,7 @@ class Model:
     due: bool = True
     attempt: int = 0
     fence: int = 0
-    # In which order jobs of the same priority are taken.
+    # The order in which jobs of the same priority are claimed.
     place: int = 0
     percent: int = 0
     lapsed: bool = False

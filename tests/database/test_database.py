@@ -64,7 +64,7 @@ async def test_a_caller_cancelled_as_it_gets_a_connection_is_cancelled(
             pass
         await asyncio.sleep(60)
 
-    # Two connections are there, a third is made when it is asked for.
+    # Two connections are open; a third is opened on demand.
     async with (
         Database(database_url, 3) as database,
         database.connection(),

@@ -125,7 +125,7 @@ async def test_the_media_id_of_an_existing_upload_is_its_upload_id(empty_databas
     assert all(upload["media_id"] == upload["upload_id"] for upload in uploads)
 
 
-# Canonical texts as they were stored, and as they are now.
+# Canonical texts before and after the migration.
 PIPELINES = {
     "": "",
     "resize:width=800,filter:name=MOON": "resize:width=800,filter:name=MOON",

@@ -40,5 +40,5 @@ async def test_waiting_for_a_stalled_queue_fails(database_url: str) -> None:
         assert caught.value.reason is Reason.DATABASE_UNAVAILABLE
         free.set()
         await asyncio.gather(*holding)
-        async with database.connection() as db:  # who gave up left the queue
+        async with database.connection() as db:  # the caller that gave up has left the queue
             await db.execute("select 1")

@@ -394,7 +394,7 @@ async def test_bytes_whose_removal_has_begun_cannot_become_a_rendition(
     await slow.stored.wait()
     await harness.settle()
     assert await objects(harness.public) == {}
-    await MemoryDriver.put(slow, slow.key, b"small image")  # what was still on its way
+    await MemoryDriver.put(slow, slow.key, b"small image")  # the write that was still in flight
     slow.go_on.set()
     with pytest.raises(Unavailable, match="within 30 minutes"):
         await adding
@@ -414,7 +414,7 @@ async def test_a_rendition_cannot_use_a_key_with_an_interrupted_removal(
     adding = asyncio.create_task(harness.add(media_id, "small", b"small image"))
     await slow.stored.wait()
     await harness.let_time_pass()
-    harness.steps.left = kill_at  # before, or after, the bytes are removed
+    harness.steps.left = kill_at  # before or after the bytes are removed
     with pytest.raises(Killed):
         await harness.work()
     harness.steps.left = None
@@ -503,7 +503,7 @@ async def test_any_sequence_of_actions_and_kills_leaves_the_stores_consistent(
         finally:
             harness.steps.left = None
         media = await harness.read(media_id)
-        # At any moment the owner finds every rendition, as it was added.
+        # At any moment, the owner finds every rendition as it was added.
         for rendition in media.renditions if media else ():
             found = await content(harness.stores[rendition.blob.store], rendition.blob)
             assert found in added[rendition.name]

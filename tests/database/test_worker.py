@@ -159,7 +159,7 @@ async def test_a_wake_up_starts_a_job_at_once(database: Database) -> None:
     handler = Handler(database, nothing)
     async with working(database, handler):
         await enqueue(database)
-        async with asyncio.timeout(5):  # well before the worker would look by itself
+        async with asyncio.timeout(5):  # well before the worker would poll
             await until(lambda: handler.finished)
 
 
@@ -366,7 +366,7 @@ async def test_work_on_a_cancelled_job_ends_at_once(database: Database) -> None:
     job_id = await enqueue(database)
     async with working(database, handler, lease=timedelta(hours=1)):
         await until(lambda: handler.ran)
-        await asyncio.sleep(1)  # so that the worker's first look is over, too
+        await asyncio.sleep(1)  # so that the worker's first poll is over, too
         other = await enqueue(database)
         async with database.connection() as db:
             await queries.cancel(db, job_id)
@@ -384,7 +384,7 @@ async def test_work_on_a_job_that_is_cancelled_and_requeued_starts_over(
     job_id = await enqueue(database)
     async with working(database, handler, lease=timedelta(hours=1)):
         await until(lambda: handler.ran)
-        await asyncio.sleep(1)  # so that the worker's first look is over, too
+        await asyncio.sleep(1)  # so that the worker's first poll is over, too
         async with database.connection() as db:
             await queries.cancel(db, job_id)
             await queries.restart(db, job_id)
@@ -414,7 +414,7 @@ async def test_a_cancellation_during_an_outage_is_noticed_when_the_outage_ends(
         job_id = await enqueue(database)
         async with working(its_own, handler, lease=timedelta(hours=1)):
             await until(lambda: handler.ran)
-            await asyncio.sleep(1)  # so that the worker's first look is over, too
+            await asyncio.sleep(1)  # so that the worker's first poll is over, too
             other = await enqueue(database)
             its_own.missed = 2
             async with database.connection() as db:
@@ -432,7 +432,7 @@ async def test_reporting_progress_does_not_renew_the_lease(
 
     class Reporting(Handler):
         async def run(self, claim: Claim, progress: Progress) -> None:
-            await asyncio.sleep(1)  # so that the worker's first look is over
+            await asyncio.sleep(1)  # so that the worker's first poll is over
             before = (await job(database, job_id))["lease_until"]
             for percent in (25, 50, 75):
                 progress.report("work", percent)

@@ -47,7 +47,7 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk + png()[33:]
 
 
-# What is refused at the end of an upload: (bytes, declared type, status, reason)
+# Refused at the end of an upload: (bytes, declared type, status, reason)
 REFUSED = {
     "an empty file": (b"", "", 400, "FILE_EMPTY"),
     "a page that calls itself an image": (HTML, "", 415, "TYPE_NOT_ALLOWED"),

@@ -25,7 +25,7 @@ Message = upload_service_pb2.WriteUploadRequest
 
 @pytest.fixture
 def one_at_once() -> Iterator[Service]:
-    # Not below pytest's own folder, which other runs of pytest close to PostgreSQL's user.
+    # Not below pytest's own directory, which other runs close to PostgreSQL's user.
     with (
         tempfile.TemporaryDirectory(prefix="media-busy-") as folder,
         running(environment(Path(folder) / "data", MEDIA_MAX_STREAMS="1")) as service,

@@ -74,7 +74,7 @@ def test_a_second_dev_is_ready_to_use_and_has_its_own_secret(
         headers = {"authorization": f"Bearer {token}"}
         answer = httpx.get(f"{second.base_url}/v1/media", headers=headers, trust_env=False)
         assert answer.json() == NO_MEDIA
-        # The first one's key is another.
+        # The first service has another key.
         answer = httpx.get(f"{service.base_url}/v1/media", headers=headers, trust_env=False)
         assert answer.status_code == 401
         assert stat.S_IMODE((folder / "jwt-secret").stat().st_mode) == 0o600

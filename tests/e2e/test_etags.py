@@ -15,7 +15,7 @@ from tests.support.service import Service
 
 # After the last expected change, in case another follows.
 QUIET_SECONDS = 1.0
-# They change without a change of the etag, as documented.
+# Fields that change without a new etag, as documented.
 COUNTERS = ("viewCount", "downloadCount")
 
 Media = dict[str, Any]

@@ -28,9 +28,9 @@ EXAMPLES = {
 }
 USER = "erin"
 PHOTO = jpeg(640, 480)
-# Requests that curl only reports fail here.
+# Makes curl fail on an HTTP error.
 PRELUDE = 'set -euo pipefail; curl() { command curl --fail-with-body -sS "$@"; }\n'
-# Their commands belong together; all others start from a state of their own.
+# Their commands form a sequence; all others start from a fresh state.
 ONE_STORY = {"GetPublic"}
 
 

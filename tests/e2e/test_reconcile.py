@@ -53,7 +53,7 @@ def test_reconcile_uses_the_database_of_dev_and_leaves_it_as_it_was(folder: Path
         assert service.postgres() == postgres
         assert postgres.is_running()
         assert content(ann, media) == data
-        # It mends what it finds while the service runs, and the service sees it at once.
+        # It repairs findings while the service runs, and the service sees that at once.
         (blob,) = files_with(service, data)
         hidden = blob.rename(folder / "hidden")
         assert reconcile(environ, "--repair")[0] == 1
@@ -62,14 +62,14 @@ def test_reconcile_uses_the_database_of_dev_and_leaves_it_as_it_was(folder: Path
         assert reconcile(environ, "--repair")[0] == 0
         assert ann.get(f"/v1/media/{media}").json()["state"] != "QUARANTINED"
         assert content(ann, media) == data
-    # Nothing runs now, and nothing does afterwards.
+    # Nothing is running now, and nothing is afterward.
     assert reconcile(environ) == (0, "")
     assert postgres_of(folder) == []
     blob.unlink()
     status, printed = reconcile(environ)
     assert (status, printed.split("\t")[0]) == (1, "MISSING")
     assert postgres_of(folder) == []
-    # And a killed dev's database, which goes on by itself, is taken over and stopped.
+    # The database of a killed dev, which keeps running, is taken over and stopped.
     killed = start(environ)
     family = killed.children()
     killed.process.kill()

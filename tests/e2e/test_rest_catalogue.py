@@ -165,7 +165,7 @@ def test_an_update_changes_only_masked_fields(owner: httpx.Client) -> None:
     assert changed["description"] == ""
     cleared = owner.patch(path, params={"updateMask": "tags"}, json={}).json()
     assert cleared["tags"] == []
-    # Without a mask: what is there.
+    # Without a mask: the fields that are set.
     assert owner.patch(path, json={"filename": "b.jpg"}).json()["title"] == "Beach"
     assert owner.get(path).json()["filename"] == "b.jpg"
 
@@ -214,7 +214,7 @@ def test_labels_and_times_are_updated_by_mask(owner: httpx.Client) -> None:
     assert cleared["captureTime"] == fields["captureTime"]
 
 
-# Conditions, HEAD, and the form of answers
+# Conditions, HEAD, and the form of responses
 
 
 def test_an_unchanged_media_is_304(owner: httpx.Client) -> None:
@@ -227,7 +227,7 @@ def test_an_unchanged_media_is_304(owner: httpx.Client) -> None:
         assert (answer.status_code, answer.content) == (304, b"")
         assert answer.headers["etag"] == etag
         assert "content-type" not in answer.headers
-        # The connection still works.
+        # The connection is still usable.
         assert owner.get(path).json()["mediaId"] == media
     signed = owner.get(path, params={"signReadUrls": "true"}, headers={"if-none-match": etag})
     assert signed.json()["readUrl"]
@@ -288,7 +288,7 @@ def test_empty_fields_are_included(owner: httpx.Client) -> None:
     media = store(owner, jpeg())
     shown = {name: media[name] for name in ("title", "tags", "labels", "renditions", "viewCount")}
     assert shown == {"title": "", "tags": [], "labels": {}, "renditions": [], "viewCount": "0"}
-    # Fields that have no value are not.
+    # Unset optional fields are omitted.
     assert not {"error", "captureTime", "deleteTime", "image"} & set(media)
 
 
@@ -347,7 +347,7 @@ def test_an_unknown_id_is_404_and_a_malformed_one_400(owner: httpx.Client) -> No
     assert refusal(owner.delete("/v1/media/no-id")) == (400, "INVALID_FIELD")
 
 
-# What inspection found
+# Results of the inspection
 
 
 @pytest.fixture

@@ -160,7 +160,7 @@ def test_a_matching_condition_is_304(alice: httpx.Client, path: str, etag: str) 
         answer = alice.get(path, headers=headers)
         assert (answer.status_code, answer.content) == (304, b"")
         assert answer.headers["etag"] == etag
-        # It would have to be that of the content.
+        # A content-length would have to be that of the content.
         assert "content-length" not in answer.headers
 
 
@@ -171,7 +171,7 @@ def test_a_non_matching_condition_gets_the_content(
         {"if-none-match": '"other"'},
         {"if-modified-since": LONG_AGO},
         {"if-modified-since": "yesterday"},
-        # An entity tag counts for more than a date.
+        # An entity tag takes precedence over a date.
         {"if-none-match": '"other"', "if-modified-since": "Fri, 01 Jan 2100 00:00:00 GMT"},
     ):
         answer = alice.get(path, headers=headers)
@@ -356,7 +356,7 @@ def test_a_truncated_file_breaks_the_response_rather_than_ending_it(
     assert data.startswith(b"".join(received))
 
 
-# Callers who go away
+# Callers that disconnect
 
 
 def test_an_abandoned_download_leaves_no_file_open(service: Service, alice: httpx.Client) -> None:
@@ -371,7 +371,7 @@ def test_an_abandoned_download_leaves_no_file_open(service: Service, alice: http
     path = f"/v1/media/{media}/content"
     with open_request(service, "alice", "GET", path) as connection:
         assert connection.recv(1024).startswith(b"HTTP/1.1 200 OK")
-        assert held()  # the rest waits for a caller who does not read
+        assert held()  # the rest waits for a caller that does not read
     eventually(lambda: not held())
 
 

@@ -179,5 +179,5 @@ def test_links_are_not_logged(
     assert len(ids) > len(asked) / 2
     eventually(lambda: all(name in log.read_text() for name in ids))
     assert "/mediaservice.v1.DownloadService/GetSigned" in log.read_text()
-    # What is not the same in all tokens.
+    # The characters that differ between tokens.
     assert not any(piece[:12] in log.read_text() for piece in token.split(".")[1:])

@@ -91,12 +91,12 @@ def test_signed_parts_are_uploaded_without_a_token(
         assert part["url"].startswith("http://localhost:")
         answer = send(part, piece)
         assert answer.status_code == 200, answer.text
-    # Once more is no harm.
+    # Repeating it is harmless.
     assert send(signed[1], pieces[1]).status_code == 200
     done = complete(alice, upload)
     assert done.json()["state"] == "FINISHED"
     assert content(alice, media_of(alice, upload)) == data
-    # A URL dies with its upload.
+    # A URL becomes invalid with the end of its upload.
     assert refusal(send(signed[1], pieces[1])) == (403, "LINK_INVALID")
 
 
@@ -133,7 +133,7 @@ def test_a_signed_url_accepts_only_its_bytes(service: Service, alice: httpx.Clie
     eventually(lambda: stored_files(service) == before)
     assert offset_of(alice, upload) == 0
     assert send(part, b"right").status_code == 200
-    # Nor can another be signed for other bytes.
+    # Another URL for other bytes cannot be signed either.
     answer = alice.post(f"/v1/uploads/{upload}:sign", json={"parts": [named(1, b"other")]})
     assert refusal(answer) == (409, "PART_CONFLICT")
 
@@ -156,7 +156,7 @@ def test_a_signed_part_that_never_arrived_is_missing(alice: httpx.Client) -> Non
     answer = alice.get(f"/v1/uploads/{upload}/parts").json()
     assert [part["partNumber"] for part in answer["parts"]] == [1]
     assert [part["partNumber"] for part in answer["claimed"]] == [2]
-    # Unless the caller says that it was not to be.
+    # Unless the caller omits it from its list of parts.
     assert complete(alice, upload, parts=[named(1, jpeg())]).json()["state"] == "FINISHED"
 
 
@@ -187,7 +187,7 @@ def test_a_forged_or_expired_upload_url_reveals_nothing(
             jwt.encode({"u": upload, "n": 1, "s": 5, "c": 0, "aud": "put"}, "k" * 32),
         )
     ]
-    # Until it is over, it says that these are not the bytes it is for.
+    # Until it expires, other bytes are refused with a reason.
     answers.append(eventually(lambda: expired(stranger, token)))
     assert {refusal(answer) for answer in answers} == {(403, "LINK_INVALID")}
     assert len({answer.json()["message"] for answer in answers}) == 1

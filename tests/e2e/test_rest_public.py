@@ -28,7 +28,7 @@ def path(service: Service, alice: httpx.Client, media_id: str) -> str:
     """The public path of the rendition, once it is public."""
     show(alice, media_id, "PUBLIC")
     url = public_url(alice, media_id, "given")
-    # Its host is `localhost`, as people write it.
+    # Its host is the name `localhost`.
     assert url.startswith(f"http://localhost:{urlsplit(service.base_url).port}/v1/public/")
     return urlsplit(url).path
 
@@ -85,7 +85,7 @@ def test_a_public_rendition_is_404_while_its_media_is_deleted(
     eventually(lambda: not file.exists())
     alice.post(f"/v1/media/{media_id}:undelete", json={}).raise_for_status()
     again = urlsplit(public_url(alice, media_id, "given")).path
-    assert again != path  # what a cache has of the old one is not asked for again
+    assert again != path  # a cached response of the old path is not used again
     assert http.get(again).content == SMALL
 
 

@@ -93,7 +93,7 @@ def test_the_accept_header_selects_the_format_and_is_in_vary(
     )
     assert (unchanged.status_code, unchanged.content) == (304, b"")
     assert {"accept", "authorization"} <= vary(unchanged)
-    # Of another format it is not the same.
+    # The etag of another format differs.
     other = alice.get(f"{made}?width=20&format=TIFF", headers={"accept": accept})
     assert other.headers["etag"] != answer.headers["etag"]
     assert "accept" not in vary(other)
@@ -105,7 +105,7 @@ def vary(answer: httpx.Response) -> set[str]:
 
 def test_renders_support_ranges_and_head(alice: httpx.Client, path: str) -> None:
     url = f"{path}?width=61&format=PNG"
-    head = alice.head(url)  # of what was never made before
+    head = alice.head(url)  # of a render that was never made before
     whole = alice.get(url)
     assert (head.status_code, head.content) == (200, b"")
     for name in ("content-length", "content-type", "etag", "content-disposition", "repr-digest"):

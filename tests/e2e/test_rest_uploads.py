@@ -229,7 +229,7 @@ def test_an_idempotency_key_stores_a_file_once(alice: httpx.Client) -> None:
     again = alice.post(url, content=jpeg(), headers=headers)
     assert first.status_code == again.status_code == 201
     assert first.json()["mediaId"] == again.json()["mediaId"]
-    # Also with another boundary of a form, and in a request of unknown length.
+    # The same with another form boundary, and in a request of unknown length.
     form = {"Idempotency-Key": f"my form, {new_id()}"}
     stored = [
         alice.post("/v1/media:upload", files={"file": ("a.jpg", jpeg())}, headers=form)
@@ -417,7 +417,7 @@ def test_a_watch_shows_progress_until_the_upload_has_finished(
         seen = events(watch)
         assert next(seen)["committedSizeBytes"] == "0"
         uploading.sendall(data[:MIB])
-        # The body has not ended, but what came of it is durable after a while.
+        # The body has not ended, but received bytes become durable after a while.
         assert any(event["committedSizeBytes"] == str(MIB) for event in seen)
         uploading.sendall(data[MIB:])
         states = [event["state"] for event in seen]

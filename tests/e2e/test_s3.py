@@ -86,7 +86,7 @@ def test_an_upload_in_parts_resumes_after_the_last_complete_part(user: httpx.Cli
     upload = create(user, sizeBytes=len(data))
     answer = patch(user, upload, 0, data[: PART + MIB], complete=False)
     assert answer.status_code == 200
-    # What is less than S3 takes as a part is not acknowledged, and is sent again.
+    # Bytes below S3's minimum part size are not acknowledged, and are sent again.
     assert offset_of(user, upload) == PART
     assert resume(user, upload, data).json()["state"] == "FINISHED"
     assert content(user, media_of(user, upload)) == data
@@ -101,7 +101,7 @@ def test_an_append_below_the_minimum_part_size_is_refused_with_a_reason(user: ht
     assert refusal(refused) == (400, "APPEND_TOO_SMALL")
     assert offset_of(user, upload) == 0
     assert patch(user, upload, 0, data[: 5 * MIB], complete=False).status_code == 200
-    # The last one may be as small as it likes.
+    # The last part may be of any size.
     assert (
         patch(user, upload, 5 * MIB, data[5 * MIB :], complete=True).json()["state"] == "FINISHED"
     )
@@ -196,7 +196,7 @@ def test_only_public_renditions_are_in_the_public_bucket(
     key = url.removeprefix("https://cdn.example/")
     assert (folder / "s3" / BUCKET / key).read_bytes() == data
     assert stored_type(endpoint, key) == "image/webp"
-    # Without the CDN it is there as well.
+    # It is served without the CDN as well.
     path = url.removeprefix("https://cdn.example/for/all")
     with httpx.Client(base_url=on_s3.base_url, trust_env=False) as anybody:
         assert anybody.get(f"/v1/public{path}").content == data

@@ -81,7 +81,7 @@ def test_signed_parts_are_uploaded_directly_to_the_bucket(
     assert done["state"] == "FINISHED"
     assert done["media"]["checksums"]["crc32c"] == crc32c_of(data)
     assert content(user, media_of(user, upload)) == data
-    # The URLs died with the upload: the object cannot be touched.
+    # The URLs became invalid with the upload: the object cannot be overwritten.
     before = objects(folder)
     assert send(signed[0], pieces[0]).status_code in {403, 404}
     assert objects(folder) == before
@@ -117,9 +117,9 @@ def test_one_upload_accepts_streams_parts_and_signed_urls(
     assert put(user, upload, number(), data[LEAST : 2 * LEAST]).status_code == 200
     (part,) = sign(user, upload, (number(), data[2 * LEAST : 3 * LEAST]))
     assert send(part, data[2 * LEAST : 3 * LEAST]).status_code == 200
-    # A stream finds what came past the service.
+    # A stream continues after parts that were sent directly to the bucket.
     assert patch(user, upload, 3 * LEAST, data[3 * LEAST : 4 * LEAST]).status_code == 200
-    # A part that was signed and did not come does not hold it up.
+    # A signed part that did not arrive does not block it.
     (late,) = sign(user, upload, (number(), data[4 * LEAST : 5 * LEAST]))
     assert offset_of(user, upload) == 4 * LEAST
     assert resume(user, upload, data).json()["state"] == "FINISHED"

@@ -13,7 +13,7 @@ from tests.support.rest import store
 from tests.support.rest_events import events
 from tests.support.tools import require_tool
 
-# Longer than is encoded in one piece.
+# Longer than one chunk.
 LONG = 100
 
 
@@ -25,7 +25,7 @@ def streamed(client: httpx.Client, video: Path, ops: str, folder: Path) -> Path:
         assert list(events(watch))[-1]["state"] == "SUCCEEDED"
     url = client.post(f"/v1/media/{media_id}:signUrl", json={"rendition": "stream"}).json()["url"]
     made = folder / "played.mkv"
-    # As a player that is not the one that was used to make it reads HLS.
+    # Read by an HLS player other than the program that encoded it.
     command = [require_tool("ffmpeg"), "-v", "error", "-y", "-i", url, "-map", "0:v:0"]
     subprocess.run([*command, "-map", "0:a:0", "-c", "copy", str(made)], check=True)
     return made

@@ -141,7 +141,7 @@ def test_old_versions_of_tls_are_refused(secure: Service, port: str) -> None:
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     with (
         socket.create_connection((host, int(number)), 10) as plain,
-        # It says so, or hangs up, and that is noticed in one of several ways.
+        # It responds or disconnects, and the client reports that in one of several forms.
         pytest.raises(OSError, match=r"ALERT_PROTOCOL_VERSION|EOF|reset"),
     ):
         context.wrap_socket(plain)

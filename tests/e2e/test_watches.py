@@ -12,7 +12,7 @@ from tests.support.media.small_files import jpeg
 from tests.support.rest import create, patch, refusal, settled, store
 from tests.support.service import Service
 
-# Follows a watch, and says what happened until it is over and stays so.
+# Follows a watch and records its events until it is closed for good.
 EVENT_SOURCE = """
 new Promise(resolve => {
   const source = new EventSource(URL);
@@ -117,7 +117,7 @@ def test_a_reconnect_after_the_last_event_is_204_without_a_body(
         assert (answer.status_code, answer.content) == (204, b"")
         assert "content-type" not in answer.headers
         assert "content-length" not in answer.headers
-    # The connection is still good.
+    # The connection is still usable.
     assert alice.get(path.removesuffix(":watch")).status_code == 200
 
 

@@ -123,7 +123,7 @@ async def test_a_quarantined_media_is_restored_with_its_bytes(
         await service.driver.delete(key)
     await service.reconcile(repair=True)
     assert (await service.known(media_id)).state is MediaState.QUARANTINED
-    # What is in quarantine is read even by those who read nothing else.
+    # Quarantined bytes are read even without checksums.
     expected = [Kind.CORRUPT if damaged else Kind.MISSING]
     assert await service.kinds(repair=True, checksums=checksums) == expected
     await service.driver.put(key, data)
@@ -153,7 +153,7 @@ async def test_a_media_that_was_never_inspected_is_inspected_when_restored(
         ingest = IngestHandler(
             on_disk.database, store, renditions, inspector, thumbnails, Presets({})
         )
-        # The job of the upload leaves what is in quarantine alone, and ends.
+        # The job of the upload leaves the quarantined media unchanged, and ends.
         await ingest.run(await on_disk.claim(JobKind.INGEST), Progress())
         assert (await on_disk.known(media_id)).state is MediaState.QUARANTINED
         await on_disk.driver.put(key, data)

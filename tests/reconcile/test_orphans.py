@@ -76,7 +76,7 @@ async def test_the_store_of_another_service_is_reported_and_not_emptied(on_disk:
     with pytest.raises(StoreMismatch, match="does not belong to this database"):
         await on_disk.reconcile(repair=True)
     assert all([await on_disk.driver.stat(key) for key in keys])
-    # With but one that is known it is the same service.
+    # A single known blob identifies it as the same service.
     await on_disk.upload()
     assert len(await on_disk.reconcile()) == MISMATCH_THRESHOLD
 

@@ -152,7 +152,7 @@ class Forgetful(media_service_pb2_grpc.MediaServiceServicer):
 async def faulty_stub() -> Any:
     verifier = TokenVerifier(secret=SECRET, jwks="", issuer="", audience="")
     server = grpc.aio.server()
-    tickets = WatchTickets(Database("postgresql://nowhere", 2))  # no method here takes one
+    tickets = WatchTickets(Database("postgresql://nowhere", 2))  # no method here accepts one
     gate = Gate(server, RULES, verifier, tickets)
     servicer: Any = Forgetful  # it lacks the other methods
     registering: Any = gate  # it has what generated code calls

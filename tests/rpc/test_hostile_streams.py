@@ -32,7 +32,7 @@ async def test_a_stream_of_nearly_empty_messages_is_ended(start: Start, data: by
         yield Message(spec=upload_pb2.UploadSpec())
         for number in count():
             yield Message(data=data, offset=number * len(data))
-            time.sleep(0.002)  # in a thread of the client's
+            time.sleep(0.002)  # in a thread of the client
 
     refusal = await refused(ann.write(flood()))
     assert refusal.reason == "STREAM_TOO_SLOW"

@@ -289,7 +289,7 @@ async def test_a_key_of_a_dead_server_is_taken_over_and_its_late_call_has_no_eff
     assert isinstance(late, Refusal)
     assert late.reason in {"IDEMPOTENCY_IN_PROGRESS", "UPLOAD_NOT_ACTIVE"}
     assert await count(service, "media") == 1
-    # Nothing else is left of the first call.
+    # The first call has left nothing else.
     request = upload_service_pb2.ListUploadsRequest()
     states = [one.state for one in (await ann.call(ann.uploads.ListUploads, request)).uploads]
     assert states == [Upload.FINISHED, Upload.ABORTED]
@@ -324,7 +324,7 @@ async def test_a_stream_that_repeats_a_request_id_continues_the_upload(
     done = await call
     assert (done.upload_id, done.state) == (begun.upload_id, Upload.FINISHED)
     assert await ann.content(done.media_id) == data
-    # Once it is finished, the same stream returns it.
+    # Once the upload is finished, the same stream returns it.
     assert await ann.write(again) == done
     assert await count(service, "uploads") == 1
 

@@ -220,7 +220,7 @@ async def test_a_batch_whose_jobs_do_not_fit_into_a_response_is_refused(
     ann: Caller, service: Running
 ) -> None:
     media = await ann.store(jpeg())
-    # Short in a request, and with their defaults four times as long in a response.
+    # Short in a request; with defaults, four times as long in a response.
     ops = ",".join(["text:x"] * 32)
     requests = [Request(media_id=media.media_id, ops=ops, request_id=new_id())] * 1000
     for atomic in (False, True):

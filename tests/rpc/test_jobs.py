@@ -41,7 +41,7 @@ from tests.support.rpc.jobs import (
 )
 from tests.support.rpc.server import Caller, Running, Start, refused, unknown_id
 
-# Uses a core for seconds.
+# Uses one CPU core for seconds.
 SLOW = "resize:11000x11000:enlarge=true:fit=fill,blur:100,rotate:33,blur:90,convert:AVIF:effort=9"
 
 
@@ -431,7 +431,7 @@ async def test_the_audit_log_names_the_jobs_of_a_batch(
     assert f"action=renditions.create user='ann' org='' subject={ids} outcome=OK" in caplog.text
     bad = Request(media_id=unknown_id(), ops="fly")
     await refused(batch(ann, request, bad, atomic=True))
-    async with asyncio.timeout(10):  # a refusal is written down once it is sent
+    async with asyncio.timeout(10):  # a refusal is logged after it is sent
         while f"subject={media.media_id}," not in caplog.text:
             await asyncio.sleep(0.01)
 
@@ -581,7 +581,7 @@ async def test_cancelling_a_running_job_kills_its_codec_process(working: Running
             await asyncio.sleep(0.05)
     cancelled = await cancel(ann, job.job_id)
     assert cancelled.state == Job.CANCELLED
-    async with asyncio.timeout(8):  # sooner than the next look at the lease
+    async with asyncio.timeout(8):  # sooner than the next renewal of the lease
         while any(psutil.pid_exists(pid) for pid in busy):
             await asyncio.sleep(0.01)
     assert (await ended(ann, job.job_id)).state == Job.CANCELLED

@@ -163,7 +163,7 @@ async def test_an_invalid_link_does_not_reveal_why(
     first = refusals["made up"]
     assert (first.code, first.reason) == (grpc.StatusCode.PERMISSION_DENIED, "LINK_INVALID")
     assert (first.metadata, first.headers["x-http-status"]) == ({}, "403")
-    # Message, details and headers are the same.
+    # Message, details, and headers are the same.
     assert [name for name in refusals if refusals[name] != first] == []
 
 

@@ -60,7 +60,7 @@ async def test_only_missing_parts_are_sent(kind: str, service: Running, data: by
     await put(ann, upload_id, 3, data[2 * PART :])
     media = await store(kind, service, data, upload_id=upload_id, parallel=2)
     assert media.checksums.crc32c == crc32c_of(data)
-    # And once it is finished, nothing at all.
+    # Once the upload is finished, nothing is sent.
     assert await store(kind, service, data, upload_id=upload_id, parallel=2) == media
 
 

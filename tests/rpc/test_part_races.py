@@ -22,7 +22,7 @@ from tests.support.tools import eventually
 MIB = 1 << 20
 Upload = upload_pb2.Upload
 Write = upload_service_pb2.WriteUploadRequest
-# What one who comes too late is told.
+# Reasons with which late calls are refused.
 REFUSED = {
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.ALREADY_EXISTS,
@@ -207,7 +207,7 @@ async def test_a_refused_part_does_not_end_a_stream(ann: Caller) -> None:
     await ann.until_upload(upload_id, lambda it: it.committed_size_bytes == 1000)
     assert (await refused(put(ann, upload_id, 1, b"c"))).reason == "PART_CONFLICT"
     assert (await refused(sign(ann, upload_id, named(1, b"c")))).reason == "PART_CONFLICT"
-    assert await listed(ann, upload_id) == [named(1, b"a" * 1000)]  # what counts of it by now
+    assert await listed(ann, upload_id) == [named(1, b"a" * 1000)]  # the bytes committed so far
     go_on.set()
     assert (await streaming).committed_size_bytes == 2000
     (part,) = await listed(ann, upload_id)
@@ -221,7 +221,7 @@ async def test_an_upload_does_not_expire_before_its_signed_urls(start: Start) ->
         upload_id=upload_id, parts=[named(2, b"later")], ttl=Duration(seconds=86400)
     )
     signed = await ann.call(ann.uploads.SignUpload, request)
-    await put(ann, upload_id, 1, b"now")  # which moves the time it may rest, but not back
+    await put(ann, upload_id, 1, b"now")  # which may extend the expiry, but not shorten it
     upload = await ann.get_upload(upload_id)
     assert upload.expire_time.seconds > signed.parts[0].expire_time.seconds
 

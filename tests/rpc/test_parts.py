@@ -170,7 +170,7 @@ async def test_the_list_of_parts_must_match_the_stored_parts(ann: Caller) -> Non
         complete(ann, upload_id, [named(1, first), named(2, second), named(3, b"x")])
     )
     assert refusal.metadata["missing_parts"] == "3"
-    # Numbers alone will do.
+    # Part numbers alone are enough.
     done = await complete(ann, upload_id, [Part(part_number=1), Part(part_number=2)])
     assert done.state == Upload.FINISHED
     assert await complete(ann, upload_id) == done
@@ -277,7 +277,7 @@ async def test_a_part_whose_sender_disconnects_leaves_no_bytes(
     call.cancel()
     await asyncio.to_thread(eventually, lambda: not files(service.data_dir))
     assert await listed(ann, upload_id) == []
-    # The number is as free as before.
+    # The part number is still free.
     await put(ann, upload_id, 1, b"other")
 
 

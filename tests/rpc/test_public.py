@@ -62,7 +62,7 @@ async def test_a_public_rendition_is_read_without_a_token(ann: Caller, service: 
     media_id, path = await published(service, ann)
     assert await public(service, path) == SMALL
     assert await rendition(ann, media_id, "small") == SMALL
-    # The original is its owner's all the same.
+    # The original stays private to its owner.
     original = (await get(ann, media_id)).media_id
     for other in (original, f"blobs/{original[-2:]}/{original}", path[:-1], path.upper(), "\0"):
         refusal = await refused(public(service, other))
@@ -158,13 +158,13 @@ async def test_media_are_filtered_by_visibility(ann: Caller, service: Running) -
 
 async def test_an_update_changes_visibility_only_when_set_or_masked(ann: Caller) -> None:
     media_id = (await ann.store(jpeg())).media_id
-    # Without a mask, what is set.
+    # Without a mask, fields that are set change.
     assert (await update(ann, [], media_id=media_id, visibility=Media.PUBLIC)).visibility == (
         Media.PUBLIC
     )
     changed = await update(ann, [], media_id=media_id, title="Beach")
     assert (changed.title, changed.visibility) == ("Beach", Media.PUBLIC)
-    # What a mask names and the media leaves out is reset.
+    # A masked field that is not set is reset.
     changed = await update(ann, ["visibility"], media_id=media_id)
     assert (changed.title, changed.visibility) == ("Beach", Media.PRIVATE)
     refusal = await refused(update(ann, ["visibility"], media_id=media_id, visibility=7))

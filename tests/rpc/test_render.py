@@ -89,7 +89,7 @@ def stored(service: Running) -> set[Path]:
     return {path for path in (service.data_dir / "raw").rglob("*") if path.is_file()}
 
 
-# What comes out.
+# Output
 
 
 async def test_an_image_is_rendered_as_requested(cat: Caller, media_id: str) -> None:
@@ -199,7 +199,7 @@ async def test_a_negotiated_format_does_not_count_as_an_operation(
     )
 
 
-# HTTP.
+# HTTP
 
 
 async def test_a_matching_etag_gets_304_without_rendering(
@@ -214,7 +214,7 @@ async def test_a_matching_etag_gets_304_without_rendering(
     assert (again.status, again.content, renders) == ("304", b"", [])
     assert again.headers["etag"] == etag
     assert again.headers["vary"] == "authorization, accept"
-    # Known before it was ever made, too.
+    # The etag is known before the first render.
     fresh = await ready(cat, jpeg(color="red"))
     first = await render(cat, fresh, ("if-none-match", "*"), width=22)
     assert (first.status, renders) == ("304", [])
@@ -231,7 +231,7 @@ async def test_a_range_of_a_render_is_206(cat: Caller, media_id: str) -> None:
     assert (await refused(outside)).reason == "RANGE_NOT_SATISFIABLE"
 
 
-# What is refused.
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ async def test_only_the_owner_can_render(cat: Caller, working: Running, media_id
     assert (await refused(render(cat, media_id, width=20))).reason == "MEDIA_DELETED"
 
 
-# Once for all who ask.
+# Sharing
 
 
 async def test_concurrent_requests_share_one_render(
@@ -389,7 +389,7 @@ async def test_a_render_beyond_the_queue_is_refused_and_owners_take_turns(
     refusal = await refused(render(cat, media_id, width=40))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RENDER_BUSY")
     assert (refusal.headers["x-http-status"], refusal.headers["retry-after"]) == ("429", "1")
-    # Nothing more is made for who asks for one of them, too.
+    # Another request for one of them starts no new render.
     same = asyncio.create_task(render(cat, media_id, width=33))
     other = asyncio.create_task(render(dan, dans, width=50))
     await held.until(lambda: held.asked == 35)
@@ -423,7 +423,7 @@ async def test_a_render_too_large_for_a_request_refers_to_process_media(
     assert "ProcessMedia" in refusal.message
 
 
-# What is kept.
+# Cache
 
 
 async def test_a_cached_render_is_served_by_the_next_server(
@@ -583,7 +583,7 @@ async def test_a_render_beyond_the_memory_limit_is_stored_before_it_is_served(
     assert len(renders) == 1
 
 
-# Links.
+# Links
 
 
 @pytest.fixture

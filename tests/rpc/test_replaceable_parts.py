@@ -22,7 +22,7 @@ MIB = 1 << 20
 Upload = upload_pb2.Upload
 PutSigned = upload_service_pb2.PutSignedRequest
 Write = upload_service_pb2.WriteUploadRequest
-# S3 takes no smaller part that another one follows.
+# S3 accepts a smaller part only as the last one.
 SIZE = 5 * MIB
 
 
@@ -162,7 +162,7 @@ async def test_a_final_part_is_not_replaced(caller: Caller) -> None:
     refusal = await refused(put_signed(caller, tokens[0], content(2)))
     assert refusal.reason == "PART_CONFLICT"
     await put_signed(caller, tokens[0], content(1))
-    # Nor does a final part take the place of one that only its URLs may replace.
+    # A final part does not replace one that only its URLs may replace either.
     await put_signed(caller, tokens[1], b"one")
     assert (await refused(put(caller, upload_id, 2, b"two"))).reason == "PART_CONFLICT"
     bound = Part(part_number=2, size_bytes=3, crc32c=crc32c_of(b"two"))
@@ -209,7 +209,7 @@ async def test_a_concurrent_replacement_and_completion_agree(caller: Caller) -> 
         replaced, done = await asyncio.gather(
             outcome(put_signed(caller, token, content(2))), outcome(complete(caller, upload_id))
         )
-        if not isinstance(done, Upload):  # the old bytes were given up, the new not stored yet
+        if not isinstance(done, Upload):  # between discarding the old bytes and storing new
             assert done.code() == grpc.StatusCode.FAILED_PRECONDITION
             assert isinstance(replaced, Part)
             done = await complete(caller, upload_id)
@@ -217,7 +217,7 @@ async def test_a_concurrent_replacement_and_completion_agree(caller: Caller) -> 
         stored = await caller.uploaded(upload_id)
         assert stored in (content(1), content(2))
         assert done.media.checksums.crc32c == crc32c_of(stored)
-        # What was acknowledged before the completion is in the media.
+        # Bytes acknowledged before the completion are in the media.
         if not isinstance(replaced, Part):
             assert stored == content(1)
 

@@ -79,7 +79,7 @@ async def test_a_batch_creates_up_to_a_thousand_uploads(ann: Caller) -> None:
     results = await batch(ann, *[GOOD] * 1000)
     created = [result.upload.upload_id for result in results]
     assert len(set(created)) == 1000
-    # A page size above the largest means the largest.
+    # A page size above the maximum is coerced to it.
     assert set(await listed(ann)) == set(created)
     refusal = await refused(batch(ann, *[GOOD] * 1001))
     assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["requests"])

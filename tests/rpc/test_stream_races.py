@@ -42,9 +42,9 @@ Job = job_pb2.Job
 OPS = "stream:min_height=144"
 LEASE = timedelta(minutes=1)
 FAULT = Fault(Reason.INTERNAL, "it broke")
-# A worker that died with them.
+# As if their worker had died.
 DEAD = "lease_until = now() - interval '1 second'"
-# What failed for the moment, and whose time has come.
+# Failed temporarily, and due for a retry.
 DUE = "state = 'QUEUED', ready = false, run_time = now(), lease_until = null"
 
 
@@ -171,7 +171,7 @@ async def until_blocked(service: Running, task: asyncio.Task[Any]) -> None:
             await asyncio.sleep(0.01)
 
 
-# The job, and who does it
+# The job and its worker
 
 
 async def test_a_cancelled_job_starts_no_stream(ann: Caller, hands: Hands) -> None:
@@ -313,7 +313,7 @@ async def test_a_restarted_stream_is_not_removed_as_abandoned(
     assert await wrong(service) == []
 
 
-# The media, and its other streams
+# The media and its other streams
 
 
 async def test_a_purge_removes_a_segment_that_is_being_added(

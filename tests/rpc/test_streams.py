@@ -109,7 +109,7 @@ async def test_a_stream_has_every_rung_up_to_the_size_of_its_video(
         assert [time for time, _ in shown] == pytest.approx(
             [n * 1001 / 30000 for n in range(210)], abs=0.001
         )
-        # Somebody waits for the first, so it is short.
+        # The first segment is short, because a viewer may be waiting for it.
         assert played.durations[:-1] == pytest.approx([0.667, 1.335, 2.002, 2.002], abs=0.001)
         assert sum(played.durations) == pytest.approx(210 * 1001 / 30000, abs=0.001)
         assert played.playlist.endswith("#EXT-X-ENDLIST\n")
@@ -132,7 +132,7 @@ async def test_joined_chunks_have_no_extra_or_missing_frame(
     assert [luma for _, luma in shown] == pytest.approx([shade(n) for n in range(505)], abs=2)
     assert [time for time, _ in shown] == pytest.approx([n / 5 for n in range(505)], abs=0.001)
     assert played.durations == pytest.approx([0.6, 1.4, *[2] * 49, 1], abs=0.001)
-    # The parts were jobs, and are nobody's to see.
+    # The jobs of the parts are hidden from callers.
     assert [job.type for job in await listed(ann, media_id=media_id)] == [Job.PROCESS, Job.INGEST]
 
 
@@ -153,8 +153,8 @@ async def test_a_stream_plays_before_it_is_complete(streaming: Running, tmp_path
     async with asyncio.timeout(60):
         found = await begun()
     working = encoders()
-    for encoder in working:  # so that it is still at work while it is played
-        with suppress(psutil.NoSuchProcess):  # the one of the audio may have ended
+    for encoder in working:  # so that none finishes while the stream is read
+        with suppress(psutil.NoSuchProcess):  # the audio encoder may have ended
             encoder.suspend()
     played = await play(ann, media.media_id, found[0], tmp_path)
     assert "#EXT-X-ENDLIST" not in played.playlist
@@ -186,7 +186,7 @@ async def test_a_stream_of_a_clipped_video_starts_at_the_clip(
     assert "AUDIO" not in await text(ann, media_id, "master.m3u8")
 
 
-# One shade more or less, where a cut lies between two frames.
+# The luma may differ by one where a cut lies between two frames.
 STEPS = 6
 
 
@@ -226,7 +226,7 @@ async def test_a_second_stream_replaces_the_first(streaming: Running, database: 
     assert job.state == Job.SUCCEEDED, job.error
     after = await playlists(ann, media_id)
     assert [name.split("/")[1] for name in after] == ["144p"]
-    # Who plays the first may come to its end, for some hours.
+    # A client that plays the first stream can finish it within some hours.
     assert "#EXT-X-ENDLIST" in await text(ann, media_id, before[0])
     async with streaming.database() as db:
         await db.execute(
@@ -262,7 +262,7 @@ async def test_a_path_outside_a_stream_is_not_found(streaming: Running) -> None:
         assert (await refused(read(ann, media_id, path))).reason == "RENDITION_NOT_FOUND", path
     assert (await refused(read(bob, media_id, "master.m3u8"))).reason == "MEDIA_NOT_FOUND"
     assert (await refused(read(bob, media_id, playlist))).reason == "MEDIA_NOT_FOUND"
-    # Nor by a media of one's own.
+    # A path of another media is not found in the caller's own media either.
     other = await bob.store_all(counted(4, "5", "256x144"))
     assert (await refused(read(bob, other.media_id, playlist))).reason == "RENDITION_NOT_FOUND"
     assert (await refused(read(ann, media_id, ""))).reason == "INVALID_FIELD"
@@ -307,7 +307,7 @@ async def test_a_stream_link_opens_its_storyboard_and_no_other_rendition(
         for name in ("storyboard", "board"):
             times = (await get(f"{name}.vtt/content")).decode()
             (line, *_) = [line for line in times.splitlines() if "#xywh=" in line]
-            # As a player finds the I-frames.
+            # As a player locates the I-frames.
             sheet = urljoin(f"{name}.vtt/content", line.partition("#")[0])
             assert (await get(sheet)).startswith(b"\xff\xd8"), get
         for other in ("p/content", "none.vtt/content"):
@@ -348,7 +348,7 @@ async def test_cancelling_a_stream_kills_its_encoders_and_leaves_no_files(
     async with streaming.database() as db:
         rows = await db.execute("select count(*) from streams")
         assert await rows.fetchone() == (0,)
-    # It can be begun again, from nothing.
+    # It can be started again from scratch.
     await retry(ann, job.job_id)
     assert (await until(ann, job.job_id, lambda job: job.state != Job.QUEUED)).state == Job.RUNNING
     assert (await cancel(ann, job.job_id)).state == Job.CANCELLED
@@ -461,7 +461,7 @@ async def test_a_long_frame_keeps_its_full_duration(streaming: Running, tmp_path
     video.write_bytes(counted(13, "1", "256x144"))
     keep = ["-i", str(video), "-an", "-vf", "setpts=8*PTS,fps=5", "-c:v", "libx264", "-g", "40"]
     ffmpeg(*keep, "-pix_fmt", "yuv420p", str(video.with_name("even.mp4")))
-    # The same with each frame stored once.
+    # The same video with each frame stored once.
     ffmpeg(
         *(
             "-i",
@@ -529,6 +529,6 @@ async def test_a_video_whose_header_claims_days_is_refused(
     job = await ended(ann, (await process(ann, media.media_id, OPS)).job_id)
     if job.state == Job.FAILED:
         assert reason(job) in {"PROCESSING_LIMIT_EXCEEDED", "MEDIA_CORRUPT"}
-    else:  # what is there counts
+    else:  # streamed with its actual length
         (playlist,) = await playlists(ann, media.media_id)
         assert (await text(ann, media.media_id, playlist)).count("#EXTINF") == 3

@@ -100,7 +100,7 @@ async def test_an_upload_that_was_taken_over_twice_has_the_right_sha256(
     await bucket.another_session(upload_id, before)
     for stream in held:
         assert (await stream.refused()).reason == "SUPERSEDED"
-    # What the second one had on its way comes now.
+    # The second writer's bytes in flight arrive now.
     for number in (3, 4):
         await store_part(bucket.driver, key, before, b"late" * LEAST, number)
     assert await numbers(on_s3, upload_id) == [1, 2]
@@ -121,7 +121,7 @@ async def test_parts_continue_where_a_stream_broke_off(on_s3: Caller, bucket: Bu
     at = (await on_s3.get_upload(upload_id)).next_part_number
     assert at == 2
     pieces = [data[n : n + LEAST] for n in range(PART, len(data), LEAST)]
-    # All at once: whoever is first prepares it for all.
+    # All at once: the first one prepares it for all.
     await asyncio.gather(*(put(on_s3, upload_id, at + n, p) for n, p in enumerate(pieces)))
     assert (await stream.refused()).reason == "SUPERSEDED"
     assert await numbers(on_s3, upload_id) == [1, 2, 3, 4, 5]
@@ -140,7 +140,7 @@ async def test_a_stream_reuses_the_number_of_a_signed_part_that_never_arrived(
     (signed,) = (await sign(on_s3, upload_id, named(2, other))).parts
     await on_s3.write(messages(upload_id, data[: 2 * LEAST], LEAST))
     sent = httpx.put(signed.url, content=other, headers=dict(signed.headers), trust_env=False)
-    assert sent.status_code == 200  # and yet it is none
+    assert sent.status_code == 200  # stored by S3, but not a part of the upload
     await put(on_s3, upload_id, 3, data[2 * LEAST :])
     assert await numbers(on_s3, upload_id) == [1, 2, 3]
     assert (await complete(on_s3, upload_id)).state == Upload.FINISHED
@@ -217,7 +217,7 @@ async def test_leaving_while_a_multipart_upload_is_created_leaves_no_orphan(
         async with asyncio.timeout(20):
             await begun.wait()
         call.cancel()
-        await asyncio.sleep(0.3)  # until the server knows
+        await asyncio.sleep(0.3)  # until the server notices
         left.set()
         await bucket.another_session(upload_id, before)
         key, session = await bucket.key_and_session(upload_id)

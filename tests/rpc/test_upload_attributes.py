@@ -85,7 +85,7 @@ async def upload_media(caller: Caller, spec: Spec, data: bytes = DATA, **request
     return stored
 
 
-# One function for each of the ways to create an upload and bring its bytes.
+# One function for each method of creating an upload and sending its bytes.
 
 
 async def in_one_message(caller: Caller) -> Media:

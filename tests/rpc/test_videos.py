@@ -129,7 +129,7 @@ async def test_cancelling_a_transcode_kills_its_encoder_and_leaves_no_files(
     assert scratch() - before
     cancelled = await cancel(ann, job.job_id)
     assert cancelled.state == Job.CANCELLED
-    async with asyncio.timeout(8):  # sooner than the next look at the lease
+    async with asyncio.timeout(8):  # sooner than the next renewal of the lease
         while encoders() or scratch() - before:
             await asyncio.sleep(0.01)
     job = await process(ann, media.media_id, "frame:1,resize:16x")

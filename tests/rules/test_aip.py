@@ -22,9 +22,9 @@ from tests.support.contract_rules import METHODS, rule_of
 CONTRACT = Contract.current()
 FILES = [Default().FindFileByName(file.name) for file in CONTRACT.files]
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.name.rpartition("/")[2])
-# Their fields are options of the contract, and never sent.
+# Their fields are options of the contract, never sent.
 OPTIONS = {"Rule", "ErrorRule", "OperationRule", "ParameterRule"}
-# Fields whose names and types say all.
+# Fields whose name and type say everything.
 SELF_EXPLAINING = {
     *("create_time", "update_time", "media_id", "upload_id", "job_id", "width", "height"),
     *("requests", "media", "upload", "uploads", "job", "jobs", "part", "parts", "page_token"),

@@ -15,7 +15,7 @@ from tests.support.raised_errors import ROOT, client_reasons, gateway_reasons, r
 from tests.support.tests_text import ALL_TESTS
 
 RAISES = raises()
-# Errors that were made before: in a child process, or by another job.
+# Errors created earlier: in a child process or by another job.
 PASSED_ON = {
     "src/media_service/codecs/sandbox/exit_cause.py",
     "src/media_service/codecs/sandbox/process.py",

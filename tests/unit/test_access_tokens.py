@@ -92,7 +92,7 @@ async def refused(tokens: TokenVerifier, value: str) -> Reason:
     return caught.value.reason
 
 
-# What a token says
+# Claims
 
 
 async def test_a_token_identifies_its_user() -> None:
@@ -200,7 +200,7 @@ async def test_a_user_cannot_impersonate_a_user_of_another_issuer(changes: dict[
     assert await refused(verifier(), token(claims(**changes))) is Reason.TOKEN_INVALID
 
 
-# How it is signed
+# Signatures
 
 
 async def test_a_token_signed_with_another_secret_is_refused() -> None:
@@ -231,7 +231,7 @@ async def test_a_token_can_omit_the_id_of_the_only_key(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(json.dumps({"keys": [jwk(ED, "ed")]}))
     tokens = verifier(jwks=(tmp_path / "keys").as_uri())
     assert await tokens.verify(token(None, ED, "EdDSA"))
-    assert await tokens.verify(token())  # the secret is good beside it
+    assert await tokens.verify(token())  # the secret is valid alongside the key set
     assert await refused(tokens, token(None, OTHER, "EdDSA")) is Reason.TOKEN_INVALID
 
 
@@ -273,7 +273,7 @@ def test_a_verifier_needs_at_least_one_key() -> None:
         verifier(secret="")
 
 
-# What is no token at all
+# Malformed tokens
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ async def test_any_other_text_is_refused(value: str) -> None:
     assert await refused(verifier(), value) is Reason.TOKEN_INVALID
 
 
-# What is remembered
+# Cache
 
 
 async def test_a_verified_token_is_cached() -> None:
@@ -419,7 +419,7 @@ async def test_a_new_key_is_fetched(key_server: KeyServer) -> None:
     age(tokens, 11)
     assert await tokens.verify(new)
     assert key_server.calls == 2
-    # The old key is gone; tokens it signed are no longer taken.
+    # The old key is gone; tokens it signed are no longer accepted.
     gone = token(claims(sub="eve"), ED, "EdDSA", kid="old")
     assert await refused(tokens, gone) is Reason.TOKEN_INVALID
 

@@ -286,7 +286,7 @@ def test_a_range_can_contain_spaces(header: str) -> None:
 
 @pytest.mark.parametrize("header", ["bytes={}x", "bytes=-{}x", "bytes=1{}x", "{}x", "bytes{}x"])
 def test_a_range_of_nothing_but_spaces_is_ignored(header: str) -> None:
-    assert parse_range(header.format(" " * 1_000_000), 10) is None  # in the square, it takes hours
+    assert parse_range(header.format(" " * 1_000_000), 10) is None  # in quadratic time, hours
 
 
 def parsed(header: str) -> tuple[int, int] | str | None:

@@ -290,7 +290,7 @@ def test_an_alias_maps_to_a_canonical_name() -> None:
         ("video/webm", False),
         ("application/pdf", False),
         ("imagex/png", False),
-        ("image", True),  # no type that is ever detected
+        ("image", True),  # a type that is never detected
         ("", False),
     ],
 )

@@ -10,7 +10,7 @@ from media_service.rpc.error_status import abort, to_status
 
 LONG = st.sampled_from(["x", "é", "%", "\n", "🙂", "x é"]).map(lambda text: text * 100_000)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50) | LONG
-# What clients take at least; above, they refuse some answers.
+# The limit that every client accepts; some refuse larger responses.
 ROOM = 8192
 
 

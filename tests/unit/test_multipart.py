@@ -332,7 +332,7 @@ def test_a_boundary_is_read_from_the_content_type(
         "; boundary=" + "x" * 10_000,
         "; boundary*=undefined''x",
         "; boundary*" + "9" * 5000 + "=x",
-        '; boundary=b; x="' + ";" * 1000 + '"',  # takes long to parse
+        '; boundary=b; x="' + ";" * 1000 + '"',  # slow to parse
     ],
 )
 def test_a_form_without_a_boundary_is_refused(parameter: str) -> None:
