@@ -1,8 +1,8 @@
-"""Writes blobs so that each is named by a row before its bytes exist.
+"""Writes blobs so that a row names each blob before its bytes exist.
 
-The row comes first: without references, and with a delayed job that removes the blob unless it gets
-one. A process that dies in between therefore leaves nothing behind, least of all in the public
-store.
+The row is added first, without references, together with a delayed job. The job removes the blob if
+it still has no reference. A process that dies in between therefore leaves nothing behind, which
+matters most in the public store.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from media_service.storage.checksums import Checksums
 
 # How long a blob without references is kept.
 KEPT = timedelta(hours=1)
-# Readers that have just looked up the key of a replaced blob may still read it, unless it became
-# private.
+# How long a replaced blob is kept, for readers that have just looked up its key. A blob that became
+# private is removed at once.
 LINGER = timedelta(minutes=1)
-# A write ends well before the job that would remove what it wrote.
+# The time limit of a write. It is well below KEPT, after which the job removes the blob.
 WRITE_SECONDS = 30 * 60.0
 
 # Stores bytes under a key.
@@ -40,7 +40,7 @@ TakeAll = Callable[[Transaction, Sequence[Blob]], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class NewBlob:
-    """A blob to be written."""
+    """A blob to write."""
 
     size_bytes: int
     checksums: Checksums
@@ -56,7 +56,7 @@ class Placer:
     async def place(
         self, store: BlobStore, size: int, checksums: Checksums, write: Write, take: Take
     ) -> bool:
-        """As `place_all`, for one blob."""
+        """Like `place_all`, for one blob."""
 
         async def take_only(tx: Transaction, blobs: Sequence[Blob]) -> bool:
             return await take(tx, *blobs)
@@ -66,7 +66,7 @@ class Placer:
     async def place_all(self, store: BlobStore, new: Sequence[NewBlob], take: TakeAll) -> bool:
         """Writes new blobs, then lets `take` refer to all of them in one transaction.
 
-        Returns False if `take` did, and then removes the blobs. Raises Unavailable
+        If `take` returns False, removes the blobs and returns False. Raises Unavailable
         (STORAGE_UNAVAILABLE) if writing takes too long.
         """
         blobs = [blob_of(store, each) for each in new]
@@ -76,7 +76,7 @@ class Placer:
                 await tx.enqueue(NewJob(JobKind.UNLINK, blob.blob_id, delay=KEPT))
         failpoint("place.reserve.after")
         try:
-            # What a failed write stored is removed by the delayed job.
+            # If a write fails, the delayed job removes its bytes.
             async with asyncio.timeout(WRITE_SECONDS):
                 for each, blob in zip(new, blobs, strict=True):
                     await each.write(blob.key)

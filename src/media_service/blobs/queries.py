@@ -1,4 +1,4 @@
-"""SQL of blobs, and of the references to them."""
+"""SQL of blobs and of references to them."""
 
 from collections.abc import Sequence
 
@@ -46,8 +46,8 @@ async def release(db: Connection, blob_id: str) -> bool:
 
 
 async def begin_unlink(db: Connection, blob_id: str) -> Blob | None:
-    """Marks a blob without references, so that it cannot get one. Returns it; None if it has
-    references or does not exist."""
+    """Marks a blob without references, so that it cannot get one. Returns the blob, or None if it
+    has references or does not exist."""
     rows = await db.execute(
         "update blobs set doomed = true where blob_id = %s and reference_count = 0"
         " returning blob_id::text as blob_id, store, key, size_bytes, crc32c, sha256",
@@ -87,8 +87,8 @@ async def remove_references(
 
 
 def referred(references: Sequence[BlobReference]) -> str:
-    """An SQL condition: the blob `b` has references. It looks at the tables, too, in case a count
-    is wrong."""
+    """An SQL condition that holds if the blob `b` has references. It also checks the tables, in
+    case a count is wrong."""
     tables = (f"exists (select from {r.table} r where r.blob_id = b.blob_id)" for r in references)
     return f"(b.reference_count > 0 or {' or '.join(tables)})"
 
@@ -108,7 +108,7 @@ async def media_of(
 async def remove_expendable(
     db: Connection, references: Sequence[BlobReference], blob_id: str
 ) -> int:
-    """Removes the references to a blob whose bytes can be computed again. Returns how many."""
+    """Removes the references to a blob from expendable tables. Returns their number."""
     removed = 0
     for reference in references:
         if reference.expendable:

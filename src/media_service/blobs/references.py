@@ -1,5 +1,4 @@
-"""Which tables refer to blobs.
-
+"""The tables that refer to blobs.
 A package whose table refers to blobs has a module `references` with a `REFERENCE`. Purges,
 `reconcile` and the crash tests find it there.
 """
@@ -14,9 +13,9 @@ from media_service.discovery import find_modules
 class BlobReference:
     """A table, each row `r` of which refers to a blob by its `blob_id`.
 
-    `media_id`: SQL of the media that a row belongs to. `of_media`: an SQL condition for the rows
-    of the media `%(media_id)s`, which an index finds. `expendable`: the bytes can be computed
-    again. A row whose bytes are lost is then removed, and the media stays in service.
+    `media_id` is an SQL expression for the media of a row. `of_media` is an SQL condition for the
+    rows of the media `%(media_id)s`, supported by an index. `expendable` means that the bytes can
+    be computed again. If they are lost, the row is removed and the media remains in service.
     """
 
     table: str

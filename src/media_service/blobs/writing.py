@@ -29,7 +29,7 @@ async def write_to(
 
 @asynccontextmanager
 async def folder_of(file: Path) -> AsyncIterator[BlobStore]:
-    """The folder of a file, as a store to copy from."""
+    """Opens the folder of a file as a store to copy from."""
     driver = LocalDriver(file.parent)
     try:
         yield BlobStore("files", driver)
@@ -42,7 +42,7 @@ def opened(source: Path | bytes) -> BinaryIO:
 
 
 def measure(source: Path | bytes) -> tuple[int, Checksums]:
-    """The size and the checksums of a file, or of bytes."""
+    """Returns the size and the checksums of a file, or of bytes."""
     size, crc32c, sha256 = 0, 0, hashlib.sha256()
     with opened(source) as file:
         while piece := file.read(CHUNK):

@@ -1,4 +1,4 @@
-"""Holds the key of a call for as long as the call runs."""
+"""Holds the idempotency key of a call while the call runs."""
 
 import asyncio
 import logging
@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def held(database: Database, claimed: KeyClaim | None) -> AsyncIterator[None]:
-    """Renews the lease of a claimed key within the context, and releases the key if the context
-    raises before the key is settled. None: the call has no key."""
+    """Renews the lease of a claimed key within the context. Releases the key if the context raises
+    before the key is settled. None means that the call has no key."""
     if claimed is None:
         yield
         return
@@ -24,7 +24,7 @@ async def held(database: Database, claimed: KeyClaim | None) -> AsyncIterator[No
     try:
         yield
     except BaseException:
-        with suppress(Unavailable):  # then the lease runs out
+        with suppress(Unavailable):  # if this fails, the lease expires
             async with database.connection() as db:
                 await queries.release(db, claimed)
         raise

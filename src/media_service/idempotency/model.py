@@ -1,9 +1,9 @@
 """Idempotency keys: repeating a call with the same key returns the first result.
 
 A key is claimed for the resource that the call creates, in the transaction that creates it. A call
-whose effect comes later, because its bytes have to arrive first, claims its key for a short lease,
-renews the lease while it runs, and settles the key in the transaction that has the effect. So there
-is no effect without its key, and no settled key without its effect.
+that must first receive bytes claims its key for a short lease, and renews the lease while it runs.
+It settles the key in the transaction that has the effect. Therefore, there is no effect without its
+key, and no settled key without its effect.
 """
 
 import hashlib
@@ -16,15 +16,16 @@ from media_service.errors import Aborted, Reason
 
 # How long a key is kept.
 KEPT = timedelta(hours=24)
-# How long the key of a running call outlives its server, and how often the lease is renewed.
+# How long the key of a running call outlives its server, and the interval of renewals.
 LEASE = timedelta(seconds=30)
 RENEW_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class RequestKey:
-    """`key_id`: SHA-256 of the caller, the method and the key. `digest`: SHA-256 of the content of
-    the request, which must be the same in each repetition."""
+    """The idempotency key of a request. `key_id` is the SHA-256 of the caller, the method and the
+    key. `digest` is the SHA-256 of the request's content, which must be the same in each
+    repetition."""
 
     key_id: bytes
     digest: bytes
@@ -47,7 +48,7 @@ class KeyClaim:
 def other_content() -> Aborted:
     return Aborted(
         Reason.IDEMPOTENCY_CONFLICT,
-        "This idempotency key was used for a request with other content. Use a new key.",
+        "This idempotency key was used for a request with different content. Use a new key.",
     )
 
 

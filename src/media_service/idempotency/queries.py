@@ -11,11 +11,11 @@ from media_service.idempotency.model import KEPT, LEASE, KeyClaim, in_progress, 
 async def claim(
     db: Connection, wanted: KeyClaim, lease: timedelta | None = None
 ) -> tuple[str, str | None]:
-    """Claims a key. Returns the id of the resource that the key belongs to, which is the wanted one
-    or the one of an earlier call; and the id of one whose call died and lost the key to this call.
-    With `lease`, the call has to settle the key.
+    """Claims a key. With `lease`, the call must settle the key later.
 
-    Raises Aborted: IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS.
+    Returns two ids. The first is the resource that the key belongs to: the wanted one, or that of
+    an earlier call. The second is the resource of an earlier call whose lease expired and whose key
+    this call took over, or None. Raises Aborted (IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS).
     """
     while True:
         rows = await db.execute(
@@ -51,7 +51,7 @@ async def claim(
         )
         row = await rows.fetchone()
         if row is None or (row["claimed"] and not row["running"]):
-            continue  # it was released, or its lease ended, just now
+            continue  # the key was just released, or its lease just expired
         if row["digest"] != wanted.key.digest:
             raise other_content()
         if row["running"]:
@@ -60,8 +60,8 @@ async def claim(
 
 
 async def claim_again(db: Connection, wanted: KeyClaim, ended_id: str) -> None:
-    """Claims, for a lease, a settled key whose resource came to nothing. Raises Aborted
-    (IDEMPOTENCY_IN_PROGRESS) if another call was first."""
+    """Claims, with a lease, a settled key whose resource failed. Raises Aborted
+    (IDEMPOTENCY_IN_PROGRESS) if another call claimed it first."""
     done = await db.execute(
         "update idempotency_keys"
         " set resource_id = %s, lease_until = now() + %s, expire_time = now() + %s"
@@ -91,7 +91,7 @@ async def release(db: Connection, claimed: KeyClaim) -> None:
 
 
 async def forget(db: Connection, claims: Sequence[KeyClaim]) -> None:
-    """Removes keys that this transaction has claimed for requests that it then refused."""
+    """Removes keys that this transaction claimed for requests that it then refused."""
     if claims:
         await db.execute(
             "delete from idempotency_keys k"
@@ -102,10 +102,10 @@ async def forget(db: Connection, claims: Sequence[KeyClaim]) -> None:
 
 
 async def settle(db: Connection, claims: Sequence[KeyClaim]) -> None:
-    """Keeps claimed keys, since their calls have their effects in this transaction.
+    """Settles claimed keys. Call it in the transaction that has the effects of their calls.
 
-    Raises Aborted (IDEMPOTENCY_IN_PROGRESS) if another call has taken a key over; nothing is
-    changed then, because an error of the caller does not roll a pipeline back.
+    Raises Aborted (IDEMPOTENCY_IN_PROGRESS) if another call has taken over a key. It then changes
+    nothing, because an error of the caller does not roll back a pipeline.
     """
     if not claims:
         return
@@ -125,7 +125,7 @@ async def settle(db: Connection, claims: Sequence[KeyClaim]) -> None:
 
 
 async def forget_expired(db: Connection, limit: int) -> int:
-    """Removes keys that were kept for long enough; returns how many."""
+    """Removes expired keys. Returns their number."""
     done = await db.execute(
         """
         delete from idempotency_keys where key_id in (

@@ -48,7 +48,8 @@ class BlobStore:
 
     @asynccontextmanager
     async def as_file(self, key: str, size: int) -> AsyncIterator[Path]:
-        """The blob as a local file to read: the store's own file if it has one, else a copy."""
+        """The blob as a local file to read: the store's own file if there is one, or a temporary
+        copy."""
         if path := self.driver.local_path(key):
             yield path
             return
@@ -62,9 +63,9 @@ class BlobStore:
         self, source: "BlobStore", source_key: str, key: str, size: int, content_type: str
     ) -> None:
         """Copies a blob of `size` bytes from another store, durably. The bytes pass through this
-        process, in parts, only if the backends cannot copy by themselves.
+        process, in parts, only if the backend does not support the copy.
 
-        Idempotent, also after a crash halfway. Raises DataLoss if the source has no such blob.
+        Idempotent, even after a crash. Raises DataLoss if the source has no such blob.
         """
         found = await self.driver.stat(key)
         if found and found.size == size:

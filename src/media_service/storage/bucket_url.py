@@ -11,8 +11,8 @@ ENDPOINT = re.compile(r"https?://[^/?#]+")
 
 
 def parse_bucket_url(url: str, allowed: Collection[str]) -> tuple[str, str, dict[str, str]]:
-    """Returns the bucket, the prefix (empty, or with a slash at the end), and the options.
-
+    """Parses the URL of a bucket. Returns the bucket, the prefix, and the options. The prefix is
+    empty or ends with a slash.
     Raises ValueError; its message completes the sentence "the setting must be ...".
     """
     parts = urlsplit(url)

@@ -1,6 +1,6 @@
-"""Content on its way through the service."""
+"""The type of content that passes through the service."""
 
 from typing import TypeAlias
 
-# Bytes, or a view of a larger buffer, so that content is not copied. Nobody modifies them.
+# Bytes, or a view of a larger buffer, which avoids a copy. The contents are never modified.
 Buffer: TypeAlias = bytes | memoryview

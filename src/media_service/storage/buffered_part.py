@@ -1,15 +1,16 @@
-"""A part that is collected in memory, for object stores, which cannot append to a part."""
+"""Buffers a part in memory, for object stores, which cannot append to a part."""
 
 from collections.abc import Sequence
 
 from media_service.storage.buffer import Buffer
 
-# Smaller buffers are joined: the list entry of each would take as much memory again.
+# Smaller buffers are joined, because each list entry would double their memory use.
 SMALL = 1024
 
 
 class BufferedPart:
-    """Base of part writers that send a part in one request, with the bytes that they `take`."""
+    """Base class for part writers that send a part in one request, with the bytes that `take`
+    returns."""
 
     resent = False
 
@@ -38,5 +39,5 @@ class BufferedPart:
         return data
 
     def drop(self) -> None:
-        """Closes the part and forgets its bytes."""
+        """Closes the part and discards its bytes."""
         self._buffers, self._closed = [], True

@@ -1,4 +1,4 @@
-"""Concurrent requests of one call."""
+"""Runs calls concurrently, up to a limit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,7 +11,7 @@ T = TypeVar("T")
 async def for_each(call: Callable[[A], Awaitable[T]], items: Sequence[A], limit: int) -> list[T]:
     """Calls `call` for every item, at most `limit` at a time. Returns the results in order.
 
-    If a call fails, its error is raised once the calls that already run have ended.
+    If a call fails, its error is raised after the calls of the same batch have ended.
     """
     results: list[T] = []
     for start in range(0, len(items), limit):

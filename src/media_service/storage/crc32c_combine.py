@@ -1,5 +1,4 @@
-"""CRC32C of a whole from the CRC32Cs of its pieces, without reading them.
-
+"""Computes the CRC32C of joined data from the CRC32Cs of its pieces, without reading the data.
 Appending zero bytes to a message changes its CRC by a linear map over GF(2). The CRC of a
 concatenation is the first CRC under that map, xor the second. The method is Mark Adler's
 `crc32_combine` in zlib. Here, the maps for 1, 2, 4, 8, ... zero bytes are kept as tables with an
@@ -45,7 +44,8 @@ def zeros(power: int) -> Map:
 
 
 def append_zeros(crc: int, power: int) -> int:
-    """The CRC after 2^power zero bytes: bit by bit for one byte, else half of them, twice."""
+    """The CRC after 2^power zero bytes. One byte is computed bit by bit. For more, the map for half
+    of the bytes is applied twice."""
     if power:
         half = zeros(power - 1)
         return apply(half, apply(half, crc))
@@ -60,7 +60,8 @@ def apply(tables: Map, crc: int) -> int:
 
 
 def combine(first: int, second: int, second_length: int) -> int:
-    """Returns the CRC32C of two pieces joined. `second_length`: of the second piece, in bytes."""
+    """Returns the CRC32C of two joined pieces. `second_length` is the length of the second piece in
+    bytes."""
     power = 0
     while second_length:
         if second_length & 1:

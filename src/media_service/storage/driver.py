@@ -29,8 +29,8 @@ class PartLimits:
     max_part_size: int | None = None
     # The largest part that a signed request may bring. None: the backend signs no requests.
     max_signed_part_size: int | None = None
-    # Whether the backend knows parts by number alone, so that storing a number again replaces the
-    # part. The bytes of a number must then be decided before they are stored.
+    # Whether the backend identifies parts by number alone, so that storing a number again replaces
+    # the part. The bytes of a number must then be fixed before they are stored.
     numbered: bool = False
 
 
@@ -51,8 +51,8 @@ class PartName:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedRange:
-    """The range of the blob that a part will fill if all earlier parts have its size. The guess may
-    be wrong, and another part may have made the same one."""
+    """The range of the blob that a part will fill if all earlier parts have its size. The estimate
+    may be wrong, and several parts may have the same one."""
 
     offset: int
     size: int
@@ -62,8 +62,8 @@ class ExpectedRange:
 class StoredPart:
     """A part whose first `size` bytes belong to the blob.
 
-    `sealed`: its writer has closed it, so its bytes can no longer change. `crc32c`: of these bytes,
-    which a store that knows the checksum compares.
+    `sealed` means that its writer has closed the part, so its bytes can no longer change. `crc32c`
+    is the checksum of these bytes. A store that knows the checksum of the part compares them.
     """
 
     name: PartName
@@ -81,8 +81,8 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class OpenBlob:
-    """A blob that was begun and is neither completed nor aborted. `modified`: its latest known
-    activity."""
+    """A blob that was begun and is neither completed nor aborted. `modified` is the time of its
+    latest known activity."""
 
     key: str
     session: str
@@ -103,7 +103,8 @@ PIECE = re.compile(r"\.\d+$")
 
 
 def piece_key(key: str, number: int) -> str:
-    """The key of a piece of the blob `key`: an object that holds some of its parts for a while."""
+    """The key of a piece of the blob `key`. A piece is a temporary object that holds some of its
+    parts."""
     return f"{key}.{number}"
 
 
@@ -113,7 +114,7 @@ def blob_key(key: str) -> str:
 
 
 def validity_seconds(ttl: timedelta) -> int:
-    """How long to sign for: whole seconds, at least `ttl`, at most what stores allow."""
+    """Rounds `ttl` up to whole seconds, up to the maximum that stores allow."""
     return math.ceil(min(ttl, MAX_TTL).total_seconds())
 
 
@@ -142,8 +143,8 @@ class PartWriter(Protocol):
 
     @property
     def resent(self) -> bool:
-        """Whether the sealed part was sent more than once, so that a copy may still be on its way
-        to the store."""
+        """Whether the sealed part was sent more than once. A copy may then still arrive at the
+        store."""
 
     async def write(self, buffers: Sequence[Buffer]) -> None:
         """Appends. Nothing is durable before `sync` or `seal`."""
@@ -156,7 +157,7 @@ class PartWriter(Protocol):
         """
 
     async def seal(self) -> None:
-        """Makes the whole part durable and closes it for good."""
+        """Makes the whole part durable and closes it permanently."""
 
     async def discard(self) -> None:
         """Closes and removes the part as far as possible. Never raises."""
@@ -175,39 +176,40 @@ class Driver(Protocol):
         """Raises Unavailable with the cause unless the store can be read and written."""
 
     async def put(self, key: str, data: Buffer, content_type: str = "") -> None:
-        """Stores a small blob in one call, durably. Idempotent. `content_type`: the type that the
-        store itself answers readers with."""
+        """Stores a small blob durably in one call. Idempotent. `content_type` is the type that the
+        store itself sends to readers."""
 
     async def copy(
         self, source: "Driver", source_key: str, key: str, size: int, content_type: str
     ) -> bool:
-        """Copies a blob of `size` bytes from another store inside the backend. Durable, idempotent.
+        """Copies a blob of `size` bytes from another store within the backend. Durable and
+        idempotent.
 
-        Returns False, having done nothing, if the backend cannot do that. Raises DataLoss unless
-        the source has the blob in this size.
+        Returns False, and does nothing, if the backend does not support the copy. Raises DataLoss
+        unless the source has the blob with this size.
         """
 
     async def begin(self, key: str, content_type: str = "") -> str:
         """Opens a blob for parts. Returns its session."""
 
     async def supersede(self, key: str, session: str, next_number: int) -> str:
-        """Returns a session that keeps the parts before `next_number`, and that no write begun in
-        `session` can reach, however late. It is the same session where part names contain the
-        epoch. Raises Unavailable."""
+        """Returns a session that keeps the parts before `next_number` and that no write begun in
+        `session` can reach, even if it arrives late. If part names contain the epoch, this is the
+        same session. Raises Unavailable."""
 
     async def abort_unused(self, key: str, session: str, kept: str) -> None:
-        """Aborts what `session` has open and the session `kept` does not share. Called after
-        `supersede`, for the session that lost. Idempotent."""
+        """Aborts everything that is open in `session` but not part of the session `kept`. Call it
+        after `supersede`, for the unused session. Idempotent."""
 
     async def open_part(
         self, key: str, session: str, name: PartName, expected: ExpectedRange | None = None
     ) -> PartWriter:
-        """Begins a part. The name must be new for this key. `expected`: set if the part's size is
-        known; the part must then be sealed with that size."""
+        """Opens a part for writing. The name must be new for this key. If `expected` is set, the
+        part must be sealed with exactly that size."""
 
     async def remove_part(self, key: str, session: str, name: PartName) -> None:
         """Removes a sealed part that was opened without an expected range, if it exists. Does
-        nothing where the part that replaces it has taken its place (`PartLimits.numbered`)."""
+        nothing on a backend where the replacement already overwrote it (`PartLimits.numbered`)."""
 
     async def sign_part(
         self,
@@ -220,16 +222,15 @@ class Driver(Protocol):
     ) -> SignedRequest | None:
         """Signs a request that stores exactly these bytes as a whole part, without this service.
 
-        Returns None if the store accepts no such requests, does not verify the checksum, or there
-        is no key to sign with. The request can never change the completed blob. `ttl`: at most
+        Returns None if the store accepts no such requests or does not verify the checksum, or if
+        there is no signing key. The request can never change the completed blob. `ttl` is at most
         seven days. Raises Unavailable.
         """
 
     async def stored_parts(
         self, key: str, session: str, names: Sequence[PartName]
     ) -> dict[PartName, tuple[int, int]]:
-        """Finds which of these parts are stored whole, by a signed request or sealed by a writer.
-
+        """Finds which of these parts are complete, sent by a signed request or sealed by a writer.
         Returns (size, CRC32C) by name, for parts of which the store reports both. Returns nothing
         if the open blob is gone, or if the driver signs no requests.
         """
@@ -239,24 +240,28 @@ class Driver(Protocol):
     ) -> str | None:
         """Signs a URL of the store that reads a blob, ranges included, with these response headers.
 
-        Returns None if the store has no such URLs or there is no key to sign with. `ttl`: at most
+        Returns None if the store has no such URLs, or if there is no signing key. `ttl` is at most
         seven days.
         """
 
     async def complete(self, key: str, session: str, parts: Sequence[StoredPart]) -> None:
-        """Joins the parts, in order, into the blob `key`, durably. Idempotent, also after a crash
-        halfway; afterwards the parts may be gone. Raises InvalidArgument (PART_TOO_SMALL), and
-        Internal if the store rejects the parts for good for another reason."""
+        """Joins the parts, in order, into the blob `key`, durably. Afterwards, the parts may be
+        gone. Idempotent, even after a crash.
+
+        Raises InvalidArgument (PART_TOO_SMALL), and Internal if the store permanently rejects the
+        parts for another reason.
+        """
 
     async def abort(self, key: str, session: str) -> None:
-        """Removes every part of an open blob, known or not; never the blob. Idempotent."""
+        """Removes every part of an open blob, including parts that no row names. Never removes the
+        blob itself. Idempotent."""
 
     def read(
         self, key: str, offset: int, length: int, chunk_size: int
     ) -> AsyncGenerator[bytes, None]:
         """Yields exactly `length` bytes from `offset`, at most `chunk_size` at a time.
 
-        Raises DataLoss if they are not there. Close the generator to stop early.
+        Raises DataLoss if they do not exist. Close the generator to stop early.
         """
 
     async def stat(self, key: str) -> ObjectInfo | None:
@@ -270,10 +275,10 @@ class Driver(Protocol):
         of an incomplete blob (`piece_key`). Does not list open parts."""
 
     def list_open(self) -> AsyncIterator[OpenBlob]:
-        """Lists, in no particular order, every open blob, and every open piece, that has left
-        something in the store."""
+        """Lists, in no particular order, every open blob and every open piece that occupies space
+        in the store."""
 
     def local_path(self, key: str) -> Path | None:
-        """The blob as a file on this machine, or None if it is not one."""
+        """The path of the blob on this machine, or None if the blob is not a local file."""
 
     async def close(self) -> None: ...

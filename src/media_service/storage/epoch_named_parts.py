@@ -1,9 +1,9 @@
-"""For stores in which the name of a part contains the epoch of its writer."""
+"""Base class for drivers in which the name of a part contains the epoch of its writer."""
 
 
 class EpochNamedParts:
-    """Base of drivers that need only one session per blob: what a superseded writer stores late has
-    a name that nothing reads."""
+    """Base class for drivers that need only one session per blob. A late part of a superseded
+    writer has a name that nothing reads."""
 
     async def supersede(self, key: str, session: str, next_number: int) -> str:
         return session

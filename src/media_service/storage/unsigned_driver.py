@@ -1,4 +1,4 @@
-"""For stores that only this service can reach."""
+"""Base class for drivers of stores that only this service can reach."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -7,7 +7,7 @@ from media_service.storage.driver import PartName, SignedRequest
 
 
 class UnsignedDriver:
-    """Base of drivers that sign nothing, so that all bytes pass through this service."""
+    """Base class for drivers that sign no requests. All bytes pass through this service."""
 
     async def sign_part(
         self,

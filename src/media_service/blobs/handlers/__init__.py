@@ -1,1 +1,1 @@
-"""Handlers of jobs on blobs."""
+"""Handlers for jobs on blobs."""

@@ -17,14 +17,14 @@ from media_service.storage.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 
-# After a job gives up, another starts: bytes that must go do not stay, above all in the public
-# store.
+# When a job gives up, another one starts after this delay, because unused bytes must not remain,
+# above all in the public store.
 RETRY_DELAY = timedelta(hours=1)
 
 
 class UnlinkHandler(JobHandler):
-    """Runs UNLINK jobs. Their subject is a blob id. If the blob still has no references, its bytes
-    are removed, and then its row. `stores`: by name, as in `Blob.store`."""
+    """Runs UNLINK jobs. The subject of a job is a blob id. If the blob still has no references, the
+    job removes its bytes and then its row. `stores` maps the names in `Blob.store` to stores."""
 
     kind = JobKind.UNLINK
 
@@ -38,7 +38,7 @@ class UnlinkHandler(JobHandler):
         if blob is not None:
             driver = self._stores[blob.store].driver
             failpoint("unlink.before")
-            await driver.abort(blob.key, "")  # parts of a write that broke off
+            await driver.abort(blob.key, "")  # parts of an interrupted write
             await driver.delete(blob.key)
             failpoint("unlink.removed")
         async with self._database.transaction() as tx:
@@ -47,7 +47,7 @@ class UnlinkHandler(JobHandler):
         failpoint("unlink.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
-        log.error("blob %s could not be unlinked: %s", claim.subject_id, fault.message)
+        log.error("cannot remove blob %s: %s", claim.subject_id, fault.message)
         async with self._database.transaction() as tx:
             if await jobs.finish(tx, claim, JobState.FAILED, fault):
                 await tx.enqueue(NewJob(JobKind.UNLINK, claim.subject_id, delay=RETRY_DELAY))

@@ -1,7 +1,7 @@
-"""The storage backends: one module or package for each, found by itself.
+"""The storage backends. Each one is a module or package here and is discovered automatically.
 
-A backend has `SCHEME`, which its URLs begin with, and `open_driver(url)`, which raises ValueError
-for a URL that it does not accept. Importing it is cheap: it imports its SDK when it opens a driver.
+A backend defines `SCHEME`, the scheme of its URLs, and `open_driver(url)`, which raises ValueError
+for an invalid URL. Importing a backend is cheap: it imports its SDK only when it opens a driver.
 """
 
 import pkgutil

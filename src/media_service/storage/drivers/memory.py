@@ -1,6 +1,6 @@
 """Blobs in the memory of this process: `memory://`. For tests and experiments.
 
-It keeps the same promises as the other drivers, except that nothing survives a restart.
+It has the same guarantees as the other drivers, except that nothing survives a restart.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -92,7 +92,7 @@ class MemoryDriver(UnsignedDriver, EpochNamedParts):
         return MemoryPartWriter(self._parts_for(key, name), name)
 
     def _parts_for(self, key: str, fresh: PartName) -> dict[PartName, bytearray]:
-        """The parts of an open blob, which must not have one of the name `fresh`."""
+        """The parts of an open blob, none of which may have the name `fresh`."""
         parts = self._open.setdefault(key, {})
         if fresh in parts:
             raise RuntimeError(f"part name {fresh} was used before")

@@ -1,7 +1,7 @@
 """The objects of one Cloud Storage bucket, by name.
 
-Requests that fail for a passing reason are repeated. A missing object is a FileNotFoundError, and
-an object that must not exist a FileExistsError. All other errors are translated.
+Requests that fail temporarily are repeated. A missing object raises FileNotFoundError. An object
+that exists but must not raises FileExistsError. All other errors are translated.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from media_service.storage.drivers.gcs.signing import GOOGLE
 T = TypeVar("T")
 
 CONNECT_SECONDS = 10
-# How long a response may take.
+# The maximum time for a response, in seconds.
 READ_SECONDS = 30.0
 
 PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE = 412, 416
@@ -35,8 +35,8 @@ BYTES = "application/octet-stream"
 
 
 async def send(request: Callable[[], Awaitable[T]], *expected: int) -> T:
-    """Sends a request, and repeats it if necessary. `expected`: statuses that the caller
-    handles."""
+    """Sends a request, and repeats it if necessary. A response with one of the statuses in
+    `expected` raises the OSError that MEANINGS lists, for the caller to handle."""
     try:
         return await persist(request)
     except RequestError as error:
@@ -46,26 +46,27 @@ async def send(request: Callable[[], Awaitable[T]], *expected: int) -> T:
 
 
 def timeouts(silence: float | None, total: float | None) -> Any:
-    """Limits the silence of the store apart from the time that a slow network takes. The library
-    applies a plain number to the whole request."""
+    """Limits the time without data from the store (`silence`) separately from the total time, in
+    seconds. The library applies a plain number to the whole request."""
     return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_SECONDS, sock_read=silence)
 
 
 def conditions(*, absent: bool) -> dict[str, str]:
-    """`absent`: the request succeeds only if the object does not exist."""
+    """The preconditions of a request. With `absent`, it succeeds only if the object does not
+    exist."""
     return {"ifGenerationMatch": "0"} if absent else {}
 
 
 class GcsBucket:
-    """`endpoint`: of an emulator; None: Google's own. `read_seconds`: how long an answer may take,
-    or the next bytes of a download."""
+    """The objects of a bucket. `endpoint` is the URL of an emulator; None selects Google.
+    `read_seconds` limits the wait for a response, and for the next bytes of a download."""
 
     def __init__(self, name: str, endpoint: str | None, read_seconds: float = READ_SECONDS) -> None:
         self.name = name
         self.endpoint = endpoint
         self._client = GcsClient(endpoint)
         self._request: Any = read_seconds
-        # Enough for a part on a slow network. A store that has all of it must answer sooner.
+        # Enough for a part on a slow network. After the last byte, `read_seconds` applies.
         self._upload = timeouts(read_seconds, 6 * read_seconds)
         # The store responds once it has done the work.
         self._work = timeouts(None, 6 * read_seconds)
@@ -82,7 +83,7 @@ class GcsBucket:
                 data,
                 content_type=content_type or BYTES,
                 parameters=conditions(absent=absent),
-                metadata={"crc32c": crc32c},  # the store rejects other bytes
+                metadata={"crc32c": crc32c},  # the store rejects bytes that do not match
                 force_resumable_upload=False,  # one request, whatever the size
                 timeout=self._upload,
             ),

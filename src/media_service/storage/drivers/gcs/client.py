@@ -8,7 +8,7 @@ from gcloud.aio.storage import Storage
 from media_service.errors import Reason, Unavailable
 from media_service.storage.drivers.gcs.signing import Signer
 
-# A slow download keeps its connection for long; others still need some.
+# The maximum number of connections. Slow downloads occupy theirs for a long time.
 CONNECTIONS = 512
 # A download buffers up to twice this for a slow reader.
 READ_AHEAD = 256 << 10
@@ -22,7 +22,8 @@ def no_credentials() -> Unavailable:
 
 
 class GcsClient:
-    """`endpoint`: an emulator, which needs no credentials. None: Google."""
+    """Opens the SDK's client. `endpoint` is the URL of an emulator, which needs no credentials;
+    None selects Google."""
 
     def __init__(self, endpoint: str | None) -> None:
         self._endpoint = endpoint

@@ -2,12 +2,12 @@
 
     <prefix><key>                          completed blobs
     <prefix>parts/<key>/<epoch>-<number>   parts of open blobs
-    <prefix>parts/<key>/joined-<digest>    several parts joined, on the way to the blob
+    <prefix>parts/<key>/joined-<digest>    several joined parts, an intermediate step to the blob
 
-A part is buffered in memory until it is whole and then uploaded as an object of its own. Completing
-a blob composes the parts, which moves no bytes. One request composes at most 32 objects, so more
-parts are joined in levels. A name always has the same bytes, so any number of processes may
-complete a blob at the same time, or continue where one died.
+A part is buffered in memory until it is complete, and then uploaded as a separate object.
+Completing a blob composes the parts, which moves no bytes. One request composes at most 32 objects,
+so more parts are joined in levels. A name always has the same bytes, so any number of processes may
+complete a blob at the same time, or continue where another one died.
 
 https://cloud.google.com/storage/docs/composite-objects
 """
@@ -55,9 +55,9 @@ from media_service.storage.epoch_named_parts import EpochNamedParts
 # A part is buffered in memory. 50 GiB are 6400 parts.
 PART = 8 << 20
 MAX_PART = 32 << 20
-# Google accepts 5 TiB in one request. This is what S3 accepts, and enough.
+# Google accepts 5 TiB in one request. This is the limit of S3, which is sufficient.
 MAX_SIGNED = 5 << 30
-# One request composes at most so many objects.
+# The maximum number of objects that one request composes.
 COMPOSED = 32
 # Concurrent requests of one call.
 PARALLEL = 32
@@ -93,8 +93,11 @@ class GcsPartWriter(BufferedPart):
 
 
 class GcsDriver(EpochNamedParts):
-    """`prefix` is empty or ends with a slash. `endpoint`: an emulator, which needs no credentials.
-    None: Google, with the credentials that the SDK finds."""
+    """Stores blobs in a bucket below `prefix`, which is empty or ends with a slash.
+
+    `endpoint` is the URL of an emulator, which needs no credentials. None selects Google, with the
+    credentials that the SDK finds.
+    """
 
     limits = PartLimits(
         target_part_size=PART, max_part_size=MAX_PART, max_signed_part_size=MAX_SIGNED
@@ -194,8 +197,12 @@ class GcsDriver(EpochNamedParts):
         crc32c: int,
         ttl: timedelta,
     ) -> SignedRequest | None:
-        """After the blob is completed or aborted, the request leaves a part that joins nothing. A
-        response of 412 means that the part exists, for example because a response was lost."""
+        """Signs a request that stores a part. See `Driver.sign_part`.
+
+        After the blob is completed or aborted, the request stores a part that is never joined. A
+        response of 412 means that the part already exists, for example because an earlier response
+        was lost.
+        """
         headers = {
             "x-goog-content-length-range": f"{size},{size}",
             "x-goog-hash": f"crc32c={to_base64(crc32c)}",
@@ -278,7 +285,7 @@ class GcsDriver(EpochNamedParts):
         except FileNotFoundError as error:
             raise blob_missing(key) from error
         except FileExistsError:
-            return  # another process was faster
+            return  # another process composed it first
 
     async def abort(self, key: str, session: str) -> None:
         names = [found["name"] async for found in self.bucket.list(self._folder(key))]
@@ -300,7 +307,7 @@ class GcsDriver(EpochNamedParts):
             except asyncio.IncompleteReadError as error:
                 raise blob_missing(key) from error
             except RequestError as error:
-                # The connection was cut: resume here, unless there is no progress.
+                # The connection broke. Resume here, unless there is no progress.
                 if offset > start:
                     waits = iter(RETRY_SECONDS)
                 if (seconds := next(waits, None)) is None:

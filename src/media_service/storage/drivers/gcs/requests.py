@@ -1,4 +1,4 @@
-"""Requests to Cloud Storage: when they are repeated, and the meaning of their errors."""
+"""Repeats requests to Cloud Storage that fail temporarily, and translates their errors."""
 
 import asyncio
 import random
@@ -20,9 +20,9 @@ PASSING = {408, 429}
 
 
 class RequestError(Exception):
-    """A failed request. Unlike the errors of the library, it has no headers, and so no token.
+    """A failed request. Unlike the library's errors, it contains no headers, and so no token.
 
-    `status`: of the response. None: there was no response.
+    `status` is the status of the response, or None if there was no response.
     """
 
     def __init__(self, status: int | None, message: str) -> None:
@@ -31,7 +31,7 @@ class RequestError(Exception):
 
     @property
     def may_pass(self) -> bool:
-        """Whether the same request may succeed a moment later."""
+        """Whether the same request may succeed if it is repeated."""
         return self.status is None or self.status in PASSING or self.status >= 500
 
 
@@ -53,18 +53,19 @@ async def attempt(request: Awaitable[T]) -> T:
     except aiohttp.ClientResponseError as error:
         failed = RequestError(error.status, " ".join(error.message.split()))
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        # A ValueError: the response is not JSON, so another server answers at this address.
+        # ValueError means that the response is not JSON, so this is not Cloud Storage.
         failed = RequestError(None, f"{type(error).__name__}: {error}")
-    raise failed  # outside of the handler, so that its context has no headers
+    raise failed  # outside the handler, so that its context contains no headers
 
 
 async def pause(seconds: float) -> None:
-    """Sleeps for about `seconds`, so that requests that failed together do not return together."""
+    """Sleeps for about `seconds`, randomized so that requests that failed together do not retry at
+    the same time."""
     await asyncio.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311
 
 
 async def persist(request: Callable[[], Awaitable[T]]) -> T:
-    """Repeats a request that fails for a passing reason. It must be idempotent."""
+    """Sends a request, and repeats it if it fails temporarily. It must be idempotent."""
     for seconds in RETRY_SECONDS:
         try:
             return await attempt(request())

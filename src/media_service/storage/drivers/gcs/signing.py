@@ -1,4 +1,4 @@
-"""Signed URLs of Cloud Storage, made with the key of a service account.
+"""Signs URLs of Cloud Storage with the key of a service account.
 
 https://cloud.google.com/storage/docs/authentication/canonical-requests
 """
@@ -20,9 +20,9 @@ ALGORITHM = "GOOG4-RSA-SHA256"
 
 
 class Signer:
-    """Reading the key takes 50 ms, and signing 0.5 ms: both belong in a thread.
+    """Signs URLs. Reading the key takes 50 ms and signing takes 0.5 ms, so run both in a thread.
 
-    Raises ValueError if the key is not an RSA key in PEM.
+    Raises ValueError if the key is not an RSA key in PEM format.
     """
 
     def __init__(self, email: str, private_key: str) -> None:
@@ -43,7 +43,7 @@ class Signer:
         ttl: timedelta,
     ) -> str:
         """Signs a URL for requests with exactly these `headers`, whose names must be lowercase.
-        `path`: /bucket/object, not quoted. The URL is valid for `ttl` from `at`."""
+        `path` is `/bucket/object`, not quoted. The URL is valid for `ttl`, starting at `at`."""
         time = at.strftime("%Y%m%dT%H%M%SZ")
         scope = f"{time[:8]}/auto/storage/goog4_request"
         signed = sorted({**headers, "host": urlsplit(endpoint).netloc}.items())

@@ -3,10 +3,10 @@
     <root>/blobs/<xx>/<blob>                    completed blobs
     <root>/parts/blobs/<xx>/<blob>/<epoch>-<n>  parts of open blobs
 
-A part is a file, or a slot of one (`slots.py`), and bytes are written straight into it. Completing
-a blob takes the file that has the most bytes at their final offsets, copies the other parts into it
-and renames it (`join.py`). A name is durable only after its directory is synced, so directories are
-synced too.
+A part is a file or a slot of a file (`slots.py`), and bytes are written directly to it. To complete
+a blob, the driver selects the file that has the most bytes at their final offsets, copies the other
+parts into it, and renames it (`join_parts.py`). A name is durable only after its directory is
+synced, so directories are synced too.
 """
 
 import asyncio
@@ -49,9 +49,9 @@ from media_service.storage.drivers.local.slots import Slot
 from media_service.storage.epoch_named_parts import EpochNamedParts
 from media_service.storage.unsigned_driver import UnsignedDriver
 
-# The threads wait for the disk, not for a core: many small uploads sync at the same time.
+# The threads wait for the disk, not for a CPU: many small uploads sync at the same time.
 THREADS = 32
-# The disk reads this far ahead of what is being sent.
+# The number of bytes that the disk reads ahead.
 READ_AHEAD = 8 << 20
 
 # A write is durable when the call returns.
@@ -62,7 +62,7 @@ T = TypeVar("T")
 
 
 def is_cached(fd: int, offset: int, size: int) -> bool:
-    """Whether both ends of a range are in the page cache, and so most likely all of it."""
+    """Whether both ends of a range are in the page cache, and therefore most likely all of it."""
     byte = [bytearray(1)]
     try:
         return all(os.preadv(fd, byte, at, os.RWF_NOWAIT) for at in (offset, offset + size - 1))
@@ -82,7 +82,7 @@ def close_opened(opening: "asyncio.Future[int]") -> None:
 
 
 def info_of(path: Path, key: str) -> ObjectInfo | None:
-    """Returns None if there is no such file, or if it was deleted meanwhile."""
+    """Returns None if there is no such file."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -91,7 +91,8 @@ def info_of(path: Path, key: str) -> ObjectInfo | None:
 
 
 class LocalPartWriter:
-    """`slot`: the slot that the file was opened for. None: the file is the part's own."""
+    """Writes a part to an open file. If `slot` is set, the part is a slot of that file. Otherwise,
+    the part is the whole file."""
 
     resent = False
 
@@ -101,8 +102,8 @@ class LocalPartWriter:
         self._fd = fd
         self._slot = slot
         self._size = 0
-        # A write continues in its thread after its caller was cancelled. Closing the file under it
-        # would send its bytes to the next file with the same descriptor.
+        # A write continues in its thread after its caller is cancelled. If the file were closed
+        # meanwhile, the bytes could go to another file that reuses the descriptor.
         self._writing = threading.Lock()
 
     async def write(self, buffers: Sequence[Buffer]) -> None:
@@ -219,7 +220,7 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
             os.fsync(folder)
             failpoint("local.put.after")
         except OSError:
-            with suppress(OSError):  # a full disk must not stay full
+            with suppress(OSError):  # free the space on a full disk
                 os.unlink(fresh, dir_fd=folder)
             raise
 
@@ -283,7 +284,8 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
         self._finish(key, lambda final: join(self._parts(key), parts, final))
 
     def _finish(self, key: str, make: Callable[[Path], None]) -> None:
-        """Makes the blob from the folder of its parts, unless it exists. `make` writes the file."""
+        """Creates the blob from the folder of its parts, unless it exists. `make` writes the
+        file."""
         final = self.root / key
         folder = self._shard(final.parent)
         failpoint("local.join.before")
@@ -291,10 +293,10 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
             with locked(self._parts(key)):
                 if not final.exists():  # another process may have finished it
                     make(final)
-        except FileNotFoundError:  # that process may have removed the parts, too
+        except FileNotFoundError:  # another process may have finished it and removed the parts
             if not final.exists():
                 raise
-        # Also if another process renamed it, which may have died before syncing.
+        # Necessary even if another process renamed the file: it may have died before syncing.
         os.fsync(folder)
         failpoint("local.join.after")
         remove_folder(self._parts(key))
@@ -316,7 +318,7 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
                 copy_range(fd, 0, source, 0, size)
                 os.fsync(fd)
             except OSError:
-                copied.unlink()  # a full disk must not stay full
+                copied.unlink()  # free the space on a full disk
                 raise
             finally:
                 os.close(fd)
@@ -358,7 +360,7 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
                 reading.add_done_callback(lambda _: os.close(fd))
 
     async def _open(self, key: str) -> int:
-        """Opens a blob to read. If the caller is cancelled meanwhile, the file is closed again."""
+        """Opens a blob to read. If the caller is cancelled, the file is closed again."""
         opening = asyncio.ensure_future(
             self.run(os.open, self.root / key, os.O_RDONLY | os.O_CLOEXEC)
         )

@@ -1,4 +1,4 @@
-"""Writing files so that they survive a crash, and the meaning of disk errors."""
+"""Writes files so that they survive a crash, and translates disk errors."""
 
 import errno
 import fcntl
@@ -85,7 +85,8 @@ def copy_range(target: int, at: int, source: Path, start: int, size: int) -> Non
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Excludes other processes on this machine. The kernel releases the lock if this one dies."""
+    """Holds a lock on a directory against other processes on this machine. The kernel releases the
+    lock if this process dies."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)

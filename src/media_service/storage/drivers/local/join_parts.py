@@ -1,4 +1,4 @@
-"""Joins the parts in a folder into one file, and copies as few bytes as possible."""
+"""Joins the parts in a folder into one file, copying as few bytes as possible."""
 
 import fcntl
 import os
@@ -19,7 +19,7 @@ JOINED = "joined"
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """`size` bytes of the blob, from `offset` on, that are in `file` from `start` on."""
+    """The `size` bytes at `offset` of the blob, which are at offset `start` of `file`."""
 
     offset: int
     size: int
@@ -42,7 +42,8 @@ def extents(folder: Path, parts: Sequence[StoredPart]) -> list[Extent]:
 
 
 def join(folder: Path, parts: Sequence[StoredPart], final: Path) -> None:
-    """Idempotent, also after a crash halfway: files that are copied from are not written to."""
+    """Joins the parts into the file `final`. Idempotent, even after a crash, because the files that
+    bytes are copied from are never modified."""
     whole = extents(folder, parts)
     size = sum(extent.size for extent in whole)
     path, fd = open_base(folder, whole)
@@ -62,7 +63,7 @@ def join(folder: Path, parts: Sequence[StoredPart], final: Path) -> None:
         path.rename(final)
         failpoint("local.join.renamed")
     except OSError:
-        with suppress(OSError):  # a full disk must not stay full
+        with suppress(OSError):  # free the space on a full disk
             (folder / JOINED).unlink()
         raise
     finally:
@@ -70,13 +71,13 @@ def join(folder: Path, parts: Sequence[StoredPart], final: Path) -> None:
 
 
 def open_base(folder: Path, whole: Sequence[Extent]) -> tuple[Path, int]:
-    """Opens the file that has the most bytes at their final offsets and that no writer has open, or
-    else an empty one."""
+    """Opens the file that has the most bytes at their final offsets and that no writer has open. If
+    there is none, opens an empty file."""
     files: dict[Path, list[Extent]] = defaultdict(list)
     for extent in whole:
         files[extent.file].append(extent)
-    # A file with bytes at other offsets is copied from. A part that is not sealed may still have a
-    # live writer, which could append.
+    # A file with bytes at other offsets is only a source to copy from. A part that is not sealed
+    # may still have a live writer, which could append.
     fit = {
         file: sum(extent.size for extent in held)
         for file, held in files.items()

@@ -1,16 +1,16 @@
-"""Slots: parts that are written side by side into one sparse file, which may become the blob.
+"""Slots: parts that are written into one sparse file, which may become the blob.
 
     slots-<size>-<phase>   a file of slots of one size, at phase, phase + size, and so on
     slot-<size>-<offset>   a dangling link that names the part that holds a slot: <epoch>-<number>
 
-Creating the link takes the slot; only one part can. A slot stays taken when its holder dies,
-because the bytes may have been committed. It is released only after its file is closed, and only if
-nothing in it was committed. So no two writers ever write to the same bytes.
+Creating the link takes the slot, which only one part can do. A slot remains taken when its holder
+dies, because its bytes may have been committed. It is released only after its file is closed, and
+only if nothing in it was committed. Therefore, no two writers ever write to the same bytes.
 
-A writer holds a shared lock on the file. Completing the blob needs the exclusive lock; without it,
-the file is left alone and the committed bytes are copied. So a late writer cannot change a finished
-blob. The kernel releases a lock when the file is closed, and so when its holder dies. All of this
-works across processes.
+A writer holds a shared lock on the file. Completing the blob requires the exclusive lock. Without
+it, the file is not reused, and the committed bytes are copied. Therefore, a late writer cannot
+change a finished blob. The kernel releases a lock when the file is closed or its holder dies. All
+of this works across processes.
 """
 
 import errno
@@ -56,7 +56,7 @@ class Slot:
             os.close(fd)
             if isinstance(error, FileExistsError) and str(self.link.readlink()) == holder:
                 raise
-            # A PermissionError: the file system has no links.
+            # PermissionError means that the file system does not support links.
             if isinstance(error, FileExistsError | PermissionError):
                 return None
             raise
@@ -64,23 +64,23 @@ class Slot:
         return fd
 
     def release(self, holder: str) -> None:
-        """Call it after the file is closed, if nothing in the slot was committed. Releasing the
-        last slot removes the file."""
+        """Releases the slot. Call it after the file is closed, and only if nothing in the slot was
+        committed. Releasing the last slot removes the file."""
         with suppress(FileNotFoundError):
             if str(self.link.readlink()) == holder:
                 self.link.unlink()
         self._remove_unused()
 
     def _remove_unused(self) -> None:
-        """Removes the file if no slot of it is taken. A lock keeps others from removing it, so each
-        looks again after unlocking."""
+        """Removes the file if none of its slots is taken. A lock prevents others from removing it,
+        so each process checks again after unlocking."""
         with suppress(FileNotFoundError):
             while not self._file_is_used():
                 fd = open_locked(self.file, fcntl.LOCK_EX)
                 if fd is None:
                     return
                 try:
-                    # Only now is the answer final: with the lock held, no slot can be taken.
+                    # This check is final: while the lock is held, no slot can be taken.
                     if not self._file_is_used():
                         self.file.unlink()
                         return
@@ -96,7 +96,7 @@ def taken_slots(folder: Path) -> dict[str, Slot]:
     found = {}
     for path in folder.glob("slot-*"):
         _, size, offset = path.name.split("-")
-        with suppress(FileNotFoundError):  # released meanwhile
+        with suppress(FileNotFoundError):  # it was just released
             found[str(path.readlink())] = Slot(folder, ExpectedRange(int(offset), int(size)))
     return found
 

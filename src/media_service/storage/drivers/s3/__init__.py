@@ -1,4 +1,4 @@
-"""Blobs as objects of an S3 bucket: `s3://bucket/prefix?region=...`; `location.py` has all options.
+"""Blobs as objects of an S3 bucket: `s3://bucket/prefix?region=...`. See `location.py` for options.
 
 Works with AWS and with any other store that implements the S3 API.
 """
@@ -11,7 +11,7 @@ SCHEME = "s3"
 
 def open_driver(url: str) -> Driver:
     location = parse_location(url)
-    # The SDK takes half of the time that the service needs to start.
+    # Importing the SDK takes half of the service's startup time.
     from media_service.storage.drivers.s3.driver import S3Driver  # noqa: PLC0415
 
     return S3Driver(location)

@@ -1,4 +1,4 @@
-"""The connection to an S3 store, and the meaning of its errors."""
+"""Connects to an S3 store, and translates its errors."""
 
 import logging
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A slow download keeps its connection for long; others still need some.
+# The maximum number of connections. Slow downloads occupy theirs for a long time.
 CONNECTIONS = 512
 ATTEMPTS = 4
 CONNECT_SECONDS = 5
@@ -31,7 +31,7 @@ PERMANENT = {"InvalidArgument", "InvalidPartOrder"}
 
 
 class Connections(AIOHTTPSession):  # type: ignore[misc]  # it has no types
-    """Limits the wait for a free connection, which the SDK does not."""
+    """Limits the wait for a free connection. The SDK has no such limit."""
 
     def __init__(self, *args: Any, timeout: tuple[float, float], **kwargs: Any) -> None:
         super().__init__(*args, timeout=timeout, **kwargs)
@@ -51,7 +51,7 @@ def open_client(
         retries={"mode": "standard", "max_attempts": ATTEMPTS},
         # The default for URLs is an older version, which does not sign headers.
         signature_version="s3v4",
-        # The driver sends checksums itself; nothing is computed twice.
+        # The driver sends checksums itself, so the SDK need not compute them.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={

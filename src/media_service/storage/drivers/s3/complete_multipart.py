@@ -1,4 +1,4 @@
-"""Completes one multipart upload, which makes an object of its parts."""
+"""Completes one multipart upload, which joins its parts into an object."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ MIN_PART = 5 * MIB
 
 
 async def list_parts(client: "S3Client", target: Mapping[str, Any]) -> AsyncIterator[Any]:
-    """Lists the stored parts. `target`: bucket, key and id of the multipart upload."""
+    """Lists the stored parts. `target` has the bucket, key and id of the multipart upload."""
     async for page in client.get_paginator("list_parts").paginate(**target):
         for part in page.get("Parts", []):
             yield part
@@ -28,8 +28,8 @@ async def list_parts(client: "S3Client", target: Mapping[str, Any]) -> AsyncIter
 async def join(
     client: "S3Client", key: str, target: Mapping[str, Any], parts: Sequence[StoredPart], first: int
 ) -> None:
-    """Joins these parts of the blob `key`. `first`: the part number that is part 1 in the store.
-
+    """Joins these parts of the blob `key`. `first` is the blob's part number that is part 1 in the
+    store.
     Raises DataLoss if the multipart upload or one of the parts is gone.
     """
     found = {part["PartNumber"]: part async for part in list_parts(client, target)}

@@ -1,4 +1,4 @@
-"""Copies inside one S3 store: no bytes pass through this process."""
+"""Copies objects within one S3 store. No bytes pass through this process."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from media_service.storage.drivers.s3.complete_multipart import MIN_PART
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
-# AWS copies up to 5 GiB in one request. Other stores answer only when the copy is done, which for
-# more than this may take longer than a request may.
+# The largest object that is copied in one request. AWS allows 5 GiB. Other stores respond only when
+# the copy is complete, which for larger objects may exceed the time limit of a request.
 WHOLE = 1 << 30
-# 10 000 ranges of this size are 2.4 TiB.
+# The size of a range to copy. 10,000 ranges are 2.4 TiB.
 RANGE = 256 << 20
 PARALLEL = 8
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectToCopy:
-    """An object, of which the first `size` bytes are copied. `name`: its bucket and key."""
+    """An object whose first `size` bytes are copied. `name` has its bucket and key."""
 
     key: str
     name: Mapping[str, Any]
@@ -32,8 +32,8 @@ class ObjectToCopy:
 async def copy_whole(
     client: "S3Client", source: Mapping[str, Any], target: Mapping[str, Any]
 ) -> None:
-    """Copies an object in one request. `source`: bucket and key. `target`: bucket, key, and the
-    properties of the copy, which inherits only the bytes."""
+    """Copies an object in one request. `source` has the bucket and key. `target` has the bucket,
+    the key, and the properties of the copy, which inherits only the bytes."""
     await client.copy_object(
         **target,
         CopySource={"Bucket": source["Bucket"], "Key": source["Key"]},
@@ -45,14 +45,14 @@ async def copy_whole(
 async def copy_ranges(
     client: "S3Client", sources: Sequence[ObjectToCopy], target: Mapping[str, Any]
 ) -> list[StoredPart]:
-    """Copies the sources, one after the other, as parts of an open multipart upload. `target`: its
+    """Copies the concatenated sources as parts of an open multipart upload. `target` has its
     bucket, key and id. Raises DataLoss if a source is gone."""
 
     async def copy(item: tuple[int, ObjectToCopy, range]) -> StoredPart:
         number, source, span = item
         request = dict(target)
-        # S3 refuses a range of a smaller object. Without a range, another object under the source's
-        # key makes a part of another size, which `join` then refuses.
+        # S3 refuses a range of a smaller object. If the source's key now has a different object,
+        # the part gets a different size, which `join` refuses.
         if source.size > MIN_PART:
             request["CopySourceRange"] = f"bytes={span.start}-{span.stop - 1}"
         with translated(source.key):
@@ -69,7 +69,7 @@ async def copy_ranges(
 
 
 def split(size: int) -> list[range]:
-    """Splits `size` bytes into ranges. The last one includes the remainder, which alone could be
-    smaller than S3 accepts where more parts follow."""
+    """Splits `size` bytes into ranges. The last range includes the remainder, because a separate
+    range could be smaller than S3 accepts if more parts follow."""
     starts = range(0, max(size - RANGE, 0) + 1, RANGE)
     return [range(at, at + RANGE) for at in starts[:-1]] + [range(starts[-1], size)]

@@ -1,12 +1,13 @@
 """Blobs as objects of an S3 bucket.
 
 A part of a blob is a part of an open multipart upload. S3 cannot append to a part, so it is
-buffered until it is whole. S3 knows a part by its number alone, without the epoch. So a writer that
-might reuse the number of another begins a multipart upload of its own (`multipart_uploads.py`).
+buffered until it is complete. S3 identifies a part by its number alone, without the epoch. A writer
+that might reuse the number of another writer therefore begins a separate multipart upload
+(`multipart_uploads.py`).
 
-Every request carries the CRC32C of its bytes, so that the store rejects bytes that were damaged on
-the way. A store that does not report the checksum algorithm when a blob is opened does not verify
-checksums either, and the driver signs no requests to it.
+Every request carries the CRC32C of its bytes, so that the store rejects bytes that were damaged in
+transit. A store that does not report the checksum algorithm when a blob is opened does not verify
+checksums. The driver then signs no requests to it.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
@@ -68,18 +69,18 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import CreateMultipartUploadOutputTypeDef
 
-# S3 accepts 10 000 parts. At 8 MiB, they hold 78 GiB.
+# S3 accepts 10,000 parts. At 8 MiB each, they hold 78 GiB.
 PART = 8 * MIB
 # A part is buffered in memory.
 MAX_PART = 32 * MIB
 # The largest request: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MAX_SIGNED = 5 << 30
 ALGORITHM = "CRC32C"
-# How many multipart uploads of one blob are completed or aborted at once.
+# The number of multipart uploads of one blob that are completed or aborted at the same time.
 PARALLEL = 8
 # Waits before resuming a download that was cut off, or repeating a refused check.
 RETRY_SECONDS = (0.1, 0.4, 1.6)
-# How long a response may take.
+# The maximum time for a response, in seconds.
 READ_SECONDS = 60.0
 CUT = (aiohttp.ClientError, asyncio.IncompleteReadError, TimeoutError, OSError)
 
@@ -112,13 +113,13 @@ class S3Driver:
     def __init__(self, location: S3Location, read_seconds: float = READ_SECONDS) -> None:
         self.location = location
         self._read_seconds = read_seconds
-        # Enough for every attempt to time out, and for the bytes on a slow network.
+        # Enough time for every attempt to time out, and to send the bytes on a slow network.
         self._send_queue = SendLimiter((ATTEMPTS + 1) * read_seconds)
         self._bucket = location.bucket
         self._prefix = location.prefix
         self._stack = AsyncExitStack()
         self._opening: asyncio.Task[S3Client] | None = None
-        # Whether the store verifies checksums. None: not known yet.
+        # Whether the store verifies checksums. None means not known yet.
         self._verifies: bool | None = None
 
     async def _client(self) -> "S3Client":
@@ -167,8 +168,9 @@ class S3Driver:
                 return await self._probe()
             except MediaError as error:
                 seconds = next(waits, None)
-                # A store that keeps objects in folders may refuse a new one while the last one of a
-                # folder is being deleted, as another process does that starts now, too.
+                # A store that keeps objects in folders may refuse a new object while the last
+                # object of the folder is being deleted. Another process that starts at the same
+                # time may be deleting its probe.
                 if seconds is None or not isinstance(error.__cause__, ClientError):
                     why = error.message.removeprefix("The object store failed: ").rstrip(".")
                     what = f"bucket {self._bucket} is not readable and writable: {why}"
@@ -251,8 +253,8 @@ class S3Driver:
         )
 
     async def put_part(self, upload: MultipartUpload, number: int, data: bytes) -> bool:
-        """Stores a whole part. `number`: the part number in the blob. Returns whether it was sent
-        more than once."""
+        """Stores a whole part. `number` is its number in the blob. Returns whether the part was
+        sent more than once."""
         client = await self._client()
         failpoint("s3.part.before")
         async with self._sending(upload.key):
@@ -267,7 +269,7 @@ class S3Driver:
         return stored["ResponseMetadata"].get("RetryAttempts", 0) > 0
 
     async def remove_part(self, key: str, session: str, name: PartName) -> None:
-        """The part that replaces it has the same number, and so took its place."""
+        """Does nothing: the replacement has the same number and already overwrote the part."""
 
     async def sign_part(
         self,
@@ -336,8 +338,8 @@ class S3Driver:
         if len(uploads) == 1:
             await self._join(uploads[0], parts, size)
             return
-        # The first one is completed under the blob's own key, so for a while a shorter object is
-        # there. Nothing reads it: no row names it yet, and `read` refuses another size.
+        # The first multipart upload is completed under the blob's own key, so that key temporarily
+        # has a shorter object. Nothing reads it: no row names it yet, and `read` checks the size.
         found = await self.stat(key)
         if found is None or found.size != size:
             try:
@@ -352,14 +354,15 @@ class S3Driver:
     async def _join_all(
         self, key: str, shares: Mapping[MultipartUpload, Sequence[StoredPart]], whole: int
     ) -> None:
-        """Makes an object of the parts of each multipart upload, and the blob of these objects."""
+        """Joins the parts of each multipart upload into an object, and these objects into the
+        blob."""
 
         async def joined(
             share: tuple[MultipartUpload, Sequence[StoredPart]],
         ) -> s3_copy.ObjectToCopy:
             upload, parts = share
             size = sum(part.size for part in parts)
-            # If another process was faster, the first key has the whole blob by now. It begins
+            # If another process finished first, the first key already has the whole blob. It begins
             # with the same bytes, and only these are copied.
             await self._join(upload, parts, size, whole)
             return s3_copy.ObjectToCopy(upload.key, self.name(upload.key), size)
@@ -372,7 +375,7 @@ class S3Driver:
     async def _copy_ranges(
         self, key: str, sources: Sequence[s3_copy.ObjectToCopy], content_type: str
     ) -> None:
-        """Makes one object of others."""
+        """Joins objects into one."""
         client = await self._client()
         # No checksum algorithm: some stores give a copied range the checksum of its whole source.
         upload = MultipartUpload(key, (await self._begin(key, content_type))["UploadId"])
@@ -392,8 +395,8 @@ class S3Driver:
     async def _join(
         self, upload: MultipartUpload, parts: Sequence[StoredPart], *sizes: int
     ) -> None:
-        """Completes a multipart upload. If it is gone, the object must exist in one of these
-        `sizes`: another process completed it, or this one before a crash."""
+        """Completes a multipart upload. If it is gone, the object must exist with one of these
+        `sizes`: another process completed it, or this process did before a crash."""
         client = await self._client()
         try:
             with translated(upload.key):
@@ -403,7 +406,8 @@ class S3Driver:
                 raise
 
     async def _appears(self, key: str, *sizes: int) -> bool:
-        """Whether the object exists. Some stores end the multipart upload a moment earlier."""
+        """Whether the object exists. Waits briefly, because some stores end the multipart upload
+        before the object appears."""
         for seconds in (*RETRY_SECONDS, None):
             found = await self.stat(key)
             if found is not None and found.size in sizes:
@@ -442,7 +446,7 @@ class S3Driver:
                         offset += size
                         yield data
             except CUT as error:
-                # The connection was cut: resume here, unless there is no progress.
+                # The connection broke. Resume here, unless there is no progress.
                 if offset > start:
                     waits = iter(RETRY_SECONDS)
                 if (seconds := next(waits, None)) is None:
@@ -500,7 +504,7 @@ class S3Driver:
             page = await self._open_page(after)
             for found in page.get("Uploads", []):
                 key = found["Key"].removeprefix(self._prefix)
-                # Without a time, an open blob must not look abandoned.
+                # If the time is missing, use the present, so that the blob does not look abandoned.
                 yield OpenBlob(key, found["UploadId"], found.get("Initiated") or now())
             if not page.get("IsTruncated"):
                 return

@@ -15,7 +15,8 @@ BOOLEANS = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class S3Location:
-    """`prefix` is empty or ends with a slash. An empty `endpoint` is AWS."""
+    """The location of a store, and the properties of its objects. `prefix` is empty or ends with a
+    slash. An empty `endpoint` selects AWS."""
 
     bucket: str
     prefix: str = ""
@@ -41,7 +42,8 @@ OPTIONS = tuple(spec.name for spec in fields(S3Location))[2:]
 
 
 def parse_location(url: str) -> S3Location:
-    """Raises ValueError; its message completes the sentence "the setting must be ..."."""
+    """Parses the URL of a store. Raises ValueError; its message completes the sentence "the setting
+    must be ..."."""
     bucket, prefix, given = parse_bucket_url(url, OPTIONS)
     options: dict[str, Any] = dict(given)
     if "path_style" in options:

@@ -1,10 +1,10 @@
 """The multipart uploads that hold the parts of one blob. Together they are the blob's session.
 
-S3 knows a part by its number alone and wants numbers from 1 on without a gap. So a writer that
-takes over while parts of another may still arrive begins a multipart upload of its own: each has
-its own number 1, and what arrives late joins nothing. The first has the blob's key. It is the only
-one unless a writer died. Each later one has a key of its own beside the blob's until all are
-joined.
+S3 identifies a part by its number alone and requires numbers from 1 without gaps. A writer that
+takes over while parts of an earlier writer may still arrive therefore begins a new multipart
+upload, with its own number 1. Parts that arrive late are never joined. The first multipart upload
+has the blob's key, and is the only one unless a writer died. Each later one has a separate key
+until all are joined.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from media_service.storage.driver import StoredPart, piece_key
 
 @dataclass(frozen=True, slots=True)
 class MultipartUpload:
-    """`first`: the blob's part number that is part 1 here."""
+    """One multipart upload. `first` is the blob's part number that is part 1 here."""
 
     key: str
     upload_id: str
@@ -29,8 +29,8 @@ class MultipartUpload:
 def parse_session(key: str, session: str) -> list[MultipartUpload]:
     """Returns the multipart uploads in the order of their first numbers.
 
-    `session`: their ids, separated by spaces, which ids do not contain. All but the first come with
-    their first number: `id 47@id`.
+    `session` has their ids, separated by spaces, which ids do not contain. All but the first id are
+    preceded by their first number: `id 47@id`.
     """
     if not session:
         return []
@@ -48,7 +48,7 @@ def format_session(uploads: Sequence[MultipartUpload]) -> str:
 
 
 def upload_of_part(uploads: Sequence[MultipartUpload], number: int) -> MultipartUpload:
-    """The one that holds the blob's part `number`."""
+    """The multipart upload that holds the blob's part `number`."""
     return next(one for one in reversed(uploads) if one.first <= number)
 
 

@@ -1,4 +1,4 @@
-"""A limit on concurrent requests that send bytes, and on how long each may take."""
+"""Limits concurrent requests that send bytes, and the duration of each request."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,9 +9,9 @@ CONCURRENT = 64
 
 
 class SendLimiter:
-    """The SDK waits without limit for a store to accept bytes. So each request may take `seconds`
-    from when it starts, however long the queue is. A waiting request gives up only if no other one
-    has finished for `seconds`. Raises TimeoutError."""
+    """Limits each request to `seconds` from its start, because the SDK waits without limit for a
+    store to accept bytes. A queued request fails only if no other request has finished for
+    `seconds`. Raises TimeoutError."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
